@@ -13,7 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use news::News;
 
 use crate::plan::Plan;
-use crate::roll::act::{Act, Answer, Change};
+use crate::roll::act::{Act, Answer};
 use crate::roll::invariant::{self, Broken};
 use crate::roll::memory::Memory;
 use crate::roll::run::Run;
@@ -193,9 +193,7 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
         (Act::Patch(patch), Outcome::Conflict) => memory.unpatched(patch),
         (Act::Patch(patch), Outcome::Done) => {
             memory.patched(patch);
-            let is_claim =
-                matches!(&patch.step, Change::Set(step) if step.state == types::step::State::Claimed);
-            if is_claim {
+            if patch.is_claim() {
                 memory.started(world.now);
             }
         }

@@ -1,10 +1,10 @@
 //! A run from its first node to its last, as a pure function of what is known: [`step`](step::step) decides, and does nothing itself. Pure.
 
 pub mod act;
+mod agreed;
 pub mod barrier;
 pub mod capacity;
 mod cordon;
-mod counted;
 mod dns;
 mod flips;
 mod gates;

@@ -1,7 +1,7 @@
 //! What a run does: one API call each. Pure.
 
 use types::policy::Phase;
-use types::step::Step;
+use types::step::{State, Step};
 
 use super::run::Run;
 use super::world::{Owner, Pod};
@@ -39,6 +39,14 @@ pub struct Patch {
     pub cordon: Option<bool>,
     /// The taint `crossfade/earlier:PreferNoSchedule`.
     pub fence: Option<bool>,
+}
+
+impl Patch {
+    /// Whether the Node is claimed with it.
+    #[must_use]
+    pub const fn is_claim(&self) -> bool {
+        matches!(&self.step, Change::Set(Step { state: State::Claimed, .. }))
+    }
 }
 
 /// What becomes of a value.

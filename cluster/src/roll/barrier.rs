@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::act::Act;
-use super::counted;
+use super::agreed;
 use super::transit::DOWN;
 use super::view::{Standing, View};
 use super::wait::{Reason, Wait};
@@ -63,13 +63,13 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             vec![Wait::new("Run", Reason::Census, "all pods are counted")],
         );
     };
-    if !counted::is_over(census, now) {
+    if !agreed::is_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).until(census.at + counted::TELL);
+        let wait = Wait::new("Run", Reason::Census, what).until(census.at + agreed::TELL);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for (name, ..) in uncounted {
-        let running = counted::running(census, name);
+        let running = agreed::running(census, name);
         let what =
             format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
         let help =

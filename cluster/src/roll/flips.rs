@@ -15,8 +15,7 @@ pub(super) fn together(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.retain(|act| {
         let Act::Patch(patch) = act else { return true };
         let Some(to) = patch.desired else { return true };
-        let is_parted = |other: &Phase| reach::needs_bridge(*other, to) || reach::needs_bridge(to, *other);
-        if asked.iter().any(is_parted) {
+        if asked.iter().any(|other| reach::is_parted(*other, to)) {
             return false;
         }
         asked.push(to);

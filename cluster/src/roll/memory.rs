@@ -8,7 +8,7 @@ use types::policy::Phase;
 use types::step::{State, Step};
 
 use super::act::{Answer, Patch, PodId};
-use super::counted::Counted;
+use super::agreed::Agreed;
 use super::run::Run;
 use super::sent::Sent;
 use super::world::{Node, Owner, Trait, World};
@@ -23,7 +23,7 @@ pub struct Memory {
     moved: BTreeMap<Owner, (Text, Duration)>,
     /// Patches that the Nodes, as they are known, do not show yet.
     sent: Sent,
-    counted: Counted,
+    agreed: Agreed,
     /// The run as it was to be written, if nobody knows whether it was.
     unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
@@ -70,7 +70,7 @@ impl Memory {
         }
         self.answers.retain(|uid, _| world.pods.contains_key(uid));
         self.sent.observe(world);
-        self.counted.observe(world);
+        self.agreed.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
         if self.pass.is_none_or(|(pass, _)| pass != run.pass) {
             self.pass = Some((run.pass, now));
@@ -135,7 +135,7 @@ impl Memory {
 
     /// Takes up that all pods are about to be counted.
     pub fn counting(&mut self, world: &World) {
-        self.counted.counting(world);
+        self.agreed.counting(world);
     }
 
     /// Takes up that the run was written.
@@ -169,7 +169,7 @@ impl Memory {
     #[must_use]
     pub(super) fn is_counted(&self, node: &str, now: Duration) -> bool {
         let since = self.nodes.get(node).map(|timer| timer.since).max(self.pass_since());
-        since.is_some_and(|since| self.counted.agrees(node, since, now))
+        since.is_some_and(|since| self.agreed.agrees(node, since, now))
     }
 
     /// How long the node has been in the phase that it is brought to, Ready and with both agents, without a break.

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use types::policy::Phase;
-use types::step::State;
 
-use super::act::{Change, Patch};
+use super::act::Patch;
 use super::world::World;
 use crate::model::Text;
 
@@ -36,10 +35,10 @@ struct One {
 impl Sent {
     /// A patch is about to be sent.
     pub(super) fn add(&mut self, patch: &Patch, now: Duration) {
-        let is_claim = matches!(&patch.step, Change::Set(step) if step.state == State::Claimed);
         let Patch { uid, version, desired, .. } = patch.clone();
         let is_again = self.0.get(&patch.node).is_some_and(|one| one.version == version);
-        let one = One { uid, version, at: now, desired, is_claim, is_done: false, is_again };
+        let one =
+            One { uid, version, at: now, desired, is_claim: patch.is_claim(), is_done: false, is_again };
         self.0.insert(patch.node.clone(), one);
     }
 
@@ -95,15 +94,21 @@ mod tests {
         World { now: Duration::from_secs(second), nodes: [("a".into(), node)].into(), ..World::default() }
     }
 
-    fn flip(world: &World) -> Patch {
-        Patch { desired: Some(Phase::New), ..patch(&"a".into(), &world.nodes["a"]) }
+    /// A patch of the Node at version 7.
+    fn flip() -> Patch {
+        Patch { desired: Some(Phase::New), ..patch(&"a".into(), &world("7", 100).nodes["a"]) }
+    }
+
+    /// It was sent at second 100.
+    fn flipped() -> Sent {
+        let mut sent = Sent::default();
+        sent.add(&flip(), Duration::from_secs(100));
+        sent
     }
 
     #[test]
     fn what_may_have_happened_counts_until_the_node_tells() {
-        let before = world("7", 100);
-        let mut sent = Sent::default();
-        sent.add(&flip(&before), before.now);
+        let mut sent = flipped();
         sent.observe(&world("7", 110));
         assert_eq!(sent.asked("a"), Some(Phase::New), "its answer was lost, and the Node is as it was");
         assert!(!sent.is_outdated("a"), "it is sent again");
@@ -114,9 +119,7 @@ mod tests {
     #[test]
     fn an_answer_that_never_came_is_forgotten_and_one_that_came_is_not() {
         for (is_done, expected) in [(false, None), (true, Some(Phase::New))] {
-            let before = world("7", 100);
-            let mut sent = Sent::default();
-            sent.add(&flip(&before), before.now);
+            let mut sent = flipped();
             if is_done {
                 sent.done("a");
             }
@@ -127,11 +130,9 @@ mod tests {
 
     #[test]
     fn a_conflict_of_one_that_is_sent_again_may_be_its_own() {
-        let before = world("7", 100);
-        let mut sent = Sent::default();
-        sent.add(&flip(&before), before.now);
+        let mut sent = flipped();
         sent.observe(&world("7", 110));
-        sent.add(&flip(&before), Duration::from_secs(110));
+        sent.add(&flip(), Duration::from_secs(110));
         sent.not_done("a");
         assert_eq!(sent.asked("a"), Some(Phase::New));
         assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
@@ -139,9 +140,7 @@ mod tests {
 
     #[test]
     fn a_conflict_leaves_nothing() {
-        let before = world("7", 100);
-        let mut sent = Sent::default();
-        sent.add(&flip(&before), before.now);
+        let mut sent = flipped();
         sent.not_done("a");
         assert_eq!(sent.asked("a"), None);
     }

@@ -82,19 +82,19 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             waits.push(full(format!("Node/{name}")));
             continue;
         }
-        let parts = view.parts(name, node, to);
-        // It may have pods that have to go first, in a phase that parts nobody.
-        let to = if parts.is_some() { permitted(view, name, node) } else { Some(to) };
-        match (to, parts) {
-            (Some(to), _) => {
-                if !has_place {
-                    places.add(&node.zone);
-                }
-                acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
-            }
-            (None, Some((client, server))) => waits.push(parted(format!("Node/{name}"), client, server)),
-            (None, None) => {}
+        let mut to = to;
+        if let Some((client, server)) = view.parts(name, node, to) {
+            // It may have pods that have to go first, in a phase that parts nobody.
+            let Some(other) = permitted(view, name, node) else {
+                waits.push(parted(format!("Node/{name}"), client, server));
+                continue;
+            };
+            to = other;
         }
+        if !has_place {
+            places.add(&node.zone);
+        }
+        acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
     }
     (acts, waits)
 }

@@ -179,8 +179,9 @@ impl<'a> View<'a> {
         }
         let now = node.phase();
         let is_of_pass = |phase: Phase| phase == self.target || phase == self.run.from;
-        let is_parted = |a, b| reach::needs_bridge(a, b) || reach::needs_bridge(b, a);
-        let is_lost = |phase: &Phase| is_parted(to, *phase) && !now.is_some_and(|now| is_parted(now, *phase));
+        let is_lost = |phase: &Phase| {
+            reach::is_parted(to, *phase) && !now.is_some_and(|now| reach::is_parted(now, *phase))
+        };
         // Where its own phase is what has to go, pods of such phases are parted from the others anyway, until they have gone.
         let is_right = now.is_none_or(is_of_pass);
         let mut with = self.living(Some(name));

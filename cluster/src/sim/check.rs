@@ -17,7 +17,7 @@ use super::history::History;
 use super::queue::{MINUTE, Millis, SECOND};
 use super::truth::{Node, Who, at};
 use crate::plan::Bridge;
-use crate::reach;
+use crate::reach::is_parted;
 use crate::roll::act::{Change, Patch};
 use crate::roll::run::{Asked, Run, State as RunState};
 use crate::roll::view::is_of_pass;
@@ -121,7 +121,6 @@ impl History {
         let said = node.api.observed.as_ref().and_then(|said| said.phase);
         // Of a node that somebody just changed the run knows what it said before.
         let phase = said.filter(|_| node.surprises(flight.nodes_seen)).unwrap_or(node.machine.phase);
-        let is_parted = |a: Phase, b: Phase| reach::needs_bridge(a, b) || reach::needs_bridge(b, a);
         let mut kinds = self.kinds(flight.nodes_seen, Some(at));
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;

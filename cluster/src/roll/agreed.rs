@@ -18,7 +18,7 @@ const LASTS: Duration = Duration::from_mins(10);
 
 /// Which nodes agreed with a count, and which count that was.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counted {
+pub(super) struct Agreed {
     /// When the count began that nodes are held against.
     at: Option<Duration>,
     /// The fewest attachments that each node has said it has since.
@@ -27,7 +27,7 @@ pub(super) struct Counted {
     agreed: BTreeMap<Text, Duration>,
 }
 
-impl Counted {
+impl Agreed {
     /// All pods are about to be counted. Counting takes a while in large clusters, and what nodes say meanwhile is not seen.
     pub(super) fn counting(&mut self, world: &World) {
         self.least.clear();
@@ -98,11 +98,11 @@ mod tests {
     }
 
     fn agrees(said: &[(u64, u32)], running: u32) -> bool {
-        let mut counted = Counted::default();
+        let mut agreed = Agreed::default();
         for (second, attached) in said {
-            counted.observe(&world(*second, *attached, running));
+            agreed.observe(&world(*second, *attached, running));
         }
-        counted.agrees("a", AT - Duration::from_secs(1), AT)
+        agreed.agrees("a", AT - Duration::from_secs(1), AT)
     }
 
     #[test]
@@ -122,23 +122,23 @@ mod tests {
 
     #[test]
     fn what_was_said_before_the_count_matters_too() {
-        let mut counted = Counted::default();
-        counted.counting(&world(99, 3, 0));
-        counted.observe(&world(160, 4, 4));
+        let mut agreed = Agreed::default();
+        agreed.counting(&world(99, 3, 0));
+        agreed.observe(&world(160, 4, 4));
         assert!(
-            !counted.agrees("a", AT - Duration::from_secs(1), AT),
+            !agreed.agrees("a", AT - Duration::from_secs(1), AT),
             "counting took a minute, and a pod came meanwhile"
         );
     }
 
     #[test]
     fn a_node_that_agreed_is_not_asked_again_until_it_has_changed() {
-        let mut counted = Counted::default();
-        counted.observe(&world(100, 4, 4));
-        counted.observe(&world(110, 4, 4));
-        counted.observe(&world(120, 1, 4));
-        assert!(counted.agrees("a", AT - Duration::from_secs(1), AT));
-        assert!(!counted.agrees("a", AT, AT), "it has been done since then");
-        assert!(!counted.agrees("a", AT - Duration::from_secs(1), AT + LASTS), "that was long ago");
+        let mut agreed = Agreed::default();
+        agreed.observe(&world(100, 4, 4));
+        agreed.observe(&world(110, 4, 4));
+        agreed.observe(&world(120, 1, 4));
+        assert!(agreed.agrees("a", AT - Duration::from_secs(1), AT));
+        assert!(!agreed.agrees("a", AT, AT), "it has been done since then");
+        assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT + LASTS), "that was long ago");
     }
 }
