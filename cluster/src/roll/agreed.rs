@@ -19,9 +19,9 @@ const LASTS: Duration = Duration::from_mins(10);
 /// Which nodes agreed with a count, and which count that was.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Agreed {
-    /// When the count began that nodes are held against.
-    at: Option<Duration>,
-    /// The fewest attachments that each node has said it has since.
+    /// When the last count began that nodes were held against.
+    over: Option<Duration>,
+    /// The fewest attachments that each node has said it has since just before the count that is to come, or since the one that is not over.
     least: BTreeMap<Text, u32>,
     /// When the last count began that a node agreed with.
     agreed: BTreeMap<Text, Duration>,
@@ -45,13 +45,12 @@ impl Agreed {
     pub(super) fn observe(&mut self, world: &World) {
         self.agreed.retain(|name, _| world.nodes.contains_key(name));
         let Some(census) = &world.census else { return };
-        if self.at == Some(census.at) && self.least.is_empty() {
-            // Everything is said of this one.
+        if self.over == Some(census.at) {
             return;
         }
-        self.at = Some(census.at);
         self.note(world);
         if is_over(census, world.now) {
+            self.over = Some(census.at);
             let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
             let least = std::mem::take(&mut self.least);
             self.agreed.extend(least.into_iter().filter(agree).map(|(name, _)| (name, census.at)));
@@ -129,6 +128,17 @@ mod tests {
             !agreed.agrees("a", AT - Duration::from_secs(1), AT),
             "counting took a minute, and a pod came meanwhile"
         );
+    }
+
+    /// What a node says after a count that failed says nothing of the count before.
+    #[test]
+    fn a_count_that_fails_leaves_what_the_last_one_showed() {
+        let mut agreed = Agreed::default();
+        agreed.observe(&world(100, 4, 5));
+        agreed.observe(&world(110, 4, 5));
+        agreed.counting(&world(140, 5, 5));
+        agreed.observe(&world(141, 5, 5));
+        assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT), "another pod came");
     }
 
     #[test]
