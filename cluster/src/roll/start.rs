@@ -49,12 +49,19 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
     let has_other =
         view.nodes().any(|(name, node, standing)| is_moving(name, standing) && view.is_foreign(node));
-    let room = places.most.saturating_sub(places.taken).max(u32::from(!has_other)) as usize;
+    let mut room = places.most.saturating_sub(places.taken).max(u32::from(!has_other));
     let mut acts = Vec::new();
-    let not_taken = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.sent().has_claimed(name);
-    for (name, node, _) in view.nodes().filter(is_intruder).filter(not_taken).take(room) {
+    for (name, node, _) in view.nodes().filter(is_intruder) {
+        // One whose claim's answer was lost has its place, and is asked once more.
+        let has_place = view.memory.sent().has_claimed(name);
+        if !has_place && room == 0 {
+            continue;
+        }
+        room -= u32::from(!has_place);
         if let Some(to) = permitted(view, name, node) {
-            places.add(&node.zone);
+            if !has_place {
+                places.add(&node.zone);
+            }
             acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
         }
     }
