@@ -16,6 +16,8 @@ use crate::plan::Plan;
 use crate::roll::act::{Act, Answer};
 use crate::roll::invariant::{self, Broken};
 use crate::roll::memory::Memory;
+use crate::roll::nodes::Nodes;
+use crate::roll::order::Order;
 use crate::roll::run::Run;
 use crate::roll::step::{Decided, End, step};
 use crate::roll::view::View;
@@ -99,6 +101,7 @@ pub async fn drive<C: Cluster>(
     hash: &str,
     tell: &mut dyn FnMut(&Event),
 ) -> Ended {
+    let order = Order::of(plan);
     let mut memory = Memory::default();
     let mut news = News::default();
     let mut last = None;
@@ -119,22 +122,23 @@ pub async fn drive<C: Cluster>(
         // What people wish is taken up by the run that the cluster has.
         let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
         if let Some(wish) = seen.wishes.iter().find(is_new) {
-            run = wished(cluster, run, wish, plan, world, &mut memory, tell).await;
+            run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
             continue;
         }
         memory.observe(world, &run);
-        let Decided { acts, waits, end } = step(world, &memory, &run, plan);
+        let mut nodes = Nodes::of(world, &run, &order);
+        let Decided { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
         for wait in news.of(&waits, world.now) {
             let event = Event::Waits(wait);
             cluster.note(&event).await;
             tell(&event);
         }
-        let now = status(world, &memory, &run, plan, &waits);
+        let now = status(&View::of(world, &memory, &run, &nodes), &waits);
         tell(&Event::Status(Box::new(now.clone())));
         last = Some(now);
         for group in acts.chunk_by(|one, next| goes_beside(one) && goes_beside(next)) {
             for act in group {
-                if let Err(broken) = allowed(act, world, &memory, &run, plan, hash) {
+                if let Err(broken) = allowed(act, &View::of(world, &memory, &run, &nodes), hash) {
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
                     cluster.note(&event).await;
                     tell(&event);
@@ -151,6 +155,9 @@ pub async fn drive<C: Cluster>(
             let mut under_way = stream::iter(calls).buffer_unordered(AT_ONCE);
             while let Some((act, outcome)) = under_way.next().await {
                 remember(&mut memory, &mut run, act, &outcome, world);
+                if matches!(act, Act::Record(_)) {
+                    nodes = Nodes::of(world, &run, &order);
+                }
                 if *act != Act::Census {
                     let event = Event::Acted { act: act.clone().into(), outcome };
                     cluster.note(&event).await;
@@ -169,16 +176,9 @@ const fn goes_beside(act: &Act) -> bool {
     matches!(act, Act::Patch(_) | Act::Evict(_) | Act::Delete(_))
 }
 
-fn allowed(
-    act: &Act,
-    world: &World,
-    memory: &Memory,
-    run: &Run,
-    plan: &Plan,
-    hash: &str,
-) -> Result<(), Broken> {
-    let Some(target) = run.target() else { return Ok(()) };
-    invariant::hold(act, &View { world, memory, run, plan, target }, hash)
+/// A run that is over is written as it is.
+fn allowed(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Broken> {
+    if view.run.target().is_none() { Ok(()) } else { invariant::hold(act, view, hash) }
 }
 
 /// Takes up what became of a call.
@@ -211,12 +211,12 @@ async fn wished<C: Cluster>(
     cluster: &mut C,
     run: Run,
     wish: &Wish,
-    plan: &Plan,
+    order: &Order<'_>,
     world: &World,
     memory: &mut Memory,
     tell: &mut dyn FnMut(&Event),
 ) -> Run {
-    let is_bridged = is_bridged(world, memory, &run, plan);
+    let is_bridged = is_bridged(world, memory, &run, order);
     let (next, refused) = match run.wished(wish, is_bridged) {
         Ok(next) => (next, None),
         Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
@@ -234,9 +234,8 @@ async fn wished<C: Cluster>(
 }
 
 /// Whether nodes forward between both networks, also after the last pass: a run that is over can be asked to go back.
-fn is_bridged(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> bool {
-    let target = run.target().unwrap_or(run.from);
-    View { world, memory, run, plan, target }.is_bridged()
+fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> bool {
+    View::of(world, memory, run, &Nodes::of(world, run, order)).is_bridged()
 }
 
 #[cfg(test)]
@@ -258,7 +257,7 @@ mod tests {
         assert_eq!(done.target(), None);
         let (world, memory) = (World::default(), Memory::default());
         let abort = Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: What::Abort(Phase::Old) };
-        let back = done.wished(&abort, is_bridged(&world, &memory, &done, &plan)).expect("a run");
+        let back = done.wished(&abort, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
     }
 }

@@ -12,6 +12,8 @@ mod held;
 pub mod invariant;
 pub mod memory;
 mod moves;
+pub mod nodes;
+pub mod order;
 mod places;
 pub mod run;
 mod sent;

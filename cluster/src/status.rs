@@ -7,12 +7,12 @@ use types::policy::Phase;
 use types::step::State as NodeState;
 
 use crate::model::Text;
-use crate::plan::{Plan, canon};
-use crate::roll::memory::Memory;
-use crate::roll::run::{Run, State};
-use crate::roll::view::{Standing, View};
+use crate::plan::canon;
+use crate::roll::nodes::{One, Standing};
+use crate::roll::run::State;
+use crate::roll::view::View;
 use crate::roll::wait::Wait;
-use crate::roll::world::{Color, World};
+use crate::roll::world::Color;
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,8 +101,8 @@ pub struct Gate {
 
 /// How far the run is.
 #[must_use]
-pub fn status(world: &World, memory: &Memory, run: &Run, plan: &Plan, waits: &[Wait]) -> Status {
-    let view = View { world, memory, run, plan, target: run.target().unwrap_or(run.from) };
+pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
+    let View { run, plan, .. } = *view;
     let mut status = Status {
         run: run.id.clone(),
         plan: canon::short(&run.plan).to_owned(),
@@ -117,13 +117,14 @@ pub fn status(world: &World, memory: &Memory, run: &Run, plan: &Plan, waits: &[W
         attached: BTreeMap::new(),
         silent: Vec::new(),
         moving: Vec::new(),
-        gates: plan.gates.iter().map(|gate| told(&view, &gate.name)).collect(),
+        gates: plan.gates.iter().map(|gate| told(view, &gate.name)).collect(),
         waits: waits.to_vec(),
     };
     status.waits.sort_by_key(|wait| !wait.is_held);
-    for (name, node, standing) in view.nodes() {
+    let mut zones = vec![Counts::default(); view.nodes.zones().len()];
+    for &One { name, node, standing, zone, .. } in view.nodes() {
         status.nodes.count(standing, node.is_ready);
-        status.zones.entry(node.zone.clone()).or_default().count(standing, node.is_ready);
+        zones[zone].count(standing, node.is_ready);
         match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
             Some(attached) => {
                 for (phase, count) in &attached.by_phase {
@@ -142,6 +143,7 @@ pub fn status(world: &World, memory: &Memory, run: &Run, plan: &Plan, waits: &[W
             });
         }
     }
+    status.zones = view.nodes.zones().iter().map(|zone| Text::clone(zone)).zip(zones).collect();
     status
 }
 

@@ -24,7 +24,7 @@ impl Shortages {
         missing: impl Fn(&Owner) -> u32,
         now: Duration,
     ) {
-        let is = |owner: &Owner| owners.get(owner).is_some_and(|now| now.is_short(missing(owner)));
+        let is = |owner: &Owner| owners.get(owner).is_some_and(|now| now.is_short_beyond(|| missing(owner)));
         self.since.retain(|owner, _| is(owner));
         for owner in owners.keys().filter(|owner| is(owner)) {
             self.since.entry(owner.clone()).or_insert(now);

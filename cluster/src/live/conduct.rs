@@ -26,8 +26,11 @@ use crate::drive::{Ended, Event, Why, drive};
 use crate::plan::{Plan, canon};
 use crate::roll::act::Act;
 use crate::roll::memory::Memory;
+use crate::roll::nodes::Nodes;
+use crate::roll::order::Order;
 use crate::roll::run::{Bounds, Run, State};
 use crate::roll::step::{Decided, End, step};
+use crate::roll::view::View;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
 use crate::roll::world::World;
@@ -253,8 +256,11 @@ async fn decided(session: &mut Session, run: &Run, plan: &Plan) -> Result<(Statu
     world.epoch = u64::MAX;
     let mut memory = Memory::default();
     memory.observe(&world, run);
-    let decided = step(&world, &memory, run, plan);
-    Ok((status(&world, &memory, run, plan, &decided.waits), decided))
+    let order = Order::of(plan);
+    let nodes = Nodes::of(&world, run, &order);
+    let view = View::of(&world, &memory, run, &nodes);
+    let decided = step(&view);
+    Ok((status(&view, &decided.waits), decided))
 }
 
 /// Asks something of the run, and says who will take it up; none if nobody holds the run.

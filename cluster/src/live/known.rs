@@ -266,7 +266,7 @@ impl Known {
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
         world.now = now;
-        world.pods = self.pods.values().flatten().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
+        world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
         self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::act::Act;
 use super::agreed;
+use super::nodes::{One, Standing};
 use super::transit::DOWN;
-use super::view::{Standing, View};
+use super::view::View;
 use super::wait::{Reason, Wait};
-use super::world::{Census, Node};
+use super::world::Census;
 use crate::model::Text;
 
 /// All pods are counted again after this time where a node knew of fewer: the API server lists all of them for it.
@@ -28,7 +29,7 @@ pub enum Barrier {
 #[must_use]
 pub fn barrier(view: &View<'_>) -> Barrier {
     let mut waits = Vec::new();
-    for (name, node, standing) in view.nodes() {
+    for &One { name, node, standing, .. } in view.nodes() {
         match standing {
             // What it said is from before, and its machine may have been made anew since.
             Standing::Done if !node.is_ready => waits.push(unreachable(view, name)),
@@ -48,13 +49,13 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         return Barrier::Almost(Vec::new(), waits);
     }
     let now = view.world.now;
-    let is_uncounted = |(name, ..): &(&Text, &Node, Standing<'_>)| !view.memory.is_counted(name, now);
-    let uncounted: Vec<_> = view.nodes().filter(is_uncounted).collect();
+    let uncounted: Vec<&Text> =
+        view.nodes().map(|one| one.name).filter(|name| !view.memory.is_counted(name, now)).collect();
     if uncounted.is_empty() {
         return Barrier::Over;
     }
     let is_later = |census: &&Census| {
-        uncounted.iter().all(|(name, ..)| view.memory.since(name, now) > now.saturating_sub(census.at))
+        uncounted.iter().all(|name| view.memory.since(name, now) > now.saturating_sub(census.at))
             && view.memory.pass_since().is_none_or(|since| census.at > since)
     };
     let Some(census) = view.world.census.as_ref().filter(is_later) else {
@@ -68,7 +69,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         let wait = Wait::new("Run", Reason::Census, what).until(census.at + agreed::TELL);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
-    for (name, ..) in uncounted {
+    for name in uncounted {
         let running = agreed::running(census, name);
         let what =
             format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");

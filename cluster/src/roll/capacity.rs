@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::act::Act;
+use super::nodes::Standing;
 use super::transit::DOWN;
-use super::view::{Standing, View};
+use super::view::View;
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Requested};
 use crate::capacity::{Place, Room, State};
@@ -102,7 +103,7 @@ impl<'a> Capacity<'a> {
                 room.add_anywhere(of.moves);
             }
             let requested = counted.next_if(|(on, _)| *on == name).map(|(_, of)| *of).unwrap_or_default();
-            let standing = view.standing(name, node);
+            let standing = view.standing(name);
             if standing != Standing::LeftOut {
                 room.add(place(requested, node, state(view, name, node, standing)));
             }

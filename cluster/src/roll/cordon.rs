@@ -10,7 +10,8 @@ use super::view::{View, patch};
 #[must_use]
 pub(super) fn disowned(view: &View<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
-    for (name, node, _) in view.nodes().filter(|(_, node, _)| !node.is_cordoned) {
+    for one in view.nodes().filter(|one| !one.node.is_cordoned) {
+        let (name, node) = (one.name, one.node);
         let step =
             node.step.as_ref().filter(|step| is_of(step, view.run) && step.cordon == Some(Cordon::Ours));
         let Some(mut step) = step.cloned() else { continue };

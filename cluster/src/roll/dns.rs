@@ -7,12 +7,15 @@ use super::view::{View, is_unheard};
 use super::world::{Pod, Trait};
 use crate::reach;
 
-/// Why a DNS pod must stay for now; none if it may go.
+/// Why a DNS pod must stay for now; none if it may go, or if the pod is no such one.
 ///
 /// In its zone all but one of the DNS pods stay ready, and at least one. Where it is the only one of its zone, two others are ready in other zones, or
 /// the other one of a cluster that has just two: otherwise two DNS pods in two zones could never move.
 #[must_use]
 pub(super) fn needed(view: &View<'_>, pod: &Pod) -> Option<String> {
+    if !pod.is(Trait::Dns) {
+        return None;
+    }
     let zone_of =
         |pod: &Pod| view.world.nodes.get(&pod.node).map(|node| node.zone.clone()).unwrap_or_default();
     let zone = zone_of(pod);

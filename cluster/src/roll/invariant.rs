@@ -22,10 +22,11 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
 use super::memory::is_of;
+use super::nodes::Standing;
 use super::places::places;
 use super::run::{Asked, Run, State as RunState};
 use super::step::FRESH;
-use super::view::{Standing, View, is_ours};
+use super::view::{View, is_ours};
 use super::world::{Node, Trait};
 use crate::model::Text;
 
@@ -71,7 +72,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
     if node.uid != patch.uid {
         return broken("I10", format!("Node {name} is another one than when this was decided"));
     }
-    if view.plan.left_out.iter().any(|out| out.name == *name) {
+    if view.standing(name) == Standing::LeftOut {
         return broken("I10", format!("the plan leaves Node {name} out"));
     }
     let before = node.step.as_ref();
@@ -136,14 +137,17 @@ fn may_claim(step: &Step, view: &View<'_>, name: &Text, node: &Node) -> Result<(
             format!("Node {name} would go to phase {} with the claim {}", step.to, step.claim),
         );
     }
-    let had_place = matches!(view.standing(name, node), Standing::Transit(_));
+    let Some(one) = view.nodes.get(name) else {
+        return broken("I10", format!("the plan leaves Node {name} out"));
+    };
+    let had_place = matches!(one.standing, Standing::Transit(_));
     let is_asked = view.run.asked.get(name) == Some(&Asked::Rollback);
-    if had_place || view.is_foreign(node) {
+    if had_place || view.is_foreign(one) {
         return Ok(());
     }
     let places = places(view, Some(name));
-    if !places.has_room(&node.zone) {
-        let (count, in_zone) = (places.taken, places.taken_in(&node.zone));
+    if !places.has_room(one) {
+        let (count, in_zone) = (places.taken, places.taken_beside(one));
         return broken(
             "I2",
             format!(
@@ -233,7 +237,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     if is_deletion && pod.owner.is_some() {
         return broken("I5", format!("pod {title} has an owner, so it is evicted and not deleted"));
     }
-    match super::dns::needed(view, pod).filter(|_| pod.is(Trait::Dns)) {
+    match super::dns::needed(view, pod) {
         Some(why) => broken("I4", format!("pod {title}: {why}")),
         None => Ok(()),
     }

@@ -68,7 +68,7 @@ impl Memory {
         for (name, node) in &world.nodes {
             self.observe_node(world, name, node, run);
         }
-        self.answers.retain(|uid, _| world.pods.contains_key(uid));
+        self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.sent.observe(world);
         self.agreed.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
@@ -79,23 +79,22 @@ impl Memory {
 
     fn observe_node(&mut self, world: &World, name: &Text, node: &Node, run: &Run) {
         let now = world.now;
-        let step = node.step.as_ref().map(|step| (step.claim.clone(), step.state));
         let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
         let is_steady = target.is_some_and(|target| is_steady(world, name, node, target));
-        let known = self.nodes.get(name).filter(|known| known.uid == node.uid);
-        let same = known.filter(|known| known.step == step);
-        if known.is_some() && same.is_none() && step.as_ref().is_some_and(|(_, state)| *state == State::Done)
-        {
-            self.done = Some(now);
-        }
-        let timer = Timer {
-            uid: node.uid.clone(),
-            since: same.map_or(now, |same| same.since),
-            steady: is_steady.then(|| known.and_then(|known| known.steady).unwrap_or(now)),
-            down: (!node.is_ready).then(|| known.and_then(|known| known.down).unwrap_or(now)),
-            step,
+        let Some(known) = self.nodes.get_mut(name).filter(|known| known.uid == node.uid) else {
+            let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
+            let timer = Timer { uid: node.uid.clone(), step: borne(node), since: now, steady, down };
+            self.nodes.insert(name.clone(), timer);
+            return;
         };
-        self.nodes.insert(name.clone(), timer);
+        if !known.bears(node) {
+            if node.step.as_ref().is_some_and(|step| step.state == State::Done) {
+                self.done = Some(now);
+            }
+            (known.step, known.since) = (borne(node), now);
+        }
+        known.steady = is_steady.then(|| known.steady.unwrap_or(now));
+        known.down = (!node.is_ready).then(|| known.down.unwrap_or(now));
     }
 
     /// Takes up what became of an eviction or a deletion.
@@ -217,9 +216,22 @@ impl Memory {
     }
 }
 
+impl Timer {
+    /// Whether the node bears the same step as before.
+    fn bears(&self, node: &Node) -> bool {
+        let known = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
+        known == node.step.as_ref().map(|step| (step.claim.as_str(), step.state))
+    }
+}
+
+/// The claim and the state of a node's step.
+fn borne(node: &Node) -> Option<(String, State)> {
+    node.step.as_ref().map(|step| (step.claim.clone(), step.state))
+}
+
 /// The node is in the phase, Ready, has a network, and its agents are Ready.
 fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
-    let agents = world.pods.values().filter(|pod| &*pod.node == name && pod.is(Trait::Agent));
+    let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
     let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
     node.is_ready && !node.has_no_network && node.is_in(phase) && agents.all(|pod| pod.is(Trait::Ready))
 }

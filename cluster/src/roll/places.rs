@@ -1,16 +1,14 @@
 //! How many nodes are in transit, who takes the places of others, and why. Pure.
 
-use std::collections::BTreeMap;
-
 use types::step::State;
 
 use super::gates;
 use super::memory::is_of;
+use super::nodes::{One, Standing};
 use super::run::Asked;
-use super::view::{Standing, View, is_ours};
+use super::view::{View, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::Node;
-use crate::model::Text;
 
 /// Nodes that take a place among those in transit, and how many places there are.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ pub(super) struct Places {
     pub(super) taken: u32,
     /// How many there are in the whole cluster.
     pub(super) most: u32,
-    zones: BTreeMap<Text, Zone>,
+    zones: Vec<Zone>,
 }
 
 /// The places of one zone.
@@ -30,30 +28,30 @@ struct Zone {
 }
 
 impl Places {
-    /// Whether one more node of the zone may be in transit.
+    /// Whether this node may be in transit beside those that are.
     #[must_use]
-    pub(super) fn has_room(&self, zone: &str) -> bool {
-        self.taken < self.most && self.zones.get(zone).is_some_and(|zone| zone.taken < zone.most)
+    pub(super) fn has_room(&self, one: &One<'_>) -> bool {
+        let zone = &self.zones[one.zone];
+        self.taken < self.most && zone.taken < zone.most
     }
 
-    /// Whether no more nodes than may be are in transit, in the cluster and in the zone: one that has its place may keep it.
+    /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
     #[must_use]
-    pub(super) fn is_within(&self, zone: &str) -> bool {
-        self.taken <= self.most && self.zones.get(zone).is_some_and(|zone| zone.taken <= zone.most)
+    pub(super) fn is_within(&self, one: &One<'_>) -> bool {
+        let zone = &self.zones[one.zone];
+        self.taken <= self.most && zone.taken <= zone.most
     }
 
-    /// How many are taken in a zone.
+    /// How many are taken in the node's zone.
     #[must_use]
-    pub(super) fn taken_in(&self, zone: &str) -> u32 {
-        self.zones.get(zone).map_or(0, |zone| zone.taken)
+    pub(super) fn taken_beside(&self, one: &One<'_>) -> u32 {
+        self.zones[one.zone].taken
     }
 
-    /// One more of the zone.
-    pub(super) fn add(&mut self, zone: &str) {
+    /// The node takes one.
+    pub(super) fn add(&mut self, one: &One<'_>) {
         self.taken += 1;
-        if let Some(zone) = self.zones.get_mut(zone) {
-            zone.taken += 1;
-        }
+        self.zones[one.zone].taken += 1;
     }
 }
 
@@ -61,18 +59,18 @@ impl Places {
 /// take one.
 #[must_use]
 pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
-    let mut zones: BTreeMap<Text, Zone> = BTreeMap::new();
+    let mut zones = vec![Zone::default(); view.nodes.zones().len()];
     let mut taken = 0;
-    for (name, node, standing) in view.nodes() {
-        let zone = zones.entry(node.zone.clone()).or_default();
+    for one in view.nodes() {
+        let zone = &mut zones[one.zone];
         zone.most += 1;
-        let is_counted = takes_place(view, node, standing) || view.memory.sent().has_claimed(name);
-        if Some(&**name) != without && is_counted {
+        let is_counted = takes_place(view, one) || view.memory.sent().has_claimed(one.name);
+        if Some(&**one.name) != without && is_counted {
             taken += 1;
             zone.taken += 1;
         }
     }
-    for zone in zones.values_mut() {
+    for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }
     Places { taken, most: most(view), zones }
@@ -85,7 +83,7 @@ pub(super) fn room(view: &View<'_>) -> u32 {
         Standing::Transit(step) => step.state != State::Held,
         standing => matches!(standing, Standing::Foreign(_)),
     };
-    let moving = view.nodes().filter(|(_, _, standing)| is_moving(*standing)).count();
+    let moving = view.nodes().filter(|one| is_moving(one.standing)).count();
     most(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
 }
 
@@ -103,13 +101,13 @@ fn most(view: &View<'_>) -> u32 {
 }
 
 /// Whether a node is in transit, or in trouble.
-fn takes_place(view: &View<'_>, node: &Node, standing: Standing<'_>) -> bool {
-    match standing {
+fn takes_place(view: &View<'_>, one: &One<'_>) -> bool {
+    match one.standing {
         Standing::Transit(_) | Standing::Foreign(_) => true,
         // Somebody decided that this one stays cordoned.
-        Standing::Skipped => !node.is_ready,
+        Standing::Skipped => !one.node.is_ready,
         // One that was left behind starts before others, and counts then.
-        Standing::Done | Standing::Pending => trouble(view, node).is_some(),
+        Standing::Done | Standing::Pending => trouble(view, one.node).is_some(),
         Standing::LeftOut => false,
     }
 }
@@ -148,8 +146,7 @@ pub(super) fn full(object: String) -> Wait {
 /// Waits for a place, and for each node that takes one although nobody moves it.
 #[must_use]
 pub(super) fn full_by(view: &View<'_>, object: String) -> Vec<Wait> {
-    let in_trouble =
-        view.nodes().filter(|(_, _, standing)| matches!(standing, Standing::Done | Standing::Pending));
-    let troubles = in_trouble.filter_map(|(name, node, _)| unfit(view, name, node));
+    let in_trouble = view.nodes().filter(|one| matches!(one.standing, Standing::Done | Standing::Pending));
+    let troubles = in_trouble.filter_map(|one| unfit(view, one.name, one.node));
     [full(object)].into_iter().chain(troubles).collect()
 }

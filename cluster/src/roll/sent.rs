@@ -72,9 +72,9 @@ impl Sent {
         self.0.get(node).is_some_and(|one| one.is_claim)
     }
 
-    /// The phase that the node may have been asked for.
-    pub(super) fn asked(&self, node: &str) -> Option<Phase> {
-        self.0.get(node)?.desired
+    /// The phases that nodes may have been asked for.
+    pub(super) fn all_asked(&self) -> impl Iterator<Item = (&Text, Phase)> {
+        self.0.iter().filter_map(|(name, one)| Some((name, one.desired?)))
     }
 
     /// The Node was patched, so that nothing can be decided on what is known of it.
@@ -94,6 +94,10 @@ mod tests {
         World { now: Duration::from_secs(second), nodes: [("a".into(), node)].into(), ..World::default() }
     }
 
+    fn asked(sent: &Sent) -> Option<Phase> {
+        sent.all_asked().find(|(name, _)| &***name == "a").map(|(_, phase)| phase)
+    }
+
     /// A patch of the Node at version 7.
     fn flip() -> Patch {
         Patch { desired: Some(Phase::New), ..patch(&"a".into(), &world("7", 100).nodes["a"]) }
@@ -110,10 +114,10 @@ mod tests {
     fn what_may_have_happened_counts_until_the_node_tells() {
         let mut sent = flipped();
         sent.observe(&world("7", 110));
-        assert_eq!(sent.asked("a"), Some(Phase::New), "its answer was lost, and the Node is as it was");
+        assert_eq!(asked(&sent), Some(Phase::New), "its answer was lost, and the Node is as it was");
         assert!(!sent.is_outdated("a"), "it is sent again");
         sent.observe(&world("8", 120));
-        assert_eq!(sent.asked("a"), None, "the Node tells by now");
+        assert_eq!(asked(&sent), None, "the Node tells by now");
     }
 
     #[test]
@@ -124,7 +128,7 @@ mod tests {
                 sent.done("a");
             }
             sent.observe(&world("7", 100 + 600));
-            assert_eq!(sent.asked("a"), expected, "done: {is_done}");
+            assert_eq!(asked(&sent), expected, "done: {is_done}");
         }
     }
 
@@ -134,7 +138,7 @@ mod tests {
         sent.observe(&world("7", 110));
         sent.add(&flip(), Duration::from_secs(110));
         sent.not_done("a");
-        assert_eq!(sent.asked("a"), Some(Phase::New));
+        assert_eq!(asked(&sent), Some(Phase::New));
         assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
     }
 
@@ -142,6 +146,6 @@ mod tests {
     fn a_conflict_leaves_nothing() {
         let mut sent = flipped();
         sent.not_done("a");
-        assert_eq!(sent.asked("a"), None);
+        assert_eq!(asked(&sent), None);
     }
 }

@@ -8,15 +8,16 @@ use types::step::{Cordon, State, Step};
 use super::act::{Act, Change, Patch};
 use super::capacity::{self, Guard};
 use super::memory::is_of;
+use super::nodes::{One, Standing};
 use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
-use super::view::{Standing, View, is_done, is_ours, is_unheard, patch};
+use super::view::{View, is_done, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
-use super::waves::{Member, bounded, wave};
+use super::waves::{bounded, wave};
 use super::world::Node;
 use super::{gates, workload};
 use crate::model::Text;
-use crate::plan::{Wave, canon};
+use crate::plan::canon;
 
 /// How many Nodes get or lose the taint in one step.
 const FENCES: usize = 20;
@@ -39,19 +40,19 @@ pub(super) struct Starts {
 /// They are taken at once: nothing lands on them any more, and they are brought to a phase that other nodes have.
 #[must_use]
 pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
-    let is_intruder = |(_, node, standing): &(&Text, &Node, Standing<'_>)| {
-        *standing == Standing::Pending && view.is_foreign(node) && !node.is_going && node.is_ready
+    let is_intruder = |one: &&One<'_>| {
+        one.standing == Standing::Pending && view.is_foreign(one) && !one.node.is_going && one.node.is_ready
     };
-    let is_moving = |name: &str, standing: Standing<'_>| {
-        matches!(standing, Standing::Transit(step) if step.state != State::Held)
-            || view.memory.sent().has_claimed(name)
+    let is_moving = |one: &One<'_>| {
+        matches!(one.standing, Standing::Transit(step) if step.state != State::Held)
+            || view.memory.sent().has_claimed(one.name)
     };
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
-    let has_other =
-        view.nodes().any(|(name, node, standing)| is_moving(name, standing) && view.is_foreign(node));
+    let has_other = view.nodes().any(|one| is_moving(one) && view.is_foreign(one));
     let mut room = places.most.saturating_sub(places.taken).max(u32::from(!has_other));
     let mut acts = Vec::new();
-    for (name, node, _) in view.nodes().filter(is_intruder) {
+    for one in view.nodes().filter(is_intruder) {
+        let (name, node) = (one.name, one.node);
         // One whose claim's answer was lost has its place, and is asked once more.
         let has_place = view.memory.sent().has_claimed(name);
         if !has_place && room == 0 {
@@ -60,7 +61,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
         room -= u32::from(!has_place);
         if let Some(to) = permitted(view, name, node) {
             if !has_place {
-                places.add(&node.zone);
+                places.add(one);
             }
             acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
         }
@@ -79,12 +80,13 @@ pub(super) fn permitted(view: &View<'_>, name: &str, node: &Node) -> Option<Phas
 pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
     let (mut acts, mut waits) = (Vec::new(), Vec::new());
     let to = view.run.from;
-    for (name, node, standing) in view.nodes() {
+    for one in view.nodes() {
+        let One { name, node, standing, .. } = *one;
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
         let has_place = view.memory.sent().has_claimed(name);
-        let has_room = if has_place { places.is_within(&node.zone) } else { places.has_room(&node.zone) };
+        let has_room = if has_place { places.is_within(one) } else { places.has_room(one) };
         if !has_room {
             waits.push(full(format!("Node/{name}")));
             continue;
@@ -99,7 +101,7 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             to = other;
         }
         if !has_place {
-            places.add(&node.zone);
+            places.add(one);
         }
         acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
     }
@@ -140,22 +142,22 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
 pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
-    let Some((wave, nodes)) = wave(view) else {
+    let Some((at, nodes)) = wave(view) else {
         return Starts { is_bounded: bounded(view), ..Starts::default() };
     };
-    let waiting = |nodes: &[Member<'_>]| nodes.iter().filter(|one| one.standing == Standing::Pending).count();
-    if waiting(&nodes) == 0 {
+    if !nodes.iter().any(|one| one.standing == Standing::Pending) {
         return Starts::default();
     }
-    let mut starts = Starts { waits: obstacles(view, wave), ..Starts::default() };
-    let pending = nodes.iter().filter(|one| one.standing == Standing::Pending);
+    let wave = &view.plan.waves[at];
+    let mut starts = Starts { waits: obstacles(view, at), ..Starts::default() };
+    let pending = nodes.iter().copied().filter(|one| one.standing == Standing::Pending);
     if !starts.waits.is_empty() {
         // What keeps the nodes themselves is told as well: it may be the cause.
         starts.waits.extend(pending.filter_map(|one| unfit(view, one.name, one.node)));
         return starts;
     }
-    let has_place = |one: &Member<'_>| view.memory.sent().has_claimed(one.name);
-    let takes = |one: &&Member<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
+    let has_place = |one: &One<'_>| view.memory.sent().has_claimed(one.name);
+    let takes = |one: &&&One<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
     let mut in_wave = nodes.iter().filter(takes).count();
     let mut left = match view.plan.limits.per_hour {
         0 => usize::MAX,
@@ -165,11 +167,11 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
     for one in pending {
         if let Some(wait) = unfit(view, one.name, one.node) {
             starts.waits.push(wait);
-            keeps(&mut places, one);
+            keeps(view, &mut places, one);
             continue;
         }
         if has_place(one) {
-            if !places.is_within(&one.node.zone) {
+            if !places.is_within(one) {
                 is_full = true;
                 continue;
             }
@@ -180,9 +182,9 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
             starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
             continue;
         }
-        if !places.has_room(&one.node.zone) || in_wave >= wave.at_once as usize {
+        if !places.has_room(one) || in_wave >= wave.at_once as usize {
             is_full |= kept == 0;
-            keeps(&mut places, one);
+            keeps(view, &mut places, one);
             continue;
         }
         if left == 0 {
@@ -192,11 +194,11 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
         }
         if !guard.lets(view, one.name, one.node) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
-            places.add(&one.node.zone);
+            places.add(one);
             (in_wave, kept) = (in_wave + 1, kept + 1);
             continue;
         }
-        places.add(&one.node.zone);
+        places.add(one);
         (in_wave, left) = (in_wave + 1, left - 1);
         starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
     }
@@ -210,14 +212,14 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
-fn keeps(places: &mut Places, one: &Member<'_>) {
-    if one.is_behind && one.node.is_cordoned {
-        places.add(&one.node.zone);
+fn keeps(view: &View<'_>, places: &mut Places, one: &One<'_>) {
+    if view.is_behind(one.node) && one.node.is_cordoned {
+        places.add(one);
     }
 }
 
 /// What keeps every node from starting.
-fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
+fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     let mut waits = Vec::new();
     if !view.world.is_open {
         waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
@@ -227,12 +229,12 @@ fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
     }
     waits.extend(gates::unmet(view));
     waits.extend(gates::pending(view));
-    let is_moving = view.nodes().any(|(_, _, standing)| matches!(standing, Standing::Transit(_)));
+    let is_moving = view.nodes().any(|one| matches!(one.standing, Standing::Transit(_)));
     if !is_moving {
         waits.extend(workload::short(view));
     }
     waits.extend(soak(view, wave));
-    for (name, _, standing) in view.nodes() {
+    for &One { name, standing, .. } in view.nodes() {
         if let Standing::Foreign(step) = standing {
             let help = format!(
                 "kubectl annotate node {name} crossfade/step- once nobody works with run {}",
@@ -248,7 +250,7 @@ fn obstacles(view: &View<'_>, wave: &Wave) -> Vec<Wait> {
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
 pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for (name, _, standing) in view.nodes().filter(|(_, node, _)| view.is_foreign(node)) {
+    for &One { name, standing, .. } in view.nodes().filter(|one| view.is_foreign(one)) {
         let mut wait = Wait::new(
             format!("Node/{name}"),
             Reason::WouldPart,
@@ -262,7 +264,7 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
         };
         waits.push(wait);
     }
-    for (name, _, _) in view.nodes().filter(|(_, node, _)| is_unheard(node)) {
+    for name in view.nodes().filter(|one| is_unheard(one.node)).map(|one| one.name) {
         let what = "it was rebooted, and has not said since what its pods have";
         let help = "on the node: systemctl status crossfade-watch";
         waits.push(Wait::new(format!("Node/{name}"), Reason::WouldPart, what).help(help));
@@ -271,15 +273,15 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
 }
 
 /// The rest of the soak of the wave before this one, as long as no node of this wave or a later one has moved.
-fn soak(view: &View<'_>, wave: &Wave) -> Option<Wait> {
-    let at = view.plan.waves.iter().position(|one| one.name == wave.name)?;
-    let before = view.plan.waves.get(at.checked_sub(1)?)?;
+fn soak(view: &View<'_>, at: usize) -> Option<Wait> {
+    let (wave, before) = (view.plan.waves.get(at)?, view.plan.waves.get(at.checked_sub(1)?)?);
     let soak = Duration::from_secs(before.soak_seconds.into());
-    let has_begun = view.plan.waves[at..].iter().flat_map(|wave| &wave.nodes).any(|one| {
-        let Some(node) = view.world.nodes.get(&one.name) else { return false };
-        matches!(view.standing(&one.name, node), Standing::Done | Standing::Transit(_))
-    });
-    if has_begun || soak.is_zero() {
+    if soak.is_zero() {
+        return None;
+    }
+    let is_of_these = |one: &&One<'_>| one.place.is_some_and(|place| place.wave >= at);
+    let has_moved = |one: &One<'_>| matches!(one.standing, Standing::Done | Standing::Transit(_));
+    if view.nodes().filter(is_of_these).any(has_moved) {
         return None;
     }
     let since = view.memory.done().or_else(|| view.memory.pass_since()).unwrap_or(view.world.now);
@@ -291,14 +293,14 @@ fn soak(view: &View<'_>, wave: &Wave) -> Option<Wait> {
 /// Patches that set the taint on nodes that have not moved, and take it from those that have.
 #[must_use]
 pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
-    let is_wrong = |(_, node, standing): &(&Text, &Node, Standing<'_>)| match standing {
-        Standing::Pending => node.is_fenced != view.plan.limits.fence && !node.is_going,
-        Standing::Done | Standing::Skipped => node.is_fenced,
+    let is_wrong = |one: &&One<'_>| match one.standing {
+        Standing::Pending => one.node.is_fenced != view.plan.limits.fence && !one.node.is_going,
+        Standing::Done | Standing::Skipped => one.node.is_fenced,
         _ => false,
     };
-    let patches = view.nodes().filter(is_wrong).map(|(name, node, _)| {
-        let mut patch = patch(name, node);
-        patch.fence = Some(!node.is_fenced);
+    let patches = view.nodes().filter(is_wrong).map(|one| {
+        let mut patch = patch(one.name, one.node);
+        patch.fence = Some(!one.node.is_fenced);
         Act::Patch(Box::new(patch))
     });
     patches.take(FENCES).collect()

@@ -7,13 +7,12 @@ use types::step::State as NodeState;
 
 use super::act::Act;
 use super::barrier::{Barrier, barrier};
-use super::memory::{Memory, is_of};
+use super::memory::is_of;
+use super::nodes::{One, Standing};
 use super::run::{Asked, Run, State};
-use super::view::{Standing, View};
+use super::view::View;
 use super::wait::{Reason, Wait};
-use super::world::World;
 use super::{cordon, flips, places, start, transit, turns, workload};
-use crate::plan::Plan;
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
 pub const FRESH: Duration = Duration::from_secs(40);
@@ -46,13 +45,16 @@ pub enum End {
 
 /// Decides what comes next.
 #[must_use]
-pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
+pub fn step(view: &View<'_>) -> Decided {
+    let View { world, memory, run, .. } = *view;
     let end = |end| Decided { end: Some(end), ..Decided::default() };
     let is_newer = |step: &types::step::Step| is_of(step, run) && step.epoch > world.epoch;
     if world.nodes.values().any(|node| node.step.as_ref().is_some_and(is_newer)) {
         return end(End::Lost);
     }
-    let Some(target) = run.target().filter(|_| run.state != State::Done) else { return end(End::Done) };
+    if run.target().is_none() || run.state == State::Done {
+        return end(End::Done);
+    }
     if world.now.saturating_sub(world.renewed) >= FRESH {
         let what = "the Lease was not renewed in time; nothing is done until it is";
         return Decided {
@@ -64,7 +66,6 @@ pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
         // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
         return Decided { acts: vec![Act::Record(Box::new(run.clone()))], ..Decided::default() };
     }
-    let view = View { world, memory, run, plan, target };
     if let State::Stopped(pause) = &run.state {
         return Decided {
             waits: vec![paused(&pause.by, &pause.why)],
@@ -72,10 +73,10 @@ pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
             ..Decided::default()
         };
     }
-    if let Some(tidied) = tidied(&view) {
+    if let Some(tidied) = tidied(view) {
         return Decided { acts: vec![Act::Record(Box::new(tidied))], ..Decided::default() };
     }
-    let mut decided = decide(&view);
+    let mut decided = decide(view);
     one_wait_each(&mut decided.waits);
     decided
 }
@@ -83,7 +84,7 @@ pub fn step(world: &World, memory: &Memory, run: &Run, plan: &Plan) -> Decided {
 fn decide(view: &View<'_>) -> Decided {
     let mut decided = Decided { acts: cordon::disowned(view), ..Decided::default() };
     let (mut moving, mut room) = (0, places::room(view));
-    for (name, node, standing) in view.nodes() {
+    for &One { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
             // It was claimed, and does not show it yet.
             moving += usize::from(view.memory.sent().has_claimed(name));

@@ -24,7 +24,7 @@ pub(super) fn turn(view: &View<'_>, pod: &Pod) -> Option<Wait> {
             return Some(Wait::new(object, reason, what));
         }
     }
-    let why = dns::needed(view, pod).filter(|_| pod.is(Trait::Dns))?;
+    let why = dns::needed(view, pod)?;
     let wait = Wait::new(object, Reason::DnsNeeded, why);
     Some(match &pod.owner {
         Some(Owner { kind, namespace, name }) => {

@@ -8,6 +8,7 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Answer, Change, Patch};
 use super::memory::{Memory, is_of};
+use super::nodes::{Nodes, One, Standing};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::model::Text;
@@ -30,44 +31,21 @@ pub struct View<'a> {
     pub plan: &'a Plan,
     /// The phase that this pass brings nodes to.
     pub target: Phase,
-}
-
-/// How a node stands in the pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing<'a> {
-    /// No pass touches it.
-    LeftOut,
-    /// It is in the phase, and so is everything on it.
-    Done,
-    /// This run is moving it.
-    Transit(&'a Step),
-    /// Another run is moving it.
-    Foreign(&'a Step),
-    /// Somebody skipped it in this pass.
-    Skipped,
-    /// It is still to be moved.
-    Pending,
+    /// How they stand.
+    pub nodes: &'a Nodes<'a>,
 }
 
 impl<'a> View<'a> {
+    /// Everything that a decision looks at.
+    #[must_use]
+    pub const fn of(world: &'a World, memory: &'a Memory, run: &'a Run, nodes: &'a Nodes<'a>) -> Self {
+        Self { world, memory, run, plan: nodes.plan, target: nodes.target, nodes }
+    }
+
     /// How a node stands.
     #[must_use]
-    pub fn standing(&self, name: &str, node: &'a Node) -> Standing<'a> {
-        if self.plan.left_out.iter().any(|out| &*out.name == name) {
-            return Standing::LeftOut;
-        }
-        let is_skipped = self.run.skipped.contains_key(name);
-        let is_held = |step: &Step| step.state == State::Held && is_of(step, self.run);
-        match &node.step {
-            // Its step stays on it, for whoever tries it again.
-            Some(step) if is_held(step) && is_skipped => Standing::Skipped,
-            // It was left behind in an earlier pass, or the run turned back: it starts like any other.
-            Some(step) if is_held(step) && !is_of_pass(step, self.run) => self.at_rest(node),
-            Some(step) if step.state.is_in_transit() && is_of(step, self.run) => Standing::Transit(step),
-            Some(step) if step.state.is_in_transit() => Standing::Foreign(step),
-            _ if is_skipped => Standing::Skipped,
-            _ => self.at_rest(node),
-        }
+    pub fn standing(&self, name: &str) -> Standing<'a> {
+        self.nodes.get(name).map_or(Standing::LeftOut, |one| one.standing)
     }
 
     /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
@@ -78,20 +56,14 @@ impl<'a> View<'a> {
         node.step.as_ref().is_some_and(is)
     }
 
-    /// How a node stands that nobody is moving.
-    fn at_rest(&self, node: &'a Node) -> Standing<'a> {
-        if is_done(node, self.target) { Standing::Done } else { Standing::Pending }
-    }
-
-    /// All nodes that passes touch, with how they stand.
-    pub fn nodes(&self) -> impl Iterator<Item = (&'a Text, &'a Node, Standing<'a>)> {
-        let of = |(name, node): (&'a Text, &'a Node)| (name, node, self.standing(name, node));
-        self.world.nodes.iter().map(of).filter(|(_, _, standing)| *standing != Standing::LeftOut)
+    /// All nodes that passes touch, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &'a One<'a>> {
+        self.nodes.all().iter()
     }
 
     /// Pods on a node.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &'a Pod> {
-        self.world.pods.values().filter(move |pod| &*pod.node == node)
+        self.world.pods.on(node)
     }
 
     /// Pods that answer DNS queries, are Ready and stay for now.
@@ -154,8 +126,8 @@ impl<'a> View<'a> {
 
     /// Whether pods that another network parts live on the node, or may: of a phase that is neither where this pass begins nor where it leads.
     #[must_use]
-    pub fn is_foreign(&self, node: &Node) -> bool {
-        !self.is_bridged() && said(node).any(|phase| phase != self.target && phase != self.run.from)
+    pub fn is_foreign(&self, one: &One<'_>) -> bool {
+        !self.is_bridged() && one.said.iter().any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.
@@ -185,7 +157,7 @@ impl<'a> View<'a> {
         // Where its own phase is what has to go, pods of such phases are parted from the others anyway, until they have gone.
         let is_right = now.is_none_or(is_of_pass);
         let mut with = self.living(Some(name));
-        with.extend(kinds(node).filter(|_| is_right));
+        with.extend(self.nodes.get(name).iter().flat_map(|one| one.kinds().iter()).filter(|_| is_right));
         let with = with.into_iter().filter(|phase| is_right || is_of_pass(*phase)).find(is_lost)?;
         Some(if reach::needs_bridge(to, with) { (to, with) } else { (with, to) })
     }
@@ -193,17 +165,12 @@ impl<'a> View<'a> {
     /// Every phase that a pod has, may get as nodes are now, or may get soon since a node is asked to change; one node left out.
     #[must_use]
     pub fn living(&self, without: Option<&str>) -> BTreeSet<Phase> {
-        let is_out =
-            |name: &str| self.plan.left_out.iter().any(|out| &*out.name == name) || Some(name) == without;
-        let nodes = self.world.nodes.iter().filter(|(name, _)| !is_out(name));
-        nodes.flat_map(|(name, node)| kinds(node).chain(self.memory.sent().asked(name))).collect()
+        let is_other = |(name, _): &(&Text, Phase)| {
+            Some(&***name) != without && self.standing(name) != Standing::LeftOut
+        };
+        let asked = self.memory.sent().all_asked().filter(is_other).map(|(_, phase)| phase);
+        self.nodes.living(without).iter().chain(asked).collect()
     }
-}
-
-/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
-fn kinds(node: &Node) -> impl Iterator<Item = Phase> {
-    let unknown = if is_unheard(node) { &Phase::ALL[..] } else { &[] };
-    said(node).chain(unknown.iter().copied())
 }
 
 /// The node was rebooted, and what it says of itself is from an earlier boot. Its image may have another policy.
@@ -212,8 +179,8 @@ pub fn is_unheard(node: &Node) -> bool {
     node.observed.as_ref().is_some_and(|seen| *seen.boot_id != *node.boot)
 }
 
-/// The same as far as the node says it.
-fn said(node: &Node) -> impl Iterator<Item = Phase> {
+/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change, as far as the node says it.
+pub(super) fn said(node: &Node) -> impl Iterator<Item = Phase> {
     let follows = |to: &Phase| node.observed.as_ref().is_none_or(|seen| seen.follows.contains(to));
     node.phases().chain(node.desired.filter(follows))
 }
@@ -241,7 +208,9 @@ pub fn patch(name: &Text, node: &Node) -> Patch {
 /// Whether a step is of the present pass.
 #[must_use]
 pub fn is_of_pass(step: &Step, run: &Run) -> bool {
-    is_of(step, run) && step.claim.starts_with(&format!("{}.{}.", run.id, run.pass))
+    let rest = step.claim.strip_prefix(&*run.id).and_then(|rest| rest.strip_prefix('.'));
+    let pass = rest.and_then(|rest| rest.split_once('.')).map(|(pass, _)| pass);
+    is_of(step, run) && pass.and_then(|pass| pass.parse().ok()) == Some(run.pass)
 }
 
 /// The same step in another state, written by this holder.

@@ -2,22 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::view::{Standing, View};
+use super::nodes::{One, Standing};
+use super::order::Place;
+use super::view::View;
 use super::world::Node;
 use crate::model::Text;
-use crate::plan::{Wave, WaveKind};
-
-/// A node of a wave.
-pub(super) struct Member<'a> {
-    /// Its name.
-    pub(super) name: &'a Text,
-    /// The Node.
-    pub(super) node: &'a Node,
-    /// How it stands.
-    pub(super) standing: Standing<'a>,
-    /// It was left behind in an earlier pass.
-    pub(super) is_behind: bool,
-}
+use crate::plan::WaveKind;
 
 /// Whether a run's bounds leave a node to it.
 fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
@@ -26,55 +16,62 @@ fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
         && bounds.pool.as_ref().is_none_or(|pool| *pool == node.pool)
 }
 
-/// The first wave that is not done, and its nodes in order; none if all are done within the run's bounds.
+/// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds.
+///
+/// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
 #[must_use]
-pub(super) fn wave<'a>(view: &View<'a>) -> Option<(&'a Wave, Vec<Member<'a>>)> {
-    let mut places: BTreeMap<usize, Vec<(usize, Member<'a>)>> = BTreeMap::new();
-    // Nodes that were left behind have their pods elsewhere already: they go on first, whatever their wave.
-    let (mut behind, mut last) = (Vec::new(), None);
-    let mut known: BTreeMap<&str, (usize, usize, &str)> = BTreeMap::new();
-    for (at, wave) in view.plan.waves.iter().enumerate() {
-        known.extend(wave.nodes.iter().enumerate().map(|(place, one)| (&*one.name, (at, place, &*one.uid))));
-    }
-    for (name, node, standing) in view.nodes().filter(|(name, node, _)| is_within(view, name, node)) {
-        if matches!(standing, Standing::Done | Standing::Skipped) {
+pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
+    let mut waves: BTreeMap<usize, Vec<(usize, &One<'_>)>> = BTreeMap::new();
+    let (mut behind, mut joined) = (Vec::new(), None);
+    for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
+        if matches!(one.standing, Standing::Done | Standing::Skipped) {
             continue;
         }
-        let known = known.get(&**name).filter(|(_, _, uid)| *uid == &*node.uid);
-        let (at, place) =
-            known.map_or_else(|| (joins(view, node), usize::MAX), |(at, place, _)| (*at, *place));
-        let is_behind = view.is_behind(node);
-        let member = Member { name, node, standing, is_behind };
-        if is_behind {
-            behind.push((place, member));
-            last.get_or_insert(at);
+        let place = one.place.unwrap_or_else(|| {
+            let joined = joined.get_or_insert_with(|| Joined::of(view));
+            Place { wave: joined.wave(one), at: usize::MAX }
+        });
+        if view.is_behind(one.node) {
+            behind.push((place.at, place.wave, one));
         } else {
-            places.entry(at).or_default().push((place, member));
+            waves.entry(place.wave).or_default().push((place.at, one));
         }
     }
-    let (at, mut members) = places.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
-    members.append(&mut behind);
+    let last = behind.first().map(|(_, wave, _)| *wave);
+    let (at, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
     let wave = view.plan.waves.get(at)?;
     if view.run.bounds.until.is_some_and(|until| wave.kind > until) {
         return None;
     }
-    members.sort_by(|(a, one), (b, other)| {
-        (!one.is_behind, a, one.name).cmp(&(!other.is_behind, b, other.name))
-    });
-    Some((wave, members.into_iter().map(|(_, member)| member).collect()))
+    members.sort_by_key(|(place, one)| (*place, one.name));
+    behind.sort_by_key(|(place, _, one)| (*place, one.name));
+    let behind = behind.into_iter().map(|(_, _, one)| one);
+    Some((at, behind.chain(members.into_iter().map(|(_, one)| one)).collect()))
 }
 
-/// The wave of a node that joined after the plan was made: that of its zone, else the last one.
-fn joins(view: &View<'_>, node: &Node) -> usize {
-    let of_zone = |wave: &Wave| {
-        wave.kind == WaveKind::Zone
-            && wave
-                .nodes
-                .iter()
-                .any(|one| view.world.nodes.get(&one.name).is_some_and(|other| other.zone == node.zone))
-    };
-    let last = view.plan.waves.len().saturating_sub(1);
-    view.plan.waves.iter().position(of_zone).unwrap_or(last)
+/// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
+struct Joined {
+    /// By the zone, as a place in [`super::nodes::Nodes::zones`].
+    zones: Vec<Option<usize>>,
+    last: usize,
+}
+
+impl Joined {
+    fn of(view: &View<'_>) -> Self {
+        let mut zones = vec![None; view.nodes.zones().len()];
+        for one in view.nodes() {
+            let Some(Place { wave, .. }) = one.place else { continue };
+            if view.plan.waves.get(wave).is_some_and(|wave| wave.kind == WaveKind::Zone) {
+                let first = zones[one.zone].get_or_insert(wave);
+                *first = wave.min(*first);
+            }
+        }
+        Self { zones, last: view.plan.waves.len().saturating_sub(1) }
+    }
+
+    fn wave(&self, one: &One<'_>) -> usize {
+        self.zones[one.zone].unwrap_or(self.last)
+    }
 }
 
 /// The run has bounds, and nothing within them is left.

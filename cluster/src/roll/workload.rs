@@ -8,7 +8,7 @@ use super::{gates, places};
 /// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
 #[must_use]
 pub(super) fn short(view: &View<'_>) -> Vec<Wait> {
-    let is_short = |(owner, now): &(&Owner, &Available)| now.is_short(view.run.missing(owner));
+    let is_short = |(owner, now): &(&Owner, &Available)| now.is_short_beyond(|| view.run.missing(owner));
     let wait = |(owner, now): (&Owner, &Available)| {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.wanted);
@@ -44,7 +44,7 @@ pub(super) fn obstacles(view: &View<'_>, waits: &[Wait], is_moving: bool) -> Vec
     for wait in &mut pending {
         wait.is_held = !is_moving;
     }
-    let cordoned = view.nodes().filter_map(|(name, node, _)| places::unfit(view, name, node));
+    let cordoned = view.nodes().filter_map(|one| places::unfit(view, one.name, one.node));
     pending.extend(cordoned.filter(|wait| wait.reason == Reason::ForeignCordon));
     pending
 }

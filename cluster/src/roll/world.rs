@@ -1,11 +1,15 @@
 //! What is known of the cluster at one moment. Everything in it was read; nothing in it is concluded. Pure.
 
+mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use types::observed::Observed;
 use types::policy::Phase;
 use types::step::Step;
+
+pub use pods::Pods;
 
 use crate::capacity::Request;
 use crate::model::Text;
@@ -21,8 +25,8 @@ pub struct World {
     pub renewed: Duration,
     /// All Nodes, by name.
     pub nodes: BTreeMap<Text, Node>,
-    /// Pods by UID: those on nodes in transit, those of the cluster's DNS, and those that have no node yet.
-    pub pods: BTreeMap<Text, Pod>,
+    /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
+    pub pods: Pods,
     /// What makes the pods that were evicted.
     pub owners: BTreeMap<Owner, Available>,
     /// The last verdict of each gate.
@@ -270,6 +274,12 @@ impl Available {
     #[must_use]
     pub const fn is_short(self, missing: u32) -> bool {
         self.ready.saturating_add(missing) < self.wanted
+    }
+
+    /// The same if it has to be looked up how many may be missing.
+    #[must_use]
+    pub fn is_short_beyond(self, missing: impl FnOnce() -> u32) -> bool {
+        self.is_short(0) && self.is_short(missing())
     }
 }
 

@@ -95,12 +95,8 @@ impl History {
         for id in changed {
             let uid = uid(id);
             match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&one.watched, id)) {
-                Some(pod) => {
-                    Arc::make_mut(&mut one.world).pods.insert(uid, pod.api.clone());
-                }
-                None => {
-                    Arc::make_mut(&mut one.world).pods.remove(&uid);
-                }
+                Some(pod) => Arc::make_mut(&mut one.world).pods.put(pod.api.clone()),
+                None => Arc::make_mut(&mut one.world).pods.remove(&uid),
             }
         }
     }

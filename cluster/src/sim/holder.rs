@@ -22,6 +22,9 @@ use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
 use crate::roll::world::{Color, Verdict, World};
 
+/// How long a driver waits for more changes once it has heard of one, as the real one does.
+const BURST: Millis = 200;
+
 /// A holder.
 pub(super) struct Holder {
     /// How it stands.
@@ -65,6 +68,8 @@ pub(super) struct Holder {
     /// What its last look was made on.
     looked: Looked,
     has_news: bool,
+    /// It has heard of a change, and waits for more.
+    is_in_burst: bool,
     has_acted: bool,
     is_looking: bool,
     mail: Rc<RefCell<Mail>>,
@@ -136,6 +141,7 @@ impl Holder {
             looks: 0,
             looked: Looked::default(),
             has_news: false,
+            is_in_burst: false,
             has_acted: false,
             is_looking: false,
             mail: Rc::default(),
@@ -210,8 +216,12 @@ impl History {
             if asks {
                 let one = &mut self.holders[holder];
                 one.is_looking = true;
-                if !one.has_news && !one.is_interrupted {
-                    self.plan_moment(holder);
+                if !one.is_interrupted {
+                    if one.has_news {
+                        self.plan_look(holder)
+                    } else {
+                        self.plan_moment(holder)
+                    }
                     return;
                 }
                 self.show(holder);
@@ -239,31 +249,41 @@ impl History {
 
     /// The moment is over.
     pub(super) fn moment(&mut self, holder: usize, number: u64) {
+        let now = self.now;
         let one = &self.holders[holder];
-        if one.looks == number && one.is_looking {
-            self.news(holder);
+        if one.looks != number || !one.is_looking {
+            return;
         }
+        if one.asleep > now {
+            self.after(one.asleep - now, Event::Moment(holder, number));
+            return;
+        }
+        self.show(holder);
+        self.run_on(holder);
     }
 
     /// Something is known that was not known before.
     pub(super) fn news(&mut self, holder: usize) {
-        let now = self.now;
         let one = &mut self.holders[holder];
         if !one.holds() {
             return;
         }
         one.has_news = true;
-        if !one.is_looking {
+        if one.is_looking {
+            self.plan_look(holder);
+        }
+    }
+
+    /// A driver that heard of a change waits a little for more of them.
+    fn plan_look(&mut self, holder: usize) {
+        let one = &mut self.holders[holder];
+        if one.is_in_burst {
             return;
         }
-        if one.asleep > now {
-            one.looks += 1;
-            let (wait, number) = (one.asleep - now, one.looks);
-            self.after(wait, Event::Moment(holder, number));
-            return;
-        }
-        self.show(holder);
-        self.run_on(holder);
+        one.is_in_burst = true;
+        one.looks += 1;
+        let number = one.looks;
+        self.after(BURST, Event::Moment(holder, number));
     }
 
     /// Shows the driver what its holder knows.
@@ -274,7 +294,7 @@ impl History {
         let one = &mut self.holders[holder];
         one.looked = Looked { nodes: one.nodes.known(now), pods: one.pods.known(now), is_gated, is_bridged };
         one.looks += 1;
-        (one.has_news, one.is_looking) = (false, false);
+        (one.has_news, one.is_in_burst, one.is_looking) = (false, false, false);
         let world = Arc::make_mut(&mut one.world);
         world.now = at(self.now);
         world.renewed = at(one.renewed);

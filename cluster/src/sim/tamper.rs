@@ -6,7 +6,7 @@ use super::history::History;
 use crate::drive::Seen;
 use crate::plan::{Bridge, Plan};
 use crate::roll::wish::What;
-use crate::roll::world::Trait;
+use crate::roll::world::{Pod, Trait};
 
 /// What a run is blind to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,9 +80,11 @@ impl Tamper {
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.at = world.now),
             Self::Dns | Self::Undisturbed => {
                 let what = if self == Self::Dns { Trait::Dns } else { Trait::Undisturbed };
-                world.pods.values_mut().for_each(|pod| {
+                let blurred = |mut pod: Pod| {
                     pod.traits.remove(&what);
-                });
+                    pod
+                };
+                world.pods = world.pods.values().cloned().map(blurred).collect();
             }
             Self::Stop => {
                 for wish in &mut seen.wishes {

@@ -154,7 +154,7 @@ fn pods_come_from_all_places_and_the_node_knows_best() {
     known.end(&on);
     known.apply(Event::Pods(Place::Pending, Change::Gone(pod("2", "", None, &[]))), NOW);
     look(&mut known, &[]);
-    let found: Vec<&str> = known.world.pods.keys().map(AsRef::as_ref).collect();
+    let found: Vec<&str> = known.world.pods.values().map(|pod| &*pod.uid).collect();
     assert_eq!(found, ["1", "3"]);
 }
 

@@ -193,7 +193,7 @@ fn other_agents_mean_other_pods() {
             asked.line.contains("spec.nodeName%3Db&limit").then(|| list(&[agent]))
         });
         let (mut session, mut other) = (session(&server).await, plan());
-        let is_agent = |world: &World| world.pods["uid-agent"].is(Trait::Agent);
+        let is_agent = |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.is(Trait::Agent));
         assert!(!is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
         other.agents[0].name = "calico-node".into();
         assert!(is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));

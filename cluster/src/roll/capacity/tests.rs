@@ -8,6 +8,8 @@ use super::*;
 use crate::capacity::Request;
 use crate::plan::Plan;
 use crate::roll::memory::Memory;
+use crate::roll::nodes::Nodes;
+use crate::roll::order::Order;
 use crate::roll::run::Run;
 use crate::roll::world::World;
 
@@ -68,7 +70,9 @@ fn asked(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wait>
     let (plan, mut memory) = (plan(), Memory::default());
     let run = Run::new("r-1", "4be1".repeat(16), &plan);
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
-    let view = View { world, memory: &memory, run: &run, plan: &plan, target: Phase::BothOld };
+    let order = Order::of(&plan);
+    let nodes = Nodes::of(world, &run, &order);
+    let view = View::of(world, &memory, &run, &nodes);
     let mut guard = Guard::default();
     let started = names.iter().map(|name| {
         let (name, node) = world.nodes.get_key_value(*name).expect("a node");
@@ -238,7 +242,9 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
     world.nodes.values_mut().skip(1).for_each(|node| node.is_ready = false);
     memory.observe(&world, &run);
-    let view = View { world: &world, memory: &memory, run: &run, plan: &plan, target: Phase::BothOld };
+    let order = Order::of(&plan);
+    let nodes = Nodes::of(&world, &run, &order);
+    let view = View::of(&world, &memory, &run, &nodes);
     let (name, node) = world.nodes.first_key_value().expect("a node");
     let wait = short(&view, name, node).expect("a wait");
     assert!(!wait.is_held, "{wait:?}");
@@ -255,7 +261,9 @@ fn a_claim_without_room_is_refused() {
     {
         let (plan, memory) = (plan(), Memory::default());
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
-        let view = View { world: &world, memory: &memory, run: &run, plan: &plan, target: Phase::BothOld };
+        let order = Order::of(&plan);
+        let nodes = Nodes::of(&world, &run, &order);
+        let view = View::of(&world, &memory, &run, &nodes);
         let (name, node) = world.nodes.first_key_value().expect("a node");
         let claimed = in_state(types::step::State::Claimed).step.map(|step| Step { epoch: 0, ..step });
         let step = claimed.map_or(Change::Keep, Change::Set);
