@@ -119,12 +119,13 @@ impl History {
         }
         let node = &self.truth.nodes[at];
         let said = node.api.observed.as_ref().and_then(|said| said.phase);
-        // Of a node that somebody just changed the run knows what it said before.
-        let phase = said.filter(|_| node.surprises(flight.nodes_seen)).unwrap_or(node.machine.phase);
+        // Of a node that somebody just changed, or that has just followed, the run knows what it said before.
+        let has_flipped = node.machine.flipped > node.told(flight.nodes_seen);
+        let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
+        let phase = said.filter(|_| is_told_late).unwrap_or(node.machine.phase);
         let mut kinds = self.kinds(flight.nodes_seen, Some(at));
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
-        let has_flipped = node.machine.flipped > node.told(flight.nodes_seen);
         if !is_of_pass(phase) || has_flipped {
             kinds.retain(|phase| is_of_pass(*phase));
         } else if !node.surprises(flight.nodes_seen) {
@@ -138,7 +139,12 @@ impl History {
             };
             let with: Vec<&str> =
                 self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| &*node.name).collect();
-            let why = format!("{name} goes from {phase} to {to}, and {kind} lives on {}", with.join(", "));
+            let machine = &node.machine;
+            let why = format!(
+                "{name}, which is in {} and said {said:?}, goes from {phase} to {to}, and {kind} lives on {}",
+                machine.phase,
+                with.join(", ")
+            );
             self.broken("I3", why);
         }
     }
@@ -155,7 +161,7 @@ impl History {
             step.state.is_in_transit()
                 && (step.state != State::Held || (!is_skipped && is_of_pass(&step, run)))
         });
-        let is_asked = run.asked.get(&name) == Some(&Asked::Rollback);
+        let is_asked = self.is_asked_back(flight, &name, run);
         let node = &self.truth.nodes[at];
         let is_intruder = node
             .api
@@ -179,6 +185,12 @@ impl History {
         if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[at].api.is_cordoned {
             self.check_room(flight, at);
         }
+    }
+
+    /// Somebody asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
+    fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
+        let asks = |run: &Run| run.asked.get(name) == Some(&Asked::Rollback);
+        asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own.iter().any(asks))
     }
 
     /// I2: nodes in transit, and nodes in trouble that the run could know of.
