@@ -145,7 +145,7 @@ pub async fn drive<C: Cluster>(
                     return Ended { run, why: Why::Broken(broken), status: last };
                 }
                 match act {
-                    Act::Patch(patch) => memory.patching(patch, world.now),
+                    Act::Patch(patch) => memory.patching(patch, world),
                     Act::Census => memory.counting(world),
                     _ => {}
                 }
@@ -191,12 +191,7 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
             memory.answered(pod, Answer::Failed(why.clone()), world.now);
         }
         (Act::Patch(patch), Outcome::Conflict) => memory.unpatched(patch),
-        (Act::Patch(patch), Outcome::Done) => {
-            memory.patched(patch);
-            if patch.is_claim() {
-                memory.started(world.now);
-            }
-        }
+        (Act::Patch(patch), Outcome::Done) => memory.patched(patch, world),
         (Act::Record(next), Outcome::Done) => {
             memory.written();
             run.clone_from(next);

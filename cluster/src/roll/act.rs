@@ -4,7 +4,7 @@ use types::policy::Phase;
 use types::step::{State, Step};
 
 use super::run::Run;
-use super::world::{Owner, Pod};
+use super::world::{Node, Owner, Pod};
 use crate::model::Text;
 
 /// One call.
@@ -42,10 +42,11 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Whether the Node is claimed with it.
+    /// Whether it takes this Node anew: it sets a claim that the Node does not bear.
     #[must_use]
-    pub const fn is_claim(&self) -> bool {
-        matches!(&self.step, Change::Set(Step { state: State::Claimed, .. }))
+    pub fn claims(&self, node: &Node) -> bool {
+        let borne = node.step.as_ref().map(|step| &step.claim);
+        matches!(&self.step, Change::Set(step) if step.state == State::Claimed && borne != Some(&step.claim))
     }
 }
 

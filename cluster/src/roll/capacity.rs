@@ -145,10 +145,10 @@ fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
     Place { taints, offers: node.offers, moves: requested.moves, stays: requested.stays, state }
 }
 
-/// Whether the scheduler gives pods to a node: it does not once the node was claimed to be drained, also if the Node does not show that yet.
+/// Whether the scheduler gives pods to a node: it does not once the run cordoned it, also if the Node does not show that yet.
 fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
-    let is_claimed = takes_room(view, node) && view.memory.sent().has_claimed(name);
-    node.is_ready && !node.has_no_network && !node.is_cordoned && !node.is_going && !is_claimed
+    let is_cordoned = node.is_cordoned || view.memory.sent().has_cordoned(name);
+    node.is_ready && !node.has_no_network && !is_cordoned && !node.is_going
 }
 
 fn state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> State {

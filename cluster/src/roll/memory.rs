@@ -112,13 +112,18 @@ impl Memory {
     }
 
     /// Takes up that a Node is about to be patched: from now on it may have happened.
-    pub fn patching(&mut self, patch: &Patch, now: Duration) {
-        self.sent.add(patch, now);
+    pub fn patching(&mut self, patch: &Patch, world: &World) {
+        if let Some(node) = world.nodes.get(&patch.node) {
+            self.sent.add(patch, node, world.now);
+        }
     }
 
     /// Takes up that a patch was made.
-    pub fn patched(&mut self, patch: &Patch) {
+    pub fn patched(&mut self, patch: &Patch, world: &World) {
         self.sent.done(&patch.node);
+        if world.nodes.get(&patch.node).is_some_and(|node| patch.claims(node)) {
+            self.starts.push(world.now);
+        }
     }
 
     /// Takes up that a patch was not made: somebody had changed the Node before.
@@ -151,11 +156,6 @@ impl Memory {
     #[must_use]
     pub const fn unwritten(&self) -> Option<&Run> {
         self.unwritten.as_ref()
-    }
-
-    /// Takes up that a node was claimed.
-    pub fn started(&mut self, now: Duration) {
-        self.starts.push(now);
     }
 
     /// How long the node bears its present step.

@@ -214,5 +214,11 @@ mod tests {
         assert_eq!(living(&world, Some("c")), [Phase::Old]);
         world.nodes.get_mut("c").expect("it").boot = "another".into();
         assert_eq!(living(&world, None), Phase::ALL, "it was rebooted, and nobody knows what it hands out");
+        world.nodes.insert("c".into(), in_phase("both-old"));
+        assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
+        world.nodes.insert("d".into(), Node::default());
+        assert_eq!(living(&world, None), Phase::ALL, "it is new, and says nothing yet");
+        world.nodes.insert("d".into(), Node { label: Some(Phase::New), ..Node::default() });
+        assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld, Phase::New], "kubelet set its label");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use types::policy::Phase;
 
 use super::act::Patch;
-use super::world::World;
+use super::world::{Node, World};
 use crate::model::Text;
 
 /// For so long a patch whose answer was lost may have happened although its Node does not show it.
@@ -27,18 +27,19 @@ struct One {
     at: Duration,
     desired: Option<Phase>,
     is_claim: bool,
+    cordons: bool,
     is_done: bool,
     /// It is sent once more, since the answer was lost.
     is_again: bool,
 }
 
 impl Sent {
-    /// A patch is about to be sent.
-    pub(super) fn add(&mut self, patch: &Patch, now: Duration) {
+    /// A patch of this Node is about to be sent.
+    pub(super) fn add(&mut self, patch: &Patch, node: &Node, now: Duration) {
         let Patch { uid, version, desired, .. } = patch.clone();
         let is_again = self.0.get(&patch.node).is_some_and(|one| one.version == version);
-        let one =
-            One { uid, version, at: now, desired, is_claim: patch.is_claim(), is_done: false, is_again };
+        let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
+        let one = One { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
         self.0.insert(patch.node.clone(), one);
     }
 
@@ -72,6 +73,11 @@ impl Sent {
         self.0.get(node).is_some_and(|one| one.is_claim)
     }
 
+    /// The node may have been cordoned.
+    pub(super) fn has_cordoned(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|one| one.cordons)
+    }
+
     /// The phases that nodes may have been asked for.
     pub(super) fn all_asked(&self) -> impl Iterator<Item = (&Text, Phase)> {
         self.0.iter().filter_map(|(name, one)| Some((name, one.desired?)))
@@ -87,7 +93,6 @@ impl Sent {
 mod tests {
     use super::*;
     use crate::roll::view::patch;
-    use crate::roll::world::Node;
 
     fn world(version: &str, second: u64) -> World {
         let node = Node { uid: "u".into(), version: version.into(), ..Node::default() };
@@ -106,7 +111,7 @@ mod tests {
     /// It was sent at second 100.
     fn flipped() -> Sent {
         let mut sent = Sent::default();
-        sent.add(&flip(), Duration::from_secs(100));
+        sent.add(&flip(), &world("7", 100).nodes["a"], Duration::from_secs(100));
         sent
     }
 
@@ -136,7 +141,7 @@ mod tests {
     fn a_conflict_of_one_that_is_sent_again_may_be_its_own() {
         let mut sent = flipped();
         sent.observe(&world("7", 110));
-        sent.add(&flip(), Duration::from_secs(110));
+        sent.add(&flip(), &world("7", 110).nodes["a"], Duration::from_secs(110));
         sent.not_done("a");
         assert_eq!(asked(&sent), Some(Phase::New));
         assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");

@@ -265,7 +265,7 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
         waits.push(wait);
     }
     for name in view.nodes().filter(|one| is_unheard(one.node)).map(|one| one.name) {
-        let what = "it was rebooted, and has not said since what its pods have";
+        let what = "it is new or was rebooted, and has not said yet which phase its pods have";
         let help = "on the node: systemctl status crossfade-watch";
         waits.push(Wait::new(format!("Node/{name}"), Reason::WouldPart, what).help(help));
     }

@@ -173,10 +173,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// The node was rebooted, and what it says of itself is from an earlier boot. Its image may have another policy.
+/// Nobody knows which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image
+/// may have another policy.
 #[must_use]
 pub fn is_unheard(node: &Node) -> bool {
-    node.observed.as_ref().is_some_and(|seen| *seen.boot_id != *node.boot)
+    match &node.observed {
+        None => node.label.is_none(),
+        Some(seen) => *seen.boot_id != *node.boot,
+    }
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change, as far as the node says it.

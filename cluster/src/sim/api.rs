@@ -54,6 +54,9 @@ impl History {
         if let Some(is_cordoned) = patch.cordon {
             node.cordoned_by = is_cordoned.then(|| node.cordoned_by.unwrap_or(Who::Run));
             node.api.is_cordoned = is_cordoned;
+            if is_cordoned {
+                node.drained = self.now;
+            }
         }
         let has_claim = before != node.api.step.as_ref().map(|step| step.claim.clone());
         self.touch_node(at);

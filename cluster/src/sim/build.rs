@@ -101,6 +101,7 @@ impl Truth {
             made: 0,
             published: (0, 0),
             claimed: 0,
+            drained: 0,
             room,
             taken: Request::default(),
             pods: BTreeSet::new(),

@@ -137,8 +137,12 @@ impl History {
             let has = |(at, node): &(usize, &Node)| {
                 self.truth.attached(*at).any(|of| of == kind) || node.machine.phase == kind
             };
-            let with: Vec<&str> =
-                self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| &*node.name).collect();
+            let told = |node: &Node| {
+                let said = node.api.observed.as_ref().and_then(|said| said.phase);
+                format!("{} (which said {said:?})", node.name)
+            };
+            let with: Vec<String> =
+                self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| told(node)).collect();
             let machine = &node.machine;
             let why = format!(
                 "{name}, which is in {} and said {said:?}, goes from {phase} to {to}, and {kind} lives on {}",

@@ -70,7 +70,7 @@ impl History {
             let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && !node.is_gone;
             let is_new = node.shut.is_some_and(|since| since >= flight.nodes_seen);
             // What the run itself did it knows.
-            takes_pods || (is_new && node.claimed < flight.nodes_seen)
+            takes_pods || (is_new && node.drained < flight.nodes_seen)
         };
         let (mut requested, mut offered) = (count.moves, Request::default());
         for (other, one) in self.truth.nodes.iter().enumerate() {
