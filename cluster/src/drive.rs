@@ -3,11 +3,14 @@
 //!
 //! A holder that ends in the middle leaves nothing behind that the next one needs: every act is on the Node, on the pod or in the run's ConfigMap.
 
+pub mod decisions;
 pub mod event;
 mod news;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use decisions::Decisions;
 pub use event::Event;
 use futures_util::stream::{self, StreamExt};
 use news::News;
@@ -38,6 +41,9 @@ pub trait Cluster {
 
     /// Makes one call when it is driven. Several may be under way.
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
+
+    /// The holder's clock. It says how long decisions take, and nothing is decided by it.
+    fn clock(&self) -> Duration;
 
     /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
     fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
@@ -78,6 +84,8 @@ pub struct Ended {
     pub why: Why,
     /// How far the run is.
     pub status: Option<Status>,
+    /// How long this holder's decisions took.
+    pub decisions: Decisions,
 }
 
 /// Why a holder's part of a run ended.
@@ -104,14 +112,15 @@ pub async fn drive<C: Cluster>(
     let order = Order::of(plan);
     let mut memory = Memory::default();
     let mut news = News::default();
+    let mut decisions = Decisions::default();
     let mut last = None;
     loop {
         let seen = match cluster.look(&run, plan).await {
             Ok(seen) => seen,
-            Err(why) => return Ended { run, why: Why::Gone(why), status: last },
+            Err(why) => return Ended { run, why: Why::Gone(why), status: last, decisions },
         };
         if seen.is_interrupted {
-            return Ended { run, why: Why::Interrupted, status: last };
+            return Ended { run, why: Why::Interrupted, status: last, decisions };
         }
         let world = &*seen.world;
         if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
@@ -125,15 +134,17 @@ pub async fn drive<C: Cluster>(
             run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
             continue;
         }
+        let began = cluster.clock();
         memory.observe(world, &run);
         let mut nodes = Nodes::of(world, &run, &order);
         let Decided { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
+        let now = status(&View::of(world, &memory, &run, &nodes), &waits);
+        decisions.add(cluster.clock().saturating_sub(began));
         for wait in news.of(&waits, world.now) {
             let event = Event::Waits(wait);
             cluster.note(&event).await;
             tell(&event);
         }
-        let now = status(&View::of(world, &memory, &run, &nodes), &waits);
         tell(&Event::Status(Box::new(now.clone())));
         last = Some(now);
         for group in acts.chunk_by(|one, next| goes_beside(one) && goes_beside(next)) {
@@ -142,7 +153,7 @@ pub async fn drive<C: Cluster>(
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
                     cluster.note(&event).await;
                     tell(&event);
-                    return Ended { run, why: Why::Broken(broken), status: last };
+                    return Ended { run, why: Why::Broken(broken), status: last, decisions };
                 }
                 match act {
                     Act::Patch(patch) => memory.patching(patch, world),
@@ -166,7 +177,7 @@ pub async fn drive<C: Cluster>(
             }
         }
         if let Some(end) = end {
-            return Ended { run, why: Why::End(end), status: last };
+            return Ended { run, why: Why::End(end), status: last, decisions };
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::drive::{self, Cluster, Outcome, Seen};
 use crate::plan::Plan;
@@ -78,6 +79,11 @@ impl Cluster for Port {
             };
             Arrives(mail, move |mail: &mut Mail| mail.outcomes.remove(&number)).await
         }
+    }
+
+    /// No time passes while a simulated driver decides.
+    fn clock(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn note(&mut self, _: &drive::Event) {}

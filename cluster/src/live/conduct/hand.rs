@@ -122,6 +122,10 @@ impl Cluster for Hand<'_> {
         }
     }
 
+    fn clock(&self) -> Duration {
+        Clock::of_machine().now()
+    }
+
     async fn note(&mut self, event: &Event) {
         let said = match event {
             Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
