@@ -127,6 +127,12 @@ impl Run {
         self.targets.first().copied()
     }
 
+    /// Whether this pass begins where it leads: nodes have their phase, and what is left are pods that were attached in another one.
+    #[must_use]
+    pub fn fixes_stragglers(&self) -> bool {
+        self.target() == Some(self.from)
+    }
+
     /// How many pods of a workload were missing when the run began, and may be missing all the time.
     #[must_use]
     pub fn missing(&self, owner: &Owner) -> u32 {

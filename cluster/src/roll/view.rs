@@ -153,9 +153,11 @@ impl<'a> View<'a> {
     }
 
     /// Whether pods that another network parts live on the node, or may: of a phase that is neither where this pass begins nor where it leads.
+    ///
+    /// Where a run fixes stragglers, such pods are all that it moves: none of their nodes goes before the others, or past a gate.
     #[must_use]
     pub fn is_foreign(&self, node: &Node) -> bool {
-        !self.is_bridged() && said(node).any(|phase| phase != self.target && phase != self.run.from)
+        !self.run.fixes_stragglers() && !self.is_bridged() && said(node).any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.

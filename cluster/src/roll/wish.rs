@@ -58,6 +58,7 @@ pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, Stri
             next.state = State::Running;
             next.bounds = bounds.clone();
         }
+        What::Abort(_) | What::Rollback(_) if run.fixes_stragglers() => return Err(no_way_back(run.from)),
         What::Abort(to) => {
             next.targets = run.back_to(*to, is_bridged);
             // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
@@ -86,6 +87,12 @@ pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, Stri
         }
     }
     Ok(next)
+}
+
+fn no_way_back(phase: Phase) -> String {
+    format!(
+        "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade skip NODE"
+    )
 }
 
 fn over(what: &str) -> String {
