@@ -17,6 +17,8 @@ pub mod run;
 mod sent;
 mod start;
 pub mod step;
+#[cfg(test)]
+mod tests;
 mod transit;
 mod turns;
 pub mod view;

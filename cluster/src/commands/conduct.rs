@@ -152,9 +152,8 @@ impl Rolled {
         let waits = self.status.iter().flat_map(|status| &status.waits).filter(|wait| wait.is_held);
         let held =
             waits.map(|wait| Problem::new(wait.what.clone()).at(wait.object.clone()).fix(wait.help.clone()));
-        let ended = Problem::new(self.ended.clone())
-            .at("ConfigMap/crossfade/crossfade-run")
-            .fix(self.next.clone());
+        let ended =
+            Problem::new(self.ended.clone()).at("ConfigMap/crossfade/crossfade-run").fix(self.next.clone());
         std::iter::once(ended).chain(held).collect()
     }
 }

@@ -49,9 +49,7 @@ pub enum Answer {
 pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
         Some(hash) => fix::carry_out(global, hash, wanted).map(Answer::Carried),
-        None if wanted.fix => {
-            fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned)))
-        }
+        None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
         None => told(global, wanted).map(Answer::Told),
     }
 }

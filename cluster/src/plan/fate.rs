@@ -103,7 +103,12 @@ mod tests {
         for (pod, decisions, delete, expected) in [
             (NONE, none.clone(), &[][..], Fate::Evicted),
             (Facts { owner: Some("Job"), ..NONE }, none.clone(), &[], Fate::OfJob),
-            (Facts { is_static: true, owner: Some("Node"), ..NONE }, none.clone(), &[], Fate::Stays(Why::Static)),
+            (
+                Facts { is_static: true, owner: Some("Node"), ..NONE },
+                none.clone(),
+                &[],
+                Fate::Stays(Why::Static),
+            ),
             (bare, none.clone(), &[], Fate::Stays(Why::Bare)),
             (bare, none.clone(), &["x/p"], Fate::Deleted),
             (bare, none.clone(), &["x/q"], Fate::Stays(Why::Bare)),

@@ -2,6 +2,7 @@
 //! a place in its waves. Limits, gates and decisions about pods are those of any plan. Pure.
 
 mod node;
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,6 @@ use super::accepted::{unaccepted, unenforced, waivers};
 use super::fate::{Facts, Fate, Why, fate};
 use super::passes::bridge;
 use super::site::{Site, Survey, cluster};
-use super::waves::waves;
 use super::{Dns, LeftOut, Plan, blockers, parts};
 use crate::finding::Finding;
 use crate::model::Pod;
@@ -178,7 +178,7 @@ pub fn fix(
         start: to,
         passes: vec![to],
         bridge,
-        waves: waves(&sites, config),
+        waves: order::waves(sites, config, &stragglers),
         left_out,
         pools,
         limits: config.roll.limits.clone(),

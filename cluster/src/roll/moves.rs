@@ -53,12 +53,14 @@ pub(super) fn older<'a>(view: &View<'a>, name: &Text, node: &Node) -> Vec<&'a Po
 
 /// What is to be done next with the pods of a node in the state `moving`.
 ///
-/// Pods of DaemonSets are last: they come back to the same node at once, and the others must not be starved of an agent's or a proxy's pod meanwhile.
+/// Pods of DaemonSets are last: they come back to the same node at once, and the others must not be starved of an agent's or a proxy's pod meanwhile. Where a
+/// run fixes stragglers they do not wait for DNS pods, which may be the only ones that they reach.
 pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Moves {
     let mut moves = Moves::default();
     let mut older = older(view, name, node);
     older.sort_by_key(|pod| (is_daemon(pod), pod.namespace.clone(), pod.name.clone()));
-    let others_wait = older.iter().any(|pod| !is_daemon(pod) && !pod.is(Trait::Terminating));
+    let is_first = |pod: &Pod| !is_daemon(pod) && !(view.run.fixes_stragglers() && pod.is(Trait::Dns));
+    let others_wait = older.iter().any(|pod| is_first(pod) && !pod.is(Trait::Terminating));
     let limit = view.plan.limits.evictions as usize;
     let mut under_way = older.iter().filter(|pod| pod.is(Trait::Terminating)).count();
     for pod in older {

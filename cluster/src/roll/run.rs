@@ -166,8 +166,8 @@ impl Run {
     ///
     /// # Errors
     /// Why the run cannot: one sentence that names what was asked for and what is possible.
-    pub fn wished(&self, wish: &Wish, is_bridged: bool) -> Result<Self, String> {
-        super::wish::take(self, wish, is_bridged)
+    pub fn wished(&self, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Self, String> {
+        super::wish::take(self, wish, plan, is_bridged)
     }
 
     /// The passes that bring nodes, some of which may have reached this pass's target, back to `to`.

@@ -157,7 +157,9 @@ impl<'a> View<'a> {
     /// Where a run fixes stragglers, such pods are all that it moves: none of their nodes goes before the others, or past a gate.
     #[must_use]
     pub fn is_foreign(&self, node: &Node) -> bool {
-        !self.run.fixes_stragglers() && !self.is_bridged() && said(node).any(|phase| phase != self.target && phase != self.run.from)
+        !self.run.fixes_stragglers()
+            && !self.is_bridged()
+            && said(node).any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.
@@ -199,6 +201,38 @@ impl<'a> View<'a> {
             |name: &str| self.plan.left_out.iter().any(|out| &*out.name == name) || Some(name) == without;
         let nodes = self.world.nodes.iter().filter(|(name, _)| !is_out(name));
         nodes.flat_map(|(name, node)| kinds(node).chain(self.memory.sent().asked(name))).collect()
+    }
+
+    /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
+    #[must_use]
+    pub fn asking(&self) -> BTreeSet<Phase> {
+        let is_out = |name: &str| self.plan.left_out.iter().any(|out| &*out.name == name);
+        let nodes = self.world.nodes.iter().filter(|(name, _)| !is_out(name));
+        nodes
+            .flat_map(|(name, node)| {
+                let without = self.without_dns(node);
+                let kinds: Vec<Phase> = kinds(without.as_ref().unwrap_or(node)).collect();
+                kinds.into_iter().chain(self.memory.sent().asked(name))
+            })
+            .collect()
+    }
+
+    /// The node without its attachments of other phases, where all of them are of pods that answer DNS queries.
+    fn without_dns(&self, node: &Node) -> Option<Node> {
+        let seen = node.observed.as_ref()?;
+        let (phase, others) = (seen.phase?, &seen.attached.as_ref()?.others);
+        let is_dns = |short: &String| {
+            self.world.pods.values().any(|pod| pod.is(Trait::Dns) && pod.uid.starts_with(short.as_str()))
+        };
+        let has_others = node.attached_otherwise(phase) != u32::try_from(others.len()).ok();
+        if others.is_empty() || has_others || !others.iter().all(is_dns) {
+            return None;
+        }
+        let mut without = node.clone();
+        if let Some(attached) = without.observed.as_mut().and_then(|seen| seen.attached.as_mut()) {
+            attached.by_phase.retain(|of, _| *of == phase);
+        }
+        Some(without)
     }
 }
 

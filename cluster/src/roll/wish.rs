@@ -5,6 +5,7 @@ use types::policy::Phase;
 
 use super::run::{Asked, Bounds, Pause, Run, State};
 use crate::model::Text;
+use crate::plan::Plan;
 
 /// A wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub enum What {
 }
 
 /// The run with the wish taken up.
-pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, String> {
+pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Run, String> {
     let mut next = run.clone();
     next.wish = wish.seq;
     let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
@@ -58,7 +59,9 @@ pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, Stri
             next.state = State::Running;
             next.bounds = bounds.clone();
         }
-        What::Abort(_) | What::Rollback(_) if run.fixes_stragglers() => return Err(no_way_back(run.from)),
+        What::Abort(_) | What::Rollback(_) if plan.fixes_stragglers() => {
+            return Err(no_way_back(plan.target()));
+        }
         What::Abort(to) => {
             next.targets = run.back_to(*to, is_bridged);
             // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.

@@ -80,7 +80,8 @@ pub struct Carried {
 pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure> {
     let config = source::settings(global)?;
     // Files tell nothing of a run.
-    let last = if global.snapshot.is_empty() { live::last_run(&global.access).map_err(failed)? } else { None };
+    let last =
+        if global.snapshot.is_empty() { live::last_run(&global.access).map_err(failed)? } else { None };
     let last = last.map(over).transpose()?;
     let migration = wanted.migration().or_else(|| last.as_ref().map(|(_, plan)| of(plan)));
     let migration = migration.ok_or_else(no_migration)?;
@@ -90,7 +91,8 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure>
     let phase = wanted.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
-    let none = Planned { phase, migration, pods: Vec::new(), nodes: Vec::new(), made: None, blockers: Vec::new() };
+    let none =
+        Planned { phase, migration, pods: Vec::new(), nodes: Vec::new(), made: None, blockers: Vec::new() };
     let Fix { plan, pods, nodes } = match fix(&scene, &check::run(&scene), phase, &delete) {
         Ok(fix) => fix,
         Err(blockers) => return Ok(Planned { blockers, ..none }),
@@ -115,7 +117,9 @@ pub(super) fn carry_out(global: &Global, hash: &str, wanted: &Wanted) -> Result<
     let plan = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
     if !plan.fixes_stragglers() {
         let what = format!("plan {hash} moves the cluster to another phase, and not single pods");
-        let fix = format!("kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade stragglers --fix --save");
+        let fix = format!(
+            "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade stragglers --fix --save"
+        );
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
     let asked = live::Wanted {
@@ -139,7 +143,8 @@ fn over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
         return Ok((run, plan));
     }
     let what = format!("run {} is not over, and moves its stragglers by itself", run.id);
-    let fix = "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
+    let fix =
+        "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
     Err(Failure::of(Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix)))
 }
 
@@ -166,7 +171,8 @@ fn moved(plan: &Plan, becomes: &Becomes) -> Option<String> {
 
 impl Planned {
     pub(super) fn document(&self) -> Document {
-        let title = format!("Stragglers: nothing was done, and this would bring them to phase {}", self.phase);
+        let title =
+            format!("Stragglers: nothing was done, and this would bring them to phase {}", self.phase);
         let mut document = Document::new(title);
         if !self.blockers.is_empty() {
             blockers(&mut document, &self.blockers);
@@ -185,9 +191,10 @@ impl Planned {
             }
             _ => None,
         });
-        let nodes = self.nodes.iter().map(|left| {
-            vec![left.node.clone(), String::new(), left.why.clone(), left.help.clone()]
-        });
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|left| vec![left.node.clone(), String::new(), left.why.clone(), left.help.clone()]);
         let left: Vec<Vec<String>> = pods.chain(nodes).collect();
         if !left.is_empty() {
             document.heading("Left for a person");

@@ -20,9 +20,9 @@ impl Kept {
                 if is_done(site, to) {
                     return None;
                 }
-                minted(site, to).or_else(|| unfollowed(site, to)).or_else(|| {
-                    if is_bridged { None } else { parting(site, sites, to) }
-                })
+                minted(site, to)
+                    .or_else(|| unfollowed(site, to))
+                    .or_else(|| if is_bridged { None } else { parting(site, sites, to) })
             });
             Some((site.name().to_owned(), because?))
         };

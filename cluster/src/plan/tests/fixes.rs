@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use types::policy::Phase;
 
-use super::case::{BASE, agent, cluster, control_plane, labelled, names, node, pod, report, with};
+use super::case::{BASE, cluster, control_plane, dns, labelled, names, node, pod, report, with};
 use crate::check::tests::Case;
 use crate::plan::fix::{Becomes, Fix, fix};
 use crate::plan::{Drift, Plan, WaveKind, canon, drift};
@@ -94,8 +94,7 @@ fn a_cluster_without_stragglers_needs_no_plan() {
 /// Nodes keep the order of any plan: the control plane is last.
 #[test]
 fn nodes_keep_their_order() {
-    let master =
-        in_phase(control_plane("a", "z"), "new", &said("new", &json!({"old": 1}), &["11111111"]));
+    let master = in_phase(control_plane("a", "z"), "new", &said("new", &json!({"old": 1}), &["11111111"]));
     let case = cluster([
         master,
         late("b", "old", &["22222222"]),
@@ -107,9 +106,30 @@ fn nodes_keep_their_order() {
     ]);
     let fix = fixed(&case);
     assert_eq!(planned(&fix), ["b", "c", "a"]);
-    let kinds: Vec<WaveKind> =
-        fix.plan.iter().flat_map(|plan| &plan.waves).map(|wave| wave.kind).collect();
+    let kinds: Vec<WaveKind> = fix.plan.iter().flat_map(|plan| &plan.waves).map(|wave| wave.kind).collect();
     assert_eq!(kinds.first().zip(kinds.last()), Some((&WaveKind::Scouts, &WaveKind::ControlPlane)));
+}
+
+/// Other stragglers may reach no DNS pod but those that are stragglers themselves.
+#[test]
+fn stragglers_of_dns_move_last() {
+    let mut served = dns("b");
+    served["metadata"]["uid"] = "11111111".into();
+    let mut right = dns("c");
+    right["metadata"]["uid"] = "99999999".into();
+    let case = cluster([
+        done("a"),
+        late("b", "old", &["11111111"]),
+        late("c", "old", &["22222222"]),
+        served,
+        right,
+        straggler("q", "c", "ReplicaSet", "22222222"),
+        straggler("r", "c", "ReplicaSet", "33333333"),
+    ]);
+    let fix = fixed(&case);
+    assert_eq!(planned(&fix), ["c", "b"]);
+    let last = fix.plan.as_ref().and_then(|plan| plan.waves.last()).expect("a wave");
+    assert_eq!((last.kind, last.at_once, names(last)), (WaveKind::Dns, 1, vec!["b"]));
 }
 
 /// Each row: what is special about the straggler, the settings, and what becomes of it. A node of which nothing moves has no place.
@@ -137,7 +157,12 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
         (with_key("metadata/annotations", pinned), "roll: {pods: {disrupt: [default/p]}}", "Evicted", true),
         (with_key("spec/volumes", volume.clone()), "", "it has an emptyDir", false),
         (with_key("spec/volumes", volume), "roll: {pods: {deleteEmptyDir: true}}", "Evicted", true),
-        (with_key("metadata/deletionTimestamp", "2026-01-01T00:00:00Z".into()), "", "it is being deleted", false),
+        (
+            with_key("metadata/deletionTimestamp", "2026-01-01T00:00:00Z".into()),
+            "",
+            "it is being deleted",
+            false,
+        ),
     ] {
         let mut pod = pod;
         pod["spec"]["nodeName"] = "b".into();
@@ -153,11 +178,7 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
 /// A pod that somebody names on the command line moves, as in a roll.
 #[test]
 fn a_pod_without_an_owner_may_be_named() {
-    let case = cluster([
-        done("a"),
-        late("b", "old", &["11111111"]),
-        straggler("p", "b", "", "11111111"),
-    ]);
+    let case = cluster([done("a"), late("b", "old", &["11111111"]), straggler("p", "b", "", "11111111")]);
     let delete = ["default/p".to_owned()].into();
     let fix = fix(&case.scene(), &[], Phase::New, &delete).expect("a fix");
     assert_eq!((planned(&fix), fates(&fix)), (vec!["b"], vec![("default/p", "Deleted".to_owned())]));
@@ -222,7 +243,8 @@ fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
         ("old", "old", bridge, &["c", "d"]),
         ("both-new", "both-old", bridge, &["c", "d"]),
     ] {
-        let of = |name: &str, phase: &str| in_phase(node(name, "z"), phase, &said(phase, &json!({phase: 1}), &[]));
+        let of =
+            |name: &str, phase: &str| in_phase(node(name, "z"), phase, &said(phase, &json!({phase: 1}), &[]));
         let case = cluster([
             done("a"),
             done("b"),
@@ -272,7 +294,11 @@ fn a_plan_holds_while_stragglers_come_and_go() {
         vec![done("a"), done("b")],
     ] {
         let case = cluster(now);
-        assert!(matches!(drift(&plan, &case.scene()), Drift::Absorbed(_)), "{:?}", drift(&plan, &case.scene()));
+        assert!(
+            matches!(drift(&plan, &case.scene()), Drift::Absorbed(_)),
+            "{:?}",
+            drift(&plan, &case.scene())
+        );
     }
     let elsewhere = in_phase(node("d", "elsewhere"), "new", &said("new", &json!({}), &[]));
     let case = cluster(straggling().into_iter().chain([elsewhere]));
