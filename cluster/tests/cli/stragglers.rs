@@ -1,35 +1,10 @@
-//! `stragglers --fix`, as far as it needs no cluster.
+//! `stragglers --fix`, as far as it needs no cluster. The fixture `stragglers` is a cluster whose migration is over, and in which two pods are late.
 
 use std::fs;
-use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::run::{fixtures, run_in, stderr, stdout};
-
-/// The cluster of three nodes, at the end of its migration: all nodes are in phase `new`. `late` is what node n2 says of its attachments.
-fn arrived(late: &str) -> tempfile::TempDir {
-    let (from, to) = (fixtures().join("plan-three"), tempfile::tempdir().expect("a directory"));
-    fs::create_dir(to.path().join("cluster")).expect("a directory");
-    fs::copy(from.join("config.yaml"), to.path().join("config.yaml")).expect("settings");
-    for file in fs::read_dir(from.join("cluster")).expect("files").map(|file| file.expect("a file")) {
-        fs::copy(file.path(), to.path().join("cluster").join(file.file_name())).expect("a copy");
-    }
-    let nodes = to.path().join("cluster/nodes.yaml");
-    let text = fs::read_to_string(&nodes).expect("nodes");
-    let text = text
-        .replace("crossfade/phase: old", "crossfade/phase: new")
-        .replace(r#""phase":"old""#, r#""phase":"new""#)
-        .replace(r#""mints":["old"]"#, r#""mints":["new"]"#)
-        .replace(r#""attached":{"old""#, r#""attached":{"new""#);
-    let said = |text: &str| text.find(r#""bootId":"boot-n2""#).expect("node n2");
-    let (before, after) = text.split_at(said(&text));
-    let (mine, rest) = after.split_once("}'").expect("the end of what it says");
-    let at = mine.find(r#""attached":"#).expect("its attachments");
-    let text = format!(r#"{before}{}"attached":{late}}}'{rest}"#, &mine[..at]);
-    fs::write(nodes, text).expect("written");
-    to
-}
 
 const FIX: [&str; 12] = [
     "stragglers",
@@ -40,74 +15,72 @@ const FIX: [&str; 12] = [
     "cilium",
     "--strategy",
     "bridge",
-    "--config",
-    "config.yaml",
+    "--snapshot",
+    "cluster",
     "--dumped",
     "all",
 ];
 
-fn fix(dir: &Path, more: &[&str]) -> (Option<i32>, String, String) {
-    let output = run_in(dir, &[&FIX[..], &["--snapshot", "cluster"], more].concat());
-    (output.status.code(), stdout(&output).to_owned(), stderr(&output).to_owned())
+fn fix(fixture: &str, config: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let words = [&FIX[..], &["--config", config, "-o", "json"], more].concat();
+    let output = run_in(&fixtures().join(fixture), &words);
+    let answer = serde_json::from_str(stdout(&output));
+    (output.status.code(), answer.unwrap_or_else(|e| panic!("{e}: {}{}", stdout(&output), stderr(&output))))
 }
 
-fn answer(dir: &Path) -> (Option<i32>, Value) {
-    let (status, said, complaint) = fix(dir, &["-o", "json"]);
-    (status, serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}{complaint}")))
-}
-
-/// How the UID of the first pod on n2 that a ReplicaSet makes begins, and its name.
-fn first(dir: &Path) -> (String, String) {
-    let pods = fs::read_to_string(dir.join("cluster/pods.yaml")).expect("pods");
-    let of_node = |pod: &&str| pod.contains("nodeName: n2") && pod.contains("kind: ReplicaSet");
-    let pod = pods.split("\n---\n").find(of_node).expect("a pod");
-    let value = |key: &str| {
-        let rest = pod.split_once(&format!("{key}: ")).expect("a key").1;
-        rest.split([',', '}', '\n']).next().unwrap_or_default().to_owned()
-    };
-    (value("uid")[..8].to_owned(), format!("{}/{}", value("namespace"), value("name")))
+/// The nodes that have a place in the plan, in order.
+fn nodes(answer: &Value) -> Vec<&str> {
+    let waves = answer["plan"]["waves"].as_array().map_or(&[][..], Vec::as_slice);
+    let nodes = waves.iter().flat_map(|wave| wave["nodes"].as_array().into_iter().flatten());
+    nodes.filter_map(|node| node["name"].as_str()).collect()
 }
 
 #[test]
-fn one_straggler_is_one_eviction_and_the_same_plan_each_time() {
-    let (uid, name) = first(arrived(r#"{"new":3}"#).path());
-    let dir = arrived(&format!(r#"{{"old":1,"new":2,"others":["{uid}"]}}"#));
-    let (status, planned) = answer(dir.path());
-    assert_eq!((status, &planned["phase"], &planned["saved"]), (Some(0), &"new".into(), &false.into()));
-    let pods = planned["pods"].as_array().expect("pods");
-    assert!(pods.len() == 1 && pods[0]["pod"] == *name && pods[0]["becomes"] == "evicted", "{planned:#}");
+fn a_straggler_is_evicted_and_one_without_an_owner_is_left_for_a_person() {
+    let (status, answer) = fix("stragglers", "config.yaml", &[]);
+    assert_eq!((status, &answer["phase"], &answer["saved"]), (Some(0), &json!("new"), &json!(false)));
+    let pods = answer["pods"].as_array().map_or(&[][..], Vec::as_slice);
+    let fates: Vec<_> = pods.iter().map(|pod| (&pod["pod"], &pod["becomes"])).collect();
     assert_eq!(
-        (&planned["plan"]["start"], &planned["plan"]["passes"]),
-        (&"new".into(), &serde_json::json!(["new"]))
+        fates,
+        [
+            (&json!("default/web-7f6b-1"), &json!("evicted")),
+            (&json!("default/debug"), &json!("stays")),
+        ]
     );
-    assert_eq!(answer(dir.path()).1["hash"], planned["hash"]);
-    let (status, said, _) = fix(dir.path(), &[]);
-    assert_eq!(status, Some(0));
-    for words in [&*name, "evicted", "Nodes in their order", planned["hash"].as_str().expect("a hash")] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
+    assert!(pods[1]["help"].as_str().is_some_and(|help| help.contains("--delete-bare default/debug")));
+    assert_eq!(nodes(&answer), ["n2"]);
+    assert_eq!((&answer["plan"]["start"], &answer["plan"]["passes"]), (&json!("new"), &json!(["new"])));
+    assert_eq!(answer["plan"]["leftOut"][0]["name"], "n3");
+    assert_eq!(fix("stragglers", "config.yaml", &[]).1["hash"], answer["hash"], "the same cluster");
+
+    let (status, answer) = fix("stragglers", "config.yaml", &["--delete-bare", "default/debug"]);
+    assert_eq!((status, nodes(&answer).len()), (Some(0), 2));
+    assert_eq!(answer["pods"][1]["becomes"], "deleted");
 }
 
+/// Nothing can be moved, and something is left: that is no success.
 #[test]
-fn without_stragglers_there_is_no_plan() {
-    let (status, planned) = answer(arrived(r#"{"new":3}"#).path());
-    assert_eq!((status, &planned["ok"], &planned["hash"]), (Some(0), &true.into(), &Value::Null));
-}
+fn without_a_plan_the_answer_is_no_unless_there_are_none() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let file = temporary.path().join("config.yaml");
+    let kept = fs::read_to_string(fixtures().join("stragglers/config.yaml")).expect("settings");
+    fs::write(&file, format!("{kept}  leaveOut: [{{node: n2, reason: it is old}}]\n")).expect("written");
+    let (status, answer) = fix("stragglers", file.to_str().expect("UTF-8"), &[]);
+    assert_eq!((status, &answer["ok"], &answer["hash"]), (Some(3), &json!(false), &Value::Null));
+    assert_eq!(answer["problems"].as_array().map(Vec::len), Some(2), "{answer:#}");
 
-/// A person is named for what cannot be moved, and the exit status says that something is left.
-#[test]
-fn what_cannot_be_moved_is_left_for_a_person() {
-    let dir = arrived(r#"{"old":1,"new":2,"others":[]}"#);
-    let (status, planned) = answer(dir.path());
-    assert_eq!((status, &planned["hash"]), (Some(3), &Value::Null), "{planned:#}");
-    assert_eq!(planned["nodes"][0]["node"], "n2");
-    let (_, said, _) = fix(dir.path(), &[]);
-    assert!(said.contains("There is no plan") && said.contains("Left for a person"), "{said}");
+    let (status, answer) = fix("plan-three", "config.yaml", &["--phase", "old"]);
+    assert_eq!((status, &answer["pods"], &answer["hash"]), (Some(0), &json!([]), &Value::Null));
+    let (status, answer) = fix("plan-three", "config.yaml", &["--phase", "new"]);
+    assert_eq!(status, Some(3));
+    assert!(answer["problems"].to_string().contains("0 of 3 nodes are in phase new"), "{answer:#}");
 }
 
 /// Each row: the words, and a word of what is said.
 #[test]
 fn what_makes_no_sense_is_refused() {
+    let run = |words: &[&str]| run_in(&fixtures(), words);
     for (words, said) in [
         (&["stragglers", "--save"][..], "--fix"),
         (&["stragglers", "--plan", "4be1"], "--fix"),
@@ -117,12 +90,11 @@ fn what_makes_no_sense_is_refused() {
         (&["stragglers", "--from", "flannel", "--to", "cilium"], "--fix"),
         (&["stragglers", "--fix", "--snapshot", "plan-three/cluster", "--dumped", "all"], "--from CNI"),
     ] {
-        let output = run_in(&fixtures(), words);
+        let output = run(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(said), "{words:?}: {}", stderr(&output));
     }
     for words in [&["stragglers", "--fix"][..], &["stragglers", "--fix", "--plan", "4be1"]] {
-        let output = run_in(&fixtures(), words);
-        assert_eq!(output.status.code(), Some(78), "{words:?}: {}", stderr(&output));
+        assert_eq!(run(words).status.code(), Some(78), "{words:?}");
     }
 }
