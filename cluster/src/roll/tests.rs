@@ -213,6 +213,9 @@ fn a_straggler_of_dns_goes_when_no_other_straggler_needs_it() {
     assert_eq!(evicted(&world), [""; 0], "node c has a pod of old");
     world.nodes.insert("c".into(), node("c", &json!({"new": 2}), &[]));
     assert_eq!(evicted(&world), ["dns-late"]);
+    world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111"]));
+    moving(&mut world, "b");
+    assert_eq!(evicted(&world), [""; 0], "its own node has one that it does not name");
     world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111", "44444444"]));
     moving(&mut world, "b");
     assert_eq!(evicted(&world), [""; 0], "its own node has another one");
