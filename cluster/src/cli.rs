@@ -19,7 +19,7 @@ use options::Global;
 ///
 /// This program is for the person who migrates a cluster. Before: snapshot, requirements and check say what stands in the way. Then plan decides which
 /// node moves when, and roll carries the plan out, node by node; it stops before something breaks, goes on from anywhere and goes back from anywhere.
-/// Only roll changes nodes and pods, and only with an approved plan.
+/// Only roll and stragglers --fix change nodes and pods, and only with an approved plan.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-crossfade",
@@ -95,7 +95,10 @@ pub enum Command {
     Rollback(roll::OneNode),
     /// Say how far the run is, what it waits for and what helps.
     Status(roll::Status),
-    /// Find pods that are not attached as their cluster should have them by now, with the command that helps.
+    /// Find pods that are not attached as their cluster should have them by now, and move them.
+    ///
+    /// Such pods are left where a node was skipped, a policy was edited, or a node joined from an older image. With --fix, a plan moves them by evictions, as
+    /// roll does: with its order, limits, gates and decisions about pods. The plan is approved by its hash.
     Stragglers(roll::Stragglers),
     /// Check the settings file.
     #[command(subcommand)]

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completion;
+mod conduct;
 pub mod config;
 mod out;
 pub mod plan;

@@ -223,7 +223,7 @@ async fn wished<C: Cluster>(
     tell: &mut dyn FnMut(&Event),
 ) -> Run {
     let is_bridged = is_bridged(world, memory, &run, order);
-    let (next, refused) = match run.wished(wish, is_bridged) {
+    let (next, refused) = match run.wished(wish, order.plan, is_bridged) {
         Ok(next) => (next, None),
         Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
     };
@@ -263,7 +263,8 @@ mod tests {
         assert_eq!(done.target(), None);
         let (world, memory) = (World::default(), Memory::default());
         let abort = Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: What::Abort(Phase::Old) };
-        let back = done.wished(&abort, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
+        let back =
+            done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
     }
 }

@@ -10,6 +10,8 @@ pub mod decisions;
 mod diff;
 mod drift;
 pub mod eta;
+pub mod fate;
+pub mod fix;
 mod notes;
 mod parts;
 mod passes;
@@ -50,7 +52,7 @@ pub struct Plan {
     pub strategy: Strategy,
     /// SHA-256 of the settings, with all defaults, in hex.
     pub settings: String,
-    /// The lowest phase that a node is in when the plan is made.
+    /// The lowest phase that a node is in when the plan is made. In a plan that fixes stragglers, the phase of its only pass.
     pub start: Phase,
     /// The phase of each pass, in order. Every node reaches it before the next pass begins.
     pub passes: Vec<Phase>,
@@ -240,6 +242,12 @@ fn margin_percent() -> u32 {
 impl Plan {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;
+
+    /// Whether it brings stragglers to the phase that the cluster is in, instead of the cluster to another one.
+    #[must_use]
+    pub fn fixes_stragglers(&self) -> bool {
+        self.passes == [self.start]
+    }
 
     /// The target of the last pass.
     #[must_use]

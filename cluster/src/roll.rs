@@ -19,6 +19,8 @@ pub mod run;
 mod sent;
 mod start;
 pub mod step;
+#[cfg(test)]
+mod tests;
 mod transit;
 mod turns;
 pub mod view;

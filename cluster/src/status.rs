@@ -180,8 +180,9 @@ pub fn line(status: &Status) -> String {
         return format!("all {} nodes are in phase {}", status.nodes.all, status.from);
     };
     let nodes = &status.nodes;
+    let from = if status.from == to { "stragglers" } else { status.from.as_str() };
     format!(
-        "pass {}, {} to {to}: {} of {} nodes done, {} in transit, {} held",
-        status.pass, status.from, nodes.done, nodes.all, nodes.in_transit, nodes.held
+        "pass {}, {from} to {to}: {} of {} nodes done, {} in transit, {} held",
+        status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held
     )
 }

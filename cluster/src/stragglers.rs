@@ -7,7 +7,10 @@ use types::observed::{self, Observed, short_uid};
 use types::policy::Phase;
 
 use crate::model::{Node, Pod, Snapshot};
-use crate::workload::{Owner, is_bound_to_node, owner, platform};
+use crate::workload::{Owner, owner, platform};
+
+/// The command that moves stragglers.
+const FIX: &str = "kubectl crossfade stragglers --fix";
 
 /// Why a pod is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,27 +63,37 @@ fn observed(node: &Node) -> Option<Observed> {
     serde_json::from_str(node.metadata.annotation(observed::KEY)?).ok()
 }
 
-/// All pods that are not attached in phase `to`. Pods that use the node's network and pods that ended are none.
+/// A pod that is not attached as it should be, and why.
+pub type Straggler<'a> = (&'a Pod, Because);
+
+/// The stragglers of each node, by the order of nodes. Pods that use the node's network and pods that ended are none.
 #[must_use]
-pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
+pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>)> {
     let mut on: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     let has_network =
         |pod: &&Pod| !pod.spec.host_network && !pod.is_finished() && !pod.spec.node_name.is_empty();
     for pod in snapshot.pods.iter().filter(has_network) {
         on.entry(&pod.spec.node_name).or_default().push(pod);
     }
+    let of = |node| {
+        let observed = observed(node);
+        let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice).iter();
+        (node, pods.filter_map(|pod| Some((*pod, because(pod, observed.as_ref(), to)?))).collect())
+    };
+    snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(of).collect()
+}
+
+/// All pods that are not attached in phase `to`, by what makes them.
+#[must_use]
+pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
     let mut by: BTreeMap<(Owner<'_>, Because), Vec<&Pod>> = BTreeMap::new();
     let mut found = Found::default();
-    for node in snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
-        let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice);
-        let observed = observed(node);
-        let mut named = 0;
-        for pod in pods {
-            let Some(because) = because(pod, observed.as_ref(), to) else { continue };
-            named += 1;
+    for (node, pods) in by_node(snapshot, to) {
+        let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
+        for (pod, because) in pods {
             by.entry((owner(pod), because)).or_default().push(pod);
         }
-        let counted = observed.and_then(|seen| seen.attached).map_or(0, |attached| {
+        let counted = observed(node).and_then(|seen| seen.attached).map_or(0, |attached| {
             attached.by_phase.iter().filter(|(phase, _)| **phase != to).map(|(_, count)| count).sum::<u32>()
                 + attached.unknown
         });
@@ -127,7 +140,7 @@ fn fix(owner: &Owner<'_>, because: Because, pods: &[&Pod], nodes: &[String]) -> 
     let Owner { kind, namespace, name } = owner;
     match because {
         Because::Node => format!(
-            "bring the nodes into the phase: kubectl crossfade roll --resume --only {}",
+            "{FIX} brings the nodes into the phase; in a run: kubectl crossfade roll --resume --only {}",
             nodes.join(",")
         ),
         Because::Silent => {
@@ -141,16 +154,10 @@ fn fix(owner: &Owner<'_>, because: Because, pods: &[&Pod], nodes: &[String]) -> 
             "on the node, move the file of the static pod out of its directory and back".into()
         }
         Because::Attached => match *kind {
-            "Deployment" | "StatefulSet" | "DaemonSet" => {
-                format!("kubectl -n {namespace} rollout restart {} {name}", kind.to_lowercase())
-            }
             "Pod" => {
-                format!("nobody makes it again; if that is right: kubectl -n {namespace} delete pod {name}")
+                format!("nobody makes it again; if that is right: {FIX} --delete-bare {namespace}/{name}")
             }
-            _ if pods.iter().all(|pod| is_bound_to_node(pod)) => {
-                format!("kubectl -n {namespace} delete pod {}", pods[0].name())
-            }
-            _ => format!("evict them: kubectl crossfade roll --resume --only {}", nodes.join(",")),
+            _ => format!("{FIX} moves them"),
         },
     }
 }
@@ -203,7 +210,7 @@ mod tests {
             (one.owner.as_str(), one.because, &one.pods[..]),
             ("StatefulSet/x/web", Because::Attached, &["x/p".to_owned()][..])
         );
-        assert_eq!(one.fix, "kubectl -n x rollout restart statefulset web");
+        assert_eq!(one.fix, "kubectl crossfade stragglers --fix moves them");
         assert_eq!(unnamed, BTreeMap::new());
     }
 
@@ -224,7 +231,7 @@ mod tests {
         let counts = vec![node("a", &said("new", &json!({"old": 2}), &["11111111"]))];
         let told = found(counts, vec![pod("p", "a", "11111111", "")]);
         assert_eq!(told.unnamed, [("a".to_owned(), 1)].into());
-        assert!(told.stragglers[0].fix.contains("delete pod p"), "{told:?}");
+        assert!(told.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{told:?}");
     }
 
     #[test]

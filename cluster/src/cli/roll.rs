@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use types::policy::Phase;
 
+use super::Migration;
 use crate::plan::WaveKind;
+use crate::support::{Cni, Strategy};
 
 /// Options of `roll`.
 #[derive(Debug, Args)]
@@ -120,10 +122,48 @@ pub struct Status {
 
 /// Options of `stragglers`.
 #[derive(Debug, Args)]
+#[command(
+    before_help = "Example: see what would move them, keep that plan, and carry it out\n  \
+                   kubectl crossfade stragglers --fix\n  \
+                   kubectl crossfade stragglers --fix --save\n  \
+                   kubectl crossfade stragglers --fix --plan 4be1",
+    after_help = "Without --fix, the command changes nothing. Neither does it without --plan, but that --save keeps the plan.\n\n\
+                  Exit status: 0 there are none, or none any more, or there is a plan that moves them; 3 there are some, or the run waits for a person; \
+                  75 the run is paused, was interrupted, or somebody else holds it."
+)]
 pub struct Stragglers {
-    /// The phase in which every pod should be attached. Without it, the furthest phase that a node is in.
+    /// The phase in which every pod should be attached. Without it, the furthest phase that a node is in; with --fix, the one that the last run reached.
     #[arg(long, value_parser = phase, value_name = "PHASE")]
     pub phase: Option<Phase>,
+    /// Plan what moves them, and print what would become of each.
+    #[arg(long)]
+    pub fix: bool,
+    /// Keep the plan in the cluster, where --plan finds it by its hash.
+    #[arg(long, requires = "fix")]
+    pub save: bool,
+    /// Carry this plan out: its hash, or at least the first four characters.
+    #[arg(long, value_name = "HASH", requires = "fix", conflicts_with_all = ["save", "phase", "from", "to"])]
+    pub plan: Option<String>,
+    /// Delete this pod, which nobody makes again, when its node's turn comes.
+    #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',', requires = "fix")]
+    pub delete_bare: Vec<String>,
+    /// The CNI that the cluster moved from. Without it, the migration is that of the last run.
+    #[arg(long, value_enum, requires_all = ["fix", "to"])]
+    pub from: Option<Cni>,
+    /// The CNI that the cluster moved to.
+    #[arg(long, value_enum, requires = "from")]
+    pub to: Option<Cni>,
+    /// How it moved.
+    #[arg(long, value_enum, requires = "from", default_value_t = Strategy::Double)]
+    pub strategy: Strategy,
+}
+
+impl Stragglers {
+    /// The migration that was named.
+    #[must_use]
+    pub fn migration(&self) -> Option<Migration> {
+        Some(Migration { from: self.from?, to: self.to?, strategy: self.strategy })
+    }
 }
 
 fn phase(text: &str) -> Result<Phase, String> {

@@ -25,8 +25,25 @@ pub(super) fn settings(global: &Global) -> Result<Config, Failure> {
 /// The snapshot of the files that the command line names; without one, of the live cluster. A migration needs less than the whole.
 pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result<Snapshot, Failure> {
     if global.snapshot.is_empty() {
-        return taken(global, migration);
+        let needed = migration.map(|migration| check::kinds(migration.from, migration.to));
+        let is_wanted = |kind: &Kind| {
+            needed.as_ref().is_none_or(|needed| needed.contains(kind) || !FREQUENT.contains(kind))
+        };
+        return taken(global, all().filter(is_wanted).collect());
     }
+    filed(global)
+}
+
+/// The same with nodes and pods alone, as far as that saves reading anything.
+pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
+    if global.snapshot.is_empty() {
+        return taken(global, [Kind::NODE, Kind::POD].into());
+    }
+    filed(global)
+}
+
+/// The snapshot of the files that the command line names.
+fn filed(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
     snapshot::gather(&global.snapshot, &dumped).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
@@ -53,11 +70,7 @@ fn missing(rights: &[String]) -> String {
     )
 }
 
-fn taken(global: &Global, migration: Option<&Migration>) -> Result<Snapshot, Failure> {
-    let needed = migration.map(|migration| check::kinds(migration.from, migration.to));
-    let is_wanted =
-        |kind: &Kind| needed.as_ref().is_none_or(|needed| needed.contains(kind) || !FREQUENT.contains(kind));
-    let kinds: BTreeSet<Kind> = all().filter(is_wanted).collect();
+fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
     let progress = Progress::new();
     let mut show = |event: &Event| match event {
         Event::MissingRights(rights) => progress.note(&missing(rights)),

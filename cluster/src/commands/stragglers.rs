@@ -1,5 +1,7 @@
 //! `stragglers`: pods that are not attached as their cluster should have them by now.
 
+mod fix;
+
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;
@@ -11,6 +13,8 @@ use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 use crate::stragglers::{Because, Found, find, furthest};
+
+pub use fix::{Carried, Planned};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;
@@ -26,19 +30,42 @@ pub struct Told {
     pub found: Found,
 }
 
+/// What the command answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What there is.
+    Told(Told),
+    /// What would be done about it.
+    Planned(Box<Planned>),
+    /// What was done about it.
+    Carried(Carried),
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// The settings or the snapshot cannot be read, or no node says in which phase it is.
-pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+/// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
+pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
+    match &wanted.plan {
+        Some(hash) => fix::carry_out(global, hash, wanted).map(Answer::Carried),
+        None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
+        None => told(global, wanted).map(Answer::Told),
+    }
+}
+
+fn told(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
     source::settings(global)?;
-    let snapshot = source::snapshot(global, None)?;
-    let Some(phase) = wanted.phase.or_else(|| furthest(&snapshot)) else {
-        let problem = Problem::new("no node says in which phase it is").at("Node");
-        let fix = "install Crossfade on the nodes, or name the phase: --phase PHASE";
-        return Err(Failure::of(Exit::No, problem.fix(fix)));
-    };
+    let snapshot = source::nodes_and_pods(global)?;
+    let phase = wanted.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
     Ok(Told { phase, found: find(&snapshot, phase) })
+}
+
+/// No node says in which phase it is.
+fn no_phase() -> Failure {
+    let problem = Problem::new("no node says in which phase it is").at("Node");
+    let fix = "install Crossfade on the nodes, or name the phase: --phase PHASE";
+    Failure::of(Exit::No, problem.fix(fix))
 }
 
 const fn said(because: Because) -> &'static str {
@@ -50,14 +77,12 @@ const fn said(because: Because) -> &'static str {
     }
 }
 
-impl Report for Told {
-    fn document(&self) -> Document {
-        let mut document =
-            Document::new(format!("Stragglers: pods that are not attached in phase {}", self.phase));
+impl Told {
+    fn describe(&self, document: &mut Document) {
         let Found { stragglers, unnamed } = &self.found;
         if stragglers.is_empty() && unnamed.is_empty() {
             document.text("There are none.");
-            return document;
+            return;
         }
         let rows = stragglers.iter().map(|one| {
             let mut pods = one.pods.iter().take(NAMED).cloned().collect::<Vec<_>>().join(" ");
@@ -79,7 +104,6 @@ impl Report for Told {
             }),
             30,
         );
-        document
     }
 
     fn exit(&self) -> Exit {
@@ -89,5 +113,36 @@ impl Report for Told {
     fn problems(&self) -> Vec<Problem> {
         let pods = self.found.stragglers.iter();
         pods.map(|one| Problem::new(said(one.because)).at(one.owner.clone()).fix(one.fix.clone())).collect()
+    }
+}
+
+impl Report for Answer {
+    fn document(&self) -> Document {
+        match self {
+            Self::Told(told) => {
+                let title = format!("Stragglers: pods that are not attached in phase {}", told.phase);
+                let mut document = Document::new(title);
+                told.describe(&mut document);
+                document
+            }
+            Self::Planned(planned) => planned.document(),
+            Self::Carried(carried) => carried.document(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Told(told) => told.exit(),
+            Self::Planned(planned) => planned.exit(),
+            Self::Carried(carried) => carried.exit(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Told(told) => told.problems(),
+            Self::Planned(planned) => planned.problems(),
+            Self::Carried(carried) => carried.problems(),
+        }
     }
 }

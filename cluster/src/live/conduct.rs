@@ -17,13 +17,14 @@ use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
 use super::lease::{self, Holder, Patience, Untaken};
+use super::plans::planned;
 use super::session::{Session, Settings};
 use super::store::{Recorded, Stored};
 use super::unseen::Unseen;
 use crate::cli::access::Access;
 use crate::drive::event::Told;
 use crate::drive::{Ended, Event, Why, drive};
-use crate::plan::{Plan, canon};
+use crate::plan::Plan;
 use crate::roll::act::Act;
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
@@ -72,7 +73,7 @@ struct Loaded {
     hash: String,
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|e| (Exit::Failed, Problem::new(format!("start the client: {e}"))))
 }
@@ -143,14 +144,6 @@ async fn driven(
 fn lost_to(holder: Option<String>) -> String {
     let holder = holder.unwrap_or_else(|| "somebody else".into());
     format!("{holder} holds the run now")
-}
-
-/// The plan with this hash.
-async fn planned(session: &Session, prefix: &str) -> Result<(Plan, String), Failed> {
-    let (hash, bytes) = session.store().plan(prefix).await?;
-    let plan =
-        canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
-    Ok((plan, hash))
 }
 
 /// A new run of the plan.
@@ -277,32 +270,6 @@ pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<String>,
     })
 }
 
-/// The plan with this hash, or that of the run that is there.
-///
-/// # Errors
-/// There is no such plan or run, or a request failed.
-pub fn saved_plan(access: &Access, prefix: Option<&str>) -> Result<Plan, Failed> {
-    runtime()?.block_on(async {
-        let session = Session::connect(access, Settings::default()).await?;
-        let hash = match prefix {
-            Some(prefix) => prefix.to_owned(),
-            None => session.store().run().await?.ok_or_else(no_run)?.run.plan,
-        };
-        planned(&session, &hash).await.map(|(plan, _)| plan)
-    })
-}
-
-/// Saves a plan in the cluster, and gives its hash.
-///
-/// # Errors
-/// The plan is too large, or a request failed.
-pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
-    runtime()?.block_on(async {
-        let session = Session::connect(access, Settings::default()).await?;
-        session.store().save_plan(canonical).await
-    })
-}
-
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
 fn id(clock: &Clock) -> String {
     let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
@@ -322,7 +289,7 @@ fn unseen(blind: &Blind) -> Failed {
     )
 }
 
-fn no_run() -> Failed {
+pub(super) fn no_run() -> Failed {
     let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
     (
         Exit::No,

@@ -26,6 +26,11 @@ pub(super) fn crowded(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> Op
         let place = Place { taints: barring(site.node), offers, moves, stays, state };
         room.add(place.clone());
         let pool = plan.pools.iter().find(|pool| &*pool.name == site.pool);
+        let is_planned =
+            || plan.waves.iter().flat_map(|wave| &wave.nodes).any(|one| *one.name == *site.name());
+        if plan.fixes_stragglers() && !is_planned() {
+            continue;
+        }
         if state == State::Open && pool.is_none_or(|pool| pool.method == Method::Drain) {
             drained.push((site.name(), place));
         }

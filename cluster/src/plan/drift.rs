@@ -69,13 +69,17 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
         if is_known {
             gone.remove(name);
         }
+        // Of those that a fix leaves out, some are mended by a person meanwhile; the fix still leaves them alone.
         if gone_out.remove(name).is_some() {
+            if plan.fixes_stragglers() {
+                continue;
+            }
             stale.push(format!("Node {name} is left out by the plan, and takes part now."));
         } else if !pools.contains(pool) {
             stale.push(format!("Node {name} is of pool {pool:?}, which the plan does not know."));
         } else if !zones.contains(zone) {
             stale.push(format!("Node {name} is in zone {zone:?}, which the plan does not know."));
-        } else if !is_known {
+        } else if !is_known && !plan.fixes_stragglers() {
             absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
         }
     }

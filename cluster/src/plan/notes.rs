@@ -18,7 +18,8 @@ use crate::workload::{agents, is_dns};
 #[must_use]
 pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
-    notes.extend(unused(scene, plan));
+    // The settings are those of the migration, of which a fix is a small part.
+    notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
     notes.extend(stranded(scene, plan));
     let survey = Survey::of(scene);
     notes.extend(crowded(scene, plan, &survey));
@@ -27,7 +28,8 @@ pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
         .iter()
         .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
     let stuck: Vec<&str> = stuck.map(Site::name).collect();
-    if !stuck.is_empty() {
+    // Stragglers have no phase to be brought back to.
+    if !stuck.is_empty() && !plan.fixes_stragglers() {
         notes.push(format!(
             "These nodes do not follow the annotation back to {}, so they cannot be rolled back from here: {}.",
             plan.start,

@@ -5,6 +5,7 @@ mod bytes;
 mod case;
 mod differences;
 mod drifts;
+mod fixes;
 mod notes;
 mod parts;
 mod passes;

@@ -37,11 +37,11 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     waves
 }
 
-fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<Placed>) -> Wave {
+pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<Placed>) -> Wave {
     Wave { name: name.into(), kind, at_once, soak_seconds: 0, nodes }
 }
 
-fn placed<'s, 'a: 's>(sites: impl IntoIterator<Item = (&'s Site<'a>, String)>) -> Vec<Placed> {
+pub(super) fn placed<'s, 'a: 's>(sites: impl IntoIterator<Item = (&'s Site<'a>, String)>) -> Vec<Placed> {
     let placed = |(site, why): (&Site<'_>, String)| {
         let meta = &site.node.metadata;
         Placed { name: meta.name.clone(), uid: meta.uid.clone(), why }

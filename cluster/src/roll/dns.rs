@@ -49,7 +49,7 @@ fn of_others(all: usize) -> usize {
     all.saturating_sub(1).clamp(1, 2)
 }
 
-/// A phase of living pods that would reach no DNS pod without this one.
+/// A phase of living pods that would reach no DNS pod without this one. It need not stay for itself, nor for others of its kind.
 ///
 /// Where pods of forbidden phases live, some may reach no DNS pod at all: those lose nothing.
 fn unreached(view: &View<'_>, pod: &Pod) -> Option<Phase> {
@@ -64,7 +64,7 @@ fn unreached(view: &View<'_>, pod: &Pod) -> Option<Phase> {
     let has_other = |client: &Phase| {
         others.iter().any(|of| !of.is_empty() && of.iter().all(|server| reaches(*client, server)))
     };
-    view.living(None).into_iter().find(|client| may_need(client) && !has_other(client))
+    view.asking().into_iter().find(|client| may_need(client) && !has_other(client))
 }
 
 /// The phases that a pod may have: that of its node, unless the node names it as one of another phase. All of them if what the node says is of an earlier boot.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use types::glob::matches;
 use types::observed::short_uid;
 use types::step::Step;
 
@@ -12,6 +11,7 @@ use super::view::View;
 use super::wait::{Reason, Wait};
 use super::world::{Node, Pod, Trait};
 use crate::model::Text;
+use crate::plan::fate::{Facts, Fate, Why, fate};
 
 /// First pause after a refused eviction, doubled each time.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -53,12 +53,14 @@ pub(super) fn older<'a>(view: &View<'a>, name: &Text, node: &Node) -> Vec<&'a Po
 
 /// What is to be done next with the pods of a node in the state `moving`.
 ///
-/// Pods of DaemonSets are last: they come back to the same node at once, and the others must not be starved of an agent's or a proxy's pod meanwhile.
+/// Pods of DaemonSets are last: they come back to the same node at once, and the others must not be starved of an agent's or a proxy's pod meanwhile. Where a
+/// run fixes stragglers they do not wait for DNS pods, which may be the only ones that they reach.
 pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Moves {
     let mut moves = Moves::default();
     let mut older = older(view, name, node);
     older.sort_by_key(|pod| (is_daemon(pod), pod.namespace.clone(), pod.name.clone()));
-    let others_wait = older.iter().any(|pod| !is_daemon(pod) && !pod.is(Trait::Terminating));
+    let is_first = |pod: &Pod| !is_daemon(pod) && !(view.run.fixes_stragglers() && pod.is(Trait::Dns));
+    let others_wait = older.iter().any(|pod| is_first(pod) && !pod.is(Trait::Terminating));
     let limit = view.plan.limits.evictions as usize;
     let mut under_way = older.iter().filter(|pod| pod.is(Trait::Terminating)).count();
     for pod in older {
@@ -106,61 +108,53 @@ fn object(pod: &Pod) -> String {
     format!("Pod/{}", pod.title())
 }
 
-/// What holds of a pod by itself. It is long because it is a table: one rule after the other.
+/// What holds of a pod by itself: what the plan says of it, and who has to act where it stays.
 fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
-    let pods = &view.plan.pods;
-    let title = pod.title();
-    let held = |reason, what: &str, help: String| Rule::Wait(Wait::held(object(pod), reason, what, help));
-    let is_listed = |list: &[String]| list.iter().any(|glob| matches(glob, &title));
     if pod.is(Trait::HostNetwork) || pod.is(Trait::Finished) {
         return Rule::Ignore;
     }
     if pod.is(Trait::Terminating) {
         return Rule::Wait(Wait::new(object(pod), Reason::Terminating, "it is being deleted"));
     }
-    if pod.is(Trait::Static) {
-        return held(
+    let title = pod.title();
+    let facts = Facts {
+        title: &title,
+        owner: pod.owner.as_ref().map(|owner| &*owner.kind),
+        is_static: pod.is(Trait::Static),
+        asks_to_stay: pod.is(Trait::Undisturbed),
+        has_empty_dir: pod.is(Trait::EmptyDir),
+    };
+    let why = match fate(&facts, &view.plan.pods, &view.run.delete) {
+        Fate::Evicted => return Rule::Evict,
+        Fate::Deleted => return Rule::Delete,
+        Fate::OfJob => return job(view, pod, step),
+        Fate::Stays(why) => why,
+    };
+    let (reason, help) = match why {
+        Why::Static => (
             Reason::StaticPod,
-            "kubelet made it from a file of the node, so nobody can evict it",
             format!(
                 "on the node, restart it: move its file out of the directory for static pods and back; {}",
                 retry(&pod.node)
             ),
-        );
-    }
-    if pod.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
-        return held(
+        ),
+        Why::Undisturbed => (
             Reason::Undisturbed,
-            "an annotation asks not to disrupt it",
             format!(
                 "wait until it ends, or remove its annotation: kubectl -n {} annotate pod {} cluster-autoscaler.kubernetes.io/safe-to-evict- karpenter.sh/do-not-disrupt-",
                 pod.namespace, pod.name
             ),
-        );
-    }
-    if pod.is(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon(pod) {
-        return held(
+        ),
+        Why::EmptyDir => (
             Reason::EmptyDir,
-            "it has an emptyDir, whose data an eviction deletes",
-            "make a plan with roll: {pods: {deleteEmptyDir: true}}, or delete the pod yourself".into(),
-        );
-    }
-    let Some(owner) = &pod.owner else {
-        let is_named = is_listed(&pods.delete) || view.run.delete.contains(&title);
-        return if is_named {
-            Rule::Delete
-        } else {
-            held(
-                Reason::BarePod,
-                "nobody makes it again when it is gone",
-                format!("delete it if that is right: kubectl crossfade roll --resume --delete-bare {title}"),
-            )
-        };
+            "make a plan with roll: {pods: {deleteEmptyDir: true}}, or delete the pod yourself".to_owned(),
+        ),
+        Why::Bare => (
+            Reason::BarePod,
+            format!("delete it if that is right: kubectl crossfade roll --resume --delete-bare {title}"),
+        ),
     };
-    if &*owner.kind == "Job" {
-        return job(view, pod, step);
-    }
-    Rule::Evict
+    Rule::Wait(Wait::held(object(pod), reason, why.words(), help))
 }
 
 fn retry(node: &str) -> String {

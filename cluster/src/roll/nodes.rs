@@ -6,7 +6,7 @@ use types::step::{State, Step};
 use super::memory::is_of;
 use super::order::{Order, Place};
 use super::run::Run;
-use super::view::{is_done, is_of_pass, is_unheard, said};
+use super::view::{is_done, is_of_pass, kinds, said};
 use super::world::{Node, World};
 use crate::model::Text;
 use crate::plan::Plan;
@@ -43,6 +43,8 @@ pub struct One<'a> {
     pub zone: usize,
     /// Phases that it says its pods have, or may get as it is now.
     pub said: Phases,
+    /// The same, or all of them if nobody knows.
+    pub kinds: Phases,
 }
 
 /// All of them.
@@ -64,7 +66,8 @@ pub struct Nodes<'a> {
 pub struct Phases(u8);
 
 impl Phases {
-    const ALL: Self = Self((1 << Phase::ALL.len()) - 1);
+    /// All four.
+    pub const ALL: Self = Self((1 << Phase::ALL.len()) - 1);
 
     const fn bit(phase: Phase) -> u8 {
         1 << phase as u8
@@ -103,8 +106,9 @@ impl<'a> Nodes<'a> {
                 place: order.place(name, node),
                 zone: nodes.zone(&node.zone),
                 said: said(node).collect(),
+                kinds: kinds(node),
             };
-            for phase in one.kinds().iter() {
+            for phase in one.kinds.iter() {
                 nodes.living[phase as usize] += 1;
             }
             nodes.all.push(one);
@@ -142,17 +146,9 @@ impl<'a> Nodes<'a> {
     /// Every phase that a pod has or may get as nodes are now, one node left out.
     #[must_use]
     pub fn living(&self, without: Option<&str>) -> Phases {
-        let own = without.and_then(|name| self.get(name)).map(One::kinds).unwrap_or_default();
+        let own = without.and_then(|name| self.get(name)).map(|one| one.kinds).unwrap_or_default();
         let lives = |phase: &Phase| self.living[*phase as usize] > usize::from(own.has(*phase));
         Phase::ALL.into_iter().filter(lives).collect()
-    }
-}
-
-impl One<'_> {
-    /// Every phase that a pod of the node has, or may get as it is now. All of them if nobody knows.
-    #[must_use]
-    pub fn kinds(&self) -> Phases {
-        if is_unheard(self.node) { Phases::ALL } else { self.said }
     }
 }
 

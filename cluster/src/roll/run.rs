@@ -127,6 +127,12 @@ impl Run {
         self.targets.first().copied()
     }
 
+    /// Whether this pass begins where it leads: nodes have their phase, and what is left are pods that were attached in another one.
+    #[must_use]
+    pub fn fixes_stragglers(&self) -> bool {
+        self.target() == Some(self.from)
+    }
+
     /// How many pods of a workload were missing when the run began, and may be missing all the time.
     #[must_use]
     pub fn missing(&self, owner: &Owner) -> u32 {
@@ -160,8 +166,8 @@ impl Run {
     ///
     /// # Errors
     /// Why the run cannot: one sentence that names what was asked for and what is possible.
-    pub fn wished(&self, wish: &Wish, is_bridged: bool) -> Result<Self, String> {
-        super::wish::take(self, wish, is_bridged)
+    pub fn wished(&self, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Self, String> {
+        super::wish::take(self, wish, plan, is_bridged)
     }
 
     /// The passes that bring nodes, some of which may have reached this pass's target, back to `to`.

@@ -224,7 +224,9 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if !view.world.is_open {
         waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
     }
-    if let Some((client, server)) = view.parted(view.target) {
+    // Stragglers are parted from the others already, and moving them ends that.
+    let is_new_phase = !view.run.fixes_stragglers();
+    if let Some((client, server)) = view.parted(view.target).filter(|_| is_new_phase) {
         waits.push(parted("Run".into(), client, server));
     }
     waits.extend(gates::unmet(view));

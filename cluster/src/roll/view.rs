@@ -8,7 +8,7 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Answer, Change, Patch};
 use super::memory::{Memory, is_of};
-use super::nodes::{Nodes, One, Standing};
+use super::nodes::{Nodes, One, Phases, Standing};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::model::Text;
@@ -125,9 +125,13 @@ impl<'a> View<'a> {
     }
 
     /// Whether pods that another network parts live on the node, or may: of a phase that is neither where this pass begins nor where it leads.
+    ///
+    /// Where a run fixes stragglers, such pods are all that it moves: none of their nodes goes before the others, or past a gate.
     #[must_use]
     pub fn is_foreign(&self, one: &One<'_>) -> bool {
-        !self.is_bridged() && one.said.iter().any(|phase| phase != self.target && phase != self.run.from)
+        !self.run.fixes_stragglers()
+            && !self.is_bridged()
+            && one.said.iter().any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.
@@ -157,7 +161,7 @@ impl<'a> View<'a> {
         // Where its own phase is what has to go, pods of such phases are parted from the others anyway, until they have gone.
         let is_right = now.is_none_or(is_of_pass);
         let mut with = self.living(Some(name));
-        with.extend(self.nodes.get(name).iter().flat_map(|one| one.kinds().iter()).filter(|_| is_right));
+        with.extend(self.nodes.get(name).iter().flat_map(|one| one.kinds.iter()).filter(|_| is_right));
         let with = with.into_iter().filter(|phase| is_right || is_of_pass(*phase)).find(is_lost)?;
         Some(if reach::needs_bridge(to, with) { (to, with) } else { (with, to) })
     }
@@ -171,6 +175,43 @@ impl<'a> View<'a> {
         let asked = self.memory.sent().all_asked().filter(is_other).map(|(_, phase)| phase);
         self.nodes.living(without).iter().chain(asked).collect()
     }
+
+    /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
+    #[must_use]
+    pub fn asking(&self) -> BTreeSet<Phase> {
+        let has_dns: BTreeSet<&Text> =
+            self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
+        let asks = |one: &One<'_>| {
+            let without = has_dns.contains(one.name).then(|| self.without_dns(one.node)).flatten();
+            without.map_or_else(|| one.kinds, |node| kinds(&node))
+        };
+        let asked = self.memory.sent().all_asked();
+        let asked = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
+        self.nodes().flat_map(|one| asks(one).iter()).chain(asked.map(|(_, phase)| phase)).collect()
+    }
+
+    /// The node without its attachments of other phases, where all of them are of pods that answer DNS queries.
+    fn without_dns(&self, node: &Node) -> Option<Node> {
+        let seen = node.observed.as_ref()?;
+        let (phase, others) = (seen.phase?, &seen.attached.as_ref()?.others);
+        let is_dns = |short: &String| {
+            self.world.pods.values().any(|pod| pod.is(Trait::Dns) && pod.uid.starts_with(short.as_str()))
+        };
+        let has_others = node.attached_otherwise(phase) != u32::try_from(others.len()).ok();
+        if others.is_empty() || has_others || !others.iter().all(is_dns) {
+            return None;
+        }
+        let mut without = node.clone();
+        if let Some(attached) = without.observed.as_mut().and_then(|seen| seen.attached.as_mut()) {
+            attached.by_phase.retain(|of, _| *of == phase);
+        }
+        Some(without)
+    }
+}
+
+/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
+pub(super) fn kinds(node: &Node) -> Phases {
+    if is_unheard(node) { Phases::ALL } else { said(node).collect() }
 }
 
 /// Nobody knows which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image

@@ -5,6 +5,7 @@ use types::policy::Phase;
 
 use super::run::{Asked, Bounds, Pause, Run, State};
 use crate::model::Text;
+use crate::plan::Plan;
 
 /// A wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub enum What {
 }
 
 /// The run with the wish taken up.
-pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, String> {
+pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Run, String> {
     let mut next = run.clone();
     next.wish = wish.seq;
     let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
@@ -57,6 +58,9 @@ pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, Stri
         What::Resume(bounds) => {
             next.state = State::Running;
             next.bounds = bounds.clone();
+        }
+        What::Abort(_) | What::Rollback(_) if plan.fixes_stragglers() => {
+            return Err(no_way_back(plan.target()));
         }
         What::Abort(to) => {
             next.targets = run.back_to(*to, is_bridged);
@@ -86,6 +90,12 @@ pub(super) fn take(run: &Run, wish: &Wish, is_bridged: bool) -> Result<Run, Stri
         }
     }
     Ok(next)
+}
+
+fn no_way_back(phase: Phase) -> String {
+    format!(
+        "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade skip NODE"
+    )
 }
 
 fn over(what: &str) -> String {

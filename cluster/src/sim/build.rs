@@ -165,7 +165,7 @@ impl Truth {
     }
 
     /// Workloads say how many of their pods are ready, and nodes what they are.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         for at in 0..self.workloads.len() {
             self.workloads[at].status = self.available(at);
         }

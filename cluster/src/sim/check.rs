@@ -15,7 +15,7 @@ use types::step::{Cordon, State, Step};
 use super::event::Flight;
 use super::history::History;
 use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Node, Who, at};
+use super::truth::{Node, Pod, Who, at};
 use crate::plan::Bridge;
 use crate::reach::is_parted;
 use crate::roll::act::{Change, Patch};
@@ -35,13 +35,18 @@ impl History {
         })
     }
 
-    /// Every phase that pods have, may get, or may get soon, one node left out.
-    pub(super) fn kinds(&self, seen: Millis, without: Option<usize>) -> BTreeSet<Phase> {
+    /// Every phase that such pods have, may get, or may get soon, one node left out.
+    pub(super) fn kinds(
+        &self,
+        seen: Millis,
+        without: Option<usize>,
+        such: impl Fn(&Pod) -> bool + Copy,
+    ) -> BTreeSet<Phase> {
         let mut kinds = BTreeSet::new();
         for (at, node) in self.knowable(seen).filter(|(at, _)| Some(*at) != without) {
             let machine = &node.machine;
             // What a node has forgotten nobody can know before the pods are counted.
-            kinds.extend(self.truth.published(at, seen));
+            kinds.extend(self.truth.published_of(at, seen, such));
             kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
@@ -123,7 +128,7 @@ impl History {
         let has_flipped = node.machine.flipped > node.told(flight.nodes_seen);
         let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
         let phase = said.filter(|_| is_told_late).unwrap_or(node.machine.phase);
-        let mut kinds = self.kinds(flight.nodes_seen, Some(at));
+        let mut kinds = self.kinds(flight.nodes_seen, Some(at), |_| true);
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
         if !is_of_pass(phase) || has_flipped {
@@ -172,7 +177,8 @@ impl History {
             .phases()
             .chain(node.api.desired)
             .any(|phase| Some(phase) != run.target() && phase != run.from);
-        if had_place || (is_intruder && !flight.is_bridged) {
+        // Where a run fixes stragglers, such nodes are all that it takes, and none of them goes before the others.
+        if had_place || (is_intruder && !flight.is_bridged && !run.fixes_stragglers()) {
             return;
         }
         if is_asked {

@@ -3,6 +3,7 @@
 mod faults;
 mod plan;
 mod sizes;
+mod stragglers;
 
 use std::collections::BTreeSet;
 
@@ -52,6 +53,15 @@ impl Drawn {
         truth.settle();
         let faults = faults::draw(&mut random, choice);
         Self { truth, plan, faults, seed }
+    }
+
+    /// Draws the history of a run that fixes stragglers: the cluster of [`Drawn::of`], of which some pods were attached in other phases, and some nodes are in
+    /// one.
+    #[must_use]
+    pub fn of_stragglers(seed: u64, choice: Choice) -> Self {
+        let mut drawn = Self::of(seed, choice);
+        stragglers::draw(&mut Random::new(seed ^ 0x57a6), &mut drawn.truth, &mut drawn.plan);
+        drawn
     }
 
     /// What goes wrong is drawn for a cluster and a plan that are there.

@@ -285,11 +285,24 @@ impl Truth {
 
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
     pub(super) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
+        self.published_of(node, seen, |_| true)
+    }
+
+    /// The same of such pods alone.
+    pub(super) fn published_of(
+        &self,
+        node: usize,
+        seen: Millis,
+        such: impl Fn(&Pod) -> bool,
+    ) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let told = node.told(seen);
         let known = move |of: &Attached| of.since <= told;
         let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
-        let of_pods = pods.filter_map(move |pod| Some(self.pods.get(pod)?.attached.filter(known)?.phase));
+        let of_pods = pods.filter_map(move |pod| {
+            let pod = self.pods.get(pod).filter(|pod| such(pod))?;
+            Some(pod.attached.filter(known)?.phase)
+        });
         let machine = &node.machine;
         let leftovers =
             if machine.misjudged.is_none_or(|at| at <= told) { &machine.leftovers[..] } else { &[] };

@@ -14,4 +14,5 @@ mod run;
 mod settings;
 mod simulate;
 mod snapshot;
+mod stragglers;
 mod waivers;

@@ -47,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "enforcement",
             "workload",
             "reach",
+            "stragglers",
         ],
     ),
     ("roll", &["model", "capacity", "plan", "reach"]),
@@ -86,6 +87,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "stragglers",
             "sim",
             "commands::status",
+            "commands::conduct",
         ],
     ),
 ];

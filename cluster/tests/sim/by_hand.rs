@@ -4,15 +4,16 @@
 //! |---|---|
 //! | `CROSSFADE_SIM_SEED` | the seed, or the first one; without it `one` plays 1, and `many` draws the first |
 //! | `CROSSFADE_SIM_FAULT` | `Quiet`, `Some`, a fault, or two of them: `Reboot+Cordon`; `Some` if it is not set |
+//! | `CROSSFADE_SIM_RUNS` | `clusters`, or `stragglers` for runs that fix these; `clusters` if it is not set |
 //! | `CROSSFADE_SIM_BLIND` | what the run is blind to; `one` only |
 //! | `CROSSFADE_SIM_HISTORIES` | how many histories; 1000 if nothing is set |
 //! | `CROSSFADE_SIM_MINUTES` | for how long instead |
 
 use std::time::{Duration, Instant, SystemTime};
 
-use cluster::sim::{Choice, Drawn, History, Tally, Tamper};
+use cluster::sim::{Choice, History, Tally, Tamper};
 
-use crate::play::{all, name, named, play, told};
+use crate::play::{Runs, all, name, named};
 
 /// How many histories are played before the time is looked at.
 const BATCH: u64 = 200;
@@ -31,6 +32,14 @@ fn choice() -> Choice {
     named(&variable("FAULT").unwrap_or_else(|| "Some".into()))
 }
 
+fn runs() -> Runs {
+    match variable("RUNS").as_deref() {
+        None | Some("clusters") => Runs::OfClusters,
+        Some("stragglers") => Runs::OfStragglers,
+        Some(other) => panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters or stragglers"),
+    }
+}
+
 /// Tells one history.
 #[test]
 #[ignore = "prints one history"]
@@ -41,7 +50,7 @@ fn one() {
             .find(|tamper| format!("{tamper:?}") == name)
             .expect("something to be blind to")
     });
-    let drawn = Drawn::of(number("SEED").unwrap_or(1), choice());
+    let drawn = runs().draw(number("SEED").unwrap_or(1), choice());
     let outcome = History::of(drawn, blind).telling().play();
     println!("{}", outcome.told.join("\n"));
     println!("{:?} {:?} {}", outcome.found, outcome.tally, outcome.took);
@@ -56,7 +65,7 @@ fn many() {
         (since.as_nanos() % 1_000_000_000_000).try_into().unwrap_or_default()
     };
     let first = number("SEED").unwrap_or_else(drawn);
-    let (choice, began) = (choice(), Instant::now());
+    let (runs, choice, began) = (runs(), choice(), Instant::now());
     let time = number("MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let most = match (number("HISTORIES"), time) {
         (Some(most), _) => most,
@@ -68,12 +77,12 @@ fn many() {
     while played < most && time.is_none_or(|time| began.elapsed() < time) {
         let batch = BATCH.min(most - played);
         let seeds = (first + played..first + played + batch).collect();
-        for (seed, outcome) in all(seeds, |seed| (*seed, play(*seed, choice, None))) {
+        for (seed, outcome) in all(seeds, |seed| (*seed, runs.play(*seed, choice, None))) {
             tally.add(&outcome.tally);
             if let Some(found) = outcome.found.first() {
                 bad += 1;
                 if bad <= TOLD {
-                    println!("{}", told(seed, choice, found));
+                    println!("{}", runs.told(seed, choice, found));
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use cluster::sim::Choice;
 
-use crate::play::must_end_well;
+use crate::play::Runs;
 
 /// The seed, what went wrong in it, and what it showed.
 const KEPT: &[(u64, Choice, &str)] = &[
@@ -42,5 +42,5 @@ const KEPT: &[(u64, Choice, &str)] = &[
 
 #[test]
 fn histories_that_once_failed_end_well() {
-    must_end_well(KEPT.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
+    Runs::OfClusters.must_end_well(KEPT.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
 }

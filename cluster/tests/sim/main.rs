@@ -3,6 +3,7 @@
 //! | tests | what they play |
 //! |---|---|
 //! | `histories_*`, `kept` | histories that must end well: without faults, with some, and those that once did not |
+//! | `stragglers` | the same of runs that fix stragglers |
 //! | `mutants` | runs that are blind to one thing, each of which must break an invariant |
 //! | `by_hand` | one history told in words, or as many as there is time for; not part of `cargo test` |
 
@@ -10,9 +11,10 @@ mod by_hand;
 mod kept;
 mod mutants;
 mod play;
+mod stragglers;
 
 use cluster::sim::Choice;
-use play::{all, must_end_well};
+use play::{Runs, all};
 
 /// How many histories without a fault `cargo test` plays.
 const QUIET: u64 = 80;
@@ -22,13 +24,13 @@ const FAULTY: u64 = 60;
 /// Without faults every run comes to its end, and nothing of the invariants is broken on the way.
 #[test]
 fn histories_without_faults_end_well() {
-    must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+    Runs::OfClusters.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
 }
 
 /// Whatever goes wrong, the same holds once it is over.
 #[test]
 fn histories_with_faults_end_well() {
-    must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
+    Runs::OfClusters.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
 }
 
 /// The same seed plays the same history, or a kept seed would say nothing.

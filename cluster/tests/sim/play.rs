@@ -6,9 +6,66 @@ use std::sync::{Mutex, PoisonError};
 
 use cluster::sim::{Choice, Drawn, Fault, History, Outcome, Tamper, Violation};
 
-/// Plays one history. A panic is a violation like any other: the seed must not be lost with it.
+/// Which runs are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Of whole clusters, from one phase to another.
+    OfClusters,
+    /// Of stragglers, in clusters that are in their phase.
+    OfStragglers,
+}
+
+impl Runs {
+    /// Draws a history.
+    pub(crate) fn draw(self, seed: u64, choice: Choice) -> Drawn {
+        match self {
+            Self::OfClusters => Drawn::of(seed, choice),
+            Self::OfStragglers => Drawn::of_stragglers(seed, choice),
+        }
+    }
+
+    /// Plays one history.
+    pub(crate) fn play(self, seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome {
+        guarded(|| self.draw(seed, choice), tamper)
+    }
+
+    /// Fails with every history of these that does not end well.
+    pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) {
+        let bad: Vec<String> = all(histories, |(seed, choice)| {
+            let outcome = self.play(*seed, *choice, None);
+            outcome.found.first().map(|found| self.told(*seed, *choice, found))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+        assert!(bad.is_empty(), "{}", bad.join("\n"));
+    }
+
+    /// A history that did not end well, and the command that plays it again.
+    pub(crate) fn told(self, seed: u64, choice: Choice, found: &Violation) -> String {
+        let why: String = found.why.chars().take(2000).collect();
+        let runs = match self {
+            Self::OfClusters => "",
+            Self::OfStragglers => "CROSSFADE_SIM_RUNS=stragglers ",
+        };
+        format!(
+            "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p cluster --test sim -- --ignored --exact by_hand::one --nocapture",
+            name(choice),
+            found.at / 1000,
+            found.invariant,
+            name(choice)
+        )
+    }
+}
+
+/// Plays one history of a whole cluster.
 pub(crate) fn play(seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome {
-    let played = catch_unwind(AssertUnwindSafe(|| History::of(Drawn::of(seed, choice), tamper).play()));
+    Runs::OfClusters.play(seed, choice, tamper)
+}
+
+/// A panic is a violation like any other: the seed must not be lost with it.
+fn guarded(drawn: impl FnOnce() -> Drawn, tamper: Option<Tamper>) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| History::of(drawn(), tamper).play()));
     played.unwrap_or_else(|panic| {
         let of_text = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
         let why = of_text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
@@ -37,30 +94,6 @@ pub(crate) fn all<A: Sync, B: Send>(of: Vec<A>, play: impl Fn(&A) -> B + Sync) -
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, became)| became).collect()
-}
-
-/// Fails with every history of these that does not end well.
-pub(crate) fn must_end_well(histories: Vec<(u64, Choice)>) {
-    let bad: Vec<String> = all(histories, |(seed, choice)| {
-        let outcome = play(*seed, *choice, None);
-        outcome.found.first().map(|found| told(*seed, *choice, found))
-    })
-    .into_iter()
-    .flatten()
-    .collect();
-    assert!(bad.is_empty(), "{}", bad.join("\n"));
-}
-
-/// A history that did not end well, and the command that plays it again.
-pub(crate) fn told(seed: u64, choice: Choice, found: &Violation) -> String {
-    let why: String = found.why.chars().take(2000).collect();
-    format!(
-        "seed {seed}, {}, at {} s, {}: {why}\n  again: CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p cluster --test sim -- --ignored --exact by_hand::one --nocapture",
-        name(choice),
-        found.at / 1000,
-        found.invariant,
-        name(choice)
-    )
 }
 
 /// `Quiet`, `Some`, `Reboot` or `Reboot+Cordon`.

@@ -1,19 +1,19 @@
 //! A migration by `kubectl crossfade plan` and `roll` alone: killed in the middle, taken up again, held by a cordon of somebody else and by a pod that
-//! nobody makes again, and brought back by a run that is killed after each of its acts.
+//! nobody makes again, and brought back by a run that is killed after each of its acts. A pod that is left behind then is moved by `stragglers --fix`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
-use lab::kubernetes::api::{WITHIN, node_path};
+use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::steps::{all_on, all_open, deploy, ended, state, until_one_is};
-use super::world::{NODES, cluster, in_namespace, run_on};
+use super::world::{NODES, cluster, flip, in_namespace, network_of, run_on, until_ready};
 
 pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
     let cluster = cluster()?;
@@ -57,6 +57,9 @@ fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -
     let held = operator.ends(&["roll", "--resume", "--take-over"], 3)?;
     let waits = held.answer["waits"].to_string();
     ensure!(waits.contains("ForeignCordon") && waits.contains(last), "{held:#?}");
+    // What is late now is the run's to move.
+    let refused = operator.ends(&["stragglers", "--fix"], 3)?;
+    ensure!(refused.answer["problems"].to_string().contains("roll --resume"), "{refused:#?}");
     let node = api.get(&node_path(last))?;
     ensure!(
         node["spec"]["unschedulable"] == json!(true) && state(&node).is_none(),
@@ -86,6 +89,9 @@ fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -
     all_open(api)?;
     operator.ends(&["stragglers", "--phase", "new"], 0)?;
     operator.ends(&["stragglers", "--phase", "old"], 3)?;
+    let none = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
+    ensure!(none.answer["phase"] == "new" && none.answer["hash"].is_null(), "{none:#?}");
+    operator.ends(&["stragglers", "--fix", "--plan", &hash[..8]], 3)?;
 
     // And back.
     operator.ends(&["abort", "--to", "old", "--reason", "the test goes back"], 0)?;
@@ -94,7 +100,71 @@ fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -
     // Nodes forward between both networks, so that one pass leads back.
     ensure!(back.answer["pass"] == 4, "{back:#?}");
     all_on(cluster, api, namespace, "old")?;
+    all_open(api)?;
+    fixed(operator, api, namespace)?;
+    all_on(cluster, api, namespace, "old")?;
     all_open(api)
+}
+
+/// A pod that was made while somebody had its node in another phase is moved, and no other pod is.
+fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
+    let agent =
+        |pod: &&Value| pod["metadata"]["labels"]["app"] == "agent" && pod["spec"]["nodeName"] == NODES[0];
+    let listed = || api.list(&format!("/api/v1/namespaces/{namespace}/pods"));
+    let before = listed()?.iter().find(agent).cloned().context("a pod of the DaemonSet")?;
+    flip(api, NODES[0], "new")?;
+    api.client.delete(&pod_path(&before))?.object()?;
+    let late = until("another pod of the DaemonSet", WITHIN, || {
+        Ok(listed()?
+            .iter()
+            .filter(agent)
+            .find(|pod| pod["metadata"]["uid"] != before["metadata"]["uid"])
+            .cloned())
+    })?;
+    let late = until_ready(api, &pod_path(&late))?;
+    ensure!(network_of(&late) == "new", "{}", late["status"]);
+    flip(api, NODES[0], "old")?;
+    let name = format!("{namespace}/{}", late["metadata"]["name"].as_str().context("a name")?);
+    let found = until("a straggler", WITHIN, || {
+        let found = operator.run(&["stragglers"])?;
+        Ok((found.status == Some(3)).then_some(found))
+    })?;
+    let one = &found.answer["stragglers"][0];
+    ensure!(one["pods"] == json!([name]) && one["because"] == "attached", "{found:#?}");
+
+    // What would be done, and nothing is.
+    let (pods, before) = (uids(&listed()?), footprints(api)?);
+    let planned = operator.ends(&["stragglers", "--fix"], 0)?;
+    ensure!(planned.answer["phase"] == "old" && planned.answer["saved"] == json!(false), "{planned:#?}");
+    let fates: Vec<_> = planned.answer["pods"].as_array().into_iter().flatten().collect();
+    ensure!(
+        matches!(fates[..], [fate] if fate["pod"] == name.as_str() && fate["becomes"] == "evicted"),
+        "{planned:#?}"
+    );
+    let hash = planned.answer["hash"].as_str().context("a hash")?;
+    operator.ends(&["stragglers", "--fix", "--plan", hash], 3)?;
+    ensure!(footprints(api)? == before, "a plan that nobody kept has changed something");
+
+    let kept = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
+    ensure!(kept.answer["hash"] == hash, "another plan: {kept:#?}");
+    let done = operator.ends(&["stragglers", "--fix", "--plan", &hash[..8]], 0)?;
+    ensure!(done.said.contains(&format!("node {}: pod {name} is evicted", NODES[0])), "{done:#?}");
+    ensure!(done.said.matches(" is evicted").count() == 1 && !done.said.contains(" is deleted"), "{done:#?}");
+    ensure!(done.answer["stragglers"] == json!([]), "{done:#?}");
+    operator.ends(&["stragglers"], 0)?;
+    let (moved, left) = (late["metadata"]["uid"].as_str().unwrap_or_default(), uids(&listed()?));
+    let expected: BTreeSet<_> = pods.iter().filter(|uid| *uid != moved).cloned().collect();
+    ensure!(left.is_superset(&expected) && !left.contains(moved), "{pods:?} became {left:?}");
+
+    // There is no phase to go back to.
+    operator.ends(&["abort", "--to", "new", "--reason", "the test tries it"], 0)?;
+    let refused = operator.ends(&["roll", "--resume"], 0)?;
+    ensure!(refused.said.contains("refused"), "{refused:#?}");
+    Ok(())
+}
+
+fn uids(pods: &[Value]) -> BTreeSet<String> {
+    pods.iter().filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)).collect()
 }
 
 /// Takes the run up again and again, and kills it each time as soon as something has happened, until it ends by itself.

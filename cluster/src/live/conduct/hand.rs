@@ -1,6 +1,7 @@
 //! A session as a driver works with it: it looks until something is known, carries out acts, and keeps the journal.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use serde::Serialize;
 

@@ -36,6 +36,8 @@ impl History {
         for wish in self.truth.record.wishes.iter().filter(|wish| wish.seq <= run.wish) {
             match wish.what {
                 What::PauseNow => stopped = true,
+                // A run that fixes stragglers has no way back, and refuses.
+                What::Abort(_) if self.plan.fixes_stragglers() => {}
                 What::Resume(_) | What::Abort(_) => stopped = false,
                 _ => {}
             }
@@ -147,7 +149,8 @@ impl History {
         let serves = |client, id: u32, pod: &Pod| {
             is_doubtful(id, pod) || phase(pod).is_some_and(|server| !reach::needs_bridge(client, server))
         };
-        let kinds = self.kinds(flight.nodes_seen, None);
+        // It need not stay for itself, nor for others of its kind.
+        let kinds = self.kinds(flight.nodes_seen, None, |pod| !pod.api.is(Trait::Dns));
         let is_starved = |client: &Phase| {
             let own = phase(going).is_some_and(|own| !reach::needs_bridge(*client, own));
             own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))

@@ -1,0 +1,159 @@
+//! A run that a command carries out: what is asked before it begins, a line for each event, and how it ended.
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::source;
+use super::status::describe;
+use crate::cli::Migration;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::config::Config;
+use crate::drive::event::{Event, but};
+use crate::drive::{Ended, Why};
+use crate::live;
+use crate::plan::{Drift, Plan, drift};
+use crate::print::{Document, Progress};
+use crate::roll::step::End;
+use crate::scene::Scene;
+use crate::status::{Status, line};
+
+/// How a part of a run ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rolled {
+    /// How far the run is; none if nothing was known of the cluster.
+    #[serde(flatten)]
+    pub status: Option<Status>,
+    /// Why it ended for this program.
+    pub ended: String,
+    /// The exit status of that.
+    #[serde(skip)]
+    pub exit: Exit,
+    #[serde(skip)]
+    next: String,
+}
+
+/// Begins the run of a plan, or goes on with the run that is there, until it ends for this program.
+///
+/// # Errors
+/// The plan or the run cannot be read, the plan does not cover the cluster of today, somebody else holds the run, or a request failed.
+pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -> Result<Rolled, Failure> {
+    let plan = live::saved_plan(&global.access, wanted.plan.as_deref()).map_err(failed)?;
+    covered(global, config, &plan)?;
+    let progress = Progress::new();
+    let settings = live::Settings::of(config);
+    let ended = live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
+        .map_err(failed)?;
+    Ok(told(ended, &plan))
+}
+
+/// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
+fn covered(global: &Global, config: &Config, plan: &Plan) -> Result<(), Failure> {
+    let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let Migration { from, to, strategy } = migration;
+    let (exit, lines, fix) = match drift(plan, &Scene { snapshot: &snapshot, config, from, to, strategy }) {
+        Drift::Absorbed(_) => return Ok(()),
+        Drift::Stale(lines) => (
+            Exit::No,
+            lines,
+            if plan.fixes_stragglers() {
+                "make a new plan and approve that: kubectl crossfade stragglers --fix --save"
+            } else {
+                "make a new plan, look at what differs (plan --diff OLD), and approve that: roll --plan HASH"
+            },
+        ),
+        Drift::Refused(lines) => (Exit::BadSettings, lines, "check --context, and the plan that you approve"),
+    };
+    Err(Failure::all(exit, lines.into_iter().map(|line| Problem::new(line).at("the plan").fix(fix))))
+}
+
+/// A request to the cluster failed.
+pub(super) fn failed((exit, problem): (Exit, Problem)) -> Failure {
+    Failure::of(exit, problem)
+}
+
+/// A line for each event, and on a terminal one line that says how far the run is.
+fn show(progress: &Progress, event: &Event) {
+    match event {
+        Event::Status(status) => progress.passing(&line(status)),
+        Event::Acted { act, outcome } => match but(outcome) {
+            Some(but) => progress.note(&format!("{act}: {but}")),
+            None => progress.note(&act.to_string()),
+        },
+        Event::Waits(wait) => {
+            let help = if wait.help.is_empty() { String::new() } else { format!(" ({})", wait.help) };
+            progress.note(&format!("{} waits, {}: {}{help}", wait.object, wait.reason, wait.what));
+        }
+        Event::Wished { wish, refused: None } => {
+            progress.note(&format!("{} asked: {:?}: {}", wish.by, wish.what, wish.reason))
+        }
+        Event::Wished { wish, refused: Some(why) } => {
+            progress.note(&format!("{} asked for {:?}, refused: {why}", wish.by, wish.what))
+        }
+        Event::Broken { act, broken } => {
+            progress.note(&format!("refused its own decision, {act}: {}: {}", broken.name, broken.why))
+        }
+    }
+}
+
+fn told(ended: Ended, plan: &Plan) -> Rolled {
+    let resume = "kubectl crossfade roll --resume";
+    let (exit, why, next) = match ended.why {
+        Why::End(End::Done) if plan.fixes_stragglers() => {
+            (Exit::Done, "every node of the plan is done".into(), String::new())
+        }
+        Why::End(End::Done) => (Exit::Done, "every pass is done".into(), String::new()),
+        Why::End(End::Bounded) => (Exit::Done, "everything within the bounds is done".into(), resume.into()),
+        Why::End(End::Paused) => (
+            Exit::TryLater,
+            "the run is paused".into(),
+            format!("kubectl crossfade resume --reason TEXT, then {resume}"),
+        ),
+        Why::End(End::Held) => (
+            Exit::No,
+            "nothing goes on until a person acts".into(),
+            format!("do what the waits say, then {resume}"),
+        ),
+        Why::End(End::Lost) => {
+            (Exit::TryLater, "somebody else holds the run".into(), "kubectl crossfade status".into())
+        }
+        Why::Gone(why) => (Exit::TryLater, why, resume.into()),
+        Why::Interrupted => {
+            (Exit::TryLater, "it was interrupted; nodes in transit stay as they are".into(), resume.into())
+        }
+        Why::Broken(broken) => (
+            Exit::Failed,
+            format!("the program refused its own decision, {}: {}", broken.name, broken.why),
+            "nothing was done of it; report this with the journal of the run".into(),
+        ),
+    };
+    Rolled { status: ended.status, ended: why, exit, next }
+}
+
+impl Rolled {
+    /// Adds how far the run is, and what comes next.
+    pub(super) fn describe(&self, document: &mut Document) {
+        if let Some(status) = &self.status {
+            describe(document, status);
+        }
+        if !self.next.is_empty() {
+            document.text(format!("Next: {}", self.next));
+        }
+    }
+
+    /// What keeps the run from its end.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        if self.exit == Exit::Done {
+            return Vec::new();
+        }
+        let waits = self.status.iter().flat_map(|status| &status.waits).filter(|wait| wait.is_held);
+        let held =
+            waits.map(|wait| Problem::new(wait.what.clone()).at(wait.object.clone()).fix(wait.help.clone()));
+        let ended =
+            Problem::new(self.ended.clone()).at("ConfigMap/crossfade/crossfade-run").fix(self.next.clone());
+        std::iter::once(ended).chain(held).collect()
+    }
+}

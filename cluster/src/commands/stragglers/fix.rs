@@ -1,0 +1,275 @@
+//! `stragglers --fix`: what moves stragglers, as a plan that is approved by its hash, and its run.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::policy::Phase;
+use types::problem::Problem;
+
+use super::{Told, no_phase};
+use crate::check;
+use crate::cli::Migration;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::roll::Stragglers as Wanted;
+use crate::commands::conduct::{Rolled, conduct, failed};
+use crate::commands::source;
+use crate::live::{self, Patience};
+use crate::plan::fix::{Becomes, Fix, Fixed, Left, fix};
+use crate::plan::{self, Plan, canon, eta};
+use crate::print::Document;
+use crate::print::plan::{blockers, duration};
+use crate::roll::run::{Bounds, Run, State};
+use crate::scene::Scene;
+use crate::stragglers::{find, furthest};
+
+/// How many lines of a list are shown.
+const SHOWN: usize = 30;
+
+/// What would be done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// The phase that stragglers are brought to.
+    pub phase: Phase,
+    /// The migration whose stragglers they are.
+    #[serde(flatten)]
+    pub migration: Migration,
+    /// Every straggler, and what becomes of it.
+    pub pods: Vec<Fixed>,
+    /// Nodes that are left to a person, and have no straggler that is known by name.
+    pub nodes: Vec<Left>,
+    /// The plan; none if there is nothing to move, or something stands in the way.
+    #[serde(flatten)]
+    pub made: Option<Made>,
+    /// Everything that stands in the way.
+    #[serde(skip)]
+    blockers: Vec<Problem>,
+}
+
+/// A plan and what is shown beside it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// SHA-256 of the plan's canonical bytes, in hex.
+    pub hash: String,
+    /// How long it takes if nothing waits, roughly.
+    pub eta_seconds: u64,
+    /// It is kept in the cluster.
+    #[serde(rename = "saved")]
+    pub is_saved: bool,
+    /// What to know of the plan.
+    pub notes: Vec<String>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// What was done, and what is left.
+#[derive(Debug, Serialize)]
+pub struct Carried {
+    /// How the run ended.
+    #[serde(flatten)]
+    pub rolled: Rolled,
+    /// What is left once every node of the plan is done; none if the run did not come that far.
+    #[serde(flatten)]
+    pub left: Option<Told>,
+}
+
+/// Plans what moves them. Nothing is changed but that the plan may be kept.
+pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure> {
+    let config = source::settings(global)?;
+    // Files tell nothing of a run.
+    let last =
+        if global.snapshot.is_empty() { live::last_run(&global.access).map_err(failed)? } else { None };
+    let last = last.map(over).transpose()?;
+    let migration = wanted.migration().or_else(|| last.as_ref().map(|(_, plan)| of(plan)));
+    let migration = migration.ok_or_else(no_migration)?;
+    let Migration { from, to, strategy } = migration;
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let reached = || last.as_ref().map(|(run, _)| run.from);
+    let phase = wanted.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
+    let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
+    let none =
+        Planned { phase, migration, pods: Vec::new(), nodes: Vec::new(), made: None, blockers: Vec::new() };
+    let Fix { plan, pods, nodes } = match fix(&scene, &check::run(&scene), phase, &delete) {
+        Ok(fix) => fix,
+        Err(blockers) => return Ok(Planned { blockers, ..none }),
+    };
+    let Some(plan) = plan else { return Ok(Planned { pods, nodes, ..none }) };
+    if wanted.save {
+        live::save_plan(&global.access, &canon::bytes(&plan)).map_err(failed)?;
+    }
+    let made = Made {
+        hash: canon::hash(&plan),
+        eta_seconds: eta::seconds(&plan),
+        is_saved: wanted.save,
+        notes: plan::notes(&scene, &plan),
+        plan,
+    };
+    Ok(Planned { pods, nodes, made: Some(made), ..none })
+}
+
+/// Carries a plan out.
+pub(super) fn carry_out(global: &Global, hash: &str, wanted: &Wanted) -> Result<Carried, Failure> {
+    let config = source::settings(global)?;
+    let plan = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
+    if !plan.fixes_stragglers() {
+        let what = format!("plan {hash} moves the cluster to another phase, and not single pods");
+        let fix = format!(
+            "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade stragglers --fix --save"
+        );
+        return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
+    }
+    let asked = live::Wanted {
+        plan: Some(hash.to_owned()),
+        bounds: Bounds::default(),
+        delete: wanted.delete_bare.iter().cloned().collect(),
+        patience: Patience::None,
+    };
+    let rolled = conduct(global, &config, &asked)?;
+    if rolled.exit != Exit::Done {
+        return Ok(Carried { rolled, left: None });
+    }
+    let phase = plan.target();
+    let found = find(&source::nodes_and_pods(global)?, phase);
+    Ok(Carried { rolled, left: Some(Told { phase, found }) })
+}
+
+/// The last run, which must be over: what is left in one that is not is its own to move.
+fn over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
+    if run.state == State::Done {
+        return Ok((run, plan));
+    }
+    let what = format!("run {} is not over, and moves its stragglers by itself", run.id);
+    let fix =
+        "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
+    Err(Failure::of(Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix)))
+}
+
+fn of(plan: &Plan) -> Migration {
+    Migration { from: plan.from, to: plan.to, strategy: plan.strategy }
+}
+
+fn no_migration() -> Failure {
+    let what = "nobody knows between which CNIs the cluster was moved: there is no run that says so";
+    Failure::of(Exit::Usage, Problem::new(what).at("--from").fix("name them: --from CNI --to CNI"))
+}
+
+/// What becomes of a pod, in words; none if it stays.
+fn moved(plan: &Plan, becomes: &Becomes) -> Option<String> {
+    match becomes {
+        Becomes::Evicted => Some("evicted".into()),
+        Becomes::EvictedLater => {
+            Some(format!("evicted, unless its Job ends within {} s", plan.limits.job_seconds))
+        }
+        Becomes::Deleted => Some("deleted; nobody makes it again".into()),
+        Becomes::Stays { .. } => None,
+    }
+}
+
+impl Planned {
+    pub(super) fn document(&self) -> Document {
+        let title =
+            format!("Stragglers: nothing was done, and this would bring them to phase {}", self.phase);
+        let mut document = Document::new(title);
+        if !self.blockers.is_empty() {
+            blockers(&mut document, &self.blockers);
+            return document;
+        }
+        if let Some(made) = &self.made {
+            self.describe(made, &mut document);
+        } else if self.pods.is_empty() && self.nodes.is_empty() {
+            document.text("There are none.");
+        } else {
+            document.text("There is no plan: a person has to act for all of them.");
+        }
+        let pods = self.pods.iter().filter_map(|one| match &one.becomes {
+            Becomes::Stays { why, help } => {
+                Some(vec![one.node.clone(), one.pod.clone(), why.clone(), help.clone()])
+            }
+            _ => None,
+        });
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|left| vec![left.node.clone(), String::new(), left.why.clone(), left.help.clone()]);
+        let left: Vec<Vec<String>> = pods.chain(nodes).collect();
+        if !left.is_empty() {
+            document.heading("Left for a person");
+            document.table(vec!["NODE", "POD", "WHY", "WHAT HELPS"], left);
+        }
+        if let Some(Made { hash, is_saved, .. }) = &self.made {
+            let short = canon::short(hash);
+            document.text(if *is_saved {
+                format!("The plan is kept in the cluster. To carry it out: kubectl crossfade stragglers --fix --plan {short}")
+            } else {
+                "To keep the plan in the cluster, where it can be carried out: the same with --save.".to_owned()
+            });
+        }
+        document
+    }
+
+    fn describe(&self, made: &Made, document: &mut Document) {
+        let Made { hash, eta_seconds, plan, notes, .. } = made;
+        let places = || plan.waves.iter().flat_map(|wave| wave.nodes.iter().map(move |one| (wave, one)));
+        document.fields([
+            ("hash", hash.clone()),
+            ("migration", self.migration.to_string()),
+            ("nodes", places().count().to_string()),
+            ("time", format!("about {}, if nothing waits", duration(*eta_seconds))),
+        ]);
+        let rows = self.pods.iter().filter_map(|one| {
+            let what = moved(plan, &one.becomes)?;
+            Some(vec![one.node.clone(), one.pod.clone(), one.owner.clone(), what])
+        });
+        document.table(vec!["NODE", "POD", "OWNER", "WHAT BECOMES OF IT"], rows.collect());
+        document.heading("Nodes in their order");
+        let rows = places().map(|(wave, one)| vec![one.name.to_string(), wave.name.clone(), one.why.clone()]);
+        document.table(vec!["NODE", "WAVE", "WHY"], rows.collect());
+        if !notes.is_empty() {
+            document.heading("To know");
+            document.list(notes.iter().cloned(), SHOWN);
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        let has_none = self.blockers.is_empty() && self.pods.is_empty() && self.nodes.is_empty();
+        if self.made.is_some() || has_none { Exit::Done } else { Exit::No }
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let pods = self.pods.iter().filter_map(|one| match &one.becomes {
+            Becomes::Stays { why, help } => {
+                Some(Problem::new(why.clone()).at(format!("Pod/{}", one.pod)).fix(help.clone()))
+            }
+            _ => None,
+        });
+        let node = |left: &Left| {
+            Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())
+        };
+        self.blockers.iter().cloned().chain(pods).chain(self.nodes.iter().map(node)).collect()
+    }
+}
+
+impl Carried {
+    pub(super) fn document(&self) -> Document {
+        let mut document = Document::new(format!("Stragglers: {}", self.rolled.ended));
+        self.rolled.describe(&mut document);
+        if let Some(left) = &self.left {
+            document.heading("What is left");
+            left.describe(&mut document);
+        }
+        document
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        self.left.as_ref().map_or(self.rolled.exit, Told::exit)
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let left = self.left.iter().flat_map(Told::problems);
+        self.rolled.problems().into_iter().chain(left).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! What a plan says of one pod that has to leave its node. A run asks here before it evicts, and whoever looks at a plan asks before there is a run. Pure.
+
+use std::collections::BTreeSet;
+
+use types::glob::matches;
+
+use super::Pods;
+
+/// What the decision about a pod depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// `NAMESPACE/NAME`.
+    pub title: &'a str,
+    /// The kind of what makes it; none for a pod that nobody makes again.
+    pub owner: Option<&'a str>,
+    /// kubelet made it from a file of the node.
+    pub is_static: bool,
+    /// An annotation asks not to disrupt it.
+    pub asks_to_stay: bool,
+    /// It has an emptyDir.
+    pub has_empty_dir: bool,
+}
+
+/// What becomes of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is evicted.
+    Evicted,
+    /// It is deleted, since nobody makes it again and somebody named it.
+    Deleted,
+    /// Its Job has time to end first.
+    OfJob,
+    /// It stays until a person acts.
+    Stays(Why),
+}
+
+/// Why a pod stays until a person acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is a static pod.
+    Static,
+    /// An annotation asks not to disrupt it.
+    Undisturbed,
+    /// It has an emptyDir.
+    EmptyDir,
+    /// Nobody makes it again.
+    Bare,
+}
+
+impl Why {
+    /// The reason in words that follow the pod's name.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Static => "kubelet made it from a file of the node, so nobody can evict it",
+            Self::Undisturbed => "an annotation asks not to disrupt it",
+            Self::EmptyDir => "it has an emptyDir, whose data an eviction deletes",
+            Self::Bare => "nobody makes it again when it is gone",
+        }
+    }
+}
+
+/// What becomes of a pod by these decisions. `delete` names more pods that may be deleted. It is long because it is a table: one rule after the other.
+#[must_use]
+pub fn fate(pod: &Facts<'_>, decisions: &Pods, delete: &BTreeSet<String>) -> Fate {
+    let is_listed = |list: &[String]| list.iter().any(|glob| matches(glob, pod.title));
+    if pod.is_static {
+        return Fate::Stays(Why::Static);
+    }
+    if pod.asks_to_stay && !is_listed(&decisions.disrupt) {
+        return Fate::Stays(Why::Undisturbed);
+    }
+    if pod.has_empty_dir && !decisions.delete_empty_dir && pod.owner != Some("DaemonSet") {
+        return Fate::Stays(Why::EmptyDir);
+    }
+    match pod.owner {
+        None if is_listed(&decisions.delete) || delete.contains(pod.title) => Fate::Deleted,
+        None => Fate::Stays(Why::Bare),
+        Some("Job") => Fate::OfJob,
+        Some(_) => Fate::Evicted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Facts<'static> = Facts {
+        title: "x/p",
+        owner: Some("Deployment"),
+        is_static: false,
+        asks_to_stay: false,
+        has_empty_dir: false,
+    };
+
+    #[test]
+    fn each_pod_has_one_fate() {
+        let (named, other) = (vec!["x/*".to_owned()], vec!["y/*".to_owned()]);
+        let none = Pods::default();
+        let bare = Facts { owner: None, ..NONE };
+        let pinned = Facts { asks_to_stay: true, ..NONE };
+        let local = Facts { has_empty_dir: true, ..NONE };
+        for (pod, decisions, delete, expected) in [
+            (NONE, none.clone(), &[][..], Fate::Evicted),
+            (Facts { owner: Some("Job"), ..NONE }, none.clone(), &[], Fate::OfJob),
+            (
+                Facts { is_static: true, owner: Some("Node"), ..NONE },
+                none.clone(),
+                &[],
+                Fate::Stays(Why::Static),
+            ),
+            (bare, none.clone(), &[], Fate::Stays(Why::Bare)),
+            (bare, none.clone(), &["x/p"], Fate::Deleted),
+            (bare, none.clone(), &["x/q"], Fate::Stays(Why::Bare)),
+            (bare, Pods { delete: named.clone(), ..none.clone() }, &[], Fate::Deleted),
+            (bare, Pods { delete: other.clone(), ..none.clone() }, &[], Fate::Stays(Why::Bare)),
+            (NONE, Pods { delete: named.clone(), ..none.clone() }, &["x/p"], Fate::Evicted),
+            (pinned, none.clone(), &[], Fate::Stays(Why::Undisturbed)),
+            (pinned, Pods { disrupt: other, ..none.clone() }, &[], Fate::Stays(Why::Undisturbed)),
+            (pinned, Pods { disrupt: named, ..none.clone() }, &[], Fate::Evicted),
+            (local, none.clone(), &[], Fate::Stays(Why::EmptyDir)),
+            (local, Pods { delete_empty_dir: true, ..none.clone() }, &[], Fate::Evicted),
+            (Facts { owner: Some("DaemonSet"), ..local }, none, &[], Fate::Evicted),
+        ] {
+            let delete = delete.iter().map(|one| (*one).to_owned()).collect();
+            assert_eq!(fate(&pod, &decisions, &delete), expected, "{pod:?} {decisions:?} {delete:?}");
+        }
+    }
+}

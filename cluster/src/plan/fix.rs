@@ -1,0 +1,267 @@
+//! A plan that brings stragglers to the phase that the cluster is in: its only pass begins where it leads, and only nodes whose stragglers can be moved have
+//! a place in its waves. Limits, gates and decisions about pods are those of any plan. Pure.
+
+mod node;
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use types::policy::Phase;
+use types::problem::Problem;
+
+use super::accepted::{unaccepted, unenforced, waivers};
+use super::fate::{Facts, Fate, Why, fate};
+use super::passes::bridge;
+use super::site::{Site, Survey, cluster};
+use super::{Dns, LeftOut, Plan, blockers, parts};
+use crate::finding::Finding;
+use crate::model::Pod;
+use crate::reach;
+use crate::scene::Scene;
+use crate::stragglers::{Because, Straggler, by_node};
+use crate::workload::{asks_to_stay, has_empty_dir, owner};
+
+/// What can be done about the stragglers of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The plan; none if there is nothing to move.
+    pub plan: Option<Plan>,
+    /// Every straggler, by node and name.
+    pub pods: Vec<Fixed>,
+    /// Nodes without a straggler that is known by name, and that are left to a person nevertheless.
+    pub nodes: Vec<Left>,
+}
+
+/// A node that is left to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// Its name.
+    pub node: String,
+    /// Why.
+    pub why: String,
+    /// What a person can do.
+    pub help: String,
+}
+
+/// A straggler, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fixed {
+    /// Its node.
+    pub node: String,
+    /// `NAMESPACE/NAME`.
+    pub pod: String,
+    /// What makes it: `Deployment/default/web`; a pod without an owner is its own.
+    pub owner: String,
+    /// Why it is a straggler.
+    pub because: Because,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub becomes: Becomes,
+}
+
+/// What becomes of a straggler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "becomes")]
+pub enum Becomes {
+    /// It is evicted.
+    Evicted,
+    /// It is evicted, unless its Job ends within the time that the limits give it.
+    EvictedLater,
+    /// It is deleted.
+    Deleted,
+    /// It stays for a person.
+    Stays {
+        /// Why.
+        why: String,
+        /// What a person can do.
+        help: String,
+    },
+}
+
+/// What keeps the stragglers of a node from being moved, and what a person can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Obstacle {
+    why: String,
+    help: String,
+}
+
+/// The plan that brings stragglers to phase `to`. `findings` are those of `check` in the same scene, and `delete` names pods without an owner that may be
+/// deleted.
+///
+/// # Errors
+/// Everything that keeps such a plan from being made, each with its object and what to do.
+pub fn fix(
+    scene: &Scene<'_>,
+    findings: &[Finding],
+    to: Phase,
+    delete: &BTreeSet<String>,
+) -> Result<Fix, Vec<Problem>> {
+    if let Some(problem) = blockers::strategy(scene.strategy) {
+        return Err(vec![problem]);
+    }
+    let survey = Survey::of(scene);
+    let mut problems = blockers::snapshot(scene);
+    problems.extend(blockers::findings(scene, findings));
+    problems.extend(blockers::scaled(scene.config));
+    problems.extend(behind(&survey, to));
+    problems.extend(unaccepted(scene, &[to]));
+    let (Some(cluster), true) = (cluster(scene), problems.is_empty()) else { return Err(problems) };
+
+    let mut living: BTreeSet<Phase> = survey.sites.iter().flat_map(node::living).collect();
+    living.insert(to);
+    let bridge = reach::cut(&living).and_then(|_| bridge(&scene.config.roll));
+    let (pools, policies) = (parts::pools(&survey.sites, scene.config), parts::policies(&survey.sites));
+
+    let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> =
+        by_node(scene.snapshot, to).into_iter().map(|(node, pods)| (node.name(), pods)).collect();
+    let mut kept = node::Kept::of(&survey.sites, to, bridge.is_some());
+    for out in &survey.left_out {
+        kept.leave_out(&out.name, &out.why);
+    }
+    let mut pods: Vec<Fixed> = Vec::new();
+    for (name, on) in &stragglers {
+        let fixed = on.iter().map(|(pod, because)| {
+            let becomes = becomes(scene, pod, *because, kept.of_node(name), delete);
+            Fixed {
+                node: (*name).to_owned(),
+                pod: title(pod),
+                owner: owner(pod).subject().to_string(),
+                because: *because,
+                becomes,
+            }
+        });
+        let fixed: Vec<Fixed> = fixed.collect();
+        if fixed.is_empty() {
+            continue;
+        }
+        if fixed.iter().all(|one| matches!(one.becomes, Becomes::Stays { .. })) {
+            kept.nothing_moves(name);
+        }
+        pods.extend(fixed);
+    }
+    pods.sort_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)));
+
+    let Survey { sites, mut left_out } = survey;
+    for site in &sites {
+        if site.phase() == Some(to) && !node::is_done(site, to) && !has_any(&pods, site.name()) {
+            kept.nobody_known(site.name());
+        }
+    }
+    let is_kept = |site: &Site<'_>| kept.of_node(site.name());
+    let left = |site: &Site<'_>| {
+        let Obstacle { why, help } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
+        Some(Left { node: site.name().to_owned(), why, help })
+    };
+    let nodes = sites.iter().filter_map(left).collect();
+    left_out.extend(sites.iter().filter_map(|site| {
+        let meta = &site.node.metadata;
+        let why = is_kept(site)?.why.clone();
+        Some(LeftOut { name: meta.name.clone(), uid: meta.uid.clone(), why })
+    }));
+    left_out.sort_by(|a, b| a.name.cmp(&b.name));
+    let sites: Vec<Site<'_>> =
+        sites.into_iter().filter(|site| is_kept(site).is_none() && !node::is_done(site, to)).collect();
+    if sites.is_empty() {
+        return Ok(Fix { plan: None, pods, nodes });
+    }
+    let config = scene.config;
+    let plan = Plan {
+        version: Plan::VERSION,
+        cluster: cluster.to_owned(),
+        from: scene.from,
+        to: scene.to,
+        strategy: scene.strategy,
+        settings: parts::settings(config),
+        start: to,
+        passes: vec![to],
+        bridge,
+        waves: order::waves(sites, config, &stragglers),
+        left_out,
+        pools,
+        limits: config.roll.limits.clone(),
+        margin_percent: config.capacity.margin_percent,
+        pods: config.roll.pods.clone(),
+        gates: parts::gates(config),
+        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
+        policies,
+        networks: parts::networks(scene),
+        agents: parts::agents(scene),
+        unenforced: unenforced(scene, &[to]).keys().map(ToString::to_string).collect(),
+        waivers: waivers(scene, findings),
+    };
+    Ok(Fix { plan: Some(plan), pods, nodes })
+}
+
+fn has_any(pods: &[Fixed], node: &str) -> bool {
+    pods.iter().any(|one| one.node == node)
+}
+
+/// Most nodes are in another phase: then the cluster is to be moved, and not single pods of it.
+fn behind(survey: &Survey<'_>, to: Phase) -> Option<Problem> {
+    let there = survey.sites.iter().filter(|site| site.phase() == Some(to)).count();
+    let all = survey.sites.len();
+    (there * 2 < all).then(|| {
+        Problem::new(format!("{there} of {all} nodes are in phase {to}, so it is the cluster that has to be moved, and not a few pods"))
+            .at("--phase")
+            .fix("name the phase that most nodes are in: --phase PHASE; or move the cluster: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH")
+    })
+}
+
+fn title(pod: &Pod) -> String {
+    format!("{}/{}", pod.namespace(), pod.name())
+}
+
+/// What becomes of a straggler, by what keeps its node and then by the plan's decisions about pods.
+fn becomes(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    because: Because,
+    node: Option<&Obstacle>,
+    delete: &BTreeSet<String>,
+) -> Becomes {
+    let stays = |why: &str, help: String| Becomes::Stays { why: why.to_owned(), help };
+    let (title, decisions) = (title(pod), &scene.config.roll.pods);
+    let (namespace, name) = (pod.namespace(), pod.name());
+    match because {
+        Because::Terminating => {
+            let help =
+                format!("wait, then look at its finalizers: kubectl -n {namespace} get pod {name} -o yaml");
+            return stays("it is being deleted", help);
+        }
+        Because::Attached | Because::Node | Because::Silent => {}
+    }
+    if let Some(Obstacle { why, help }) = node {
+        return stays(why, help.clone());
+    }
+    let facts = Facts {
+        title: &title,
+        owner: pod.metadata.controller().map(|owner| &*owner.kind),
+        is_static: pod.is_static(),
+        asks_to_stay: asks_to_stay(pod),
+        has_empty_dir: has_empty_dir(pod),
+    };
+    let why = match fate(&facts, decisions, delete) {
+        Fate::Evicted => return Becomes::Evicted,
+        Fate::Deleted => return Becomes::Deleted,
+        Fate::OfJob if decisions.evict_jobs => return Becomes::EvictedLater,
+        Fate::OfJob => {
+            let help = "wait for its Job; or in the settings: roll: {pods: {evictJobs: true}}";
+            return stays("its Job goes on", help.into());
+        }
+        Fate::Stays(why) => why,
+    };
+    let help = match why {
+        Why::Static => "on the node, move its file out of the directory for static pods and back".into(),
+        Why::Undisturbed => {
+            format!("remove its annotation; or in the settings: roll: {{pods: {{disrupt: [{title}]}}}}")
+        }
+        Why::EmptyDir => {
+            "delete the pod yourself; or in the settings: roll: {pods: {deleteEmptyDir: true}}".into()
+        }
+        Why::Bare => format!("if that is right, name it: --delete-bare {title}"),
+    };
+    stays(why.words(), help)
+}

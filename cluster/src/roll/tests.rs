@@ -1,0 +1,285 @@
+//! Runs that fix stragglers, decision by decision.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use types::observed::Observed;
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use super::act::{Act, Change};
+use super::memory::Memory;
+use super::nodes::Nodes;
+use super::order::Order;
+use super::run::{Asked, Run, State as RunState};
+use super::step::{Decided, step};
+use super::view::View;
+use super::wait::Reason;
+use super::wish::{What, Wish};
+use super::world::{Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
+use crate::model::Text;
+use crate::plan::Plan;
+
+const NOW: Duration = Duration::from_secs(10_000);
+const HASH: &str = "4be1";
+
+/// A plan that brings stragglers on these nodes to `new`, one node after the other.
+fn plan(nodes: &[&str]) -> Plan {
+    let nodes: Vec<Value> =
+        nodes.iter().map(|name| json!({"name": name, "uid": format!("uid-{name}"), "why": ""})).collect();
+    serde_json::from_value(json!({
+        "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s",
+        "start": "new", "passes": ["new"], "leftOut": [], "pods": {}, "limits": {"inTransit": 5, "fence": false},
+        "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0, "nodes": nodes}],
+        "pools": [{"name": "", "nodes": 3, "zones": [""], "method": "drain"}], "marginPercent": 10,
+        "gates": [{"name": "smoke", "source": "workload", "everySeconds": 15, "freshSeconds": 60}],
+        "dns": {"namespace": "kube-system", "labels": {}}, "policies": ["base"], "networks": {"old": [], "new": []},
+        "agents": [], "unenforced": [], "waivers": [],
+    }))
+    .expect("a plan")
+}
+
+/// A node in `new` with so many attachments by phase, which names these pods as attached in another one.
+fn node(name: &str, attached: &Value, others: &[&str]) -> Node {
+    let mut attached = attached.clone();
+    attached["others"] = json!(others);
+    let observed: Observed = serde_json::from_value(json!({
+        "bootId": "b", "phase": "new", "base": "base", "mints": ["new"], "follows": ["new"], "attached": attached,
+        "echo": "r-1.1.1",
+    }))
+    .expect("what a node says");
+    Node {
+        uid: format!("uid-{name}").into(),
+        is_ready: true,
+        boot: "b".into(),
+        label: Some(Phase::New),
+        observed: Some(observed),
+        crossfade: Some(Condition { is_true: true, boot: "b".into(), message: Text::default() }),
+        ..Node::default()
+    }
+}
+
+/// Three nodes, two of which have a pod of `old`; a green gate, an open window, and a fresh count.
+fn world() -> World {
+    let late = json!({"old": 1, "new": 1});
+    let nodes = [
+        ("a", node("a", &json!({"new": 2}), &[])),
+        ("b", node("b", &late, &["11111111"])),
+        ("c", node("c", &late, &["22222222"])),
+    ];
+    World {
+        now: NOW,
+        renewed: NOW,
+        epoch: 1,
+        nodes: nodes.into_iter().map(|(name, node)| (name.into(), node)).collect(),
+        verdicts: [("smoke".into(), Verdict { color: Color::Green, at: NOW, why: String::new() })].into(),
+        census: Some(Census { at: NOW, ..Census::default() }),
+        is_open: true,
+        ..World::default()
+    }
+}
+
+fn run() -> Run {
+    Run::new("r-1", HASH, &plan(&["b", "c"]))
+}
+
+fn decided(world: &World, run: &Run) -> Decided {
+    let (plan, mut memory) = (plan(&["b", "c"]), Memory::default());
+    memory.observe(world, run);
+    let order = Order::of(&plan);
+    let nodes = Nodes::of(world, run, &order);
+    let view = View::of(world, &memory, run, &nodes);
+    let decided = step(&view);
+    for act in &decided.acts {
+        assert_eq!(super::invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
+    }
+    decided
+}
+
+/// The nodes that are claimed, and the reasons of the waits.
+fn starts(world: &World, run: &Run) -> (Vec<String>, Vec<Reason>) {
+    let Decided { acts, waits, .. } = decided(world, run);
+    let claimed = acts.iter().filter_map(|act| match act {
+        Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
+        _ => None,
+    });
+    (claimed.collect(), waits.into_iter().map(|wait| wait.reason).collect())
+}
+
+/// Pods in `old` and in `new` do not reach each other here. Elsewhere that keeps nodes from starting, or lets them start before all others.
+#[test]
+fn nodes_with_stragglers_start_in_their_turn() {
+    let (claimed, _) = starts(&world(), &run());
+    assert_eq!(claimed, ["b"], "one at a time, as the wave says");
+}
+
+/// Each row: what is wrong, and the wait for it. None of the nodes goes past it.
+#[test]
+fn what_keeps_any_node_keeps_these() {
+    type Break = fn(&mut World, &mut Run);
+    let table: [(Break, Option<Reason>); 5] = [
+        (|world, _| world.is_open = false, Some(Reason::WindowClosed)),
+        (
+            |world, _| {
+                world.verdicts.get_mut("smoke").expect("a gate").color = Color::Red;
+            },
+            Some(Reason::GateRed),
+        ),
+        (|world, _| world.verdicts.clear(), Some(Reason::GateUnknown)),
+        (|world, _| world.census = None, Some(Reason::Census)),
+        (
+            |_, run| {
+                run.bounds.only = ["a".into()].into();
+            },
+            None,
+        ),
+    ];
+    for (at, (breaks, reason)) in table.into_iter().enumerate() {
+        let (mut world, mut run) = (world(), run());
+        breaks(&mut world, &mut run);
+        let (claimed, reasons) = starts(&world, &run);
+        assert_eq!(claimed, [""; 0], "row {at}");
+        assert!(reason.is_none_or(|reason| reasons.contains(&reason)), "row {at}: {reasons:?}");
+    }
+}
+
+/// Trouble of other nodes takes their places.
+#[test]
+fn places_are_those_of_the_whole_cluster() {
+    let mut world = world();
+    world.nodes.get_mut("a").expect("a node").is_ready = false;
+    let (claimed, reasons) = starts(&world, &run());
+    assert_eq!(claimed, [""; 0]);
+    assert!(reasons.contains(&Reason::InTransit), "{reasons:?}");
+}
+
+fn moving(world: &mut World, name: &str) {
+    let node = world.nodes.get_mut(name).expect("a node");
+    node.is_cordoned = true;
+    node.desired = Some(Phase::New);
+    node.step = Some(Step {
+        run: "r-1".into(),
+        plan: HASH.into(),
+        epoch: 1,
+        claim: "r-1.1.1".into(),
+        to: Phase::New,
+        state: State::Moving,
+        cordon: Some(Cordon::Ours),
+        since: None,
+        r#try: 1,
+        why: None,
+    });
+}
+
+fn pod(name: &str, uid: &str, node: &str, traits: &[Trait]) -> Pod {
+    let owner = Owner { kind: "Deployment".into(), namespace: "x".into(), name: "web".into() };
+    Pod {
+        namespace: "x".into(),
+        name: name.into(),
+        uid: uid.into(),
+        node: node.into(),
+        owner: Some(owner),
+        traits: traits.iter().copied().collect(),
+    }
+}
+
+fn evicted(world: &World) -> Vec<String> {
+    let acts = decided(world, &run()).acts.into_iter();
+    acts.filter_map(|act| match act {
+        Act::Evict(pod) => Some(pod.name.to_string()),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn only_the_pods_that_the_node_names_are_evicted() {
+    let mut world = world();
+    moving(&mut world, "b");
+    for pod in
+        [pod("late", "11111111-x", "b", &[Trait::Ready]), pod("right", "33333333-x", "b", &[Trait::Ready])]
+    {
+        world.pods.put(pod);
+    }
+    assert_eq!(evicted(&world), ["late"]);
+}
+
+/// A DNS pod of `old` is needed by other pods of `old`, and not by itself.
+#[test]
+fn a_straggler_of_dns_goes_when_no_other_straggler_needs_it() {
+    let dns = [Trait::Ready, Trait::Dns];
+    let mut world = world();
+    moving(&mut world, "b");
+    for pod in [pod("dns-late", "11111111-x", "b", &dns), pod("dns-right", "33333333-x", "a", &dns)] {
+        world.pods.put(pod);
+    }
+    assert_eq!(evicted(&world), [""; 0], "node c has a pod of old");
+    world.nodes.insert("c".into(), node("c", &json!({"new": 2}), &[]));
+    assert_eq!(evicted(&world), ["dns-late"]);
+    world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111"]));
+    moving(&mut world, "b");
+    assert_eq!(evicted(&world), [""; 0], "its own node has one that it does not name");
+    world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111", "44444444"]));
+    moving(&mut world, "b");
+    assert_eq!(evicted(&world), [""; 0], "its own node has another one");
+    let second = pod("dns-late-too", "44444444-x", "b", &[Trait::Dns]);
+    world.pods.put(second);
+    assert_eq!(evicted(&world).len(), 1, "that one is of DNS as well, and asks nobody");
+}
+
+/// Pods of DaemonSets are last on a node, but for DNS pods that they need.
+#[test]
+fn a_pod_of_a_daemon_set_goes_before_the_dns_pod_that_it_needs() {
+    let mut world = world();
+    let late = json!({"old": 2, "new": 1});
+    world.nodes.insert("b".into(), node("b", &late, &["11111111", "44444444"]));
+    world.nodes.insert("c".into(), node("c", &json!({"new": 2}), &[]));
+    moving(&mut world, "b");
+    let mut agent = pod("agent", "44444444-x", "b", &[Trait::Ready]);
+    agent.owner = Some(Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: "agent".into() });
+    let dns = [Trait::Ready, Trait::Dns];
+    for pod in [pod("dns-late", "11111111-x", "b", &dns), pod("dns-right", "33333333-x", "a", &dns), agent] {
+        world.pods.put(pod);
+    }
+    assert_eq!(evicted(&world), ["agent"]);
+}
+
+#[test]
+fn there_is_no_phase_to_go_back_to() {
+    let wish = |what| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what };
+    let plan = plan(&["b", "c"]);
+    for run in [run(), run().next_pass()] {
+        for what in [What::Abort(Phase::Old), What::Abort(Phase::New), What::Rollback("b".into())] {
+            let why = run.wished(&wish(what.clone()), &plan, false).expect_err("refused");
+            assert!(why.contains("phase new") && why.contains("skip"), "{what:?}: {why}");
+        }
+    }
+    let retried = run().wished(&wish(What::Retry("b".into())), &plan, false).expect("taken up");
+    assert_eq!(retried.asked.get("b"), Some(&Asked::Retry));
+    let paused = run().wished(&wish(What::Pause), &plan, false).expect("taken up");
+    assert!(matches!(paused.state, RunState::Paused(_)));
+}
+
+/// Every node is in its phase, and says that nothing of another one is left: the only pass ends, and the run with it.
+#[test]
+fn the_run_ends_with_its_pass() {
+    let next = run().next_pass();
+    assert_eq!((&next.state, next.from, next.target()), (&RunState::Done, Phase::New, None));
+}
+
+/// A node that is claimed for a phase that it is in goes through the same states.
+#[test]
+fn a_node_is_asked_for_the_phase_that_it_is_in() {
+    let mut world = world();
+    moving(&mut world, "b");
+    world.nodes.get_mut("b").and_then(|node| node.step.as_mut()).expect("a step").state = State::Claimed;
+    let acts = decided(&world, &run()).acts;
+    let flips = acts.iter().any(|act| match act {
+        Act::Patch(patch) => {
+            patch.desired == Some(Phase::New)
+                && matches!(&patch.step, Change::Set(step) if step.state == State::Flipped)
+        }
+        _ => false,
+    });
+    assert!(flips, "{acts:?}");
+}
