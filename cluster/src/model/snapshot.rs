@@ -81,10 +81,12 @@ impl Snapshot {
         self.objects(kind).iter().find(|object| object.name() == name)
     }
 
-    /// The DaemonSet with this name, in any namespace.
+    /// The DaemonSet with this name, in any namespace. RKE2 writes its own name before that of a CNI's.
     #[must_use]
     pub fn daemon_set(&self, name: &str) -> Option<&Workload> {
-        self.workloads(Kind::DAEMON_SET).iter().find(|workload| workload.name() == name)
+        let all = || self.workloads(Kind::DAEMON_SET).iter();
+        let of_rke2 = |one: &&Workload| one.name().strip_prefix("rke2-") == Some(name);
+        all().find(|one| one.name() == name).or_else(|| all().find(of_rke2))
     }
 
     /// Sorts all objects by namespace and name, and drops all but the last of several with one name.
