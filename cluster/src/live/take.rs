@@ -154,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn a_server_without_pods_is_no_api_server() {
+        in_tests::run(async {
+            let server = Server::by(|_| Answer::refusal(404, "NotFound", "not found"));
+            let read = |kind: Kind| {
+                let client = server.client();
+                async move { read(&client, &[kind].into(), &mut Collector::new(), &mut |_| {}).await }
+            };
+            let (_, problem) = read(Kind::POD).await.expect_err("pods are of the core");
+            assert!(problem.what.starts_with("list pods: "), "{problem:?}");
+            read(Kind::IP_POOL).await.expect("a cluster without Calico");
+            read(Kind::SERVICE_CIDR).await.expect("an older cluster");
+        });
+    }
+
+    #[test]
     fn nobody_knows_a_config_map_that_may_not_be_read() {
         let (snapshot, _) = taken("antrea-config-5ct9ktdt77", false);
         let Some(Reading::Forbidden(why)) = snapshot.readings.get(&Kind::CONFIG_MAP) else {
