@@ -147,6 +147,7 @@ pub struct Snapshot {
 
 /// Which migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Migration {
     /// The CNI to move from.
     #[arg(long, value_enum)]

@@ -26,6 +26,7 @@ use super::status::describe;
 
 /// How a part of a run ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rolled {
     /// How far the run is; none if nothing was known of the cluster.
@@ -41,6 +42,7 @@ pub struct Rolled {
 
 /// What a run would do next.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Previewed {
     /// The preview.
@@ -52,6 +54,7 @@ pub struct Previewed {
 
 /// Either of both.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Answer {
     /// Nothing was done.

@@ -17,6 +17,7 @@ const NAMED: usize = 3;
 
 /// What was found.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The phase in which every pod should be attached.

@@ -8,6 +8,7 @@ use super::{Budget, EndpointSlice, Kind, Node, Object, Pod, Service, Workload};
 
 /// What is known of the cluster itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Cluster {
     /// The UID of the namespace kube-system: another cluster has another one.
@@ -23,6 +24,7 @@ pub struct Cluster {
 
 /// How the objects of a kind came into the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Reading {
     /// All objects of the cluster are in it.

@@ -12,6 +12,7 @@ mod readme;
 mod requirements;
 mod roll;
 mod run;
+mod schemas;
 mod settings;
 mod simulate;
 mod snapshot;
