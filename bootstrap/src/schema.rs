@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
-use types::problem::{Answer, Problem};
+use types::schema::of_answer;
 
 use crate::change::outcome::Changed;
 use crate::commands::boot::explain;
@@ -17,37 +16,8 @@ use crate::image::{bake, seal, selftest};
 use crate::node::attachments::Attachments;
 use crate::watch;
 
-/// What a command prints with `--output json`.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-#[allow(dead_code)]
-enum Printed<R> {
-    /// The command has a report.
-    Report(Answer<R>),
-    /// The command did nothing: an argument is wrong, or something stands in the way.
-    Error(Error),
-}
-
-/// Why a command did nothing.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Error {
-    /// Version of this shape; 1.
-    #[schemars(range(min = 1, max = 1))]
-    version: u32,
-    /// Always false.
-    #[schemars(extend("const" = false))]
-    ok: bool,
-    /// Everything that stands in the way.
-    #[schemars(length(min = 1))]
-    problems: Vec<Problem>,
-}
-
 fn schema<R: JsonSchema>() -> String {
-    let schema =
-        SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Printed<R>>();
-    serde_json::to_string_pretty(&schema).expect("JSON") + "\n"
+    serde_json::to_string_pretty(&of_answer::<R>()).expect("JSON") + "\n"
 }
 
 /// One schema for each command, by the name of its file.

@@ -20,6 +20,7 @@ mod masquerade;
 mod meaning;
 mod mtu;
 mod needs;
+mod network_condition;
 mod nodes;
 mod platform;
 mod policies;
@@ -68,6 +69,7 @@ pub const ALL: &[Check] = &[
     stateful::CHECK,
     volumes::CHECK,
     nodes::CHECK,
+    network_condition::CHECK,
     versions::CHECK,
     platform::CHECK,
     resources::CHECK,

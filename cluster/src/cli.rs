@@ -5,6 +5,7 @@ pub mod complete;
 pub mod exit;
 pub mod options;
 pub mod roll;
+pub mod unsupported;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ use options::Global;
 /// This program is for the person who migrates a cluster. Before: snapshot, requirements and check say what stands in the way. Then plan decides which
 /// node moves when, and roll carries the plan out, node by node; it stops before something breaks, goes on from anywhere and goes back from anywhere.
 /// Only roll and stragglers --fix change nodes and pods, and only with an approved plan.
+///
+/// A migration is of the whole cluster, and so is every answer: no command has a namespace.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-crossfade",
@@ -147,6 +150,7 @@ pub struct Snapshot {
 
 /// Which migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Migration {
     /// The CNI to move from.
     #[arg(long, value_enum)]

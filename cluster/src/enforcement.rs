@@ -9,6 +9,7 @@ use crate::support::Cni;
 
 /// A phase of a node's pods, and the end, when the old CNI is gone and the new one has the settings of the stage `finish`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Pods have the old network.
@@ -25,6 +26,7 @@ pub enum Phase {
 
 /// How far policies hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
     /// A CNI enforces them.
@@ -37,6 +39,7 @@ pub enum Holds {
 
 /// One kind of policy in one phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// The kind of the policies.

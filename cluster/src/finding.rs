@@ -14,6 +14,7 @@ pub use waive::waive;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The migration must not start.
@@ -26,6 +27,7 @@ pub enum Severity {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Names the finding, for waivers and documentation: `cidr-overlap-services`. It never changes its meaning.
@@ -48,6 +50,7 @@ pub struct Finding {
 
 /// An object that a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Subject {
     /// `Pod`.
     pub kind: String,

@@ -22,6 +22,8 @@ pub mod reach;
 pub mod requirements;
 pub mod roll;
 pub mod scene;
+#[cfg(test)]
+mod schema;
 pub mod seen;
 pub mod sim;
 pub mod snapshot;

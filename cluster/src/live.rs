@@ -27,6 +27,7 @@ mod rights;
 mod session;
 mod store;
 mod take;
+mod told;
 mod unseen;
 mod watch;
 

@@ -23,10 +23,11 @@ fn main() -> ExitCode {
         print::line_by_line(&complete::answer(&Cli::command(), &words));
         return Exit::Done.into();
     }
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };
+    cli.global.access.told_by(print::request);
     let output = cli.global.output;
     run(&cli).unwrap_or_else(|failure| print::failure(output, &failure)).into()
 }

@@ -4,6 +4,7 @@
 //! object has the same shape, so one reader takes API answers, dumps and snapshot files alike. Frequent kinds ([`Node`], [`Pod`]) have types.
 //! Rare kinds, such as the resources of a CNI, stay JSON values ([`Object`]), and the check that needs one reads it.
 
+mod config_map;
 mod kind;
 mod kinds;
 mod meta;
@@ -15,11 +16,12 @@ mod pool;
 mod service;
 mod snapshot;
 
+pub use config_map::{CONFIG_MAPS, is_named};
 pub use kind::Kind;
 pub use kinds::ALL as ALL_KINDS;
 pub use meta::{Labels, Meta, OwnerRef, Text};
 pub use node::{Address, Condition, Node, NodeInfo, NodeSpec, NodeStatus, Resources, Taint, ZONE};
-pub use object::{CONFIG_MAPS, Object};
+pub use object::Object;
 pub use owner::{Requirement, Selector, Workload, WorkloadSpec, WorkloadStatus};
 pub use pod::{
     Container, Pod, PodIp, PodSpec, PodStatus, PodTemplate, Port, Requests, Toleration, Variable, Volume,

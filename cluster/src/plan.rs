@@ -38,6 +38,7 @@ pub use notes::notes;
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Plan {
     /// Version of this shape; 1.
@@ -90,6 +91,7 @@ pub struct Plan {
 
 /// How it is known that nodes forward between both networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Bridge {
     /// A gate of this name proves it again and again.
@@ -100,6 +102,7 @@ pub enum Bridge {
 
 /// Nodes that move together. A wave begins when the one before it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Wave {
     /// What it is called: `zone eu-1a`.
@@ -116,6 +119,7 @@ pub struct Wave {
 
 /// What is special about a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WaveKind {
     /// One node of each kind of node, to learn from.
@@ -134,6 +138,7 @@ pub enum WaveKind {
 
 /// A node in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Placed {
     /// The Node's name.
@@ -146,6 +151,7 @@ pub struct Placed {
 
 /// A node that no pass touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct LeftOut {
     /// The Node's name.
@@ -158,6 +164,7 @@ pub struct LeftOut {
 
 /// A pool of nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Pool {
     /// The value of its label; empty for nodes without one.
@@ -172,6 +179,7 @@ pub struct Pool {
 
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Gate {
     /// Its name.
@@ -186,6 +194,7 @@ pub struct Gate {
 
 /// Where a gate's verdict comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum GateSource {
     /// The owners of evicted pods are as available as before.
@@ -202,6 +211,7 @@ pub enum GateSource {
 
 /// The cluster's DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Dns {
     /// The namespace of its pods.
@@ -212,6 +222,7 @@ pub struct Dns {
 
 /// The ranges from which pods get addresses, sorted. Ranges that single nodes have are not among them: they come and go with their nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Networks {
     /// Those of the old network.
@@ -222,6 +233,7 @@ pub struct Networks {
 
 /// An agent's DaemonSet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Agent {
     /// The namespace.

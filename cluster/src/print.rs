@@ -8,12 +8,12 @@ mod progress;
 mod table;
 mod usage;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use types::problem::{Answer, Problem, VERSION};
-use types::shown::{json, lines};
+use types::shown::{json, line, lines};
 
 pub use document::{Block, Document};
 pub use progress::Progress;
@@ -103,6 +103,12 @@ fn completed(exit: Exit, mut problem: Problem) -> Problem {
 fn complaints(problems: &[Problem]) -> String {
     let line = |problem: &Problem| format!("error: {}\n  fix: {}\n", problem.what, problem.fix);
     problems.iter().map(line).collect()
+}
+
+/// Says on stderr that a request was made. A line that shows progress may be there on a terminal; it goes.
+pub fn request(text: &str) {
+    let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = std::io::stderr().write_all(format!("{clear}{}\n", line(text)).as_bytes());
 }
 
 fn complain(text: &str) {

@@ -51,6 +51,7 @@ pub enum Of {
 
 /// Whether a row holds in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum State {
     /// It holds.
@@ -76,6 +77,7 @@ pub enum State {
 
 /// A row and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Row {
     /// The name of the requirement.
     pub name: &'static str,

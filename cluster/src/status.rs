@@ -16,6 +16,7 @@ use crate::roll::world::Color;
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The run.
@@ -52,6 +53,7 @@ pub struct Status {
 
 /// How many nodes stand how.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// All of them, but those that the plan leaves out.
@@ -72,6 +74,7 @@ pub struct Counts {
 
 /// A node that is being moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Moving {
     /// Its name.
@@ -88,6 +91,7 @@ pub struct Moving {
 
 /// What a gate says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Gate {
     /// Its name.

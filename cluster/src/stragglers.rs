@@ -14,6 +14,7 @@ const FIX: &str = "kubectl crossfade stragglers --fix";
 
 /// Why a pod is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Because {
     /// Its node says that it was attached in another phase.
@@ -28,6 +29,7 @@ pub enum Because {
 
 /// The pods of one owner that are stragglers for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Stragglers {
     /// `Deployment/default/web`; a pod without an owner is its own.
@@ -44,6 +46,7 @@ pub struct Stragglers {
 
 /// What a cluster has of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Found {
     /// The pods.

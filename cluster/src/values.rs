@@ -50,6 +50,7 @@ pub struct Rule {
 
 /// Whether a setting is as it must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is.

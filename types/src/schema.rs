@@ -4,6 +4,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use crate::problem::{Answer, Problem};
+
 /// The schema of a file that a person writes: a key may be absent, but it may not be null.
 #[must_use]
 pub fn of_settings<T: JsonSchema>() -> Value {
@@ -16,6 +18,39 @@ pub fn of_settings<T: JsonSchema>() -> Value {
 #[must_use]
 pub fn of_written<T: JsonSchema>() -> Value {
     made::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+/// What a command prints with `--output json`.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code)]
+enum Printed<R> {
+    /// The command has a report.
+    Report(Answer<R>),
+    /// The command did nothing: an argument is wrong, or something stands in the way.
+    Error(Error),
+}
+
+/// Why a command did nothing.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code)]
+struct Error {
+    /// Version of this shape; 1.
+    #[schemars(range(min = 1, max = 1))]
+    version: u32,
+    /// Always false.
+    #[schemars(extend("const" = false))]
+    ok: bool,
+    /// Everything that stands in the way.
+    #[schemars(length(min = 1))]
+    problems: Vec<Problem>,
+}
+
+/// The schema of what a command prints, by its report.
+#[must_use]
+pub fn of_answer<R: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Printed<R>>()
 }
 
 fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {

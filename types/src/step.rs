@@ -48,6 +48,7 @@ pub struct Step {
 
 /// How far a node is in a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It is chosen, and cordoned if its pods are drained.

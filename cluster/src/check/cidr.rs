@@ -1,6 +1,8 @@
 //! Overlaps of the new network's addresses with those of the old one and of everything around. Pure.
 
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +11,7 @@ use crate::cidr::{self, Claims, Clash};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::Kind;
 use crate::scene::Scene;
-use crate::support::Cni;
+use crate::support::{Cni, Strategy};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -118,7 +120,9 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
     }
     let is_of_node =
         |clash: &&Clash<'_>| [clash.new, clash.other].iter().all(|claim| claim.by.kind == Kind::NODE.name());
-    if code == "cidr-same-on-node" && clashes.iter().all(is_of_node) {
+    if code == "cidr-same-on-node" && scene.strategy == Strategy::Rotation {
+        fix = "Nothing, as long as no node ever has both networks: each node that is replaced has one of them only.".into();
+    } else if code == "cidr-same-on-node" && clashes.iter().all(is_of_node) {
         fix = "Both CNIs take the pod CIDR of the Node. Move by rotation (--strategy rotation), in which each node has one network only, or to a CNI with ranges of its own (Cilium with cluster-pool, Calico).".into();
     }
     Finding::new(code, severity, what, why, fix).about(clashes.iter().map(subject))

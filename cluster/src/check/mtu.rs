@@ -2,7 +2,7 @@
 
 use super::{Check, Need};
 use crate::finding::{Finding, Severity};
-use crate::model::Kind;
+use crate::model::{Kind, Object, Workload};
 use crate::network::{Mtu, NODE_MTU, mtu};
 use crate::scene::Scene;
 use crate::support::Cni;
@@ -99,6 +99,8 @@ fn set(scene: &Scene<'_>, cni: Cni, mtu: &Mtu, bytes: u32) -> String {
         Cni::Calico | Cni::Canal => {
             let (map, daemon_set) =
                 if cni == Cni::Canal { ("canal-config", "canal") } else { ("calico-config", "calico-node") };
+            let map = scene.snapshot.config_map(map).map_or(map, Object::name);
+            let daemon_set = scene.snapshot.daemon_set(daemon_set).map_or(daemon_set, Workload::name);
             let namespace = if place.namespace.is_empty() { "kube-system" } else { &place.namespace };
             format!(
                 r#"Run: kubectl -n {namespace} patch configmap {map} --type merge -p '{{"data":{{"veth_mtu":"{bytes}"}}}}' && kubectl -n {namespace} rollout restart daemonset/{daemon_set}."#

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Check, Need};
 use crate::cidr::{self, Claims, Range, Use};
 use crate::finding::{Finding, Severity, Subject};
-use crate::model::{Kind, Object, Service};
+use crate::model::{Kind, Object, Service, is_named};
 use crate::network::subject;
 use crate::scene::Scene;
 use crate::support::Cni;
@@ -231,7 +231,7 @@ const OWN: [&str; 5] =
 fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut about = Vec::new();
     for map in scene.snapshot.objects(Kind::CONFIG_MAP) {
-        if OWN.iter().any(|own| map.name().starts_with(own)) {
+        if OWN.iter().any(|own| is_named(map.name(), own)) {
             continue;
         }
         let data = map.at("/data").and_then(Value::as_object).into_iter().flatten();

@@ -72,11 +72,23 @@ mod tests {
 
     #[test]
     fn a_pair_that_is_not_supported_blocks() {
-        let pair = (NOT_MET, "Requirement/pair".to_owned());
+        let pair = ("requirement-not-met", "Requirement/pair".to_owned());
         assert!(found(&known(), Cni::Flannel, &[]).contains(&pair));
         assert!(!found(&known(), Cni::Cilium, &[]).contains(&pair));
         // What cannot be read does not hide it.
         assert_eq!(found(&Snapshot::default(), Cni::Flannel, &[])[0], pair);
+    }
+
+    #[test]
+    fn what_nobody_can_tell_blocks_as_well() {
+        let unknown = ("requirement-unknown", "Requirement/cilium-version".to_owned());
+        assert!(found(&known(), Cni::Cilium, &[]).contains(&unknown), "no agent names its version");
+        let mut installed = known();
+        let agent = serde_json::json!({"metadata": {"name": "cilium"},
+            "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.4"}]}}}});
+        let agent = serde_json::from_value(agent).expect("a DaemonSet");
+        installed.workloads.insert(Kind::DAEMON_SET, vec![agent]);
+        assert!(!found(&installed, Cni::Cilium, &[]).contains(&unknown));
     }
 
     #[test]

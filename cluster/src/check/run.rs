@@ -55,6 +55,11 @@ fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
 
 fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
     let (what, fix) = match scene.snapshot.readings.get(&kind) {
+        // They are read one by one: a right to list them would reach what applications keep in theirs.
+        Some(Reading::Forbidden(why)) if kind == Kind::CONFIG_MAP => (
+            format!("The API server refused to read a ConfigMap: {why}"),
+            "Grant the verb get on this ConfigMap: deploy/cluster/rbac-viewer.yaml names those of all CNIs; add one whose name ends in a hash to its resourceNames.".into(),
+        ),
         Some(Reading::Forbidden(why)) => (
             format!("The API server refused to list {}: {why}", kind.plural()),
             format!(
@@ -103,6 +108,10 @@ mod tests {
         assert!(
             findings.iter().any(|finding| finding.what.contains("no right") && finding.fix.contains("Grant"))
         );
+        snapshot.readings.insert(Kind::CONFIG_MAP, Reading::Forbidden("antrea-config-x".into()));
+        let findings = run(&scene(&snapshot, &config));
+        let of_map = findings.iter().find(|finding| finding.what.contains("antrea-config-x"));
+        assert!(of_map.is_some_and(|finding| finding.fix.contains("verb get")), "{findings:?}");
     }
 
     #[test]

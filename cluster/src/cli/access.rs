@@ -1,12 +1,18 @@
 //! kubectl's flags for the API server.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
+
+use super::unsupported::Unsupported;
 
 /// The heading of these options.
 const CLUSTER: &str = "Cluster (as in kubectl)";
+
+/// From this level on, kubectl says which requests it makes.
+const REQUESTS: u8 = 6;
 
 /// How to reach the API server, by kubectl's names.
 #[derive(Debug, Clone, Default, Args)]
@@ -32,9 +38,21 @@ pub struct Access {
     /// The UID to act as.
     #[arg(long = "as-uid", global = true, value_name = "UID", requires = "act_as", help_heading = CLUSTER)]
     pub act_as_uid: Option<String>,
+    /// Something else that is known of the user to act as. Repeat it for several values.
+    #[arg(long = "as-user-extra", global = true, value_name = "KEY=VALUE", value_parser = pair, requires = "act_as", help_heading = CLUSTER)]
+    pub act_as_extra: Vec<(String, String)>,
     /// The address of the API server.
-    #[arg(long, global = true, value_name = "URL", help_heading = CLUSTER)]
+    #[arg(long, short = 's', global = true, value_name = "URL", help_heading = CLUSTER)]
     pub server: Option<String>,
+    /// A bearer token for the API server. Other users of this machine can read it in the list of processes.
+    #[arg(long, global = true, value_name = "TOKEN", help_heading = CLUSTER)]
+    pub token: Option<Token>,
+    /// A file with your certificate.
+    #[arg(long, global = true, value_name = "FILE", requires = "client_key", help_heading = CLUSTER)]
+    pub client_certificate: Option<PathBuf>,
+    /// A file with the key of your certificate.
+    #[arg(long, global = true, value_name = "FILE", requires = "client_certificate", help_heading = CLUSTER)]
+    pub client_key: Option<PathBuf>,
     /// A file with the certificate authority of the API server.
     #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     pub certificate_authority: Option<PathBuf>,
@@ -42,23 +60,69 @@ pub struct Access {
     #[arg(long, global = true, value_name = "NAME", help_heading = CLUSTER)]
     pub tls_server_name: Option<String>,
     /// Do not check the certificate of the API server.
-    #[arg(long, global = true, help_heading = CLUSTER)]
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = ArgAction::Set, default_value_t = false, hide_default_value = true, hide_possible_values = true, help_heading = CLUSTER)]
     pub insecure_skip_tls_verify: bool,
+    /// Ask the API server for answers that are not compressed.
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = ArgAction::Set, default_value_t = false, hide_default_value = true, hide_possible_values = true, help_heading = CLUSTER)]
+    pub disable_compression: bool,
     /// How long one request may take, such as 30s or 2m; 0 means for ever [default: 60s].
     #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = CLUSTER)]
     pub request_timeout: Option<Duration>,
+    /// From 6 on, name each request on stderr, with its status and how long it took. Headers and bodies are never shown: they may hold secrets.
+    #[arg(long = "v", short = 'v', global = true, value_name = "LEVEL", default_value_t = 0, hide_default_value = true, help_heading = CLUSTER)]
+    pub verbosity: u8,
+    /// What the parser refuses.
+    #[command(flatten)]
+    pub unsupported: Unsupported,
+    /// Whom to tell of requests; nobody, if they are not to be named.
+    #[arg(skip)]
+    pub tell: Option<fn(&str)>,
 }
 
-/// Reads `30s`, `2m`, `1h`, or a number of seconds, as kubectl does.
+impl Access {
+    /// Lets requests be told, if the level of verbosity asks for it.
+    pub fn told_by(&mut self, tell: fn(&str)) {
+        self.tell = (self.verbosity >= REQUESTS).then_some(tell);
+    }
+}
+
+/// A bearer token, which is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The token itself, for the client alone.
+    #[must_use]
+    pub fn exposed(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Token {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Reads `30s`, `1m30s`, `500ms`, or a number of seconds, as kubectl does.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, factor) = match text.as_bytes().last() {
-        Some(b'h') => (&text[..text.len() - 1], 3600),
-        Some(b'm') => (&text[..text.len() - 1], 60),
-        Some(b's') => (&text[..text.len() - 1], 1),
-        _ => (text, 1),
-    };
-    let seconds: Option<u64> = number.parse().ok().and_then(|number: u64| number.checked_mul(factor));
-    seconds.map(Duration::from_secs).ok_or_else(|| "expected a time such as 30s, 2m or 0".into())
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    let named = || text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok());
+    seconds().or_else(named).ok_or_else(|| "expected a time such as 30s, 1m30s or 0".into())
+}
+
+/// Reads `key=value`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -67,16 +131,26 @@ mod tests {
 
     #[test]
     fn times_are_read_as_kubectl_reads_them() {
-        for (text, seconds) in [
-            ("30s", Some(30)),
-            ("2m", Some(120)),
-            ("1h", Some(3600)),
+        for (text, milliseconds) in [
+            ("30s", Some(30_000)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
             ("0", Some(0)),
+            ("15", Some(15_000)),
+            ("-1s", None),
             ("x", None),
             ("", None),
             ("99999999999999999999h", None),
         ] {
-            assert_eq!(duration(text).ok(), seconds.map(Duration::from_secs), "{text}");
+            assert_eq!(duration(text).ok(), milliseconds.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[test]
+    fn a_token_is_not_in_what_is_printed_for_a_programmer() {
+        let access = Access { token: Some("c4nary".into()), ..Access::default() };
+        assert!(!format!("{access:?}").contains("c4nary"));
     }
 }

@@ -17,6 +17,7 @@ use crate::values::{self, Row};
 
 /// What a check found.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Checked {
     /// The migration.

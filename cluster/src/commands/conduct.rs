@@ -10,6 +10,7 @@ use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::config::Config;
+use crate::drive::decisions::Took;
 use crate::drive::event::{Event, but};
 use crate::drive::{Ended, Why};
 use crate::live;
@@ -21,6 +22,7 @@ use crate::status::{Status, line};
 
 /// How a part of a run ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Rolled {
     /// How far the run is; none if nothing was known of the cluster.
@@ -28,6 +30,9 @@ pub struct Rolled {
     pub status: Option<Status>,
     /// Why it ended for this program.
     pub ended: String,
+    /// How long this program's decisions took; none if it made none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Took>,
     /// The exit status of that.
     #[serde(skip)]
     pub exit: Exit,
@@ -130,7 +135,8 @@ fn told(ended: Ended, plan: &Plan) -> Rolled {
             "nothing was done of it; report this with the journal of the run".into(),
         ),
     };
-    Rolled { status: ended.status, ended: why, exit, next }
+    let decisions = ended.decisions.took();
+    Rolled { status: ended.status, ended: why, decisions, exit, next }
 }
 
 impl Rolled {

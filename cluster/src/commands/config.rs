@@ -14,6 +14,7 @@ use types::problem::Problem;
 
 /// The settings.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Settings {
     /// The settings with all defaults.
     pub config: Config,

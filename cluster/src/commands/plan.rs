@@ -21,6 +21,7 @@ use crate::scene::Scene;
 
 /// A plan, or why there is none.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Planned {
     /// The migration.
@@ -36,6 +37,7 @@ pub struct Planned {
 
 /// A plan and what is shown beside it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Made {
     /// SHA-256 of the plan's canonical bytes, in hex.
@@ -61,6 +63,7 @@ pub struct Made {
 
 /// What differs from an earlier plan.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Compared {
     /// The file of the earlier plan.
     pub with: String,

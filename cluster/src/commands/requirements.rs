@@ -14,6 +14,7 @@ use crate::scene::Scene;
 
 /// The rows of a migration.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Required {
     /// The migration.
     #[serde(flatten)]

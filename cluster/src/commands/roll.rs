@@ -18,6 +18,7 @@ use crate::roll::run::Bounds;
 
 /// What a run would do next.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Previewed {
     /// The preview.
@@ -29,6 +30,7 @@ pub struct Previewed {
 
 /// Either of both.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Answer {
     /// Nothing was done.

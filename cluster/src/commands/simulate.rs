@@ -17,6 +17,7 @@ use crate::sim::{Choice, Drawn, History, Outcome, Spread, Summary};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Simulated {
     /// The migration.
@@ -39,6 +40,7 @@ pub struct Simulated {
 
 /// The plan's histories.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Made {
     /// The plan's hash.

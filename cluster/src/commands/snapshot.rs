@@ -16,6 +16,7 @@ use crate::snapshot::{write, write_compressed};
 
 /// What was written.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Taken {
     /// The file.

@@ -16,6 +16,7 @@ const SHOWN: usize = 30;
 
 /// How far the run is.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Told(pub Status);
 
 /// Runs the command.

@@ -21,6 +21,7 @@ const NAMED: usize = 3;
 
 /// What was found.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The phase in which every pod should be attached.
@@ -32,6 +33,7 @@ pub struct Told {
 
 /// What the command answers.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Answer {
     /// What there is.

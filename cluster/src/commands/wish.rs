@@ -11,6 +11,7 @@ use crate::roll::wish::What;
 
 /// What was asked for, and who takes it up.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Asked {
     /// What.

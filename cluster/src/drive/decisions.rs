@@ -10,6 +10,7 @@ pub struct Decisions(Vec<u32>);
 
 /// How long decisions took, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Took {
     /// How many decisions there were.

@@ -45,6 +45,7 @@ pub enum Event {
 
 /// A call, as a history tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "act")]
 pub enum Told {
     /// A Node was patched.

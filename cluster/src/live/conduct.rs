@@ -58,6 +58,7 @@ pub struct Wanted {
 
 /// What would be done next.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
     /// How far the run is.

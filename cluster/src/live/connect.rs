@@ -1,12 +1,19 @@
 //! A client from a kubeconfig and kubectl's flags.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::client::ClientBuilder;
+use kube::config::{
+    AuthInfo, Cluster, Config, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
+};
 use kube::{Client, Error};
 use types::problem::Problem;
 
 use super::error;
+use super::told::Told;
 use crate::cli::access::Access;
 
 /// How long one request may take unless the operator says otherwise.
@@ -39,7 +46,12 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
     config.default_retry = false;
     config.read_timeout = within;
     config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(|e| credential(access, &e))
+    let told = access.tell.map(|tell| Told::new(&config.cluster_url, tell));
+    let builder = ClientBuilder::try_from(config).map_err(|e| credential(access, &e))?;
+    Ok(match told {
+        Some(told) => builder.with_layer(&told).build(),
+        None => builder.build(),
+    })
 }
 
 fn credential(access: &Access, e: &Error) -> Problem {
@@ -53,13 +65,17 @@ fn place(access: &Access) -> String {
 }
 
 async fn configured(access: &Access) -> Result<Config, String> {
-    let says_nothing = access.kubeconfig.is_none() && access.context.is_none();
+    let says_nothing = access.kubeconfig.is_none() && access.context.is_none() && access.server.is_none();
     let kubeconfig = match &access.kubeconfig {
         Some(file) => Kubeconfig::read_from(file),
         None => Kubeconfig::read(),
     };
     let mut kubeconfig = match kubeconfig {
         Ok(kubeconfig) => kubeconfig,
+        // As for kubectl, an address suffices where nothing else is named.
+        Err(_) if access.server.is_some() && access.kubeconfig.is_none() && access.context.is_none() => {
+            without_file()
+        }
         // In a pod, kubectl uses the pod's service account.
         Err(e) => {
             let pod = says_nothing.then(Config::incluster).and_then(Result::ok);
@@ -68,6 +84,9 @@ async fn configured(access: &Access) -> Result<Config, String> {
     };
     for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
         override_cluster(access, cluster);
+    }
+    for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        override_user(access, user);
     }
     let options = KubeConfigOptions {
         context: access.context.clone(),
@@ -81,12 +100,42 @@ async fn configured(access: &Access) -> Result<Config, String> {
         who.impersonate.clone_from(&access.act_as);
         who.impersonate_groups = (!access.act_as_groups.is_empty()).then(|| access.act_as_groups.clone());
         who.impersonate_uid.clone_from(&access.act_as_uid);
+        let mut extra: HashMap<String, Vec<String>> = HashMap::new();
+        for (key, value) in &access.act_as_extra {
+            extra.entry(key.clone()).or_default().push(value.clone());
+        }
+        who.impersonate_user_extra = (!extra.is_empty()).then_some(extra);
     }
+    config.disable_compression |= access.disable_compression;
     Ok(config)
 }
 
+/// A kubeconfig of which flags say everything.
+fn without_file() -> Kubeconfig {
+    let name = || "flags".to_owned();
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: name(),
+            cluster: Some(Cluster::default()),
+            ..Default::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: name(),
+            auth_info: Some(AuthInfo::default()),
+            ..Default::default()
+        }],
+        contexts: vec![NamedContext {
+            name: name(),
+            context: Some(Context { cluster: name(), user: Some(name()), ..Default::default() }),
+            ..Default::default()
+        }],
+        current_context: Some(name()),
+        ..Kubeconfig::default()
+    }
+}
+
 /// Flags win over the file, in whichever cluster the context names.
-fn override_cluster(access: &Access, cluster: &mut kube::config::Cluster) {
+fn override_cluster(access: &Access, cluster: &mut Cluster) {
     if access.server.is_some() {
         cluster.server.clone_from(&access.server);
     }
@@ -99,5 +148,55 @@ fn override_cluster(access: &Access, cluster: &mut kube::config::Cluster) {
     }
     if access.insecure_skip_tls_verify {
         cluster.insecure_skip_tls_verify = Some(true);
+    }
+}
+
+/// A credential of the command line takes the place of those of the file: with two of them, nobody could say which one the API server sees.
+fn override_user(access: &Access, user: &mut AuthInfo) {
+    if access.token.is_none() && access.client_certificate.is_none() {
+        return;
+    }
+    let path = |file: &PathBuf| file.display().to_string();
+    *user = AuthInfo {
+        token: access.token.as_ref().map(|token| token.exposed().to_owned().into()),
+        client_certificate: access.client_certificate.as_ref().map(path),
+        client_key: access.client_key.as_ref().map(path),
+        impersonate: user.impersonate.take(),
+        impersonate_uid: user.impersonate_uid.take(),
+        impersonate_groups: user.impersonate_groups.take(),
+        impersonate_user_extra: user.impersonate_user_extra.take(),
+        ..AuthInfo::default()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_of_the_command_line_takes_the_place_of_the_files() {
+        let file = || AuthInfo {
+            token_file: Some("/var/run/token".into()),
+            client_certificate_data: Some("data".into()),
+            impersonate: Some("alice".into()),
+            ..AuthInfo::default()
+        };
+        let with = |access: &Access| {
+            let mut user = file();
+            override_user(access, &mut user);
+            user
+        };
+        assert_eq!(with(&Access::default()).token_file, file().token_file);
+        let user = with(&Access { token: Some("t".into()), ..Access::default() });
+        assert!(user.token.is_some() && user.token_file.is_none() && user.client_certificate_data.is_none());
+        assert_eq!(user.impersonate.as_deref(), Some("alice"));
+        let access = Access {
+            client_certificate: Some("c".into()),
+            client_key: Some("k".into()),
+            ..Access::default()
+        };
+        let user = with(&access);
+        assert_eq!((user.client_certificate.as_deref(), user.client_key.as_deref()), (Some("c"), Some("k")));
+        assert!(user.token_file.is_none() && user.client_certificate_data.is_none());
     }
 }

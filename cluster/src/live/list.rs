@@ -79,7 +79,9 @@ pub(super) async fn list(
             Err(other) => return Err(other),
         }
     }
-    Ok(Reading::NotServed)
+    // Whoever does not have the core of the API is no API server, or one behind a path that the address lacks.
+    let is_core = kind.served_by().iter().any(|(group, _)| group.is_empty());
+    if is_core { Err(Meaning::NotFound) } else { Ok(Reading::NotServed) }
 }
 
 async fn pages(

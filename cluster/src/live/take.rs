@@ -10,10 +10,11 @@ use types::problem::Problem;
 use super::connect::connect;
 use super::error::{Meaning, problem};
 use super::list::{ask, list};
+use super::path::encoded;
 use super::progress::Event;
 use super::rights;
 use crate::cli::access::Access;
-use crate::model::{CONFIG_MAPS, Kind, Reading, Snapshot};
+use crate::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
 use crate::snapshot::Collector;
 
 /// Reads all objects of these kinds.
@@ -36,17 +37,29 @@ pub fn take(
         if !missing.is_empty() {
             progress(&Event::MissingRights(missing));
         }
-        for kind in kinds {
-            let what = format!("list {}", kind.plural());
-            let read = match *kind {
-                Kind::CONFIG_MAP => config_maps(&client, &mut collector).await,
-                kind => list(&client, kind, &mut collector, progress).await,
-            };
-            let reading = read.map_err(|meaning| problem(&what, meaning))?;
-            collector.reading(*kind, reading);
-        }
+        read(&client, kinds, &mut collector, progress).await?;
         Ok(collector.finish(&[]))
     })
+}
+
+/// Reads all objects of these kinds; ConfigMaps last, since DaemonSets say what some of them are called.
+async fn read(
+    client: &Client,
+    kinds: &BTreeSet<Kind>,
+    collector: &mut Collector,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<(), (Exit, Problem)> {
+    for kind in kinds.iter().copied().filter(|kind| *kind != Kind::CONFIG_MAP) {
+        let listed = list(client, kind, collector, progress).await;
+        let reading = listed.map_err(|meaning| problem(&format!("list {}", kind.plural()), meaning))?;
+        collector.reading(kind, reading);
+    }
+    if kinds.contains(&Kind::CONFIG_MAP) {
+        let reading =
+            config_maps(client, collector).await.map_err(|meaning| problem("read ConfigMaps", meaning))?;
+        collector.reading(Kind::CONFIG_MAP, reading);
+    }
+    Ok(())
 }
 
 /// Reads what is known of the cluster itself. Every credential may read the version; the UID is nice to have.
@@ -65,10 +78,14 @@ async fn about(client: &Client, collector: &mut Collector) -> Result<(), (Exit, 
     Ok(())
 }
 
-/// Reads the ConfigMaps of CNIs by name: a right to list them all would reach everything that applications keep in theirs.
+/// Reads the ConfigMaps of CNIs by name, and those that a DaemonSet mounts by such a name and a hash: a right to list them all would reach everything that applications keep in theirs.
 async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Reading, Meaning> {
-    for (namespace, name) in CONFIG_MAPS {
-        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+    let mut wanted: BTreeSet<(Text, Text)> =
+        CONFIG_MAPS.map(|(namespace, name)| (namespace.into(), name.into())).into();
+    let mounted = collector.mounted();
+    wanted.extend(mounted.filter(|(_, name)| CONFIG_MAPS.iter().any(|(_, known)| is_named(name, known))));
+    for (namespace, name) in wanted {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", encoded(&name));
         match ask(client, &path, &mut |_| {}).await {
             Ok(text) => {
                 let value = serde_json::from_str(&text).map_err(|e| Meaning::Failed(e.to_string()))?;
@@ -80,4 +97,83 @@ async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Readi
         }
     }
     Ok(Reading::Read)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::in_tests::{self, Answer, Server};
+    use super::*;
+
+    /// A cluster with an agent of Antrea that mounts this ConfigMap; nothing else is in it.
+    fn taken(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {
+        in_tests::run(async {
+            let server = Server::by(move |asked| {
+                let path = asked.line.trim_start_matches("GET ");
+                if path.starts_with("/apis/apps/v1/daemonsets") {
+                    let volumes =
+                        [mounted, "unrelated"].map(|name| json!({"name": "c", "configMap": {"name": name}}));
+                    let spec = json!({"template": {"spec": {"containers": [{"name": "antrea-agent"}], "volumes": volumes}}});
+                    let agent = json!({"metadata": {"name": "antrea-agent", "namespace": "kube-system"}, "spec": spec});
+                    return Answer::json(
+                        200,
+                        &json!({"kind": "DaemonSetList", "metadata": {}, "items": [agent]}),
+                    );
+                }
+                match path.strip_prefix("/api/v1/namespaces/kube-system/configmaps/") {
+                    Some(name) if name == mounted && !is_allowed => {
+                        Answer::refusal(403, "Forbidden", &format!("cannot get {name}"))
+                    }
+                    Some(name) if name == mounted => {
+                        let meta = json!({"name": name, "namespace": "kube-system"});
+                        let data = json!({"antrea-agent.conf": "tunnelType: vxlan"});
+                        Answer::json(
+                            200,
+                            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}),
+                        )
+                    }
+                    _ => Answer::refusal(404, "NotFound", "not found"),
+                }
+            });
+            let kinds = [Kind::CONFIG_MAP, Kind::DAEMON_SET].into();
+            let mut collector = Collector::new();
+            read(&server.client(), &kinds, &mut collector, &mut |_| {}).await.expect("read");
+            (collector.finish(&[]), server.lines())
+        })
+    }
+
+    #[test]
+    fn a_config_map_with_a_hash_in_its_name_is_found_by_the_agent_that_mounts_it() {
+        let (snapshot, asked) = taken("antrea-config-5ct9ktdt77", true);
+        let found = snapshot.config_map("antrea-config").map(|one| one.name().to_owned());
+        assert_eq!(found.as_deref(), Some("antrea-config-5ct9ktdt77"));
+        assert!(snapshot.knows(Kind::CONFIG_MAP));
+        assert!(!asked.iter().any(|line| line.contains("unrelated")), "{asked:?}");
+        assert_eq!(asked.len(), 1 + CONFIG_MAPS.len() + 1);
+    }
+
+    #[test]
+    fn a_server_without_pods_is_no_api_server() {
+        in_tests::run(async {
+            let server = Server::by(|_| Answer::refusal(404, "NotFound", "not found"));
+            let read = |kind: Kind| {
+                let client = server.client();
+                async move { read(&client, &[kind].into(), &mut Collector::new(), &mut |_| {}).await }
+            };
+            let (_, problem) = read(Kind::POD).await.expect_err("pods are of the core");
+            assert!(problem.what.starts_with("list pods: "), "{problem:?}");
+            read(Kind::IP_POOL).await.expect("a cluster without Calico");
+            read(Kind::SERVICE_CIDR).await.expect("an older cluster");
+        });
+    }
+
+    #[test]
+    fn nobody_knows_a_config_map_that_may_not_be_read() {
+        let (snapshot, _) = taken("antrea-config-5ct9ktdt77", false);
+        let Some(Reading::Forbidden(why)) = snapshot.readings.get(&Kind::CONFIG_MAP) else {
+            panic!("{:?}", snapshot.readings)
+        };
+        assert!(why.contains("antrea-config-5ct9ktdt77"), "{why}");
+    }
 }

@@ -2,22 +2,8 @@
 
 use serde_json::Value;
 
-use super::Kind;
 use super::meta::is_kept;
-
-/// ConfigMaps that checks read, by namespace and name. A snapshot of a live cluster asks for these alone.
-pub const CONFIG_MAPS: [(&str, &str); 10] = [
-    ("kube-flannel", "kube-flannel-cfg"),
-    ("kube-system", "amazon-vpc-cni"),
-    ("kube-system", "antrea-config"),
-    ("kube-system", "calico-config"),
-    ("kube-system", "canal-config"),
-    ("kube-system", "cilium-config"),
-    ("kube-system", "coredns"),
-    ("kube-system", "kube-flannel-cfg"),
-    ("kube-system", "kube-proxy"),
-    ("kube-system", "kubeadm-config"),
-];
+use super::{Kind, config_map};
 
 /// An object of a rare kind: the API's JSON without `managedFields` and without annotations that no check reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +20,7 @@ impl Object {
             annotations.retain(|key, _| is_kept(key));
         }
         let object = Self(value);
-        let is_kept =
-            kind != Kind::CONFIG_MAP || CONFIG_MAPS.iter().any(|(_, name)| object.name().starts_with(name));
+        let is_kept = kind != Kind::CONFIG_MAP || config_map::is_kept(object.name());
         is_kept.then(|| object.slimmed(kind))
     }
 
@@ -45,6 +30,11 @@ impl Object {
             && let Some(all) = self.0.as_object_mut()
         {
             all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+        }
+        if kind == Kind::CONFIG_MAP
+            && let Some(all) = self.0.as_object_mut()
+        {
+            config_map::without_secrets(all);
         }
         // Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
         let kept: &[&str] = match kind {

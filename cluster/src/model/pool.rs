@@ -108,7 +108,9 @@ impl Pool {
     pub fn workload(&mut self, workload: &mut Workload) {
         self.meta(&mut workload.metadata);
         let name = &workload.metadata.name;
-        let is_agent = AGENTS.iter().any(|agent| name.starts_with(agent)) || name.contains(AUTOSCALER);
+        // RKE2 writes its own name before that of a CNI.
+        let bare = name.strip_prefix("rke2-").unwrap_or(name);
+        let is_agent = AGENTS.iter().any(|agent| bare.starts_with(agent)) || name.contains(AUTOSCALER);
         let PodTemplate { metadata, spec } = &mut workload.spec.template;
         if !is_agent {
             spec.containers = without_settings(&spec.containers);
@@ -235,7 +237,7 @@ mod tests {
 
     #[test]
     fn only_an_agent_keeps_its_settings() {
-        for (name, kept) in [("calico-node", true), ("web", false)] {
+        for (name, kept) in [("calico-node", true), ("rke2-canal", true), ("web", false)] {
             let text = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"template":{POD}}}}}"#);
             let mut workload: Workload = serde_json::from_str(&text).expect("a workload");
             Pool::new().workload(&mut workload);

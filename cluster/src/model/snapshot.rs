@@ -8,6 +8,7 @@ use super::{Budget, EndpointSlice, Kind, Node, Object, Pod, Service, Workload};
 
 /// What is known of the cluster itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Cluster {
     /// The UID of the namespace kube-system: another cluster has another one.
@@ -23,6 +24,7 @@ pub struct Cluster {
 
 /// How the objects of a kind came into the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Reading {
     /// All objects of the cluster are in it.
@@ -81,10 +83,12 @@ impl Snapshot {
         self.objects(kind).iter().find(|object| object.name() == name)
     }
 
-    /// The DaemonSet with this name, in any namespace.
+    /// The DaemonSet with this name, in any namespace. RKE2 writes its own name before that of a CNI's.
     #[must_use]
     pub fn daemon_set(&self, name: &str) -> Option<&Workload> {
-        self.workloads(Kind::DAEMON_SET).iter().find(|workload| workload.name() == name)
+        let all = || self.workloads(Kind::DAEMON_SET).iter();
+        let of_rke2 = |one: &&Workload| one.name().strip_prefix("rke2-") == Some(name);
+        all().find(|one| one.name() == name).or_else(|| all().find(of_rke2))
     }
 
     /// Sorts all objects by namespace and name, and drops all but the last of several with one name.

@@ -10,8 +10,7 @@ use crate::model::{Kind, Object, Snapshot};
 /// The ConfigMap, whose name may end in a hash; none if Antrea is not installed.
 #[must_use]
 pub fn config(snapshot: &Snapshot) -> Option<&Object> {
-    let all = snapshot.objects(Kind::CONFIG_MAP).iter();
-    all.filter(|object| object.name().starts_with("antrea-config")).find(|object| object.data(FILE).is_some())
+    snapshot.config_map("antrea-config").filter(|object| object.data(FILE).is_some())
 }
 
 /// The key with the agent's settings.

@@ -1,4 +1,4 @@
-//! Flannel's settings: the key `net-conf.json` of ConfigMap `kube-flannel-cfg` or, of Canal, `canal-config`.
+//! Flannel's settings: the key `net-conf.json` of ConfigMap `kube-flannel-cfg` or, of Canal, `canal-config`, which RKE2 calls `rke2-canal-config`.
 //!
 //! *Source*: flannel-io/flannel: Documentation/configuration.md, Documentation/backends.md.
 

@@ -82,14 +82,14 @@ fn of_calico(snapshot: &Snapshot) -> (Option<u32>, Subject) {
         let set = set.and_then(|bytes| u32::try_from(bytes).ok()).filter(|bytes| *bytes != 0);
         return (set, subject(Kind::TIGERA_INSTALLATION, installation));
     }
-    match snapshot.object(Kind::CONFIG_MAP, "calico-config") {
+    match snapshot.config_map("calico-config") {
         Some(config) => (config.data("veth_mtu").and_then(number), subject(Kind::CONFIG_MAP, config)),
         None => (None, default(Cni::Calico)),
     }
 }
 
 fn of_flannel(snapshot: &Snapshot, cni: Cni) -> (Option<u32>, Subject) {
-    let canal = snapshot.object(Kind::CONFIG_MAP, "canal-config").filter(|_| cni == Cni::Canal);
+    let canal = snapshot.config_map("canal-config").filter(|_| cni == Cni::Canal);
     if let Some(set) = canal.and_then(|config| number(config.data("veth_mtu")?)) {
         return (Some(set), canal.map_or_else(|| default(cni), |config| subject(Kind::CONFIG_MAP, config)));
     }

@@ -12,6 +12,7 @@ use crate::workload::{asks_to_stay, has_empty_dir, is_bound_to_node, is_movable}
 
 /// A class of pods that need a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Class {
     /// What they have in common.

@@ -35,6 +35,7 @@ pub struct Fix {
 
 /// A node that is left to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
     /// Its name.
@@ -47,6 +48,7 @@ pub struct Left {
 
 /// A straggler, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Fixed {
     /// Its node.
@@ -64,6 +66,7 @@ pub struct Fixed {
 
 /// What becomes of a straggler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "becomes")]
 pub enum Becomes {
     /// It is evicted.

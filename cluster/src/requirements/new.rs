@@ -67,9 +67,8 @@ pub(super) const ROWS: &[Requirement] = &[
         of: IS_ANTREA,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
-            let configs = scene.snapshot.objects(Kind::CONFIG_MAP).iter();
-            let mut found = configs.filter(|config| config.name().starts_with("antrea-config"));
-            let Some(text) = found.find_map(|config| config.data("antrea-agent.conf")) else {
+            let config = scene.snapshot.config_map("antrea-config");
+            let Some(text) = config.and_then(|config| config.data("antrea-agent.conf")) else {
                 return State::unknown(
                     "there is no ConfigMap antrea-config",
                     "install Antrea first, or check its mode by hand",

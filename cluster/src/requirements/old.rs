@@ -131,9 +131,8 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let snapshot = scene.snapshot;
-            let config = ["kube-flannel-cfg", "canal-config"]
-                .iter()
-                .find_map(|name| snapshot.object(Kind::CONFIG_MAP, name));
+            let config =
+                ["kube-flannel-cfg", "canal-config"].iter().find_map(|name| snapshot.config_map(name));
             let Some(config) = config else {
                 return State::unknown(
                     "there is no ConfigMap kube-flannel-cfg",

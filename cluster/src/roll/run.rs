@@ -13,6 +13,7 @@ use crate::reach;
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
     /// Version of this shape; 1.
@@ -51,6 +52,7 @@ pub struct Run {
 
 /// Whether a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// It does.
@@ -65,6 +67,7 @@ pub enum State {
 
 /// Who paused a run, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pause {
     /// Who: `alice@laptop`.
     pub by: String,
@@ -74,6 +77,7 @@ pub struct Pause {
 
 /// What a part of a run is limited to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Bounds {
     /// The last kind of wave.
@@ -89,6 +93,7 @@ pub struct Bounds {
 
 /// What somebody asked of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Asked {
     /// Try once more, from the start.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// What a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Wait {
     /// The object that it waits for: `Node/b7`, `Pod/default/web`, `Gate/dns`.
@@ -26,6 +27,7 @@ pub struct Wait {
 
 /// Why a run waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Reason {
     /// The node has not answered its claim.
     NodeSilent,

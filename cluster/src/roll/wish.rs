@@ -9,6 +9,7 @@ use crate::plan::Plan;
 
 /// A wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Wish {
     /// Its number; each wish has a greater one than those before it.
     pub seq: u64,
@@ -22,6 +23,7 @@ pub struct Wish {
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum What {
     /// No node starts any more; those in transit go on.

@@ -8,6 +8,7 @@ use super::outcome::{Outcome, Violation};
 
 /// What several histories had of something: the least, the one in the middle, and the most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Spread {
     /// The least.
     pub least: u64,
@@ -19,6 +20,7 @@ pub struct Spread {
 
 /// An invariant that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Broken {
     /// The history's seed.
     pub seed: u64,
@@ -32,6 +34,7 @@ pub struct Broken {
 
 /// A run that did not come to an end, although somebody did what its waits said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unended {
     /// The history's seed.
     pub seed: u64,
@@ -41,6 +44,7 @@ pub struct Unended {
 
 /// All histories together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// How long a run took, in seconds.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::header::Header;
-use crate::model::{ALL_KINDS, Kind, Object, Pool, Reading, Snapshot, Workload};
+use crate::model::{ALL_KINDS, Kind, Object, Pool, Reading, Snapshot, Text, Workload};
 
 /// From where one object is read.
 pub(super) trait Source<'de> {
@@ -62,6 +62,11 @@ impl Collector {
     /// What is known of the cluster itself.
     pub const fn cluster(&mut self) -> &mut crate::model::Cluster {
         &mut self.snapshot.cluster
+    }
+
+    /// Namespace and name of each ConfigMap that a DaemonSet mounts which was read by now.
+    pub fn mounted(&self) -> impl Iterator<Item = (Text, Text)> {
+        self.snapshot.mounted().map(|(namespace, name)| (namespace.clone(), name.clone()))
     }
 
     /// Takes a header: it knows how each kind was read.

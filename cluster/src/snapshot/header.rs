@@ -8,6 +8,7 @@ use crate::model::{Cluster, Kind, Reading};
 
 /// What begins a snapshot file; one object per line follows, each as the API writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// Always `snapshot`.

@@ -11,6 +11,7 @@ use crate::support::{Cni, Stage};
 
 /// One setting of the new CNI in this cluster. `plan` reads these.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The key in the cluster.

@@ -42,6 +42,47 @@ fn each_cluster_has_the_findings_that_are_expected() {
     assert!(wrong.is_empty(), "look at the reports, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
 }
 
+/// A code that no test expects may have stopped to be found long ago. It stands in the report of a cluster here, or in a test beside its check.
+#[test]
+fn every_code_is_expected_of_some_cluster() {
+    let mut expected = String::new();
+    for dir in fs::read_dir(fixtures()).expect("fixtures").map(|entry| entry.expect("entry").path()) {
+        let report = fs::read_to_string(dir.join("expected.md")).expect("a report");
+        expected.extend(
+            report.lines().filter_map(|line| line.strip_prefix("## ")?.split(": ").nth(1)).map(quoted),
+        );
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for dir in ["check", "finding", "requirements"] {
+        tests_below(&src.join(dir), &mut expected);
+    }
+    let codes = cluster::check::codes().into_iter().map(|(code, _)| code);
+    let missing: Vec<&str> = codes.filter(|code| !expected.contains(&quoted(code))).collect();
+    assert_eq!(missing, [""; 0], "add a cluster that has the finding, and a nearest one that has not");
+}
+
+fn quoted(code: &str) -> String {
+    format!("{code:?}")
+}
+
+/// Adds the sources of all tests below a directory.
+fn tests_below(dir: &Path, text: &mut String) {
+    for path in fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("entry").path()) {
+        if path.is_dir() {
+            tests_below(&path, text);
+            continue;
+        }
+        let source = fs::read_to_string(&path).expect("a source");
+        let is_all_tests =
+            path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+        match source.split_once("mod tests {") {
+            _ if is_all_tests => *text += &source,
+            Some((_, tests)) => *text += tests,
+            None => {}
+        }
+    }
+}
+
 #[test]
 fn every_finding_has_a_code_that_its_check_names() {
     let codes: Vec<&str> = cluster::check::codes().into_iter().map(|(code, _)| code).collect();

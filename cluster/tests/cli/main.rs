@@ -1,6 +1,7 @@
 //! `kubectl-crossfade` as a person calls it: the program itself, on dumps of clusters.
 
 mod arguments;
+mod flags;
 mod formats;
 mod golden;
 mod kubectl;
@@ -11,6 +12,7 @@ mod readme;
 mod requirements;
 mod roll;
 mod run;
+mod schemas;
 mod settings;
 mod simulate;
 mod snapshot;

@@ -3,7 +3,7 @@
 use super::sources;
 
 /// A room, and which others it may use. Each room may use itself, and a room that is not here nothing else.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 28] = [
     ("model", &[]),
     ("capacity", &["model"]),
     ("support", &["model", "scene", "finding"]),
@@ -60,6 +60,8 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("gate", &["plan", "roll"]),
     ("live", &["model", "config", "snapshot", "cli", "plan", "roll", "seen", "gate", "drive", "status"]),
     ("cli", &["model", "support", "plan"]),
+    // Tests alone: it describes what commands answer.
+    ("schema", &["commands", "plan", "roll", "snapshot", "status", "stragglers"]),
     ("print", &["cli", "model", "finding", "support", "plan"]),
     (
         "commands",

@@ -29,6 +29,7 @@ const SHOWN: usize = 30;
 
 /// What would be done.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Planned {
     /// The phase that stragglers are brought to.
@@ -50,6 +51,7 @@ pub struct Planned {
 
 /// A plan and what is shown beside it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Made {
     /// SHA-256 of the plan's canonical bytes, in hex.
@@ -67,6 +69,7 @@ pub struct Made {
 
 /// What was done, and what is left.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Carried {
     /// How the run ended.
     #[serde(flatten)]

@@ -1,0 +1,143 @@
+//! The JSON Schemas of what commands answer, derived from the reports' types and kept in `cluster/schema`, from where they are published; a test
+//! says when they are not those of today.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde_json::json;
+use types::policy::Phase;
+use types::problem::Answer;
+use types::schema::{of_answer, of_written};
+
+use crate::commands::{
+    check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+};
+use crate::plan::Plan;
+use crate::roll::run::{Bounds, Pause, State};
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::wish::What;
+use crate::snapshot::Header;
+use crate::status::{Counts, Gate, Moving, Status};
+use crate::stragglers::{Because, Found, Stragglers};
+
+fn written<T: JsonSchema>() -> Schema {
+    // A schema that is an object, as all of these are.
+    of_written::<T>().try_into().unwrap_or_default()
+}
+
+/// One schema for each command, and those of the files that commands write, by the name of the schema's file.
+fn all() -> BTreeMap<&'static str, String> {
+    let all = [
+        ("ask", of_answer::<wish::Asked>()),
+        ("check", of_answer::<check::Checked>()),
+        ("config-check", of_answer::<config::Settings>()),
+        ("plan", of_answer::<plan::Planned>()),
+        ("plan-file", written::<Plan>()),
+        ("requirements", of_answer::<requirements::Required>()),
+        ("roll", of_answer::<roll::Answer>()),
+        ("simulate", of_answer::<simulate::Simulated>()),
+        ("snapshot", of_answer::<snapshot::Taken>()),
+        ("snapshot-header", written::<Header>()),
+        ("status", of_answer::<status::Told>()),
+        ("stragglers", of_answer::<stragglers::Answer>()),
+    ];
+    let text = |schema| serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+    all.into_iter().map(|(name, schema)| (name, text(schema))).collect()
+}
+
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")
+}
+
+/// `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn schemas_are_those_of_today() {
+    let file = |name: &str| dir().join(format!("{name}.schema.json"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(dir()).expect("directory");
+        for (name, text) in all() {
+            fs::write(file(name), text).expect("write");
+        }
+    }
+    let stale: Vec<&str> = all()
+        .iter()
+        .filter(|(name, text)| fs::read_to_string(file(name)).ok().as_ref() != Some(text))
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(stale.is_empty(), "look at the reports, then UPDATE_GOLDEN=1: {stale:?}");
+    let there = fs::read_dir(dir()).expect("list").count();
+    assert_eq!(there, all().len(), "schemas of commands that are gone");
+}
+
+/// What only a live cluster answers, each with every key that it may have.
+#[test]
+fn answers_about_a_run_are_as_the_schemas_say() {
+    let pause = || Pause { by: "alice@laptop".into(), why: "lunch".into() };
+    let counts = Counts { all: 2, done: 1, in_transit: 1, ..Counts::default() };
+    let status = |state: State, to: Option<Phase>| Status {
+        run: "r".into(),
+        plan: "0123456789ab".into(),
+        pass: 1,
+        passes_left: 2,
+        from: Phase::Old,
+        to,
+        state,
+        holder: Some("bob@bastion".into()),
+        nodes: counts.clone(),
+        zones: [("eu-1a".into(), counts.clone())].into(),
+        attached: [(Phase::Old, 3), (Phase::BothOld, 4)].into(),
+        silent: vec!["c".into()],
+        moving: vec![Moving {
+            node: "a".into(),
+            state: types::step::State::Moving,
+            to: Phase::BothOld,
+            left: Some(1),
+            attached: None,
+        }],
+        gates: vec![Gate { name: "dns".into(), is: "green", why: String::new() }],
+        waits: vec![Wait::new("Node/a", Reason::NodeSilent, "a does not answer")],
+    };
+    for (state, to) in [
+        (State::Running, Some(Phase::BothOld)),
+        (State::Paused(pause()), Some(Phase::BothOld)),
+        (State::Stopped(pause()), Some(Phase::BothOld)),
+        (State::Done, None),
+    ] {
+        holds("status", &status::Told(status(state.clone(), to)));
+        let acts = json!([{"act": "census"}, {"act": "record", "pass": 1, "to": to}, {"act": "patch", "node": "a", "cordon": true}]);
+        holds("roll", &json!({"status": status(state, to), "acts": acts}));
+    }
+    let found = Found {
+        stragglers: vec![Stragglers {
+            owner: "Deployment/default/web".into(),
+            because: Because::Attached,
+            pods: vec!["default/web-1".into()],
+            nodes: vec!["a".into()],
+            fix: "kubectl -n default rollout restart deployment web".into(),
+        }],
+        unnamed: [("a".into(), 2)].into(),
+    };
+    holds("stragglers", &stragglers::Told { phase: Phase::New, found });
+    for asked in [
+        What::Pause,
+        What::PauseNow,
+        What::Resume(Bounds::default()),
+        What::Abort(Phase::Old),
+        What::Skip("a".into()),
+        What::Delete("default/debug".into()),
+    ] {
+        holds("ask", &wish::Asked { asked, holder: None });
+    }
+}
+
+fn holds<R: Serialize>(name: &str, report: &R) {
+    let schema: serde_json::Value = serde_json::from_str(&all()[name]).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let answer =
+        serde_json::to_value(Answer { version: 1, ok: true, problems: Vec::new(), report }).expect("JSON");
+    let wrong: Vec<String> = validator.iter_errors(&answer).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{name}: {wrong:#?}\n{answer:#}");
+}
