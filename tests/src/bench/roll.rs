@@ -56,6 +56,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         last_lines(&operator.file("roll.log"))?
     );
     let (asked, _) = audited(&log, before_roll)?;
+    let decisions = decisions(&operator)?;
     cluster.hollow.ensure_sound()?;
 
     let what = format!("{nodes} nodes, {pods} pods");
@@ -78,12 +79,22 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     ] {
         bench.report.figure(format!("{part}: {name}"), value, unit);
     }
+    for (name, value, unit) in [
+        ("decisions", decisions.count, ""),
+        ("a decision, p50", decisions.p50, "ms"),
+        ("a decision, the longest", decisions.most, "ms"),
+    ] {
+        bench.report.figure(format!("{part}: {name}"), value, unit);
+    }
     for (name, count) in &asked {
         bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
     }
     bench.report.goal(
         "roll of a large cluster on a real API server",
-        vec![Limit::new("peak memory", rolled.mebibytes, 200.0, "MiB")],
+        vec![
+            Limit::new("peak memory", rolled.mebibytes, 200.0, "MiB"),
+            Limit::new("a decision, p99", decisions.p99, 5.0, "ms"),
+        ],
     );
     Ok(())
 }
@@ -123,6 +134,30 @@ fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
 fn into(operator: &Operator, name: &str, command: &mut std::process::Command) -> Result<Took> {
     let file = |ending: &str| File::create(operator.file(&format!("{name}.{ending}")));
     timed(command.stdout(file("json")?).stderr(file("log")?))
+}
+
+/// How many decisions the program made, and how long they took, in milliseconds.
+struct Decisions {
+    count: f64,
+    p50: f64,
+    p99: f64,
+    most: f64,
+}
+
+/// What `roll` says of its decisions.
+fn decisions(operator: &Operator) -> Result<Decisions> {
+    let said = fs::read_to_string(operator.file("roll.json"))?;
+    let answer: serde_json::Value = serde_json::from_str(&said).context("the answer of roll")?;
+    let number = |name: &str| {
+        answer["decisions"][name].as_f64().with_context(|| format!("roll does not say {name}: {said}"))
+    };
+    let millis = |name: &str| Ok::<f64, anyhow::Error>(number(name)? / 1000.0);
+    Ok(Decisions {
+        count: number("count")?,
+        p50: millis("p50Micros")?,
+        p99: millis("p99Micros")?,
+        most: millis("mostMicros")?,
+    })
 }
 
 /// The size of all journals of a directory, in bytes.
