@@ -43,10 +43,7 @@ fn a_straggler_is_evicted_and_one_without_an_owner_is_left_for_a_person() {
     let fates: Vec<_> = pods.iter().map(|pod| (&pod["pod"], &pod["becomes"])).collect();
     assert_eq!(
         fates,
-        [
-            (&json!("default/web-7f6b-1"), &json!("evicted")),
-            (&json!("default/debug"), &json!("stays")),
-        ]
+        [(&json!("default/web-7f6b-1"), &json!("evicted")), (&json!("default/debug"), &json!("stays")),]
     );
     assert!(pods[1]["help"].as_str().is_some_and(|help| help.contains("--delete-bare default/debug")));
     assert_eq!(nodes(&answer), ["n2"]);

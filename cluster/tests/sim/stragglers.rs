@@ -12,7 +12,10 @@ const CRASHING: u64 = 12;
 
 /// Seeds of histories with faults that once did not end well, and what each showed.
 const KEPT: [(u64, &str); 3] = [
-    (102_535, "the last DNS pod of a phase waited for pods that could reach no other one, and was the only pod of that phase itself"),
+    (
+        102_535,
+        "the last DNS pod of a phase waited for pods that could reach no other one, and was the only pod of that phase itself",
+    ),
     (104_164, "a DNS pod waited for the pod of a DaemonSet, which waited for all others of its node"),
     (123_705, "two DNS pods of one node waited for each other"),
 ];
