@@ -41,7 +41,7 @@ pub enum Answer {
     /// What would be done about it.
     Planned(Box<Planned>),
     /// What was done about it.
-    Carried(Carried),
+    Carried(Box<Carried>),
 }
 
 /// Runs the command.
@@ -50,7 +50,7 @@ pub enum Answer {
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
 pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
-        Some(hash) => fix::carry_out(global, hash, wanted).map(Answer::Carried),
+        Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Carried(Box::new(carried))),
         None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
         None => told(global, wanted).map(Answer::Told),
     }

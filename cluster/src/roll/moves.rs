@@ -59,8 +59,8 @@ pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> M
     let mut moves = Moves::default();
     let mut older = older(view, name, node);
     older.sort_by_key(|pod| (is_daemon(pod), pod.namespace.clone(), pod.name.clone()));
-    let is_first = |pod: &Pod| !is_daemon(pod) && !(view.run.fixes_stragglers() && pod.is(Trait::Dns));
-    let others_wait = older.iter().any(|pod| is_first(pod) && !pod.is(Trait::Terminating));
+    let is_last = |pod: &Pod| is_daemon(pod) || view.run.fixes_stragglers() && pod.is(Trait::Dns);
+    let others_wait = older.iter().any(|pod| !is_last(pod) && !pod.is(Trait::Terminating));
     let limit = view.plan.limits.evictions as usize;
     let mut under_way = older.iter().filter(|pod| pod.is(Trait::Terminating)).count();
     for pod in older {
