@@ -38,6 +38,16 @@ const KEPT: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "the check's own mistake: DNS pods of a node that had just been rebooted were not Ready, and the run could not know of it yet",
     ),
+    (
+        1_003_672,
+        Choice::Some,
+        "somebody took the cordon of a node away that had just been claimed; noting it passed for another claim, and room was reckoned in two ways",
+    ),
+    (
+        1_001_093,
+        Choice::Some,
+        "a new node handed out another network before it had said anything, and another node went to a phase that its pods could not reach",
+    ),
 ];
 
 #[test]
