@@ -121,6 +121,10 @@ test-packages: setup build ## the packages on images and on nodes that run, byte
 test-arm64: setup build build-arm64 ## the programs for arm64 under QEMU's user-mode emulation, and their packages
 	tests/arm64
 
+.PHONY: test-portable
+test-portable: setup ## kubectl-crossfade compiles for macOS and Windows; nothing of it runs there (ten minutes)
+	tests/portable
+
 .PHONY: test-systemd
 test-systemd: setup build ## machines boot with the systemd and containerd of Debian's next suites
 	tests/systemd
