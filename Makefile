@@ -45,7 +45,11 @@ test-kubernetes: setup build ## the node's side of the API server against a real
 
 .PHONY: bench-roll
 bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real API server (twenty minutes); BENCH_ARGS='--roll-nodes 50' for less
-	@tests/kubernetes bench $(BENCH_ARGS)
+	@tests/kubernetes bench roll $(BENCH_ARGS)
+
+.PHONY: bench-live
+bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes on a real API server; BENCH_ARGS='--live-nodes 5000' for more
+	@tests/kubernetes bench live $(BENCH_ARGS)
 
 .PHONY: test-cluster
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
@@ -116,6 +120,10 @@ test-packages: setup build ## the packages on images and on nodes that run, byte
 .PHONY: test-arm64
 test-arm64: setup build build-arm64 ## the programs for arm64 under QEMU's user-mode emulation, and their packages
 	tests/arm64
+
+.PHONY: test-portable
+test-portable: setup ## kubectl-crossfade compiles for macOS and Windows; nothing of it runs there (ten minutes)
+	tests/portable
 
 .PHONY: test-systemd
 test-systemd: setup build ## machines boot with the systemd and containerd of Debian's next suites

@@ -9,6 +9,8 @@ mod call;
 mod containerd;
 mod crowd;
 mod footprint;
+#[cfg(feature = "kubernetes")]
+mod live;
 mod machine;
 mod operator;
 mod peak;
@@ -63,6 +65,9 @@ pub enum Section {
     /// A large cluster of hollow nodes on a real API server.
     #[cfg(feature = "kubernetes")]
     Roll,
+    /// A large cluster on a real API server, read and checked.
+    #[cfg(feature = "kubernetes")]
+    Live,
 }
 
 impl Section {
@@ -78,6 +83,8 @@ impl Section {
         Section::Operator,
         #[cfg(feature = "kubernetes")]
         Section::Roll,
+        #[cfg(feature = "kubernetes")]
+        Section::Live,
     ];
 
     const fn needs(self) -> &'static [&'static [Need]] {
@@ -85,7 +92,7 @@ impl Section {
             Section::Single | Section::Records => &[NODES],
             Section::Operator => &[],
             #[cfg(feature = "kubernetes")]
-            Section::Roll => &[&[Need::Part("ip", "iproute2")]],
+            Section::Roll | Section::Live => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
             Section::Plugins | Section::Crowd | Section::Watch => &[NODES, PLUGINS],
             Section::Boot | Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
@@ -105,6 +112,8 @@ impl Section {
             Section::Operator => operator::run(bench),
             #[cfg(feature = "kubernetes")]
             Section::Roll => roll::run(bench),
+            #[cfg(feature = "kubernetes")]
+            Section::Live => live::run(bench),
         }
     }
 }
@@ -127,6 +136,8 @@ pub struct Options {
     pub roll_nodes: usize,
     /// How many of them are moved, at most.
     pub roll_moved: usize,
+    /// Nodes of the cluster that is read from a real API server; none if it is left out.
+    pub live_nodes: usize,
     /// What to measure; everything if empty.
     pub only: Vec<Section>,
 }
@@ -141,6 +152,7 @@ impl Options {
         nodes: 5_000,
         roll_nodes: 500,
         roll_moved: 200,
+        live_nodes: 1_000,
         only: Vec::new(),
     };
     /// Proves that everything works; its figures mean little.
@@ -152,6 +164,7 @@ impl Options {
         nodes: 500,
         roll_nodes: 0,
         roll_moved: 0,
+        live_nodes: 0,
         only: Vec::new(),
     };
 }

@@ -1,6 +1,6 @@
 //! `kubectl-crossfade` on a large cluster, offline: from a dump of kubectl, and from its own snapshot.
 
-mod generate;
+pub(super) mod generate;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use crate::dist;
 use crate::scratch::Scratch;
 
 /// The exit status of a check that found something that blocks.
-const BLOCKED: i32 = 3;
+pub(super) const BLOCKED: i32 = 3;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.nodes;

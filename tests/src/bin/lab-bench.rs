@@ -42,6 +42,9 @@ struct Cli {
     /// How many of them are moved, at most.
     #[arg(long)]
     roll_moved: Option<usize>,
+    /// Nodes of the cluster that is read from a real API server.
+    #[arg(long)]
+    live_nodes: Option<usize>,
     /// How the report is written.
     #[arg(long, value_enum, default_value = "human")]
     output: Output,
@@ -64,6 +67,7 @@ impl Cli {
             nodes: self.nodes.unwrap_or(usual.nodes),
             roll_nodes: self.roll_nodes.unwrap_or(usual.roll_nodes),
             roll_moved: self.roll_moved.unwrap_or(usual.roll_moved),
+            live_nodes: self.live_nodes.unwrap_or(usual.live_nodes),
             only: self.only.clone(),
         }
     }

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 /// Pods on each node.
-const PODS_PER_NODE: usize = 30;
+pub(in crate::bench) const PODS_PER_NODE: usize = 30;
 /// Pods of each Deployment.
 const REPLICAS: usize = 50;
+/// Namespaces of all of them.
+pub(in crate::bench) const NAMESPACES: usize = 40;
 
 /// Writes a `List` of everything, and returns how many pods are in it. The same number of nodes gives the same bytes.
-pub(super) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
+pub(in crate::bench) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
     out.write_all(b"{\"apiVersion\":\"v1\",\"items\":[\n")?;
     serde_json::to_writer(&mut *out, &pool())?;
     let mut next = |object: &Value| -> io::Result<()> {
@@ -24,7 +26,7 @@ pub(super) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
         next(&block(at))?;
     }
     let pods = nodes * PODS_PER_NODE;
-    for at in 0..pods.div_ceil(REPLICAS) {
+    for at in 0..deployments(pods) {
         next(&deployment(at))?;
     }
     for at in 0..pods {
@@ -35,7 +37,17 @@ pub(super) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
     Ok(pods)
 }
 
-fn pool() -> Value {
+/// How many Deployments have so many pods.
+pub(in crate::bench) fn deployments(pods: usize) -> usize {
+    pods.div_ceil(REPLICAS)
+}
+
+/// The namespace of a Deployment.
+pub(in crate::bench) fn namespace(at: usize) -> String {
+    format!("team-{}", at % NAMESPACES)
+}
+
+pub(in crate::bench) fn pool() -> Value {
     json!({
         "apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool", "metadata": { "name": "default" },
         "spec": { "cidr": "10.0.0.0/11", "blockSize": 26, "ipipMode": "Always", "natOutgoing": true },
@@ -55,7 +67,7 @@ fn address(first: [u8; 4], at: usize) -> String {
     std::net::Ipv4Addr::from(number).to_string()
 }
 
-fn node(at: usize) -> Value {
+pub(in crate::bench) fn node(at: usize) -> Value {
     let cidr = format!("{}/24", address([10, 128, 0, 0], at << 8));
     let condition = |kind: &str, status: &str| {
         json!({
@@ -86,7 +98,7 @@ fn node(at: usize) -> Value {
     })
 }
 
-fn block(at: usize) -> Value {
+pub(in crate::bench) fn block(at: usize) -> Value {
     let used: Vec<Value> =
         (0..64).map(|slot| if slot < PODS_PER_NODE { json!(0) } else { Value::Null }).collect();
     let cidr = format!("{}/26", address([10, 0, 0, 0], at << 6));
@@ -119,19 +131,23 @@ fn containers() -> Value {
     }])
 }
 
-fn deployment(at: usize) -> Value {
+fn volumes() -> Value {
+    json!([{ "name": "token", "projected": { "defaultMode": 420, "sources": [{ "configMap": { "name": "kube-root-ca.crt" } }] } }])
+}
+
+pub(in crate::bench) fn deployment(at: usize) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": format!("app-{at}"), "namespace": format!("team-{}", at % 40), "labels": labels(at) },
+        "metadata": { "name": format!("app-{at}"), "namespace": namespace(at), "labels": labels(at) },
         "spec": {
             "replicas": REPLICAS, "selector": { "matchLabels": labels(at) },
-            "template": { "metadata": { "labels": labels(at) }, "spec": { "containers": containers() } },
+            "template": { "metadata": { "labels": labels(at) }, "spec": { "containers": containers(), "volumes": volumes() } },
         },
         "status": { "replicas": REPLICAS, "readyReplicas": REPLICAS, "availableReplicas": REPLICAS },
     })
 }
 
-fn pod(at: usize) -> Value {
+pub(in crate::bench) fn pod(at: usize) -> Value {
     let owner = at / REPLICAS;
     let node = at / PODS_PER_NODE;
     let ip = address([10, 0, 0, 0], (node << 6) + at % PODS_PER_NODE + 1);
@@ -141,7 +157,7 @@ fn pod(at: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": format!("app-{owner}-7d9c5b8f6-{at:05x}"), "namespace": format!("team-{}", owner % 40),
+            "name": format!("app-{owner}-7d9c5b8f6-{at:05x}"), "namespace": namespace(owner),
             "uid": format!("20000000-0000-4000-8000-{at:012}"), "creationTimestamp": "2026-01-01T00:00:00Z",
             "labels": labels(owner),
             "annotations": { "cni.projectcalico.org/podIP": format!("{ip}/32"), "checksum/config": "0123456789abcdef" },
@@ -157,7 +173,7 @@ fn pod(at: usize) -> Value {
                 { "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
                 { "key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
             ],
-            "volumes": [{ "name": "token", "projected": { "defaultMode": 420, "sources": [] } }],
+            "volumes": volumes(),
         },
         "status": {
             "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }], "hostIP": address([172, 24, 0, 0], node),
