@@ -113,6 +113,33 @@ fn nodes_with_stragglers_start_in_their_turn() {
     assert_eq!(claimed, ["b"], "one at a time, as the wave says");
 }
 
+/// Its step was taken away, and what it says of its first claim may be all that it will ever say.
+#[test]
+fn a_claim_is_none_that_the_node_repeats_already() {
+    let claim = |echo: Option<&str>| {
+        let mut world = world();
+        let observed =
+            world.nodes.get_mut("b").and_then(|node| node.observed.as_mut()).expect("what it says");
+        observed.echo = echo.map(Into::into);
+        decided(&world, &run()).acts.into_iter().find_map(|act| match act {
+            Act::Patch(patch) => match patch.step {
+                Change::Set(step) => Some(step.claim),
+                _ => None,
+            },
+            _ => None,
+        })
+    };
+    for (echo, expected) in [
+        (None, "r-1.1.1"),
+        (Some("r-1.1.1"), "r-1.1.2"),
+        (Some("r-1.1.7"), "r-1.1.8"),
+        (Some("r-0.1.7"), "r-1.1.1"),
+        (Some("nonsense"), "r-1.1.1"),
+    ] {
+        assert_eq!(claim(echo).as_deref(), Some(expected), "{echo:?}");
+    }
+}
+
 /// Each row: what is wrong, and the wait for it. None of the nodes goes past it.
 #[test]
 fn what_keeps_any_node_keeps_these() {

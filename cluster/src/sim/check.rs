@@ -264,7 +264,9 @@ impl History {
             self.broken("I8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
-        if node.surprises(flight.nodes_seen) {
+        // Somebody just had the node remember its pods.
+        let has_remembered = node.machine.misjudged.is_some_and(|at| at > node.told(flight.nodes_seen));
+        if has_remembered || node.surprises(flight.nodes_seen) {
             return;
         }
         let forgotten = |id: &u32| node.machine.forgets.contains(id);
@@ -332,7 +334,10 @@ impl History {
             if run.skipped.contains_key(&node.name) {
                 let is_empty = self.countable(at, is_late).is_empty();
                 if !(node.api.is_cordoned && is_empty) {
-                    wrong = Some(format!("{} was skipped, and takes pods or has some", node.name));
+                    wrong = Some(format!(
+                        "{} was skipped, and takes pods or has some: cordoned {}, empty {is_empty}",
+                        node.name, node.api.is_cordoned
+                    ));
                 }
                 continue;
             }

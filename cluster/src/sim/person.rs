@@ -105,8 +105,11 @@ impl History {
 
     /// Somebody logs in to the node, and mends what there is.
     fn repair(&mut self, at: usize) {
-        let base = self.base();
+        let (base, now) = (self.base(), self.now);
         let machine = &mut self.truth.nodes[at].machine;
+        if !machine.forgets.is_empty() || !machine.leftovers.is_empty() {
+            machine.misjudged = Some(now);
+        }
         machine.flip = 0;
         machine.follows = Phase::ALL.to_vec();
         machine.base = base;
