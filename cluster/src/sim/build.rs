@@ -102,6 +102,7 @@ impl Truth {
             published: (0, 0),
             claimed: 0,
             drained: 0,
+            opened: 0,
             room,
             taken: Request::default(),
             pods: BTreeSet::new(),

@@ -333,7 +333,9 @@ impl History {
         for (at, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
                 let is_empty = self.countable(at, is_late).is_empty();
-                if !(node.api.is_cordoned && is_empty) {
+                // Somebody may just have uncordoned it, and pods went there at once.
+                let was_opened = node.opened >= flight.nodes_seen;
+                if !was_opened && !(node.api.is_cordoned && is_empty) {
                     wrong = Some(format!(
                         "{} was skipped, and takes pods or has some: cordoned {}, empty {is_empty}",
                         node.name, node.api.is_cordoned

@@ -222,6 +222,9 @@ impl History {
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;
         let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.is_gone;
+        if node.shut.is_some() && !is_shut {
+            node.opened = now;
+        }
         node.shut = is_shut.then(|| node.shut.unwrap_or(now));
         node.going = node.api.is_going.then(|| node.going.unwrap_or(now));
         for holder in 0..self.holders.len() {

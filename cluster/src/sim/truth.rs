@@ -73,6 +73,8 @@ pub(super) struct Node {
     pub(super) published: (Millis, Millis),
     /// When the run claimed it last.
     pub(super) claimed: Millis,
+    /// When it began to take pods again after it had not.
+    pub(super) opened: Millis,
     /// When the run cordoned it last.
     pub(super) drained: Millis,
     /// What fits on it beside the pods of DaemonSets.
