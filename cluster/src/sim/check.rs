@@ -335,7 +335,8 @@ impl History {
                 let is_empty = self.countable(at, is_late).is_empty();
                 // Somebody may just have uncordoned it, and pods went there at once.
                 let was_opened = node.opened >= flight.nodes_seen;
-                if !was_opened && !(node.api.is_cordoned && is_empty) {
+                let is_right = was_opened || (node.api.is_cordoned && is_empty);
+                if !is_right {
                     wrong = Some(format!(
                         "{} was skipped, and takes pods or has some: cordoned {}, empty {is_empty}",
                         node.name, node.api.is_cordoned
