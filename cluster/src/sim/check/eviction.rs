@@ -103,8 +103,11 @@ impl History {
     fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let seen = flight.pods_seen;
         let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
-        // One that the run cannot miss yet would have been counted by it.
-        if self.truth.dns_lost.is_some_and(|at| at >= seen) {
+        // One that the run cannot miss yet would have been counted by it; and what a holder had under way when its Lease was taken by force, the next one
+        // cannot know.
+        let lease = &self.truth.lease;
+        let is_overtaken = lease.was_forced && lease.holder != Some(flight.holder);
+        if is_overtaken || self.truth.dns_lost.is_some_and(|at| at >= seen) {
             return None;
         }
         let zone = &self.truth.nodes[going.node?].api.zone;
