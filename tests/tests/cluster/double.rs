@@ -10,7 +10,9 @@ use super::steps::{RUN, all_on, all_open, deploy, ended};
 use super::world::{NODES, cluster, in_namespace};
 
 /// The ends of passes that a run turns back from: the pass, the phase that it leads to, and the network whose addresses pods publish then.
-const ENDS: [(u32, &str, &str); 3] = [(1, "both-old", "old"), (2, "both-new", "new"), (LAST, "new", "new")];
+///
+/// The way back from the last one leads over the end of the second, which would take as long again.
+const ENDS: [(u32, &str, &str); 2] = [(1, "both-old", "old"), (LAST, "new", "new")];
 /// The last pass: the run is over at its end.
 const LAST: u32 = 3;
 
