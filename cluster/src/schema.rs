@@ -2,7 +2,6 @@
 //! says when they are not those of today.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema};
@@ -10,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use types::policy::Phase;
 use types::problem::Answer;
-use types::schema::{of_answer, of_written};
+use types::schema::{of_answer, of_written, stale};
 
 use crate::commands::{
     check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
@@ -55,21 +54,8 @@ fn dir() -> PathBuf {
 /// `UPDATE_GOLDEN=1` writes them anew.
 #[test]
 fn schemas_are_those_of_today() {
-    let file = |name: &str| dir().join(format!("{name}.schema.json"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::create_dir_all(dir()).expect("directory");
-        for (name, text) in all() {
-            fs::write(file(name), text).expect("write");
-        }
-    }
-    let stale: Vec<&str> = all()
-        .iter()
-        .filter(|(name, text)| fs::read_to_string(file(name)).ok().as_ref() != Some(text))
-        .map(|(name, _)| *name)
-        .collect();
+    let stale = stale(&dir(), &all()).expect("the directory of schemas");
     assert!(stale.is_empty(), "look at the reports, then UPDATE_GOLDEN=1: {stale:?}");
-    let there = fs::read_dir(dir()).expect("list").count();
-    assert_eq!(there, all().len(), "schemas of commands that are gone");
 }
 
 /// What only a live cluster answers, each with every key that it may have.

@@ -1,5 +1,9 @@
 //! JSON Schemas of the types, draft 2020-12.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{fs, io};
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
@@ -51,6 +55,33 @@ struct Error {
 #[must_use]
 pub fn of_answer<R: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Printed<R>>()
+}
+
+/// Holds the files `NAME.schema.json` of a directory to schemas by their names, and says which are not those of today: other ones, missing ones, and files
+/// that no schema has. With `UPDATE_GOLDEN` in the environment it writes them first.
+///
+/// # Errors
+/// The directory cannot be read, or a file cannot be written.
+pub fn stale(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>> {
+    let of = |name: &str| format!("{name}.schema.json");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(dir)?;
+        for (name, text) in all {
+            fs::write(dir.join(of(name)), text)?;
+        }
+    }
+    let is_other =
+        |name: &str, text: &String| fs::read_to_string(dir.join(of(name))).ok().as_ref() != Some(text);
+    let mut stale: Vec<String> =
+        all.iter().filter(|(name, text)| is_other(name, text)).map(|(name, _)| of(name)).collect();
+    let known: BTreeSet<String> = all.keys().map(|name| of(name)).collect();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !known.contains(&name) {
+            stale.push(name);
+        }
+    }
+    Ok(stale)
 }
 
 fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {
