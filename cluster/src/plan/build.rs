@@ -2,12 +2,13 @@
 
 use types::problem::Problem;
 
-use super::accepted::{unaccepted, unenforced, waivers};
+use super::accepted::unaccepted;
+use super::parts::Course;
 use super::passes::{Passes, bridge};
 use super::silent::silent;
 use super::site::{Survey, cluster};
 use super::waves::waves;
-use super::{Dns, Plan, blockers, parts};
+use super::{Plan, blockers, parts};
 use crate::finding::Finding;
 use crate::scene::Scene;
 
@@ -33,31 +34,16 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
     let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
         return Err(problems);
     };
-    let unenforced = unenforced(scene, &passes.targets);
     let Survey { sites, left_out } = survey;
     let config = scene.config;
-    Ok(Plan {
-        version: Plan::VERSION,
-        cluster: cluster.to_owned(),
-        from: scene.from,
-        to: scene.to,
-        strategy: scene.strategy,
-        settings: parts::settings(config),
+    let course = Course {
         start: passes.start,
         passes: passes.targets,
         bridge,
         waves: waves(&sites, config),
         left_out,
         pools: parts::pools(&sites, config),
-        limits: config.roll.limits.clone(),
-        margin_percent: config.capacity.margin_percent,
-        pods: config.roll.pods.clone(),
-        gates: parts::gates(config),
-        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
         policies: parts::policies(&sites),
-        networks: parts::networks(scene),
-        agents: parts::agents(scene),
-        unenforced: unenforced.keys().map(ToString::to_string).collect(),
-        waivers: waivers(scene, findings),
-    })
+    };
+    Ok(parts::plan(scene, findings, cluster, course))
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 use types::policy::Phase;
 use types::problem::Problem;
 
-use super::accepted::{unaccepted, unenforced, waivers};
+use super::accepted::unaccepted;
 use super::fate::{Facts, Fate, Why, fate};
+use super::parts::Course;
 use super::passes::bridge;
 use super::site::{Site, Survey, cluster};
-use super::{Dns, LeftOut, Plan, blockers, parts};
+use super::{LeftOut, Plan, blockers, parts};
 use crate::finding::Finding;
 use crate::model::Pod;
 use crate::reach;
@@ -170,31 +171,16 @@ pub fn fix(
     if sites.is_empty() {
         return Ok(Fix { plan: None, pods, nodes });
     }
-    let config = scene.config;
-    let plan = Plan {
-        version: Plan::VERSION,
-        cluster: cluster.to_owned(),
-        from: scene.from,
-        to: scene.to,
-        strategy: scene.strategy,
-        settings: parts::settings(config),
+    let course = Course {
         start: to,
         passes: vec![to],
         bridge,
-        waves: order::waves(sites, config, &stragglers),
+        waves: order::waves(sites, scene.config, &stragglers),
         left_out,
         pools,
-        limits: config.roll.limits.clone(),
-        margin_percent: config.capacity.margin_percent,
-        pods: config.roll.pods.clone(),
-        gates: parts::gates(config),
-        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
         policies,
-        networks: parts::networks(scene),
-        agents: parts::agents(scene),
-        unenforced: unenforced(scene, &[to]).keys().map(ToString::to_string).collect(),
-        waivers: waivers(scene, findings),
     };
+    let plan = parts::plan(scene, findings, cluster, course);
     Ok(Fix { plan: Some(plan), pods, nodes })
 }
 

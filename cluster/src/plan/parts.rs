@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use types::policy::Phase;
+
+use super::accepted::{unenforced, waivers};
 use super::canon::{bytes, sha256};
 use super::site::Site;
-use super::{Agent, Gate, GateSource, Networks, Pool};
+use super::{Agent, Bridge, Dns, Gate, GateSource, LeftOut, Networks, Plan, Pool, Wave};
 use crate::cidr::{self, Range, Use, merged};
 use crate::config::Config;
 use crate::config::roll::BUILT_IN;
+use crate::finding::Finding;
 use crate::model::Text;
 use crate::scene::Scene;
 use crate::workload::agents as agents_of;
@@ -16,6 +20,53 @@ use crate::workload::agents as agents_of;
 const EVERY_SECONDS: u32 = 15;
 /// How old a verdict of such a gate may be, in seconds.
 const FRESH_SECONDS: u32 = 60;
+
+/// What a plan does with which nodes; everything else of it is what the cluster and the settings say.
+pub(super) struct Course {
+    /// The phase that the first pass begins in.
+    pub(super) start: Phase,
+    /// The phase of each pass.
+    pub(super) passes: Vec<Phase>,
+    /// How it is known that nodes forward between both networks.
+    pub(super) bridge: Option<Bridge>,
+    /// The nodes in their order.
+    pub(super) waves: Vec<Wave>,
+    /// Nodes that no pass touches.
+    pub(super) left_out: Vec<LeftOut>,
+    /// Pools of the nodes.
+    pub(super) pools: Vec<Pool>,
+    /// Policies of the nodes.
+    pub(super) policies: Vec<String>,
+}
+
+/// The plan of a course, in the cluster of this UID.
+pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
+    let (config, Course { start, passes, bridge, waves, left_out, pools, policies }) = (scene.config, course);
+    Plan {
+        version: Plan::VERSION,
+        cluster: cluster.to_owned(),
+        from: scene.from,
+        to: scene.to,
+        strategy: scene.strategy,
+        settings: settings(config),
+        start,
+        bridge,
+        waves,
+        left_out,
+        pools,
+        limits: config.roll.limits.clone(),
+        margin_percent: config.capacity.margin_percent,
+        pods: config.roll.pods.clone(),
+        gates: gates(config),
+        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
+        policies,
+        networks: networks(scene),
+        agents: agents(scene),
+        unenforced: unenforced(scene, &passes).keys().map(ToString::to_string).collect(),
+        waivers: waivers(scene, findings),
+        passes,
+    }
+}
 
 /// SHA-256 of the settings, with all defaults, in hex.
 pub(super) fn settings(config: &Config) -> String {
