@@ -22,13 +22,12 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
 use super::memory::is_of;
-use super::nodes::Standing;
+use super::nodes::{One, Standing};
 use super::places::places;
 use super::run::{Asked, Run, State as RunState};
 use super::step::FRESH;
-use super::view::{View, is_ours};
+use super::view::{View, is_of_pass, is_ours};
 use super::world::{Node, Trait};
-use crate::model::Text;
 
 /// An invariant that an act would break.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,9 +71,9 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
     if node.uid != patch.uid {
         return broken("I10", format!("Node {name} is another one than when this was decided"));
     }
-    if view.standing(name) == Standing::LeftOut {
+    let Some(one) = view.nodes.get(name) else {
         return broken("I10", format!("the plan leaves Node {name} out"));
-    }
+    };
     let before = node.step.as_ref();
     if before.is_some_and(|step| is_of(step, view.run) && step.epoch > view.world.epoch) {
         return broken("I1", format!("Node {name} bears a step of a later holder"));
@@ -97,7 +96,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
     match step.state {
         // What else its step says may change without the node being taken anew.
         State::Claimed if before.is_some_and(|before| before.claim == step.claim) => Ok(()),
-        State::Claimed => may_claim(step, view, name, node),
+        State::Claimed => may_claim(step, view, one),
         State::Done if node.is_going => {
             broken("I8", format!("Node {name} would count as done, and somebody takes it away"))
         }
@@ -129,17 +128,14 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
 }
 
 /// I2 and I9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
-fn may_claim(step: &Step, view: &View<'_>, name: &Text, node: &Node) -> Result<(), Broken> {
-    let is_in_pass = step.claim.starts_with(&format!("{}.{}.", view.run.id, view.run.pass));
-    if !is_in_pass || !(step.to == view.target || step.to == view.run.from) {
+fn may_claim(step: &Step, view: &View<'_>, one: &One<'_>) -> Result<(), Broken> {
+    let (name, node) = (one.name, one.node);
+    if !is_of_pass(step, view.run) || !(step.to == view.target || step.to == view.run.from) {
         return broken(
             "I10",
             format!("Node {name} would go to phase {} with the claim {}", step.to, step.claim),
         );
     }
-    let Some(one) = view.nodes.get(name) else {
-        return broken("I10", format!("the plan leaves Node {name} out"));
-    };
     let had_place = matches!(one.standing, Standing::Transit(_));
     let is_asked = view.run.asked.get(name) == Some(&Asked::Rollback);
     if had_place || view.is_foreign(one) {

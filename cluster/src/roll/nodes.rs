@@ -99,14 +99,15 @@ impl<'a> Nodes<'a> {
         let mut nodes =
             Self { plan: order.plan, target, all: Vec::new(), zones: Vec::new(), living: Default::default() };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
+            let said = said(node).collect();
             let one = One {
                 name,
                 node,
                 standing: standing(run, target, name, node),
                 place: order.place(name, node),
                 zone: nodes.zone(&node.zone),
-                said: said(node).collect(),
-                kinds: kinds(node),
+                said,
+                kinds: kinds(node, said),
             };
             for phase in one.kinds.iter() {
                 nodes.living[phase as usize] += 1;

@@ -144,6 +144,13 @@ impl Run {
         self.short.get(&owner.title()).copied().unwrap_or(0)
     }
 
+    /// Which try of the present pass a claim is of; none if it is of another pass or another run.
+    #[must_use]
+    pub fn tried(&self, claim: &str) -> Option<u32> {
+        let (pass, tried) = claim.strip_prefix(&*self.id)?.strip_prefix('.')?.split_once('.')?;
+        tried.parse().ok().filter(|_| pass.parse() == Ok(self.pass))
+    }
+
     /// The claim of a node's try in this pass.
     #[must_use]
     pub fn claim(&self, tried: u32) -> String {

@@ -118,12 +118,11 @@ pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
 /// The patch that takes a node.
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let mut patch = patch(name, node);
-    let prefix = format!("{}.{}.", view.run.id, view.run.pass);
-    let before = node.step.as_ref().filter(|step| step.claim.starts_with(&prefix));
     // Where somebody took the step away, the node still repeats its claim: another one must not be answered by that.
-    let echo =
-        node.observed.as_ref().and_then(|seen| seen.echo.as_deref()?.strip_prefix(&prefix)?.parse().ok());
-    let tried = before.map_or(0, |step| step.r#try).max(echo.unwrap_or(0)) + 1;
+    let before = node.step.as_ref().map(|step| step.claim.as_str());
+    let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+    let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
+    let tried = tries.max().unwrap_or(0) + 1;
     let sets = capacity::takes_room(view, node);
     patch.cordon = sets.then_some(true);
     let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));

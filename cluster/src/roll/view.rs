@@ -183,7 +183,7 @@ impl<'a> View<'a> {
             self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
         let asks = |one: &One<'_>| {
             let without = has_dns.contains(one.name).then(|| self.without_dns(one.node)).flatten();
-            without.map_or_else(|| one.kinds, |node| kinds(&node))
+            without.map_or_else(|| one.kinds, |node| kinds(&node, said(&node).collect()))
         };
         let asked = self.memory.sent().all_asked();
         let asked = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
@@ -210,8 +210,8 @@ impl<'a> View<'a> {
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
-pub(super) fn kinds(node: &Node) -> Phases {
-    if is_unheard(node) { Phases::ALL } else { said(node).collect() }
+pub(super) fn kinds(node: &Node, said: Phases) -> Phases {
+    if is_unheard(node) { Phases::ALL } else { said }
 }
 
 /// Nobody knows which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image
@@ -253,9 +253,7 @@ pub fn patch(name: &Text, node: &Node) -> Patch {
 /// Whether a step is of the present pass.
 #[must_use]
 pub fn is_of_pass(step: &Step, run: &Run) -> bool {
-    let rest = step.claim.strip_prefix(&*run.id).and_then(|rest| rest.strip_prefix('.'));
-    let pass = rest.and_then(|rest| rest.split_once('.')).map(|(pass, _)| pass);
-    is_of(step, run) && pass.and_then(|pass| pass.parse().ok()) == Some(run.pass)
+    is_of(step, run) && run.tried(&step.claim).is_some()
 }
 
 /// The same step in another state, written by this holder.
