@@ -5,6 +5,7 @@ mod evict;
 mod group;
 mod place;
 mod pool;
+mod release;
 mod request;
 mod start;
 
@@ -13,5 +14,6 @@ pub use evict::{STAY, asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_
 pub use group::{Group, Owner, groups, owner};
 pub use place::{Place, Refusal, tolerates, tolerates_everything};
 pub use pool::{Future, Platform, futures, platform, pool_in, pool_of};
+pub use release::{Version, release, tag, version};
 pub use request::Requests;
 pub use start::{OWN_TAINTS, START_TAINT_CILIUM, startup_taints};

@@ -6,9 +6,10 @@ use super::{Check, Need};
 use crate::cidr::{self, Range};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Object};
-use crate::network::{agent, cilium, is_yes, subject};
+use crate::network::{cilium, is_yes, subject};
 use crate::scene::Scene;
 use crate::support::Cni;
+use crate::workload::release;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -106,18 +107,9 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
         .then(|| Finding::new("meaning-ip-block", Severity::Risk, what, why, fix).about(objects))
 }
 
-/// Cilium's release, if its agent's image says so: `(1, 16)`.
-fn release(scene: &Scene<'_>) -> Option<(u32, u32)> {
-    let spec = &agent(scene.snapshot, &["cilium"])?.spec.template.spec;
-    let image = &spec.containers.iter().find(|container| container.name.as_ref() == "cilium-agent")?.image;
-    let tag = image.split('@').next()?.rsplit_once(':')?.1;
-    let mut numbers = tag.strip_prefix('v')?.split('.').map(|part| part.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
-}
-
-/// *Source*: Cilium's release notes of 1.16 (port ranges). The number is not verified for every form of a rule, so the finding is a risk at most.
+/// *Source*: cilium/cilium#32807, released with 1.16.0; #28684: earlier releases accept such rules and ignore `endPort`.
 fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
-    let severity = match release(scene) {
+    let severity = match release(scene, Cni::Cilium) {
         Some(release) if release >= (1, 16) => return None,
         Some(_) => Severity::Risk,
         None => Severity::Note,
@@ -232,7 +224,7 @@ mod tests {
         let rule = |port: Value| policy(json!({"ingress": [{"ports": [port]}]}));
         let range = || rule(json!({"port": 8000, "endPort": 8010}));
         let severity = |objects: Vec<(Kind, Value)>| {
-            Case::new(Cni::Calico, Cni::Cilium, objects).run(&CHECK).first().map(|finding| finding.severity)
+            Case::new(Cni::Calico, Cni::Cilium, objects).found(&CHECK).first().map(|finding| finding.severity)
         };
         assert_eq!(severity(vec![range(), agent("v1.15.3")]), Some(Severity::Risk));
         assert_eq!(severity(vec![range(), agent("v1.16.0")]), None);

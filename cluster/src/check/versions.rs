@@ -7,7 +7,7 @@ use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Node};
 use crate::scene::Scene;
 use crate::support::Cni;
-use crate::workload::{agents, container_of, platform, pool_of};
+use crate::workload::{Version, platform, pool_of, release, version};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub(super) const CHECK: Check = Check {
     codes: &[
         ("version-architecture", "an architecture for which Crossfade and CNIs have no programs"),
         ("version-kernel", "a kernel that the new CNI does not support"),
-        ("version-kernel-doubtful", "a kernel that recent releases of the new CNI may not support"),
+        ("version-kernel-doubtful", "a kernel that the new CNI may not support"),
         ("version-kubelet", "a kubelet that Crossfade does not support"),
         ("version-runtime", "a container runtime that Crossfade does not support"),
         (
@@ -29,22 +29,12 @@ pub(super) const CHECK: Check = Check {
     run,
 };
 
-/// Major and minor version.
-type Version = (u32, u32);
-
 /// The oldest kubelet. *Source*: README.md.
 const KUBELET: Version = (1, 25);
 /// The oldest containerd, and the first one that was not tried. *Source*: README.md.
 const CONTAINERD: (Version, Version) = ((1, 6), (3, 0));
 /// The oldest CRI-O. *Source*: README.md.
 const CRIO: Version = (1, 28);
-
-/// The major and minor version in a text such as `v1.31.2-eks-1a2b` or `6.1.0-25-amd64`.
-fn version(text: &str) -> Option<Version> {
-    let text = text.strip_prefix('v').unwrap_or(text);
-    let mut parts = text.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
 
 /// Nodes of a pool with one value; how many, and the first.
 #[derive(Default)]
@@ -105,7 +95,8 @@ fn judged(node: &Node, kernel: &Kernel) -> Vec<(&'static str, String)> {
     match version(&info.kernel_version) {
         None => found.push(("version-unknown", format!("kernel {:?}", info.kernel_version))),
         // Red Hat's kernels have what newer ones have.
-        Some((4, 18)) if info.kernel_version.contains(".el8") => {}
+        Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
+        Some(_) if red_hat_8(&info.kernel_version).is_some() => found.push(("version-kernel-doubtful", is)),
         Some(version) if version < kernel.least => found.push(("version-kernel", is)),
         Some(version) if version < kernel.doubtful => found.push(("version-kernel-doubtful", is)),
         Some(_) => {}
@@ -120,35 +111,41 @@ fn judged(node: &Node, kernel: &Kernel) -> Vec<(&'static str, String)> {
 struct Kernel {
     /// Older ones are not supported.
     least: Version,
-    /// Older ones may not be supported: the requirement is not read from documentation.
+    /// Older ones are supported by some releases only, and nothing says which one is to be installed.
     doubtful: Version,
+    /// Builds of Red Hat's 4.18 that are older are supported by some releases, or are not tried.
+    red_hat_8: u32,
+}
+
+/// The build of a kernel of Red Hat Enterprise Linux 8, or of a rebuild of it: 553 of `4.18.0-553.el8_10.x86_64`.
+fn red_hat_8(kernel: &str) -> Option<u32> {
+    let build = kernel.strip_prefix("4.18.0-").filter(|_| kernel.contains(".el8"))?;
+    build.split('.').next()?.parse().ok()
 }
 
 /// The oldest kernel of the new CNI.
 ///
-/// *Source*: Cilium, "System Requirements": 4.19.57 in 1.14, 5.4 (4.18 on RHEL 8.6) in 1.16; 5.10 from 1.18 on is unverified. Antrea, "Getting started":
-/// 4.6 for the built-in Open vSwitch module. Calico's own requirement, 3.10, is older than any kernel that runs kubelet 1.25.
+/// *Source*: Cilium, "System Requirements": 4.19.57 in 1.14, 5.4 or 4.18 on RHEL 8.6 in 1.16 (cilium/cilium#36386, #30456), 5.10 from 1.18 on (#38308, #42081),
+/// now with 4.18 on RHEL 8.10, which is what its tests have (#42604). Antrea, "Getting started": 4.6 for the built-in Open vSwitch module. Calico's own
+/// requirement, 3.10, is older than any kernel that runs kubelet 1.25.
 fn kernel(scene: &Scene<'_>) -> Kernel {
-    let all = |least| Kernel { least, doubtful: least };
+    let all = |least| Kernel { least, doubtful: least, red_hat_8: 0 };
     match scene.to {
         Cni::Antrea => all((4, 6)),
-        Cni::Cilium => match cilium(scene) {
+        Cni::Cilium => match release(scene, Cni::Cilium) {
             Some(version) if version < (1, 16) => all((4, 19)),
-            Some(version) if version < (1, 18) => all((5, 4)),
-            _ => Kernel { least: (5, 4), doubtful: (5, 10) },
+            Some(version) if version < (1, 18) => Kernel { red_hat_8: RHEL_8_6, ..all((5, 4)) },
+            Some(_) => Kernel { red_hat_8: RHEL_8_10, ..all((5, 10)) },
+            None => Kernel { least: (5, 4), doubtful: (5, 10), red_hat_8: RHEL_8_10 },
         },
         _ => all((3, 10)),
     }
 }
 
-/// Cilium's version, from the tag of the agent's image.
-fn cilium(scene: &Scene<'_>) -> Option<Version> {
-    let agents = agents(scene, Cni::Cilium);
-    let containers = &agents.first()?.daemon_set.spec.template.spec.containers;
-    let image = &containers.iter().find(|one| one.name.as_ref() == container_of(Cni::Cilium))?.image;
-    let image = image.split('@').next()?;
-    version(image.rsplit_once(':')?.1)
-}
+/// The first kernel of RHEL 8.6. *Source*: Red Hat, "Red Hat Enterprise Linux Release Dates".
+const RHEL_8_6: u32 = 372;
+/// The first kernel of RHEL 8.10. *Source*: the same.
+const RHEL_8_10: u32 = 553;
 
 /// What a scout is needed for: each different value is tried on one node first.
 fn identity(node: &Node) -> [(&'static str, String); 3] {
@@ -218,9 +215,9 @@ fn finding(scene: &Scene<'_>, code: &'static str, all: &BTreeMap<(&str, String),
         ),
         "version-kernel-doubtful" => (
             Severity::Risk,
-            format!("The kernel may be older than recent releases of {to} support."),
-            "Cilium from 1.18 on probably needs Linux 5.10; this requirement is unverified. An agent that does not start leaves its node without pods.".to_owned(),
-            "Compare with \"System Requirements\" in the documentation of the release that you install.",
+            format!("The kernel is older than some releases of {to} support."),
+            "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.".to_owned(),
+            "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
         ),
         "version-architecture" => (
             Severity::Blocks,

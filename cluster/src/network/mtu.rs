@@ -54,7 +54,8 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
     let of = |protocol: Protocol| match protocol {
         Protocol::Ipip => 20,
         Protocol::Vxlan | Protocol::Geneve => 50 + outer,
-        // Calico counts 60 over IPv4; the others count 80 for both families.
+        // Calico's felix/dataplane/linux/int_dataplane.go counts 60 over IPv4. The others count 80 for both families: Cilium's pkg/mtu/mtu.go, Antrea's
+        // pkg/agent/config, Flannel's pkg/backend/wireguard/wireguard_network.go.
         Protocol::WireGuard if cni == Cni::Calico => 60 + outer,
         Protocol::WireGuard => 80,
     };

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Row, State, rules};
-use crate::network::{agent, flannel, tunnels};
+use crate::network::{flannel, tunnels};
 use crate::scene::Scene;
 use crate::support::{Cni, Stage};
+use crate::workload;
 
 /// Settings that are not as a stage wants them: `+ cni.customConf=true (now false)`, and the command that sets them. None if all are.
 #[must_use]
@@ -65,14 +66,7 @@ fn json(value: &str) -> String {
 
 /// The release that is installed, by the tag of the agent's image: the chart has the same number.
 fn version(scene: &Scene<'_>) -> Option<String> {
-    let name = match scene.to {
-        Cni::Cilium => "cilium",
-        Cni::Antrea => "antrea-agent",
-        _ => return None,
-    };
-    let spec = &agent(scene.snapshot, &[name])?.spec.template.spec;
-    let image = &spec.containers.iter().find(|container| container.name.ends_with("-agent"))?.image;
-    let tag = image.split('@').next()?.rsplit_once(':')?.1;
+    let tag = workload::tag(scene, scene.to).filter(|_| matches!(scene.to, Cni::Cilium | Cni::Antrea))?;
     let number = tag.strip_prefix('v')?;
     number
         .split('.')

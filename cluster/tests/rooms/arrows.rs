@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("finding", &["model", "config"]),
     ("network", &["model", "support", "finding"]),
     ("cidr", &["model", "config", "support", "scene", "finding", "network"]),
-    ("values", &["model", "config", "support", "scene", "finding", "network"]),
+    ("values", &["model", "config", "support", "scene", "finding", "network", "workload"]),
     ("enforcement", &["model", "support", "scene", "network"]),
     ("workload", &["model", "capacity", "config", "support", "scene", "finding"]),
     (
