@@ -89,6 +89,3 @@ pub struct Check {
     /// What it finds. The order of the findings does not matter.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,
 }
-
-#[cfg(test)]
-mod in_tests;

@@ -84,7 +84,7 @@ fn now(scene: &Scene<'_>) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::Case;
+    use crate::check::tests::Case;
 
     const DUMP: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {conditions: [{type: Ready, status: \"True\", lastHeartbeatTime: \"2026-03-02T02:00:00Z\"}]}\n";
 
@@ -99,11 +99,11 @@ mod tests {
             ("backup: {of: etcd.db, taken: yesterday}", DUMP, &["backup-age-unknown"]),
             ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}", "", &["backup-age-unknown"]),
         ] {
-            assert_eq!(Case::new(yaml).config(config).codes(&CHECK), codes, "{config}");
+            assert_eq!(Case::of(yaml).config(config).codes(&CHECK), codes, "{config}");
         }
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, creationTimestamp: \"2026-03-03T02:00:00Z\"}\n";
         let old =
-            Case::new(pod).config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}").found(&CHECK);
+            Case::of(pod).config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}").found(&CHECK);
         assert!(old[0].what.contains("48 hours"), "{old:?}");
     }
 }

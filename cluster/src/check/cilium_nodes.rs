@@ -207,7 +207,7 @@ mod tests {
     fn two_values_for_a_node_are_told() {
         let two = |second: &str, value: &str| {
             let first = ("x", "kube-system", moved("true"), json!({"debug": "true"}));
-            case(&[first, ("y", "kube-system", moved(second), json!({"debug": value}))]).run(&CHECK)
+            case(&[first, ("y", "kube-system", moved(second), json!({"debug": value}))]).found(&CHECK)
         };
         let found = two("true", "false");
         assert_eq!((found[0].code, found[0].objects.len()), ("cilium-node-config-ambiguous", 2));

@@ -142,7 +142,7 @@ fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     fn node(name: &str, zone: &str) -> String {
         format!(
@@ -172,15 +172,15 @@ mod tests {
                 &["dns-too-few", "dns-zone-without", "dns-order"],
             ),
         ] {
-            assert_eq!(Case::new(&[nodes.clone(), pods.concat()].concat()).codes(&CHECK), codes);
+            assert_eq!(Case::of(&[nodes.clone(), pods.concat()].concat()).codes(&CHECK), codes);
         }
-        assert_eq!(Case::new(&nodes).codes(&CHECK), ["dns-absent"]);
+        assert_eq!(Case::of(&nodes).codes(&CHECK), ["dns-absent"]);
     }
 
     #[test]
     fn the_order_names_the_nodes_of_each_zone() {
         let all = [node("a1", "a"), node("b1", "b"), pod("p", "a1", "True"), pod("q", "b1", "True")].concat();
-        let finding = Case::new(&all).finding(&CHECK, "dns-order");
+        let finding = Case::of(&all).finding(&CHECK, "dns-order");
         assert_eq!(objects(&finding), ["Zone/a: 1 ready on a1", "Zone/b: 1 ready on b1"]);
     }
 
@@ -190,7 +190,7 @@ mod tests {
         let all = all
             .replace("k8s-app: kube-dns", "dns.operator.openshift.io/daemonset-dns: default")
             .replace("namespace: kube-system", "namespace: openshift-dns");
-        let case = Case::new(&all);
+        let case = Case::of(&all);
         assert_eq!(case.codes(&CHECK), ["dns-absent"]);
         let case = case.config(
             "dns: {namespace: openshift-dns, labels: {dns.operator.openshift.io/daemonset-dns: default}}",

@@ -190,7 +190,7 @@ mod tests {
     fn pods_of_one_owner_are_one_object() {
         let fixed = json!({"cni.projectcalico.org/ipAddrs": "[\"10.0.0.9\"]"});
         let pods = vec![pod("web-5d9-x", fixed.clone()), pod("web-5d9-y", fixed)];
-        let found = Case::new(Cni::Calico, Cni::Cilium, pods).run(&CHECK);
+        let found = Case::new(Cni::Calico, Cni::Cilium, pods).found(&CHECK);
         assert_eq!(
             found[0].objects.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["Deployment/default/web"]

@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn found(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
-        let findings = Case::new(Cni::Calico, to, objects).run(&CHECK);
+        let findings = Case::new(Cni::Calico, to, objects).found(&CHECK);
         findings.iter().flat_map(|one| &one.objects).map(|by| format!("{by} {}", by.detail)).collect()
     }
 

@@ -79,7 +79,7 @@ fn lost(scene: &Scene<'_>) -> Option<(Severity, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     fn case(spec: &str, config: &str) -> Case {
         let pod = format!(
@@ -88,7 +88,7 @@ mod tests {
         let config = format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{config}}}\n"
         );
-        Case::new(&[pod, config].concat())
+        Case::of(&[pod, config].concat())
     }
 
     const PORT: &str = "containers: [{name: c, ports: [{containerPort: 8080, hostPort: 80}]}]";
@@ -117,6 +117,6 @@ mod tests {
     fn before_cilium_is_installed_it_is_a_risk() {
         let pod =
             format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x}}\nspec: {{{PORT}}}\n");
-        assert_eq!(Case::new(&pod).finding(&CHECK, "host-port-lost").severity, Severity::Risk);
+        assert_eq!(Case::of(&pod).finding(&CHECK, "host-port-lost").severity, Severity::Risk);
     }
 }

@@ -110,7 +110,7 @@ fn finding(code: &'static str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     #[test]
     fn each_key_is_valid_unprotected_and_its_own() {
@@ -125,9 +125,9 @@ mod tests {
             ("labels: {both: crossfade/phase}", &["label-reserved"]),
             ("labels: {both: crossfade/new}", &["label-twice"]),
         ] {
-            assert_eq!(Case::new("").config(config).codes(&CHECK), codes, "{config}");
+            assert_eq!(Case::of("").config(config).codes(&CHECK), codes, "{config}");
         }
-        let finding = Case::new("").config("labels: {both: x, new: x}").finding(&CHECK, "label-twice");
+        let finding = Case::of("").config("labels: {both: x, new: x}").finding(&CHECK, "label-twice");
         assert_eq!(objects(&finding), ["Setting/labels.both: x", "Setting/labels.new: x"]);
     }
 }

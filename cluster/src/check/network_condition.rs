@@ -72,10 +72,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::Case;
+    use crate::check::tests::Case;
 
     fn cluster(reason: &str, settings: &str) -> Case {
-        Case::new(&format!(
+        Case::of(&format!(
             "apiVersion: v1\nkind: Node\nmetadata: {{name: a}}\nstatus: {{conditions: [{{type: NetworkUnavailable, status: \"False\", reason: {reason}}}]}}\n---\n\
              apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{settings}}}\n"
         ))

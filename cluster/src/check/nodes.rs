@@ -183,7 +183,7 @@ fn names(subjects: &[Subject]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     /// A node that is well and reports.
     fn node(name: &str) -> String {
@@ -226,7 +226,7 @@ mod tests {
         ] {
             let changed = node("a").replace(was, is);
             assert!(was == is || changed != node("a"), "{was} is not there");
-            let case = Case::new(&[changed, node("b")].concat());
+            let case = Case::of(&[changed, node("b")].concat());
             assert_eq!(case.codes(&CHECK), codes, "{is}");
             if let [code] = codes {
                 assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"), "{is}");
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn before_crossfade_is_installed_one_sentence_says_it() {
         let bare = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n";
-        let finding = Case::new(bare).finding(&CHECK, "crossfade-absent");
+        let finding = Case::of(bare).finding(&CHECK, "crossfade-absent");
         assert_eq!((finding.severity, finding.objects.len()), (Severity::Risk, 0));
-        let rotation = Case::new(bare).strategy(Strategy::Rotation).finding(&CHECK, "crossfade-absent");
+        let rotation = Case::of(bare).strategy(Strategy::Rotation).finding(&CHECK, "crossfade-absent");
         assert_eq!(rotation.severity, Severity::Note, "new images bring it");
-        let some = Case::new(&[bare, "---\n", &node("b")].concat());
+        let some = Case::of(&[bare, "---\n", &node("b")].concat());
         assert_eq!(some.finding(&CHECK, "crossfade-silent").severity, Severity::Blocks);
         assert_eq!(
             some.strategy(Strategy::Rotation).finding(&CHECK, "crossfade-silent").severity,

@@ -101,7 +101,7 @@ fn finding(code: &'static str, strategy: Strategy) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     #[test]
     fn platforms_are_known_by_labels_and_images() {
@@ -119,7 +119,7 @@ mod tests {
             let yaml = format!(
                 "apiVersion: v1\nkind: Node\nmetadata: {{name: a, labels: {{{labels}}}}}\nstatus: {{nodeInfo: {{{info}}}}}\n"
             );
-            let case = Case::new(&yaml);
+            let case = Case::of(&yaml);
             assert_eq!(case.codes(&CHECK), codes, "{labels} {info}");
             if let [code] = codes {
                 assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"));
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn without_an_image_a_read_only_system_is_a_risk() {
         let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {nodeInfo: {osImage: Talos (v1.7.0)}}\n";
-        assert_eq!(Case::new(yaml).found(&CHECK)[0].severity, Severity::Note);
-        assert_eq!(Case::new(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity, Severity::Risk);
+        assert_eq!(Case::of(yaml).found(&CHECK)[0].severity, Severity::Note);
+        assert_eq!(Case::of(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity, Severity::Risk);
     }
 }

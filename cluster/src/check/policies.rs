@@ -106,7 +106,7 @@ mod tests {
         let policy = object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}}));
         let mut case = Case::new(from, to, vec![policy]);
         case.strategy = strategy;
-        case.run(&CHECK).into_iter().map(|one| (one.code, one.objects[0].detail.clone())).collect()
+        case.found(&CHECK).into_iter().map(|one| (one.code, one.objects[0].detail.clone())).collect()
     }
 
     #[test]

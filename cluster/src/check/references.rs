@@ -281,7 +281,7 @@ mod tests {
             "cilium-config",
             json!({"data": {"cluster-pool-ipv4-cidr": "10.20.0.0/16"}}),
         );
-        Case::new(Cni::Calico, Cni::Cilium, vec![reserved, pool, cilium, more]).run(&CHECK)
+        Case::new(Cni::Calico, Cni::Cilium, vec![reserved, pool, cilium, more]).found(&CHECK)
     }
 
     fn policy(cidr: &str) -> (Kind, Value) {

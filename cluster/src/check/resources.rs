@@ -155,7 +155,7 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     fn daemon_set(name: &str, container: &str, desired: u8, ready: u8, updated: u8) -> String {
         format!(
@@ -184,11 +184,11 @@ mod tests {
             (daemon_set("probe", "c", 0, 0, 0), &["watched-empty"]),
             (daemon_set("probes", "c", 2, 2, 2), &["watched-absent"]),
         ] {
-            assert_eq!(Case::new(&yaml).config(WATCHED).codes(&CHECK), codes, "{yaml}");
+            assert_eq!(Case::of(&yaml).config(WATCHED).codes(&CHECK), codes, "{yaml}");
         }
         let static_pods = "watchedResources: {daemonSets: {kube-system: [kube-scheduler]}}";
         let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kube-scheduler, namespace: control-plane}\n";
-        let finding = Case::new(deployment).config(static_pods).finding(&CHECK, "watched-absent");
+        let finding = Case::of(deployment).config(static_pods).finding(&CHECK, "watched-absent");
         assert_eq!(
             objects(&finding),
             ["DaemonSet/kube-system/kube-scheduler: there is Deployment/control-plane/kube-scheduler"]
@@ -204,7 +204,7 @@ mod tests {
             )
         };
         let codes = |web: u8, db: u8| {
-            Case::new(&[of("Deployment", "web", web), of("StatefulSet", "db", db)].concat())
+            Case::of(&[of("Deployment", "web", web), of("StatefulSet", "db", db)].concat())
                 .config(config)
                 .codes(&CHECK)
         };
@@ -217,10 +217,10 @@ mod tests {
         let config =
             "preflightResources: {daemonSets: {kube-system: [probe, other]}, deployments: {x: [web]}}";
         let finding =
-            Case::new(&daemon_set("probe", "c", 1, 1, 1)).config(config).finding(&CHECK, "preflight-absent");
+            Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(config).finding(&CHECK, "preflight-absent");
         assert_eq!(objects(&finding), ["DaemonSet/kube-system/other", "Deployment/x/web"]);
         let one = "preflightResources: {daemonSets: {kube-system: [probe]}}";
-        assert!(Case::new(&daemon_set("probe", "c", 1, 1, 1)).config(one).codes(&CHECK).is_empty());
+        assert!(Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(one).codes(&CHECK).is_empty());
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let cilium = daemon_set("cilium", "cilium-agent", 1, 1, 1);
         let second = daemon_set("cilium-migrated", "cilium-agent", 1, 1, 1);
         let codes = |all: &[&String]| {
-            Case::new(&all.iter().map(|one| one.as_str()).collect::<String>()).config(config).codes(&CHECK)
+            Case::of(&all.iter().map(|one| one.as_str()).collect::<String>()).config(config).codes(&CHECK)
         };
         assert_eq!(codes(&[&calico, &cilium]), ["clean-up-new-agent"]);
         assert!(codes(&[&calico, &cilium, &second]).is_empty());

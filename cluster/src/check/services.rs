@@ -67,13 +67,13 @@ fn is_translated(service: &Service) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: dns, namespace: kube-system}\nspec: {clusterIPs: [10.96.0.10], selector: {k8s-app: dns}}\n";
 
     #[test]
     fn only_a_service_with_an_address_and_pods_is_translated() {
-        let case = |text: &str| Case::new(text).strategy(Strategy::Double);
+        let case = |text: &str| Case::of(text).strategy(Strategy::Double);
         let finding = case(SERVICE).finding(&CHECK, "services-bridged");
         assert_eq!(
             (objects(&finding), finding.severity),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_bridge_forwards_in_any_case() {
         for strategy in [Strategy::Bridge, Strategy::Rotation] {
-            assert!(Case::new(SERVICE).strategy(strategy).codes(&CHECK).is_empty(), "{strategy:?}");
+            assert!(Case::of(SERVICE).strategy(strategy).codes(&CHECK).is_empty(), "{strategy:?}");
         }
     }
 }

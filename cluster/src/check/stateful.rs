@@ -143,14 +143,14 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     const SETS: &str = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: kafka, namespace: x}\nspec: {replicas: 3}\n---\n\
         apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: zoo, namespace: x, ownerReferences: [{kind: Zoo, name: z, controller: true}]}\nspec: {replicas: 3}\n---\n";
     const HPA: &str = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h, namespace: x}\nspec: {scaleTargetRef: {kind: StatefulSet, name: kafka}}\n";
 
     fn codes(yaml: &str, config: &str) -> Vec<&'static str> {
-        Case::new(yaml).config(config).codes(&CHECK)
+        Case::of(yaml).config(config).codes(&CHECK)
     }
 
     #[test]
@@ -167,8 +167,7 @@ mod tests {
             codes(SETS, &both.replace("name: zoo", "name: kafka")),
             ["freeze-twice", "stateful-without-group"]
         );
-        let case =
-            Case::new(SETS).config(&both.replace("namespace: x, name: zoo", "namespace: y, name: zoo"));
+        let case = Case::of(SETS).config(&both.replace("namespace: x, name: zoo", "namespace: y, name: zoo"));
         let finding = case.finding(&CHECK, "freeze-not-found");
         assert_eq!(objects(&finding), ["StatefulSet/y/zoo: in group queue; did you mean StatefulSet/x/zoo?"]);
     }

@@ -187,7 +187,7 @@ mod tests {
         ] {
             let case = Case::new(from, to, objects);
             let found: Vec<_> =
-                case.run(&CHECK).into_iter().filter(|one| one.code == "tunnel-clash").collect();
+                case.found(&CHECK).into_iter().filter(|one| one.code == "tunnel-clash").collect();
             let severity = found.first().map(|finding| finding.severity);
             assert_eq!(
                 (severity, found.len()),
@@ -218,7 +218,7 @@ mod tests {
             Cni::Cilium,
             vec![flannel(8472, 1), cilium(json!({"tunnel-port": "8473"}))],
         );
-        let found = case.run(&CHECK);
+        let found = case.found(&CHECK);
         assert!(found[0].what.contains("8472, VNI 1") && found[0].what.contains("8473"), "{found:?}");
     }
 }

@@ -214,7 +214,7 @@ mod tests {
             ("routing-mode", "native", "cilium-native-routing"),
             ("enable-host-firewall", "true", "cilium-host-firewall"),
         ] {
-            let findings = with(key, value).run(&CHECK);
+            let findings = with(key, value).found(&CHECK);
             let found: Vec<_> = findings.iter().filter(|one| one.code != "values-next").collect();
             assert!(found.len() == 1 && found[0].code == code, "{key}: {findings:?}");
             assert!(found[0].what.contains(key) && found[0].fix.contains("helm upgrade"), "{found:?}");
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn the_next_stage_is_told_exactly() {
         let mut case = cilium(guide());
-        assert!(case.run(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
+        assert!(case.found(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
         case.config.transition.phase = Stage::Migrate;
-        let found = case.run(&CHECK);
+        let found = case.found(&CHECK);
         let next = found.iter().find(|one| one.code == "values-next").expect("the next stage");
         for words in [
             "--set cni.customConf=false",
@@ -273,7 +273,7 @@ mod tests {
             Cni::Cilium,
             vec![config.clone(), nodes(json!({"cni-exclusive": "true", "custom-cni-conf": "false"}))],
         );
-        let found = case.run(&CHECK);
+        let found = case.found(&CHECK);
         let exclusive = found.iter().find(|one| one.code == "cilium-exclusive").expect("found");
         assert_eq!(exclusive.objects[0].to_string(), "CiliumNodeConfig/kube-system/moved");
         assert!(
@@ -293,7 +293,7 @@ mod tests {
     fn a_cni_that_is_not_installed_is_told_with_its_values() {
         let mut case = Case::new(Cni::Flannel, Cni::Cilium, vec![]);
         case.config.networks.new.cidrs = vec!["10.20.0.0/16".parse().expect("a range")];
-        let found = case.run(&CHECK);
+        let found = case.found(&CHECK);
         assert_eq!((found[0].code, found[0].severity), ("values-not-installed", Severity::Note));
         for words in [
             "tunnelPort: 8473",
@@ -304,7 +304,7 @@ mod tests {
             assert!(found[0].fix.contains(words), "{words}: {}", found[0].fix);
         }
         case.config.transition.phase = Stage::Migrate;
-        assert_eq!(case.run(&CHECK)[0].severity, Severity::Blocks);
+        assert_eq!(case.found(&CHECK)[0].severity, Severity::Blocks);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn is_local(volume: &Object) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::in_tests::{Case, objects};
+    use crate::check::tests::{Case, objects};
 
     #[test]
     fn a_volume_of_one_node_keeps_its_pod_there() {
@@ -86,7 +86,7 @@ mod tests {
                  apiVersion: v1\nkind: Pod\nmetadata: {{name: db-0, namespace: x, ownerReferences: [{{kind: {kind}, name: db, controller: true}}]}}\n\
                  spec: {{nodeName: a, volumes: [{{name: d, persistentVolumeClaim: {{claimName: data-db-0}}}}]}}\n"
             );
-            let case = Case::new(&yaml);
+            let case = Case::of(&yaml);
             assert_eq!(case.codes(&CHECK), &["pod-local-volume"][usize::from(!found)..], "{spec} {kind}");
             if found {
                 assert_eq!(
@@ -95,7 +95,7 @@ mod tests {
                 );
             }
             assert!(
-                Case::new(
+                Case::of(
                     &yaml.replace("namespace: x}\nspec: {volumeName", "namespace: y}\nspec: {volumeName")
                 )
                 .codes(&CHECK)

@@ -1,5 +1,5 @@
 use super::CHECK;
-use crate::check::in_tests::{Case, objects};
+use crate::check::tests::{Case, objects};
 use crate::support::{Cni, Strategy};
 
 /// Blocks of Calico on three nodes, and the ranges that Antrea takes from the nodes.
@@ -26,7 +26,7 @@ spec: {cidr: BLOCK, affinity: \"host:a\"}
 ";
 
 fn cluster(pool: &str, block: &str) -> Case {
-    Case::new(&CLUSTER.replace("POOL", pool).replace("BLOCK", block)).pair(Cni::Calico, Cni::Antrea)
+    Case::of(&CLUSTER.replace("POOL", pool).replace("BLOCK", block)).pair(Cni::Calico, Cni::Antrea)
 }
 
 fn apart() -> Case {
@@ -55,7 +55,7 @@ fn what_the_settings_name_is_not_for_pods() {
 fn a_range_that_no_network_may_have_is_found() {
     let link_local = CLUSTER.replace("10.10.1.0/24", "169.254.1.0/24");
     let link_local = link_local.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
-    let case = Case::new(&link_local).pair(Cni::Calico, Cni::Antrea);
+    let case = Case::of(&link_local).pair(Cni::Calico, Cni::Antrea);
     assert_eq!(case.codes(&CHECK), ["cidr-overlap-reserved"]);
     assert!(apart().codes(&CHECK).is_empty());
 }
@@ -95,7 +95,7 @@ fn the_three_nodes_of_the_issue_break_and_no_other() {
     let pool = "apiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {name: default}\nspec: {cidr: 10.10.0.0/16, disabled: true}\n";
     let yaml: String =
         (0..21).map(node).chain(hit.into_iter().chain(free).map(block)).chain([pool.to_owned()]).collect();
-    let case = Case::new(&yaml).pair(Cni::Calico, Cni::Antrea).config("cidrs: {drainAtMostPercent: 25}");
+    let case = Case::of(&yaml).pair(Cni::Calico, Cni::Antrea).config("cidrs: {drainAtMostPercent: 25}");
     let found = objects(&case.finding(&CHECK, "cidr-overlap-block"));
     assert_eq!(found.len(), 3, "{found:?}");
     for (cidr, node) in hit {

@@ -1,5 +1,5 @@
 use super::CHECK;
-use crate::check::in_tests::{Case, objects};
+use crate::check::tests::{Case, objects};
 use crate::support::{Cni, Strategy};
 
 fn node(name: &str, labels: &str) -> String {
@@ -50,16 +50,16 @@ fn each_node_has_the_agents_that_the_strategy_needs() {
         (Rotation, NEW, NEW, ["", "new: \"\""], &["agent-missing", "fence-mixed", "fence-unproven"]),
     ] {
         let yaml = [calico(old), cilium(new), node("a", nodes[0]), node("b", nodes[1])].concat();
-        assert_eq!(Case::new(&yaml).strategy(strategy).codes(&CHECK), codes, "{strategy:?} {old} {new}");
+        assert_eq!(Case::of(&yaml).strategy(strategy).codes(&CHECK), codes, "{strategy:?} {old} {new}");
     }
 }
 
 #[test]
 fn the_agent_of_the_amazon_vpc_cni_and_cilium_never_share_a_node() {
     let yaml = [daemon_set("aws-node", "aws-node", ""), cilium(""), node("a", "")].concat();
-    let case = Case::new(&yaml).pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation);
+    let case = Case::of(&yaml).pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation);
     assert!(case.finding(&CHECK, "fence-mixed").why.contains("iptables"));
-    let apart = Case::new(&yaml).pair(Cni::Calico, Cni::Cilium).strategy(Strategy::Rotation);
+    let apart = Case::of(&yaml).pair(Cni::Calico, Cni::Cilium).strategy(Strategy::Rotation);
     assert!(!apart.codes(&CHECK).contains(&"fence-mixed"));
 }
 
@@ -73,7 +73,7 @@ fn a_missing_agent_is_explained_and_the_fix_names_the_nodes() {
         node("c", ""),
     ]
     .concat();
-    let finding = Case::new(&yaml).finding(&CHECK, "agent-missing");
+    let finding = Case::of(&yaml).finding(&CHECK, "agent-missing");
     let why =
         "kube-system/cilium does not run there: it has no label dual=true, which the node selector wants";
     assert_eq!(objects(&finding), [format!("Node/b: {why}"), format!("Node/c: {why}")]);
@@ -85,15 +85,15 @@ fn nodes_to_come_count() {
     let pool = "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {name: spot}\nspec: {template: {metadata: {labels: {LABEL}}, spec: {taints: [{key: gpu, effect: NoSchedule}]}}}\n";
     let yaml =
         |label: &str| [calico(NO_NEW), cilium(NEW), node("a", ""), pool.replace("{LABEL}", label)].concat();
-    let rotation = |label: &str| Case::new(&yaml(label)).strategy(Strategy::Rotation);
+    let rotation = |label: &str| Case::of(&yaml(label)).strategy(Strategy::Rotation);
     assert!(rotation("{new: \"\"}").codes(&CHECK).is_empty());
     assert!(rotation("{}").codes(&CHECK).is_empty(), "the old agent runs there");
-    let double = Case::new(&yaml("{}")).finding(&CHECK, "agent-missing");
+    let double = Case::of(&yaml("{}")).finding(&CHECK, "agent-missing");
     assert!(objects(&double).iter().any(|one| one.starts_with("NodePool/spot")), "{double:?}");
     // A pool of the settings.
     let template = "nodes: {templates: [{name: batch, labels: {kubernetes.io/os: linux}, taints: [{key: gpu, effect: NoSchedule}]}]}";
     let intolerant = calico("").replace("tolerations: [{operator: Exists}], ", "");
-    let case = Case::new(&[intolerant, node("a", "")].concat()).config(template);
+    let case = Case::of(&[intolerant, node("a", "")].concat()).config(template);
     let finding = case.finding(&CHECK, "agent-missing");
     assert_eq!(finding.objects[0].to_string(), "NodeTemplate/batch");
     assert!(finding.fix.contains("\"key\":\"gpu\""), "{}", finding.fix);
@@ -111,15 +111,15 @@ fn two_agents_of_one_cni_do_not_share_a_node() {
         ]
         .concat()
     };
-    assert!(Case::new(&yaml(NEW)).codes(&CHECK).is_empty());
-    let finding = Case::new(&yaml("")).finding(&CHECK, "agent-twice");
+    assert!(Case::of(&yaml(NEW)).codes(&CHECK).is_empty());
+    let finding = Case::of(&yaml("")).finding(&CHECK, "agent-twice");
     assert_eq!(objects(&finding), ["Node/a: kube-system/cilium and kube-system/cilium-migrated"]);
 }
 
 #[test]
 fn an_agent_that_is_not_installed_or_not_found() {
-    assert_eq!(Case::new(&node("a", "")).codes(&CHECK), ["agent-old-absent", "agent-new-absent"]);
-    let named = Case::new(&[daemon_set("flanneld", "main", ""), cilium(""), node("a", "")].concat())
+    assert_eq!(Case::of(&node("a", "")).codes(&CHECK), ["agent-old-absent", "agent-new-absent"]);
+    let named = Case::of(&[daemon_set("flanneld", "main", ""), cilium(""), node("a", "")].concat())
         .config("agents: {old: [{namespace: kube-system, name: flanneld}]}")
         .pair(Cni::Flannel, Cni::Cilium);
     assert!(named.codes(&CHECK).is_empty());
@@ -137,9 +137,9 @@ fn an_agent_is_ready_everywhere() {
         ]
         .concat()
     };
-    assert!(Case::new(&with(2)).codes(&CHECK).is_empty());
+    assert!(Case::of(&with(2)).codes(&CHECK).is_empty());
     assert_eq!(
-        objects(&Case::new(&with(1)).finding(&CHECK, "agent-not-ready")),
+        objects(&Case::of(&with(1)).finding(&CHECK, "agent-not-ready")),
         ["DaemonSet/kube-system/calico-node: 1 of 2 pods are ready"]
     );
 }
@@ -153,7 +153,7 @@ fn a_controller_needs_a_node() {
     };
     let tainted = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: {taints: [{key: node.cilium.io/agent-not-ready, value: \"true\", effect: NoSchedule}]}\n---\n";
     let with = |tolerations: &str, node: &str| {
-        Case::new(&[calico(""), cilium(""), operator(tolerations), node.to_owned()].concat())
+        Case::of(&[calico(""), cilium(""), operator(tolerations), node.to_owned()].concat())
     };
     assert!(with("[{operator: Exists}]", tainted).codes(&CHECK).is_empty());
     assert!(with("[]", &node("a", "")).codes(&CHECK).is_empty());
@@ -164,7 +164,7 @@ fn a_controller_needs_a_node() {
 #[test]
 fn a_rolling_agent_is_noted_where_selectors_change() {
     let yaml = [calico(NO_NEW).replace("OnDelete", "RollingUpdate"), cilium(NEW), node("a", "")].concat();
-    let finding = Case::new(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "agent-restarts");
+    let finding = Case::of(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "agent-restarts");
     assert_eq!(objects(&finding), ["DaemonSet/kube-system/calico-node"]);
-    assert!(!Case::new(&yaml).codes(&CHECK).contains(&"agent-restarts"));
+    assert!(!Case::of(&yaml).codes(&CHECK).contains(&"agent-restarts"));
 }

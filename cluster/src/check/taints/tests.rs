@@ -1,5 +1,5 @@
 use super::CHECK;
-use crate::check::in_tests::{Case, objects};
+use crate::check::tests::{Case, objects};
 use crate::finding::Severity;
 use crate::support::{Cni, Strategy};
 
@@ -9,7 +9,7 @@ const TAINTED: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: {t
 const PLAIN: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n---\n";
 
 fn case(parts: &[&str]) -> Case {
-    Case::new(&parts.concat()).strategy(Strategy::Rotation)
+    Case::of(&parts.concat()).strategy(Strategy::Rotation)
 }
 
 fn daemon_set(spec: &str) -> String {

@@ -3,12 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::check::tests::{Case, object};
-use crate::config;
 use crate::finding::Finding;
-use crate::model::{ALL_KINDS, Kind};
+use crate::model::Kind;
 use crate::plan::{Plan, Wave, WaveKind, build};
-use crate::snapshot::Collector;
-use crate::support::{Cni, Strategy};
+use crate::support::Cni;
 
 /// The SHA-256 that stands for a policy.
 pub(super) const BASE: &str = "5f5f";
@@ -107,28 +105,15 @@ pub(super) fn agent(name: &str, container: &str, generation: i64) -> Value {
 
 /// A cluster of these objects, with the agents of both CNIs.
 pub(super) fn cluster(objects: impl IntoIterator<Item = Value>) -> Case {
-    let mut collector = Collector::new();
     let agents = [agent("kube-flannel-ds", "kube-flannel", 1), agent("cilium", "cilium-agent", 3)];
-    for value in agents.into_iter().chain(objects) {
-        collector.value(value).expect("an object of the API");
-    }
-    for row in ALL_KINDS {
-        collector.reading(row.kind, crate::model::Reading::Read);
-    }
-    collector.cluster().uid = Some("cluster-1".into());
-    Case {
-        snapshot: collector.finish(&[]),
-        config: config::Config::default(),
-        from: Cni::Flannel,
-        to: Cni::Cilium,
-        strategy: Strategy::Double,
-    }
+    let mut case = Case::having(Cni::Flannel, Cni::Cilium, agents.into_iter().chain(objects).collect());
+    case.snapshot.cluster.uid = Some("cluster-1".into());
+    case
 }
 
 /// The cluster with these settings.
-pub(super) fn with(mut case: Case, yaml: &str) -> Case {
-    case.config = config::read(&format!("version: 1\n{yaml}")).unwrap_or_else(|e| panic!("{e}:\n{yaml}"));
-    case
+pub(super) fn with(case: Case, yaml: &str) -> Case {
+    case.config(yaml)
 }
 
 /// The plan of a cluster in which `check` finds nothing.
