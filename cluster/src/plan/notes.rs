@@ -22,6 +22,7 @@ pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
     notes.extend(stranded(scene, plan));
     let survey = Survey::of(scene);
+    notes.extend(returning(plan, &survey));
     notes.extend(crowded(scene, plan, &survey));
     let stuck = survey
         .sites
@@ -45,6 +46,29 @@ pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Nodes that are further than the first pass leads: it brings them back, since a pass brings all nodes to one phase.
+fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
+    let first = *plan.passes.first()?;
+    let lowest = |site: &&Site<'_>| site.phases().into_iter().min().is_some_and(|phase| phase > first);
+    let further: Vec<&str> = survey.sites.iter().filter(lowest).map(Site::name).collect();
+    if further.is_empty() {
+        return None;
+    }
+    let behind = survey.sites.len() - further.len();
+    let help = if behind < further.len() {
+        format!(
+            " More nodes are further than are not; kubectl crossfade stragglers --fix moves the {behind} others instead."
+        )
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "These nodes are further than {first}, and the first pass brings them back to it, since others are in {}: {}.{help}",
+        plan.start,
+        named(further)
+    ))
 }
 
 /// Settings that have no effect.

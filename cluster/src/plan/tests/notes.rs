@@ -58,6 +58,31 @@ fn nodes_that_the_others_have_no_room_for_are_named() {
 }
 
 #[test]
+fn nodes_that_the_first_pass_brings_back_are_named() {
+    let in_phase = |name: &str, phase: &str| {
+        let (mut node, mut seen) = (node(name, ""), observed());
+        (seen["phase"], seen["mints"], seen["attached"]) =
+            (json!(phase), json!([phase]), json!({ phase: 2 }));
+        node["metadata"]["labels"]["crossfade/phase"] = json!(phase);
+        report(&mut node, &seen);
+        node
+    };
+    let told = |b: &str, c: &str| {
+        let nodes = [node("a", ""), in_phase("b", b), in_phase("c", c), dns("a")];
+        told(&with(cluster(nodes), "roll: {bridge: {accept: a router}}"))
+    };
+    let notes = told("new", "new");
+    assert!(
+        notes.len() == 1
+            && notes[0].starts_with("These nodes are further than both-old, and the first pass brings them back to it, since others are in old: b, c. More nodes are further than are not; kubectl crossfade stragglers --fix moves the 1 others instead."),
+        "{notes:?}"
+    );
+    assert!(told("both-old", "new")[0].ends_with("others are in old: c."), "the other two are not");
+    let unused = "roll.bridge: no pass needs nodes that forward between both networks.";
+    assert_eq!(told("both-old", "both-old"), [unused]);
+}
+
+#[test]
 fn nodes_that_cannot_go_back_are_named() {
     let (mut b, mut seen) = (node("b", ""), observed());
     seen["follows"] = json!(["both-old", "both-new", "new"]);
