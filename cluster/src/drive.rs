@@ -42,8 +42,8 @@ pub trait Cluster {
     /// Makes one call when it is driven. Several may be under way.
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
 
-    /// The holder's clock. It says how long decisions take, and nothing is decided by it.
-    fn clock(&self) -> Duration;
+    /// How long this thread has worked, without the time in which other programs had its core. Nothing is decided by it.
+    fn worked(&self) -> Duration;
 
     /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
     fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
@@ -134,12 +134,12 @@ pub async fn drive<C: Cluster>(
             run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
             continue;
         }
-        let began = cluster.clock();
+        let before = cluster.worked();
         memory.observe(world, &run);
         let mut nodes = Nodes::of(world, &run, &order);
         let Decided { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
         let now = status(&View::of(world, &memory, &run, &nodes), &waits);
-        decisions.add(cluster.clock().saturating_sub(began));
+        decisions.add(cluster.worked().saturating_sub(before));
         for wait in news.of(&waits, world.now) {
             let event = Event::Waits(wait);
             cluster.note(&event).await;

@@ -15,6 +15,7 @@ mod moves;
 pub mod nodes;
 pub mod order;
 mod places;
+mod replan;
 pub mod run;
 mod sent;
 mod start;

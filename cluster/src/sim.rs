@@ -32,6 +32,7 @@ mod person;
 mod port;
 mod queue;
 mod random;
+mod replan;
 mod scheduler;
 mod summary;
 mod tamper;

@@ -14,7 +14,7 @@ use crate::drive::decisions::Took;
 use crate::drive::event::{Event, but};
 use crate::drive::{Ended, Why};
 use crate::live;
-use crate::plan::{Drift, Plan, drift};
+use crate::plan::{Drift, Plan, canon, drift};
 use crate::print::{Document, Progress};
 use crate::roll::step::End;
 use crate::scene::Scene;
@@ -97,6 +97,10 @@ fn show(progress: &Progress, event: &Event) {
         }
         Event::Wished { wish, refused: Some(why) } => {
             progress.note(&format!("{} asked for {:?}, refused: {why}", wish.by, wish.what))
+        }
+        Event::Replanned { before, plan } => {
+            let (before, plan) = (canon::short(before), canon::short(plan));
+            progress.note(&format!("the run goes on by plan {plan} instead of {before}"));
         }
         Event::Broken { act, broken } => {
             progress.note(&format!("refused its own decision, {act}: {}: {}", broken.name, broken.why))

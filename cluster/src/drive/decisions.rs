@@ -1,14 +1,14 @@
-//! How long decisions took. Pure.
+//! How long decisions worked. Pure.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The time of each decision, by the holder's clock.
+/// The time that each decision worked: what other programs of the machine took meanwhile is not in it.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions(Vec<u32>);
 
-/// How long decisions took, in microseconds.
+/// How long decisions worked, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

@@ -39,6 +39,13 @@ pub enum Event {
         /// Which invariant, and how.
         broken: Broken,
     },
+    /// Somebody approved another plan for the run.
+    Replanned {
+        /// SHA-256 of the plan before, in hex.
+        before: String,
+        /// The same of the plan from now on.
+        plan: String,
+    },
     /// How far the run is.
     Status(Box<Status>),
 }

@@ -60,6 +60,19 @@ fn since_boot() -> Duration {
     START.get_or_init(std::time::Instant::now).elapsed()
 }
 
+/// How long this thread has worked. Only differences mean something.
+#[cfg(unix)]
+pub(super) fn worked() -> Duration {
+    let clock = rustix::time::ClockId::ThreadCPUTime;
+    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
+}
+
+/// Elsewhere it is the time that has passed, with what other programs took of it.
+#[cfg(not(unix))]
+pub(super) fn worked() -> Duration {
+    since_boot()
+}
+
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Clock").field("now", &self.now()).finish_non_exhaustive()

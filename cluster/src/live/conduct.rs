@@ -23,8 +23,8 @@ use super::store::{Recorded, Stored};
 use super::unseen::Unseen;
 use crate::cli::access::Access;
 use crate::drive::event::Told;
-use crate::drive::{Ended, Event, Why, drive};
-use crate::plan::Plan;
+use crate::drive::{Cluster as _, Ended, Event, Why, drive};
+use crate::plan::{Plan, canon};
 use crate::roll::act::Act;
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
@@ -72,6 +72,8 @@ struct Loaded {
     run: Run,
     plan: Plan,
     hash: String,
+    /// The plan that this one replaces.
+    replaced: Option<String>,
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
@@ -116,10 +118,11 @@ async fn driven(
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Ended, Failed> {
-    let Loaded { run, plan, hash } = match &wanted.plan {
+    let loaded = match &wanted.plan {
         Some(prefix) => begun(session, prefix, wanted).await?,
-        None => taken_up(session, wanted).await?,
+        None => taken_up(session, None, wanted).await?,
     };
+    let Loaded { run, plan, hash, replaced } = loaded;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
     let mut hand = Hand {
@@ -132,6 +135,11 @@ async fn driven(
         has_seen_own: false,
         tell: &tell,
     };
+    if let Some(before) = replaced {
+        let event = Event::Replanned { before, plan: hash.clone() };
+        hand.note(&event).await;
+        (tell.borrow_mut())(&event);
+    }
     let mut ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;
     // The journal is a history, and what it lacks is in the mirror.
     drop(hand.journal.flush(true).await);
@@ -147,9 +155,13 @@ fn lost_to(holder: Option<String>) -> String {
     format!("{holder} holds the run now")
 }
 
-/// A new run of the plan.
+/// A new run of the plan; or the run that goes on, by this plan from now on.
 async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<Loaded, Failed> {
     let (plan, hash) = planned(session, prefix).await?;
+    let stored = session.store().run().await?;
+    if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
+        return taken_up(session, Some((plan, hash)), wanted).await;
+    }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = wanted.bounds.clone();
     run.delete = wanted.delete.clone();
@@ -158,15 +170,18 @@ async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<L
     session.store().begin(&run).await?;
     // The run has begun, whether or not what others have left can be deleted; the next one tries it again.
     drop(session.store().prune(&run.id).await);
-    Ok(Loaded { run, plan, hash })
+    Ok(Loaded { run, plan, hash, replaced: None })
 }
 
-/// The run that the cluster has, going on.
-async fn taken_up(session: &Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+/// The run that the cluster has, going on, maybe by another plan.
+async fn taken_up(
+    session: &Session,
+    other: Option<(Plan, String)>,
+    wanted: &Wanted,
+) -> Result<Loaded, Failed> {
     loop {
         let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
-        let (plan, hash) = planned(session, &before.plan).await?;
-        let mut run = before.clone();
+        let Loaded { mut run, plan, hash, replaced } = by_plan(session, &before, other.clone()).await?;
         if run.state != State::Done {
             run.state = State::Running;
         }
@@ -174,9 +189,26 @@ async fn taken_up(session: &Session, wanted: &Wanted) -> Result<Loaded, Failed> 
         run.delete.extend(wanted.delete.iter().cloned());
         // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.store().record(&run, &version).await? != Recorded::Changed {
-            return Ok(Loaded { run, plan, hash });
+            if replaced.is_some() {
+                drop(session.store().label_plan(&run).await);
+            }
+            return Ok(Loaded { run, plan, hash, replaced });
         }
     }
+}
+
+/// A run by its own plan, or by another one.
+async fn by_plan(session: &Session, run: &Run, other: Option<(Plan, String)>) -> Result<Loaded, Failed> {
+    let (own, own_hash) = planned(session, &run.plan).await?;
+    let Some((plan, hash)) = other else {
+        return Ok(Loaded { run: run.clone(), plan: own, hash: own_hash, replaced: None });
+    };
+    let run = run.replanned(&own, &plan, &hash).map_err(|why| {
+        let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
+        let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+        (Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix))
+    })?;
+    Ok(Loaded { run, plan, hash, replaced: Some(own_hash) })
 }
 
 /// Looks until something is known.
@@ -192,20 +224,19 @@ pub fn preview(access: &Access, settings: Settings, wanted: &Wanted) -> Result<P
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let stored = session.store().run().await?;
-        let Loaded { run, plan, .. } = match (&wanted.plan, stored) {
-            (Some(prefix), _) => {
-                let (plan, hash) = planned(&session, prefix).await?;
-                Loaded {
-                    run: Run { bounds: wanted.bounds.clone(), ..Run::new("preview", hash.clone(), &plan) },
-                    plan,
-                    hash,
-                }
+        let other = match &wanted.plan {
+            Some(prefix) => Some(planned(&session, prefix).await?),
+            None => None,
+        };
+        let Loaded { run, plan, .. } = match (other, stored) {
+            (other, Some(Stored { run, .. })) if other.is_none() || run.state != State::Done => {
+                by_plan(&session, &run, other.filter(|(_, hash)| *hash != run.plan)).await?
             }
-            (None, Some(stored)) => {
-                let (plan, hash) = planned(&session, &stored.run.plan).await?;
-                Loaded { run: stored.run, plan, hash }
+            (Some((plan, hash)), _) => {
+                let run = Run { bounds: wanted.bounds.clone(), ..Run::new("preview", hash.clone(), &plan) };
+                Loaded { run, plan, hash, replaced: None }
             }
-            (None, None) => return Err(no_run()),
+            (None, _) => return Err(no_run()),
         };
         let mut now = decided(&mut session, &run, &plan).await?;
         // A run counts before it drains a node; what it does then is what people want to see.

@@ -171,13 +171,13 @@ impl Known {
             return false;
         }
         let has_changed =
-            known.is_none_or(|known| Node { version: node.version.clone(), ..known.clone() } != node);
+            known.is_none_or(|known| Node { version: node.version.clone(), ..Node::clone(known) } != node);
         if taints.is_empty() {
             self.taints.remove(&name);
         } else {
             self.taints.insert(name.clone(), taints);
         }
-        Arc::make_mut(&mut self.world).nodes.insert(name, node);
+        Arc::make_mut(&mut self.world).put(name, node);
         has_changed
     }
 

@@ -43,7 +43,6 @@ impl Agreed {
 
     /// Takes up what is known now.
     pub(super) fn observe(&mut self, world: &World) {
-        self.agreed.retain(|name, _| world.nodes.contains_key(name));
         let Some(census) = &world.census else { return };
         if self.over == Some(census.at) {
             return;
@@ -51,6 +50,7 @@ impl Agreed {
         self.note(world);
         if is_over(census, world.now) {
             self.over = Some(census.at);
+            self.agreed.retain(|name, _| world.nodes.contains_key(name));
             let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
             let least = std::mem::take(&mut self.least);
             self.agreed.extend(least.into_iter().filter(agree).map(|(name, _)| (name, census.at)));
@@ -90,7 +90,7 @@ mod tests {
         let node = Node { observed: serde_json::from_value(observed).ok(), ..Node::default() };
         World {
             now: Duration::from_secs(second),
-            nodes: [("a".into(), node)].into(),
+            nodes: [("a".into(), node.into())].into(),
             census: Some(Census { at: AT, running: [("a".into(), running)].into(), ..Census::default() }),
             ..World::default()
         }

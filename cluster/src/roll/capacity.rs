@@ -52,7 +52,9 @@ impl<'a> Guard<'a> {
     /// Nodes that these acts drain take no pods any more.
     pub(super) fn after(view: &View<'a>, acts: &[Act]) -> Self {
         let drained = |act: &Act| match act {
-            Act::Patch(patch) if patch.cordon == Some(true) => view.world.nodes.get_key_value(&patch.node),
+            Act::Patch(patch) if patch.cordon == Some(true) => {
+                view.world.nodes.get_key_value(&patch.node).map(|(name, node)| (name, &**node))
+            }
             _ => None,
         };
         Self { taken: acts.iter().filter_map(drained).collect(), ..Self::default() }

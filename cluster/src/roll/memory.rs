@@ -64,10 +64,7 @@ impl Memory {
     /// Takes up what is known now.
     pub fn observe(&mut self, world: &World, run: &Run) {
         let now = world.now;
-        self.nodes.retain(|name, _| world.nodes.contains_key(name));
-        for (name, node) in &world.nodes {
-            self.observe_node(world, name, node, run);
-        }
+        self.observe_nodes(world, run);
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.sent.observe(world);
         self.agreed.observe(world);
@@ -77,24 +74,34 @@ impl Memory {
         }
     }
 
-    fn observe_node(&mut self, world: &World, name: &Text, node: &Node, run: &Run) {
+    /// Both are in the order of names, so that a large cluster is gone through once.
+    fn observe_nodes(&mut self, world: &World, run: &Run) {
         let now = world.now;
-        let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
-        let is_steady = target.is_some_and(|target| is_steady(world, name, node, target));
-        let Some(known) = self.nodes.get_mut(name).filter(|known| known.uid == node.uid) else {
-            let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
-            let timer = Timer { uid: node.uid.clone(), step: borne(node), since: now, steady, down };
-            self.nodes.insert(name.clone(), timer);
-            return;
-        };
-        if !known.bears(node) {
-            if node.step.as_ref().is_some_and(|step| step.state == State::Done) {
-                self.done = Some(now);
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        let mut known = self.nodes.iter_mut().peekable();
+        for (name, node) in &world.nodes {
+            while let Some((name, _)) = known.next_if(|(other, _)| !is_same(other, name) && *other < name) {
+                gone.push(name.clone());
             }
-            (known.step, known.since) = (borne(node), now);
+            let is_steady = || {
+                let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
+                target.is_some_and(|target| is_steady(world, name, node, target))
+            };
+            match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
+                Some((_, timer)) if timer.uid == node.uid => {
+                    if timer.observe(node, now, is_steady()) {
+                        self.done = Some(now);
+                    }
+                }
+                Some((_, timer)) => *timer = Timer::of(node, now, is_steady()),
+                None => new.push((name.clone(), Timer::of(node, now, is_steady()))),
+            }
         }
-        known.steady = is_steady.then(|| known.steady.unwrap_or(now));
-        known.down = (!node.is_ready).then(|| known.down.unwrap_or(now));
+        gone.extend(known.map(|(name, _)| name.clone()));
+        for name in gone {
+            self.nodes.remove(&name);
+        }
+        self.nodes.extend(new);
     }
 
     /// Takes up what became of an eviction or a deletion.
@@ -217,6 +224,23 @@ impl Memory {
 }
 
 impl Timer {
+    /// Of a node that is seen for the first time.
+    fn of(node: &Node, now: Duration, is_steady: bool) -> Self {
+        let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
+        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down }
+    }
+
+    /// Takes up how the node is now; whether it has become done.
+    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool) -> bool {
+        let bears = self.bears(node);
+        if !bears {
+            (self.step, self.since) = (borne(node), now);
+        }
+        self.steady = is_steady.then(|| self.steady.unwrap_or(now));
+        self.down = (!node.is_ready).then(|| self.down.unwrap_or(now));
+        !bears && node.step.as_ref().is_some_and(|step| step.state == State::Done)
+    }
+
     /// Whether the node bears the same step as before.
     fn bears(&self, node: &Node) -> bool {
         let known = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
@@ -231,9 +255,17 @@ fn borne(node: &Node) -> Option<(String, State)> {
 
 /// The node is in the phase, Ready, has a network, and its agents are Ready.
 fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
-    let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
-    let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
-    node.is_ready && !node.has_no_network && node.is_in(phase) && agents.all(|pod| pod.is(Trait::Ready))
+    let has_agents = || {
+        let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
+        let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
+        agents.all(|pod| pod.is(Trait::Ready))
+    };
+    node.is_ready && !node.has_no_network && node.is_in(phase) && has_agents()
+}
+
+/// The same name in the same place: what most names are, since they are shared and not copied.
+fn is_same(one: &Text, other: &Text) -> bool {
+    std::sync::Arc::ptr_eq(one, other)
 }
 
 /// Whether a step is of this run.

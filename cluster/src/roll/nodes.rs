@@ -199,7 +199,7 @@ mod tests {
         }))
         .expect("a plan");
         let nodes = [("a", "old"), ("b", "old"), ("c", "both-old"), ("out", "new")];
-        let nodes = nodes.map(|(name, phase)| (Text::from(name), in_phase(phase)));
+        let nodes = nodes.map(|(name, phase)| (Text::from(name), in_phase(phase).into()));
         let mut world = World { nodes: nodes.into(), ..World::default() };
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
         let order = Order::of(&plan);
@@ -209,13 +209,13 @@ mod tests {
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
         assert_eq!(living(&world, Some("a")), [Phase::Old, Phase::BothOld]);
         assert_eq!(living(&world, Some("c")), [Phase::Old]);
-        world.nodes.get_mut("c").expect("it").boot = "another".into();
+        world.node("c").boot = "another".into();
         assert_eq!(living(&world, None), Phase::ALL, "it was rebooted, and nobody knows what it hands out");
-        world.nodes.insert("c".into(), in_phase("both-old"));
+        world.put("c".into(), in_phase("both-old"));
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
-        world.nodes.insert("d".into(), Node::default());
+        world.put("d".into(), Node::default());
         assert_eq!(living(&world, None), Phase::ALL, "it is new, and says nothing yet");
-        world.nodes.insert("d".into(), Node { label: Some(Phase::New), ..Node::default() });
+        world.put("d".into(), Node { label: Some(Phase::New), ..Node::default() });
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld, Phase::New], "kubelet set its label");
     }
 }

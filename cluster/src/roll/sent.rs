@@ -96,7 +96,11 @@ mod tests {
 
     fn world(version: &str, second: u64) -> World {
         let node = Node { uid: "u".into(), version: version.into(), ..Node::default() };
-        World { now: Duration::from_secs(second), nodes: [("a".into(), node)].into(), ..World::default() }
+        World {
+            now: Duration::from_secs(second),
+            nodes: [("a".into(), node.into())].into(),
+            ..World::default()
+        }
     }
 
     fn asked(sent: &Sent) -> Option<Phase> {

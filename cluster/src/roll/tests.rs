@@ -71,7 +71,7 @@ fn world() -> World {
         now: NOW,
         renewed: NOW,
         epoch: 1,
-        nodes: nodes.into_iter().map(|(name, node)| (name.into(), node)).collect(),
+        nodes: nodes.into_iter().map(|(name, node)| (name.into(), node.into())).collect(),
         verdicts: [("smoke".into(), Verdict { color: Color::Green, at: NOW, why: String::new() })].into(),
         census: Some(Census { at: NOW, ..Census::default() }),
         is_open: true,
@@ -118,8 +118,7 @@ fn nodes_with_stragglers_start_in_their_turn() {
 fn a_claim_is_none_that_the_node_repeats_already() {
     let claim = |echo: Option<&str>| {
         let mut world = world();
-        let observed =
-            world.nodes.get_mut("b").and_then(|node| node.observed.as_mut()).expect("what it says");
+        let observed = world.node("b").observed.as_mut().expect("what it says");
         observed.echo = echo.map(Into::into);
         decided(&world, &run()).acts.into_iter().find_map(|act| match act {
             Act::Patch(patch) => match patch.step {
@@ -174,14 +173,14 @@ fn what_keeps_any_node_keeps_these() {
 #[test]
 fn places_are_those_of_the_whole_cluster() {
     let mut world = world();
-    world.nodes.get_mut("a").expect("a node").is_ready = false;
+    world.node("a").is_ready = false;
     let (claimed, reasons) = starts(&world, &run());
     assert_eq!(claimed, [""; 0]);
     assert!(reasons.contains(&Reason::InTransit), "{reasons:?}");
 }
 
 fn moving(world: &mut World, name: &str) {
-    let node = world.nodes.get_mut(name).expect("a node");
+    let node = world.node(name);
     node.is_cordoned = true;
     node.desired = Some(Phase::New);
     node.step = Some(Step {
@@ -241,12 +240,12 @@ fn a_straggler_of_dns_goes_when_no_other_straggler_needs_it() {
         world.pods.put(pod);
     }
     assert_eq!(evicted(&world), [""; 0], "node c has a pod of old");
-    world.nodes.insert("c".into(), node("c", &json!({"new": 2}), &[]));
+    world.put("c".into(), node("c", &json!({"new": 2}), &[]));
     assert_eq!(evicted(&world), ["dns-late"]);
-    world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111"]));
+    world.put("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111"]));
     moving(&mut world, "b");
     assert_eq!(evicted(&world), [""; 0], "its own node has one that it does not name");
-    world.nodes.insert("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111", "44444444"]));
+    world.put("b".into(), node("b", &json!({"old": 2, "new": 1}), &["11111111", "44444444"]));
     moving(&mut world, "b");
     assert_eq!(evicted(&world), [""; 0], "its own node has another one");
     let second = pod("dns-late-too", "44444444-x", "b", &[Trait::Dns]);
@@ -259,8 +258,8 @@ fn a_straggler_of_dns_goes_when_no_other_straggler_needs_it() {
 fn a_pod_of_a_daemon_set_goes_before_the_dns_pod_that_it_needs() {
     let mut world = world();
     let late = json!({"old": 2, "new": 1});
-    world.nodes.insert("b".into(), node("b", &late, &["11111111", "44444444"]));
-    world.nodes.insert("c".into(), node("c", &json!({"new": 2}), &[]));
+    world.put("b".into(), node("b", &late, &["11111111", "44444444"]));
+    world.put("c".into(), node("c", &json!({"new": 2}), &[]));
     moving(&mut world, "b");
     let mut agent = pod("agent", "44444444-x", "b", &[Trait::Ready]);
     agent.owner = Some(Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: "agent".into() });
@@ -299,7 +298,7 @@ fn the_run_ends_with_its_pass() {
 fn a_node_is_asked_for_the_phase_that_it_is_in() {
     let mut world = world();
     moving(&mut world, "b");
-    world.nodes.get_mut("b").and_then(|node| node.step.as_mut()).expect("a step").state = State::Claimed;
+    world.node("b").step.as_mut().expect("a step").state = State::Claimed;
     let acts = decided(&world, &run()).acts;
     let flips = acts.iter().any(|act| match act {
         Act::Patch(patch) => {

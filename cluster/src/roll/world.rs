@@ -3,6 +3,7 @@
 mod pods;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use types::observed::Observed;
@@ -23,8 +24,8 @@ pub struct World {
     pub epoch: u64,
     /// When this holder renewed the Lease last.
     pub renewed: Duration,
-    /// All Nodes, by name.
-    pub nodes: BTreeMap<Text, Node>,
+    /// All Nodes, by name. Whoever makes the next world has the same ones but for those that changed.
+    pub nodes: BTreeMap<Text, Arc<Node>>,
     /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
     pub pods: Pods,
     /// What makes the pods that were evicted.
@@ -204,6 +205,19 @@ pub struct Requested {
     pub moves: Request,
     /// Those that stay: of DaemonSets, and static ones.
     pub stays: Request,
+}
+
+impl World {
+    /// A Node as it is now, whether or not it was known.
+    pub fn put(&mut self, name: Text, node: Node) {
+        self.nodes.insert(name, Arc::new(node));
+    }
+
+    /// A Node that a test changes.
+    #[cfg(test)]
+    pub(crate) fn node(&mut self, name: &str) -> &mut Node {
+        Arc::make_mut(self.nodes.get_mut(name).expect("a node"))
+    }
 }
 
 impl Node {

@@ -89,7 +89,7 @@ impl Truth {
             api,
             name,
             version: 0,
-            is_gone: false,
+            gone: None,
             cordoned_by: None,
             troubled: None,
             is_lured: false,

@@ -232,7 +232,11 @@ impl History {
         let names =
             |nodes: Vec<&Node>| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
         let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
-        let share = (of_zone().count() + 1) * self.plan.limits.zone_percent as usize / 100;
+        // The zone's share is that of the nodes which the run knew of.
+        let went =
+            |node: &&Node| node.gone.is_some_and(|at| at >= flight.nodes_seen) && node.api.zone == *zone;
+        let unseen = self.truth.nodes.iter().filter(went).count();
+        let share = (of_zone().count() + unseen + 1) * self.plan.limits.zone_percent as usize / 100;
         let most = self.plan.limits.in_transit.max(1) as usize;
         if self.truth.lease.was_forced {
             return;

@@ -65,7 +65,7 @@ impl History {
             // Another Node may have the name by now.
             match self.truth.named(&name) {
                 Some(living) => {
-                    Arc::make_mut(&mut one.world).nodes.insert(name, self.truth.nodes[living].api.clone());
+                    Arc::make_mut(&mut one.world).put(name, self.truth.nodes[living].api.clone());
                 }
                 None => {
                     Arc::make_mut(&mut one.world).nodes.remove(&name);
@@ -73,7 +73,7 @@ impl History {
             }
             let node = &self.truth.nodes[at];
             let is_moving =
-                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && !node.is_gone;
+                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone.is_none();
             let is_new = if is_moving { one.watched.insert(at) } else { one.watched.remove(&at) };
             if is_new {
                 let pods: Vec<u32> = node.pods.iter().copied().collect();

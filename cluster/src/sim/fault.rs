@@ -83,6 +83,8 @@ pub enum Fault {
     ForcedTakeover,
     /// Somebody presses Ctrl-C.
     Interrupt,
+    /// Somebody ends the holder, and goes on by another plan.
+    Replan,
     /// Somebody pauses the run.
     Pause,
     /// Somebody stops the run.
@@ -109,7 +111,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::Reboot,
         Self::FreshBoot,
         Self::Disconnect,
@@ -160,6 +162,8 @@ impl Fault {
         Self::GateSilent,
         Self::GateAmber,
         Self::WindowClosed,
+        // The last one, so that the others are drawn as they were before there was this one.
+        Self::Replan,
     ];
 
     /// Whether it strikes single calls, instead of happening from time to time.

@@ -11,6 +11,7 @@ use super::holder::Holder;
 use super::outcome::{Outcome, Tally, Violation};
 use super::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
 use super::random::Random;
+use super::replan::plan_hash;
 use super::tamper::Tamper;
 use super::truth::Truth;
 use crate::model::Text;
@@ -53,6 +54,10 @@ pub struct History {
     pub(super) passed_seen: super::queue::Millis,
     /// Its watches had brought nothing for a while then.
     pub(super) passed_late: bool,
+    /// Somebody wants the run to go on by another plan.
+    pub(super) wants_replan: bool,
+    /// How many other plans there were.
+    pub(super) replans: u64,
     pub(super) is_over: bool,
     /// When each pass ended.
     pub(super) passes: Vec<Millis>,
@@ -68,7 +73,7 @@ impl History {
             random: Random::new(seed ^ 0x5eed),
             queue: Queue::new(),
             truth,
-            hash: plan_hash(&plan),
+            hash: plan_hash(&plan, 0),
             plan: Rc::new(plan),
             holders: Vec::new(),
             faults,
@@ -82,6 +87,8 @@ impl History {
             passed_seen: 0,
             passed_late: false,
             recordon: None,
+            wants_replan: false,
+            replans: 0,
             is_over: false,
             passes: Vec::new(),
         };
@@ -221,7 +228,7 @@ impl History {
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;
-        let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.is_gone;
+        let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.gone.is_some();
         if node.shut.is_some() && !is_shut {
             node.opened = now;
         }
@@ -325,9 +332,4 @@ impl History {
         let often = self.faults.often(fault);
         often > 0 && !self.is_calm() && self.random.chance(often)
     }
-}
-
-/// What names a plan in a history; its bytes do not matter here.
-fn plan_hash(plan: &Plan) -> String {
-    format!("{:064x}", plan.waves.len())
 }

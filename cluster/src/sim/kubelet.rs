@@ -143,7 +143,7 @@ impl History {
         let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Terminating)) else { return };
         let (node, workload) = (pod.node, pod.workload);
         if let Some(node) = node
-            && !self.truth.nodes[node].is_gone
+            && self.truth.nodes[node].gone.is_none()
             && !self.truth.nodes[node].answers()
         {
             return;

@@ -50,7 +50,7 @@ impl History {
 
     /// The machine runs again.
     pub(super) fn boot(&mut self, at: usize) {
-        if self.truth.nodes[at].is_gone {
+        if self.truth.nodes[at].gone.is_some() {
             return;
         }
         let turn = self.turns(at);
@@ -79,7 +79,7 @@ impl History {
 
     /// It reaches it again.
     pub(super) fn connect(&mut self, at: usize) {
-        if self.truth.nodes[at].is_gone {
+        if self.truth.nodes[at].gone.is_some() {
             return;
         }
         let turn = self.turns(at);
@@ -92,7 +92,7 @@ impl History {
     /// kubelet registers.
     pub(super) fn register(&mut self, turn: Turn) {
         let (now, node) = (self.now, &mut self.truth.nodes[turn.node]);
-        if node.machine.turn != turn.number || node.is_gone {
+        if node.machine.turn != turn.number || node.gone.is_some() {
             return;
         }
         let boot = Text::from(watch::boot(node.machine.boot));
@@ -116,7 +116,7 @@ impl History {
     /// Nobody has heard of kubelet for a time.
     pub(super) fn miss(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
-        if node.machine.turn != turn.number || node.is_gone {
+        if node.machine.turn != turn.number || node.gone.is_some() {
             return;
         }
         node.api.is_ready = false;
@@ -135,7 +135,7 @@ impl History {
     /// Pods of a node that is away for long are deleted, those of DaemonSets left out.
     pub(super) fn give_up(&mut self, turn: Turn) {
         let node = &self.truth.nodes[turn.node];
-        if node.machine.turn != turn.number || node.is_gone {
+        if node.machine.turn != turn.number || node.gone.is_some() {
             return;
         }
         for id in node.pods.clone() {
@@ -151,12 +151,13 @@ impl History {
 
     /// The machine and its object go, and with them its pods.
     pub(super) fn remove(&mut self, at: usize) {
-        if self.truth.nodes[at].is_gone {
+        if self.truth.nodes[at].gone.is_some() {
             return;
         }
         self.turns(at);
+        let now = self.now;
         let node = &mut self.truth.nodes[at];
-        node.is_gone = true;
+        node.gone = Some(now);
         (node.machine.is_up, node.machine.is_connected) = (false, false);
         let pods: Vec<u32> = node.pods.iter().copied().collect();
         self.note(|history| format!("{} is gone", history.truth.nodes[at].name));

@@ -127,7 +127,9 @@ impl History {
     }
 
     fn help_pod(&mut self, title: &str, wait: &Wait) {
-        let found = self.truth.pods.iter().find(|(_, pod)| pod.api.title() == title);
+        let Some((namespace, name)) = title.split_once('/') else { return };
+        let is = |pod: &super::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
+        let found = self.truth.pods.iter().find(|(_, pod)| is(pod));
         let Some((id, workload)) = found.map(|(id, pod)| (*id, pod.workload)) else { return };
         match wait.reason {
             Reason::BarePod => self.wish(What::Delete(title.to_owned())),

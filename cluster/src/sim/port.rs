@@ -82,7 +82,7 @@ impl Cluster for Port {
     }
 
     /// No time passes while a simulated driver decides.
-    fn clock(&self) -> Duration {
+    fn worked(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -11,6 +11,12 @@ impl Random {
         Self(seed)
     }
 
+    /// Draws something else, without changing what is drawn here from now on.
+    #[must_use]
+    pub(super) const fn aside(&self) -> Self {
+        Self(self.0 ^ 0x0a51_de5e_ed00_0000)
+    }
+
     /// Any number.
     pub(super) const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -44,7 +44,7 @@ impl Truth {
         for pod in workload.iter().flat_map(|at| &self.workloads[*at].pods) {
             let Some(at) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
             let node = &self.nodes[at];
-            if !node.is_gone {
+            if node.gone.is_none() {
                 *on.entry(at).or_default() += 1;
                 *of_zone.entry(&node.api.zone).or_default() += 1;
             }

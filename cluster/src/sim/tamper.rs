@@ -93,7 +93,10 @@ impl Tamper {
                     }
                 }
             }
-            _ => world.nodes.values_mut().for_each(|node| self.node(node, world.epoch, policies)),
+            _ => world
+                .nodes
+                .values_mut()
+                .for_each(|node| self.node(Arc::make_mut(node), world.epoch, policies)),
         }
     }
 

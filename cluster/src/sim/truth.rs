@@ -49,8 +49,8 @@ pub(super) struct Node {
     pub(super) name: Text,
     /// Its `resourceVersion`.
     pub(super) version: u64,
-    /// The object was deleted.
-    pub(super) is_gone: bool,
+    /// When the object was deleted; none if it is there.
+    pub(super) gone: Option<Millis>,
     /// Who cordoned it; none if it is not cordoned.
     pub(super) cordoned_by: Option<Who>,
     /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by somebody else, going.
@@ -257,7 +257,7 @@ pub(super) struct Record {
 impl Truth {
     /// Nodes that are there.
     pub(super) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
-        self.nodes.iter().enumerate().filter(|(_, node)| !node.is_gone)
+        self.nodes.iter().enumerate().filter(|(_, node)| node.gone.is_none())
     }
 
     /// The living node of this name.

@@ -22,7 +22,7 @@ impl Truth {
     fn watches(&self, turn: Turn) -> bool {
         let node = &self.nodes[turn.node];
         let machine = &node.machine;
-        machine.turn == turn.number && machine.has_watch && node.answers() && !node.is_gone
+        machine.turn == turn.number && machine.has_watch && node.answers() && node.gone.is_none()
     }
 
     /// What `watch` observes.

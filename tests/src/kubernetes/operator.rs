@@ -120,6 +120,15 @@ impl Operator {
         Ok(self)
     }
 
+    /// Changes the settings.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn change_settings(&mut self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        change(&mut self.settings);
+        self.write_settings()
+    }
+
     /// JSON is YAML.
     fn write_settings(&self) -> Result<()> {
         fs::write(self.home.join("crossfade.yaml"), self.settings.to_string()).context("the settings")

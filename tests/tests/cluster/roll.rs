@@ -1,5 +1,5 @@
 //! A migration by `kubectl crossfade plan` and `roll` alone: killed in the middle, taken up again, held by a cordon of somebody else and by a pod that
-//! nobody makes again, and brought back by a run that is killed after each of its acts. A pod that is left behind then is moved by `stragglers --fix`.
+//! nobody makes again, taken on by another plan while a node moves, and brought back by a run that is killed after each of its acts. A pod that is left behind then is moved by `stragglers --fix`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,15 +23,17 @@ pub(crate) fn a_run_is_killed_taken_up_held_and_brought_back() -> Result<()> {
         "limits": { "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900 },
         "bridge": { "accept": "the nodes of the lab forward" },
     });
-    let operator = Operator::new(&cluster.plane, "bridge", json!({ "roll": roll }))?.waiving_what_blocks()?;
+    let operator = Operator::new(&cluster.plane, "bridge", json!({ "roll": roll }))?;
+    let mut operator = operator.waiving_what_blocks()?;
     in_namespace(&api, "roll", |namespace| {
         deploy(&api, namespace)?;
         all_on(&cluster, &api, namespace, "old")?;
-        ended(migrate(&cluster, &operator, &api, namespace), &operator, &api)
+        let migrated = migrate(&cluster, &mut operator, &api, namespace);
+        ended(migrated, &operator, &api)
     })
 }
 
-fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
+fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &str) -> Result<()> {
     let hash = operator.plan()?;
 
     // A preview touches nothing.
@@ -82,7 +84,21 @@ fn migrate(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -
     let ended = roll.wait()?;
     seen?;
     ensure!(ended.code() == Some(75), "interrupted, it ended with {ended}");
-    let done = operator.ends(&["roll", "--resume", "--delete-bare", "roll/bare"], 0)?;
+
+    // Other settings make the plan stale in the middle of the run; a new one is approved, and the node in transit goes on by it.
+    operator.change_settings(|settings| settings["roll"]["limits"]["settleSeconds"] = json!(2))?;
+    let stale = operator.ends(&["roll", "--resume"], 3)?;
+    ensure!(stale.answer["problems"].to_string().contains("The settings file has changed"), "{stale:#?}");
+    ensure!(
+        state(&api.get(&node_path(third))?).is_some_and(|state| state == "moving"),
+        "{third} is in transit"
+    );
+    let other = operator.plan()?;
+    let preview = operator.ends(&["roll", "--plan", &other[..8], "--dry-run"], 0)?;
+    ensure!(preview.answer["plan"] == other[..12], "{preview:#?}");
+    let done = operator.ends(&["roll", "--plan", &other[..8], "--delete-bare", "roll/bare"], 0)?;
+    let replaced = format!("goes on by plan {} instead of {}", &other[..12], &hash[..12]);
+    ensure!(done.said.contains(&replaced) && done.answer["plan"] == other[..12], "{done:#?}");
     ensure!(done.said.contains("the last pass is done"), "{done:#?}");
     ensure!(done.said.contains(&format!("node {third}: pod roll/bare is deleted")), "{done:#?}");
     all_on(cluster, api, namespace, "new")?;

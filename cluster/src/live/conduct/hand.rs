@@ -9,7 +9,7 @@ use super::LOOK;
 use crate::drive::event::Told;
 use crate::drive::{Cluster, Event, Outcome, Seen};
 use crate::live::act::Outcome as Done;
-use crate::live::clock::Clock;
+use crate::live::clock::{self, Clock};
 use crate::live::health::Blind;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
@@ -52,6 +52,7 @@ enum Said<'a> {
     Waits { wait: &'a Wait },
     Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
     Broken { act: &'a Told, invariant: &'a str, why: &'a str },
+    Replanned { before: &'a str, plan: &'a str },
 }
 
 impl Hand<'_> {
@@ -123,8 +124,8 @@ impl Cluster for Hand<'_> {
         }
     }
 
-    fn clock(&self) -> Duration {
-        Clock::of_machine().now()
+    fn worked(&self) -> Duration {
+        clock::worked()
     }
 
     async fn note(&mut self, event: &Event) {
@@ -133,6 +134,7 @@ impl Cluster for Hand<'_> {
             Event::Waits(wait) => Said::Waits { wait },
             Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
             Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
+            Event::Replanned { before, plan } => Said::Replanned { before, plan },
             Event::Status(_) => return,
         };
         let line = Line { at: Clock::of_machine().wall().to_string(), said };

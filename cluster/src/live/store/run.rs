@@ -165,8 +165,11 @@ impl Store {
         self.write(&Ask::post(create_path(), bytes(&copy))).await.map(drop)
     }
 
-    /// The plan bears the run's label, too.
-    async fn label_plan(&self, run: &Run) -> Result<(), String> {
+    /// The plan bears the run's label, too, by which it is deleted with the run.
+    ///
+    /// # Errors
+    /// The request failed, in words; the plan then stays when its run is deleted.
+    pub async fn label_plan(&self, run: &Run) -> Result<(), String> {
         let label: Value = serde_json::json!({ "metadata": { "labels": { RUN_LABEL: run.id } } });
         let ask = Ask::merge(change_path(&plan_name(&run.plan), MANAGER), bytes(&label));
         self.caller.call(&ask).await.map(drop)
@@ -179,7 +182,7 @@ fn text(run: &Run) -> Result<String, Failed> {
 
 fn goes_on(other: &Run) -> Failed {
     let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
-    let fix = "go on with it: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+    let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
     (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }
 

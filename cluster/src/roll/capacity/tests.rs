@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 use types::policy::Phase;
@@ -59,7 +60,7 @@ fn world(nodes: Vec<(Node, u128, u128)>) -> World {
     for (letter, (node, moves, stays)) in ('a'..).zip(nodes) {
         let name = Text::from(letter.to_string());
         census.requests.insert(name.clone(), Requested { moves: cores(moves), stays: cores(stays) });
-        world.nodes.insert(name, node);
+        world.put(name, node);
     }
     world.census = Some(census);
     world
@@ -138,7 +139,7 @@ fn a_node_is_drained_if_the_others_have_room() {
 #[test]
 fn nodes_that_are_left_out_are_no_room_and_need_none() {
     let mut world = world(vec![(node(), 4, 0), (node(), 5, 0)]);
-    world.nodes.insert("out".into(), node());
+    world.put("out".into(), node());
     let of_out = Requested { moves: cores(9), stays: cores(0) };
     world.census.iter_mut().for_each(|census| census.requests.extend([("out".into(), of_out)]));
     assert!(starts(&world));
@@ -191,7 +192,7 @@ fn without_a_fresh_count_no_node_is_drained_and_one_is_asked_for() {
         assert_eq!((started[0], act), (is_fresh, (!is_fresh).then_some(Act::Census)), "{age:?}");
         assert_eq!(wait.map(|wait| wait.reason), (!is_fresh).then_some(Reason::Census), "{age:?}");
         // Who is not drained needs no count.
-        world.nodes.values_mut().for_each(|node| node.pool = "back".into());
+        world.nodes.values_mut().for_each(|node| Arc::make_mut(node).pool = "back".into());
         assert_eq!(asked(&world, &["a"]), (vec![true], None, None));
     }
 }
@@ -240,7 +241,7 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     let (plan, mut memory) = (plan(), Memory::default());
     let run = Run::new("r-1", "4be1".repeat(16), &plan);
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
-    world.nodes.values_mut().skip(1).for_each(|node| node.is_ready = false);
+    world.nodes.values_mut().skip(1).for_each(|node| Arc::make_mut(node).is_ready = false);
     memory.observe(&world, &run);
     let order = Order::of(&plan);
     let nodes = Nodes::of(&world, &run, &order);

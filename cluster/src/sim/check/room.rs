@@ -67,7 +67,7 @@ impl History {
         }
         let is_open = |node: &Node| {
             let api = &node.api;
-            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && !node.is_gone;
+            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && node.gone.is_none();
             let is_new = node.shut.is_some_and(|since| since >= flight.nodes_seen);
             // What the run itself did it knows.
             takes_pods || (is_new && node.drained < flight.nodes_seen)

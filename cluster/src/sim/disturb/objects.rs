@@ -83,7 +83,7 @@ impl History {
     pub(in crate::sim) fn cordon(&mut self, at: usize) {
         let at = self.recordon.take().unwrap_or(at);
         let node = &mut self.truth.nodes[at];
-        if !node.api.is_cordoned && !node.is_gone {
+        if !node.api.is_cordoned && node.gone.is_none() {
             // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =

@@ -12,6 +12,10 @@ impl History {
     pub(super) fn by_people(&mut self, fault: Fault) -> bool {
         match fault {
             Fault::Away | Fault::Deaf | Fault::Suspend | Fault::Interrupt => self.hit_holder(fault),
+            Fault::Replan => {
+                self.wants_replan = true;
+                self.hit_holder(fault);
+            }
             Fault::SecondHolder => self.want(false, 10 * MINUTE),
             Fault::ForcedTakeover => self.want(true, MINUTE),
             _ => {

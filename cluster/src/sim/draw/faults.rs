@@ -30,7 +30,12 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
                 50..85 => 120,
                 _ => 400,
             };
-            Fault::ALL.into_iter().filter(|_| random.chance(often)).collect()
+            let mut aside = random.aside();
+            let is_drawn = |fault: &Fault| match fault {
+                Fault::Replan => aside.chance(often),
+                _ => random.chance(often),
+            };
+            Fault::ALL.into_iter().filter(is_drawn).collect()
         }
     };
     let busy = random.between(1, 4);
