@@ -19,6 +19,7 @@ mod records;
 mod report;
 #[cfg(feature = "kubernetes")]
 mod roll;
+mod simulate;
 mod single;
 mod statistics;
 mod table;
@@ -62,6 +63,8 @@ pub enum Section {
     Watch,
     /// A large cluster, offline.
     Operator,
+    /// A large cluster, simulated.
+    Simulate,
     /// A large cluster of hollow nodes on a real API server.
     #[cfg(feature = "kubernetes")]
     Roll,
@@ -81,6 +84,7 @@ impl Section {
         Section::Records,
         Section::Containerd,
         Section::Operator,
+        Section::Simulate,
         #[cfg(feature = "kubernetes")]
         Section::Roll,
         #[cfg(feature = "kubernetes")]
@@ -90,7 +94,7 @@ impl Section {
     const fn needs(self) -> &'static [&'static [Need]] {
         match self {
             Section::Single | Section::Records => &[NODES],
-            Section::Operator => &[],
+            Section::Operator | Section::Simulate => &[],
             #[cfg(feature = "kubernetes")]
             Section::Roll | Section::Live => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
@@ -110,6 +114,7 @@ impl Section {
             Section::Footprint => footprint::run(bench),
             Section::Watch => watch::run(bench),
             Section::Operator => operator::run(bench),
+            Section::Simulate => simulate::run(bench),
             #[cfg(feature = "kubernetes")]
             Section::Roll => roll::run(bench),
             #[cfg(feature = "kubernetes")]
@@ -132,6 +137,8 @@ pub struct Options {
     pub rounds: usize,
     /// Nodes of the large cluster.
     pub nodes: usize,
+    /// Nodes of the cluster that is simulated.
+    pub simulated_nodes: usize,
     /// Hollow nodes of the cluster on a real API server; none if it is left out.
     pub roll_nodes: usize,
     /// How many of them are moved, at most.
@@ -150,6 +157,7 @@ impl Options {
         crowd: 110,
         rounds: 7,
         nodes: 5_000,
+        simulated_nodes: 500,
         roll_nodes: 500,
         roll_moved: 200,
         live_nodes: 1_000,
@@ -162,6 +170,7 @@ impl Options {
         crowd: 12,
         rounds: 2,
         nodes: 500,
+        simulated_nodes: 50,
         roll_nodes: 0,
         roll_moved: 0,
         live_nodes: 0,

@@ -36,6 +36,9 @@ struct Cli {
     /// Nodes of the large cluster.
     #[arg(long)]
     nodes: Option<usize>,
+    /// Nodes of the cluster that is simulated.
+    #[arg(long)]
+    simulated_nodes: Option<usize>,
     /// Hollow nodes of the cluster on a real API server.
     #[arg(long)]
     roll_nodes: Option<usize>,
@@ -65,6 +68,7 @@ impl Cli {
             crowd: self.crowd.map_or(usual.crowd, usize::from),
             rounds: self.rounds.unwrap_or(usual.rounds),
             nodes: self.nodes.unwrap_or(usual.nodes),
+            simulated_nodes: self.simulated_nodes.unwrap_or(usual.simulated_nodes),
             roll_nodes: self.roll_nodes.unwrap_or(usual.roll_nodes),
             roll_moved: self.roll_moved.unwrap_or(usual.roll_moved),
             live_nodes: self.live_nodes.unwrap_or(usual.live_nodes),

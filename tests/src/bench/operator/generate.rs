@@ -7,34 +7,34 @@ use serde_json::{Value, json};
 /// Pods on each node.
 pub(in crate::bench) const PODS_PER_NODE: usize = 30;
 /// Pods of each Deployment.
-const REPLICAS: usize = 50;
+pub(in crate::bench) const REPLICAS: usize = 50;
 /// Namespaces of all of them.
 pub(in crate::bench) const NAMESPACES: usize = 40;
 
 /// Writes a `List` of everything, and returns how many pods are in it. The same number of nodes gives the same bytes.
 pub(in crate::bench) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
-    out.write_all(b"{\"apiVersion\":\"v1\",\"items\":[\n")?;
-    serde_json::to_writer(&mut *out, &pool())?;
-    let mut next = |object: &Value| -> io::Result<()> {
-        out.write_all(b",\n")?;
-        // Over many lines, as kubectl writes.
-        serde_json::to_writer_pretty(&mut *out, object).map_err(io::Error::from)
-    };
-    next(&service())?;
-    for at in 0..nodes {
-        next(&node(at))?;
-        next(&block(at))?;
-    }
     let pods = nodes * PODS_PER_NODE;
-    for at in 0..deployments(pods) {
-        next(&deployment(at))?;
-    }
-    for at in 0..pods {
-        next(&pod(at))?;
+    let of_nodes = (0..nodes).flat_map(|at| [node(at), block(at)]);
+    let deployments = (0..deployments(pods)).map(deployment);
+    written(
+        [pool(), service()].into_iter().chain(of_nodes).chain(deployments).chain((0..pods).map(pod)),
+        out,
+    )?;
+    Ok(pods)
+}
+
+/// Writes a `List` of these objects, over many lines, as kubectl does.
+pub(in crate::bench) fn written(
+    objects: impl IntoIterator<Item = Value>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    out.write_all(b"{\"apiVersion\":\"v1\",\"items\":[")?;
+    for (at, object) in objects.into_iter().enumerate() {
+        out.write_all(if at == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer_pretty(&mut *out, &object)?;
     }
     out.write_all(b"],\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"\"}}\n")?;
-    out.flush()?;
-    Ok(pods)
+    out.flush()
 }
 
 /// How many Deployments have so many pods.
@@ -54,7 +54,7 @@ pub(in crate::bench) fn pool() -> Value {
     })
 }
 
-fn service() -> Value {
+pub(in crate::bench) fn service() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes", "namespace": "default" },
         "spec": { "type": "ClusterIP", "clusterIPs": ["172.20.0.1"], "ports": [{ "port": 443, "protocol": "TCP" }] },
@@ -62,7 +62,7 @@ fn service() -> Value {
 }
 
 /// The n-th address from a first one.
-fn address(first: [u8; 4], at: usize) -> String {
+pub(in crate::bench) fn address(first: [u8; 4], at: usize) -> String {
     let number = u32::from_be_bytes(first) + u32::try_from(at).unwrap_or(u32::MAX / 2);
     std::net::Ipv4Addr::from(number).to_string()
 }
@@ -113,7 +113,7 @@ pub(in crate::bench) fn block(at: usize) -> Value {
     })
 }
 
-fn labels(owner: usize) -> Value {
+pub(in crate::bench) fn labels(owner: usize) -> Value {
     json!({ "app.kubernetes.io/name": format!("app-{owner}"), "pod-template-hash": "7d9c5b8f6" })
 }
 

@@ -1,0 +1,59 @@
+//! `kubectl crossfade simulate` of a large cluster: one history in which nothing goes wrong, played to its end.
+
+mod likeness;
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::peak;
+use super::report::Limit;
+use crate::dist;
+use crate::scratch::Scratch;
+
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let nodes = bench.options.simulated_nodes;
+    let scratch = Scratch::new("simulate")?;
+    let (dump, config, said) =
+        (scratch.join("dump.json"), scratch.join("config.json"), scratch.join("simulate.json"));
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(&dump).context("the dump")?);
+    let pods = likeness::write(nodes, &mut out).context("the dump")?;
+    drop(out);
+    fs::write(&config, likeness::settings().to_string()).context("the settings")?;
+
+    let mut command = Command::new(dist::kubectl()?);
+    command.args(["simulate", "--from", "flannel", "--to", "cilium", "--strategy", "bridge", "-o", "json"]);
+    command.args(["--dumped", "all", "--histories", "1", "--seed", "1", "--snapshot"]).arg(&dump);
+    command.arg("--config").arg(&config).stdout(File::create(&said)?);
+    let took = peak::timed(&mut command)?;
+    let said = fs::read_to_string(&said)?;
+    ensure!(took.status.success(), "simulate: {}: {said}", took.status);
+    let answer: Value = serde_json::from_str(&said).context("the answer of simulate")?;
+    ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "simulate: another cluster: {said}");
+    for fault in ["unended", "broken"] {
+        ensure!(answer[fault] == json!([]), "simulate: {fault}: {said}");
+    }
+    let number =
+        |of: &str| answer[of]["median"].as_f64().with_context(|| format!("simulate does not say {of}"));
+    let (seconds, evictions) = (number("seconds")?, number("evictions")?);
+
+    let what = format!("{nodes} nodes, {pods} pods, simulated");
+    for (name, value, unit) in [
+        ("time", took.seconds, "s"),
+        ("time for each node", took.seconds * 1000.0 / nodes as f64, "ms"),
+        ("the run's own time", seconds, "s"),
+        ("evictions", evictions, ""),
+        ("peak memory", took.mebibytes, "MiB"),
+    ] {
+        bench.report.figure(format!("{what}: {name}"), value, unit);
+    }
+    bench.report.goal(
+        "simulation of a large cluster",
+        vec![Limit::new("peak memory", took.mebibytes, 1024.0, "MiB")],
+    );
+    Ok(())
+}
