@@ -95,7 +95,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     );
     let other = operator.plan()?;
     let preview = operator.ends(&["roll", "--plan", &other[..8], "--dry-run"], 0)?;
-    ensure!(preview.answer["plan"] == other[..12], "{preview:#?}");
+    ensure!(preview.answer["status"]["plan"] == other[..12], "{preview:#?}");
     let done = operator.ends(&["roll", "--plan", &other[..8], "--delete-bare", "roll/bare"], 0)?;
     let replaced = format!("goes on by plan {} instead of {}", &other[..12], &hash[..12]);
     ensure!(done.said.contains(&replaced) && done.answer["plan"] == other[..12], "{done:#?}");
