@@ -90,7 +90,7 @@ impl Node {
         ] {
             let text = self.run(line).with_context(|| line.to_owned())?;
             let lines = text.lines().filter(|line| !line.starts_with('#') && !line.contains("fe80:"));
-            let mut lines: Vec<_> = lines.map(|line| stable(line)).collect();
+            let mut lines: Vec<_> = lines.map(stable).collect();
             if !line.contains("save") {
                 // Interfaces and their addresses have no order of their own.
                 lines.sort();
@@ -123,16 +123,16 @@ fn words(line: &str) -> Vec<String> {
         .collect()
 }
 
+/// What the kernel makes of an interface on its own time: its queue, and whether there is a carrier.
+const BY_ITSELF: [&str; 6] = ["noop", "noqueue", "UP", "DOWN", "UNKNOWN", "linkdown"];
+
 /// A line without counters, indices and hardware addresses, which differ from one time to the next.
 fn stable(line: &str) -> String {
-    let without_index = line
-        .split_once(": ")
-        .filter(|(index, _)| index.parse::<u32>().is_ok())
-        .map_or(line, |(_, rest)| rest);
-    let words = without_index
-        .split_whitespace()
-        .filter(|word| !word.starts_with('[') && word.matches(':').count() < 5);
-    words.collect::<Vec<_>>().join(" ")
+    let indexed = line.split_once(": ").filter(|(index, _)| index.parse::<u32>().is_ok());
+    let line = indexed.map_or(line, |(_, rest)| rest).replace("NO-CARRIER,", "").replace(",LOWER_UP", "");
+    let is_stable =
+        |word: &&str| !word.starts_with('[') && word.matches(':').count() < 5 && !BY_ITSELF.contains(word);
+    line.split_whitespace().filter(is_stable).collect::<Vec<_>>().join(" ")
 }
 
 /// Asserts that two states are the same, and says in which lines they are not.

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::link::{ip, send};
 use super::netlink::{attribute, attributes, native_u32, route};
+use super::rule::LOCAL;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -21,7 +22,6 @@ const AF_INET6: u8 = 10;
 /// A copy that the kernel made for one destination.
 const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_ONLINK: u32 = 4;
-const RTN_LOCAL: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -62,7 +62,7 @@ pub struct RouteFact {
     pub body: Vec<u8>,
 }
 
-/// All routes of both families, but those that the kernel itself has for addresses of this node.
+/// All routes of both families, but those of the table that the kernel itself keeps for the addresses of this node.
 ///
 /// # Errors
 /// What the kernel says.
@@ -88,7 +88,7 @@ fn parse(payload: &[u8]) -> Option<RouteFact> {
     let header = payload.get(..HEADER)?;
     let (family, prefix, protocol, kind) = (header[0], header[1], header[5], header[7]);
     let flags = native_u32(&header[8..12])?;
-    if ![AF_INET, AF_INET6].contains(&family) || flags & RTM_F_CLONED != 0 || kind == RTN_LOCAL {
+    if ![AF_INET, AF_INET6].contains(&family) || flags & RTM_F_CLONED != 0 {
         return None;
     }
     let mut table = u32::from(header[4]);
@@ -121,6 +121,9 @@ fn parse(payload: &[u8]) -> Option<RouteFact> {
     }
     if flags & RTNH_F_ONLINK != 0 {
         words.push("onlink".to_owned());
+    }
+    if table == LOCAL {
+        return None;
     }
     let destination = IpNetwork::new(destination, prefix).ok()?;
     let mut all = Vec::new();
