@@ -1,6 +1,10 @@
 //! What CNIs leave, as they make it, and what is nearly theirs.
 
-use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
 use crate::node::{Node, put};
@@ -211,6 +215,13 @@ pub(crate) fn cilium(node: &Node) -> Result<()> {
         ip -6 rule delete from all lookup local pref 0
         ",
     )?;
+    fs::create_dir_all("/run/cilium/cgroupv2")?;
+    let none: Option<&str> = None;
+    mount(Some("cgroup"), "/run/cilium/cgroupv2", Some("tmpfs"), MsFlags::empty(), none)?;
+    mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), none).context("/sys/fs/bpf")?;
+    for dir in ["cilium/socketlb", "tc/globals", "mine", "cilium2"] {
+        fs::create_dir_all(Path::new("/sys/fs/bpf").join(dir))?;
+    }
     put("/run/cilium/state/1/ep_config.h", "")?;
     put("/var/lib/cilium/bpf/x.h", "")
 }

@@ -8,10 +8,11 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
+use nix::mount::umount;
 use serde_json::{Value, json};
 
-use crate::node::{Node, put, same, targets};
-use crate::{NEEDS, leavings};
+use crate::node::{Node, answer, put, same, targets};
+use crate::{NEEDS, STRACE, leavings};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -20,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("of_cilium_the_rule_of_the_node_s_own_addresses_is_put_back", NEEDS, cilium),
         trial("while_others_change_the_same_tables", NEEDS, meanwhile),
         trial("what_somebody_else_uses_stays_and_is_said", NEEDS, in_use),
+        trial("what_somebody_makes_again_is_said", STRACE, made_again),
     ]
 }
 
@@ -31,7 +33,7 @@ fn removes(profile: &str, node: &Node, leave: impl Fn(&Node) -> Result<()>, path
     ensure!(dirty != before, "nothing was left");
     let planned = node.cleanup(&[profile], 0)?;
     same("a dry run changed something", &node.state()?, &dirty)?;
-    ensure!(!node.dir.join("state/cleanup").exists(), "a dry run wrote a journal");
+    ensure!(!node.dir.join("state/set-aside/cleanup").exists(), "a dry run wrote a journal");
     let done = node.cleanup(&[profile, "--apply"], 0)?;
     ensure!(targets(&planned) == targets(&done), "the plan differs from what was done: {planned:#} {done:#}");
     same("a node where the CNI never was", &node.state()?, &before)?;
@@ -63,7 +65,7 @@ fn flannel() -> Result<()> {
         ensure!(node.dir.join(stays).exists(), "{stays} is gone");
     }
     ensure!(Path::new("/var/lib/cni/networks/mine/10.9.0.1").exists(), "another network's lease");
-    let aside = node.dir.join("state/cleanup/flannel").join(conf.strip_prefix("/")?);
+    let aside = node.dir.join("state/set-aside/cleanup/flannel").join(conf.strip_prefix("/")?);
     ensure!(aside.exists(), "the conf can be had back from {}", aside.display());
     let last = targets(&done).pop().context("changes")?;
     ensure!(last.ends_with("bin/flannel"), "programs go last, and not {last}");
@@ -123,6 +125,11 @@ fn cilium() -> Result<()> {
     let done = node.cleanup(&["cilium", "--apply"], 3)?;
     same("a node where the CNI never was", &node.state()?, &before)?;
     let why = done["reboot"][0].as_str().context("a reboot is required")?;
+    for (path, is_there) in [("cilium", false), ("cilium2", true), ("mine", true), ("tc/globals", true)] {
+        ensure!(Path::new("/sys/fs/bpf").join(path).exists() == is_there, "/sys/fs/bpf/{path}: {done:#}");
+    }
+    ensure!(!Path::new("/run/cilium").exists(), "the mount went before its directory");
+    umount("/sys/fs/bpf")?;
     // The links that showed it are gone, and it is still so in this boot.
     let again = node.cleanup(&["cilium", "--apply"], 3)?;
     ensure!(targets(&again).is_empty() && again["reboot"][0] == why, "{again:#}");
@@ -216,5 +223,38 @@ fn in_use() -> Result<()> {
     node.cleanup(&["calico", "--apply"], 0)?;
     let state = node.state()?;
     ensure!(!state.contains("cali-from-wl") && !state.contains("cali40all"), "{state}");
+    Ok(())
+}
+
+/// An agent that nobody knows of makes an interface again. strace holds every line of the journal up, so that it has time for that.
+fn made_again() -> Result<()> {
+    let node = leavings::others()?;
+    leavings::flannel(&node)?;
+    let stop = AtomicBool::new(false);
+    let agent = || {
+        while !stop.load(Ordering::Relaxed) {
+            // It fails while the interface is there.
+            let _ = node.run("ip link add flannel.1 type vxlan id 1 dstport 8472 local 192.0.2.10");
+        }
+    };
+    let strace = [
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:delay_enter=50000",
+    ];
+    let output = thread::scope(|scope| {
+        scope.spawn(agent);
+        let output = node.command(&strace, &["flannel", "--apply"]).output();
+        stop.store(true, Ordering::Relaxed);
+        output
+    })?;
+    let done = answer(&output, 3)?;
+    ensure!(done["remains"] == json!(["interface flannel.1"]), "{done:#}");
+    ensure!(done["problems"][0]["fix"].to_string().contains("who makes it again"), "{done:#}");
     Ok(())
 }

@@ -77,11 +77,8 @@ const LAST_SHARED_PROTOCOL: u8 = 16;
 /// # Errors
 /// The first that may not, in words that name its list.
 pub(super) fn check(leaves: &Leaves) -> Result<(), String> {
-    for link in leaves
-        .links
-        .iter()
-        .filter(|link| LINKS.iter().any(|shared| link.name.beginning().starts_with(shared)))
-    {
+    let is_shared = |name: &Pattern| LINKS.iter().any(|shared| name.beginning().starts_with(shared));
+    if let Some(link) = leaves.links.iter().find(|link| is_shared(&link.name)) {
         return Err(format!("leaves.links: {} would match interfaces of others", link.name));
     }
     for route in &leaves.routes {

@@ -1,8 +1,8 @@
 //! The journal of a clean-up: what was removed, and how a person gets it back.
 //!
-//! *Shape*: `STATE/cleanup/PROFILE.jsonl`, one JSON object a line. `begin` holds what a later run must know that this one removes; `remove` is
+//! *Shape*: `STATE/set-aside/cleanup/PROFILE.jsonl`, one JSON object a line. `begin` holds what a later run must know that this one removes; `remove` is
 //! durable before the object is touched, so that a clean-up that was killed has named everything that may be gone; `done` and `failed` follow.
-//! Files are moved to `STATE/cleanup/PROFILE/`, and the dump of the firewall from before lies there, too.
+//! Files are moved to `STATE/set-aside/cleanup/PROFILE/`, and the dump of the firewall from before lies there, too.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -86,7 +86,7 @@ impl Journal {
     /// The journal below a state directory; nothing is made yet.
     #[must_use]
     pub fn new(state_dir: &Path, profile: &str) -> Self {
-        Self { directory: state_dir.join("cleanup"), profile: profile.to_owned() }
+        Self { directory: state_dir.join("set-aside/cleanup"), profile: profile.to_owned() }
     }
 
     /// Its file.
@@ -119,10 +119,9 @@ impl Journal {
     /// Any I/O error; then nothing may be removed.
     pub fn write(&self, event: Event) -> io::Result<()> {
         let line = Line { version: VERSION, at: boot::now()?, event };
-        if let Some(state) = self.directory.parent() {
-            file::create_private_dir(state)?;
+        for dir in self.directory.ancestors().take(3).collect::<Vec<_>>().into_iter().rev() {
+            file::create_private_dir(dir)?;
         }
-        file::create_private_dir(&self.directory)?;
         let mut options = File::options();
         options.append(true).create(true).mode(file::PRIVATE);
         let (mut file, meta) = trust::open_regular(&mut options, &self.path())?;

@@ -90,8 +90,8 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
     for chain in table.chains.iter().filter(|chain| !own.contains_key(chain.name.as_str())) {
         for rule in &chain.rules {
             let target = rule.jump.as_deref().and_then(|jump| own.get_key_value(jump));
-            let is_its_jump = target
-                .is_some_and(|(_, left)| chain.built_in && left.jumps.iter().any(|from| *from == chain.name));
+            let is_its_jump =
+                target.is_some_and(|(_, left)| chain.built_in && left.jumps.contains(&chain.name));
             let is_its = |of: &Leaves| is_commented(of, table, chain, rule);
             let whose = claimed(facts, is_its).filter(|_| is_its(leaves));
             if let Some(whose) = whose {
@@ -151,14 +151,14 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
 }
 
 fn chain_is(left: &LeftChain, table: &Table, chain: &str) -> bool {
-    left.tables.iter().any(|name| *name == table.name) && left.name.matches(chain)
+    left.tables.contains(&table.name) && left.name.matches(chain)
 }
 
 fn is_commented(leaves: &Leaves, table: &Table, chain: &Chain, rule: &FilterRule) -> bool {
     chain.built_in
         && leaves.comments.iter().any(|left| {
-            left.tables.iter().any(|name| *name == table.name)
-                && left.chains.iter().any(|name| *name == chain.name)
+            left.tables.contains(&table.name)
+                && left.chains.contains(&chain.name)
                 && rule.comments.iter().any(|comment| left.comment.matches(comment))
         })
 }

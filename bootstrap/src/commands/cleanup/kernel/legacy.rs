@@ -107,7 +107,7 @@ fn rule(spec: &[String]) -> FilterRule {
         spec.windows(2).filter(move |pair| flags.contains(&pair[0].as_str())).map(|pair| pair[1].clone())
     };
     FilterRule {
-        jump: after(&["-j", "-g"]).last(),
+        jump: after(&["-j", "-g"]).next_back(),
         comments: after(&["--comment"]).collect(),
         id: RuleId::Spec(spec.to_vec()),
     }
