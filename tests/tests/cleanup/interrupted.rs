@@ -3,13 +3,14 @@
 //! Every removal is noted durably before and after it, so that to be killed at each `fdatasync` in turn is to be killed between any two
 //! acts. strace does that to the release program, which has no hook for tests.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::{Context, Result, ensure};
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 
-use crate::node::{answer, same, targets};
+use crate::node::{answer, put, same, targets};
 use crate::{STRACE, leavings};
 
 /// More than any clean-up of these tests has.
@@ -25,6 +26,10 @@ fn at_every_step() -> Result<()> {
         let before = node.state()?;
         leavings::flannel(&node)?;
         node.run("ipset create cali40x hash:net")?;
+        // Only its conf has this network's name, and the conf goes before the leases.
+        let conf = node.dir.join("net.d/10-flannel.conflist");
+        fs::write(&conf, fs::read_to_string(&conf)?.replace("cbr0", "podnet"))?;
+        put("/var/lib/cni/networks/podnet/10.244.1.9", "c1\r\neth0")?;
         let inject = format!("inject=fdatasync:signal=SIGKILL:when={step}");
         let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject];
         let output = node.command(&strace, &["flannel", "--apply"]).output().context("strace")?;
@@ -42,7 +47,12 @@ fn at_every_step() -> Result<()> {
             node.cleanup(&["flannel", "--apply"], 0).with_context(|| format!("resumed after step {step}"))?;
         node.run("ipset destroy cali40x")?;
         same(&format!("after step {step}"), &node.state()?, &before)?;
-        for path in ["/run/flannel", "/var/lib/cni/flannel", "/var/lib/cni/networks/cbr0"] {
+        for path in [
+            "/run/flannel",
+            "/var/lib/cni/flannel",
+            "/var/lib/cni/networks/cbr0",
+            "/var/lib/cni/networks/podnet",
+        ] {
             ensure!(!std::path::Path::new(path).exists(), "step {step}: {path} is there");
         }
         for file in ["net.d/10-flannel.conflist", "bin/flannel"] {
