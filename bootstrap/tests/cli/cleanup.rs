@@ -25,8 +25,12 @@ fn node() -> Node {
 }
 
 fn cleanup(node: &Node, arguments: &[&str]) -> Run {
+    cleanup_of(node, "calico", arguments)
+}
+
+fn cleanup_of(node: &Node, profile: &str, arguments: &[&str]) -> Run {
     let root = node.path("").display().to_string();
-    let all = [&["cleanup", "calico", "--root", root.trim_end_matches('/')], arguments].concat();
+    let all = [&["cleanup", profile, "--root", root.trim_end_matches('/')], arguments].concat();
     node.run(&all)
 }
 
@@ -120,6 +124,11 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
     fs::remove_file(first.path("net.d/05-cilium.conflist")).expect("conf");
     first.attach("r1", now(), &["10-calico.conflist"]);
     refused(&first, &["are on record", "10-calico.conflist is the conf that the runtime uses"]);
+    // Canal has Calico's plugin and Calico's chains, under a conf's name of its own.
+    let canal = node();
+    let conf = fs::read_to_string(canal.path("net.d/10-calico.conflist")).expect("conf");
+    canal.write("net.d/10-canal.conflist", &conf.replace("k8s-pod-network", "canal"));
+    refused(&canal, &["10-canal.conflist is of canal and has what calico leaves"]);
     let other = node();
     other.attach("r1", now(), &["05-cilium.conflist"]);
     assert_eq!(cleanup(&other, &["--apply"]).status, 0, "another network's attachments are none of Calico's");
@@ -133,4 +142,26 @@ fn a_policy_that_cannot_be_read_might_name_the_cni() {
     assert_eq!(run.status, 78, "{run:?}");
     fs::remove_file(node.path("etc/policy.json")).expect("policy");
     assert_eq!(cleanup(&node, &["--apply"]).status, 0, "without a policy nobody attaches to it");
+}
+
+#[test]
+fn confs_that_the_cni_has_renamed_and_confs_of_nobody_are_for_a_person() {
+    let node = node();
+    node.policy(|policy| drop(policy.insert("attach".into(), json!("old"))));
+    fs::remove_file(node.path("net.d/05-cilium.conflist")).expect("conf");
+    node.write("net.d/87-podman.conflist.cilium_bak", "{}");
+    node.write("net.d/10-cilium-cni.conf", r#"{"cniVersion":"0.3.1","name":"mine","type":"ptp"}"#);
+    node.write("net.d/05-cilium.conf", "{");
+    let run = cleanup_of(&node, "cilium", &["-o", "json"]);
+    let told = document(&run);
+    let look: Vec<_> = told["look"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| one["target"].as_str().unwrap_or_default())
+        .collect();
+    for file in ["87-podman.conflist.cilium_bak", "10-cilium-cni.conf", "05-cilium.conf"] {
+        assert_eq!(look.iter().filter(|target| target.ends_with(file)).count(), 1, "{file}: {told}");
+    }
+    assert_eq!(told["changes"], json!([]), "{told}");
 }

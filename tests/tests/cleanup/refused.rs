@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use crate::node::{Node, put, same};
+use crate::node::{Node, answer, put, same};
 use crate::{NEEDS, leavings};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -19,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("while_the_agent_runs", NEEDS, while_the_agent_runs),
         trial("a_profile_that_would_reach_others", NEEDS, a_profile_that_would_reach_others),
         trial("while_another_clean_up_runs", NEEDS, while_another_runs),
+        trial("in_a_pod_that_has_not_the_node_s_network", NEEDS, in_a_pod),
+        trial("while_a_back_end_cannot_be_read", NEEDS, while_a_back_end_cannot_be_read),
     ]
 }
 
@@ -126,4 +128,32 @@ fn while_another_runs() -> Result<()> {
     node.cleanup(&["flannel", "--apply"], 75)?;
     drop(held);
     node.cleanup(&["flannel", "--apply"], 0).map(drop)
+}
+
+/// The older back end has rules, and its program is not there: nothing is known of them, so nothing is removed.
+fn while_a_back_end_cannot_be_read() -> Result<()> {
+    let node = leavings::others()?;
+    leavings::flannel(&node)?;
+    let before = node.state()?;
+    let output = node.command(&["env", "PATH=/nonexistent"], &["flannel", "--apply"]).output()?;
+    let told = answer(&output, 3)?;
+    let what = told["problems"][0]["what"].to_string();
+    ensure!(
+        what.contains("table nat of the legacy iptables: iptables-legacy is in no directory"),
+        "{told:#}"
+    );
+    same("something was removed", &node.state()?, &before)?;
+    // On a node that never had rules there, the program is not needed.
+    let node = Node::new()?;
+    let output = node.command(&["env", "PATH=/nonexistent"], &["flannel"]).output()?;
+    answer(&output, 0).map(drop)
+}
+
+/// A pod that has the node's files and a network of its own would find nothing, and say that nothing is left.
+fn in_a_pod() -> Result<()> {
+    let node = leavings::others()?;
+    leavings::flannel(&node)?;
+    let told = node.cleanup(&["flannel", "--host=/"], 3)?;
+    ensure!(told["problems"][0]["fix"].to_string().contains("hostNetwork"), "{told:#}");
+    node.cleanup(&["flannel"], 0).map(drop)
 }

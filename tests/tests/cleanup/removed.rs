@@ -67,6 +67,11 @@ fn flannel() -> Result<()> {
     ensure!(Path::new("/var/lib/cni/networks/mine/10.9.0.1").exists(), "another network's lease");
     let aside = node.dir.join("state/set-aside/cleanup/flannel").join(conf.strip_prefix("/")?);
     ensure!(aside.exists(), "the conf can be had back from {}", aside.display());
+    let kept = done["kept"].to_string();
+    for back_end in ["nf_tables", "legacy"] {
+        let ports = format!("1 rules of portmap in ip nat ({back_end})");
+        ensure!(kept.contains(&ports), "nobody was asked who lives, so {ports} stay and are named: {kept}");
+    }
     let last = targets(&done).pop().context("changes")?;
     ensure!(last.ends_with("bin/flannel"), "programs go last, and not {last}");
     let dump = done["notes"].to_string();

@@ -215,6 +215,10 @@ fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
                 let found = fact(path, &content, profile, false);
                 all.found.extend(found.is_own.then_some(found));
             }
+        } else if profile.takes(file) {
+            let why =
+                format!("{} renamed this conf of another CNI; rename it back, or remove it", profile.name);
+            all.strange.push((read.path.join(file), why));
         }
     }
 }

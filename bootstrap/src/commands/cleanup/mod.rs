@@ -46,6 +46,12 @@ const LOCK: &str = "cleanup";
 pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
     let root = Root::new(&global.root);
     let profile = named(&root, &wanted.profile)?;
+    if global.host.is_some() {
+        kernel::is_of_node().map_err(|why| {
+            let fix = "run the pod with hostNetwork: true and the node's /proc";
+            Failure::of(Exit::No, Problem::new(why).at("--host").fix(fix))
+        })?;
+    }
     let node = node(global, wanted, &root)?;
     let journal = Journal::new(&node.dirs.layout.state_dir, &profile.name);
     let profiles = OfNode(&root);

@@ -28,7 +28,7 @@ pub(super) fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         refuse(
             what,
             "records",
-            "crossfade-bootstrap restart-pods or a drain moves the pods; then crossfade-bootstrap sweep, and attachments, which must list none of them",
+            "delete or drain these pods, then run crossfade-bootstrap sweep; crossfade-bootstrap attachments must list none of them",
         );
     }
     if !facts.claims.inventory.is_empty() {

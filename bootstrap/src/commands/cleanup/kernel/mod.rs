@@ -55,6 +55,18 @@ impl KernelFacts {
     }
 }
 
+/// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
+///
+/// # Errors
+/// In words: the namespace is another one than that of process 1, or nobody can tell.
+pub fn is_of_node() -> Result<(), String> {
+    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
+        std::fs::read_link(path)
+            .map_err(|why| format!("{path}: {why}; nobody can tell whether this is the node's network"))
+    });
+    if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
+}
+
 fn read<T: Default>(what: &str, found: std::io::Result<T>, unread: &mut Vec<String>) -> T {
     found.unwrap_or_else(|why| {
         unread.push(format!("{what}: {why}"));
