@@ -22,6 +22,10 @@ pub struct Cleanup {
     /// Carry out what the command lists without this option.
     #[arg(long)]
     pub apply: bool,
+    /// Read the living sandboxes from FILE instead of asking the runtime, to tell whose published ports and addresses are left. FILE is a
+    /// JSON list of {"containerID":".."}.
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    pub listed: Option<PathBuf>,
     /// A directory with CNI plugins; repeat the option for more [default: the runtime's directories, else those of /opt/cni/bin and
     /// /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]

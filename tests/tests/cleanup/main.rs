@@ -11,10 +11,12 @@ mod removed;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{LEAVINGS, NODES, Need, TRACE};
+use lab::preflight::{LEAVINGS, NODES, Need, PLUGINS, TRACE};
 use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, LEAVINGS];
+/// For cases with a real plugin.
+const PORTS: &[&[Need]] = &[NODES, PLUGINS, LEAVINGS];
 /// For cases that are killed at a system call.
 const STRACE: &[&[Need]] = &[NODES, LEAVINGS, TRACE];
 

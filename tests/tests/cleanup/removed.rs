@@ -1,18 +1,21 @@
 //! What is removed, and what is not.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use lab::netns::Netns;
 use lab::preflight::trial;
 use libtest_mimic::Trial;
 use nix::mount::umount;
 use serde_json::{Value, json};
 
 use crate::node::{Node, answer, put, same, targets};
-use crate::{NEEDS, STRACE, leavings};
+use crate::{NEEDS, PORTS, STRACE, leavings};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("of_cilium_the_rule_of_the_node_s_own_addresses_is_put_back", NEEDS, cilium),
         trial("while_others_change_the_same_tables", NEEDS, meanwhile),
         trial("what_somebody_else_uses_stays_and_is_said", NEEDS, in_use),
+        trial("ports_that_the_real_portmap_published_go_with_their_sandbox", PORTS, ports),
         trial("what_somebody_makes_again_is_said", STRACE, made_again),
     ]
 }
@@ -262,4 +266,47 @@ fn made_again() -> Result<()> {
     ensure!(done["remains"] == json!(["interface flannel.1"]), "{done:#}");
     ensure!(done["problems"][0]["fix"].to_string().contains("who makes it again"), "{done:#}");
     Ok(())
+}
+
+/// The plugin `portmap` of the distribution publishes a port for a sandbox that lives, one for a sandbox of another network, and one for a
+/// sandbox whose DEL never came.
+fn ports() -> Result<()> {
+    let node = leavings::others()?;
+    let publish = |network: &str, id: &str, port: u16| -> Result<()> {
+        let pod = Netns::new()?;
+        let conf = json!({
+            "cniVersion": "1.0.0", "name": network, "type": "portmap", "snat": true,
+            "runtimeConfig": {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]},
+            "prevResult": {"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": pod.path()}],
+                           "ips": [{"interface": 0, "address": "192.0.2.77/24", "gateway": "192.0.2.10"}]},
+        });
+        let mut plugin = Command::new("nsenter")
+            .arg(format!("--net={}", node.netns.path().display()))
+            .arg(lab::packages::plugin("portmap")?)
+            .envs([
+                ("CNI_COMMAND", "ADD"),
+                ("CNI_CONTAINERID", id),
+                ("CNI_IFNAME", "eth0"),
+                ("CNI_PATH", "/usr/lib/cni"),
+            ])
+            .env("CNI_NETNS", pod.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        plugin.stdin.take().context("stdin")?.write_all(conf.to_string().as_bytes())?;
+        let output = plugin.wait_with_output()?;
+        ensure!(output.status.success(), "portmap: {}", String::from_utf8_lossy(&output.stdout));
+        Ok(())
+    };
+    publish("cbr0", "lives", 8081)?;
+    publish("mine", "gone", 8082)?;
+    let before = node.state()?;
+    publish("cbr0", "gone", 8083)?;
+    ensure!(node.state()? != before, "portmap published nothing");
+    let list = node.dir.join("listed.json");
+    put(&list, &json!([{"containerID": "lives"}]).to_string())?;
+    let listed = format!("--listed={}", list.display());
+    let done = node.cleanup(&["flannel", &listed, "--apply"], 0)?;
+    ensure!(targets(&done).len() == 3, "{done:#}");
+    same("a node where that port was never published", &node.state()?, &before)
 }

@@ -135,4 +135,6 @@ pub struct Earlier {
     pub reboot: BTreeSet<String>,
     /// The names of the CNI's networks, when its confs were still there.
     pub networks: BTreeSet<String>,
+    /// Chains to which a removed rule led: whose they were, that rule alone said.
+    pub chains: BTreeSet<String>,
 }

@@ -21,6 +21,7 @@ use crate::node::confdir::{ConfDir, Content, is_conf_name};
 use crate::node::facts::NodeFacts;
 use crate::node::mounts::Mounts;
 use crate::node::{probe, rooted};
+use crate::runtime::Listing;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
 
@@ -44,6 +45,8 @@ pub struct Subject<'a> {
     pub profiles: &'a dyn Profiles,
     /// The journal of the CNI's clean-up.
     pub journal: &'a Journal,
+    /// The sandboxes that live, if a file says so.
+    pub listed: Option<&'a BTreeSet<String>>,
     /// The directories in which the runtime looks for plugins, if the command line names them.
     pub bin_dirs: &'a [PathBuf],
 }
@@ -73,7 +76,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     // What another conf of the node has for its name is that network's.
     networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
     let is_node = node.root.is_node();
-    let live = is_node.then(|| live(&node.runtime.whom)).flatten();
+    let live = subject.listed.cloned().or_else(|| live(&node.runtime.whom).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
         kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },
@@ -102,7 +105,7 @@ fn cidrs(policy: &Policy, profile: &Profile) -> Vec<ipnetwork::IpNetwork> {
 fn live(whom: &Whom) -> Option<BTreeSet<String>> {
     let Whom::At(endpoint) = whom else { return None };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).ok()?;
-    Some(sandboxes.into_keys().collect())
+    Some(Listing::Cri(sandboxes).ids())
 }
 
 fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> Result<Claims, String> {

@@ -152,13 +152,18 @@ impl Journal {
 fn earlier(bytes: &[u8], boot_id: &str) -> Earlier {
     let mut all = Earlier::default();
     for line in bytes.split(|byte| *byte == b'\n') {
-        let Ok(Line { at, event: Event::Begin { networks, reboot }, .. }) = serde_json::from_slice(line)
-        else {
-            continue;
-        };
-        all.networks.extend(networks);
-        if at.boot_id == boot_id {
-            all.reboot.extend(reboot);
+        match serde_json::from_slice(line) {
+            Ok(Line { at, event: Event::Begin { networks, reboot }, .. }) => {
+                all.networks.extend(networks);
+                if at.boot_id == boot_id {
+                    all.reboot.extend(reboot);
+                }
+            }
+            Ok(Line { event: Event::Remove { target, .. }, .. }) => {
+                let mut words = target.split_whitespace().skip_while(|word| *word != "-j");
+                all.chains.extend(words.nth(1).map(str::to_owned));
+            }
+            _ => {}
         }
     }
     all
@@ -178,9 +183,13 @@ mod tests {
             reboot: vec![format!("of {name}")],
         };
         journal.write(begin("one")).expect("written");
-        journal.write(Event::Done { target: "x".into() }).expect("written");
+        let rule = "rule CNI-HOSTPORT-DNAT --comment 'x' -j CNI-DN-0123 handle 7 of ip nat (nf_tables)";
+        let [action, reason, undo] = ["remove", "why", "how"].map(str::to_owned);
+        journal.write(Event::Remove { action, target: rule.into(), reason, undo }).expect("written");
+        journal.write(Event::Done { target: rule.into() }).expect("written");
         journal.write(begin("two")).expect("written");
         let earlier = journal.earlier();
+        assert_eq!(earlier.chains, ["CNI-DN-0123".to_owned()].into());
         assert_eq!(earlier.networks, ["one".to_owned(), "two".to_owned()].into());
         assert_eq!(earlier.reboot, ["of one".to_owned(), "of two".to_owned()].into());
         let bytes = std::fs::read(journal.path()).expect("journal");

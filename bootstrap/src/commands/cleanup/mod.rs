@@ -16,6 +16,7 @@ pub mod report;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 
 use shim::{boot, lock};
 use types::problem::Problem;
@@ -34,6 +35,7 @@ use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
 use crate::node::profiles;
 use crate::node::settings::Settings;
+use crate::runtime::Listing;
 use crate::runtime::facts::RuntimeFacts;
 
 /// The name of the lock: one clean-up at a time.
@@ -55,11 +57,13 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
     let node = node(global, wanted, &root)?;
     let journal = Journal::new(&node.dirs.layout.state_dir, &profile.name);
     let profiles = OfNode(&root);
+    let listed = wanted.listed.as_deref().map(read_list).transpose()?;
     let subject = Subject {
         node: &node,
         profile: &profile,
         profiles: &profiles,
         journal: &journal,
+        listed: listed.as_ref(),
         bin_dirs: &wanted.bin_dirs,
     };
     if !wanted.apply {
@@ -73,6 +77,13 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
         }
         Err(Failure::new(Exit::Failed, format!("lock the clean-up: {why}")))
     })
+}
+
+/// The sandboxes that live, by a file.
+fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
+    let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
+    let listing = Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
+    Ok(listing.ids())
 }
 
 /// The profile of this name, which says what its CNI leaves.
@@ -96,7 +107,7 @@ fn named(root: &Root, name: &str) -> Result<Profile, Failure> {
 /// The node. A policy that is there and cannot be used might name the CNI.
 fn node(global: &Global, wanted: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(root)?;
-    let runtime = if root.is_node() {
+    let runtime = if root.is_node() && wanted.listed.is_none() {
         RuntimeFacts::to_ask(root, &settings.node, &wanted.runtime)
     } else {
         RuntimeFacts::by_files(root, &settings.node)

@@ -168,10 +168,7 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     let Some(ports) = table.chains.iter().find(|chain| chain.name == HOST_PORTS) else { return };
     let stale = |rule: &&FilterRule| rule.comments.iter().any(|comment| is_stale(facts, comment));
     let found: Vec<_> = ports.rules.iter().filter(stale).collect();
-    if found.is_empty() {
-        return;
-    }
-    if facts.live.is_none() {
+    if facts.live.is_none() && !found.is_empty() {
         let why = "the runtime was not asked which sandboxes live, so nobody knows whose ports these are";
         decision.keep(format!("{} rules of portmap in {}", found.len(), table.words()), why);
         return;
@@ -180,34 +177,29 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
         let words = rule_words(table, ports, rule);
         let reason =
             format!("a published port of a sandbox that is gone, on a network of {}", facts.profile.name);
-        decision.kernel(
-            Stage::Jumps,
-            rule_object(table, ports, rule),
-            words,
-            &reason,
-            rule_undo(table, ports, rule),
-        );
+        let undo = rule_undo(table, ports, rule);
+        decision.kernel(Stage::Jumps, rule_object(table, ports, rule), words, &reason, undo);
     }
-    let goes = |name: &str| found.iter().any(|rule| rule.jump.as_deref() == Some(name));
+    // Once the rule is gone, only the journal knows whose the chain is.
+    let goes = |name: &str| {
+        facts.earlier.chains.contains(name) || found.iter().any(|rule| rule.jump.as_deref() == Some(name))
+    };
     for chain in table.chains.iter().filter(|chain| chain.name.starts_with(OF_CONTAINER) && goes(&chain.name))
     {
         let is_found = |rule: &FilterRule| found.iter().any(|one| one.id == rule.id);
-        let others = table.chains.iter().flat_map(|from| &from.rules);
-        let is_used =
-            others.clone().any(|rule| rule.jump.as_deref() == Some(chain.name.as_str()) && !is_found(rule));
-        if is_used {
+        let leads = |rule: &FilterRule| rule.jump.as_deref() == Some(chain.name.as_str()) && !is_found(rule);
+        if table.chains.iter().flat_map(|from| &from.rules).any(leads) {
             continue;
         }
         let words = chain_words(table, &chain.name);
-        let reason = "the published ports of that sandbox";
+        let reason = "the published ports of a sandbox that is gone";
         let undo = format!("{} -N {}", program(table), chain.name);
-        decision.kernel(
-            Stage::Contents,
-            chain_object(table, &chain.name, "-F"),
-            words.clone(),
-            reason,
-            undo.clone(),
-        );
+        if !chain.rules.is_empty() {
+            let rules =
+                chain.rules.iter().map(|rule| rule_undo(table, chain, rule)).collect::<Vec<_>>().join("; ");
+            let object = chain_object(table, &chain.name, "-F");
+            decision.kernel(Stage::Contents, object, words.clone(), reason, rules);
+        }
         decision.kernel(Stage::Chains, chain_object(table, &chain.name, "-X"), words, reason, undo);
     }
 }
