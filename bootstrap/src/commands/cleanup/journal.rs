@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -123,10 +123,14 @@ impl Journal {
             file::create_private_dir(dir)?;
         }
         let mut options = File::options();
-        options.append(true).create(true).mode(file::PRIVATE);
+        options.read(true).append(true).create(true).mode(file::PRIVATE);
         let (mut file, meta) = trust::open_regular(&mut options, &self.path())?;
-        // A line that a power cut has torn ends here, and is passed over: an empty line between two others is no line.
-        let mut bytes = vec![b'\n'; usize::from(meta.len() > 0)];
+        // A line that a power cut has torn ends here, and is passed over.
+        let mut last = [b'\n'];
+        if meta.len() > 0 {
+            file.read_exact_at(&mut last, meta.len() - 1)?;
+        }
+        let mut bytes = vec![b'\n'; usize::from(last != [b'\n'])];
         bytes.extend(types::raw::to_raw(&line).get().as_bytes());
         bytes.push(b'\n');
         file.write_all(&bytes)?;
@@ -193,6 +197,12 @@ mod tests {
         assert_eq!(earlier.networks, ["one".to_owned(), "two".to_owned()].into());
         assert_eq!(earlier.reboot, ["of one".to_owned(), "of two".to_owned()].into());
         let bytes = std::fs::read(journal.path()).expect("journal");
+        let torn = [&bytes[..], b"{\"version\":1,\"at\":"].concat();
+        std::fs::write(journal.path(), torn).expect("a torn line");
+        journal.write(begin("three")).expect("written");
+        assert!(journal.earlier().networks.contains("three"), "a torn line hides the one after it");
+        let text = std::fs::read_to_string(journal.path()).expect("journal");
+        assert!(!text.contains("\n\n") && text.ends_with("}\n"), "{text}");
         let other = super::earlier(&[&bytes[..], b"{\"version\":1,\"at\":"].concat(), "another boot");
         assert_eq!((other.networks.len(), other.reboot.len()), (2, 0));
     }
