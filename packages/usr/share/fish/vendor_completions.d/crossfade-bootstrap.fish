@@ -159,6 +159,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 json\t'One JSON document with a version, for programs'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -l dry-run -d 'Print the changes that the command would make, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand sweep" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -l listed -d 'Read the living sandboxes from FILE instead of asking the runtime, to tell whose published ports and addresses are left. FILE is a JSON list of {"containerID":".."}' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -l bin-dir -d 'A directory with CNI plugins; repeat the option for more [default: the runtime\'s directories, else those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -l runtime-endpoint -d 'The runtime\'s CRI socket as unix:///PATH, or `none` to ask no runtime [default: the socket that node.json, kubelet or the runtime\'s configuration names]' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -l conf-dir -d 'The directory from which the runtime reads CNI confs [default: the directory that the runtime\'s configuration names, else /etc/cni/net.d]' -r -F
