@@ -3,6 +3,7 @@
 //! [`Command`] has one type per command. A command flattens the groups of shared options that it uses ([`options`]), and
 //! [`Cli::global`] turns them into the one [`Global`] that every command gets.
 
+mod cleanup;
 pub mod exit;
 pub(crate) mod fix;
 mod image;
@@ -16,6 +17,7 @@ mod words;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use cleanup::Cleanup;
 pub use image::{Bake, Image, Seal, Selftest};
 pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
@@ -81,6 +83,13 @@ pub enum Command {
     /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
     /// repairs host routes and removes files of calls that were killed. watch starts a sweep by itself.
     Sweep(Sweep),
+    /// Remove what a CNI has left on this node: interfaces, routes, rules, chains, sets, files.
+    ///
+    /// A CNI that is removed from the cluster leaves a data plane on each node, which can drop or masquerade the traffic of the next one. cleanup
+    /// lists what the CNI's profile names and this node has, and with --apply removes it, one object at a time. It refuses while anything needs
+    /// the network: an attachment, a pod, the policy, or the agent. It removes nothing whose name is not that CNI's alone, and no object that
+    /// another CNI in use names as well. It can be interrupted at any moment and run again.
+    Cleanup(Cleanup),
     /// Report the phase, the pods of each network, pending DELs, and readiness.
     ///
     /// The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
@@ -160,6 +169,7 @@ impl Command {
             Self::Policy(verb) => verb.global(all),
             Self::Attachments(list) => list.global(all),
             Self::Sweep(sweep) => sweep.global(all),
+            Self::Cleanup(cleanup) => cleanup.global(all),
             Self::Status(status) => status.global(all),
             Self::Boot(boot) => boot.global(all),
             Self::Gate(gate) => gate.global(all),

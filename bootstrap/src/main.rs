@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bootstrap::cli::exit::{Exit, Failure};
 use bootstrap::cli::{Cli, Command, Global, print};
 use bootstrap::commands::{
-    attachments, boot, gate, generator, install, place, policy, render, retract, status, sweep,
+    attachments, boot, cleanup, gate, generator, install, place, policy, render, retract, status, sweep,
 };
 use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::host;
@@ -36,6 +36,7 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Policy(verb) => policy::answer(global, verb)?,
         Command::Attachments(_) => print::report(output, &attachments::attachments(global)?),
         Command::Sweep(wanted) => sweep::answer(global, wanted)?,
+        Command::Cleanup(wanted) => print::report(output, &cleanup::cleanup(global, wanted)?),
         Command::Status(wanted) => status::answer(global, wanted)?,
         Command::Boot(_) => print::report(output, &boot::boot(global)?),
         Command::Gate(_) => print::report(output, &gate::gate(global)?),

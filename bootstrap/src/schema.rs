@@ -9,6 +9,7 @@ use types::schema::{of_answer, stale};
 
 use crate::change::outcome::Changed;
 use crate::commands::boot::explain;
+use crate::commands::cleanup::report::Cleaned;
 use crate::commands::status::Status;
 use crate::commands::{policy, render, status};
 use crate::image::{bake, seal, selftest};
@@ -25,6 +26,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("attachments", schema::<Attachments>()),
         ("bake", schema::<bake::Baked>()),
         ("boot", schema::<Changed>()),
+        ("cleanup", schema::<Cleaned>()),
         ("explain", schema::<explain::Explained>()),
         ("gate", schema::<Changed>()),
         ("install", schema::<Changed>()),

@@ -19,15 +19,17 @@ use suite::Apt;
 pub use suite::Suite;
 
 /// What the lab needs, by Debian's and Ubuntu's names.
-pub const PACKAGES: [&str; 13] = [
+pub const PACKAGES: [&str; 15] = [
     "busybox-static",
     "conmon",
     "conntrack",
     "containerd",
     "containernetworking-plugins",
     "dnsmasq-base",
+    "ipset",
     "iproute2",
     "iptables",
+    "nftables",
     "podman",
     "runc",
     "strace",

@@ -81,6 +81,9 @@ pub const PODMAN: &[Need] = &[
     Need::Kernel(Ability::Cgroups),
 ];
 
+/// For what a CNI leaves in a firewall, on top of [`NODES`].
+pub const LEAVINGS: &[Need] = &[Need::Part("nft", "nftables"), Need::Part("ipset", "ipset")];
+
 /// For tests that break system calls.
 pub const TRACE: &[Need] = &[Need::Part("strace", "strace")];
 
@@ -99,7 +102,7 @@ pub const UNITS: &[Need] = &[Need::Part("systemd-analyze", "systemd"), Need::Ker
 pub const DNS: &[Need] = &[Need::Part("dnsmasq", "dnsmasq-base")];
 
 /// Everything above.
-pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, TRACE, BOOT, UNITS, DNS];
+pub const ALL: &[&[Need]] = &[BUILD, NODES, PLUGINS, CONTAINERD, PODMAN, LEAVINGS, TRACE, BOOT, UNITS, DNS];
 
 /// What was found for one [`Need`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

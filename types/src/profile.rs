@@ -1,11 +1,18 @@
 //! Profiles: the facts about each CNI on a node, such as its confs, its probes, and its effects on other CNIs. Each CNI has one data file.
 //!
-//! The files are `types/profiles/*.json`, and each fact names its source there. Any other CNI is [`GENERIC`], about which Crossfade assumes nothing. No
-//! profile makes Crossfade delete a file: `seal` refuses an image that has the state of an agent (`state`).
+//! The files are `types/profiles/*.json`, and each fact names its source there. Any other CNI is [`GENERIC`], about which Crossfade assumes nothing.
+//! `seal` refuses an image that has the state of an agent (`state`), and `cleanup` removes what a CNI leaves on a node (`leaves`).
 
+mod allowed;
+mod leaves;
 mod named;
+mod pattern;
 
+pub use self::leaves::{
+    Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
+};
 pub use self::named::{refuse_unknown, unknown};
+pub use self::pattern::Pattern;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,11 +82,30 @@ pub struct Profile {
     /// Files that the agent leaves on a node and recognises the node by. Files of packages are not among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<String>,
+    /// The profiles of the CNIs that this one is made of: what it leaves is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// What the CNI leaves on a node once its agent is gone. Without it, `cleanup` removes nothing of the CNI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaves>,
     /// The source of each fact: upstream repository and file.
     pub sources: BTreeMap<String, String>,
 }
 
 impl Profile {
+    /// Reads a profile that a person wrote, which takes the place of the built-in one of that name.
+    ///
+    /// # Errors
+    /// In words: what is no profile, another name than `name`, or something among what the CNI leaves that is not one CNI's alone.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
+        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if read.name != name {
+            return Err(format!("name: expected {name:?}, the name of the file, and found {:?}", read.name));
+        }
+        read.leaves.as_ref().map_or(Ok(()), allowed::check)?;
+        Ok(read)
+    }
+
     /// Whether a policy waits for a file that `watch` keeps as well.
     #[must_use]
     pub fn needs_watch(&self) -> bool {

@@ -121,6 +121,7 @@ impl<'a, M: Means> Executor<'a, M> {
             | Act::Close(..)
             | Act::CloseEntry(_)
             | Act::HostRoutes
+            | Act::Kernel(_)
             | Act::Start { .. }
             | Act::Retract => {
                 let why = "this command has no means for it; please report that as a mistake of crossfade-bootstrap";
@@ -173,7 +174,8 @@ mod tests {
     #[test]
     fn an_act_that_a_command_cannot_carry_out_is_an_error() {
         let root = Root::default();
-        for act in [Act::Confirm, Act::HostRoutes, Act::Retract] {
+        let object = Box::new(super::super::KernelObject::IpSet { name: "cali40s:x".into() });
+        for act in [Act::Confirm, Act::HostRoutes, Act::Kernel(object), Act::Retract] {
             let word = act.word();
             let failure =
                 Executor::plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);

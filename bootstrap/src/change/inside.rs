@@ -29,6 +29,7 @@ impl Act {
             | Self::HostRoutes
             | Self::Wait
             | Self::Mark { .. }
+            | Self::Kernel(_)
             | Self::Start { .. }
             | Self::Retract
             | Self::Systemctl(_)) => other,

@@ -7,6 +7,7 @@ mod executor;
 mod files;
 mod inside;
 pub mod inventory;
+pub mod kernel;
 pub mod obstacles;
 pub mod outcome;
 mod settle;
@@ -26,6 +27,7 @@ use shim::store::Key;
 
 pub use self::executor::{Executor, Means, Plain};
 pub use self::files::{OPEN_DIR, look, remove, write};
+pub use self::kernel::KernelObject;
 pub use self::settle::settle;
 
 /// One change, or the decision to leave something as it is.
@@ -112,6 +114,8 @@ pub enum Act {
         /// Its conf.
         conf: PathBuf,
     },
+    /// Removes one object of the kernel, or sets it as it was before a CNI changed it.
+    Kernel(Box<KernelObject>),
     /// Has systemd run this very program with these arguments, in a unit of its own.
     Start {
         /// The unit's name, without `.service`.
@@ -149,7 +153,7 @@ impl fmt::Debug for Write {
 impl Act {
     /// The word for it, as printed.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Keep => "keep",
             Self::Ensure(_) | Self::Write(_) | Self::List { .. } | Self::Ledger { .. } => "write",
@@ -162,6 +166,7 @@ impl Act {
             Self::HostRoutes => "route",
             Self::Wait => "wait",
             Self::Mark { .. } => "mark",
+            Self::Kernel(object) => object.word(),
             Self::Start { .. } => "start",
             Self::Retract => "retract",
             Self::Systemctl(_) => "run",

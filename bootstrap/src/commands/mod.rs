@@ -3,6 +3,7 @@
 
 pub mod attachments;
 pub mod boot;
+pub mod cleanup;
 pub mod gate;
 pub mod generator;
 pub mod install;

@@ -32,6 +32,7 @@ pub mod paths;
 pub mod plugins;
 pub mod policy;
 pub mod probe;
+pub mod profiles;
 pub mod program;
 pub mod rooted;
 pub mod settings;

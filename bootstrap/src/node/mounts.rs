@@ -82,6 +82,21 @@ impl Mounts {
         self.0.iter().map(|mount| mount.point.as_path()).find(|point| point.starts_with(path))
     }
 
+    /// Whether something is mounted at `path` itself, which has no link in it.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> bool {
+        self.0.iter().any(|mount| mount.point == path)
+    }
+
+    /// Every mount point at `path` and below it; `path` has no link in it.
+    #[must_use]
+    pub fn below(&self, path: &Path) -> Vec<PathBuf> {
+        let mut points: Vec<_> =
+            self.0.iter().map(|mount| &mount.point).filter(|point| point.starts_with(path)).collect();
+        points.dedup();
+        points.into_iter().cloned().collect()
+    }
+
     /// What `path` is to an image of the tree at `root`; neither has a link in it.
     ///
     /// A partition of the image, mounted where it belongs, is part of it. The same mount shown outside of the tree as well is
@@ -165,6 +180,24 @@ mod tests {
             ("/mnt/image/var", Some("/mnt/image/var")),
         ] {
             assert_eq!(mounts.within(Path::new(path)), within.map(Path::new), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_mount_point_is_one_path_and_those_below_a_path_are_all_named() {
+        let mounts = Mounts::parse(TEXT);
+        for (path, is_point, below) in [
+            ("/run", true, &["/run"][..]),
+            ("/mnt/image/opt", false, &["/mnt/image/opt/a b"]),
+            ("/mnt/image/v", false, &[]),
+            ("/var", false, &["/var/log"]),
+        ] {
+            assert_eq!(mounts.at(Path::new(path)), is_point, "{path}");
+            assert_eq!(
+                mounts.below(Path::new(path)),
+                below.iter().map(PathBuf::from).collect::<Vec<_>>(),
+                "{path}"
+            );
         }
     }
 

@@ -48,6 +48,28 @@ pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     ProbeAnswers { ours: waits.then(|| all.clone()), all }
 }
 
+/// The probes of a profile to which an agent answers now, in words. A file may be left by an agent that is gone, and is not asked.
+#[must_use]
+pub fn answering(profile: &Profile) -> Vec<String> {
+    let mut found = Vec::new();
+    for probe in &profile.probes {
+        let (holds, words) = match probe {
+            profile::Probe::File { .. } => continue,
+            profile::Probe::Unix { unix: path } => (is_held(probe), path.display().to_string()),
+            profile::Probe::Http { http: target, .. } => (is_held(probe), target.clone()),
+            profile::Probe::Https { https: target } => (https(target).is_ok(), target.clone()),
+            profile::Probe::Grpc { grpc: places } => (grpc(places).is_ok(), places.join(", ")),
+        };
+        found.extend(holds.then_some(words));
+    }
+    found
+}
+
+fn is_held(probe: &profile::Probe) -> bool {
+    let own: Vec<Probe> = probe.in_policy().into_iter().collect();
+    !own.is_empty() && all_hold_within(&own, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN).is_ok()
+}
+
 /// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.
 #[must_use]
 pub fn sockets(network: &Network) -> Vec<PathBuf> {

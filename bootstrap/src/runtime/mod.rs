@@ -11,7 +11,7 @@ pub mod parting;
 pub mod picks;
 pub mod unread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -162,6 +162,15 @@ impl Listing {
                 });
                 if is_listed { ListStatus::Listed } else { ListStatus::Missing }
             }
+        }
+    }
+
+    /// The container ids on the list, in whichever state.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<String> {
+        match self {
+            Self::Cri(all) => all.keys().cloned().collect(),
+            Self::File(all) => all.iter().map(|listed| listed.container_id.clone()).collect(),
         }
     }
 

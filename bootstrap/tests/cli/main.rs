@@ -4,6 +4,7 @@ mod answers;
 mod arguments;
 mod bake;
 mod boot;
+mod cleanup;
 mod explain;
 mod final_image;
 mod gate;

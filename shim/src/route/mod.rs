@@ -24,7 +24,7 @@ mod budget;
 mod decide;
 pub(crate) mod entry;
 mod pod_state;
-pub(crate) mod rtnl;
+pub mod rtnl;
 mod rule;
 
 use std::fmt;

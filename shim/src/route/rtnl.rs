@@ -1,4 +1,5 @@
-//! rtnetlink as the shim needs it: dumps, and batches of changes sent in one datagram.
+//! rtnetlink as the shim needs it: dumps, and batches of changes sent in one datagram. The conversation itself is the same with every netlink
+//! family, so `crossfade-bootstrap` has it with netfilter as well.
 //!
 //! Only the attributes that a caller needs are decoded. If something changed during a dump (`lo` came up, for example), the kernel marks
 //! the dump as interrupted, and it is repeated. In a batch only the last request asks for an acknowledgement; the kernel reports
@@ -35,10 +36,13 @@ const BATCH_REQUESTS: usize = 64;
 
 /// One request of a batch: message type, flags beside REQUEST, and the message without its netlink header.
 #[derive(Debug)]
-pub(crate) struct RtnlRequest {
-    pub(crate) message_type: u16,
-    pub(crate) flags: u16,
-    pub(crate) body: Vec<u8>,
+pub struct RtnlRequest {
+    /// The message type, as in `RTM_DELLINK`.
+    pub message_type: u16,
+    /// Flags beside `NLM_F_REQUEST`.
+    pub flags: u16,
+    /// The family's own header, and the attributes.
+    pub body: Vec<u8>,
 }
 
 /// How a dump of more than [`MOST_ENTRIES`] ends.
@@ -52,12 +56,16 @@ pub(crate) enum Excess {
 
 /// An rtnetlink socket in one netns, with its budget.
 #[derive(Debug)]
-pub(crate) struct Rtnl<'a> {
+pub struct Rtnl<'a> {
     socket: Socket,
     sequence: u32,
     datagram: Vec<u8>,
     budget: Budget<'a>,
     excess: Excess,
+    /// The largest number of entries of one dump.
+    most: usize,
+    /// The number of times that an interrupted dump is repeated.
+    tries: u32,
 }
 
 impl<'a> Rtnl<'a> {
@@ -82,7 +90,39 @@ impl<'a> Rtnl<'a> {
 
     fn on(socket: Socket, budget: Budget<'a>) -> Self {
         let datagram = Vec::with_capacity(DATAGRAM_BYTES);
-        Self { socket, sequence: 0, datagram, budget, excess: Excess::Refused }
+        let (excess, most, tries) = (Excess::Refused, MOST_ENTRIES, DUMP_TRIES);
+        Self { socket, sequence: 0, datagram, budget, excess, most, tries }
+    }
+
+    /// A socket of this netlink family in the netns that this thread is in, for whoever has to see all of a node: a dump may have this many
+    /// entries, and is repeated this often while others keep changing what it reads.
+    ///
+    /// # Errors
+    /// An error of `socket(2)`.
+    pub fn of_node(family: isize, budget: Budget<'a>, most: usize, tries: u32) -> io::Result<Self> {
+        Ok(Self { most, tries, ..Self::on(Socket::new(family)?, budget) })
+    }
+
+    /// Sends all requests in one datagram, of which the kernel does all or none, and waits until it has done the one at `decisive`. *Source*:
+    /// the kernel's `nfnetlink_rcv_batch`.
+    ///
+    /// # Errors
+    /// What the kernel says of the first request that it refuses.
+    pub fn transaction(&mut self, requests: &[RtnlRequest], decisive: usize) -> io::Result<()> {
+        self.budget.check()?;
+        let mut datagram = Vec::new();
+        let first = self.sequence.wrapping_add(1);
+        for (position, request) in requests.iter().enumerate() {
+            let ack = if position == decisive { NLM_F_ACK } else { 0 };
+            self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
+        }
+        let last = self.sequence;
+        self.send(&datagram)?;
+        self.receive(first..=last, &mut |message| match message.message_type() {
+            NLMSG_ERROR => error_code(message.payload())
+                .map(|()| message.sequence_number() == first.wrapping_add(decisive as u32)),
+            _ => Ok(false),
+        })
     }
 
     /// The same socket, whose dumps may be incomplete ([`MOST_ENTRIES`]).
@@ -113,7 +153,10 @@ impl<'a> Rtnl<'a> {
     }
 
     /// Sends a dump `request`, and parses its messages of type `reply`; each message may hold any number of things.
-    pub(crate) fn dump<T, Parsed: IntoIterator<Item = T>>(
+    ///
+    /// # Errors
+    /// What the kernel says, and a reply that cannot be parsed.
+    pub fn dump<T, Parsed: IntoIterator<Item = T>>(
         &mut self,
         request: u16,
         body: &[u8],
@@ -139,20 +182,20 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         take: &mut dyn FnMut(Option<&[u8]>) -> io::Result<usize>,
     ) -> io::Result<()> {
-        for _ in 0..DUMP_TRIES {
+        for _ in 0..self.tries {
             let sequence = self.send_request(request, NLM_F_DUMP, body)?;
             let mut count = take(None)?;
             let mut torn = false;
-            let excess = self.excess;
+            let (excess, most) = (self.excess, self.most);
             self.receive(sequence..=sequence, &mut |message| {
                 torn |= message.flags() & NLM_F_DUMP_INTR != 0;
                 match message.message_type() {
                     NLMSG_DONE => done_code(message.payload()).map(|()| true),
                     NLMSG_ERROR => error_code(message.payload()).map(|()| true),
                     // The kernel sends the rest anyway.
-                    kind if kind == reply && count >= MOST_ENTRIES => match excess {
+                    kind if kind == reply && count >= most => match excess {
                         Excess::LeftOut => Ok(false),
-                        Excess::Refused => Err(too_much()),
+                        Excess::Refused => Err(too_much(most)),
                     },
                     kind if kind == reply => {
                         count = take(Some(message.payload()))?;
@@ -169,7 +212,10 @@ impl<'a> Rtnl<'a> {
     }
 
     /// Sends all requests in order, also after one has failed. Returns those that failed, by position.
-    pub(crate) fn batch(&mut self, requests: &[RtnlRequest]) -> io::Result<Vec<(usize, io::Error)>> {
+    ///
+    /// # Errors
+    /// The conversation itself failed.
+    pub fn batch(&mut self, requests: &[RtnlRequest]) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
             self.budget.check()?;
@@ -257,7 +303,8 @@ impl<'a> Rtnl<'a> {
 }
 
 /// The bytes of a message, an attribute or a header.
-pub(crate) fn emit(part: &impl Emitable) -> Vec<u8> {
+#[must_use]
+pub fn emit(part: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; part.buffer_len()];
     part.emit(&mut bytes);
     bytes
@@ -279,8 +326,8 @@ fn done_code(payload: &[u8]) -> io::Result<()> {
     }
 }
 
-fn too_much() -> io::Error {
-    let why = format!("more than {MOST_ENTRIES} of one kind (interfaces, addresses, routes or rules)");
+fn too_much(most: usize) -> io::Error {
+    let why = format!("more than {most} of one kind (interfaces, addresses, routes or rules)");
     io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 

@@ -19,6 +19,8 @@ fn every_file_is_a_profile_and_every_fact_has_a_source() {
         facts.extend(profile.migration.as_ref().map(|_| "migration"));
         facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
         facts.extend(profile.state.first().map(|_| "state"));
+        facts.extend(profile.parts.first().map(|_| "parts"));
+        facts.extend(profile.leaves.iter().flat_map(Leaves::lists));
         let sources: BTreeSet<_> = profile.sources.keys().map(String::as_str).collect();
         assert_eq!(sources, facts.into_iter().collect(), "{name}");
         assert!(profile.sources.values().all(|source| !source.trim().is_empty()), "{name}");
@@ -136,4 +138,54 @@ fn what_the_issue_needs_is_in_them() {
         .map(|one| one.name.as_str())
         .collect();
     assert_eq!(for_watch, ["antrea", "aws-vpc"]);
+}
+
+#[test]
+fn what_a_built_in_profile_leaves_is_its_own_cni_s_alone() {
+    for profile in all() {
+        let text = serde_json::to_vec(profile).expect("JSON");
+        assert_eq!(&Profile::parse(&profile.name, &text).expect(&profile.name), profile);
+        assert!(profile.parts.iter().all(|part| find(part).is_some()), "{}", profile.name);
+    }
+    let full: Vec<_> = all()
+        .iter()
+        .filter(|profile| profile.leaves.is_some())
+        .map(|profile| profile.name.as_str())
+        .collect();
+    assert_eq!(full, ["antrea", "aws-vpc", "calico", "cilium", "flannel"]);
+}
+
+/// What two CNIs leave under one name would be removed for the wrong one.
+#[test]
+fn no_two_built_in_profiles_leave_the_same() {
+    let names = |leaves: &Leaves| -> BTreeSet<String> {
+        let links = leaves.links.iter().map(|link| format!("link {}", link.name));
+        let chains = leaves.chains.iter().map(|chain| format!("chain {}", chain.name));
+        let sets = leaves.ipsets.iter().map(|set| format!("set {set}"));
+        let paths =
+            leaves.directories.iter().chain(&leaves.files).map(|path| format!("path {}", path.display()));
+        let programs = leaves.programs.iter().map(|program| format!("program {program}"));
+        links.chain(chains).chain(sets).chain(paths).chain(programs).collect()
+    };
+    let all: Vec<_> =
+        all().iter().filter_map(|profile| Some((&profile.name, names(profile.leaves.as_ref()?)))).collect();
+    for (at, (one, its)) in all.iter().enumerate() {
+        for (other, others) in &all[at + 1..] {
+            assert_eq!(its.intersection(others).collect::<Vec<_>>(), Vec::<&String>::new(), "{one} {other}");
+        }
+    }
+}
+
+#[test]
+fn a_profile_of_another_name_and_a_key_that_is_none_are_refused() {
+    let text = serde_json::to_string(find("flannel").expect("flannel")).expect("JSON");
+    let why = Profile::parse("calico", text.as_bytes()).expect_err("another name");
+    assert!(why.contains("calico") && why.contains("flannel"), "{why}");
+    let why = Profile::parse(
+        "flannel",
+        text.replace("\"ipsets\"", "\"ipset\"").replace("\"agents\"", "\"agent\"").as_bytes(),
+    );
+    assert!(why.expect_err("a key").contains("agent"), "an unknown key is named");
+    let why = Profile::parse("flannel", text.replace("FLANNEL-FWD", "KUBE-FORWARD").as_bytes());
+    assert!(why.expect_err("kube-proxy's").contains("chains of others"), "what is kube-proxy's");
 }

@@ -1,0 +1,45 @@
+//! Carries out what was decided about the kernel's objects, one at a time.
+
+use std::io;
+
+use nix::mount::{MntFlags, umount2};
+
+use super::kernel::{ipset, legacy, link, nft, route, rule};
+use crate::change::outcome::Outcome;
+use crate::change::{Act, Change, KernelObject, Means};
+use crate::cli::exit::{Exit, Failure};
+
+/// The means of `cleanup`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Removing;
+
+impl Means for Removing {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        let Act::Kernel(object) = &change.act else { return None };
+        let failed = |why: io::Error| {
+            Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target))
+                .at(&change.target)
+        };
+        Some(one(object).map(|()| Outcome::Done).map_err(failed))
+    }
+}
+
+/// What is gone by then is fine, whoever removed it.
+fn one(object: &KernelObject) -> io::Result<()> {
+    match object {
+        KernelObject::Link { index, name } => link::remove(*index, name),
+        KernelObject::LinkDown { index, name, addresses } => link::set_down(*index, name, addresses),
+        KernelObject::Route { body } => route::remove(body),
+        KernelObject::Rule { body } => rule::remove(body),
+        KernelObject::LocalRule { family } => rule::add_local(*family),
+        KernelObject::NftRule { chain, handle } => {
+            nft::remove_rule(chain.family, &chain.table, &chain.name, *handle)
+        }
+        KernelObject::NftFlush(chain) => nft::flush_chain(chain.family, &chain.table, &chain.name),
+        KernelObject::NftChain(chain) => nft::remove_chain(chain.family, &chain.table, &chain.name),
+        KernelObject::NftTable { family, name, handle } => nft::remove_table(*family, name, *handle),
+        KernelObject::Legacy { program, table, arguments } => legacy::change(program, table, arguments),
+        KernelObject::IpSet { name } => ipset::remove(name),
+        KernelObject::Mount(point) => umount2(point, MntFlags::UMOUNT_NOFOLLOW).map_err(io::Error::from),
+    }
+}

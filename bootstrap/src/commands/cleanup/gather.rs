@@ -1,0 +1,374 @@
+//! Reads what `cleanup` decides by; nothing is changed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use shim::conflist::Conflist;
+use shim::inventory;
+use shim::store::Store;
+use types::attachment::Attachment;
+use types::policy::{Attach, Policy, Side};
+use types::profile::{self, Leaves, Profile};
+use types::raw::RawObject;
+
+use super::decide::InUse;
+use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact};
+use super::journal::Journal;
+use super::kernel::KernelFacts;
+use crate::cli::exit::{Exit, Failure};
+use crate::node::bin_dirs::BinDirSources;
+use crate::node::confdir::{ConfDir, Content, is_conf_name};
+use crate::node::facts::NodeFacts;
+use crate::node::mounts::Mounts;
+use crate::node::{probe, rooted};
+use crate::runtime::Listing;
+use crate::runtime::cri::Runtime;
+use crate::runtime::endpoint::Whom;
+
+/// Where host-local keeps the leases of each network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
+const LEASES: &str = "/var/lib/cni/networks";
+/// The interface that the plugin `bridge` makes unless its conf names another. *Source*: containernetworking/plugins: plugins/main/bridge/bridge.go.
+const USUAL_BRIDGE: &str = "cni0";
+/// How many container ids of leases are named.
+const MOST_HELD: usize = 3;
+/// The length of a process's name. *Source*: man 5 `proc_pid_comm`.
+const COMM_BYTES: usize = 15;
+
+/// What stays the same from one reading to the next.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The node.
+    pub node: &'a NodeFacts,
+    /// The CNI.
+    pub profile: &'a Profile,
+    /// Profiles by name, as this node has them.
+    pub profiles: &'a dyn Profiles,
+    /// The journal of the CNI's clean-up.
+    pub journal: &'a Journal,
+    /// The sandboxes that live, if a file says so.
+    pub listed: Option<&'a BTreeSet<String>>,
+    /// The directories in which the runtime looks for plugins, if the command line names them.
+    pub bin_dirs: &'a [PathBuf],
+}
+
+/// Profiles by name.
+pub trait Profiles: std::fmt::Debug {
+    /// The profile of this name, if there is one that can be used.
+    fn find(&self, name: &str) -> Option<Profile>;
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// Records, inventory or mounts cannot be read.
+pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
+    let Subject { node, profile, .. } = subject;
+    let failed =
+        |what: &str, why: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {why}"));
+    let nothing = Leaves::default();
+    let leaves = profile.leaves.as_ref().unwrap_or(&nothing);
+    let mounts = Mounts::now().map_err(|why| failed("mounts", &why))?;
+    let confs = confs(subject).map_err(|why| failed("confs", &why))?;
+    let earlier = subject.journal.earlier();
+    let mut networks: BTreeSet<String> = leaves.networks.iter().cloned().collect();
+    networks.extend(earlier.networks.iter().cloned());
+    networks.extend(confs.found.iter().filter(|conf| conf.is_own).map(|conf| conf.name.clone()));
+    // What another conf of the node has for its name is that network's.
+    networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
+    let is_node = node.root.is_node();
+    let live = subject.listed.cloned().or_else(|| live(&node.runtime.whom).filter(|_| is_node));
+    let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
+    Ok(CleanupFacts {
+        kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },
+        files: files(subject, leaves, &networks, &mounts, live.as_ref(), confs.strange),
+        in_use: in_use(subject, &confs.found),
+        used_conf: used(&confs.used, profile),
+        agents: if is_node { agents(&leaves.agents) } else { Vec::new() },
+        answering: if is_node { probe::answering(profile) } else { Vec::new() },
+        cidrs: node.policy().map(|policy| cidrs(policy, profile)).unwrap_or_default(),
+        aside: subject.journal.aside(),
+        confs: confs.found,
+        profile: (*profile).clone(),
+        claims,
+        networks,
+        live,
+        earlier,
+    })
+}
+
+fn cidrs(policy: &Policy, profile: &Profile) -> Vec<ipnetwork::IpNetwork> {
+    let its = policy.networks().filter(|(_, network)| network.profile == profile.name);
+    its.flat_map(|(_, network)| network.cidrs.clone()).collect()
+}
+
+/// The sandboxes that the runtime lists, in whichever state.
+fn live(whom: &Whom) -> Option<BTreeSet<String>> {
+    let Whom::At(endpoint) = whom else { return None };
+    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).ok()?;
+    Some(Listing::Cri(sandboxes).ids())
+}
+
+fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> Result<Claims, String> {
+    let layout = &node.dirs.layout;
+    let (records, damaged) = Store::new(layout).all().map_err(|why| format!("list the records: {why}"))?;
+    let mut claims = Claims {
+        damaged: damaged.iter().map(|(path, _)| path.display().to_string()).collect(),
+        ..Claims::default()
+    };
+    for record in &records {
+        claims.programs.extend(programs(record));
+        let legs = record.intent.legs.iter();
+        if legs.clone().any(|leg| leg.profile == profile.name || networks.contains(&leg.network)) {
+            claims.records.push(format!("{} {}", record.intent.container_id, record.intent.ifname));
+        }
+    }
+    let inventory = inventory::load(layout).map_err(|why| why.to_string())?;
+    let of_policy = |side: &str| {
+        node.policy()?
+            .networks()
+            .find(|(one, _)| one.as_str() == side)
+            .map(|(_, network)| network.profile.clone())
+    };
+    for entry in &inventory.attachments {
+        // Without a policy nobody knows what `old` and `new` were, so every entry may be one.
+        if of_policy(&entry.network).is_none_or(|its| its == profile.name) {
+            claims.inventory.push(format!("{} {}", entry.container_id, entry.ifname));
+        }
+    }
+    if let Some(policy) = node.policy() {
+        let rules = policy.rules.iter().map(|rule| rule.attach);
+        let annotated = policy.pod_annotation.iter().flat_map(|one| one.allow.iter().copied());
+        let all: Vec<_> = std::iter::once(policy.attach).chain(rules).chain(annotated).collect();
+        let gets = |side: Side| {
+            all.iter().any(|attach| matches!(attach, Attach::Both) || *attach == Attach::One(side))
+        };
+        let its = policy.networks().filter(|(side, network)| gets(*side) && network.profile == profile.name);
+        claims.attached = its.map(|(side, _)| side.as_str().to_owned()).collect();
+    }
+    Ok(claims)
+}
+
+/// The types of the plugins that a record's DEL calls.
+fn programs(record: &Attachment) -> Vec<String> {
+    let confs = record.intent.legs.iter().filter_map(|leg| Conflist::from_resolved(&leg.conf).ok());
+    confs.flat_map(|conf| conf.plugins).map(|plugin| plugin.plugin_type).collect()
+}
+
+/// The confs of a node.
+#[derive(Debug, Default)]
+struct Confs {
+    found: Vec<ConfFact>,
+    /// The first one that the runtime finds: its path, and whether it is Crossfade's.
+    used: Option<(PathBuf, Content)>,
+    strange: Vec<(PathBuf, String)>,
+}
+
+fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
+    let Subject { node, profile, .. } = subject;
+    let own = node.dirs.conf_dir.clone();
+    let agents = node.root.at(node.runtime.agents_dir());
+    let mut all = Confs::default();
+    let mut dirs = vec![own.clone()];
+    if agents != own {
+        dirs.push(agents);
+    }
+    for dir in dirs {
+        let read = rooted::conf_dir(&node.root, &dir)?;
+        let is_loaded = dir == own;
+        if is_loaded {
+            let first = read.confs.iter().find(|conf| !conf.is_meta_plugin());
+            all.used = first.and_then(|conf| Some((dir.join(&conf.file), conf.content.clone().ok()?)));
+        }
+        for conf in &read.confs {
+            let path = dir.join(&conf.file);
+            let named = profile.conf.contains(&conf.file);
+            match &conf.content {
+                Ok(content) => all.found.push(fact(path, content, profile, is_loaded)),
+                Err(why) if named => all.strange.push((
+                    path,
+                    format!("it bears the name of a conf of {} and cannot be read: {why}", profile.name),
+                )),
+                Err(_) => {}
+            }
+        }
+        taken_away(&read, profile, &mut all);
+    }
+    for conf in &mut all.found {
+        let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !conf.is_own && profile.conf.contains(&file) {
+            let why = format!(
+                "it bears the name of a conf of {}, and its plugins are {}",
+                profile.name,
+                conf.types.join(", ")
+            );
+            all.strange.push((conf.path.clone(), why));
+        }
+    }
+    Ok(all)
+}
+
+/// Confs of the CNI that another agent has renamed, and would rename back.
+fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
+    for file in &read.taken_away {
+        let before =
+            profile::all().iter().filter_map(|one| file.strip_suffix(&one.exclusive.as_ref()?.suffix));
+        if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
+            let path = read.path.join(file);
+            if let Ok(content) = Content::read(&path) {
+                let found = fact(path, &content, profile, false);
+                all.found.extend(found.is_own.then_some(found));
+            }
+        } else if profile.takes(file) {
+            let why =
+                format!("{} renamed this conf of another CNI; rename it back, or remove it", profile.name);
+            all.strange.push((read.path.join(file), why));
+        }
+    }
+}
+
+fn fact(path: PathBuf, content: &Content, profile: &Profile, is_loaded: bool) -> ConfFact {
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let by_types = profile::detect(&content.types).map(|one| one.name.as_str());
+    let by_name = profile::by_conf(&file).map(|one| one.name.as_str());
+    // Canal has Calico's plugin under a name of its own, and a profile that a person wrote has types of its own.
+    let is_its_type =
+        content.types.iter().any(|one| profile.types.contains(one)) || by_types == Some(&profile.name);
+    let is_others = by_name.is_some_and(|name| name != profile.name);
+    ConfFact {
+        name: content.name.clone(),
+        types: content.types.clone(),
+        bridges: bridges(content),
+        is_own: is_its_type && !is_others && !content.is_ours(),
+        is_loaded,
+        path,
+    }
+}
+
+/// The interfaces that a conf's plugins `bridge` make.
+fn bridges(content: &Content) -> Vec<String> {
+    let listed: Option<Vec<RawObject>> = content.object.decode("plugins").ok().flatten();
+    let plugins = listed.unwrap_or_else(|| vec![content.object.clone()]);
+    let bridge = |plugin: &RawObject| {
+        let text = |key: &str| plugin.decode::<String>(key).ok().flatten();
+        let name =
+            || text("bridge").filter(|name| !name.is_empty()).unwrap_or_else(|| USUAL_BRIDGE.to_owned());
+        text("type").filter(|kind| kind == "bridge").map(|_| name())
+    };
+    plugins.iter().filter_map(bridge).collect()
+}
+
+/// The conf that the runtime uses, if it is the CNI's.
+fn used(first: &Option<(PathBuf, Content)>, profile: &Profile) -> Option<PathBuf> {
+    let (path, content) = first.as_ref()?;
+    fact(path.clone(), content, profile, true).is_own.then(|| path.clone())
+}
+
+/// The other CNIs of the node: the policy's other network, and every conf of a known CNI.
+fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<InUse> {
+    let own = &subject.profile.name;
+    let mut found: Vec<InUse> = Vec::new();
+    let mut add = |whose: String, name: &str| {
+        if found.iter().any(|one| one.profile.name == name) {
+            return;
+        }
+        let Some(profile) = subject.profiles.find(name) else { return };
+        let parts = profile.parts.iter().filter_map(|part| subject.profiles.find(part)?.leaves);
+        let leaves = profile.leaves.iter().cloned().chain(parts).collect();
+        found.push(InUse { whose, profile, leaves });
+    };
+    if let Some(policy) = subject.node.policy() {
+        for (side, network) in policy.networks().filter(|(_, network)| network.profile != *own) {
+            add(format!("the network {side} of the policy"), &network.profile);
+        }
+    }
+    for conf in confs.iter().filter(|conf| !conf.is_own) {
+        let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let profile = profile::by_conf(&file).or_else(|| profile::detect(&conf.types));
+        if let Some(profile) = profile.filter(|profile| profile.name != *own) {
+            add(format!("the conf {}", conf.path.display()), &profile.name);
+        }
+    }
+    found
+}
+
+/// Processes of these names.
+fn agents(names: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        let Ok(comm) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
+        let is = |name: &&String| name.get(..COMM_BYTES).unwrap_or(name.as_str()) == comm.trim_end();
+        found.extend(names.iter().find(is).map(|name| format!("{name} (process {pid})")));
+    }
+    found
+}
+
+fn files(
+    subject: &Subject<'_>,
+    leaves: &Leaves,
+    networks: &BTreeSet<String>,
+    mounts: &Mounts,
+    live: Option<&BTreeSet<String>>,
+    strange_confs: Vec<(PathBuf, String)>,
+) -> FileFacts {
+    let root = &subject.node.root;
+    let config = subject.node.runtime.config();
+    let sources =
+        BinDirSources { given: subject.bin_dirs, config, ..BinDirSources::of_node(&subject.node.settings) };
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let programs = sources.search(root);
+    let programs = programs.iter().flat_map(|dir| leaves.programs.iter().map(move |name| dir.join(name)));
+    let leases = leaves.leases.then_some(networks).into_iter().flatten();
+    let shown = leaves.reboot.iter().flat_map(|one| &one.paths);
+    FileFacts {
+        mounts: leaves.mounts.iter().filter(|point| mounts.at(&root.at(point))).cloned().collect(),
+        pins: if root.is_node() { pins(leaves) } else { Vec::new() },
+        files: leaves.files.iter().map(|path| root.entry(path)).filter(is_there).collect(),
+        strange_confs,
+        directories: leaves.directories.iter().filter_map(|path| directory(&root.at(path), mounts)).collect(),
+        leases: leases
+            .filter_map(|name| leased(&root.at(Path::new(LEASES).join(name)), name, live))
+            .collect(),
+        programs: programs.filter(is_there).collect(),
+        shown: shown.filter(|path| is_there(&root.at(path))).cloned().collect(),
+    }
+}
+
+fn directory(path: &Path, mounts: &Mounts) -> Option<DirectoryFact> {
+    let real = path.canonicalize().ok().filter(|real| real.is_dir())?;
+    Some(DirectoryFact { mounts: mounts.below(&real), path: real })
+}
+
+fn pins(leaves: &Leaves) -> Vec<PinFact> {
+    let mut found = Vec::new();
+    for pattern in &leaves.pins {
+        let Some(dir) = Path::new(pattern.as_str()).parent() else { continue };
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.to_str().is_some_and(|path| pattern.matches(path)) {
+                found.push(PinFact { is_dir: entry.file_type().is_ok_and(|kind| kind.is_dir()), path });
+            }
+        }
+    }
+    found
+}
+
+/// The leases of a network: a file for each address, whose first line is the container's id.
+fn leased(path: &Path, network: &str, live: Option<&BTreeSet<String>>) -> Option<LeaseFact> {
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(path).ok()?.flatten() {
+        let is_address = entry.file_name().to_string_lossy().parse::<std::net::IpAddr>().is_ok();
+        if is_address {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            ids.push(text.lines().next().unwrap_or_default().trim().to_owned());
+        }
+    }
+    ids.sort();
+    Some(LeaseFact {
+        path: path.into(),
+        network: network.to_owned(),
+        count: ids.len(),
+        live: ids.iter().filter(|id| live.is_some_and(|live| live.contains(*id))).cloned().collect(),
+        held: ids.into_iter().take(MOST_HELD).collect(),
+    })
+}

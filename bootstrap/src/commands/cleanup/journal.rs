@@ -1,0 +1,209 @@
+//! The journal of a clean-up: what was removed, and how a person gets it back.
+//!
+//! *Shape*: `STATE/set-aside/cleanup/PROFILE.jsonl`, one JSON object a line. `begin` holds what a later run must know that this one removes; `remove` is
+//! durable before the object is touched, so that a clean-up that was killed has named everything that may be gone; `done` and `failed` follow.
+//! Files are moved to `STATE/set-aside/cleanup/PROFILE/`, and the dump of the firewall from before lies there, too.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shim::boot::{self, Moment};
+use shim::{file, trust};
+
+use super::decide::Removal;
+use super::facts::Earlier;
+
+/// Largest journal that is read, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+/// The version of this shape.
+const VERSION: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// 1.
+    pub version: u32,
+    /// When it was written.
+    pub at: Moment,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "event")]
+pub enum Event {
+    /// A run begins.
+    Begin {
+        /// The names of the CNI's networks.
+        networks: BTreeSet<String>,
+        /// Why a reboot is necessary afterwards.
+        reboot: Vec<String>,
+    },
+    /// An object is about to be removed.
+    Remove {
+        /// The word for what is done.
+        action: String,
+        /// The object.
+        target: String,
+        /// Why it is removed.
+        reason: String,
+        /// What a person does to have it back.
+        undo: String,
+    },
+    /// It is done.
+    Done {
+        /// The object.
+        target: String,
+    },
+    /// It failed.
+    Failed {
+        /// The object.
+        target: String,
+        /// Why.
+        why: String,
+    },
+    /// A run has ended.
+    End {
+        /// What is still there.
+        remains: Vec<String>,
+    },
+}
+
+/// The journal of one profile's clean-up.
+#[derive(Debug)]
+pub struct Journal {
+    directory: PathBuf,
+    profile: String,
+}
+
+impl Journal {
+    /// The journal below a state directory; nothing is made yet.
+    #[must_use]
+    pub fn new(state_dir: &Path, profile: &str) -> Self {
+        Self { directory: state_dir.join("set-aside/cleanup"), profile: profile.to_owned() }
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(format!("{}.jsonl", self.profile))
+    }
+
+    /// The directory to which files are moved.
+    #[must_use]
+    pub fn aside(&self) -> PathBuf {
+        self.directory.join(&self.profile)
+    }
+
+    /// What earlier runs have noted; nothing of what cannot be read.
+    #[must_use]
+    pub fn earlier(&self) -> Earlier {
+        let read = || -> io::Result<Vec<u8>> {
+            let (mut file, _) = trust::open_regular(File::options().read(true), &self.path())?;
+            file::read_bounded(&mut file, MAX_BYTES)
+        };
+        let bytes = read().unwrap_or_default();
+        let now = boot::boot_id().unwrap_or_default();
+        earlier(&bytes, now)
+    }
+
+    /// Appends a line durably.
+    ///
+    /// # Errors
+    /// Any I/O error; then nothing may be removed.
+    pub fn write(&self, event: Event) -> io::Result<()> {
+        let line = Line { version: VERSION, at: boot::now()?, event };
+        for dir in self.directory.ancestors().take(3).collect::<Vec<_>>().into_iter().rev() {
+            file::create_private_dir(dir)?;
+        }
+        let mut options = File::options();
+        options.read(true).append(true).create(true).mode(file::PRIVATE);
+        let (mut file, meta) = trust::open_regular(&mut options, &self.path())?;
+        // A line that a power cut has torn ends here, and is passed over.
+        let mut last = [b'\n'];
+        if meta.len() > 0 {
+            file.read_exact_at(&mut last, meta.len() - 1)?;
+        }
+        let mut bytes = vec![b'\n'; usize::from(last != [b'\n'])];
+        bytes.extend(types::raw::to_raw(&line).get().as_bytes());
+        bytes.push(b'\n');
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        if meta.len() == 0 { file::sync_dir(&self.directory) } else { Ok(()) }
+    }
+
+    /// Notes that an object is about to be removed.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn removing(&self, removal: &Removal) -> io::Result<()> {
+        self.write(Event::Remove {
+            action: removal.change.act.word().to_owned(),
+            target: removal.change.target.clone(),
+            reason: removal.change.reason.clone(),
+            undo: removal.undo.clone(),
+        })
+    }
+}
+
+/// What the lines of a journal tell a later run in this boot.
+fn earlier(bytes: &[u8], boot_id: &str) -> Earlier {
+    let mut all = Earlier::default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Line { at, event: Event::Begin { networks, reboot }, .. }) => {
+                all.networks.extend(networks);
+                if at.boot_id == boot_id {
+                    all.reboot.extend(reboot);
+                }
+            }
+            Ok(Line { event: Event::Remove { target, .. }, .. }) => {
+                let mut words = target.split_whitespace().skip_while(|word| *word != "-j");
+                all.chains.extend(words.nth(1).map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_run_knows_the_networks_and_in_the_same_boot_why_to_reboot() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let journal = Journal::new(dir.path(), "cilium");
+        assert_eq!(journal.earlier().networks.len(), 0);
+        let begin = |name: &str| Event::Begin {
+            networks: [name.to_owned()].into(),
+            reboot: vec![format!("of {name}")],
+        };
+        journal.write(begin("one")).expect("written");
+        let rule = "rule CNI-HOSTPORT-DNAT --comment 'x' -j CNI-DN-0123 handle 7 of ip nat (nf_tables)";
+        let [action, reason, undo] = ["remove", "why", "how"].map(str::to_owned);
+        journal.write(Event::Remove { action, target: rule.into(), reason, undo }).expect("written");
+        journal.write(Event::Done { target: rule.into() }).expect("written");
+        journal.write(begin("two")).expect("written");
+        let earlier = journal.earlier();
+        assert_eq!(earlier.chains, ["CNI-DN-0123".to_owned()].into());
+        assert_eq!(earlier.networks, ["one".to_owned(), "two".to_owned()].into());
+        assert_eq!(earlier.reboot, ["of one".to_owned(), "of two".to_owned()].into());
+        let bytes = std::fs::read(journal.path()).expect("journal");
+        let torn = [&bytes[..], b"{\"version\":1,\"at\":"].concat();
+        std::fs::write(journal.path(), torn).expect("a torn line");
+        journal.write(begin("three")).expect("written");
+        assert!(journal.earlier().networks.contains("three"), "a torn line hides the one after it");
+        let text = std::fs::read_to_string(journal.path()).expect("journal");
+        assert!(!text.contains("\n\n") && text.ends_with("}\n"), "{text}");
+        let other = super::earlier(&[&bytes[..], b"{\"version\":1,\"at\":"].concat(), "another boot");
+        assert_eq!((other.networks.len(), other.reboot.len()), (2, 0));
+    }
+}

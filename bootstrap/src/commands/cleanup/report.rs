@@ -1,0 +1,110 @@
+//! What `cleanup` says.
+
+use serde::Serialize;
+use types::problem::Problem;
+
+use super::decide::Left;
+use crate::change::outcome::{Done, Outcome};
+use crate::cli::exit::Exit;
+use crate::cli::print::{Page, Report};
+
+/// What was removed, what stays, and what remains.
+///
+/// *Shape*: `{"profile":"flannel","dryRun":true,"changes":[{"action":"remove","target":"..","reason":"..","outcome":"done"}],
+/// "kept":[{"target":"..","why":".."}],"look":[..],"remains":[".."],"reboot":[".."],"journal":"/var/lib/..","notes":[".."]}`; an outcome is
+/// absent in a dry run.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Cleaned {
+    /// The CNI's profile.
+    pub profile: String,
+    /// Nothing was changed.
+    #[serde(rename = "dryRun")]
+    pub dry_run: bool,
+    /// The objects that are removed, in order.
+    pub changes: Vec<Done>,
+    /// What bears a name of the CNI's and stays.
+    pub kept: Vec<Left>,
+    /// What a person has to judge.
+    pub look: Vec<Left>,
+    /// What was to be removed and is still there, by a second look.
+    pub remains: Vec<String>,
+    /// What only a reboot removes.
+    pub reboot: Vec<String>,
+    /// The file that says what was removed, and how to have it back; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+    /// Why it stopped on the way.
+    #[serde(skip)]
+    pub stopped: Vec<Problem>,
+}
+
+impl Report for Cleaned {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for done in &self.changes {
+            let outcome = match &done.outcome {
+                None | Some(Outcome::Done) => String::new(),
+                Some(Outcome::Busy | Outcome::Skipped) => ": not done".into(),
+                Some(Outcome::Failed(why)) => format!(": failed: {why}"),
+            };
+            let _ = writeln!(text, "{}{outcome}", done.change);
+        }
+        for Left { target, why } in &self.kept {
+            let _ = writeln!(text, "{:<8} {target}  ({why})", "keep");
+        }
+        for Left { target, why } in &self.look {
+            let _ = writeln!(text, "{:<8} {target}  ({why})", "look");
+        }
+        for target in &self.remains {
+            let _ = writeln!(text, "{:<8} {target}  (it is still there)", "remains");
+        }
+        for why in &self.reboot {
+            let _ = writeln!(text, "reboot required: {why}");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text.problems(&self.stopped);
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        let failed = self.changes.iter().any(|done| matches!(done.outcome, Some(Outcome::Failed(_))));
+        let left = !self.remains.is_empty() || !self.reboot.is_empty() || !self.stopped.is_empty();
+        match (failed, left && !self.dry_run) {
+            (true, _) => Exit::Failed,
+            (false, true) => Exit::No,
+            (false, false) => Exit::Done,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        if self.dry_run {
+            return Vec::new();
+        }
+        let failed = self.changes.iter().filter_map(|done| match &done.outcome {
+            Some(Outcome::Failed(why)) => {
+                let fix = "remove the cause, then run the same command again; it goes on where it stopped";
+                Some(
+                    Problem::new(format!("{}: failed: {why}", done.change))
+                        .at(done.change.target.as_str())
+                        .fix(fix),
+                )
+            }
+            _ => None,
+        });
+        let remains = self.remains.iter().map(|target| {
+            let fix = "look who makes it again, such as an agent; then run the same command again";
+            Problem::new(format!("{target} is still there")).at(target.as_str()).fix(fix)
+        });
+        let reboot = self.reboot.iter().map(|why| {
+            Problem::new(format!("a reboot is required: {why}"))
+                .at("node")
+                .fix("drain and reboot the node, then run the same command again")
+        });
+        self.stopped.iter().cloned().chain(failed).chain(remains).chain(reboot).collect()
+    }
+}
