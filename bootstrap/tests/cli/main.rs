@@ -2,8 +2,10 @@
 
 mod answers;
 mod arguments;
+mod attachments;
 mod bake;
 mod boot;
+mod doctor;
 mod explain;
 mod final_image;
 mod gate;

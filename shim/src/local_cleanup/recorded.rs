@@ -13,6 +13,17 @@ use super::CleanupTarget;
 /// The directory of host-local's leases, unless `ipam.dataDir` names another one.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
 
+/// The directories in which host-local keeps the leases of a network, by the network's conf (JSON); none where another program gives the
+/// addresses.
+#[must_use]
+pub fn lease_directories(conf: &str) -> Vec<PathBuf> {
+    let mut recorded = RecordedState::default();
+    if let Ok(conf) = serde_json::from_str::<Value>(conf) {
+        recorded.read_conf(&conf, "");
+    }
+    recorded.lease_directories
+}
+
 /// An interface of the result that is not in a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostInterface {
