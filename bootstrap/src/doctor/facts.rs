@@ -6,6 +6,7 @@ use shim::boot::Moment;
 use shim::ledger;
 use shim::lock::RunningCall;
 use shim::store::Key;
+use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::gather::journal::Entry;
@@ -140,11 +141,13 @@ impl Facts {
         }
     }
 
-    /// The runtime's unit, as a person names it to systemctl.
+    /// The runtime's unit, as a person names it to systemctl; a placeholder where the runtime is part of another program.
     #[must_use]
     pub fn runtime_unit(&self) -> &str {
-        let config = self.node.runtime.config();
-        config.and_then(|config| config.unit.as_deref()).unwrap_or("containerd")
+        match self.node.runtime.config() {
+            Some(config) => config.unit.as_deref().unwrap_or("RUNTIME"),
+            None => RuntimeKind::Containerd.unit(),
+        }
     }
 
     /// The name of the Node, or a placeholder where it is not known.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::node::{attach_pod, earlier_boot, mode};
 use crate::tree::{OURS, Tree};
+use crate::watch::node;
 
 /// A node in shared mode that `boot` has prepared, with a network that is there.
 fn booted() -> Tree {
@@ -104,11 +105,9 @@ fn what_an_earlier_boot_left_is_found_with_its_pod() {
 
 #[test]
 fn a_private_node_before_its_networks_are_ready_says_what_it_waits_for() {
-    let tree = Tree::new();
-    tree.node(r#""confDir": "private""#);
-    tree.told(&["boot"], 0);
+    let tree = node("private");
     let found = findings(&tree, 3);
-    assert!(found.contains("conf-waits") && found.contains("network-without-conf"), "{found:?}");
+    assert!(found.contains("conf-waits") && found.contains("network-not-ready"), "{found:?}");
     assert!(!found.contains("conf-missing"), "{found:?}");
     tree.write(
         "run/crossfade/net.d/10-containerd-net.conflist",

@@ -167,10 +167,16 @@ fn behind_ours(file: &str) -> String {
 
 fn crio(facts: &Facts, why: &Problem) -> Finding {
     let unit = facts.runtime_unit();
-    Finding::of(Code::CrioNetwork, why).by_hand(why.fix.as_str()).run(
-        format!("systemctl restart {unit}"),
-        "loads that configuration; only while Crossfade's conf sorts first",
-    )
+    let told = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
+    let told =
+        told.map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
+    Finding::of(Code::CrioNetwork, why)
+        .seen([format!("CRI-O's configuration has {told}")])
+        .by_hand(why.fix.as_str())
+        .run(
+            format!("systemctl restart {unit}"),
+            "loads that configuration; only while Crossfade's conf sorts first",
+        )
 }
 
 fn not_loaded(facts: &Facts, what: &str) -> Finding {

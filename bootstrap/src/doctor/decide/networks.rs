@@ -73,7 +73,7 @@ fn proofs(facts: &Facts) -> Vec<Finding> {
         let cause = "watch attached a scratch namespace to the network, and that failed, although its probes hold: a pod would fail as well";
         Finding::new(Code::ProofFailed, cause)
             .on([format!("network {side} ({})", network.profile)])
-            .seen(network.why.as_ref().map(|why| format!("watch: {why}")))
+            .seen([format!("watch: {}", network.why.as_deref().unwrap_or("the proof failed"))])
             .run(
                 format!("cat /run/crossfade/proof/{side}/answers.log"),
                 "has what the plugins said; only root can read it",

@@ -67,7 +67,8 @@ pub(super) fn earlier_image(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let cause = "this node has a final image (confDir none), and an earlier image left what only that image's plugin can serve";
-    let finding = Finding::new(Code::EarlierImage, cause).on(left);
+    let seen = left.iter().map(|left| format!("{left}: it is still there")).collect::<Vec<_>>();
+    let finding = Finding::new(Code::EarlierImage, cause).on(left).seen(seen);
     Some(
         finding
             .run("systemctl reboot", "once the node is drained: boot moves away what an earlier image left"),

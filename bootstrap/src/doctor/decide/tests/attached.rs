@@ -154,7 +154,9 @@ fn starting() -> Vec<Case> {
                 let (id, namespace, name, uid) = ("c2".into(), "web".into(), "b".into(), "u".into());
                 sandboxes(facts).past_us.push(Sandbox { id, namespace, name, uid });
             },
-            |facts| drop(sandboxes(facts).listed.insert("c2".into(), State::Ready)),
+            |facts| {
+                sandboxes(facts).listed.insert("c2".into(), State::Ready);
+            },
         ),
     ]
 }

@@ -174,7 +174,7 @@ fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
 
 #[test]
 fn repairs_are_counted_within_an_hour() {
-    for (count, secs_ago, expected) in [(3, 0, true), (2, 0, false), (4, 3598, false)] {
+    for (count, secs_ago, expected) in [(3, 0, true), (2, 0, false), (4, 3598, true), (4, 3599, false)] {
         let mut facts = well();
         facts.journal = repairs(count, secs_ago);
         let told = decide(&facts).iter().any(|finding| finding.code == Code::ConfRepaired);
