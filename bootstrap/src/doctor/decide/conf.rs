@@ -1,5 +1,7 @@
 //! Crossfade's conf and plugin: whether the next pod comes through them: pure.
 
+use std::path::Path;
+
 use shim::layout::CONF_FILE;
 use types::problem::Problem;
 use types::profile;
@@ -209,14 +211,31 @@ fn fights(facts: &Facts) -> Option<Finding> {
     let exclusive = by_file.and_then(|profile| profile.exclusive.as_ref()).or_else(by_policy);
     let setting =
         exclusive.map_or("let the agent leave the confs of others alone", |known| known.setting.as_str());
-    let finding = finding.by_hand(setting);
-    let files: Vec<String> = taken.iter().map(|file| word(&dir.join(file))).collect();
-    let finding = if files.is_empty() {
-        finding
-    } else {
-        finding.run(format!("rm {}", files.join(" ")), "removes what the agent renamed, after the setting")
-    };
+    let finding =
+        taken.iter().fold(finding.by_hand(setting), |finding, file| given_back(facts, dir, file, finding));
     Some(finding.run(INSTALL, "puts Crossfade's conf back"))
+}
+
+/// What becomes of a conf that an agent has renamed, after the agent's setting: that of a network of the policy comes back, Crossfade's stale
+/// one goes, and what belongs to nobody here is for a person.
+fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
+    let suffixes = profile::all().iter().filter_map(|profile| profile.exclusive.as_ref());
+    let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();
+    let (taken, before) = (dir.join(file), before.unwrap_or(file));
+    let is_network = |network: &types::policy::Network| network.conf.contains(&dir.join(before));
+    let of_policy =
+        facts.node.policy().is_some_and(|policy| policy.networks().any(|(_, network)| is_network(network)));
+    let is_back = facts.cni.confs.as_ref().is_ok_and(|dir| dir.confs.iter().any(|conf| conf.file == before));
+    if of_policy && !is_back {
+        let command = format!("mv --no-clobber {} {}", word(&taken), word(&dir.join(before)));
+        finding.run(command, "gives a network of the policy its conf back")
+    } else if of_policy {
+        finding.run(format!("rm {}", word(&taken)), "removes a stale copy: the network's conf is there again")
+    } else if before == CONF_FILE {
+        finding.run(format!("rm {}", word(&taken)), "removes Crossfade's conf of then, which agents may read")
+    } else {
+        finding.by_hand(format!("rename or remove {}, which no network of the policy names", taken.display()))
+    }
 }
 
 fn repaired(facts: &Facts) -> Option<Finding> {

@@ -191,9 +191,15 @@ fn the_words_about_a_second_network_are_those_of_policy_set() {
 }
 
 #[test]
-fn an_agent_that_fights_is_named_with_its_setting() {
+fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back() {
     let all = found(|facts| {
-        dir(facts).taken_away.push("01-crossfade.conflist.cilium_bak".into());
+        let mut policy = policy("old");
+        policy["networks"]["old"]["conf"] = json!(["/etc/cni/net.d/10-old.conflist"]);
+        policy["networks"]["new"]["conf"] = json!(["/etc/cni/net.d/20-new.conflist"]);
+        facts.node.policy = Ok(held(&policy));
+        dir(facts).taken_away = ["01-crossfade", "10-old", "20-new", "30-x"]
+            .map(|file| format!("{file}.conflist.cilium_bak"))
+            .into();
         facts.node.dirs.installed = Ok(None);
         facts.watch = Some(StatusFile::Fresh(report(false, "ConfContended")));
     });
@@ -201,8 +207,13 @@ fn an_agent_that_fights_is_named_with_its_setting() {
     let steps: Vec<String> =
         fights.mend.iter().map(|mend| mend.command.clone().unwrap_or_else(|| mend.what.clone())).collect();
     assert!(steps[0].contains("cni.exclusive"), "{steps:?}");
-    assert_eq!(
-        steps[1..],
-        ["rm /etc/cni/net.d/01-crossfade.conflist.cilium_bak", "crossfade-bootstrap install"]
-    );
+    let commands = [
+        "rm /etc/cni/net.d/01-crossfade.conflist.cilium_bak",
+        // The conf of the old network is there again.
+        "rm /etc/cni/net.d/10-old.conflist.cilium_bak",
+        "mv --no-clobber /etc/cni/net.d/20-new.conflist.cilium_bak /etc/cni/net.d/20-new.conflist",
+        "rename or remove /etc/cni/net.d/30-x.conflist.cilium_bak, which no network of the policy names",
+        "crossfade-bootstrap install",
+    ];
+    assert_eq!(steps[1..], commands);
 }
