@@ -187,8 +187,20 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     let endpoint = scene.containerd.socket().display().to_string();
     let leaks = scene.told(&["attachments", "--leaks", "--runtime-endpoint", &endpoint], 0)?;
     ensure!(leaks.contains(&format!("leak: {id} eth0")), "{leaks}");
+    let forgotten = of(&found, "sandbox-forgotten")?;
+    ensure!(forgotten["mend"].to_string().contains("--listed"), "a plain sweep refuses: {forgotten:#}");
+    let refused = scene.told(&["sweep"], 75)?;
+    ensure!(refused.contains("lists no sandbox at all"), "{refused}");
+    mend(&scene, forgotten)?;
+    expect(&scene, &[])?;
+    // With another pod alive, the list is believed.
+    let (id, lives) = (scene.run("again")?, scene.run("lives")?);
+    scene.containerd.forget(&id)?;
+    scene.containerd.restart()?;
+    let found = expect(&scene, &["sandbox-forgotten"])?;
     mend(&scene, of(&found, "sandbox-forgotten")?)?;
     expect(&scene, &[])?;
+    scene.end(&lives)?;
     ensure!(scene.leases()? == (0, 0), "{:?}", scene.leases()?);
     end(watch)
 }

@@ -37,7 +37,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
-use crate::node::candidates::{SweepCandidate, Written, judge};
+use crate::node::candidates::{self, SweepCandidate, Written, judge};
 use crate::node::directories::Directories;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::hostroutes;
@@ -148,9 +148,7 @@ fn listing(whom: &Whom, wanted: &Sweep) -> Result<Listing, Failure> {
 
 /// Refuses an empty answer that something contradicts.
 fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
-    let contradiction = judged
-        .iter()
-        .find(|one| one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot);
+    let contradiction = candidates::contradiction(judged);
     match contradiction {
         None => Ok(()),
         Some(one) => {

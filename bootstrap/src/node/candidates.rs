@@ -93,6 +93,15 @@ pub fn judge(
     judged
 }
 
+/// An attachment that contradicts a runtime which lists no sandbox at all: it would have to be listed, and its netns is alive.
+#[must_use]
+pub fn contradiction(judged: &[SweepCandidate]) -> Option<&SweepCandidate> {
+    let contradicts = |one: &&SweepCandidate| {
+        one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot
+    };
+    judged.iter().find(contradicts)
+}
+
 /// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
 fn netns_lives(entry: &Entry) -> bool {
     let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());

@@ -61,7 +61,7 @@ fn mend(machine: &Machine, finding: &Value, which: usize) -> Result<()> {
 /// A digest of the settings, the records, the confs and what Crossfade keeps in /run, but for the report of `watch`.
 fn state(machine: &Machine) -> Result<String> {
     let script = "find /etc/crossfade /etc/cni /var/lib/crossfade /run/crossfade /opt/cni -type f ! -name status.json ! -name '*.lock' \
-        -printf '%p %i %m %T@ ' -exec sha256sum {} \\; 2>/dev/null | sort; ip rule; systemctl list-units --all --plain --no-legend 'crossfade*'";
+        -printf '%p %i %m %T@ ' -exec sha256sum {} \\; 2>/dev/null | sort; ip rule";
     let mut command: Command = machine.command(&["sh", "-c", script])?;
     Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
 }

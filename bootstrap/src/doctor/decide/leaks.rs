@@ -5,14 +5,18 @@ use types::policy::Gc;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
+use crate::node::candidates::{SweepCandidate, contradiction};
 use crate::node::leaks::{Leak, of_attachments};
+
+/// A sweep believes that no sandbox lives only if a person says so.
+const SWEEP_ALL: &str = "printf '[]' >/run/crossfade/none-lives.json && crossfade-bootstrap sweep --listed /run/crossfade/none-lives.json";
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let grace = facts.node.policy().map_or_else(Gc::default, |policy| policy.gc).grace_secs;
     let judged = facts.state.read().map(|state| state.judged.as_slice()).unwrap_or_default();
     let (waiting, closing): (Vec<Leak>, Vec<Leak>) =
         of_attachments(judged, grace).into_iter().partition(|leak| leak.waits);
-    [forgotten(&closing), waits(&waiting), leases(facts), sweep(facts), ledger(facts)]
+    [forgotten(facts, judged, &closing), waits(&waiting), leases(facts), sweep(facts), ledger(facts)]
         .into_iter()
         .flatten()
         .collect()
@@ -24,9 +28,18 @@ fn of(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
     (!leaks.is_empty()).then(|| Finding::new(code, cause).on(leaks.iter().map(named)).seen(seen))
 }
 
-fn forgotten(leaks: &[Leak]) -> Option<Finding> {
+fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option<Finding> {
     let cause = "the runtime has forgotten sandboxes without a DEL, for longer than the policy's grace: their addresses and interfaces stay";
     let finding = of(Code::SandboxForgotten, leaks, cause)?;
+    let lists_none = facts.sandboxes.read().is_some_and(|sandboxes| sandboxes.listed.is_empty());
+    if let Some(one) = contradiction(judged).filter(|_| lists_none) {
+        let seen = format!(
+            "the runtime lists no sandbox at all, and the netns of {} {} is there",
+            one.key.container_id, one.key.ifname
+        );
+        let what = "is the sweep for a runtime that is right to list nothing; look first whether pods of this node still run";
+        return Some(finding.seen([seen]).run(SWEEP_ALL, what));
+    }
     Some(finding.run("crossfade-bootstrap sweep --dry-run", "lists what a sweep would close").run(
         "crossfade-bootstrap sweep",
         "runs the DELs that are owed; watch does the same every ten minutes",

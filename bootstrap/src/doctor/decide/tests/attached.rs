@@ -236,6 +236,24 @@ fn failed_adds_count_if_the_last_one_failed_or_if_they_are_many() {
     }
 }
 
+/// A sweep does not believe a runtime that lists nothing while a netns is alive, so its command would be refused.
+#[test]
+fn an_empty_list_that_a_netns_contradicts_needs_a_person_s_word() {
+    for (netns_lives, lists_another, command) in
+        [(true, false, "sweep --listed"), (true, true, "sweep --dry-run"), (false, false, "sweep --dry-run")]
+    {
+        let mut facts = well();
+        candidate(&mut facts, ListStatus::Missing, 600, Owner::Ready);
+        state(&mut facts).judged[0].netns_lives = netns_lives;
+        if lists_another {
+            sandboxes(&mut facts).listed.insert("c2".into(), State::Ready);
+        }
+        let all = decide(&facts);
+        let told = all[0].mend[0].command.as_deref().unwrap_or_default();
+        assert!(told.contains(command), "{netns_lives} {lists_another}: {told}");
+    }
+}
+
 #[test]
 fn the_reason_why_a_del_is_owed_is_the_network_or_its_plugin() {
     for (owner, words) in
