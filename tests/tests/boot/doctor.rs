@@ -82,7 +82,7 @@ fn held() -> Result<()> {
     ensure!(!found.contains("kubelet-down"), "the gate is the reason: {answer:#}");
     let gate = finding(&answer, "gate-shut")?;
     ensure!(gate["evidence"].to_string().contains("policy.json"), "{gate:#}");
-    ensure!(gate["evidence"].to_string().contains("kubelet.service is activating"), "{gate:#}");
+    ensure!(gate["evidence"].to_string().contains("kubelet.service is "), "{gate:#}");
     let read = |source: &str| {
         answer["sources"]
             .as_array()
