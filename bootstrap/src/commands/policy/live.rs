@@ -118,9 +118,6 @@ fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a
 /// The pod as the API server has it, or why the API server cannot be asked.
 fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::PodSeen>, Option<String>) {
     let none = |why: String| (None, Some(why));
-    if !node.root.is_node() {
-        return none("a tree is inspected, and no node".into());
-    }
     let Some(credential) = reporter(&node.root, &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };

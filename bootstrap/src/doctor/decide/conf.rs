@@ -47,10 +47,12 @@ fn plugin(facts: &Facts) -> Option<Finding> {
     let dirs = facts.cni.plugins.paths();
     let places = dirs.iter().map(|dir| dir.display().to_string());
     let finding = Finding::new(Code::PluginMissing, cause).on(places).seen([why]);
-    let finding = match &facts.cni.plugins.packaged {
-        Ok(_) => finding,
-        Err(why) => finding.seen([format!("the package's plugin: {}", why.what)]),
-    };
+    if let Err(why) = &facts.cni.plugins.packaged {
+        let finding = finding.seen([format!("the package's plugin: {}", why.what)]);
+        return Some(finding.by_hand(
+            "install the package, or let the DaemonSet bring the plugin: there is none on this node to copy",
+        ));
+    }
     let dirs: Vec<String> = dirs.iter().map(|dir| format!(" --bin-dir {}", word(dir))).collect();
     Some(finding.run(
         format!("crossfade-bootstrap place{}", dirs.concat()),

@@ -124,9 +124,6 @@ fn unmapped(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
 }
 
 fn server(root: &Root, node: &Node) -> Source<Looked> {
-    if !root.is_node() {
-        return Source::Absent("a tree is inspected, and no node".into());
-    }
     let Some(credential) = reporter(root, node) else {
         return Source::Absent("this node has no kubelet, or node.json says report.node false".into());
     };
