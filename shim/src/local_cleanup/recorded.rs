@@ -250,6 +250,19 @@ mod tests {
     }
 
     #[test]
+    fn the_leases_of_a_conf_are_those_of_host_local_alone() {
+        let of = |ipam: &str| {
+            lease_directories(&format!(
+                r#"{{"name": "n", "plugins": [{{"type": "bridge", "ipam": {ipam}}}]}}"#
+            ))
+        };
+        assert_eq!(of(r#"{"type": "host-local"}"#), [Path::new("/var/lib/cni/networks/n")]);
+        assert_eq!(of(r#"{"type": "host-local", "dataDir": "/d"}"#), [Path::new("/d/n")]);
+        assert_eq!(of(r#"{"type": "calico-ipam"}"#), [Path::new(""); 0]);
+        assert_eq!(lease_directories("{"), [Path::new(""); 0]);
+    }
+
+    #[test]
     fn addresses_and_host_interfaces_are_read_from_results_of_any_version() {
         let old = json!({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.2/24"}, "ip6": {"ip": "fd00::2/64"}});
         assert_eq!(read(&json!({}), &old).addresses.len(), 2);
