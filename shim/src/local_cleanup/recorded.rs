@@ -258,8 +258,8 @@ mod tests {
         };
         assert_eq!(of(r#"{"type": "host-local"}"#), [Path::new("/var/lib/cni/networks/n")]);
         assert_eq!(of(r#"{"type": "host-local", "dataDir": "/d"}"#), [Path::new("/d/n")]);
-        assert_eq!(of(r#"{"type": "calico-ipam"}"#), [Path::new(""); 0]);
-        assert_eq!(lease_directories("{"), [Path::new(""); 0]);
+        assert!(of(r#"{"type": "calico-ipam"}"#).is_empty());
+        assert!(lease_directories("{").is_empty());
     }
 
     #[test]
