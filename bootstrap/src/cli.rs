@@ -23,7 +23,7 @@ pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
 pub use options::{Global, Output};
 pub use policy::{Check, PodChoice, Policy, Set, Show};
-pub use running::{List, Status, Sweep};
+pub use running::{Doctor, List, Status, Sweep};
 
 /// Install and operate Crossfade on one Kubernetes node.
 ///
@@ -75,7 +75,8 @@ pub enum Command {
     Policy(Policy),
     /// List the attachments of this node: sandboxes, interfaces and their networks.
     ///
-    /// The list has every attachment that Crossfade recorded, and every sandbox from before the installation that the inventory names.
+    /// The list has every attachment that Crossfade recorded, and every sandbox from before the installation that the inventory names: its age,
+    /// its pod and its networks.
     Attachments(List),
     /// Detach sandboxes that the runtime no longer lists.
     ///
@@ -92,10 +93,16 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Report the phase, the pods of each network, pending DELs, and readiness.
     ///
-    /// The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
+    /// The first line says whether the node is all right. The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
     /// DELs are pending, and what watch observes. A problem is something that keeps pods from the right network; a warning is something to do
     /// elsewhere in the cluster.
     Status(Status),
+    /// Find everything that is wrong on this node, by symptom, with the command that mends it.
+    ///
+    /// doctor reads the settings, the records, the runtime, the kernel, systemd, the journal and the Node at the API server, and changes nothing.
+    /// Each finding says what was seen, why it is so, and which command mends it. A source that cannot be read is a finding as well, so doctor
+    /// works on a node that is half broken. It needs neither kubelet nor a credential.
+    Doctor(Doctor),
     /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
     ///
     /// boot copies the plugin to where the runtime looks for it, and writes Crossfade's conf, or in private mode the empty directory for it. If
@@ -171,6 +178,7 @@ impl Command {
             Self::Sweep(sweep) => sweep.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
             Self::Status(status) => status.global(all),
+            Self::Doctor(doctor) => doctor.global(all),
             Self::Boot(boot) => boot.global(all),
             Self::Gate(gate) => gate.global(all),
             Self::Render(render) => render.global(all),

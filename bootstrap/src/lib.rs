@@ -7,6 +7,7 @@
 pub mod change;
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod image;
 pub mod kubelet;
 pub mod node;

@@ -7,6 +7,7 @@ use bootstrap::cli::{Cli, Command, Global, print};
 use bootstrap::commands::{
     attachments, boot, cleanup, gate, generator, install, place, policy, render, retract, status, sweep,
 };
+use bootstrap::doctor;
 use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::host;
 use bootstrap::watch;
@@ -34,10 +35,11 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Install(wanted) => print::report(output, &install::install(global, wanted)?),
         Command::Uninstall(wanted) => print::report(output, &install::uninstall::uninstall(global, wanted)?),
         Command::Policy(verb) => policy::answer(global, verb)?,
-        Command::Attachments(_) => print::report(output, &attachments::attachments(global)?),
+        Command::Attachments(wanted) => print::report(output, &attachments::attachments(global, wanted)?),
         Command::Sweep(wanted) => sweep::answer(global, wanted)?,
         Command::Cleanup(wanted) => print::report(output, &cleanup::cleanup(global, wanted)?),
         Command::Status(wanted) => status::answer(global, wanted)?,
+        Command::Doctor(wanted) => print::report(output, &doctor::doctor(global, wanted)),
         Command::Boot(_) => print::report(output, &boot::boot(global)?),
         Command::Gate(_) => print::report(output, &gate::gate(global)?),
         Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),

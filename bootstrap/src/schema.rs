@@ -8,12 +8,13 @@ use schemars::JsonSchema;
 use types::schema::{of_answer, stale};
 
 use crate::change::outcome::Changed;
+use crate::commands::attachments::Listed;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::Cleaned;
 use crate::commands::status::Status;
 use crate::commands::{policy, render, status};
+use crate::doctor::report::Diagnosis;
 use crate::image::{bake, seal, selftest};
-use crate::node::attachments::Attachments;
 use crate::watch;
 
 fn schema<R: JsonSchema>() -> String {
@@ -23,10 +24,11 @@ fn schema<R: JsonSchema>() -> String {
 /// One schema for each command, by the name of its file.
 fn all() -> BTreeMap<&'static str, String> {
     [
-        ("attachments", schema::<Attachments>()),
+        ("attachments", schema::<Listed>()),
         ("bake", schema::<bake::Baked>()),
         ("boot", schema::<Changed>()),
         ("cleanup", schema::<Cleaned>()),
+        ("doctor", schema::<Diagnosis>()),
         ("explain", schema::<explain::Explained>()),
         ("gate", schema::<Changed>()),
         ("install", schema::<Changed>()),

@@ -19,6 +19,7 @@
 
 mod abandoned;
 mod holder;
+mod running;
 
 use std::fs::File;
 use std::io;
@@ -31,6 +32,7 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 pub use abandoned::{abandoned, remove_abandoned};
 use holder::Holder;
+pub use running::{RunningCall, running};
 
 use crate::file;
 use crate::layout::Layout;

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 
 use crate::cri::Cri;
 use crate::deadline;
@@ -284,6 +285,18 @@ impl Containerd {
     /// Pid as the lab sees it; none while it is stopped.
     pub fn pid(&self) -> Option<nix::unistd::Pid> {
         self.daemon.as_ref().map(Daemon::pid)
+    }
+
+    /// Does something while its process is stopped, so that it answers nobody.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn frozen<T>(&self, act: impl FnOnce() -> T) -> Result<T> {
+        let daemon = self.daemon.as_ref().context("containerd is not running")?;
+        daemon.signal(Signal::SIGSTOP)?;
+        let done = act();
+        daemon.resume()?;
+        Ok(done)
     }
 
     /// What it has logged since the node was made.

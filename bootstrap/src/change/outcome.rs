@@ -71,6 +71,13 @@ impl Changed {
         Self { dry_run: false, changes, notes, unconfirmed: false }
     }
 
+    /// The same, with more that a person may want to know.
+    #[must_use]
+    pub fn noted(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
     /// The same, where it is not certain that it has its effect.
     #[must_use]
     pub fn unconfirmed(mut self, why: Option<String>) -> Self {

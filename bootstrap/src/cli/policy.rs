@@ -24,12 +24,17 @@ pub enum Policy {
     #[command(
         before_help = "Example: attach new pods to both networks, with the address of the old one in the Pod's status\n  \
                              crossfade-bootstrap policy set both-old",
-        after_help = "Exit status: 0 done, 3 the policy does not allow this phase, 75 run the command again, 78 the policy is invalid."
+        after_help = "Exit status: 0 done, 3 the policy does not allow this phase, or --require-ready was given and a network is not ready, \
+                      75 run the command again, 78 the policy is invalid."
     )]
     Set(Set),
     /// Explain which network a pod would get, and why.
+    ///
+    /// With POD, the pod is one that is on this node: its annotations come from the API server, where kubelet has a credential, and the networks
+    /// that it has from its record. Without POD, the options describe any pod.
     #[command(
-        before_help = "Example:\n  crossfade-bootstrap policy explain --namespace kube-system --pod coredns-1"
+        before_help = "Example: what a pod of this node has, and what its successor would get\n  crossfade-bootstrap policy explain kube-system/coredns-1",
+        after_help = "Exit status: 0 done, 3 neither the API server nor a record has POD on this node, 78 the policy is missing or invalid."
     )]
     Explain(PodChoice),
 }
@@ -57,6 +62,9 @@ pub struct Set {
     /// The phase: `old` or `new` for one network, `both-old` or `both-new` for both networks, where the named network is the primary.
     #[arg(value_parser = words::phase, value_name = "PHASE")]
     pub phase: Phase,
+    /// Change nothing unless every network of the phase is ready now. Without this option, the command warns.
+    #[arg(long)]
+    pub require_ready: bool,
     /// Accept that the next reboot loses the change, because the policy file is on a tmpfs.
     #[arg(long)]
     pub runtime: bool,
@@ -71,6 +79,9 @@ pub struct Set {
 /// Options of `policy explain`.
 #[derive(Debug, Args)]
 pub struct PodChoice {
+    /// A pod of this node: NAME in the namespace of --namespace, else in `default`, or NAMESPACE/NAME.
+    #[arg(value_name = "POD", conflicts_with = "pod")]
+    pub live: Option<String>,
     /// The pod's namespace.
     #[arg(long)]
     pub namespace: Option<String>,

@@ -9,8 +9,25 @@ use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absol
 
 /// Options of `attachments`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example: list the attachments as JSON\n  crossfade-bootstrap attachments -o json")]
+#[command(
+    before_help = "Example: list the pods that are still on the old network alone\n  crossfade-bootstrap attachments --on old",
+    after_help = "Exit status: 0 done, 1 the records cannot be read, 75 --leaks needs the runtime, which does not answer, 78 a settings file cannot be used."
+)]
 pub struct List {
+    /// List only the attachments that were made in the phase PHASE (old, both-old, both-new, new), or that have the network NAME. In a phase
+    /// that the node has left, these are its stragglers.
+    #[arg(long, value_name = "PHASE|NAME")]
+    pub on: Option<String>,
+    /// List also what is left of attachments that ended: records and inventory entries whose sandbox the runtime does not list for longer
+    /// than the policy's grace, and leases of containers that nobody knows. Asks the runtime.
+    #[arg(long)]
+    pub leaks: bool,
+    /// List also the ledger: attachments that ended without the confirmation of their network.
+    #[arg(long)]
+    pub ledger: bool,
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
     #[command(flatten)]
     installation: Installation,
     #[command(flatten)]
@@ -20,6 +37,30 @@ pub struct List {
 }
 
 impl List {
+    pub(super) fn global(&self, all: Global) -> Global {
+        all.installation(&self.installation).root(&self.tree.root).host(&self.host)
+    }
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: find out what is wrong with this node, and how to mend it\n  crossfade-bootstrap doctor",
+    after_help = "Exit status: 0 nothing is wrong, 3 something is wrong.\n\nEach finding has an entry in docs/troubleshooting.md, under its code."
+)]
+pub struct Doctor {
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+    #[command(flatten)]
+    installation: Installation,
+    #[command(flatten)]
+    tree: Tree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl Doctor {
     pub(super) fn global(&self, all: Global) -> Global {
         all.installation(&self.installation).root(&self.tree.root).host(&self.host)
     }
@@ -70,7 +111,7 @@ impl Sweep {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: wait until new pods get the network that the policy names\n  crossfade-bootstrap status --wait --timeout 300",
-    after_help = "Exit status: 0 no problem, 1 the state cannot be read, 3 there is a problem, or the node was not ready within the timeout, 78 the policy cannot be used."
+    after_help = "Exit status: 0 the node is all right, 1 the state cannot be read, 3 it is not: watch does not run, a network that pods get is not ready, a DEL is owed for longer than the policy's grace, or there is another problem, or the node was not ready within the timeout, 78 the policy cannot be used."
 )]
 pub struct Status {
     /// Wait until watch reports that the node is ready. The command ends with exit status 3 after the timeout.

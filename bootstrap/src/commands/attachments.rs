@@ -1,15 +1,263 @@
-//! `attachments`: who is attached to what, from records and inventory.
+//! `attachments`: who is attached to what, from records and inventory; and what is left of attachments that ended.
 
-use crate::cli::Global;
-use crate::cli::exit::Failure;
-use crate::node::attachments::{self, Attachments};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use shim::boot;
+use shim::inventory;
+use shim::ledger;
+use shim::owner::Owners;
+use shim::store::Store;
+use types::policy::Phase;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::{Page, Report};
+use crate::cli::{Global, List};
+use crate::node::attached;
+use crate::node::attachments::{self, Attachments, Line, Part, age_text};
+use crate::node::candidates::judge;
+use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::NodeFacts;
+use crate::node::leaks::{self, Leak};
+use crate::node::paths::Root;
+use crate::node::settings::Settings;
+use crate::runtime::Listing;
+use crate::runtime::cri::Runtime;
 
-/// Lists everything that is attached.
+/// How long all probes of the networks that owe DELs may take together.
+const PROBES_WITHIN: Duration = Duration::from_secs(5);
+
+/// The answer of `attachments`.
+///
+/// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}],"leaks":[..],"ledger":[..]}`; the last two where they were asked for.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Listed {
+    /// Attachments, and damaged records.
+    #[serde(flatten)]
+    found: Attachments,
+    /// What is left of attachments that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<Vec<Leak>>,
+    /// The lines of the ledger, the oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Vec<ledger::Line>>,
+    /// Whether only some were asked for.
+    #[serde(skip)]
+    is_part: bool,
+}
+
+/// Lists everything that is attached, or the part of it that was asked for.
 ///
 /// # Errors
-/// Bad settings; or the records cannot be listed.
-pub fn attachments(global: &Global) -> Result<Attachments, Failure> {
-    let node = NodeFacts::certain(global)?;
-    attachments::list(&node.dirs.layout, node.policy())
+/// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
+pub fn attachments(global: &Global, wanted: &List) -> Result<Listed, Failure> {
+    let node = if wanted.leaks { asked(global, wanted)? } else { NodeFacts::certain(global)? };
+    let mut found = attachments::list(&node.dirs.layout, node.policy())?;
+    let leaks = if wanted.leaks { Some(left(&node, &found)?) } else { None };
+    let ledger = if wanted.ledger { Some(read_ledger(&node)?) } else { None };
+    if let Some(on) = &wanted.on {
+        keep(&mut found, on, &node)?;
+    }
+    Ok(Listed { found, leaks, ledger, is_part: wanted.on.is_some() })
+}
+
+/// The node with its runtime; nothing is guessed.
+fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
+    let settings = Settings::required(&Root::new(&global.root))?;
+    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    node.dirs.require_readable()?;
+    Ok(node)
+}
+
+/// Keeps what was made in a phase, or has a network of this name.
+fn keep(found: &mut Attachments, on: &str, node: &NodeFacts) -> Result<(), Failure> {
+    if let Some(phase) = Phase::parse(on) {
+        node.require_policy()?;
+        found.attachments.retain(|line| attached::phase(line, node.policy()) == Some(phase));
+        return Ok(());
+    }
+    let has = |line: &Line| line.networks.iter().any(|part| part.name == on);
+    let names: BTreeSet<&str> =
+        found.attachments.iter().flat_map(|line| &line.networks).map(|part| part.name.as_str()).collect();
+    if !names.contains(on) {
+        let phases = Phase::ALL.map(Phase::as_str).join(", ");
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let what = format!("--on {on}: no attachment has a network of this name");
+        let fix =
+            format!("name one of the phases {phases}, or one of the networks that attachments have: {names}");
+        return Err(Failure::usage(what).at("--on").fix(fix));
+    }
+    found.attachments.retain(has);
+    Ok(())
+}
+
+fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
+    let path = node.dirs.layout.ledger();
+    ledger::read(&node.dirs.layout).map_err(|e| {
+        Failure::new(Exit::Failed, format!("read ledger {}: {e}", path.display())).at(path.display())
+    })
+}
+
+/// What is left of attachments that ended. Leases are read before the runtime is asked and after it, because pods come and go meanwhile.
+fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
+    let policy = &node.require_policy()?.policy;
+    let cni = CniFacts::gather(node, PluginChoice::default());
+    let (records, _) = Store::new(&node.dirs.layout).all().map_err(failed)?;
+    let before = leaks::held_leases(&cni.networks, &records);
+    let inventory = inventory::load(&node.dirs.layout).map_err(failed)?;
+    let now = boot::now().map_err(failed)?;
+    let listed = sandboxes(node)?;
+    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
+    let judged = judge(&records, &inventory, &Listing::Cri(listed.clone()), &owners, &now);
+    let mut left = leaks::of_attachments(&judged, policy.gc.grace_secs);
+    let known: BTreeSet<String> = found
+        .attachments
+        .iter()
+        .map(|line| line.container_id.clone())
+        .chain(records.iter().map(|record| record.intent.container_id.clone()))
+        .collect();
+    let after = leaks::held_leases(&cni.networks, &records);
+    let still: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
+    left.extend(leaks::of_leases(&still, &known, &listed));
+    Ok(left)
+}
+
+fn sandboxes(node: &NodeFacts) -> Result<std::collections::BTreeMap<String, crate::runtime::State>, Failure> {
+    let Some(endpoint) = node.runtime.whom.endpoint() else {
+        return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
+            .at("--leaks")
+            .fix("name the runtime with --runtime-endpoint"));
+    };
+    Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).map_err(|e| {
+        Failure::later(format!("{e:#}"))
+            .at(endpoint)
+            .fix("start the runtime, or name another with --runtime-endpoint, then run the command again")
+    })
+}
+
+impl Report for Listed {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for line in &self.found.attachments {
+            show(&mut text, line);
+        }
+        for damaged in &self.found.damaged {
+            let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
+        }
+        if text.is_empty() {
+            text.text(if self.is_part {
+                "no attachment is like that\n"
+            } else {
+                "Crossfade has attached no pod, and the inventory lists none from before the installation\n"
+            });
+        }
+        for leak in self.leaks.iter().flatten() {
+            let waits = if leak.waits { "; the network is not ready, so a sweep leaves it" } else { "" };
+            let _ = writeln!(text, "leak: {} {}: {}{waits}", leak.container_id, leak.ifname, leak.what);
+        }
+        if self.leaks.as_ref().is_some_and(Vec::is_empty) {
+            text.text("leaks: none\n");
+        }
+        for line in self.ledger.iter().flatten() {
+            show_ledger(&mut text, line);
+        }
+        if self.ledger.as_ref().is_some_and(Vec::is_empty) {
+            text.text("ledger: empty\n");
+        }
+        text
+    }
+}
+
+fn show(text: &mut Page, line: &Line) {
+    let parts: Vec<String> = line.networks.iter().map(part).collect();
+    let pod = match (&line.namespace, &line.pod) {
+        (None, None) => "-".to_owned(),
+        (namespace, pod) => {
+            let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
+            format!("{}/{}", or(namespace), or(pod))
+        }
+    };
+    let failing = line.del_failing_secs.map(|secs| {
+        format!("  (a DEL has failed for {})", age_text(Some(boot::Age::ThisBoot(Duration::from_secs(secs)))))
+    });
+    let by = line.deleted_by.map(|_| "  (the runtime sends its DEL)");
+    let _ = writeln!(
+        text,
+        "{} {}  {:<9}  {}  {}  {pod}{}{}",
+        line.container_id,
+        line.ifname,
+        line.life.as_str(),
+        age_text(line.age()),
+        parts.join(","),
+        failing.unwrap_or_default(),
+        by.unwrap_or_default()
+    );
+}
+
+fn part(part: &Part) -> String {
+    let side = part.side.map_or_else(String::new, |side| format!("{side}:"));
+    let gone = if part.owed { "" } else { " (released)" };
+    format!("{side}{}@{}{gone}", part.name, part.ifname)
+}
+
+fn show_ledger(text: &mut Page, line: &ledger::Line) {
+    let addresses: Vec<String> = line.addresses.iter().map(ToString::to_string).collect();
+    let _ = writeln!(
+        text,
+        "ledger: {} {}  network {}  {}  {}",
+        line.container_id,
+        line.ifname,
+        line.network,
+        addresses.join(","),
+        line.reason
+    );
+    for left in &line.left {
+        let _ = writeln!(text, "  left: {left}");
+    }
+    for unknown in &line.unknown {
+        let _ = writeln!(text, "  may be left: {unknown}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::attachments::Life;
+
+    fn line(life: Life, failing: Option<u64>, earlier_boot: bool) -> Line {
+        Line {
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+            life,
+            age_secs: None,
+            earlier_boot,
+            namespace: None,
+            pod: None,
+            uid: None,
+            networks: Vec::new(),
+            del_failing_secs: failing,
+            deleted_by: None,
+        }
+    }
+
+    #[test]
+    fn a_del_is_overdue_once_the_grace_is_over() {
+        for (life, failing, earlier, overdue) in [
+            (Life::Detaching, Some(600), false, true),
+            (Life::Detaching, Some(599), false, false),
+            (Life::Detaching, None, false, false),
+            (Life::Detaching, None, true, true),
+            (Life::Attached, Some(600), false, false),
+            (Life::Attached, None, true, false),
+        ] {
+            assert_eq!(
+                line(life, failing, earlier).is_overdue(600),
+                overdue,
+                "{life:?} {failing:?} {earlier}"
+            );
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! `policy show|check|set|explain`.
 
 pub mod explain;
+mod late;
+pub mod live;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -122,9 +124,14 @@ fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> Shown {
 /// `policy set`: flips the policy, and says whether the runtime is known to use it.
 ///
 /// # Errors
-/// As [`flip::set`].
+/// As [`flip::set`]; 3 where a network of the phase is not ready, and `--require-ready` was given.
 fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, Failure> {
+    let late = late::networks(node, wanted.phase);
+    if wanted.require_ready {
+        late::refuse(node, &late)?;
+    }
     let set = flip::set(&node.dirs.layout, wanted.phase, wanted.runtime, global.dry_run)?;
+    let set = set.noted(late.iter().map(late::Late::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
         format!(

@@ -124,8 +124,12 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
     }
     let file = Root::new(&global.root).at(STATUS);
     let ready = within.is_none_or(|within| wait(&file, within));
-    let mut status = status(&NodeFacts::asked(global, settings, &wanted.runtime))?;
-    let watched = match status_file::read(&file) {
+    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    let mut status = status(&node)?;
+    let dirs = node.dirs;
+    let read = status_file::read(&file);
+    status.problems.extend(problems::of_watch(global, &dirs, &read));
+    let watched = match read {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),
         StatusFile::Fresh(document) => Ok(Some(Watched { document, stale: None })),
@@ -214,6 +218,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     problems.extend(problems::of_the_conf(node, &CniFacts::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));
+    problems.extend(problems::of_owed_dels(&found, policy));
     Ok(Status {
         warnings: policy.map_or_else(Vec::new, secondary::warnings),
         conf_dir: node.settings.conf_dir.as_str(),
@@ -285,6 +290,14 @@ impl Report for Status {
             "unknown: the policy cannot be used"
         };
         let mut text = Page::new();
+        let verdict = match (self.exit(), self.problems.len()) {
+            (Exit::Done, _) => "all right".to_owned(),
+            (_, 1) => "not all right: 1 problem, below".to_owned(),
+            (_, count) => format!(
+                "not all right: {count} problems, below; crossfade-bootstrap doctor finds their causes"
+            ),
+        };
+        let _ = writeln!(text, "node          {verdict}");
         let _ = writeln!(text, "phase         {}", self.phase.map_or(unknown, meaning));
         let _ = writeln!(text, "installed     {}", if self.installed { "yes" } else { "no" });
         for (name, count) in &self.networks {

@@ -12,29 +12,24 @@ mod budget;
 pub mod every;
 pub mod result;
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use shim::boot::{self, Age, Moment};
+use shim::boot::{self, Age};
 use shim::file::abandoned_temps;
-use shim::inventory::{self, Deleter, Entry, Inventory};
+use shim::inventory::{self, Deleter};
 use shim::layout::Layout;
-use shim::netns::Netns;
 use shim::owner::{Owner, Owners};
 use shim::pass_order::{self, TimeShares};
 use shim::reply::CniError;
 use shim::request::{Conf, Env};
 use shim::route::Budget;
 use shim::serve::Session;
-use shim::serve::pass::{Pass, netns_of};
+use shim::serve::pass::Pass;
 use shim::signal::Signals;
-use shim::store::{Key, Store};
+use shim::store::Store;
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock};
-use types::attachment::Attachment;
 use types::policy::Policy;
-use types::raw::RawObject;
 
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change, Executor, Means};
@@ -42,6 +37,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
+use crate::node::candidates::{self, SweepCandidate, Written, judge};
 use crate::node::directories::Directories;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::hostroutes;
@@ -49,41 +45,12 @@ use crate::node::paths::Root;
 use crate::node::plugins::joined;
 use crate::node::settings::Settings;
 use crate::runtime::Listing;
-use crate::runtime::cache::made_by_cri;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::Whom;
 use crate::runtime::facts::RuntimeFacts;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
-
-/// Where Crossfade keeps an attachment.
-#[derive(Debug, Clone)]
-pub enum Written {
-    /// In a record that was begun then, which tells it from a later one of the same container and ifname.
-    Record(Moment),
-    /// Only in the inventory, with the sender of its DEL.
-    Entry(Deleter),
-}
-
-/// The facts about one attachment.
-#[derive(Debug)]
-pub struct SweepCandidate {
-    /// Container id and ifname of the attachment.
-    pub key: Key,
-    /// The names of its networks, as people read them.
-    pub networks: String,
-    /// Where Crossfade keeps the attachment.
-    pub written: Written,
-    /// What the runtime's list says about the sandbox.
-    pub seen: ListStatus,
-    /// Its age; an entry that does not tell is past every grace.
-    pub age: Age,
-    /// Whether the networks can serve the DELs.
-    pub owner: Owner,
-    /// Whether the network namespace still exists.
-    pub netns_lives: bool,
-}
 
 /// Sweeps once, or again and again, and prints what came of it.
 ///
@@ -179,67 +146,9 @@ fn listing(whom: &Whom, wanted: &Sweep) -> Result<Listing, Failure> {
     })
 }
 
-fn judge(
-    records: &[Attachment],
-    inventory: &Inventory,
-    listing: &Listing,
-    owners: &Owners<'_>,
-    now: &Moment,
-) -> Vec<SweepCandidate> {
-    let mut judged: Vec<SweepCandidate> = Vec::new();
-    for record in records {
-        let intent = &record.intent;
-        let key = Key::new(&intent.container_id, &intent.ifname);
-        let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
-        judged.push(SweepCandidate {
-            seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
-            networks: networks.join(", "),
-            written: Written::Record(intent.begun.clone()),
-            age: intent.begun.age(now),
-            owner: owners.of(record),
-            netns_lives: !netns_of(record).is_empty(),
-            key,
-        });
-    }
-    let recorded: BTreeSet<Key> = judged.iter().map(|one| one.key.clone()).collect();
-    for entry in &inventory.attachments {
-        let key = entry.key();
-        if recorded.contains(&key) {
-            continue;
-        }
-        judged.push(SweepCandidate {
-            seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
-            networks: entry.network.clone(),
-            written: Written::Entry(entry.deleted_by),
-            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
-            // Striking an entry out asks nothing of its network.
-            owner: match entry.deleted_by {
-                Deleter::Crossfade => owners.of_entry(entry),
-                Deleter::Runtime => Owner::Ready,
-            },
-            netns_lives: netns_lives(entry),
-            key,
-        });
-    }
-    judged
-}
-
-/// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
-fn netns_lives(entry: &Entry) -> bool {
-    let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
-    let interfaces: Vec<RawObject> =
-        result.and_then(|result| result.decode("interfaces").ok().flatten()).unwrap_or_default();
-    interfaces
-        .iter()
-        .filter_map(|interface| interface.decode::<String>("sandbox").ok().flatten())
-        .any(|path| !path.is_empty() && Netns::open(Path::new(&path)).is_ok())
-}
-
 /// Refuses an empty answer that something contradicts.
 fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
-    let contradiction = judged
-        .iter()
-        .find(|one| one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot);
+    let contradiction = candidates::contradiction(judged);
     match contradiction {
         None => Ok(()),
         Some(one) => {

@@ -52,7 +52,8 @@ pub fn directories(layout: &Layout) -> Vec<PathBuf> {
 ///
 /// What was attached counts, and not what is left of it: a DEL takes one network after the other, and in between the attachment would seem to be
 /// of a phase in which no pod of this node ever was.
-fn phase(line: &Line, policy: Option<&Policy>) -> Option<Phase> {
+#[must_use]
+pub fn phase(line: &Line, policy: Option<&Policy>) -> Option<Phase> {
     let mut parts: Vec<&Part> = Vec::new();
     for part in &line.networks {
         if part.in_pod? {

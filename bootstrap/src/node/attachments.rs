@@ -1,4 +1,4 @@
-//! `attachments`: who is attached to what, from records and inventory.
+//! Who is attached to what, from records and inventory.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,7 +16,6 @@ use types::pod::Pod;
 use types::policy::{Policy, Side};
 
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::node::directories::Directories;
 
 /// Everything that is attached.
@@ -34,7 +33,7 @@ pub struct Attachments {
 /// One attachment.
 ///
 /// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
-/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"deletedBy":"runtime"}`.
+/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"delFailingSeconds":90,"deletedBy":"runtime"}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Line {
@@ -62,6 +61,9 @@ pub struct Line {
     pub uid: Option<String>,
     /// The networks of the attachment, in the order of ADD.
     pub networks: Vec<Part>,
+    /// For how many seconds a DEL of the attachment has failed; none if none has, or if the first failed in an earlier boot.
+    #[serde(rename = "delFailingSeconds", skip_serializing_if = "Option::is_none")]
+    pub del_failing_secs: Option<u64>,
     /// Who sends the attachment's DEL, where that is not Crossfade.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -111,6 +113,24 @@ pub struct Damaged {
     pub path: PathBuf,
     /// Why the record cannot be read.
     pub reason: String,
+}
+
+impl Line {
+    /// Whether a DEL has been owed for longer than a grace of so many seconds. The remains of an earlier boot count once one has failed.
+    #[must_use]
+    pub fn is_overdue(&self, grace_secs: u64) -> bool {
+        let is_past = self.earlier_boot || self.del_failing_secs.is_some_and(|secs| secs >= grace_secs);
+        self.life == Life::Detaching && is_past
+    }
+
+    /// The age of the attachment, if it is known.
+    #[must_use]
+    pub fn age(&self) -> Option<Age> {
+        match (self.earlier_boot, self.age_secs) {
+            (true, _) => Some(Age::EarlierBoot),
+            (false, secs) => secs.map(|secs| Age::ThisBoot(Duration::from_secs(secs))),
+        }
+    }
 }
 
 impl Life {
@@ -188,13 +208,23 @@ fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Li
         owed: progress.started && !progress.deleted,
         in_pod: in_pod(record, leg, progress),
     });
-    line(
+    let line = line(
         Key::new(&intent.container_id, &intent.ifname),
         Life::of(record),
         Some(intent.begun.age(now)),
         intent.cni_args.as_deref(),
         parts.collect(),
-    )
+    );
+    let failing = record.del_failed.as_ref().map(|first| first.age(now));
+    Line { del_failing_secs: failing.and_then(secs_of), ..line }
+}
+
+/// The seconds of an age of this boot.
+fn secs_of(age: Age) -> Option<u64> {
+    match age {
+        Age::ThisBoot(age) => Some(age.as_secs()),
+        Age::EarlierBoot => None,
+    }
 }
 
 /// See [`Part::in_pod`].
@@ -232,15 +262,13 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
         container_id: key.container_id,
         ifname: key.ifname,
         life,
-        age_secs: match age {
-            Some(Age::ThisBoot(age)) => Some(age.as_secs()),
-            Some(Age::EarlierBoot) | None => None,
-        },
+        age_secs: age.and_then(secs_of),
         earlier_boot: age == Some(Age::EarlierBoot),
         namespace: pod.namespace,
         pod: pod.name,
         uid: Pod::uid(args.unwrap_or_default()),
         networks,
+        del_failing_secs: None,
         deleted_by: None,
     }
 }
@@ -261,53 +289,6 @@ fn secs_text(age: Duration) -> String {
         secs @ 120..7200 => format!("{}m", secs / 60),
         secs @ 7200..172_800 => format!("{}h", secs / 3600),
         secs => format!("{}d", secs / 86_400),
-    }
-}
-
-impl Report for Attachments {
-    fn human(&self) -> Page {
-        let mut text = Page::new();
-        for line in &self.attachments {
-            let parts: Vec<String> = line.networks.iter().map(Part::to_text).collect();
-            let age = match (line.earlier_boot, line.age_secs) {
-                (true, _) => Some(Age::EarlierBoot),
-                (false, secs) => secs.map(|secs| Age::ThisBoot(Duration::from_secs(secs))),
-            };
-            let pod = match (&line.namespace, &line.pod) {
-                (None, None) => "-".to_owned(),
-                (namespace, pod) => {
-                    let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
-                    format!("{}/{}", or(namespace), or(pod))
-                }
-            };
-            let by = if line.deleted_by.is_some() { "  (the runtime sends its DEL)" } else { "" };
-            let _ = writeln!(
-                text,
-                "{} {}  {:<9}  {}  {}  {pod}{by}",
-                line.container_id,
-                line.ifname,
-                line.life.as_str(),
-                age_text(age),
-                parts.join(",")
-            );
-        }
-        for damaged in &self.damaged {
-            let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
-        }
-        if text.is_empty() {
-            text.text(
-                "Crossfade has attached no pod, and the inventory lists none from before the installation\n",
-            );
-        }
-        text
-    }
-}
-
-impl Part {
-    fn to_text(&self) -> String {
-        let side = self.side.map_or_else(String::new, |side| format!("{side}:"));
-        let gone = if self.owed { "" } else { " (released)" };
-        format!("{side}{}@{}{gone}", self.name, self.ifname)
     }
 }
 

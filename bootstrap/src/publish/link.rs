@@ -21,6 +21,7 @@ use super::event::EventRecord;
 use super::kubeconfig::{self, Loaded};
 use super::name;
 use super::node_object::{List, NodeObject};
+use super::pods::{PodObject, Pods};
 use super::resolve;
 use crate::publish::report::Credential;
 
@@ -35,6 +36,7 @@ pub(super) const WATCH_SECS: u32 = 240;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 const NODES: &str = "/api/v1/nodes";
+const PODS: &str = "/api/v1/pods";
 /// Events of what is in no namespace are in this one.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
@@ -95,6 +97,17 @@ impl Link {
         let parameters = ListParams::default().fields(&self.selector());
         let list: List = self.ask("list this Node", Request::new(NODES).list(&parameters)).await?;
         Ok((list.items.into_iter().next(), list.metadata.resource_version))
+    }
+
+    /// The pods that are bound to this node.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn pods(&self) -> Result<Vec<PodObject>, Trouble> {
+        // kubelet may list no other pods. *Source*: kubernetes, plugin/pkg/auth/authorizer/node, AuthorizeNodeWithSelectors.
+        let parameters = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
+        let list: Pods = self.ask("list the pods of this node", Request::new(PODS).list(&parameters)).await?;
+        Ok(list.items)
     }
 
     /// What happens to this node's Node from then on.

@@ -69,6 +69,7 @@ fn every_command_answers_in_one_shape() {
     for (arguments, status) in [
         (&["status"][..], 3),
         (&["attachments"], 0),
+        (&["attachments", "--ledger"], 0),
         (&["policy", "show"], 0),
         (&["policy", "check"], 0),
         (&["policy", "explain"], 0),
@@ -103,6 +104,7 @@ fn every_command_answers_in_one_shape() {
         (&["cleanup", "calico"], 3),
         (&["cleanup", "weave"], 3),
         (&["cleanup", "flanel"], 2),
+        (&["doctor"], 3),
         (&["retract", "--dry-run"], 3),
         (&["bake", "--image", "final", "--new", "cilium", "--dry-run"], 3),
         (&["seal", "--check"], 3),

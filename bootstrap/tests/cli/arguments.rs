@@ -12,7 +12,7 @@ use crate::tree::Tree;
 const ALL: &str = "--conf-dir --state-dir --run-dir --policy";
 
 /// The options under the heading that commands share, besides `--output`.
-const OFFERED: [(&[&str], &str); 22] = [
+const OFFERED: [(&[&str], &str); 23] = [
     (&["install"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["uninstall"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["policy", "show"], "--conf-dir --policy --root --host"),
@@ -22,6 +22,7 @@ const OFFERED: [(&[&str], &str); 22] = [
     (&["attachments"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["sweep"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["cleanup"], "--conf-dir --state-dir --run-dir --policy --host"),
+    (&["doctor"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["status"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["boot"], "--state-dir --run-dir --policy --root --dry-run"),
     (&["gate"], "--state-dir --run-dir --policy --root --dry-run"),
@@ -202,6 +203,8 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         "sweep --listed /nonexistent/list.json",
         "sweep --every 0",
         "status --wait --timeout soon",
+        "attachments --on nowhere",
+        "policy explain web/",
         "render --print eksctrl",
         "retract --timeout soon",
         "bake --image finale",
@@ -215,7 +218,7 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         let words: Vec<&str> = line.split(' ').collect();
         let run = match words[0] {
             "install" | "uninstall" => run(&words),
-            "policy" | "sweep" | "status" => node.run(&words),
+            "policy" | "sweep" | "status" | "attachments" => node.run(&words),
             _ => Tree::new().run(&words),
         };
         assert_eq!(run.status, 2, "{line}: {run:?}");
@@ -223,7 +226,7 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         let words = [words, vec!["-o", "json"]].concat();
         says_what_where_and_fix(&match words[0] {
             "install" | "uninstall" => self::run(&words),
-            "policy" | "sweep" | "status" => node.run(&words),
+            "policy" | "sweep" | "status" | "attachments" => node.run(&words),
             _ => Tree::new().run(&words),
         });
     }

@@ -2,9 +2,11 @@
 
 mod answers;
 mod arguments;
+mod attachments;
 mod bake;
 mod boot;
 mod cleanup;
+mod doctor;
 mod explain;
 mod final_image;
 mod gate;

@@ -138,8 +138,10 @@ fn a_del_that_fails_stays_owed() {
     let told = node.document(&["sweep", "--listed", &list], 1);
     let outcome = told["changes"][0]["outcome"]["failed"].as_str().expect("failed");
     assert!(outcome.contains("the agent is away"), "{told}");
-    let status = node.document(&["status"], 0);
+    // The grace of this policy is over at once.
+    let status = node.document(&["status"], 3);
     assert_eq!(status["pendingDels"], 1);
+    assert!(status["problems"][0]["what"].to_string().contains("owed for longer than the grace"), "{status}");
     assert!(node.told(&["attachments"], 0).contains("detaching"));
     fs::remove_file(node.path("bin/bridge.fails")).expect("remove");
     sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);

@@ -3,7 +3,7 @@
 use super::sources;
 
 /// A room, and what it may use of others: `node` is all of that room, `node::paths` one module. Itself is always among it.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("cli", &[]),
     ("change", &["cli", "systemd::systemctl", "node::mounts", "node::paths"]),
     ("systemd", &["node::command", "node::paths", "node::program"]),
@@ -25,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("node", &["cli", "change", "systemd", "kubelet", "runtime"]),
     ("watch", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
     ("commands", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
+    ("doctor", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
     ("image", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
 ];
 

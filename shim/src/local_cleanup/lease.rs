@@ -72,6 +72,32 @@ fn release_into(
     Ok(())
 }
 
+/// One lease of host-local.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The address, which is the name of the file.
+    pub address: IpAddr,
+    /// The lease's file.
+    pub path: PathBuf,
+    /// The container that has the address.
+    pub container_id: String,
+    /// Its interface; empty in leases of old plugins.
+    pub ifname: String,
+}
+
+/// Reads all leases of a directory. Nothing is locked: a lease that comes or goes meanwhile may be among them or not. An absent directory has
+/// none, and neither has a file that names no container.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn held(directory: &Path) -> io::Result<Vec<Lease>> {
+    let lease = |(address, path): (IpAddr, PathBuf)| {
+        let (container_id, ifname) = holder(&path)?;
+        Some(Lease { address, path, container_id, ifname })
+    };
+    Ok(leases(directory)?.into_iter().filter_map(lease).collect())
+}
+
 /// All leases of a directory.
 fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
     let entries = match std::fs::read_dir(directory) {
@@ -88,18 +114,20 @@ fn leases(directory: &Path) -> io::Result<Vec<(IpAddr, PathBuf)>> {
 }
 
 fn holds(lease: &Path, container_id: &str, ifname: &str) -> bool {
+    holder(lease)
+        .is_some_and(|(id, interface)| id == container_id && (interface.is_empty() || interface == ifname))
+}
+
+/// The container and the interface that a lease names; none if it cannot be read or names no container.
+fn holder(lease: &Path) -> Option<(String, String)> {
     let mut text = String::new();
     // The flags follow no link and wait for no FIFO, since host-local creates neither.
     let plain = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-    let read = OpenOptions::new()
-        .read(true)
-        .custom_flags(plain)
-        .open(lease)
-        .and_then(|file| file.take(LEASE_BYTES).read_to_string(&mut text));
-    let mut lines = text.lines().map(str::trim);
-    let id = lines.next().unwrap_or_default();
-    let interface = lines.next().unwrap_or_default();
-    read.is_ok() && !id.is_empty() && id == container_id && (interface.is_empty() || interface == ifname)
+    let file = OpenOptions::new().read(true).custom_flags(plain).open(lease).ok()?;
+    file.take(LEASE_BYTES).read_to_string(&mut text).ok()?;
+    let mut lines = text.lines().map(|line| line.trim().to_owned());
+    let id = lines.next().filter(|id| !id.is_empty())?;
+    Some((id, lines.next().unwrap_or_default()))
 }
 
 fn lock(path: &Path) -> io::Result<Flock<File>> {

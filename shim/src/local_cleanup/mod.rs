@@ -16,7 +16,9 @@ use ipnetwork::IpNetwork;
 use crate::netns::Netns;
 use crate::route::Budget;
 use crate::route::rtnl::{Link, Rtnl};
+pub use lease::{Lease, held as leases};
 pub use others::OtherClaims;
+pub use recorded::lease_directories;
 use recorded::{HostInterface, RecordedState};
 
 /// One network of an attachment, as its record describes it.

@@ -13,6 +13,17 @@ use super::CleanupTarget;
 /// The directory of host-local's leases, unless `ipam.dataDir` names another one.
 const HOST_LOCAL_DIRECTORY: &str = "/var/lib/cni/networks";
 
+/// The directories in which host-local keeps the leases of a network, by the network's conf (JSON); none where another program gives the
+/// addresses.
+#[must_use]
+pub fn lease_directories(conf: &str) -> Vec<PathBuf> {
+    let mut recorded = RecordedState::default();
+    if let Ok(conf) = serde_json::from_str::<Value>(conf) {
+        recorded.read_conf(&conf, "");
+    }
+    recorded.lease_directories
+}
+
 /// An interface of the result that is not in a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostInterface {
@@ -236,6 +247,19 @@ mod tests {
         ] {
             assert_eq!(directories(&conf), expected, "{conf}");
         }
+    }
+
+    #[test]
+    fn the_leases_of_a_conf_are_those_of_host_local_alone() {
+        let of = |ipam: &str| {
+            lease_directories(&format!(
+                r#"{{"name": "n", "plugins": [{{"type": "bridge", "ipam": {ipam}}}]}}"#
+            ))
+        };
+        assert_eq!(of(r#"{"type": "host-local"}"#), [Path::new("/var/lib/cni/networks/n")]);
+        assert_eq!(of(r#"{"type": "host-local", "dataDir": "/d"}"#), [Path::new("/d/n")]);
+        assert!(of(r#"{"type": "calico-ipam"}"#).is_empty());
+        assert!(lease_directories("{").is_empty());
     }
 
     #[test]

@@ -124,6 +124,17 @@ impl Holder {
         }
     }
 
+    /// The verb that the holder runs.
+    pub(super) fn verb(&self) -> &str {
+        &self.verb
+    }
+
+    /// The processes that are at work under the lock: the holder, and the groups of its delegates.
+    pub(super) fn alive(&self) -> Vec<i32> {
+        let all = self.holder.iter().chain(&self.groups);
+        all.filter(|process| process.is_alive()).map(|process| process.pid).collect()
+    }
+
     /// The holder as text, for the error of a call that waited for it in vain.
     pub(super) fn describe(&self) -> String {
         match self.holder {

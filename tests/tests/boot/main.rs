@@ -1,6 +1,7 @@
 //! Machines that boot with our units under a real systemd.
 
 mod broken;
+mod doctor;
 mod expansion;
 mod first;
 mod harness;
@@ -35,6 +36,7 @@ fn main() -> Result<ExitCode> {
             expansion::trials(),
             first::trials(),
             broken::trials(),
+            doctor::trials(),
             registration::trials(),
             off::trials(),
             order::trials(),

@@ -7,6 +7,7 @@ mod credentials;
 mod deploy;
 mod kubelet;
 mod leaving;
+mod looking;
 mod operator;
 mod outage;
 mod publisher;
@@ -42,6 +43,7 @@ fn main() -> Result<ExitCode> {
         watching::trials(),
         deploy::trials(),
         leaving::trials(),
+        looking::trials(),
         operator::trials(),
         acting::trials(),
     ]

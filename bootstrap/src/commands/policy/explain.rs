@@ -8,12 +8,13 @@ use types::policy::{Attach, Policy, Reason};
 use crate::cli;
 use crate::cli::exit::Failure;
 use crate::cli::print::{Page, Report};
+use crate::commands::policy::live::Live;
 use crate::node::facts::NodeFacts;
 
 /// `policy explain`.
 ///
-/// *Shape*: `{"attach":"both","because":"..","interfaces":[{"network":"old","ifname":"eth0","primary":true}],"warnings":[]}`,
-/// interfaces in the order of ADD.
+/// *Shape*: `{"attach":"both","because":"..","interfaces":[{"network":"old","ifname":"eth0","primary":true}],"warnings":[],
+/// "live":{"namespace":"web","pod":"a","hostNetwork":false,"attachments":[..]}}`, interfaces in the order of ADD; `live` for a pod of this node.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Explained {
@@ -21,6 +22,8 @@ pub struct Explained {
     because: String,
     interfaces: Vec<Interface>,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<Live>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +42,7 @@ impl Report for Explained {
             let primary = if interface.primary { ", whose address is the pod's" } else { "" };
             let _ = writeln!(text, "  {} on {}{primary}", interface.network, interface.ifname);
         }
+        self.live.iter().for_each(|live| live.show(&mut text));
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }
@@ -49,11 +53,20 @@ impl Report for Explained {
 /// `policy explain` by the policy that counts here.
 ///
 /// # Errors
-/// Bad settings.
+/// Bad settings; 3 if a pod of this node was named that nobody knows.
 pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
     let policy = &node.require_policy()?.policy;
-    let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
-    Ok(explain(policy, &pod, &wanted.annotations))
+    let Some(named) = &wanted.live else {
+        let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
+        return Ok(explain(policy, &pod, &wanted.annotations));
+    };
+    let (live, known) = Live::find(node, named, wanted.namespace.as_deref())?;
+    let pod = Pod { namespace: Some(live.namespace.clone()), name: Some(live.pod.clone()) };
+    // What the command line says of an annotation counts before what the pod has.
+    let annotations = known.annotations.into_iter().chain(wanted.annotations.iter().cloned());
+    let mut explained = explain(policy, &pod, &annotations.collect::<Vec<_>>());
+    explained.warnings.extend(known.doubts);
+    Ok(Explained { live: Some(live), ..explained })
 }
 
 /// Says which networks a pod would get, and why. Pure.
@@ -87,6 +100,7 @@ pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> 
         because,
         interfaces: interfaces.collect(),
         warnings: warnings.into_iter().collect(),
+        live: None,
     }
 }
 

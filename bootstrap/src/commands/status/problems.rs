@@ -1,13 +1,18 @@
 //! What keeps pods from the right network, with what to do about it.
 
+use shim::layout::Layout;
 use types::node::Mode;
+use types::policy::Policy;
 use types::problem::Problem;
 
-use crate::node::attachments::Damaged;
+use crate::cli::Global;
+use crate::node::attachments::{Attachments, Damaged};
 use crate::node::cni::CniFacts;
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::paths::PRIVATE_CONF_DIR;
+use crate::node::paths::{PRIVATE_CONF_DIR, Root, STATUS};
+use crate::node::status_file::StatusFile;
+use crate::node::switch;
 use crate::runtime::answer::Uses;
 
 /// What an earlier image has left on a node of a final one.
@@ -77,6 +82,41 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
             .fix("run crossfade-bootstrap sweep")
     });
     damaged.chain(routes).collect()
+}
+
+/// That no `watch` runs, on a node where one has to: for a tree, or for directories that the caller named, nobody can tell.
+pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -> Option<Problem> {
+    let root = Root::new(&global.root);
+    if !root.is_node() || dirs.layout.run_dir != Layout::default().run_dir || switch::off(&root).is_some() {
+        return None;
+    }
+    let why = match read {
+        // What cannot be read is a problem of its own.
+        StatusFile::Fresh(_) | StatusFile::Unreadable(_) => return None,
+        StatusFile::Absent => "no watch has run in this boot".to_owned(),
+        StatusFile::Stale(_, why) => why.clone(),
+    };
+    let fix = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";
+    Some(Problem::new(format!("watch does not run: {why}")).at(STATUS).fix(fix))
+}
+
+/// DELs that are owed for longer than the policy's grace.
+pub(super) fn of_owed_dels(found: &Attachments, policy: Option<&Policy>) -> Option<Problem> {
+    let grace_secs =
+        policy.map_or_else(|| types::policy::Gc::default().grace_secs, |policy| policy.gc.grace_secs);
+    let overdue: Vec<_> = found.attachments.iter().filter(|line| line.is_overdue(grace_secs)).collect();
+    let first = overdue.first()?;
+    let what = format!(
+        "{} DELs have been owed for longer than the grace of {grace_secs} s, the first of {} {}",
+        overdue.len(),
+        first.container_id,
+        first.ifname
+    );
+    Some(
+        Problem::new(what)
+            .at(format!("attachment {} {}", first.container_id, first.ifname))
+            .fix("run crossfade-bootstrap doctor, which says which network refuses them and why"),
+    )
 }
 
 /// Confs that the runtime would use instead of Crossfade's.

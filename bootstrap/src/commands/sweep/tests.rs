@@ -1,5 +1,8 @@
 //! Each verdict has its line, and an empty answer is believed only where nothing contradicts it.
 
+use shim::boot::Moment;
+use shim::store::Key;
+
 use super::*;
 
 fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {

@@ -1,0 +1,152 @@
+//! A pod of this node, as the API server and its record have it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::Page;
+use crate::node::attachments::{self, Line};
+use crate::node::facts::NodeFacts;
+use crate::publish::look::{self, Unseen};
+use crate::publish::reporter;
+
+/// How long the API server may take to answer.
+const SERVER_WITHIN: Duration = Duration::from_secs(15);
+/// The namespace of a pod that is named without one, as for kubectl.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// A pod of this node.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Live {
+    /// Its namespace.
+    pub(super) namespace: String,
+    /// Its name.
+    pub(super) pod: String,
+    /// Whether it is on the node's own network, so that no policy is about it; none if only its record is known.
+    #[serde(rename = "hostNetwork")]
+    host_network: Option<bool>,
+    /// What it has now: none where it was attached past Crossfade, or has no sandbox yet.
+    attachments: Vec<Line>,
+}
+
+/// What is known of a pod besides.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Its annotations.
+    pub(super) annotations: Vec<(String, String)>,
+    /// What the explanation cannot know.
+    pub(super) doubts: Vec<String>,
+}
+
+impl Live {
+    /// Finds the pod that is `named` as NAME or NAMESPACE/NAME.
+    ///
+    /// # Errors
+    /// 3 if neither the API server nor a record has it; the records cannot be listed.
+    pub(super) fn find(
+        node: &NodeFacts,
+        named: &str,
+        namespace: Option<&str>,
+    ) -> Result<(Self, Known), Failure> {
+        let (namespace, pod) = split(named, namespace)?;
+        let found = attachments::list(&node.dirs.layout, node.policy())?;
+        let is_it =
+            |line: &Line| line.namespace.as_deref() == Some(namespace) && line.pod.as_deref() == Some(pod);
+        let recorded: Vec<Line> = found.attachments.into_iter().filter(is_it).collect();
+        let (seen, doubt) = asked(node, namespace, pod);
+        if seen.is_none() && recorded.is_empty() {
+            let what =
+                format!("pod {namespace}/{pod}: neither the API server nor a record has it on this node");
+            let failure = Failure::new(Exit::No, what).at(format!("pod {namespace}/{pod}"));
+            return Err(failure.fix(doubt.unwrap_or_else(|| {
+                "name a pod of this node, as crossfade-bootstrap attachments lists it".into()
+            })));
+        }
+        let mut known = Known::default();
+        if let Some(seen) = &seen {
+            known.annotations = seen.annotations.clone().into_iter().collect();
+        } else if node.policy().is_some_and(|policy| policy.pod_annotation.is_some()) {
+            let why = doubt.unwrap_or_else(|| "the API server has no such pod on this node".into());
+            known
+                .doubts
+                .push(format!("the pod's annotations are not known, and the policy heeds one: {why}"));
+        }
+        let live = Self {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            host_network: seen.map(|seen| seen.host_network),
+            attachments: recorded,
+        };
+        if live.host_network == Some(true) {
+            known.doubts.push("the pod is on the node's own network, so it gets none of these".into());
+        }
+        Ok((live, known))
+    }
+
+    /// What the pod has now, for people.
+    pub(super) fn show(&self, text: &mut Page) {
+        if self.attachments.is_empty() {
+            let _ =
+                writeln!(text, "now: {}/{} has no attachment through Crossfade", self.namespace, self.pod);
+        }
+        for line in &self.attachments {
+            let parts = line.networks.iter().map(|part| format!("{} on {}", part.name, part.ifname));
+            let parts = parts.collect::<Vec<_>>().join(", ");
+            let _ =
+                writeln!(text, "now: {}/{} is {} to {parts}", self.namespace, self.pod, line.life.as_str());
+        }
+    }
+}
+
+/// The namespace and the name that somebody typed.
+fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a str), Failure> {
+    let wrong = |why: &str| {
+        Failure::usage(format!("POD {named}: {why}")).at("POD").fix("name the pod as NAME or NAMESPACE/NAME")
+    };
+    match (named.split_once('/'), namespace) {
+        (Some((one, _)), Some(other)) if one != other => {
+            Err(wrong("it names another namespace than --namespace"))
+        }
+        (Some((namespace, pod)), _) if !namespace.is_empty() && !pod.is_empty() => Ok((namespace, pod)),
+        (Some(_), _) => Err(wrong("a namespace or a name is missing")),
+        (None, namespace) => Ok((namespace.unwrap_or(DEFAULT_NAMESPACE), named)),
+    }
+}
+
+/// The pod as the API server has it, or why the API server cannot be asked.
+fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::PodSeen>, Option<String>) {
+    let none = |why: String| (None, Some(why));
+    let Some(credential) = reporter(&node.root, &node.settings) else {
+        return none("this node has no kubelet whose credential could ask the API server".into());
+    };
+    match look::look(&credential, SERVER_WITHIN) {
+        Ok(looked) => {
+            let is_it = |seen: &look::PodSeen| seen.namespace == namespace && seen.name == pod;
+            (looked.pods.into_iter().find(is_it), None)
+        }
+        Err(Unseen::NoCredential(why)) => none(why),
+        Err(Unseen::Trouble(why)) => none(why.what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_named_with_its_namespace_or_without() {
+        for (named, namespace, expected) in [
+            ("web/a", None, Some(("web", "a"))),
+            ("web/a", Some("web"), Some(("web", "a"))),
+            ("a", Some("web"), Some(("web", "a"))),
+            ("a", None, Some(("default", "a"))),
+            ("web/a", Some("other"), None),
+            ("/a", None, None),
+            ("web/", None, None),
+        ] {
+            assert_eq!(split(named, namespace).ok(), expected, "{named} {namespace:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What Crossfade wrote to the journal in this boot.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+use types::problem::Problem;
+
+use crate::doctor::facts::Source;
+use crate::node::command::{RunLimits, run};
+use crate::node::paths::Root;
+use crate::systemd::systemctl;
+
+/// How long journalctl may take, and the largest answer.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 16 << 20 };
+/// The newest lines that are read.
+const NEWEST: &str = "--lines=2000";
+
+/// One line of the journal. A field that the line does not have is empty.
+///
+/// *Source*: man 7 `systemd.journal-fields`; the fields of Crossfade's own are those of the plugin and of `watch`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", default)]
+pub struct Entry {
+    /// When the line was written, in microseconds since 1970.
+    #[serde(rename = "__REALTIME_TIMESTAMP")]
+    pub micros: String,
+    /// The unit that wrote it.
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    pub unit: String,
+    /// The text.
+    #[serde(deserialize_with = "text")]
+    pub message: String,
+    /// The event of `watch`.
+    pub event: String,
+    /// The verb of a call of the plugin.
+    pub cni_command: String,
+    /// The container of the call.
+    pub container_id: String,
+    /// The networks that the call used.
+    pub network: String,
+    /// Why the call failed.
+    pub error: String,
+}
+
+impl Entry {
+    /// Whether the plugin failed in a call of this verb.
+    #[must_use]
+    pub fn is_failed(&self, verb: &str) -> bool {
+        self.cni_command == verb && self.message == "failed"
+    }
+
+    /// When the line was written, in seconds since 1970.
+    #[must_use]
+    pub fn wall_secs(&self) -> u64 {
+        self.micros.parse::<u64>().unwrap_or_default() / 1_000_000
+    }
+}
+
+/// journalctl prints bytes that are no text as a list of numbers, and `null` for what is too long.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_str().unwrap_or_default().to_owned())
+}
+
+/// Reads the journal, if systemd runs this node.
+#[must_use]
+pub fn gather(root: &Root) -> Source<Vec<Entry>> {
+    if !root.is_node() {
+        return Source::Absent("a tree is inspected, and no node".into());
+    }
+    if !systemctl::is_here() {
+        return Source::Absent(
+            "systemd does not run this node, so nothing of Crossfade's is in a journal".into(),
+        );
+    }
+    let mut journalctl = Command::new("journalctl");
+    journalctl.args(["--boot", "--quiet", "--no-pager", "--output=json", NEWEST]);
+    journalctl.args(["--identifier=crossfade", "--identifier=crossfade-bootstrap"]);
+    let unread = |why: String| {
+        let fix = "run journalctl --identifier=crossfade, which says what is wrong with the journal";
+        Source::Unread(Problem::new(format!("journalctl: {why}")).at("the journal").fix(fix))
+    };
+    match run(&mut journalctl, LIMITS) {
+        Err(error) => unread(error.to_string()),
+        // Status 1 is a journal without such a line, too. *Source*: man 1 `journalctl`, "EXIT STATUS".
+        Ok(output) if output.stdout.is_empty() && !output.stderr.is_empty() => {
+            unread(output.check_success().err().unwrap_or_else(|| "no answer".into()))
+        }
+        Ok(output) => Source::Read(parse(&output.stdout)),
+    }
+}
+
+fn parse(answer: &[u8]) -> Vec<Entry> {
+    let lines = answer.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_whatever_else_it_has() {
+        let answer = br#"{"__REALTIME_TIMESTAMP":"1790000000123456","MESSAGE":"failed","CNI_COMMAND":"ADD","CONTAINER_ID":"c1","PRIORITY":"6","ERROR":"code 11"}
+{"__REALTIME_TIMESTAMP":"1790000001000000","MESSAGE":[98,195],"EVENT":"ConfRepaired"}
+no json
+{"__REALTIME_TIMESTAMP":"1790000002000000","MESSAGE":null,"CNI_COMMAND":"DEL"}
+"#;
+        let all = parse(answer);
+        assert_eq!(all.len(), 3);
+        assert!(all[0].is_failed("ADD") && !all[0].is_failed("DEL") && !all[2].is_failed("DEL"));
+        assert_eq!((all[0].wall_secs(), all[0].error.as_str()), (1_790_000_000, "code 11"));
+        assert_eq!((all[1].event.as_str(), all[1].message.as_str()), ("ConfRepaired", ""));
+    }
+}

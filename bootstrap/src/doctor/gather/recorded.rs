@@ -1,0 +1,142 @@
+//! Records, inventory and ledger, and what runtime and kernel say of the same attachments.
+//!
+//! All of it moves while it is read. So leases are read twice, before the records and after the runtime's list: one that is there both times
+//! and belongs to nobody in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shim::inventory::{self, Inventory};
+use shim::netns::{self, Netns};
+use shim::owner::Owners;
+use shim::store::{DamagedFile, Key, Store};
+use shim::{boot, ledger, lock};
+use types::attachment::Attachment;
+use types::problem::Problem;
+
+use super::sandboxes;
+use crate::doctor::facts::{Kernel, Recorded, Sandboxes, Source};
+use crate::node::attachments::{self, Life};
+use crate::node::candidates::{SweepCandidate, judge};
+use crate::node::cni::CniFacts;
+use crate::node::facts::NodeFacts;
+use crate::node::leaks::{held_leases, of_leases};
+use crate::node::{hostroutes, leaks};
+use crate::runtime::Listing;
+
+/// How long the probes of the networks that owe DELs may take together.
+const PROBES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Everything about attachments.
+pub(super) fn gather(
+    node: &NodeFacts,
+    cni: &CniFacts,
+) -> (Source<Recorded>, Source<Kernel>, Source<Sandboxes>) {
+    let store = Store::new(&node.dirs.layout);
+    let before = store.all().map(|(records, _)| held_leases(&cni.networks, &records)).unwrap_or_default();
+    let read = store.all().and_then(|records| Ok((records, inventory::load(&node.dirs.layout)?)));
+    let ((records, damaged), inventory) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let place = node.dirs.layout.state_dir.display().to_string();
+            let why = Problem::new(format!("records and inventory: {error}")).at(place).fix(STATE);
+            let kernel = Source::Absent("the records cannot be read, to which it is compared".into());
+            return (Source::Unread(why), kernel, sandboxes::gather(node, None));
+        }
+    };
+    let known: BTreeSet<String> = containers(&records, &inventory);
+    let sandboxes = sandboxes::gather(node, Some(&known));
+    let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
+    let judged = judged(node, &records, &inventory, listed.clone());
+    let kernel = if node.root.is_node() {
+        let again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
+        let still: Vec<_> = before.into_iter().filter(|held| again.contains(held)).collect();
+        let leases = listed.map(|listed| of_leases(&still, &known, &listed)).unwrap_or_default();
+        of_kernel(&records, &damaged, leases)
+    } else {
+        Source::Absent("a tree is inspected, and no node".into())
+    };
+    (recorded(node, records, damaged, judged), kernel, sandboxes)
+}
+
+/// What to do about a state directory that cannot be read.
+const STATE: &str = "run crossfade-bootstrap attachments as root, which names the file";
+
+fn containers(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
+    let recorded = records.iter().map(|record| record.intent.container_id.clone());
+    recorded.chain(inventory.attachments.iter().map(|entry| entry.container_id.clone())).collect()
+}
+
+/// The attachments as a sweep judges them. Without the runtime's list none of this boot counts as forgotten.
+fn judged(
+    node: &NodeFacts,
+    records: &[Attachment],
+    inventory: &Inventory,
+    listed: Option<BTreeMap<String, crate::runtime::State>>,
+) -> Vec<SweepCandidate> {
+    let (Some(policy), Ok(now)) = (node.policy(), boot::now()) else { return Vec::new() };
+    let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
+    let is_unlisted = listed.is_none();
+    let listing = Listing::Cri(listed.unwrap_or_default());
+    let mut judged = judge(records, inventory, &listing, &owners, &now);
+    if is_unlisted {
+        judged.iter_mut().for_each(|one| one.seen = shim::sweep::ListStatus::OutOfScope);
+    }
+    judged
+}
+
+fn recorded(
+    node: &NodeFacts,
+    records: Vec<Attachment>,
+    damaged: Vec<DamagedFile>,
+    judged: Vec<SweepCandidate>,
+) -> Source<Recorded> {
+    let layout = &node.dirs.layout;
+    let attached = match attachments::of(layout, records, damaged, node.policy()) {
+        Ok(attached) => attached,
+        Err(failure) => {
+            let why = Problem::new(failure.lines().join("; ")).at(layout.state_dir.display().to_string());
+            return Source::Unread(why.fix(STATE));
+        }
+    };
+    let moving =
+        attached.attachments.iter().filter(|line| matches!(line.life, Life::Attaching | Life::Detaching));
+    let running = moving.filter_map(|line| {
+        let key = Key::new(&line.container_id, &line.ifname);
+        Some((key.clone(), lock::running(layout, &key)?))
+    });
+    let running = running.collect();
+    match ledger::read(layout) {
+        Ok(ledger) => Source::Read(Recorded { attached, judged, running, ledger }),
+        Err(error) => {
+            let path = layout.ledger().display().to_string();
+            Source::Unread(Problem::new(format!("ledger {path}: {error}")).at(path).fix(STATE))
+        }
+    }
+}
+
+fn of_kernel(records: &[Attachment], damaged: &[DamagedFile], leases: Vec<leaks::Leak>) -> Source<Kernel> {
+    let lost = records.iter().filter(|record| has_lost_its_netns(record));
+    let key = |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname);
+    match hostroutes::to_change(records, damaged) {
+        Ok(routes) => Source::Read(Kernel { lost_netns: lost.map(key).collect(), routes, leases }),
+        Err(failure) => {
+            let fix = "run crossfade-bootstrap doctor as root in the node's network namespace; in a pod, with hostNetwork";
+            Source::Unread(Problem::new(failure.lines().join("; ")).at("the kernel").fix(fix))
+        }
+    }
+}
+
+/// Whether the netns of a record of this boot is certainly not the attachment's own any more. What cannot be inspected is not lost.
+fn has_lost_its_netns(record: &Attachment) -> bool {
+    let intent = &record.intent;
+    let Ok(boot_id) = boot::boot_id() else { return false };
+    if intent.begun.boot_id != boot_id {
+        return false;
+    }
+    let path = Path::new(&intent.netns);
+    let is_another = |netns: Netns| intent.is_its_netns(netns.id(), None, Some(boot_id)) == Some(false);
+    netns::is_gone(path) || Netns::open(path).map(is_another).unwrap_or_else(|_: io::Error| false)
+}

@@ -1,0 +1,52 @@
+//! The runtime's sandboxes, and those among them that are attached past Crossfade.
+
+use std::collections::BTreeSet;
+
+use shim::store::Store;
+use types::problem::Problem;
+
+use crate::doctor::facts::{Sandboxes, Source};
+use crate::node::facts::NodeFacts;
+use crate::runtime::answer::RuntimeAnswer;
+use crate::runtime::cri::Runtime;
+use crate::runtime::{Sandbox, State};
+
+/// Asks the runtime, if it has answered before. `known` are the containers that Crossfade has attached, or found when it came.
+pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Source<Sandboxes> {
+    let asked = &node.runtime.asked;
+    match asked {
+        RuntimeAnswer::Told(_) | RuntimeAnswer::Silent => {}
+        RuntimeAnswer::NotAsked => return Source::Absent("no runtime is asked".into()),
+        RuntimeAnswer::Unknown(why) | RuntimeAnswer::Absent(why) | RuntimeAnswer::Unanswered(why) => {
+            return Source::Absent(why.clone());
+        }
+    }
+    let unread = |error: anyhow::Error| {
+        let fix = "run crossfade-bootstrap doctor again; see the runtime's log if it stays";
+        Source::Unread(Problem::new(format!("{error:#}")).at("the runtime").fix(fix))
+    };
+    let endpoint = node.runtime.whom.endpoint().unwrap_or_default();
+    let listed = match Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()) {
+        Ok(listed) => listed,
+        Err(error) => return unread(error),
+    };
+    let Some(known) = known.filter(|_| node.ours().is_some()) else {
+        return Source::Read(Sandboxes { listed, past_us: Vec::new() });
+    };
+    let is_known = |(id, state): (&String, &State)| *state != State::Ready || known.contains(id);
+    if listed.iter().all(is_known) {
+        return Source::Read(Sandboxes { listed, past_us: Vec::new() });
+    }
+    match Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(known)) {
+        Ok(found) => {
+            let past_us = found.into_iter().filter(|sandbox| has_no_record(node, sandbox)).collect();
+            Source::Read(Sandboxes { listed, past_us })
+        }
+        Err(error) => unread(error),
+    }
+}
+
+/// Whether the sandbox has no record now, either: its ADD may have begun after the records were read.
+fn has_no_record(node: &NodeFacts, sandbox: &Sandbox) -> bool {
+    Store::new(&node.dirs.layout).of_container(&sandbox.id).is_ok_and(|records| records.is_empty())
+}

@@ -1,0 +1,114 @@
+//! What a sweep judges: each attachment with what the runtime's list, its networks and its netns say of it. The verdict itself is the shim's
+//! ([`shim::sweep::decide`]).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use shim::boot::{Age, Moment};
+use shim::inventory::{Deleter, Entry, Inventory};
+use shim::netns::Netns;
+use shim::owner::{Owner, Owners};
+use shim::serve::pass::netns_of;
+use shim::store::Key;
+use shim::sweep::ListStatus;
+use types::attachment::Attachment;
+use types::raw::RawObject;
+
+use crate::runtime::Listing;
+use crate::runtime::cache::made_by_cri;
+
+/// Where Crossfade keeps an attachment.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// In a record that was begun then, which tells it from a later one of the same container and ifname.
+    Record(Moment),
+    /// Only in the inventory, with the sender of its DEL.
+    Entry(Deleter),
+}
+
+/// The facts about one attachment.
+#[derive(Debug)]
+pub struct SweepCandidate {
+    /// Container id and ifname of the attachment.
+    pub key: Key,
+    /// The names of its networks, as people read them.
+    pub networks: String,
+    /// Where Crossfade keeps the attachment.
+    pub written: Written,
+    /// What the runtime's list says about the sandbox.
+    pub seen: ListStatus,
+    /// Its age; an entry that does not tell is past every grace.
+    pub age: Age,
+    /// Whether the networks can serve the DELs.
+    pub owner: Owner,
+    /// Whether the network namespace still exists.
+    pub netns_lives: bool,
+}
+
+/// Gathers the facts about every attachment with a record, and about every inventory entry without one.
+#[must_use]
+pub fn judge(
+    records: &[Attachment],
+    inventory: &Inventory,
+    listing: &Listing,
+    owners: &Owners<'_>,
+    now: &Moment,
+) -> Vec<SweepCandidate> {
+    let mut judged: Vec<SweepCandidate> = Vec::new();
+    for record in records {
+        let intent = &record.intent;
+        let key = Key::new(&intent.container_id, &intent.ifname);
+        let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
+        judged.push(SweepCandidate {
+            seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
+            networks: networks.join(", "),
+            written: Written::Record(intent.begun.clone()),
+            age: intent.begun.age(now),
+            owner: owners.of(record),
+            netns_lives: !netns_of(record).is_empty(),
+            key,
+        });
+    }
+    let recorded: BTreeSet<Key> = judged.iter().map(|one| one.key.clone()).collect();
+    for entry in &inventory.attachments {
+        let key = entry.key();
+        if recorded.contains(&key) {
+            continue;
+        }
+        judged.push(SweepCandidate {
+            seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
+            networks: entry.network.clone(),
+            written: Written::Entry(entry.deleted_by),
+            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
+            // Striking an entry out asks nothing of its network.
+            owner: match entry.deleted_by {
+                Deleter::Crossfade => owners.of_entry(entry),
+                Deleter::Runtime => Owner::Ready,
+            },
+            netns_lives: netns_lives(entry),
+            key,
+        });
+    }
+    judged
+}
+
+/// An attachment that contradicts a runtime which lists no sandbox at all: it would have to be listed, and its netns is alive.
+#[must_use]
+pub fn contradiction(judged: &[SweepCandidate]) -> Option<&SweepCandidate> {
+    let contradicts = |one: &&SweepCandidate| {
+        one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot
+    };
+    judged.iter().find(contradicts)
+}
+
+/// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
+fn netns_lives(entry: &Entry) -> bool {
+    let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
+    let interfaces: Vec<RawObject> =
+        result.and_then(|result| result.decode("interfaces").ok().flatten()).unwrap_or_default();
+    interfaces
+        .iter()
+        .filter_map(|interface| interface.decode::<String>("sandbox").ok().flatten())
+        .any(|path| !path.is_empty() && Netns::open(Path::new(&path)).is_ok())
+}

@@ -1,0 +1,190 @@
+//! This node's Node and its pods as the API server has them, for a command that reports and writes nothing.
+//!
+//! kubelet's credential may read its own Node and the pods that are bound to it, and nothing else. So a pod is looked for among those.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use types::problem::Problem;
+
+use super::decide::{DESIRED, READY};
+use super::error::{ErrorKind, Trouble};
+use super::link::Link;
+use super::node_object::NodeObject;
+use super::pods::PodObject;
+use crate::publish::report::Credential;
+
+/// What the API server says of this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// The name of the Node.
+    pub node: String,
+    /// Its Node; `None` while it is not registered.
+    pub registered: Option<Registered>,
+    /// The pods that are bound to the node.
+    pub pods: Vec<PodSeen>,
+}
+
+/// A Node that is registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registered {
+    /// Its conditions by type.
+    pub conditions: BTreeMap<String, ConditionSeen>,
+    /// The annotation `crossfade/desired`.
+    pub desired: Option<String>,
+    /// The annotation `crossfade/observed`.
+    pub observed: Option<String>,
+}
+
+/// A condition of a Node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConditionSeen {
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// The reason, in one word.
+    pub reason: String,
+    /// The message for people.
+    pub message: String,
+}
+
+/// A pod that is bound to the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether it is on the node's own network, and so has no attachment.
+    pub host_network: bool,
+    /// For how many seconds the pod has been bound to the node while none of its containers was created; `None` if one was.
+    pub starting_secs: Option<u64>,
+    /// For how many seconds the pod has been past the time by which it was to have ended; `None` if it has not to end.
+    pub overdue_secs: Option<u64>,
+}
+
+/// Why the API server said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// kubelet has no credential yet, so there is nobody to ask.
+    NoCredential(String),
+    /// It was asked, or was to be asked, and did not answer; the next step.
+    Trouble(Problem),
+}
+
+impl From<Trouble> for Unseen {
+    fn from(trouble: Trouble) -> Self {
+        match trouble.kind {
+            ErrorKind::NoCredential => Self::NoCredential(trouble.why.what),
+            ErrorKind::BadCredential
+            | ErrorKind::Unauthorized
+            | ErrorKind::Forbidden
+            | ErrorKind::Exists
+            | ErrorKind::Refused
+            | ErrorKind::Unreachable => Self::Trouble(trouble.why),
+        }
+    }
+}
+
+/// Asks for this node's Node and its pods, once.
+///
+/// # Errors
+/// [`Unseen`]; after `within` at the latest.
+pub fn look(credential: &Credential, within: Duration) -> Result<Looked, Unseen> {
+    let failed = |e: std::io::Error| Unseen::Trouble(Problem::new(format!("start a runtime: {e}")));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let asked = runtime.block_on(async { tokio::time::timeout(within, ask(credential)).await });
+    // A look-up that still hangs in a thread of the runtime's is not waited for.
+    runtime.shutdown_background();
+    match asked {
+        Ok(answer) => answer.map_err(Unseen::from),
+        Err(_) => {
+            let what = format!("the API server: no answer within {} s", within.as_secs());
+            Err(Unseen::Trouble(Problem::new(what).at("the API server")))
+        }
+    }
+}
+
+async fn ask(credential: &Credential) -> Result<Looked, Trouble> {
+    let (link, _) = Link::open(credential).await?;
+    let (seen, _) = link.list().await?;
+    let now = Timestamp::now().as_second();
+    let pods = link.pods().await?.iter().map(|pod| pod_seen(pod, now)).collect();
+    Ok(Looked { registered: seen.as_ref().map(registered), pods, node: link.node })
+}
+
+fn registered(seen: &NodeObject) -> Registered {
+    let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
+    let condition = |one: &super::node_object::Condition| {
+        let (status, reason, message) = (one.status.clone(), one.reason.clone(), one.message.clone());
+        (one.kind.clone(), ConditionSeen { status, reason, message })
+    };
+    Registered {
+        conditions: seen.status.conditions.iter().map(condition).collect(),
+        desired: annotation(DESIRED),
+        observed: annotation(types::observed::KEY),
+    }
+}
+
+/// The type of the condition that `watch` writes.
+pub const CONDITION: &str = READY;
+
+fn pod_seen(pod: &PodObject, now: i64) -> PodSeen {
+    let secs_since = |time: &str| {
+        let then: Timestamp = time.parse().ok()?;
+        u64::try_from(now - then.as_second()).ok()
+    };
+    let (metadata, status) = (&pod.metadata, &pod.status);
+    let begins = !status.ended() && !status.has_a_container();
+    PodSeen {
+        namespace: metadata.namespace.clone(),
+        name: metadata.name.clone(),
+        annotations: metadata.annotations.clone(),
+        host_network: pod.spec.host_network,
+        starting_secs: status.start_time.as_deref().filter(|_| begins).and_then(secs_since),
+        // The time already has the grace period in it. *Source*: `metav1.ObjectMeta`, `deletionTimestamp`.
+        overdue_secs: metadata.deletion_timestamp.as_deref().and_then(secs_since),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_starting_until_a_container_was_created_and_overdue_once_its_time_is_over() {
+        let start = "2026-01-01T00:00:00Z";
+        let now = "2026-01-01T00:10:00Z".parse::<Timestamp>().expect("a time").as_second();
+        for (more, containers, starting, overdue) in [
+            ("", "", Some(600), None),
+            ("", r#"{"state":{"waiting":{"reason":"ContainerCreating"}}}"#, Some(600), None),
+            ("", r#"{"state":{"waiting":{"reason":"CrashLoopBackOff"}},"containerID":"c"}"#, None, None),
+            ("", r#"{"state":{"running":{}},"containerID":"c"}"#, None, None),
+            (
+                r#","deletionTimestamp":"2026-01-01T00:05:00Z""#,
+                r#"{"state":{"running":{}},"containerID":"c"}"#,
+                None,
+                Some(300),
+            ),
+            (
+                r#","deletionTimestamp":"2026-01-01T00:15:00Z""#,
+                r#"{"state":{"running":{}},"containerID":"c"}"#,
+                None,
+                None,
+            ),
+        ] {
+            let text = format!(
+                r#"{{"metadata":{{"namespace":"a","name":"b","annotations":{{"k":"v"}}{more}}},
+                "spec":{{"hostNetwork":true}},"status":{{"phase":"Pending","startTime":"{start}","containerStatuses":[{containers}]}}}}"#
+            );
+            let seen = pod_seen(&serde_json::from_str(&text).expect("a Pod"), now);
+            assert_eq!((seen.starting_secs, seen.overdue_secs), (starting, overdue), "{text}");
+            assert_eq!((seen.annotations["k"].as_str(), seen.host_network), ("v", true));
+        }
+        let ended =
+            r#"{"metadata":{"name":"b"},"status":{"phase":"Succeeded","startTime":"2026-01-01T00:00:00Z"}}"#;
+        assert_eq!(pod_seen(&serde_json::from_str(ended).expect("a Pod"), now).starting_secs, None);
+    }
+}
