@@ -6,7 +6,7 @@ use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Node, Pod, ZONE};
 use crate::scene::Scene;
-use crate::workload::{is_dns, is_ready, owner, platform};
+use crate::workload::{Owner, is_dns, is_ready, owner, platform};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -49,7 +49,12 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if ready.len() < 2 {
         let subjects = pods.iter().map(|pod| Subject::of(Kind::POD, &pod.metadata));
-        findings.push(too_few(&scale(2.max(zones.len()))).about(subjects));
+        let fix = if pods.iter().filter(|pod| !pod.is_finished()).count() < 2 {
+            scale(2.max(zones.len()))
+        } else {
+            until_ready(&name)
+        };
+        findings.push(too_few(fix).about(subjects));
     } else if on.len() == 1 && scene.snapshot.nodes.len() > 1 {
         findings.push(
             one_node(name.namespace, name.name)
@@ -86,13 +91,27 @@ fn absent(scene: &Scene<'_>) -> Finding {
     )
 }
 
-fn too_few(scale: &str) -> Finding {
+/// What to do where pods enough exist: more replicas would not make these ready.
+fn until_ready(owner: &Owner<'_>) -> String {
+    let Owner { kind, namespace, name } = owner;
+    let wait = match *kind {
+        "Deployment" | "DaemonSet" | "StatefulSet" => {
+            format!("kubectl -n {namespace} rollout status {}/{name}", kind.to_lowercase())
+        }
+        _ => format!("kubectl -n {namespace} get pods --watch"),
+    };
+    format!(
+        "Wait until they are ready: {wait}. If they stay as they are, kubectl -n {namespace} describe pod POD says why."
+    )
+}
+
+fn too_few(fix: String) -> Finding {
     Finding::new(
         "dns-too-few",
         Severity::Blocks,
         "Fewer than two DNS pods are ready.",
         "While the only one moves, no name resolves in the whole cluster.",
-        scale,
+        fix,
     )
 }
 
@@ -175,6 +194,17 @@ mod tests {
             assert_eq!(Case::of(&[nodes.clone(), pods.concat()].concat()).codes(&CHECK), codes);
         }
         assert_eq!(Case::of(&nodes).codes(&CHECK), ["dns-absent"]);
+    }
+
+    #[test]
+    fn pods_that_exist_are_waited_for_and_missing_ones_are_made() {
+        let nodes = [node("a1", "a"), node("a2", "a")].concat();
+        let unready = Case::of(&[nodes.clone(), pod("p", "a1", "True"), pod("q", "a2", "False")].concat());
+        let fix = unready.finding(&CHECK, "dns-too-few").fix;
+        assert!(fix.contains("kubectl -n kube-system rollout status deployment/coredns."), "{fix}");
+        let single = Case::of(&[nodes, pod("p", "a1", "True")].concat());
+        let fix = single.finding(&CHECK, "dns-too-few").fix;
+        assert_eq!(fix, "kubectl -n kube-system scale deployment coredns --replicas=2");
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfad
 /// The run as the cluster keeps it.
 pub(crate) const RUN: &str = "/api/v1/namespaces/crossfade/configmaps/crossfade-run";
 
+/// The cluster's DNS. No plan is made while one of its pods is not ready.
+pub(crate) const DNS: &str = "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns";
+
 /// The port of each node that leads to its pod of the DaemonSet.
 const HOST_PORT: u16 = 30_081;
 /// How many pods [`deploy`] makes.
@@ -134,8 +137,7 @@ pub(crate) fn back(api: &Api) -> Result<()> {
         api.client.patch(&node_path(name), MERGE, &patch)?.object()?;
     }
     flip_all(api, "old")?;
-    let dns = "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns";
     let restart = json!({ "spec": { "template": { "metadata": { "annotations": { "moved": "back" } } } } });
-    api.client.patch(dns, MERGE, &restart)?.object()?;
-    api.until_rolled_out(dns)
+    api.client.patch(DNS, MERGE, &restart)?.object()?;
+    api.until_rolled_out(DNS)
 }

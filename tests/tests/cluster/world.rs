@@ -10,6 +10,8 @@ use lab::kubernetes::{Api, Cluster, Worker, conf_path, manifest, tools};
 use lab::node::Node;
 use serde_json::{Value, json};
 
+use super::steps::DNS;
+
 /// Nodes that run from the beginning.
 pub(crate) const NODES: [&str; 3] = ["n1", "n2", "n3"];
 /// Prepared, and for one case to start.
@@ -34,7 +36,7 @@ pub(crate) fn start() -> Result<()> {
     let api = cluster.api()?;
     NODES.iter().try_for_each(|node| api.until_ready(node).map(drop))?;
     cluster.serve_dns(&[WEB])?;
-    api.until_rolled_out("/apis/apps/v1/namespaces/kube-system/deployments/kube-dns")?;
+    api.until_rolled_out(DNS)?;
     CLUSTER.set(Mutex::new(cluster)).map_err(|_| anyhow::anyhow!("started twice"))
 }
 
