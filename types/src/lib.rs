@@ -28,6 +28,7 @@ pub mod names;
 pub mod nearest;
 pub mod node;
 pub mod observed;
+pub mod packets;
 pub mod pod;
 pub mod policy;
 pub mod problem;

@@ -21,6 +21,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 pub use crate::node::Proof;
+use crate::packets::PacketPath;
 use crate::policy;
 pub use crate::policy::Secondary;
 use crate::taint::Taint;
@@ -72,6 +73,9 @@ pub struct Profile {
     pub migration: Option<Migration>,
     /// How the CNI's readiness can be proven on the node.
     pub proof: Proof,
+    /// What the CNI lets a scratch attachment do that belongs to no Pod. Default: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Vec<PacketPath>>,
     /// Whether the CNI works as the second network of a pod, whose Pod status has the other network's address.
     pub secondary: Secondary,
     /// How the agent takes the conf directory for itself, if it can.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::packets::Packets;
 use crate::policy::{Phase, Side};
 
 /// The version of the file's format.
@@ -137,12 +138,15 @@ pub struct Network {
     pub ready: bool,
     /// Why the network is not ready.
     pub why: Option<String>,
-    /// The state of the network's proof by attachment.
+    /// The state of the network's proof. `degraded`: the network is ready, and the proof found no way to DNS or to other nodes.
     #[cfg_attr(
         feature = "schema",
-        schemars(extend("enum" = ["none", "running", "passed", "failed", "unavailable"]))
+        schemars(extend("enum" = ["none", "running", "passed", "degraded", "failed", "unavailable"]))
     )]
     pub proof: String,
+    /// What the last proof by packets found; null if there was none in this boot.
+    #[serde(default)]
+    pub packets: Option<Packets>,
     /// Whether pods of the network asked for host ports in this boot that no plugin of its conf maps.
     #[serde(default)]
     pub unmapped_host_ports: bool,

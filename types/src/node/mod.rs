@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use parts::{Gate, Kubelet, Reporting, Runtime};
 pub use words::{CniVersion, Desired, Mode, Proof, RuntimeKind};
 
+use crate::packets::PacketTargets;
 use crate::policy::Phase;
 use crate::taint::Taint;
 use crate::version::V1;
@@ -72,9 +73,12 @@ pub struct Node {
     /// Where `watch` reports the node's state.
     #[serde(default)]
     pub report: Reporting,
-    /// Whether readiness may be proven by a real attachment where the network's profile says that it works.
-    #[serde(default = "attach")]
+    /// The strongest proof of readiness that is made. A network whose profile allows only a weaker one gets that.
+    #[serde(default = "packet")]
     pub proof: Proof,
+    /// With whom a proof by packets exchanges them.
+    #[serde(default)]
+    pub packets: PacketTargets,
 }
 
 impl Default for Node {
@@ -91,7 +95,8 @@ impl Default for Node {
             desired: off(),
             allowed: Vec::new(),
             report: Reporting::default(),
-            proof: attach(),
+            proof: packet(),
+            packets: PacketTargets::default(),
         }
     }
 }
@@ -108,8 +113,8 @@ const fn off() -> Desired {
     Desired::Off
 }
 
-const fn attach() -> Proof {
-    Proof::Attach
+const fn packet() -> Proof {
+    Proof::Packet
 }
 
 impl Serialize for Node {

@@ -18,13 +18,18 @@ fn every_key_is_read() {
     assert_eq!((node.kubelet.register, node.kubelet.node_name.as_deref()), (false, Some("n1")));
     assert_eq!((node.gate.try_secs, node.gate.give_up_secs), (30, Some(600)));
     assert_eq!((node.desired, node.allowed), (Desired::NodeAnnotation, vec![Phase::Old, Phase::BothOld]));
-    assert!(!node.report.node && node.proof == Proof::Probe && node.report.textfile.is_some());
+    assert!(!node.report.node && node.proof == Proof::Attach && node.report.textfile.is_some());
+    let PacketTargets { dns, peers, paths } = node.packets;
+    assert_eq!(dns.map(|dns| dns.len()), Some(2));
+    let peers: Vec<_> = peers.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(peers, ["10.244.3.0", "[fd00::7]:10250"]);
+    assert_eq!(paths, Some(crate::packets::PacketPath::ALL.to_vec()));
 }
 
 #[test]
 fn what_is_left_out_is_the_default() {
     assert_eq!(Node::parse(br#"{"version": 1}"#), Ok(Node::default()));
-    for empty in ["runtime", "kubelet", "gate", "report"] {
+    for empty in ["runtime", "kubelet", "gate", "report", "packets"] {
         assert_eq!(Node::parse(format!(r#"{{"version":1,"{empty}":{{}}}}"#).as_bytes()), Ok(Node::default()));
     }
 }
@@ -34,6 +39,10 @@ fn what_is_wrong_is_named_with_what_was_expected() {
     for (more, words) in [
         (r#""confdir": "private""#, &["confdir", "did you mean \"confDir\""][..]),
         (r#""confDir": "privat""#, &["confDir", "private, shared or none", "privat"]),
+        (r#""proof": "packets""#, &["proof", "packet", "attach"]),
+        (r#""packets": {"dns": ["coredns"]}"#, &["packets.dns[0]", "an IP address", "coredns"]),
+        (r#""packets": {"peers": ["node-2"]}"#, &["packets.peers[0]", "ADDRESS:PORT", "node-2"]),
+        (r#""packets": {"paths": ["dns"]}"#, &["packets.paths[0]", "podToDns"]),
         (r#""labels": {"a": 1}"#, &["labels.a", "a string", "found 1"]),
         (r#""taints": [{"key": "a"}]"#, &["taints[0].effect", "missing", "NoSchedule"]),
         (r#""taints": [{"key": "a", "effect": "noschedule"}]"#, &["taints[0].effect", "noschedule"]),
@@ -60,4 +69,18 @@ fn what_is_wrong_is_named_with_what_was_expected() {
     for text in ["", "[]", r#"{"version": 2}"#, "{}"] {
         assert!(Node::parse(text.as_bytes()).is_err(), "{text}");
     }
+}
+
+#[test]
+fn the_weaker_proof_is_what_both_allow() {
+    for (profile, asked, expected) in [
+        (Proof::Packet, Proof::Packet, Proof::Packet),
+        (Proof::Packet, Proof::Attach, Proof::Attach),
+        (Proof::Attach, Proof::Packet, Proof::Attach),
+        (Proof::Probe, Proof::Packet, Proof::Probe),
+        (Proof::Attach, Proof::Probe, Proof::Probe),
+    ] {
+        assert_eq!(profile.weaker(asked), expected, "{profile:?} {asked:?}");
+    }
+    assert_eq!(Node::default().proof, Proof::Packet);
 }

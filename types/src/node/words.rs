@@ -108,8 +108,21 @@ pub enum Desired {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Proof {
+    /// By attaching two scratch network namespaces that belong to no Pod, and by packets that they exchange.
+    Packet,
     /// By attaching a scratch network namespace that belongs to no Pod.
     Attach,
     /// By the network's probes alone.
     Probe,
+}
+
+impl Proof {
+    /// All values, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Packet, Self::Attach, Self::Probe];
+
+    /// The weaker one: what node.json asks for, as far as the network's profile allows it.
+    #[must_use]
+    pub fn weaker(self, other: Self) -> Self {
+        if self as u8 > other as u8 { self } else { other }
+    }
 }

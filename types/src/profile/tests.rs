@@ -15,6 +15,7 @@ fn every_file_is_a_profile_and_every_fact_has_a_source() {
         let name = &profile.name;
         let mut facts =
             vec!["conf", "types", "probes", "evidence", "proof", "secondary", "networkUnavailable"];
+        facts.extend(profile.packets.as_ref().map(|_| "packets"));
         facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
         facts.extend(profile.migration.as_ref().map(|_| "migration"));
         facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
@@ -107,12 +108,16 @@ fn what_the_issue_needs_is_in_them() {
         ("calico", Proof::Probe),
         ("ovn-kubernetes", Proof::Probe),
         ("aws-vpc", Proof::Probe),
-        ("cilium", Proof::Attach),
-        ("flannel", Proof::Attach),
-        ("antrea", Proof::Attach),
+        ("cilium", Proof::Packet),
+        ("flannel", Proof::Packet),
+        ("antrea", Proof::Packet),
     ] {
         assert_eq!(find(name).map(|profile| profile.proof), Some(proof), "{name}");
     }
+    let limited: Vec<_> =
+        all().iter().filter_map(|one| Some((one.name.as_str(), one.packets.clone()?))).collect();
+    assert_eq!(limited, [("cilium", vec![PacketPath::NodeToPod])]);
+    assert!(all().iter().all(|one| one.packets.is_none() || one.proof == Proof::Packet));
     let bearing = |wanted: Secondary| -> Vec<&str> {
         all().iter().filter(|one| one.secondary == wanted).map(|one| one.name.as_str()).collect()
     };

@@ -1,8 +1,11 @@
 //! node.json.
 
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use types::node::{CniVersion, Desired, Gate, Kubelet, Mode, Node, Proof, Reporting, Runtime, RuntimeKind};
+use types::packets::{PacketPath, PacketTargets, Peer};
 use types::policy::Phase;
 use types::taint::{Effect, Taint};
 use types::version::V1;
@@ -27,6 +30,17 @@ fn kubelet() -> impl Strategy<Value = Kubelet> {
         .prop_map(|(unit, register, kubeconfig, node_name)| Kubelet { unit, register, kubeconfig, node_name })
 }
 
+fn packets() -> impl Strategy<Value = PacketTargets> {
+    let peer = (any::<IpAddr>(), maybe(1..=u16::MAX)).prop_map(|(address, port)| Peer { address, port });
+    let paths = subsequence(PacketPath::ALL.to_vec(), 0..=5);
+    (
+        maybe(prop::collection::vec(any::<IpAddr>(), 0..3)),
+        maybe(prop::collection::vec(peer, 0..3)),
+        maybe(paths),
+    )
+        .prop_map(|(dns, peers, paths)| PacketTargets { dns, peers, paths })
+}
+
 fn node() -> impl Strategy<Value = Node> {
     let taint = ("[a-z./]{1,9}", "[a-z]{0,3}", select(&Effect::ALL[..]))
         .prop_map(|(key, value, effect)| Taint { key, value, effect });
@@ -38,7 +52,7 @@ fn node() -> impl Strategy<Value = Node> {
         select(&Mode::ALL[..]),
         select(&CniVersion::ALL[..]),
         select(&[Desired::NodeAnnotation, Desired::Off][..]),
-        select(&[Proof::Attach, Proof::Probe][..]),
+        select(&Proof::ALL[..]),
         subsequence(Phase::ALL.to_vec(), 0..=4),
     );
     (
@@ -49,6 +63,7 @@ fn node() -> impl Strategy<Value = Node> {
         kubelet(),
         gate,
         report,
+        packets(),
     )
         .prop_map(
             |(
@@ -59,6 +74,7 @@ fn node() -> impl Strategy<Value = Node> {
                 kubelet,
                 gate,
                 report,
+                packets,
             )| {
                 Node {
                     version: V1,
@@ -73,6 +89,7 @@ fn node() -> impl Strategy<Value = Node> {
                     allowed,
                     report,
                     proof,
+                    packets,
                 }
             },
         )

@@ -1,6 +1,7 @@
 //! The files that our programs keep: inventory, ledger, status.json; the annotations of a Node; and the profiles.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -11,6 +12,7 @@ use types::key::Key;
 use types::ledger::{self, Line};
 use types::moment::Moment;
 use types::observed::{Attached, Observed};
+use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Packets, Protocol};
 use types::policy::{Phase, Side};
 use types::profile::{self, Profile};
 use types::raw::raw_string;
@@ -74,10 +76,36 @@ fn line() -> impl Strategy<Value = Line> {
     )
 }
 
+fn packets() -> impl Strategy<Value = Packets> {
+    let words = (
+        select(&PacketPath::ALL[..]),
+        select(&[Protocol::Udp, Protocol::Tcp, Protocol::Icmp, Protocol::Dns][..]),
+        select(&[Outcome::Passed, Outcome::NoAnswer, Outcome::Silent, Outcome::Refused][..]),
+    );
+    let sizes = (maybe(any::<u32>()), maybe(any::<u32>()), any::<bool>());
+    let exchange = (words, maybe(any::<IpAddr>()), any::<IpAddr>(), sizes).prop_map(
+        |((path, protocol, outcome), from, to, (mtu, passes, announced))| Exchange {
+            path,
+            protocol,
+            from,
+            to,
+            outcome,
+            mtu,
+            passes,
+            announced,
+        },
+    );
+    let reason = select(&[PacketReason::Passed, PacketReason::OneWay, PacketReason::PeerMtu][..]);
+    let notes = prop::collection::vec(".{0,9}", 0..3);
+    (reason, maybe(any::<u64>()), notes, prop::collection::vec(exchange, 0..3)).prop_map(
+        |(reason, settled_millis, notes, exchanges)| Packets { reason, settled_millis, notes, exchanges },
+    )
+}
+
 fn document() -> impl Strategy<Value = Document> {
     let side = select(&Side::BOTH[..]);
-    let network = (side, maybe(".{0,9}"), any::<[bool; 3]>(), maybe(".{0,9}")).prop_map(
-        |(network, name, [attached, ready, unmapped_host_ports], why)| Network {
+    let network = (side, maybe(".{0,9}"), any::<[bool; 3]>(), maybe(".{0,9}"), maybe(packets())).prop_map(
+        |(network, name, [attached, ready, unmapped_host_ports], why, packets)| Network {
             network,
             name,
             profile: "cilium".into(),
@@ -85,6 +113,7 @@ fn document() -> impl Strategy<Value = Document> {
             ready,
             why,
             proof: "none".into(),
+            packets,
             unmapped_host_ports,
         },
     );
