@@ -99,7 +99,7 @@ impl schemars::JsonSchema for Peer {
         schemars::json_schema!({
             "type": "string",
             "description": "An IP address, which is sent an echo request, or ADDRESS:PORT, to which a TCP connection is made.",
-            "pattern": r"^([0-9.]+(:[0-9]+)?|[0-9A-Fa-f:.]+|\[[0-9A-Fa-f:.]+\]:[0-9]+)$"
+            "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3}(:[0-9]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*|\[[0-9A-Fa-f:.]+\]:[0-9]+)$"
         })
     }
 }
@@ -113,7 +113,7 @@ pub struct PacketTargets {
     #[serde(deserialize_with = "addresses", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
-        schemars(inner(regex(pattern = r"^([0-9]+\.[0-9.]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$")))
+        schemars(inner(regex(pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$")))
     )]
     pub dns: Option<Vec<IpAddr>>,
     /// Addresses on other nodes. Default: the next hops of the network's routes to other nodes. An empty list asks none.
@@ -181,6 +181,19 @@ pub enum Outcome {
     Silent,
     /// Somebody answered that nothing listens there.
     Refused,
+}
+
+impl Outcome {
+    /// The outcome in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::NoAnswer => "no answer came back",
+            Self::Silent => "nothing arrived",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// One exchange.

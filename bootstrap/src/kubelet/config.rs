@@ -25,6 +25,10 @@ pub struct KubeletConfig {
     pub registers: Option<bool>,
     /// `containerRuntimeEndpoint`; an empty one says nothing.
     pub endpoint: Option<String>,
+    /// `clusterDNS`; an empty list says nothing.
+    pub cluster_dns: Option<Vec<String>>,
+    /// `clusterDomain`.
+    pub cluster_domain: Option<String>,
 }
 
 /// *Shape*: `{"kind":"KubeletConfiguration","registerWithTaints":[{"key":"k","value":"v","effect":"NoSchedule"}],..}`, as YAML or JSON.
@@ -41,6 +45,10 @@ struct KubeletConfiguration {
     register_node: Option<bool>,
     #[serde(default)]
     container_runtime_endpoint: Option<String>,
+    #[serde(default, rename = "clusterDNS")]
+    cluster_dns: Option<Vec<String>>,
+    #[serde(default)]
+    cluster_domain: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +157,13 @@ fn parse(text: &str) -> Result<KubeletConfig, String> {
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
     let endpoint = found.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
-    Ok(KubeletConfig { taints, registers: found.register_node, endpoint })
+    Ok(KubeletConfig {
+        taints,
+        registers: found.register_node,
+        endpoint,
+        cluster_dns: found.cluster_dns.filter(|servers| !servers.is_empty()),
+        cluster_domain: found.cluster_domain,
+    })
 }
 
 #[cfg(test)]

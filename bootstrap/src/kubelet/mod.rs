@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod config;
+pub mod dns;
 pub mod drop_in;
 pub mod flags;
 pub mod own;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::config;
 use super::flags::given;
 use crate::node::paths::{KUBELET_ARGUMENTS, Root};
-use crate::systemd::unit::Unit;
+use crate::systemd::unit::{Unit, Word};
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,20 +22,25 @@ pub struct Named {
 /// *Source*: `cmd/kubelet/app/options`, `--container-runtime-endpoint`; `KubeletConfiguration`, `containerRuntimeEndpoint`.
 #[must_use]
 pub fn endpoint(root: &Root, unit: &str) -> Option<Named> {
-    // A unit that cannot be read is a finding of those who link it; here it names nothing.
-    let unit = Unit::load(root, unit).ok().flatten()?;
-    let mut environment = unit.environment().clone();
-    environment.remove(KUBELET_ARGUMENTS);
-    let words = unit.single().ok()?.expand(unit.name(), &environment);
+    let words = words(root, unit)?;
     let flag = given(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
     let by_flag = flag
         .filter(|endpoint| !endpoint.is_empty())
-        .map(|endpoint| Named { endpoint, by: format!("--container-runtime-endpoint of {}", unit.name()) });
+        .map(|endpoint| Named { endpoint, by: format!("--container-runtime-endpoint of {unit}") });
     let by_file = |file: &Path| {
         let endpoint = config::read(root, file).ok().flatten()?.endpoint?;
         Some(Named { endpoint, by: format!("containerRuntimeEndpoint in {}", file.display()) })
     };
     by_flag.or_else(|| config::files(root, &words).all().rev().find_map(|file| by_file(file)))
+}
+
+/// kubelet's command line without what Crossfade adds; `None` if kubelet has no unit here that can be read.
+pub(super) fn words(root: &Root, unit: &str) -> Option<Vec<Word>> {
+    // A unit that cannot be read is a finding of those who link it; here it names nothing.
+    let unit = Unit::load(root, unit).ok().flatten()?;
+    let mut environment = unit.environment().clone();
+    environment.remove(KUBELET_ARGUMENTS);
+    Some(unit.single().ok()?.expand(unit.name(), &environment))
 }
 
 #[cfg(test)]

@@ -84,7 +84,13 @@ impl KubeletSources {
         self.drop_ins.clone_from(&files.drop_ins);
         for file in files.all() {
             match config::read(root, file) {
-                Ok(Some(KubeletConfig { taints, registers, endpoint: _ })) => {
+                Ok(Some(KubeletConfig {
+                    taints,
+                    registers,
+                    endpoint: _,
+                    cluster_dns: _,
+                    cluster_domain: _,
+                })) => {
                     let source = format!("registerWithTaints in {}", file.display());
                     self.lists.extend(taints.map(|taints| List { source, taints }));
                     self.registers = registers.unwrap_or(self.registers);

@@ -162,7 +162,14 @@ fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
             network.side
         )
     });
-    unproven.chain(unmapped).collect()
+    let degraded = judged.iter().filter_map(|one| {
+        let why = one.degraded.as_ref()?;
+        Some(format!(
+            "network {} is ready, and its proof fails: {why}; see crossfade-bootstrap status --output json",
+            one.side
+        ))
+    });
+    unproven.chain(degraded).chain(unmapped).collect()
 }
 
 /// The one reason that counts, the gravest first.
@@ -306,6 +313,7 @@ fn describe(
         ready: judged.ready.is_ok(),
         why: judged.ready.as_ref().err().cloned(),
         proof: judged.proof.to_owned(),
+        packets: network.proof.as_ref().and_then(|proof| proof.packets.clone()),
         unmapped_host_ports: network.unmapped_hostports,
     });
     let mut all = findings;

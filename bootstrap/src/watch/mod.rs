@@ -15,6 +15,7 @@ pub mod memory;
 pub mod network;
 pub mod observe;
 pub mod own;
+pub mod packets;
 pub mod pod;
 pub mod proof;
 pub mod prove;

@@ -5,7 +5,7 @@ use types::profile::{self, Profile, Proof};
 
 use super::memory::Standing;
 use super::observe::{NetworkObservation, Observation};
-use super::proof::{self, Proofs};
+use super::proof::{self, Asked, Proofs};
 use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
 use crate::node::own_command::OwnCommand;
@@ -17,10 +17,12 @@ pub struct NetworkVerdict {
     pub side: Side,
     /// Whether pods may get the network; else the reason.
     pub ready: Result<(), String>,
-    /// How far its proof by attachment is, in one word.
+    /// How far its proof is, in one word.
     pub proof: &'static str,
     /// Why there is no proof although there should be one.
     pub unproven: Option<String>,
+    /// What its proof did not find, although pods get the network.
+    pub degraded: Option<String>,
     /// The changes for this network.
     pub changes: Vec<Change>,
 }
@@ -34,11 +36,12 @@ pub fn judge(
     needed: bool,
 ) -> NetworkVerdict {
     let mut changes = marker(facts, network);
-    let provable = profile::find(&network.profile).is_some_and(|profile| profile.proof == Proof::Attach);
+    let allowed = profile::find(&network.profile).map_or(Proof::Probe, |profile| profile.proof);
+    let by = allowed.weaker(facts.node.settings.proof);
     let usable = usable(network);
     let first = *standing == Standing::default();
     if first {
-        standing.proofs = Proofs::resume(network.proof.as_ref());
+        standing.proofs = Proofs::resume(network.proof.as_ref(), by, network.marked);
     }
     let was = std::mem::replace(&mut standing.green, usable.is_ok());
     let agent = std::mem::replace(&mut standing.agent, network.agent.clone());
@@ -50,12 +53,15 @@ pub fn judge(
         ready: usable,
         proof: "none",
         unproven: None,
+        degraded: None,
         changes: Vec::new(),
     };
-    if provable && facts.node.settings.proof == Proof::Attach && needed && judged.ready.is_ok() {
-        if standing.proofs.step(network.proof.as_ref(), facts.now) {
-            changes.push(start(facts, network.side, standing.proofs.turn));
+    if by != Proof::Probe && needed && judged.ready.is_ok() {
+        let asked = Asked { by, was_ready: network.marked, now: facts.now };
+        if standing.proofs.step(network.proof.as_ref(), asked) {
+            changes.push(start(facts, network.side, (by, standing.proofs.turn)));
         }
+        judged.degraded = standing.proofs.degraded().map(str::to_owned);
         judged.ready = standing.proofs.verdict(network.side);
         judged.proof = standing.proofs.word();
         if let proof::Progress::Unavailable(why) = &standing.proofs.progress {
@@ -100,10 +106,15 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
     vec![change]
 }
 
-fn start(facts: &Observation, side: Side, turn: u64) -> Change {
+fn start(facts: &Observation, side: Side, (by, turn): (Proof, u64)) -> Change {
     let arguments =
         OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = proof::unit(side);
-    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::WITHIN_SECS };
-    Change::new(act, unit, format!("network {side} is to attach, check and detach a scratch namespace"))
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::within_secs(by) };
+    let what = if by == Proof::Packet {
+        "two scratch namespaces that exchange packets"
+    } else {
+        "a scratch namespace"
+    };
+    Change::new(act, unit, format!("network {side} is to attach, check and detach {what}"))
 }

@@ -1,7 +1,9 @@
-//! The result of a proof by attachment, and what follows from it: pure but for reading one file.
+//! The result of a proof, and what follows from it: pure but for reading one file.
 //!
-//! *Shape* of `RUN/proof/NETWORK.json`: `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","failed":"ADD: .."}`, without
-//! `failed` where the network attached, checked and detached. `turn` counts the lives of the network's agent, and the tries, in this boot.
+//! *Shape* of `RUN/proof/NETWORK.json`:
+//! `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","by":"packet","failed":"ADD: ..","packets":{..}}`, without `failed` where
+//! the proof passed, and without `packets` where it was one by attachment. `turn` counts the lives of the network's agent, and the tries, in this
+//! boot.
 
 pub mod said;
 
@@ -12,12 +14,19 @@ use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::layout::Layout;
 use shim::trust;
+use types::node::Proof;
+use types::packets::Packets;
 use types::policy::Side;
 
 use crate::node::paths::PROOF;
 
-/// How long one proof may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
+/// How long one proof by attachment may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
 pub const WITHIN_SECS: u64 = 180;
+/// How long one proof by packets may take: two attachments, and the packets between them.
+const PACKETS_WITHIN_SECS: u64 = 2 * WITHIN_SECS + 90;
+/// How long a network whose packets pass on this node waits for DNS servers and other nodes. They may wait for this very node: after an outage of
+/// a whole cluster no DNS pod runs before the first node is ready.
+const WAITS_FOR_OTHERS: Duration = Duration::from_secs(90);
 /// First pause after a proof that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(10);
 /// Longest pause after a proof that failed.
@@ -40,9 +49,32 @@ pub struct ProofResult {
     /// The kernel's id of the boot in which the proof ran.
     #[serde(rename = "bootID")]
     pub boot_id: String,
+    /// How the network was proven. Earlier releases, which do not say it, attached.
+    #[serde(default = "attach")]
+    pub by: Proof,
     /// Why the proof failed; `None` if it passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// What the packets came to; `None` where none were exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
+}
+
+const fn attach() -> Proof {
+    Proof::Attach
+}
+
+impl ProofResult {
+    /// Whether the proof failed by DNS servers or other nodes alone.
+    fn lacks_others(&self) -> bool {
+        self.failed.is_some() && self.packets.as_ref().is_some_and(|packets| packets.reason.is_of_others())
+    }
+}
+
+/// How long one proof may take.
+#[must_use]
+pub fn within_secs(by: Proof) -> u64 {
+    if by == Proof::Packet { PACKETS_WITHIN_SECS } else { WITHIN_SECS }
 }
 
 /// The directory with all files of one network's proof.
@@ -81,7 +113,7 @@ pub enum Progress {
     Running(Duration),
     /// The proof failed at this moment, for this reason.
     Failed(Duration, String),
-    /// The proof attached, checked and detached a scratch namespace.
+    /// The proof passed.
     Passed,
     /// No proof can run here, for this reason; probes alone decide readiness.
     Unavailable(String),
@@ -96,8 +128,23 @@ pub struct Proofs {
     pub turn: u64,
     /// Whether a proof has passed in this boot: then a new proof keeps no pod waiting.
     pub proven: bool,
+    /// Why the last proof failed, where that does not keep pods waiting: no DNS server, or no other node answers.
+    degraded: Option<String>,
+    /// Since when proofs fail by others alone.
+    lacks_others: Option<Duration>,
     failures: u32,
     starts: u32,
+}
+
+/// What a step goes by, beside the last result.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The strongest proof that profile and node.json allow.
+    pub by: Proof,
+    /// Whether the network was ready earlier in this boot.
+    pub was_ready: bool,
+    /// Time since `watch` began.
+    pub now: Duration,
 }
 
 /// The unit in which the network of this side is proven.
@@ -109,10 +156,16 @@ pub fn unit(side: Side) -> String {
 impl Proofs {
     /// Takes over what an earlier `watch` of this boot has found.
     #[must_use]
-    pub fn resume(kept: Option<&ProofResult>) -> Self {
+    pub fn resume(kept: Option<&ProofResult>, by: Proof, was_ready: bool) -> Self {
         match kept {
             // A network that failed then may hold by now: it is asked anew.
-            Some(kept) if kept.failed.is_some() => Self { turn: kept.turn, ..Self::default() },
+            Some(kept) if kept.failed.is_some() => {
+                Self { turn: kept.turn, proven: was_ready && kept.lacks_others(), ..Self::default() }
+            }
+            // A stronger proof is asked for now, and no pod waits for it.
+            Some(kept) if kept.by.weaker(by) != by => {
+                Self { turn: kept.turn, proven: true, ..Self::default() }
+            }
             Some(kept) => {
                 Self { turn: kept.turn, proven: true, progress: Progress::Passed, ..Self::default() }
             }
@@ -136,21 +189,29 @@ impl Proofs {
         };
     }
 
-    /// Goes on at `now`, with what lies there; whether a proof is to be started.
-    pub fn step(&mut self, kept: Option<&ProofResult>, now: Duration) -> bool {
+    /// Goes on with what lies there; whether a proof is to be started.
+    pub fn step(&mut self, kept: Option<&ProofResult>, asked: Asked) -> bool {
+        let Asked { by, was_ready, now } = asked;
         if let Progress::Running(since) = self.progress {
             let done = kept.filter(|kept| kept.turn == self.turn);
-            let late = now.saturating_sub(since) > Duration::from_secs(WITHIN_SECS + 30);
-            match done.map(|kept| kept.failed.clone()) {
-                Some(None) => {
+            let late = now.saturating_sub(since) > Duration::from_secs(within_secs(by) + 30);
+            match done.map(|kept| (kept.failed.clone(), kept.lacks_others())) {
+                Some((None, _)) => {
                     *self =
                         Self { turn: self.turn, proven: true, progress: Progress::Passed, ..Self::default() };
                 }
-                Some(Some(why)) => self.failed(now, why),
-                None if late => self.failed(now, "it did not end in time".into()),
+                Some((Some(why), lacks_others)) => {
+                    self.lacks_others = lacks_others.then(|| self.lacks_others.unwrap_or(now));
+                    self.failed(now, why);
+                }
+                None if late => {
+                    self.lacks_others = None;
+                    self.failed(now, "it did not end in time".into());
+                }
                 None => {}
             }
         }
+        self.let_go(now, was_ready);
         let start = match &self.progress {
             Progress::Nothing => true,
             Progress::Failed(at, _) => now.saturating_sub(*at) >= self.pause(),
@@ -165,7 +226,18 @@ impl Proofs {
 
     fn failed(&mut self, now: Duration, why: String) {
         self.failures += 1;
+        self.degraded = None;
         self.progress = Progress::Failed(now, why);
+    }
+
+    /// Lets pods have a network whose packets pass on this node, once it has waited long enough for others.
+    fn let_go(&mut self, now: Duration, was_ready: bool) {
+        if let (Progress::Failed(_, why), Some(since)) = (&self.progress, self.lacks_others)
+            && (self.proven || was_ready || now.saturating_sub(since) >= WAITS_FOR_OTHERS)
+        {
+            self.degraded = Some(why.clone());
+            self.proven = true;
+        }
     }
 
     fn pause(&self) -> Duration {
@@ -179,20 +251,26 @@ impl Proofs {
     pub fn verdict(&self, side: Side) -> Result<(), String> {
         match &self.progress {
             Progress::Passed | Progress::Unavailable(_) => Ok(()),
+            Progress::Failed(..) if self.degraded.is_some() => Ok(()),
             Progress::Nothing | Progress::Running(_) if self.proven => Ok(()),
-            Progress::Nothing | Progress::Running(_) => {
-                Err("its proof by an attachment is not done yet".into())
-            }
+            Progress::Nothing | Progress::Running(_) => Err("its proof is not done yet".into()),
             Progress::Failed(_, why) => {
-                Err(format!("its proof by an attachment failed: {why}; see journalctl -u {}", unit(side)))
+                Err(format!("its proof failed: {why}; see journalctl -u {}", unit(side)))
             }
         }
+    }
+
+    /// What the last proof did not find, where pods get the network all the same.
+    #[must_use]
+    pub fn degraded(&self) -> Option<&str> {
+        self.degraded.as_deref()
     }
 
     /// The progress as a word of status.json.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.progress {
+            Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => "degraded",
             Progress::Nothing | Progress::Running(_) => "running",
             Progress::Failed(..) => "failed",
             Progress::Passed => "passed",
@@ -203,6 +281,8 @@ impl Proofs {
 
 #[cfg(test)]
 mod tests {
+    use types::packets::PacketReason;
+
     use super::*;
 
     fn kept(turn: u64, failed: Option<&str>) -> ProofResult {
@@ -212,17 +292,29 @@ mod tests {
             name: "n".into(),
             turn,
             boot_id: "b".into(),
+            by: Proof::Packet,
             failed: failed.map(str::to_owned),
+            packets: None,
         }
     }
 
-    fn at(secs: u64) -> Duration {
-        Duration::from_secs(secs)
+    /// A proof by packets that failed for this reason.
+    fn lost(turn: u64, reason: PacketReason) -> ProofResult {
+        let packets = Packets { reason, settled_millis: None, notes: Vec::new(), exchanges: Vec::new() };
+        ProofResult { packets: Some(packets), ..kept(turn, Some("no")) }
+    }
+
+    fn at(secs: u64) -> Asked {
+        Asked { by: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
+    }
+
+    fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
+        Proofs::resume(Some(kept), Proof::Packet, was_ready)
     }
 
     #[test]
     fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
-        let mut proofs = Proofs::resume(None);
+        let mut proofs = Proofs::resume(None, Proof::Packet, false);
         assert!(proofs.verdict(Side::New).is_err());
         assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
         assert!(!proofs.step(Some(&kept(9, None)), at(2)), "somebody else's result");
@@ -255,8 +347,8 @@ mod tests {
             pauses.push(now - began);
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-        assert!(!proofs.step(None, at(now + WITHIN_SECS)) && proofs.word() == "running");
-        assert!(!proofs.step(None, at(now + WITHIN_SECS + 31)) && proofs.word() == "failed");
+        assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS)) && proofs.word() == "running");
+        assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS + 31)) && proofs.word() == "failed");
     }
 
     #[test]
@@ -265,7 +357,7 @@ mod tests {
         for _ in 0..STARTS {
             assert!(proofs.verdict(Side::New).is_err());
             assert!(proofs.step(None, at(1000)));
-            proofs.did_not_start(at(0), "no systemd-run".into());
+            proofs.did_not_start(Duration::ZERO, "no systemd-run".into());
         }
         assert!(
             proofs.verdict(Side::New).is_ok()
@@ -276,12 +368,70 @@ mod tests {
 
     #[test]
     fn an_earlier_watch_has_proven_it() {
-        assert!(Proofs::resume(Some(&kept(4, None))).verdict(Side::New).is_ok());
-        let mut failed = Proofs::resume(Some(&kept(4, Some("no"))));
+        assert!(resumed(&kept(4, None), false).verdict(Side::New).is_ok());
+        let mut failed = resumed(&kept(4, Some("no")), true);
         assert!(
             failed.verdict(Side::New).is_err()
                 && failed.step(Some(&kept(4, Some("no"))), at(0))
                 && failed.turn == 5
         );
+    }
+
+    /// After an outage of a whole cluster no DNS pod runs before the first node is ready: the node waits, and then goes on.
+    #[test]
+    fn a_network_waits_for_others_and_not_for_ever() {
+        let mut proofs = Proofs::default();
+        let fails = |proofs: &mut Proofs, now: u64| {
+            let failed = lost(proofs.turn, PacketReason::Dns);
+            assert!(!proofs.step(Some(&failed), at(now)), "{now}");
+        };
+        assert!(proofs.step(None, at(0)));
+        fails(&mut proofs, 10);
+        assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+        assert!(proofs.step(None, at(20)), "tried again");
+        fails(&mut proofs, 30);
+        assert!(proofs.verdict(Side::New).is_err());
+        assert!(!proofs.step(None, at(49)) && proofs.step(None, at(50)));
+        fails(&mut proofs, 99);
+        assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none());
+        assert!(!proofs.step(None, at(100)));
+        assert!(proofs.verdict(Side::New).is_ok() && proofs.word() == "degraded");
+        assert_eq!(proofs.degraded(), Some("no"));
+        // It is asked again, and says so until the others answer.
+        assert!(proofs.step(None, at(139)) && proofs.word() == "degraded");
+        assert!(proofs.verdict(Side::New).is_ok());
+        assert!(!proofs.step(Some(&kept(proofs.turn, None)), at(140)));
+        assert!(proofs.word() == "passed" && proofs.degraded().is_none());
+    }
+
+    #[test]
+    fn what_fails_on_this_node_is_never_let_go() {
+        for reason in [PacketReason::Silent, PacketReason::OneWay, PacketReason::Mtu] {
+            let mut proofs = Proofs::default();
+            assert!(proofs.step(None, at(0)));
+            assert!(!proofs.step(Some(&lost(1, reason)), at(1)));
+            proofs.step(None, Asked { was_ready: true, ..at(9999) });
+            proofs.step(Some(&lost(2, reason)), at(10_000));
+            assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none(), "{reason:?}");
+        }
+        // Nor once it was let go, and then fails here.
+        let mut proofs = resumed(&lost(4, PacketReason::Peers), true);
+        assert!(proofs.verdict(Side::New).is_ok(), "it was let go before");
+        assert!(proofs.step(None, at(0)) && !proofs.step(Some(&lost(5, PacketReason::Peers)), at(1)));
+        assert!(proofs.verdict(Side::New).is_ok());
+        assert!(proofs.step(None, at(11)) && !proofs.step(Some(&lost(6, PacketReason::Silent)), at(12)));
+        assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+    }
+
+    /// After an update a network that was proven by an attachment is proven by packets, and nobody waits for it.
+    #[test]
+    fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
+        let old = r#"{"version":1,"network":"new","name":"n","turn":3,"bootID":"b"}"#;
+        let old: ProofResult = serde_json::from_str(old).expect("as an earlier release wrote it");
+        assert_eq!(old.by, Proof::Attach);
+        let mut proofs = resumed(&old, true);
+        assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), at(0)) && proofs.turn == 4);
+        let mut weaker = Proofs::resume(Some(&kept(4, None)), Proof::Attach, true);
+        assert!(!weaker.step(Some(&kept(4, None)), at(0)) && weaker.word() == "passed");
     }
 }

@@ -133,6 +133,7 @@ fn report(ready: bool, reason: &str) -> Document {
             ready,
             why: None,
             proof: "none".into(),
+            packets: None,
             unmapped_host_ports: false,
         }],
         findings: Vec::new(),

@@ -18,7 +18,9 @@ fn a_network_that_can_be_proven_is_proven_first() {
         name: "oldnet".into(),
         turn,
         boot_id: "boot".into(),
+        by: types::node::Proof::Packet,
         failed: None,
+        packets: None,
     };
     world.of(Side::Old).proof = Some(kept(1));
     assert_eq!(world.round(1).changes, [CONF]);

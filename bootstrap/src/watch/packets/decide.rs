@@ -1,0 +1,237 @@
+//! What the exchanges of a proof mean.
+
+use std::net::IpAddr;
+
+use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Protocol};
+
+/// What a proof by packets came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// In one word.
+    pub reason: PacketReason,
+    /// Why it failed, in words; `None` if it passed.
+    pub failed: Option<String>,
+    /// What failed and does not count, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Judges the exchanges. What is wrong on this node counts before what is wrong elsewhere, and the most general before the special.
+#[must_use]
+pub fn decide(exchanges: &[Exchange]) -> Judgement {
+    let local = local(exchanges).or_else(|| lost_sizes(exchanges, false));
+    let found =
+        local.or_else(|| dns(exchanges)).or_else(|| peers(exchanges)).or_else(|| lost_sizes(exchanges, true));
+    let notes = notes(exchanges);
+    match found {
+        Some((reason, why)) => Judgement { reason, failed: Some(why), notes },
+        None => Judgement { reason: PacketReason::Passed, failed: None, notes },
+    }
+}
+
+type Failing = Option<(PacketReason, String)>;
+
+const FAMILIES: [(bool, &str); 2] = [(false, "IPv4"), (true, "IPv6")];
+
+fn is_of(exchange: &Exchange, v6: bool) -> bool {
+    exchange.to.is_ipv6() == v6
+}
+
+fn passed(exchange: &Exchange) -> bool {
+    exchange.outcome == Outcome::Passed
+}
+
+/// Whether the request arrived.
+fn arrived(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Outcome::Passed | Outcome::NoAnswer)
+}
+
+fn source(exchange: &Exchange) -> String {
+    exchange.from.map_or_else(|| "the node".into(), |from| from.to_string())
+}
+
+/// The exchanges that never leave this node.
+fn local(exchanges: &[Exchange]) -> Failing {
+    let local: Vec<&Exchange> = exchanges
+        .iter()
+        .filter(|one| matches!(one.path, PacketPath::PodToPod | PacketPath::NodeToPod))
+        .collect();
+    if local.iter().all(|one| passed(one)) {
+        return None;
+    }
+    if !local.iter().any(|one| arrived(one)) {
+        let words = paths(&local);
+        return Some((
+            PacketReason::Silent,
+            format!("no packet arrives ({words}): the datapath is not there yet, or broken"),
+        ));
+    }
+    let works = |v6: bool| local.iter().filter(move |one| is_of(one, v6)).any(|one| arrived(one));
+    let has = |v6: bool| local.iter().any(|one| is_of(one, v6));
+    for ((v6, family), (_, other)) in FAMILIES.into_iter().zip(FAMILIES.into_iter().rev()) {
+        if has(v6) && !works(v6) {
+            return Some((
+                PacketReason::Family,
+                format!("no {family} packet arrives, and {other} packets do"),
+            ));
+        }
+    }
+    FAMILIES.into_iter().find_map(|(v6, family)| {
+        let of: Vec<&Exchange> = local.iter().copied().filter(|one| is_of(one, v6)).collect();
+        of_family(&of, family)
+    })
+}
+
+/// The paths of exchanges, in words.
+fn paths(exchanges: &[&Exchange]) -> String {
+    let mut paths: Vec<PacketPath> = exchanges.iter().map(|one| one.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    paths.into_iter().map(PacketPath::words).collect::<Vec<_>>().join(", ")
+}
+
+/// One family of which some requests arrive.
+fn of_family(of: &[&Exchange], family: &str) -> Failing {
+    let on = |path: PacketPath| of.iter().copied().filter(move |one| one.path == path);
+    let datagrams = |path: PacketPath| on(path).filter(|one| one.protocol == Protocol::Udp);
+    let arriving = datagrams(PacketPath::PodToPod).find(|one| arrived(one));
+    let missing = datagrams(PacketPath::PodToPod).find(|one| !arrived(one));
+    if let (Some(arriving), Some(missing)) = (arriving, missing) {
+        let why = format!(
+            "{family} packets arrive in one direction only: from {} to {}, and not from {} to {}",
+            source(arriving),
+            arriving.to,
+            source(missing),
+            missing.to
+        );
+        return Some((PacketReason::OneWay, why));
+    }
+    if let Some(one) = datagrams(PacketPath::NodeToPod).find(|one| one.outcome == Outcome::NoAnswer) {
+        let why = format!(
+            "{family} packets arrive in one direction only: from the node to {}, and not back to {}",
+            one.to,
+            source(one)
+        );
+        return Some((PacketReason::OneWay, why));
+    }
+    // A firewall may let a request through and drop its answer, although each direction passes by itself.
+    if let Some(one) = datagrams(PacketPath::PodToPod).find(|one| one.outcome == Outcome::NoAnswer) {
+        let why = format!(
+            "{family} packets arrive from {} at {}, and the answer does not come back",
+            source(one),
+            one.to
+        );
+        return Some((PacketReason::OneWay, why));
+    }
+    let silent = |path: PacketPath| on(path).next().is_some() && !on(path).any(arrived);
+    if silent(PacketPath::PodToPod) {
+        let why = format!("no {family} packet arrives from pod to pod, and the node reaches a pod");
+        return Some((PacketReason::Pods, why));
+    }
+    if silent(PacketPath::NodeToPod) {
+        let why = format!("no {family} packet arrives from the node at a pod, and pods reach each other");
+        return Some((PacketReason::Node, why));
+    }
+    let failing = of.iter().find(|one| !passed(one))?;
+    let other = if failing.protocol == Protocol::Tcp { Protocol::Udp } else { Protocol::Tcp };
+    let why = format!(
+        "{family}, {}: {} does not pass from {} to {}, and {} does",
+        failing.path.words(),
+        failing.protocol.word(),
+        source(failing),
+        failing.to,
+        other.word()
+    );
+    Some((PacketReason::Protocol, why))
+}
+
+/// Packets that fill the interface's MTU, are lost, and nobody says so.
+fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> Failing {
+    let is_lost = |one: &&Exchange| {
+        (one.path == PacketPath::PodToPeer) == of_others
+            && one.mtu.is_some_and(|mtu| one.passes.is_none_or(|passes| passes < mtu))
+            && !one.announced
+    };
+    let one = exchanges.iter().find(is_lost)?;
+    let reason = if of_others { PacketReason::PeerMtu } else { PacketReason::Mtu };
+    let passes = one.passes.map_or_else(
+        || "only small packets pass".into(),
+        |passes| format!("the largest that passes has {passes} bytes"),
+    );
+    let why = format!(
+        "{}: packets of {} bytes, which the interface and its route allow, are lost from {} to {}, and nobody announces a smaller size: {passes}",
+        one.path.words(),
+        one.mtu.unwrap_or_default(),
+        source(one),
+        one.to
+    );
+    Some((reason, why))
+}
+
+/// Whether a party that answers without help is there: one that refuses is.
+fn answered(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Outcome::Passed | Outcome::Refused)
+}
+
+fn of_path(exchanges: &[Exchange], path: PacketPath) -> Vec<&Exchange> {
+    exchanges.iter().filter(|one| one.path == path).collect()
+}
+
+fn targets(exchanges: &[&Exchange]) -> String {
+    exchanges.iter().map(|one| one.to.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn dns(exchanges: &[Exchange]) -> Failing {
+    let asked = of_path(exchanges, PacketPath::PodToDns);
+    (!asked.is_empty() && !asked.iter().any(|one| answered(one))).then(|| {
+        let why =
+            format!("no DNS server answers a pod ({}), and the packets on this node pass", targets(&asked));
+        (PacketReason::Dns, why)
+    })
+}
+
+/// Other nodes, family by family: one that answers is enough, because others may be down.
+fn peers(exchanges: &[Exchange]) -> Failing {
+    FAMILIES.into_iter().find_map(|(v6, family)| {
+        let asked: Vec<&Exchange> =
+            of_path(exchanges, PacketPath::PodToPeer).into_iter().filter(|one| is_of(one, v6)).collect();
+        (!asked.is_empty() && !asked.iter().any(|one| answered(one))).then(|| {
+            let why = format!(
+                "no other node answers a pod over {family} ({}), and the packets on this node pass",
+                targets(&asked)
+            );
+            (PacketReason::Peers, why)
+        })
+    })
+}
+
+fn notes(exchanges: &[Exchange]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut told: Vec<IpAddr> = Vec::new();
+    for one in exchanges {
+        let note = match (one.path, one.outcome) {
+            (PacketPath::PodToNode, outcome) if outcome != Outcome::Passed && !told.contains(&one.to) => {
+                told.push(one.to);
+                format!(
+                    "a pod cannot open connections to the node at {}, though the node reaches the pod: a firewall of the node may drop them",
+                    one.to
+                )
+            }
+            (PacketPath::PodToDns, Outcome::Refused) => {
+                format!("the DNS server {} refuses: no DNS pod is ready, most likely", one.to)
+            }
+            (_, Outcome::Passed) if one.announced => format!(
+                "{} to {}: {} bytes pass, not the {} that the interface allows; this is announced, so that connections adapt",
+                source(one),
+                one.to,
+                one.passes.unwrap_or_default(),
+                one.mtu.unwrap_or_default()
+            ),
+            _ => continue,
+        };
+        notes.push(note);
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! A DNS query, of which any answer counts.
+//!
+//! *Source*: RFC 1035, section 4.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Instant;
+
+use types::packets::Outcome;
+
+use super::place::Place;
+use super::{WAIT, echo, outcome};
+
+/// Bytes of a message's header.
+const HEADER: usize = 12;
+/// Header flags: recursion desired.
+const RECURSE: [u8; 2] = [1, 0];
+/// The bit of an answer, in the third byte.
+const ANSWER: u8 = 0x80;
+/// A query for an IPv4 address, of the Internet.
+const TYPE_A_CLASS_IN: [u8; 4] = [0, 1, 0, 1];
+/// Longest label of a name, in bytes.
+const MAX_LABEL: usize = 63;
+
+/// Asks the server at `target` for `name`.
+#[must_use]
+pub fn ask(from: &Place, source: Option<IpAddr>, target: SocketAddr, name: &str) -> Outcome {
+    let open = || {
+        let own = source.map_or_else(|| echo::any(target.ip()), |source| SocketAddr::new(source, 0));
+        let socket = UdpSocket::bind(own)?;
+        socket.connect(target)?;
+        socket.set_read_timeout(Some(WAIT))?;
+        Ok(socket)
+    };
+    match from.inside(open).and_then(|socket| answered(&socket, name)) {
+        Ok(()) => Outcome::Passed,
+        Err(error) => outcome(&error),
+    }
+}
+
+fn answered(socket: &UdpSocket, name: &str) -> io::Result<()> {
+    let [first, second, ..] = echo::nonce();
+    let id = [first, second];
+    socket.send(&query(id, name))?;
+    let mut buffer = [0; 4096];
+    let began = Instant::now();
+    loop {
+        let length = socket.recv(&mut buffer)?;
+        if is_answer(id, &buffer[..length]) {
+            return Ok(());
+        }
+        if began.elapsed() > WAIT {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// The query for the address of `name`. Labels that are too long or empty are left out: the answer says that there is no such name, and any answer
+/// counts.
+fn query(id: [u8; 2], name: &str) -> Vec<u8> {
+    let mut message = [&id[..], &RECURSE, &[0, 1, 0, 0, 0, 0, 0, 0]].concat();
+    for label in name.split('.').filter(|label| (1..=MAX_LABEL).contains(&label.len())) {
+        message.push(u8::try_from(label.len()).unwrap_or_default());
+        message.extend(label.bytes());
+    }
+    message.push(0);
+    message.extend(TYPE_A_CLASS_IN);
+    message
+}
+
+/// Whether a message answers the query `id`, whatever it says.
+fn is_answer(id: [u8; 2], message: &[u8]) -> bool {
+    message.len() >= HEADER && message[..2] == id && message[2] & ANSWER != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_spelt_as_the_rfc_says() {
+        assert_eq!(
+            query([7, 9], "a.bc."),
+            *b"\x07\x09\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x02bc\x00\x00\x01\x00\x01"
+        );
+        assert_eq!(query([7, 9], &"x".repeat(64)).len(), HEADER + 5);
+    }
+
+    #[test]
+    fn only_an_answer_to_this_very_query_counts() {
+        let answer = |id: [u8; 2], flags: u8| [&id[..], &[flags], &[3, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
+        assert!(is_answer([1, 2], &answer([1, 2], 0x81)), "no such name is an answer, too");
+        assert!(!is_answer([1, 2], &answer([1, 3], 0x81)), "another query's");
+        assert!(!is_answer([1, 2], &answer([1, 2], 0x01)), "a query");
+        assert!(!is_answer([1, 2], &answer([1, 2], 0x81)[..11]), "torn");
+    }
+
+    #[test]
+    fn a_server_that_answers_and_one_that_is_not_there() {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let target = server.local_addr().expect("its address");
+        let asked = std::thread::spawn(move || {
+            ask(&Place::Node, None, target, "kubernetes.default.svc.cluster.local.")
+        });
+        let mut query = [0; 512];
+        let (length, from) = server.recv_from(&mut query).expect("a query");
+        query[2] |= ANSWER;
+        server.send_to(&query[..length], from).expect("an answer");
+        assert_eq!(asked.join().expect("asked"), Outcome::Passed);
+        drop(server);
+        assert_eq!(ask(&Place::Node, None, target, "x."), Outcome::Refused);
+    }
+}

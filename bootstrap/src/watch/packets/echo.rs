@@ -1,0 +1,222 @@
+//! A datagram and its answer, and a connection and its answer, between two ends that are both this process.
+//!
+//! The receiving end answers only what the sending end has just made up, and is closed after it: nobody else gets an answer.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Instant;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+use types::packets::Outcome;
+
+use super::place::Place;
+use super::size::{self, Largest, Sent};
+use super::{WAIT, outcome};
+
+/// Bytes of a UDP header.
+const UDP_HEADER: u32 = 8;
+/// Room for the largest datagram.
+const LARGEST: usize = 1 << 16;
+
+/// The ends of an exchange.
+#[derive(Debug, Clone)]
+pub struct Ends {
+    /// Where the request is sent.
+    pub from: Place,
+    /// The sender's address; `None` for the kernel's choice.
+    pub source: Option<IpAddr>,
+    /// Where the request is received.
+    pub to: Place,
+    /// The receiver's address.
+    pub target: IpAddr,
+}
+
+/// The unspecified address of the family of `like`, with any port.
+pub(super) fn any(like: IpAddr) -> SocketAddr {
+    let address: IpAddr =
+        if like.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    SocketAddr::new(address, 0)
+}
+
+/// Eight bytes that nobody else sends.
+pub(super) fn nonce() -> [u8; 8] {
+    RandomState::new().hash_one(0u8).to_ne_bytes()
+}
+
+/// Sends a datagram there, and one back. The sender's address comes with the outcome.
+#[must_use]
+pub fn udp(ends: &Ends) -> (Outcome, Option<IpAddr>) {
+    let pair = match Pair::open(ends) {
+        Ok(pair) => pair,
+        Err(error) => return (outcome(&error), None),
+    };
+    let source = pair.client.local_addr().ok().map(|address| address.ip());
+    let found = match pair.pass(&nonce()) {
+        Ok(()) => Outcome::Passed,
+        Err(Missed::Request(error)) => {
+            let refused = pair.client.take_error().ok().flatten();
+            outcome(&refused.unwrap_or(error))
+        }
+        Err(Missed::Answer(_)) => Outcome::NoAnswer,
+    };
+    (found, source)
+}
+
+/// The largest datagram that passes there and back, and the size that the interfaces and routes of both ends allow. `None` if the kernel does not
+/// say the latter.
+#[must_use]
+pub fn largest(ends: &Ends) -> Option<(u32, Largest)> {
+    let pair = Pair::open(ends).ok()?;
+    pair.pass(&nonce()).ok()?;
+    // The first pass has connected both.
+    let known = |socket: &UdpSocket, to: IpAddr| size::mtu(socket, to).ok();
+    let mtu = known(&pair.client, ends.target)?.min(known(&pair.server, ends.target)?);
+    size::whole(&pair.client, ends.target).ok()?;
+    size::whole(&pair.server, ends.target).ok()?;
+    let headers = size::ip_header(ends.target) + UDP_HEADER;
+    let send = |size: u32| {
+        let mut payload = vec![0; size.saturating_sub(headers) as usize];
+        let nonce = nonce();
+        payload[..nonce.len()].copy_from_slice(&nonce);
+        match pair.pass(&payload) {
+            Ok(()) => Sent::Passed,
+            Err(Missed::Request(error)) => Sent::of(&error, &pair.client, ends.target),
+            Err(Missed::Answer(error)) => Sent::of(&error, &pair.server, ends.target),
+        }
+    };
+    Some((mtu, size::largest(mtu, size::least(ends.target).min(mtu), send)))
+}
+
+/// What did not arrive, and what the socket that sent or waited for it says.
+enum Missed {
+    Request(io::Error),
+    Answer(io::Error),
+}
+
+/// A socket at each end. The sender's is connected, and the receiver's once something has come.
+struct Pair {
+    client: UdpSocket,
+    server: UdpSocket,
+}
+
+impl Pair {
+    fn open(ends: &Ends) -> io::Result<Self> {
+        let server = ends.to.inside(|| UdpSocket::bind((ends.target, 0)))?;
+        let target = server.local_addr()?;
+        let client = ends.from.inside(|| {
+            let own = ends.source.map_or_else(|| any(ends.target), |source| SocketAddr::new(source, 0));
+            let client = UdpSocket::bind(own)?;
+            client.connect(target)?;
+            Ok(client)
+        })?;
+        client.set_read_timeout(Some(WAIT))?;
+        server.set_read_timeout(Some(WAIT))?;
+        Ok(Self { client, server })
+    }
+
+    fn pass(&self, payload: &[u8]) -> Result<(), Missed> {
+        self.client.send(payload).map_err(Missed::Request)?;
+        let came = receive(&self.server, payload).map_err(|error| {
+            // A router's word about the size comes to the sender.
+            Missed::Request(self.client.take_error().ok().flatten().unwrap_or(error))
+        })?;
+        let answered = self.server.connect(came).and_then(|()| self.server.send(payload));
+        answered.map_err(Missed::Answer)?;
+        receive(&self.client, payload)
+            .map(drop)
+            .map_err(|error| Missed::Answer(self.server.take_error().ok().flatten().unwrap_or(error)))
+    }
+}
+
+/// Waits for exactly this datagram; its sender.
+fn receive(socket: &UdpSocket, expected: &[u8]) -> io::Result<SocketAddr> {
+    let mut buffer = vec![0; LARGEST];
+    let began = Instant::now();
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer)?;
+        if buffer[..length] == *expected {
+            return Ok(from);
+        }
+        if began.elapsed() > WAIT {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// Makes a connection, and sends some bytes there and back.
+#[must_use]
+pub fn tcp(ends: &Ends) -> Outcome {
+    match connection(ends) {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => Outcome::NoAnswer,
+        Err(error) => outcome(&error),
+    }
+}
+
+/// Whether the bytes came back over a connection that was made.
+fn connection(ends: &Ends) -> io::Result<bool> {
+    let listener = ends.to.inside(|| TcpListener::bind((ends.target, 0)))?;
+    // accept(2) observes this limit.
+    let micros = i64::try_from(WAIT.as_micros()).unwrap_or(i64::MAX);
+    setsockopt(&listener, sockopt::ReceiveTimeout, &TimeVal::new(0, micros))?;
+    let target = listener.local_addr()?;
+    let mut client = ends.from.inside(|| TcpStream::connect_timeout(&target, WAIT))?;
+    Ok(there_and_back(&mut client, &listener).is_ok())
+}
+
+fn there_and_back(client: &mut TcpStream, listener: &TcpListener) -> io::Result<()> {
+    let (mut server, _) = listener.accept()?;
+    for stream in [&*client, &server] {
+        stream.set_read_timeout(Some(WAIT))?;
+        stream.set_write_timeout(Some(WAIT))?;
+    }
+    let (sent, mut came) = (nonce(), [0; 8]);
+    client.write_all(&sent)?;
+    server.read_exact(&mut came)?;
+    server.write_all(&came)?;
+    client.read_exact(&mut came)?;
+    if came == sent { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// Connects to somebody else. One who refuses has answered as well, and that is told apart.
+#[must_use]
+pub fn connect(from: &Place, target: SocketAddr) -> Outcome {
+    match from.inside(|| TcpStream::connect_timeout(&target, WAIT)) {
+        Ok(_) => Outcome::Passed,
+        Err(error) => outcome(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_loopback(target: &str) -> Ends {
+        let target = target.parse().expect(target);
+        Ends { from: Place::Node, source: None, to: Place::Node, target }
+    }
+
+    #[test]
+    fn what_is_sent_comes_back() {
+        let ends = on_loopback("127.0.0.1");
+        assert_eq!(udp(&ends), (Outcome::Passed, Some(ends.target)));
+        assert_eq!(tcp(&ends), Outcome::Passed);
+        let (mtu, found) = largest(&ends).expect("sizes");
+        // The loopback interface has 65536, more than a datagram can fill.
+        assert!(mtu >= 1500 && found.passes.is_some_and(|passes| passes >= 1500), "{mtu} {found:?}");
+    }
+
+    #[test]
+    fn who_is_not_there_is_silent_and_who_refuses_says_so() {
+        // 192.0.2.0/24 is for documentation: no host has it.
+        assert_eq!(udp(&on_loopback("192.0.2.77")), (Outcome::Silent, None));
+        assert_eq!(tcp(&on_loopback("192.0.2.77")), Outcome::Silent);
+        let closed = {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            listener.local_addr().expect("its number")
+        };
+        assert_eq!(connect(&Place::Node, closed), Outcome::Refused);
+    }
+}

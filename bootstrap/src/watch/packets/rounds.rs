@@ -1,0 +1,152 @@
+//! Makes the exchanges of a plan, and repeats those that do not pass yet: a datapath may come after its agent says that it is ready.
+
+use std::net::{IpAddr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use types::packets::{Exchange, Outcome, PacketPath, Protocol};
+
+use super::place::Place;
+use super::plan::{Party, Planned};
+use super::{WAIT, dns, echo, ping};
+
+/// How long exchanges on this node are repeated until they pass. Agents were seen to be 5 to 15 s ahead of their datapath. *Source*:
+/// cilium/cilium issue 29405.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long exchanges with others are repeated after those on this node have passed.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(10);
+
+/// The places of the parties, and what the DNS servers are asked.
+#[derive(Debug)]
+pub struct Stage {
+    /// The namespaces of the two scratch attachments.
+    pub pods: [Place; 2],
+    /// The name that the DNS servers are asked for.
+    pub name: String,
+}
+
+/// What came of a plan.
+#[derive(Debug)]
+pub struct Made {
+    /// Each exchange, in the order of the plan.
+    pub exchanges: Vec<Exchange>,
+    /// How long it took until the last one passed of those that count on this node; `None` if one did not.
+    pub settled: Option<Duration>,
+}
+
+/// Whether an exchange is one between parties of this node, which has to pass.
+fn is_local(path: PacketPath) -> bool {
+    matches!(path, PacketPath::PodToPod | PacketPath::NodeToPod)
+}
+
+/// Makes the exchanges, then looks for the largest packets of those that passed.
+#[must_use]
+pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
+    let began = Instant::now();
+    let mut exchanges: Vec<Exchange> = plan.iter().map(blank).collect();
+    let mut settled = None;
+    loop {
+        let round = Instant::now();
+        again(stage, plan, &mut exchanges);
+        let missing = |exchange: &&Exchange| exchange.outcome != Outcome::Passed;
+        let all = exchanges.iter().find(missing).is_none();
+        let local = exchanges.iter().filter(|exchange| is_local(exchange.path)).find(missing).is_none();
+        if local && settled.is_none() {
+            settled = Some(began.elapsed());
+        }
+        let patience = settled.map_or(PATIENCE, |settled| settled + PATIENCE_WITH_OTHERS);
+        if all || began.elapsed() >= patience {
+            break;
+        }
+        // What fails at once, as a send that a firewall forbids, is not tried again at once.
+        thread::sleep(WAIT.saturating_sub(round.elapsed()));
+    }
+    measure(stage, plan, &mut exchanges);
+    Made { exchanges, settled }
+}
+
+fn blank(planned: &Planned) -> Exchange {
+    Exchange {
+        path: planned.path,
+        protocol: planned.protocol,
+        from: planned.source,
+        to: planned.target,
+        outcome: Outcome::Silent,
+        mtu: None,
+        passes: None,
+        announced: false,
+    }
+}
+
+/// Tries each exchange once that has not passed, all at the same time.
+fn again(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
+    thread::scope(|scope| {
+        for (planned, exchange) in plan.iter().zip(exchanges) {
+            if exchange.outcome != Outcome::Passed {
+                scope.spawn(move || {
+                    let (outcome, source) = attempt(stage, planned);
+                    exchange.outcome = outcome;
+                    exchange.from = exchange.from.or(source);
+                });
+            }
+        }
+    });
+}
+
+fn attempt(stage: &Stage, planned: &Planned) -> (Outcome, Option<IpAddr>) {
+    let from = stage.place(planned.from);
+    let outside = |port: u16| SocketAddr::new(planned.target, port);
+    match (planned.protocol, planned.port) {
+        (Protocol::Udp, _) => echo::udp(&stage.ends(planned)),
+        (Protocol::Tcp, None) => (echo::tcp(&stage.ends(planned)), None),
+        (Protocol::Tcp, Some(port)) => (echo::connect(&from, outside(port)), None),
+        (Protocol::Icmp, _) => (ping::ping(&from, planned.target), None),
+        (Protocol::Dns, port) => {
+            (dns::ask(&from, planned.source, outside(port.unwrap_or(53)), &stage.name), None)
+        }
+    }
+}
+
+/// Looks for the largest packets, of all exchanges at the same time.
+fn measure(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
+    thread::scope(|scope| {
+        for (planned, exchange) in plan.iter().zip(exchanges) {
+            if exchange.outcome != Outcome::Passed {
+                continue;
+            }
+            scope.spawn(move || {
+                let found = match (planned.path, planned.protocol) {
+                    (PacketPath::PodToPod | PacketPath::NodeToPod, Protocol::Udp) => {
+                        echo::largest(&stage.ends(planned))
+                    }
+                    (_, Protocol::Icmp) => ping::largest(&stage.place(planned.from), planned.target),
+                    _ => None,
+                };
+                if let Some((mtu, largest)) = found {
+                    exchange.mtu = Some(mtu);
+                    exchange.passes = largest.passes;
+                    exchange.announced = largest.announced;
+                }
+            });
+        }
+    });
+}
+
+impl Stage {
+    fn place(&self, party: Party) -> Place {
+        match party {
+            Party::First => self.pods[0].clone(),
+            Party::Second => self.pods[1].clone(),
+            Party::Node | Party::Outside => Place::Node,
+        }
+    }
+
+    fn ends(&self, planned: &Planned) -> echo::Ends {
+        echo::Ends {
+            from: self.place(planned.from),
+            source: planned.source,
+            to: self.place(planned.to),
+            target: planned.target,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The largest packet that passes: what the kernel says that passes, and the search for what really does.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+
+#[derive(Debug, Clone, Copy)]
+struct Discover4;
+#[derive(Debug, Clone, Copy)]
+struct Discover6;
+#[derive(Debug, Clone, Copy)]
+struct Mtu4;
+#[derive(Debug, Clone, Copy)]
+struct Mtu6;
+
+nix::setsockopt_impl!(
+    Discover4,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<'_, libc::c_int>
+);
+nix::setsockopt_impl!(
+    Discover6,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU_DISCOVER,
+    libc::c_int,
+    sockopt::SetStruct<'_, libc::c_int>
+);
+nix::getsockopt_impl!(Mtu4, libc::IPPROTO_IP, libc::IP_MTU, libc::c_int, sockopt::GetStruct<libc::c_int>);
+nix::getsockopt_impl!(Mtu6, libc::IPPROTO_IPV6, libc::IPV6_MTU, libc::c_int, sockopt::GetStruct<libc::c_int>);
+
+/// Bytes of an IPv4 header without options, and of an IPv6 header.
+#[must_use]
+pub const fn ip_header(target: IpAddr) -> u32 {
+    if target.is_ipv6() { 40 } else { 20 }
+}
+
+/// The smallest packet for which the search looks: what every host takes, by RFC 791 and RFC 8200.
+#[must_use]
+pub const fn least(target: IpAddr) -> u32 {
+    if target.is_ipv6() { 1280 } else { 576 }
+}
+
+/// Sends what follows unfragmented or not at all, this host's own fragments included. *Source*: ip(7), ipv6(7).
+///
+/// # Errors
+/// What the kernel says.
+pub fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
+    let done = if target.is_ipv6() {
+        setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_DO)
+    } else {
+        setsockopt(socket, Discover4, &libc::IP_PMTUDISC_DO)
+    };
+    Ok(done?)
+}
+
+/// The largest packet that the kernel sends to where the socket is connected: the interface's MTU, or what the route or a router says.
+///
+/// # Errors
+/// What the kernel says.
+pub fn mtu(socket: &UdpSocket, target: IpAddr) -> io::Result<u32> {
+    let known = if target.is_ipv6() { getsockopt(socket, Mtu6) } else { getsockopt(socket, Mtu4) }?;
+    u32::try_from(known).map_err(io::Error::other)
+}
+
+/// What became of one packet of a certain size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It came back whole.
+    Passed,
+    /// It did not come back.
+    Lost,
+    /// Somebody on the way announced that only packets of this size pass.
+    Announced(u32),
+}
+
+impl Sent {
+    /// What an error of a connected socket means for a packet that was too large for it.
+    #[must_use]
+    pub fn of(error: &io::Error, socket: &UdpSocket, target: IpAddr) -> Self {
+        let is_too_large = error.raw_os_error() == Some(Errno::EMSGSIZE as i32);
+        match mtu(socket, target) {
+            Ok(size) if is_too_large => Self::Announced(size),
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// The largest packet that passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Largest {
+    /// Its size in bytes; `None` if none of at least `least` passes.
+    pub passes: Option<u32>,
+    /// Whether somebody announced this size.
+    pub announced: bool,
+}
+
+/// Searches between `least` and `mtu` for the largest packet that passes. A lost packet is sent once more.
+pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> Sent) -> Largest {
+    let mut twice = |size| match send(size) {
+        Sent::Lost => send(size),
+        sent => sent,
+    };
+    let (mut low, mut high, mut next) = (least, mtu, mtu);
+    let (mut passes, mut said) = (None, None);
+    while low <= high {
+        match twice(next) {
+            Sent::Passed => {
+                passes = Some(next);
+                if said == Some(next) || next == mtu {
+                    break;
+                }
+                low = next + 1;
+            }
+            Sent::Announced(size) if (low..next).contains(&size) => {
+                said = Some(size);
+                (high, next) = (size, size);
+                continue;
+            }
+            Sent::Announced(_) | Sent::Lost => high = next - 1,
+        }
+        next = low + high.saturating_sub(low) / 2;
+    }
+    Largest { passes, announced: said.is_some() && said == passes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path that swallows what is larger than `real`, and announces `says` where it does.
+    fn search(mtu: u32, real: u32, says: Option<u32>) -> (Largest, usize) {
+        let mut tries = 0;
+        let found = largest(mtu, 576, |size| {
+            tries += 1;
+            match (size <= real, says) {
+                (true, _) => Sent::Passed,
+                (false, Some(said)) => Sent::Announced(said),
+                (false, None) => Sent::Lost,
+            }
+        });
+        (found, tries)
+    }
+
+    #[test]
+    fn the_largest_size_is_found_in_few_tries() {
+        for (mtu, real, says, passes, announced) in [
+            (1450, 1450, None, Some(1450), false),
+            (1450, 1449, None, Some(1449), false),
+            (1450, 1400, None, Some(1400), false),
+            (9000, 576, None, Some(576), false),
+            (9000, 575, None, None, false),
+            (1450, 1400, Some(1400), Some(1400), true),
+            // Who announces too much is not believed.
+            (1450, 1300, Some(1400), Some(1300), false),
+            (1450, 1300, Some(1450), Some(1300), false),
+            (1450, 1300, Some(100), Some(1300), false),
+            (576, 576, None, Some(576), false),
+        ] {
+            let (found, tries) = search(mtu, real, says);
+            assert_eq!(found, Largest { passes, announced }, "{mtu} {real} {says:?}");
+            assert!(tries <= 30, "{mtu} {real} {says:?}: {tries} tries");
+        }
+    }
+
+    #[test]
+    fn one_lost_packet_means_nothing() {
+        let mut lost = Some(());
+        let found = largest(1450, 576, |_| lost.take().map_or(Sent::Passed, |()| Sent::Lost));
+        assert_eq!(found.passes, Some(1450));
+    }
+}

@@ -1,0 +1,236 @@
+//! The directories, files and namespaces that one proof uses alone, and the calls of the plugin in them.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
+use shim::conflist::Conflist;
+use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
+use shim::store::{Key, Store};
+use shim::{file, trust};
+use types::policy::{Network, Side};
+
+use crate::cli::Prove;
+use crate::cli::exit::{Exit, Failure};
+use crate::node::command::{RunLimits, StderrTo, run_with};
+use crate::node::conf::conf;
+use crate::node::name::DEFAULT_NAME;
+use crate::node::plugins::joined;
+use crate::watch::proof::{WITHIN_SECS, said};
+
+/// Where network namespaces are pinned; agents in containers see them there.
+const NETNS_DIR: &str = "/run/netns";
+const IFNAME: &str = "eth0";
+/// One call may take as long as a whole proof: the shim has deadlines of its own. A result is some kilobytes; the shim bounds it as well.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(WITHIN_SECS), max_bytes: 16 << 20 };
+/// Ends the container id of a second attachment, and the name of its namespace.
+const SECOND: &str = "-2";
+
+/// A scratch attachment.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    /// Where its network namespace is pinned.
+    pub(super) netns: PathBuf,
+    /// The addresses in the plugin's result.
+    pub(super) addresses: Vec<IpAddr>,
+    key: Key,
+}
+
+/// The namespaces, directories and files that one proof uses alone.
+#[derive(Debug)]
+pub(super) struct Scene {
+    layout: Layout,
+    shim: PathBuf,
+    search: String,
+    side: Side,
+    /// The answers of the plugins, and their stderr. Both may hold secrets, so only root may read the file.
+    answers: File,
+    /// The path of `answers`.
+    answers_path: PathBuf,
+    _alone: Flock<File>,
+}
+
+impl Scene {
+    /// Makes the directories and takes the lock.
+    ///
+    /// # Errors
+    /// Another proof of this network runs, or a directory or file cannot be made.
+    pub(super) fn set_up(
+        dir: PathBuf,
+        network: &Network,
+        wanted: &Prove,
+        answers: &Path,
+    ) -> Result<Self, Failure> {
+        let failed =
+            |what: &str, e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {e}"));
+        file::create_private_dir(&dir).map_err(|e| failed("make a directory", &e))?;
+        let lock = dir.join("alone");
+        let mut options = File::options();
+        let (lock, _) =
+            trust::open_regular(options.write(true).create(true).truncate(false).mode(file::PRIVATE), &lock)
+                .map_err(|e| failed("lock", &e))?;
+        let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
+            Failure::later(format!("another proof of {} runs: {e}", wanted.network))
+                .at(dir.join("alone").display())
+        })?;
+        let mut options = File::options();
+        let options = options.append(true).create(true).mode(file::PRIVATE);
+        let (answers_file, _) = trust::open_regular(options, answers).map_err(|e| failed("answers", &e))?;
+        answers_file.set_len(0).map_err(|e| failed("answers", &e))?;
+        let bin_dirs: Vec<PathBuf> = match wanted.bin_dirs.as_slice() {
+            [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
+            named => named.to_vec(),
+        };
+        let installed = bin_dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
+        let shim = installed.unwrap_or_else(|| PACKAGED_PLUGIN.into());
+        trust::open(&shim).map_err(|e| failed("the plugin", &e))?;
+        let policy = dir.join("policy.json");
+        let text = json!({
+            "version": 1,
+            "networks": { "new": { "profile": network.profile, "conf": network.conf } },
+            "attach": "new",
+        });
+        file::write_if_changed(&policy, text.to_string().as_bytes(), file::PRIVATE)
+            .map_err(|e| failed("write the proof's policy", &e))?;
+        Ok(Self {
+            layout: Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: Some(policy) },
+            shim,
+            search: joined(&bin_dirs),
+            side: wanted.network,
+            answers: answers_file,
+            answers_path: answers.into(),
+            _alone: alone,
+        })
+    }
+
+    /// Ends what an earlier proof left, then attaches and checks one namespace, or two, does what is to be done `between`, and detaches.
+    ///
+    /// # Errors
+    /// The first call that failed, in words that everybody may read.
+    pub(super) fn attach<T>(
+        &mut self,
+        id: &str,
+        list: &Conflist,
+        is_pair: bool,
+        between: impl FnOnce(&[Attachment]) -> T,
+    ) -> Result<T, String> {
+        self.end_leftovers(list)?;
+        let ids = [id.to_owned(), format!("{id}{SECOND}")];
+        ids.iter().for_each(|id| unpin(&self.netns(id)));
+        let mut held = Vec::new();
+        let attached = ids.iter().take(1 + usize::from(is_pair)).try_for_each(|id| {
+            let netns = self.netns(id);
+            pin(&netns).map_err(|e| format!("make a namespace at {}: {e}", netns.display()))?;
+            held.push(Attachment { netns, addresses: Vec::new(), key: Key::new(id, IFNAME) });
+            held.last_mut().map_or(Ok(()), |attachment| self.begin(attachment, list))
+        });
+        let found = attached.map(|()| between(&held));
+        let ended = held.iter().rev().map(|attachment| {
+            let ended = self.call("DEL", &attachment.key, None, list).map(drop);
+            unpin(&attachment.netns);
+            ended
+        });
+        let ended = ended.fold(Ok(()), Result::and);
+        found.and_then(|found| ended.map(|()| found))
+    }
+
+    /// Attaches and checks one namespace.
+    fn begin(&mut self, attachment: &mut Attachment, list: &Conflist) -> Result<(), String> {
+        let reply = self.call("ADD", &attachment.key, None, list)?;
+        let ips = reply["ips"].as_array().into_iter().flatten();
+        let address = |ip: &Value| ip["address"].as_str()?.parse::<IpNetwork>().ok().map(|ip| ip.ip());
+        attachment.addresses = ips.filter_map(address).collect();
+        if attachment.addresses.is_empty() {
+            return Err("ADD: its result has no address".into());
+        }
+        self.call("CHECK", &attachment.key, Some(&reply), list).map(drop)
+    }
+
+    fn end_leftovers(&mut self, list: &Conflist) -> Result<(), String> {
+        let (left, _) =
+            Store::new(&self.layout).all().map_err(|e| format!("records of earlier proofs: {e}"))?;
+        for record in left {
+            let key = Key::new(record.intent.container_id, record.intent.ifname);
+            self.call("DEL", &key, None, list).map_err(|why| format!("what an earlier proof left: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Where the namespace of a proof's container is pinned.
+    fn netns(&self, container_id: &str) -> PathBuf {
+        let second = if container_id.ends_with(SECOND) { SECOND } else { "" };
+        Path::new(NETNS_DIR).join(format!("crossfade-proof-{}{second}", self.side))
+    }
+
+    /// Calls the shim as a runtime does; its reply, or its error in words that everybody may read.
+    fn call(
+        &mut self,
+        verb: &str,
+        key: &Key,
+        previous: Option<&Value>,
+        list: &Conflist,
+    ) -> Result<Value, String> {
+        let named = |why: &dyn std::fmt::Display| format!("{verb}: {why}");
+        let whole = conf(&self.layout, DEFAULT_NAME, "1.0.0", &std::collections::BTreeSet::new());
+        let whole: Value = serde_json::from_slice(&whole).map_err(|e| named(&e))?;
+        // As the reference library hands a plugin of a list its conf.
+        let mut input = whole["plugins"][0].clone();
+        input["name"] = whole["name"].clone();
+        input["cniVersion"] = whole["cniVersion"].clone();
+        if let Some(previous) = previous {
+            input["prevResult"] = previous.clone();
+        }
+        let mut command = Command::new(&self.shim);
+        command
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", &key.container_id)
+            .env("CNI_IFNAME", &key.ifname);
+        // A DEL gets an empty path if the namespace no longer exists.
+        let netns = self.netns(&key.container_id);
+        let netns = if netns.exists() { netns.as_path() } else { Path::new("") };
+        command.env("CNI_NETNS", netns).env("CNI_PATH", &self.search);
+        let stderr = StderrTo::File(self.answers.try_clone().map_err(|e| named(&e))?);
+        let output = run_with(&mut command, LIMITS, input.to_string().into_bytes(), stderr);
+        let output = output.map_err(|e| format!("{verb}: {}: {e}", self.shim.display()))?;
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        if output.status.success() {
+            return Ok(reply);
+        }
+        // A disk that is full takes the answer, not the verdict.
+        let kept = self.answers.write_all(&output.stdout).is_ok();
+        let why = said::public(verb, &reply, list).unwrap_or_else(|| format!("{verb}: {}", output.status));
+        let where_to = format!("; {} has its answer, for root alone", self.answers_path.display());
+        Err(if kept { why + &where_to } else { why })
+    }
+}
+
+/// Makes a network namespace and pins it at `path`, as runtimes do. This process stays in its own namespace.
+fn pin(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    File::create_new(path)?;
+    let path = path.to_path_buf();
+    // A new thread leaves the namespace of this process, and ends once the pin holds.
+    let made = std::thread::spawn(move || -> nix::Result<()> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let own = Path::new("/proc/thread-self/ns/net");
+        mount(Some(own), &path, None::<&Path>, MsFlags::MS_BIND, None::<&Path>)
+    });
+    let made = made.join().map_err(|_| std::io::Error::other("the thread that makes it ended"))?;
+    Ok(made?)
+}
+
+/// Takes a pin away; one that is not there is fine.
+fn unpin(path: &Path) {
+    // Whatever is left of it makes the next pin fail, which says so.
+    let _ = umount2(path, MntFlags::MNT_DETACH);
+    let _ = std::fs::remove_file(path);
+}
