@@ -168,19 +168,19 @@ impl Protocol {
     }
 }
 
-/// How one exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How one exchange ended, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Outcome {
-    /// The request and its answer arrived.
-    Passed,
-    /// The request arrived, and its answer did not.
-    NoAnswer,
     /// Nothing arrived, as far as this node can see.
     Silent,
     /// Somebody answered that nothing listens there.
     Refused,
+    /// The request arrived, and its answer did not.
+    NoAnswer,
+    /// The request and its answer arrived.
+    Passed,
 }
 
 impl Outcome {
@@ -250,6 +250,24 @@ pub enum PacketReason {
 }
 
 impl PacketReason {
+    /// The reason in a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Passed => "everything that counts passes",
+            Self::Silent => "nothing passes",
+            Self::OneWay => "packets arrive in one direction only",
+            Self::Family => "one address family does not pass",
+            Self::Pods => "pods do not reach each other",
+            Self::Node => "the node does not reach pods",
+            Self::Protocol => "TCP or UDP does not pass",
+            Self::Mtu => "large packets are lost on this node",
+            Self::Dns => "no DNS server answers",
+            Self::Peers => "no other node answers",
+            Self::PeerMtu => "large packets are lost on the way to another node",
+        }
+    }
+
     /// Whether the cause may lie elsewhere in the cluster, so that this node cannot wait for its end: the DNS servers may need this very
     /// node, and other nodes may be down.
     #[must_use]
@@ -272,6 +290,18 @@ pub struct Packets {
     pub notes: Vec<String>,
     /// The exchanges as they ended.
     pub exchanges: Vec<Exchange>,
+}
+
+impl Packets {
+    /// What the proof found, for people: how it ended, and its notes.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let ended = match (self.reason, self.settled_millis) {
+            (PacketReason::Passed, Some(millis)) => format!("passed by packets after {millis} ms"),
+            (PacketReason::Passed, None) => "passed by an attachment, without packets".into(),
+            (reason, _) => format!("failed by packets: {}", reason.words()),
+        };
+        [ended].into_iter().chain(self.notes.iter().map(|note| format!("note: {note}")))
+    }
 }
 
 #[cfg(test)]

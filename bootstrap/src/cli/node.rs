@@ -176,6 +176,9 @@ pub struct Prove {
     /// A directory with CNI plugins; repeat the option for more [default: those of /opt/cni/bin and /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
     pub bin_dirs: Vec<PathBuf>,
+    /// How long packets that do not pass yet are sent again, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub within: u64,
     #[command(flatten)]
     installation: Installation,
     #[command(flatten)]

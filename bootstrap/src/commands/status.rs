@@ -12,6 +12,7 @@ use serde::Serialize;
 use shim::store::Store;
 use types::node::Mode;
 use types::observed::Attached;
+use types::packets::Packets;
 use types::policy::{Phase, Policy};
 use types::problem::Problem;
 use types::status::Document;
@@ -327,6 +328,12 @@ impl Report for Status {
                 writeln!(text, "watch         {}: {}", document.reason, document.message)
             }
         };
+        let current = self.watch.iter().filter(|watch| watch.stale.is_none());
+        for network in current.flat_map(|watch| &watch.document.networks) {
+            for line in network.packets.iter().flat_map(Packets::lines) {
+                let _ = writeln!(text, "proof of {}  {line}", network.network);
+            }
+        }
         for finding in
             self.watch.iter().filter(|watch| watch.stale.is_none()).flat_map(|w| &w.document.findings)
         {

@@ -7,6 +7,8 @@
 mod exchange;
 mod scene;
 
+use std::time::Duration;
+
 use serde::Serialize;
 use shim::conflist::Conflist;
 use shim::{boot, file};
@@ -50,7 +52,8 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let is_pair = by == Proof::Packet && !allowed.is_empty();
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods| {
-        (by == Proof::Packet).then(|| exchange(&node, network, pods, &allowed))
+        (by == Proof::Packet)
+            .then(|| exchange(&node, network, pods, (&allowed, Duration::from_secs(wanted.within))))
     });
     let (packets, failed) = match attached {
         Ok(Some((packets, failed))) => (Some(packets), failed),

@@ -48,7 +48,13 @@ impl Guarded {
 
     /// Private mode: nothing is in the runtime's directory, and agents have theirs.
     pub(crate) fn private() -> Result<Guarded> {
-        let guarded = Guarded::with(PRIVATE, json!({ "confDir": "private" }))?;
+        Guarded::private_with(json!({}))
+    }
+
+    /// The same with more settings.
+    pub(crate) fn private_with(mut settings: Value) -> Result<Guarded> {
+        settings["confDir"] = json!("private");
+        let guarded = Guarded::with(PRIVATE, settings)?;
         fs::remove_file(guarded.outside(crossfade::OURS))?;
         ensure!(!guarded.cri().network_ready()?.0, "ready without a conf");
         Ok(guarded)

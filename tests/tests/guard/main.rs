@@ -3,6 +3,7 @@
 mod guarded;
 mod harm;
 mod loaded;
+mod packets;
 mod private;
 mod proving;
 mod trace;
@@ -32,6 +33,9 @@ fn main() -> Result<ExitCode> {
                 a_plugin_that_is_gone_or_another_is_put_back,
                 a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin,
                 a_runtime_that_nobody_names_is_no_readiness;
+            packets:
+                our_conf_comes_once_packets_pass,
+                silent_dns_keeps_a_new_network_waiting_and_no_ready_one;
             private:
                 our_conf_comes_with_its_network_and_nothing_touches_it,
                 a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes,

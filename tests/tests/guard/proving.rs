@@ -24,15 +24,20 @@ const STAND_IN: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift
 const PROBE: &str = "/run/agent-is-ready";
 
 /// A node in private mode whose network asks for a proof, with a stub at the end of its chain.
-struct Proving {
-    scene: Guarded,
+pub(crate) struct Proving {
+    pub(crate) scene: Guarded,
     stubs: StubDir,
     dir: PathBuf,
 }
 
 impl Proving {
     fn new() -> Result<Proving> {
-        let scene = Guarded::private()?;
+        Proving::with(json!({ "proof": "attach" }))
+    }
+
+    /// With these settings in node.json.
+    pub(crate) fn with(settings: Value) -> Result<Proving> {
+        let scene = Guarded::private_with(settings)?;
         let dir = scene.node().dir().join("systemd");
         fs::create_dir_all(&dir)?;
         let stand_in = dir.join("systemd-run");
@@ -48,18 +53,18 @@ impl Proving {
         Ok(Proving { scene, stubs, dir })
     }
 
-    fn watch(&self) -> Result<Daemon> {
+    pub(crate) fn watch(&self) -> Result<Daemon> {
         let mut command = self.scene.bootstrap(&["watch"])?;
         command.env("PATH", format!("{}:{PATH}", self.dir.display()));
         self.scene.watching(&command)
     }
 
-    fn log(&self) -> CallLog {
+    pub(crate) fn log(&self) -> CallLog {
         self.stubs.log()
     }
 
     /// The agent is ready, or restarts.
-    fn ready(&self, ready: bool) -> Result<()> {
+    pub(crate) fn ready(&self, ready: bool) -> Result<()> {
         let probe = self.scene.outside(PROBE);
         if ready {
             return Ok(fs::write(probe, "")?);
@@ -76,7 +81,7 @@ impl Proving {
         text.lines().map(|line| Ok(line.parse()?)).collect()
     }
 
-    fn expect_proof(&self, word: &str) -> Result<Value> {
+    pub(crate) fn expect_proof(&self, word: &str) -> Result<Value> {
         let said = || fs::read_to_string(self.dir.join("said")).unwrap_or_default();
         let proven = until(&format!("a proof that {word}"), LIMIT, || {
             let status = self.scene.status();
@@ -86,7 +91,7 @@ impl Proving {
     }
 
     /// Nothing of a proof is on the node but its verdict.
-    fn expect_nothing(&self) -> Result<()> {
+    pub(crate) fn expect_nothing(&self) -> Result<()> {
         let leases = self.scene.old.leases(self.scene.node())?;
         ensure!(leases.is_empty(), "leases {leases:?}");
         for directory in

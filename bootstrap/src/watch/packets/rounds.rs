@@ -10,11 +10,8 @@ use super::place::Place;
 use super::plan::{Party, Planned};
 use super::{WAIT, dns, echo, ping};
 
-/// How long exchanges on this node are repeated until they pass. Agents were seen to be 5 to 15 s ahead of their datapath. *Source*:
-/// cilium/cilium issue 29405.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// How long exchanges with others are repeated after those on this node have passed.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(10);
+/// How long exchanges with others are repeated at most, after those on this node have passed.
+const WITH_OTHERS: Duration = Duration::from_secs(10);
 
 /// The places of the parties, and what the DNS servers are asked.
 #[derive(Debug)]
@@ -23,6 +20,9 @@ pub struct Stage {
     pub pods: [Place; 2],
     /// The name that the DNS servers are asked for.
     pub name: String,
+    /// How long exchanges on this node are repeated until they pass. Agents were seen to be 5 to 15 s ahead of their datapath. *Source*:
+    /// cilium/cilium issue 29405.
+    pub patience: Duration,
 }
 
 /// What came of a plan.
@@ -54,7 +54,7 @@ pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
         if local && settled.is_none() {
             settled = Some(began.elapsed());
         }
-        let patience = settled.map_or(PATIENCE, |settled| settled + PATIENCE_WITH_OTHERS);
+        let patience = settled.map_or(stage.patience, |settled| settled + stage.patience.min(WITH_OTHERS));
         if all || began.elapsed() >= patience {
             break;
         }
@@ -85,7 +85,8 @@ fn again(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
             if exchange.outcome != Outcome::Passed {
                 scope.spawn(move || {
                     let (outcome, source) = attempt(stage, planned);
-                    exchange.outcome = outcome;
+                    // Who refused once is there, though it may not answer each time: the kernel limits its refusals.
+                    exchange.outcome = exchange.outcome.max(outcome);
                     exchange.from = exchange.from.or(source);
                 });
             }

@@ -95,7 +95,7 @@ impl Sent {
 pub struct Largest {
     /// Its size in bytes; `None` if none of at least `least` passes.
     pub passes: Option<u32>,
-    /// Whether somebody announced this size.
+    /// Whether somebody announced this size to the sender of a packet that fills the interface.
     pub announced: bool,
 }
 
@@ -117,7 +117,8 @@ pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> Sent) -> Large
                 low = next + 1;
             }
             Sent::Announced(size) if (low..next).contains(&size) => {
-                said = Some(size);
+                // Only who is told so of the largest packets adapts. If these are lost, nobody ever tries the size of which this is said.
+                said = (next == mtu).then_some(size).or(said);
                 (high, next) = (size, size);
                 continue;
             }
@@ -165,6 +166,17 @@ mod tests {
             assert_eq!(found, Largest { passes, announced }, "{mtu} {real} {says:?}");
             assert!(tries <= 30, "{mtu} {real} {says:?}: {tries} tries");
         }
+    }
+
+    /// The other end of a veth pair swallows what is larger than it takes, and the next hop announces a little less for the rest.
+    #[test]
+    fn what_is_announced_to_smaller_packets_alone_helps_nobody() {
+        let found = largest(1450, 576, |size| match size {
+            1405.. => Sent::Lost,
+            1401..=1404 => Sent::Announced(1400),
+            _ => Sent::Passed,
+        });
+        assert_eq!(found, Largest { passes: Some(1400), announced: false });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The packets of a proof: gathers with whom they are exchanged, has them exchanged, and says what it means.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use types::packets::{PacketPath, PacketReason, PacketTargets, Packets, Peer};
@@ -25,7 +26,7 @@ pub(super) fn exchange(
     node: &NodeFacts,
     network: &Network,
     pods: &[Attachment],
-    allowed: &[PacketPath],
+    (allowed, patience): (&[PacketPath], Duration),
 ) -> (Packets, Option<String>) {
     let [first, second] = pods else {
         // One attachment has nobody to exchange packets with.
@@ -46,7 +47,7 @@ pub(super) fn exchange(
     };
     let plan = plan(&ground, allowed);
     let pods = [first, second].map(|pod| Place::Pod(pod.netns.clone()));
-    let made = make(&Stage { pods, name }, &plan.exchanges);
+    let made = make(&Stage { pods, name, patience }, &plan.exchanges);
     let judged = decide(&made.exchanges);
     let found = Packets {
         reason: judged.reason,

@@ -1,0 +1,91 @@
+//! Proofs by packets, started by `watch`: our conf comes once packets pass.
+
+use anyhow::{Context, Result, ensure};
+use lab::deadline::{LIMIT, until};
+use lab::scene::{NODE_JSON, end};
+use serde_json::{Value, json};
+
+use crate::proving::Proving;
+
+/// Nobody answers there.
+const NOBODY: &str = "192.0.2.77";
+
+/// A network that the node routes, so that its firewall sees the packets of pods.
+fn routed(settings: Value) -> Result<Proving> {
+    let lab = Proving::with(settings)?;
+    let mut conflist = lab.scene.old.conflist_with(1, &["spy"]);
+    conflist["plugins"][0]["type"] = json!("ptp");
+    lab.scene.crossfade.network(&lab.scene.old, &conflist)?;
+    Ok(lab)
+}
+
+fn firewall(lab: &Proving, verb: &str) -> Result<()> {
+    for chain in ["FORWARD", "OUTPUT"] {
+        lab.scene.node().run(&["iptables", "-w", verb, chain, "-d", "10.244.1.0/24", "-j", "DROP"])?;
+    }
+    Ok(())
+}
+
+/// How many packets between pods it dropped.
+fn dropped(lab: &Proving) -> Result<u64> {
+    let table = lab.scene.node().run(&["iptables", "-w", "-nvxL", "FORWARD"])?;
+    let rule = table.lines().nth(2).context("the rule")?;
+    Ok(rule.split_whitespace().next().context("its counter")?.parse()?)
+}
+
+/// An agent whose probes hold and whose datapath comes later: no conf before packets pass.
+pub(crate) fn our_conf_comes_once_packets_pass() -> Result<()> {
+    let lab = routed(json!({}))?;
+    firewall(&lab, "-I")?;
+    let watch = lab.watch()?;
+    lab.ready(true)?;
+    until("packets that are dropped", LIMIT, || Ok((dropped(&lab)? > 0).then_some(())))?;
+    let status = lab.expect_proof("running")?;
+    ensure!(status["reason"] == "WaitingForNetwork" && !lab.scene.ours().exists(), "{status:#}");
+    firewall(&lab, "-D")?;
+    let status = lab.expect_proof("passed")?;
+    lab.scene.expect_reason("NetworkReady")?;
+    lab.scene.expect_loaded("crossfade")?;
+    let packets = &status["networks"][0]["packets"];
+    ensure!(packets["reason"] == "passed" && packets["settledMillis"].is_u64(), "{status:#}");
+    let verbs: Vec<String> = lab.log().calls()?.iter().map(|call| call.verb().to_owned()).collect();
+    ensure!(verbs == ["ADD", "CHECK", "ADD", "CHECK", "DEL", "DEL"], "{verbs:?}");
+    lab.expect_nothing()?;
+    let told = lab.scene.told(&["status"], 0)?;
+    ensure!(told.contains("proof of old") && told.contains("passed by packets"), "{told}");
+    end(watch)?;
+    // The next watch of this boot takes its word.
+    let watch = lab.watch()?;
+    lab.scene.expect_reason("NetworkReady")?;
+    ensure!(lab.log().calls()?.len() == 6, "proven again");
+    end(watch)
+}
+
+/// No DNS server answers: before the network was ready it waits for them, and afterwards that is a finding, and keeps nobody waiting.
+pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Result<()> {
+    let settings = |lab: &Proving, dns: &[&str]| -> Result<()> {
+        let file = lab.scene.outside(NODE_JSON);
+        let mut settings: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+        settings["packets"] = json!({ "dns": dns });
+        lab.scene.node().write(NODE_JSON, settings.to_string())
+    };
+    let lab = routed(json!({ "packets": { "dns": [NOBODY] } }))?;
+    let watch = lab.watch()?;
+    lab.ready(true)?;
+    let status = lab.expect_proof("failed")?;
+    ensure!(status["message"].to_string().contains("no DNS server answers"), "{status:#}");
+    ensure!(status["networks"][0]["packets"]["reason"] == "dns" && !lab.scene.ours().exists(), "{status:#}");
+    settings(&lab, &[])?;
+    lab.ready(false)?;
+    lab.ready(true)?;
+    lab.expect_proof("passed")?;
+    lab.scene.expect_reason("NetworkReady")?;
+    settings(&lab, &[NOBODY])?;
+    lab.ready(false)?;
+    lab.ready(true)?;
+    let status = lab.expect_proof("degraded")?;
+    ensure!(status["reason"] == "NetworkReady" && status["ready"] == true, "{status:#}");
+    ensure!(status["findings"].to_string().contains("no DNS server answers"), "{status:#}");
+    lab.expect_nothing()?;
+    end(watch)
+}
