@@ -21,6 +21,7 @@ use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::NodeFacts;
 use crate::node::leaks::{self, Leak};
 use crate::node::paths::Root;
+use crate::node::scratch;
 use crate::node::settings::Settings;
 use crate::runtime::Listing;
 use crate::runtime::cri::Runtime;
@@ -118,6 +119,7 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
         .iter()
         .map(|line| line.container_id.clone())
         .chain(records.iter().map(|record| record.intent.container_id.clone()))
+        .chain(scratch::containers(&node.dirs.layout))
         .collect();
     let after = leaks::held_leases(&cni.networks, &records);
     let still: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();

@@ -169,6 +169,8 @@ pub enum Code {
     SecondNetwork,
     /// Pods asked for host ports that nobody maps.
     HostPorts,
+    /// The proof of a network that pods get finds no DNS server, or no other node.
+    ProofDegraded,
     /// The runtime forgot sandboxes whose attachments Crossfade still has.
     SandboxForgotten,
     /// The same, and the network that owes the DEL is not ready.
@@ -240,6 +242,7 @@ const TABLE: &[(Code, &str, Symptom, Severity)] = &[
     (Code::HostRoutes, "host-routes", Symptom::Unreachable, Severity::Error),
     (Code::SecondNetwork, "second-network", Symptom::Unreachable, Severity::Note),
     (Code::HostPorts, "host-ports", Symptom::Unreachable, Severity::Warning),
+    (Code::ProofDegraded, "proof-degraded", Symptom::Unreachable, Severity::Warning),
     (Code::SandboxForgotten, "sandbox-forgotten", Symptom::Leaks, Severity::Warning),
     (Code::SandboxWaits, "sandbox-waits", Symptom::Leaks, Severity::Warning),
     (Code::LeaseUnknown, "lease-unknown", Symptom::Leaks, Severity::Warning),

@@ -38,6 +38,7 @@ pub mod profiles;
 pub mod program;
 pub mod readiness;
 pub mod rooted;
+pub mod scratch;
 pub mod settings;
 pub mod status_file;
 pub mod switch;

@@ -59,5 +59,5 @@ pub const WATCH_LOCK: &str = "/run/crossfade/locks/watch.lock";
 pub const WATCH_REFUSED: &str = "/run/crossfade/watch.refused";
 /// While this file exists, `uninstall` is removing Crossfade's conf, and `watch` must not write it again.
 pub const LEAVING: &str = "leaving";
-/// Directory of what proofs by attachment need and say, below the run directory.
+/// Directory of what proofs need and say, below the run directory.
 pub const PROOF: &str = "proof";

@@ -42,6 +42,10 @@ pub(crate) fn our_conf_comes_once_packets_pass() -> Result<()> {
     until("packets that are dropped", LIMIT, || Ok((dropped(&lab)? > 0).then_some(())))?;
     let status = lab.expect_proof("running")?;
     ensure!(status["reason"] == "WaitingForNetwork" && !lab.scene.ours().exists(), "{status:#}");
+    // What a proof holds is no leak.
+    let leaks = lab.scene.told(&["attachments", "--leaks"], 0)?;
+    ensure!(!leaks.contains("crossfade-proof"), "{leaks}");
+    ensure!(lab.scene.old.leases(lab.scene.node())?.len() == 2, "the proof has ended meanwhile");
     firewall(&lab, "-D")?;
     let status = lab.expect_proof("passed")?;
     lab.scene.expect_reason("NetworkReady")?;

@@ -1,5 +1,6 @@
 //! The policy's networks: whether their agents could attach a pod now: pure.
 
+use types::packets::PacketReason;
 use types::policy::Side;
 
 use super::super::code::Code;
@@ -9,11 +10,14 @@ use crate::node::readiness::{NetworkReadiness, NoConf};
 
 /// How `watch` calls a proof that failed, in status.json.
 const FAILED: &str = "failed";
+/// How `watch` calls a proof that failed and keeps no pod waiting, in status.json.
+const DEGRADED: &str = "degraded";
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let needed = facts.networks.iter().filter(|network| network.needed);
     let mut found: Vec<Finding> = needed.filter_map(|network| of(facts, network)).collect();
     found.extend(proofs(facts));
+    found.extend(degraded(facts));
     found.extend(unkept(facts));
     found
 }
@@ -64,13 +68,37 @@ fn agents(facts: &Facts) -> String {
     format!("kubectl get pods --all-namespaces --field-selector spec.nodeName={}", facts.node_name())
 }
 
-/// Networks whose proof by attachment failed, by the report of `watch`.
+/// Networks that pods get although their proof finds no DNS server or no other node, by the report of `watch`.
+fn degraded(facts: &Facts) -> Vec<Finding> {
+    let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
+    let degraded = networks.iter().filter(|network| network.proof == DEGRADED);
+    let finding = |network: &types::status::Network| {
+        let side = network.network;
+        let cause = "two scratch attachments of the network exchange packets on this node, and do not reach the cluster: pods start, and lack what watch names";
+        let words = network.packets.as_ref().map_or("the proof failed", |packets| packets.reason.words());
+        let targets = "shows who was asked and what came back; packets in node.json names others, or fewer";
+        Finding::new(Code::ProofDegraded, cause)
+            .on([format!("network {side} ({})", network.profile)])
+            .seen([format!("watch: {words}")])
+            .run(format!("cat /run/crossfade/proof/{side}.json"), targets)
+    };
+    degraded.map(finding).collect()
+}
+
+/// Networks whose proof failed, by the report of `watch`.
 fn proofs(facts: &Facts) -> Vec<Finding> {
     let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
     let failed = networks.iter().filter(|network| network.proof == FAILED);
     let finding = |network: &types::status::Network| {
         let side = network.network;
-        let cause = "watch attached a scratch namespace to the network, and that failed, although its probes hold: a pod would fail as well";
+        let cause = match &network.packets {
+            Some(packets) if packets.reason != PacketReason::Passed => {
+                "watch attached scratch namespaces to the network, and they do not exchange packets as pods must, although its probes hold"
+            }
+            _ => {
+                "watch attached a scratch namespace to the network, and that failed, although its probes hold: a pod would fail as well"
+            }
+        };
         Finding::new(Code::ProofFailed, cause)
             .on([format!("network {side} ({})", network.profile)])
             .seen([format!("watch: {}", network.why.as_deref().unwrap_or("the proof failed"))])
@@ -79,6 +107,10 @@ fn proofs(facts: &Facts) -> Vec<Finding> {
                 "has what the plugins said; only root can read it",
             )
             .run(format!("journalctl --unit=crossfade-prove-{side} --lines=50"), "has the steps of the proof")
+            .run(
+                format!("cat /run/crossfade/proof/{side}.json"),
+                "has every exchange of packets, if there were any",
+            )
     };
     failed.map(finding).collect()
 }

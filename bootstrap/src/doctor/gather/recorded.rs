@@ -23,7 +23,7 @@ use crate::node::candidates::{SweepCandidate, judge};
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::leaks::{held_leases, of_leases};
-use crate::node::{hostroutes, leaks};
+use crate::node::{hostroutes, leaks, scratch};
 use crate::runtime::Listing;
 
 /// How long the probes of the networks that owe DELs may take together.
@@ -53,7 +53,9 @@ pub(super) fn gather(
     let kernel = if node.root.is_node() {
         let again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
         let still: Vec<_> = before.into_iter().filter(|held| again.contains(held)).collect();
-        let leases = listed.map(|listed| of_leases(&still, &known, &listed)).unwrap_or_default();
+        let accounted: BTreeSet<String> =
+            known.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
+        let leases = listed.map(|listed| of_leases(&still, &accounted, &listed)).unwrap_or_default();
         of_kernel(&records, &damaged, leases)
     } else {
         Source::Absent("a tree is inspected, and no node".into())

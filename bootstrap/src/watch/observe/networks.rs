@@ -33,7 +33,7 @@ pub struct NetworkObservation {
     pub marked: bool,
     /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
     pub unmapped_hostports: bool,
-    /// What a proof by attachment has found in this boot.
+    /// What a proof has found in this boot.
     pub proof: Option<ProofResult>,
 }
 

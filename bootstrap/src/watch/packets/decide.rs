@@ -1,6 +1,7 @@
 //! What the exchanges of a proof mean.
 
-use std::net::IpAddr;
+// The addresses alone: `core` has no sockets.
+use core::net::IpAddr;
 
 use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Protocol};
 

@@ -1,6 +1,7 @@
 //! What is exchanged in a proof by packets: pure.
 
-use std::net::IpAddr;
+// The addresses alone: `core` has no sockets.
+use core::net::IpAddr;
 
 use types::packets::{PacketPath, Peer, Protocol};
 use types::profile::{self, Proof};

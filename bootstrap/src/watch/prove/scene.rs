@@ -25,6 +25,7 @@ use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::conf::conf;
 use crate::node::name::DEFAULT_NAME;
 use crate::node::plugins::joined;
+use crate::node::scratch;
 use crate::watch::proof::{WITHIN_SECS, said};
 
 /// Where network namespaces are pinned; agents in containers see them there.
@@ -65,11 +66,13 @@ impl Scene {
     /// # Errors
     /// Another proof of this network runs, or a directory or file cannot be made.
     pub(super) fn set_up(
-        dir: PathBuf,
+        of_node: &Layout,
         network: &Network,
         wanted: &Prove,
         answers: &Path,
     ) -> Result<Self, Failure> {
+        let (dir, layout) =
+            (scratch::directory(of_node, wanted.network), scratch::layout(of_node, wanted.network));
         let failed =
             |what: &str, e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {e}"));
         file::create_private_dir(&dir).map_err(|e| failed("make a directory", &e))?;
@@ -93,7 +96,7 @@ impl Scene {
         let installed = bin_dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
         let shim = installed.unwrap_or_else(|| PACKAGED_PLUGIN.into());
         trust::open(&shim).map_err(|e| failed("the plugin", &e))?;
-        let policy = dir.join("policy.json");
+        let policy = layout.policy_file();
         let text = json!({
             "version": 1,
             "networks": { "new": { "profile": network.profile, "conf": network.conf } },
@@ -102,7 +105,7 @@ impl Scene {
         file::write_if_changed(&policy, text.to_string().as_bytes(), file::PRIVATE)
             .map_err(|e| failed("write the proof's policy", &e))?;
         Ok(Self {
-            layout: Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: Some(policy) },
+            layout,
             shim,
             search: joined(&bin_dirs),
             side: wanted.network,

@@ -150,6 +150,11 @@ fn networks() -> Vec<Case> {
             |facts| watched_network(facts).proof = "running".into(),
         ),
         case(
+            Code::ProofDegraded,
+            |facts| watched_network(facts).proof = "degraded".into(),
+            |facts| watched_network(facts).proof = "passed".into(),
+        ),
+        case(
             Code::FileUnkept,
             |facts| {
                 facts.watch = Some(StatusFile::Absent);

@@ -298,6 +298,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand selftest" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l turn -d 'The number of the agent\'s start that watch asks about; the result repeats it' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l bin-dir -d 'A directory with CNI plugins; repeat the option for more [default: those of /opt/cni/bin and /usr/lib/cni that exist]' -r -F
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l within -d 'How long packets that do not pass yet are sent again, in seconds' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l conf-dir -d 'The directory from which the runtime reads CNI confs [default: the directory that the runtime\'s configuration names, else /etc/cni/net.d]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l state-dir -d 'The directory with attachment records and the inventory [default: the directory that Crossfade\'s conf names, else /var/lib/crossfade]' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand prove" -l run-dir -d 'The directory with locks and markers of the current boot [default: the directory that Crossfade\'s conf names, else /run/crossfade]' -r -F

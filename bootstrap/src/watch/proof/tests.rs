@@ -1,0 +1,153 @@
+//! Proofs over time.
+
+use types::packets::PacketReason;
+
+use super::*;
+
+fn kept(turn: u64, failed: Option<&str>) -> ProofResult {
+    ProofResult {
+        version: 1,
+        network: "new".into(),
+        name: "n".into(),
+        turn,
+        boot_id: "b".into(),
+        by: Proof::Packet,
+        failed: failed.map(str::to_owned),
+        packets: None,
+    }
+}
+
+/// A proof by packets that failed for this reason.
+fn lost(turn: u64, reason: PacketReason) -> ProofResult {
+    let packets = Packets { reason, settled_millis: None, notes: Vec::new(), exchanges: Vec::new() };
+    ProofResult { packets: Some(packets), ..kept(turn, Some("no")) }
+}
+
+fn at(secs: u64) -> Asked {
+    Asked { by: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
+}
+
+fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
+    Proofs::resume(Some(kept), Proof::Packet, was_ready)
+}
+
+#[test]
+fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
+    let mut proofs = Proofs::resume(None, Proof::Packet, false);
+    assert!(proofs.verdict(Side::New).is_err());
+    assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
+    assert!(!proofs.step(Some(&kept(9, None)), at(2)), "somebody else's result");
+    assert!(proofs.verdict(Side::New).is_err());
+    assert!(!proofs.step(Some(&kept(1, None)), at(3)));
+    assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&kept(1, None)), at(999)));
+    proofs.again();
+    assert!(proofs.verdict(Side::New).is_ok(), "proven once in this boot");
+    assert!(proofs.step(Some(&kept(1, None)), at(1000)) && proofs.turn == 2);
+    assert!(!proofs.step(Some(&kept(2, Some("no"))), at(1001)));
+    assert!(
+        proofs
+            .verdict(Side::New)
+            .is_err_and(|why| why.contains("failed: no; see journalctl -u crossfade-prove-new"))
+    );
+}
+
+#[test]
+fn a_failed_proof_is_tried_again_later_and_later() {
+    let mut proofs = Proofs::default();
+    let (mut now, mut pauses) = (0, Vec::new());
+    assert!(proofs.step(None, at(0)));
+    for _ in 0..9 {
+        let failed = kept(proofs.turn, Some("no"));
+        assert!(!proofs.step(Some(&failed), at(now)));
+        let began = now;
+        while !proofs.step(Some(&failed), at(now)) {
+            now += 1;
+        }
+        pauses.push(now - began);
+    }
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+    assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS)) && proofs.word() == "running");
+    assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS + 31)) && proofs.word() == "failed");
+}
+
+#[test]
+fn what_cannot_be_started_is_by_probes_after_some_tries() {
+    let mut proofs = Proofs::default();
+    for _ in 0..STARTS {
+        assert!(proofs.verdict(Side::New).is_err());
+        assert!(proofs.step(None, at(1000)));
+        proofs.did_not_start(Duration::ZERO, "no systemd-run".into());
+    }
+    assert!(
+        proofs.verdict(Side::New).is_ok() && !proofs.step(None, at(9000)) && proofs.word() == "unavailable"
+    );
+}
+
+#[test]
+fn an_earlier_watch_has_proven_it() {
+    assert!(resumed(&kept(4, None), false).verdict(Side::New).is_ok());
+    let mut failed = resumed(&kept(4, Some("no")), true);
+    assert!(
+        failed.verdict(Side::New).is_err()
+            && failed.step(Some(&kept(4, Some("no"))), at(0))
+            && failed.turn == 5
+    );
+}
+
+/// After an outage of a whole cluster no DNS pod runs before the first node is ready: the node waits, and then goes on.
+#[test]
+fn a_network_waits_for_others_and_not_for_ever() {
+    let mut proofs = Proofs::default();
+    let fails = |proofs: &mut Proofs, now: u64| {
+        let failed = lost(proofs.turn, PacketReason::Dns);
+        assert!(!proofs.step(Some(&failed), at(now)), "{now}");
+    };
+    assert!(proofs.step(None, at(0)));
+    fails(&mut proofs, 10);
+    assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+    assert!(proofs.step(None, at(20)), "tried again");
+    fails(&mut proofs, 30);
+    assert!(proofs.verdict(Side::New).is_err());
+    assert!(!proofs.step(None, at(49)) && proofs.step(None, at(50)));
+    fails(&mut proofs, 99);
+    assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none());
+    assert!(!proofs.step(None, at(100)));
+    assert!(proofs.verdict(Side::New).is_ok() && proofs.word() == "degraded");
+    assert_eq!(proofs.degraded(), Some("no"));
+    // It is asked again, and says so until the others answer.
+    assert!(proofs.step(None, at(139)) && proofs.word() == "degraded");
+    assert!(proofs.verdict(Side::New).is_ok());
+    assert!(!proofs.step(Some(&kept(proofs.turn, None)), at(140)));
+    assert!(proofs.word() == "passed" && proofs.degraded().is_none());
+}
+
+#[test]
+fn what_fails_on_this_node_is_never_let_go() {
+    for reason in [PacketReason::Silent, PacketReason::OneWay, PacketReason::Mtu] {
+        let mut proofs = Proofs::default();
+        assert!(proofs.step(None, at(0)));
+        assert!(!proofs.step(Some(&lost(1, reason)), at(1)));
+        proofs.step(None, Asked { was_ready: true, ..at(9999) });
+        proofs.step(Some(&lost(2, reason)), at(10_000));
+        assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none(), "{reason:?}");
+    }
+    // Nor once it was let go, and then fails here.
+    let mut proofs = resumed(&lost(4, PacketReason::Peers), true);
+    assert!(proofs.verdict(Side::New).is_ok(), "it was let go before");
+    assert!(proofs.step(None, at(0)) && !proofs.step(Some(&lost(5, PacketReason::Peers)), at(1)));
+    assert!(proofs.verdict(Side::New).is_ok());
+    assert!(proofs.step(None, at(11)) && !proofs.step(Some(&lost(6, PacketReason::Silent)), at(12)));
+    assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+}
+
+/// After an update a network that was proven by an attachment is proven by packets, and nobody waits for it.
+#[test]
+fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
+    let old = r#"{"version":1,"network":"new","name":"n","turn":3,"bootID":"b"}"#;
+    let old: ProofResult = serde_json::from_str(old).expect("as an earlier release wrote it");
+    assert_eq!(old.by, Proof::Attach);
+    let mut proofs = resumed(&old, true);
+    assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), at(0)) && proofs.turn == 4);
+    let mut weaker = Proofs::resume(Some(&kept(4, None)), Proof::Attach, true);
+    assert!(!weaker.step(Some(&kept(4, None)), at(0)) && weaker.word() == "passed");
+}
