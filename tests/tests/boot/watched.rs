@@ -95,7 +95,7 @@ fn proven() -> Result<()> {
     let mut machine = Machine::new()?;
     let mut policy = furniture::policy("new", "old");
     policy["networks"]["new"]["profile"] = json!("flannel");
-    furniture::settings(&machine, &furniture::node_json("private", json!({ "proof": "attach" })), &policy)?;
+    furniture::settings(&machine, &furniture::node_json("private", json!({ "proof": "packet" })), &policy)?;
     furniture::agent(&machine, Network::Old, 0.0, true)?;
     furniture::agent(&machine, Network::New, 0.0, true)?;
     machine.write(furniture::PODS, "one\ntwo\n")?;
@@ -105,6 +105,8 @@ fn proven() -> Result<()> {
     let proof: serde_json::Value =
         serde_json::from_str(&machine.run(&["cat", "/run/crossfade/proof/new.json"])?)?;
     ensure!(proof["network"] == "new" && proof.get("failed").is_none(), "{proof}");
+    let exchanges = proof["packets"]["exchanges"].as_array().map_or(0, Vec::len);
+    ensure!(proof["packets"]["reason"] == "passed" && exchanges > 0, "{proof}");
     let status = machine.run(&["cat", "/run/crossfade/status.json"])?;
     ensure!(!status.contains("by its probes alone"), "{status}");
     let journal = machine.journal()?;
