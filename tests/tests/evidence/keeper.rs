@@ -33,7 +33,11 @@ impl Running {
     }
 
     fn agent(&self, answer: Answer) -> Result<Agent> {
-        let http = HttpHealth { address: "127.0.0.1:9099".parse()?, answer };
+        self.agent_at("127.0.0.1:9099", answer)
+    }
+
+    fn agent_at(&self, address: &str, answer: Answer) -> Result<Agent> {
+        let http = HttpHealth { address: address.parse()?, answer };
         let spec = Spec { name: "felix".into(), http: Some(http), ..Spec::default() };
         Agent::start(spec, Some(self.0.node().pid().as_raw().cast_unsigned()))
     }
@@ -60,6 +64,29 @@ impl Running {
         let what = if there { "the file of watch" } else { "the end of the file of watch" };
         until(what, LIMIT, || Ok((self.0.node().outside(FILE).exists() == there).then_some(())))
     }
+}
+
+/// On a node with IPv6 alone an agent listens on ::1 alone, and is asked there.
+pub(crate) fn an_agent_that_listens_on_ipv6_alone_is_found() -> Result<()> {
+    let running = Running::new()?;
+    let mut agent = running.agent_at("[::1]:9099", Answer::Refuse)?;
+    let watch = running.0.watch()?;
+    running.refused(&["localhost:9099/readiness", "the agent is not ready"])?;
+    agent.answer_http(Answer::Ready)?;
+    let (status, said) = running.install()?;
+    ensure!(status == Some(0), "{said}");
+    running.until_kept(true)?;
+    let pod = running.0.run("at-once")?;
+    agent.answer_http(Answer::Unavailable)?;
+    running.until_kept(false)?;
+    let why = format!("{:#}", running.0.run("early").err().context("a pod came up without its datapath")?);
+    ensure!(why.contains(FILE), "{why}");
+    agent.answer_http(Answer::Ready)?;
+    running.until_kept(true)?;
+    running.0.cri().remove(&pod)?;
+    agent.leave(false)?;
+    ensure!(watch.terminate()?.success(), "watch ended badly");
+    Ok(())
 }
 
 pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {

@@ -23,6 +23,7 @@ fn main() -> Result<ExitCode> {
         trials.extend(lab::trials_of![
             NEEDS;
             keeper::nothing_waits_for_a_file_that_nobody_keeps,
+            keeper::an_agent_that_listens_on_ipv6_alone_is_found,
         ]);
         trials
     })

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use types::packets::{Exchange, Outcome, PacketPath, Protocol};
 
+use super::decide::decide;
 use super::place::Place;
 use super::plan::{Party, Planned};
 use super::{WAIT, dns, echo, ping};
 
 /// How long exchanges with others are repeated at most, after those on this node have passed.
 const WITH_OTHERS: Duration = Duration::from_secs(10);
+/// How long exchanges that do not count are repeated, once everything else has passed.
+const WITHOUT_NEED: Duration = Duration::from_secs(2);
 
 /// The places of the parties, and what the DNS servers are asked.
 #[derive(Debug)]
@@ -54,7 +57,11 @@ pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
         if local && settled.is_none() {
             settled = Some(began.elapsed());
         }
-        let patience = settled.map_or(stage.patience, |settled| settled + stage.patience.min(WITH_OTHERS));
+        let patience = match settled {
+            None => stage.patience,
+            Some(settled) if decide(&exchanges).failed.is_none() => settled + WITHOUT_NEED,
+            Some(settled) => settled + stage.patience.min(WITH_OTHERS),
+        };
         if all || began.elapsed() >= patience {
             break;
         }

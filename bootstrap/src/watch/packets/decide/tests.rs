@@ -184,6 +184,8 @@ fn what_does_not_count_is_noted_once() {
         assert!(notes.len() == 1 && notes[0].contains(words), "{notes:?}");
     }
     assert!(decide(&sound()).notes.is_empty());
+    let both = with(|one| one.path == PodToNode, ends(Silent));
+    assert_eq!(decide(&both).notes.len(), 2, "one for each family");
 }
 
 /// One that is down must not count for all, and what is wrong on this node counts before anything else.
