@@ -50,9 +50,10 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins);
     let is_pair = by == Proof::Packet && !allowed.is_empty();
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
-    let attached = scene.attach(&id, &list, is_pair, |pods| {
-        (by == Proof::Packet)
-            .then(|| exchange(&node, network, pods, (&allowed, Duration::from_secs(wanted.within))))
+    let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
+        (by == Proof::Packet).then(|| {
+            exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(wanted.within)))
+        })
     });
     let (packets, failed) = match attached {
         Ok(Some((packets, failed))) => (Some(packets), failed),

@@ -20,6 +20,7 @@ fn main() -> Result<ExitCode> {
                 everything_passes_in_both_families_and_nothing_is_left,
                 a_datapath_that_comes_late_is_waited_for,
                 what_a_killed_proof_left_is_ended_by_the_next,
+                a_second_attachment_may_be_refused,
                 a_cni_that_filters_is_asked_for_what_it_lets_pass,
                 node_json_may_ask_for_less;
             broken:

@@ -108,3 +108,18 @@ pub(crate) fn node_json_may_ask_for_less() -> Result<()> {
     ensure!(!said.contains(FIRST) || !said.contains(SECOND), "two attachments: {said}");
     Ok(())
 }
+
+/// A node whose addresses are all but given away: one attachment shows what it can.
+pub(crate) fn a_second_attachment_may_be_refused() -> Result<()> {
+    let bench = Bench::new()?;
+    let _dns = bench.dns()?;
+    let mut plugins = bench.plugins();
+    plugins[0]["ipam"]["ranges"][0][0]["rangeStart"] = json!(FIRST);
+    plugins[0]["ipam"]["ranges"][0][0]["rangeEnd"] = json!(FIRST);
+    bench.network("flannel", &plugins)?;
+    let packets =
+        bench.expect_note(&["not tried: pod to pod: a second scratch attachment was refused: ADD"])?;
+    let counts = ["podToPod", "nodeToPod", "podToDns", "podToPeer"].map(|path| on(&packets, path).len());
+    ensure!(counts == [0, 4, 1, 1], "{packets:#}");
+    Ok(())
+}

@@ -41,7 +41,7 @@ pub struct Planned {
 /// What the exchanges are planned by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ground {
-    /// The addresses of the two scratch attachments.
+    /// The addresses of the two scratch attachments. Those of the second are missing if it was refused.
     pub pods: [Vec<IpAddr>; 2],
     /// The node's own addresses, one of each family that it has.
     pub node: Vec<IpAddr>,
@@ -88,14 +88,11 @@ pub fn allowed<'a>(
 #[must_use]
 pub fn plan(ground: &Ground, allowed: &[PacketPath]) -> Plan {
     let mut plan = Plan { notes: left_out(allowed).into_iter().collect(), ..Plan::default() };
-    let both = |v6: bool| Some((of(&ground.pods[0], v6)?, of(&ground.pods[1], v6)?));
-    let families: Vec<(IpAddr, IpAddr)> = [false, true].into_iter().filter_map(both).collect();
-    for (first, second) in &families {
-        local(&mut plan, ground, allowed, (*first, *second));
+    let sources: Vec<IpAddr> = [false, true].into_iter().filter_map(|v6| of(&ground.pods[0], v6)).collect();
+    for first in &sources {
+        local(&mut plan, ground, allowed, *first);
     }
-    let source = |target: IpAddr| {
-        families.iter().map(|pair| pair.0).find(|source| source.is_ipv6() == target.is_ipv6())
-    };
+    let source = |target: IpAddr| sources.iter().copied().find(|source| source.is_ipv6() == target.is_ipv6());
     if allowed.contains(&PacketPath::PodToDns) {
         let servers = ground.dns.clone().map(|servers| servers.into_iter().map(|server| (server, Some(53))));
         plan.others(PacketPath::PodToDns, servers.map(Iterator::collect), |_| Protocol::Dns, source);
@@ -120,7 +117,7 @@ pub fn left_out(allowed: &[PacketPath]) -> Option<String> {
 }
 
 /// The exchanges of one family that never leave the node.
-fn local(plan: &mut Plan, ground: &Ground, allowed: &[PacketPath], (first, second): (IpAddr, IpAddr)) {
+fn local(plan: &mut Plan, ground: &Ground, allowed: &[PacketPath], first: IpAddr) {
     let mut add = |path, from, source, to, target| {
         if !allowed.contains(&path) {
             return;
@@ -129,8 +126,10 @@ fn local(plan: &mut Plan, ground: &Ground, allowed: &[PacketPath], (first, secon
             plan.exchanges.push(Planned { path, protocol, from, source, to, target, port: None });
         }
     };
-    add(PacketPath::PodToPod, Party::First, Some(first), Party::Second, second);
-    add(PacketPath::PodToPod, Party::Second, Some(second), Party::First, first);
+    if let Some(second) = of(&ground.pods[1], first.is_ipv6()) {
+        add(PacketPath::PodToPod, Party::First, Some(first), Party::Second, second);
+        add(PacketPath::PodToPod, Party::Second, Some(second), Party::First, first);
+    }
     add(PacketPath::NodeToPod, Party::Node, None, Party::First, first);
     if let Some(node) = of(&ground.node, first.is_ipv6()) {
         add(PacketPath::PodToNode, Party::First, Some(first), Party::Node, node);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_in_every_family_that_both_attachments_have() {
+    fn every_path_in_every_family_that_the_attachments_have() {
         let all = plan(&ground(), &PacketPath::ALL);
         let told = words(&all);
         for expected in [
@@ -233,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_said() {
         let mut ground = ground();
-        ground.pods[1].retain(IpAddr::is_ipv4);
+        ground.pods[0].retain(IpAddr::is_ipv4);
         ground.dns = Err("nothing names a server".into());
         let told = plan(&ground, &PacketPath::ALL);
         assert!(words(&told).iter().all(|one| !one.contains("fd00")), "{told:#?}");
@@ -247,6 +246,10 @@ mod tests {
         let least = plan(&ground, &[PacketPath::NodeToPod]);
         assert_eq!(words(&least), ["UDP node 10.1.0.2", "TCP node 10.1.0.2"]);
         assert!(least.notes[0].contains("pod to pod, pod to node, pod to DNS, pod to another node"));
+        // A second attachment that was refused has no addresses.
+        ground.pods[1].clear();
+        let alone = words(&plan(&ground, &[PacketPath::PodToPod, PacketPath::NodeToPod]));
+        assert_eq!(alone, ["UDP node 10.1.0.2", "TCP node 10.1.0.2"]);
         ground.peers = Ok(Vec::new());
         let told = plan(&ground, &[PacketPath::PodToPeer]);
         assert_eq!(

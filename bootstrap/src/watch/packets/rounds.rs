@@ -19,8 +19,8 @@ const WITHOUT_NEED: Duration = Duration::from_secs(2);
 /// The places of the parties, and what the DNS servers are asked.
 #[derive(Debug)]
 pub struct Stage {
-    /// The namespaces of the two scratch attachments.
-    pub pods: [Place; 2],
+    /// The namespaces of the scratch attachments, one or two.
+    pub pods: Vec<Place>,
     /// The name that the DNS servers are asked for.
     pub name: String,
     /// How long exchanges on this node are repeated until they pass. Agents were seen to be 5 to 15 s ahead of their datapath. *Source*:
@@ -33,7 +33,7 @@ pub struct Stage {
 pub struct Made {
     /// Each exchange, in the order of the plan.
     pub exchanges: Vec<Exchange>,
-    /// How long it took until the last one passed of those that count on this node; `None` if one did not.
+    /// How long it took until the last one passed of those that count on this node; `None` if one did not, or there is none.
     pub settled: Option<Duration>,
 }
 
@@ -69,6 +69,7 @@ pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
         thread::sleep(WAIT.saturating_sub(round.elapsed()));
     }
     measure(stage, plan, &mut exchanges);
+    let settled = settled.filter(|_| exchanges.iter().any(|exchange| is_local(exchange.path)));
     Made { exchanges, settled }
 }
 
@@ -142,11 +143,12 @@ fn measure(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
 
 impl Stage {
     fn place(&self, party: Party) -> Place {
-        match party {
-            Party::First => self.pods[0].clone(),
-            Party::Second => self.pods[1].clone(),
-            Party::Node | Party::Outside => Place::Node,
-        }
+        let pod = match party {
+            Party::First => self.pods.first(),
+            Party::Second => self.pods.get(1),
+            Party::Node | Party::Outside => None,
+        };
+        pod.cloned().unwrap_or(Place::Node)
     }
 
     fn ends(&self, planned: &Planned) -> echo::Ends {

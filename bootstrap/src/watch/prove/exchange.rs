@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
-use types::packets::{PacketPath, PacketReason, PacketTargets, Packets, Peer};
+use types::packets::{PacketPath, PacketTargets, Packets, Peer};
 use types::policy::Network;
 use types::profile;
 
@@ -13,7 +13,7 @@ use crate::kubelet::dns::cluster_dns;
 use crate::node::facts::NodeFacts;
 use crate::watch::packets::decide::decide;
 use crate::watch::packets::place::Place;
-use crate::watch::packets::plan::{Ground, left_out, plan};
+use crate::watch::packets::plan::{Ground, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
 
@@ -25,34 +25,31 @@ const ELSEWHERE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 pub(super) fn exchange(
     node: &NodeFacts,
     network: &Network,
-    pods: &[Attachment],
+    (pods, refused): (&[Attachment], Option<String>),
     (allowed, patience): (&[PacketPath], Duration),
 ) -> (Packets, Option<String>) {
-    let [first, second] = pods else {
-        // One attachment has nobody to exchange packets with.
-        let notes = left_out(allowed).into_iter().collect();
-        let none =
-            Packets { reason: PacketReason::Passed, settled_millis: None, notes, exchanges: Vec::new() };
-        return (none, None);
-    };
+    let addresses = |at: usize| pods.get(at).map_or_else(Vec::new, |pod| pod.addresses.clone());
+    let (first, second) = (addresses(0), addresses(1));
     let known = cluster_dns(&node.root, &node.settings.kubelet.unit);
     let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;
     let ground = Ground {
-        pods: [first.addresses.clone(), second.addresses.clone()],
-        node: own(&first.addresses),
+        node: own(&first),
         dns: dns.clone().map_or_else(|| known.map(|known| known.servers), Ok),
-        peers: peers.clone().map_or_else(|| neighbours(network, &first.addresses), Ok),
+        peers: peers.clone().map_or_else(|| neighbours(network, &first), Ok),
+        pods: [first, second],
     };
     let plan = plan(&ground, allowed);
-    let pods = [first, second].map(|pod| Place::Pod(pod.netns.clone()));
+    let pods = pods.iter().map(|pod| Place::Pod(pod.netns.clone())).collect();
     let made = make(&Stage { pods, name, patience }, &plan.exchanges);
     let judged = decide(&made.exchanges);
+    let refused =
+        refused.map(|why| format!("not tried: pod to pod: a second scratch attachment was refused: {why}"));
     let found = Packets {
         reason: judged.reason,
         settled_millis: made.settled.map(|settled| u64::try_from(settled.as_millis()).unwrap_or(u64::MAX)),
-        notes: plan.notes.into_iter().chain(judged.notes).collect(),
+        notes: refused.into_iter().chain(plan.notes).chain(judged.notes).collect(),
         exchanges: made.exchanges,
     };
     (found, judged.failed)

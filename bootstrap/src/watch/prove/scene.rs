@@ -117,26 +117,27 @@ impl Scene {
 
     /// Ends what an earlier proof left, then attaches and checks one namespace, or two, does what is to be done `between`, and detaches.
     ///
+    /// A second attachment may be refused, as on a node whose addresses are all but given away. `between` gets why.
+    ///
     /// # Errors
-    /// The first call that failed, in words that everybody may read.
+    /// The first other call that failed, in words that everybody may read.
     pub(super) fn attach<T>(
         &mut self,
         id: &str,
         list: &Conflist,
         is_pair: bool,
-        between: impl FnOnce(&[Attachment]) -> T,
+        between: impl FnOnce(&[Attachment], Option<String>) -> T,
     ) -> Result<T, String> {
         self.end_leftovers(list)?;
         let ids = [id.to_owned(), format!("{id}{SECOND}")];
         ids.iter().for_each(|id| unpin(&self.netns(id)));
         let mut held = Vec::new();
-        let attached = ids.iter().take(1 + usize::from(is_pair)).try_for_each(|id| {
-            let netns = self.netns(id);
-            pin(&netns).map_err(|e| format!("make a namespace at {}: {e}", netns.display()))?;
-            held.push(Attachment { netns, addresses: Vec::new(), key: Key::new(id, IFNAME) });
-            held.last_mut().map_or(Ok(()), |attachment| self.begin(attachment, list))
+        let attached = self.begin(&ids[0], list, &mut held);
+        let second = if is_pair && attached.is_ok() { self.begin(&ids[1], list, &mut held) } else { Ok(()) };
+        let found = attached.map(|()| {
+            let good = held.len() - usize::from(second.is_err() && held.len() > 1);
+            between(&held[..good], second.err())
         });
-        let found = attached.map(|()| between(&held));
         let ended = held.iter().rev().map(|attachment| {
             let ended = self.call("DEL", &attachment.key, None, list).map(drop);
             unpin(&attachment.netns);
@@ -146,16 +147,20 @@ impl Scene {
         found.and_then(|found| ended.map(|()| found))
     }
 
-    /// Attaches and checks one namespace.
-    fn begin(&mut self, attachment: &mut Attachment, list: &Conflist) -> Result<(), String> {
-        let reply = self.call("ADD", &attachment.key, None, list)?;
+    /// Attaches and checks one namespace. From the ADD on it is among what is `held`, whatever the ADD says.
+    fn begin(&mut self, id: &str, list: &Conflist, held: &mut Vec<Attachment>) -> Result<(), String> {
+        let (netns, key) = (self.netns(id), Key::new(id, IFNAME));
+        pin(&netns).map_err(|e| format!("make a namespace at {}: {e}", netns.display()))?;
+        held.push(Attachment { netns, addresses: Vec::new(), key: key.clone() });
+        let reply = self.call("ADD", &key, None, list)?;
         let ips = reply["ips"].as_array().into_iter().flatten();
         let address = |ip: &Value| ip["address"].as_str()?.parse::<IpNetwork>().ok().map(|ip| ip.ip());
-        attachment.addresses = ips.filter_map(address).collect();
-        if attachment.addresses.is_empty() {
+        let addresses: Vec<IpAddr> = ips.filter_map(address).collect();
+        if addresses.is_empty() {
             return Err("ADD: its result has no address".into());
         }
-        self.call("CHECK", &attachment.key, Some(&reply), list).map(drop)
+        held.iter_mut().rev().take(1).for_each(|attachment| attachment.addresses.clone_from(&addresses));
+        self.call("CHECK", &key, Some(&reply), list).map(drop)
     }
 
     fn end_leftovers(&mut self, list: &Conflist) -> Result<(), String> {
