@@ -21,6 +21,8 @@ use types::policy::Side;
 use crate::node::paths::PROOF;
 use crate::node::scratch::directory;
 
+/// In status.json, a proof that failed and keeps no pod waiting.
+pub const DEGRADED: &str = "degraded";
 /// How long one proof by attachment may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
 pub const WITHIN_SECS: u64 = 180;
 /// How long one proof by packets may take: two attachments, and the packets between them.
@@ -265,7 +267,7 @@ impl Proofs {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.progress {
-            Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => "degraded",
+            Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => DEGRADED,
             Progress::Nothing | Progress::Running(_) => "running",
             Progress::Failed(..) => "failed",
             Progress::Passed => "passed",

@@ -6,6 +6,7 @@ use types::policy::Phase;
 use types::status::Document;
 
 use super::own::OwnConfState;
+use super::proof::DEGRADED;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.
@@ -77,6 +78,20 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "gauge",
         "Whether pods of a network asked for host ports in this boot and no plugin of its conf maps them.",
         &unmapped,
+    );
+    let degraded: Vec<_> = document
+        .networks
+        .iter()
+        .map(|network| {
+            let degraded = network.proof == DEGRADED;
+            (format!("{{network=\"{}\"}}", network.network), u64::from(degraded))
+        })
+        .collect();
+    metric(
+        "network_proof_degraded",
+        "gauge",
+        "Whether the proof of a network that pods get finds no DNS server or no other node.",
+        &degraded,
     );
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     metric("build_info", "gauge", "Always 1.", &[(version, 1)]);

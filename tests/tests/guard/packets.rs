@@ -73,7 +73,9 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
         settings["packets"] = json!({ "dns": dns });
         lab.scene.node().write(NODE_JSON, settings.to_string())
     };
-    let lab = routed(json!({ "packets": { "dns": [NOBODY] } }))?;
+    const METRICS: &str = "/run/crossfade.prom";
+    let report = json!({ "node": false, "textfile": METRICS });
+    let lab = routed(json!({ "packets": { "dns": [NOBODY] }, "report": report }))?;
     let watch = lab.watch()?;
     lab.ready(true)?;
     let status = lab.expect_proof("failed")?;
@@ -90,6 +92,14 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
     let status = lab.expect_proof("degraded")?;
     ensure!(status["reason"] == "NetworkReady" && status["ready"] == true, "{status:#}");
     ensure!(status["findings"].to_string().contains("no DNS server answers"), "{status:#}");
+    until("its metric", LIMIT, || {
+        let metrics = std::fs::read_to_string(lab.scene.outside(METRICS)).unwrap_or_default();
+        let degraded = "crossfade_network_proof_degraded{network=\"old\"} 1";
+        Ok(metrics.lines().any(|line| line == degraded).then_some(()))
+    })?;
+    let told: Value = serde_json::from_str(&lab.scene.told(&["doctor", "--output", "json"], 3)?)?;
+    let found = told["findings"].as_array().cloned().unwrap_or_default();
+    ensure!(found.iter().any(|one| one["code"] == "proof-degraded"), "{told:#}");
     lab.expect_nothing()?;
     end(watch)
 }

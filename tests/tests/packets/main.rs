@@ -18,6 +18,7 @@ fn main() -> Result<ExitCode> {
             NEEDS;
             sound:
                 everything_passes_in_both_families_and_nothing_is_left,
+                a_bridge_passes_as_well,
                 a_datapath_that_comes_late_is_waited_for,
                 what_a_killed_proof_left_is_ended_by_the_next,
                 a_second_attachment_may_be_refused,

@@ -33,6 +33,20 @@ pub(crate) fn everything_passes_in_both_families_and_nothing_is_left() -> Result
     Ok(())
 }
 
+/// A bridge with host-local behind it, as Flannel makes them, in one family.
+pub(crate) fn a_bridge_passes_as_well() -> Result<()> {
+    let bench = Bench::new()?;
+    let _dns = bench.dns()?;
+    bench.network("flannel", &bench.old.conflist(1)["plugins"])?;
+    let (_, result) = bench.prove(0)?;
+    let packets = &result["packets"];
+    let counts =
+        ["podToPod", "nodeToPod", "podToNode", "podToDns", "podToPeer"].map(|path| on(packets, path).len());
+    ensure!(counts == [4, 2, 2, 1, 1] && packets["notes"] == json!([]), "{result:#}");
+    ensure!(on(packets, "podToPod")[0]["passes"] == Overlay::MTU, "{result:#}");
+    Ok(())
+}
+
 /// An agent is ready, and its datapath is not: the proof goes on until packets pass.
 pub(crate) fn a_datapath_that_comes_late_is_waited_for() -> Result<()> {
     let bench = Bench::new()?;
