@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use shim::conflist::Conflist;
 use shim::{boot, file};
-use types::packets::Packets;
+use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};
 
@@ -48,7 +48,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let mut scene = Scene::set_up(layout, network, wanted, &answers)?;
     let plugins = list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
     let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins);
-    let is_pair = by == Proof::Packet && !allowed.is_empty();
+    let is_pair = by == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
         (by == Proof::Packet).then(|| {
@@ -81,7 +81,11 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
             Ok(print::report(global.output, &Proved { network: kept.network, by, packets: kept.packets }))
         }
         Some(why) => {
-            Err(Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}")))
+            let failure =
+                Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}"));
+            let exchanges =
+                kept.packets.map(|_| format!("look at {}, which has every exchange", write.path.display()));
+            Err(exchanges.into_iter().fold(failure, |failure, fix| failure.fix(fix)))
         }
     }
 }

@@ -154,7 +154,7 @@ impl Bench {
         let why = result["failed"].as_str().unwrap_or_default();
         ensure!(result["packets"]["reason"] == reason, "expected {reason}: {result:#}\n{said}");
         ensure!(words.iter().all(|word| why.contains(word)), "{why}");
-        ensure!(said.contains(why), "{said}");
+        ensure!(said.contains(why) && said.contains(RESULT), "{said}");
         Ok(result["packets"].clone())
     }
 
