@@ -72,6 +72,15 @@ pub struct Bound {
     pub step: Option<Step>,
 }
 
+impl BoundPod {
+    /// The UID by which kubelet and the runtime know the pod. That of a static pod is the hash of its file, and its Pod at the API server, which only mirrors
+    /// it, has another one.
+    #[must_use]
+    pub fn uid_on_node(&self) -> &str {
+        self.annotations.get(MIRROR).map_or(&self.uid, String::as_str)
+    }
+}
+
 /// Asks the API server about the pods of this node.
 pub struct BoundPods {
     runtime: Runtime,
@@ -201,6 +210,7 @@ mod tests {
             "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],
               "initContainerStatuses":[{"containerID":"i"}],"containerStatuses":[{"containerID":"c1"},{}]}}"#;
         let all = bound(serde_json::from_str(text).expect("a Pod"));
+        assert_eq!(all.uid_on_node(), "x");
         assert_eq!(
             all,
             BoundPod {

@@ -26,10 +26,10 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The pod of this UID.
+    /// The pod of this UID, as the runtime knows it.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<&BoundPod> {
-        self.pods.iter().find(|pod| pod.uid == uid)
+        self.pods.iter().find(|pod| pod.uid_on_node() == uid)
     }
 
     /// The sandboxes of the pod of this UID; more than one while an earlier one ends.
