@@ -12,6 +12,7 @@ mod node;
 mod options;
 mod policy;
 pub mod print;
+mod restart;
 mod running;
 mod words;
 
@@ -23,6 +24,7 @@ pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
 pub use options::{Global, Output};
 pub use policy::{Check, PodChoice, Policy, Set, Show};
+pub use restart::RestartPods;
 pub use running::{Doctor, List, Status, Sweep};
 
 /// Install and operate Crossfade on one Kubernetes node.
@@ -91,6 +93,15 @@ pub enum Command {
     /// the network: an attachment, a pod, the policy, or the agent. It removes nothing whose name is not that CNI's alone, and no object that
     /// another CNI in use names as well. It can be interrupted at any moment and run again.
     Cleanup(Cleanup),
+    /// Move the pods of this node that are not on the network which the policy names.
+    ///
+    /// After a flip of the policy, pods stay on the network that they were attached to until their sandbox ends. restart-pods lists these pods and
+    /// what would become of each, and with --apply it evicts them, one after the other, as a drain of the node would: PodDisruptionBudgets are
+    /// kept, and it goes on once the pod is gone and a pod that comes back to this node is Ready on the right network. With --in-place it restarts
+    /// the pods where they are. It never touches static pods and pods on the node's own network, and it refuses while a run of kubectl crossfade roll
+    /// moves this node. It can be interrupted at any moment and run again.
+    #[command(name = "restart-pods")]
+    RestartPods(RestartPods),
     /// Report the phase, the pods of each network, pending DELs, and readiness.
     ///
     /// The first line says whether the node is all right. The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
@@ -177,6 +188,7 @@ impl Command {
             Self::Attachments(list) => list.global(all),
             Self::Sweep(sweep) => sweep.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
+            Self::RestartPods(restart) => restart.global(all),
             Self::Status(status) => status.global(all),
             Self::Doctor(doctor) => doctor.global(all),
             Self::Boot(boot) => boot.global(all),

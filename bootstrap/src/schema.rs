@@ -11,6 +11,7 @@ use crate::change::outcome::Changed;
 use crate::commands::attachments::Listed;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::Cleaned;
+use crate::commands::restart_pods::report::Restarted;
 use crate::commands::status::Status;
 use crate::commands::{policy, render, status};
 use crate::doctor::report::Diagnosis;
@@ -28,6 +29,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("bake", schema::<bake::Baked>()),
         ("boot", schema::<Changed>()),
         ("cleanup", schema::<Cleaned>()),
+        ("restart-pods", schema::<Restarted>()),
         ("doctor", schema::<Diagnosis>()),
         ("explain", schema::<explain::Explained>()),
         ("gate", schema::<Changed>()),

@@ -9,6 +9,7 @@ mod news;
 
 use std::sync::Arc;
 use std::time::Duration;
+use types::eviction::Answer;
 
 use decisions::Decisions;
 pub use event::Event;
@@ -16,7 +17,7 @@ use futures_util::stream::{self, StreamExt};
 use news::News;
 
 use crate::plan::Plan;
-use crate::roll::act::{Act, Answer};
+use crate::roll::act::Act;
 use crate::roll::invariant::{self, Broken};
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;

@@ -22,7 +22,6 @@ mod pace;
 mod path;
 mod plans;
 mod progress;
-mod refusal;
 mod rights;
 mod session;
 mod store;

@@ -17,6 +17,7 @@ mod annotation;
 pub mod attachment;
 pub mod cidr;
 pub mod endpoint;
+pub mod eviction;
 pub mod exit;
 pub mod glob;
 pub mod inventory;
@@ -37,6 +38,7 @@ pub mod qualified;
 pub mod quote;
 pub mod raw;
 pub mod read;
+pub mod refusal;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod shown;

@@ -86,6 +86,11 @@ pub fn waiting(findings: &[impl fmt::Display]) {
     complain(&page);
 }
 
+/// Says on stderr what a command is about, while it goes on.
+pub fn progress(text: &str) {
+    complaint(format!("crossfade-bootstrap: {text}"));
+}
+
 /// Prints one line of something that goes on.
 pub fn line(text: &str) {
     let mut page = Page::new();

@@ -49,6 +49,16 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Pods, by their namespace and their name.
+pub(super) fn pod_glob(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected NAMESPACE/NAME, in which * stands for any text".into()),
+    }
+}
+
 /// The socket of a runtime, or `none`.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("unix://").unwrap_or(text);

@@ -10,6 +10,7 @@ pub mod install;
 pub mod place;
 pub mod policy;
 pub mod render;
+pub mod restart_pods;
 pub mod retract;
 pub mod status;
 pub mod sweep;

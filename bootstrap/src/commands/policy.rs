@@ -1,7 +1,6 @@
 //! `policy show|check|set|explain`.
 
 pub mod explain;
-mod late;
 pub mod live;
 
 use std::path::{Path, PathBuf};
@@ -11,12 +10,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::layout::Layout;
 use shim::store::Store;
+use types::policy::{Phase, Policy};
 
 use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
 use crate::node::facts::NodeFacts;
+use crate::node::late::{self, Late};
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::policy::flip;
@@ -126,12 +127,12 @@ fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> Shown {
 /// # Errors
 /// As [`flip::set`]; 3 where a network of the phase is not ready, and `--require-ready` was given.
 fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, Failure> {
-    let late = late::networks(node, wanted.phase);
+    let late = late_in(node, wanted.phase);
     if wanted.require_ready {
-        late::refuse(node, &late)?;
+        refuse(node, &late)?;
     }
     let set = flip::set(&node.dirs.layout, wanted.phase, wanted.runtime, global.dry_run)?;
-    let set = set.noted(late.iter().map(late::Late::warning).collect());
+    let set = set.noted(late.iter().map(Late::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
         format!(
@@ -139,6 +140,32 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
              which the runtime reads Crossfade's conf anew"
         )
     })))
+}
+
+/// The networks of a phase that are not ready. Nothing is known of a policy that cannot be flipped, which is reported elsewhere.
+fn late_in(node: &NodeFacts, phase: Phase) -> Vec<Late> {
+    let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
+    let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
+    policy.map_or_else(Vec::new, |policy| late::networks(&node.root, &policy))
+}
+
+/// Refuses to flip while a network of the phase is not ready.
+///
+/// # Errors
+/// 3, with each such network; usage for a tree, whose networks nobody can ask.
+fn refuse(node: &NodeFacts, late: &[Late]) -> Result<(), Failure> {
+    if !node.root.is_node() {
+        return Err(Failure::usage(
+            "--require-ready: only a node can be asked whether its networks are ready",
+        )
+        .at("--require-ready")
+        .fix("leave --require-ready out, or run the command on the node"));
+    }
+    if late.is_empty() {
+        return Ok(());
+    }
+    let fix = "wait until crossfade-bootstrap status says that it is, or leave --require-ready out";
+    Err(Failure::all(Exit::No, late.iter().map(|late| late.problem(fix))))
 }
 
 /// Why it is not certain that this node's pods come through Crossfade, where Crossfade's conf is installed and the runtime is a CRI-O that

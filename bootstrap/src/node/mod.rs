@@ -23,6 +23,7 @@ pub mod host;
 pub mod hostroutes;
 pub mod identity;
 pub mod last_sweep;
+pub mod late;
 pub mod leaks;
 pub mod mode;
 pub mod mounts;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::Stream;
+use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
@@ -44,6 +45,22 @@ const EVENTS: &str = "/api/v1/namespaces/default/events";
 pub(super) struct Link {
     client: Client,
     pub(super) node: String,
+}
+
+/// An answer that arrived as a whole.
+pub(super) struct Reply {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// The header `Retry-After`, in seconds.
+    pub(super) retry_after: Option<u32>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    /// The API server did what it was asked for.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
 }
 
 impl Link {
@@ -160,6 +177,55 @@ impl Link {
             }
         };
         self.ask::<Value>("write an event of this Node", request).await.map(drop)
+    }
+
+    /// The path of a pod. Namespaces and names are DNS labels and subdomains, so nothing in them has to be encoded; the API server refuses others.
+    pub(super) fn pod(namespace: &str, name: &str) -> String {
+        format!("/api/v1/namespaces/{namespace}/pods/{name}")
+    }
+
+    /// Reads what is at a path.
+    ///
+    /// # Errors
+    /// No answer arrived.
+    pub(super) async fn get(&self, path: &str) -> Result<Reply, Trouble> {
+        self.exchange(Method::GET, path, Vec::new()).await
+    }
+
+    /// Sends a JSON document to a path.
+    ///
+    /// # Errors
+    /// No answer arrived; what was asked for may have happened.
+    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
+        self.exchange(Method::POST, path, body).await
+    }
+
+    /// Deletes what is at a path, by these options.
+    ///
+    /// # Errors
+    /// No answer arrived; what was asked for may have happened.
+    pub(super) async fn delete(&self, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
+        self.exchange(Method::DELETE, path, body).await
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
+        let what = format!("{method} {path}");
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.into())
+            .map_err(|e| Trouble::new(ErrorKind::Refused, format!("{what}: {e}")))?;
+        in_time(&what, async {
+            let response = self.client.send(request).await?;
+            let status = response.status().as_u16();
+            let header = response.headers().get(http::header::RETRY_AFTER);
+            let retry_after = header.and_then(|value| value.to_str().ok()?.parse().ok());
+            let body = response.into_body().collect_bytes().await?.into();
+            Ok(Reply { status, retry_after, body })
+        })
+        .await
     }
 
     fn selector(&self) -> String {

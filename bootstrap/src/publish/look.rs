@@ -74,6 +74,12 @@ pub enum Unseen {
     Trouble(Problem),
 }
 
+impl Unseen {
+    pub(super) fn of(why: impl Into<String>) -> Self {
+        Self::Trouble(Problem::new(why.into()).at("the API server"))
+    }
+}
+
 impl From<Trouble> for Unseen {
     fn from(trouble: Trouble) -> Self {
         match trouble.kind {

@@ -1,8 +1,9 @@
 //! What is read of the pods that are bound to this node: no more than is reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// A Pod, as the API server told of it.
 ///
@@ -24,16 +25,50 @@ pub(super) struct Metadata {
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
+    pub(super) uid: String,
+    #[serde(default)]
+    pub(super) owner_references: Vec<OwnerReference>,
+    #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) deletion_timestamp: Option<String>,
 }
 
+/// *Source*: `meta/v1`, `OwnerReference`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Spec {
+pub(super) struct OwnerReference {
+    pub(super) kind: String,
+    pub(super) uid: String,
     #[serde(default)]
+    pub(super) controller: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Spec {
     pub(super) host_network: bool,
+    pub(super) restart_policy: Option<String>,
+    pub(super) termination_grace_period_seconds: Option<u64>,
+    pub(super) containers: Vec<Container>,
+    pub(super) volumes: Vec<Volume>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Container {
+    lifecycle: Option<Lifecycle>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Lifecycle {
+    pre_stop: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Volume {
+    pub(super) empty_dir: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +83,15 @@ pub(super) struct Status {
     init_container_statuses: Vec<ContainerStatus>,
     #[serde(default)]
     container_statuses: Vec<ContainerStatus>,
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,9 +107,25 @@ pub(super) struct Pods {
     pub(super) items: Vec<PodObject>,
 }
 
+impl Container {
+    pub(super) fn has_pre_stop(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
+    }
+}
+
 impl Status {
     pub(super) fn ended(&self) -> bool {
         matches!(self.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
+    /// The ids of the containers that were created, init containers left out.
+    pub(super) fn containers(&self) -> BTreeSet<String> {
+        let all = self.container_statuses.iter().map(|container| &container.container_id);
+        all.filter(|id| !id.is_empty()).cloned().collect()
     }
 
     pub(super) fn has_a_container(&self) -> bool {

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
-    ListPodSandboxRequest, NamespaceMode, PodSandboxState, PodSandboxStatusRequest, StatusRequest,
-    VersionRequest,
+    ContainerFilter, ContainerState, ContainerStateValue, ListContainersRequest, ListPodSandboxRequest,
+    NamespaceMode, PodSandboxState, PodSandboxStatusRequest, StatusRequest, StopContainerRequest,
+    StopPodSandboxRequest, VersionRequest,
 };
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
@@ -22,6 +24,8 @@ use super::{CniSetup, Network, Sandbox, State};
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How much longer than the containers' grace the runtime may take to stop a sandbox: the CNI's DEL is part of it.
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at what the runtime has loaded.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The network that containerd makes for every sandbox's loopback interface.
@@ -163,7 +167,47 @@ impl Runtime {
         }
     }
 
+    /// Stops a sandbox as a pod ends: its containers get a signal and `grace` to end, then the sandbox is stopped. kubelet makes a new one, if
+    /// the pod is to run.
+    ///
+    /// The containers are stopped all at once: kubelet would start one that ended first again while others have time to end. No hook of a
+    /// container runs, since hooks are kubelet's.
+    ///
+    /// # Errors
+    /// The runtime refused, or it did not answer within `grace` and a minute.
+    pub fn stop(&self, sandbox: &str, grace: Duration) -> Result<()> {
+        let timeout = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+        self.ask_within(grace + STOPS_WITHIN, async |mut client| {
+            let filter = ContainerFilter {
+                pod_sandbox_id: sandbox.to_owned(),
+                state: Some(ContainerStateValue { state: ContainerState::ContainerRunning.into() }),
+                ..ContainerFilter::default()
+            };
+            let listed = client.list_containers(ListContainersRequest { filter: Some(filter) }).await?;
+            let stops = listed.into_inner().containers.into_iter().map(|container| {
+                let mut client = client.clone();
+                async move {
+                    client.stop_container(StopContainerRequest { container_id: container.id, timeout }).await
+                }
+            });
+            for stopped in join_all(stops).await {
+                stopped?;
+            }
+            client.stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: sandbox.to_owned() }).await?;
+            Ok(())
+        })
+        .with_context(|| format!("stop sandbox {sandbox} at {}", self.socket.display()))
+    }
+
     fn ask<T>(&self, question: impl AsyncFnOnce(RuntimeServiceClient<Channel>) -> Result<T>) -> Result<T> {
+        self.ask_within(ANSWER_WITHIN, question)
+    }
+
+    fn ask_within<T>(
+        &self,
+        within: Duration,
+        question: impl AsyncFnOnce(RuntimeServiceClient<Channel>) -> Result<T>,
+    ) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let socket = self.socket.clone();
         runtime.block_on(async {
@@ -177,9 +221,9 @@ impl Runtime {
                     .await?;
                 question(RuntimeServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES)).await
             };
-            tokio::time::timeout(ANSWER_WITHIN, answer)
+            tokio::time::timeout(within, answer)
                 .await
-                .with_context(|| format!("no answer within {} s", ANSWER_WITHIN.as_secs()))?
+                .with_context(|| format!("no answer within {} s", within.as_secs()))?
         })
     }
 }

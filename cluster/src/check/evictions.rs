@@ -1,12 +1,13 @@
 //! Pods that a drain does not move, or that lose something when it does. Pure.
 
 use std::collections::BTreeMap;
+use types::eviction::STAY;
 
 use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Pod};
 use crate::scene::Scene;
-use crate::workload::{Group, STAY, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
+use crate::workload::{Group, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -1,13 +1,14 @@
 //! What happens in a run, for the journal, for people and for programs. Pure.
 
 use std::fmt;
+use types::eviction::Answer;
 
 use serde::Serialize;
 use types::policy::Phase;
 use types::step::State;
 
 use super::Outcome;
-use crate::roll::act::{Act, Answer, Change, Patch, PodId};
+use crate::roll::act::{Act, Change, Patch, PodId};
 use crate::roll::invariant::Broken;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;

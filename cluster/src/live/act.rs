@@ -7,13 +7,15 @@ mod census;
 mod evict;
 mod patch;
 
+use types::eviction::Answer;
+
 use super::call::{Ask, Caller, Reply};
 use super::lease::{Held, Standing};
-use crate::roll::act::{Answer, PodId};
+use crate::roll::act::PodId;
 use crate::roll::world::Census;
 
 pub(super) use census::census;
-pub(super) use evict::{Evictions, delete};
+pub(super) use evict::{delete, evict, version};
 pub(super) use patch::patch;
 
 /// What became of an act.

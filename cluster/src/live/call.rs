@@ -4,6 +4,7 @@
 //! anew.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use types::refusal::Refusal;
 
 use http::{Method, Request};
 use kube::Client;
@@ -12,7 +13,6 @@ use serde::de::DeserializeOwned;
 use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
-use super::refusal::Refusal;
 use crate::gate::Pulse;
 
 /// JSON, as a body is sent that is an object.

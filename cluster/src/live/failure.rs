@@ -2,9 +2,9 @@
 
 use types::exit::Exit;
 use types::problem::Problem;
+use types::refusal::Refusal;
 
 use super::path::NAMESPACE;
-use super::refusal::Refusal;
 
 /// The exit status, and what is wrong.
 pub type Failed = (Exit, Problem);

@@ -13,8 +13,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use types::eviction::Evictions;
 
-use super::act::Evictions;
 use super::call::Caller;
 use super::clock::Clock;
 use super::connect::{connect, connect_for_ever};
@@ -96,7 +96,7 @@ impl Session {
 
     /// The same over clients that are there.
     pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failed> {
-        let evictions = Evictions::of(&caller).await?;
+        let evictions = super::act::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
             store: Store::new(caller.clone()),

@@ -77,25 +77,6 @@ pub struct PodId {
     pub owner: Option<Owner>,
 }
 
-/// What became of an eviction or a deletion of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The API server deletes the pod.
-    Accepted,
-    /// No such pod is there any more: none of this name, or one with another UID.
-    Gone,
-    /// A PodDisruptionBudget forbids it now; the seconds after which to ask again, if the API server named them.
-    Budget(Option<u32>),
-    /// The API server has too much to do; the seconds after which to ask again, if it named them.
-    Busy(Option<u32>),
-    /// More than one PodDisruptionBudget selects the pod, so that no eviction of it succeeds.
-    TwoBudgets,
-    /// The namespace is being deleted, and its pods with it.
-    NamespaceGoes,
-    /// Nobody knows: the call was refused for another reason, or its answer was lost.
-    Failed(String),
-}
-
 impl PodId {
     /// The pod as a call names it.
     #[must_use]

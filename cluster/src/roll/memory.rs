@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+use types::eviction::Answer;
 
 use types::policy::Phase;
 use types::step::{State, Step};
 
-use super::act::{Answer, Patch, PodId};
+use super::act::{Patch, PodId};
 use super::agreed::Agreed;
 use super::run::Run;
 use super::sent::Sent;

@@ -1,11 +1,12 @@
 //! Which pods of a node are evicted next, and why the others wait. Pure.
 
 use std::time::Duration;
+use types::eviction::Answer;
 
 use types::observed::short_uid;
 use types::step::Step;
 
-use super::act::{Act, Answer, PodId};
+use super::act::{Act, PodId};
 use super::turns;
 use super::view::View;
 use super::wait::{Reason, Wait};

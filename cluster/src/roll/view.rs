@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+use types::eviction::Answer;
 
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use super::act::{Answer, Change, Patch};
+use super::act::{Change, Patch};
 use super::memory::{Memory, is_of};
 use super::nodes::{Nodes, One, Phases, Standing};
 use super::run::Run;

@@ -1,5 +1,7 @@
 //! What the API server does with a call: it checks UIDs, versions and budgets, and the object changes. Pure.
 
+use types::eviction::Answer;
+
 use super::event::{Event, Flight, Reply};
 use super::fault::Fault;
 use super::history::History;
@@ -8,7 +10,7 @@ use super::queue::SECOND;
 use super::tamper::Tamper;
 use super::truth::Who;
 use crate::drive::Outcome;
-use crate::roll::act::{Act, Answer, Change, Patch, PodId};
+use crate::roll::act::{Act, Change, Patch, PodId};
 use crate::roll::run::Run;
 use crate::roll::world::{Census, Counted, Trait};
 

@@ -1,13 +1,9 @@
 //! What holds of a pod that is to move. Pure.
 
+use types::eviction::STAY;
+
 use crate::config::Dns;
 use crate::model::Pod;
-
-/// Annotations that ask that nobody disrupts a pod, with the value that does.
-///
-/// *Source*: cluster-autoscaler FAQ, "What types of pods can prevent CA from removing a node?"; Karpenter 1.14, "Disruption", "Pod-level controls".
-pub const STAY: [(&str, &str); 2] =
-    [("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true")];
 
 /// The pod is Ready.
 #[must_use]

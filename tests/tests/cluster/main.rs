@@ -10,6 +10,7 @@ mod operator;
 mod outage;
 mod phases;
 mod registration;
+mod restart;
 mod restarts;
 mod roll;
 mod services;
@@ -45,6 +46,7 @@ fn main() -> Result<ExitCode> {
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
         outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,
+        restart::pods_of_a_node_move_by_eviction_and_in_place,
         restarts::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,
     ];

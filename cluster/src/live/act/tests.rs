@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use types::eviction::Evictions;
 
-use super::evict::{answer, delete, deletion};
+use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;
 use crate::live::call::Reply;
 use crate::live::in_tests::{self, Server, run};
@@ -43,7 +44,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
     ] {
         run(async {
             let (hand, server) = hand(vec![in_tests::Answer::text(201, "{}")]).await;
-            assert_eq!(api.evict(&hand, Box::new(id())).await, said(Answer::Accepted));
+            assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
             let asked = &server.asked()[2];
             assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction");
             assert_eq!((asked.body.as_str(), asked.content.as_str()), (bytes, "application/json"));
@@ -68,10 +69,10 @@ fn a_deletion_names_the_uid() {
 #[test]
 fn without_a_uid_nothing_is_asked_for() {
     let bare = PodId { uid: "".into(), ..id() };
-    assert!(Evictions::V1.ask(&bare).is_err() && deletion(&bare).is_err());
+    assert!(eviction(Evictions::V1, &bare).is_err() && deletion(&bare).is_err());
     run(async {
         let (hand, _) = hand(vec![]).await;
-        let outcome = Evictions::V1.evict(&hand, Box::new(bare)).await;
+        let outcome = evict(Evictions::V1, &hand, Box::new(bare)).await;
         assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(why)) if why.contains("no UID")));
     });
 }
@@ -143,7 +144,7 @@ fn what_answers_to_an_eviction_mean() {
 fn a_lost_answer_is_a_failure_and_nothing_is_asked_twice() {
     run(async {
         let (hand, server) = hand(vec![in_tests::Answer::lost()]).await;
-        let outcome = Evictions::V1.evict(&hand, Box::new(id())).await;
+        let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
         assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(why)) if why.starts_with("no answer")));
         assert_eq!(server.asked().len(), 3);
     });
@@ -156,7 +157,7 @@ fn a_holder_whose_lease_is_not_fresh_is_barred() {
         let (hand, server) = hand(vec![]).await;
         tokio::time::advance(std::time::Duration::from_secs(40)).await;
         let outcomes = [
-            Evictions::V1.evict(&hand, Box::new(id())).await,
+            evict(Evictions::V1, &hand, Box::new(id())).await,
             delete(&hand, Box::new(id())).await,
             change(&hand, &Ask::merge("/api/v1/nodes/b7", b"{}".to_vec())).await.expect_err("barred"),
         ];
@@ -183,7 +184,7 @@ fn the_api_of_evictions_is_the_servers() {
                 200,
                 &json!({"resources": [{"name": "pods/binding"}, resource]}),
             )]);
-            assert_eq!(Evictions::of(&server.caller()).await.ok(), Some(api), "{resource}");
+            assert_eq!(version(&server.caller()).await.ok(), Some(api), "{resource}");
             assert_eq!(server.lines(), ["GET /api/v1"]);
         });
     }

@@ -1,11 +1,12 @@
 //! Acts of a session.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use types::eviction::Evictions;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
-use crate::live::act::{Evictions, Hand, Outcome, census, change, delete, patch};
+use crate::live::act::{Hand, Outcome, census, change, delete, evict, patch};
 use crate::live::call::{Ask, Caller};
 use crate::live::known::Event;
 use crate::live::store::{Recorded, Store, Stored};
@@ -106,7 +107,7 @@ impl Work {
                 }
                 Err(outcome) => outcome,
             },
-            Self::Evict(hand, evictions, id) => evictions.evict(&hand, id).await,
+            Self::Evict(hand, evictions, id) => evict(evictions, &hand, id).await,
             Self::Delete(hand, id) => delete(&hand, id).await,
             Self::Census(caller, sender) => match census(&caller).await {
                 Ok(census) => {

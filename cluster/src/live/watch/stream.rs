@@ -1,6 +1,7 @@
 //! Changes as they happen.
 
 use std::time::Duration;
+use types::refusal::Refusal;
 
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http_body_util::BodyExt as _;
@@ -12,7 +13,6 @@ use super::source::ENDS_AFTER;
 use super::{Change, Lines, Watch};
 use crate::live::call::Ask;
 use crate::live::error::chain;
-use crate::live::refusal::Refusal;
 
 /// Nothing can be silent for this long: the API server ends a watch before.
 const SILENT: Duration = Duration::from_secs(ENDS_AFTER + 10);

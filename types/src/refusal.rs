@@ -9,19 +9,19 @@ const WORDS: usize = 200;
 
 /// A refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// The HTTP status.
-    pub(super) code: u16,
+    pub code: u16,
     /// In one word: `NotFound`, `Conflict`; empty if the answer is not one of the API server.
-    pub(super) reason: String,
+    pub reason: String,
     /// In words.
-    pub(super) message: String,
+    pub message: String,
     /// The kind of object that it is about: `pods`, `namespaces`.
-    pub(super) kind: String,
+    pub kind: String,
     /// Causes in one word each.
-    pub(super) causes: Vec<String>,
+    pub causes: Vec<String>,
     /// When to ask again, in seconds.
-    pub(super) retry_after: Option<u32>,
+    pub retry_after: Option<u32>,
 }
 
 /// `Status` of the API.
@@ -49,8 +49,9 @@ struct Cause {
 }
 
 impl Refusal {
-    /// Reads an answer. One that is no `Status` comes from something before the API server, or from its limits of requests.
-    pub(super) fn read(code: u16, header: Option<u32>, body: &[u8]) -> Self {
+    /// Reads an answer by its HTTP status, the seconds of its header `Retry-After` and its body. One that is no `Status` comes from something before the API server, or from its limits of requests.
+    #[must_use]
+    pub fn read(code: u16, header: Option<u32>, body: &[u8]) -> Self {
         let status = serde_json::from_slice(body).ok().filter(|status: &Status| status.kind == "Status");
         let Some(status) = status else {
             let text = String::from_utf8_lossy(body);
@@ -71,27 +72,32 @@ impl Refusal {
     }
 
     /// A PodDisruptionBudget is behind it.
-    pub(super) fn is_budget(&self) -> bool {
+    #[must_use]
+    pub fn is_budget(&self) -> bool {
         self.code == 429 && self.has_cause(BUDGET)
     }
 
     /// It has this cause.
-    pub(super) fn has_cause(&self, cause: &str) -> bool {
+    #[must_use]
+    pub fn has_cause(&self, cause: &str) -> bool {
         self.causes.iter().any(|one| one == cause)
     }
 
     /// The object is not there. An answer of 404 that is not the API server's says nothing about it.
-    pub(super) fn is_not_found(&self) -> bool {
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
         self.code == 404 && self.reason == "NotFound"
     }
 
     /// Somebody changed the object since it was read, or an object of this name exists.
-    pub(super) const fn is_conflict(&self) -> bool {
+    #[must_use]
+    pub const fn is_conflict(&self) -> bool {
         self.code == 409
     }
 
     /// It may work in a moment.
-    pub(super) const fn is_passing(&self) -> bool {
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
         matches!(self.code, 429 | 500 | 502 | 503 | 504)
     }
 }

@@ -1,0 +1,300 @@
+//! Which pods are moved, in which order, and why others stay. Pure.
+
+use types::eviction::STAY;
+use types::glob::matches;
+use types::pod::Pod;
+use types::policy::{Attach, Phase, Policy};
+use types::problem::Problem;
+
+use super::facts::Facts;
+use crate::node::attached;
+use crate::node::attachments::Line;
+use crate::publish::bound::BoundPod;
+use crate::runtime::Sandbox;
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Only pods that were attached in this phase, or have a network of this name.
+    pub on: Option<String>,
+    /// Only these pods; all of them if it is empty. `NAMESPACE/NAME`, in which `*` stands for any text, as in the lists below.
+    pub pods: Vec<String>,
+    /// Pods are restarted where they are.
+    pub in_place: bool,
+    /// Also those with a hook that nobody runs then.
+    pub skip_pre_stop: bool,
+    /// Pods that may be deleted although nobody makes them again.
+    pub delete_bare: Vec<String>,
+    /// The data of emptyDirs may be lost.
+    pub delete_empty_dir: bool,
+    /// Pods that may be disrupted although they ask not to be, or are a Job's.
+    pub disrupt: Vec<String>,
+}
+
+/// One pod that is not as the policy says, or that was asked for by `--on`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its sandbox.
+    pub sandbox: String,
+    /// The phase that it was attached in; none if no phase of the policy attaches so.
+    pub from: Option<Phase>,
+    /// The phase in which the policy would attach it now.
+    pub to: Phase,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is evicted, and its owner makes another one.
+    Evicted,
+    /// It is deleted for good, since somebody named it.
+    Deleted,
+    /// Its containers end, and kubelet starts them in a new sandbox.
+    Restarted,
+    /// It is on its way out already.
+    Leaves,
+    /// It stays.
+    Stays(Why),
+}
+
+/// Why a pod stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// kubelet made it from a file of the node.
+    Static,
+    /// No record says what it is attached to.
+    Unrecorded,
+    /// The API server has no such pod on this node.
+    Unknown,
+    /// The policy would attach it to the same networks.
+    Same,
+    /// An annotation asks not to disrupt it.
+    Undisturbed,
+    /// It has an emptyDir.
+    EmptyDir,
+    /// It is a Job's.
+    OfJob,
+    /// Nobody makes it again.
+    Bare,
+    /// Its containers would not start again.
+    Once,
+    /// A hook would not run.
+    PreStop,
+}
+
+impl Why {
+    /// The reason, in one word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Unrecorded => "unrecorded",
+            Self::Unknown => "unknown",
+            Self::Same => "same",
+            Self::Undisturbed => "undisturbed",
+            Self::EmptyDir => "empty-dir",
+            Self::OfJob => "of-job",
+            Self::Bare => "bare",
+            Self::Once => "once",
+            Self::PreStop => "pre-stop",
+        }
+    }
+
+    /// The reason for people, and what to do about it.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Static => (
+                "kubelet made it from a file of the node",
+                "move its manifest out of kubelet's directory until the pod is gone, then back",
+            ),
+            Self::Unrecorded => (
+                "no record and no inventory says what it is attached to",
+                "look at it with crossfade-bootstrap doctor, then delete the pod",
+            ),
+            Self::Unknown => (
+                "the API server has no such pod on this node, so kubelet ends its sandbox",
+                "wait a minute; if the sandbox stays, look at it with crictl pods",
+            ),
+            Self::Same => (
+                "the policy would attach it to the same networks again",
+                "flip the policy first, or leave --on out",
+            ),
+            Self::Undisturbed => (
+                "an annotation asks not to disrupt it",
+                "name the pod with --disrupt to move it all the same",
+            ),
+            Self::EmptyDir => (
+                "it has an emptyDir, whose data an eviction deletes",
+                "say --delete-emptydir-data if the data may be lost, or restart it with --in-place",
+            ),
+            Self::OfJob => (
+                "a Job runs it, and would begin again",
+                "let it end, or name it with --disrupt to move it all the same",
+            ),
+            Self::Bare => (
+                "nobody makes it again when it is gone",
+                "delete it with --delete-bare, or restart it with --in-place",
+            ),
+            Self::Once => (
+                "its restartPolicy is not Always, so its containers might not start again",
+                "evict it: run the command without --in-place",
+            ),
+            Self::PreStop => (
+                "it has a preStop hook, which only kubelet runs",
+                "evict it without --in-place, or say --skip-pre-stop if the hook need not run",
+            ),
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct Decision {
+    /// Why nothing may be done now, all of it.
+    pub refusals: Vec<Problem>,
+    /// The pods, in the order in which they go; those that stay are last.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(facts: &Facts, wanted: &Wanted) -> Decision {
+    let mut refusals = facts.obstacles.clone();
+    if let Some(step) = facts.step.as_ref().filter(|step| step.state.is_in_transit()) {
+        let what = format!(
+            "run {} of kubectl crossfade roll is about to bring this node to phase {}",
+            step.run, step.to
+        );
+        let fix =
+            "let the run move the pods, or take the node out of it with kubectl crossfade skip or abort";
+        refusals.push(Problem::new(what).at("the Node's annotation crossfade/step").fix(fix));
+    }
+    let Some(policy) = &facts.policy else { return Decision { refusals, candidates: Vec::new() } };
+    let mut candidates: Vec<Candidate> =
+        facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, wanted, sandbox)).collect();
+    // A pod of a DaemonSet comes back to this node at once, and others may need it: the DNS of the node, or a proxy.
+    let is_daemon = |one: &Candidate| {
+        let owner = facts.pod(&one.uid).and_then(|pod| pod.owner.as_ref());
+        owner.is_some_and(|owner| owner.kind == "DaemonSet")
+    };
+    candidates.sort_by_cached_key(|one| {
+        (!one.fate.is_act(), !is_daemon(one), one.namespace.clone(), one.name.clone(), one.sandbox.clone())
+    });
+    Decision { refusals, candidates }
+}
+
+/// A sandbox, if it is not as it would be made now, or has what was asked for.
+fn candidate(facts: &Facts, policy: &Policy, wanted: &Wanted, sandbox: &Sandbox) -> Option<Candidate> {
+    let title = format!("{}/{}", sandbox.namespace, sandbox.name);
+    let is_named = |globs: &[String]| globs.iter().any(|glob| matches(glob, &title));
+    if !wanted.pods.is_empty() && !is_named(&wanted.pods) {
+        return None;
+    }
+    let pod = facts.pod(&sandbox.uid);
+    let to = phase_of(policy, sandbox, pod);
+    let line = facts.line(&sandbox.id);
+    let from = line.and_then(|line| attached::phase(line, Some(policy)));
+    let is_right = from == Some(to);
+    let is_wanted = match (&wanted.on, line) {
+        (None, _) => !is_right,
+        (Some(on), Some(line)) => is_on(line, from, on),
+        (Some(_), None) => false,
+    };
+    let fate = match (line, pod) {
+        (None, _) => Fate::Stays(Why::Unrecorded),
+        (Some(_), None) => Fate::Stays(Why::Unknown),
+        (Some(_), Some(_)) if is_right => Fate::Stays(Why::Same),
+        (Some(_), Some(pod)) => fate(pod, wanted, is_named),
+    };
+    let (namespace, name, uid) = (sandbox.namespace.clone(), sandbox.name.clone(), sandbox.uid.clone());
+    is_wanted.then(|| Candidate { namespace, name, uid, sandbox: sandbox.id.clone(), from, to, fate })
+}
+
+/// Whether an attachment was made in this phase, or has a network of this name.
+fn is_on(line: &Line, phase: Option<Phase>, on: &str) -> bool {
+    match Phase::parse(on) {
+        Some(wanted) => phase == Some(wanted),
+        None => line.networks.iter().any(|part| part.name == on),
+    }
+}
+
+/// The phase that a pod of this name would be attached in now.
+pub(super) fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Phase {
+    let named = Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) };
+    let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
+    let attach = policy.choose(&named, annotation).attach;
+    let primary = match attach {
+        Attach::One(side) => side,
+        Attach::Both => policy.both.primary(),
+    };
+    Phase::of(attach, primary)
+}
+
+fn fate(pod: &BoundPod, wanted: &Wanted, is_named: impl Fn(&[String]) -> bool) -> Fate {
+    let owner = pod.owner.as_ref().map(|owner| owner.kind.as_str());
+    let asks_to_stay =
+        STAY.iter().any(|(key, value)| pod.annotations.get(*key).is_some_and(|is| is == value));
+    let may_disrupt = is_named(&wanted.disrupt);
+    if pod.is_static {
+        Fate::Stays(Why::Static)
+    } else if pod.is_leaving || pod.has_ended {
+        Fate::Leaves
+    } else if asks_to_stay && !may_disrupt {
+        Fate::Stays(Why::Undisturbed)
+    } else if wanted.in_place {
+        match pod {
+            pod if !pod.restarts_always => Fate::Stays(Why::Once),
+            pod if pod.has_pre_stop && !wanted.skip_pre_stop => Fate::Stays(Why::PreStop),
+            _ => Fate::Restarted,
+        }
+    } else if pod.has_empty_dir && !wanted.delete_empty_dir && owner != Some("DaemonSet") {
+        Fate::Stays(Why::EmptyDir)
+    } else {
+        match owner {
+            None if is_named(&wanted.delete_bare) => Fate::Deleted,
+            None => Fate::Stays(Why::Bare),
+            Some("Job") if !may_disrupt => Fate::Stays(Why::OfJob),
+            Some(_) => Fate::Evicted,
+        }
+    }
+}
+
+impl Fate {
+    /// Whether something is done to the pod.
+    #[must_use]
+    pub const fn is_act(self) -> bool {
+        matches!(self, Self::Evicted | Self::Deleted | Self::Restarted)
+    }
+
+    /// In one word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evict",
+            Self::Deleted => "delete",
+            Self::Restarted => "restart",
+            Self::Leaves => "leaves",
+            Self::Stays(_) => "stays",
+        }
+    }
+}
+
+impl Candidate {
+    /// `NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

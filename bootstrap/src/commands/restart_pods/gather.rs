@@ -1,0 +1,165 @@
+//! Asks the node, its runtime and the API server, and acts on them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use shim::layout::Layout;
+use types::eviction::{Answer, Depth};
+use types::problem::Problem;
+
+use super::carry::Hand;
+use super::facts::Facts;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Endpoint, Global, print};
+use crate::node::facts::NodeFacts;
+use crate::node::paths::Root;
+use crate::node::policy::file::PolicyFile;
+use crate::node::settings::Settings;
+use crate::node::{attachments, late, switch};
+use crate::publish::bound::{BoundPod, BoundPods};
+use crate::publish::look::Unseen;
+use crate::publish::reporter;
+use crate::runtime::answer::{RuntimeAnswer, Uses};
+use crate::runtime::cri::Runtime;
+
+/// The node, and who is asked about its pods.
+#[derive(Debug)]
+pub struct Gathering {
+    node: NodeFacts,
+    runtime: Runtime,
+    pods: BoundPods,
+    began: Instant,
+}
+
+impl Gathering {
+    /// Finds out whom to ask.
+    ///
+    /// # Errors
+    /// Bad settings; usage for a tree, and where no runtime is known; 3 on a node without Crossfade's plugin or without kubelet; 75 if the API
+    /// server does not answer.
+    pub fn open(global: &Global, wanted: &Endpoint) -> Result<Self, Failure> {
+        let root = Root::new(&global.root);
+        if !root.is_node() {
+            return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
+        }
+        let node = NodeFacts::asked(global, Settings::required(&root)?, wanted);
+        if let Some(why) = node.without_plugin() {
+            return Err(Failure::of(Exit::No, why));
+        }
+        node.dirs.require_readable()?;
+        node.require_policy()?;
+        let Some(endpoint) = node.runtime.whom.endpoint() else {
+            return Err(Failure::usage("the sandboxes of this node are needed, and no runtime is known")
+                .at("--runtime-endpoint")
+                .fix("name the runtime with --runtime-endpoint"));
+        };
+        let runtime = Runtime::at(endpoint).map_err(|why| Failure::usage(why).at("--runtime-endpoint"))?;
+        let Some(credential) = reporter(&node.root, &node.settings) else {
+            let what = "this node has no kubelet whose credential could evict pods, or node.json says report.node false";
+            return Err(Failure::new(Exit::No, what)
+                .at("node.json: report.node")
+                .fix("move the pods from outside: kubectl drain, or kubectl crossfade roll"));
+        };
+        let pods = BoundPods::open(&credential).map_err(|why| Failure::of(Exit::TryLater, unseen(why)))?;
+        Ok(Self { node, runtime, pods, began: Instant::now() })
+    }
+
+    /// The directories of Crossfade's state.
+    pub const fn layout(&self) -> &Layout {
+        &self.node.dirs.layout
+    }
+
+    /// Everything that decides about pods, as of now.
+    ///
+    /// # Errors
+    /// The API server or the runtime does not answer.
+    pub fn gather(&self) -> Result<Facts, Problem> {
+        let layout = self.layout();
+        let bound = self.pods.look().map_err(unseen)?;
+        let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
+        let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
+        // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
+        let policy = PolicyFile::load(&layout.policy_file());
+        let known = policy.as_ref().ok().map(|read| &read.policy);
+        let found = attachments::list(layout, known)
+            .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
+        let obstacles = self.obstacles(&policy);
+        Ok(Facts {
+            policy: policy.ok().map(|read| read.policy),
+            obstacles,
+            step: bound.step,
+            lines: found.attachments,
+            sandboxes,
+            pods: bound.pods,
+        })
+    }
+
+    /// Why a pod that is made now might get no network, or another one than the policy says.
+    fn obstacles(&self, policy: &Result<PolicyFile, String>) -> Vec<Problem> {
+        let mut obstacles = Vec::new();
+        obstacles.extend(switch::off(&self.node.root).map(switch::Off::problem));
+        match policy {
+            Ok(read) => {
+                let fix = "wait until crossfade-bootstrap status says that it is; a pod that is moved now would wait for it";
+                let late = late::networks(&self.node.root, &read.policy);
+                obstacles.extend(late.iter().map(|late| late.problem(fix)));
+            }
+            Err(why) => obstacles.push(
+                Problem::new(why.as_str())
+                    .at(self.layout().policy_file().display().to_string())
+                    .fix("correct it as crossfade-bootstrap policy check says"),
+            ),
+        }
+        let name = self.node.name.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
+        let fix = "run crossfade-bootstrap doctor, and mend what it finds of the conf";
+        match RuntimeAnswer::whom(&self.node.runtime.whom).uses(name) {
+            Uses::Ours | Uses::Untold => {}
+            Uses::Other(what) => obstacles.push(
+                Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))
+                    .at("the runtime")
+                    .fix(fix),
+            ),
+            Uses::Unanswered(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
+        }
+        obstacles
+    }
+}
+
+impl Hand for Gathering {
+    fn look(&mut self) -> Result<Facts, Problem> {
+        self.gather()
+    }
+
+    fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer {
+        self.pods.evict(pod, depth)
+    }
+
+    fn delete(&mut self, pod: &BoundPod) -> Answer {
+        self.pods.delete(pod, Depth::Carried)
+    }
+
+    fn stop(&mut self, sandbox: &str, grace: Duration) -> Result<(), String> {
+        self.runtime.stop(sandbox, grace).map_err(|why| format!("{why:#}"))
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn say(&mut self, line: &str) {
+        print::progress(line);
+    }
+}
+
+fn unseen(why: Unseen) -> Problem {
+    match why {
+        Unseen::NoCredential(why) => Problem::new(why)
+            .at("kubelet's credential")
+            .fix("wait until kubelet has registered this node, then run the command again"),
+        Unseen::Trouble(why) => why,
+    }
+}

@@ -1,0 +1,172 @@
+//! What `restart-pods` says.
+
+use serde::Serialize;
+use types::policy::Phase;
+use types::problem::Problem;
+
+use super::carry::{Became, Carried, Stopped};
+use super::decide::{Candidate, Fate};
+use crate::cli::exit::Exit;
+use crate::cli::print::{Page, Report};
+
+/// The pods, and what becomes or became of each.
+///
+/// *Shape*: `{"dryRun":true,"phase":"new","inPlace":false,"pods":[{"namespace":"web","pod":"a-1","uid":"..","sandbox":"..","from":"old","to":"new",
+/// "fate":"evict","outcome":"gone"}],"notes":[".."]}`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Restarted {
+    /// Nothing was changed.
+    #[serde(rename = "dryRun")]
+    pub dry_run: bool,
+    /// The phase of the policy.
+    pub phase: Phase,
+    /// Pods are restarted where they are.
+    #[serde(rename = "inPlace")]
+    pub in_place: bool,
+    /// The pods in the order in which they go; those that stay are last.
+    pub pods: Vec<Row>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+    /// Why it stopped on the way.
+    #[serde(skip)]
+    pub stopped: Option<Stopped>,
+    /// What keeps pods from moving.
+    #[serde(skip)]
+    pub left: Vec<Problem>,
+}
+
+/// One pod.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its sandbox, by the id that the runtime gave it.
+    pub sandbox: String,
+    /// The phase that it was attached in; null if no phase of the policy attaches so.
+    pub from: Option<Phase>,
+    /// The phase in which the policy would attach it now.
+    pub to: Phase,
+    /// What becomes of it: `evict`, `delete`, `restart`, `leaves`, `stays`.
+    pub fate: &'static str,
+    /// Why it stays, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// What became of it: `back`, `gone`, `skipped`, `left`; absent where nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
+    /// Its new sandbox, or that of the pod that came to this node in its place.
+    #[serde(rename = "newSandbox", skip_serializing_if = "Option::is_none")]
+    pub new_sandbox: Option<String>,
+}
+
+impl Restarted {
+    /// Reports on candidates of which some had their turn.
+    #[must_use]
+    pub fn of(phase: Phase, in_place: bool, candidates: &[Candidate], carried: Option<Carried>) -> Self {
+        let dry_run = carried.is_none();
+        let Carried { done, stopped } = carried.unwrap_or_default();
+        let mut left = Vec::new();
+        let rows = candidates.iter().map(|one| {
+            let became =
+                done.iter().find(|done| done.candidate.sandbox == one.sandbox).map(|done| &done.became);
+            if let Some(Became::Left(why)) = became {
+                left.push(why.clone());
+            }
+            if let Fate::Stays(why) = one.fate {
+                let (why, fix) = why.words();
+                let what = format!("pod {} stays: {why}", one.title());
+                left.push(Problem::new(what).at(format!("pod {}", one.title())).fix(fix));
+            }
+            Row::of(one, became)
+        });
+        let pods: Vec<Row> = rows.collect();
+        let mut notes = Vec::new();
+        if pods.is_empty() {
+            notes.push("every pod of this node is on the network that the policy names for it".to_owned());
+        } else if dry_run && candidates.iter().any(|one| one.fate.is_act()) {
+            notes.push("nothing was changed; the same command with --apply carries this out, one pod after the other".into());
+        }
+        Self { dry_run, phase, in_place, pods, notes, stopped, left }
+    }
+}
+
+impl Row {
+    fn of(one: &Candidate, became: Option<&Became>) -> Self {
+        let (outcome, new_sandbox) = match became {
+            None => (None, None),
+            Some(Became::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
+            Some(Became::Gone) => (Some("gone"), None),
+            Some(Became::Skipped) => (Some("skipped"), None),
+            Some(Became::Left(_)) => (Some("left"), None),
+        };
+        Self {
+            namespace: one.namespace.clone(),
+            pod: one.name.clone(),
+            uid: one.uid.clone(),
+            sandbox: one.sandbox.clone(),
+            from: one.from,
+            to: one.to,
+            fate: one.fate.as_str(),
+            why: match one.fate {
+                Fate::Stays(why) => Some(why.as_str()),
+                Fate::Evicted | Fate::Deleted | Fate::Restarted | Fate::Leaves => None,
+            },
+            outcome,
+            new_sandbox,
+        }
+    }
+
+    /// What became of the pod, for people.
+    fn outcome(&self) -> &'static str {
+        match self.outcome {
+            Some("back") => ": done, it is back on this node",
+            Some("gone") => ": done, it is gone from this node",
+            Some("skipped") => ": nothing to do any more",
+            Some("left") => ": not done",
+            _ => "",
+        }
+    }
+}
+
+impl Report for Restarted {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for row in &self.pods {
+            let from = row.from.map_or("no phase of the policy", Phase::as_str);
+            let _ = writeln!(
+                text,
+                "{:<8} {}/{}  (attached in {from}, the policy says {}){}",
+                row.fate,
+                row.namespace,
+                row.pod,
+                row.to,
+                row.outcome()
+            );
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text.problems(&self.problems());
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.stopped {
+            _ if self.dry_run => Exit::Done,
+            Some(stopped) => stopped.exit,
+            None if self.left.is_empty() => Exit::Done,
+            None => Exit::No,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let stopped = self.stopped.iter().flat_map(|stopped| stopped.why.iter().cloned());
+        stopped.chain(self.left.iter().cloned()).collect()
+    }
+}

@@ -1,0 +1,54 @@
+//! Networks that could not attach a pod now. New pods wait for them, or fail.
+
+use types::policy::{Policy, Side};
+use types::problem::Problem;
+
+use crate::node::paths::{Root, STATUS};
+use crate::node::readiness;
+use crate::node::status_file::{self, StatusFile};
+
+/// A network that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Late {
+    side: Side,
+    why: String,
+}
+
+impl Late {
+    /// The line that a person gets with the flip.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        let Self { side, why } = self;
+        format!("network {side} is not ready, so new pods wait until it is: {why}")
+    }
+
+    /// The same as a problem of a command that needs the network.
+    #[must_use]
+    pub fn problem(&self, fix: &str) -> Problem {
+        let Self { side, why } = self;
+        Problem::new(format!("network {side} is not ready: {why}")).at(format!("network {side}")).fix(fix)
+    }
+}
+
+/// The networks that the policy attaches and that are not ready now: by their confs and probes, and by what `watch` says of those that pods get
+/// already. Nothing is known of a tree.
+#[must_use]
+pub fn networks(root: &Root, policy: &Policy) -> Vec<Late> {
+    if !root.is_node() {
+        return Vec::new();
+    }
+    let watched = match status_file::read(&root.at(STATUS)) {
+        StatusFile::Fresh(report) => report.networks,
+        StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Vec::new(),
+    };
+    let asked = readiness::without_plugins(root, policy);
+    let attached = policy.attached();
+    let of = |side: &Side| {
+        let by_watch =
+            watched.iter().find(|network| network.network == *side && network.attached && !network.ready);
+        let asked = asked.iter().find(|network| network.side == *side)?.why_not();
+        let why = asked.or_else(|| by_watch.and_then(|network| network.why.clone()))?;
+        Some(Late { side: *side, why })
+    };
+    attached.iter().filter_map(of).collect()
+}
