@@ -24,6 +24,7 @@ pub mod hostroutes;
 pub mod identity;
 pub mod last_sweep;
 pub mod leaks;
+pub mod leaving;
 pub mod mode;
 pub mod mounts;
 pub mod name;

@@ -168,6 +168,7 @@ fn well() -> Facts {
         .into(),
         desired: None,
         observed: Some(format!(r#"{{"bootId":"{BOOT}"}}"#)),
+        step: None,
     };
     Facts {
         node: NodeFacts {
