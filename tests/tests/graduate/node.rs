@@ -41,6 +41,11 @@ impl Node {
         let before = scene.run("before")?;
         scene.told(&["install"], 0)?;
         scene.end(&before)?;
+        // The machine's own containerd has another configuration.
+        let settings = scene.outside(NODE_JSON);
+        let mut told: Value = serde_json::from_slice(&fs::read(&settings)?)?;
+        told["runtime"]["config"] = json!(scene.containerd.config());
+        scene.node().write(NODE_JSON, told.to_string())?;
         let node = Self { log: stubs.log(), stubs, scene };
         node.crossfade.network(&node.new, &node.new.conflist_with(1, &["spy"]))?;
         node.told(&["policy", "set", "new", "--runtime"], 0)?;

@@ -16,7 +16,7 @@ use types::profile;
 use super::gather::Gathered;
 use super::journal::{Event, Journal};
 use crate::change::outcome::Outcome;
-use crate::change::{self, Act, Change, Means, Write};
+use crate::change::{self, Act, Change, Executor, Means, Write};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::command::{RunLimits, run};
@@ -31,6 +31,7 @@ use crate::runtime::cache::handover::file_name;
 use crate::runtime::cri::Runtime;
 use crate::runtime::parting;
 use crate::runtime::picks::Picks;
+use crate::systemd::systemctl;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -59,6 +60,13 @@ impl Means for Graduating<'_> {
         match &change.act {
             Act::Remove { path, .. } if *path == self.seen.facts.conf.file => {
                 Some(self.remove_conf(path).map(|()| Outcome::Done))
+            }
+            Act::Systemctl(arguments) if arguments.first() == Some(&"restart") => {
+                let restarted = systemctl::run(arguments).map(|()| Outcome::Done);
+                Some(restarted.map_err(|why| {
+                    let unit = arguments.last().copied().unwrap_or_default();
+                    self.put_back(Problem::new(format!("restart {unit}: {why}")).at(unit))
+                }))
             }
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
             Act::Retract => {
@@ -218,15 +226,17 @@ impl Graduating<'_> {
         let facts = &self.seen.facts;
         let copy = facts.aside.join(CONF_FILE);
         let (bytes, _) = change::look(&copy).ok_or_else(|| format!("{} cannot be read", copy.display()))?;
-        let dir = &facts.conf.dir.path;
-        for entry in std::fs::read_dir(facts.aside.join("net.d")).into_iter().flatten().flatten() {
-            let to = dir.join(entry.file_name());
-            if to.symlink_metadata().is_err() {
-                std::fs::rename(entry.path(), &to).map_err(|e| format!("{}: {e}", to.display()))?;
-            }
-        }
         let write = Write { path: facts.conf.file.clone(), bytes, mode: CONF_MODE, nudge: true };
         change::write(&write).map_err(|e| e.to_string())?;
+        // Behind Crossfade's conf, which the runtime uses in their place.
+        for entry in std::fs::read_dir(facts.aside.join("net.d")).into_iter().flatten().flatten() {
+            let (from, to) = (entry.path(), facts.conf.dir.path.join(entry.file_name()));
+            if to.symlink_metadata().is_err() {
+                let target = to.display().to_string();
+                let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
+                Executor::plain(&self.seen.node.root).one(back).map_err(|why| why.lines().join("; "))?;
+            }
+        }
         let name = facts.conf.name.clone().unwrap_or_default();
         if let RuntimeAnswer::Told(_) = &facts.runtime.asked {
             let ours = |setup: &CniSetup| setup.is_ours(&name);
@@ -258,9 +268,15 @@ impl Graduating<'_> {
             .attachments
             .iter()
             .filter(|cached| cached.network == new && !cached.through_us && !is_known(&cached.key));
-        let entries: Vec<Entry> = came.map(|cached| cached.entry(Side::New, deleter, &now)).collect();
+        let came: Vec<_> = came.collect();
+        let entries: Vec<Entry> = came.iter().map(|cached| cached.entry(Side::New, deleter, &now)).collect();
         if !entries.is_empty() {
             change::inventory::list(&facts.layout, &entries).map_err(|e| e.to_string())?;
+        }
+        // Their DEL looks for the result under the name of the conf that is loaded.
+        for cached in came.iter().filter(|_| ours != new && !facts.runtime.replays) {
+            let place = |name: &str| facts.cache.dir.join(file_name(name, &cached.key));
+            std::fs::rename(place(new), place(ours)).map_err(|e| format!("{}: {e}", place(new).display()))?;
         }
         let handed = facts.progress.handed.iter().filter(|_| ours != new && !facts.runtime.replays);
         for key in handed {

@@ -25,7 +25,7 @@ use shim::layout::CONF_FILE;
 use shim::store::Key;
 use types::problem::Problem;
 
-use self::handed::{handovers, key, stale};
+use self::handed::{handovers, stale};
 use super::facts::{GraduateFacts, NodeJson};
 use crate::change::{Act, Change, Write};
 use crate::node::confdir::ConfFile;
@@ -234,14 +234,14 @@ fn leave(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
     decision.waits.extend(replayed(facts));
     let layout = &facts.layout;
     if !facts.runtime.replays {
-        for (record, _) in facts.records.iter().filter(|_| names.ours != names.new) {
-            let path = facts.cache.dir.join(file_name(names.ours, &key(record)));
+        for key in facts.cache.under_ours.iter().filter(|_| names.ours != names.new) {
+            let path = facts.cache.dir.join(file_name(names.ours, key));
             let why = format!("no conf is called {} any more", names.ours);
             decision.step(Stage::Leave, Change::ensure_gone(path, false, why));
         }
         for key in stale(facts).filter(|_| has_left(facts)) {
             let path = facts.cache.dir.join(file_name(names.new, &key));
-            let why = "its pod ended through Crossfade";
+            let why = "its pod is gone";
             decision.step(Stage::Leave, Change::ensure_gone(path, false, why));
         }
     }

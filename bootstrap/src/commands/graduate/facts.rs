@@ -113,6 +113,10 @@ pub struct CacheSeen {
     pub dir: PathBuf,
     /// The bytes of the entries of attachments with a record, under Crossfade's name or under that of the new network.
     pub found: BTreeMap<Key, Vec<u8>>,
+    /// Whose entry is under Crossfade's name.
+    pub under_ours: BTreeSet<Key>,
+    /// Whose entry is under the new network's name.
+    pub under_new: BTreeSet<Key>,
     /// The attachments through Crossfade.
     pub through_us: BTreeSet<Key>,
     /// Why it cannot be read, if so.

@@ -1,6 +1,6 @@
 //! Reads what `graduate` decides by; nothing is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -170,10 +170,9 @@ pub fn gather(subject: &Subject<'_>) -> Result<Gathered, Failure> {
         .map(|(record, _)| key(record))
         .chain(entries.iter().map(|(entry, _)| entry.key()))
         .collect();
-    let names: Vec<&str> = name.as_deref().into_iter().chain(new_name).collect();
     let facts = GraduateFacts {
         runtime: runtime(&node, listing.as_ref().err(), listing.as_ref().ok(), &progress),
-        cache: cache(&subject.wanted.cache_dir, &keys, &names),
+        cache: cache(&subject.wanted.cache_dir, &keys, (name.as_deref(), new_name)),
         conf: ConfSeen { dir, file: node.dirs.conf_file(), ours, name },
         new,
         policy,
@@ -223,12 +222,18 @@ fn runtime(
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
         picks: node.runtime.picks(),
         is_private: is_told || node.settings.conf_dir == Mode::Private,
-        can_restart: systemctl::is_here() && unit == CRIO_UNIT,
+        can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
         is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
         // One that does not answer is named once.
         unlisted: unlisted.filter(|_| has_answered).cloned(),
         sandboxes: listing.map(Listing::ids).unwrap_or_default(),
     }
+}
+
+/// Whether systemd answers, and has this unit.
+fn is_loaded(unit: &str) -> bool {
+    let ask = || systemctl::ask(&["show", "--property=LoadState", unit]);
+    systemctl::is_here() && ask().is_ok_and(|state| state.trim() == "LoadState=loaded")
 }
 
 /// Whether the process behind a socket began after `then`, in this boot. *Source*: man 5 `proc_pid_stat`, `starttime`, in ticks since boot.
@@ -243,8 +248,8 @@ fn started_after(endpoint: &str, then: &Moment) -> bool {
     !is_of_now || (process.start + 1) * 1000 / ticks > then.boottime_ms
 }
 
-/// The cache, with the entries of these attachments under these names; the first name that has one counts.
-fn cache(dir: &Path, keys: &[Key], names: &[&str]) -> CacheSeen {
+/// The cache, with the entries of these attachments under Crossfade's name and under the new network's; the first counts.
+fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> CacheSeen {
     let mut seen = CacheSeen { dir: dir.into(), ..CacheSeen::default() };
     match Cache::read(dir) {
         Ok(cache) => {
@@ -253,9 +258,13 @@ fn cache(dir: &Path, keys: &[Key], names: &[&str]) -> CacheSeen {
         }
         Err(why) => seen.unreadable = Some(format!("the runtime's result cache {}: {why}", dir.display())),
     }
-    let read = |key: &Key| names.iter().find_map(|name| bytes(&dir.join(file_name(name, key))));
-    let found = keys.iter().filter_map(|key| Some((key.clone(), read(key)?)));
-    seen.found = found.collect::<BTreeMap<_, _>>();
+    for key in keys {
+        let under = |name: Option<&str>| name.and_then(|name| bytes(&dir.join(file_name(name, key))));
+        let (ours, new) = (under(ours), under(new));
+        seen.under_ours.extend(ours.as_ref().map(|_| key.clone()));
+        seen.under_new.extend(new.as_ref().map(|_| key.clone()));
+        seen.found.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
+    }
     seen
 }
 

@@ -1,20 +1,26 @@
 //! Which attachments are handed over to the new network: pure.
 
 use shim::store::Key;
+use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::policy::Side;
 
 use super::super::facts::GraduateFacts;
+use super::has_left;
 use crate::runtime::cache::handover::Handover;
 
 /// The attachments whose DEL goes to the network `new` from now on, with what it needs.
 pub(super) fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<Item = Handover> + 'a {
-    let records = facts.records.iter().filter_map(move |(record, _)| of_record(record, new));
-    // What was there before Crossfade has its entry under its network's name, unless the runtime lost it.
-    let lost = facts.entries.iter().filter(|(entry, _)| {
+    // A sandbox that is gone since the switch had its DEL, and nobody would remove its entry.
+    let is_over = move |seen: ListStatus| has_left(facts) && seen == ListStatus::Missing;
+    let living = facts.records.iter().filter(move |(_, seen)| !is_over(*seen));
+    let records = living.filter_map(move |(record, _)| of_record(record, new));
+    // What was there before Crossfade has its entry under its network's name, unless the runtime lost it, or the conf was put back.
+    let lost = facts.entries.iter().filter(move |(entry, seen)| {
         entry.network == Side::New.as_str()
+            && !is_over(*seen)
             && entry.prev_result.is_some()
-            && !facts.cache.found.contains_key(&entry.key())
+            && !facts.cache.under_new.contains(&entry.key())
     });
     let entries = lost.map(move |(entry, _)| Handover {
         key: entry.key(),
@@ -42,12 +48,9 @@ pub(super) fn key(record: &Attachment) -> Key {
     Key::new(&record.intent.container_id, &record.intent.ifname)
 }
 
-/// Entries under the new network's name whose pod ended through Crossfade before the switch, so that nobody removes them.
+/// Entries under the new network's name that were written for a pod which is gone: its DEL came through Crossfade before the switch, or before its
+/// entry was written.
 pub(super) fn stale(facts: &GraduateFacts) -> impl Iterator<Item = Key> + '_ {
-    let known = |wanted: &Key| {
-        facts.records.iter().any(|(record, _)| key(record) == *wanted)
-            || facts.entries.iter().any(|(entry, _)| entry.key() == *wanted)
-    };
-    let handed = facts.progress.handed.iter();
-    handed.filter(move |key| !known(key) && !facts.runtime.sandboxes.contains(&key.container_id)).cloned()
+    let is_gone = |key: &&Key| !facts.runtime.sandboxes.contains(&key.container_id);
+    facts.progress.handed.iter().filter(is_gone).cloned()
 }
