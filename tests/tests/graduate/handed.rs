@@ -1,6 +1,7 @@
 //! The whole way.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use lab::cri::Sandbox;
@@ -34,16 +35,37 @@ impl Pings {
     }
 }
 
+/// An attachment that ended without its DEL.
+const LEDGER: &str = r#"{"version":1,"wallSecs":1790000000,"containerID":"c0","ifname":"eth0","network":"old","addresses":["10.244.1.9/24"],"reason":"its DEL failed","removed":[],"left":["the lease of 10.244.1.9"]}"#;
+
+/// Writes that ledger, and returns its path.
+fn owed(node: &Node) -> Result<PathBuf> {
+    let file = node.outside("/var/lib/crossfade/ledger.jsonl");
+    fs::write(&file, format!("{LEDGER}\n"))?;
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// By `uninstall`, with all that it removes, as by `graduate`.
+pub(crate) fn uninstalled() -> Result<()> {
+    let node = Node::new()?;
+    let pod = node.run("pod")?;
+    let file = owed(&node)?;
+    node.told(&["uninstall", "--purge", "--brought"], 3)?;
+    node.end(&pod)?;
+    node.told(&["uninstall", "--purge", "--brought"], 0)?;
+    ensure!(!node.outside("/var/lib/crossfade/name").exists());
+    ensure!(fs::read_to_string(&file)?.trim_end() == LEDGER, "the ledger went with Crossfade");
+    Ok(())
+}
+
 pub(crate) fn living_pods() -> Result<()> {
     let node = Node::new()?;
     let (one, two) = (node.run("one")?, node.cri().run_sandbox(&Sandbox::new("exposed").exposed(18080))?);
     ensure!(node.attachments()? == (2, 0) && node.leases()? == (0, 2), "{:?}", node.leases()?);
     let cached = node.cached()?;
     ensure!(cached.len() == 2 && cached.iter().all(|name| name.starts_with("old-")), "{cached:?}");
-    let ledger = r#"{"version":1,"wallSecs":1790000000,"containerID":"c0","ifname":"eth0","network":"old","addresses":["10.244.1.9/24"],"reason":"its DEL failed","removed":[],"left":["the lease of 10.244.1.9"]}"#;
-    let file = node.outside("/var/lib/crossfade/ledger.jsonl");
-    fs::write(&file, format!("{ledger}\n"))?;
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let file = owed(&node)?;
 
     let pings = Pings::start(&node, &one, &two)?;
     let before = node.files()?;
@@ -61,7 +83,7 @@ pub(crate) fn living_pods() -> Result<()> {
     ensure!(changes(&done) == changes(&planned), "{:#?}\n{:#?}", changes(&planned), changes(&done));
     ensure!(done["stage"] == "graduated", "{done:#}");
     ensure!(done["ledger"] == planned["ledger"], "the ledger is printed: {done:#}");
-    ensure!(fs::read_to_string(&file)?.trim_end() == ledger, "and stays where it is");
+    ensure!(fs::read_to_string(&file)?.trim_end() == LEDGER, "and stays where it is");
     node.expect_gone()?;
     let cached = node.cached()?;
     ensure!(cached.len() == 2 && cached.iter().all(|name| name.starts_with("new-")), "{cached:?}");

@@ -23,6 +23,7 @@ fn main() -> Result<ExitCode> {
     arguments.test_threads.get_or_insert(2);
     let trials = vec![
         trial("living_pods_keep_their_network_and_their_dels_reach_their_plugin", NEEDS, handed::living_pods),
+        trial("the_ledger_stays_when_crossfade_is_uninstalled", NEEDS, handed::uninstalled),
         trial("a_conf_that_crossfade_does_not_use_stays_in_front", NEEDS, refused::order),
         trial("what_still_needs_crossfade_is_refused_with_the_way_on", NEEDS, refused::needed),
         trial("where_the_first_add_fails_crossfade_s_conf_comes_back", NEEDS, rolled_back::first_add),
