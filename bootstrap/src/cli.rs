@@ -6,6 +6,7 @@
 mod cleanup;
 pub mod exit;
 pub(crate) mod fix;
+mod graduate;
 mod image;
 mod install;
 mod node;
@@ -19,6 +20,7 @@ mod words;
 use clap::{Args, Parser, Subcommand};
 
 pub use cleanup::Cleanup;
+pub use graduate::Graduate;
 pub use image::{Bake, Image, Seal, Selftest};
 pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
@@ -102,6 +104,13 @@ pub enum Command {
     /// moves this node. It can be interrupted at any moment and run again.
     #[command(name = "restart-pods")]
     RestartPods(RestartPods),
+    /// Leave a node that stays, once all its pods are on the new network.
+    ///
+    /// graduate removes Crossfade from a node under living pods. It gives the runtime what the later DEL of each pod needs, removes Crossfade's conf,
+    /// and sees that the runtime attaches pods to the new network without Crossfade; if not, the conf comes back. It refuses while anything still
+    /// needs Crossfade, such as a pod on the old network. At the end it prints the ledger: attachments that ended without their network's own DEL.
+    /// It can be interrupted at any moment and run again. Without --apply, nothing changes.
+    Graduate(Graduate),
     /// Report the phase, the pods of each network, pending DELs, and readiness.
     ///
     /// The first line says whether the node is all right. The report says which network new pods get, whether the runtime uses Crossfade's conf, how many attachments each network has, how many
@@ -189,6 +198,7 @@ impl Command {
             Self::Sweep(sweep) => sweep.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
             Self::RestartPods(restart) => restart.global(all),
+            Self::Graduate(graduate) => graduate.global(all),
             Self::Status(status) => status.global(all),
             Self::Doctor(doctor) => doctor.global(all),
             Self::Boot(boot) => boot.global(all),

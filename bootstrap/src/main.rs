@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use bootstrap::cli::exit::{Exit, Failure};
 use bootstrap::cli::{Cli, Command, Global, print};
 use bootstrap::commands::{
-    attachments, boot, cleanup, gate, generator, install, place, policy, render, restart_pods, retract,
-    status, sweep,
+    attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
+    retract, status, sweep,
 };
 use bootstrap::doctor;
 use bootstrap::image::{bake, seal, selftest};
@@ -40,6 +40,7 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Sweep(wanted) => sweep::answer(global, wanted)?,
         Command::Cleanup(wanted) => print::report(output, &cleanup::cleanup(global, wanted)?),
         Command::RestartPods(wanted) => print::report(output, &restart_pods::restart_pods(global, wanted)?),
+        Command::Graduate(wanted) => print::report(output, &graduate::graduate(global, wanted)?),
         Command::Status(wanted) => status::answer(global, wanted)?,
         Command::Doctor(wanted) => print::report(output, &doctor::doctor(global, wanted)),
         Command::Boot(_) => print::report(output, &boot::boot(global)?),

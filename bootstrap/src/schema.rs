@@ -11,6 +11,7 @@ use crate::change::outcome::Changed;
 use crate::commands::attachments::Listed;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::Cleaned;
+use crate::commands::graduate::report::Graduated;
 use crate::commands::restart_pods::report::Restarted;
 use crate::commands::status::Status;
 use crate::commands::{policy, render, status};
@@ -33,6 +34,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("doctor", schema::<Diagnosis>()),
         ("explain", schema::<explain::Explained>()),
         ("gate", schema::<Changed>()),
+        ("graduate", schema::<Graduated>()),
         ("install", schema::<Changed>()),
         ("place", schema::<Changed>()),
         ("policy-check", schema::<policy::Shown>()),

@@ -150,6 +150,23 @@ impl Crio {
         self.pods.remove(id);
     }
 
+    /// Its pods, as it keeps them on the disk.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn kept(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(&self.pods).context("the pods")
+    }
+
+    /// Takes up the pods that one before it has kept.
+    ///
+    /// # Errors
+    /// The bytes are not what it keeps.
+    pub fn take_up(&mut self, kept: &[u8]) -> Result<()> {
+        self.pods = serde_json::from_slice(kept).context("the pods")?;
+        Ok(())
+    }
+
     /// Ids of the pods that it lists.
     pub fn pods(&self) -> impl Iterator<Item = &str> {
         self.pods.keys().map(String::as_str)

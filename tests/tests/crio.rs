@@ -1,5 +1,8 @@
 //! `crossfade-bootstrap` on a node of CRI-O, played by its stand-in ([`lab::crio::daemon`]).
 
+#[path = "crio/leaving.rs"]
+mod leaving;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -37,6 +40,7 @@ fn main() -> Result<ExitCode> {
             flip_is_not_confirmed_before_crio_has_read_our_conf,
             pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving,
             uninstall_waits_until_crio_has_read_the_directory_without_our_conf,
+            leaving::graduate_waits_for_the_last_sandbox_that_crio_replays,
         ]
     })
 }

@@ -7,6 +7,7 @@ mod executor;
 mod files;
 mod inside;
 pub mod inventory;
+pub mod journal;
 pub mod kernel;
 pub mod obstacles;
 pub mod outcome;

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod cleanup;
 pub mod gate;
 pub mod generator;
+pub mod graduate;
 pub mod install;
 pub mod place;
 pub mod policy;

@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::layout::{BIN_DIRS, PLUGIN};
+use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 use shim::trust;
 use types::node::Node;
 
@@ -124,6 +124,22 @@ impl BinDir {
         self.path.join(PLUGIN)
     }
 
+    /// Whether the file under the plugin's name is certainly Crossfade's: equal to the package's, or a program that contains the path of the
+    /// state directory, as each release does. None if there is no such file.
+    #[must_use]
+    pub fn is_crossfades(&self) -> Option<bool> {
+        let names = |bytes: &[u8]| {
+            let path = Layout::default().state_dir;
+            let path = path.as_os_str().as_encoded_bytes();
+            bytes.windows(path.len()).any(|window| window == path)
+        };
+        match (&self.other, self.plugin) {
+            (Some(bytes), _) => Some(names(bytes)),
+            (None, PluginState::Sound | PluginState::Mode) => Some(true),
+            (None, PluginState::Missing | PluginState::Other | PluginState::NoDirectory) => None,
+        }
+    }
+
     /// Whether this process may put the plugin there.
     #[must_use]
     pub const fn is_writable(&self) -> bool {
@@ -158,6 +174,34 @@ mod tests {
     fn setup(dirs: &[&str]) -> CniSetup {
         let bin_dirs = dirs.iter().map(PathBuf::from).collect();
         CniSetup { conf_dir: "/c".into(), bin_dirs, max_confs: 1, networks: Vec::new() }
+    }
+
+    #[test]
+    fn a_plugin_is_crossfades_if_it_is_the_package_s_or_holds_the_state_directory() {
+        let dir = |plugin, other: Option<&[u8]>| BinDir {
+            path: "/opt/cni/bin".into(),
+            plugin,
+            other: other.map(<[u8]>::to_vec),
+            read_only: false,
+            distrust: None,
+        };
+        for (bytes, is) in [
+            (&b"/var/lib/crossfade"[..], true),
+            (b"\x7fELF..\0/var/lib/crossfade/attachments\0", true),
+            (b"/var/lib/crossfad", false),
+            (b"", false),
+        ] {
+            assert_eq!(dir(PluginState::Other, Some(bytes)).is_crossfades(), Some(is), "{bytes:?}");
+        }
+        for (state, is) in [
+            (PluginState::Sound, Some(true)),
+            (PluginState::Mode, Some(true)),
+            (PluginState::Missing, None),
+            (PluginState::NoDirectory, None),
+            (PluginState::Other, None),
+        ] {
+            assert_eq!(dir(state, None).is_crossfades(), is, "{state:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod identity;
 pub mod last_sweep;
 pub mod late;
 pub mod leaks;
+pub mod leaving;
 pub mod mode;
 pub mod mounts;
 pub mod name;

@@ -49,6 +49,12 @@ impl OwnCommand {
         if global.output == Output::Json { command.option("--output", "json") } else { command }
     }
 
+    /// The same line for the installation whose directories `global` names.
+    #[must_use]
+    pub fn on(self, global: &Global) -> Self {
+        self.directories(global)
+    }
+
     /// The words of the line, for a change that a person may read.
     #[must_use]
     pub fn into_words(self) -> Vec<String> {

@@ -35,6 +35,8 @@ pub struct Registered {
     pub desired: Option<String>,
     /// The annotation `crossfade/observed`.
     pub observed: Option<String>,
+    /// The annotation `crossfade/step`.
+    pub step: Option<String>,
 }
 
 /// A condition of a Node.
@@ -131,6 +133,7 @@ fn registered(seen: &NodeObject) -> Registered {
         conditions: seen.status.conditions.iter().map(condition).collect(),
         desired: annotation(DESIRED),
         observed: annotation(types::observed::KEY),
+        step: annotation(types::step::KEY),
     }
 }
 

@@ -4,18 +4,23 @@
 //! "config":BASE64,"ifName":..,"networkName":..,"netns":..,"cniArgs":[["K","V"]],"capabilityArgs":{..},"result":{..}}`, written
 //! after an ADD succeeded and removed after a DEL did.
 
+pub mod handover;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
+use shim::boot::Moment;
 use shim::conflist::Conflist;
 use shim::file::read_bounded;
+use shim::inventory::{Deleter, Entry};
 use shim::layout::PLUGIN;
 use shim::store::Key;
 use shim::trust;
 use types::names::{is_name, validate_ifname};
+use types::policy::Side;
 use types::raw::RawObject;
 
 use crate::runtime::cri::LOOPBACK_NETWORK;
@@ -80,6 +85,34 @@ impl Cache {
             }
         }
         Ok(cache)
+    }
+}
+
+impl Cached {
+    /// The attachment as an entry of the inventory, as of `now`: the network `side` of the policy attached it, and `deleter` serves its DEL.
+    #[must_use]
+    pub fn entry(&self, side: Side, deleter: Deleter, now: &Moment) -> Entry {
+        Entry {
+            conf: self.conf.clone(),
+            prev_result: self.result.clone(),
+            runtime_config: self.declared(),
+            cni_args: self.args.clone(),
+            taken: Some(now.clone()),
+            deleted_by: deleter,
+            ..Entry::new(self.key.clone(), side.as_str())
+        }
+    }
+
+    /// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The cache also holds
+    /// all annotations of the pod, which the inventory must not keep.
+    fn declared(&self) -> Option<Box<RawValue>> {
+        let offered = self.runtime_config.as_ref()?;
+        let Some(conf) = self.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok()) else {
+            // The conf will be the policy's, so its plugins say later what they take.
+            return Some(offered.clone());
+        };
+        let declared = conf.declared(RawObject::parse(offered.get().as_bytes()).ok()?);
+        (!declared.is_empty()).then(|| declared.to_raw())
     }
 }
 
@@ -195,6 +228,26 @@ mod tests {
         assert!(of(r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"crossfade"}]}"#).through_us);
         let useless = of("{");
         assert!(useless.conf.is_none() && !useless.through_us);
+    }
+
+    #[test]
+    fn of_the_capability_arguments_an_entry_keeps_what_its_own_plugins_declare() {
+        let offered =
+            r#"{"portMappings":[{"hostPort":1.50}],"io.kubernetes.cri.pod-annotations":{"last":"PASSWORD"}}"#;
+        let kept = |plugins: &str| {
+            let conf = format!(r#"{{"cniVersion":"1.0.0","name":"n","plugins":[{{"type":"a"}},{plugins}]}}"#);
+            let mut one =
+                cached(&json!({"config":STANDARD.encode(conf)})).expect("valid").expect("an attachment");
+            one.runtime_config = Some(RawValue::from_string(offered.into()).expect("JSON"));
+            let now = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 };
+            let entry = one.entry(Side::New, Deleter::Crossfade, &now);
+            assert_eq!((entry.network.as_str(), entry.taken), ("new", Some(now)));
+            entry.runtime_config.map(|kept| kept.get().to_owned())
+        };
+        let declaring = r#"{"type":"b","capabilities":{"portMappings":true}}"#;
+        assert_eq!(kept(declaring).as_deref(), Some(r#"{"portMappings":[{"hostPort":1.50}]}"#));
+        assert_eq!(kept(r#"{"type":"b"}"#), None);
+        assert!(kept("{").is_some_and(|all| all.contains("PASSWORD")), "its plugins are not known yet");
     }
 
     #[test]

@@ -141,6 +141,25 @@ impl Runtime {
         .with_context(|| format!("ask {} for its status", self.socket.display()))
     }
 
+    /// Whether it could attach pods now, by its own word; else its reason. *Source*: the condition `NetworkReady` of the CRI's Status.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn network_ready(&self) -> Result<Result<(), String>> {
+        self.ask(async |mut client| {
+            let answer = client.status(StatusRequest { verbose: false }).await?.into_inner();
+            let conditions = answer.status.unwrap_or_default().conditions;
+            let network = conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
+            Ok(match network {
+                Some(condition) if !condition.status => {
+                    Err(format!("{} {}", condition.reason, condition.message).trim().to_owned())
+                }
+                Some(_) | None => Ok(()),
+            })
+        })
+        .with_context(|| format!("ask {} for its status", self.socket.display()))
+    }
+
     /// Waits until what the runtime has loaded is `right`. What it had before may still be at work. Does not wait for a runtime that does
     /// not tell what it loads.
     ///

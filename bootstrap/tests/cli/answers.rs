@@ -104,6 +104,7 @@ fn every_command_answers_in_one_shape() {
         (&["cleanup", "calico"], 3),
         (&["cleanup", "weave"], 3),
         (&["cleanup", "flanel"], 2),
+        (&["graduate"], 3),
         (&["doctor"], 3),
         (&["retract", "--dry-run"], 3),
         (&["bake", "--image", "final", "--new", "cilium", "--dry-run"], 3),

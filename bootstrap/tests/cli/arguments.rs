@@ -12,7 +12,7 @@ use crate::tree::Tree;
 const ALL: &str = "--conf-dir --state-dir --run-dir --policy";
 
 /// The options under the heading that commands share, besides `--output`.
-const OFFERED: [(&[&str], &str); 23] = [
+const OFFERED: [(&[&str], &str); 24] = [
     (&["install"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["uninstall"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["policy", "show"], "--conf-dir --policy --root --host"),
@@ -22,6 +22,7 @@ const OFFERED: [(&[&str], &str); 23] = [
     (&["attachments"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["sweep"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["cleanup"], "--conf-dir --state-dir --run-dir --policy --host"),
+    (&["graduate"], "--conf-dir --state-dir --run-dir --policy --host"),
     (&["doctor"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["status"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["boot"], "--state-dir --run-dir --policy --root --dry-run"),

@@ -24,7 +24,7 @@ pub struct Runtime {
 }
 
 /// One attachment as the runtime sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Sandbox {
     /// CNI_CONTAINERID.
     pub id: String,

@@ -67,7 +67,17 @@ pub fn serve(options: &Options) -> Result<()> {
     }
     let reader = crio.reader();
     crio.hold(reader.read()?);
-    let daemon = Daemon { crio: Arc::new(Mutex::new(crio)), pods: Arc::default() };
+    let kept = options.listen.with_extension("pods");
+    let mut pods = BTreeMap::new();
+    if let Ok(bytes) = fs::read(&kept) {
+        crio.take_up(&bytes)?;
+        let named = |id: &str| api::PodSandboxMetadata { name: id.to_owned(), ..Default::default() };
+        pods = crio.pods().map(|id| (id.to_owned(), named(id))).collect();
+        // STATUS, GC of every conf, and a CHECK of every pod; one that fails costs the pod its address.
+        let lost = crio.start()?;
+        anyhow::ensure!(lost.is_empty(), "pods have lost their address: {lost:?}");
+    }
+    let daemon = Daemon { crio: Arc::new(Mutex::new(crio)), pods: Arc::new(Mutex::new(pods)), kept };
     let crio = Arc::clone(&daemon.crio);
     std::thread::spawn(move || {
         while inotify.read_events().is_ok() {
@@ -92,6 +102,8 @@ struct Daemon {
     crio: Arc<Mutex<Crio>>,
     /// Names of the pods that are listed, by id.
     pods: Arc<Mutex<BTreeMap<String, api::PodSandboxMetadata>>>,
+    /// The file of its pods, for the one that is started after it.
+    kept: PathBuf,
 }
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,8 +116,14 @@ impl Daemon {
         &self,
         act: impl FnOnce(&mut Crio) -> Result<T> + Send + 'static,
     ) -> Result<T, Status> {
-        let crio = Arc::clone(&self.crio);
-        let done = tokio::task::spawn_blocking(move || act(&mut locked(&crio))).await;
+        let (crio, kept) = (Arc::clone(&self.crio), self.kept.clone());
+        let acted = move || {
+            let mut crio = locked(&crio);
+            let done = act(&mut crio);
+            fs::write(&kept, crio.kept()?)?;
+            done
+        };
+        let done = tokio::task::spawn_blocking(acted).await;
         done.map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::unknown(format!("{error:#}")))
     }

@@ -13,9 +13,9 @@
 //! | runs | nothing | the same | kept | kept | kept | kept |
 //! | any | something | any | the boot is refused and nothing changes | | | |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use shim::layout::{CONF_FILE, Layout, PLUGIN};
+use shim::layout::{CONF_FILE, PLUGIN};
 use types::problem::Problem;
 
 use super::decision::{Aside, BootDecision, PUBLIC, kind, recorded};
@@ -24,7 +24,6 @@ use super::leavings::Leavings;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
-use crate::node::bin_dirs::PluginState;
 use crate::node::identity::BootKind;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
@@ -132,16 +131,10 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
         .collect()
 }
 
-/// Removes Crossfade's plugin where the file is certainly Crossfade's: equal to the package's, or a program that contains the path of the
-/// state directory, as each release does.
+/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::bin_dirs::BinDir::is_crossfades)).
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
-    let state_dir = Layout::default().state_dir;
     for dir in &facts.cni.plugins.dirs {
-        let is_ours = match (&dir.other, dir.plugin) {
-            (Some(bytes), _) => names(bytes, &state_dir),
-            (None, PluginState::Sound | PluginState::Mode) => true,
-            (None, PluginState::Missing | PluginState::Other | PluginState::NoDirectory) => continue,
-        };
+        let Some(is_ours) = dir.is_crossfades() else { continue };
         let path = dir.plugin_file();
         if !is_ours {
             notes.push(format!(
@@ -159,11 +152,6 @@ fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes:
             changes.push(Change::remove(path, false, "confDir none: no conf calls it"));
         }
     }
-}
-
-fn names(bytes: &[u8], path: &Path) -> bool {
-    let path = path.as_os_str().as_encoded_bytes();
-    bytes.windows(path.len()).any(|window| window == path)
 }
 
 /// Which network pods will get: that of the first conf of another owner.

@@ -5,34 +5,15 @@
 //! Files are moved to `STATE/set-aside/cleanup/PROFILE/`, and the dump of the firewall from before lies there, too.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shim::boot::{self, Moment};
-use shim::{file, trust};
+use shim::boot;
 
 use super::decide::Removal;
 use super::facts::Earlier;
-
-/// Largest journal that is read, in bytes.
-const MAX_BYTES: usize = 64 << 20;
-/// The version of this shape.
-const VERSION: u32 = 1;
-
-/// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// 1.
-    pub version: u32,
-    /// When it was written.
-    pub at: Moment,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
-}
+use crate::change::journal::{JournalFile, Line};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,13 +85,7 @@ impl Journal {
     /// What earlier runs have noted; nothing of what cannot be read.
     #[must_use]
     pub fn earlier(&self) -> Earlier {
-        let read = || -> io::Result<Vec<u8>> {
-            let (mut file, _) = trust::open_regular(File::options().read(true), &self.path())?;
-            file::read_bounded(&mut file, MAX_BYTES)
-        };
-        let bytes = read().unwrap_or_default();
-        let now = boot::boot_id().unwrap_or_default();
-        earlier(&bytes, now)
+        earlier(self.file().lines(), boot::boot_id().unwrap_or_default())
     }
 
     /// Appends a line durably.
@@ -118,24 +93,11 @@ impl Journal {
     /// # Errors
     /// Any I/O error; then nothing may be removed.
     pub fn write(&self, event: Event) -> io::Result<()> {
-        let line = Line { version: VERSION, at: boot::now()?, event };
-        for dir in self.directory.ancestors().take(3).collect::<Vec<_>>().into_iter().rev() {
-            file::create_private_dir(dir)?;
-        }
-        let mut options = File::options();
-        options.read(true).append(true).create(true).mode(file::PRIVATE);
-        let (mut file, meta) = trust::open_regular(&mut options, &self.path())?;
-        // A line that a power cut has torn ends here, and is passed over.
-        let mut last = [b'\n'];
-        if meta.len() > 0 {
-            file.read_exact_at(&mut last, meta.len() - 1)?;
-        }
-        let mut bytes = vec![b'\n'; usize::from(last != [b'\n'])];
-        bytes.extend(types::raw::to_raw(&line).get().as_bytes());
-        bytes.push(b'\n');
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        if meta.len() == 0 { file::sync_dir(&self.directory) } else { Ok(()) }
+        self.file().append(event)
+    }
+
+    fn file(&self) -> JournalFile {
+        JournalFile::new(self.path())
     }
 
     /// Notes that an object is about to be removed.
@@ -153,21 +115,21 @@ impl Journal {
 }
 
 /// What the lines of a journal tell a later run in this boot.
-fn earlier(bytes: &[u8], boot_id: &str) -> Earlier {
+fn earlier(lines: Vec<Line<Event>>, boot_id: &str) -> Earlier {
     let mut all = Earlier::default();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        match serde_json::from_slice(line) {
-            Ok(Line { at, event: Event::Begin { networks, reboot }, .. }) => {
+    for Line { at, event, .. } in lines {
+        match event {
+            Event::Begin { networks, reboot } => {
                 all.networks.extend(networks);
                 if at.boot_id == boot_id {
                     all.reboot.extend(reboot);
                 }
             }
-            Ok(Line { event: Event::Remove { target, .. }, .. }) => {
+            Event::Remove { target, .. } => {
                 let mut words = target.split_whitespace().skip_while(|word| *word != "-j");
                 all.chains.extend(words.nth(1).map(str::to_owned));
             }
-            _ => {}
+            Event::Done { .. } | Event::Failed { .. } | Event::End { .. } => {}
         }
     }
     all
@@ -196,14 +158,7 @@ mod tests {
         assert_eq!(earlier.chains, ["CNI-DN-0123".to_owned()].into());
         assert_eq!(earlier.networks, ["one".to_owned(), "two".to_owned()].into());
         assert_eq!(earlier.reboot, ["of one".to_owned(), "of two".to_owned()].into());
-        let bytes = std::fs::read(journal.path()).expect("journal");
-        let torn = [&bytes[..], b"{\"version\":1,\"at\":"].concat();
-        std::fs::write(journal.path(), torn).expect("a torn line");
-        journal.write(begin("three")).expect("written");
-        assert!(journal.earlier().networks.contains("three"), "a torn line hides the one after it");
-        let text = std::fs::read_to_string(journal.path()).expect("journal");
-        assert!(!text.contains("\n\n") && text.ends_with("}\n"), "{text}");
-        let other = super::earlier(&[&bytes[..], b"{\"version\":1,\"at\":"].concat(), "another boot");
+        let other = super::earlier(journal.file().lines(), "another boot");
         assert_eq!((other.networks.len(), other.reboot.len()), (2, 0));
     }
 }

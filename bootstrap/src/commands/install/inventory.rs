@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::value::RawValue;
 use shim::boot::Moment;
-use shim::conflist::Conflist;
 use shim::inventory::{Deleter, Entry};
 use shim::store::Key;
 use types::names::{is_name, validate_ifname};
 use types::policy::Side;
 use types::problem::Problem;
-use types::raw::RawObject;
 
 use crate::runtime::cache::{Cache, Cached};
 
@@ -105,27 +102,7 @@ pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
 }
 
 fn entry(cached: &Cached, side: Side, known: &Surroundings<'_>) -> Entry {
-    Entry {
-        conf: cached.conf.clone(),
-        prev_result: cached.result.clone(),
-        runtime_config: runtime_config(cached),
-        cni_args: cached.args.clone(),
-        taken: Some(known.now.clone()),
-        deleted_by: known.deleter,
-        ..Entry::new(cached.key.clone(), side.as_str())
-    }
-}
-
-/// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The cache also holds all
-/// annotations of the pod, which the inventory must not keep.
-fn runtime_config(cached: &Cached) -> Option<Box<RawValue>> {
-    let offered = cached.runtime_config.as_ref()?;
-    let Some(conf) = cached.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok()) else {
-        // The conf will be the policy's, so its plugins say later what they take.
-        return Some(offered.clone());
-    };
-    let declared = conf.declared(RawObject::parse(offered.get().as_bytes()).ok()?);
-    (!declared.is_empty()).then(|| declared.to_raw())
+    cached.entry(side, known.deleter, known.now)
 }
 
 /// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
@@ -292,24 +269,5 @@ mod tests {
         assert_eq!(entries(&taken), [("c-1", "old")]);
         assert_eq!(taken.entries[0].ifname, "eth0");
         assert_eq!(taken.notes.len(), 2, "{taken:?}");
-    }
-
-    #[test]
-    fn of_the_capability_arguments_an_entry_keeps_what_its_own_plugins_declare() {
-        let raw = |text: &str| RawValue::from_string(text.into()).expect("JSON");
-        let conf = |plugins: &str| {
-            raw(&format!(r#"{{"cniVersion":"1.0.0","name":"n","plugins":[{{"type":"a"}},{plugins}]}}"#))
-        };
-        let kept = |conf: Option<Box<RawValue>>| {
-            let offered = raw(
-                r#"{"portMappings":[{"hostPort":1.50}],"io.kubernetes.cri.pod-annotations":{"last":"PASSWORD"}}"#,
-            );
-            let cached = Cached { runtime_config: Some(offered), conf, ..cached("c1", "n") };
-            super::runtime_config(&cached).map(|kept| kept.get().to_owned())
-        };
-        let declaring = conf(r#"{"type":"b","capabilities":{"portMappings":true}}"#);
-        assert_eq!(kept(Some(declaring)).as_deref(), Some(r#"{"portMappings":[{"hostPort":1.50}]}"#));
-        assert_eq!(kept(Some(conf(r#"{"type":"b"}"#))), None);
-        assert!(kept(None).is_some_and(|all| all.contains("PASSWORD")), "its plugins are not known yet");
     }
 }

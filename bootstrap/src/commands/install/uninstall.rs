@@ -15,7 +15,8 @@ use crate::node::bin_dirs::BinDir;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::paths::{DISABLED, LEAVING, PRIVATE_CONF_DIR, Root};
+use crate::node::leaving::Leaving;
+use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, Root};
 use crate::node::settings::Settings;
 use crate::publish::removal::Removal;
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
@@ -76,7 +77,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         changes.extend(removal.change());
         return Ok(Changed::planned(changes, notes));
     }
-    let leaving = Leaving::say(&node.dirs)?;
+    let leaving = Leaving::say(&node.dirs.layout)?;
     let parting = Parting { node: &node, bin_dirs: cni.plugins.paths() };
     let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
@@ -122,29 +123,6 @@ impl Parting<'_> {
             why.problems.insert(0, Problem::new(what).at(path.display().to_string()).fix("try again"));
             put_back(&self.node.dirs, why)
         })
-    }
-}
-
-/// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
-/// good, or until `uninstall` gives up.
-struct Leaving(PathBuf);
-
-impl Leaving {
-    fn say(settings: &Directories) -> Result<Self, Failure> {
-        let path = settings.layout.run_dir.join(LEAVING);
-        let made = shim::file::create_private_dir(&settings.layout.run_dir)
-            .and_then(|()| std::fs::write(&path, ""))
-            .map_err(|e| {
-                Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).at(path.display())
-            });
-        made.map(|()| Self(path))
-    }
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // Of a run directory; the next boot removes it.
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

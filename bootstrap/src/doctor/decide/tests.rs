@@ -169,6 +169,7 @@ fn well() -> Facts {
         .into(),
         desired: None,
         observed: Some(format!(r#"{{"bootId":"{BOOT}"}}"#)),
+        step: None,
     };
     Facts {
         node: NodeFacts {

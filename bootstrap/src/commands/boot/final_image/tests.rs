@@ -1,25 +1,14 @@
 //! The table of the module's documentation, row by row, on made-up facts.
 
+use std::path::Path;
+
 use shim::layout::CONF_DIR;
 use shim::ledger::Line;
 use types::node::Mode;
 
 use super::*;
 use crate::commands::boot::decide::tests::facts;
-use crate::node::bin_dirs::BinDir;
-
-#[test]
-fn a_path_in_a_program_is_found_wherever_it_is() {
-    let path = Path::new("/var/lib/crossfade");
-    for (bytes, found) in [
-        (&b"/var/lib/crossfade"[..], true),
-        (b"\x7fELF..\0/var/lib/crossfade/attachments\0", true),
-        (b"/var/lib/crossfad", false),
-        (b"", false),
-    ] {
-        assert_eq!(names(bytes, path), found, "{bytes:?}");
-    }
-}
+use crate::node::bin_dirs::{BinDir, PluginState};
 
 #[test]
 fn a_refusal_names_some_and_counts_all() {

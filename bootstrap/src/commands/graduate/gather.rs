@@ -1,0 +1,315 @@
+//! Reads what `graduate` decides by; nothing is changed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::unistd::{SysconfVar, sysconf};
+use shim::boot::Moment;
+use shim::file::read_bounded;
+use shim::inventory::{self, Deleter, Entry};
+use shim::layout::{CONF_FILE, SETTINGS_DIRS};
+use shim::process::Process;
+use shim::store::{Key, Store};
+use shim::sweep::ListStatus;
+use shim::trust;
+use shim::version::Version;
+use types::attachment::Attachment;
+use types::node::{Mode, Node};
+use types::policy::Side;
+use types::raw::{RawObject, raw_string};
+
+use super::facts::{
+    CacheSeen, ConfSeen, GraduateFacts, NewNetwork, NodeJson, Progress, RuntimeSeen, Transit,
+};
+use super::journal::Journal;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{Global, Graduate};
+use crate::node::cni::{CniFacts, PluginChoice};
+use crate::node::directories::Installed;
+use crate::node::durable;
+use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
+use crate::node::readiness;
+use crate::node::settings::Settings;
+use crate::publish::look::{self, Unseen};
+use crate::publish::removal::Removal;
+use crate::publish::reporter;
+use crate::runtime::Listing;
+use crate::runtime::adding::can_see;
+use crate::runtime::answer::deleter;
+use crate::runtime::cache::handover::file_name;
+use crate::runtime::cache::{Cache, made_by_cri};
+use crate::runtime::config;
+use crate::runtime::cri::Runtime;
+use crate::systemd::systemctl;
+
+/// How long the API server may take to answer.
+const SERVER_WITHIN: Duration = Duration::from_secs(15);
+/// Largest entry of the runtime's cache, and largest node.json, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+/// The unit that a restart by its usual name is about.
+const CRIO_UNIT: &str = "crio.service";
+
+/// What stays the same from one reading to the next.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The global options of the command line.
+    pub global: &'a Global,
+    /// The options of the command.
+    pub wanted: &'a Graduate,
+    /// What is on its way from elsewhere: the API server is asked once.
+    pub transit: &'a Transit,
+}
+
+/// The node, and everything that is decided by.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The node.
+    pub node: NodeFacts,
+    /// The directories in which the runtime looks for plugins.
+    pub bin_dirs: Vec<PathBuf>,
+    /// The facts.
+    pub facts: GraduateFacts,
+}
+
+/// The node, whose runtime is asked. Once Crossfade's conf has left, its copy says which directories it named.
+///
+/// # Errors
+/// Bad settings: nothing is guessed.
+pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
+    let settings = Settings::required(&Root::new(&global.root))?;
+    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    node.dirs.require_readable()?;
+    if node.dirs.has_ours() {
+        return Ok(node);
+    }
+    let copy = copy(&node.dirs.layout.state_dir);
+    let Some(before) = copy else { return Ok(node) };
+    let global = Global { conf_dir: node.dirs.conf_dir.clone(), ..global.clone() };
+    let settings = node.node_json();
+    let conf_dir = ConfDirChoice::InForce { before: Some(&before) };
+    Ok(NodeFacts::gather(NodeQuery { global: &global, settings, runtime: node.runtime, conf_dir }))
+}
+
+/// The copy of Crossfade's conf that an earlier run made.
+fn copy(state_dir: &Path) -> Option<Installed> {
+    let path = Journal::new(state_dir).aside().join(CONF_FILE);
+    Installed::read(&path).ok().flatten()
+}
+
+/// What is on its way to this node from elsewhere.
+#[must_use]
+pub fn transit(node: &NodeFacts) -> Transit {
+    let Some(credential) = reporter(&node.root, &node.settings) else { return Transit::default() };
+    match look::look(&credential, SERVER_WITHIN) {
+        Ok(seen) => {
+            let (desired, step) = seen.registered.map(|one| (one.desired, one.step)).unwrap_or_default();
+            Transit { desired, step, unseen: None }
+        }
+        // A node without a credential is on no roll.
+        Err(Unseen::NoCredential(_)) => Transit::default(),
+        Err(Unseen::Trouble(why)) => Transit { unseen: Some(why.what), ..Transit::default() },
+    }
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// Bad settings; records, inventory or confs cannot be read.
+pub fn gather(subject: &Subject<'_>) -> Result<Gathered, Failure> {
+    let failed = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, why.to_string());
+    let node = node(subject.global, subject.wanted)?;
+    let policy = node.require_policy()?.policy.clone();
+    let layout = node.dirs.layout.clone();
+    let journal = Journal::new(&layout.state_dir);
+    let progress = journal.progress();
+    let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &subject.wanted.bin_dirs, plugin: None });
+    let dir = cni.confs.map_err(|why| failed(&why))?;
+    let (sound, damaged) = Store::new(&layout).all().map_err(|why| failed(&why))?;
+    let listed = inventory::load(&layout).map_err(|why| failed(&why))?.attachments;
+    let listing = listing(&node);
+    let seen = |key: &Key, args: Option<&str>| {
+        let by_cri = made_by_cri(args, &key.container_id);
+        listing.as_ref().map_or(ListStatus::Listed, |listing| listing.sees(key, by_cri))
+    };
+    let records: Vec<(Attachment, ListStatus)> = sound
+        .into_iter()
+        .map(|record| (seen(&key(&record), record.intent.cni_args.as_deref()), record))
+        .map(|(seen, record)| (record, seen))
+        .collect();
+    let entries: Vec<(Entry, ListStatus)> = listed
+        .into_iter()
+        .map(|entry| (seen(&entry.key(), entry.cni_args.as_deref()), entry))
+        .map(|(seen, entry)| (entry, seen))
+        .collect();
+    let readiness = readiness::ask(&policy, &cni.networks, &node.root.at(PROBED));
+    let new = cni.networks.iter().find(|network| network.side == Side::New).map(|network| NewNetwork {
+        conf: network
+            .conf
+            .as_ref()
+            .map(|(conf, path)| (conf.name.clone(), path.clone()))
+            .map_err(ToString::to_string),
+        is_checked: network
+            .conf
+            .as_ref()
+            .is_ok_and(|(conf, _)| conf.version >= Version::V040 && !conf.disable_check),
+        why_not: readiness
+            .iter()
+            .find(|one| one.side == Side::New)
+            .and_then(readiness::NetworkReadiness::why_not),
+    });
+    let ours = node.ours().cloned();
+    let name = node.name.clone().map_err(|why| failed(&why))?;
+    let name = name
+        .or_else(|| ours.as_ref().map(|conf| conf.name.clone()))
+        .or_else(|| copy(&layout.state_dir).map(|conf| conf.name));
+    let new_name = new.as_ref().and_then(|new| new.conf.as_ref().ok()).map(|(name, _)| name.as_str());
+    let keys: Vec<Key> = records
+        .iter()
+        .map(|(record, _)| key(record))
+        .chain(entries.iter().map(|(entry, _)| entry.key()))
+        .collect();
+    let facts = GraduateFacts {
+        runtime: runtime(&node, listing.as_ref().err(), listing.as_ref().ok(), &progress),
+        cache: cache(&subject.wanted.cache_dir, &keys, (name.as_deref(), new_name)),
+        conf: ConfSeen { dir, file: node.dirs.conf_file(), ours, name },
+        new,
+        policy,
+        records,
+        damaged: damaged.iter().map(|(path, _)| path.display().to_string()).collect(),
+        entries,
+        progress,
+        transit: subject.transit.clone(),
+        node_json: node_json(&node),
+        plugins: cni.plugins.dirs.clone(),
+        aside: journal.aside().to_path_buf(),
+        state: [layout.attachments(), layout.inventory()]
+            .into_iter()
+            .filter(|path| path.symlink_metadata().is_ok())
+            .collect(),
+        layout,
+        marker: node.root.at(WITHOUT),
+        watch_runs: systemctl::is_here() && node.root.entry(WATCH_UNIT).symlink_metadata().is_ok(),
+        retract: Removal::gather(&node.root, &node.settings).change(),
+    };
+    Ok(Gathered { bin_dirs: cni.plugins.paths(), node, facts })
+}
+
+fn key(record: &Attachment) -> Key {
+    Key::new(&record.intent.container_id, &record.intent.ifname)
+}
+
+fn listing(node: &NodeFacts) -> Result<Listing, String> {
+    let endpoint = node.runtime.whom.endpoint().ok_or("no runtime is known")?;
+    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
+    sandboxes.map(Listing::Cri).map_err(|why| format!("{why:#}"))
+}
+
+fn runtime(
+    node: &NodeFacts,
+    unlisted: Option<&String>,
+    listing: Option<&Listing>,
+    progress: &Progress,
+) -> RuntimeSeen {
+    let endpoint = node.runtime.whom.endpoint();
+    let has_answered = node.runtime.asked.trouble().is_none() && endpoint.is_some();
+    let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
+    let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
+    RuntimeSeen {
+        replays: deleter(&node.runtime) == Deleter::Runtime,
+        asked: node.runtime.asked.clone(),
+        blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
+        picks: node.runtime.picks(),
+        is_private: is_told || node.settings.conf_dir == Mode::Private,
+        can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
+        is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
+        // One that does not answer is named once.
+        unlisted: unlisted.filter(|_| has_answered).cloned(),
+        sandboxes: listing.map(Listing::ids).unwrap_or_default(),
+    }
+}
+
+/// Whether systemd answers, and has this unit.
+fn is_loaded(unit: &str) -> bool {
+    let ask = || systemctl::ask(&["show", "--property=LoadState", unit]);
+    systemctl::is_here() && ask().is_ok_and(|state| state.trim() == "LoadState=loaded")
+}
+
+/// Whether the process behind a socket began after `then`, in this boot. *Source*: man 5 `proc_pid_stat`, `starttime`, in ticks since boot.
+fn started_after(endpoint: &str, then: &Moment) -> bool {
+    let pid = Runtime::at(endpoint).and_then(|runtime| runtime.pid()).ok();
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+    let (Some(process), Some(ticks)) = (pid.and_then(Process::of), ticks.filter(|ticks| *ticks > 0)) else {
+        return false;
+    };
+    let is_of_now = shim::boot::boot_id().is_ok_and(|now| now == then.boot_id);
+    // The tick in which it began had begun by then at the earliest.
+    !is_of_now || (process.start + 1) * 1000 / ticks > then.boottime_ms
+}
+
+/// The cache, with the entries of these attachments under Crossfade's name and under the new network's; the first counts.
+fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> CacheSeen {
+    let mut seen = CacheSeen { dir: dir.into(), ..CacheSeen::default() };
+    match Cache::read(dir) {
+        Ok(cache) => {
+            let ours = cache.attachments.into_iter().filter(|cached| cached.through_us);
+            seen.through_us = ours.map(|cached| cached.key).collect::<BTreeSet<_>>();
+        }
+        Err(why) => seen.unreadable = Some(format!("the runtime's result cache {}: {why}", dir.display())),
+    }
+    for key in keys {
+        let under = |name: Option<&str>| name.and_then(|name| bytes(&dir.join(file_name(name, key))));
+        let (ours, new) = (under(ours), under(new));
+        seen.under_ours.extend(ours.as_ref().map(|_| key.clone()));
+        seen.under_new.extend(new.as_ref().map(|_| key.clone()));
+        seen.found.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
+    }
+    seen
+}
+
+fn bytes(path: &Path) -> Option<Vec<u8>> {
+    let mut file = trust::open(path).ok()?;
+    read_bounded(&mut file, MAX_BYTES).ok()
+}
+
+/// What node.json says now, as the administrator's file that says `confDir` none. Everything else stays as it counts.
+fn node_json(node: &NodeFacts) -> NodeJson {
+    let path = node.root.entry(Path::new(SETTINGS_DIRS[0]).join(NODE_FILE));
+    let read = |path: &PathBuf| bytes(path).ok_or_else(|| format!("read {}: not trusted", path.display()));
+    let counts = node.node_file.as_ref().map_or_else(|| Ok(br#"{"version":1}"#.to_vec()), read);
+    NodeJson {
+        before: bytes(&path),
+        wanted: counts.and_then(|bytes| without_plugin(&bytes)),
+        fleeting: durable::outlives_reboot(&path).err(),
+        path,
+    }
+}
+
+fn without_plugin(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    if Node::parse(bytes)?.conf_dir == Mode::Without {
+        return Ok(bytes.to_vec());
+    }
+    let mut object = RawObject::parse(bytes).map_err(|why| why.to_string())?;
+    object.set("confDir", raw_string(Mode::Without.as_str()));
+    let mut bytes = object.to_raw().get().as_bytes().to_vec();
+    bytes.push(b'\n');
+    Node::parse(&bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_json_keeps_all_but_the_mode() {
+        let before = r#"{"version":1,"confDir":"shared","labels":{"a":"b"},"gate":{"trySeconds":7}}"#;
+        let after = String::from_utf8(without_plugin(before.as_bytes()).expect("valid")).expect("text");
+        assert_eq!(after.trim_end(), before.replace("shared", "none"));
+        assert_eq!(without_plugin(after.as_bytes()).expect("valid"), after.as_bytes(), "a second time");
+        let named = String::from_utf8(without_plugin(br#"{"version":1}"#).expect("valid")).expect("text");
+        assert_eq!(named, "{\"version\":1,\"confDir\":\"none\"}\n");
+        without_plugin(b"{\"version\":2}").expect_err("another version");
+    }
+}

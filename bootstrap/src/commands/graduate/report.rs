@@ -1,0 +1,105 @@
+//! What `graduate` says.
+
+use serde::Serialize;
+use shim::ledger;
+use types::problem::Problem;
+
+use crate::change::outcome::{Done, Outcome};
+use crate::cli::exit::Exit;
+use crate::cli::print::{Page, Report};
+
+/// What was done, what it waits for, and the ledger.
+///
+/// *Shape*: `{"dryRun":true,"stage":"planned","changes":[{"action":"write","target":"..","reason":"..","outcome":"done"}],
+/// "waits":[{"what":"..","where":"..","fix":".."}],"ledger":[{..}],"journal":"/var/lib/..","notes":[".."]}`; an outcome is absent in a dry run.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Graduated {
+    /// Nothing was changed.
+    #[serde(rename = "dryRun")]
+    pub dry_run: bool,
+    /// How far the node is.
+    pub stage: Reached,
+    /// The steps, in their order.
+    pub changes: Vec<Done>,
+    /// What has to end before the rest follows.
+    pub waits: Vec<Problem>,
+    /// The whole ledger of this node: attachments that ended without their network's own DEL.
+    pub ledger: Vec<ledger::Line>,
+    /// The file that says how far the command has come; absent in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+/// How far a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Reached {
+    /// Nothing was changed.
+    Planned,
+    /// The runtime calls the new network, and something of Crossfade's is still needed.
+    Waiting,
+    /// Nothing of Crossfade's is needed any more.
+    Graduated,
+}
+
+impl Report for Graduated {
+    fn human(&self) -> Page {
+        let mut text = Page::new();
+        for done in &self.changes {
+            let outcome = match &done.outcome {
+                None | Some(Outcome::Done) => String::new(),
+                Some(Outcome::Busy | Outcome::Skipped) => ": not done".into(),
+                Some(Outcome::Failed(why)) => format!(": failed: {why}"),
+            };
+            let _ = writeln!(text, "{}{outcome}", done.change);
+        }
+        for wait in &self.waits {
+            let _ = writeln!(text, "{:<8} {wait}", "wait");
+        }
+        for line in &self.ledger {
+            let _ = writeln!(text, "{}", in_words(line));
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        if self.changes.iter().any(|done| matches!(done.outcome, Some(Outcome::Failed(_)))) {
+            Exit::Failed
+        } else if self.waits.is_empty() || self.dry_run {
+            Exit::Done
+        } else {
+            Exit::TryLater
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        if self.dry_run { Vec::new() } else { self.waits.clone() }
+    }
+}
+
+/// A line of the ledger, for people.
+fn in_words(line: &ledger::Line) -> String {
+    let addresses: Vec<String> = line.addresses.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "{:<8} {} {} on {}{}: {}",
+        "owed",
+        line.container_id,
+        line.ifname,
+        line.network,
+        if addresses.is_empty() { String::new() } else { format!(", {}", addresses.join(", ")) },
+        line.reason
+    );
+    for (word, what) in [("left", &line.left), ("unknown", &line.unknown)] {
+        if !what.is_empty() {
+            text.push_str(&format!("; {word}: {}", what.join(", ")));
+        }
+    }
+    text
+}

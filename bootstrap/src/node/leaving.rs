@@ -1,0 +1,46 @@
+//! The marker of a command that is removing Crossfade's conf.
+
+use std::path::PathBuf;
+
+use shim::file;
+use shim::layout::Layout;
+
+use crate::cli::exit::{Exit, Failure};
+use crate::node::paths::LEAVING;
+
+/// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
+/// good, or until the command gives up. It is in the run directory, so the next boot removes what a killed command left.
+#[derive(Debug)]
+pub struct Leaving {
+    path: PathBuf,
+    stays: bool,
+}
+
+impl Leaving {
+    /// Writes the marker.
+    ///
+    /// # Errors
+    /// 1: it cannot be written.
+    pub fn say(layout: &Layout) -> Result<Self, Failure> {
+        let path = layout.run_dir.join(LEAVING);
+        let made = file::create_private_dir(&layout.run_dir).and_then(|()| std::fs::write(&path, ""));
+        made.map_err(|e| {
+            Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).at(path.display())
+        })?;
+        Ok(Self { path, stays: false })
+    }
+
+    /// Whether the marker outlives this command: the conf is gone, and the rest of the way follows later in this boot.
+    pub const fn stay(&mut self, stays: bool) {
+        self.stays = stays;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if !self.stays {
+            // Of a run directory; the next boot removes it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
