@@ -12,7 +12,10 @@ use super::words;
 #[derive(Debug, Subcommand)]
 pub enum Policy {
     /// Print the policy that this node uses.
-    #[command(before_help = "Example:\n  crossfade-bootstrap policy show")]
+    #[command(
+        before_help = "Example: see which network this node gives to new pods\n  crossfade-bootstrap policy show",
+        after_help = "Exit status: 0 done, 3 this node has no plugin of Crossfade, 78 the policy is missing or invalid."
+    )]
     Show(Show),
     /// Check whether a policy is valid.
     #[command(
