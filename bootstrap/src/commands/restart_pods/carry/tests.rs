@@ -156,6 +156,11 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     assert!(matches!(&all[0], Became::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
     assert_eq!((all[1].clone(), node.acts()[13]), (Became::Gone, (60, "evict b")));
 
+    // A time that is much too long is cut.
+    let mut node = Node::new(two, [Answer::Budget(Some(3600)), Answer::Accepted, Answer::Gone]);
+    assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
+    assert_eq!(node.acts()[1], (30, "evict a"));
+
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
     let carried = node.carry(&Wanted::default());
     let all = became(&carried);
@@ -180,19 +185,19 @@ fn a_pod_that_does_not_go_stops_all() {
 #[test]
 fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() {
     fn facts(seen: &Seen) -> Facts {
-        let other = BoundPod { is_ready: seen.secs >= 20, ..daemon("web/b") };
+        let other = BoundPod { is_ready: seen.secs >= 40, ..daemon("web/b") };
         match seen.since("evict a") {
             None | Some(0..3) => with(vec![(daemon("web/a"), "s1", &["old"])]),
-            Some(3..12) => with(Vec::new()),
+            Some(3..30) => with(Vec::new()),
             // Its ADD runs.
-            Some(12..15) => with(vec![(other, "s2", &[])]),
+            Some(30..35) => with(vec![(other, "s2", &[])]),
             Some(_) => with(vec![(other, "s2", &["new"])]),
         }
     }
     let mut node = Node::new(facts, [Answer::Accepted]);
     let carried = node.carry(&Wanted::default());
     assert_eq!(became(&carried), [Became::Back("s2".into())]);
-    assert_eq!(node.now.as_secs(), 20, "not before it is Ready");
+    assert_eq!(node.now.as_secs(), 40, "not before it is Ready");
 
     let never = |seen: &Seen| match seen.since("evict a") {
         None => with(vec![(daemon("web/a"), "s1", &["old"])]),
@@ -269,6 +274,14 @@ fn what_a_person_changes_meanwhile_counts() {
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(gone, [Answer::Accepted]);
+    assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
+
+    // Somebody moves it: in its new sandbox it is as it should be.
+    let moved = |seen: &Seen| match seen.since("evict a") {
+        None => two(seen),
+        Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),
+    };
+    let mut node = Node::new(moved, [Answer::Accepted]);
     assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
 
     // The new network fails.
