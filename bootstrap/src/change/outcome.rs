@@ -56,6 +56,20 @@ pub enum Outcome {
     Skipped,
 }
 
+impl Done {
+    /// The change and what became of it, for people. `busy` says what it means that somebody else has it in hand.
+    #[must_use]
+    pub fn in_words(&self, busy: &str) -> String {
+        let change = &self.change;
+        match &self.outcome {
+            None | Some(Outcome::Done) => change.to_string(),
+            Some(Outcome::Busy) => format!("{change}: {busy}"),
+            Some(Outcome::Skipped) => format!("{change}: not done"),
+            Some(Outcome::Failed(why)) => format!("{change}: failed: {why}"),
+        }
+    }
+}
+
 impl Changed {
     /// What a dry run reports.
     #[must_use]
@@ -91,13 +105,7 @@ impl Report for Changed {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
-            let outcome = match &done.outcome {
-                None | Some(Outcome::Done) => String::new(),
-                Some(Outcome::Busy) => ": busy, left for the next time".into(),
-                Some(Outcome::Skipped) => ": not done".into(),
-                Some(Outcome::Failed(why)) => format!(": failed: {why}"),
-            };
-            let _ = writeln!(text, "{}{outcome}", done.change);
+            let _ = writeln!(text, "{}", done.in_words("busy, left for the next time"));
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Endpoint;
-use super::options::{Global, HiddenTree, Host, Installation, absolute};
+use super::options::{Global, InService, absolute};
 
 /// Options of `cleanup`.
 #[derive(Debug, Args)]
@@ -30,21 +29,13 @@ pub struct Cleanup {
     /// /usr/lib/cni that exist].
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
     pub bin_dirs: Vec<PathBuf>,
-    /// The runtime.
+    /// The node.
     #[command(flatten)]
-    pub runtime: Endpoint,
-    #[command(flatten)]
-    installation: Installation,
-    #[command(flatten)]
-    tree: HiddenTree,
-    #[command(flatten)]
-    host: Host,
+    pub node: InService,
 }
 
 impl Cleanup {
     pub(super) fn global(&self, all: Global) -> Global {
-        let mut all = all.installation(&self.installation).root(&self.tree.root).host(&self.host);
-        all.dry_run = !self.apply;
-        all
+        self.node.global(all, self.apply)
     }
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use shim::layout::RUNTIME_CACHE;
 
-use super::Endpoint;
-use super::options::{Global, HiddenTree, Host, Installation, absolute};
+use super::options::{Global, InService, absolute};
 
 /// Options of `graduate`.
 #[derive(Debug, Args)]
@@ -29,21 +28,13 @@ pub struct Graduate {
     /// The runtime's cache of CNI results.
     #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute())]
     pub cache_dir: PathBuf,
-    /// The runtime.
+    /// The node.
     #[command(flatten)]
-    pub runtime: Endpoint,
-    #[command(flatten)]
-    installation: Installation,
-    #[command(flatten)]
-    tree: HiddenTree,
-    #[command(flatten)]
-    host: Host,
+    pub node: InService,
 }
 
 impl Graduate {
     pub(super) fn global(&self, all: Global) -> Global {
-        let mut all = all.installation(&self.installation).root(&self.tree.root).host(&self.host);
-        all.dry_run = !self.apply;
-        all
+        self.node.global(all, self.apply)
     }
 }

@@ -9,6 +9,8 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use shim::layout::CONF_DIR;
 
+use super::Endpoint;
+
 /// The heading of options that several commands share.
 pub(super) const COMMON: &str = "Common options";
 
@@ -92,6 +94,29 @@ pub(super) struct Host {
     /// path is a path on the node.
     #[arg(long, value_name = "DIR", value_parser = absolute(), conflicts_with = "root", help_heading = COMMON)]
     pub host: Option<PathBuf>,
+}
+
+/// A node that runs, for commands that change nothing unless `--apply` is given.
+#[derive(Debug, Clone, Args)]
+pub struct InService {
+    /// The runtime.
+    #[command(flatten)]
+    pub runtime: Endpoint,
+    #[command(flatten)]
+    installation: Installation,
+    #[command(flatten)]
+    tree: HiddenTree,
+    #[command(flatten)]
+    host: Host,
+}
+
+impl InService {
+    /// The shared options of a command that was told to `apply`, or was not.
+    pub(super) fn global(&self, all: Global, apply: bool) -> Global {
+        let mut all = all.installation(&self.installation).root(&self.tree.root).host(&self.host);
+        all.dry_run = !apply;
+        all
+    }
 }
 
 /// A dry run.

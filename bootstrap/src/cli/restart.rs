@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::Endpoint;
-use super::options::{Global, HiddenTree, Host, Installation};
+use super::options::{Global, InService};
 use super::words;
 
 /// Options of `restart-pods`.
@@ -43,21 +42,13 @@ pub struct RestartPods {
     /// Carry out what the command lists without this option.
     #[arg(long)]
     pub apply: bool,
-    /// The runtime.
+    /// The node.
     #[command(flatten)]
-    pub runtime: Endpoint,
-    #[command(flatten)]
-    installation: Installation,
-    #[command(flatten)]
-    tree: HiddenTree,
-    #[command(flatten)]
-    host: Host,
+    pub node: InService,
 }
 
 impl RestartPods {
     pub(super) fn global(&self, all: Global) -> Global {
-        let mut all = all.installation(&self.installation).root(&self.tree.root).host(&self.host);
-        all.dry_run = !self.apply;
-        all
+        self.node.global(all, self.apply)
     }
 }

@@ -14,7 +14,6 @@ use types::policy::Phase;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, List};
-use crate::node::attached;
 use crate::node::attachments::{self, Attachments, Line, Part, age_text};
 use crate::node::candidates::judge;
 use crate::node::cni::{CniFacts, PluginChoice};
@@ -22,6 +21,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::leaks::{self, Leak};
 use crate::node::paths::Root;
 use crate::node::scratch;
+use crate::node::selected::{is_on, require_known};
 use crate::node::settings::Settings;
 use crate::runtime::Listing;
 use crate::runtime::cri::Runtime;
@@ -74,23 +74,11 @@ fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
 
 /// Keeps what was made in a phase, or has a network of this name.
 fn keep(found: &mut Attachments, on: &str, node: &NodeFacts) -> Result<(), Failure> {
-    if let Some(phase) = Phase::parse(on) {
+    if Phase::parse(on).is_some() {
         node.require_policy()?;
-        found.attachments.retain(|line| attached::phase(line, node.policy()) == Some(phase));
-        return Ok(());
     }
-    let has = |line: &Line| line.networks.iter().any(|part| part.name == on);
-    let names: BTreeSet<&str> =
-        found.attachments.iter().flat_map(|line| &line.networks).map(|part| part.name.as_str()).collect();
-    if !names.contains(on) {
-        let phases = Phase::ALL.map(Phase::as_str).join(", ");
-        let names = names.into_iter().collect::<Vec<_>>().join(", ");
-        let what = format!("--on {on}: no attachment has a network of this name");
-        let fix =
-            format!("name one of the phases {phases}, or one of the networks that attachments have: {names}");
-        return Err(Failure::usage(what).at("--on").fix(fix));
-    }
-    found.attachments.retain(has);
+    require_known(&found.attachments, on)?;
+    found.attachments.retain(|line| is_on(line, on, node.policy()));
     Ok(())
 }
 

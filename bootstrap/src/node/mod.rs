@@ -1,5 +1,6 @@
 //! What is on a node, whoever asks: its paths and settings, conf directories, identity, switch and mounts.
 
+pub mod alone;
 pub mod attached;
 pub mod attachments;
 pub mod bin_dirs;
@@ -41,6 +42,7 @@ pub mod program;
 pub mod readiness;
 pub mod rooted;
 pub mod scratch;
+pub mod selected;
 pub mod settings;
 pub mod status_file;
 pub mod switch;

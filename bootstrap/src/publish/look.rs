@@ -110,7 +110,7 @@ pub fn look(credential: &Credential, within: Duration) -> Result<Looked, Unseen>
         Ok(answer) => answer.map_err(Unseen::from),
         Err(_) => {
             let what = format!("the API server: no answer within {} s", within.as_secs());
-            Err(Unseen::Trouble(Problem::new(what).at("the API server")))
+            Err(Unseen::of(what))
         }
     }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use shim::{boot, lock};
+use shim::boot;
 use types::problem::Problem;
 use types::profile::{self, Profile};
 
@@ -31,6 +31,7 @@ use crate::change::Executor;
 use crate::change::outcome::{Done, Outcome};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Cleanup, Global};
+use crate::node::alone::Alone;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
 use crate::node::profiles;
@@ -38,8 +39,8 @@ use crate::node::settings::Settings;
 use crate::runtime::Listing;
 use crate::runtime::facts::RuntimeFacts;
 
-/// The name of the lock: one clean-up at a time.
-const LOCK: &str = "cleanup";
+/// One clean-up at a time.
+const ALONE: Alone = Alone { lock: "cleanup", this: "the clean-up", another: "another clean-up" };
 
 /// Removes what a CNI has left, or says what that would be.
 ///
@@ -70,13 +71,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
         let decision = allowed(&subject)?;
         return Ok(planned(&profile, decision));
     }
-    let held = lock::exclusively(&node.dirs.layout, LOCK, || Ok(apply(&subject)));
-    held.unwrap_or_else(|why| {
-        if why.kind() == io::ErrorKind::WouldBlock {
-            return Err(Failure::later("another clean-up runs on this node"));
-        }
-        Err(Failure::new(Exit::Failed, format!("lock the clean-up: {why}")))
-    })
+    ALONE.does(&node.dirs.layout, || apply(&subject))
 }
 
 /// The sandboxes that live, by a file.
@@ -108,7 +103,7 @@ fn named(root: &Root, name: &str) -> Result<Profile, Failure> {
 fn node(global: &Global, wanted: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(root)?;
     let runtime = if root.is_node() && wanted.listed.is_none() {
-        RuntimeFacts::to_ask(root, &settings.node, &wanted.runtime)
+        RuntimeFacts::to_ask(root, &settings.node, &wanted.node.runtime)
     } else {
         RuntimeFacts::by_files(root, &settings.node)
     };

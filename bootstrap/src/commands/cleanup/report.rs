@@ -45,12 +45,7 @@ impl Report for Cleaned {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
-            let outcome = match &done.outcome {
-                None | Some(Outcome::Done) => String::new(),
-                Some(Outcome::Busy | Outcome::Skipped) => ": not done".into(),
-                Some(Outcome::Failed(why)) => format!(": failed: {why}"),
-            };
-            let _ = writeln!(text, "{}{outcome}", done.change);
+            let _ = writeln!(text, "{}", done.in_words("not done"));
         }
         for Left { target, why } in &self.kept {
             let _ = writeln!(text, "{:<8} {target}  ({why})", "keep");

@@ -79,7 +79,7 @@ pub struct Gathered {
 /// Bad settings: nothing is guessed.
 pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    let node = NodeFacts::asked(global, settings, &wanted.node.runtime);
     node.dirs.require_readable()?;
     if node.dirs.has_ours() {
         return Ok(node);

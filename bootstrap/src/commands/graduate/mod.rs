@@ -11,10 +11,9 @@ pub mod gather;
 pub mod journal;
 pub mod report;
 
-use std::io;
 use std::time::Duration;
 
-use shim::{ledger, lock};
+use shim::ledger;
 
 use self::act::{Graduating, noted};
 use self::decide::{Decision, Stage, decide};
@@ -26,10 +25,11 @@ use crate::change::{Act, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
+use crate::node::alone::Alone;
 use crate::node::leaving::Leaving;
 
-/// The name of the lock: one `graduate` at a time.
-const LOCK: &str = "graduate";
+/// One `graduate` at a time.
+const ALONE: Alone = Alone { lock: "graduate", this: "graduate", another: "another graduate" };
 /// Pause between two tries while something has to end first.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -73,13 +73,7 @@ fn once(global: &Global, wanted: &Graduate) -> Result<Graduated, Failure> {
         let decision = allowed(decide(&seen.facts))?;
         return planned(&seen, decision);
     }
-    let held = lock::exclusively(&node.dirs.layout, LOCK, || Ok(apply(&subject)));
-    held.unwrap_or_else(|why| {
-        if why.kind() == io::ErrorKind::WouldBlock {
-            return Err(Failure::later("another graduate runs on this node"));
-        }
-        Err(Failure::new(Exit::Failed, format!("lock graduate: {why}")))
-    })
+    ALONE.does(&node.dirs.layout, || apply(&subject))
 }
 
 /// What is decided, unless something stands in the way.

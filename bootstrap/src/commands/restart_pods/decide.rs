@@ -8,7 +8,7 @@ use types::problem::Problem;
 
 use super::facts::Facts;
 use crate::node::attached;
-use crate::node::attachments::Line;
+use crate::node::selected::is_on;
 use crate::publish::bound::BoundPod;
 use crate::runtime::Sandbox;
 
@@ -206,7 +206,7 @@ fn candidate(facts: &Facts, policy: &Policy, wanted: &Wanted, sandbox: &Sandbox)
     let is_right = from == Some(to);
     let is_wanted = match (&wanted.on, line) {
         (None, _) => !is_right,
-        (Some(on), Some(line)) => is_on(line, from, on),
+        (Some(on), Some(line)) => is_on(line, on, Some(policy)),
         (Some(_), None) => false,
     };
     let fate = match (line, pod) {
@@ -217,14 +217,6 @@ fn candidate(facts: &Facts, policy: &Policy, wanted: &Wanted, sandbox: &Sandbox)
     };
     let (namespace, name, uid) = (sandbox.namespace.clone(), sandbox.name.clone(), sandbox.uid.clone());
     is_wanted.then(|| Candidate { namespace, name, uid, sandbox: sandbox.id.clone(), from, to, fate })
-}
-
-/// Whether an attachment was made in this phase, or has a network of this name.
-fn is_on(line: &Line, phase: Option<Phase>, on: &str) -> bool {
-    match Phase::parse(on) {
-        Some(wanted) => phase == Some(wanted),
-        None => line.networks.iter().any(|part| part.name == on),
-    }
 }
 
 /// The phase that a pod of this name would be attached in now.

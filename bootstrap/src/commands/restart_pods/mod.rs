@@ -10,13 +10,10 @@ pub mod facts;
 pub mod gather;
 pub mod report;
 
-use std::io;
 use std::time::Duration;
 
-use shim::lock;
 use types::glob::matches;
 use types::policy::Phase;
-use types::problem::Problem;
 
 use self::carry::carry;
 use self::decide::{Decision, Wanted, decide};
@@ -25,9 +22,11 @@ use self::gather::Gathering;
 use self::report::Restarted;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{self, Global};
+use crate::node::alone::Alone;
+use crate::node::selected::require_known;
 
-/// The name of the lock: one command moves pods at a time.
-const LOCK: &str = "restart-pods";
+/// One command moves pods at a time.
+const ALONE: Alone = Alone { lock: "restart-pods", this: "restart-pods", another: "another restart-pods" };
 
 /// Moves pods, or says which and how.
 ///
@@ -35,24 +34,17 @@ const LOCK: &str = "restart-pods";
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
 pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<Restarted, Failure> {
     let asked = asked(wanted);
-    let mut hand = Gathering::open(global, &wanted.runtime)?;
+    let mut hand = Gathering::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
         let (phase, decision) = decided(&mut hand, &asked)?;
         return Ok(Restarted::of(phase, wanted.in_place, &decision.candidates, None));
     }
     let layout = hand.layout().clone();
-    let applied = lock::exclusively(&layout, LOCK, || {
-        Ok(decided(&mut hand, &asked).map(|(phase, decision)| {
-            let within = Duration::from_secs(wanted.timeout_secs);
-            let carried = carry(&mut hand, &asked, decision.candidates.clone(), within);
-            Restarted::of(phase, wanted.in_place, &decision.candidates, Some(carried))
-        }))
-    });
-    applied.unwrap_or_else(|why| {
-        if why.kind() == io::ErrorKind::WouldBlock {
-            return Err(Failure::later("another restart-pods runs on this node"));
-        }
-        Err(Failure::new(Exit::Failed, format!("lock restart-pods: {why}")))
+    ALONE.does(&layout, || {
+        let (phase, decision) = decided(&mut hand, &asked)?;
+        let within = Duration::from_secs(wanted.timeout_secs);
+        let carried = carry(&mut hand, &asked, decision.candidates.clone(), within);
+        Ok(Restarted::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
     })
 }
 
@@ -96,19 +88,5 @@ fn known(facts: &Facts, wanted: &Wanted) -> Result<(), Failure> {
         let fix = "name a pod as crossfade-bootstrap attachments lists it";
         return Err(Failure::usage(format!("--pod {glob}: {what}")).at("--pod").fix(fix));
     }
-    let Some(on) = wanted.on.as_deref().filter(|on| Phase::parse(on).is_none()) else { return Ok(()) };
-    let mut names: Vec<&str> =
-        facts.lines.iter().flat_map(|line| &line.networks).map(|part| part.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.contains(&on) {
-        return Ok(());
-    }
-    let phases = Phase::ALL.map(Phase::as_str).join(", ");
-    let what = Problem::new(format!("--on {on}: no attachment has a network of this name")).at("--on");
-    let fix = format!(
-        "name one of the phases {phases}, or one of the networks that attachments have: {}",
-        names.join(", ")
-    );
-    Err(Failure::of(Exit::Usage, what.fix(fix)))
+    wanted.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
 }

@@ -5,7 +5,7 @@ use types::policy::Policy;
 use types::step::Step;
 
 use super::*;
-use crate::node::attachments::{Life, Part};
+use crate::node::attachments::{Life, Line, Part};
 use crate::publish::bound::Owner;
 
 /// A node whose policy gives pods the new network, and DNS both.
