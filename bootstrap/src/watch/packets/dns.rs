@@ -4,12 +4,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Instant;
 
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::{WAIT, echo, outcome};
+use super::{WAIT, echo, outcome, until};
 
 /// Bytes of a message's header.
 const HEADER: usize = 12;
@@ -42,17 +41,7 @@ fn answered(socket: &UdpSocket, name: &str) -> io::Result<()> {
     let [first, second, ..] = echo::nonce();
     let id = [first, second];
     socket.send(&query(id, name))?;
-    let mut buffer = [0; 4096];
-    let began = Instant::now();
-    loop {
-        let length = socket.recv(&mut buffer)?;
-        if is_answer(id, &buffer[..length]) {
-            return Ok(());
-        }
-        if began.elapsed() > WAIT {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
+    until(socket, |message| is_answer(id, message)).map(drop)
 }
 
 /// The query for the address of `name`. Labels that are too long or empty are left out: the answer says that there is no such name, and any answer

@@ -5,7 +5,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Instant;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
@@ -13,12 +12,10 @@ use types::packets::Outcome;
 
 use super::place::Place;
 use super::size::{self, Largest, Sent};
-use super::{WAIT, outcome};
+use super::{WAIT, outcome, until};
 
 /// Bytes of a UDP header.
 const UDP_HEADER: u32 = 8;
-/// Room for the largest datagram.
-const LARGEST: usize = 1 << 16;
 
 /// The ends of an exchange.
 #[derive(Debug, Clone)]
@@ -43,6 +40,14 @@ pub(super) fn any(like: IpAddr) -> SocketAddr {
 /// Eight bytes that nobody else sends.
 pub(super) fn nonce() -> [u8; 8] {
     RandomState::new().hash_one(0u8).to_ne_bytes()
+}
+
+/// So many bytes, of which the first eight are nobody else's.
+pub(super) fn payload(length: usize) -> Vec<u8> {
+    let mut payload = vec![0; length];
+    let nonce = nonce();
+    payload[..nonce.len()].copy_from_slice(&nonce);
+    payload
 }
 
 /// Sends a datagram there, and one back. The sender's address comes with the outcome.
@@ -76,15 +81,10 @@ pub fn largest(ends: &Ends) -> Option<(u32, Largest)> {
     size::whole(&pair.client, ends.target).ok()?;
     size::whole(&pair.server, ends.target).ok()?;
     let headers = size::ip_header(ends.target) + UDP_HEADER;
-    let send = |size: u32| {
-        let mut payload = vec![0; size.saturating_sub(headers) as usize];
-        let nonce = nonce();
-        payload[..nonce.len()].copy_from_slice(&nonce);
-        match pair.pass(&payload) {
-            Ok(()) => Sent::Passed,
-            Err(Missed::Request(error)) => Sent::of(&error, &pair.client, ends.target),
-            Err(Missed::Answer(error)) => Sent::of(&error, &pair.server, ends.target),
-        }
+    let send = |size: u32| match pair.pass(&payload(size.saturating_sub(headers) as usize)) {
+        Ok(()) => Sent::Passed,
+        Err(Missed::Request(error)) => Sent::of(&error, &pair.client, ends.target),
+        Err(Missed::Answer(error)) => Sent::of(&error, &pair.server, ends.target),
     };
     Some((mtu, size::largest(mtu, size::least(ends.target).min(mtu), send)))
 }
@@ -132,17 +132,7 @@ impl Pair {
 
 /// Waits for exactly this datagram; its sender.
 fn receive(socket: &UdpSocket, expected: &[u8]) -> io::Result<SocketAddr> {
-    let mut buffer = vec![0; LARGEST];
-    let began = Instant::now();
-    loop {
-        let (length, from) = socket.recv_from(&mut buffer)?;
-        if buffer[..length] == *expected {
-            return Ok(from);
-        }
-        if began.elapsed() > WAIT {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
+    until(socket, |message| message == expected)
 }
 
 /// Makes a connection, and sends some bytes there and back.

@@ -4,14 +4,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Instant;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use types::packets::Outcome;
 
 use super::place::Place;
 use super::size::{self, Largest, Sent};
-use super::{WAIT, echo, outcome};
+use super::{WAIT, echo, outcome, until};
 
 /// Bytes of an ICMP header of an echo.
 const HEADER: usize = 8;
@@ -36,15 +35,11 @@ pub fn largest(from: &Place, target: IpAddr) -> Option<(u32, Largest)> {
     let mtu = size::mtu(&socket, target).ok()?;
     size::whole(&socket, target).ok()?;
     let headers = size::ip_header(target) as usize + HEADER;
-    let send = |size: u32| {
-        let mut payload = vec![0; (size as usize).saturating_sub(headers)];
-        let nonce = echo::nonce();
-        payload[..nonce.len()].copy_from_slice(&nonce);
-        match echoed(&socket, target, &payload) {
+    let send =
+        |size: u32| match echoed(&socket, target, &echo::payload((size as usize).saturating_sub(headers))) {
             Ok(()) => Sent::Passed,
             Err(error) => Sent::of(&error, &socket, target),
-        }
-    };
+        };
     Some((mtu, size::largest(mtu, size::least(target).min(mtu), send)))
 }
 
@@ -67,17 +62,7 @@ fn echoed(socket: &UdpSocket, target: IpAddr, payload: &[u8]) -> io::Result<()> 
     let [a, b, c, d, ..] = echo::nonce();
     let (v6, id) = (target.is_ipv6(), [a, b, c, d]);
     socket.send(&request(v6, id, payload))?;
-    let mut buffer = vec![0; 1 << 16];
-    let began = Instant::now();
-    loop {
-        let length = socket.recv(&mut buffer)?;
-        if is_answer(v6, id, payload, &buffer[..length]) {
-            return Ok(());
-        }
-        if began.elapsed() > WAIT {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
+    until(socket, |message| is_answer(v6, id, payload, message)).map(drop)
 }
 
 /// An echo request. `id` is its identifier and sequence number. The kernel adds the checksum of ICMPv6 itself.
