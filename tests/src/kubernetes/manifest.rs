@@ -65,14 +65,22 @@ pub fn workload(kind: &str, namespace: &str, name: &str, replicas: Option<u32>, 
     object
 }
 
+/// The API of budgets that the cluster has.
+///
+/// # Errors
+/// The API server does not say which versions of budgets it knows.
+pub fn budgets(api: &Api) -> Result<&'static str> {
+    let is_newer = api.client.get("/apis/policy/v1")?.status == 200;
+    Ok(if is_newer { "policy/v1" } else { "policy/v1beta1" })
+}
+
 /// A budget for the pods of `app`: `{"minAvailable": 2}`.
 ///
 /// # Errors
 /// The API server does not say which versions of budgets it knows.
 pub fn budget(namespace: &str, app: &str, limit: &Value, api: &Api) -> Result<Value> {
-    let is_newer = api.client.get("/apis/policy/v1")?.status == 200;
     let mut budget = json!({
-        "apiVersion": if is_newer { "policy/v1" } else { "policy/v1beta1" }, "kind": "PodDisruptionBudget",
+        "apiVersion": budgets(api)?, "kind": "PodDisruptionBudget",
         "metadata": { "namespace": namespace, "name": app }, "spec": limit,
     });
     budget["spec"]["selector"] = json!({ "matchLabels": { "app": app } });

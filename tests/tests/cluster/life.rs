@@ -36,14 +36,9 @@ pub(crate) fn evictions_wait_for_the_budget_and_move_every_pod() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "evictions", |namespace| {
-        let budget = json!({
-            "apiVersion": if api.client.get("/apis/policy/v1")?.status == 200 { "policy/v1" } else { "policy/v1beta1" },
-            "kind": "PodDisruptionBudget", "metadata": { "namespace": namespace, "name": "web" },
-            "spec": { "maxUnavailable": 1, "selector": { "matchLabels": { "app": "web" } } },
-        });
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/web");
         api.create(&[
-            budget,
+            manifest::budget(namespace, "web", &json!({ "maxUnavailable": 1 }), &api)?,
             manifest::workload("Deployment", namespace, "web", Some(6), &manifest::server()),
         ])?;
         api.until_rolled_out(&path)?;

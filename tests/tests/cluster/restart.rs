@@ -170,8 +170,8 @@ fn in_place(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     flip(api, NODE, "old")?;
     let before = pods(api, namespace)?;
     // No replica to spare: the budget is asked, and nothing is stopped.
-    let budget = api.list(&format!("{}/{namespace}/poddisruptionbudgets", budgets(api)?))?;
-    let path = format!("{}/{namespace}/poddisruptionbudgets/web", budgets(api)?);
+    let all = format!("/apis/{}/namespaces/{namespace}/poddisruptionbudgets", manifest::budgets(api)?);
+    let (budget, path) = (api.list(&all)?, format!("{all}/web"));
     ensure!(budget.len() == 1, "{budget:#?}");
     api.client.patch(&path, MERGE, &json!({ "spec": { "minAvailable": 3 } }))?.object()?;
     api.until(&path, "allows nothing", |budget| budget["status"]["disruptionsAllowed"] == 0)?;
@@ -206,10 +206,4 @@ fn in_place(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     ensure!(network_of(&fixed) == "old", "{}", fixed["status"]);
     ensure!(api.get(&node_path(NODE))?["spec"]["unschedulable"].is_null(), "nobody cordons");
     Ok(())
-}
-
-/// The path before the namespace of budgets.
-fn budgets(api: &Api) -> Result<&'static str> {
-    let is_newer = api.client.get("/apis/policy/v1")?.status == 200;
-    Ok(if is_newer { "/apis/policy/v1/namespaces" } else { "/apis/policy/v1beta1/namespaces" })
 }
