@@ -10,7 +10,8 @@ use bootstrap::commands::{
 };
 use bootstrap::doctor;
 use bootstrap::image::{bake, seal, selftest};
-use bootstrap::node::host;
+use bootstrap::node::paths::Root;
+use bootstrap::node::{host, profiles};
 use bootstrap::watch;
 use clap::Parser;
 
@@ -31,6 +32,11 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
     if !matches!(command, Command::Install(_)) {
         host::enter(global)?;
     }
+    let node = match (command, &global.host) {
+        (Command::Install(_), Some(host)) => host,
+        _ => &global.root,
+    };
+    profiles::put_in_force(&Root::new(node)).map_err(Failure::settings)?;
     let output = global.output;
     Ok(match command {
         Command::Install(wanted) => print::report(output, &install::install(global, wanted)?),

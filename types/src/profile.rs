@@ -4,14 +4,17 @@
 //! `seal` refuses an image that has the state of an agent (`state`), and `cleanup` removes what a CNI leaves on a node (`leaves`).
 
 mod allowed;
+mod in_force;
 mod leaves;
 mod named;
 mod pattern;
 
+pub use self::in_force::{Written, all_unusable, put_in_force, unusable};
+
 pub use self::leaves::{
     Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
 };
-pub use self::named::{refuse_unknown, unknown};
+pub use self::named::{refuse_unknown, refuse_unusable, unknown};
 pub use self::pattern::Pattern;
 
 use std::collections::BTreeMap;
@@ -44,7 +47,7 @@ const FILES: [&str; 12] = [
     include_str!("../profiles/weave.json"),
 ];
 
-static ALL: LazyLock<Vec<Profile>> = LazyLock::new(|| {
+static BUILT_IN: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     // A unit test reads them all; they are part of the program.
     let read = |text: &&str| serde_json::from_str(text).expect("the profiles that are built in are valid");
     FILES.iter().map(read).collect()
@@ -81,6 +84,9 @@ pub struct Profile {
     /// How the agent takes the conf directory for itself, if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclusive: Option<Exclusive>,
+    /// What a person does so that the agent writes its conf into another directory or not at all, as `set .. and restart ..`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conf_setting: Option<String>,
     /// What the CNI does to the Node's condition NetworkUnavailable.
     pub network_unavailable: NetworkUnavailable,
     /// Files that the agent leaves on a node and recognises the node by. Files of packages are not among them.
@@ -238,22 +244,28 @@ pub struct NetworkUnavailable {
     pub left_true: bool,
 }
 
-/// All profiles, by name.
+/// All profiles that are in force: the built-in ones, sorted by name, with what this node has in their place and beside them.
 #[must_use]
 pub fn all() -> &'static [Profile] {
-    &ALL
+    in_force::profiles()
+}
+
+/// The profiles that are part of the program, sorted by name.
+#[must_use]
+pub fn built_in() -> &'static [Profile] {
+    &BUILT_IN
 }
 
 /// Whether a file's name says that the agent of any of them took a conf of this name away.
 #[must_use]
 pub fn taken_away(file: &str) -> bool {
-    ALL.iter().any(|profile| profile.takes(file))
+    all().iter().any(|profile| profile.takes(file))
 }
 
 /// The profile of this name; none for [`GENERIC`] and for names that are not known.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Profile> {
-    ALL.iter().find(|profile| profile.name == name)
+    all().iter().find(|profile| profile.name == name)
 }
 
 /// The profile of a conf whose plugins have these types, in order.
@@ -261,13 +273,13 @@ pub fn find(name: &str) -> Option<&'static Profile> {
 pub fn detect<S: AsRef<str>>(types: &[S]) -> Option<&'static Profile> {
     let has =
         |profile: &Profile| types.iter().any(|one| profile.types.iter().any(|other| other == one.as_ref()));
-    ALL.iter().find(|profile| has(profile))
+    all().iter().find(|profile| has(profile))
 }
 
 /// The profile that a conf of this file name belongs to, whatever it says.
 #[must_use]
 pub fn by_conf(file: &str) -> Option<&'static Profile> {
-    ALL.iter().find(|profile| profile.conf.iter().any(|conf| conf == file))
+    all().iter().find(|profile| profile.conf.iter().any(|conf| conf == file))
 }
 
 #[cfg(test)]

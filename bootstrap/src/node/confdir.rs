@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use shim::conflist::MAX_BYTES;
 use shim::file::read_regular;
 use shim::layout::{CONF_FILE, PLUGIN};
+use types::profile::{self, Profile};
 use types::raw::RawObject;
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
@@ -113,6 +114,12 @@ impl ConfFile {
     #[must_use]
     pub fn is_meta_plugin(&self) -> bool {
         self.file.starts_with(META_PLUGIN_PREFIX)
+    }
+
+    /// The profile of the CNI whose conf it is: by the file's name, else by the plugins' types.
+    #[must_use]
+    pub fn profile(&self) -> Option<&'static Profile> {
+        profile::by_conf(&self.file).or_else(|| profile::detect(&self.content.as_ref().ok()?.types))
     }
 
     /// The network's name, where it can be read.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::CONF_FILE;
 use types::problem::Problem;
+use types::profile;
 
 use crate::change::{Act, Change};
 use crate::node::confdir::{Content, is_conf_name};
@@ -70,6 +71,12 @@ impl Foreign {
         Some(Self { path, what, is_dir: false })
     }
 
+    /// The CNI whose agent writes a conf of this name, and what keeps the agent from it.
+    fn agent(&self) -> Option<(&'static str, &'static str)> {
+        let profile = profile::by_conf(self.path.file_name()?.to_str()?)?;
+        Some((profile.name.as_str(), profile.conf_setting.as_deref()?))
+    }
+
     /// Its removal. Of a link the link goes, never what it leads to.
     #[must_use]
     pub fn removal(&self) -> Change {
@@ -90,11 +97,13 @@ pub fn describe(dir: &Path, found: &[Foreign]) -> Problem {
     let by_template = found.iter().any(|one| one.path.ends_with(OF_TEMPLATE));
     let (who, fix) = if by_template {
         (
-            "; containerd makes it from its conf_template",
+            "; containerd makes it from its conf_template".to_owned(),
             "restart containerd, whose start empties the key conf_template",
         )
+    } else if let Some((name, setting)) = found.iter().find_map(Foreign::agent) {
+        (format!("; the agent of {name} writes a conf of this name"), setting)
     } else {
-        ("", "find out who writes into this directory, which is Crossfade's alone")
+        (String::new(), "find out who writes into this directory, which is Crossfade's alone")
     };
     let what = format!(
         "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf{who}",
@@ -175,9 +184,12 @@ mod tests {
     #[test]
     fn who_wrote_it_is_named_where_the_name_tells() {
         let dir = tempfile::tempdir().expect("scratch");
-        for (file, words) in
-            [("10-containerd-net.conflist", "conf_template"), ("10-x.conflist", "find out who")]
-        {
+        for (file, words) in [
+            ("10-containerd-net.conflist", "conf_template"),
+            ("10-x.conflist", "find out who"),
+            ("10-flannel.conflist", "the agent of flannel writes"),
+            ("10-flannel.conflist", "skipCNIConfigInstallation"),
+        ] {
             fs::write(dir.path().join(file), THEIRS).expect("file");
             let found = look(dir.path()).expect("listed");
             let told = describe(dir.path(), &found);

@@ -1,35 +1,71 @@
-//! The profile of a CNI on this node: the built-in one, or what a person wrote in its place.
+//! The profiles of this node: the built-in ones, and what a person wrote in their place or beside them.
 //!
 //! The first of `/etc/crossfade/profiles/NAME.json`, `/run/crossfade/profiles/NAME.json` and `/usr/lib/crossfade/profiles/NAME.json` wins as a
-//! whole over the built-in profile of that name. The file is held to the rule for settings ([`shim::trust`]). A file that cannot be used is an
-//! error, and never falls through to the next one, nor to what is built in.
+//! whole over the built-in profile of that name. The file is held to the rule for settings ([`shim::trust`]). A file that cannot be used leaves
+//! its name without a profile, and never falls through to the next file, nor to what is built in: a policy that names it cannot be used then.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
+use shim::layout::SETTINGS_DIRS;
 use shim::trust;
-use types::profile::{self, Profile};
+use types::names;
+use types::profile::{self, Profile, Written};
 
 use crate::node::paths::Root;
 
-/// The directory of profiles in [`shim::layout::SETTINGS_DIRS`].
+/// The directory of profiles in [`SETTINGS_DIRS`].
 const DIRECTORY: &str = "profiles";
 /// Largest profile, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The profile of this name; `None` if nobody has written one and none is built in.
+/// Lets the node's own profiles count in this process, once and before anything is decided. One that cannot be used, which hardly anybody may
+/// have in use, is told by [`profile::unusable`].
 ///
 /// # Errors
-/// One line that names the file and what is wrong with it.
-pub fn find(root: &Root, name: &str) -> Result<Option<Profile>, String> {
-    if !types::names::is_name(name) {
-        return Ok(None);
+/// One line: a directory of profiles cannot be listed, so nobody knows what counts.
+pub fn put_in_force(root: &Root) -> Result<(), String> {
+    profile::put_in_force(written(root)?);
+    Ok(())
+}
+
+/// The node's own profiles.
+fn written(root: &Root) -> Result<Written, String> {
+    let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for settings in SETTINGS_DIRS {
+        let directory = root.at(settings).join(DIRECTORY);
+        for (name, path) in files(&directory).map_err(|why| format!("{}: {why}", directory.display()))? {
+            first.entry(name).or_insert(path);
+        }
     }
-    let Some(path) = root.settings_file(&format!("{DIRECTORY}/{name}.json")) else {
-        return Ok(profile::find(name).cloned());
+    Ok(first.into_iter().map(|(name, path)| (name.clone(), read(&name, &path))).collect())
+}
+
+/// The files whose names can be those of profiles; none where there is no such directory.
+fn files(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let listing = match directory.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing?,
     };
+    let mut files = Vec::new();
+    for entry in listing {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(OsStr::to_str).filter(|name| names::is_name(name));
+        if let (Some(name), Some("json")) = (name, path.extension().and_then(OsStr::to_str)) {
+            files.push((name.to_owned(), path.clone()));
+        }
+    }
+    Ok(files)
+}
+
+fn read(name: &str, path: &Path) -> Result<Profile, String> {
     let failed = |why: &dyn std::fmt::Display| format!("profile {}: {why}", path.display());
-    let mut file = trust::open(&path).map_err(|why| failed(&why))?;
+    let mut file = trust::open(path).map_err(|why| failed(&why))?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|why| failed(&why))?;
-    Profile::parse(name, &bytes).map(Some).map_err(|why| failed(&why))
+    Profile::parse(name, &bytes).map_err(|why| failed(&why))
 }
 
 #[cfg(test)]
@@ -38,31 +74,35 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_file_takes_the_place_of_what_is_built_in_and_a_bad_one_is_an_error() {
+    fn the_first_file_of_a_name_counts_and_a_bad_one_is_an_error() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
+        assert_eq!(written(&root).expect("none written"), Written::new());
         let built_in = profile::find("flannel").expect("flannel");
-        assert_eq!(find(&root, "flannel").expect("none written").as_ref(), Some(built_in));
-        assert_eq!(find(&root, "nobodys").expect("none"), None);
-        assert_eq!(find(&root, "../policy").expect("no name"), None);
         let mut own = built_in.clone();
         own.conf = vec!["99-mine.conflist".into()];
         let place = |settings: &str| dir.path().join(settings).join("profiles");
-        let write = |settings: &str, text: &str| {
+        let write = |settings: &str, file: &str, text: &str| {
             std::fs::create_dir_all(place(settings)).expect("directory");
-            std::fs::write(place(settings).join("flannel.json"), text).expect("file");
+            std::fs::write(place(settings).join(file), text).expect("file");
         };
+        let flannel = || written(&root).expect("a list").remove("flannel").expect("flannel");
         let text = serde_json::to_string(&own).expect("JSON");
-        write("usr/lib/crossfade", &text);
-        assert_eq!(find(&root, "flannel").expect("the image's"), Some(own));
-        write("etc/crossfade", "{");
-        let why = find(&root, "flannel").expect_err("torn");
+        write("usr/lib/crossfade", "flannel.json", &text);
+        write("usr/lib/crossfade", "README", "no profile");
+        write("usr/lib/crossfade", ".hidden.json.swp", "{");
+        assert_eq!(written(&root).expect("a list"), Written::from([("flannel".into(), Ok(own))]));
+        write("etc/crossfade", "flannel.json", "{");
+        let why = flannel().expect_err("torn");
         assert!(why.contains("etc/crossfade/profiles/flannel.json"), "{why}");
-        write("etc/crossfade", &text.replace("FLANNEL-FWD", "KUBE-FORWARD"));
-        assert!(find(&root, "flannel").expect_err("kube-proxy's").contains("chains of others"));
-        write("etc/crossfade", &text);
+        write("etc/crossfade", "flannel.json", &text.replace("FLANNEL-FWD", "KUBE-FORWARD"));
+        assert!(flannel().expect_err("kube-proxy's").contains("chains of others"));
+        write("etc/crossfade", "flannel.json", &text);
         let file = place("etc/crossfade").join("flannel.json");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).expect("mode");
-        assert!(find(&root, "flannel").expect_err("anybody's").contains("writable by others"));
+        assert!(flannel().expect_err("anybody's").contains("writable by others"));
+        std::fs::remove_dir_all(place("etc/crossfade")).expect("removed");
+        std::fs::write(place("etc/crossfade"), "").expect("a file in place of the directory");
+        assert!(written(&root).expect_err("cannot be listed").contains("etc/crossfade/profiles"));
     }
 }

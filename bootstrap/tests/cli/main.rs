@@ -16,6 +16,7 @@ mod mode;
 mod node;
 mod pod;
 mod policy;
+mod profiles;
 mod refusals;
 mod render;
 mod root;

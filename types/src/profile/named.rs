@@ -1,6 +1,6 @@
 //! Names that no profile has.
 
-use super::{GENERIC, all, find};
+use super::{GENERIC, all, find, unusable};
 use crate::nearest::nearest;
 use crate::policy::Policy;
 
@@ -19,9 +19,19 @@ pub fn unknown(name: &str) -> String {
 /// # Errors
 /// One line that names the key and what was probably meant.
 pub fn refuse_unknown(policy: &Policy) -> Result<(), String> {
+    refuse_unusable(policy)?;
     let is_unknown = |name: &str| name != GENERIC && find(name).is_none();
     match policy.networks().find(|(_, network)| is_unknown(&network.profile)) {
         Some((side, network)) => Err(format!("networks.{side}.profile: {}", unknown(&network.profile))),
         None => Ok(()),
     }
+}
+
+/// Refuses a policy that names a profile of this node whose file cannot be used: nothing that is known of the CNI would count.
+///
+/// # Errors
+/// One line that names the key and the file.
+pub fn refuse_unusable(policy: &Policy) -> Result<(), String> {
+    let bad = policy.networks().find_map(|(side, network)| Some((side, unusable(&network.profile)?)));
+    bad.map_or(Ok(()), |(side, why)| Err(format!("networks.{side}.profile: {why}")))
 }

@@ -19,6 +19,7 @@ fn every_file_is_a_profile_and_every_fact_has_a_source() {
         facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
         facts.extend(profile.migration.as_ref().map(|_| "migration"));
         facts.extend(profile.exclusive.as_ref().map(|_| "exclusive"));
+        facts.extend(profile.conf_setting.as_ref().map(|_| "confSetting"));
         facts.extend(profile.state.first().map(|_| "state"));
         facts.extend(profile.parts.first().map(|_| "parts"));
         facts.extend(profile.leaves.iter().flat_map(Leaves::lists));

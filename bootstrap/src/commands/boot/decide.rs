@@ -305,8 +305,7 @@ fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profil
         .of_others()
         .filter(|conf| !names(&usual.path.join(&conf.file)))
         .filter_map(|conf| {
-            let types = conf.content.as_ref().map_or(&[][..], |content| &content.types);
-            let profile = profile::by_conf(&conf.file).or_else(|| profile::detect(types))?;
+            let profile = conf.profile()?;
             (!named(profile)).then(|| (conf.file.clone(), profile))
         })
         .collect()

@@ -41,20 +41,12 @@ pub struct Subject<'a> {
     pub node: &'a NodeFacts,
     /// The CNI.
     pub profile: &'a Profile,
-    /// Profiles by name, as this node has them.
-    pub profiles: &'a dyn Profiles,
     /// The journal of the CNI's clean-up.
     pub journal: &'a Journal,
     /// The sandboxes that live, if a file says so.
     pub listed: Option<&'a BTreeSet<String>>,
     /// The directories in which the runtime looks for plugins, if the command line names them.
     pub bin_dirs: &'a [PathBuf],
-}
-
-/// Profiles by name.
-pub trait Profiles: std::fmt::Debug {
-    /// The profile of this name, if there is one that can be used.
-    fn find(&self, name: &str) -> Option<Profile>;
 }
 
 /// Reads everything.
@@ -271,8 +263,8 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<InUse> {
         if found.iter().any(|one| one.profile.name == name) {
             return;
         }
-        let Some(profile) = subject.profiles.find(name) else { return };
-        let parts = profile.parts.iter().filter_map(|part| subject.profiles.find(part)?.leaves);
+        let Some(profile) = profile::find(name).cloned() else { return };
+        let parts = profile.parts.iter().filter_map(|part| profile::find(part)?.leaves.clone());
         let leaves = profile.leaves.iter().cloned().chain(parts).collect();
         found.push(InUse { whose, profile, leaves });
     };

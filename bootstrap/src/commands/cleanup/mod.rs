@@ -24,7 +24,7 @@ use types::profile::{self, Profile};
 
 use self::act::Removing;
 use self::decide::{Decision, Removal, Stage, decide};
-use self::gather::{Profiles, Subject, gather};
+use self::gather::{Subject, gather};
 use self::journal::{Event, Journal};
 use self::report::Cleaned;
 use crate::change::Executor;
@@ -34,7 +34,6 @@ use crate::cli::{Cleanup, Global};
 use crate::node::alone::Alone;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
-use crate::node::profiles;
 use crate::node::settings::Settings;
 use crate::runtime::Listing;
 use crate::runtime::facts::RuntimeFacts;
@@ -48,7 +47,7 @@ const ALONE: Alone = Alone { lock: "cleanup", this: "the clean-up", another: "an
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
 pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
     let root = Root::new(&global.root);
-    let profile = named(&root, &wanted.profile)?;
+    let profile = named(&wanted.profile)?;
     if global.host.is_some() {
         kernel::is_of_node().map_err(|why| {
             let fix = "run the pod with hostNetwork: true and the node's /proc";
@@ -57,12 +56,10 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
     }
     let node = node(global, wanted, &root)?;
     let journal = Journal::new(&node.dirs.layout.state_dir, &profile.name);
-    let profiles = OfNode(&root);
     let listed = wanted.listed.as_deref().map(read_list).transpose()?;
     let subject = Subject {
         node: &node,
-        profile: &profile,
-        profiles: &profiles,
+        profile,
         journal: &journal,
         listed: listed.as_ref(),
         bin_dirs: &wanted.bin_dirs,
@@ -81,10 +78,13 @@ fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
     Ok(listing.ids())
 }
 
-/// The profile of this name, which says what its CNI leaves.
-fn named(root: &Root, name: &str) -> Result<Profile, Failure> {
-    let found = profiles::find(root, name).map_err(Failure::settings)?;
-    let Some(profile) = found else {
+/// The profile of this name, which says what its CNI leaves. Every profile of the node must be right: it says what another CNI has, which stays.
+fn named(name: &str) -> Result<&'static Profile, Failure> {
+    let unusable: Vec<Problem> = profile::all_unusable().map(Problem::new).collect();
+    if !unusable.is_empty() {
+        return Err(Failure::all(Exit::BadSettings, unusable));
+    }
+    let Some(profile) = profile::find(name) else {
         return Err(Failure::usage(profile::unknown(name)).at("PROFILE"));
     };
     if profile.leaves.is_none() {
@@ -114,16 +114,6 @@ fn node(global: &Global, wanted: &Cleanup, root: &Root) -> Result<NodeFacts, Fai
         node.require_policy()?;
     }
     Ok(node)
-}
-
-/// The profiles of a node. One that cannot be used is none: only the one that is cleaned up must be right.
-#[derive(Debug)]
-struct OfNode<'a>(&'a Root);
-
-impl Profiles for OfNode<'_> {
-    fn find(&self, name: &str) -> Option<Profile> {
-        profiles::find(self.0, name).ok().flatten().or_else(|| profile::find(name).cloned())
-    }
 }
 
 /// What is decided, unless something still needs the network.

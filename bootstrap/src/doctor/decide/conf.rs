@@ -158,6 +158,11 @@ fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
             )
         };
     }
+    // An agent that writes its conf again would bring the name back.
+    let profiles = others.iter().filter_map(|conf| conf.profile()?.conf_setting.as_deref());
+    for setting in profiles {
+        finding = finding.by_hand(setting);
+    }
     Some(match picks.harm_of_a_restart() {
         Some(harm) => finding.by_hand(harm),
         None => finding,

@@ -112,7 +112,7 @@ fn judge(
 /// What is wrong with somebody's conf, and what to do; none where it may stay.
 fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, String)> {
     let told = |why: String| Some((why, REMOVE.to_owned()));
-    let owner = profile::by_conf(&conf.file).or_else(|| profile::detect(&conf.content.as_ref().ok()?.types));
+    let owner = conf.profile();
     let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
     if conf.content.as_ref().is_ok_and(Content::is_ours) {
         return told(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));

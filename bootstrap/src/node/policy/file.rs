@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use shim::policy_file::{self, Unusable};
 use types::policy::Policy;
+use types::profile;
 
 use crate::node::digest;
 use crate::node::policy::secondary;
@@ -22,7 +23,8 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// Reads the policy at `path`; owner and mode of it and of every directory above are checked.
+    /// Reads the policy at `path`; owner and mode of it and of every directory above are checked, and that the node's own profiles of its
+    /// networks can be used.
     ///
     /// # Errors
     /// One line that names the file, and the key where its content is at fault.
@@ -30,6 +32,7 @@ impl PolicyFile {
         let named = |why: Unusable| why.to_string();
         let bytes = policy_file::read(path).map_err(named)?;
         let policy = policy_file::parse(path, &bytes).map_err(named)?;
+        profile::refuse_unusable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
         Ok(Self { path: path.to_path_buf(), policy, sha256: digest::sha256(&bytes), bytes })
     }
 

@@ -175,6 +175,15 @@ fn a_conf_in_the_way_is_renamed_so_that_it_sorts_behind() {
     let command = first.mend[0].command.as_deref();
     assert_eq!(command, Some("mv '/etc/cni/net.d/!a b.conf' '/etc/cni/net.d/99-a b.conf'"));
     assert!("99-a b.conf" > CONF_FILE);
+    assert!(first.mend.iter().all(|mend| !mend.what.contains("skipCNIConfigInstallation")));
+}
+
+#[test]
+fn the_agent_that_would_write_a_conf_in_the_way_again_is_told_to_leave_it() {
+    let all = found(|facts| dir(facts).confs.insert(0, conf_file("00-mine.conflist", "cbr0", "flannel")));
+    let first = all.iter().find(|finding| finding.code == Code::ConfNotFirst).expect("found");
+    let settings: Vec<_> = first.mend.iter().filter(|mend| mend.command.is_none()).collect();
+    assert!(settings[0].what.contains("skipCNIConfigInstallation"), "{settings:?}");
 }
 
 #[test]
