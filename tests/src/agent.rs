@@ -7,9 +7,11 @@
 
 pub mod daemon;
 mod directory;
+mod grpc;
 mod health;
 mod session;
 mod speech;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,8 @@ pub struct Spec {
     pub unix: Option<UnixHealth>,
     /// A health page.
     pub http: Option<HttpHealth>,
+    /// A health service over gRPC.
+    pub grpc: Option<GrpcHealth>,
     /// The conf it writes.
     pub conf: Option<Conf>,
     /// The directory in which it renames every `.conf`, `.conflist` and `.json` but its own conf to `*.cilium_bak`, at
@@ -54,6 +58,29 @@ pub struct HttpHealth {
     /// Where it listens.
     pub address: SocketAddr,
     /// How a request ends.
+    pub answer: Answer,
+    /// Whether it speaks TLS, with a certificate that it has signed itself, as Antrea's agent does.
+    #[serde(default)]
+    pub tls: bool,
+    /// A header, as `brief: true`, without which it says 503 also when it is ready: Cilium's agent then reports on more than itself.
+    #[serde(default)]
+    pub header: Option<String>,
+}
+
+impl HttpHealth {
+    /// A page without TLS that answers every request so.
+    #[must_use]
+    pub const fn plain(address: SocketAddr, answer: Answer) -> Self {
+        Self { address, answer, tls: false, header: None }
+    }
+}
+
+/// A health service as the gRPC project defines it (`grpc.health.v1`), and how it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrpcHealth {
+    /// Where it listens: the path of a stream socket, or `ADDRESS:PORT`.
+    pub place: String,
+    /// How a call ends: [`Answer::Ready`] is SERVING, [`Answer::Unavailable`] NOT_SERVING, and [`Answer::Refuse`] nobody listens. It has no other.
     pub answer: Answer,
 }
 
@@ -137,6 +164,14 @@ impl Agent {
     /// The spec has no page, or the agent died.
     pub fn answer_http(&mut self, answer: Answer) -> Result<()> {
         self.session.order(&Action::Http { answer })
+    }
+
+    /// Changes how the health service over gRPC answers.
+    ///
+    /// # Errors
+    /// The spec has no such service, the service has no such answer, or the agent died.
+    pub fn answer_grpc(&mut self, answer: Answer) -> Result<()> {
+        self.session.order(&Action::Grpc { answer })
     }
 
     /// The requests for the health page so far: each one's first line and headers, oldest first.

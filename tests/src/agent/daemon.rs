@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::directory::Directory;
+use super::grpc::Service;
 use super::health::{Page, Socket};
 use super::speech::{Action, Event};
 use super::{Answer, Spec};
@@ -30,6 +31,7 @@ pub fn run(node: Option<u32>) -> Result<()> {
         spec: Spec::default(),
         socket: None,
         page: None,
+        service: None,
         directory: Directory::default(),
         stage: Stage::Unborn,
         unread: Vec::new(),
@@ -54,6 +56,7 @@ struct Daemon {
     spec: Spec,
     socket: Option<Socket>,
     page: Option<Page>,
+    service: Option<Service>,
     directory: Directory,
     stage: Stage,
     /// The beginning of a line whose end has not come yet.
@@ -137,6 +140,7 @@ impl Daemon {
     fn come_up(&mut self) -> Result<()> {
         self.socket = self.spec.unix.clone().map(Socket::new).transpose()?;
         self.page = self.spec.http.clone().map(Page::new).transpose()?;
+        self.service = self.spec.grpc.clone().map(Service::new).transpose()?;
         if let Some(conf) = self.spec.conf.clone() {
             self.directory.write(conf)?;
         }
@@ -149,6 +153,10 @@ impl Daemon {
             Action::Http { answer } => {
                 let page = self.page.as_mut();
                 page.context("the spec has no health page")?.answer(answer)?;
+            }
+            Action::Grpc { answer } => {
+                let service = self.service.as_mut();
+                service.context("the spec has no health service over gRPC")?.answer(answer)?;
             }
             Action::Asked => {
                 let requests = self.page.as_ref().map(|page| page.requests.clone());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -13,8 +13,10 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use socket2::SockRef;
 
+use super::tls::Terminator;
 use super::{Answer, HttpHealth, UnixHealth};
 
+const UNAVAILABLE: &str = "503 Service Unavailable";
 /// More than any test leaves waiting in a queue.
 const QUEUE: i32 = 64;
 
@@ -98,6 +100,8 @@ impl Socket {
 pub(super) struct Page {
     health: HttpHealth,
     listener: Option<TcpListener>,
+    /// What speaks TLS before the listener, which is on the loopback interface then.
+    terminator: Option<Terminator>,
     visitors: Vec<Visitor>,
     /// Heads of all requests.
     pub(super) requests: Vec<String>,
@@ -116,7 +120,8 @@ impl Page {
     /// The address cannot be bound.
     pub(super) fn new(health: HttpHealth) -> Result<Self> {
         let answer = health.answer;
-        let mut page = Self { health, listener: None, visitors: Vec::new(), requests: Vec::new() };
+        let (listener, terminator) = (None, None);
+        let mut page = Self { health, listener, terminator, visitors: Vec::new(), requests: Vec::new() };
         page.answer(answer)?;
         Ok(page)
     }
@@ -129,11 +134,16 @@ impl Page {
         self.health.answer = answer;
         self.visitors.clear();
         if answer == Answer::Refuse {
-            self.listener = None;
+            (self.listener, self.terminator) = (None, None);
         } else if self.listener.is_none() {
             let address = self.health.address;
-            let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+            let own = if self.health.tls { SocketAddr::from(([127, 0, 0, 1], 0)) } else { address };
+            let listener = TcpListener::bind(own).with_context(|| format!("listen on {own}"))?;
             listener.set_nonblocking(true).context("non-blocking socket")?;
+            if self.health.tls {
+                let behind = listener.local_addr().context("the page's address")?;
+                self.terminator = Some(Terminator::start(address, behind)?);
+            }
             self.listener = Some(listener);
         }
         Ok(())
@@ -163,18 +173,18 @@ impl Page {
         }
         let word = match self.health.answer {
             Answer::Ready => Some("200 OK"),
-            Answer::Unavailable => Some("503 Service Unavailable"),
+            Answer::Unavailable => Some(UNAVAILABLE),
             Answer::Hang | Answer::Refuse | Answer::Reset => None,
         };
-        let requests = &mut self.requests;
-        self.visitors.retain_mut(|visitor| visitor.serve(word, requests));
+        let (requests, header) = (&mut self.requests, self.health.header.as_deref());
+        self.visitors.retain_mut(|visitor| visitor.serve(word, header, requests));
         Ok(())
     }
 }
 
 impl Visitor {
-    /// Reads on, and answers a whole request with `word` if there is one to say; whether it stays.
-    fn serve(&mut self, word: Option<&str>, requests: &mut Vec<String>) -> bool {
+    /// Reads on, and answers a whole request with `word` if there is one to say, or with 503 if the request lacks `header`; whether it stays.
+    fn serve(&mut self, word: Option<&str>, header: Option<&str>, requests: &mut Vec<String>) -> bool {
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
@@ -188,10 +198,13 @@ impl Visitor {
             return true;
         }
         let head = std::mem::take(&mut self.head);
-        requests.push(String::from_utf8_lossy(&head).trim_end().to_owned());
+        let head = String::from_utf8_lossy(&head).trim_end().to_owned();
+        let lacks = header.is_some_and(|header| !head.lines().any(|line| line.eq_ignore_ascii_case(header)));
+        requests.push(head);
         let Some(word) = word else {
             return true;
         };
+        let word = if lacks { UNAVAILABLE } else { word };
         let reply = format!("HTTP/1.1 {word}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let _client_may_be_gone = self.stream.write_all(reply.as_bytes());
         false

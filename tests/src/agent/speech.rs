@@ -20,6 +20,11 @@ pub(super) enum Action {
         /// How.
         answer: Answer,
     },
+    /// Answer the health service over gRPC so.
+    Grpc {
+        /// How.
+        answer: Answer,
+    },
     /// Name the requests for the health page.
     Asked,
     /// Write this conf.

@@ -32,7 +32,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let spec = Spec {
         name: "agent".to_owned(),
         unix: Some(UnixHealth { path: SOCKET.into(), answer: Answer::Ready }),
-        http: Some(HttpHealth { address: PAGE.parse()?, answer: Answer::Ready }),
+        http: Some(HttpHealth::plain(PAGE.parse()?, Answer::Ready)),
         ..Spec::default()
     };
     let _agent = Agent::start(spec, pid)?;

@@ -31,7 +31,7 @@ fn machine() -> Result<Machine> {
     // What a reboot leaves of it.
     machine.write("/var/lib/calico/nodename", "node-1")?;
     machine.write(Network::New.conf(), Network::New.conflist().to_string())?;
-    let http = HttpHealth { address: "127.0.0.1:9099".parse()?, answer: Answer::Ready };
+    let http = HttpHealth::plain("127.0.0.1:9099".parse()?, Answer::Ready);
     let spec = Spec { name: "felix".into(), gate: Some(GATE.into()), http: Some(http), ..Spec::default() };
     machine.write("/etc/lab/agents/felix.json", format!("{}\n", serde_json::to_string(&spec)?))?;
     let unit = format!(

@@ -96,7 +96,7 @@ fn waiting() -> Result<()> {
     let (code, said) = install(&scene, &map)?;
     ensure!(code == 3 && said.contains("localhost:9099/readiness"), "{code}: {said}");
     ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "something was changed");
-    let http = HttpHealth { address: "127.0.0.1:9099".parse()?, answer: Answer::Ready };
+    let http = HttpHealth::plain("127.0.0.1:9099".parse()?, Answer::Ready);
     let spec = Spec { name: "felix".into(), http: Some(http), ..Spec::default() };
     let _felix = Agent::start(spec, Some(scene.node().pid().as_raw().cast_unsigned()))?;
     let (code, said) = install(&scene, &map)?;

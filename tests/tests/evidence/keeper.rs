@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Answer, HttpHealth, Spec};
+use lab::agent::{Agent, Answer, GrpcHealth, HttpHealth, Spec, UnixHealth};
 use lab::crossfade::{OURS, POLICY};
 use lab::deadline::{LIMIT, until};
 use lab::person;
@@ -19,16 +19,22 @@ struct Running(Scene);
 impl Running {
     /// A node with containerd and its only network, which answers as Calico does.
     fn new() -> Result<Running> {
+        let running = Running::of("calico")?;
+        running.0.node().write("/var/lib/calico/nodename", "n1")?;
+        Ok(running)
+    }
+
+    /// A node with containerd and its only network, of this profile.
+    fn of(profile: &str) -> Result<Running> {
         let scene = Setup::bare().packaged().settings(json!({})).start()?;
         let conf = |overlay| [scene.crossfade.conf_path(overlay)];
         scene.crossfade.policy(json!({
             "networks": {
-                "old": { "profile": "calico", "conf": conf(&scene.old) },
+                "old": { "profile": profile, "conf": conf(&scene.old) },
                 "new": { "conf": conf(&scene.new), "secondary": "works" },
             },
             "attach": "old",
         }))?;
-        scene.node().write("/var/lib/calico/nodename", "n1")?;
         Ok(Running(scene))
     }
 
@@ -37,9 +43,37 @@ impl Running {
     }
 
     fn agent_at(&self, address: &str, answer: Answer) -> Result<Agent> {
-        let http = HttpHealth { address: address.parse()?, answer };
-        let spec = Spec { name: "felix".into(), http: Some(http), ..Spec::default() };
+        let http = HttpHealth::plain(address.parse()?, answer);
+        self.start(Spec { name: "felix".into(), http: Some(http), ..Spec::default() })
+    }
+
+    fn start(&self, spec: Spec) -> Result<Agent> {
         Agent::start(spec, Some(self.0.node().pid().as_raw().cast_unsigned()))
+    }
+
+    /// Goes through a life with an agent whose answers `tell` changes, and which refuses at first: `words` name what is asked.
+    fn lives(&self, words: &str, mut tell: impl FnMut(Answer) -> Result<()>) -> Result<()> {
+        let watch = self.0.watch()?;
+        self.refused(&[words, "the agent is not ready"])?;
+        tell(Answer::Unavailable)?;
+        self.refused(&[words])?;
+        tell(Answer::Ready)?;
+        let (status, said) = self.install()?;
+        ensure!(status == Some(0), "{said}");
+        self.until_kept(true)?;
+        let pod = self.0.run("at-once")?;
+        for answer in [Answer::Unavailable, Answer::Refuse] {
+            tell(answer)?;
+            self.until_kept(false)?;
+            let why =
+                format!("{:#}", self.0.run("early").err().context("a pod came up without its datapath")?);
+            ensure!(why.contains(FILE), "{why}");
+            tell(Answer::Ready)?;
+            self.until_kept(true)?;
+        }
+        self.0.cri().remove(&pod)?;
+        ensure!(watch.terminate()?.success(), "watch ended badly");
+        Ok(())
     }
 
     fn install(&self) -> Result<(Option<i32>, String)> {
@@ -84,6 +118,61 @@ pub(crate) fn an_agent_that_listens_on_ipv6_alone_is_found() -> Result<()> {
     agent.answer_http(Answer::Ready)?;
     running.until_kept(true)?;
     running.0.cri().remove(&pod)?;
+    agent.leave(false)?;
+    ensure!(watch.terminate()?.success(), "watch ended badly");
+    Ok(())
+}
+
+/// Antrea's agent has signed its certificate itself.
+pub(crate) fn an_agent_that_speaks_https_is_asked_by_watch() -> Result<()> {
+    let running = Running::of("antrea")?;
+    let page = HttpHealth { tls: true, ..HttpHealth::plain("127.0.0.1:10350".parse()?, Answer::Refuse) };
+    let socket = UnixHealth { path: "/var/run/antrea/cni.sock".into(), answer: Answer::Ready };
+    let spec = Spec { name: "antrea".into(), unix: Some(socket), http: Some(page), ..Spec::default() };
+    let mut agent = running.start(spec)?;
+    running.lives("localhost:10350/readyz", |answer| agent.answer_http(answer))?;
+    let asked = agent.asked()?;
+    ensure!(asked.iter().any(|head| head.starts_with("GET /readyz ")), "{asked:?}");
+    agent.leave(false)
+}
+
+/// The AWS VPC CNI's agent listens at one of two places, by its release.
+pub(crate) fn an_agent_that_speaks_grpc_is_asked_by_watch_where_it_listens() -> Result<()> {
+    for place in ["/var/run/aws-node/ipamd.sock", "127.0.0.1:50051"] {
+        let running = Running::of("aws-vpc")?;
+        let health = GrpcHealth { place: place.into(), answer: Answer::Refuse };
+        let spec = Spec { name: "ipamd".into(), grpc: Some(health), ..Spec::default() };
+        let mut agent = running.start(spec)?;
+        running.lives("gRPC health", |answer| agent.answer_grpc(answer)).context(place)?;
+        agent.leave(false)?;
+    }
+    Ok(())
+}
+
+/// Cilium's agent answers for itself alone only to a request with its header.
+pub(crate) fn an_agent_gets_the_header_that_its_profile_names() -> Result<()> {
+    let running = Running::of("cilium")?;
+    let header = Some("brief: true".into());
+    let page = HttpHealth { header, ..HttpHealth::plain("127.0.0.1:9879".parse()?, Answer::Ready) };
+    let socket = UnixHealth { path: "/var/run/cilium/cilium.sock".into(), answer: Answer::Ready };
+    let spec = Spec { name: "cilium".into(), unix: Some(socket), http: Some(page), ..Spec::default() };
+    let mut agent = running.start(spec)?;
+    let (status, said) = running.install()?;
+    ensure!(status == Some(0), "{said}");
+    let watch = running.0.watch()?;
+    let network = |ready: bool| {
+        until("watch's word on the network", LIMIT, || {
+            let path = running.0.node().outside("/run/crossfade/status.json");
+            let Ok(text) = fs::read(path) else { return Ok(None) };
+            let status: Value = serde_json::from_slice(&text)?;
+            Ok((status["networks"][0]["ready"] == json!(ready)).then_some(()))
+        })
+    };
+    network(true)?;
+    agent.answer_http(Answer::Unavailable)?;
+    network(false)?;
+    agent.answer_http(Answer::Ready)?;
+    network(true)?;
     agent.leave(false)?;
     ensure!(watch.terminate()?.success(), "watch ended badly");
     Ok(())

@@ -24,6 +24,9 @@ fn main() -> Result<ExitCode> {
             NEEDS;
             keeper::nothing_waits_for_a_file_that_nobody_keeps,
             keeper::an_agent_that_listens_on_ipv6_alone_is_found,
+            keeper::an_agent_that_speaks_https_is_asked_by_watch,
+            keeper::an_agent_that_speaks_grpc_is_asked_by_watch_where_it_listens,
+            keeper::an_agent_gets_the_header_that_its_profile_names,
         ]);
         trials
     })

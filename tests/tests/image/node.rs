@@ -83,6 +83,8 @@ pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<(
                 http: Some(HttpHealth {
                     address: "127.0.0.1:9879".parse().context("an address")?,
                     answer: Answer::Ready,
+                    tls: false,
+                    header: Some("brief: true".into()),
                 }),
                 ..Spec::default()
             },

@@ -159,7 +159,7 @@ pub(crate) fn agent_lives_in_a_node() -> Result<()> {
     let spec = Spec {
         name: "new".to_owned(),
         unix: socket("/run/new/new.sock".into()),
-        http: Some(HttpHealth { address, answer }),
+        http: Some(HttpHealth::plain(address, answer)),
         conf: Some(conf("/etc/cni/net.d/05-new.conflist".into(), Way::Rename)),
         ..Spec::default()
     };

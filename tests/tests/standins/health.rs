@@ -69,7 +69,7 @@ pub(crate) fn page_answers_in_every_way() -> Result<()> {
     let address: SocketAddr = "127.0.0.1:19879".parse()?;
     let spec = Spec {
         name: "new".to_owned(),
-        http: Some(HttpHealth { address, answer: Answer::Ready }),
+        http: Some(HttpHealth::plain(address, Answer::Ready)),
         ..Spec::default()
     };
     let mut agent = Agent::start(spec, None)?;
