@@ -99,18 +99,17 @@ program-of-operator:
 
 .PHONY: build-arm64
 build-arm64: ## the same for arm64, with Debian's cross linker, in target/dist-arm64/
-	@CROSSFADE_SETUP_ALSO='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libc.a=libc6-dev-arm64-cross' \
-		tests/setup >&2
+	@tests/setup arm64 >&2
 	@packages/arm64
 
 .PHONY: packages
 packages: build ## deb, rpm, tarball, system extension and the rest in target/packages/ (docs/packages.md)
-	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools umoci=umoci jq=jq' tests/setup >&2
+	@tests/setup packages >&2
 	@packages/build
 
 .PHONY: packages-all
 packages-all: build build-arm64 ## the same for amd64 and arm64, and one OCI archive for both
-	@CROSSFADE_SETUP_ALSO='rpmbuild=rpm mksquashfs=squashfs-tools umoci=umoci jq=jq' tests/setup >&2
+	@tests/setup packages >&2
 	@packages/build --also target/dist-arm64
 
 .PHONY: test-packages
