@@ -36,7 +36,12 @@ pub fn put_in_force(root: &Root) -> Result<(), String> {
 fn written(root: &Root) -> Result<Written, String> {
     let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
     for settings in SETTINGS_DIRS {
-        let directory = root.at(settings).join(DIRECTORY);
+        let place = Path::new(settings).join(DIRECTORY);
+        // Nothing there, or no way there: what needs something below this root says so itself.
+        if root.entry(&place).symlink_metadata().is_err() {
+            continue;
+        }
+        let directory = root.at(&place);
         for (name, path) in files(&directory).map_err(|why| format!("{}: {why}", directory.display()))? {
             first.entry(name).or_insert(path);
         }
@@ -44,14 +49,10 @@ fn written(root: &Root) -> Result<Written, String> {
     Ok(first.into_iter().map(|(name, path)| (name.clone(), read(&name, &path))).collect())
 }
 
-/// The files whose names can be those of profiles; none where there is no such directory.
+/// The files whose names can be those of profiles.
 fn files(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let listing = match directory.read_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listing => listing?,
-    };
     let mut files = Vec::new();
-    for entry in listing {
+    for entry in directory.read_dir()? {
         let path = entry?.path();
         let name = path.file_stem().and_then(OsStr::to_str).filter(|name| names::is_name(name));
         if let (Some(name), Some("json")) = (name, path.extension().and_then(OsStr::to_str)) {

@@ -19,7 +19,7 @@ use shim::file::PRIVATE;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
 use types::problem::Problem;
-use types::profile::{self, Profile};
+use types::profile::Profile;
 
 use super::decision::{Aside, BootDecision, kind, recorded};
 use super::gather::BootFacts;
