@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use types::node::Proof;
 use types::policy::Side;
 
 use crate::cli::{Global, Output, Sweep};
@@ -13,6 +14,15 @@ use crate::cli::{Global, Output, Sweep};
 /// Arguments for `crossfade-bootstrap`, the program itself excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnCommand(Vec<OsString>);
+
+/// How long an attachment of a scratch namespace may take: ADD, CHECK and DEL, each with its own deadline.
+pub const ATTACH_WITHIN_SECS: u64 = 180;
+
+/// How long a proof may take: one attachment, or two and the packets between them.
+#[must_use]
+pub fn proof_within_secs(by: Proof) -> u64 {
+    if by == Proof::Packet { 2 * ATTACH_WITHIN_SECS + 90 } else { ATTACH_WITHIN_SECS }
+}
 
 impl OwnCommand {
     /// `prove`: attach a scratch namespace to the network on `side`. The result repeats `turn`.

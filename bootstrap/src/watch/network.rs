@@ -8,7 +8,7 @@ use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, Asked, Proofs};
 use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
-use crate::node::own_command::OwnCommand;
+use crate::node::own_command::{OwnCommand, proof_within_secs};
 
 /// The verdict on one network.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ fn start(facts: &Observation, side: Side, (by, turn): (Proof, u64)) -> Change {
     let arguments =
         OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = proof::unit(side);
-    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof::within_secs(by) };
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof_within_secs(by) };
     let what = if by == Proof::Packet {
         "two scratch namespaces that exchange packets"
     } else {

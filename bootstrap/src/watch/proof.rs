@@ -18,15 +18,12 @@ use types::node::Proof;
 use types::packets::Packets;
 use types::policy::Side;
 
+use crate::node::own_command::proof_within_secs;
 use crate::node::paths::PROOF;
 use crate::node::scratch::directory;
 
 /// In status.json, a proof that failed and keeps no pod waiting.
 pub const DEGRADED: &str = "degraded";
-/// How long one proof by attachment may take: the ADD, CHECK and DEL of a policy with the usual deadlines.
-pub const WITHIN_SECS: u64 = 180;
-/// How long one proof by packets may take: two attachments, and the packets between them.
-const PACKETS_WITHIN_SECS: u64 = 2 * WITHIN_SECS + 90;
 /// How long a network whose packets pass on this node waits for DNS servers and other nodes. They may wait for this very node: after an outage of
 /// a whole cluster no DNS pod runs before the first node is ready.
 const WAITS_FOR_OTHERS: Duration = Duration::from_secs(90);
@@ -72,12 +69,6 @@ impl ProofResult {
     fn lacks_others(&self) -> bool {
         self.failed.is_some() && self.packets.as_ref().is_some_and(|packets| packets.reason.is_of_others())
     }
-}
-
-/// How long one proof may take.
-#[must_use]
-pub fn within_secs(by: Proof) -> u64 {
-    if by == Proof::Packet { PACKETS_WITHIN_SECS } else { WITHIN_SECS }
 }
 
 /// What the plugins answered and wrote to stderr in the last proof of one network, for root alone.
@@ -191,7 +182,7 @@ impl Proofs {
         let Asked { by, was_ready, now } = asked;
         if let Progress::Running(since) = self.progress {
             let done = kept.filter(|kept| kept.turn == self.turn);
-            let late = now.saturating_sub(since) > Duration::from_secs(within_secs(by) + 30);
+            let late = now.saturating_sub(since) > Duration::from_secs(proof_within_secs(by) + 30);
             match done.map(|kept| (kept.failed.clone(), kept.lacks_others())) {
                 Some((None, _)) => {
                     *self =

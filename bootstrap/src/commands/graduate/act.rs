@@ -21,7 +21,7 @@ use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::command::{RunLimits, run};
 use crate::node::conf::CONF_MODE;
-use crate::node::own_command::OwnCommand;
+use crate::node::own_command::{OwnCommand, proof_within_secs};
 use crate::publish::removal::Removal;
 use crate::runtime::CniSetup;
 use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
@@ -35,8 +35,8 @@ use crate::systemd::systemctl;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
-/// How long a proof may take: ADD, CHECK and DEL, each with its own deadline.
-const PROOF_WITHIN: Duration = Duration::from_secs(300);
+/// Beside the time that a proof gives itself: for its program to start and to end.
+const PROOF_SPARE: Duration = Duration::from_secs(30);
 /// Largest answer of a proof, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 /// Between two tries while another proof runs, and while the runtime is not ready.
@@ -177,9 +177,10 @@ impl Graduating<'_> {
         let failed = |why: String| Problem::new(why).at("network new");
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
-        let end = Instant::now() + PROOF_WITHIN;
+        // The longest kind, whichever this network has; and as long for one of `watch` that is under way.
+        let within = Duration::from_secs(proof_within_secs(Proof::Packet)) + PROOF_SPARE;
+        let end = Instant::now() + within;
         loop {
-            let within = end.saturating_duration_since(Instant::now());
             let limits = RunLimits { within, max_bytes: MAX_BYTES };
             let output = run(Command::new(&own).args(&arguments), limits)
                 .map_err(|why| failed(format!("a proof of network new: {why}")))?;

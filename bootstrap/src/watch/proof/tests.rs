@@ -66,8 +66,8 @@ fn a_failed_proof_is_tried_again_later_and_later() {
         pauses.push(now - began);
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-    assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS)) && proofs.word() == "running");
-    assert!(!proofs.step(None, at(now + PACKETS_WITHIN_SECS + 31)) && proofs.word() == "failed");
+    assert!(!proofs.step(None, at(now + proof_within_secs(Proof::Packet))) && proofs.word() == "running");
+    assert!(!proofs.step(None, at(now + proof_within_secs(Proof::Packet) + 31)) && proofs.word() == "failed");
 }
 
 #[test]

@@ -24,15 +24,16 @@ use crate::cli::exit::{Exit, Failure};
 use crate::node::command::{RunLimits, StderrTo, run_with};
 use crate::node::conf::conf;
 use crate::node::name::DEFAULT_NAME;
+use crate::node::own_command::ATTACH_WITHIN_SECS;
 use crate::node::plugins::joined;
 use crate::node::scratch;
-use crate::watch::proof::{WITHIN_SECS, said};
+use crate::watch::proof::said;
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
 const IFNAME: &str = "eth0";
 /// One call may take as long as a whole proof: the shim has deadlines of its own. A result is some kilobytes; the shim bounds it as well.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(WITHIN_SECS), max_bytes: 16 << 20 };
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(ATTACH_WITHIN_SECS), max_bytes: 16 << 20 };
 /// Ends the container id of a second attachment, and the name of its namespace.
 const SECOND: &str = "-2";
 
