@@ -295,3 +295,12 @@ fn a_plugin_of_somebody_else_s_stays() {
     assert!(!decision.steps.iter().any(|step| step.change.target.contains("/opt/cni/bin")), "{decision:?}");
     assert!(decision.notes[0].contains("is not known as Crossfade's"), "{decision:?}");
 }
+
+#[test]
+fn a_plugin_in_a_directory_that_cannot_be_written_stays_and_is_told() {
+    let mut facts = facts();
+    facts.plugins[0].read_only = true;
+    let decision = decide(&facts);
+    assert!(!decision.steps.iter().any(|step| step.change.target.contains("/opt/cni/bin")), "{decision:?}");
+    assert!(decision.notes[0].contains("its directory is read-only"), "{decision:?}");
+}
