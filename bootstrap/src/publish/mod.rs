@@ -8,6 +8,7 @@
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`node_object`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`error`]).
 
+pub mod annotated;
 pub mod bound;
 mod credential;
 mod decide;
