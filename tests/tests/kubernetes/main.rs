@@ -3,10 +3,12 @@
 //! One API server for all cases, started once; every case has Nodes of its own.
 
 mod acting;
+mod annotations;
 mod credentials;
 mod deploy;
 mod kubelet;
 mod leaving;
+mod lists;
 mod looking;
 mod operator;
 mod outage;
@@ -46,6 +48,7 @@ fn main() -> Result<ExitCode> {
         looking::trials(),
         operator::trials(),
         acting::trials(),
+        annotations::trials(),
     ]
     .into_iter()
     .flatten()

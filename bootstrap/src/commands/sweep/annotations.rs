@@ -116,11 +116,12 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: Before<'_>) -> Result<Found, 
     if decide(facts)?.is_empty() {
         return Ok(Found::default());
     }
+    let listed = listed_again(node, wanted, before.listing)?;
     let store = Store::new(&node.dirs.layout);
     let (records, damaged) = store.all().map_err(|e| e.to_string())?;
     let inventory = inventory::load(&node.dirs.layout).map_err(|e| e.to_string())?;
     let mut sandboxes = named(&records, &inventory);
-    sandboxes.extend(listed_again(node, wanted, before.listing)?);
+    sandboxes.extend(listed);
     sandboxes.extend(earlier.iter().cloned());
     let changes = decide(Facts { sandboxes: &sandboxes, damaged: !damaged.is_empty(), ..facts })?;
     Ok(Found { changes, notes: Vec::new(), pods: Some(pods) })
