@@ -1,4 +1,4 @@
-//! The requests that are made: one Node listed and watched, its metadata and status patched, events.
+//! The requests that are made: one Node listed and watched, its metadata and status patched, events; and those about pods of the node.
 
 use std::time::Duration;
 
