@@ -24,22 +24,22 @@ lab::trials![
     nobody_is_asked_where_no_cni_leaves_any,
 ];
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
-const ID: &str = "cni.projectcalico.org/containerID";
-const ADDRESS: &str = "cni.projectcalico.org/podIP";
-const ADDRESSES: &str = "cni.projectcalico.org/podIPs";
+pub(super) const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(super) const ID: &str = "cni.projectcalico.org/containerID";
+pub(super) const ADDRESS: &str = "cni.projectcalico.org/podIP";
+pub(super) const ADDRESSES: &str = "cni.projectcalico.org/podIPs";
 /// Nobody listens on the discard port.
 const NOWHERE: &str = "https://127.0.0.1:9";
-const KUBECONFIG: &str = "etc/kubernetes/kubelet.conf";
+pub(super) const KUBECONFIG: &str = "etc/kubernetes/kubelet.conf";
 
 /// A node with Calico, whose kubelet has its credential.
-struct Annotated {
-    subject: Subject,
-    tree: Tree,
+pub(super) struct Annotated {
+    pub(super) subject: Subject,
+    pub(super) tree: Tree,
 }
 
 impl Annotated {
-    fn new(node: &'static str) -> Result<Self> {
+    pub(super) fn new(node: &'static str) -> Result<Self> {
         let subject = Subject::registered(node)?;
         let credential = Credential::of_kubelet(subject.server, node)?;
         let tree = Tree::new(
@@ -63,7 +63,7 @@ impl Annotated {
         self.made(name, sandbox, |_| ())
     }
 
-    fn made(&self, name: &str, sandbox: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+    pub(super) fn made(&self, name: &str, sandbox: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": { "name": name, "labels": { "app": name }, "annotations": {
@@ -75,7 +75,7 @@ impl Annotated {
         self.subject.admin.create(PODS, &pod)?.object().map(drop)
     }
 
-    fn annotations(&self, pod: &str) -> Result<Value> {
+    pub(super) fn annotations(&self, pod: &str) -> Result<Value> {
         let pod = self.subject.admin.get(&format!("{PODS}/{pod}"))?.object()?;
         ensure!(pod["metadata"]["labels"]["app"] == pod["metadata"]["name"], "{}", pod["metadata"]);
         Ok(pod["metadata"]["annotations"].clone())
@@ -92,7 +92,7 @@ impl Annotated {
     }
 
     /// The Pod has lost what Calico wrote, and nothing else.
-    fn mended(&self, pod: &str) -> Result<()> {
+    pub(super) fn mended(&self, pod: &str) -> Result<()> {
         let now = self.annotations(pod)?;
         ensure!(now == json!({ "other": "stays" }), "{pod}: {now}");
         Ok(())
@@ -137,7 +137,7 @@ impl Annotated {
         Ok((changes, notes.iter().map(text).collect()))
     }
 
-    fn sweep_listed(
+    pub(super) fn sweep_listed(
         &self,
         sandboxes: &[&str],
         more: &[&str],
@@ -148,7 +148,7 @@ impl Annotated {
 }
 
 /// What the answer says of one Pod.
-fn target(pod: &str) -> String {
+pub(super) fn target(pod: &str) -> String {
     format!("annotations {ID}, {ADDRESS}, {ADDRESSES} of Pod default/{pod}")
 }
 

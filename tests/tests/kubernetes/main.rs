@@ -15,6 +15,7 @@ mod outage;
 mod publisher;
 mod publishing;
 mod registration;
+mod second;
 mod server;
 mod subject;
 mod tree;
@@ -49,6 +50,7 @@ fn main() -> Result<ExitCode> {
         operator::trials(),
         acting::trials(),
         annotations::trials(),
+        second::trials(),
     ]
     .into_iter()
     .flatten()
