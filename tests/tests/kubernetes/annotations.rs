@@ -1,6 +1,7 @@
 //! What `sweep` does about annotations that Calico left on Pods, with kubelet's credential and against NodeRestriction.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +22,7 @@ lab::trials![
     a_runtime_that_lists_nothing_any_more_is_not_believed,
     a_pod_that_has_changed_meanwhile_is_left_alone,
     a_node_that_may_not_ask_does_not_fail,
+    a_server_that_says_nothing_holds_no_pass_up,
     nobody_is_asked_where_no_cni_leaves_any,
 ];
 
@@ -350,6 +352,17 @@ fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {
     let said = about(&notes);
     ensure!(changes.is_empty() && said[0].contains("report.node"), "{notes:?}");
     node.stands("unasked-stale", "gone")
+}
+
+/// Somebody accepts its connection and never says a word, for longer than a pass waits.
+fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
+    let node = Annotated::new("unheard")?;
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    node.server(&format!("https://{}", silent.local_addr()?))?;
+    let (changes, notes) = node.sweep_listed(&[], &[])?;
+    let said = about(&notes);
+    ensure!(changes.is_empty() && said[0].contains("no answer in time"), "{notes:?}");
+    Ok(())
 }
 
 fn nobody_is_asked_where_no_cni_leaves_any() -> Result<()> {
