@@ -34,6 +34,9 @@ pub(super) const ADDRESSES: &str = "cni.projectcalico.org/podIPs";
 const NOWHERE: &str = "https://127.0.0.1:9";
 pub(super) const KUBECONFIG: &str = "etc/kubernetes/kubelet.conf";
 
+/// What became of the target of each change, and the notes.
+pub(super) type Swept = (Vec<(String, String)>, Vec<String>);
+
 /// A node with Calico, whose kubelet has its credential.
 pub(super) struct Annotated {
     pub(super) subject: Subject,
@@ -126,7 +129,7 @@ impl Annotated {
     }
 
     /// A pass that succeeds: the targets of its changes with their outcomes, `wait` left out, and its notes.
-    fn sweep(&self, more: &[&str]) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    fn sweep(&self, more: &[&str]) -> Result<Swept> {
         let output =
             self.tree.bootstrap(&["sweep", "--output=json"])?.args(more).output().context("sweep")?;
         ensure!(output.status.success(), "{output:?}");
@@ -139,11 +142,7 @@ impl Annotated {
         Ok((changes, notes.iter().map(text).collect()))
     }
 
-    pub(super) fn sweep_listed(
-        &self,
-        sandboxes: &[&str],
-        more: &[&str],
-    ) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    pub(super) fn sweep_listed(&self, sandboxes: &[&str], more: &[&str]) -> Result<Swept> {
         let list = format!("--listed={}", self.listed(sandboxes)?.display());
         self.sweep(&[&[list.as_str()], more].concat())
     }
