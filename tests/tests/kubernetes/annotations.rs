@@ -7,20 +7,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::lists::Lists;
 use super::publisher::Credential;
 use super::subject::Subject;
 use super::tree::Tree;
-use lab::kubernetes::MERGE;
 
 lab::trials![
     annotations_of_a_sandbox_that_is_gone_are_removed_and_no_others,
     nothing_is_removed_while_a_record_is_damaged,
-    a_sandbox_that_is_younger_than_the_list_keeps_its_annotations,
-    an_inventory_entry_that_is_younger_than_the_list_keeps_its_annotations,
-    a_record_that_is_damaged_meanwhile_keeps_them_all,
-    a_runtime_that_lists_nothing_any_more_is_not_believed,
-    a_pod_that_has_changed_meanwhile_is_left_alone,
     a_node_that_may_not_ask_does_not_fail,
     a_server_that_says_nothing_holds_no_pass_up,
     nobody_is_asked_where_no_cni_leaves_any,
@@ -64,7 +57,7 @@ impl Annotated {
     }
 
     /// A Pod of this node with what Calico wrote for a sandbox, and with an annotation of somebody else.
-    fn pod(&self, name: &str, sandbox: &str) -> Result<()> {
+    pub(super) fn pod(&self, name: &str, sandbox: &str) -> Result<()> {
         self.made(name, sandbox, |_| ())
     }
 
@@ -87,7 +80,7 @@ impl Annotated {
     }
 
     /// Nobody has touched the Pod.
-    fn stands(&self, pod: &str, sandbox: &str) -> Result<()> {
+    pub(super) fn stands(&self, pod: &str, sandbox: &str) -> Result<()> {
         let now = self.annotations(pod)?;
         ensure!(
             now[ID] == sandbox && now[ADDRESSES] == "10.1.0.7/32" && now["other"] == "stays",
@@ -111,25 +104,25 @@ impl Annotated {
     }
 
     /// The sandboxes that were there before Crossfade. Their network is not ready, so that no pass closes them.
-    fn inventory(&self, sandboxes: &[&str]) -> Result<()> {
+    pub(super) fn inventory(&self, sandboxes: &[&str]) -> Result<()> {
         let entry = |id: &&str| json!({ "containerID": id, "ifname": "eth0", "network": "old" });
         let entries: Vec<_> = sandboxes.iter().map(entry).collect();
         let text = json!({ "version": 1, "attachments": entries }).to_string();
         self.tree.write("var/lib/crossfade/inventory.json", &text)
     }
 
-    fn damaged(&self) -> Result<()> {
+    pub(super) fn damaged(&self) -> Result<()> {
         self.tree.write("var/lib/crossfade/attachments/0/x@eth0", "torn")
     }
 
-    fn server(&self, address: &str) -> Result<()> {
+    pub(super) fn server(&self, address: &str) -> Result<()> {
         let mut kubeconfig: Value = serde_json::from_str(&self.tree.read(KUBECONFIG)?)?;
         kubeconfig["clusters"][0]["cluster"]["server"] = json!(address);
         self.tree.write(KUBECONFIG, &kubeconfig.to_string())
     }
 
     /// A pass that succeeds: the targets of its changes with their outcomes, `wait` left out, and its notes.
-    fn sweep(&self, more: &[&str]) -> Result<Swept> {
+    pub(super) fn sweep(&self, more: &[&str]) -> Result<Swept> {
         let output =
             self.tree.bootstrap(&["sweep", "--output=json"])?.args(more).output().context("sweep")?;
         ensure!(output.status.success(), "{output:?}");
@@ -154,7 +147,7 @@ pub(super) fn target(pod: &str) -> String {
 }
 
 /// The notes about annotations.
-fn about(notes: &[String]) -> Vec<&str> {
+pub(super) fn about(notes: &[String]) -> Vec<&str> {
     let all = notes.iter().filter_map(|note| note.strip_prefix("annotations that a CNI left on Pods: "));
     all.collect()
 }
@@ -209,125 +202,6 @@ fn nothing_is_removed_while_a_record_is_damaged() -> Result<()> {
     let (changes, notes) = node.sweep_listed(&[], &[])?;
     ensure!(changes.is_empty() && about(&notes)[0].contains("a record is damaged"), "{changes:?} {notes:?}");
     node.stands("damaged-stale", "gone")
-}
-
-/// The sandbox is made after the pass has asked the runtime, and does not come through Crossfade.
-fn a_sandbox_that_is_younger_than_the_list_keeps_its_annotations() -> Result<()> {
-    let node = Annotated::new("younger")?;
-    node.pod("younger-stale", "gone")?;
-    node.pod("younger-new", "young")?;
-    let lists = Lists::start(|turn| if turn == 0 { vec!["old"] } else { vec!["young"] })?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes == [(target("younger-stale"), "done".into())], "{changes:?} {notes:?}");
-    node.stands("younger-new", "young")?;
-    node.mended("younger-stale")?;
-    // What only the first list has may live as well.
-    node.pod("younger-old", "old")?;
-    let lists = Lists::start(|turn| if turn == 0 { vec!["old", "young"] } else { vec!["young"] })?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes.is_empty(), "{changes:?} {notes:?}");
-    node.stands("younger-old", "old")
-}
-
-fn an_inventory_entry_that_is_younger_than_the_list_keeps_its_annotations() -> Result<()> {
-    let node = Annotated::new("entered")?;
-    node.pod("entered-new", "entered")?;
-    node.pod("entered-stale", "gone")?;
-    let place = node.tree.path("var/lib/crossfade/inventory.json");
-    let text = json!({ "version": 1, "attachments": [
-        { "containerID": "entered", "ifname": "eth0", "network": "old" }] });
-    node.inventory(&[])?;
-    let lists = Lists::start(move |turn| {
-        if turn == 1 {
-            fs::write(&place, text.to_string()).expect("the inventory");
-        }
-        vec!["other"]
-    })?;
-    // The runtime is asked before the records.
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes == [(target("entered-stale"), "done".into())], "{changes:?} {notes:?}");
-    node.stands("entered-new", "entered")
-}
-
-fn a_record_that_is_damaged_meanwhile_keeps_them_all() -> Result<()> {
-    let node = Annotated::new("tearing")?;
-    node.pod("tearing-stale", "gone")?;
-    let place = node.tree.path("var/lib/crossfade/attachments/0/x@eth0");
-    node.damaged()?;
-    fs::remove_file(&place)?;
-    let lists = Lists::start(move |turn| {
-        if turn == 1 {
-            fs::write(&place, "torn").expect("a record");
-        }
-        vec!["other"]
-    })?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes.is_empty() && about(&notes)[0].contains("a record is damaged"), "{changes:?} {notes:?}");
-    node.stands("tearing-stale", "gone")
-}
-
-fn a_runtime_that_lists_nothing_any_more_is_not_believed() -> Result<()> {
-    let node = Annotated::new("emptied")?;
-    node.pod("emptied-stale", "gone")?;
-    let lists = Lists::start(|turn| if turn == 0 { vec!["other"] } else { Vec::new() })?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes.is_empty() && about(&notes)[0].contains("lists no sandbox"), "{changes:?} {notes:?}");
-    node.stands("emptied-stale", "gone")?;
-    // One that has none, and says so twice, is believed.
-    let lists = Lists::start(|_| Vec::new())?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    ensure!(changes == [(target("emptied-stale"), "done".into())], "{changes:?} {notes:?}");
-    node.mended("emptied-stale")
-}
-
-/// A new ADD, a DEL of Calico's own, and a Pod that was made anew, each after the Pods were read.
-fn a_pod_that_has_changed_meanwhile_is_left_alone() -> Result<()> {
-    let node = Annotated::new("changing")?;
-    for pod in ["added", "released", "again", "lost", "gone", "stale"] {
-        node.pod(&format!("changing-{pod}"), "gone")?;
-    }
-    let admin = node.subject.server.admin()?;
-    let kubelet = node.subject.server.kubelet(node.subject.node)?;
-    let again =
-        Annotated { subject: Subject::unregistered("changing")?, tree: Tree::new("changing", &json!({}))? };
-    let lists = Lists::start(move |turn| {
-        if turn == 1 {
-            // As Calico's plugin does with kubelet's rights, and as others may.
-            let say = |pod: &str, key: &str, value: Value| {
-                let body = json!({ "metadata": { "annotations": { key: value } } });
-                let path = format!("{PODS}/changing-{pod}/status");
-                kubelet.patch(&path, MERGE, &body).and_then(|answer| answer.object()).expect("a patch");
-            };
-            say("added", ID, json!("made"));
-            say("released", ADDRESS, json!(""));
-            say("lost", ADDRESSES, Value::Null);
-            for pod in ["again", "gone"] {
-                let path = format!("{PODS}/changing-{pod}");
-                let uid =
-                    admin.get(&path).and_then(|answer| answer.object()).expect("the Pod")["metadata"]["uid"]
-                        .as_str()
-                        .expect("a UID")
-                        .to_owned();
-                admin.delete_now(&path, &uid).and_then(|answer| answer.object()).expect("a deletion");
-            }
-            again.pod("changing-again", "gone").expect("the same name");
-        }
-        vec!["other"]
-    })?;
-    let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
-    let outcome = |pod: &str| {
-        let target = target(&format!("changing-{pod}"));
-        changes.iter().find(|change| change.0 == target).map(|change| change.1.clone()).unwrap_or_default()
-    };
-    let outcomes = ["added", "released", "again", "lost", "gone", "stale"].map(outcome);
-    ensure!(outcomes == ["busy", "busy", "busy", "busy", "busy", "done"], "{changes:?} {notes:?}");
-    ensure!(about(&notes).is_empty(), "{notes:?}");
-    node.stands("changing-added", "made")?;
-    node.stands("changing-released", "gone")?;
-    node.stands("changing-again", "gone")?;
-    let lost = node.annotations("changing-lost")?;
-    ensure!(lost[ID] == "gone" && lost[ADDRESS] == "10.1.0.7/32", "{lost}");
-    node.mended("changing-stale")
 }
 
 fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {

@@ -10,6 +10,7 @@ mod kubelet;
 mod leaving;
 mod lists;
 mod looking;
+mod meanwhile;
 mod operator;
 mod outage;
 mod publisher;
@@ -50,6 +51,7 @@ fn main() -> Result<ExitCode> {
         operator::trials(),
         acting::trials(),
         annotations::trials(),
+        meanwhile::trials(),
         second::trials(),
     ]
     .into_iter()

@@ -34,6 +34,8 @@ pub(super) struct Facts<'a> {
 /// A Pod that is being deleted needs no mending. One with an empty address needs none either: the CNI takes that for a released address, and a Pod without
 /// the annotation for one whose address is in its status.
 ///
+/// The changes are in the order of their Pods' names, since the API server's cache has the Pods in any order.
+///
 /// # Errors
 /// [`DAMAGED`].
 pub(super) fn decide(facts: Facts<'_>) -> Result<Vec<Change>, &'static str> {
@@ -43,7 +45,9 @@ pub(super) fn decide(facts: Facts<'_>) -> Result<Vec<Change>, &'static str> {
     let is_ours = |pod: &&BoundPod| pod.node == facts.node && !pod.is_leaving && !pod.host_network;
     let pods = facts.pods.iter().filter(is_ours);
     let each = |pod| facts.written.iter().filter_map(move |written| one(facts, pod, written));
-    Ok(pods.flat_map(each).collect())
+    let mut changes: Vec<Change> = pods.flat_map(each).collect();
+    changes.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(changes)
 }
 
 fn one(facts: Facts<'_>, pod: &BoundPod, written: &PodAnnotations) -> Option<Change> {

@@ -101,13 +101,13 @@ fn each_clause_alone_keeps_them() {
 }
 
 #[test]
-fn pods_are_judged_each_by_itself() {
+fn pods_are_judged_each_by_itself_and_told_in_their_order() {
     let mut other = stale();
     other.name = "p2".into();
     set(&mut other, ID, "alive");
     let mut third = stale();
     third.name = "p3".into();
-    let changes = decided(&[stale(), other, third], &["alive"]);
+    let changes = decided(&[third, other, stale()], &["alive"]);
     let pods: Vec<_> = changes.iter().filter_map(|change| change.target.rsplit('/').next()).collect();
     assert_eq!(pods, ["p1", "p3"]);
 }
