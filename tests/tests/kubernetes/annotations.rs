@@ -56,19 +56,13 @@ impl Annotated {
         Ok(Self { subject, tree })
     }
 
-    /// A Pod of this node with what Calico wrote for a sandbox, and with an annotation of somebody else.
+    /// Makes a Pod of this node.
     pub(super) fn pod(&self, name: &str, sandbox: &str) -> Result<()> {
         self.made(name, sandbox, |_| ())
     }
 
     pub(super) fn made(&self, name: &str, sandbox: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
-        let mut pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": name, "labels": { "app": name }, "annotations": {
-                ID: sandbox, ADDRESS: "10.1.0.7/32", ADDRESSES: "10.1.0.7/32", "other": "stays",
-            } },
-            "spec": { "nodeName": self.subject.node, "containers": [{ "name": "c", "image": "i" }] },
-        });
+        let mut pod = annotated(self.subject.node, name, sandbox);
         change(&mut pod);
         self.subject.admin.create(PODS, &pod)?.object().map(drop)
     }
@@ -139,6 +133,17 @@ impl Annotated {
         let list = format!("--listed={}", self.listed(sandboxes)?.display());
         self.sweep(&[&[list.as_str()], more].concat())
     }
+}
+
+/// A Pod with what Calico wrote for a sandbox, and with an annotation of somebody else.
+pub(super) fn annotated(node: &str, name: &str, sandbox: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": name }, "annotations": {
+            ID: sandbox, ADDRESS: "10.1.0.7/32", ADDRESSES: "10.1.0.7/32", "other": "stays",
+        } },
+        "spec": { "nodeName": node, "containers": [{ "name": "c", "image": "i" }] },
+    })
 }
 
 /// What the answer says of one Pod.

@@ -9,10 +9,8 @@ use anyhow::{Result, ensure};
 use lab::kubernetes::{MERGE, PORT};
 use serde_json::{Value, json};
 
-use super::annotations::{ADDRESS, ADDRESSES, Annotated, ID, PODS, about, target};
+use super::annotations::{ADDRESS, ADDRESSES, Annotated, ID, PODS, about, annotated, target};
 use super::lists::Lists;
-use super::subject::Subject;
-use super::tree::Tree;
 
 lab::trials![
     a_sandbox_that_is_younger_than_the_list_keeps_its_annotations,
@@ -100,8 +98,6 @@ fn a_pod_that_has_changed_meanwhile_is_left_alone() -> Result<()> {
     }
     let admin = node.subject.server.admin()?;
     let kubelet = node.subject.server.kubelet(node.subject.node)?;
-    let again =
-        Annotated { subject: Subject::unregistered("changing")?, tree: Tree::new("changing", &json!({}))? };
     let lists = Lists::start(move |turn| {
         if turn == 1 {
             // As Calico's plugin does with kubelet's rights, and as others may.
@@ -122,7 +118,8 @@ fn a_pod_that_has_changed_meanwhile_is_left_alone() -> Result<()> {
                         .to_owned();
                 admin.delete_now(&path, &uid).and_then(|answer| answer.object()).expect("a deletion");
             }
-            again.pod("changing-again", "gone").expect("the same name");
+            let again = annotated("changing", "changing-again", "gone");
+            admin.create(PODS, &again).and_then(|answer| answer.object()).expect("the same name");
         }
         vec!["other"]
     })?;
