@@ -86,7 +86,8 @@ pub enum Command {
     ///
     /// A runtime can forget a sandbox without calling DEL, for example after a crash. Then an address and an interface stay behind. A sweep asks
     /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
-    /// repairs host routes and removes files of calls that were killed. watch starts a sweep by itself.
+    /// repairs host routes, removes files of calls that were killed, and removes annotations that Calico left on Pods of sandboxes that are gone.
+    /// watch starts a sweep by itself.
     Sweep(Sweep),
     /// Remove what a CNI has left on this node: interfaces, routes, rules, chains, sets, files.
     ///

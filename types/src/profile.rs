@@ -4,13 +4,14 @@
 //! `seal` refuses an image that has the state of an agent (`state`), and `cleanup` removes what a CNI leaves on a node (`leaves`).
 
 mod allowed;
+mod annotations;
 mod in_force;
 mod leaves;
 mod named;
 mod pattern;
 
+pub use self::annotations::PodAnnotations;
 pub use self::in_force::{Written, all_unusable, put_in_force, unusable};
-
 pub use self::leaves::{
     Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
 };
@@ -98,6 +99,9 @@ pub struct Profile {
     /// What the CNI leaves on a node once its agent is gone. Without it, `cleanup` removes nothing of the CNI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<Leaves>,
+    /// The annotations that the CNI's plugin writes on a Pod and that may stay behind there. Without them, `sweep` removes no annotation for the CNI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_annotations: Option<PodAnnotations>,
     /// The source of each fact: upstream repository and file.
     pub sources: BTreeMap<String, String>,
 }
@@ -106,13 +110,15 @@ impl Profile {
     /// Reads a profile that a person wrote, which takes the place of the built-in one of that name.
     ///
     /// # Errors
-    /// In words: what is no profile, another name than `name`, or something among what the CNI leaves that is not one CNI's alone.
+    /// In words: what is no profile, another name than `name`, or something among what the CNI leaves that is not one CNI's alone, annotations
+    /// included.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if read.name != name {
             return Err(format!("name: expected {name:?}, the name of the file, and found {:?}", read.name));
         }
         read.leaves.as_ref().map_or(Ok(()), allowed::check)?;
+        read.pod_annotations.as_ref().map_or(Ok(()), PodAnnotations::check)?;
         Ok(read)
     }
 

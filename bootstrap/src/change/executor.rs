@@ -121,6 +121,7 @@ impl<'a, M: Means> Executor<'a, M> {
             | Act::Close(..)
             | Act::CloseEntry(_)
             | Act::HostRoutes
+            | Act::Unannotate(_)
             | Act::Kernel(_)
             | Act::Start { .. }
             | Act::Retract => {

@@ -27,6 +27,7 @@ impl Act {
             | Self::Close(..)
             | Self::CloseEntry(_)
             | Self::HostRoutes
+            | Self::Unannotate(_)
             | Self::Wait
             | Self::Mark { .. }
             | Self::Kernel(_)

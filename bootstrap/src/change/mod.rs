@@ -3,6 +3,7 @@
 //! A command decides a list of changes; a dry run prints it, an apply carries it out. There is no second description of the
 //! same thing, so the two cannot differ.
 
+mod annotations;
 mod executor;
 mod files;
 mod inside;
@@ -26,6 +27,7 @@ use shim::layout::Layout;
 use shim::ledger::Line;
 use shim::store::Key;
 
+pub use self::annotations::StaleAnnotations;
 pub use self::executor::{Executor, Means, Plain};
 pub use self::files::{OPEN_DIR, look, remove, write};
 pub use self::kernel::KernelObject;
@@ -104,6 +106,8 @@ pub enum Act {
     CloseEntry(Key),
     /// Sets what living attachments have lost of their host routes, and takes away what nobody has.
     HostRoutes,
+    /// Removes annotations from a Pod of this node.
+    Unannotate(Box<StaleAnnotations>),
     /// Leaves an attachment for a later pass.
     Wait,
     /// Marks a network as ready in this boot, as the shim does.
@@ -159,6 +163,7 @@ impl Act {
             Self::Keep => "keep",
             Self::Ensure(_) | Self::Write(_) | Self::List { .. } | Self::Ledger { .. } => "write",
             Self::EnsureGone { .. } | Self::Remove { .. } | Self::RemoveTree(_) | Self::Unlock(_) => "remove",
+            Self::Unannotate(_) => "remove",
             Self::Empty(_) => "empty",
             Self::MakeDir(_) => "make",
             Self::SetAside { .. } => "move",

@@ -8,6 +8,7 @@
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
 //! a fault (a runtime that has just started, another one's socket) and nothing is done. `--listed FILE` is believed as it is.
 
+mod annotations;
 mod budget;
 pub mod every;
 pub mod result;
@@ -31,6 +32,7 @@ use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock};
 use types::policy::Policy;
 
+use self::annotations::Before;
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{Act, Change, Executor, Means};
 use crate::cli::exit::{Exit, Failure};
@@ -98,13 +100,28 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
         })
         .collect();
     notes.push(format!("{live} attachments belong to living sandboxes and stay"));
+    let before =
+        Before { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
     if global.dry_run {
+        let stale = annotations::look(node, wanted, before);
+        changes.extend(stale.changes);
+        notes.extend(stale.notes);
         return Ok(Changed::planned(changes, notes));
     }
+    shim::journal::init();
+    let signals = Signals::install()
+        .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
     // Each record says where its plugins are; this is for what has none.
     let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
     let sources = BinDirSources { given, config, ..BinDirSources::of_node(&node.settings) };
-    let done = apply(&node.dirs, policy, changes, &joined(&sources.search(&node.root)))?;
+    let search = joined(&sources.search(&node.root));
+    let mut done = apply(&node.dirs, policy, changes, &search, &signals);
+    // Last, and bounded: no DEL waits for an API server.
+    if !signals.stop_requested() {
+        let (unannotated, more) = annotations::look(node, wanted, before).carry_out();
+        done.extend(unannotated);
+        notes.extend(more);
+    }
     Ok(Changed::applied(done, notes))
 }
 
@@ -225,19 +242,17 @@ fn apply(
     policy: &Policy,
     changes: Vec<Change>,
     search: &str,
-) -> Result<Vec<Done>, Failure> {
-    shim::journal::init();
-    let signals = Signals::install()
-        .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
+    signals: &Signals,
+) -> Vec<Done> {
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
     let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
     let shares = TimeShares::of(Duration::from_secs(policy.deadlines.del_secs), end);
     let env = Env::of_sweep(Some(search).filter(|search| !search.is_empty()));
     let conf = Conf::of_sweep(&settings.layout, name.unwrap_or_default());
-    let session = Session::new(&env, &conf, &signals).with_policy(policy.clone());
+    let session = Session::new(&env, &conf, signals).with_policy(policy.clone());
     let pass = Pass { session: &session, deadline: end };
-    let closing = Closing { pass, shares, layout: &settings.layout, signals: &signals };
-    Ok(Executor::new(&Root::default(), closing).carry_out_each(changes))
+    let closing = Closing { pass, shares, layout: &settings.layout, signals };
+    Executor::new(&Root::default(), closing).carry_out_each(changes)
 }
 
 /// Closes attachments, each within its share of the pass; what there is no time for is left to the next pass.

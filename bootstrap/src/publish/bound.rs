@@ -28,6 +28,8 @@ pub struct BoundPod {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// The Node that it is bound to.
+    pub node: String,
     /// What makes the pod again; none if nobody does.
     pub owner: Option<Owner>,
     /// Its annotations.
@@ -173,12 +175,13 @@ fn target(pod: &BoundPod) -> Target<'_> {
     Target { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid }
 }
 
-fn bound(pod: PodObject) -> BoundPod {
+pub(super) fn bound(pod: PodObject) -> BoundPod {
     let PodObject { metadata, spec, status } = pod;
     let owner = metadata.owner_references.into_iter().find(|owner| owner.controller);
     BoundPod {
         is_static: metadata.annotations.contains_key(MIRROR),
         owner: owner.map(|owner| Owner { kind: owner.kind, uid: owner.uid }),
+        node: spec.node_name,
         host_network: spec.host_network,
         // *Source*: `core/v1`, `PodSpec`: the defaults of both.
         restarts_always: spec.restart_policy.as_deref().is_none_or(|policy| policy == "Always"),
@@ -205,7 +208,7 @@ mod tests {
         let text = r#"{"metadata":{"namespace":"a","name":"b","uid":"1f","deletionTimestamp":"2026-01-01T00:00:00Z",
             "annotations":{"kubernetes.io/config.mirror":"x"},
             "ownerReferences":[{"kind":"Other","uid":"0"},{"kind":"ReplicaSet","uid":"2","controller":true}]},
-            "spec":{"hostNetwork":true,"restartPolicy":"Never","terminationGracePeriodSeconds":7,
+            "spec":{"nodeName":"n1","hostNetwork":true,"restartPolicy":"Never","terminationGracePeriodSeconds":7,
               "containers":[{"name":"c"},{"name":"d","lifecycle":{"preStop":{"exec":{}}}}],"volumes":[{"name":"v","emptyDir":{}}]},
             "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],
               "initContainerStatuses":[{"containerID":"i"}],"containerStatuses":[{"containerID":"c1"},{}]}}"#;
@@ -217,6 +220,7 @@ mod tests {
                 namespace: "a".into(),
                 name: "b".into(),
                 uid: "1f".into(),
+                node: "n1".into(),
                 owner: Some(Owner { kind: "ReplicaSet".into(), uid: "2".into() }),
                 annotations: BTreeMap::from([("kubernetes.io/config.mirror".into(), "x".into())]),
                 is_static: true,

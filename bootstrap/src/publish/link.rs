@@ -1,4 +1,4 @@
-//! The requests that are made: one Node listed and watched, its metadata and status patched, events.
+//! The requests that are made: one Node listed and watched, its metadata and status patched, events; and those about pods of the node.
 
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ const NODES: &str = "/api/v1/nodes";
 const PODS: &str = "/api/v1/pods";
 /// Events of what is in no namespace are in this one.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
+
+const JSON: &str = "application/json";
+/// *Source*: RFC 6902, section 6.
+const JSON_PATCH: &str = "application/json-patch+json";
 
 /// A connection to the API server, for one Node.
 pub(super) struct Link {
@@ -121,8 +125,23 @@ impl Link {
     /// # Errors
     /// As every request's: [`Trouble`].
     pub(super) async fn pods(&self) -> Result<Vec<PodObject>, Trouble> {
+        self.listed(ListParams::default()).await
+    }
+
+    /// The same as the API server has them in its cache, where pods are indexed by node. The answer may be older than the last write. It costs little: before
+    /// Kubernetes 1.31, an answer that must not be old is read from etcd, with the pods of all nodes.
+    ///
+    /// *Source*: Kubernetes, `meta/v1`, `ListOptions`: `resourceVersion` 0; KEP-2340.
+    ///
+    /// # Errors
+    /// As every request's: [`Trouble`].
+    pub(super) async fn pods_in_cache(&self) -> Result<Vec<PodObject>, Trouble> {
+        self.listed(ListParams::default().match_any()).await
+    }
+
+    async fn listed(&self, parameters: ListParams) -> Result<Vec<PodObject>, Trouble> {
         // kubelet may list no other pods. *Source*: kubernetes, plugin/pkg/auth/authorizer/node, AuthorizeNodeWithSelectors.
-        let parameters = ListParams::default().fields(&format!("spec.nodeName={}", self.node));
+        let parameters = parameters.fields(&format!("spec.nodeName={}", self.node));
         let list: Pods = self.ask("list the pods of this node", Request::new(PODS).list(&parameters)).await?;
         Ok(list.items)
     }
@@ -189,7 +208,7 @@ impl Link {
     /// # Errors
     /// No answer arrived.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Trouble> {
-        self.exchange(Method::GET, path, Vec::new()).await
+        self.exchange(Method::GET, path, JSON, Vec::new()).await
     }
 
     /// Sends a JSON document to a path.
@@ -197,7 +216,7 @@ impl Link {
     /// # Errors
     /// No answer arrived; what was asked for may have happened.
     pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
-        self.exchange(Method::POST, path, body).await
+        self.exchange(Method::POST, path, JSON, body).await
     }
 
     /// Deletes what is at a path, by these options.
@@ -205,16 +224,30 @@ impl Link {
     /// # Errors
     /// No answer arrived; what was asked for may have happened.
     pub(super) async fn delete(&self, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
-        self.exchange(Method::DELETE, path, body).await
+        self.exchange(Method::DELETE, path, JSON, body).await
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
+    /// Carries a JSON patch out on what is at a path.
+    ///
+    /// # Errors
+    /// No answer arrived; what was asked for may have happened.
+    pub(super) async fn patch(&self, path: &str, body: Vec<u8>) -> Result<Reply, Trouble> {
+        self.exchange(Method::PATCH, path, JSON_PATCH, body).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: Vec<u8>,
+    ) -> Result<Reply, Trouble> {
         let what = format!("{method} {path}");
         let request = http::Request::builder()
             .method(method)
             .uri(path)
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, JSON)
+            .header(http::header::CONTENT_TYPE, media)
             .body(body.into())
             .map_err(|e| Trouble::new(ErrorKind::Refused, format!("{what}: {e}")))?;
         in_time(&what, async {

@@ -4,10 +4,11 @@
 //! way at a time, and whatever goes wrong is said in the journal once per kind and tried again later. On its Node it keeps the
 //! condition `CrossfadeReady`, the label `crossfade/phase` and the annotation `crossfade/observed`, writes events, clears
 //! `NetworkUnavailable` where nobody else would, and reads `crossfade/desired`. It never touches taints, other labels or another Node.
-//! [`mod@retract`] takes all of it back where Crossfade leaves.
+//! [`mod@retract`] takes all of it back where Crossfade leaves. [`annotated`] removes annotations from Pods of this node.
 //!
 //! The line: credential ([`kubeconfig`]) and Node ([`node_object`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`error`]).
 
+pub mod annotated;
 pub mod bound;
 mod credential;
 mod decide;

@@ -46,6 +46,7 @@ pub(super) struct OwnerReference {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Spec {
+    pub(super) node_name: String,
     pub(super) host_network: bool,
     pub(super) restart_policy: Option<String>,
     pub(super) termination_grace_period_seconds: Option<u64>,

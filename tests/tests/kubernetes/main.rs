@@ -3,16 +3,20 @@
 //! One API server for all cases, started once; every case has Nodes of its own.
 
 mod acting;
+mod annotations;
 mod credentials;
 mod deploy;
 mod kubelet;
 mod leaving;
+mod lists;
 mod looking;
+mod meanwhile;
 mod operator;
 mod outage;
 mod publisher;
 mod publishing;
 mod registration;
+mod second;
 mod server;
 mod subject;
 mod tree;
@@ -46,6 +50,9 @@ fn main() -> Result<ExitCode> {
         looking::trials(),
         operator::trials(),
         acting::trials(),
+        annotations::trials(),
+        meanwhile::trials(),
+        second::trials(),
     ]
     .into_iter()
     .flatten()

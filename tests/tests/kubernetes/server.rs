@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use std::ops::Deref;
 
 use anyhow::{Context, Result};
+use lab::deadline::until;
 use lab::kubernetes::{Client, ControlPlane, Controllers, Setup, User};
+
+use super::publisher::WITHIN;
 
 /// A name that only the host's own sources know.
 pub(crate) const NAME: &str = "api.crossfade.test";
@@ -40,7 +43,12 @@ impl Server {
             controllers: Controllers::None,
             audited: None,
         };
-        ControlPlane::start(&setup).map(Self)
+        let server = Self(ControlPlane::start(&setup)?);
+        // The API server is ready a moment before it has made the namespace of cases that need no other.
+        let admin = server.admin()?;
+        let namespace = || Ok((admin.get("/api/v1/namespaces/default")?.status == 200).then_some(()));
+        until("the namespace default", WITHIN, namespace)?;
+        Ok(server)
     }
 
     /// A kubelet, by its certificate.

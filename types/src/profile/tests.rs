@@ -22,6 +22,7 @@ fn every_file_is_a_profile_and_every_fact_has_a_source() {
         facts.extend(profile.conf_setting.as_ref().map(|_| "confSetting"));
         facts.extend(profile.state.first().map(|_| "state"));
         facts.extend(profile.parts.first().map(|_| "parts"));
+        facts.extend(profile.pod_annotations.as_ref().map(|_| "podAnnotations"));
         facts.extend(profile.leaves.iter().flat_map(Leaves::lists));
         let sources: BTreeSet<_> = profile.sources.keys().map(String::as_str).collect();
         assert_eq!(sources, facts.into_iter().collect(), "{name}");
@@ -180,6 +181,26 @@ fn no_two_built_in_profiles_leave_the_same() {
             assert_eq!(its.intersection(others).collect::<Vec<_>>(), Vec::<&String>::new(), "{one} {other}");
         }
     }
+}
+
+/// Canal's are those of its part Calico.
+#[test]
+fn a_profile_names_the_annotations_of_pods_that_its_plugin_leaves() {
+    let named: Vec<_> =
+        all().iter().filter_map(|one| Some((one.name.as_str(), one.pod_annotations.as_ref()?))).collect();
+    let [("calico", annotations)] = named.as_slice() else {
+        panic!("{named:?}");
+    };
+    assert_eq!(
+        annotations.keys().collect::<Vec<_>>(),
+        ["cni.projectcalico.org/containerID", "cni.projectcalico.org/podIP", "cni.projectcalico.org/podIPs"]
+    );
+    let text = serde_json::to_string(find("calico").expect("calico")).expect("JSON");
+    let why = Profile::parse(
+        "calico",
+        text.replace("cni.projectcalico.org/podIPs", "kubernetes.io/config.mirror").as_bytes(),
+    );
+    assert!(why.expect_err("kubelet's").contains("annotation of others"), "what is kubelet's");
 }
 
 #[test]

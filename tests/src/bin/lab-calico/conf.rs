@@ -37,9 +37,20 @@ pub(crate) struct Conf {
     pub(crate) host_prefix: String,
     /// Where pods and addresses are registered; nowhere if absent.
     pub(crate) datastore: Option<PathBuf>,
+    /// Where the Pod is annotated; nowhere if absent.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) kubernetes: Option<Kubernetes>,
     /// The node's name there.
     #[serde(default)]
     pub(crate) nodename: String,
+}
+
+/// The API server, and who asks it.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kubernetes {
+    /// Of kubelet's credential, or of another that may patch `pods/status`.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 fn cali() -> String {

@@ -19,9 +19,13 @@
 //! - `datastore`: a directory, see `lab::calico`, in which pods and addresses are registered for `lab-felix`; and `nodename` with it.
 //!   Absent: nothing is registered, and whoever has an agent's view of the node has none of this plugin's pods.
 //!
+//! - `kubernetes`: an object with `kubeconfig`, a file in JSON with which the plugin writes its annotations on the Pod. Absent: it writes none.
+//!
 //! CHECK is empty, and says `OK` on stdout. DEL goes by network and container for the addresses, by pod and `eth0` for the
 //! endpoint, by netns and interface for the link. Both as measured with release 3.31.
 
+#[cfg(feature = "kubernetes")]
+mod annotations;
 mod conf;
 mod dataplane;
 mod ipam;

@@ -23,6 +23,8 @@ pub(crate) fn reachable(call: &Call) -> Result<()> {
 /// # Errors
 /// What the datastore says.
 pub(crate) fn note_endpoint(call: &Call, addresses: &[IpAddr]) -> Result<()> {
+    #[cfg(feature = "kubernetes")]
+    crate::annotations::write(call, addresses)?;
     let (Some(datastore), Some((namespace, pod))) = (datastore(call)?, call.pod()) else {
         return Ok(());
     };
@@ -41,6 +43,10 @@ pub(crate) fn note_endpoint(call: &Call, addresses: &[IpAddr]) -> Result<()> {
 /// # Errors
 /// What the datastore says.
 pub(crate) fn forget_endpoint(call: &Call) -> Result<()> {
+    #[cfg(feature = "kubernetes")]
+    if call.ifname == THE_INTERFACE {
+        crate::annotations::release(call)?;
+    }
     let (Some(datastore), Some((namespace, pod))) = (datastore(call)?, call.pod()) else {
         return Ok(());
     };
