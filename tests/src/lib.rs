@@ -37,3 +37,4 @@ pub mod probe;
 pub mod scene;
 pub mod scratch;
 pub mod stub;
+pub mod walk;

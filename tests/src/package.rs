@@ -76,8 +76,26 @@ pub fn bake(node: &Node, containerd: &Containerd) -> Result<()> {
 /// # Errors
 /// As [`bake`].
 pub fn bake_with_kubelet(node: &Node, containerd: &Containerd, command: &str, more: Value) -> Result<()> {
-    node.write(KUBELET_UNIT, format!("[Service]\nExecStart={command}\n"))?;
+    kubelet_unit(node, command)?;
     bake_with(node, containerd, more)
+}
+
+/// The units of a node on which nothing of Crossfade's is, as far as they tell how kubelet and the runtime are started.
+///
+/// # Errors
+/// What the file system says.
+pub fn units(node: &Node, containerd: &Containerd, kubelet: &str) -> Result<()> {
+    kubelet_unit(node, kubelet)?;
+    runtime_unit(node, containerd)
+}
+
+fn kubelet_unit(node: &Node, command: &str) -> Result<()> {
+    node.write(KUBELET_UNIT, format!("[Service]\nExecStart={command}\n"))
+}
+
+fn runtime_unit(node: &Node, containerd: &Containerd) -> Result<()> {
+    let config = containerd.config();
+    node.write(UNIT, format!("[Service]\nExecStart=/usr/bin/containerd --config {}\n", config.display()))
 }
 
 /// With these keys of node.json laid over those of every node.
@@ -92,8 +110,7 @@ fn bake_with(node: &Node, containerd: &Containerd, more: Value) -> Result<()> {
         settings.extend(more);
     }
     node.write(NODE, serde_json::to_vec_pretty(&settings)?)?;
-    let config = containerd.config();
-    node.write(UNIT, format!("[Service]\nExecStart=/usr/bin/containerd --config {}\n", config.display()))?;
+    runtime_unit(node, containerd)?;
     let [normal, early, late] = GENERATED;
     let links = Path::new(GENERATOR).parent().context("a directory")?;
     node.run(&[OsStr::new("mkdir"), OsStr::new("-p"), links.as_os_str()])?;

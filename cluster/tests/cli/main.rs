@@ -4,6 +4,7 @@ mod arguments;
 mod flags;
 mod formats;
 mod golden;
+mod inplace;
 mod kubectl;
 mod pages;
 mod plan;

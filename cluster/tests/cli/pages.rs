@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use cluster::reach;
 use cluster::roll::wait::Reason;
+use types::policy::Phase;
 
 /// docs/check.md explains each code once, and no other.
 #[test]
@@ -29,4 +31,28 @@ fn every_reason_to_wait_is_explained() {
     let explained: Vec<String> = table.lines().filter_map(row).collect();
     let reasons: Vec<String> = Reason::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(explained, reasons);
+}
+
+/// The drawing of phases in docs/operations.md has the flips that the passes of each strategy make, there and back.
+#[test]
+fn the_drawing_of_phases_is_what_passes_do() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let text = std::fs::read_to_string(page).expect("the page");
+    let (_, chapter) = text.split_once("## Phases").expect("the chapter");
+    let drawing = chapter.split("```").nth(1).expect("the drawing");
+    for (strategy, is_bridged) in [("double", false), ("bridge", true)] {
+        let line = drawing.lines().find_map(|line| line.trim().strip_prefix(strategy)).expect(strategy);
+        let (phases, arrows): (Vec<&str>, Vec<&str>) =
+            line.split_whitespace().partition(|word| !word.starts_with('<') && !word.ends_with('>'));
+        let mut there = vec![Phase::Old];
+        there.extend(reach::path(Phase::Old, Phase::New, is_bridged));
+        let mut back = vec![Phase::New];
+        back.extend(reach::path(Phase::New, Phase::Old, is_bridged));
+        assert_eq!(phases, there.iter().map(|phase| phase.as_str()).collect::<Vec<_>>(), "{strategy}");
+        assert!(back.iter().eq(there.iter().rev()), "{strategy}");
+        assert_eq!(arrows.len(), phases.len() - 1, "{strategy}");
+        assert!(arrows.iter().all(|arrow| arrow.starts_with("<-") && arrow.ends_with("->")), "{arrows:?}");
+        let parted = |pair: &[Phase]| reach::is_parted(pair[0], pair[1]);
+        assert_eq!(there.windows(2).any(parted), is_bridged, "{strategy}");
+    }
 }

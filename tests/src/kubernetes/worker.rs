@@ -118,15 +118,14 @@ impl Worker {
     /// The programs are not built, or what the generator says.
     pub fn bake(&mut self, policy: &Value, more: Value, words: &[&str]) -> Result<()> {
         self.own_words = words.iter().map(|word| (*word).to_owned()).collect();
-        let command =
-            [vec![self.programs.path("kubelet").display().to_string()], self.kubelet_command()].concat();
+        let command = self.kubelet_line();
         let mut settings =
             json!({ "desired": "node-annotation", "allowed": ["old", "both-old", "both-new", "new"] });
         if let (Some(settings), Value::Object(more)) = (settings.as_object_mut(), more) {
             settings.extend(more);
         }
         self.node.write(POLICY, policy.to_string())?;
-        package::bake_with_kubelet(&self.node, &self.containerd, &command.join(" "), settings)
+        package::bake_with_kubelet(&self.node, &self.containerd, &command, settings)
     }
 
     /// Boots a node of such an image: what its units run, in their order, with runtime and kubelet between them.
@@ -145,11 +144,45 @@ impl Worker {
         self.start_proxy()
     }
 
-    fn start_watch(&mut self) -> Result<()> {
+    /// Starts a node on which nothing of Crossfade's is: its runtime, kubelet and kube-proxy.
+    ///
+    /// # Errors
+    /// One of them is missing, or the runtime does not start.
+    pub fn join(&mut self) -> Result<()> {
+        let command = self.kubelet_line();
+        package::units(&self.node, &self.containerd, &command)?;
+        self.start_runtime()?;
+        self.start_kubelet(&[])?;
+        self.start_proxy()
+    }
+
+    /// kubelet's own command line.
+    fn kubelet_line(&self) -> String {
+        [vec![self.programs.path("kubelet").display().to_string()], self.kubelet_command()].concat().join(" ")
+    }
+
+    /// Starts `watch`, as its unit does; one that runs is ended.
+    ///
+    /// # Errors
+    /// The node is gone, or the one that runs does not end.
+    pub fn start_watch(&mut self) -> Result<()> {
+        self.stop_watch()?;
         let mut command = self.node.command(package::program());
         command.arg("watch");
         self.watch = Some(self.node.background("watch", &command)?);
         Ok(())
+    }
+
+    /// Ends `watch`, if it runs.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn stop_watch(&mut self) -> Result<()> {
+        let Some(mut watch) = self.watch.take() else { return Ok(()) };
+        if watch.ended()?.is_some() {
+            return Ok(()); // Switched off, it ends by itself.
+        }
+        watch.terminate().map(drop)
     }
 
     /// Starts kubelet, with these words at the end of its command line.

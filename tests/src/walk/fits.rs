@@ -1,0 +1,114 @@
+//! Whether an output is the one that a page prints.
+
+use anyhow::{Context, Result};
+
+use super::Names;
+
+/// Any text, or any lines.
+const ANY: &str = "..";
+
+/// A command with the values of its names.
+///
+/// # Errors
+/// A name has no value yet.
+pub(super) fn named(command: &str, names: &Names) -> Result<String> {
+    let mut line = command.to_owned();
+    for (name, value) in names {
+        if line.contains(name) {
+            let value = value.as_deref().with_context(|| format!("no output has shown {name}"))?;
+            line = line.replace(name, value);
+        }
+    }
+    Ok(line)
+}
+
+/// The names with what the output says of them, if it is the expected one.
+pub(super) fn output(expected: &[String], said: &str, names: &Names) -> Option<Names> {
+    let tidy = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected: Vec<String> = expected.iter().map(|line| tidy(line)).collect();
+    let said: Vec<String> = said.lines().map(tidy).collect();
+    lines(&expected, &said, names)
+}
+
+fn lines(expected: &[String], said: &[String], names: &Names) -> Option<Names> {
+    let Some((first, rest)) = expected.split_first() else {
+        return said.is_empty().then(|| names.clone());
+    };
+    if first == ANY {
+        return (0..=said.len()).find_map(|skipped| lines(rest, &said[skipped..], names));
+    }
+    let (line, after) = said.split_first()?;
+    lines(rest, after, &text(first, line, names)?)
+}
+
+fn text(expected: &str, said: &str, names: &Names) -> Option<Names> {
+    if let Some(rest) = expected.strip_prefix(ANY) {
+        let mut ends = said.char_indices().map(|(at, _)| at).chain([said.len()]);
+        return ends.find_map(|at| text(rest, &said[at..], names));
+    }
+    let name = names.iter().find_map(|(name, value)| Some((*name, value, expected.strip_prefix(name)?)));
+    match name {
+        Some((_, Some(value), rest)) => text(rest, said.strip_prefix(value.as_str())?, names),
+        Some((name, None, rest)) => {
+            let end = said.find(char::is_whitespace).unwrap_or(said.len());
+            let ends = said.char_indices().map(|(at, _)| at).chain([said.len()]);
+            let mut longest: Vec<usize> = ends.filter(|at| (1..=end).contains(at)).collect();
+            longest.reverse();
+            longest.into_iter().find_map(|at| {
+                let mut found = names.clone();
+                found.insert(name, Some(said[..at].to_owned()));
+                text(rest, &said[at..], &found)
+            })
+        }
+        None => match (expected.chars().next(), said.chars().next()) {
+            (None, None) => Some(names.clone()),
+            (Some(one), Some(other)) if one == other => {
+                text(&expected[one.len_utf8()..], &said[other.len_utf8()..], names)
+            }
+            _ => None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(expected: &str, said: &str) -> Option<Names> {
+        let expected: Vec<String> = expected.lines().map(str::to_owned).collect();
+        output(&expected, said, &Names::from([("HASH", None), ("NODE", Some("n1".into()))]))
+    }
+
+    #[test]
+    fn two_dots_stand_for_text_or_lines_and_blanks_for_one() {
+        for (expected, said) in [
+            ("one  two", "one two\n"),
+            ("pod web-.. goes", "pod web-5-x goes"),
+            ("one\n..\nfour", "one\nfour"),
+            ("one\n..\nfour", "one\ntwo\nthree\nfour"),
+            ("..", ""),
+        ] {
+            assert!(fits(expected, said).is_some(), "{expected:?} {said:?}");
+        }
+        for (expected, said) in [
+            ("one two", "one  tow"),
+            ("pod web-.. goes", "pod web-5 stays"),
+            ("one\n..\nfour", "one\nfour\nfive"),
+            ("", "one"),
+            ("one", ""),
+        ] {
+            assert!(fits(expected, said).is_none(), "{expected:?} {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_what_it_was_at_first() {
+        let found = fits("hash: HASH\nroll --plan HASH on NODE", "hash: 4be1\nroll --plan 4be1 on n1")
+            .expect("it fits");
+        assert_eq!(found["HASH"].as_deref(), Some("4be1"));
+        assert_eq!(named("roll HASH NODE", &found).expect("values"), "roll 4be1 n1");
+        assert!(fits("hash: HASH\nroll --plan HASH", "hash: 4be1\nroll --plan 4be2").is_none());
+        assert!(fits("on NODE", "on n2").is_none());
+        assert!(named("roll HASH", &Names::from([("HASH", None)])).is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! docs/migrate-in-place.md, and the pages that it leads through.
+
+use anyhow::Result;
+use lab::kubernetes::api::condition;
+use lab::kubernetes::{MERGE, manifest};
+use lab::package;
+use lab::walk::Walk;
+use serde_json::{Value, json};
+
+use crate::place::Place;
+
+const PAGE: &str = "migrate-in-place.md";
+
+/// What runs in the cluster: a Deployment on the first node, one on the others, and a DaemonSet.
+fn deploy(place: &Place) -> Result<()> {
+    let api = &place.api;
+    api.namespace("web")?;
+    // DNS is elsewhere, so that the first node's pods are those that the page names.
+    api.cordon("n1", true)?;
+    place.cluster.serve_dns(&[])?;
+    let apart =
+        json!({ "spec": { "template": { "spec": { "affinity": apart_from("k8s-app", "kube-dns") } } } });
+    api.client.patch("/apis/apps/v1/namespaces/kube-system/deployments/kube-dns", MERGE, &apart)?.object()?;
+    let mut back = manifest::server();
+    back["affinity"] = apart_from("app", "back");
+    api.create(&[manifest::workload("Deployment", "web", "back", Some(2), &back)])?;
+    for path in ["kube-system/deployments/kube-dns", "web/deployments/back"] {
+        api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{path}"))?;
+    }
+    api.cordon("n1", false)?;
+    let mut here = manifest::server();
+    // Where the first node may not be, another one will do.
+    let first = json!([{ "key": "kubernetes.io/hostname", "operator": "In", "values": ["n1"] }]);
+    here["affinity"] = json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
+        [{ "weight": 100, "preference": { "matchExpressions": first } }] } });
+    api.create(&[
+        manifest::workload("Deployment", "web", "front", Some(2), &here),
+        manifest::workload("DaemonSet", "web", "agent", None, &manifest::server()),
+        manifest::budget("web", "front", &json!({ "minAvailable": 1 }), api)?,
+    ])?;
+    for path in ["deployments/front", "daemonsets/agent"] {
+        api.until_rolled_out(&format!("/apis/apps/v1/namespaces/web/{path}"))?;
+    }
+    Ok(())
+}
+
+/// Pods of a label are on different nodes.
+fn apart_from(label: &str, value: &str) -> Value {
+    let term = json!({ "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { label: value } } });
+    json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
+        [{ "weight": 100, "podAffinityTerm": term }] } })
+}
+
+pub(crate) fn a_cluster_whose_nodes_stay_is_moved_as_the_page_says() -> Result<()> {
+    let mut place = Place::new()?;
+    deploy(&place)?;
+    let mut walk = Walk::with_names(&["HASH"]);
+    through(&mut walk, &mut place)?;
+    [PAGE, "restart-pods.md", "cleanup.md", "graduate.md"].iter().try_for_each(|page| walk.expect_whole(page))
+}
+
+fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
+    for chapter in ["The new CNI", "One node, there", "10. Bring the pods back"] {
+        walk.follow(PAGE, Some(chapter), place)?;
+    }
+    restart_pods(walk, place)?;
+    walk.follow(PAGE, Some("11. Take Crossfade off the node"), place)?;
+    for at in 0..3 {
+        place.go_to(at);
+        for step in [
+            "3. Put Crossfade's files on the first node",
+            "4. Install Crossfade under the running pods",
+            "5. Start `watch`",
+            "6. Let the new agent write its conf",
+        ] {
+            walk.follow(PAGE, Some(step), place)?;
+        }
+    }
+    for chapter in ["All nodes", "17. Look once more", "18. Let the new CNI stand alone"] {
+        walk.follow(PAGE, Some(chapter), place)?;
+    }
+    ends(walk, place)
+}
+
+/// Crossfade and Flannel leave each node, by another page or order of pages each.
+fn ends(walk: &mut Walk, place: &mut Place) -> Result<()> {
+    let (graduate, cleanup) = ((PAGE, "19. Let Crossfade leave"), (PAGE, "20. Clean up after the old CNI"));
+    let nodes =
+        [[graduate, cleanup], [("graduate.md", "Steps"), cleanup], [graduate, ("cleanup.md", "Steps")]];
+    for (at, pages) in nodes.into_iter().enumerate() {
+        place.go_to(at);
+        pages.into_iter().try_for_each(|(page, chapter)| walk.follow(page, Some(chapter), place))?;
+    }
+    Ok(())
+}
+
+/// docs/restart-pods.md on the first node, which has come back to the old network and does so again. Beside the pods of the other page it has one that
+/// nobody makes again.
+fn restart_pods(walk: &mut Walk, place: &mut Place) -> Result<()> {
+    let (api, node) = (&place.api, place.cluster.workers[0].node.clone());
+    api.namespace("tools")?;
+    api.create(&[manifest::pod("tools", "shell", &manifest::server_on("n1"))])?;
+    let shell = "/api/v1/namespaces/tools/pods/shell";
+    api.until(shell, "is Ready", |pod| condition(pod, "Ready") == "True")?;
+    package::run(&node, &["policy", "set", "new", "--require-ready"])?;
+    walk.follow("restart-pods.md", Some("Steps"), place)?;
+    place.api.client.delete(shell)?.object()?;
+    place.api.until_gone(shell)?;
+    walk.follow(PAGE, Some("10. Bring the pods back"), place)
+}

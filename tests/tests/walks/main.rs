@@ -1,0 +1,27 @@
+//! Walk-throughs of `docs/` on a real Kubernetes, each command as it is printed ([`lab::walk`]; `make test-cluster`).
+//!
+//! Three nodes on which nothing of Crossfade's is: what the pages are about begins there.
+
+mod inplace;
+mod migrations;
+mod place;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lab::preflight::{CONTAINERD, DNS, NODES, Need, PLUGINS};
+use libtest_mimic::Arguments;
+
+const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, DNS];
+
+fn main() -> Result<ExitCode> {
+    lab::isolate::enter()?;
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = lab::trials_of![
+        NEEDS;
+        inplace::a_cluster_whose_nodes_stay_is_moved_as_the_page_says,
+        migrations::two_migrations_are_made_as_the_page_says,
+    ];
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
