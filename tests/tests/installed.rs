@@ -25,6 +25,7 @@ fn main() -> Result<ExitCode> {
             what_the_cache_does_not_know_is_a_refusal,
             a_process_that_looks_like_an_add_holds_nothing_up,
             the_runtimes_own_setup_counts,
+            a_node_that_is_switched_off_is_left_alone,
         ]
     })
 }
@@ -264,4 +265,17 @@ fn the_runtimes_own_setup_counts() -> Result<()> {
     ensure!(refused.contains("the runtime reads /etc/cni/net.d, not /etc/cni"), "{refused}");
     ensure!(refused.contains("the runtime looks for plugins in /opt/cni/bin"), "{refused}");
     Ok(())
+}
+
+/// `watch` would take Crossfade's conf away again, so that the node would have two owners in turn.
+fn a_node_that_is_switched_off_is_left_alone() -> Result<()> {
+    let lab = running()?;
+    lab.node().write("/etc/crossfade/disabled", "")?;
+    for arguments in [&["install"][..], &["install", "--dry-run"]] {
+        let told = lab.told(arguments, 3)?;
+        ensure!(told.contains("switched off: /etc/crossfade/disabled is there"), "{told}");
+        ensure!(!lab.node().outside(OURS).exists() && lab.attachments()? == (0, 0), "{told}");
+    }
+    std::fs::remove_file(lab.node().outside("/etc/crossfade/disabled"))?;
+    lab.told(&["install"], 0).map(drop)
 }

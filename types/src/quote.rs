@@ -8,6 +8,17 @@ pub fn quote(bytes: &[u8], max: usize) -> String {
     if bytes.len() > max { format!("{clean}...") } else { clean }
 }
 
+/// Text as one word of a POSIX shell, in quotes only where it needs some.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -17,5 +28,16 @@ mod tests {
         assert_eq!(quote("a\nb\u{1b}c".as_bytes(), 512), "a b c");
         assert_eq!(quote("äää".as_bytes(), 3).chars().next(), Some('ä'));
         assert!(quote(&[b'x'; 9], 4).ends_with("..."));
+    }
+
+    #[test]
+    fn text_is_one_word_of_a_shell() {
+        for (path, expected) in [
+            ("/etc/cni/net.d/00-a.conflist", "/etc/cni/net.d/00-a.conflist"),
+            ("/etc/cni/net.d/!a b.conf", "'/etc/cni/net.d/!a b.conf'"),
+            ("/x/it's $(here)", r"'/x/it'\''s $(here)'"),
+        ] {
+            assert_eq!(shell_word(path), expected);
+        }
     }
 }

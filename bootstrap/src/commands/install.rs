@@ -52,8 +52,17 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     host::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
-    if let Some(off) = switch::off(&Root::default()).filter(|_| brings) {
-        return Ok(Changed::applied(Vec::new(), vec![format!("{off}; nothing is brought nor installed")]));
+    match switch::off(&Root::default()) {
+        // The pod of a DaemonSet goes on: it installs when the node is switched on.
+        Some(off) if brings => {
+            return Ok(Changed::applied(
+                Vec::new(),
+                vec![format!("{off}; nothing is brought nor installed")],
+            ));
+        }
+        // `watch` would take Crossfade's conf away again.
+        Some(off) => return Err(Failure::of(Exit::No, off.problem())),
+        None => {}
     }
     if load.units {
         watch_unit::check().map_err(|why| {

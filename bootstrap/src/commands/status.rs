@@ -124,7 +124,8 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
         return without(global, settings, within);
     }
     let file = Root::new(&global.root).at(STATUS);
-    let ready = within.is_none_or(|within| wait(&file, within));
+    let policy = || NodeFacts::by_files(global, settings.clone()).dirs.layout.policy_file();
+    let ready = within.is_none_or(|within| wait(&file, &policy(), within));
     let node = NodeFacts::asked(global, settings, &wanted.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;

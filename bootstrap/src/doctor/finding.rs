@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use types::problem::Problem;
+use types::quote;
 
 use super::code::{Code, Severity, Symptom};
 
@@ -121,29 +122,12 @@ impl Finding {
 /// A path as one word of a shell.
 #[must_use]
 pub fn word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    quote::shell_word(&path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_is_one_word_of_a_shell() {
-        for (path, expected) in [
-            ("/etc/cni/net.d/00-a.conflist", "/etc/cni/net.d/00-a.conflist"),
-            ("/etc/cni/net.d/!a b.conf", "'/etc/cni/net.d/!a b.conf'"),
-            ("/x/it's $(here)", r"'/x/it'\''s $(here)'"),
-        ] {
-            assert_eq!(word(Path::new(path)), expected);
-        }
-    }
 
     #[test]
     fn a_long_list_is_cut_and_counted() {

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::node::{changes, mode};
@@ -181,10 +183,18 @@ impl Running {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("pid"));
+        nix::sys::signal::kill(pid, signal).expect("signal");
+    }
+
+    /// Lets it look at nothing, or look again.
+    fn stopped(&self, is: bool) {
+        self.signal(if is { Signal::SIGSTOP } else { Signal::SIGCONT });
+    }
+
     fn ask_to_end(&self) {
-        let pid = i32::try_from(self.child.id()).expect("pid");
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("SIGTERM");
+        self.signal(Signal::SIGTERM);
     }
 
     fn end(mut self) {
@@ -217,6 +227,14 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     watch.told("STATUS=NetworkReady");
     assert!(waiting.wait().expect("status").success());
     assert!(tree.told(&["status", "--reported"], 0).starts_with("NetworkReady: "));
+    // A report from before a flip: a `watch` that is stopped sees no flip.
+    watch.stopped(true);
+    let policy = tree.read("etc/crossfade/policy.json");
+    tree.write("etc/crossfade/policy.json", &format!("{policy}\n"));
+    let told = tree.told(&["status", "--wait", "--timeout", "1"], 3);
+    assert!(told.contains("did not report a ready node"), "{told}");
+    watch.stopped(false);
+    tree.told(&["status", "--wait", "--timeout", "60"], 0);
     let metrics = tree.read("run/crossfade.prom");
     for line in [
         "crossfade_ready 1",

@@ -1,9 +1,10 @@
 //! Options of every command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use types::nearest::nearest;
+use types::quote::shell_word;
 
 use super::access::Access;
 use crate::model::{ALL_KINDS, Kind};
@@ -31,6 +32,16 @@ pub struct Global {
     /// How to reach the API server.
     #[command(flatten)]
     pub access: Access,
+}
+
+impl Global {
+    /// A command of this program for a person to call next, with the settings file of this call: by other settings a plan is out of date.
+    #[must_use]
+    pub fn next(&self, command: &str) -> String {
+        let named = self.config.as_deref().filter(|file| *file != Path::new("-"));
+        let config = named.map(|file| format!(" --config {}", shell_word(&file.to_string_lossy())));
+        format!("kubectl crossfade {command}{}", config.unwrap_or_default())
+    }
 }
 
 /// How to print.
@@ -99,5 +110,17 @@ mod tests {
         assert_eq!(Dumped::read(""), Ok(Dumped::Kinds(Vec::new())));
         assert_eq!(Dumped::read("pods, ippools"), Ok(Dumped::Kinds(vec![Kind::POD, Kind::IP_POOL])));
         assert!(Dumped::read("podz").is_err_and(|why| why.contains("pods")));
+    }
+
+    #[test]
+    fn the_command_that_comes_next_has_the_settings_of_this_call() {
+        use clap::Parser as _;
+        let next = |arguments: &[&str]| {
+            let all = ["kubectl-crossfade", "status"].iter().chain(arguments).copied();
+            crate::cli::Cli::try_parse_from(all).expect("arguments").global.next("roll --resume")
+        };
+        assert_eq!(next(&[]), "kubectl crossfade roll --resume");
+        assert_eq!(next(&["--config", "a b.yaml"]), "kubectl crossfade roll --resume --config 'a b.yaml'");
+        assert_eq!(next(&["--config", "-"]), "kubectl crossfade roll --resume", "stdin is read once");
     }
 }

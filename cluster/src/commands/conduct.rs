@@ -51,7 +51,7 @@ pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -
     let settings = live::Settings::of(config);
     let ended = live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
         .map_err(failed)?;
-    Ok(told(ended, &plan))
+    Ok(told(ended, &plan, &global.next("roll --resume")))
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
@@ -108,8 +108,7 @@ fn show(progress: &Progress, event: &Event) {
     }
 }
 
-fn told(ended: Ended, plan: &Plan) -> Rolled {
-    let resume = "kubectl crossfade roll --resume";
+fn told(ended: Ended, plan: &Plan, resume: &str) -> Rolled {
     let (exit, why, next) = match ended.why {
         Why::End(End::Done) if plan.fixes_stragglers() => {
             (Exit::Done, "every node of the plan is done".into(), String::new())

@@ -65,8 +65,8 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
         let preview = live::preview(&global.access, settings, &asked).map_err(failed)?;
         let plan = &preview.status.plan;
         let next = match &wanted.plan {
-            Some(_) => format!("kubectl crossfade roll --plan {plan}"),
-            None => "kubectl crossfade roll --resume".into(),
+            Some(_) => global.next(&format!("roll --plan {plan}")),
+            None => global.next("roll --resume"),
         };
         return Ok(Answer::Previewed(Previewed { preview, next }));
     }

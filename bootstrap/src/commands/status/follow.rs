@@ -4,22 +4,30 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use types::status::Document;
+
 use super::reported::reported;
 use crate::cli::exit::Exit;
 use crate::cli::{Global, Output, print};
 use crate::node::events::Events;
 use crate::node::paths::{Root, STATUS};
+use crate::node::policy::file::PolicyFile;
 use crate::node::status_file::{self, StatusFile};
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Follows `watch`'s file until it says that the node is ready, or `within` is over.
-pub(super) fn wait(file: &Path, within: Duration) -> bool {
+/// Follows `watch`'s file until it says that the node is ready under the policy of now, or `within` is over. A report of an earlier policy, such
+/// as the one before a flip, says nothing of this one.
+pub(super) fn wait(file: &Path, policy: &Path, within: Duration) -> bool {
+    let is_of_now = |document: &Document| {
+        let of_now = PolicyFile::load(policy).ok().map(|policy| policy.sha256);
+        of_now.is_some() && document.policy_sha256 == of_now
+    };
     until(
         file,
         Some(within),
-        || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready),
+        || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready && is_of_now(&document)),
     )
 }
 
