@@ -115,7 +115,10 @@ impl Place {
             let spec = Spec {
                 name: "cilium".into(),
                 unix: Some(UnixHealth { path: "/run/cilium/cilium.sock".into(), answer: Answer::Ready }),
-                http: Some(HttpHealth { address: "127.0.0.1:9879".parse()?, answer: Answer::Ready }),
+                http: Some(HttpHealth {
+                    header: Some("brief: true".into()),
+                    ..HttpHealth::plain("127.0.0.1:9879".parse()?, Answer::Ready)
+                }),
                 ..Spec::default()
             };
             fs::create_dir_all(worker.node.outside("/run/cilium"))?;
