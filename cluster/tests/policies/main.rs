@@ -1,0 +1,6 @@
+//! What network policies mean: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
+//! goes packet by packet and shares nothing with them.
+
+mod kubernetes;
+mod packet;
+mod town;
