@@ -1,6 +1,6 @@
 //! Conditions on the labels of a pod, of its namespace and of its service account: what the selectors of every kind of policy become. Pure.
 
-use crate::model::Text;
+use crate::model::{Labels, Text};
 
 /// Whose labels a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,9 @@ pub enum Of {
 /// The label by which a namespace has its own name. *Source*: Kubernetes, "Well-Known Labels": the API server sets it on every namespace.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// The label by which a service account has its own name here. No label of Kubernetes can have this key.
+pub const ACCOUNT_NAME: &str = "=name";
+
 /// A condition. It is true or false of every pod; a condition on a value is false where the key is absent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expression {
@@ -29,8 +32,6 @@ pub enum Expression {
     Like(Of, Text, Test, Text),
     /// The pod is in the namespace of this name.
     Within(Text),
-    /// The pod runs as the service account of this name.
-    RunsAs(Text),
     /// The condition is false.
     Not(Box<Self>),
     /// All of them are true; true for an empty list.
@@ -81,6 +82,26 @@ impl Expression {
         Self::And(vec![self, other])
     }
 
+    /// Whether the condition is true of something with these labels, which is in a namespace with those labels if it is in any.
+    #[must_use]
+    pub fn holds(&self, labels: &Labels, namespace: Option<&Labels>) -> bool {
+        let value = |of: &Of, key: &Text| match of {
+            Of::Pod => labels.get(key),
+            Of::Namespace => namespace?.get(key),
+            Of::Account => None,
+        };
+        match self {
+            Self::Always => true,
+            Self::Has(of, key) => value(of, key).is_some(),
+            Self::In(of, key, values) => value(of, key).is_some_and(|value| values.contains(value)),
+            Self::Like(of, key, test, text) => value(of, key).is_some_and(|value| test.accepts(value, text)),
+            Self::Within(name) => namespace.and_then(|labels| labels.get(NAMESPACE_NAME)) == Some(name),
+            Self::Not(inner) => !inner.holds(labels, namespace),
+            Self::And(all) => all.iter().all(|one| one.holds(labels, namespace)),
+            Self::Or(all) => all.iter().any(|one| one.holds(labels, namespace)),
+        }
+    }
+
     /// The alternatives of the condition, each a list of simple conditions that are all true or, marked with `false`, all false. At most
     /// `limit` of them: a condition that has more has the first ones here, so these are enough to find a pod for many ways in which it can be
     /// true, and not to replace it.
@@ -108,7 +129,7 @@ impl Expression {
             (Self::Or(all), true) | (Self::And(all), false) => {
                 all.iter().flat_map(|one| one.signed(is_true, limit)).take(limit).collect()
             }
-            (Self::Has(..) | Self::In(..) | Self::Like(..) | Self::Within(_) | Self::RunsAs(_), _) => {
+            (Self::Has(..) | Self::In(..) | Self::Like(..) | Self::Within(_), _) => {
                 vec![vec![(self, is_true)]]
             }
         }

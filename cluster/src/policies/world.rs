@@ -37,7 +37,6 @@ pub struct World {
     v6: Parties,
     labels: HashMap<(Of, Text), BTreeMap<Text, Parties>>,
     namespaces: HashMap<Text, Parties>,
-    accounts: HashMap<Text, Parties>,
     ports: HashMap<(u8, Text), BTreeMap<u16, Parties>>,
     stands_for: HashMap<(Text, Text, IpAddr), usize>,
 }
@@ -147,9 +146,6 @@ impl World {
             Expression::Like(of, key, test, text) => values(*of, key, &|value| test.accepts(value, text)),
             Expression::Within(namespace) => {
                 self.namespaces.get(namespace).cloned().unwrap_or_else(|| self.nobody())
-            }
-            Expression::RunsAs(account) => {
-                self.accounts.get(account).cloned().unwrap_or_else(|| self.nobody())
             }
             Expression::Not(inner) => self.pods.clone().without(&self.select(inner)),
             Expression::And(all) => {

@@ -8,7 +8,7 @@ use super::imagined::{self, told};
 use super::{Party, Who, World};
 use crate::cidr::Range;
 use crate::model::{Labels, Text};
-use crate::policies::expression::{Expression, NAMESPACE_NAME, Of};
+use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of};
 use crate::policies::mention::Mentions;
 use crate::policies::parties::Parties;
 use crate::policies::traffic::Space;
@@ -80,7 +80,6 @@ pub(super) struct Traits {
     pub(super) namespace: Text,
     pub(super) namespace_labels: Labels,
     pub(super) labels: Labels,
-    pub(super) account: Text,
     pub(super) account_labels: Labels,
     pub(super) ports: Vec<Port>,
 }
@@ -107,11 +106,8 @@ impl Traits {
         } else {
             format!("a pod with {}", labels.join(", "))
         };
-        let account = if self.account.is_empty() {
-            String::new()
-        } else {
-            format!(" of service account {}", self.account)
-        };
+        let account = self.account_labels.get(ACCOUNT_NAME);
+        let account = account.map(|name| format!(" of service account {name}")).unwrap_or_default();
         format!("{with}{account} in namespace {}", self.namespace)
     }
 }
@@ -119,14 +115,12 @@ impl Traits {
 /// What policies mention, for quick questions.
 struct Told {
     keys: HashSet<(Of, Text)>,
-    accounts: HashSet<Text>,
     ports: BTreeSet<(u8, Text)>,
 }
 
 impl Told {
     fn of(mentions: &Mentions) -> Self {
-        let mut told =
-            Self { keys: HashSet::new(), accounts: HashSet::new(), ports: mentions.port_names.clone() };
+        let mut told = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
         for (_, condition) in &mentions.conditions {
             told.take(condition);
         }
@@ -138,7 +132,6 @@ impl Told {
             Expression::Has(of, key) | Expression::In(of, key, _) | Expression::Like(of, key, ..) => {
                 self.keys.insert((*of, key.clone()));
             }
-            Expression::RunsAs(name) => drop(self.accounts.insert(name.clone())),
             Expression::Not(inner) => self.take(inner),
             Expression::And(all) | Expression::Or(all) => all.iter().for_each(|one| self.take(one)),
             Expression::Always | Expression::Within(_) => {}
@@ -152,13 +145,11 @@ impl Told {
 
     /// Without what no policy mentions.
     fn slimmed(&self, traits: &Traits) -> Traits {
-        let account = Some(&traits.account).filter(|name| self.accounts.contains(*name)).cloned();
         let is_told = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
         Traits {
             namespace: traits.namespace.clone(),
             namespace_labels: self.labels(Of::Namespace, &traits.namespace_labels),
             labels: self.labels(Of::Pod, &traits.labels),
-            account: account.unwrap_or_default(),
             account_labels: self.labels(Of::Account, &traits.account_labels),
             ports: traits.ports.iter().filter(is_told).cloned().collect(),
         }
@@ -197,12 +188,13 @@ impl Made {
             let mut labels =
                 namespaces.get(&pod.namespace).map(|labels| (*labels).clone()).unwrap_or_default();
             labels.insert(NAMESPACE_NAME.into(), pod.namespace.clone());
+            let mut account = pod.account_labels.clone();
+            account.insert(ACCOUNT_NAME.into(), pod.account.clone());
             let traits = told.slimmed(&Traits {
                 namespace: pod.namespace.clone(),
                 namespace_labels: labels,
                 labels: pod.labels.clone(),
-                account: pod.account.clone(),
-                account_labels: pod.account_labels.clone(),
+                account_labels: account,
                 ports: pod.ports.clone(),
             });
             for address in &pod.addresses {
@@ -284,7 +276,6 @@ impl Made {
             v6: those(&|party| party.address.is_ipv6()),
             labels: HashMap::new(),
             namespaces: HashMap::new(),
-            accounts: HashMap::new(),
             ports: HashMap::new(),
             parties: Vec::new(),
             stands_for: self.pods,
@@ -292,7 +283,6 @@ impl Made {
         let none = || Parties::none(count);
         for (number, traits) in &self.traits {
             world.namespaces.entry(traits.namespace.clone()).or_insert_with(none).add(*number);
-            world.accounts.entry(traits.account.clone()).or_insert_with(none).add(*number);
             let own = [
                 (Of::Pod, &traits.labels),
                 (Of::Namespace, &traits.namespace_labels),

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::{Cluster, Traits};
 use crate::model::{Labels, Text};
-use crate::policies::expression::{Expression, NAMESPACE_NAME, Of, Test};
+use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, Test};
 use crate::policies::mention::Mentions;
 
 /// Of a condition with more alternatives, the first ones get pods.
 const ALTERNATIVES: usize = 32;
 /// A value that no policy names.
 const OTHER: &str = "crossfade-other";
-/// Namespaces that do not exist yet, and names of accounts that nobody has.
+/// The name of a namespace that does not exist yet.
 const NEW: &str = "crossfade-new";
 
 /// A simple condition and whether it is to be true.
@@ -45,7 +45,8 @@ fn traits(namespace: &Text, labels: &Labels) -> Traits {
     let mut labels = labels.clone();
     // The API server sets it on every namespace.
     labels.insert(NAMESPACE_NAME.into(), namespace.clone());
-    Traits { namespace: namespace.clone(), namespace_labels: labels, ..Traits::default() }
+    let account_labels = Labels::from([(ACCOUNT_NAME.into(), "default".into())]);
+    Traits { namespace: namespace.clone(), namespace_labels: labels, account_labels, ..Traits::default() }
 }
 
 /// A namespace that may not exist yet.
@@ -96,16 +97,7 @@ fn fits_or_says_nothing(place: &Traits, way: &[Literal<'_>]) -> bool {
 fn made(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
     let fits =
         labelled(&mut place.labels, Of::Pod, way) && labelled(&mut place.account_labels, Of::Account, way);
-    for (literal, is) in way {
-        if let Expression::RunsAs(name) = literal {
-            place.account = if *is { name.clone() } else { NEW.into() };
-        }
-    }
-    let is_named = |(literal, is): &Literal<'_>| match literal {
-        Expression::RunsAs(name) => (place.account == *name) == *is,
-        _ => true,
-    };
-    (fits && way.iter().all(is_named)).then_some(place)
+    fits.then_some(place)
 }
 
 /// Gives labels for which what is said of them is true; false if there are none.
