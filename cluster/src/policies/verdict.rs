@@ -83,16 +83,26 @@ pub fn differences<'w>(
     })
 }
 
-/// What becomes of one kind of traffic that a subject exchanges with a peer.
-#[must_use]
-pub fn of(
-    enforcement: &Enforcement,
-    direction: Direction,
-    (subject, peer): (usize, usize),
-    traffic: &Traffic,
-) -> Verdict {
-    let tiers = enforcement.tiers(direction);
-    verdict(tiers, &signature(tiers, subject), peer, traffic)
+/// The rules of one direction that matter to one subject, for questions about single packets.
+#[derive(Debug, Clone)]
+pub struct Subject<'e> {
+    tiers: &'e [Tier],
+    signature: Signature,
+}
+
+impl<'e> Subject<'e> {
+    /// The rules of a party of the world.
+    #[must_use]
+    pub fn new(enforcement: &'e Enforcement, direction: Direction, subject: usize) -> Self {
+        let tiers = enforcement.tiers(direction);
+        Self { tiers, signature: signature(tiers, subject) }
+    }
+
+    /// What becomes of one kind of traffic that the subject exchanges with a peer.
+    #[must_use]
+    pub fn verdict(&self, peer: usize, traffic: &Traffic) -> Verdict {
+        verdict(self.tiers, &self.signature, peer, traffic)
+    }
 }
 
 /// One subject for each way in which the rules of both sets apply.

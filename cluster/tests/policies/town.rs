@@ -7,7 +7,7 @@ use cluster::model::{Labels, Text};
 use cluster::policies::mention::Mentions;
 use cluster::policies::tier::{Direction, Enforcement};
 use cluster::policies::traffic::{Detail, Kind, Space, Traffic};
-use cluster::policies::verdict;
+use cluster::policies::verdict::Subject;
 use cluster::policies::world::{Cluster, Namespace, Node, Pod, Port, Who, World};
 
 use crate::packet::{End, Packet};
@@ -72,8 +72,12 @@ pub(crate) fn town() -> Cluster {
     }
 }
 
-/// Compares what an evaluator says with what a reader says, of every packet between parties that are there and of the ports and messages above.
-/// Returns how many packets were compared.
+/// Each pair of parties is asked about one of so many kinds of traffic, each pair about other ones. It shares no factor with the number of kinds
+/// or of pairs that follow each other, so that every kind is asked of some pairs of every subject.
+const STRIDE: usize = 11;
+
+/// Compares what an evaluator says with what a reader says, of packets between all parties that are there: each pair gets some of the ports and
+/// messages above, and all pairs together get all of them. Returns how many packets were compared.
 ///
 /// # Panics
 /// At the first packet of which they say different things.
@@ -86,25 +90,28 @@ pub(crate) fn compare(
 ) -> usize {
     let world = World::new(cluster, mentions);
     let enforcement = evaluate(&world);
+    let (kinds, ends) = (kinds(&world.space, protocols), ends(cluster, &world));
     let mut compared = 0;
+    let mut turn = 0;
     for (subject, pod, address) in pods(cluster, &world) {
-        for (peer, other, other_address) in ends(cluster, &world) {
-            let is_itself = other.pod().is_some_and(|other| std::ptr::eq(other, pod));
-            if address.is_ipv6() != other_address.is_ipv6() || is_itself {
-                continue;
-            }
-            for direction in Direction::ALL {
-                for (source, port, kind, traffic) in kinds(&world.space, protocols) {
-                    let protocol = kind.protocol;
+        for direction in Direction::ALL {
+            let rules = Subject::new(&enforcement, direction, subject);
+            for (peer, other, other_address) in &ends {
+                let is_itself = other.pod().is_some_and(|other| std::ptr::eq(other, pod));
+                if address.is_ipv6() != other_address.is_ipv6() || is_itself {
+                    continue;
+                }
+                turn += 1;
+                for (source, port, kind, traffic) in kinds.iter().skip(turn % STRIDE).step_by(STRIDE) {
                     let packet = Packet {
                         direction,
                         subject: (pod, address),
-                        peer: (other, other_address),
-                        protocol,
-                        source,
-                        port,
+                        peer: (*other, *other_address),
+                        protocol: kind.protocol,
+                        source: *source,
+                        port: *port,
                     };
-                    let told = verdict::of(&enforcement, direction, (subject, peer), &traffic);
+                    let told = rules.verdict(*peer, traffic);
                     assert_eq!(told.allowed, read(&packet), "{packet:?}: the evaluator says {told}");
                     compared += 1;
                 }

@@ -3,7 +3,7 @@
 use cluster::policies::kubernetes::{Blocks, mentions, read};
 use cluster::policies::tier::Direction;
 use cluster::policies::traffic::{Detail, Kind};
-use cluster::policies::verdict;
+use cluster::policies::verdict::Subject;
 use cluster::policies::world::{Who, World};
 use serde_json::{Value, json};
 
@@ -30,7 +30,8 @@ fn may(policies: &[Value], direction: Direction, pod: &str, peer: &str, protocol
     };
     let kind = Kind { protocol, detail: Detail::Port(port), source: None };
     let pair = (find(pod).expect("the pod"), find(peer).or_else(|| at(peer)).expect("the other end"));
-    verdict::of(&enforcement(&policies, &world, BLOCKS), direction, pair, &world.space.only(&kind)).allowed
+    let enforcement = enforcement(&policies, &world, BLOCKS);
+    Subject::new(&enforcement, direction, pair.0).verdict(pair.1, &world.space.only(&kind)).allowed
 }
 
 fn policy(namespace: &str, spec: Value) -> Value {

@@ -41,13 +41,16 @@ fn lets_through(policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: 
         Direction::Ingress => (&policy["spec"]["ingress"], "from"),
         Direction::Egress => (&policy["spec"]["egress"], "to"),
     };
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     list(rules).iter().any(|rule| {
         let (peers, ports) = (list(&rule[peers]), list(&rule["ports"]));
         let is_peer =
             peers.is_empty() || peers.iter().any(|peer| is_peer(peer, policy, cluster, packet, blocks));
         is_peer && (ports.is_empty() || ports.iter().any(|port| is_port(port, packet)))
     })
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn is_peer(peer: &Value, policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: Blocks) -> bool {
