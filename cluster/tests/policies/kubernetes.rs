@@ -1,7 +1,7 @@
 //! NetworkPolicies of Kubernetes.
 
 mod examples;
-mod reader;
+pub(crate) mod reader;
 
 use cluster::policies::kubernetes::{Blocks, Policy, mentions, read, tier};
 use cluster::policies::tier::{Direction, Enforcement};
@@ -9,7 +9,7 @@ use cluster::policies::world::World;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::town::{compare, town};
+use crate::town::{PROTOCOLS, compare, town};
 
 const BOTH: [Blocks; 2] = [Blocks { pods: true, nodes: true }, Blocks { pods: false, nodes: false }];
 
@@ -27,7 +27,7 @@ fn agree(written: &[Value]) -> usize {
         compare(
             &town,
             &mentions,
-            &[6, 17, 132, 1, 47],
+            &PROTOCOLS,
             |world| enforcement(&policies, world, blocks),
             |packet| reader::allowed(written, &town, packet, blocks),
         )
@@ -35,7 +35,7 @@ fn agree(written: &[Value]) -> usize {
     BOTH.into_iter().map(of).sum()
 }
 
-fn selector() -> impl Strategy<Value = Value> {
+pub(crate) fn selector() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec!["app", "role", "env", "team", "none"]);
     let value = prop::sample::select(vec!["web", "db", "prod", "test", "frontend", "a"]);
     let operator = prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
@@ -97,7 +97,7 @@ fn rules(key: &'static str) -> impl Strategy<Value = Value> {
     prop::collection::vec(rule, 0..3).prop_map(Value::from)
 }
 
-fn policy() -> impl Strategy<Value = Value> {
+pub(crate) fn policy() -> impl Strategy<Value = Value> {
     let namespace = prop::sample::select(vec!["shop", "office", "guests", "absent"]);
     let types = prop::sample::select(vec![
         json!(null),
@@ -115,7 +115,7 @@ fn policy() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_evaluator_says_of_every_packet_what_the_documentation_says(policies in prop::collection::vec(policy(), 1..5)) {

@@ -15,6 +15,9 @@ use crate::packet::{End, Packet};
 /// Ports that tests name, with those beside them.
 pub(crate) const PORTS: [u16; 9] = [1, 79, 80, 81, 443, 5978, 8080, 32767, 65535];
 
+/// Protocols: those with ports, that of messages for each family, and one with neither.
+pub(crate) const PROTOCOLS: [u8; 6] = [6, 17, 132, 1, 58, 47];
+
 /// Source ports, and messages as type and code.
 const SOURCES: [u16; 3] = [7, 1024, 50000];
 const MESSAGES: [(u8, u8); 5] = [(8, 0), (8, 1), (0, 0), (128, 0), (3, 4)];
@@ -103,6 +106,10 @@ pub(crate) fn compare(
                 }
                 turn += 1;
                 for (source, port, kind, traffic) in kinds.iter().skip(turn % STRIDE).step_by(STRIDE) {
+                    // No packet of one family has the messages of the other.
+                    if kind.protocol == if address.is_ipv6() { 1 } else { 58 } {
+                        continue;
+                    }
                     let packet = Packet {
                         direction,
                         subject: (pod, address),
@@ -140,6 +147,49 @@ fn kinds(space: &Space, protocols: &[u8]) -> Vec<(u16, u16, Kind, Traffic)> {
         }
     }
     kinds.into_iter().map(|(source, port, kind)| (source, port, kind.clone(), space.only(&kind))).collect()
+}
+
+/// A question about one packet, by names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'q> {
+    /// Whether the pod receives it.
+    pub(crate) direction: Direction,
+    /// The pod whose policies decide: `NAMESPACE/NAME`.
+    pub(crate) pod: &'q str,
+    /// The other end: a pod, or the address of somebody else.
+    pub(crate) peer: &'q str,
+    /// The protocol's number.
+    pub(crate) protocol: u8,
+    /// The destination port.
+    pub(crate) port: u16,
+}
+
+impl Question<'_> {
+    /// What an evaluator answers.
+    pub(crate) fn ask(
+        &self,
+        cluster: &Cluster,
+        mentions: &Mentions,
+        evaluate: impl Fn(&World) -> Enforcement,
+    ) -> bool {
+        let world = World::new(cluster, mentions);
+        let pod = |name: &str| {
+            let (namespace, pod) = name.split_once('/')?;
+            let pod = cluster.pods.iter().find(|one| *one.namespace == *namespace && *one.name == *pod)?;
+            world.stands_for(&pod.namespace, &pod.name, pod.addresses[0])
+        };
+        let at = |address: &str| {
+            (0..world.len()).find(|number| {
+                let party = world.party(*number).expect("a party");
+                matches!(party.who, Who::Outside | Who::Node(_)) && party.address.to_string() == address
+            })
+        };
+        let kind = Kind { protocol: self.protocol, detail: Detail::Port(self.port), source: None };
+        let peer = pod(self.peer).or_else(|| at(self.peer)).expect("the other end");
+        let enforcement = evaluate(&world);
+        let rules = Subject::new(&enforcement, self.direction, pod(self.pod).expect("the pod"));
+        rules.verdict(peer, &world.space.only(&kind)).allowed
+    }
 }
 
 /// Every pod at each of its addresses, with the party that stands for it.

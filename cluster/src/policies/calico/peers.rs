@@ -31,6 +31,14 @@ impl Input<'_> {
         if let Some(not) = &end.not_selected {
             found = found.without(&self.matched(not, world));
         }
+        // *Source*: projectcalico/calico, `felix/rules`, `FilterRuleToIPVersion`: a rule that leaves out ranges of one family is for no packet of
+        // the other.
+        let of_v6 = |is_v6: bool| end.not_nets.iter().any(|range| range.is_v6() == is_v6);
+        if of_v6(true) && !of_v6(false) {
+            found = found.and(world.v6());
+        } else if of_v6(false) && !of_v6(true) {
+            found = found.without(world.v6());
+        }
         found.without(&within(&end.not_nets))
     }
 

@@ -14,7 +14,7 @@ const MAX_KEY: usize = 512;
 /// # Errors
 /// Where the text is no selector, and why.
 pub fn parse(text: &str) -> Result<Expression, String> {
-    read(text, own)
+    read(text, own, Expression::Always)
 }
 
 /// Reads a selector of namespaces. `all()` is every namespace, and `global()` what is in none.
@@ -23,10 +23,7 @@ pub fn parse(text: &str) -> Result<Expression, String> {
 /// As [`parse`].
 pub fn parse_for_namespaces(text: &str) -> Result<Expression, String> {
     // *Source*: projectcalico/calico, `libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go`: `all()` is "has a namespace".
-    if text.trim_matches([' ', '\t']) == "all()" {
-        return Ok(has_namespace());
-    }
-    read(text, of_namespace)
+    read(text, of_namespace, has_namespace())
 }
 
 /// Reads a selector of service accounts, by their labels.
@@ -34,7 +31,7 @@ pub fn parse_for_namespaces(text: &str) -> Result<Expression, String> {
 /// # Errors
 /// As [`parse`].
 pub(super) fn parse_for_accounts(text: &str) -> Result<Expression, String> {
-    read(text, of_account)
+    read(text, of_account, Expression::Always)
 }
 
 /// The pod, or whatever it is, is in a namespace.
@@ -73,8 +70,8 @@ fn of_account(key: &str) -> Key {
     Key::Label(Of::Account, if key == "projectcalico.org/name" { ACCOUNT_NAME } else { key }.into())
 }
 
-fn read(text: &str, key: fn(&str) -> Key) -> Result<Expression, String> {
-    let mut reader = Reader { text, at: 0, key };
+fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression, String> {
+    let mut reader = Reader { text, at: 0, key, all };
     reader.blanks();
     if reader.rest().is_empty() {
         return Ok(Expression::Always);
@@ -90,6 +87,8 @@ struct Reader<'t> {
     text: &'t str,
     at: usize,
     key: fn(&str) -> Key,
+    /// What `all()` means.
+    all: Expression,
 }
 
 impl<'t> Reader<'t> {
@@ -141,7 +140,7 @@ impl<'t> Reader<'t> {
             return if self.takes(")") { Ok(inside) } else { Err(self.wrong("expected )")) };
         }
         // No gap before the parenthesis, which makes these words and no keys.
-        for (word, made) in [("all(", Expression::Always), ("global(", has_namespace().negated())] {
+        for (word, made) in [("all(", self.all.clone()), ("global(", has_namespace().negated())] {
             if self.takes(word) {
                 return if self.takes(")") { Ok(made) } else { Err(self.wrong("expected )")) };
             }
@@ -150,7 +149,7 @@ impl<'t> Reader<'t> {
             let key = self.label()?;
             let made = match (self.key)(key) {
                 Key::Label(of, key) => Expression::Has(of, key),
-                Key::Fixed(_) => Expression::Always,
+                Key::Fixed(_) => is_pod(),
             };
             return if self.takes(")") { Ok(made) } else { Err(self.wrong("expected )")) };
         }
@@ -237,7 +236,7 @@ impl<'t> Reader<'t> {
     fn is_in(&self, key: &str, values: Vec<Text>) -> Expression {
         match (self.key)(key) {
             Key::Label(of, key) => Expression::In(of, key, values),
-            Key::Fixed(value) => told(values.iter().any(|one| **one == *value)),
+            Key::Fixed(value) => if_pod(values.iter().any(|one| **one == *value)),
         }
     }
 
@@ -245,13 +244,18 @@ impl<'t> Reader<'t> {
         let text = self.string()?;
         Ok(match (self.key)(key) {
             Key::Label(of, key) => Expression::Like(of, key, test, text),
-            Key::Fixed(value) => told(test.accepts(value, &text)),
+            Key::Fixed(value) => if_pod(test.accepts(value, &text)),
         })
     }
 }
 
-fn told(is_so: bool) -> Expression {
-    if is_so { Expression::Always } else { Expression::never() }
+/// Every pod has a service account; network sets and host endpoints have none.
+fn is_pod() -> Expression {
+    Expression::Has(Of::Account, ACCOUNT_NAME.into())
+}
+
+fn if_pod(is_so: bool) -> Expression {
+    if is_so { is_pod() } else { Expression::never() }
 }
 
 #[cfg(test)]
@@ -342,12 +346,13 @@ mod tests {
         assert_eq!(parse("projectcalico.org/namespace == 'shop'"), Ok(namespace("shop")));
         assert_eq!(parse_for_namespaces("projectcalico.org/name == 'shop'"), Ok(namespace("shop")));
         assert_eq!(parse("pcns.team == 'a'"), parse_for_namespaces("team == 'a'"));
-        assert_eq!(parse("projectcalico.org/orchestrator == 'k8s'"), Ok(Expression::Always));
-        assert_eq!(parse("projectcalico.org/orchestrator != 'k8s'"), Ok(Expression::Always.negated()));
+        assert_eq!(parse("projectcalico.org/orchestrator == 'k8s'"), Ok(is_pod()));
+        assert_eq!(parse("projectcalico.org/orchestrator != 'k8s'"), Ok(is_pod().negated()));
         let account = Expression::In(Of::Account, ACCOUNT_NAME.into(), vec!["web".into()]);
         assert_eq!(parse("projectcalico.org/serviceaccount == 'web'"), Ok(account.clone()));
         assert_eq!(parse_for_accounts("projectcalico.org/name == 'web'"), Ok(account));
         assert_eq!(parse_for_namespaces("all()"), Ok(has_namespace()));
         assert_eq!(parse_for_namespaces("global()"), Ok(has_namespace().negated()));
+        assert_eq!(parse_for_namespaces("!all()"), Ok(has_namespace().negated()));
     }
 }

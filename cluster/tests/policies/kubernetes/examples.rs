@@ -2,36 +2,21 @@
 
 use cluster::policies::kubernetes::{Blocks, mentions, read};
 use cluster::policies::tier::Direction;
-use cluster::policies::traffic::{Detail, Kind};
-use cluster::policies::verdict::Subject;
-use cluster::policies::world::{Who, World};
 use serde_json::{Value, json};
 
 use super::enforcement;
-use crate::town::town;
+use crate::town::{Question, town};
 
 const BLOCKS: Blocks = Blocks { pods: true, nodes: true };
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
 fn may(policies: &[Value], direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
     let policies: Vec<_> = policies.iter().map(|one| read(one).expect("a policy")).collect();
-    let cluster = town();
-    let world = World::new(&cluster, &mentions(&policies).expect("selectors"));
-    let find = |name: &str| {
-        let (namespace, pod) = name.split_once('/')?;
-        let pod = cluster.pods.iter().find(|one| *one.namespace == *namespace && *one.name == *pod)?;
-        world.stands_for(&pod.namespace, &pod.name, pod.addresses[0])
-    };
-    let at = |address: &str| {
-        (0..world.len()).find(|number| {
-            let party = world.party(*number).expect("a party");
-            party.who == Who::Outside && party.address.to_string() == address
-        })
-    };
-    let kind = Kind { protocol, detail: Detail::Port(port), source: None };
-    let pair = (find(pod).expect("the pod"), find(peer).or_else(|| at(peer)).expect("the other end"));
-    let enforcement = enforcement(&policies, &world, BLOCKS);
-    Subject::new(&enforcement, direction, pair.0).verdict(pair.1, &world.space.only(&kind)).allowed
+    Question { direction, pod, peer, protocol, port }.ask(
+        &town(),
+        &mentions(&policies).expect("selectors"),
+        |world| enforcement(&policies, world, BLOCKS),
+    )
 }
 
 fn policy(namespace: &str, spec: Value) -> Value {

@@ -2,8 +2,6 @@
 //!
 //! *Source*: Kubernetes, "Network Policies" (kubernetes.io/docs/concepts/services-networking/network-policies).
 
-use std::net::IpAddr;
-
 use cluster::model::Labels;
 use cluster::policies::kubernetes::Blocks;
 use cluster::policies::tier::Direction;
@@ -11,6 +9,7 @@ use cluster::policies::world::{Cluster, Pod};
 use serde_json::Value;
 
 use crate::packet::{End, Packet};
+use crate::range::{inside, list};
 
 /// Whether a packet passes the policies of the pod that sends or receives it.
 pub(crate) fn allowed(policies: &[Value], cluster: &Cluster, packet: &Packet<'_>, blocks: Blocks) -> bool {
@@ -21,7 +20,8 @@ pub(crate) fn allowed(policies: &[Value], cluster: &Cluster, packet: &Packet<'_>
     isolating.is_empty() || isolating.iter().any(|policy| lets_through(policy, cluster, packet, blocks))
 }
 
-fn isolates(policy: &Value, pod: &Pod, direction: Direction) -> bool {
+/// Whether a policy is about the pod, in the direction.
+pub(crate) fn isolates(policy: &Value, pod: &Pod, direction: Direction) -> bool {
     let spec = &policy["spec"];
     let is_listed = match spec["policyTypes"].as_array() {
         Some(types) => types.iter().any(|one| one == direction.name()),
@@ -36,7 +36,8 @@ fn isolates(policy: &Value, pod: &Pod, direction: Direction) -> bool {
         && matches(&spec["podSelector"], &pod.labels)
 }
 
-fn lets_through(policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: Blocks) -> bool {
+/// Whether one of its rules allows the packet.
+pub(crate) fn lets_through(policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: Blocks) -> bool {
     let (rules, peers) = match packet.direction {
         Direction::Ingress => (&policy["spec"]["ingress"], "from"),
         Direction::Egress => (&policy["spec"]["egress"], "to"),
@@ -49,11 +50,14 @@ fn lets_through(policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: 
     })
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn is_peer(peer: &Value, policy: &Value, cluster: &Cluster, packet: &Packet<'_>, blocks: Blocks) -> bool {
+/// Whether the packet's other end is this peer.
+pub(crate) fn is_peer(
+    peer: &Value,
+    policy: &Value,
+    cluster: &Cluster,
+    packet: &Packet<'_>,
+    blocks: Blocks,
+) -> bool {
     let (end, address) = packet.peer;
     if let Some(block) = peer.get("ipBlock") {
         let meant = match end {
@@ -79,7 +83,8 @@ fn is_peer(peer: &Value, policy: &Value, cluster: &Cluster, packet: &Packet<'_>,
     is_pod && is_namespace
 }
 
-fn is_port(port: &Value, packet: &Packet<'_>) -> bool {
+/// Whether the packet goes to this port.
+pub(crate) fn is_port(port: &Value, packet: &Packet<'_>) -> bool {
     let number = match port["protocol"].as_str().unwrap_or("TCP") {
         "TCP" => 6,
         "UDP" => 17,
@@ -102,7 +107,8 @@ fn is_port(port: &Value, packet: &Packet<'_>) -> bool {
     }
 }
 
-fn matches(selector: &Value, labels: &Labels) -> bool {
+/// Whether a selector is true of labels.
+pub(crate) fn matches(selector: &Value, labels: &Labels) -> bool {
     let value = |key: &Value| labels.get(key.as_str().expect("a key")).map(|value| &**value);
     let same = selector["matchLabels"].as_object().into_iter().flatten();
     let more = selector["matchExpressions"].as_array().into_iter().flatten();
@@ -118,19 +124,4 @@ fn matches(selector: &Value, labels: &Labels) -> bool {
                 _ => value(&one["key"]).is_none(),
             }
         })
-}
-
-/// Whether an address is in a range, bit by bit.
-fn inside(range: &Value, address: IpAddr) -> bool {
-    let (network, length) = range.as_str().and_then(|text| text.split_once('/')).expect("a range");
-    let network: IpAddr = network.parse().expect("an address");
-    let length: usize = length.parse().expect("a length");
-    let bits = |address: IpAddr| -> Vec<bool> {
-        let bytes = match address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        bytes.iter().flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0)).collect()
-    };
-    network.is_ipv6() == address.is_ipv6() && bits(network)[..length] == bits(address)[..length]
 }
