@@ -79,6 +79,21 @@ impl Enforcement {
     }
 }
 
+impl Rule {
+    /// The same rule for this traffic alone, and for these receivers alone if some are given.
+    #[must_use]
+    pub fn only(&self, direction: Direction, receivers: Option<&Parties>, traffic: Traffic) -> Self {
+        let (mut subjects, mut peers) = (self.subjects.clone(), self.peers.clone());
+        if let Some(receivers) = receivers {
+            match direction {
+                Direction::Ingress => subjects = subjects.and(receivers),
+                Direction::Egress => peers = peers.and(receivers),
+            }
+        }
+        Self { subjects, peers, traffic, action: self.action, origin: self.origin.clone() }
+    }
+}
+
 impl Direction {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];

@@ -36,7 +36,7 @@ pub struct World {
     outside: Parties,
     v6: Parties,
     labels: HashMap<(Of, Text), BTreeMap<Text, Parties>>,
-    namespaces: HashMap<Text, Parties>,
+    namespaces: BTreeMap<Text, Parties>,
     ports: HashMap<(u8, Text), BTreeMap<u16, Parties>>,
     stands_for: HashMap<(Text, Text, IpAddr), usize>,
 }
@@ -153,6 +153,16 @@ impl World {
             }
             Expression::Or(all) => all.iter().fold(self.nobody(), |some, one| some.or(&self.select(one))),
         }
+    }
+
+    /// The namespaces that some pod is in, each with its pods.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Parties> {
+        self.namespaces.values()
+    }
+
+    /// The pods that have a label, by its value.
+    pub fn values(&self, of: Of, key: &Text) -> impl Iterator<Item = &Parties> {
+        self.labels.get(&(of, key.clone())).into_iter().flat_map(BTreeMap::values)
     }
 
     /// The parties whose address is in a range, whoever they are.

@@ -77,7 +77,7 @@ pub(crate) fn town() -> Cluster {
 
 /// Each pair of parties is asked about one of so many kinds of traffic, each pair about other ones. It shares no factor with the number of kinds
 /// or of pairs that follow each other, so that every kind is asked of some pairs of every subject.
-const STRIDE: usize = 11;
+const STRIDE: usize = 19;
 
 /// Compares what an evaluator says with what a reader says, of packets between all parties that are there: each pair gets some of the ports and
 /// messages above, and all pairs together get all of them. Returns how many packets were compared.

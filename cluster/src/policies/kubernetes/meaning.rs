@@ -7,7 +7,7 @@ use crate::policies::expression::{Expression, Of};
 use crate::policies::mention::Mentions;
 use crate::policies::parties::Parties;
 use crate::policies::tier::{self, Action, Direction, End, Tier};
-use crate::policies::traffic::Traffic;
+use crate::policies::traffic::{Ports, Traffic};
 use crate::policies::world::World;
 
 /// Whose addresses an `ipBlock` matches beside those outside of the cluster, which the API leaves to the CNI.
@@ -126,7 +126,25 @@ fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<P
     }
 }
 
-/// The rule, once for each number that its ports' names stand for: the receiver's container has the name.
+/// The traffic to a port, once for each number that its name stands for, with the receivers whose container has the name; from any source port or
+/// from those of some ranges.
+pub(in crate::policies) fn to_port(
+    port: &Port,
+    sources: Option<&[Ports]>,
+    world: &World,
+) -> Vec<(Option<Parties>, Traffic)> {
+    let to = |ports: Ports| world.space.ports(port.protocol, &[ports], sources);
+    match &port.port {
+        None if sources.is_none() => vec![(None, world.space.protocol(port.protocol))],
+        None => vec![(None, to(0..=u16::MAX))],
+        Some(PortNumber::Range(first, last)) => vec![(None, to(*first..=*last))],
+        Some(PortNumber::Name(name)) => {
+            let named = world.named(port.protocol, name);
+            named.map(|(number, pods)| (Some(pods.clone()), to(number..=number))).collect()
+        }
+    }
+}
+
 fn allowed(
     rule: &Rule,
     subjects: &Parties,
@@ -135,28 +153,16 @@ fn allowed(
     direction: Direction,
     origin: &Text,
 ) -> Vec<tier::Rule> {
-    let made = |receivers: Option<&Parties>, traffic: Traffic| {
-        let (mut subjects, mut peers) = (subjects.clone(), peers.clone());
-        if let Some(receivers) = receivers {
-            match direction {
-                Direction::Ingress => subjects = subjects.and(receivers),
-                Direction::Egress => peers = peers.and(receivers),
-            }
-        }
-        tier::Rule { subjects, peers, traffic, action: Action::Allow, origin: origin.clone() }
+    let whole = tier::Rule {
+        subjects: subjects.clone(),
+        peers: peers.clone(),
+        traffic: world.space.all(),
+        action: Action::Allow,
+        origin: origin.clone(),
     };
     if rule.ports.is_empty() {
-        return vec![made(None, world.space.all())];
+        return vec![whole];
     }
-    let of = |port: &Port| match &port.port {
-        None => vec![made(None, world.space.protocol(port.protocol))],
-        Some(PortNumber::Range(first, last)) => {
-            vec![made(None, world.space.ports(port.protocol, &[*first..=*last], None))]
-        }
-        Some(PortNumber::Name(name)) => {
-            let to = |number: u16| world.space.ports(port.protocol, &[number..=number], None);
-            world.named(port.protocol, name).map(|(number, pods)| made(Some(pods), to(number))).collect()
-        }
-    };
-    rule.ports.iter().flat_map(of).collect()
+    let parts = rule.ports.iter().flat_map(|port| to_port(port, None, world));
+    parts.map(|(receivers, traffic)| whole.only(direction, receivers.as_ref(), traffic)).collect()
 }

@@ -275,7 +275,7 @@ impl Made {
             outside: those(&|party| party.who == Who::Outside),
             v6: those(&|party| party.address.is_ipv6()),
             labels: HashMap::new(),
-            namespaces: HashMap::new(),
+            namespaces: BTreeMap::new(),
             ports: HashMap::new(),
             parties: Vec::new(),
             stands_for: self.pods,

@@ -171,3 +171,23 @@ fn policies_of_kubernetes_stand_at_1000() {
     assert_eq!(with(json!(1001), "Allow"), (true, true), "what they do not allow goes on to the next policy");
     assert_eq!(with(json!(null), "Deny"), (true, false), "without an order: last");
 }
+
+/// *Source*: "Network set": the policies of other namespaces find it by a selector of namespaces.
+#[test]
+fn a_network_set_has_the_labels_of_its_namespace() {
+    let set = json!({"metadata": {"name": "bad", "namespace": "office", "labels": {"role": "bad"}}, "spec": {"nets": ["198.51.100.0/28"]}});
+    for (source, allowed) in [
+        (json!({"selector": "role == 'bad'"}), false),
+        (json!({"selector": "role == 'bad'", "namespaceSelector": "team == 'b'"}), true),
+        (json!({"selector": "role == 'bad'", "namespaceSelector": "team == 'a'"}), false),
+        (json!({"namespaceSelector": "projectcalico.org/name == 'office'"}), true),
+    ] {
+        let spec = json!({"ingress": [{"action": "Allow", "source": source}]});
+        let written = Written {
+            policies: vec![namespaced("shop", "p", spec)],
+            sets: vec![set.clone()],
+            ..Written::default()
+        };
+        assert_eq!(may(&written, Ingress, "shop/db", "198.51.100.0", 6, 443), allowed, "{source}");
+    }
+}

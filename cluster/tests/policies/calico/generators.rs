@@ -9,12 +9,46 @@ use serde_json::{Map, Value, json};
 use super::Written;
 use crate::kubernetes;
 
-/// All of a cluster's objects that policies are made of.
+/// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
 pub(super) fn written() -> impl Strategy<Value = Written> {
     let beside = vec(kubernetes::policy(), 0..2);
-    (vec(tier(), 0..3), vec(policy(), 1..6), beside, vec(set(), 0..3), vec(host(), 0..2)).prop_map(
-        |(tiers, policies, kubernetes, sets, hosts)| Written { tiers, policies, kubernetes, sets, hosts },
-    )
+    let many = (vec(tier(), 0..3), vec(policy(), 1..6), beside, vec(set(), 0..3), vec(host(), 0..2));
+    let rule = (rule(), select(vec![None, Some("shop")]), vec(set(), 1..4), vec(host(), 1..3));
+    prop_oneof![
+        many.prop_map(|(tiers, policies, kubernetes, sets, hosts)| Written {
+            tiers,
+            policies,
+            kubernetes,
+            sets,
+            hosts
+        }),
+        rule.prop_map(|(rule, namespace, sets, hosts)| {
+            let namespace = namespace.map(Value::from).unwrap_or_default();
+            let metadata = object([("name", json!("p")), ("namespace", namespace)]);
+            let rules = [rule, json!({"action": "Allow", "protocol": "SCTP"})];
+            let policy = json!({"metadata": metadata, "spec": {"ingress": rules, "egress": rules}});
+            Written { policies: vec![policy], sets, hosts, ..Written::default() }
+        }),
+        at_1000(),
+    ]
+}
+
+/// Policies of Calico and of Kubernetes at one place in the order.
+fn at_1000() -> impl Strategy<Value = Written> {
+    let name = select(vec!["a", "knp", "z"]);
+    let order = select(vec![999.5, 1000.0, 1000.5]);
+    let namespace = select(vec![None, Some("office"), Some("shop")]);
+    let action = select(vec!["Allow", "Deny"]);
+    let one = (name, order, namespace, action).prop_map(|(name, order, namespace, action)| {
+        let namespace = namespace.map(Value::from).unwrap_or_default();
+        let metadata = object([("name", json!(name)), ("namespace", namespace)]);
+        json!({"metadata": metadata, "spec": {"order": order, "ingress": [{"action": action, "protocol": "TCP"}]}})
+    });
+    vec(one, 1..4).prop_map(|policies| {
+        let ports = json!([{"port": 80}, {"port": 443}]);
+        let policy = json!({"metadata": {"name": "k", "namespace": "shop"}, "spec": {"podSelector": {}, "ingress": [{"ports": ports}]}});
+        Written { policies, kubernetes: vec![policy], ..Written::default() }
+    })
 }
 
 /// An object without the fields that are null.
@@ -117,7 +151,9 @@ fn ports() -> impl Strategy<Value = Value> {
         json!("0:65535"),
         json!("http"),
         json!("dns"),
+        json!(7),
         json!(1024),
+        json!("1024:50000"),
         json!(65535),
     ]);
     vec(one, 1..3).prop_map(Value::from)

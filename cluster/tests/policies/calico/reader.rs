@@ -4,8 +4,10 @@
 //! say it, projectcalico/calico does: which names break a tie (`felix/calc/policy_sorter.go`), what a rule of one namespace means by its
 //! selectors (`updateprocessors/rules.go`), and that a rule with ranges of one family is for that family (`felix/rules`, `FilterRuleToIPVersion`).
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use cluster::policies::kubernetes::Blocks;
 use cluster::policies::tier::Direction;
@@ -18,7 +20,7 @@ use crate::packet::{End, Packet};
 use crate::range::{inside, list};
 
 /// What a cluster with Calico has.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Everything<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) tiers: &'a [Value],
@@ -26,6 +28,8 @@ pub(crate) struct Everything<'a> {
     pub(crate) kubernetes: &'a [Value],
     pub(crate) sets: &'a [Value],
     pub(crate) hosts: &'a [Value],
+    /// What has labels at an address, once somebody asked.
+    pub(crate) known: RefCell<HashMap<IpAddr, Rc<Vec<Thing>>>>,
 }
 
 /// Calico matches addresses, whoever has them.
@@ -107,7 +111,8 @@ fn applies((policy, is_kubernetes): Placed<'_>, all: &Everything<'_>, packet: &P
         },
         types => types.iter().any(|one| one == packet.direction.name()),
     };
-    let thing = things(all, End::Pod(pod), address).remove(0);
+    let things = things(all, End::Pod(pod), address);
+    let thing = &things[0];
     let namespace = policy["metadata"]["namespace"].as_str();
     is_listed
         && namespace.is_none_or(|namespace| namespace == &*pod.namespace)
@@ -234,7 +239,8 @@ fn is_selected(entity: &Value, policy: &Value, things: &[Thing]) -> bool {
 }
 
 /// Something that has labels: a pod, a network set or a host endpoint.
-struct Thing {
+#[derive(Debug)]
+pub(crate) struct Thing {
     namespace: Option<String>,
     labels: BTreeMap<String, String>,
 }
@@ -250,7 +256,12 @@ impl Thing {
 }
 
 /// What has labels at an address; a pod comes first.
-fn things(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
+fn things(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Rc<Vec<Thing>> {
+    let mut known = all.known.borrow_mut();
+    Rc::clone(known.entry(address).or_insert_with(|| Rc::new(found(all, end, address))))
+}
+
+fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
     let made = |namespace: Option<&str>, own: Vec<(String, String)>| {
         let mut labels: BTreeMap<String, String> = own.into_iter().collect();
         if let Some(name) = namespace {
