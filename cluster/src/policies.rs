@@ -6,6 +6,7 @@
 
 pub mod antrea;
 pub mod calico;
+pub mod cilium;
 pub mod expression;
 pub mod kubernetes;
 pub mod mention;

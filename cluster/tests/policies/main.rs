@@ -3,6 +3,7 @@
 
 mod antrea;
 mod calico;
+mod cilium;
 mod kubernetes;
 mod packet;
 mod range;

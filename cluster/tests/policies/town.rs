@@ -160,7 +160,7 @@ pub(crate) struct Question<'q> {
     pub(crate) peer: &'q str,
     /// The protocol's number.
     pub(crate) protocol: u8,
-    /// The destination port.
+    /// The destination port, or the type and the code of a message (`type * 256 + code`).
     pub(crate) port: u16,
 }
 
@@ -184,7 +184,10 @@ impl Question<'_> {
                 matches!(party.who, Who::Outside | Who::Node(_)) && party.address.to_string() == address
             })
         };
-        let kind = Kind { protocol: self.protocol, detail: Detail::Port(self.port), source: None };
+        let [message, code] = self.port.to_be_bytes();
+        let is_message = [1, 58].contains(&self.protocol);
+        let detail = if is_message { Detail::Message(message, code) } else { Detail::Port(self.port) };
+        let kind = Kind { protocol: self.protocol, detail, source: None };
         let peer = pod(self.peer).or_else(|| at(self.peer)).expect("the other end");
         let enforcement = evaluate(&world);
         let rules = Subject::new(&enforcement, self.direction, pod(self.pod).expect("the pod"));

@@ -196,6 +196,7 @@ fn is_end(
                 let number = |text: &str| text.parse::<u16>().expect("a port");
                 (number(first)..=number(last)).contains(&port)
             }
+            None if text.parse() == Ok(port) => true,
             None => end.pod().is_some_and(|pod| {
                 let mut ports = pod.ports.iter();
                 ports.any(|one| *one.name == *text && one.protocol == protocol && one.number == port)
