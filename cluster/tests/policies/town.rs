@@ -13,7 +13,7 @@ use cluster::policies::world::{Cluster, Namespace, Node, Pod, Port, Who, World};
 use crate::packet::{End, Packet};
 
 /// Ports that tests name, with those beside them.
-pub(crate) const PORTS: [u16; 9] = [1, 79, 80, 81, 443, 5978, 8080, 32767, 65535];
+pub(crate) const PORTS: [u16; 10] = [1, 53, 79, 80, 81, 443, 5978, 8080, 32767, 65535];
 
 /// Protocols: those with ports, that of messages for each family, and one with neither.
 pub(crate) const PROTOCOLS: [u8; 6] = [6, 17, 132, 1, 58, 47];

@@ -216,7 +216,7 @@ impl WrittenRule {
             each(ranges, |one| range(one).map(|range| vec![End::Block(Block { range, except: vec![] })]))
                 .map_err(named("CIDR"))?,
             each(blocks, |one| one.read().map(|block| vec![End::Block(block)])).map_err(named("CIDRSet"))?,
-            each(entities, |one| entity(one)).map_err(named("Entities"))?,
+            each(entities, entity).map_err(named("Entities"))?,
         ];
         let used: Vec<_> = ends.into_iter().flatten().collect();
         if used.len() > 1 {

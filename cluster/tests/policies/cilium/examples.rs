@@ -143,3 +143,19 @@ fn negations_select_whoever_has_no_labels() {
     }
     assert!(!may(&cilium, Ingress, "shop/db", "guests/db", 6, 80));
 }
+
+/// *Source*: cilium/cilium, `Endpoint.GetNamedPort`: pods of this town have `dns` at one number, and `http` at two.
+#[test]
+fn a_name_of_a_port_is_the_receivers_or_the_clusters() {
+    let named = |name: &str| json!([{"toPorts": [{"ports": [{"port": name, "protocol": "ANY"}]}]}]);
+    for (name, protocol, port, receives, sends) in
+        [("dns", 17, 53, true, true), ("http", 6, 8080, true, false), ("http", 6, 80, false, false)]
+    {
+        let written =
+            policies(None, json!({"endpointSelector": {}, "ingress": named(name), "egress": named(name)}));
+        let may =
+            |direction: Direction, peer: &str| may(&written, direction, "shop/db", peer, protocol, port);
+        assert_eq!(may(Ingress, "203.0.113.1"), receives, "{name} {port}");
+        assert_eq!(may(Egress, "203.0.113.1"), sends, "{name} {port}: somebody without a container");
+    }
+}
