@@ -1,7 +1,7 @@
 //! Policies of Calico.
 
 mod examples;
-mod generators;
+pub(crate) mod generators;
 mod reader;
 mod selector;
 
@@ -52,7 +52,7 @@ impl Written {
     }
 
     /// Without objects of which there is another one of the same kind, namespace and name, and without policies whose tier is not there.
-    fn possible(mut self) -> Self {
+    pub(crate) fn possible(mut self) -> Self {
         for objects in [&mut self.tiers, &mut self.policies, &mut self.kubernetes] {
             let mut seen = HashSet::new();
             objects.retain(|one| {
@@ -102,7 +102,7 @@ fn agree(written: &Written) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 480, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 320, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_evaluator_says_of_every_packet_what_the_documentation_says(written in generators::written()) {

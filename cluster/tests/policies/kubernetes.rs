@@ -35,7 +35,7 @@ fn agree(written: &[Value]) -> usize {
     BOTH.into_iter().map(of).sum()
 }
 
-pub(crate) fn selector() -> impl Strategy<Value = Value> {
+pub(crate) fn selector() -> BoxedStrategy<Value> {
     let key = prop::sample::select(vec!["app", "role", "env", "team", "none"]);
     let value = prop::sample::select(vec!["web", "db", "prod", "test", "frontend", "a"]);
     let operator = prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
@@ -51,6 +51,7 @@ pub(crate) fn selector() -> impl Strategy<Value = Value> {
     let labels = prop::collection::btree_map(key, value, 0..2);
     (labels, prop::collection::vec(requirement, 0..2))
         .prop_map(|(labels, more)| json!({"matchLabels": labels, "matchExpressions": more}))
+        .boxed()
 }
 
 fn peer() -> impl Strategy<Value = Value> {
@@ -97,7 +98,7 @@ fn rules(key: &'static str) -> impl Strategy<Value = Value> {
     prop::collection::vec(rule, 0..3).prop_map(Value::from)
 }
 
-pub(crate) fn policy() -> impl Strategy<Value = Value> {
+pub(crate) fn policy() -> BoxedStrategy<Value> {
     let namespace = prop::sample::select(vec!["shop", "office", "guests", "absent"]);
     let types = prop::sample::select(vec![
         json!(null),
@@ -112,6 +113,7 @@ pub(crate) fn policy() -> impl Strategy<Value = Value> {
         }
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p", "namespace": namespace}, "spec": spec})
     })
+    .boxed()
 }
 
 proptest! {

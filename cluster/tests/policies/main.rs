@@ -4,6 +4,7 @@
 mod antrea;
 mod calico;
 mod cilium;
+mod difference;
 mod kubernetes;
 mod packet;
 mod range;

@@ -128,7 +128,8 @@ pub(crate) fn compare(
     compared
 }
 
-fn kinds(space: &Space, protocols: &[u8]) -> Vec<(u16, u16, Kind, Traffic)> {
+/// Every kind of traffic that is asked about: source port, destination port or message, the kind, and the set that it is alone.
+pub(crate) fn kinds(space: &Space, protocols: &[u8]) -> Vec<(u16, u16, Kind, Traffic)> {
     let mut kinds = Vec::new();
     for protocol in protocols.iter().copied() {
         match protocol {

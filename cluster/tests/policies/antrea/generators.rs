@@ -9,7 +9,7 @@ use super::Written;
 use crate::kubernetes::{self, port, selector};
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(super) fn written() -> impl Strategy<Value = Written> {
+pub(super) fn written() -> BoxedStrategy<Written> {
     let beside = vec(kubernetes::policy(), 0..3);
     let priorities = Just(vec![1.0, 1.5, 2.0, 10.0, 10000.0]).prop_shuffle();
     let custom = select(vec![5, 120, 249]);
@@ -30,7 +30,7 @@ pub(super) fn written() -> impl Strategy<Value = Written> {
             Written { policies: vec![placed(is_global, spec)], groups: groups(), ..Written::default() }
         })
     });
-    prop_oneof![2 => many, 1 => one]
+    prop_oneof![2 => many, 1 => one].boxed()
 }
 
 /// Groups of every kind, in the cluster and in a namespace.
@@ -61,7 +61,7 @@ fn account() -> impl Strategy<Value = Value> {
         .prop_map(|(name, namespace)| json!({"serviceAccount": {"name": name, "namespace": namespace}}))
 }
 
-fn target(is_global: bool) -> impl Strategy<Value = Value> {
+fn target(is_global: bool) -> BoxedStrategy<Value> {
     let group = select(vec!["pods", "prod", "two"]).prop_map(|name| json!({"group": name}));
     let namespaces = (selector(), prop::option::of(selector())).prop_map(move |(namespaces, pods)| {
         match (is_global, pods) {
@@ -77,9 +77,10 @@ fn target(is_global: bool) -> impl Strategy<Value = Value> {
         1 => group,
         1 => account(),
     ]
+    .boxed()
 }
 
-fn peer(is_global: bool) -> impl Strategy<Value = Value> {
+fn peer(is_global: bool) -> BoxedStrategy<Value> {
     let cidr = select(vec![
         "10.244.0.0/16",
         "10.244.2.0/24",
@@ -112,9 +113,10 @@ fn peer(is_global: bool) -> impl Strategy<Value = Value> {
         namespaces,
         account(),
     ]
+    .boxed()
 }
 
-fn rule(key: &'static str, is_global: bool) -> impl Strategy<Value = Value> {
+fn rule(key: &'static str, is_global: bool) -> BoxedStrategy<Value> {
     let action = select(vec!["Allow", "Allow", "Drop", "Reject", "Pass"]);
     let sources = select(vec![
         json!({}),
@@ -138,35 +140,38 @@ fn rule(key: &'static str, is_global: bool) -> impl Strategy<Value = Value> {
     (action, vec(peer(is_global), 0..3), vec(port, 0..3), messages).prop_map(move |(action, peers, ports, protocols)| {
         json!({"name": "r", "action": action, "enableLogging": true, key: peers, "ports": ports, "protocols": protocols})
     })
+    .boxed()
 }
 
-fn policy() -> impl Strategy<Value = Value> {
+fn policy() -> BoxedStrategy<Value> {
     let tier = select(vec!["emergency", "application", "", "mine", "baseline", "baseline"]);
-    (any::<bool>(), tier, any::<bool>()).prop_flat_map(|(is_global, tier, by_rule)| {
-        let rules = |key| vec((rule(key, is_global), target(is_global)), 0..3);
-        let targets = vec(target(is_global), 1..3);
-        (rules("from"), rules("to"), targets).prop_map(move |(ingress, egress, targets)| {
-            // Applied by each rule, or by the policy as a whole.
-            let made = |rules: Vec<(Value, Value)>| -> Value {
-                let one = |(mut rule, target): (Value, Value)| {
-                    if by_rule {
-                        rule["appliedTo"] = json!([target]);
-                    }
-                    if tier == "baseline" && rule["action"] == "Pass" {
-                        rule["action"] = json!("Drop");
-                    }
-                    rule
+    (any::<bool>(), tier, any::<bool>())
+        .prop_flat_map(|(is_global, tier, by_rule)| {
+            let rules = |key| vec((rule(key, is_global), target(is_global)), 0..3);
+            let targets = vec(target(is_global), 1..3);
+            (rules("from"), rules("to"), targets).prop_map(move |(ingress, egress, targets)| {
+                // Applied by each rule, or by the policy as a whole.
+                let made = |rules: Vec<(Value, Value)>| -> Value {
+                    let one = |(mut rule, target): (Value, Value)| {
+                        if by_rule {
+                            rule["appliedTo"] = json!([target]);
+                        }
+                        if tier == "baseline" && rule["action"] == "Pass" {
+                            rule["action"] = json!("Drop");
+                        }
+                        rule
+                    };
+                    rules.into_iter().map(one).collect()
                 };
-                rules.into_iter().map(one).collect()
-            };
-            let mut spec = json!({"ingress": made(ingress), "egress": made(egress)});
-            if !by_rule {
-                spec["appliedTo"] = json!(targets);
-            }
-            if !tier.is_empty() {
-                spec["tier"] = json!(tier);
-            }
-            placed(is_global, spec)
+                let mut spec = json!({"ingress": made(ingress), "egress": made(egress)});
+                if !by_rule {
+                    spec["appliedTo"] = json!(targets);
+                }
+                if !tier.is_empty() {
+                    spec["tier"] = json!(tier);
+                }
+                placed(is_global, spec)
+            })
         })
-    })
+        .boxed()
 }

@@ -191,3 +191,24 @@ fn a_network_set_has_the_labels_of_its_namespace() {
         assert_eq!(may(&written, Ingress, "shop/db", "198.51.100.0", 6, 443), allowed, "{source}");
     }
 }
+
+/// *Source*: "Network policy", "Ports": a name is the port of the endpoint that has it, beside numbers and ranges, and what is left out is left out.
+#[test]
+fn ports_have_names() {
+    for (ports, not_ports, expected) in [
+        (json!(["http"]), json!([]), [false, true, false]),
+        (json!(["http", "79:80", 81]), json!([]), [true, true, true]),
+        (json!(["http", "nobody"]), json!(["8080"]), [false, false, false]),
+        (json!([]), json!(["http"]), [true, false, true]),
+        (json!(["1:65535"]), json!(["http", 81]), [true, false, false]),
+    ] {
+        let to = json!({"ports": ports, "notPorts": not_ports});
+        let rules = json!([{"action": "Allow", "protocol": "TCP", "destination": to}]);
+        let written = policies(vec![global("p", json!({"ingress": rules, "egress": rules}))]);
+        // The database has its `http` at 8080.
+        let receives = |port: u16| may(&written, Ingress, "shop/db", "guests/bare", 6, port);
+        assert_eq!([80, 8080, 81].map(receives), expected, "{to}");
+        let sends = |port: u16| may(&written, Egress, "guests/bare", "shop/db", 6, port);
+        assert_eq!([80, 8080, 81].map(sends), expected, "{to}");
+    }
+}

@@ -10,7 +10,7 @@ use super::Written;
 use crate::kubernetes;
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(super) fn written() -> impl Strategy<Value = Written> {
+pub(crate) fn written() -> BoxedStrategy<Written> {
     let beside = vec(kubernetes::policy(), 0..2);
     let many = (vec(tier(), 0..3), vec(policy(), 1..6), beside, vec(set(), 0..3), vec(host(), 0..2));
     let rule = (rule(), select(vec![None, Some("shop")]), vec(set(), 1..4), vec(host(), 1..3));
@@ -31,6 +31,7 @@ pub(super) fn written() -> impl Strategy<Value = Written> {
         }),
         at_1000(),
     ]
+    .boxed()
 }
 
 /// Policies of Calico and of Kubernetes at one place in the order.
@@ -71,7 +72,7 @@ fn tier() -> impl Strategy<Value = Value> {
 }
 
 /// A selector over some keys.
-fn selector(keys: Vec<&'static str>) -> impl Strategy<Value = String> {
+fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
     let values = vec!["web", "db", "prod", "test", "frontend", "a", "shop", "office", "default", "k8s"];
     let key = move || select(keys.clone());
     let value = move || select(values.clone());
@@ -93,6 +94,7 @@ fn selector(keys: Vec<&'static str>) -> impl Strategy<Value = String> {
             inner.prop_map(|inner| format!("!({inner})")),
         ]
     })
+    .boxed()
 }
 
 fn braces(values: &[&str]) -> String {
@@ -159,7 +161,7 @@ fn ports() -> impl Strategy<Value = Value> {
     vec(one, 1..3).prop_map(Value::from)
 }
 
-fn entity(is_v6: bool, with_ports: bool) -> impl Strategy<Value = Value> {
+fn entity(is_v6: bool, with_ports: bool) -> BoxedStrategy<Value> {
     (
         maybe(0.35, own()),
         maybe(0.25, namespaces()),
@@ -183,6 +185,7 @@ fn entity(is_v6: bool, with_ports: bool) -> impl Strategy<Value = Value> {
                 ("serviceAccounts", accounts),
             ])
         })
+        .boxed()
 }
 
 fn message() -> impl Strategy<Value = Value> {
@@ -220,28 +223,30 @@ fn protocols() -> impl Strategy<Value = (Value, Value, Value, Value, bool)> {
     ]
 }
 
-fn rule() -> impl Strategy<Value = Value> {
+fn rule() -> BoxedStrategy<Value> {
     let action = select(vec!["Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"]);
     let version = select(vec![json!(null), json!(null), json!(null), json!(null), json!(4), json!(6)]);
-    (action, version, protocols(), any::<bool>()).prop_flat_map(|(action, version, protocols, is_v6)| {
-        let (protocol, not_protocol, message, not_message, has_ports) = protocols;
-        (entity(is_v6, has_ports), entity(is_v6, has_ports)).prop_map(move |(source, destination)| {
-            object([
-                ("action", json!(action)),
-                ("ipVersion", version.clone()),
-                ("protocol", protocol.clone()),
-                ("notProtocol", not_protocol.clone()),
-                ("icmp", message.clone()),
-                ("notICMP", not_message.clone()),
-                ("source", source),
-                ("destination", destination),
-                ("metadata", json!({"annotations": {"why": "a test"}})),
-            ])
+    (action, version, protocols(), any::<bool>())
+        .prop_flat_map(|(action, version, protocols, is_v6)| {
+            let (protocol, not_protocol, message, not_message, has_ports) = protocols;
+            (entity(is_v6, has_ports), entity(is_v6, has_ports)).prop_map(move |(source, destination)| {
+                object([
+                    ("action", json!(action)),
+                    ("ipVersion", version.clone()),
+                    ("protocol", protocol.clone()),
+                    ("notProtocol", not_protocol.clone()),
+                    ("icmp", message.clone()),
+                    ("notICMP", not_message.clone()),
+                    ("source", source),
+                    ("destination", destination),
+                    ("metadata", json!({"annotations": {"why": "a test"}})),
+                ])
+            })
         })
-    })
+        .boxed()
 }
 
-fn policy() -> impl Strategy<Value = Value> {
+fn policy() -> BoxedStrategy<Value> {
     let tier = select(vec!["default", "default", "security", "platform", ""]);
     let namespace = select(vec![None, None, Some("shop"), Some("shop"), Some("office"), Some("absent")]);
     let order =
@@ -256,36 +261,38 @@ fn policy() -> impl Strategy<Value = Value> {
     let rules = || maybe(0.8, vec(rule(), 0..3).prop_map(Value::from));
     // With the name of the tier, as the backing resources have it, and without.
     let name = (select(vec!["a", "b", "c", "knp", "z"]), any::<bool>());
-    (tier, namespace, order, types, selectors, rules(), rules(), name).prop_map(
-        |(
-            tier,
-            namespace,
-            order,
-            types,
-            (selector, namespaces, account),
-            ingress,
-            egress,
-            (name, is_long),
-        )| {
-            let prefix = if tier.is_empty() { "default" } else { tier };
-            let is_long = is_long || prefix != "default";
-            let name = if is_long { format!("{prefix}.{name}") } else { name.to_owned() };
-            let tier = if tier.is_empty() { json!(null) } else { json!(tier) };
-            let is_global = namespace.is_none();
-            let spec = object([
-                ("tier", tier),
-                ("order", order),
-                ("types", types),
-                ("selector", selector),
-                ("namespaceSelector", if is_global { namespaces } else { json!(null) }),
-                ("serviceAccountSelector", account),
-                ("ingress", ingress),
-                ("egress", egress),
-            ]);
-            let namespace = namespace.map(Value::from).unwrap_or_default();
-            json!({"metadata": object([("name", json!(name)), ("namespace", namespace)]), "spec": spec})
-        },
-    )
+    (tier, namespace, order, types, selectors, rules(), rules(), name)
+        .prop_map(
+            |(
+                tier,
+                namespace,
+                order,
+                types,
+                (selector, namespaces, account),
+                ingress,
+                egress,
+                (name, is_long),
+            )| {
+                let prefix = if tier.is_empty() { "default" } else { tier };
+                let is_long = is_long || prefix != "default";
+                let name = if is_long { format!("{prefix}.{name}") } else { name.to_owned() };
+                let tier = if tier.is_empty() { json!(null) } else { json!(tier) };
+                let is_global = namespace.is_none();
+                let spec = object([
+                    ("tier", tier),
+                    ("order", order),
+                    ("types", types),
+                    ("selector", selector),
+                    ("namespaceSelector", if is_global { namespaces } else { json!(null) }),
+                    ("serviceAccountSelector", account),
+                    ("ingress", ingress),
+                    ("egress", egress),
+                ]);
+                let namespace = namespace.map(Value::from).unwrap_or_default();
+                json!({"metadata": object([("name", json!(name)), ("namespace", namespace)]), "spec": spec})
+            },
+        )
+        .boxed()
 }
 
 fn labels() -> impl Strategy<Value = Value> {

@@ -9,7 +9,7 @@ use super::Written;
 use crate::kubernetes;
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(super) fn written() -> impl Strategy<Value = Written> {
+pub(super) fn written() -> BoxedStrategy<Written> {
     let many = (vec(policy(), 1..5), vec(kubernetes::policy(), 0..3))
         .prop_map(|(policies, kubernetes)| Written { policies, kubernetes });
     let one = (any::<bool>(), namespace()).prop_flat_map(|(is_ingress, namespace)| {
@@ -21,7 +21,7 @@ pub(super) fn written() -> impl Strategy<Value = Written> {
     });
     let beside =
         kubernetes::policy().prop_map(|policy| Written { kubernetes: vec![policy], ..Written::default() });
-    prop_oneof![2 => many, 2 => one, 1 => beside]
+    prop_oneof![2 => many, 2 => one, 1 => beside].boxed()
 }
 
 fn namespace() -> impl Strategy<Value = Option<&'static str>> {
@@ -84,7 +84,7 @@ fn port() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn rule(is_ingress: bool) -> impl Strategy<Value = Value> {
+fn rule(is_ingress: bool) -> BoxedStrategy<Value> {
     let cidr =
         select(vec!["10.244.0.0/16", "192.168.1.1/32", "0.0.0.0/0", "172.16.0.0/12", "::/0", "198.51.100.7"]);
     let block = select(vec![
@@ -113,15 +113,17 @@ fn rule(is_ingress: bool) -> impl Strategy<Value = Value> {
         3 => vec(vec(port(), 1..3).prop_map(|ports| json!({"ports": ports})), 1..3).prop_map(|all| json!({"toPorts": all})),
         1 => vec(message, 1..3).prop_map(|fields| json!({"icmps": [{"fields": fields}]})),
     ];
-    (ends, traffic).prop_map(|(mut ends, traffic)| {
-        for (field, value) in traffic.as_object().expect("fields") {
-            ends[field] = value.clone();
-        }
-        ends
-    })
+    (ends, traffic)
+        .prop_map(|(mut ends, traffic)| {
+            for (field, value) in traffic.as_object().expect("fields") {
+                ends[field] = value.clone();
+            }
+            ends
+        })
+        .boxed()
 }
 
-fn spec() -> impl Strategy<Value = Value> {
+fn spec() -> BoxedStrategy<Value> {
     let rules = |is_ingress: bool, most: usize| prop::option::of(vec(rule(is_ingress), 0..most));
     let default = select(vec![
         json!(null),
@@ -131,8 +133,8 @@ fn spec() -> impl Strategy<Value = Value> {
         json!({"egress": true}),
     ]);
     let selector = prop_oneof![Just(json!({})), own()];
-    (selector, rules(true, 3), rules(true, 2), rules(false, 3), rules(false, 2), default).prop_map(
-        |(selector, ingress, ingress_deny, egress, egress_deny, default)| {
+    (selector, rules(true, 3), rules(true, 2), rules(false, 3), rules(false, 2), default)
+        .prop_map(|(selector, ingress, ingress_deny, egress, egress_deny, default)| {
             let mut spec = json!({"endpointSelector": selector, "description": "a test"});
             let rules = [
                 ("ingress", ingress),
@@ -149,14 +151,16 @@ fn spec() -> impl Strategy<Value = Value> {
                 spec["enableDefaultDeny"] = default;
             }
             spec
-        },
-    )
+        })
+        .boxed()
 }
 
-fn policy() -> impl Strategy<Value = Value> {
-    (namespace(), vec(spec(), 1..3)).prop_map(|(namespace, mut specs)| {
-        let object =
-            if specs.len() == 1 { json!({"spec": specs.remove(0)}) } else { json!({"specs": specs}) };
-        placed(namespace, object)
-    })
+fn policy() -> BoxedStrategy<Value> {
+    (namespace(), vec(spec(), 1..3))
+        .prop_map(|(namespace, mut specs)| {
+            let object =
+                if specs.len() == 1 { json!({"spec": specs.remove(0)}) } else { json!({"specs": specs}) };
+            placed(namespace, object)
+        })
+        .boxed()
 }
