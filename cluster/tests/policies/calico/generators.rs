@@ -30,8 +30,26 @@ pub(crate) fn written() -> BoxedStrategy<Written> {
             Written { policies: vec![policy], sets, hosts, ..Written::default() }
         }),
         at_1000(),
+        passed(),
     ]
     .boxed()
+}
+
+/// A tier that passes something, before a policy that decides.
+fn passed() -> impl Strategy<Value = Written> {
+    let order = select(vec![json!(10), json!(2_000_000)]);
+    (tier(), order, rule(), rule()).prop_map(|(mut tier, order, mut passes, decides)| {
+        tier["spec"]["order"] = order;
+        passes["action"] = json!("Pass");
+        let name = tier["metadata"]["name"].as_str().expect("a name");
+        let first = [passes, json!({"action": "Deny", "protocol": "SCTP"})];
+        let last = [decides, json!({"action": "Allow", "protocol": "UDP"})];
+        let policies = vec![
+            json!({"metadata": {"name": format!("{name}.p")}, "spec": {"tier": name, "ingress": first, "egress": first}}),
+            json!({"metadata": {"name": "p"}, "spec": {"ingress": last, "egress": last}}),
+        ];
+        Written { tiers: vec![tier], policies, ..Written::default() }
+    })
 }
 
 /// Policies of Calico and of Kubernetes at one place in the order.
