@@ -4,6 +4,7 @@
 //! of parties. Two sets of policies mean the same in a world if [`verdict`] finds the same answer to every packet between its parties. The
 //! world has a party for whatever the policies can tell apart, and [`world`] states what that bound leaves out.
 
+pub mod admin;
 pub mod antrea;
 pub mod calico;
 pub mod cilium;

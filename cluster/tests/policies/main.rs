@@ -1,6 +1,7 @@
 //! What network policies mean: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
 //! goes packet by packet and shares nothing with them.
 
+mod admin;
 mod antrea;
 mod calico;
 mod cilium;
