@@ -66,11 +66,15 @@ fn what_is_passed_is_decided_by_networkpolicies() {
     let pass = json!({"subject": {"namespaces": {}}, "ingress": [{"action": "Pass", "from": [{"namespaces": {"matchLabels": {"team": "a"}}}]}]});
     let deny =
         json!({"subject": {"namespaces": {}}, "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]});
-    let both = [policy("Admin", 20, &deny), policy("Admin", 10, &pass)];
-    let receives = |pod: &str, from: &str| may(&both, &[isolation()], Direction::Ingress, pod, from, 80);
-    assert!(receives("shop/web", "shop/db"), "passed, and the NetworkPolicy allows it");
-    assert!(receives("guests/bare", "shop/db"), "passed, and no NetworkPolicy selects it");
-    assert!(!receives("guests/bare", "office/web"), "not passed");
+    let mut both = [policy("Admin", 20, &deny), policy("Admin", 10, &pass)];
+    for _ in 0..2 {
+        let receives = |pod: &str, from: &str| may(&both, &[isolation()], Direction::Ingress, pod, from, 80);
+        assert!(receives("shop/web", "shop/db"), "passed, and the NetworkPolicy allows it");
+        assert!(receives("guests/bare", "shop/db"), "passed, and no NetworkPolicy selects it");
+        assert!(!receives("guests/bare", "office/web"), "not passed");
+        // The order in which they are written does not count.
+        both.reverse();
+    }
 }
 
 /// *Source*: "User stories", 4: a default that developers may override.
