@@ -17,6 +17,7 @@ pub mod live;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod policies;
 pub mod print;
 pub mod reach;
 pub mod requirements;

@@ -3,7 +3,7 @@
 use super::sources;
 
 /// A room, and which others it may use. Each room may use itself, and a room that is not here nothing else.
-const MAY_USE: [(&str, &[&str]); 28] = [
+const MAY_USE: [(&str, &[&str]); 29] = [
     ("model", &[]),
     ("capacity", &["model"]),
     ("support", &["model", "scene", "finding"]),
@@ -33,6 +33,8 @@ const MAY_USE: [(&str, &[&str]); 28] = [
         ],
     ),
     ("requirements", &["model", "config", "support", "scene", "finding", "cidr"]),
+    // What network policies mean, of whichever CNI: it knows no plan and no run.
+    ("policies", &["model", "cidr"]),
     ("reach", &[]),
     (
         "plan",

@@ -3,7 +3,7 @@
 use super::{Source, sources};
 
 /// Rooms that decide.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "model",
     "capacity",
     "support",
@@ -16,6 +16,7 @@ const PURE: [&str; 20] = [
     "workload",
     "check",
     "requirements",
+    "policies",
     "reach",
     "plan",
     "roll",

@@ -1,0 +1,168 @@
+//! What NetworkPolicies let through. Pure.
+
+use super::object::{Block, Peer, Policy, Port, PortNumber, Rule};
+use super::selector::LabelSelector;
+use crate::model::Text;
+use crate::policies::expression::{Expression, Of};
+use crate::policies::mention::Mentions;
+use crate::policies::parties::Parties;
+use crate::policies::tier::{self, Action, Direction, End, Tier};
+use crate::policies::traffic::{Ports, Traffic};
+use crate::policies::world::World;
+
+/// Whose addresses an `ipBlock` matches beside those outside of the cluster, which the API leaves to the CNI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocks {
+    /// Those of pods.
+    pub pods: bool,
+    /// Those of nodes.
+    pub nodes: bool,
+}
+
+impl Policy {
+    fn of(&self, direction: Direction) -> &[Rule] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// The condition on the pods that the policy selects, in its namespace.
+    fn selects(&self) -> Result<Expression, String> {
+        Ok(Expression::Within(self.namespace.clone()).and(self.pods.expression(Of::Pod)?))
+    }
+}
+
+/// What some policies mention.
+///
+/// # Errors
+/// A selector that the API does not have.
+pub fn mentions(policies: &[Policy]) -> Result<Mentions, String> {
+    let mut all = Mentions::default();
+    for policy in policies {
+        let namespace = Some(policy.namespace.clone());
+        all.conditions.insert((namespace.clone(), policy.pods.expression(Of::Pod)?));
+        for rule in policy.ingress.iter().chain(&policy.egress) {
+            for peer in &rule.peers {
+                match peer {
+                    Peer::Pods(pods, None) => {
+                        all.conditions.insert((namespace.clone(), condition(pods.as_ref(), Of::Pod)?));
+                    }
+                    Peer::Pods(pods, namespaces) => {
+                        let namespaces = condition(namespaces.as_ref(), Of::Namespace)?;
+                        all.conditions.insert((None, namespaces.and(condition(pods.as_ref(), Of::Pod)?)));
+                    }
+                    Peer::Block(block) => {
+                        all.ranges.extend(block.except.iter().copied().chain([block.range]))
+                    }
+                }
+            }
+            let names = rule.ports.iter().filter_map(|port| match &port.port {
+                Some(PortNumber::Name(name)) => Some((port.protocol, name.clone())),
+                Some(PortNumber::Range(..)) | None => None,
+            });
+            all.port_names.extend(names);
+        }
+    }
+    Ok(all)
+}
+
+/// The tier that the policies are: the union of what they allow, and nothing else for the pods that one of them selects.
+///
+/// # Errors
+/// A selector that the API does not have.
+pub fn tier(
+    policies: &[Policy],
+    world: &World,
+    direction: Direction,
+    blocks: Blocks,
+) -> Result<Tier, String> {
+    let mut all = Tier { rules: Vec::new(), ends: world.nobody(), end: End::Deny };
+    for policy in policies.iter().filter(|policy| policy.types.contains(&direction)) {
+        let subjects = world.select(&policy.selects()?);
+        for (place, rule) in policy.of(direction).iter().enumerate() {
+            let origin: Text = format!(
+                "NetworkPolicy {}/{} spec.{}[{place}]",
+                policy.namespace,
+                policy.name,
+                direction.name().to_lowercase()
+            )
+            .into();
+            let peers = peers(rule, policy, world, blocks)?;
+            all.rules.extend(allowed(rule, &subjects, &peers, world, direction, &origin));
+        }
+        all.ends = all.ends.or(&subjects);
+    }
+    Ok(all)
+}
+
+fn condition(selector: Option<&LabelSelector>, of: Of) -> Result<Expression, String> {
+    selector.map_or(Ok(Expression::Always), |selector| selector.expression(of))
+}
+
+fn peers(rule: &Rule, policy: &Policy, world: &World, blocks: Blocks) -> Result<Parties, String> {
+    if rule.peers.is_empty() {
+        return Ok(world.everybody());
+    }
+    rule.peers.iter().try_fold(world.nobody(), |all, peer| Ok(all.or(&ends(peer, policy, world, blocks)?)))
+}
+
+fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<Parties, String> {
+    match peer {
+        Peer::Pods(pods, namespaces) => {
+            let within = match namespaces {
+                Some(_) => condition(namespaces.as_ref(), Of::Namespace)?,
+                None => Expression::Within(policy.namespace.clone()),
+            };
+            Ok(world.select(&within.and(condition(pods.as_ref(), Of::Pod)?)))
+        }
+        Peer::Block(Block { range, except }) => {
+            let found =
+                except.iter().fold(world.within(*range), |all, part| all.without(&world.within(*part)));
+            let kept =
+                |found: Parties, keep: bool, who: &Parties| if keep { found } else { found.without(who) };
+            Ok(kept(kept(found, blocks.pods, world.pods()), blocks.nodes, world.nodes()))
+        }
+    }
+}
+
+/// The traffic to a port, once for each number that its name stands for, with the receivers whose container has the name; from any source port or
+/// from those of some ranges.
+pub(in crate::policies) fn to_port(
+    port: &Port,
+    sources: Option<&[Ports]>,
+    world: &World,
+) -> Vec<(Option<Parties>, Traffic)> {
+    let to = |ports: Ports| world.space.ports(port.protocol, &[ports], sources);
+    match &port.port {
+        None if sources.is_none() => vec![(None, world.space.protocol(port.protocol))],
+        None => vec![(None, to(0..=u16::MAX))],
+        Some(PortNumber::Range(first, last)) => vec![(None, to(*first..=*last))],
+        Some(PortNumber::Name(name)) => {
+            let named = world.named(port.protocol, name);
+            named.map(|(number, pods)| (Some(pods.clone()), to(number..=number))).collect()
+        }
+    }
+}
+
+fn allowed(
+    rule: &Rule,
+    subjects: &Parties,
+    peers: &Parties,
+    world: &World,
+    direction: Direction,
+    origin: &Text,
+) -> Vec<tier::Rule> {
+    let whole = tier::Rule {
+        subjects: subjects.clone(),
+        peers: peers.clone(),
+        traffic: world.space.all(),
+        action: Action::Allow,
+        origin: origin.clone(),
+    };
+    if rule.ports.is_empty() {
+        return vec![whole];
+    }
+    let parts = rule.ports.iter().flat_map(|port| to_port(port, None, world));
+    parts.map(|(receivers, traffic)| whole.only(direction, receivers.as_ref(), traffic)).collect()
+}

@@ -1,0 +1,306 @@
+//! How a world is made of a cluster and of what policies mention. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::address::{Piece, Pieces};
+use super::imagined::{self, told};
+use super::{Party, Who, World};
+use crate::cidr::Range;
+use crate::model::{Labels, Text};
+use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of};
+use crate::policies::mention::Mentions;
+use crate::policies::parties::Parties;
+use crate::policies::traffic::Space;
+
+/// What of a cluster matters to policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// Its pods, without those on the network of their node.
+    pub pods: Vec<Pod>,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// The ranges from which pods get their addresses.
+    pub pod_ranges: Vec<Range>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Text,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// A pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its labels.
+    pub labels: Labels,
+    /// The name of its service account.
+    pub account: Text,
+    /// The labels of its service account.
+    pub account_labels: Labels,
+    /// Its addresses; none before it has its network.
+    pub addresses: Vec<IpAddr>,
+    /// The ports of its containers that have names.
+    pub ports: Vec<Port>,
+}
+
+/// A container's port that has a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The name.
+    pub name: Text,
+    /// The number.
+    pub number: u16,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: Text,
+    /// Its addresses, those of its tunnels among them.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All by which policies can tell pods apart, but for addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Traits {
+    pub(super) namespace: Text,
+    pub(super) namespace_labels: Labels,
+    pub(super) labels: Labels,
+    pub(super) account_labels: Labels,
+    pub(super) ports: Vec<Port>,
+}
+
+impl Traits {
+    /// What a simple condition says of the namespace; none if it is about something else.
+    pub(super) fn namespace_has(&self, literal: &Expression) -> Option<bool> {
+        match literal {
+            Expression::Within(name) => Some(self.namespace == *name),
+            Expression::Has(Of::Namespace, key)
+            | Expression::In(Of::Namespace, key, _)
+            | Expression::Like(Of::Namespace, key, ..) => {
+                Some(told(literal, self.namespace_labels.get(key).map(|value| &**value)))
+            }
+            _ => None,
+        }
+    }
+
+    /// A pod that does not exist yet, in words.
+    fn words(&self) -> String {
+        let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let with = if labels.is_empty() {
+            "a pod without labels".into()
+        } else {
+            format!("a pod with {}", labels.join(", "))
+        };
+        let account = self.account_labels.get(ACCOUNT_NAME);
+        let account = account.map(|name| format!(" of service account {name}")).unwrap_or_default();
+        format!("{with}{account} in namespace {}", self.namespace)
+    }
+}
+
+/// What policies mention, for quick questions.
+struct Told {
+    keys: HashSet<(Of, Text)>,
+    ports: BTreeSet<(u8, Text)>,
+}
+
+impl Told {
+    fn of(mentions: &Mentions) -> Self {
+        let mut told = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
+        for (_, condition) in &mentions.conditions {
+            told.take(condition);
+        }
+        told
+    }
+
+    fn take(&mut self, condition: &Expression) {
+        match condition {
+            Expression::Has(of, key) | Expression::In(of, key, _) | Expression::Like(of, key, ..) => {
+                self.keys.insert((*of, key.clone()));
+            }
+            Expression::Not(inner) => self.take(inner),
+            Expression::And(all) | Expression::Or(all) => all.iter().for_each(|one| self.take(one)),
+            Expression::Always | Expression::Within(_) => {}
+        }
+    }
+
+    fn labels(&self, of: Of, labels: &Labels) -> Labels {
+        let told = labels.iter().filter(|(key, _)| self.keys.contains(&(of, (*key).clone())));
+        told.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Without what no policy mentions.
+    fn slimmed(&self, traits: &Traits) -> Traits {
+        let is_told = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
+        Traits {
+            namespace: traits.namespace.clone(),
+            namespace_labels: self.labels(Of::Namespace, &traits.namespace_labels),
+            labels: self.labels(Of::Pod, &traits.labels),
+            account_labels: self.labels(Of::Account, &traits.account_labels),
+            ports: traits.ports.iter().filter(is_told).cloned().collect(),
+        }
+    }
+}
+
+impl World {
+    /// The world of a cluster for policies that mention this.
+    #[must_use]
+    pub fn new(cluster: &Cluster, mentions: &Mentions) -> Self {
+        let told = Told::of(mentions);
+        let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
+        let mut made = Made::default();
+        made.pods(cluster, &told, &pieces);
+        made.imagined(cluster, &imagined::pods(cluster, mentions), &told, &pieces);
+        made.nodes(cluster, &pieces);
+        made.outside(cluster, &pieces);
+        made.indexed(Space::new(mentions.sources.iter().cloned()))
+    }
+}
+
+/// The parties so far, and what is known of those that are pods.
+#[derive(Default)]
+struct Made {
+    parties: Vec<Party>,
+    traits: HashMap<usize, Traits>,
+    seen: HashMap<(Traits, Piece), usize>,
+    pods: HashMap<(Text, Text, IpAddr), usize>,
+}
+
+impl Made {
+    fn pods(&mut self, cluster: &Cluster, told: &Told, pieces: &Pieces) {
+        let namespaces: HashMap<&Text, &Labels> =
+            cluster.namespaces.iter().map(|one| (&one.name, &one.labels)).collect();
+        for pod in &cluster.pods {
+            let mut labels =
+                namespaces.get(&pod.namespace).map(|labels| (*labels).clone()).unwrap_or_default();
+            labels.insert(NAMESPACE_NAME.into(), pod.namespace.clone());
+            let mut account = pod.account_labels.clone();
+            account.insert(ACCOUNT_NAME.into(), pod.account.clone());
+            let traits = told.slimmed(&Traits {
+                namespace: pod.namespace.clone(),
+                namespace_labels: labels,
+                labels: pod.labels.clone(),
+                account_labels: account,
+                ports: pod.ports.clone(),
+            });
+            for address in &pod.addresses {
+                let who = || Who::Pod(pod.namespace.clone(), pod.name.clone());
+                let party = self.pod(&traits, *address, pieces, who);
+                self.pods.insert((pod.namespace.clone(), pod.name.clone(), *address), party);
+            }
+        }
+    }
+
+    fn imagined(&mut self, cluster: &Cluster, pods: &BTreeSet<Traits>, told: &Told, pieces: &Pieces) {
+        let ranges = &cluster.pod_ranges;
+        let taken: Vec<Range> =
+            cluster.pods.iter().flat_map(|pod| &pod.addresses).map(|address| Range::of(*address)).collect();
+        // In one piece of each range all of them, in the others one that nothing but its address tells apart.
+        let free = |piece: Piece, range: &Range| {
+            let first = piece.within(*range)?;
+            let inside = Pieces::new([range]).of(first);
+            inside.outside(&taken).filter(|address| pieces.of(*address) == piece).or(Some(first))
+        };
+        for range in ranges {
+            let mut found = pieces.all().filter_map(|piece| free(piece, range));
+            let first = found.next();
+            for traits in pods {
+                if let Some(address) = first {
+                    self.pod(&told.slimmed(traits), address, pieces, || Who::Imagined(traits.words()));
+                }
+            }
+            if let Some(plain) = pods.iter().next() {
+                for address in found {
+                    self.pod(&told.slimmed(plain), address, pieces, || Who::Imagined(plain.words()));
+                }
+            }
+        }
+    }
+
+    /// The party of such a pod, which is made if it is the first one.
+    fn pod(&mut self, traits: &Traits, address: IpAddr, pieces: &Pieces, who: impl Fn() -> Who) -> usize {
+        let next = self.parties.len();
+        let party = *self.seen.entry((traits.clone(), pieces.of(address))).or_insert(next);
+        if party == next {
+            self.traits.insert(party, traits.clone());
+            self.parties.push(Party { who: who(), address });
+        }
+        party
+    }
+
+    fn nodes(&mut self, cluster: &Cluster, pieces: &Pieces) {
+        let mut seen = HashSet::new();
+        for node in &cluster.nodes {
+            for address in node.addresses.iter().filter(|address| seen.insert(pieces.of(**address))) {
+                self.parties.push(Party { who: Who::Node(node.name.clone()), address: *address });
+            }
+        }
+    }
+
+    fn outside(&mut self, cluster: &Cluster, pieces: &Pieces) {
+        let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| Range::of(*address));
+        let taken: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
+        for address in pieces.all().filter_map(|piece| piece.outside(&taken)) {
+            self.parties.push(Party { who: Who::Outside, address });
+        }
+    }
+
+    fn indexed(self, space: Space) -> World {
+        let count = self.parties.len();
+        let those = |is: &dyn Fn(&Party) -> bool| {
+            let mut found = Parties::none(count);
+            for (number, _) in self.parties.iter().enumerate().filter(|(_, party)| is(party)) {
+                found.add(number);
+            }
+            found
+        };
+        let mut world = World {
+            space,
+            pods: those(&|party| matches!(party.who, Who::Pod(..) | Who::Imagined(_))),
+            nodes: those(&|party| matches!(party.who, Who::Node(_))),
+            outside: those(&|party| party.who == Who::Outside),
+            v6: those(&|party| party.address.is_ipv6()),
+            labels: HashMap::new(),
+            namespaces: BTreeMap::new(),
+            ports: HashMap::new(),
+            parties: Vec::new(),
+            stands_for: self.pods,
+        };
+        let none = || Parties::none(count);
+        for (number, traits) in &self.traits {
+            world.namespaces.entry(traits.namespace.clone()).or_insert_with(none).add(*number);
+            let own = [
+                (Of::Pod, &traits.labels),
+                (Of::Namespace, &traits.namespace_labels),
+                (Of::Account, &traits.account_labels),
+            ];
+            for (of, labels) in own {
+                for (key, value) in labels {
+                    let values: &mut BTreeMap<Text, Parties> =
+                        world.labels.entry((of, key.clone())).or_default();
+                    values.entry(value.clone()).or_insert_with(none).add(*number);
+                }
+            }
+            for port in &traits.ports {
+                let numbers = world.ports.entry((port.protocol, port.name.clone())).or_default();
+                numbers.entry(port.number).or_insert_with(none).add(*number);
+            }
+        }
+        world.parties = self.parties;
+        world
+    }
+}
