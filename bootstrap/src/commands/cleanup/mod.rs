@@ -66,7 +66,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
     };
     if !wanted.apply {
         let decision = allowed(&subject)?;
-        return Ok(planned(&profile, decision));
+        return Ok(planned(profile, decision));
     }
     ALONE.does(&node.dirs.layout, || apply(&subject))
 }
