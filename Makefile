@@ -51,6 +51,10 @@ bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real
 bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes on a real API server; BENCH_ARGS='--live-nodes 5000' for more
 	@tests/kubernetes bench live $(BENCH_ARGS)
 
+.PHONY: bench-policies
+bench-policies: setup ## two sets of network policies are compared: 1,000 for 10,000 pods and 5,000 for 100,000; BENCH_ARGS='100 1000' for less
+	@cargo bench --locked --quiet -p cluster --bench policies -- $(BENCH_ARGS)
+
 .PHONY: test-cluster
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
 	tests/cluster
