@@ -28,7 +28,11 @@ const MAX_BYTES: usize = 1 << 20;
 /// # Errors
 /// One line: a directory of profiles cannot be listed, so nobody knows what counts.
 pub fn put_in_force(root: &Root) -> Result<(), String> {
-    profile::put_in_force(written(root)?);
+    let written = written(root)?;
+    // Without any, the built-in ones are read when somebody asks for one.
+    if !written.is_empty() {
+        profile::put_in_force(written);
+    }
     Ok(())
 }
 
