@@ -16,3 +16,4 @@ pub mod tier;
 pub mod traffic;
 pub mod verdict;
 pub mod world;
+mod written;

@@ -9,9 +9,10 @@ use crate::policies::expression::{Expression, Of};
 use crate::policies::kubernetes::{self, LabelSelector, PortNumber};
 use crate::policies::tier::Direction;
 use crate::policies::traffic::{SCTP, TCP, UDP};
+use crate::policies::written::{self, Written, entries, peers, range};
 
 /// The highest number of a priority; the lowest is 0.
-const LAST: u16 = 1000;
+pub(super) const LAST: u16 = 1000;
 
 /// A policy of an administrator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub enum Port {
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<Spec> = written::object(object)?;
     let name = written.metadata.name;
     let named = |why: String| format!("ClusterNetworkPolicy {name}: spec.{why}");
     let Spec { tier, priority, subject, ingress, egress } = written.spec;
@@ -107,17 +108,6 @@ pub fn read(object: &Value) -> Result<Policy, String> {
         egress: rules(egress, Direction::Egress).map_err(named)?,
         name: name.clone(),
     })
-}
-
-#[derive(Deserialize)]
-pub(super) struct Written<S> {
-    pub(super) metadata: Metadata,
-    pub(super) spec: S,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Metadata {
-    pub(super) name: Text,
 }
 
 #[derive(Deserialize)]
@@ -255,11 +245,7 @@ impl WrittenPeer {
         match (pods(self.namespaces, self.pods)?, self.networks) {
             (Some(pods), None) => Ok(Peer::Pods(pods)),
             (None, Some(networks)) if way == Direction::Egress => {
-                let range = |text: &Text| {
-                    Range::read(text)
-                        .map(|(range, _)| range)
-                        .map_err(|why| format!(".networks: {text:?}: {why}"))
-                };
+                let range = |text| range(text).map_err(|why| format!(".networks: {why}"));
                 networks.iter().map(range).collect::<Result<_, _>>().map(Peer::Networks)
             }
             (None, Some(_)) => Err(".networks: no such field in a rule of this direction".into()),
@@ -270,10 +256,7 @@ impl WrittenPeer {
 }
 
 fn rules(written: Vec<WrittenRule>, way: Direction) -> Result<Vec<Rule>, String> {
-    let one = |(place, rule): (usize, WrittenRule)| {
-        rule.read(way).map_err(|why| format!("{}[{place}]{why}", way.name().to_lowercase()))
-    };
-    written.into_iter().enumerate().map(one).collect()
+    entries(written, &way.name().to_lowercase(), |rule| rule.read(way))
 }
 
 /// The other ends of a rule: what `from` or `to` says, by its direction.
@@ -282,18 +265,11 @@ pub(super) fn ends(
     to: Option<Vec<WrittenPeer>>,
     way: Direction,
 ) -> Result<Vec<Peer>, String> {
-    let (peers, other, key, name) = match way {
-        Direction::Ingress => (from, to, "from", "to"),
-        Direction::Egress => (to, from, "to", "from"),
-    };
-    if other.is_some() {
-        return Err(format!(".{name}: no such field in a rule of this direction"));
+    let (written, key) = peers(from, to, way).map_err(|why| format!(".{why}"))?;
+    if written.is_empty() {
+        return Err(format!(".{key}: expected at least one"));
     }
-    let peers =
-        peers.filter(|peers| !peers.is_empty()).ok_or_else(|| format!(".{key}: expected at least one"))?;
-    let one =
-        |(place, peer): (usize, WrittenPeer)| peer.read(way).map_err(|why| format!(".{key}[{place}]{why}"));
-    peers.into_iter().enumerate().map(one).collect()
+    entries(written, &format!(".{key}"), |peer| peer.read(way))
 }
 
 impl WrittenRule {
@@ -305,11 +281,8 @@ impl WrittenRule {
             other => return Err(format!(".action: {other:?}: expected Accept, Deny or Pass")),
         };
         let peers = ends(self.from, self.to, way)?;
-        let one = |(place, protocol): (usize, WrittenProtocol)| {
-            protocol.read().map_err(|why| format!(".protocols[{place}]{why}"))
-        };
-        let ports = self.protocols.unwrap_or_default().into_iter().enumerate().map(one);
-        Rule { action, peers, ports: ports.collect::<Result<_, _>>()? }.checked()
+        let ports = entries(self.protocols.unwrap_or_default(), ".protocols", WrittenProtocol::read)?;
+        Rule { action, peers, ports }.checked()
     }
 }
 

@@ -5,14 +5,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::object::{Place, Policy, Port, Rule, RuleAction, Subject, Written, WrittenPeer, ends};
+use super::object::{LAST, Place, Policy, Port, Rule, RuleAction, Subject, WrittenPeer, ends};
 use crate::model::Text;
 use crate::policies::kubernetes::{self, PortNumber};
 use crate::policies::tier::Direction;
-use crate::policies::traffic::{SCTP, TCP, UDP};
-
-/// The highest number of a priority.
-const LAST: u16 = 1000;
+use crate::policies::written::{self, Written, entries, protocol};
 
 /// Reads an AdminNetworkPolicy.
 ///
@@ -98,15 +95,12 @@ struct Range {
 }
 
 fn older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, String> {
-    let written: Written<Spec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<Spec> = written::object(object)?;
     let name = written.metadata.name;
     let named = |why: String| format!("{kind} {name}: spec.{why}");
     let Spec { subject, ingress, egress, .. } = written.spec;
     let rules = |written: Vec<WrittenRule>, way: Direction| {
-        let one = |(at, rule): (usize, WrittenRule)| {
-            rule.read(way).map_err(|why| named(format!("{}[{at}]{why}", way.name().to_lowercase())))
-        };
-        written.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+        entries(written, &way.name().to_lowercase(), |rule| rule.read(way)).map_err(named)
     };
     Ok(Policy {
         kind,
@@ -128,22 +122,15 @@ impl WrittenRule {
             other => return Err(format!(".action: {other:?}: expected Allow, Deny or Pass")),
         };
         let peers = ends(self.from, self.to, way)?;
-        let one =
-            |(place, port): (usize, WrittenPort)| port.read().map_err(|why| format!(".ports[{place}]{why}"));
-        let ports = self.ports.unwrap_or_default().into_iter().enumerate().map(one);
-        Rule { action, peers, ports: ports.collect::<Result<_, _>>()? }.checked()
+        let ports = entries(self.ports.unwrap_or_default(), ".ports", WrittenPort::read)?;
+        Rule { action, peers, ports }.checked()
     }
 }
 
 impl WrittenPort {
     fn read(self) -> Result<Port, String> {
         let to = |name: Option<Text>, first: u16, last: u16| {
-            let protocol = match name.as_deref() {
-                None | Some("TCP") => TCP,
-                Some("UDP") => UDP,
-                Some("SCTP") => SCTP,
-                Some(other) => return Err(format!(".protocol: {other:?}: expected TCP, UDP or SCTP")),
-            };
+            let protocol = protocol(name.as_deref()).map_err(|why| format!(".{why}"))?;
             Ok(Port::To(kubernetes::Port { protocol, port: Some(PortNumber::Range(first, last)) }))
         };
         match (self.port_number, self.named_port, self.port_range) {

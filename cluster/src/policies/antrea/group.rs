@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::object::Peer;
-use super::written::{Metadata, WrittenBlock, pods};
+use super::written::pods;
 use crate::model::Text;
 use crate::policies::expression::Expression;
 use crate::policies::kubernetes::{Block, LabelSelector};
+use crate::policies::written::{self, Metadata, Written, WrittenBlock};
 
 /// A Group or a ClusterGroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,19 +37,13 @@ pub enum Members {
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know.
 pub fn read_group(object: &Value) -> Result<Group, String> {
-    let written: Written = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
-    let Metadata { name, namespace } = written.metadata;
+    let written: Written<Spec> = written::object(object)?;
+    let Metadata { name, namespace, .. } = written.metadata;
     let members = written.spec.read(namespace.as_ref()).map_err(|why| match &namespace {
         Some(namespace) => format!("Group {namespace}/{name}: spec{why}"),
         None => format!("ClusterGroup {name}: spec{why}"),
     })?;
     Ok(Group { namespace, name, members })
-}
-
-#[derive(Deserialize)]
-struct Written {
-    metadata: Metadata,
-    spec: Spec,
 }
 
 #[derive(Deserialize)]

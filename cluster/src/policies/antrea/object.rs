@@ -7,6 +7,7 @@ use crate::model::Text;
 use crate::policies::expression::Expression;
 use crate::policies::kubernetes::{self, Block};
 use crate::policies::traffic::Ports;
+use crate::policies::written::{self, Written};
 
 /// A Tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,19 +111,8 @@ pub struct Message {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_tier(object: &Value) -> Result<Tier, String> {
-    let written: Written = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<Spec> = written::object(object)?;
     Ok(Tier { name: written.metadata.name, priority: written.spec.priority })
-}
-
-#[derive(Deserialize)]
-struct Written {
-    metadata: Metadata,
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: Text,
 }
 
 #[derive(Deserialize)]

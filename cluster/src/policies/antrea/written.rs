@@ -4,12 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target};
-use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::expression::{ACCOUNT_NAME, Expression, Of};
-use crate::policies::kubernetes::{self, Block, LabelSelector, PortNumber};
+use crate::policies::kubernetes::{self, LabelSelector, PortNumber};
 use crate::policies::tier::Direction;
-use crate::policies::traffic::{SCTP, TCP, UDP};
+use crate::policies::written::{self, Metadata, Written, WrittenBlock, entries, last, peers, protocol};
 
 /// The tier of policies that name none. *Source*: Antrea, "Tier".
 const DEFAULT_TIER: &str = "application";
@@ -19,8 +18,8 @@ const DEFAULT_TIER: &str = "application";
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
-    let written: Written = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
-    let Metadata { name, namespace } = written.metadata;
+    let written: Written<Spec> = written::object(object)?;
+    let Metadata { name, namespace, .. } = written.metadata;
     let named = |why: String| match &namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{name} of Antrea: spec.{why}"),
         None => format!("ClusterNetworkPolicy {name}: spec.{why}"),
@@ -28,11 +27,11 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
     let spec = written.spec;
     let applied = targets(spec.applied_to.as_deref(), namespace.as_ref()).map_err(named)?;
     let rules = |rules: Option<Vec<WrittenRule>>, direction: Direction| {
-        let one = |(place, rule): (usize, WrittenRule)| {
-            let of = format!("{}[{place}].", direction.name().to_lowercase());
-            rule.read(direction, &applied, namespace.as_ref()).map_err(|why| named(of + &why))
+        let key = direction.name().to_lowercase();
+        let read = |rule: WrittenRule| {
+            rule.read(direction, &applied, namespace.as_ref()).map_err(|why| format!(".{why}"))
         };
-        rules.unwrap_or_default().into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+        entries(rules.unwrap_or_default(), &key, read).map_err(named)
     };
     Ok(Policy {
         ingress: rules(spec.ingress, Direction::Ingress)?,
@@ -42,19 +41,6 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
         namespace: namespace.clone(),
         name: name.clone(),
     })
-}
-
-#[derive(Deserialize)]
-struct Written {
-    metadata: Metadata,
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Metadata {
-    pub(super) name: Text,
-    #[serde(default)]
-    pub(super) namespace: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -143,14 +129,6 @@ struct WrittenAccount {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WrittenBlock {
-    cidr: Text,
-    #[serde(default)]
-    except: Option<Vec<Text>>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenPort {
     #[serde(default)]
@@ -188,11 +166,7 @@ pub(super) fn pods(
 }
 
 fn targets(written: Option<&[Selected]>, namespace: Option<&Text>) -> Result<Vec<Target>, String> {
-    let one = |(place, entry): (usize, &Selected)| {
-        let target = entry.target(namespace);
-        target.map_err(|why| format!("appliedTo[{place}]{why}"))
-    };
-    written.unwrap_or_default().iter().enumerate().map(one).collect()
+    entries(written.unwrap_or_default(), "appliedTo", |entry| entry.target(namespace))
 }
 
 impl WrittenRule {
@@ -210,14 +184,7 @@ impl WrittenRule {
                 return Err(why.into());
             }
         }
-        let (peers, other, key, wrong) = match direction {
-            Direction::Ingress => (self.from, self.to, "from", "to"),
-            Direction::Egress => (self.to, self.from, "to", "from"),
-        };
-        // The API drops it, and then the rule is about everybody.
-        if other.is_some() {
-            return Err(format!("{wrong}: no such field in a rule of this direction"));
-        }
+        let (peers, key) = peers(self.from, self.to, direction)?;
         let own = targets(self.applied_to.as_deref(), namespace)?;
         let applied = match (own.is_empty(), applied.is_empty()) {
             (true, false) => applied.to_vec(),
@@ -230,25 +197,17 @@ impl WrittenRule {
             "Pass" => RuleAction::Pass,
             other => return Err(format!("action: {other:?}: expected Allow, Drop, Reject or Pass")),
         };
-        let peer = |(place, peer): (usize, Selected)| {
-            peer.peer(namespace).map_err(|why| format!("{key}[{place}]{why}"))
-        };
-        let port =
-            |(place, port): (usize, WrittenPort)| port.read().map_err(|why| format!("ports[{place}]{why}"));
-        let message = |(place, protocol): (usize, WrittenProtocol)| match (protocol.icmp, protocol.igmp) {
+        let message = |protocol: WrittenProtocol| match (protocol.icmp, protocol.igmp) {
             (Some(message), None) => Ok(message),
-            (_, Some(_)) => {
-                Err(format!("protocols[{place}].igmp: groups of receivers, which no evaluator reads"))
-            }
-            (None, None) => Err(format!("protocols[{place}]: expected icmp")),
+            (_, Some(_)) => Err(".igmp: groups of receivers, which no evaluator reads".to_owned()),
+            (None, None) => Err(": expected icmp".to_owned()),
         };
-        let (ports, protocols) = (self.ports.unwrap_or_default(), self.protocols.unwrap_or_default());
         Ok(Rule {
             applied,
             action,
-            peers: peers.unwrap_or_default().into_iter().enumerate().map(peer).collect::<Result<_, _>>()?,
-            ports: ports.into_iter().enumerate().map(port).collect::<Result<_, _>>()?,
-            messages: protocols.into_iter().enumerate().map(message).collect::<Result<_, _>>()?,
+            peers: entries(peers, key, |peer| peer.peer(namespace))?,
+            ports: entries(self.ports.unwrap_or_default(), "ports", WrittenPort::read)?,
+            messages: entries(self.protocols.unwrap_or_default(), "protocols", message)?,
         })
     }
 }
@@ -331,24 +290,9 @@ impl Selected {
     }
 }
 
-impl WrittenBlock {
-    pub(super) fn read(&self) -> Result<Block, String> {
-        let range = |text: &Text| {
-            Range::read(text).map(|(range, _)| range).map_err(|why| format!(": {text:?}: {why}"))
-        };
-        let except = self.except.iter().flatten().map(range).collect::<Result<_, _>>()?;
-        Ok(Block { range: range(&self.cidr)?, except })
-    }
-}
-
 impl WrittenPort {
     fn read(self) -> Result<Port, String> {
-        let protocol = match self.protocol.as_deref() {
-            None | Some("TCP") => TCP,
-            Some("UDP") => UDP,
-            Some("SCTP") => SCTP,
-            Some(other) => return Err(format!(".protocol: {other:?}: expected TCP, UDP or SCTP")),
-        };
+        let protocol = protocol(self.protocol.as_deref()).map_err(|why| format!(".{why}"))?;
         let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
         let port = match (&self.port, self.end_port) {
             (None, None) => None,
@@ -357,19 +301,14 @@ impl WrittenPort {
             (Some(value), end) => {
                 let first =
                     number(value).ok_or_else(|| format!(".port: {value}: expected 0 to 65535, or a name"))?;
-                Some(PortNumber::Range(first, ordered(first, end, "endPort")?))
+                Some(PortNumber::Range(first, last(first, end, ".endPort")?))
             }
         };
         let from = match (self.source_port, self.source_end_port) {
             (None, None) => None,
             (None, Some(_)) => return Err(".sourceEndPort: expected sourcePort beside it".into()),
-            (Some(first), end) => Some(first..=ordered(first, end, "sourceEndPort")?),
+            (Some(first), end) => Some(first..=last(first, end, ".sourceEndPort")?),
         };
         Ok(Port { to: kubernetes::Port { protocol, port }, from })
     }
-}
-
-fn ordered(first: u16, end: Option<u16>, field: &str) -> Result<u16, String> {
-    let last = end.unwrap_or(first);
-    if last < first { Err(format!(".{field}: {last} is below the port {first}")) } else { Ok(last) }
 }

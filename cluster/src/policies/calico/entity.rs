@@ -1,7 +1,5 @@
 //! One end of a rule as it is written, with its protocols, ports and ranges. Pure.
 
-use std::net::IpAddr;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,6 +10,7 @@ use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::expression::{ACCOUNT_NAME, Expression, Of};
 use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
+use crate::policies::written::range_or_address;
 
 /// Numbers that may be written as text.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -122,15 +121,7 @@ impl Accounts {
 }
 
 pub(super) fn ranges(written: &[Text]) -> Result<Vec<Range>, String> {
-    let one = |text: &Text| {
-        let whole = match text.parse::<IpAddr>() {
-            // *Source*: Calico's API takes an address for the range that it is alone.
-            Ok(address) => return Ok(Range::of(address)),
-            Err(_) => Range::read(text),
-        };
-        whole.map(|(range, _)| range).map_err(|why| format!("{text:?}: {why}"))
-    };
-    written.iter().map(one).collect()
+    written.iter().map(range_or_address).collect()
 }
 
 /// *Source*: `numorstring.Port`: a number, `FIRST:LAST`, or a name.

@@ -6,10 +6,11 @@ use serde_json::Value;
 use super::entity::{Number, WrittenEntity, protocol, ranges};
 use super::object::{HostEndpoint, Message, NetworkSet, Order, Policy, Rule, RuleAction, Set, Tier};
 use super::selector::{parse, parse_for_accounts, parse_for_namespaces};
-use crate::model::{Labels, Text};
+use crate::model::Text;
 use crate::policies::expression::Expression;
 use crate::policies::tier::{Direction, End};
 use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
+use crate::policies::written::{self, Metadata, Written, directions, entries};
 
 /// The tier of policies that name none. *Source*: Calico, "Tier".
 const DEFAULT_TIER: &str = "default";
@@ -19,7 +20,7 @@ const DEFAULT_TIER: &str = "default";
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<Spec> = written::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
     let named = |why: String| match &namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{name}: {why}"),
@@ -33,7 +34,7 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_tier(object: &Value) -> Result<Tier, String> {
-    let written: Written<TierSpec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<TierSpec> = written::object(object)?;
     let name = written.metadata.name;
     let end = match written.spec.default_action.as_deref() {
         None | Some("Deny") => End::Deny,
@@ -50,7 +51,7 @@ pub fn read_tier(object: &Value) -> Result<Tier, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
-    let written: Written<SetSpec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<SetSpec> = written::object(object)?;
     let Metadata { name, namespace, labels } = written.metadata;
     let addresses =
         ranges(&written.spec.nets).map_err(|why| format!("network set {name}: spec.nets: {why}"))?;
@@ -62,28 +63,13 @@ pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_host_endpoint(object: &Value) -> Result<HostEndpoint, String> {
-    let written: Written<HostSpec> = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
+    let written: Written<HostSpec> = written::object(object)?;
     let Metadata { name, labels, .. } = written.metadata;
     let one = |text: &Text| {
         text.parse().map_err(|why| format!("HostEndpoint {name}: spec.expectedIPs: {text:?}: {why}"))
     };
     let addresses = written.spec.expected_ips.iter().map(one).collect::<Result<_, _>>()?;
     Ok(Set { namespace: None, labels, addresses })
-}
-
-#[derive(Deserialize)]
-struct Written<S> {
-    metadata: Metadata,
-    spec: S,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: Text,
-    #[serde(default)]
-    namespace: Option<Text>,
-    #[serde(default)]
-    labels: Labels,
 }
 
 #[derive(Deserialize)]
@@ -183,17 +169,15 @@ impl Spec {
         let pods = self.selects(namespace)?;
         let (ingress, egress) = (self.ingress.unwrap_or_default(), self.egress.unwrap_or_default());
         let types = match self.types.filter(|types| !types.is_empty()) {
-            Some(types) => types.iter().map(|one| direction(one)).collect::<Result<Vec<_>, _>>()?,
+            Some(types) => directions(&types, "spec.types")?,
             // *Source*: `GlobalNetworkPolicySpec.Types`.
             None if egress.is_empty() => vec![Direction::Ingress],
             None if ingress.is_empty() => vec![Direction::Egress],
             None => Direction::ALL.to_vec(),
         };
         let rules = |rules: Vec<WrittenRule>, way: &str| {
-            let one = |(place, rule): (usize, WrittenRule)| {
-                rule.read(namespace).map_err(|why| format!("spec.{way}[{place}].{why}"))
-            };
-            rules.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+            let read = |rule: WrittenRule| rule.read(namespace).map_err(|why| format!(".{why}"));
+            entries(rules, &format!("spec.{way}"), read)
         };
         Ok(Policy {
             namespace: namespace.cloned(),
@@ -242,11 +226,6 @@ pub(super) fn all<const N: usize>(conditions: [Option<Expression>; N]) -> Expres
         1 => found.remove(0),
         _ => Expression::And(found),
     }
-}
-
-fn direction(name: &str) -> Result<Direction, String> {
-    let known = Direction::ALL.into_iter().find(|one| one.name() == name);
-    known.ok_or_else(|| format!("spec.types: {name:?}: expected Ingress or Egress"))
 }
 
 impl WrittenRule {

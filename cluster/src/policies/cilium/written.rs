@@ -1,17 +1,15 @@
 //! Policies of Cilium as they are written. Pure.
 
-use std::net::IpAddr;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::message;
 use super::object::{End, Kind, Policy, Rule, Side};
 use super::selector::{peer, subject};
-use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::kubernetes::{Block, LabelSelector, Port, PortNumber};
 use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::policies::written::{self, Metadata, last, range_or_address};
 
 /// Most ports, and most messages, in one entry. *Source*: cilium/cilium, `pkg/policy/api/rule_validation.go`.
 const MOST: usize = 40;
@@ -21,8 +19,8 @@ const MOST: usize = 40;
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policies(object: &Value) -> Result<Vec<Policy>, String> {
-    let written: Written = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
-    let Metadata { name, namespace } = &written.metadata;
+    let written: Written = written::object(object)?;
+    let Metadata { name, namespace, .. } = &written.metadata;
     let name = match namespace {
         Some(namespace) => format!("CiliumNetworkPolicy {namespace}/{name}"),
         None => format!("CiliumClusterwideNetworkPolicy {name}"),
@@ -43,13 +41,6 @@ struct Written {
     spec: Option<Spec>,
     #[serde(default)]
     specs: Option<Vec<Spec>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: Text,
-    #[serde(default)]
-    namespace: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -213,8 +204,10 @@ impl WrittenRule {
         let ends = [
             each(endpoints, |one| peer(one, namespace).map(|is| vec![End::Labelled(is)]))
                 .map_err(named("Endpoints"))?,
-            each(ranges, |one| range(one).map(|range| vec![End::Block(Block { range, except: vec![] })]))
-                .map_err(named("CIDR"))?,
+            each(ranges, |one| {
+                range_or_address(one).map(|range| vec![End::Block(Block { range, except: vec![] })])
+            })
+            .map_err(named("CIDR"))?,
             each(blocks, |one| one.read().map(|block| vec![End::Block(block)])).map_err(named("CIDRSet"))?,
             each(entities, entity).map_err(named("Entities"))?,
         ];
@@ -246,21 +239,14 @@ fn each<T>(
     Ok(Some(all))
 }
 
-fn range(text: &Text) -> Result<Range, String> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Ok(Range::of(address)),
-        Err(_) => Range::read(text).map(|(range, _)| range).map_err(|why| format!("{text:?}: {why}")),
-    }
-}
-
 impl WrittenBlock {
     fn read(&self) -> Result<Block, String> {
         if self.cidr_group_ref.is_some() || self.cidr_group_selector.is_some() {
             return Err("cidrGroupRef, cidrGroupSelector: groups of ranges, which no evaluator reads".into());
         }
         let cidr = self.cidr.as_ref().ok_or("expected cidr")?;
-        let except = self.except.iter().flatten().map(range).collect::<Result<_, _>>()?;
-        Ok(Block { range: range(cidr)?, except })
+        let except = self.except.iter().flatten().map(range_or_address).collect::<Result<_, _>>()?;
+        Ok(Block { range: range_or_address(cidr)?, except })
     }
 }
 
@@ -323,10 +309,7 @@ impl WrittenPort {
             }
             (Ok(0), _) => None,
             (Ok(first), end) => {
-                let last = end.unwrap_or(first);
-                if last < first {
-                    return Err(format!("endPort: {last} is below the port {first}"));
-                }
+                let last = last(first, end, "endPort")?;
                 Some(PortNumber::Range(first, last))
             }
             (Err(_), _) if self.port.chars().any(char::is_alphabetic) => {

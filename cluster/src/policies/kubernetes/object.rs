@@ -7,6 +7,7 @@ use super::selector::LabelSelector;
 use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::tier::Direction;
+use crate::policies::written::{self, Written, WrittenBlock, directions, entries, last, peers, protocol};
 
 /// A NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,28 +76,14 @@ pub enum PortNumber {
 /// # Errors
 /// One line that names what is not as the API has it, an unknown field among it: nothing of a policy is skipped.
 pub fn read(object: &Value) -> Result<Policy, String> {
-    let written: Written = serde_json::from_value(object.clone()).map_err(|why| why.to_string())?;
-    let Metadata { name, namespace } = written.metadata;
+    let written: Written<Spec> = written::object(object)?;
+    let (name, namespace) = (written.metadata.name, written.metadata.namespace.unwrap_or_default());
     let named = |why: String| format!("NetworkPolicy {namespace}/{name}: {why}");
     written.spec.read().map_err(named).map(|spec| Policy {
         namespace: namespace.clone(),
         name: name.clone(),
         ..spec
     })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Written {
-    metadata: Metadata,
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: Text,
-    #[serde(default)]
-    namespace: Text,
 }
 
 #[derive(Deserialize)]
@@ -135,14 +122,6 @@ struct WrittenPeer {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenBlock {
-    cidr: Text,
-    #[serde(default)]
-    except: Option<Vec<Text>>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenPort {
     #[serde(default)]
@@ -157,16 +136,13 @@ impl Spec {
     fn read(self) -> Result<Policy, String> {
         let egress = self.egress.unwrap_or_default();
         let types = match self.policy_types.filter(|types| !types.is_empty()) {
-            Some(types) => types.iter().map(|one| direction(one)).collect::<Result<Vec<_>, _>>()?,
+            Some(types) => directions(&types, "spec.policyTypes")?,
             // *Source*: `NetworkPolicySpec.policyTypes`: always Ingress, and Egress if there is a rule for it.
             None if egress.is_empty() => vec![Direction::Ingress],
             None => vec![Direction::Ingress, Direction::Egress],
         };
         let rules = |rules: Vec<WrittenRule>, way: Direction| {
-            let one = |(place, rule): (usize, WrittenRule)| {
-                rule.read(way).map_err(|why| format!("spec.{}[{place}]{why}", way.name().to_lowercase()))
-            };
-            rules.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+            entries(rules, &format!("spec.{}", way.name().to_lowercase()), |rule| rule.read(way))
         };
         Ok(Policy {
             namespace: Text::default(),
@@ -179,34 +155,12 @@ impl Spec {
     }
 }
 
-fn direction(name: &str) -> Result<Direction, String> {
-    let known = Direction::ALL.into_iter().find(|one| one.name() == name);
-    known.ok_or_else(|| format!("spec.policyTypes: {name:?}: expected Ingress or Egress"))
-}
-
 impl WrittenRule {
     fn read(self, way: Direction) -> Result<Rule, String> {
-        let (peers, other, key, name) = match way {
-            Direction::Ingress => (self.from, self.to, "from", "to"),
-            Direction::Egress => (self.to, self.from, "to", "from"),
-        };
-        // The API drops it in silence, and then the rule is about everybody.
-        if other.is_some() {
-            return Err(format!(".{name}: no such field in a rule of this direction"));
-        }
-        let peer =
-            |(place, peer): (usize, WrittenPeer)| peer.read().map_err(|why| format!(".{key}[{place}]{why}"));
-        let port =
-            |(place, port): (usize, WrittenPort)| port.read().map_err(|why| format!(".ports[{place}]{why}"));
+        let (written, key) = peers(self.from, self.to, way).map_err(|why| format!(".{why}"))?;
         Ok(Rule {
-            peers: peers.unwrap_or_default().into_iter().enumerate().map(peer).collect::<Result<_, _>>()?,
-            ports: self
-                .ports
-                .unwrap_or_default()
-                .into_iter()
-                .enumerate()
-                .map(port)
-                .collect::<Result<_, _>>()?,
+            peers: entries(written, &format!(".{key}"), WrittenPeer::read)?,
+            ports: entries(self.ports.unwrap_or_default(), ".ports", WrittenPort::read)?,
         })
     }
 }
@@ -224,31 +178,9 @@ impl WrittenPeer {
     }
 }
 
-impl WrittenBlock {
-    fn read(self) -> Result<Block, String> {
-        let range =
-            |text: &str| Range::read(text).map(|(range, _)| range).map_err(|why| format!("{text:?}: {why}"));
-        let except = self.except.unwrap_or_default();
-        Ok(Block {
-            range: range(&self.cidr).map_err(|why| format!(".cidr: {why}"))?,
-            except: except
-                .iter()
-                .map(|text| range(text))
-                .collect::<Result<_, _>>()
-                .map_err(|why| format!(".except: {why}"))?,
-        })
-    }
-}
-
 impl WrittenPort {
     fn read(self) -> Result<Port, String> {
-        use crate::policies::traffic::{SCTP, TCP, UDP};
-        let protocol = match self.protocol.as_deref() {
-            None | Some("TCP") => TCP,
-            Some("UDP") => UDP,
-            Some("SCTP") => SCTP,
-            Some(other) => return Err(format!(".protocol: {other:?}: expected TCP, UDP or SCTP")),
-        };
+        let protocol = protocol(self.protocol.as_deref()).map_err(|why| format!(".{why}"))?;
         let number = |value: &Value| {
             value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0)
         };
@@ -259,10 +191,7 @@ impl WrittenPort {
             (Some(value), end) => {
                 let first = number(&value)
                     .ok_or_else(|| format!(".port: {value}: expected 1 to 65535, or a name"))?;
-                let last = end.unwrap_or(first);
-                if last < first {
-                    return Err(format!(".endPort: {last} is below the port {first}"));
-                }
+                let last = last(first, end, ".endPort")?;
                 Some(PortNumber::Range(first, last))
             }
         };
