@@ -153,6 +153,16 @@ impl Space {
         }
     }
 
+    /// All traffic that there is: none to port 0, at which no socket receives.
+    ///
+    /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one.
+    #[must_use]
+    pub fn real(&self) -> Traffic {
+        WITH_PORTS
+            .iter()
+            .fold(self.all(), |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
+    }
+
     /// A kind of traffic that is in a set; the first in the order of protocols, if the set is not empty.
     #[must_use]
     pub fn example(&self, traffic: &Traffic) -> Option<Kind> {

@@ -63,10 +63,11 @@ pub fn differences<'w>(
 ) -> impl Iterator<Item = Difference> + 'w {
     Direction::ALL.into_iter().flat_map(move |direction| {
         let (old, new) = (before.tiers(direction), after.tiers(direction));
+        let real = world.space.real();
         subjects(world, old, new).into_iter().filter_map(move |(subject, signatures)| {
             let peers = world.family_of(subject);
             let (one, other) =
-                (judged(world, old, &signatures.0, &peers), judged(world, new, &signatures.1, &peers));
+                (judged(old, &signatures.0, &peers, &real), judged(new, &signatures.1, &peers, &real));
             let (peer, traffic) = unequal(&one, &other)?;
             let kind = world.space.example(&traffic)?;
             let point = world.space.only(&kind);
@@ -144,11 +145,11 @@ fn signature(tiers: &[Tier], subject: usize) -> Signature {
 }
 
 /// The cells of the peers, by what is allowed to them.
-fn judged(world: &World, tiers: &[Tier], signature: &Signature, peers: &Parties) -> Vec<Cell> {
+fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic) -> Vec<Cell> {
     let mut open = vec![Open {
         peers: peers.clone(),
         allowed: Traffic::none(),
-        undecided: world.space.all(),
+        undecided: real.clone(),
         later: BTreeMap::new(),
     }];
     for (place, (tier, (rules, ends))) in tiers.iter().zip(&signature.0).enumerate() {

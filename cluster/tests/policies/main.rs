@@ -5,6 +5,7 @@ mod admin;
 mod antrea;
 mod calico;
 mod cilium;
+mod convert;
 mod difference;
 mod kubernetes;
 mod packet;

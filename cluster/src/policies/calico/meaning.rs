@@ -82,8 +82,27 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
     Ok(Enforcement { ingress: of(Direction::Ingress)?, egress: of(Direction::Egress)? })
 }
 
+/// A policy's place is behind that of some NetworkPolicy of Kubernetes.
+pub(in crate::policies) fn is_after_kubernetes(policy: &Policy, input: &Input<'_>) -> bool {
+    match policy.order.number {
+        None => true,
+        Some(number) if number == KUBERNETES_ORDER => {
+            input.kubernetes.iter().any(|one| kubernetes_order(one) < policy.order)
+        }
+        Some(number) => number > KUBERNETES_ORDER,
+    }
+}
+
+fn kubernetes_order(policy: &kubernetes::Policy) -> Order {
+    let name = format!("{}/knp.default.{}", policy.namespace, policy.name);
+    Order { number: Some(KUBERNETES_ORDER), name: name.into() }
+}
+
 /// The tiers in order, the default one among them.
-fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
+///
+/// # Errors
+/// A policy that names a tier which is not there.
+pub(in crate::policies) fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     let mut tiers = input.tiers.to_vec();
     if !tiers.iter().any(|tier| *tier.order.name == *DEFAULT) {
         let order = Order { number: Some(DEFAULT_ORDER), name: DEFAULT.into() };
@@ -126,9 +145,7 @@ impl Input<'_> {
                 // Calico goes by addresses, whoever has them.
                 let blocks = Blocks { pods: true, nodes: true };
                 let one = kubernetes::tier(std::slice::from_ref(policy), world, direction, blocks)?;
-                let name = format!("{}/knp.default.{}", policy.namespace, policy.name);
-                let order = Order { number: Some(KUBERNETES_ORDER), name: name.into() };
-                parts.push((order, one.ends, one.rules));
+                parts.push((kubernetes_order(policy), one.ends, one.rules));
             }
         }
         parts.sort_by(|one, other| one.0.cmp(&other.0));

@@ -1,6 +1,7 @@
 //! Who and which ports an end of a rule means. Pure.
 
 use super::object::{Entity, Port};
+use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::calico::meaning::Input;
 use crate::policies::expression::{Expression, NAMESPACE_NAME};
@@ -45,21 +46,26 @@ impl Input<'_> {
     /// The pods for which a condition is true, and whoever has an address of a network set or of a host endpoint for which it is true: Calico
     /// goes by addresses.
     fn matched(&self, condition: &Expression, world: &World) -> Parties {
+        let addresses = self.addresses(condition);
+        addresses.into_iter().fold(world.select(condition), |all, range| all.or(&world.within(range)))
+    }
+
+    /// The addresses of the network sets and the host endpoints for which a condition is true.
+    pub(in crate::policies) fn addresses(&self, condition: &Expression) -> Vec<Range> {
         let namespace = |name: &Text| {
             let mut labels = self.namespaces.iter().find(|one| one.name == *name)?.labels.clone();
             labels.insert(NAMESPACE_NAME.into(), name.clone());
             Some(labels)
         };
-        let mut found = world.select(condition);
+        let mut found = Vec::new();
         for set in self.sets {
             let labels = set.namespace.as_ref().map(|name| namespace(name).unwrap_or_default());
             if condition.holds(&set.labels, labels.as_ref()) {
-                found = set.addresses.iter().fold(found, |all, range| all.or(&world.within(*range)));
+                found.extend(&set.addresses);
             }
         }
         for endpoint in self.host_endpoints.iter().filter(|one| condition.holds(&one.labels, None)) {
-            let ranges = endpoint.addresses.iter().map(|address| crate::cidr::Range::of(*address));
-            found = ranges.fold(found, |all, range| all.or(&world.within(range)));
+            found.extend(endpoint.addresses.iter().map(|address| Range::of(*address)));
         }
         found
     }

@@ -160,11 +160,22 @@ impl World {
     /// The world of a cluster for policies that mention this.
     #[must_use]
     pub fn new(cluster: &Cluster, mentions: &Mentions) -> Self {
+        Self::bounded(cluster, mentions, true)
+    }
+
+    /// The same, with or without pods in namespaces that do not exist yet.
+    #[must_use]
+    pub fn bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
         let told = Told::of(mentions);
         let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
         let mut made = Made::default();
         made.pods(cluster, &told, &pieces);
-        made.imagined(cluster, &imagined::pods(cluster, mentions), &told, &pieces);
+        let mut imagined = imagined::pods(cluster, mentions);
+        if !with_new_namespaces {
+            let existing: HashSet<&Text> = cluster.namespaces.iter().map(|one| &one.name).collect();
+            imagined.retain(|pod| existing.contains(&pod.namespace));
+        }
+        made.imagined(cluster, &imagined, &told, &pieces);
         made.nodes(cluster, &pieces);
         made.outside(cluster, &pieces);
         made.indexed(Space::new(mentions.sources.iter().cloned()))

@@ -123,7 +123,10 @@ fn labelled(labels: &mut Labels, of: Of, way: &[Literal<'_>]) -> bool {
             _ => Vec::new(),
         });
         let present = labels.get(key).cloned();
-        let candidates = present.into_iter().chain(named).chain([OTHER.into()]).map(Some).chain([None]);
+        // Every namespace has its name, and every account.
+        let may_lack = !matches!((of, &**key), (Of::Namespace, NAMESPACE_NAME) | (Of::Account, ACCOUNT_NAME));
+        let candidates = present.into_iter().chain(named).chain([OTHER.into()]).map(Some);
+        let candidates = candidates.chain(may_lack.then_some(None));
         let Some(value) = candidates.into_iter().find(|value| holds(value.as_deref())) else { return false };
         match value {
             Some(value) => drop(labels.insert(key.clone(), value)),

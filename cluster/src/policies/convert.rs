@@ -1,0 +1,19 @@
+//! Policies of Calico as policies of another kind, with what became of every field. Pure.
+//!
+//! Calico's policies are brought into one plain form ([`plain`]), from which a writer for each target makes objects. What cannot be said is left out
+//! and reported, rule by rule. Whether the objects mean what the policies meant is proven afterwards, by what the evaluators say of both.
+
+mod block;
+mod choose;
+mod draft;
+mod flatten;
+mod kinds;
+pub mod kubernetes;
+pub mod plain;
+pub mod proof;
+pub mod report;
+mod written;
+
+pub use self::draft::CONVERTED_FROM;
+pub use self::flatten::{Source, flattened};
+pub use self::written::Written;

@@ -1,0 +1,233 @@
+//! NetworkPolicies of Kubernetes: they have no order, no denials and no tiers, and each is of one namespace. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::draft::{Draft, ip_block, named, pods_as_peer, selector};
+use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
+use super::report::{Effect, Outcome, Refusal, Report};
+use super::written::Written;
+use crate::model::Text;
+use crate::policies::expression::{Expression, NAMESPACE_NAME, Of};
+use crate::policies::kubernetes::PortNumber;
+use crate::policies::tier::Direction;
+use crate::policies::traffic::{SCTP, TCP, UDP};
+use crate::policies::world::Namespace;
+
+/// The protocols of the API. *Source*: `networking.k8s.io/v1`, `NetworkPolicyPort`.
+const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
+
+/// The policies as NetworkPolicies of Kubernetes.
+#[must_use]
+pub fn write(plain: &Plain) -> Written {
+    let mut report = Report::default();
+    let mut drafts = Vec::new();
+    for tier in &plain.tiers {
+        for policy in &tier.policies {
+            match (Writer { plain, policy }).drafts(&tier.name, &mut report) {
+                Ok(found) => drafts.extend(found),
+                Err(refusal) => report.leave_policy(&policy.source, refusal),
+            }
+        }
+    }
+    let taken: BTreeSet<_> =
+        plain.kubernetes.iter().map(|(namespace, name)| (Some(namespace.clone()), name.clone())).collect();
+    Written { objects: named(drafts, &taken), report }
+}
+
+struct Writer<'p> {
+    plain: &'p Plain,
+    policy: &'p Policy,
+}
+
+impl Writer<'_> {
+    fn drafts(&self, tier: &Text, report: &mut Report) -> Result<Vec<Draft>, Refusal> {
+        let Policy { subjects, types, .. } = self.policy;
+        let (mut common, mut narrowed) = (Vec::new(), Vec::new());
+        let mut notes = Report::default();
+        for rule in &self.policy.rules {
+            match self.said(rule, &mut notes) {
+                Ok(true) if rule.subjects.is_some() => narrowed.push(rule),
+                Ok(true) => common.push(rule),
+                Ok(false) => {}
+                Err(refusal) => {
+                    notes.leave_rule(
+                        &self.policy.source,
+                        (rule.direction, rule.number),
+                        Effect::Narrows,
+                        refusal,
+                    );
+                }
+            }
+        }
+        let mut drafts = Vec::new();
+        for chosen in subjects {
+            self.add(&mut drafts, tier, chosen, types, &common, &mut notes)?;
+        }
+        // The pods of such a rule are some of those above, so no pod is isolated that was not.
+        for rule in narrowed {
+            for chosen in rule.subjects.iter().flatten() {
+                self.add(&mut drafts, tier, chosen, &[rule.direction], &[rule], &mut notes)?;
+            }
+        }
+        report.extend(notes);
+        Ok(drafts)
+    }
+
+    /// Whether a rule is written at all.
+    fn said(&self, rule: &Rule, report: &mut Report) -> Result<bool, Refusal> {
+        match rule.action {
+            Action::Allow => {}
+            Action::Deny => {
+                let why = "a NetworkPolicy drops whatever no rule allows, and this rule is left to that";
+                report.note(&self.policy.source, format!("{}.action", rule.place()), Outcome::Expanded, why);
+                return Ok(false);
+            }
+            Action::Pass => {
+                let why = "NetworkPolicies have no tiers: what those of the next tier allow is allowed";
+                report.note(&self.policy.source, format!("{}.action", rule.place()), Outcome::Expanded, why);
+                return Ok(false);
+            }
+        }
+        for peer in rule.peers.iter().flatten() {
+            if let Peer::Pods(chosen) = peer
+                && !chosen.accounts.is_empty()
+            {
+                return Err(Refusal::new(
+                    "",
+                    "a peer by its service account, which NetworkPolicies do not know",
+                ));
+            }
+        }
+        for one in rule.traffic.iter().flatten() {
+            port(one)?;
+        }
+        Ok(true)
+    }
+
+    fn add(
+        &self,
+        drafts: &mut Vec<Draft>,
+        tier: &Text,
+        chosen: &Chosen,
+        types: &[Direction],
+        rules: &[&Rule],
+        report: &mut Report,
+    ) -> Result<(), Refusal> {
+        if !chosen.accounts.is_empty() {
+            let why = "pods by their service account, which NetworkPolicies do not know";
+            return Err(Refusal::new("spec.serviceAccountSelector", why));
+        }
+        let part = drafts.iter().map(|draft| draft.part + 1).max().unwrap_or_default();
+        let wanted = if part == 0 {
+            self.policy.name.to_string()
+        } else {
+            format!("{}-{}", self.policy.name, part + 1)
+        };
+        for namespace in self.namespaces(chosen, report) {
+            drafts.push(Draft {
+                api_version: "networking.k8s.io/v1",
+                kind: "NetworkPolicy",
+                wanted: wanted.clone(),
+                tier: tier.clone(),
+                source: self.policy.source.clone(),
+                part,
+                spec: spec(chosen, types, rules, &namespace),
+                namespace: Some(namespace),
+            });
+        }
+        Ok(())
+    }
+
+    /// The namespaces in which such pods can be.
+    fn namespaces(&self, chosen: &Chosen, report: &mut Report) -> Vec<Text> {
+        let wanted = chosen.of_namespaces().expression(Of::Pod).unwrap_or(Expression::Always);
+        let fits = |one: &&Namespace| {
+            let mut labels = one.labels.clone();
+            labels.insert(NAMESPACE_NAME.into(), one.name.clone());
+            wanted.holds(&labels, None)
+        };
+        let there = self.plain.namespaces.iter().filter(fits).map(|one| one.name.clone());
+        match chosen.named() {
+            // A name stays what it is, also of a namespace that does not exist yet.
+            Some(names) if chosen.says_names_only() => names,
+            _ => {
+                let why = "a NetworkPolicy is of one namespace: there is one in each that is there, and none in those to come or in those whose labels change";
+                report.note(&self.policy.source, self.of_namespaces(), Outcome::Snapshot, why);
+                there.collect()
+            }
+        }
+    }
+
+    fn of_namespaces(&self) -> &'static str {
+        if self.policy.namespace.is_some() { "spec.selector" } else { "spec.namespaceSelector" }
+    }
+}
+
+fn spec(chosen: &Chosen, types: &[Direction], rules: &[&Rule], namespace: &Text) -> Value {
+    let mut spec = Map::new();
+    spec.insert("podSelector".into(), selector(&chosen.pods));
+    spec.insert("policyTypes".into(), types.iter().map(|one| one.name()).collect());
+    for direction in Direction::ALL {
+        let own: Vec<Value> = rules
+            .iter()
+            .filter(|rule| rule.direction == direction)
+            .map(|rule| written(rule, namespace))
+            .collect();
+        if !own.is_empty() {
+            spec.insert(direction.name().to_lowercase(), own.into());
+        }
+    }
+    Value::Object(spec)
+}
+
+fn written(rule: &Rule, namespace: &Text) -> Value {
+    let mut written = Map::new();
+    if let Some(peers) = &rule.peers {
+        let one = |peer: &Peer| match peer {
+            Peer::Pods(chosen) => Value::Object(pods_as_peer(chosen, Some(namespace))),
+            Peer::Block(block) => json!({ "ipBlock": ip_block(block) }),
+        };
+        let key = if rule.direction == Direction::Ingress { "from" } else { "to" };
+        written.insert(key.into(), peers.iter().map(one).collect());
+    }
+    if let Some(traffic) = &rule.traffic {
+        // All of them have been written once before.
+        let ports = traffic.iter().filter_map(|one| port(one).ok());
+        written.insert("ports".into(), ports.collect());
+    }
+    Value::Object(written)
+}
+
+fn port(traffic: &Traffic) -> Result<Value, Refusal> {
+    let Traffic { protocol, to, from, message } = traffic;
+    let Some((_, name)) = PROTOCOLS.iter().find(|(number, _)| number == protocol) else {
+        let why = format!("protocol {protocol}: NetworkPolicies know TCP, UDP and SCTP");
+        return Err(Refusal::new("protocol", why));
+    };
+    if from.is_some() {
+        return Err(Refusal::new("source.ports", "NetworkPolicies know no source ports"));
+    }
+    if message.is_some() {
+        return Err(Refusal::new("icmp", "NetworkPolicies know no messages"));
+    }
+    let mut port = Map::new();
+    port.insert("protocol".into(), (*name).into());
+    match to {
+        None | Some(PortNumber::Range(0, u16::MAX)) => {}
+        Some(PortNumber::Name(name)) => drop(port.insert("port".into(), (**name).into())),
+        Some(PortNumber::Range(0, 0)) => {
+            return Err(Refusal::new("destination.ports", "port 0 alone, at which no program receives"));
+        }
+        Some(PortNumber::Range(first, last)) => {
+            // The API has no port 0.
+            let first = (*first).max(1);
+            port.insert("port".into(), first.into());
+            if *last > first {
+                port.insert("endPort".into(), (*last).into());
+            }
+        }
+    }
+    Ok(Value::Object(port))
+}

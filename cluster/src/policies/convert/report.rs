@@ -1,0 +1,176 @@
+//! What became of every field of every policy in a conversion. Pure.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::plain::place;
+use crate::model::Text;
+use crate::policies::tier::Direction;
+
+/// Which object is meant, and in which state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// Its kind, as its API names it: `GlobalNetworkPolicy`.
+    pub kind: Text,
+    /// Its namespace, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Text>,
+    /// Its name, as the API server has it.
+    pub name: Text,
+    /// Its identity.
+    pub uid: Text,
+    /// The state of its spec: the API server counts the changes. 0 where the API server does not count.
+    pub generation: i64,
+}
+
+/// How a field was converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The target says the same in its own words.
+    Exact,
+    /// The target says the same in more words.
+    Expanded,
+    /// The target says the same of the cluster as it is now, and something else once an object appears, or changes.
+    Snapshot,
+    /// The target cannot say it.
+    Impossible,
+}
+
+/// What it does to a cluster if a rule or a policy is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Packets are let through that were dropped.
+    Widens,
+    /// Packets are dropped that were let through.
+    Narrows,
+    /// Either may happen.
+    Unknown,
+    /// No packet is treated in another way.
+    Nothing,
+}
+
+/// What became of one field.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The object.
+    pub object: Reference,
+    /// The field: `spec.ingress[0].source.notNets`.
+    pub field: String,
+    /// How it was converted.
+    pub outcome: Outcome,
+    /// Why, where it is not exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What happens without it, where it cannot be converted, or how the cluster's future differs, where it is a snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// What a conversion leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// A whole policy.
+    Policy(Reference),
+    /// A rule of it, by its direction and its number.
+    Rule(Reference, Direction, usize),
+}
+
+/// Why a rule or a policy cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The field, below the rule or the policy: `source.notNets`.
+    pub field: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Refusal {
+    /// A field that cannot be said, and why.
+    pub fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { field: field.into(), why: why.into() }
+    }
+}
+
+/// What became of the fields so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Fields whose conversion is not exact, and rules and policies that have none.
+    pub entries: Vec<Entry>,
+    /// What is left out.
+    pub left: Vec<Left>,
+}
+
+impl Report {
+    /// Adds what became of a field that is not left out.
+    pub fn note(
+        &mut self,
+        object: &Reference,
+        field: impl Into<String>,
+        outcome: Outcome,
+        why: impl Into<String>,
+    ) {
+        let effect = (outcome == Outcome::Snapshot).then_some(Effect::Unknown);
+        let entry =
+            Entry { object: object.clone(), field: field.into(), outcome, why: Some(why.into()), effect };
+        if !self.entries.contains(&entry) {
+            self.entries.push(entry);
+        }
+    }
+
+    /// Leaves a rule out.
+    pub fn leave_rule(
+        &mut self,
+        object: &Reference,
+        (direction, number): (Direction, usize),
+        effect: Effect,
+        refusal: Refusal,
+    ) {
+        let field = match refusal.field.as_str() {
+            "" => place(direction, number),
+            field => format!("{}.{field}", place(direction, number)),
+        };
+        self.leave(object, field, effect, refusal.why);
+        self.left.push(Left::Rule(object.clone(), direction, number));
+    }
+
+    /// Leaves a policy out.
+    pub fn leave_policy(&mut self, object: &Reference, refusal: Refusal) {
+        self.leave(object, refusal.field, Effect::Unknown, refusal.why);
+        self.left.push(Left::Policy(object.clone()));
+    }
+
+    fn leave(&mut self, object: &Reference, field: String, effect: Effect, why: String) {
+        let outcome = Outcome::Impossible;
+        self.entries.push(Entry {
+            object: object.clone(),
+            field,
+            outcome,
+            why: Some(why),
+            effect: Some(effect),
+        });
+    }
+
+    /// Takes what another one has.
+    pub fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.left.extend(other.left);
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            None => write!(f, "{}/{}", self.kind, self.name),
+        }
+    }
+}

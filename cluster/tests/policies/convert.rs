@@ -1,0 +1,4 @@
+//! Policies of Calico, converted: what is not refused means what it meant.
+
+mod kubernetes;
+mod turned;

@@ -1,0 +1,79 @@
+//! A conversion of generated policies, and the comparison of both sides.
+
+use cluster::model::Text;
+use cluster::policies::calico::{self, Input};
+use cluster::policies::convert::plain::Plain;
+use cluster::policies::convert::proof::{counter_examples, without};
+use cluster::policies::convert::report::{Outcome, Reference, Report};
+use cluster::policies::convert::{Source, Written, flattened};
+use cluster::policies::mention::Mentions;
+use cluster::policies::tier::Enforcement;
+use cluster::policies::verdict::Difference;
+use cluster::policies::world::{Cluster, World};
+use serde_json::Value;
+
+use crate::calico::Written as Old;
+
+/// What the objects of a target mean in a world.
+pub(super) type Evaluate = Box<dyn Fn(&World) -> Enforcement>;
+
+/// What a conversion made, and what was compared.
+pub(super) struct Turned {
+    pub(super) objects: Vec<Value>,
+    pub(super) report: Report,
+    pub(super) world: World,
+    /// The policies without what is left out.
+    pub(super) before: Enforcement,
+    pub(super) after: Enforcement,
+}
+
+pub(super) fn reference(object: &Value) -> Reference {
+    let text = |key: &str| object["metadata"][key].as_str().map(Text::from);
+    let kind = if text("namespace").is_some() { "NetworkPolicy" } else { "GlobalNetworkPolicy" };
+    let name = text("name").expect("a name");
+    Reference {
+        kind: kind.into(),
+        namespace: text("namespace"),
+        uid: format!("uid-{name}").into(),
+        name,
+        generation: 1,
+    }
+}
+
+/// Converts policies by a writer, and reads what it wrote by `read`.
+pub(super) fn turned(
+    old: &Old,
+    cluster: &Cluster,
+    write: impl Fn(&Plain) -> Written,
+    read: impl Fn(&[Value]) -> (Mentions, Evaluate),
+) -> Turned {
+    let references: Vec<Reference> = old.policies.iter().map(reference).collect();
+    let all = old.read(cluster, |input| {
+        let source = Source { input: *input, references: &references, pod_ranges: &cluster.pod_ranges };
+        let (plain, mut report) = flattened(&source).expect("tiers");
+        let Written { objects, report: more } = write(&plain);
+        report.extend(more);
+        let kept = without(input.policies, &references, &report.left);
+        let rest = Input { policies: &kept, ..*input };
+        let (mentions, evaluate) = read(&objects);
+        let mentions = calico::mentions(&rest).expect("selectors").with(mentions);
+        let is_snapshot = report.entries.iter().any(|entry| entry.outcome == Outcome::Snapshot);
+        let world = World::bounded(cluster, &mentions, !is_snapshot);
+        let (before, after) = (calico::enforcement(&rest, &world).expect("tiers"), evaluate(&world));
+        Turned { objects, report, world, before, after }
+    });
+    all.expect("what the API accepts")
+}
+
+impl Turned {
+    pub(super) fn difference(&self) -> Option<Difference> {
+        counter_examples(&self.world, &self.before, &self.after, 1).pop()
+    }
+
+    /// The packet of which both sides say different things, with everything that a person needs to see why.
+    pub(super) fn told(&self) -> Option<String> {
+        let one = self.difference()?;
+        let objects = serde_json::to_string_pretty(&self.objects).expect("JSON");
+        Some(format!("{}\n{objects}\n{:#?}", one.words(&self.world), self.report.entries))
+    }
+}
