@@ -4,6 +4,7 @@ pub mod access;
 pub mod complete;
 pub mod exit;
 pub mod options;
+pub mod policies;
 pub mod roll;
 pub mod unsupported;
 

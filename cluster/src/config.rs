@@ -9,6 +9,7 @@ mod freeze;
 mod labels;
 mod named;
 mod nodes;
+mod policies;
 mod resources;
 pub mod roll;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use freeze::{Freeze, Member, MemberKind, Method};
 pub use labels::NodeLabels;
 pub use named::Named;
 pub use nodes::{Nodes, Template};
+pub use policies::{Policies, PolicyWaiver};
 pub use resources::Resources;
 pub use roll::Roll;
 pub use taints::{StartupTaint, TemplateTaint};
@@ -86,6 +88,9 @@ pub struct Config {
     /// How nodes move.
     #[serde(default)]
     pub roll: Roll,
+    /// How network policies are converted.
+    #[serde(default)]
+    pub policies: Policies,
     /// Findings that somebody accepts.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
@@ -173,6 +178,7 @@ impl Default for Config {
             clean_up_resources: Resources::default(),
             backup: Backup::default(),
             roll: Roll::default(),
+            policies: Policies::default(),
             waivers: Vec::new(),
         }
     }

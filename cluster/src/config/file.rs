@@ -48,6 +48,7 @@ pub fn read(text: &str) -> Result<Config, String> {
     config.capacity.valid()?;
     config.roll.valid()?;
     freeze::valid(&config.freeze)?;
+    config.policies.valid()?;
     match config.waivers.iter().position(|waiver| waiver.reason.trim().is_empty()) {
         Some(at) => Err(format!("waivers[{at}].reason: expected why the finding is accepted, found nothing")),
         None => Ok(config),
@@ -110,6 +111,12 @@ mod tests {
             ("version: 1\nfreeze: [{name: a, members: []}, {name: a, members: []}]", "freeze[1].name"),
             ("version: 1\nwaivers: [{finding: a, reason: ' '}]", "waivers[0].reason"),
             ("version: 1\nwaivers: [{finding: a}]", "reason"),
+            ("version: 1\npolicies: {waivers: [{object: a, uid: b, generation: 1}]}", "reason"),
+            (
+                "version: 1\npolicies: {waivers: [{object: a, uid: b, generation: 1, reason: ''}]}",
+                "policies.waivers[0].reason",
+            ),
+            ("version: 1\npolicies: {waivers: [{object: a, generation: 1, reason: b}]}", "uid"),
         ] {
             let why = read(text).expect_err(text);
             assert!(why.contains(named), "{text}: {why}");

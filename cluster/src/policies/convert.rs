@@ -6,6 +6,7 @@
 mod block;
 mod choose;
 mod draft;
+mod fields;
 mod flatten;
 mod kinds;
 pub mod kubernetes;
@@ -15,5 +16,6 @@ pub mod report;
 mod written;
 
 pub use self::draft::CONVERTED_FROM;
+pub use self::fields::completed;
 pub use self::flatten::{Source, flattened};
 pub use self::written::Written;

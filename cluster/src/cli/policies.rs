@@ -1,0 +1,153 @@
+//! Options of the commands about network policies.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use crate::support::Cni;
+
+/// What to do with network policies.
+#[derive(Debug, Subcommand)]
+pub enum Policies {
+    /// Say of every field of every policy whether it can be converted, and whether what is converted means the same.
+    ///
+    /// It does all that convert does but writing. A field is exact, it is expanded into more words, it is a snapshot that holds for the cluster as it is
+    /// now, or it is impossible. What is not exact and not expanded stops a conversion until a waiver in the settings file names the policy, its
+    /// UID, its generation and a reason. NetworkPolicies of Kubernetes stay as they are; where the new CNI reads them in another way, a packet shows it.
+    Check(Turn),
+    /// Write the policies of the old CNI as policies of the new one, if they mean the same.
+    ///
+    /// Both sets of policies are compared packet by packet, in all ways in which some policy tells packets apart: between all pods that are there, pods
+    /// that could be there, nodes, and addresses outside. Nothing is written if one packet is treated in another way, and the packet is printed. The
+    /// policies of the old CNI are never changed and never deleted.
+    Convert(Convert),
+    /// Compare what the policies of the cluster mean with what those in files would mean under another CNI.
+    ///
+    /// This is the proof for policies that somebody else has written. The exit status is 0 if every packet is treated alike, and 3 if one is not.
+    Diff(Diff),
+    /// Save all policies of the cluster, of every kind, with all that belongs to them.
+    ///
+    /// The file has the objects as the API server has them. Its name should have the hash that the command prints: restore compares it.
+    Backup(Backup),
+    /// Bring policies back from a backup.
+    ///
+    /// Policies that are not there any more are made again, and those that somebody changed since become what they were. Nothing is deleted. The API
+    /// server tries all of it before anything is written, and a warning of its counts as an error.
+    Restore(Restore),
+}
+
+/// From which CNI to which, and in which kind of policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Turn {
+    /// The CNI that enforces the policies now.
+    #[arg(long, value_enum)]
+    pub from: Cni,
+    /// The CNI that is to enforce what is written.
+    #[arg(long, value_enum)]
+    pub to: Cni,
+    /// The kind of policies to write; by default, the new CNI's own kind.
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub written_as: Option<Target>,
+}
+
+/// A kind of policy that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// NetworkPolicy of Kubernetes, which every CNI for policies enforces.
+    Kubernetes,
+    /// NetworkPolicy and ClusterNetworkPolicy of Antrea.
+    Antrea,
+    /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+    Cilium,
+    /// ClusterNetworkPolicy of Kubernetes, v1alpha2.
+    Cluster,
+}
+
+/// Options of `policies convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// What to convert to what.
+    #[command(flatten)]
+    pub turn: Turn,
+    /// The file to write the policies to, as YAML; - is stdout.
+    #[arg(long, value_name = "FILE", required_unless_present = "apply")]
+    pub out: Option<PathBuf>,
+    /// Apply the policies to the cluster, after the API server has tried all of them.
+    #[arg(long)]
+    pub apply: bool,
+    /// With --apply: let the API server try all of them, print what would be applied, and change nothing.
+    #[arg(long, requires = "apply")]
+    pub dry_run: bool,
+}
+
+/// Options of `policies diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The CNI that enforces the cluster's policies now.
+    #[arg(long, value_enum)]
+    pub from: Cni,
+    /// The CNI that would enforce the policies in the files.
+    #[arg(long, value_enum)]
+    pub to: Cni,
+    /// A file with policies, YAML or JSON; repeat it for several. The cluster's NetworkPolicies count beside them unless a file has one of the same name.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub policies: Vec<PathBuf>,
+}
+
+/// Options of `policies backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The directory to write the file to. The file's name has the hash of its content, so the same policies give the same file.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `policies restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The file that policies backup wrote.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Let the API server try all of it, print what would be written, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl Turn {
+    /// The kind of policies to write.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        match (self.written_as, self.to) {
+            (Some(target), _) => target,
+            (None, Cni::Antrea) => Target::Antrea,
+            (None, Cni::Cilium) => Target::Cilium,
+            (None, _) => Target::Kubernetes,
+        }
+    }
+}
+
+impl Target {
+    /// The policies, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "NetworkPolicy of Kubernetes",
+            Self::Antrea => "NetworkPolicy and ClusterNetworkPolicy of Antrea",
+            Self::Cilium => "CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy",
+            Self::Cluster => "ClusterNetworkPolicy of Kubernetes",
+        }
+    }
+}
+
+/// `calico to cilium, as CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy`.
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}, as {}", self.from, self.to, self.target().name())
+    }
+}

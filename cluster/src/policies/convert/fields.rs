@@ -1,0 +1,126 @@
+//! Every field that somebody wrote into a policy, so that a report says something of each. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::plain::place;
+use super::report::{Entry, Left, Outcome, Reference, Report};
+use crate::policies::tier::Direction;
+
+/// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
+#[must_use]
+pub fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
+    let mut all = report.entries.clone();
+    for (of, object) in objects {
+        let told: Vec<&str> = report
+            .entries
+            .iter()
+            .filter(|entry| entry.object == *of)
+            .map(|entry| entry.field.as_str())
+            .collect();
+        let dropped = dropped(report, of);
+        if dropped.contains("spec") {
+            continue;
+        }
+        let mut fields = Vec::new();
+        walk(object.get("spec").unwrap_or(&Value::Null), "spec", &mut fields);
+        for field in fields {
+            let is_said = told
+                .iter()
+                .copied()
+                .chain(dropped.iter().map(String::as_str))
+                .any(|part| covers(part, &field));
+            if !is_said {
+                all.push(Entry {
+                    object: of.clone(),
+                    field,
+                    outcome: Outcome::Exact,
+                    why: None,
+                    effect: None,
+                });
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The parts of an object that are left out.
+fn dropped(report: &Report, of: &Reference) -> BTreeSet<String> {
+    let part = |left: &Left| match left {
+        Left::Policy(policy) if policy == of => Some("spec".to_owned()),
+        Left::Rule(policy, direction, number) if policy == of => Some(place(*direction, *number)),
+        _ => None,
+    };
+    report.left.iter().filter_map(part).collect()
+}
+
+/// A field is the part, or is in it.
+fn covers(part: &str, field: &str) -> bool {
+    field.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The fields of an object that hold a value of their own. Only rules are told apart by their number.
+fn walk(value: &Value, at: &str, fields: &mut Vec<String>) {
+    let rules = Direction::ALL.map(|direction| format!("spec.{}", direction.name().to_lowercase()));
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                walk(value, &format!("{at}.{key}"), fields);
+            }
+        }
+        Value::Array(list) if rules.iter().any(|of| of == at) => {
+            for (number, rule) in list.iter().enumerate() {
+                walk(rule, &format!("{at}[{number}]"), fields);
+            }
+        }
+        Value::Null => {}
+        _ => fields.push(at.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policies::convert::report::{Effect, Refusal};
+    use serde_json::json;
+
+    #[test]
+    fn every_field_is_said_once() {
+        let of =
+            Reference { kind: "K".into(), namespace: None, name: "n".into(), uid: "u".into(), generation: 1 };
+        let object = json!({"spec": {
+            "selector": "all()",
+            "order": 5,
+            "types": ["Ingress"],
+            "ingress": [
+                {"action": "Allow", "source": {"nets": ["10.0.0.0/8"], "notNets": ["10.1.0.0/16"]}},
+                {"action": "Allow", "http": {"methods": ["GET"]}},
+            ],
+            "egress": null,
+        }});
+        let mut report = Report::default();
+        report.note(&of, "spec.ingress[0].source.notNets", Outcome::Expanded, "exceptions");
+        report.leave_rule(&of, (Direction::Ingress, 1), Effect::Narrows, Refusal::new("http", "no"));
+        let told = |report: &Report| -> Vec<(String, Outcome)> {
+            completed(report, &[(of.clone(), &object)])
+                .into_iter()
+                .map(|entry| (entry.field, entry.outcome))
+                .collect()
+        };
+        let expected = [
+            ("spec.ingress[0].action", Outcome::Exact),
+            ("spec.ingress[0].source.nets", Outcome::Exact),
+            ("spec.ingress[0].source.notNets", Outcome::Expanded),
+            ("spec.ingress[1].http", Outcome::Impossible),
+            ("spec.order", Outcome::Exact),
+            ("spec.selector", Outcome::Exact),
+            ("spec.types", Outcome::Exact),
+        ];
+        assert_eq!(told(&report), expected.map(|(field, outcome)| (field.to_owned(), outcome)));
+        let mut whole = Report::default();
+        whole.leave_policy(&of, Refusal::new("spec.selector", "no"));
+        assert_eq!(told(&whole), [("spec.selector".to_owned(), Outcome::Impossible)]);
+    }
+}
