@@ -9,6 +9,7 @@ pub mod antrea;
 pub mod calico;
 pub mod cilium;
 pub mod expression;
+pub mod gather;
 pub mod kubernetes;
 pub mod mention;
 pub mod parties;

@@ -191,8 +191,13 @@ mod tests {
             assert!(ALL[..at].iter().all(|other| other.kind != row.kind), "{}", row.kind);
             assert!(!row.served_by.is_empty() && row.plural != "secrets", "{}", row.kind);
             let (group, version) = row.served_by[0];
-            let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-            assert_eq!(Kind::of(&api_version, row.kind.api_name()), Some(row.kind), "no object says what it is");
+            let api_version =
+                if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+            assert_eq!(
+                Kind::of(&api_version, row.kind.api_name()),
+                Some(row.kind),
+                "no object says what it is"
+            );
             assert_eq!(Kind::meant(row.kind.name()), Some(row.kind), "another kind has this name");
             assert_eq!(Kind::meant(&row.kind.resource()), Some(row.kind), "another kind has this resource");
         }

@@ -222,7 +222,11 @@ impl Pod {
     /// The name of its service account.
     #[must_use]
     pub fn service_account(&self) -> &str {
-        if self.spec.service_account_name.is_empty() { DEFAULT_ACCOUNT } else { &self.spec.service_account_name }
+        if self.spec.service_account_name.is_empty() {
+            DEFAULT_ACCOUNT
+        } else {
+            &self.spec.service_account_name
+        }
     }
 
     /// Its containers and its sidecars: all that run as long as the pod.
@@ -302,7 +306,8 @@ mod tests {
 
     #[test]
     fn a_pod_has_a_service_account_and_sidecars() {
-        let read = |spec: &str| -> Pod { serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).expect("a pod") };
+        let read =
+            |spec: &str| -> Pod { serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).expect("a pod") };
         for (spec, account) in [
             ("{}", "default"),
             (r#"{"serviceAccountName":"default"}"#, "default"),
@@ -311,7 +316,11 @@ mod tests {
         ] {
             assert_eq!(read(spec).service_account(), account, "{spec}");
         }
-        assert_eq!(read(r#"{"serviceAccountName":"default"}"#), read("{}"), "one copy of what most pods have");
+        assert_eq!(
+            read(r#"{"serviceAccountName":"default"}"#),
+            read("{}"),
+            "one copy of what most pods have"
+        );
         let pod = read(
             r#"{"containers":[{"name":"a"}],"initContainers":[{"name":"b"},{"name":"c","restartPolicy":"Always"}]}"#,
         );

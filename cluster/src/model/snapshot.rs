@@ -169,7 +169,8 @@ mod tests {
             let pools = (0..).zip(all).map(|(number, api)| pool(api, number)).collect();
             let mut snapshot = Snapshot { objects: [(Kind::IP_POOL, pools)].into(), ..Snapshot::default() };
             snapshot.sort();
-            let numbers: Vec<_> = snapshot.objects(Kind::IP_POOL).iter().map(|one| one.at("/spec/number")).collect();
+            let numbers: Vec<_> =
+                snapshot.objects(Kind::IP_POOL).iter().map(|one| one.at("/spec/number")).collect();
             assert_eq!(numbers, [Some(&json!(stays))], "{all:?}");
         }
     }

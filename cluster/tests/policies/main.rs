@@ -6,6 +6,7 @@ mod antrea;
 mod calico;
 mod cilium;
 mod difference;
+mod gather;
 mod kubernetes;
 mod packet;
 mod range;
