@@ -4,6 +4,7 @@
 //! object has the same shape, so one reader takes API answers, dumps and snapshot files alike. Frequent kinds ([`Node`], [`Pod`]) have types.
 //! Rare kinds, such as the resources of a CNI, stay JSON values ([`Object`]), and the check that needs one reads it.
 
+mod backing;
 mod config_map;
 mod kind;
 mod kinds;
@@ -16,6 +17,7 @@ mod pool;
 mod service;
 mod snapshot;
 
+pub use backing::{CALICO_METADATA, is_backing};
 pub use config_map::{CONFIG_MAPS, is_named};
 pub use kind::Kind;
 pub use kinds::ALL as ALL_KINDS;

@@ -10,6 +10,7 @@ pub mod calico;
 pub mod cilium;
 pub mod convert;
 pub mod expression;
+pub mod gather;
 pub mod kubernetes;
 pub mod mention;
 pub mod parties;

@@ -52,10 +52,15 @@ impl Kind {
         !is_builtin || group == "policy.networking.k8s.io"
     }
 
-    /// What an object of this kind says in `kind`. Calico and Kubernetes both have a `NetworkPolicy`, so Calico's has another [`Self::name`].
+    /// What an object of this kind says in `kind`. Some names are those of several APIs: of these kinds, all but one have another [`Self::name`].
     #[must_use]
     pub fn api_name(self) -> &'static str {
-        if self == Self::CALICO_NETWORK_POLICY { "NetworkPolicy" } else { self.0 }
+        match self {
+            Self::CALICO_NETWORK_POLICY | Self::ANTREA_NETWORK_POLICY => "NetworkPolicy",
+            Self::ANTREA_TIER => "Tier",
+            Self::KUBERNETES_CLUSTER_NETWORK_POLICY => "ClusterNetworkPolicy",
+            _ => self.0,
+        }
     }
 
     /// What `kubectl get` calls it: `pods`, `ippools.crd.projectcalico.org`.
@@ -134,6 +139,13 @@ mod tests {
         assert_eq!(Kind::of("v1", "Secret"), None);
         assert_eq!(Kind::of("networking.k8s.io/v1", "NetworkPolicy"), Some(Kind::NETWORK_POLICY));
         assert_eq!(Kind::of("crd.projectcalico.org/v1", "NetworkPolicy"), Some(Kind::CALICO_NETWORK_POLICY));
+        assert_eq!(Kind::of("crd.antrea.io/v1beta1", "NetworkPolicy"), Some(Kind::ANTREA_NETWORK_POLICY));
+        assert_eq!(Kind::of("projectcalico.org/v3", "Tier"), Some(Kind::CALICO_TIER));
+        assert_eq!(Kind::of("crd.antrea.io/v1beta1", "Tier"), Some(Kind::ANTREA_TIER));
+        let cluster = "ClusterNetworkPolicy";
+        assert_eq!(Kind::of("crd.antrea.io/v1beta1", cluster), Some(Kind::ANTREA_CLUSTER_NETWORK_POLICY));
+        let upstream = Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY);
+        assert_eq!(Kind::of("policy.networking.k8s.io/v1alpha2", cluster), upstream);
     }
 
     #[test]
@@ -143,6 +155,19 @@ mod tests {
         }
         assert_eq!(Kind::meant("ippools.crd.projectcalico.org"), Some(Kind::IP_POOL));
         assert_eq!(Kind::meant("po"), None);
+        // Of a word that several APIs have, the first one is meant; the others are named with their group.
+        for (word, kind) in [
+            ("networkpolicies", Kind::NETWORK_POLICY),
+            ("networkpolicies.crd.antrea.io", Kind::ANTREA_NETWORK_POLICY),
+            ("tiers", Kind::CALICO_TIER),
+            ("tiers.crd.antrea.io", Kind::ANTREA_TIER),
+            ("clusternetworkpolicies.crd.antrea.io", Kind::ANTREA_CLUSTER_NETWORK_POLICY),
+            ("clusternetworkpolicies", Kind::ANTREA_CLUSTER_NETWORK_POLICY),
+            ("ClusterNetworkPolicy", Kind::ANTREA_CLUSTER_NETWORK_POLICY),
+            ("clusternetworkpolicies.policy.networking.k8s.io", Kind::KUBERNETES_CLUSTER_NETWORK_POLICY),
+        ] {
+            assert_eq!(Kind::meant(word), Some(kind), "{word}");
+        }
     }
 
     #[test]
@@ -165,6 +190,16 @@ mod tests {
         for (at, row) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.kind != row.kind), "{}", row.kind);
             assert!(!row.served_by.is_empty() && row.plural != "secrets", "{}", row.kind);
+            let (group, version) = row.served_by[0];
+            let api_version =
+                if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+            assert_eq!(
+                Kind::of(&api_version, row.kind.api_name()),
+                Some(row.kind),
+                "no object says what it is"
+            );
+            assert_eq!(Kind::meant(row.kind.name()), Some(row.kind), "another kind has this name");
+            assert_eq!(Kind::meant(&row.kind.resource()), Some(row.kind), "another kind has this resource");
         }
     }
 }

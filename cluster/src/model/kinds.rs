@@ -37,6 +37,7 @@ macro_rules! kinds {
 // projectcalico.org/v3, which is also what people dump.
 kinds! {
     NAMESPACE "Namespace" "namespaces" false ["" "v1"];
+    SERVICE_ACCOUNT "ServiceAccount" "serviceaccounts" true ["" "v1"];
     NODE "Node" "nodes" false ["" "v1"];
     POD "Pod" "pods" true ["" "v1"];
     DEPLOYMENT "Deployment" "deployments" true ["apps" "v1"];
@@ -74,14 +75,23 @@ kinds! {
     CALICO_NETWORK_SET "NetworkSet" "networksets" true ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
     CALICO_TIER "Tier" "tiers" false ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
     CALICO_NETWORK_POLICY "CalicoNetworkPolicy" "networkpolicies" true ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
+    CALICO_STAGED_NETWORK_POLICY "StagedNetworkPolicy" "stagednetworkpolicies" true ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
+    CALICO_STAGED_GLOBAL_NETWORK_POLICY "StagedGlobalNetworkPolicy" "stagedglobalnetworkpolicies" false ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
+    CALICO_STAGED_KUBERNETES_NETWORK_POLICY "StagedKubernetesNetworkPolicy" "stagedkubernetesnetworkpolicies" true ["crd.projectcalico.org" "v1", "projectcalico.org" "v3"];
     TIGERA_INSTALLATION "Installation" "installations" false ["operator.tigera.io" "v1"];
     CILIUM_NODE "CiliumNode" "ciliumnodes" false ["cilium.io" "v2"];
     CILIUM_NODE_CONFIG "CiliumNodeConfig" "ciliumnodeconfigs" true ["cilium.io" "v2", "cilium.io" "v2alpha1"];
     CILIUM_POD_IP_POOL "CiliumPodIPPool" "ciliumpodippools" false ["cilium.io" "v2alpha1"];
     CILIUM_NETWORK_POLICY "CiliumNetworkPolicy" "ciliumnetworkpolicies" true ["cilium.io" "v2"];
     CILIUM_CLUSTERWIDE_NETWORK_POLICY "CiliumClusterwideNetworkPolicy" "ciliumclusterwidenetworkpolicies" false ["cilium.io" "v2"];
+    CILIUM_CIDR_GROUP "CiliumCIDRGroup" "ciliumcidrgroups" false ["cilium.io" "v2", "cilium.io" "v2alpha1"];
     ANTREA_AGENT_INFO "AntreaAgentInfo" "antreaagentinfos" false ["crd.antrea.io" "v1beta1"];
     ANTREA_CLUSTER_NETWORK_POLICY "ClusterNetworkPolicy" "clusternetworkpolicies" false ["crd.antrea.io" "v1beta1"];
+    KUBERNETES_CLUSTER_NETWORK_POLICY "KubernetesClusterNetworkPolicy" "clusternetworkpolicies" false ["policy.networking.k8s.io" "v1alpha2"];
+    ANTREA_NETWORK_POLICY "AntreaNetworkPolicy" "networkpolicies" true ["crd.antrea.io" "v1beta1"];
+    ANTREA_TIER "AntreaTier" "tiers" false ["crd.antrea.io" "v1beta1"];
+    ANTREA_CLUSTER_GROUP "ClusterGroup" "clustergroups" false ["crd.antrea.io" "v1beta1"];
+    ANTREA_GROUP "Group" "groups" true ["crd.antrea.io" "v1beta1"];
     ENI_CONFIG "ENIConfig" "eniconfigs" false ["crd.k8s.amazonaws.com" "v1alpha1"];
     KARPENTER_NODE_POOL "NodePool" "nodepools" false ["karpenter.sh" "v1", "karpenter.sh" "v1beta1"];
     KARPENTER_NODE_CLAIM "NodeClaim" "nodeclaims" false ["karpenter.sh" "v1", "karpenter.sh" "v1beta1"];

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::backing::{self, CALICO_METADATA};
 use super::meta::is_kept;
 use super::{Kind, config_map};
 
@@ -18,6 +19,9 @@ impl Object {
         meta.remove("selfLink");
         if let Some(Value::Object(annotations)) = meta.get_mut("annotations") {
             annotations.retain(|key, _| is_kept(key));
+            if let Some(stored) = annotations.get_mut(CALICO_METADATA) {
+                backing::slim(stored);
+            }
         }
         let object = Self(value);
         let is_kept = kind != Kind::CONFIG_MAP || config_map::is_kept(object.name());
@@ -35,6 +39,15 @@ impl Object {
             && let Some(all) = self.0.as_object_mut()
         {
             config_map::without_secrets(all);
+        }
+        // The tokens of an account are named in it.
+        if kind == Kind::SERVICE_ACCOUNT
+            && let Some(all) = self.0.as_object_mut()
+        {
+            all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+            if let Some(Value::Object(meta)) = all.get_mut("metadata") {
+                meta.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "uid" | "labels"));
+            }
         }
         // Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
         let kept: &[&str] = match kind {
@@ -61,6 +74,12 @@ impl Object {
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.text("/metadata/namespace").unwrap_or_default()
+    }
+
+    /// It is one in which Calico stores a resource.
+    #[must_use]
+    pub fn is_backing(&self) -> bool {
+        self.text("/apiVersion").is_some_and(backing::is_backing)
     }
 
     /// The value at a JSON pointer, such as `/spec/cidr`.
@@ -118,6 +137,18 @@ mod tests {
         assert_eq!(pool.value()["metadata"], json!({"name": "a", "annotations": {"crossfade/a": "b"}}));
         assert_eq!(pool.text("/spec/cidr"), Some("10.0.0.0/16"));
         assert!(pool.is_true("/spec/disabled") && !pool.is_true("/spec/cidr"));
+    }
+
+    #[test]
+    fn a_service_account_keeps_what_policies_select_it_by() {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": "a", "namespace": "n", "uid": "u", "labels": {"x": "y"}, "annotations": {"crossfade/a": "b"},
+                "ownerReferences": [{"name": "o"}]},
+            "secrets": [{"name": "token"}], "imagePullSecrets": [{"name": "registry"}], "automountServiceAccountToken": true});
+        let account = Object::new(Kind::SERVICE_ACCOUNT, account).expect("kept");
+        let kept = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": "a", "namespace": "n", "uid": "u", "labels": {"x": "y"}}});
+        assert_eq!(account.value(), &kept);
     }
 
     #[test]

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::meta::{is_empty, is_false, no_labels, or_default};
 use super::node::{Condition, Resources};
 use super::{Labels, Meta, Text};
+
+/// The service account of pods that name none. *Source*: Kubernetes, "Service Accounts".
+const DEFAULT_ACCOUNT: &str = "default";
 
 /// A Pod.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,9 @@ pub struct PodSpec {
     /// The name of its PriorityClass.
     #[serde(skip_serializing_if = "is_empty")]
     pub priority_class_name: Text,
+    /// The name of its service account; empty means `default`.
+    #[serde(skip_serializing_if = "is_empty", deserialize_with = "not_default")]
+    pub service_account_name: Text,
     /// How long its containers may take to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_grace_period_seconds: Option<i64>,
@@ -105,6 +111,9 @@ pub struct Container {
     /// What it requests: `cpu`, `memory`.
     #[serde(skip_serializing_if = "Requests::is_empty")]
     pub resources: Requests,
+    /// `Always` of an init container that runs as long as the pod, a sidecar.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub restart_policy: Text,
     /// Environment variables of a CNI agent. Other variables are not kept: a value may be a secret.
     #[serde(deserialize_with = "super::pool::agent_variables", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
@@ -191,6 +200,12 @@ pub struct PodIp {
     pub ip: IpAddr,
 }
 
+/// Most pods have the service account `default`, which the API server writes into each of them.
+fn not_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+    let name: Text = or_default(deserializer)?;
+    Ok(if &*name == DEFAULT_ACCOUNT { Text::default() } else { name })
+}
+
 impl Pod {
     /// Its name.
     #[must_use]
@@ -202,6 +217,22 @@ impl Pod {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.metadata.namespace
+    }
+
+    /// The name of its service account.
+    #[must_use]
+    pub fn service_account(&self) -> &str {
+        if self.spec.service_account_name.is_empty() {
+            DEFAULT_ACCOUNT
+        } else {
+            &self.spec.service_account_name
+        }
+    }
+
+    /// Its containers and its sidecars: all that run as long as the pod.
+    pub fn lasting_containers(&self) -> impl Iterator<Item = &Container> {
+        let sidecars = self.spec.init_containers.iter().filter(|one| &*one.restart_policy == "Always");
+        self.spec.containers.iter().chain(sidecars)
     }
 
     /// The pod ended and holds no address.
@@ -236,7 +267,7 @@ impl Serialize for Volume {
 }
 
 impl<'de> Deserialize<'de> for Volume {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut all = serde_json::Map::<String, Value>::deserialize(deserializer)?;
         let name = match all.remove("name") {
             Some(Value::String(name)) => name.into(),
@@ -271,6 +302,31 @@ mod tests {
         let secret: Volume =
             serde_json::from_str(r#"{"name":"s","secret":{"secretName":"x"}}"#).expect("one");
         assert_eq!((secret.source.as_ref(), secret.of), ("secret", None));
+    }
+
+    #[test]
+    fn a_pod_has_a_service_account_and_sidecars() {
+        let read =
+            |spec: &str| -> Pod { serde_json::from_str(&format!(r#"{{"spec":{spec}}}"#)).expect("a pod") };
+        for (spec, account) in [
+            ("{}", "default"),
+            (r#"{"serviceAccountName":"default"}"#, "default"),
+            (r#"{"serviceAccountName":"web"}"#, "web"),
+            (r#"{"serviceAccountName":null}"#, "default"),
+        ] {
+            assert_eq!(read(spec).service_account(), account, "{spec}");
+        }
+        assert_eq!(
+            read(r#"{"serviceAccountName":"default"}"#),
+            read("{}"),
+            "one copy of what most pods have"
+        );
+        let pod = read(
+            r#"{"containers":[{"name":"a"}],"initContainers":[{"name":"b"},{"name":"c","restartPolicy":"Always"}]}"#,
+        );
+        assert_eq!(pod.lasting_containers().map(|one| &*one.name).collect::<Vec<_>>(), ["a", "c"]);
+        let again: Pod = serde_json::from_value(serde_json::to_value(&pod).expect("JSON")).expect("a pod");
+        assert_eq!(again, pod);
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Pool {
         share(&mut self.texts, &mut spec.node_name);
         share(&mut self.texts, &mut spec.dns_policy);
         share(&mut self.texts, &mut spec.priority_class_name);
+        share(&mut self.texts, &mut spec.service_account_name);
         share(&mut self.labels, &mut spec.node_selector);
         share(&mut self.tolerations, &mut spec.tolerations);
         share(&mut self.containers, &mut spec.containers);
@@ -204,7 +205,7 @@ mod tests {
 
     const POD: &str = r#"{"metadata":{"name":"a","namespace":"x","labels":{"app":"web"}},
         "spec":{"affinity":{"nodeAffinity":{}},"tolerations":[{"operator":"Exists"}],
-        "containers":[{"name":"c","image":"i","args":["--token=s3cret"],"command":["--key=s3cret"],
+        "serviceAccountName":"web","containers":[{"name":"c","image":"i","args":["--token=s3cret"],"command":["--key=s3cret"],
             "env":[{"name":"PASSWORD","value":"s3cret"},{"name":"IP","value":"autodetect"}]}]},
         "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"},
             {"type":"Initialized","status":"True"}]}}"#;
@@ -220,6 +221,7 @@ mod tests {
         pool.pod(&mut two);
         assert!(Arc::ptr_eq(&one.spec.containers, &two.spec.containers));
         assert!(Arc::ptr_eq(&one.metadata.labels, &two.metadata.labels));
+        assert!(Arc::ptr_eq(&one.spec.service_account_name, &two.spec.service_account_name));
         assert!(Arc::ptr_eq(&one.status.conditions, &two.status.conditions));
     }
 

@@ -91,7 +91,8 @@ impl Snapshot {
         all().find(|one| one.name() == name).or_else(|| all().find(of_rke2))
     }
 
-    /// Sorts all objects by namespace and name, and drops all but the last of several with one name.
+    /// Sorts all objects by namespace and name, and drops all but the last of several with one name. A resource of Calico stays rather than the object
+    /// in which it is stored.
     pub fn sort(&mut self) {
         by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name));
         by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name));
@@ -103,8 +104,13 @@ impl Snapshot {
         }
         for objects in self.objects.values_mut() {
             objects.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
-            objects
-                .dedup_by(|later, first| same(later, first).then(|| std::mem::swap(later, first)).is_some());
+            objects.dedup_by(|later, first| {
+                let is_same = same(later, first);
+                if is_same && (!later.is_backing() || first.is_backing()) {
+                    std::mem::swap(later, first);
+                }
+                is_same
+            });
         }
     }
 }
@@ -127,6 +133,7 @@ fn by_name<T>(all: &mut Vec<T>, name: impl for<'a> Fn(&'a T) -> (&'a super::Text
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_last_of_several_objects_with_one_name_stays() {
@@ -144,6 +151,28 @@ mod tests {
         let nodes: Vec<_> =
             snapshot.nodes.iter().map(|node| (node.name(), node.spec.unschedulable)).collect();
         assert_eq!(nodes, [("a", false), ("b", true)]);
+    }
+
+    #[test]
+    fn a_resource_of_calico_stays_rather_than_what_it_is_stored_in() {
+        let pool = |api: &str, number: u8| {
+            let value = json!({"apiVersion": api, "metadata": {"name": "p"}, "spec": {"number": number}});
+            Object::new(Kind::IP_POOL, value).expect("kept")
+        };
+        let (stored, own) = ("crd.projectcalico.org/v1", "projectcalico.org/v3");
+        for (all, stays) in [
+            ([stored, own, stored], 1),
+            ([own, stored, stored], 0),
+            ([stored, stored, stored], 2),
+            ([own, stored, own], 2),
+        ] {
+            let pools = (0..).zip(all).map(|(number, api)| pool(api, number)).collect();
+            let mut snapshot = Snapshot { objects: [(Kind::IP_POOL, pools)].into(), ..Snapshot::default() };
+            snapshot.sort();
+            let numbers: Vec<_> =
+                snapshot.objects(Kind::IP_POOL).iter().map(|one| one.at("/spec/number")).collect();
+            assert_eq!(numbers, [Some(&json!(stays))], "{all:?}");
+        }
     }
 
     #[test]

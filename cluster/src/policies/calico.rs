@@ -7,6 +7,7 @@ mod entity;
 mod meaning;
 mod object;
 mod peers;
+mod rules;
 mod selector;
 mod written;
 
@@ -15,5 +16,6 @@ pub(super) use self::meaning::{is_after_kubernetes, sorted};
 pub use self::object::{
     Entity, HostEndpoint, Message, NetworkSet, Order, Policy, Port, Protocol, Rule, RuleAction, Set, Tier,
 };
+pub use self::rules::{Refused, read_rules};
 pub use self::selector::{parse, parse_for_namespaces};
 pub use self::written::{read_host_endpoint, read_policy, read_set, read_tier};

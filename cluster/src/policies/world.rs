@@ -1,7 +1,7 @@
 //! The finite world in which policies are compared: parties that send packets to each other. Pure.
 //!
 //! A party is an address with whoever has it: a pod, a node, or somebody outside of the cluster. Pods that no policy of either set can tell
-//! apart are one party for each family of addresses.
+//! apart are one party for each family of addresses. A pod that has no address yet is at a free one of each of the pods' ranges.
 //!
 //! **Bound.** Beside the pods of the cluster the world has pods that do not exist yet: for each way in which a condition of some policy can be
 //! true, a pod for which it is true in that way, and pods that miss it by one of its parts; each in the namespaces in which the condition is
@@ -82,7 +82,7 @@ impl World {
         self.parties.get(number)
     }
 
-    /// The party that stands for a pod of the cluster at one of its addresses.
+    /// The party that stands for a pod of the cluster at one of its addresses, or at one of those at which a pod without an address counts.
     #[must_use]
     pub fn stands_for(&self, namespace: &Text, name: &Text, address: IpAddr) -> Option<usize> {
         self.stands_for.get(&(namespace.clone(), name.clone(), address)).copied()

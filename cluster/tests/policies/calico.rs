@@ -3,6 +3,7 @@
 mod examples;
 pub(crate) mod generators;
 mod reader;
+mod rules;
 mod selector;
 
 use std::cell::RefCell;

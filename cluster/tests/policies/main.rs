@@ -7,6 +7,7 @@ mod calico;
 mod cilium;
 mod convert;
 mod difference;
+mod gather;
 mod kubernetes;
 mod packet;
 mod range;

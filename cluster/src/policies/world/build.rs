@@ -48,7 +48,7 @@ pub struct Pod {
     pub account: Text,
     /// The labels of its service account.
     pub account_labels: Labels,
-    /// Its addresses; none before it has its network.
+    /// Its addresses. A pod without one, which does not have its network yet, counts at a free address of each of the pods' ranges.
     pub addresses: Vec<IpAddr>,
     /// The ports of its containers that have names.
     pub ports: Vec<Port>,
@@ -85,6 +85,21 @@ pub(super) struct Traits {
 }
 
 impl Traits {
+    /// Those of a pod whose namespace has these labels.
+    fn of(pod: &Pod, namespace: Option<&Labels>) -> Self {
+        let mut namespace_labels = namespace.cloned().unwrap_or_default();
+        namespace_labels.insert(NAMESPACE_NAME.into(), pod.namespace.clone());
+        let mut account_labels = pod.account_labels.clone();
+        account_labels.insert(ACCOUNT_NAME.into(), pod.account.clone());
+        Self {
+            namespace: pod.namespace.clone(),
+            namespace_labels,
+            labels: pod.labels.clone(),
+            account_labels,
+            ports: pod.ports.clone(),
+        }
+    }
+
     /// What a simple condition says of the namespace; none if it is about something else.
     pub(super) fn namespace_has(&self, literal: &Expression) -> Option<bool> {
         match literal {
@@ -189,6 +204,8 @@ struct Made {
     traits: HashMap<usize, Traits>,
     seen: HashMap<(Traits, Piece), usize>,
     pods: HashMap<(Text, Text, IpAddr), usize>,
+    /// Pods of the cluster that have no address yet: their namespaces, names and traits.
+    waiting: Vec<(Text, Text, Traits)>,
 }
 
 impl Made {
@@ -196,18 +213,11 @@ impl Made {
         let namespaces: HashMap<&Text, &Labels> =
             cluster.namespaces.iter().map(|one| (&one.name, &one.labels)).collect();
         for pod in &cluster.pods {
-            let mut labels =
-                namespaces.get(&pod.namespace).map(|labels| (*labels).clone()).unwrap_or_default();
-            labels.insert(NAMESPACE_NAME.into(), pod.namespace.clone());
-            let mut account = pod.account_labels.clone();
-            account.insert(ACCOUNT_NAME.into(), pod.account.clone());
-            let traits = told.slimmed(&Traits {
-                namespace: pod.namespace.clone(),
-                namespace_labels: labels,
-                labels: pod.labels.clone(),
-                account_labels: account,
-                ports: pod.ports.clone(),
-            });
+            let traits = told.slimmed(&Traits::of(pod, namespaces.get(&pod.namespace).copied()));
+            if pod.addresses.is_empty() {
+                self.waiting.push((pod.namespace.clone(), pod.name.clone(), traits));
+                continue;
+            }
             for address in &pod.addresses {
                 let who = || Who::Pod(pod.namespace.clone(), pod.name.clone());
                 let party = self.pod(&traits, *address, pieces, who);
@@ -220,7 +230,8 @@ impl Made {
         let ranges = &cluster.pod_ranges;
         let taken: Vec<Range> =
             cluster.pods.iter().flat_map(|pod| &pod.addresses).map(|address| Range::of(*address)).collect();
-        // In one piece of each range all of them, in the others one that nothing but its address tells apart.
+        let waiting = std::mem::take(&mut self.waiting);
+        // In one piece of each range all of them, after the pods that will get an address; in the others one that nothing but its address tells apart.
         let free = |piece: Piece, range: &Range| {
             let first = piece.within(*range)?;
             let inside = Pieces::new([range]).of(first);
@@ -229,6 +240,12 @@ impl Made {
         for range in ranges {
             let mut found = pieces.all().filter_map(|piece| free(piece, range));
             let first = found.next();
+            for (address, (namespace, name, traits)) in
+                first.iter().flat_map(|one| waiting.iter().map(|pod| (*one, pod)))
+            {
+                let party = self.pod(traits, address, pieces, || Who::Pod(namespace.clone(), name.clone()));
+                self.pods.insert((namespace.clone(), name.clone(), address), party);
+            }
             for traits in pods {
                 if let Some(address) = first {
                     self.pod(&told.slimmed(traits), address, pieces, || Who::Imagined(traits.words()));
@@ -313,5 +330,56 @@ impl Made {
         }
         world.parties = self.parties;
         world
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> Range {
+        Range::read(text).expect("a range").0
+    }
+
+    #[test]
+    fn a_pod_without_an_address_counts_in_each_range() {
+        let pod = |name: &str, app: &str, addresses: &[&str]| Pod {
+            namespace: "shop".into(),
+            name: name.into(),
+            labels: Labels::from([("app".into(), app.into())]),
+            addresses: addresses.iter().map(|one| one.parse().expect("an address")).collect(),
+            ..Pod::default()
+        };
+        let cluster = Cluster {
+            pods: vec![
+                pod("new", "new", &[]),
+                pod("same", "old", &[]),
+                pod("old", "old", &["10.0.0.0", "fd00::"]),
+            ],
+            pod_ranges: ["10.0.0.0/16", "10.1.0.0/16", "fd00::/64"].map(range).to_vec(),
+            ..Cluster::default()
+        };
+        let app = |value: &str| Expression::In(Of::Pod, "app".into(), vec![value.into()]);
+        // A condition whose pods are nobody's, so that no pod is imagined in the place of one that is there.
+        let mentions = Mentions { conditions: [(None, app("other"))].into(), ..Mentions::default() };
+        let world = World::new(&cluster, &mentions);
+        let told = |value: &str| -> Vec<String> {
+            let all = world.select(&app(value));
+            all.numbers().filter_map(|number| world.party(number)).map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            told("new"),
+            ["pod shop/new (10.0.0.1)", "pod shop/new (10.1.0.0)", "pod shop/new (fd00::1)"]
+        );
+        // One party stands for both where both can be.
+        assert_eq!(
+            told("old"),
+            ["pod shop/old (10.0.0.0)", "pod shop/old (fd00::)", "pod shop/same (10.1.0.0)"]
+        );
+        let stands = |name: &str, at: &str| {
+            world.stands_for(&"shop".into(), &name.into(), at.parse().expect("an address"))
+        };
+        assert_eq!(stands("same", "10.0.0.1"), stands("old", "10.0.0.0"));
+        assert!(stands("same", "10.0.0.1").is_some() && stands("same", "10.0.0.0").is_none());
     }
 }

@@ -1,0 +1,71 @@
+//! Which object of the API something was read from. Pure.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::model::{Kind, Meta, Text};
+
+/// An object of the API at one state of its spec.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a kind without one.
+    pub namespace: Text,
+    /// Its name as the object has it. The name of what Calico stores may have that of the tier before it: `default.web`.
+    pub name: Text,
+    /// Its UID; empty if the object has none, as one of a file that nobody applied.
+    pub uid: Text,
+    /// `metadata.generation`, which counts the changes of its spec. The API server counts from 1, so 0 is an object that does not say.
+    pub generation: i64,
+}
+
+/// An object that no reader takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The object.
+    pub object: Reference,
+    /// Why, in one line for people.
+    pub why: String,
+}
+
+impl Reference {
+    /// The object that some JSON is.
+    pub(super) fn of(kind: Kind, object: &Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().into();
+        Self {
+            kind,
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name"),
+            uid: text("/metadata/uid"),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        }
+    }
+
+    /// The object with this metadata.
+    pub(super) fn to(kind: Kind, meta: &Meta) -> Self {
+        Self {
+            kind,
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            generation: meta.generation.unwrap_or_default(),
+        }
+    }
+
+    /// The object is unread for this reason.
+    pub(super) fn unread(self, why: impl Into<String>) -> Unread {
+        Unread { object: self, why: why.into() }
+    }
+}
+
+/// `CalicoNetworkPolicy shop/web`.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.namespace {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
