@@ -36,7 +36,7 @@ impl Draft {
     /// What no other draft of the kind has: from it the hash in a name is made.
     fn identity(&self) -> String {
         let Reference { kind, namespace, name, .. } = &self.source;
-        format!("{kind}\n{}\n{}\n{name}\n{}", namespace.as_deref().unwrap_or_default(), self.tier, self.part)
+        format!("{kind}\n{namespace}\n{}\n{name}\n{}", self.tier, self.part)
     }
 
     fn named(self, name: &str) -> Value {
@@ -140,11 +140,12 @@ pub(super) fn pods_as_peer(of: &Chosen, namespace: Option<&Text>) -> Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Kind;
 
     fn draft(namespace: Option<&str>, wanted: &str, source: &str, part: usize) -> Draft {
         let source = Reference {
-            kind: "K".into(),
-            namespace: None,
+            kind: Kind::CALICO_GLOBAL_NETWORK_POLICY,
+            namespace: Text::default(),
             name: source.into(),
             uid: "u".into(),
             generation: 1,

@@ -83,13 +83,19 @@ fn walk(value: &Value, at: &str, fields: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Kind, Text};
     use crate::policies::convert::report::{Effect, Refusal};
     use serde_json::json;
 
     #[test]
     fn every_field_is_said_once() {
-        let of =
-            Reference { kind: "K".into(), namespace: None, name: "n".into(), uid: "u".into(), generation: 1 };
+        let of = Reference {
+            kind: Kind::CALICO_GLOBAL_NETWORK_POLICY,
+            namespace: Text::default(),
+            name: "n".into(),
+            uid: "u".into(),
+            generation: 1,
+        };
         let object = json!({"spec": {
             "selector": "all()",
             "order": 5,

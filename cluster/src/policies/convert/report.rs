@@ -1,30 +1,10 @@
 //! What became of every field of every policy in a conversion. Pure.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::plain::place;
-use crate::model::Text;
+pub use crate::policies::gather::Reference;
 use crate::policies::tier::Direction;
-
-/// Which object is meant, and in which state.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct Reference {
-    /// Its kind, as its API names it: `GlobalNetworkPolicy`.
-    pub kind: Text,
-    /// Its namespace, if it is in one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<Text>,
-    /// Its name, as the API server has it.
-    pub name: Text,
-    /// Its identity.
-    pub uid: Text,
-    /// The state of its spec: the API server counts the changes. 0 where the API server does not count.
-    pub generation: i64,
-}
 
 /// How a field was converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -163,14 +143,5 @@ impl Report {
     pub fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.left.extend(other.left);
-    }
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
-            None => write!(f, "{}/{}", self.kind, self.name),
-        }
     }
 }

@@ -2,16 +2,20 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::{Kind, Meta, Text};
 
 /// An object of the API at one state of its spec.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct Reference {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for a kind without one.
+    #[serde(skip_serializing_if = "is_empty")]
     pub namespace: Text,
     /// Its name as the object has it. The name of what Calico stores may have that of the tier before it: `default.web`.
     pub name: Text,
@@ -60,12 +64,16 @@ impl Reference {
     }
 }
 
-/// `CalicoNetworkPolicy shop/web`.
+fn is_empty(text: &Text) -> bool {
+    text.is_empty()
+}
+
+/// `CalicoNetworkPolicy/shop/web`.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.namespace {
-            "" => write!(f, "{} {}", self.kind, self.name),
-            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            "" => write!(f, "{}/{}", self.kind, self.name),
+            namespace => write!(f, "{}/{namespace}/{}", self.kind, self.name),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A conversion of generated policies, and the comparison of both sides.
 
-use cluster::model::Text;
+use cluster::model::{Kind, Text};
 use cluster::policies::calico::{self, Input};
 use cluster::policies::convert::plain::Plain;
 use cluster::policies::convert::proof::{counter_examples, without};
@@ -28,16 +28,11 @@ pub(super) struct Turned {
 }
 
 pub(super) fn reference(object: &Value) -> Reference {
-    let text = |key: &str| object["metadata"][key].as_str().map(Text::from);
-    let kind = if text("namespace").is_some() { "NetworkPolicy" } else { "GlobalNetworkPolicy" };
-    let name = text("name").expect("a name");
-    Reference {
-        kind: kind.into(),
-        namespace: text("namespace"),
-        uid: format!("uid-{name}").into(),
-        name,
-        generation: 1,
-    }
+    let text = |key: &str| Text::from(object["metadata"][key].as_str().unwrap_or_default());
+    let (namespace, name) = (text("namespace"), text("name"));
+    let kind =
+        if namespace.is_empty() { Kind::CALICO_GLOBAL_NETWORK_POLICY } else { Kind::CALICO_NETWORK_POLICY };
+    Reference { kind, namespace, uid: format!("uid-{name}").into(), name, generation: 1 }
 }
 
 /// Converts policies by a writer, and reads what it wrote by `read`.
