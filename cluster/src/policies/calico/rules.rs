@@ -4,15 +4,17 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::object::{Policy, Rule};
+use super::object::{Entity, Policy, Rule, RuleAction};
 use super::written::read_policy;
 use crate::policies::tier::Direction;
 
 /// A rule that is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its place in the policy: `spec.ingress[2]`.
-    pub place: String,
+    /// The direction that it is about.
+    pub direction: Direction,
+    /// Its number among the rules of this direction.
+    pub number: usize,
     /// Why, with the field before it: `http: requests, ..`.
     pub why: String,
 }
@@ -20,12 +22,12 @@ pub struct Refused {
 /// `spec.ingress[2]: http: requests, ..`
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
+        write!(f, "spec.{}[{}]: {}", key(self.direction), self.number, self.why)
     }
 }
 
-/// Reads a NetworkPolicy or a GlobalNetworkPolicy: the policy with all rules that can be read, in their order, and the others. What is left of a policy
-/// without some rules has another meaning.
+/// Reads a NetworkPolicy or a GlobalNetworkPolicy: the policy with all rules that can be read, and the others. In the place of each of the others is a
+/// rule that decides nothing, so that the numbers of all rules stay. What is left of a policy without some rules has another meaning.
 ///
 /// # Errors
 /// As [`read_policy`], of what is wrong beside the rules.
@@ -40,12 +42,29 @@ pub fn read_rules(object: &Value) -> Result<(Policy, Vec<Refused>), String> {
         for (at, rule) in rules.into_iter().enumerate() {
             match read_rule(&bare, way, rule) {
                 Ok(rule) => read.push(rule),
-                Err(why) => refused.push(Refused { place: format!("spec.{}[{at}]", key(way)), why }),
+                Err(why) => {
+                    read.push(undecided());
+                    refused.push(Refused { direction: way, number: at, why });
+                }
             }
         }
         *rules_of(&mut policy, way) = read;
     }
     Ok((policy, refused))
+}
+
+/// A rule that decides nothing.
+fn undecided() -> Rule {
+    Rule {
+        action: RuleAction::Log,
+        is_v6: None,
+        protocol: None,
+        not_protocol: None,
+        icmp: None,
+        not_icmp: None,
+        source: Entity::default(),
+        destination: Entity::default(),
+    }
 }
 
 /// Puts a rule that can be read in the place of each rule of a direction, and returns the rules.
