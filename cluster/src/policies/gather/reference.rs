@@ -58,9 +58,23 @@ impl Reference {
         }
     }
 
-    /// The object is unread for this reason.
+    /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
     pub(super) fn unread(self, why: impl Into<String>) -> Unread {
-        Unread { object: self, why: why.into() }
+        let why: String = why.into();
+        let rest =
+            why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());
+        Unread { object: self, why: rest.unwrap_or(why) }
+    }
+
+    /// Whether some words are a kind and the name of the object: `NetworkPolicy shop/web of Antrea`, `network set backup`.
+    fn is_named_by(&self, words: &str) -> bool {
+        let is_kind = words.starts_with(char::is_uppercase) || words.starts_with("network set ");
+        let is_name = |word: &str| {
+            let short =
+                self.name.strip_suffix(word).is_some_and(|tier| tier.is_empty() || tier.ends_with('.'));
+            !word.is_empty() && short
+        };
+        is_kind && words.split([' ', '/']).skip(1).any(is_name)
     }
 }
 

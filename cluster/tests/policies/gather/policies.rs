@@ -145,10 +145,7 @@ fn kubernetes_has_policies_of_administrators() {
         ],
     );
     let told = told(&read.unread);
-    assert!(
-        told[0].starts_with("AdminNetworkPolicy wrong: ") && told[0].contains("spec.priority"),
-        "{told:?}"
-    );
+    assert!(told[0].starts_with("AdminNetworkPolicy wrong: spec.priority: "), "{told:?}");
     assert!(told[1].starts_with("KubernetesClusterNetworkPolicy wrong: ") && told.len() == 2, "{told:?}");
     assert_eq!(
         origins(&read),
@@ -209,16 +206,15 @@ fn calico_has_tiers_sets_and_staged_policies() {
     let read = policies(Engine::Calico, &objects);
     let told = told(&read.unread);
     let begins = [
-        "CalicoNetworkSet",
-        "GlobalNetworkPolicy b: GlobalNetworkPolicy b: spec.tier: there is no tier \"wrong\"",
-        "GlobalNetworkPolicy c: GlobalNetworkPolicy c: spec.tier: there is no tier \"gone\"",
-        "GlobalNetworkPolicy e: GlobalNetworkPolicy e: spec.doNotTrack",
+        "GlobalNetworkPolicy b: spec.tier: there is no tier \"wrong\"",
+        "GlobalNetworkPolicy c: spec.tier: there is no tier \"gone\"",
+        "GlobalNetworkPolicy e: spec.doNotTrack",
         "HostEndpoint h: spec.ports",
-        "NetworkSet shop/f: network set f: spec.nets",
-        "Tier wrong: Tier wrong: spec.defaultAction",
+        "NetworkSet shop/f: spec.nets",
+        "Tier wrong: spec.defaultAction",
     ];
-    assert_eq!(told.len(), 6, "{told:?}");
-    for (told, begin) in told.iter().zip(&begins[1..]) {
+    assert_eq!(told.len(), begins.len(), "{told:?}");
+    for (told, begin) in told.iter().zip(begins) {
         assert!(told.starts_with(begin), "{told}");
     }
     assert_eq!(
@@ -274,12 +270,12 @@ fn antrea_has_tiers_and_groups() {
     let read = policies(Engine::Antrea, &objects);
     let told = told(&read.unread);
     let begins = [
-        "AntreaNetworkPolicy shop/e: NetworkPolicy shop/e of Antrea: there is no group \"gone\"",
-        "AntreaTier late: Tier late: spec.priority",
-        "ClusterGroup service: ",
-        "ClusterNetworkPolicy b: ClusterNetworkPolicy b: spec.tier: there is no tier \"late\"",
-        "ClusterNetworkPolicy c: ClusterNetworkPolicy c: spec.tier: there is no tier \"gone\"",
-        "ClusterNetworkPolicy f: ClusterNetworkPolicy f: appliedTo: group \"blocks\"",
+        "AntreaNetworkPolicy shop/e: there is no group \"gone\"",
+        "AntreaTier late: spec.priority",
+        "ClusterGroup service: spec.serviceReference",
+        "ClusterNetworkPolicy b: spec.tier: there is no tier \"late\"",
+        "ClusterNetworkPolicy c: spec.tier: there is no tier \"gone\"",
+        "ClusterNetworkPolicy f: appliedTo: group \"blocks\"",
     ];
     assert_eq!(told.len(), begins.len(), "{told:?}");
     for (told, begin) in told.iter().zip(begins) {
