@@ -117,7 +117,8 @@ pub(in crate::policies) fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String
     Ok(tiers)
 }
 
-fn named(policy: &Policy) -> String {
+/// A policy, for people.
+pub(in crate::policies) fn named(policy: &Policy) -> String {
     match &policy.namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{} of Calico", policy.name),
         None => format!("GlobalNetworkPolicy {}", policy.name),

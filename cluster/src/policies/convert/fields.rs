@@ -9,8 +9,7 @@ use super::report::{Entry, Left, Outcome, Reference, Report};
 use crate::policies::tier::Direction;
 
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
-#[must_use]
-pub fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
+pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
     let mut all = report.entries.clone();
     for (of, object) in objects {
         let told: Vec<&str> = report
@@ -38,6 +37,7 @@ pub fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry>
                     outcome: Outcome::Exact,
                     why: None,
                     effect: None,
+                    waived: None,
                 });
             }
         }

@@ -4,7 +4,7 @@ use super::block::blocks;
 use super::choose::chosen;
 use super::kinds::traffic;
 use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Tier, place};
-use super::report::{Effect, Outcome, Reference, Refusal, Report};
+use super::report::{Effect, Left, Outcome, Reference, Refusal, Report};
 use crate::cidr::Range;
 use crate::policies::calico::{self, Entity, Input, RuleAction};
 use crate::policies::expression::Expression;
@@ -21,13 +21,12 @@ pub struct Source<'a> {
     pub pod_ranges: &'a [Range],
 }
 
-/// The policies, and what became of the fields that have another form now or none.
+/// The policies without what the report leaves out already. The report gets what became of the fields that have another form now or none.
 ///
 /// # Errors
 /// A policy that names a tier which is not there.
-pub fn flattened(source: &Source<'_>) -> Result<(Plain, Report), String> {
+pub fn flattened(source: &Source<'_>, report: &mut Report) -> Result<Plain, String> {
     let input = &source.input;
-    let mut report = Report::default();
     let mut plain = Plain {
         namespaces: input.namespaces.to_vec(),
         kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
@@ -37,14 +36,17 @@ pub fn flattened(source: &Source<'_>) -> Result<(Plain, Report), String> {
         let pairs = input.policies.iter().zip(source.references);
         let mut own: Vec<_> = pairs.filter(|(policy, _)| policy.tier == tier.order.name).collect();
         own.sort_by(|(one, _), (other, _)| one.order.cmp(&other.order));
-        let policies = own.into_iter().filter_map(|(policy, of)| source.policy(policy, of, &mut report));
+        let policies = own.into_iter().filter_map(|(policy, of)| source.policy(policy, of, report));
         plain.tiers.push(Tier { name: tier.order.name.clone(), end: tier.end, policies: policies.collect() });
     }
-    Ok((plain, report))
+    Ok(plain)
 }
 
 impl Source<'_> {
     fn policy(&self, policy: &calico::Policy, of: &Reference, report: &mut Report) -> Option<Policy> {
+        if report.left.contains(&Left::Policy(of.clone())) {
+            return None;
+        }
         let subjects = match chosen(&policy.pods) {
             Ok(subjects) => subjects,
             Err(why) => {
@@ -84,6 +86,9 @@ impl Source<'_> {
                 continue;
             }
             for (number, rule) in written.iter().enumerate() {
+                if report.left.contains(&Left::Rule(of.clone(), direction, number)) {
+                    continue;
+                }
                 match self.rule(policy, rule, (direction, number), of, report) {
                     Ok(found) => rules.extend(found),
                     Err(refusal) => report.leave_rule(of, (direction, number), effect(rule.action), refusal),

@@ -155,6 +155,7 @@ impl Writer<'_> {
             _ => {
                 let why = "a NetworkPolicy is of one namespace: there is one in each that is there, and none in those to come or in those whose labels change";
                 report.note(&self.policy.source, self.of_namespaces(), Outcome::Snapshot, why);
+                report.is_of_these_namespaces = true;
                 there.collect()
             }
         }

@@ -53,6 +53,9 @@ pub struct Entry {
     /// What happens without it, where it cannot be converted, or how the cluster's future differs, where it is a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
+    /// Why somebody accepts it, where it would stop the conversion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
 }
 
 /// What a conversion leaves out.
@@ -87,6 +90,8 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// What is left out.
     pub left: Vec<Left>,
+    /// What is written holds in the namespaces that are there, and in no others.
+    pub is_of_these_namespaces: bool,
 }
 
 impl Report {
@@ -99,8 +104,14 @@ impl Report {
         why: impl Into<String>,
     ) {
         let effect = (outcome == Outcome::Snapshot).then_some(Effect::Unknown);
-        let entry =
-            Entry { object: object.clone(), field: field.into(), outcome, why: Some(why.into()), effect };
+        let entry = Entry {
+            object: object.clone(),
+            field: field.into(),
+            outcome,
+            why: Some(why.into()),
+            effect,
+            waived: None,
+        };
         if !self.entries.contains(&entry) {
             self.entries.push(entry);
         }
@@ -136,6 +147,7 @@ impl Report {
             outcome,
             why: Some(why),
             effect: Some(effect),
+            waived: None,
         });
     }
 
@@ -143,5 +155,14 @@ impl Report {
     pub fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.left.extend(other.left);
+        self.is_of_these_namespaces |= other.is_of_these_namespaces;
+    }
+}
+
+impl Entry {
+    /// Nobody may convert a policy with it unless somebody accepts it.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        matches!(self.outcome, Outcome::Snapshot | Outcome::Impossible)
     }
 }

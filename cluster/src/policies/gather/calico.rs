@@ -72,7 +72,8 @@ impl Calico {
         Self { tiers, ..found }
     }
 
-    pub(super) fn input<'a>(&'a self, kubernetes: &'a [kubernetes::Policy]) -> Input<'a> {
+    /// As the evaluator takes it.
+    pub(in crate::policies) fn input<'a>(&'a self, kubernetes: &'a [kubernetes::Policy]) -> Input<'a> {
         Input {
             tiers: &self.tiers.all,
             policies: &self.policies.all,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::selector::LabelSelector;
+use super::selector::{LabelSelector, Requirement};
 use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::tier::Direction;
@@ -33,6 +33,15 @@ pub struct Rule {
     pub peers: Vec<Peer>,
     /// The traffic; all of it, if the list is empty.
     pub ports: Vec<Port>,
+}
+
+impl Rule {
+    /// A rule that allows nothing to anybody.
+    pub(in crate::policies) fn about_nobody() -> Self {
+        let nobody = Requirement { key: Text::from("="), operator: "Exists".into(), values: Vec::new() };
+        let pods = LabelSelector { match_expressions: vec![nobody], ..LabelSelector::default() };
+        Self { peers: vec![Peer::Pods(Some(pods), None)], ports: Vec::new() }
+    }
 }
 
 /// An other end.

@@ -3,12 +3,11 @@
 use cluster::model::{Kind, Text};
 use cluster::policies::calico::{self, Input};
 use cluster::policies::convert::plain::Plain;
-use cluster::policies::convert::proof::{counter_examples, without};
-use cluster::policies::convert::report::{Outcome, Reference, Report};
-use cluster::policies::convert::{Source, Written, flattened};
+use cluster::policies::convert::report::{Reference, Report};
+use cluster::policies::convert::{Source, Written, flattened, kept_of_calico};
 use cluster::policies::mention::Mentions;
 use cluster::policies::tier::Enforcement;
-use cluster::policies::verdict::Difference;
+use cluster::policies::verdict::{Difference, difference};
 use cluster::policies::world::{Cluster, World};
 use serde_json::Value;
 
@@ -45,15 +44,16 @@ pub(super) fn turned(
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
     let all = old.read(cluster, |input| {
         let source = Source { input: *input, references: &references, pod_ranges: &cluster.pod_ranges };
-        let (plain, mut report) = flattened(&source).expect("tiers");
+        let mut report = Report::default();
+        let plain = flattened(&source, &mut report).expect("tiers");
         let Written { objects, report: more } = write(&plain);
         report.extend(more);
-        let kept = without(input.policies, &references, &report.left);
+        let left = report.left.iter().cloned().collect();
+        let (kept, _) = kept_of_calico(input.policies.to_vec(), references.clone(), &left);
         let rest = Input { policies: &kept, ..*input };
         let (mentions, evaluate) = read(&objects);
         let mentions = calico::mentions(&rest).expect("selectors").with(mentions);
-        let is_snapshot = report.entries.iter().any(|entry| entry.outcome == Outcome::Snapshot);
-        let world = World::bounded(cluster, &mentions, !is_snapshot);
+        let world = World::bounded(cluster, &mentions, !report.is_of_these_namespaces);
         let (before, after) = (calico::enforcement(&rest, &world).expect("tiers"), evaluate(&world));
         Turned { objects, report, world, before, after }
     });
@@ -62,7 +62,7 @@ pub(super) fn turned(
 
 impl Turned {
     pub(super) fn difference(&self) -> Option<Difference> {
-        counter_examples(&self.world, &self.before, &self.after, 1).pop()
+        difference(&self.world, &self.before, &self.after)
     }
 
     /// The packet of which both sides say different things, with everything that a person needs to see why.

@@ -3,7 +3,7 @@
 use cluster::policies::cilium::Settings;
 use cluster::policies::gather::{Engine, Own, Policies};
 use cluster::policies::kubernetes::Blocks;
-use cluster::policies::tier::Enforcement;
+use cluster::policies::tier::{Direction, Enforcement};
 use cluster::policies::world::World;
 use serde_json::{Value, json};
 
@@ -241,9 +241,9 @@ fn a_policy_of_calico_with_wrong_rules_is_unread_and_there_in_part() {
     assert!(unread.why.contains("; spec.ingress[2]: action: \"Forbid\""), "{}", unread.why);
     let Own::Calico(own) = &read.own else { panic!("{read:?}") };
     let [partly] = &own.partly[..] else { panic!("{own:?}") };
-    assert_eq!((&partly.object, partly.policy.ingress.len()), (&unread.object, 1));
-    let places: Vec<&str> = partly.refused.iter().map(|one| one.place.as_str()).collect();
-    assert_eq!(places, ["spec.ingress[0]", "spec.ingress[2]"]);
+    assert_eq!((&partly.object, partly.policy.ingress.len()), (&unread.object, 3));
+    let places: Vec<_> = partly.refused.iter().map(|one| (one.direction, one.number)).collect();
+    assert_eq!(places, [(Direction::Ingress, 0), (Direction::Ingress, 2)]);
     // A part of a policy is another policy.
     assert_eq!(origins(&read), [""; 0]);
 }

@@ -1,0 +1,21 @@
+//! The kinds of policies that can be written. Pure.
+
+use super::plain::Plain;
+use super::written::Written;
+
+/// A kind of policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// NetworkPolicy of Kubernetes.
+    Kubernetes,
+}
+
+impl Target {
+    /// The policies as objects of this kind.
+    #[must_use]
+    pub fn write(self, plain: &Plain) -> Written {
+        match self {
+            Self::Kubernetes => super::kubernetes::write(plain),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A conversion: what is written, what became of every field, and whether both sides mean the same. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::before::{Place, of_calico, origins, without, without_kubernetes};
+use super::bound::Bound;
+use super::fields::completed;
+use super::flatten::{Source, flattened};
+use super::report::{Effect, Entry, Left, Outcome, Reference, Refusal, Report};
+use super::target::Target;
+use super::waiver::{Stale, Waivers};
+use super::written::Written;
+use crate::model::Text;
+use crate::policies::gather::{Calico, Engine, Own, Policies};
+use crate::policies::verdict::{Difference, differences};
+use crate::policies::world::{Cluster, World};
+
+/// How many packets are shown. Each of them is by another pair of rules.
+const SHOWN: usize = 20;
+
+/// What is to be converted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The policies as they are enforced now.
+    pub before: &'a Policies,
+    /// The objects of the policies, for the fields that somebody wrote.
+    pub written: &'a [(Reference, &'a Value)],
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The kind of policies to write.
+    pub target: Target,
+    /// Who enforces what is written.
+    pub after: Engine,
+    /// The objects that the new CNI finds in the cluster already.
+    pub beside: &'a [&'a Value],
+    /// Losses that somebody accepts.
+    pub waivers: &'a Waivers,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conversion {
+    /// The objects to apply.
+    pub objects: Vec<Value>,
+    /// What became of every field.
+    pub entries: Vec<Entry>,
+    /// Packets that are treated in another way.
+    pub packets: Vec<Packet>,
+    /// Waivers that count for no object as it is now.
+    pub stale: Vec<Stale>,
+    /// What both sides were compared in.
+    pub bound: Bound,
+}
+
+/// A packet that is treated in another way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Packet {
+    /// The packet and both verdicts, as a person reads them; several lines.
+    pub words: String,
+    /// Whether packets are let through that were dropped, or the other way round.
+    pub effect: Effect,
+    /// The policy whose rule decided before, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<Reference>,
+}
+
+/// Converts policies.
+///
+/// # Errors
+/// What keeps both sides from being compared at all, in one line: a policy that names a tier which is not there, or two of which nobody knows which comes
+/// first.
+pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
+    let mut accepted: BTreeMap<Left, (Effect, String)> = BTreeMap::new();
+    loop {
+        let round = Round::of(wanted, &accepted)?;
+        let found = round.differences();
+        let more: Vec<_> = found
+            .iter()
+            .filter_map(|one| {
+                let (object, direction, number) = round.origins.get(one.before.by.as_ref()?)?;
+                let left = Left::Rule(object.clone(), *direction, *number);
+                let is_new = !round.left.contains(&left) && wanted.waivers.reason(object).is_some();
+                is_new.then(|| (left, (effect(one), told(one))))
+            })
+            .collect();
+        if more.is_empty() {
+            return Ok(round.ended(wanted, &found));
+        }
+        accepted.extend(more);
+    }
+}
+
+/// One comparison: everything that is left out is left out on both sides.
+struct Round {
+    objects: Vec<Value>,
+    report: Report,
+    left: BTreeSet<Left>,
+    origins: HashMap<Text, Place>,
+    world: World,
+    before: crate::policies::tier::Enforcement,
+    after: crate::policies::tier::Enforcement,
+    with_new_namespaces: bool,
+}
+
+impl Round {
+    fn of(wanted: &Wanted<'_>, accepted: &BTreeMap<Left, (Effect, String)>) -> Result<Self, String> {
+        let mut report = unread(wanted.before);
+        for (left, (effect, why)) in accepted {
+            if let Left::Rule(object, direction, number) = left {
+                let why = format!("a packet is treated in another way: {why}");
+                report.leave_rule(object, (*direction, *number), *effect, Refusal::new("", why));
+            }
+        }
+        let objects = match &wanted.before.own {
+            Own::Calico(own) => converted(wanted, own, &mut report)?,
+            Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => Vec::new(),
+        };
+        let left: BTreeSet<Left> = report.left.iter().cloned().collect();
+        let before = without(wanted.before, &left);
+        let mut after = Policies::read(wanted.after, wanted.beside.iter().copied().chain(&objects));
+        without_kubernetes(&mut after, &left);
+        for one in &after.unread {
+            report.leave_policy(
+                &one.object,
+                Refusal::new("spec", format!("{}: {}", wanted.after.name(), one.why)),
+            );
+        }
+        let mentions = before.mentions()?.with(after.mentions()?);
+        let with_new_namespaces = !report.is_of_these_namespaces;
+        let world = World::bounded(wanted.cluster, &mentions, with_new_namespaces);
+        let (old, new) = (before.enforcement(&world)?, after.enforcement(&world)?);
+        let origins = origins(&before);
+        Ok(Self { objects, report, left, origins, world, before: old, after: new, with_new_namespaces })
+    }
+
+    /// Packets that are treated in another way, one for each pair of rules by which they are.
+    fn differences(&self) -> Vec<Difference> {
+        let mut seen = BTreeSet::new();
+        let is_new =
+            |one: &Difference| seen.insert((one.before.by.clone(), one.after.by.clone(), one.before.allowed));
+        differences(&self.world, &self.before, &self.after).filter(is_new).take(SHOWN).collect()
+    }
+
+    fn ended(mut self, wanted: &Wanted<'_>, found: &[Difference]) -> Conversion {
+        let packet = |one: &Difference| {
+            let by = one.before.by.as_ref().and_then(|by| self.origins.get(by));
+            Packet {
+                words: one.words(&self.world),
+                effect: effect(one),
+                object: by.map(|(object, ..)| object.clone()),
+            }
+        };
+        let packets: Vec<Packet> = found.iter().map(packet).collect();
+        for (of, reason) in wanted.written.iter().filter_map(|(of, _)| Some((of, wanted.waivers.reason(of)?)))
+        {
+            for entry in self.report.entries.iter_mut().filter(|entry| entry.object == *of && entry.stops()) {
+                entry.waived = Some(reason.to_owned());
+            }
+        }
+        Conversion {
+            entries: completed(&self.report, wanted.written),
+            packets,
+            stale: wanted.waivers.stale(wanted.written.iter().map(|(of, _)| of)),
+            bound: Bound::of(&self.world, self.with_new_namespaces),
+            objects: self.objects,
+        }
+    }
+}
+
+/// What no evaluator reads is left out, and with it what it means.
+fn unread(before: &Policies) -> Report {
+    let mut report = Report::default();
+    let partly: Vec<_> = match &before.own {
+        Own::Calico(own) => own.partly.iter().collect(),
+        Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => Vec::new(),
+    };
+    for one in &before.unread {
+        if !partly.iter().any(|known| known.object == one.object) {
+            report.leave_policy(&one.object, Refusal::new("spec", one.why.clone()));
+        }
+    }
+    for one in partly {
+        for refused in &one.refused {
+            let place = (refused.direction, refused.number);
+            report.leave_rule(&one.object, place, Effect::Unknown, Refusal::new("", refused.why.clone()));
+        }
+    }
+    report
+}
+
+fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
+    let (policies, references) = of_calico(own);
+    let kept = Calico { policies: Default::default(), partly: Vec::new(), ..own.clone() };
+    let input =
+        crate::policies::calico::Input { policies: &policies, ..kept.input(&wanted.before.kubernetes.all) };
+    let source = Source { input, references: &references, pod_ranges: &wanted.cluster.pod_ranges };
+    let plain = flattened(&source, report)?;
+    let Written { objects, report: more } = wanted.target.write(&plain);
+    report.extend(more);
+    Ok(objects)
+}
+
+const fn effect(one: &Difference) -> Effect {
+    if one.before.allowed { Effect::Narrows } else { Effect::Widens }
+}
+
+/// What happened to the packet, in one line.
+fn told(one: &Difference) -> String {
+    format!("{}: before {}, after {}", one.kind, one.before, one.after)
+}
+
+impl Conversion {
+    /// The entries that stop the conversion.
+    pub fn stops(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.stops() && entry.waived.is_none())
+    }
+
+    /// Everything is converted but what somebody accepted, and means the same.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.stops().next().is_none() && self.packets.is_empty() && self.stale.is_empty()
+    }
+
+    /// How many fields became what.
+    #[must_use]
+    pub fn counted(&self) -> BTreeMap<Outcome, usize> {
+        let mut counted = BTreeMap::new();
+        for entry in &self.entries {
+            *counted.entry(entry.outcome).or_default() += 1;
+        }
+        counted
+    }
+}
