@@ -22,7 +22,8 @@ pub fn is_backing(api_version: &str) -> bool {
 /// Keeps of the annotation what an object keeps of its own metadata: name, UID, labels, and the annotations that checks read. Text that is no object of
 /// JSON becomes an empty one, since nobody can say what is in it.
 pub(super) fn slim(stored: &mut Value) {
-    let mut all = stored.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(Map::new);
+    let read = stored.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let mut all: Map<String, Value> = read.unwrap_or_default();
     all.retain(|key, _| matches!(key.as_str(), "name" | "uid" | "labels" | "annotations"));
     if let Some(Value::Object(annotations)) = all.get_mut("annotations") {
         annotations.retain(|key, _| is_kept(key) && key != CALICO_METADATA);

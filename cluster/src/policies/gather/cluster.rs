@@ -12,7 +12,8 @@ use crate::model::{Kind, Labels, Object, Pod, Snapshot, Text};
 use crate::policies::world::{self, Cluster, Namespace, Node, Port};
 use crate::policies::written::protocol;
 
-/// The kinds of which a snapshot must have all objects for its [`cluster`].
+/// The kinds of which a snapshot must have all objects for its [`cluster`]. A snapshot file of a release that did not read service accounts does not know
+/// them, and its pods do not say which ones they have.
 pub const CLUSTER_KINDS: [Kind; 4] = [Kind::NAMESPACE, Kind::NODE, Kind::POD, Kind::SERVICE_ACCOUNT];
 
 /// The cluster of a snapshot, and the nodes of which some address is none. `pod_ranges` are those of all networks in which pods are compared: a pod
@@ -24,10 +25,12 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
         .iter()
         .map(|one| ((one.namespace(), one.name()), labels(one.value())))
         .collect();
+    let of_cilium: HashMap<&str, &Object> =
+        snapshot.objects(Kind::CILIUM_NODE).iter().map(|one| (one.name(), one)).collect();
     let own = |pod: &&Pod| !pod.spec.host_network && !pod.is_finished();
     let mut unread = Vec::new();
     let nodes = snapshot.nodes.iter().map(|node| {
-        let (addresses, wrong) = addresses(node, snapshot);
+        let (addresses, wrong) = addresses(node, of_cilium.get(node.name()).copied());
         unread.extend(wrong);
         Node { name: node.metadata.name.clone(), addresses }
     });

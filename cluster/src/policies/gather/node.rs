@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::reference::{Reference, Unread};
 use crate::cidr::{Range, TUNNELS};
-use crate::model::{Kind, Node, Snapshot};
+use crate::model::{Kind, Node, Object};
 
 /// Annotations with the address by which other nodes reach it, maybe with a prefix length, maybe several with commas. *Source*: Calico,
 /// `libcalico-go/lib/backend/k8s/resources/node.go`; Antrea, `pkg/agent/types/annotations.go`; Flannel, `pkg/subnet/kube`.
@@ -23,14 +23,14 @@ const ANTREA: &str = "node.antrea.io/mac-address";
 /// `pkg/backend/vxlan`.
 const FLANNEL: &str = "flannel.alpha.coreos.com/backend-type";
 
-/// The addresses of a node, each once, and what the node has in their place that is none.
-pub(super) fn addresses(node: &Node, snapshot: &Snapshot) -> (Vec<IpAddr>, Vec<Unread>) {
+/// The addresses of a node, each once, and what the node has in their place that is none. `of_cilium` is the CiliumNode of its name.
+pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<Unread>) {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let reported = ["InternalIP", "ExternalIP"].into_iter().flat_map(|kind| node.addresses(kind));
     let annotated = OWN.iter().chain(&TUNNELS).filter_map(|key| node.metadata.annotation(key));
     let written =
         reported.map(str::to_owned).chain(annotated.flat_map(|text| text.split(',')).map(str::to_owned));
-    for text in written.chain(of_cilium(node, snapshot)) {
+    for text in written.chain(of_cilium.into_iter().flat_map(known_to_cilium)) {
         let text = text.trim();
         let address = text.split('/').next().unwrap_or(text);
         match address.parse() {
@@ -48,10 +48,9 @@ pub(super) fn addresses(node: &Node, snapshot: &Snapshot) -> (Vec<IpAddr>, Vec<U
 }
 
 /// The addresses that Cilium knows of a node, that of its device `cilium_host` among them.
-fn of_cilium(node: &Node, snapshot: &Snapshot) -> Vec<String> {
-    let Some(own) = snapshot.object(Kind::CILIUM_NODE, node.name()) else { return Vec::new() };
+fn known_to_cilium(node: &Object) -> Vec<String> {
     let address = |entry: &Value| Some(entry.get("ip")?.as_str()?.to_owned());
-    own.list("/spec/addresses").iter().filter_map(address).collect()
+    node.list("/spec/addresses").iter().filter_map(address).collect()
 }
 
 /// The addresses of devices that have a fixed place in a node's pod CIDRs.

@@ -152,12 +152,10 @@ impl Policies {
 }
 
 fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<Unread>) -> Found<admin::Policy> {
-    let readers: [fn(&Value) -> Result<admin::Policy, String>; 3] =
-        [admin::read, admin::read_admin, admin::read_baseline];
-    let mut found = Found::default();
-    for (kind, read) in ADMIN.into_iter().zip(readers) {
-        found.extend(objects.read(&[kind], unread, read));
-    }
+    let [current, older, baseline] = ADMIN;
+    let mut found = objects.read(&[current], unread, admin::read);
+    found.extend(objects.read(&[older], unread, admin::read_admin));
+    found.extend(objects.read(&[baseline], unread, admin::read_baseline));
     found
 }
 

@@ -228,8 +228,9 @@ impl Made {
 
     fn imagined(&mut self, cluster: &Cluster, pods: &BTreeSet<Traits>, told: &Told, pieces: &Pieces) {
         let ranges = &cluster.pod_ranges;
-        let taken: Vec<Range> =
-            cluster.pods.iter().flat_map(|pod| &pod.addresses).map(|address| Range::of(*address)).collect();
+        let pods_there = cluster.pods.iter().flat_map(|pod| &pod.addresses);
+        let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses);
+        let taken: Vec<Range> = pods_there.chain(nodes).map(|address| Range::of(*address)).collect();
         let waiting = std::mem::take(&mut self.waiting);
         // In one piece of each range all of them, after the pods that will get an address; in the others one that nothing but its address tells apart.
         let free = |piece: Piece, range: &Range| {
@@ -356,6 +357,8 @@ mod tests {
                 pod("same", "old", &[]),
                 pod("old", "old", &["10.0.0.0", "fd00::"]),
             ],
+            // A tunnel has the first address of a range.
+            nodes: vec![Node { name: "n1".into(), addresses: vec!["10.1.0.0".parse().expect("an address")] }],
             pod_ranges: ["10.0.0.0/16", "10.1.0.0/16", "fd00::/64"].map(range).to_vec(),
             ..Cluster::default()
         };
@@ -369,12 +372,12 @@ mod tests {
         };
         assert_eq!(
             told("new"),
-            ["pod shop/new (10.0.0.1)", "pod shop/new (10.1.0.0)", "pod shop/new (fd00::1)"]
+            ["pod shop/new (10.0.0.1)", "pod shop/new (10.1.0.1)", "pod shop/new (fd00::1)"]
         );
         // One party stands for both where both can be.
         assert_eq!(
             told("old"),
-            ["pod shop/old (10.0.0.0)", "pod shop/old (fd00::)", "pod shop/same (10.1.0.0)"]
+            ["pod shop/old (10.0.0.0)", "pod shop/old (fd00::)", "pod shop/same (10.1.0.1)"]
         );
         let stands = |name: &str, at: &str| {
             world.stands_for(&"shop".into(), &name.into(), at.parse().expect("an address"))

@@ -53,8 +53,7 @@ fn calico() -> String {
     let spec = r#"{"tier": "default", "order": 10, "selector": "app == 'db'", "types": ["Ingress"],
         "ingress": [{"action": "Allow", "source": {"selector": "role == 'backup'"}},
             {"action": "Deny", "source": {"namespaceSelector": "projectcalico.org/name == 'office'"}},
-            {"action": "Allow", "protocol": "TCP", "source": {"serviceAccounts": {"selector": "tier == 'front'"}}, "destination": {"ports": [9090]}},
-            {"action": "Pass"}]}"#;
+            {"action": "Allow", "protocol": "TCP", "source": {"serviceAccounts": {"selector": "tier == 'front'"}}, "destination": {"ports": [9090]}}]}"#;
     let set = r#"{"apiVersion": "crd.projectcalico.org/v1", "kind": "GlobalNetworkSet", "metadata": {"name": "backup",
         "annotations": {"projectcalico.org/metadata": "{\"labels\":{\"role\":\"backup\"}}"}}, "spec": {"nets": ["198.51.100.7/32"]}}"#;
     let policy = |api: &str, name: &str, uid: &str| {
@@ -92,10 +91,11 @@ fn a_dump_says_what_its_policies_let_through() {
         ("198.51.100.7", 1, true),
         ("office/job-1", 8080, false),
         ("shop/web-1", 9090, true),
-        // What Calico's policy passes on leaves the tier; with it the NetworkPolicy, which stands behind it.
-        ("shop/web-1", 1, true),
-        ("192.168.1.1", 1, true),
-        ("10.244.0.1", 1, true),
+        // The NetworkPolicy, by the name of a port; then what no policy allows.
+        ("shop/web-1", 8080, true),
+        ("shop/web-1", 1, false),
+        ("192.168.1.1", 8080, false),
+        ("10.244.0.1", 9090, false),
     ] {
         let question =
             Question { direction: Direction::Ingress, pod: "shop/db-1", peer, protocol: TCP, port };
