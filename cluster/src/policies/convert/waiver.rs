@@ -34,7 +34,7 @@ pub struct Stale {
 
 impl Waiver {
     fn is_for(&self, object: &Reference) -> bool {
-        self.object == object.to_string()
+        self.object == object.path()
             && *self.uid == *object.uid
             && i64::try_from(self.generation) == Ok(object.generation)
     }
@@ -50,7 +50,7 @@ impl Waivers {
     /// Those that count for none of these policies.
     pub fn stale<'o>(&self, objects: impl Iterator<Item = &'o Reference> + Clone) -> Vec<Stale> {
         let why = |waiver: &Waiver| {
-            let named = objects.clone().find(|object| object.to_string() == waiver.object);
+            let named = objects.clone().find(|object| object.path() == waiver.object);
             match named {
                 None => Some("there is no such policy".to_owned()),
                 Some(object) if waiver.is_for(object) => None,

@@ -58,6 +58,15 @@ impl Reference {
         }
     }
 
+    /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &*self.namespace {
+            "" => format!("{}/{}", self.kind, self.name),
+            namespace => format!("{}/{namespace}/{}", self.kind, self.name),
+        }
+    }
+
     /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
     pub(super) fn unread(self, why: impl Into<String>) -> Unread {
         let why: String = why.into();
@@ -82,12 +91,12 @@ fn is_empty(text: &Text) -> bool {
     text.is_empty()
 }
 
-/// `CalicoNetworkPolicy/shop/web`.
+/// `CalicoNetworkPolicy shop/web`.
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.namespace {
-            "" => write!(f, "{}/{}", self.kind, self.name),
-            namespace => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
         }
     }
 }
