@@ -7,9 +7,11 @@ use clap::{CommandFactory, Parser};
 use cluster::cli::complete;
 use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
+use cluster::cli::policies::Policies;
 use cluster::cli::{Cli, Command, Config};
 use cluster::commands::{
-    check, completion, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
+    wish,
 };
 use cluster::print;
 use cluster::roll::run::Bounds;
@@ -60,6 +62,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.node.as_str().into()))?,
         Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.node.as_str().into()))?,
         Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
+        Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
@@ -67,4 +70,16 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
 
 fn ask(global: &Global, reason: &str, what: What) -> Result<Exit, Failure> {
     Ok(print::report(global.output, &wish::ask(global, reason, what)?))
+}
+
+fn about_policies(global: &Global, wanted: &Policies) -> Result<Exit, Failure> {
+    Ok(match wanted {
+        Policies::Check(turn) => print::report(global.output, &policies::check(global, *turn)?),
+        Policies::Convert(wanted) => match policies::convert(global, wanted)? {
+            Some(turned) => print::report(global.output, &turned),
+            None => Exit::Done,
+        },
+        Policies::Diff(wanted) => print::report(global.output, &policies::diff(global, wanted)?),
+        Policies::Backup(_) | Policies::Restore(_) => Exit::Failed,
+    })
 }

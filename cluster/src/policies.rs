@@ -8,6 +8,7 @@ pub mod admin;
 pub mod antrea;
 pub mod calico;
 pub mod cilium;
+pub mod compare;
 pub mod convert;
 pub mod expression;
 pub mod gather;

@@ -49,9 +49,9 @@ pub struct Turn {
     #[arg(long, value_enum)]
     pub to: Cni,
     /// The kind of policies to write; by default, the new CNI's own kind.
-    #[arg(long = "as", value_enum, value_name = "KIND")]
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
-    pub written_as: Option<Target>,
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Target>,
 }
 
 /// A kind of policy that can be written.
@@ -123,7 +123,7 @@ impl Turn {
     /// The kind of policies to write.
     #[must_use]
     pub const fn target(&self) -> Target {
-        match (self.written_as, self.to) {
+        match (self.kind, self.to) {
             (Some(target), _) => target,
             (None, Cni::Antrea) => Target::Antrea,
             (None, Cni::Cilium) => Target::Cilium,

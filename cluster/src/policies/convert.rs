@@ -3,9 +3,9 @@
 //! Calico's policies are brought into one plain form ([`plain`]), from which a writer for each target makes objects. What cannot be said is left out
 //! and reported, rule by rule. Whether the objects mean what the policies meant is proven afterwards, by what the evaluators say of both.
 
+mod addresses;
 mod before;
 mod block;
-mod bound;
 mod choose;
 mod draft;
 mod fields;
@@ -20,7 +20,6 @@ mod waiver;
 mod written;
 
 pub use self::before::kept_of_calico;
-pub use self::bound::Bound;
 pub use self::draft::CONVERTED_FROM;
 pub use self::flatten::{Source, flattened};
 pub use self::target::Target;

@@ -1,5 +1,6 @@
 //! Calico's policies in the form from which those of every target are written. Pure.
 
+use super::addresses::{WHY, names_pods};
 use super::block::blocks;
 use super::choose::chosen;
 use super::kinds::traffic;
@@ -203,6 +204,11 @@ impl Source<'_> {
                 }
                 if is_v6.is_some() {
                     notes.add("ipVersion", Outcome::Expanded, "ranges of this family alone");
+                }
+                for (field, ranges) in [("nets", &end.nets), ("notNets", &end.not_nets)] {
+                    if ranges.iter().any(|range| names_pods(*range, self.pod_ranges)) {
+                        notes.add(&format!("{name}.{field}"), Outcome::Snapshot, WHY);
+                    }
                 }
                 let found = blocks(&end.nets, &end.not_nets, is_v6);
                 Ok(Some(found.into_iter().map(Peer::Block).collect()))

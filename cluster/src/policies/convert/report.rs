@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::plain::place;
+pub use crate::policies::compare::Effect;
 pub use crate::policies::gather::Reference;
 use crate::policies::tier::Direction;
 
@@ -19,21 +20,6 @@ pub enum Outcome {
     Snapshot,
     /// The target cannot say it.
     Impossible,
-}
-
-/// What it does to a cluster if a rule or a policy is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Effect {
-    /// Packets are let through that were dropped.
-    Widens,
-    /// Packets are dropped that were let through.
-    Narrows,
-    /// Either may happen.
-    Unknown,
-    /// No packet is treated in another way.
-    Nothing,
 }
 
 /// What became of one field.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::addresses;
 use super::before::{Place, of_calico, origins, without, without_kubernetes};
-use super::bound::Bound;
 use super::fields::completed;
 use super::flatten::{Source, flattened};
 use super::report::{Effect, Entry, Left, Outcome, Reference, Refusal, Report};
@@ -14,12 +14,10 @@ use super::target::Target;
 use super::waiver::{Stale, Waivers};
 use super::written::Written;
 use crate::model::Text;
+use crate::policies::compare::{Bound, Comparison, compared};
 use crate::policies::gather::{Calico, Engine, Own, Policies};
-use crate::policies::verdict::{Difference, differences};
-use crate::policies::world::{Cluster, World};
-
-/// How many packets are shown. Each of them is by another pair of rules.
-const SHOWN: usize = 20;
+use crate::policies::verdict::Difference;
+use crate::policies::world::Cluster;
 
 /// What is to be converted.
 #[derive(Debug, Clone, Copy)]
@@ -72,24 +70,14 @@ pub struct Packet {
 /// Converts policies.
 ///
 /// # Errors
-/// What keeps both sides from being compared at all, in one line: a policy that names a tier which is not there, or two of which nobody knows which comes
-/// first.
+/// As [`compared`].
 pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
     let mut accepted: BTreeMap<Left, (Effect, String)> = BTreeMap::new();
     loop {
         let round = Round::of(wanted, &accepted)?;
-        let found = round.differences();
-        let more: Vec<_> = found
-            .iter()
-            .filter_map(|one| {
-                let (object, direction, number) = round.origins.get(one.before.by.as_ref()?)?;
-                let left = Left::Rule(object.clone(), *direction, *number);
-                let is_new = !round.left.contains(&left) && wanted.waivers.reason(object).is_some();
-                is_new.then(|| (left, (effect(one), told(one))))
-            })
-            .collect();
+        let more: Vec<_> = round.differences().filter_map(|one| round.accepted(wanted, one)).collect();
         if more.is_empty() {
-            return Ok(round.ended(wanted, &found));
+            return Ok(round.ended(wanted));
         }
         accepted.extend(more);
     }
@@ -101,15 +89,13 @@ struct Round {
     report: Report,
     left: BTreeSet<Left>,
     origins: HashMap<Text, Place>,
-    world: World,
-    before: crate::policies::tier::Enforcement,
-    after: crate::policies::tier::Enforcement,
-    with_new_namespaces: bool,
+    comparison: Comparison,
 }
 
 impl Round {
     fn of(wanted: &Wanted<'_>, accepted: &BTreeMap<Left, (Effect, String)>) -> Result<Self, String> {
         let mut report = unread(wanted.before);
+        addresses::of_kubernetes(wanted.before, &wanted.cluster.pod_ranges, &mut report);
         for (left, (effect, why)) in accepted {
             if let Left::Rule(object, direction, number) = left {
                 let why = format!("a packet is treated in another way: {why}");
@@ -125,48 +111,44 @@ impl Round {
         let mut after = Policies::read(wanted.after, wanted.beside.iter().copied().chain(&objects));
         without_kubernetes(&mut after, &left);
         for one in &after.unread {
-            report.leave_policy(
-                &one.object,
-                Refusal::new("spec", format!("{}: {}", wanted.after.name(), one.why)),
-            );
+            let why = format!("{}: {}", wanted.after.name(), one.why);
+            report.leave_policy(&one.object, Refusal::new("spec", why));
         }
-        let mentions = before.mentions()?.with(after.mentions()?);
-        let with_new_namespaces = !report.is_of_these_namespaces;
-        let world = World::bounded(wanted.cluster, &mentions, with_new_namespaces);
-        let (old, new) = (before.enforcement(&world)?, after.enforcement(&world)?);
-        let origins = origins(&before);
-        Ok(Self { objects, report, left, origins, world, before: old, after: new, with_new_namespaces })
+        let comparison = compared(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
+        Ok(Self { objects, report, left, origins: origins(&before), comparison })
     }
 
-    /// Packets that are treated in another way, one for each pair of rules by which they are.
-    fn differences(&self) -> Vec<Difference> {
-        let mut seen = BTreeSet::new();
-        let is_new =
-            |one: &Difference| seen.insert((one.before.by.clone(), one.after.by.clone(), one.before.allowed));
-        differences(&self.world, &self.before, &self.after).filter(is_new).take(SHOWN).collect()
+    fn differences(&self) -> impl Iterator<Item = &Difference> {
+        self.comparison.differences.iter()
     }
 
-    fn ended(mut self, wanted: &Wanted<'_>, found: &[Difference]) -> Conversion {
+    /// The rule that decided before, if somebody accepts losses of its policy and it is not left out yet.
+    fn accepted(&self, wanted: &Wanted<'_>, one: &Difference) -> Option<(Left, (Effect, String))> {
+        let (object, direction, number) = self.origins.get(one.before.by.as_ref()?)?;
+        let left = Left::Rule(object.clone(), *direction, *number);
+        wanted.waivers.reason(object)?;
+        let told = format!("{}: before {}, after {}", one.kind, one.before, one.after);
+        (!self.left.contains(&left)).then(|| (left, (one.effect(), told)))
+    }
+
+    fn ended(mut self, wanted: &Wanted<'_>) -> Conversion {
         let packet = |one: &Difference| {
             let by = one.before.by.as_ref().and_then(|by| self.origins.get(by));
             Packet {
-                words: one.words(&self.world),
-                effect: effect(one),
+                words: one.words(&self.comparison.world),
+                effect: one.effect(),
                 object: by.map(|(object, ..)| object.clone()),
             }
         };
-        let packets: Vec<Packet> = found.iter().map(packet).collect();
-        for (of, reason) in wanted.written.iter().filter_map(|(of, _)| Some((of, wanted.waivers.reason(of)?)))
-        {
-            for entry in self.report.entries.iter_mut().filter(|entry| entry.object == *of && entry.stops()) {
-                entry.waived = Some(reason.to_owned());
-            }
+        let packets: Vec<Packet> = self.differences().map(packet).collect();
+        for entry in self.report.entries.iter_mut().filter(|entry| entry.stops()) {
+            entry.waived = wanted.waivers.reason(&entry.object).map(str::to_owned);
         }
         Conversion {
             entries: completed(&self.report, wanted.written),
             packets,
             stale: wanted.waivers.stale(wanted.written.iter().map(|(of, _)| of)),
-            bound: Bound::of(&self.world, self.with_new_namespaces),
+            bound: self.comparison.bound,
             objects: self.objects,
         }
     }
@@ -203,15 +185,6 @@ fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<V
     let Written { objects, report: more } = wanted.target.write(&plain);
     report.extend(more);
     Ok(objects)
-}
-
-const fn effect(one: &Difference) -> Effect {
-    if one.before.allowed { Effect::Narrows } else { Effect::Widens }
-}
-
-/// What happened to the packet, in one line.
-fn told(one: &Difference) -> String {
-    format!("{}: before {}, after {}", one.kind, one.before, one.after)
 }
 
 impl Conversion {

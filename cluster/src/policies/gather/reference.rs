@@ -36,7 +36,8 @@ pub struct Unread {
 
 impl Reference {
     /// The object that some JSON is.
-    pub(super) fn of(kind: Kind, object: &Value) -> Self {
+    #[must_use]
+    pub fn of(kind: Kind, object: &Value) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().into();
         Self {
             kind,

@@ -1,0 +1,216 @@
+//! What `policies check` and `policies convert` answer.
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use crate::cli::policies::Turn;
+use crate::policies::compare::{Bound, Effect};
+use crate::policies::convert::report::{Entry, Outcome, Reference};
+use crate::policies::convert::{Conversion, Packet, Stale};
+use crate::print::{Document, Report};
+
+/// How many entries are shown to people.
+const SHOWN: usize = 60;
+
+/// What became of the policies.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Turned {
+    /// What was to be converted to what.
+    #[serde(flatten)]
+    pub turn: Turn,
+    /// Whether everything is converted, but for what somebody accepted, and means the same.
+    pub proven: bool,
+    /// How many objects were written.
+    pub objects: usize,
+    /// What became of every field.
+    pub fields: Vec<Entry>,
+    /// Packets that are treated in another way.
+    pub packets: Vec<Packet>,
+    /// Waivers that count for no policy as it is now.
+    pub stale: Vec<Stale>,
+    /// Policies that are staged: they are not enforced, and not converted.
+    pub staged: Vec<Reference>,
+    /// What both sides were compared in.
+    pub bound: Bound,
+    /// The file that the policies were written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+impl Turned {
+    pub(super) fn new(turn: Turn, conversion: Conversion, staged: Vec<Reference>) -> Self {
+        let proven = conversion.is_proven();
+        let Conversion { objects, entries, packets, stale, bound } = conversion;
+        Self {
+            turn,
+            proven,
+            objects: objects.len(),
+            fields: entries,
+            packets,
+            stale,
+            staged,
+            bound,
+            file: None,
+        }
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        self.fields.iter().filter(|entry| entry.outcome == outcome).count()
+    }
+
+    /// The entries that stop the conversion.
+    fn stops(&self) -> impl Iterator<Item = &Entry> {
+        self.fields.iter().filter(|entry| entry.stops() && entry.waived.is_none())
+    }
+
+    /// Waivers to paste, for what could be accepted.
+    fn waivers(&self) -> Option<String> {
+        let mut objects: Vec<&Reference> = self.stops().map(|entry| &entry.object).collect();
+        objects.extend(self.packets.iter().filter_map(|packet| packet.object.as_ref()));
+        objects.sort();
+        objects.dedup();
+        let one = |of: &Reference| {
+            format!(
+                "    - object: {}\n      uid: {:?}\n      generation: {}\n      reason: \"\"\n",
+                of.path(),
+                &*of.uid,
+                of.generation
+            )
+        };
+        let all: String = objects.into_iter().map(one).collect();
+        (!all.is_empty()).then(|| format!("policies:\n  waivers:\n{all}"))
+    }
+}
+
+impl Report for Turned {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Policies: {}", self.turn));
+        document.text(format!(
+            "{} fields are exact, {} are expanded, {} hold for the cluster as it is now, {} are impossible; {} packets are treated in another way.",
+            self.count(Outcome::Exact),
+            self.count(Outcome::Expanded),
+            self.count(Outcome::Snapshot),
+            self.count(Outcome::Impossible),
+            self.packets.len(),
+        ));
+        let told: Vec<&Entry> = self.fields.iter().filter(|entry| entry.why.is_some()).collect();
+        if !told.is_empty() {
+            document.heading("Fields that are not as they were");
+            let row = |entry: &&Entry| {
+                vec![
+                    entry.object.path(),
+                    entry.field.clone(),
+                    outcome(entry).to_owned(),
+                    entry.effect.map_or("", effect).to_owned(),
+                    match &entry.waived {
+                        Some(reason) => format!("accepted: {reason}"),
+                        None => entry.why.clone().unwrap_or_default(),
+                    },
+                ]
+            };
+            let columns = vec!["OBJECT", "FIELD", "OUTCOME", "WITHOUT IT", "WHY"];
+            document.table(columns, told.iter().take(SHOWN).map(row).collect());
+            if told.len() > SHOWN {
+                document.text(format!("And {} more; -o json lists all.", told.len() - SHOWN));
+            }
+        }
+        packets(&mut document, &self.packets);
+        for stale in &self.stale {
+            document.text(format!("The waiver for {} does not count: {}.", stale.object, stale.why));
+        }
+        if !self.staged.is_empty() {
+            document.heading("Staged policies, which nobody enforces and which are not converted");
+            document.list(self.staged.iter().map(Reference::path), SHOWN);
+        }
+        document.heading("What was compared");
+        document.text(bound(&self.bound));
+        match (self.proven, &self.file) {
+            (true, Some(file)) => {
+                document.text(format!("{} policies are in {file}, and mean the same.", self.objects))
+            }
+            (true, None) => {
+                document.text(format!("{} policies can be written, and mean the same.", self.objects))
+            }
+            (false, _) => {
+                document.text("Nothing is written: something is lost, or means something else.");
+                if let Some(waivers) = self.waivers() {
+                    document
+                        .text("To lose it all the same, add this to the settings file, each with a reason:");
+                    document.code(waivers);
+                }
+            }
+        }
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        if self.proven { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let stop = |entry: &Entry| {
+            let why = entry.why.clone().unwrap_or_default();
+            Problem::new(format!("{}: {}: {}: {why}", entry.object.path(), entry.field, outcome(entry)))
+                .at(entry.object.path())
+                .fix("change the policy, or accept the loss with a waiver in the settings file: policies.waivers")
+        };
+        let packet = |packet: &Packet| {
+            let first = packet.words.lines().map(str::trim).collect::<Vec<_>>().join(", ");
+            Problem::new(format!("a packet is treated in another way: {first}")).fix(
+                "change the policies that the packet names so that their order or their kind does not matter",
+            )
+        };
+        let stale = |stale: &Stale| {
+            Problem::new(format!("the waiver for {} does not count: {}", stale.object, stale.why))
+                .at("policies.waivers")
+                .fix("remove the waiver, or write it anew for the policy as it is")
+        };
+        let stops = self.stops().map(stop);
+        stops.chain(self.packets.iter().map(packet)).chain(self.stale.iter().map(stale)).collect()
+    }
+}
+
+/// Adds packets that are treated in another way.
+pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
+    if packets.is_empty() {
+        return;
+    }
+    document.heading("Packets that are treated in another way");
+    for packet in packets {
+        document.code(packet.words.clone());
+    }
+}
+
+/// What both sides were compared in, as a sentence.
+pub(super) fn bound(bound: &Bound) -> String {
+    let new = if bound.with_new_namespaces {
+        "in namespaces that are there and that are to come"
+    } else {
+        "in the namespaces that are there"
+    };
+    format!(
+        "Every packet of every protocol and port between {} kinds of pods, {} kinds of pods that could be made {new}, {} addresses of nodes and {} addresses outside. Packets between a pod and its own node, and to port 0, are not looked at.",
+        bound.pods, bound.imagined, bound.nodes, bound.outside
+    )
+}
+
+const fn outcome(entry: &Entry) -> &'static str {
+    match entry.outcome {
+        Outcome::Exact => "exact",
+        Outcome::Expanded => "expanded",
+        Outcome::Snapshot => "snapshot",
+        Outcome::Impossible => "impossible",
+    }
+}
+
+const fn effect(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Widens => "more is let through",
+        Effect::Narrows => "more is dropped",
+        Effect::Unknown => "unknown",
+        Effect::Nothing => "no packet changes",
+    }
+}

@@ -1,0 +1,95 @@
+//! `policies check` and `policies convert`: the policies of one CNI as those of another.
+
+use std::path::Path;
+
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::answer::Turned;
+use super::given::Given;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::policies::{Convert, Target as Kinds, Turn};
+use crate::commands::out::save;
+use crate::policies::convert::{Conversion, Target, Waiver, Waivers, Wanted, turned};
+use crate::policies::gather::{Policies, Reference};
+use crate::print::{self, Report as _};
+
+/// Runs `check`.
+///
+/// # Errors
+/// The settings or the snapshot cannot be read, or an evaluator does not take all policies together.
+pub fn check(global: &Global, turn: Turn) -> Result<Turned, Failure> {
+    let (conversion, staged) = conversion(global, turn)?;
+    Ok(Turned::new(turn, conversion, staged))
+}
+
+/// Runs `convert`. Policies that go to stdout have no report beside them.
+///
+/// # Errors
+/// As [`check`]; the file cannot be written. If stdout is for the policies, also whatever keeps them from being written.
+pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Failure> {
+    let (conversion, staged) = conversion(global, wanted.turn)?;
+    let objects = conversion.objects.clone();
+    let mut answer = Turned::new(wanted.turn, conversion, staged);
+    let is_piped = wanted.out.as_deref().is_some_and(|out| out == Path::new("-"));
+    if !answer.proven {
+        return if is_piped { Err(Failure::all(Exit::No, answer.problems())) } else { Ok(Some(answer)) };
+    }
+    let mut text = String::new();
+    for object in &objects {
+        let yaml = serde_saphyr::to_string(object).map_err(|e| Failure::of(Exit::Failed, e.to_string()))?;
+        text.push_str("---\n");
+        text.push_str(&yaml);
+    }
+    if is_piped {
+        return print::stream(|out| out.write_all(text.as_bytes()))
+            .map(|()| None)
+            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+    }
+    if let Some(file) = &wanted.out {
+        save(file, |out| out.write_all(text.as_bytes()))
+            .map_err(|problem| Failure::of(Exit::Failed, problem))?;
+        answer.file = Some(file.display().to_string());
+    }
+    Ok(Some(answer))
+}
+
+fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
+    let given = Given::of(global, turn.from, turn.to)?;
+    let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
+    let cluster = given.cluster()?;
+    let before = Policies::read(from, given.objects(from));
+    let waivers = given.config.policies.waivers.iter().map(|one| Waiver {
+        object: one.object.clone(),
+        uid: one.uid.clone(),
+        generation: one.generation,
+        reason: one.reason.clone(),
+    });
+    let wanted = Wanted {
+        before: &before,
+        written: &given.written(from),
+        cluster: &cluster,
+        target: target(turn.target()),
+        after: to,
+        beside: &given.objects(to),
+        waivers: &Waivers(waivers.collect()),
+    };
+    let staged = before.staged().to_vec();
+    turned(&wanted).map(|conversion| (conversion, staged)).map_err(undecided)
+}
+
+/// Policies that an evaluator does not take together.
+pub(super) fn undecided(why: String) -> Failure {
+    let fix = "correct the policies that it names: nobody can say what they mean together";
+    Failure::of(Exit::No, Problem::new(why).fix(fix))
+}
+
+const fn target(kinds: Kinds) -> Target {
+    match kinds {
+        Kinds::Kubernetes => Target::Kubernetes,
+        Kinds::Antrea => Target::Kubernetes,
+        Kinds::Cilium => Target::Kubernetes,
+        Kinds::Cluster => Target::Kubernetes,
+    }
+}

@@ -1,0 +1,150 @@
+//! `policies diff`: what the cluster's policies mean, beside what those of files would mean.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::answer::{bound, packets};
+use super::convert::undecided;
+use super::given::Given;
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::policies::Diff;
+use crate::model::Kind;
+use crate::policies::compare::{Bound, compared};
+use crate::policies::convert::Packet;
+use crate::policies::gather::{Policies, Unread};
+use crate::print::{Document, Report};
+use crate::snapshot;
+use crate::support::Cni;
+
+/// What a comparison found.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    /// The CNI that enforces the cluster's policies.
+    pub from: Cni,
+    /// The CNI that would enforce those of the files.
+    pub to: Cni,
+    /// Packets that are treated in another way.
+    pub packets: Vec<Packet>,
+    /// Policies that nobody can read, with why; so nobody knows what they mean.
+    pub unread: Vec<String>,
+    /// What both sides were compared in.
+    pub bound: Bound,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
+pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
+    let given = Given::of(global, wanted.from, wanted.to)?;
+    let (from, to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
+    let cluster = given.cluster()?;
+    let objects = read(&wanted.policies)?;
+    let own: HashSet<_> = objects.iter().map(named).collect();
+    // What the cluster has of the API of Kubernetes stays, unless a file says otherwise.
+    let stays = |object: &&Value| {
+        let kind = kind(object);
+        kind != Some(Kind::NETWORK_POLICY) || !own.contains(&named(object))
+    };
+    let beside: Vec<&Value> = given
+        .snapshot
+        .objects(Kind::NETWORK_POLICY)
+        .iter()
+        .map(crate::model::Object::value)
+        .filter(stays)
+        .collect();
+    let before = Policies::read(from, given.objects(from));
+    let after = Policies::read(to, beside.into_iter().chain(&objects));
+    let comparison = compared(&cluster, &before, &after, true).map_err(undecided)?;
+    let packet = |one: &crate::policies::verdict::Difference| Packet {
+        words: one.words(&comparison.world),
+        effect: one.effect(),
+        object: None,
+    };
+    let unread = |(side, one): (&str, &Unread)| format!("{side}, {}: {}", one.object, one.why);
+    let sides =
+        before.unread.iter().map(|one| ("now", one)).chain(after.unread.iter().map(|one| ("then", one)));
+    Ok(Compared {
+        from: wanted.from,
+        to: wanted.to,
+        packets: comparison.differences.iter().map(packet).collect(),
+        unread: sides.map(unread).collect(),
+        bound: comparison.bound,
+    })
+}
+
+/// The objects of files.
+fn read(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
+    let snapshot = snapshot::gather(files, &[]).map_err(|problems| Failure::all(Exit::Failed, problems))?;
+    let all: Vec<Value> = snapshot.objects.values().flatten().map(|object| object.value().clone()).collect();
+    if all.is_empty() {
+        let problem = Problem::new("the files have no policy of a kind that is known")
+            .at("--policies")
+            .fix("name files with policies, as kubectl apply takes them");
+        return Err(Failure::of(Exit::Usage, problem));
+    }
+    Ok(all)
+}
+
+fn kind(object: &Value) -> Option<Kind> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    Kind::of(text("apiVersion"), text("kind"))
+}
+
+/// Kind, namespace and name.
+fn named(object: &Value) -> (Option<Kind>, String, String) {
+    let text = |key: &str| object.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (kind(object), text("/metadata/namespace"), text("/metadata/name"))
+}
+
+impl Compared {
+    fn is_equal(&self) -> bool {
+        self.packets.is_empty() && self.unread.is_empty()
+    }
+}
+
+impl Report for Compared {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!(
+            "Policies: as {} enforces them now, beside those of the files as {} would",
+            self.from, self.to
+        ));
+        if !self.unread.is_empty() {
+            document.heading("Policies of which nobody can say what they mean");
+            document.list(self.unread.iter().cloned(), usize::MAX);
+        }
+        packets(&mut document, &self.packets);
+        document.heading("What was compared");
+        document.text(bound(&self.bound));
+        document.text(if self.is_equal() {
+            "Every packet is treated alike."
+        } else {
+            "They do not mean the same."
+        });
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        if self.is_equal() { Exit::Done } else { Exit::No }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let unread = self.unread.iter().map(|one| {
+            Problem::new(one.clone()).fix("say the same with fields of which packets alone can tell, or leave the policy out on both sides")
+        });
+        let packets = self.packets.iter().map(|packet| {
+            let first = packet.words.lines().map(str::trim).collect::<Vec<_>>().join(", ");
+            Problem::new(format!("a packet is treated in another way: {first}"))
+                .fix("change the policy that the packet names")
+        });
+        unread.chain(packets).collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! What the commands about policies go by.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use crate::cidr::{self, Range};
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::commands::source;
+use crate::config::Config;
+use crate::model::{Kind, Snapshot};
+use crate::network::cilium;
+use crate::policies::cilium::Settings;
+use crate::policies::convert::CONVERTED_FROM;
+use crate::policies::gather::{CLUSTER_KINDS, Engine, Reference, cluster};
+use crate::policies::kubernetes::Blocks;
+use crate::policies::world::Cluster;
+use crate::scene::Scene;
+use crate::support::{Cni, Strategy};
+use crate::workload::release;
+
+/// The first release of Cilium that reads ranges of ports.
+const PORT_RANGES: (u32, u32) = (1, 16);
+
+/// The settings and the snapshot.
+pub(super) struct Given {
+    pub(super) config: Config,
+    pub(super) snapshot: Snapshot,
+    from: Cni,
+    to: Cni,
+}
+
+impl Given {
+    /// # Errors
+    /// They cannot be read, or the snapshot lacks something without which nobody knows what policies mean.
+    pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
+        let config = source::settings(global)?;
+        let snapshot = source::snapshot(global, None)?;
+        let given = Self { config, snapshot, from, to };
+        let needed: BTreeSet<Kind> = [from, to]
+            .into_iter()
+            .filter_map(|cni| given.engine(cni).ok())
+            .flat_map(|engine| engine.kinds())
+            .chain(&CLUSTER_KINDS)
+            .copied()
+            .collect();
+        let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
+        let missing: Vec<Problem> =
+            needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)).collect();
+        if missing.is_empty() { Ok(given) } else { Err(Failure::all(Exit::No, missing)) }
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        let Self { config, snapshot, from, to } = self;
+        Scene { snapshot, config, from: *from, to: *to, strategy: Strategy::Double }
+    }
+
+    /// Who enforces policies where this CNI is.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub(super) fn engine(&self, cni: Cni) -> Result<Engine, Failure> {
+        // The API leaves to the CNI what an ipBlock matches; these go by addresses, whoever has them.
+        let blocks = Blocks { pods: true, nodes: true };
+        match cni {
+            Cni::Calico | Cni::Canal => Ok(Engine::Calico),
+            Cni::Antrea => Ok(Engine::Antrea),
+            Cni::AwsVpcCni => Ok(Engine::Kubernetes(blocks)),
+            Cni::Cilium => {
+                let mode = cilium::setting(&self.snapshot, "policy-cidr-match-mode");
+                let known = release(&self.scene(), cni);
+                Ok(Engine::Cilium(Settings {
+                    ranges_match_nodes: mode.is_some_and(|mode| mode.value.contains("nodes")),
+                    has_port_ranges: known.is_none_or(|release| release >= PORT_RANGES),
+                }))
+            }
+            Cni::Flannel => {
+                let problem = Problem::new("flannel enforces no network policies, so there is no meaning that could stay the same")
+                    .fix("name a CNI that enforces policies; check says which policies begin to hold after the migration");
+                Err(Failure::of(Exit::Usage, problem))
+            }
+        }
+    }
+
+    /// The ranges from which pods of both networks get their addresses.
+    fn pod_ranges(&self) -> Vec<Range> {
+        let claims = cidr::of(&self.scene());
+        cidr::merged(
+            claims.all.iter().filter(|claim| claim.used.is_pods()).map(|claim| claim.range).collect(),
+        )
+    }
+
+    /// The cluster, as policies see it.
+    ///
+    /// # Errors
+    /// An address of a node that is none, or no range of pods is known.
+    pub(super) fn cluster(&self) -> Result<Cluster, Failure> {
+        let ranges = self.pod_ranges();
+        if ranges.is_empty() {
+            let problem =
+                Problem::new("nothing in the snapshot says from which ranges pods get their addresses")
+                    .at("networks.old.cidrs")
+                    .fix("name them in the settings file: networks.old.cidrs and networks.new.cidrs");
+            return Err(Failure::of(Exit::No, problem));
+        }
+        let (cluster, unread) = cluster(&self.snapshot, &ranges);
+        let problem = |one: &crate::policies::gather::Unread| {
+            Problem::new(format!("{}: {}", one.object, one.why))
+                .at(one.object.path())
+                .fix("correct the address: without it nobody knows which packets come from this node")
+        };
+        if unread.is_empty() { Ok(cluster) } else { Err(Failure::all(Exit::No, unread.iter().map(problem))) }
+    }
+
+    /// The objects that an engine goes by, without those that an earlier conversion made.
+    pub(super) fn objects(&self, engine: Engine) -> Vec<&Value> {
+        let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
+        let all = kinds.flat_map(|kind| self.snapshot.objects(*kind)).map(crate::model::Object::value);
+        all.filter(|object| !is_converted(object)).collect()
+    }
+
+    /// The policies among those objects, with what they are.
+    pub(super) fn written(&self, engine: Engine) -> Vec<(Reference, &Value)> {
+        let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION];
+        let kinds = engine.kinds().iter().filter(|kind| !no_policy.contains(kind));
+        let all = kinds
+            .flat_map(|kind| self.snapshot.objects(*kind).iter().map(move |object| (*kind, object.value())));
+        all.filter(|(_, object)| !is_converted(object))
+            .map(|(kind, object)| (Reference::of(kind, object), object))
+            .collect()
+    }
+}
+
+/// A conversion made this object.
+fn is_converted(object: &Value) -> bool {
+    object.pointer("/metadata/annotations").is_some_and(|all| all.get(CONVERTED_FROM).is_some())
+}
+
+fn unknown(given: &Given, kind: Kind) -> Problem {
+    let why = match given.snapshot.readings.get(&kind) {
+        Some(crate::model::Reading::Forbidden(why)) => format!("they may not be read: {why}"),
+        _ => "they are not in the snapshot".into(),
+    };
+    Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.plural()))
+        .at(kind.name())
+        .fix("read them with the rights in deploy/cluster/rbac-viewer.yaml, or name kinds that the cluster has no object of with --dumped")
+}
