@@ -12,7 +12,7 @@ use types::problem::Answer;
 use types::schema::{of_answer, of_written, stale};
 
 use crate::commands::{
-    check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
@@ -35,6 +35,8 @@ fn all() -> BTreeMap<&'static str, String> {
         ("config-check", of_answer::<config::Settings>()),
         ("plan", of_answer::<plan::Planned>()),
         ("plan-file", written::<Plan>()),
+        ("policies-check", of_answer::<policies::Turned>()),
+        ("policies-diff", of_answer::<policies::Compared>()),
         ("requirements", of_answer::<requirements::Required>()),
         ("roll", of_answer::<roll::Answer>()),
         ("simulate", of_answer::<simulate::Simulated>()),

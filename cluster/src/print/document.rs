@@ -60,9 +60,13 @@ impl Document {
         }
     }
 
-    /// Adds lines to paste.
+    /// Adds lines as they are, such as those to paste.
     pub fn code(&mut self, lines: impl Into<String>) {
-        self.blocks.push(Block::Code(lines.into()));
+        let mut lines: String = lines.into();
+        if !lines.ends_with('\n') {
+            lines.push('\n');
+        }
+        self.blocks.push(Block::Code(lines));
     }
 
     /// Adds a table.

@@ -1,13 +1,17 @@
 //! `kubectl-crossfade` as a person calls it: the program itself, on dumps of clusters.
 
 mod arguments;
+mod conversions;
 mod flags;
 mod formats;
 mod golden;
 mod inplace;
 mod kubectl;
+mod matrix;
 mod pages;
 mod plan;
+mod policies;
+mod published;
 mod rbac;
 mod readme;
 mod requirements;

@@ -5,6 +5,7 @@ use std::path::Path;
 use jsonschema::Validator;
 use serde_json::Value;
 
+use super::conversions::{TARGETS, conversions, policies};
 use super::run::{fixtures, run_in, stderr, stdout};
 
 fn schema(name: &str) -> Validator {
@@ -44,6 +45,21 @@ fn every_cluster_is_answered_as_the_schemas_say() {
         if dir.join("plan.json").exists() {
             hold("simulate", &answer(&dir, &[&["simulate", "--histories", "1"], &arguments[..]].concat()));
         }
+    }
+}
+
+#[test]
+fn answers_about_policies_are_as_the_schemas_say() {
+    let published = std::fs::read_dir(conversions().join("published")).expect("examples");
+    for dir in published.map(|entry| entry.expect("entry").path()) {
+        let output = policies(&dir, "check", &TARGETS[0], &["--snapshot", "input.yaml", "-o", "json"]);
+        hold("policies-check", &serde_json::from_str(stdout(&output)).expect("JSON"));
+    }
+    let dir = conversions().join("published/deny-blue");
+    for file in ["../../by-hand.yaml", "none.yaml"] {
+        let arguments = ["policies", "diff", "--from", "calico", "--to", "aws-vpc", "--dumped", "all"];
+        let files = ["--snapshot", "../../cluster.yaml", "--snapshot", "input.yaml", "--policies", file];
+        hold("policies-diff", &answer(&dir, &[&arguments[..], &files].concat()));
     }
 }
 

@@ -66,6 +66,19 @@ impl Turned {
         self.fields.iter().filter(|entry| entry.stops() && entry.waived.is_none())
     }
 
+    /// Where the policies are, and what they mean.
+    fn end(&self) -> String {
+        let (policies, is, means) =
+            if self.objects == 1 { ("policy", "is", "means") } else { ("policies", "are", "mean") };
+        let place = match &self.file {
+            Some(file) => format!("{is} in {file}"),
+            None => "can be written".to_owned(),
+        };
+        let is_all = self.fields.iter().all(|entry| entry.waived.is_none());
+        let but = if is_all { "" } else { " but for the losses that are accepted above" };
+        format!("{} {policies} {place}, and {means} the same{but}.", self.objects)
+    }
+
     /// Waivers to paste, for what could be accepted.
     fn waivers(&self) -> Option<String> {
         let mut objects: Vec<&Reference> = self.stops().map(|entry| &entry.object).collect();
@@ -89,7 +102,7 @@ impl Report for Turned {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Policies: {}", self.turn));
         document.text(format!(
-            "{} fields are exact, {} are expanded, {} hold for the cluster as it is now, {} are impossible; {} packets are treated in another way.",
+            "Fields: {} exact, {} expanded, {} that hold for the cluster as it is now, {} impossible. Packets that are treated in another way: {}.",
             self.count(Outcome::Exact),
             self.count(Outcome::Expanded),
             self.count(Outcome::Snapshot),
@@ -127,20 +140,13 @@ impl Report for Turned {
         }
         document.heading("What was compared");
         document.text(bound(&self.bound));
-        match (self.proven, &self.file) {
-            (true, Some(file)) => {
-                document.text(format!("{} policies are in {file}, and mean the same.", self.objects))
-            }
-            (true, None) => {
-                document.text(format!("{} policies can be written, and mean the same.", self.objects))
-            }
-            (false, _) => {
-                document.text("Nothing is written: something is lost, or means something else.");
-                if let Some(waivers) = self.waivers() {
-                    document
-                        .text("To lose it all the same, add this to the settings file, each with a reason:");
-                    document.code(waivers);
-                }
+        if self.proven {
+            document.text(self.end());
+        } else {
+            document.text("Nothing is written: something is lost, or means something else.");
+            if let Some(waivers) = self.waivers() {
+                document.text("To lose it all the same, add this to the settings file, each with a reason:");
+                document.code(waivers);
             }
         }
         document
@@ -158,8 +164,8 @@ impl Report for Turned {
                 .fix("change the policy, or accept the loss with a waiver in the settings file: policies.waivers")
         };
         let packet = |packet: &Packet| {
-            let first = packet.words.lines().map(str::trim).collect::<Vec<_>>().join(", ");
-            Problem::new(format!("a packet is treated in another way: {first}")).fix(
+            let line = line(packet);
+            Problem::new(format!("a packet is treated in another way: {line}")).fix(
                 "change the policies that the packet names so that their order or their kind does not matter",
             )
         };
@@ -184,6 +190,12 @@ pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
     }
 }
 
+/// A packet in one line.
+pub(super) fn line(packet: &Packet) -> String {
+    let part = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    packet.words.lines().map(part).collect::<Vec<_>>().join(", ")
+}
+
 /// What both sides were compared in, as a sentence.
 pub(super) fn bound(bound: &Bound) -> String {
     let new = if bound.with_new_namespaces {
@@ -192,7 +204,7 @@ pub(super) fn bound(bound: &Bound) -> String {
         "in the namespaces that are there"
     };
     format!(
-        "Every packet of every protocol and port between {} kinds of pods, {} kinds of pods that could be made {new}, {} addresses of nodes and {} addresses outside. Packets between a pod and its own node, and to port 0, are not looked at.",
+        "Every packet of every protocol and port between pods, nodes and addresses outside. Policies tell these apart: pods: {}, pods that could be made {new}: {}, addresses of nodes: {}, addresses outside: {}. Packets between a pod and its own node, and to port 0, are not looked at.",
         bound.pods, bound.imagined, bound.nodes, bound.outside
     )
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::answer::{bound, packets};
+use super::answer::{bound, line, packets};
 use super::convert::undecided;
 use super::given::Given;
 use crate::cli::exit::Failure;
@@ -141,8 +141,8 @@ impl Report for Compared {
             Problem::new(one.clone()).fix("say the same with fields of which packets alone can tell, or leave the policy out on both sides")
         });
         let packets = self.packets.iter().map(|packet| {
-            let first = packet.words.lines().map(str::trim).collect::<Vec<_>>().join(", ");
-            Problem::new(format!("a packet is treated in another way: {first}"))
+            let line = line(packet);
+            Problem::new(format!("a packet is treated in another way: {line}"))
                 .fix("change the policy that the packet names")
         });
         unread.chain(packets).collect()

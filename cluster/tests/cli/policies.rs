@@ -1,0 +1,331 @@
+//! `policies check`, `convert` and `diff`, on a small cluster with Calico.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use super::conversions::{TARGETS, Target, conversions, policies};
+use super::run::{run_in, stderr, stdout};
+
+const KUBERNETES: &Target = &TARGETS[0];
+
+/// A rule that lets pods in, and with it one that no target has.
+fn web(more: Value) -> Value {
+    let mut rules = vec![
+        json!({"action": "Allow", "protocol": "TCP", "source": {"selector": "app == 'cart'"}, "destination": {"ports": [80]}}),
+    ];
+    rules.extend(Some(more).filter(|more| !more.is_null()));
+    json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "default.web", "namespace": "shop", "uid": "uid-web", "generation": 4},
+        "spec": {"selector": "app == 'web'", "types": ["Ingress"], "ingress": rules}})
+}
+
+fn logging() -> Value {
+    web(json!({"action": "Log"}))
+}
+
+fn notes() -> Value {
+    web(json!({"action": "Allow", "source": {"notSelector": "app == 'db'"}}))
+}
+
+/// A directory with these objects in a file.
+fn dir(objects: &[Value]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    write(dir.path(), "input.json", objects);
+    dir
+}
+
+fn write(dir: &Path, file: &str, objects: &[Value]) {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    fs::write(dir.join(file), list.to_string()).expect("written");
+}
+
+fn run(dir: &Path, command: &str, more: &[&str]) -> Output {
+    policies(dir, command, KUBERNETES, &[&["--snapshot", "input.json"], more].concat())
+}
+
+fn waiver(generation: u64) -> String {
+    format!(
+        "version: 1\npolicies:\n  waivers:\n    - object: NetworkPolicy/shop/default.web\n      uid: uid-web\n      generation: {generation}\n      reason: tried by hand\n"
+    )
+}
+
+#[test]
+fn policies_that_mean_the_same_are_written_twice_alike() {
+    let dir = dir(&[web(Value::Null)]);
+    for file in ["one.yaml", "two.yaml"] {
+        let output = run(dir.path(), "convert", &["--out", file]);
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{}", stdout(&output));
+        let said = format!("1 policy is in {file}, and means the same.");
+        assert!(stdout(&output).contains(&said), "{}", stdout(&output));
+    }
+    let read = |file: &str| fs::read_to_string(dir.path().join(file)).expect("a file");
+    assert_eq!(read("one.yaml"), read("two.yaml"));
+    let object: Value = serde_saphyr::from_str(read("one.yaml").trim_start_matches("---\n")).expect("YAML");
+    assert_eq!(
+        object["spec"],
+        json!({
+            "podSelector": {"matchLabels": {"app": "web"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [{
+                "from": [{"podSelector": {"matchLabels": {"app": "cart"}}}],
+                "ports": [{"port": 80, "protocol": "TCP"}],
+            }],
+        })
+    );
+    let checked = run(dir.path(), "check", &[]);
+    assert_eq!(checked.status.code(), Some(0));
+    assert!(stdout(&checked).contains("1 policy can be written"), "{}", stdout(&checked));
+}
+
+#[test]
+fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
+    let dir = dir(&[notes()]);
+    let refused = run(dir.path(), "convert", &["--out", "out.yaml"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let said = stdout(&refused);
+    for words in [
+        "NetworkPolicy/shop/default.web",
+        "spec.ingress[1].source.notSelector",
+        "impossible",
+        "more is dropped",
+        "Nothing is written",
+        "    - object: NetworkPolicy/shop/default.web\n",
+        "      uid: \"uid-web\"\n",
+        "      generation: 4\n",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!dir.path().join("out.yaml").exists());
+
+    fs::write(dir.path().join("stale.yaml"), waiver(3)).expect("written");
+    let stale = run(dir.path(), "convert", &["--out", "out.yaml", "--config", "stale.yaml"]);
+    assert_eq!(stale.status.code(), Some(3));
+    let said = stdout(&stale);
+    assert!(said.contains("does not count") && said.contains("the generation 4 now"), "{said}");
+    assert!(!dir.path().join("out.yaml").exists());
+
+    fs::write(dir.path().join("waived.yaml"), waiver(4)).expect("written");
+    let waived = run(dir.path(), "convert", &["--out", "out.yaml", "--config", "waived.yaml"]);
+    assert_eq!(waived.status.code(), Some(0), "{}", stdout(&waived));
+    let said = stdout(&waived);
+    assert!(said.contains("accepted: tried by hand"), "{said}");
+    assert!(said.contains("but for the losses that are accepted above"), "{said}");
+    let written = fs::read_to_string(dir.path().join("out.yaml")).expect("a file");
+    assert!(written.contains("app: cart") && !written.contains("app: db"), "{written}");
+}
+
+/// The block of the report is what the settings file takes, once it has a reason.
+#[test]
+fn the_waiver_of_the_report_can_be_pasted() {
+    let dir = dir(&[logging()]);
+    let refused = run(dir.path(), "check", &["-o", "markdown"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let block = stdout(&refused).split("````").find(|part| part.contains("waivers:")).expect("a block");
+    let block = block.trim_start_matches("yaml\n");
+    let bare = format!("version: 1\n{block}");
+    fs::write(dir.path().join("config.yaml"), &bare).expect("written");
+    assert_eq!(run(dir.path(), "check", &["--config", "config.yaml"]).status.code(), Some(78));
+    let config = bare.replace("reason: \"\"", "reason: nobody reads these logs");
+    fs::write(dir.path().join("config.yaml"), config).expect("written");
+    let waived = run(dir.path(), "check", &["--config", "config.yaml"]);
+    assert_eq!(waived.status.code(), Some(0), "{}", stdout(&waived));
+}
+
+#[test]
+fn a_denial_that_the_target_cannot_order_is_shown_as_a_packet() {
+    let deny = web(json!({"action": "Allow"}));
+    let mut deny = deny;
+    deny["spec"]["ingress"][0] = json!({"action": "Deny", "source": {"selector": "app == 'db'"}});
+    let dir = dir(&[deny]);
+    let output = run(dir.path(), "convert", &["--out", "out.yaml"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stdout(&output);
+    for words in [
+        "Packets that are treated in another way",
+        "from pod shop/db-1 (10.244.1.3)",
+        "to   pod shop/web-1 (10.244.1.2)",
+        "before denied by NetworkPolicy shop/web spec.ingress[0], after allowed by NetworkPolicy shop/web spec.ingress[0]",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!dir.path().join("out.yaml").exists());
+    // As a problem, the packet is one line.
+    let json = run(dir.path(), "check", &["-o", "json"]);
+    let answer: Value = serde_json::from_str(stdout(&json)).expect("JSON");
+    let problem = answer["problems"][0]["what"].as_str().expect("a problem");
+    assert!(problem.contains("from pod shop/db-1 (10.244.1.3), to pod shop/web-1"), "{problem}");
+}
+
+#[test]
+fn a_cni_that_enforces_nothing_is_refused() {
+    let dir = dir(&[web(Value::Null)]);
+    let all = ["--dumped", "all", "--snapshot", "input.json"];
+    for command in ["check", "convert", "diff"] {
+        let more: &[&str] = match command {
+            "convert" => &["--out", "out.yaml"],
+            "diff" => &["--policies", "input.json"],
+            _ => &[],
+        };
+        for (from, to) in [("flannel", "cilium"), ("calico", "flannel")] {
+            let first = ["policies", command, "--from", from, "--to", to];
+            let output = run_in(dir.path(), &[&first[..], &all, more].concat());
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {from} {to}: {said}");
+            assert!(said.contains("flannel enforces no network policies"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn kinds_that_nobody_read_are_named() {
+    let dir = dir(&[web(Value::Null)]);
+    let cluster = conversions().join("cluster.yaml");
+    let cluster = cluster.to_str().expect("UTF-8");
+    let output = run_in(
+        dir.path(),
+        &[
+            "policies",
+            "check",
+            "--from",
+            "calico",
+            "--to",
+            "aws-vpc",
+            "--snapshot",
+            cluster,
+            "--snapshot",
+            "input.json",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    for kind in [
+        "globalnetworkpolicies.crd.projectcalico.org",
+        "hostendpoints.crd.projectcalico.org",
+        "networkpolicies.networking.k8s.io",
+    ] {
+        assert!(said.contains(&format!("{kind}: they are not in the snapshot")), "{kind}: {said}");
+    }
+    assert!(!said.contains("pods: they are not"), "{said}");
+}
+
+/// Calico's resources as they are stored, as its API server shows them, and as CustomResourceDefinitions of their own.
+#[test]
+fn every_shape_of_calicos_resources_gives_the_same_policies() {
+    let stored = web(Value::Null);
+    let shaped = |name: &str, uid: &str| {
+        let mut policy = stored.clone();
+        policy["apiVersion"] = "projectcalico.org/v3".into();
+        policy["metadata"]["name"] = name.into();
+        policy["metadata"]["uid"] = uid.into();
+        policy
+    };
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "networkpolicies.projectcalico.org", "uid": "crd"}});
+    let shapes = [
+        vec![stored.clone()],
+        vec![shaped("web", "of-the-api-server")],
+        vec![shaped("default.web", "native"), definition],
+        vec![stored.clone(), shaped("web", "both")],
+    ];
+    let written = shapes.map(|objects| {
+        let dir = dir(&objects);
+        let output = run(dir.path(), "convert", &["--out", "-"]);
+        assert_eq!(output.status.code(), Some(0), "{objects:?}: {}", stderr(&output));
+        let lines = stdout(&output).lines().filter(|line| !line.contains("crossfade/converted-from"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    });
+    assert!(written[0].contains("name: web\n"), "{}", written[0]);
+    assert!(written.iter().all(|one| *one == written[0]), "{written:#?}");
+}
+
+#[test]
+fn stdout_has_policies_alone_and_stderr_why_there_are_none() {
+    let output = run(dir(&[web(Value::Null)]).path(), "convert", &["--out", "-"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    let objects: Vec<Value> = serde_saphyr::from_multiple(stdout(&output)).expect("YAML");
+    assert_eq!(objects.iter().map(|one| &one["kind"]).collect::<Vec<_>>(), ["NetworkPolicy"]);
+    let refused = run(dir(&[notes()]).path(), "convert", &["--out", "-"]);
+    assert_eq!((refused.status.code(), stdout(&refused)), (Some(3), ""));
+    let said = stderr(&refused);
+    assert!(
+        said.contains("spec.ingress[1].source.notSelector: impossible") && said.contains("fix:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn json_says_of_every_field_what_became_of_it() {
+    let output = run(dir(&[notes()]).path(), "check", &["-o", "json"]);
+    let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    assert_eq!(
+        (&answer["ok"], &answer["proven"], &answer["kind"]),
+        (&json!(false), &json!(false), &json!("kubernetes"))
+    );
+    let told: Vec<(&str, &str)> = answer["fields"]
+        .as_array()
+        .expect("fields")
+        .iter()
+        .map(|one| (one["field"].as_str().expect("a field"), one["outcome"].as_str().expect("an outcome")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("spec.ingress[0].action", "exact"),
+            ("spec.ingress[0].destination.ports", "exact"),
+            ("spec.ingress[0].protocol", "exact"),
+            ("spec.ingress[0].source.selector", "exact"),
+            ("spec.ingress[1].source.notSelector", "impossible"),
+            ("spec.selector", "exact"),
+            ("spec.types", "exact"),
+        ]
+    );
+}
+
+/// Applied beside those that it was made of, the result is no new input.
+#[test]
+fn policies_that_were_applied_already_are_written_again_alike() {
+    let dir = dir(&[web(Value::Null)]);
+    let first = run(dir.path(), "convert", &["--out", "applied.yaml"]);
+    assert_eq!(first.status.code(), Some(0));
+    let again = run(dir.path(), "convert", &["--snapshot", "applied.yaml", "--out", "again.yaml"]);
+    assert_eq!(again.status.code(), Some(0), "{}", stdout(&again));
+    let read = |file: &str| fs::read(dir.path().join(file)).expect("a file");
+    assert_eq!(read("applied.yaml"), read("again.yaml"));
+}
+
+#[test]
+fn policies_of_somebody_else_are_compared() {
+    let dir = dir(&[web(Value::Null)]);
+    assert_eq!(run(dir.path(), "convert", &["--out", "good.yaml"]).status.code(), Some(0));
+    let good = fs::read_to_string(dir.path().join("good.yaml")).expect("a file");
+    fs::write(dir.path().join("wide.yaml"), good.replace("app: cart", "app: db")).expect("written");
+    fs::write(dir.path().join("none.yaml"), "").expect("written");
+    let cluster = conversions().join("cluster.yaml");
+    let cluster = cluster.to_str().expect("UTF-8");
+    let diff = |file: &str, more: &[&str]| {
+        let all = ["--from", "calico", "--to", "aws-vpc", "--dumped", "all", "--snapshot", cluster];
+        let files = ["--snapshot", "input.json", "--policies", file];
+        run_in(dir.path(), &[&["policies", "diff"], &all[..], &files, more].concat())
+    };
+    let same = diff("good.yaml", &[]);
+    assert_eq!((same.status.code(), stderr(&same)), (Some(0), ""), "{}", stdout(&same));
+    assert!(stdout(&same).contains("Every packet is treated alike."), "{}", stdout(&same));
+
+    let other = diff("wide.yaml", &[]);
+    assert_eq!(other.status.code(), Some(3));
+    let said = stdout(&other);
+    assert!(said.contains("before denied") && said.contains("after allowed"), "{said}");
+    assert!(said.contains("before allowed") && said.contains("after denied"), "{said}");
+    let json = diff("wide.yaml", &["-o", "json"]);
+    let answer: Value = serde_json::from_str(stdout(&json)).expect("JSON");
+    let effects: Vec<&Value> =
+        answer["packets"].as_array().expect("packets").iter().map(|one| &one["effect"]).collect();
+    assert!(effects.contains(&&json!("widens")) && effects.contains(&&json!("narrows")), "{answer:#}");
+
+    let empty = diff("none.yaml", &[]);
+    assert_eq!(empty.status.code(), Some(2), "{}", stderr(&empty));
+    assert!(stderr(&empty).contains("--policies"), "{}", stderr(&empty));
+}
