@@ -52,12 +52,24 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn lost(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let what = format!("{} enforces these policies, and {} does not know their kind.", scene.from, scene.to);
     let why = "They stop to hold for each pod that moves, and never hold again. Nothing reports this: the objects are still there.";
-    let fix = format!(
-        "Write each of them as a NetworkPolicy or as a policy of {}, try the result, and apply it before the stage finish. Order, deny rules and rules for nodes do not have the same meaning everywhere. Accept this finding with a waiver for each policy that is rewritten.",
-        scene.to
-    );
+    let fix =
+        format!("{} Accept this finding with a waiver for each policy that is rewritten.", rewrite(scene));
     (!objects.is_empty())
         .then(|| Finding::new("policies-lost", Severity::Blocks, what, why, fix).about(objects))
+}
+
+/// How these policies become policies that the new CNI enforces.
+fn rewrite(scene: &Scene<'_>) -> String {
+    let Scene { from, to, .. } = scene;
+    match (from, to) {
+        (_, Cni::Flannel) => format!("{to} enforces no policies: filter elsewhere, or choose another CNI."),
+        (Cni::Calico | Cni::Canal, _) => format!(
+            "Convert them: kubectl crossfade policies check --from {from} --to {to} says of each field whether it can be converted, and policies convert writes what means the same. Apply the result before the stage finish."
+        ),
+        _ => format!(
+            "Write each of them as a NetworkPolicy or as a policy of {to}, and compare both: kubectl crossfade policies diff --from {from} --to {to} --policies FILE. Apply the result before the stage finish."
+        ),
+    }
 }
 
 fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {

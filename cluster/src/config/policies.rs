@@ -19,7 +19,7 @@ pub struct Policies {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PolicyWaiver {
-    /// The policy, as reports print it: `GlobalNetworkPolicy/deny-blue`, `NetworkPolicy/shop/web`.
+    /// The policy, as reports print it: `GlobalNetworkPolicy/default.deny-blue`, `CalicoNetworkPolicy/shop/default.web`.
     pub object: String,
     /// Its `metadata.uid`.
     pub uid: String,

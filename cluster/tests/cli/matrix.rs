@@ -60,8 +60,9 @@ impl Sample {
             answer[key].as_array().unwrap_or_else(|| panic!("{}: {answer:#}", self.field)).clone()
         };
         if let Some(packet) = list("packets").first() {
-            let words = packet["words"].as_str().expect("words").lines().map(str::trim);
-            let why = format!("a packet is treated in another way: {}", words.collect::<Vec<_>>().join("; "));
+            let words = packet["words"].as_str().expect("words");
+            let (_, verdicts) = words.split_once("decide: ").expect("verdicts");
+            let why = format!("a packet is treated in another way: {verdicts}");
             return Cell { outcome: "impossible", why };
         }
         if !list("staged").is_empty() {
@@ -96,18 +97,21 @@ fn rendered() -> String {
         let _ = write!(text, "\n| Calico | {names} |\n|---|{}\n", "---|".repeat(TARGETS.len()));
         for (sample, cells) in samples.iter().zip(&rows) {
             let outcomes: Vec<&str> = cells.iter().map(|cell| cell.outcome).collect();
-            let _ = writeln!(text, "| {} | {} |", sample.field, outcomes.join(" | "));
+            let _ = writeln!(text, "| {} | {} |", cell(&sample.field), outcomes.join(" | "));
         }
     }
     for (number, target) in TARGETS.iter().enumerate() {
         let _ = write!(text, "\n### To {}\n\n| Calico | Outcome | Why |\n|---|---|---|\n", target.name);
         for (sample, cells) in samples.iter().zip(&rows) {
             let Cell { outcome, why } = &cells[number];
-            let why = why.replace('|', "\\|");
-            let _ = writeln!(text, "| {} | {outcome} | {why} |", sample.field);
+            let _ = writeln!(text, "| {} | {outcome} | {} |", cell(&sample.field), cell(why));
         }
     }
     text + "\n"
+}
+
+fn cell(text: &str) -> String {
+    text.trim().replace('|', "\\|")
 }
 
 /// `UPDATE_GOLDEN=1` writes the table anew.

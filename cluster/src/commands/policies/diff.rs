@@ -86,7 +86,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
     let snapshot = snapshot::gather(files, &[]).map_err(|problems| Failure::all(Exit::Failed, problems))?;
     let all: Vec<Value> = snapshot.objects.values().flatten().map(|object| object.value().clone()).collect();
     if all.is_empty() {
-        let problem = Problem::new("the files have no policy of a kind that is known")
+        let problem = Problem::new("--policies: the files have no policy of a kind that is known")
             .at("--policies")
             .fix("name files with policies, as kubectl apply takes them");
         return Err(Failure::of(Exit::Usage, problem));

@@ -124,7 +124,7 @@ impl Given {
 
     /// The policies among those objects, with what they are.
     pub(super) fn written(&self, engine: Engine) -> Vec<(Reference, &Value)> {
-        let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION];
+        let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION, Kind::HOST_ENDPOINT];
         let kinds = engine.kinds().iter().filter(|kind| !no_policy.contains(kind));
         let all = kinds
             .flat_map(|kind| self.snapshot.objects(*kind).iter().map(move |object| (*kind, object.value())));
@@ -144,7 +144,7 @@ fn unknown(given: &Given, kind: Kind) -> Problem {
         Some(crate::model::Reading::Forbidden(why)) => format!("they may not be read: {why}"),
         _ => "they are not in the snapshot".into(),
     };
-    Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.plural()))
+    Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.resource()))
         .at(kind.name())
         .fix("read them with the rights in deploy/cluster/rbac-viewer.yaml, or name kinds that the cluster has no object of with --dumped")
 }

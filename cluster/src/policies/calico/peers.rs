@@ -50,6 +50,11 @@ impl Input<'_> {
         addresses.into_iter().fold(world.select(condition), |all, range| all.or(&world.within(range)))
     }
 
+    /// A condition is true for some host endpoint.
+    pub(in crate::policies) fn is_of_hosts(&self, condition: &Expression) -> bool {
+        self.host_endpoints.iter().any(|one| condition.holds(&one.labels, None))
+    }
+
     /// The addresses of the network sets and the host endpoints for which a condition is true.
     pub(in crate::policies) fn addresses(&self, condition: &Expression) -> Vec<Range> {
         let namespace = |name: &Text| {

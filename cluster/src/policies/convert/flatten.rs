@@ -48,6 +48,10 @@ impl Source<'_> {
         if report.left.contains(&Left::Policy(of.clone())) {
             return None;
         }
+        if self.input.is_of_hosts(&policy.pods) {
+            let why = "it is enforced on host endpoints as well, and no target has policies that mean the same on nodes";
+            report.lose(of, "spec.selector", why);
+        }
         let subjects = match chosen(&policy.pods) {
             Ok(subjects) => subjects,
             Err(why) => {
@@ -261,7 +265,7 @@ impl Source<'_> {
         }
         if !of_sets.is_empty() {
             let why = format!(
-                "it selects network sets or host endpoints: their {} ranges are written out, and stay so if the sets or their labels change",
+                "it selects network sets or host endpoints: their ranges ({}) are written out, and stay so if the sets or their labels change",
                 of_sets.len()
             );
             notes.add(&format!("{name}.selector"), Outcome::Snapshot, why);

@@ -103,6 +103,11 @@ impl Report {
         }
     }
 
+    /// Adds that a field is lost in a part of which no packet between pods tells. What is left of the policy is converted.
+    pub fn lose(&mut self, object: &Reference, field: &str, why: &str) {
+        self.leave(object, field.to_owned(), Effect::Unknown, why.to_owned());
+    }
+
     /// Leaves a rule out.
     pub fn leave_rule(
         &mut self,

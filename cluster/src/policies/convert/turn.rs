@@ -163,16 +163,26 @@ fn unread(before: &Policies) -> Report {
     };
     for one in &before.unread {
         if !partly.iter().any(|known| known.object == one.object) {
-            report.leave_policy(&one.object, Refusal::new("spec", one.why.clone()));
+            report.leave_policy(&one.object, refusal("spec", &one.why));
         }
     }
     for one in partly {
         for refused in &one.refused {
             let place = (refused.direction, refused.number);
-            report.leave_rule(&one.object, place, Effect::Unknown, Refusal::new("", refused.why.clone()));
+            report.leave_rule(&one.object, place, Effect::Unknown, refusal("", &refused.why));
         }
     }
     report
+}
+
+/// What a reader says, with the field that it names first: `source.services: the endpoints of ..`.
+fn refusal(part: &str, why: &str) -> Refusal {
+    match why.split_once(": ") {
+        Some((field, rest)) if field.starts_with(part) && !field.contains(char::is_whitespace) => {
+            Refusal::new(field, rest)
+        }
+        _ => Refusal::new(part, why),
+    }
 }
 
 fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
