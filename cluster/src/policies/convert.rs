@@ -5,6 +5,7 @@
 
 mod block;
 mod choose;
+pub mod cilium;
 mod draft;
 mod flatten;
 mod kinds;
