@@ -65,12 +65,9 @@ fn rules<'a>(policies: &'a [Value], fields: &[&str]) -> usize {
 fn without_names(mut written: Written) -> Written {
     for policy in &mut written.policies {
         for rule in policy["spec"]["egress"].as_array_mut().into_iter().flatten() {
-            let Some(end) = rule["destination"].as_object_mut() else { continue };
-            let Some(ports) = end.get_mut("ports").and_then(Value::as_array_mut) else { continue };
+            let Some(Value::Array(ports)) = rule.pointer_mut("/destination/ports") else { continue };
             ports.retain(|port| port != "http" && port != "dns");
-            if ports.is_empty() {
-                end.remove("ports");
-            }
+            // An empty list is that of a rule which says nothing of ports.
         }
     }
     written
@@ -90,6 +87,7 @@ fn policies_that_only_allow_mean_the_same() {
         Ok(())
     });
     result.expect("policies that mean the same");
+    eprintln!("COUNTS {} of {}", written.get(), generated.get());
     assert!(
         written.get() * 3 > generated.get(),
         "{} rules of {} were written",
