@@ -285,7 +285,7 @@ fn note_rule(rule: &Rule, policy: &Policy, report: &mut Report) {
 fn note_filtered(chosen: &Chosen, policy: &Policy, field: &str, report: &mut Report) {
     for key in filtered(chosen) {
         let why = format!(
-            "{key}: Cilium leaves this label out of the identities of pods, and the selector misses them, unless its setting `labels` has the key"
+            "{key}: Cilium leaves this label out of the identities of pods, so the selector judges all pods as if they had none, unless Cilium's setting `labels` has the key"
         );
         report.note(&policy.source, field, Outcome::Snapshot, why);
     }

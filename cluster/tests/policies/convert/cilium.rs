@@ -87,7 +87,6 @@ fn policies_that_only_allow_mean_the_same() {
         Ok(())
     });
     result.expect("policies that mean the same");
-    eprintln!("COUNTS {} of {}", written.get(), generated.get());
     assert!(
         written.get() * 3 > generated.get(),
         "{} rules of {} were written",

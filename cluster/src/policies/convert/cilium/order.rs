@@ -68,7 +68,7 @@ impl<'p> Order<'p> {
         let one = &self.placed[place];
         let denies =
             |rule: &&Rule| rule.direction == direction && rule.action == Action::Deny && is_whole(rule);
-        one.rules.iter().any(|rule| denies(&rule))
+        one.rules.iter().any(denies)
             || (self.plain.tiers[one.tier].end == End::Deny && !self.is_passed_over(place, direction))
     }
 

@@ -82,7 +82,6 @@ fn where_the_comparison_sees_no_difference_there_is_none() {
     });
     result.expect("readings that agree");
     let (cases, equal, denials) = (cases.get(), equal.get(), denials.get());
-    eprintln!("COUNTS {cases} {equal} {denials}");
     assert!(
         equal * 4 > cases && denials * 20 > cases,
         "{cases} cases, {equal} equal, {denials} with denials"
