@@ -7,6 +7,7 @@ mod addresses;
 mod before;
 mod block;
 mod choose;
+pub mod cilium;
 mod draft;
 mod fields;
 mod flatten;

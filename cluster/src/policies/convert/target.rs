@@ -2,12 +2,15 @@
 
 use super::plain::Plain;
 use super::written::Written;
+use crate::policies::cilium::Settings;
 
 /// A kind of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// NetworkPolicy of Kubernetes.
     Kubernetes,
+    /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy, for a Cilium that is set so.
+    Cilium(Settings),
 }
 
 impl Target {
@@ -16,6 +19,7 @@ impl Target {
     pub fn write(self, plain: &Plain) -> Written {
         match self {
             Self::Kubernetes => super::kubernetes::write(plain),
+            Self::Cilium(settings) => super::cilium::write(plain, settings),
         }
     }
 }

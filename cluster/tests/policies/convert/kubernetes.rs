@@ -30,7 +30,7 @@ pub(super) fn converted(old: &Written) -> Turned {
 }
 
 /// Only policies whose order does not matter: those of one tier that allow.
-fn allowing(mut written: Written) -> Written {
+pub(super) fn allowing(mut written: Written) -> Written {
     written.tiers.clear();
     for policy in &mut written.policies {
         policy["spec"].as_object_mut().expect("a spec").remove("tier");

@@ -42,8 +42,14 @@ pub(super) fn turned(
     read: impl Fn(&[Value]) -> (Mentions, Evaluate),
 ) -> Turned {
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
+    let nodes: Vec<_> = cluster.nodes.iter().flat_map(|node| node.addresses.clone()).collect();
     let all = old.read(cluster, |input| {
-        let source = Source { input: *input, references: &references, pod_ranges: &cluster.pod_ranges };
+        let source = Source {
+            input: *input,
+            references: &references,
+            pod_ranges: &cluster.pod_ranges,
+            node_addresses: &nodes,
+        };
         let mut report = Report::default();
         let plain = flattened(&source, &mut report).expect("tiers");
         let Written { objects, report: more } = write(&plain);
