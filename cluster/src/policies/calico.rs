@@ -11,7 +11,7 @@ mod selector;
 mod written;
 
 pub use self::meaning::{Input, enforcement, mentions};
-pub(super) use self::meaning::{is_after_kubernetes, sorted};
+pub(super) use self::meaning::{is_after_kubernetes, is_among_kubernetes, sorted};
 pub use self::object::{
     Entity, HostEndpoint, Message, NetworkSet, Order, Policy, Port, Protocol, Rule, RuleAction, Set, Tier,
 };

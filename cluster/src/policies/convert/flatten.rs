@@ -31,6 +31,7 @@ pub fn flattened(source: &Source<'_>) -> Result<(Plain, Report), String> {
     let mut plain = Plain {
         namespaces: input.namespaces.to_vec(),
         kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
+        pod_ranges: source.pod_ranges.to_vec(),
         ..Plain::default()
     };
     for tier in calico::sorted(input)? {
@@ -95,6 +96,7 @@ impl Source<'_> {
             name: policy.name.clone(),
             namespace: policy.namespace.clone(),
             is_after_kubernetes: calico::is_after_kubernetes(policy, &self.input),
+            is_among_kubernetes: calico::is_among_kubernetes(policy, &self.input),
             subjects,
             types: policy.types.clone(),
             rules,

@@ -9,14 +9,12 @@ use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
 use super::report::{Effect, Outcome, Refusal, Report};
 use super::written::Written;
 use crate::model::Text;
-use crate::policies::expression::{Expression, NAMESPACE_NAME, Of};
 use crate::policies::kubernetes::PortNumber;
 use crate::policies::tier::Direction;
 use crate::policies::traffic::{SCTP, TCP, UDP};
-use crate::policies::world::Namespace;
 
 /// The protocols of the API. *Source*: `networking.k8s.io/v1`, `NetworkPolicyPort`.
-const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
+pub(super) const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
 
 /// The policies as NetworkPolicies of Kubernetes.
 #[must_use]
@@ -142,13 +140,8 @@ impl Writer<'_> {
 
     /// The namespaces in which such pods can be.
     fn namespaces(&self, chosen: &Chosen, report: &mut Report) -> Vec<Text> {
-        let wanted = chosen.of_namespaces().expression(Of::Pod).unwrap_or(Expression::Always);
-        let fits = |one: &&Namespace| {
-            let mut labels = one.labels.clone();
-            labels.insert(NAMESPACE_NAME.into(), one.name.clone());
-            wanted.holds(&labels, None)
-        };
-        let there = self.plain.namespaces.iter().filter(fits).map(|one| one.name.clone());
+        let there = self.plain.namespaces.iter().filter(|one| chosen.may_be_in(one));
+        let there = there.map(|one| one.name.clone());
         match chosen.named() {
             // A name stays what it is, also of a namespace that does not exist yet.
             Some(names) if chosen.says_names_only() => names,
