@@ -3,6 +3,8 @@
 //! Calico's policies are brought into one plain form ([`plain`]), from which a writer for each target makes objects. What cannot be said is left out
 //! and reported, rule by rule. Whether the objects mean what the policies meant is proven afterwards, by what the evaluators say of both.
 
+pub mod antrea;
+mod apart;
 mod block;
 mod choose;
 mod draft;
@@ -12,6 +14,7 @@ pub mod kubernetes;
 pub mod plain;
 pub mod proof;
 pub mod report;
+mod settle;
 mod written;
 
 pub use self::draft::CONVERTED_FROM;

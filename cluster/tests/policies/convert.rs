@@ -1,4 +1,5 @@
 //! Policies of Calico, converted: what is not refused means what it meant.
 
+mod antrea;
 mod kubernetes;
 mod turned;

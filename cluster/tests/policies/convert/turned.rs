@@ -10,7 +10,7 @@ use cluster::policies::mention::Mentions;
 use cluster::policies::tier::Enforcement;
 use cluster::policies::verdict::Difference;
 use cluster::policies::world::{Cluster, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::calico::Written as Old;
 
@@ -76,4 +76,25 @@ impl Turned {
         let objects = serde_json::to_string_pretty(&self.objects).expect("JSON");
         Some(format!("{}\n{objects}\n{:#?}", one.words(&self.world), self.report.entries))
     }
+}
+
+/// How many rules some objects have, the ends of tiers left out.
+pub(super) fn rules(objects: &[Value]) -> usize {
+    let of = |object: &Value| ["ingress", "egress"].map(|way| object["spec"][way].as_array().cloned());
+    let all = objects.iter().flat_map(of).flatten().flatten();
+    all.filter(|rule| rule["name"] != "end").count()
+}
+
+/// Only policies whose order does not matter: those of one tier that allow.
+pub(super) fn allowing(mut written: Old) -> Old {
+    written.tiers.clear();
+    for policy in &mut written.policies {
+        policy["spec"].as_object_mut().expect("a spec").remove("tier");
+        for way in ["ingress", "egress"] {
+            for rule in policy["spec"][way].as_array_mut().into_iter().flatten() {
+                rule["action"] = json!("Allow");
+            }
+        }
+    }
+    written.possible()
 }
