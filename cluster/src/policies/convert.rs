@@ -3,6 +3,7 @@
 //! Calico's policies are brought into one plain form ([`plain`]), from which a writer for each target makes objects. What cannot be said is left out
 //! and reported, rule by rule. Whether the objects mean what the policies meant is proven afterwards, by what the evaluators say of both.
 
+pub mod admin;
 pub mod antrea;
 mod apart;
 mod block;

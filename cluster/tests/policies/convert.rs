@@ -1,5 +1,6 @@
 //! Policies of Calico, converted: what is not refused means what it meant.
 
+mod admin;
 mod antrea;
 mod kubernetes;
 mod turned;

@@ -39,15 +39,58 @@ struct Writer<'p> {
     policy: &'p Policy,
 }
 
+/// NetworkPolicies that isolate the pods of a policy in some directions and allow them what some of its rules say: rules that [`allows`] accepts.
+///
+/// # Errors
+/// Pods that no NetworkPolicy can select.
+pub(super) fn isolating(
+    plain: &Plain,
+    policy: &Policy,
+    tier: &Text,
+    types: &[Direction],
+    rules: &[&Rule],
+    report: &mut Report,
+) -> Result<Vec<Draft>, Refusal> {
+    let writer = Writer { plain, policy };
+    let (narrowed, common): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.subjects.is_some());
+    let mut drafts = Vec::new();
+    for chosen in &policy.subjects {
+        writer.add(&mut drafts, tier, chosen, types, &common, report)?;
+    }
+    // The pods of such a rule are some of those above, so no pod is isolated that was not.
+    for rule in narrowed {
+        for chosen in rule.subjects.iter().flatten() {
+            writer.add(&mut drafts, tier, chosen, &[rule.direction], &[rule], report)?;
+        }
+    }
+    Ok(drafts)
+}
+
+/// Whether a NetworkPolicy can allow what a rule is about.
+///
+/// # Errors
+/// What it cannot say.
+pub(super) fn allows(rule: &Rule) -> Result<(), Refusal> {
+    for peer in rule.peers.iter().flatten() {
+        if let Peer::Pods(chosen) = peer
+            && !chosen.accounts.is_empty()
+        {
+            return Err(Refusal::new("", "a peer by its service account, which NetworkPolicies do not know"));
+        }
+    }
+    for one in rule.traffic.iter().flatten() {
+        port(one)?;
+    }
+    Ok(())
+}
+
 impl Writer<'_> {
     fn drafts(&self, tier: &Text, report: &mut Report) -> Result<Vec<Draft>, Refusal> {
-        let Policy { subjects, types, .. } = self.policy;
-        let (mut common, mut narrowed) = (Vec::new(), Vec::new());
+        let mut rules = Vec::new();
         let mut notes = Report::default();
         for rule in &self.policy.rules {
             match self.said(rule, &mut notes) {
-                Ok(true) if rule.subjects.is_some() => narrowed.push(rule),
-                Ok(true) => common.push(rule),
+                Ok(true) => rules.push(rule),
                 Ok(false) => {}
                 Err(refusal) => {
                     notes.leave_rule(
@@ -59,16 +102,7 @@ impl Writer<'_> {
                 }
             }
         }
-        let mut drafts = Vec::new();
-        for chosen in subjects {
-            self.add(&mut drafts, tier, chosen, types, &common, &mut notes)?;
-        }
-        // The pods of such a rule are some of those above, so no pod is isolated that was not.
-        for rule in narrowed {
-            for chosen in rule.subjects.iter().flatten() {
-                self.add(&mut drafts, tier, chosen, &[rule.direction], &[rule], &mut notes)?;
-            }
-        }
+        let drafts = isolating(self.plain, self.policy, tier, &self.policy.types, &rules, &mut notes)?;
         report.extend(notes);
         Ok(drafts)
     }
@@ -88,20 +122,7 @@ impl Writer<'_> {
                 return Ok(false);
             }
         }
-        for peer in rule.peers.iter().flatten() {
-            if let Peer::Pods(chosen) = peer
-                && !chosen.accounts.is_empty()
-            {
-                return Err(Refusal::new(
-                    "",
-                    "a peer by its service account, which NetworkPolicies do not know",
-                ));
-            }
-        }
-        for one in rule.traffic.iter().flatten() {
-            port(one)?;
-        }
-        Ok(true)
+        allows(rule).map(|()| true)
     }
 
     fn add(

@@ -1,9 +1,11 @@
 //! Which rules of a tier decide something, in order, and what becomes of Pass in a target that has no such action between tiers. Pure.
 
 use super::apart::{are_apart, covers, rules_apart};
-use super::plain::{Action, Chosen, Policy, Rule, Tier};
+use super::plain::{Action, Chosen, Plain, Policy, Rule, Tier};
 use super::report::{Effect, Outcome, Refusal, Report};
+use crate::model::{Labels, Text};
 use crate::policies::tier::{Direction, End};
+use crate::policies::world::Namespace;
 
 /// The tier of policies that name none, in which the NetworkPolicies of Kubernetes have their place. *Source*: Calico, "Tier".
 const DEFAULT: &str = "default";
@@ -89,6 +91,11 @@ impl<'p> Entry<'p> {
     /// Whether no packet is one that both rules are about.
     pub(super) fn is_apart(&self, other: &Self) -> bool {
         are_apart(self.subjects(), other.subjects()) || rules_apart(self.rule, other.rule)
+    }
+
+    /// It denies, and its place is after the NetworkPolicies of Kubernetes.
+    pub(super) fn denies_late(&self) -> bool {
+        self.action == Action::Deny && self.policy.is_after_kubernetes
     }
 
     /// It is about all packets of its pods.
@@ -241,4 +248,14 @@ fn omitted<'p>(
         }
         passing = left;
     }
+}
+
+/// Some NetworkPolicy that is there may select one of these pods.
+pub(super) fn may_be_isolated(pods: &[Chosen], plain: &Plain) -> bool {
+    let namespace = |name: &Text| {
+        let known = plain.namespaces.iter().find(|one| one.name == *name).cloned();
+        known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
+    };
+    let mut names = plain.kubernetes.iter().map(|(name, _)| name);
+    names.any(|name| pods.iter().any(|one| one.may_be_in(&namespace(name))))
 }

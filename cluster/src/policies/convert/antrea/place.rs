@@ -7,10 +7,8 @@
 
 use super::super::plain::{Action, Chosen, Plain, Policy};
 use super::super::report::{Outcome, Refusal, Report};
-use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, settled};
-use crate::model::{Labels, Text};
+use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, may_be_isolated, settled};
 use crate::policies::tier::{Direction, End};
-use crate::policies::world::Namespace;
 
 /// The rules of a tier of Calico by their places.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl<'p> Placed<'p> {
             if entry.action == Action::Deny {
                 continue;
             }
-            let blocks = |one: &&Entry<'p>| denies_late(one) && !one.is_apart(entry);
+            let blocks = |one: &&Entry<'p>| one.denies_late() && !one.is_apart(entry);
             let Some(first) = entries[..at].iter().find(blocks) else {
                 let why = "it allows before the NetworkPolicies of Kubernetes what it allowed after them, which makes no difference";
                 notes.note(&entry.policy.source, entry.rule.place(), Outcome::Expanded, why);
@@ -92,7 +90,7 @@ impl<'p> Placed<'p> {
         for (at, entry) in entries.iter().enumerate() {
             if tangled.iter().any(|(number, _)| *number == at) {
                 self.late.push(*entry);
-            } else if denies_late(entry) {
+            } else if entry.denies_late() {
                 if is_last_word || tangled.iter().any(|(number, one)| *number > at && !one.is_apart(entry)) {
                     self.late.push(*entry);
                 } else {
@@ -113,18 +111,4 @@ impl<'p> Placed<'p> {
         });
         rules.chain(ends)
     }
-}
-
-fn denies_late(entry: &Entry<'_>) -> bool {
-    entry.action == Action::Deny && entry.policy.is_after_kubernetes
-}
-
-/// Some NetworkPolicy that is there may select one of these pods.
-fn may_be_isolated(pods: &[Chosen], plain: &Plain) -> bool {
-    let namespace = |name: &Text| {
-        let known = plain.namespaces.iter().find(|one| one.name == *name).cloned();
-        known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
-    };
-    let mut names = plain.kubernetes.iter().map(|(name, _)| name);
-    names.any(|name| pods.iter().any(|one| one.may_be_in(&namespace(name))))
 }
