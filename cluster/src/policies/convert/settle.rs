@@ -160,11 +160,12 @@ impl<'p> Behind<'p> {
 }
 
 /// What a tier decides in a direction, without the rules that are refused. A rule that the target cannot say for its tier is refused here; then
-/// what is found is not the last word, and the caller asks again.
+/// what is found is not the last word, and the caller asks again. `says` is whether the target can say a rule where it stands.
 pub(super) fn settled<'p>(
     own: &Own<'p>,
     direction: Direction,
     behind: &Behind<'p>,
+    says: impl Fn(&Entry<'p>) -> Result<(), Refusal>,
     refused: &mut Refused<'p>,
     notes: &mut Report,
 ) -> Lane<'p> {
@@ -189,23 +190,23 @@ pub(super) fn settled<'p>(
             entries.push(entry);
         }
     }
-    let ends = |passers: &[Entry<'p>]| -> Vec<&'p Policy> {
-        let passes = |policy: &&Policy| passers.iter().any(|one| covers(one.subjects(), &policy.subjects));
-        if own.tier.end == End::Allow {
-            return Vec::new();
-        }
-        own.of(direction).filter(|policy| !passes(policy)).collect()
-    };
-    let omitted = match own.place {
+    // What the target's own Pass can say stays.
+    let (stays, may_go): (Vec<_>, Vec<_>) = match own.place {
         Place::Before => {
-            let passing = |one: &Entry<'p>| one.action == Action::Pass && behind.skips(one);
-            omitted(&entries, entries.iter().filter(|one| passing(one)).copied().collect(), ends)
+            let passing = entries.iter().filter(|one| one.action == Action::Pass).copied();
+            passing.partition(|one| !behind.skips(one) && says(one).is_ok())
         }
         // These are let through, or refused.
-        Place::Default | Place::After => Vec::new(),
+        Place::Default | Place::After => (Vec::new(), Vec::new()),
     };
-    let passers: Vec<_> = omitted.iter().filter(|one| one.is_about_everything()).copied().collect();
-    let mut lane = Lane { entries: Vec::new(), ends: ends(&passers) };
+    let ends = |without: &[Entry<'p>]| -> Vec<&'p Policy> {
+        let passers: Vec<_> = stays.iter().chain(without).filter(|one| one.is_about_everything()).collect();
+        let passes = |policy: &Policy| passers.iter().any(|one| covers(one.subjects(), &policy.subjects));
+        let is_left = own.tier.end == End::Deny;
+        own.of(direction).filter(|policy| is_left && !passes(policy)).collect()
+    };
+    let omitted = omitted(&entries, may_go, ends);
+    let mut lane = Lane { entries: Vec::new(), ends: ends(&omitted) };
     for entry in entries {
         let field = || format!("{}.action", entry.rule.place());
         if entry.action != Action::Pass {
@@ -217,11 +218,11 @@ pub(super) fn settled<'p>(
             let why = "no later tier is about these pods, so what passes is let through";
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
             lane.entries.push(Entry { action: Action::Allow, ..entry });
-        } else if own.place == Place::Before && !behind.skips(&entry) {
+        } else if stays.iter().any(|one| one.is(&entry)) {
             lane.entries.push(entry);
         } else {
             let why = "Pass to a tier that has policies about the same pods: the target's own Pass leaves out all tiers before the NetworkPolicies of Kubernetes";
-            refused.add(entry, Refusal::new("action", why));
+            refused.add(entry, says(&entry).err().unwrap_or_else(|| Refusal::new("action", why)));
         }
     }
     lane
@@ -234,8 +235,7 @@ fn omitted<'p>(
     ends: impl Fn(&[Entry<'p>]) -> Vec<&'p Policy>,
 ) -> Vec<Entry<'p>> {
     loop {
-        let passers: Vec<_> = passing.iter().filter(|one| one.is_about_everything()).copied().collect();
-        let ending = ends(&passers);
+        let ending = ends(&passing);
         let is_omitted = |entry: &Entry<'p>| passing.iter().any(|one| one.is(entry));
         let fits = |entry: &Entry<'p>| {
             let mut later = entries.iter().skip_while(|one| !one.is(entry)).skip(1);

@@ -98,3 +98,30 @@ pub(super) fn allowing(mut written: Old) -> Old {
     }
     written.possible()
 }
+
+/// A policy of Calico, of a namespace or global.
+pub(super) fn policy(namespace: Option<&str>, name: &str, spec: Value) -> Value {
+    match namespace {
+        Some(namespace) => json!({"metadata": {"name": name, "namespace": namespace}, "spec": spec}),
+        None => json!({"metadata": {"name": name}, "spec": spec}),
+    }
+}
+
+/// A tier of Calico.
+pub(super) fn tier(name: &str, order: u32) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"order": order}})
+}
+
+/// A NetworkPolicy of Kubernetes that lets everybody send its pods TCP to a port.
+pub(super) fn network_policy(namespace: &str, role: &str, port: u16) -> Value {
+    let metadata = json!({"name": "k", "namespace": namespace});
+    let spec =
+        json!({"podSelector": {"matchLabels": {"role": role}}, "ingress": [{"ports": [{"port": port}]}]});
+    json!({"metadata": metadata, "spec": spec})
+}
+
+/// The rules and the policies that are left out, each with its field.
+pub(super) fn left(turned: &Turned) -> Vec<String> {
+    let entries = turned.report.entries.iter().filter(|entry| entry.outcome == Outcome::Impossible);
+    entries.map(|entry| format!("{} {}", entry.object.name, entry.field)).collect()
+}

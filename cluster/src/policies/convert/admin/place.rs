@@ -35,7 +35,8 @@ pub(super) fn placed<'p>(
         let (before, mut notes) = (refused.count(), Report::default());
         let mut found = Placed { own: own.clone(), admin: Vec::new(), plain: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
-            let Lane { entries, ends } = settled(&own, direction, behind, refused, &mut notes);
+            let Lane { entries, ends } =
+                settled(&own, direction, behind, |entry| rules(entry).map(drop), refused, &mut notes);
             if own.place == Place::Default {
                 found.split(&entries, plain, refused, &mut notes);
             } else {

@@ -34,7 +34,8 @@ pub(super) fn placed<'p>(
         let (before, mut notes) = (refused.count(), Report::default());
         let mut found = Placed { own: own.clone(), early: Vec::new(), late: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
-            let Lane { entries, ends } = settled(&own, direction, behind, refused, &mut notes);
+            // What Antrea cannot say is refused already.
+            let Lane { entries, ends } = settled(&own, direction, behind, |_| Ok(()), refused, &mut notes);
             match own.place {
                 Place::Before => found.early.extend(entries),
                 Place::Default => found.split(&entries, plain, refused, &mut notes),
