@@ -153,14 +153,14 @@ impl Space {
         }
     }
 
-    /// All traffic that there is: none to port 0, at which no socket receives.
+    /// All traffic that there is between addresses of a family: none to port 0, at which no socket receives, and no messages of the other family.
     ///
-    /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one.
+    /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one. RFC 4443, section 1: ICMPv6 has the place of
+    /// ICMP in IPv6.
     #[must_use]
-    pub fn real(&self) -> Traffic {
-        WITH_PORTS
-            .iter()
-            .fold(self.all(), |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
+    pub fn real(&self, is_v6: bool) -> Traffic {
+        let all = self.all().without(&self.protocol(if is_v6 { ICMP } else { ICMPV6 }));
+        WITH_PORTS.iter().fold(all, |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
     }
 
     /// A kind of traffic that is in a set; the first in the order of protocols, if the set is not empty.

@@ -13,6 +13,7 @@ use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
 use crate::policies::convert::{Conversion, Target, Waiver, Waivers, Wanted, turned};
 use crate::policies::gather::{Engine, Policies, Reference};
+use crate::policies::kubernetes::Blocks;
 use crate::print::{self, Report as _};
 
 /// Runs `check`.
@@ -93,6 +94,12 @@ pub(super) fn undecided(why: String) -> Failure {
 fn target(turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
     match (turn.target(), to) {
         (Kinds::Kubernetes, _) => Ok((Target::Kubernetes, to)),
+        (Kinds::Antrea, Engine::Antrea) => Ok((Target::Antrea, to)),
+        // What the API itself says, for the evaluators of CNIs speak for their own policies. Cilium alone judges ranges by who somebody is.
+        (Kinds::Cluster, _) => {
+            let by_address = !matches!(to, Engine::Cilium(_));
+            Ok((Target::Cluster, Engine::Kubernetes(Blocks { pods: by_address, nodes: by_address })))
+        }
         (Kinds::Cilium, Engine::Cilium(settings)) => Ok((Target::Cilium(settings), to)),
         (kinds, _) => {
             let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))

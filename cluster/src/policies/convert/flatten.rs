@@ -107,6 +107,7 @@ impl Source<'_> {
             name: policy.name.clone(),
             namespace: policy.namespace.clone(),
             is_after_kubernetes: calico::is_after_kubernetes(policy, &self.input),
+            is_among_kubernetes: calico::is_among_kubernetes(policy, &self.input),
             subjects,
             types: policy.types.clone(),
             rules,

@@ -51,6 +51,8 @@ pub struct Policy {
     pub namespace: Option<Text>,
     /// Its place is after the NetworkPolicies of Kubernetes, which have one in the default tier.
     pub is_after_kubernetes: bool,
+    /// Its place is after some of them and before others.
+    pub is_among_kubernetes: bool,
     /// The pods that it selects: those of one of these. Without any it selects nobody.
     pub subjects: Vec<Chosen>,
     /// The directions that it is about.

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
-use super::kubernetes::allowing;
+use super::turned::allowing;
 use super::turned::{Evaluate, Turned, turned};
 use crate::calico::{Written, generators};
 use crate::cilium::SETTINGS;
