@@ -91,7 +91,9 @@ impl Space {
     /// Everything.
     #[must_use]
     pub fn all(&self) -> Traffic {
-        (0..=u8::MAX).map(|protocol| self.protocol(protocol)).fold(Traffic::none(), |all, one| all.or(&one))
+        let mut all: Vec<_> = (0..=u8::MAX).flat_map(|protocol| self.protocol(protocol).0).collect();
+        all.sort_unstable();
+        Traffic(all).joined()
     }
 
     /// Everything of a protocol.
