@@ -7,6 +7,7 @@ mod calico;
 mod cilium;
 mod difference;
 mod kubernetes;
+mod oracle;
 mod packet;
 mod range;
 mod town;
