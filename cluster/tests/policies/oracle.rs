@@ -1,8 +1,8 @@
 //! The evaluators of Kubernetes and Calico against a tool that nobody here wrote.
 //!
-//! The tool, its version and its verdicts are in `tests/fixtures/network-config-analyzer`: pairs of sets of policies, whether each pair means the
-//! same, and which of some packets each set allows. Both are asked about the same pods and the same addresses outside. The pairs are kept as text, so
-//! that nothing here depends on how they were drawn.
+//! `tests/fixtures/network-config-analyzer` has the tool's name and version, pairs of sets of policies, whether each pair means the same to the
+//! tool, and which of some packets each set allows. The tool and the evaluators are asked about the same pods and the same addresses outside. The
+//! pairs are kept as text, so that no verdict depends on how the pairs were drawn. The architecture page lists what the pairs leave out.
 
 mod choices;
 mod draw;
@@ -118,12 +118,13 @@ fn an_independent_tool_says_the_same_of_every_pair() {
     assert!(wrong.is_empty(), "{} disagreements:\n{}", wrong.len(), wrong[..wrong.len().min(9)].join("\n"));
 }
 
-/// Writes pairs for the tool to the file that `CROSSFADE_PAIRS` names, as many as `CROSSFADE_PAIRS_COUNT` says.
+/// Writes pairs for the tool to the file that `CROSSFADE_PAIRS` names, as many as `CROSSFADE_PAIRS_COUNT` says. The verdicts that they get become
+/// the fields of [`Record`]; a pair that is no pair of valid policies gets none.
 #[test]
 #[ignore = "it writes what another program is asked about"]
 fn pairs_for_the_tool_are_written() {
     let path = std::env::var_os("CROSSFADE_PAIRS").expect("CROSSFADE_PAIRS: the file to write");
-    let count = std::env::var("CROSSFADE_PAIRS_COUNT").map_or(3000, |count| count.parse().expect("a number"));
+    let count = std::env::var("CROSSFADE_PAIRS_COUNT").map_or(5000, |count| count.parse().expect("a number"));
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[23; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));

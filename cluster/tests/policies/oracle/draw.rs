@@ -81,15 +81,12 @@ pub(crate) fn is_of_kubernetes(policy: &Value) -> bool {
 
 /// Policies with names and places that no two of them share, and with the rules of the wanted directions.
 fn placed(mut set: Vec<Value>, ways: Ways) -> Vec<Value> {
-    let is_mixed = set.iter().any(is_of_kubernetes);
     let last = set.len();
     for (place, policy) in set.iter_mut().enumerate() {
         policy["metadata"]["name"] = json!(format!("p{place}"));
-        // Policies of Kubernetes have a place in Calico's order, 1000, which the tool does not know: to it, they are last.
-        let order = if is_mixed { 100 * (place + 1) } else { 600 * (place + 1) };
-        // Without an order it is the last one anyway.
-        if !is_of_kubernetes(policy) && (is_mixed || place + 1 < last || last == 2) {
-            policy["spec"]["order"] = json!(order);
+        // Before and behind those of Kubernetes, which are at 1000. Without an order a policy is the last one.
+        if !is_of_kubernetes(policy) && (place + 1 < last || last == 2) {
+            policy["spec"]["order"] = json!(600 * (place + 1));
         }
         one_way(policy, ways);
     }
