@@ -37,6 +37,8 @@ pub type Ports = RangeInclusive<u16>;
 pub struct Space {
     /// The classes: ranges in order that have all ports together. No policy tells two source ports of one class apart.
     sources: Vec<Ports>,
+    /// Everything, put together once: many rules are about all traffic.
+    all: Traffic,
 }
 
 /// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two.
@@ -85,13 +87,18 @@ impl Space {
         let ends = begins.iter().skip(1).copied().chain([LANE]);
         // Both are below the number of ports.
         let class = |(begin, end): (&u32, u32)| port(*begin)..=port(end - 1);
-        Self { sources: begins.iter().zip(ends).map(class).collect() }
+        let sources = begins.iter().zip(ends).map(class).collect();
+        let mut space = Self { sources, all: Traffic::none() };
+        let mut all: Vec<_> = (0..=u8::MAX).flat_map(|protocol| space.protocol(protocol).0).collect();
+        all.sort_unstable();
+        space.all = Traffic(all).joined();
+        space
     }
 
     /// Everything.
     #[must_use]
     pub fn all(&self) -> Traffic {
-        (0..=u8::MAX).map(|protocol| self.protocol(protocol)).fold(Traffic::none(), |all, one| all.or(&one))
+        self.all.clone()
     }
 
     /// Everything of a protocol.
