@@ -47,6 +47,15 @@ impl Range {
         (number(self.0.network()), number(self.0.broadcast()))
     }
 
+    /// The two halves of the range; none of a single address.
+    #[must_use]
+    pub fn halves(self) -> Option<[Self; 2]> {
+        let length = self.length() + 1;
+        let first = IpNetwork::new(self.0.network(), length).ok()?;
+        let last = IpNetwork::new(self.0.broadcast(), length).ok()?;
+        Some([Self::from(first), Self::from(last)])
+    }
+
     /// The range whose two halves these are.
     pub(super) fn with_other_half(self, other: Self) -> Option<Self> {
         let length = self.length().checked_sub(1).filter(|_| self.length() == other.length())?;
@@ -92,6 +101,15 @@ mod tests {
         assert_eq!((range.to_string().as_str(), is_exact), ("10.10.6.64/26", false));
         assert_eq!(Range::read("10.10.6.64/26").expect("a range"), (range, true));
         assert!(Range::read("10.10.6.64").is_err());
+    }
+
+    #[test]
+    fn a_range_has_two_halves() {
+        let halves =
+            |text| Range::read(text).expect("a range").0.halves().map(|both| both.map(|one| one.to_string()));
+        assert_eq!(halves("0.0.0.0/0"), Some(["0.0.0.0/1".into(), "128.0.0.0/1".into()]));
+        assert_eq!(halves("fd00::/127"), Some(["fd00::/128".into(), "fd00::1/128".into()]));
+        assert_eq!(halves("10.0.0.1/32"), None);
     }
 
     #[test]

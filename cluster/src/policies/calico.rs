@@ -12,7 +12,7 @@ mod selector;
 mod written;
 
 pub use self::meaning::{Input, enforcement, mentions};
-pub(super) use self::meaning::{is_after_kubernetes, named, sorted};
+pub(super) use self::meaning::{is_after_kubernetes, is_among_kubernetes, named, sorted};
 pub use self::object::{
     Entity, HostEndpoint, Message, NetworkSet, Order, Policy, Port, Protocol, Rule, RuleAction, Set, Tier,
 };

@@ -13,4 +13,6 @@ mod written;
 
 pub use self::meaning::{Input, Settings, enforcement, mentions};
 pub use self::object::{End, Kind, Policy, Rule, Side};
+pub(super) use self::selector::{ACCOUNT, NAMESPACE, OF_NAMESPACE};
+pub(super) use self::written::MOST;
 pub use self::written::read_policies;

@@ -4,9 +4,13 @@
 //! and reported, rule by rule. Whether the objects mean what the policies meant is proven afterwards, by what the evaluators say of both.
 
 mod addresses;
+pub mod admin;
+pub mod antrea;
+mod apart;
 mod before;
 mod block;
 mod choose;
+pub mod cilium;
 mod draft;
 mod fields;
 mod flatten;
@@ -14,6 +18,7 @@ mod kinds;
 pub mod kubernetes;
 pub mod plain;
 pub mod report;
+mod settle;
 mod target;
 mod turn;
 mod waiver;

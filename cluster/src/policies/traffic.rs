@@ -37,6 +37,8 @@ pub type Ports = RangeInclusive<u16>;
 pub struct Space {
     /// The classes: ranges in order that have all ports together. No policy tells two source ports of one class apart.
     sources: Vec<Ports>,
+    /// Everything, put together once: many rules are about all traffic.
+    all: Traffic,
 }
 
 /// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two.
@@ -85,13 +87,18 @@ impl Space {
         let ends = begins.iter().skip(1).copied().chain([LANE]);
         // Both are below the number of ports.
         let class = |(begin, end): (&u32, u32)| port(*begin)..=port(end - 1);
-        Self { sources: begins.iter().zip(ends).map(class).collect() }
+        let sources = begins.iter().zip(ends).map(class).collect();
+        let mut space = Self { sources, all: Traffic::none() };
+        let mut all: Vec<_> = (0..=u8::MAX).flat_map(|protocol| space.protocol(protocol).0).collect();
+        all.sort_unstable();
+        space.all = Traffic(all).joined();
+        space
     }
 
     /// Everything.
     #[must_use]
     pub fn all(&self) -> Traffic {
-        (0..=u8::MAX).map(|protocol| self.protocol(protocol)).fold(Traffic::none(), |all, one| all.or(&one))
+        self.all.clone()
     }
 
     /// Everything of a protocol.
@@ -153,14 +160,14 @@ impl Space {
         }
     }
 
-    /// All traffic that there is: none to port 0, at which no socket receives.
+    /// All traffic that there is between addresses of a family: none to port 0, at which no socket receives, and no messages of the other family.
     ///
-    /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one.
+    /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one. RFC 4443, section 1: ICMPv6 has the place of
+    /// ICMP in IPv6.
     #[must_use]
-    pub fn real(&self) -> Traffic {
-        WITH_PORTS
-            .iter()
-            .fold(self.all(), |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
+    pub fn real(&self, is_v6: bool) -> Traffic {
+        let all = self.all().without(&self.protocol(if is_v6 { ICMP } else { ICMPV6 }));
+        WITH_PORTS.iter().fold(all, |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
     }
 
     /// A kind of traffic that is in a set; the first in the order of protocols, if the set is not empty.

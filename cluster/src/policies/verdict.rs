@@ -63,11 +63,12 @@ pub fn differences<'w>(
 ) -> impl Iterator<Item = Difference> + 'w {
     Direction::ALL.into_iter().flat_map(move |direction| {
         let (old, new) = (before.tiers(direction), after.tiers(direction));
-        let real = world.space.real();
+        let real = [false, true].map(|is_v6| world.space.real(is_v6));
         subjects(world, old, new).into_iter().filter_map(move |(subject, signatures)| {
             let peers = world.family_of(subject);
+            let real = &real[usize::from(world.v6().has(subject))];
             let (one, other) =
-                (judged(old, &signatures.0, &peers, &real), judged(new, &signatures.1, &peers, &real));
+                (judged(old, &signatures.0, &peers, real), judged(new, &signatures.1, &peers, real));
             let (peer, traffic) = unequal(&one, &other)?;
             let kind = world.space.example(&traffic)?;
             let point = world.space.only(&kind);

@@ -2,7 +2,7 @@
 
 mod examples;
 pub(crate) mod generators;
-mod reader;
+pub(crate) mod reader;
 mod rules;
 mod selector;
 

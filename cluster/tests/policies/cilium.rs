@@ -2,7 +2,7 @@
 
 mod examples;
 mod generators;
-mod reader;
+pub(crate) mod reader;
 
 use cluster::policies::cilium::{Input, Settings, enforcement, mentions, read_policies};
 use cluster::policies::kubernetes;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::town::{PROTOCOLS, compare, town};
 
-const SETTINGS: Settings = Settings { ranges_match_nodes: false, has_port_ranges: true };
+pub(crate) const SETTINGS: Settings = Settings { ranges_match_nodes: false, has_port_ranges: true };
 
 /// Some objects of a cluster with Cilium.
 #[derive(Debug, Clone, Default)]

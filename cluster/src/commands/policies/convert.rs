@@ -12,7 +12,8 @@ use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
 use crate::policies::convert::{Conversion, Target, Waiver, Waivers, Wanted, turned};
-use crate::policies::gather::{Policies, Reference};
+use crate::policies::gather::{Engine, Policies, Reference};
+use crate::policies::kubernetes::Blocks;
 use crate::print::{self, Report as _};
 
 /// Runs `check`.
@@ -58,6 +59,7 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
 fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
     let given = Given::of(global, turn.from, turn.to)?;
     let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
+    let (target, after) = target(&turn, to)?;
     let cluster = given.cluster()?;
     let before = Policies::read(from, given.objects(from));
     let waivers = given.config.policies.waivers.iter().map(|one| Waiver {
@@ -70,9 +72,9 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
         before: &before,
         written: &given.written(from),
         cluster: &cluster,
-        target: target(turn.target()),
-        after: to,
-        beside: &given.objects(to),
+        target,
+        after,
+        beside: &given.objects(after),
         waivers: &Waivers(waivers.collect()),
     };
     let staged = before.staged().to_vec();
@@ -85,11 +87,25 @@ pub(super) fn undecided(why: String) -> Failure {
     Failure::of(Exit::No, Problem::new(why).fix(fix))
 }
 
-const fn target(kinds: Kinds) -> Target {
-    match kinds {
-        Kinds::Kubernetes => Target::Kubernetes,
-        Kinds::Antrea => Target::Kubernetes,
-        Kinds::Cilium => Target::Kubernetes,
-        Kinds::Cluster => Target::Kubernetes,
+/// What is written, and who enforces it.
+///
+/// # Errors
+/// The new CNI does not know these policies.
+fn target(turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
+    match (turn.target(), to) {
+        (Kinds::Kubernetes, _) => Ok((Target::Kubernetes, to)),
+        (Kinds::Antrea, Engine::Antrea) => Ok((Target::Antrea, to)),
+        // What the API itself says, for the evaluators of CNIs speak for their own policies. Cilium alone judges ranges by who somebody is.
+        (Kinds::Cluster, _) => {
+            let by_address = !matches!(to, Engine::Cilium(_));
+            Ok((Target::Cluster, Engine::Kubernetes(Blocks { pods: by_address, nodes: by_address })))
+        }
+        (Kinds::Cilium, Engine::Cilium(settings)) => Ok((Target::Cilium(settings), to)),
+        (kinds, _) => {
+            let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))
+                .at("--kind")
+                .fix("leave --kind out for the new CNI's own policies, or write --kind kubernetes");
+            Err(Failure::of(Exit::Usage, problem))
+        }
     }
 }

@@ -93,6 +93,12 @@ pub(in crate::policies) fn is_after_kubernetes(policy: &Policy, input: &Input<'_
     }
 }
 
+/// A policy's place is behind that of some NetworkPolicy of Kubernetes and before that of another one.
+pub(in crate::policies) fn is_among_kubernetes(policy: &Policy, input: &Input<'_>) -> bool {
+    let before = |one: &kubernetes::Policy| policy.order < kubernetes_order(one);
+    is_after_kubernetes(policy, input) && input.kubernetes.iter().any(before)
+}
+
 fn kubernetes_order(policy: &kubernetes::Policy) -> Order {
     let name = format!("{}/knp.default.{}", policy.namespace, policy.name);
     Order { number: Some(KUBERNETES_ORDER), name: name.into() }

@@ -5,11 +5,11 @@ use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of};
 use crate::policies::kubernetes::{LabelSelector, Requirement};
 
 /// The label that has a pod's namespace. *Source*: cilium/cilium, `pkg/k8s/apis/cilium.io`, `PodNamespaceLabel`.
-const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+pub(in crate::policies) const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 /// The label that has the name of its service account. *Source*: the same, `PolicyLabelServiceAccount`.
-const ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
+pub(in crate::policies) const ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
 /// What the labels of its namespace begin with. *Source*: the same, `PodNamespaceMetaLabels`.
-const OF_NAMESPACE: &str = "io.cilium.k8s.namespace.labels.";
+pub(in crate::policies) const OF_NAMESPACE: &str = "io.cilium.k8s.namespace.labels.";
 /// The label that has the name of its cluster. *Source*: the same, `PolicyLabelCluster`.
 const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 

@@ -12,7 +12,7 @@ use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP};
 use crate::policies::written::{self, Metadata, last, range_or_address};
 
 /// Most ports, and most messages, in one entry. *Source*: cilium/cilium, `pkg/policy/api/rule_validation.go`.
-const MOST: usize = 40;
+pub(in crate::policies) const MOST: usize = 40;
 
 /// Reads a CiliumNetworkPolicy or a CiliumClusterwideNetworkPolicy, which may have more than one set of rules.
 ///

@@ -36,12 +36,51 @@ pub(super) fn blocks(nets: &[Range], not: &[Range], is_v6: Option<bool>) -> Vec<
     found
 }
 
+/// The ranges that have the addresses of a block together, none of them with exceptions; none if there would be more than `most`.
+pub(super) fn cut(block: &Block, most: usize) -> Option<Vec<Range>> {
+    let mut open = vec![block.range];
+    let mut found = Vec::new();
+    while let Some(range) = open.pop() {
+        if block.except.iter().any(|part| part.contains(range)) {
+            continue;
+        }
+        match range.halves() {
+            Some([first, last]) if block.except.iter().any(|part| range.contains(*part)) => {
+                open.extend([last, first]);
+            }
+            _ => found.push(range),
+        }
+        if found.len() > most {
+            return None;
+        }
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn ranges(texts: &[&str]) -> Vec<Range> {
         texts.iter().map(|text| Range::read(text).expect("a range").0).collect()
+    }
+
+    #[test]
+    fn a_block_is_cut_around_its_exceptions() {
+        let told = |range: &str, except: &[&str], most| {
+            let block = Block { range: ranges(&[range])[0], except: ranges(except) };
+            cut(&block, most).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(told("10.0.0.0/8", &[], 1).as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(
+            told("10.0.0.0/8", &["10.64.0.0/10", "10.255.0.0/16"], 9).as_deref(),
+            Some(
+                "10.0.0.0/10 10.128.0.0/10 10.192.0.0/11 10.224.0.0/12 10.240.0.0/13 10.248.0.0/14 10.252.0.0/15 10.254.0.0/16"
+            )
+        );
+        assert_eq!(told("10.0.0.0/31", &["10.0.0.1/32"], 1).as_deref(), Some("10.0.0.0/32"));
+        assert_eq!(told("::/0", &["::1/128"], 127), None);
+        assert_eq!(told("::/0", &["::1/128"], 128).map(|all| all.split(' ').count()), Some(128));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::plain::Chosen;
 use crate::model::Text;
 use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, Test};
 use crate::policies::kubernetes::{LabelSelector, Requirement};
+use crate::policies::world::Namespace;
 
 /// How many alternatives a selector may have; each of them becomes a peer, a policy or a part of one.
 const MOST: usize = 64;
@@ -141,6 +142,14 @@ impl Chosen {
             }
         }
         all
+    }
+
+    /// Whether such pods can be in a namespace.
+    pub(super) fn may_be_in(&self, namespace: &Namespace) -> bool {
+        let wanted = self.of_namespaces().expression(Of::Pod).unwrap_or(Expression::Always);
+        let mut labels = namespace.labels.clone();
+        labels.insert(NAMESPACE_NAME.into(), namespace.name.clone());
+        wanted.holds(&labels, None)
     }
 
     /// Whether something is said of namespaces beside a name.

@@ -29,6 +29,7 @@ pub(super) struct Draft {
     pub(super) tier: Text,
     pub(super) source: Reference,
     pub(super) part: usize,
+    /// Its spec; a list of them becomes the field `specs`, which policies of Cilium have.
     pub(super) spec: Value,
 }
 
@@ -48,7 +49,8 @@ impl Draft {
         }
         metadata.insert("labels".into(), json!({"app.kubernetes.io/managed-by": "crossfade"}));
         metadata.insert("annotations".into(), json!({ CONVERTED_FROM: from }));
-        json!({"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata, "spec": self.spec})
+        let field = if self.spec.is_array() { "specs" } else { "spec" };
+        json!({"apiVersion": self.api_version, "kind": self.kind, "metadata": metadata, field: self.spec})
     }
 }
 

@@ -1,5 +1,7 @@
 //! Calico's policies in the form from which those of every target are written. Pure.
 
+use std::net::IpAddr;
+
 use super::addresses::{WHY, names_pods};
 use super::block::blocks;
 use super::choose::chosen;
@@ -18,8 +20,10 @@ pub struct Source<'a> {
     pub input: Input<'a>,
     /// The object of each policy.
     pub references: &'a [Reference],
-    /// The ranges from which pods get their addresses.
+    /// The ranges from which pods get their addresses, of the network that they leave and of the one that they enter.
     pub pod_ranges: &'a [Range],
+    /// The addresses of the nodes.
+    pub node_addresses: &'a [IpAddr],
 }
 
 /// The policies without what the report leaves out already. The report gets what became of the fields that have another form now or none.
@@ -31,6 +35,8 @@ pub fn flattened(source: &Source<'_>, report: &mut Report) -> Result<Plain, Stri
     let mut plain = Plain {
         namespaces: input.namespaces.to_vec(),
         kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
+        pod_ranges: source.pod_ranges.to_vec(),
+        node_addresses: source.node_addresses.to_vec(),
         ..Plain::default()
     };
     for tier in calico::sorted(input)? {
@@ -105,6 +111,7 @@ impl Source<'_> {
             name: policy.name.clone(),
             namespace: policy.namespace.clone(),
             is_after_kubernetes: calico::is_after_kubernetes(policy, &self.input),
+            is_among_kubernetes: calico::is_among_kubernetes(policy, &self.input),
             subjects,
             types: policy.types.clone(),
             rules,

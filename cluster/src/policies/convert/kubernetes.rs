@@ -9,14 +9,12 @@ use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
 use super::report::{Effect, Outcome, Refusal, Report};
 use super::written::Written;
 use crate::model::Text;
-use crate::policies::expression::{Expression, NAMESPACE_NAME, Of};
 use crate::policies::kubernetes::PortNumber;
 use crate::policies::tier::Direction;
 use crate::policies::traffic::{SCTP, TCP, UDP};
-use crate::policies::world::Namespace;
 
 /// The protocols of the API. *Source*: `networking.k8s.io/v1`, `NetworkPolicyPort`.
-const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
+pub(super) const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
 
 /// The policies as NetworkPolicies of Kubernetes.
 #[must_use]
@@ -41,15 +39,58 @@ struct Writer<'p> {
     policy: &'p Policy,
 }
 
+/// NetworkPolicies that isolate the pods of a policy in some directions and allow them what some of its rules say: rules that [`allows`] accepts.
+///
+/// # Errors
+/// Pods that no NetworkPolicy can select.
+pub(super) fn isolating(
+    plain: &Plain,
+    policy: &Policy,
+    tier: &Text,
+    types: &[Direction],
+    rules: &[&Rule],
+    report: &mut Report,
+) -> Result<Vec<Draft>, Refusal> {
+    let writer = Writer { plain, policy };
+    let (narrowed, common): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|rule| rule.subjects.is_some());
+    let mut drafts = Vec::new();
+    for chosen in &policy.subjects {
+        writer.add(&mut drafts, tier, chosen, types, &common, report)?;
+    }
+    // The pods of such a rule are some of those above, so no pod is isolated that was not.
+    for rule in narrowed {
+        for chosen in rule.subjects.iter().flatten() {
+            writer.add(&mut drafts, tier, chosen, &[rule.direction], &[rule], report)?;
+        }
+    }
+    Ok(drafts)
+}
+
+/// Whether a NetworkPolicy can allow what a rule is about.
+///
+/// # Errors
+/// What it cannot say.
+pub(super) fn allows(rule: &Rule) -> Result<(), Refusal> {
+    for peer in rule.peers.iter().flatten() {
+        if let Peer::Pods(chosen) = peer
+            && !chosen.accounts.is_empty()
+        {
+            return Err(Refusal::new("", "a peer by its service account, which NetworkPolicies do not know"));
+        }
+    }
+    for one in rule.traffic.iter().flatten() {
+        port(one)?;
+    }
+    Ok(())
+}
+
 impl Writer<'_> {
     fn drafts(&self, tier: &Text, report: &mut Report) -> Result<Vec<Draft>, Refusal> {
-        let Policy { subjects, types, .. } = self.policy;
-        let (mut common, mut narrowed) = (Vec::new(), Vec::new());
+        let mut rules = Vec::new();
         let mut notes = Report::default();
         for rule in &self.policy.rules {
             match self.said(rule, &mut notes) {
-                Ok(true) if rule.subjects.is_some() => narrowed.push(rule),
-                Ok(true) => common.push(rule),
+                Ok(true) => rules.push(rule),
                 Ok(false) => {}
                 Err(refusal) => {
                     notes.leave_rule(
@@ -61,16 +102,7 @@ impl Writer<'_> {
                 }
             }
         }
-        let mut drafts = Vec::new();
-        for chosen in subjects {
-            self.add(&mut drafts, tier, chosen, types, &common, &mut notes)?;
-        }
-        // The pods of such a rule are some of those above, so no pod is isolated that was not.
-        for rule in narrowed {
-            for chosen in rule.subjects.iter().flatten() {
-                self.add(&mut drafts, tier, chosen, &[rule.direction], &[rule], &mut notes)?;
-            }
-        }
+        let drafts = isolating(self.plain, self.policy, tier, &self.policy.types, &rules, &mut notes)?;
         report.extend(notes);
         Ok(drafts)
     }
@@ -90,20 +122,7 @@ impl Writer<'_> {
                 return Ok(false);
             }
         }
-        for peer in rule.peers.iter().flatten() {
-            if let Peer::Pods(chosen) = peer
-                && !chosen.accounts.is_empty()
-            {
-                return Err(Refusal::new(
-                    "",
-                    "a peer by its service account, which NetworkPolicies do not know",
-                ));
-            }
-        }
-        for one in rule.traffic.iter().flatten() {
-            port(one)?;
-        }
-        Ok(true)
+        allows(rule).map(|()| true)
     }
 
     fn add(
@@ -142,13 +161,8 @@ impl Writer<'_> {
 
     /// The namespaces in which such pods can be.
     fn namespaces(&self, chosen: &Chosen, report: &mut Report) -> Vec<Text> {
-        let wanted = chosen.of_namespaces().expression(Of::Pod).unwrap_or(Expression::Always);
-        let fits = |one: &&Namespace| {
-            let mut labels = one.labels.clone();
-            labels.insert(NAMESPACE_NAME.into(), one.name.clone());
-            wanted.holds(&labels, None)
-        };
-        let there = self.plain.namespaces.iter().filter(fits).map(|one| one.name.clone());
+        let there = self.plain.namespaces.iter().filter(|one| chosen.may_be_in(one));
+        let there = there.map(|one| one.name.clone());
         match chosen.named() {
             // A name stays what it is, also of a namespace that does not exist yet.
             Some(names) if chosen.says_names_only() => names,

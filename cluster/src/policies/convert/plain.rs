@@ -3,7 +3,10 @@
 //! Selectors are label selectors of Kubernetes here, one for each alternative; ranges have no second list of exceptions, and ports none of ports
 //! that are not meant. What cannot be said so has been refused before, rule by rule.
 
+use std::net::IpAddr;
+
 use super::report::Reference;
+use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::calico::Message;
 use crate::policies::kubernetes::{Block, LabelSelector, PortNumber, Requirement};
@@ -20,6 +23,10 @@ pub struct Plain {
     pub namespaces: Vec<Namespace>,
     /// The NetworkPolicies of Kubernetes beside them, which stay: namespace and name.
     pub kubernetes: Vec<(Text, Text)>,
+    /// The ranges from which pods get their addresses.
+    pub pod_ranges: Vec<Range>,
+    /// The addresses of the nodes.
+    pub node_addresses: Vec<IpAddr>,
 }
 
 /// A tier.
@@ -44,6 +51,8 @@ pub struct Policy {
     pub namespace: Option<Text>,
     /// Its place is after the NetworkPolicies of Kubernetes, which have one in the default tier.
     pub is_after_kubernetes: bool,
+    /// Its place is after some of them and before others.
+    pub is_among_kubernetes: bool,
     /// The pods that it selects: those of one of these. Without any it selects nobody.
     pub subjects: Vec<Chosen>,
     /// The directions that it is about.

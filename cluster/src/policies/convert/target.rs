@@ -2,12 +2,19 @@
 
 use super::plain::Plain;
 use super::written::Written;
+use crate::policies::cilium::Settings;
 
 /// A kind of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// NetworkPolicy of Kubernetes.
     Kubernetes,
+    /// NetworkPolicy, ClusterNetworkPolicy and Tier of Antrea.
+    Antrea,
+    /// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy, for a Cilium that is set so.
+    Cilium(Settings),
+    /// ClusterNetworkPolicy of Kubernetes.
+    Cluster,
 }
 
 impl Target {
@@ -16,6 +23,9 @@ impl Target {
     pub fn write(self, plain: &Plain) -> Written {
         match self {
             Self::Kubernetes => super::kubernetes::write(plain),
+            Self::Antrea => super::antrea::write(plain),
+            Self::Cluster => super::admin::write(plain),
+            Self::Cilium(settings) => super::cilium::write(plain, settings),
         }
     }
 }

@@ -190,7 +190,13 @@ fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<V
     let kept = Calico { policies: Default::default(), partly: Vec::new(), ..own.clone() };
     let input =
         crate::policies::calico::Input { policies: &policies, ..kept.input(&wanted.before.kubernetes.all) };
-    let source = Source { input, references: &references, pod_ranges: &wanted.cluster.pod_ranges };
+    let nodes: Vec<_> = wanted.cluster.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
+    let source = Source {
+        input,
+        references: &references,
+        pod_ranges: &wanted.cluster.pod_ranges,
+        node_addresses: &nodes,
+    };
     let plain = flattened(&source, report)?;
     let Written { objects, report: more } = wanted.target.write(&plain);
     report.extend(more);

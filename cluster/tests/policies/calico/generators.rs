@@ -71,12 +71,12 @@ fn at_1000() -> impl Strategy<Value = Written> {
 }
 
 /// An object without the fields that are null.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
     let present = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(present.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
 }
 
-fn maybe<S: Strategy<Value = Value>>(often: f64, some: S) -> impl Strategy<Value = Value> {
+pub(crate) fn maybe<S: Strategy<Value = Value>>(often: f64, some: S) -> impl Strategy<Value = Value> {
     option::weighted(often, some).prop_map(Option::unwrap_or_default)
 }
 
@@ -90,7 +90,7 @@ fn tier() -> impl Strategy<Value = Value> {
 }
 
 /// A selector over some keys.
-fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
+pub(crate) fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
     let values = vec!["web", "db", "prod", "test", "frontend", "a", "shop", "office", "default", "k8s"];
     let key = move || select(keys.clone());
     let value = move || select(values.clone());

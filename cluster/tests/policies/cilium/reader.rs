@@ -23,7 +23,7 @@ const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const OF_NAMESPACE: &str = "io.cilium.k8s.namespace.labels.";
 
 /// Everything that is read.
-pub(super) struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     written: &'a Written,
     cluster: &'a Cluster,
     settings: Settings,
@@ -33,7 +33,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(written: &'a Written, cluster: &'a Cluster, settings: Settings) -> Self {
+    pub(crate) fn new(written: &'a Written, cluster: &'a Cluster, settings: Settings) -> Self {
         let mut labels = HashMap::new();
         for pod in &cluster.pods {
             let mut own = pod.labels.clone();
@@ -51,7 +51,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Whether a packet passes the policies of the pod that sends or receives it.
-    pub(super) fn allows(&self, packet: &Packet<'_>) -> bool {
+    pub(crate) fn allows(&self, packet: &Packet<'_>) -> bool {
         let (allow, deny) = match packet.direction {
             Direction::Ingress => ("ingress", "ingressDeny"),
             Direction::Egress => ("egress", "egressDeny"),

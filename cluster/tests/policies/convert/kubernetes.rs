@@ -6,9 +6,9 @@ use cluster::policies::mention::Mentions;
 use cluster::policies::tier::{Direction, Enforcement};
 use cluster::policies::world::World;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::turned::{Evaluate, Turned, turned};
+use super::turned::{Evaluate, Turned, allowing, turned};
 use crate::calico::{Written, generators};
 use crate::town::town;
 
@@ -27,20 +27,6 @@ pub(super) fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) 
 
 pub(super) fn converted(old: &Written) -> Turned {
     turned(old, &town(), write, |objects| read(objects, &old.kubernetes))
-}
-
-/// Only policies whose order does not matter: those of one tier that allow.
-fn allowing(mut written: Written) -> Written {
-    written.tiers.clear();
-    for policy in &mut written.policies {
-        policy["spec"].as_object_mut().expect("a spec").remove("tier");
-        for way in ["ingress", "egress"] {
-            for rule in policy["spec"][way].as_array_mut().into_iter().flatten() {
-                rule["action"] = json!("Allow");
-            }
-        }
-    }
-    written.possible()
 }
 
 proptest! {

@@ -3,13 +3,13 @@
 use cluster::model::{Kind, Text};
 use cluster::policies::calico::{self, Input};
 use cluster::policies::convert::plain::Plain;
-use cluster::policies::convert::report::{Reference, Report};
+use cluster::policies::convert::report::{Outcome, Reference, Report};
 use cluster::policies::convert::{Source, Written, flattened, kept_of_calico};
 use cluster::policies::mention::Mentions;
 use cluster::policies::tier::Enforcement;
 use cluster::policies::verdict::{Difference, difference};
 use cluster::policies::world::{Cluster, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::calico::Written as Old;
 
@@ -42,8 +42,14 @@ pub(super) fn turned(
     read: impl Fn(&[Value]) -> (Mentions, Evaluate),
 ) -> Turned {
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
+    let nodes: Vec<_> = cluster.nodes.iter().flat_map(|node| node.addresses.clone()).collect();
     let all = old.read(cluster, |input| {
-        let source = Source { input: *input, references: &references, pod_ranges: &cluster.pod_ranges };
+        let source = Source {
+            input: *input,
+            references: &references,
+            pod_ranges: &cluster.pod_ranges,
+            node_addresses: &nodes,
+        };
         let mut report = Report::default();
         let plain = flattened(&source, &mut report).expect("tiers");
         let Written { objects, report: more } = write(&plain);
@@ -71,4 +77,52 @@ impl Turned {
         let objects = serde_json::to_string_pretty(&self.objects).expect("JSON");
         Some(format!("{}\n{objects}\n{:#?}", one.words(&self.world), self.report.entries))
     }
+}
+
+/// How many rules some objects have, the ends of tiers left out.
+pub(super) fn rules(objects: &[Value]) -> usize {
+    let of = |object: &Value| ["ingress", "egress"].map(|way| object["spec"][way].as_array().cloned());
+    let all = objects.iter().flat_map(of).flatten().flatten();
+    all.filter(|rule| rule["name"] != "end").count()
+}
+
+/// Only policies whose order does not matter: those of one tier that allow.
+pub(super) fn allowing(mut written: Old) -> Old {
+    written.tiers.clear();
+    for policy in &mut written.policies {
+        policy["spec"].as_object_mut().expect("a spec").remove("tier");
+        for way in ["ingress", "egress"] {
+            for rule in policy["spec"][way].as_array_mut().into_iter().flatten() {
+                rule["action"] = json!("Allow");
+            }
+        }
+    }
+    written.possible()
+}
+
+/// A policy of Calico, of a namespace or global.
+pub(super) fn policy(namespace: Option<&str>, name: &str, spec: Value) -> Value {
+    match namespace {
+        Some(namespace) => json!({"metadata": {"name": name, "namespace": namespace}, "spec": spec}),
+        None => json!({"metadata": {"name": name}, "spec": spec}),
+    }
+}
+
+/// A tier of Calico.
+pub(super) fn tier(name: &str, order: u32) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"order": order}})
+}
+
+/// A NetworkPolicy of Kubernetes that lets everybody send its pods TCP to a port.
+pub(super) fn network_policy(namespace: &str, role: &str, port: u16) -> Value {
+    let metadata = json!({"name": "k", "namespace": namespace});
+    let spec =
+        json!({"podSelector": {"matchLabels": {"role": role}}, "ingress": [{"ports": [{"port": port}]}]});
+    json!({"metadata": metadata, "spec": spec})
+}
+
+/// The rules and the policies that are left out, each with its field.
+pub(super) fn left(turned: &Turned) -> Vec<String> {
+    let entries = turned.report.entries.iter().filter(|entry| entry.outcome == Outcome::Impossible);
+    entries.map(|entry| format!("{} {}", entry.object.name, entry.field)).collect()
 }

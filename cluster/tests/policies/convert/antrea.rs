@@ -1,0 +1,65 @@
+//! To policies of Antrea.
+
+mod examples;
+
+use cluster::policies::antrea::{Input, enforcement, mentions, read_policy, read_tier};
+use cluster::policies::convert::antrea::write;
+use cluster::policies::kubernetes;
+use cluster::policies::mention::Mentions;
+use cluster::policies::world::World;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::Value;
+
+use super::turned::{Evaluate, Turned, allowing, rules, turned};
+use crate::calico::{Written, generators};
+use crate::town::town;
+
+/// Policies of Antrea beside the NetworkPolicies of Kubernetes that were there before.
+fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
+    let of = |is_tier: bool| objects.iter().filter(move |one| (one["kind"] == "Tier") == is_tier);
+    let tiers: Vec<_> = of(true).map(|one| read_tier(one).expect("a Tier")).collect();
+    let policies: Vec<_> = of(false).map(|one| read_policy(one).expect("a policy of Antrea")).collect();
+    let beside: Vec<_> = beside.iter().map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
+    let input = Input { tiers: &tiers, policies: &policies, kubernetes: &beside, groups: &[] };
+    let mentions = mentions(&input).expect("selectors");
+    let evaluate = move |world: &World| {
+        let input = Input { tiers: &tiers, policies: &policies, kubernetes: &beside, groups: &[] };
+        enforcement(&input, world).expect("tiers and priorities")
+    };
+    (mentions, Box::new(evaluate))
+}
+
+fn converted(old: &Written) -> Turned {
+    turned(old, &town(), write, |objects| read(objects, &old.kubernetes))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn policies_that_only_allow_mean_the_same(written in generators::written()) {
+        let turned = converted(&allowing(written));
+        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    }
+
+    #[test]
+    fn what_is_not_refused_means_the_same(written in generators::written()) {
+        let turned = converted(&written.possible());
+        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    }
+}
+
+/// The properties say something only of what is written.
+#[test]
+fn a_good_part_of_the_rules_is_written() {
+    let mut runner = TestRunner::deterministic();
+    let (mut said, mut all) = (0, 0);
+    for _ in 0..128 {
+        let written = generators::written().new_tree(&mut runner).expect("policies").current().possible();
+        said += rules(&converted(&written).objects);
+        all += rules(&written.policies);
+    }
+    assert!(said * 4 > all, "{said} of {all} rules");
+}
