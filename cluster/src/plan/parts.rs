@@ -68,9 +68,14 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
     }
 }
 
-/// SHA-256 of the settings, with all defaults, in hex.
+/// SHA-256 of the settings, with all defaults, in hex. Without those of conversions of network policies: no node moves by them, so a plan stays the
+/// one that somebody approved.
 pub(super) fn settings(config: &Config) -> String {
-    sha256(&bytes(config))
+    let mut settings = serde_json::to_value(config).unwrap_or_default();
+    if let Some(all) = settings.as_object_mut() {
+        all.remove("policies");
+    }
+    sha256(&bytes(&settings))
 }
 
 /// The gates: those that every plan has, that of the watched workloads if there are some, and the operator's.

@@ -16,8 +16,12 @@ pub(crate) struct Target {
 }
 
 /// The kinds that have a writer. A kind that gets one is added here: goldens and the table of docs/policies.md are of all of them.
-pub(crate) const TARGETS: [Target; 1] =
-    [Target { kind: "kubernetes", to: "aws-vpc", name: "NetworkPolicy of Kubernetes" }];
+pub(crate) const TARGETS: [Target; 4] = [
+    Target { kind: "kubernetes", to: "aws-vpc", name: "NetworkPolicy of Kubernetes" },
+    Target { kind: "antrea", to: "antrea", name: "Antrea" },
+    Target { kind: "cilium", to: "cilium", name: "Cilium" },
+    Target { kind: "cluster", to: "aws-vpc", name: "ClusterNetworkPolicy of Kubernetes" },
+];
 
 /// The directory of the cluster, and of policies for it.
 pub(crate) fn conversions() -> PathBuf {
