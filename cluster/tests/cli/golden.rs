@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use super::run::{clusters, run_in, stderr, stdout};
 
 fn checked(dir: &Path) -> (i32, String) {
     let line = fs::read_to_string(dir.join("arguments")).expect("arguments");
@@ -22,13 +22,9 @@ fn checked(dir: &Path) -> (i32, String) {
 
 #[test]
 fn each_cluster_has_the_findings_that_are_expected() {
-    let mut dirs: Vec<_> =
-        fs::read_dir(fixtures()).expect("fixtures").map(|entry| entry.expect("entry").path()).collect();
-    dirs.sort();
-    assert!(dirs.len() >= 3, "{dirs:?}");
     let mut wrong = Vec::new();
-    for dir in dirs.iter().filter(|dir| dir.is_dir()) {
-        let (status, report) = checked(dir);
+    for dir in clusters() {
+        let (status, report) = checked(&dir);
         let blocks = report.contains("## blocks:");
         assert_eq!(status, if blocks { 3 } else { 0 }, "{}", dir.display());
         let golden = dir.join("expected.md");
@@ -46,7 +42,7 @@ fn each_cluster_has_the_findings_that_are_expected() {
 #[test]
 fn every_code_is_expected_of_some_cluster() {
     let mut expected = String::new();
-    for dir in fs::read_dir(fixtures()).expect("fixtures").map(|entry| entry.expect("entry").path()) {
+    for dir in clusters() {
         let report = fs::read_to_string(dir.join("expected.md")).expect("a report");
         expected.extend(
             report.lines().filter_map(|line| line.strip_prefix("## ")?.split(": ").nth(1)).map(quoted),
@@ -86,7 +82,7 @@ fn tests_below(dir: &Path, text: &mut String) {
 #[test]
 fn every_finding_has_a_code_that_its_check_names() {
     let codes: Vec<&str> = cluster::check::codes().into_iter().map(|(code, _)| code).collect();
-    for dir in fs::read_dir(fixtures()).expect("fixtures").map(|entry| entry.expect("entry").path()) {
+    for dir in clusters() {
         let (_, report) = checked(&dir);
         for line in report.lines().filter_map(|line| line.strip_prefix("## ")) {
             let code = line.split_once(": ").expect("severity and code").1;

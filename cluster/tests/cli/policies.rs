@@ -285,13 +285,24 @@ fn json_says_of_every_field_what_became_of_it() {
 /// Applied beside those that it was made of, the result is no new input.
 #[test]
 fn policies_that_were_applied_already_are_written_again_alike() {
-    let dir = dir(&[web(Value::Null)]);
-    let first = run(dir.path(), "convert", &["--out", "applied.yaml"]);
-    assert_eq!(first.status.code(), Some(0));
-    let again = run(dir.path(), "convert", &["--snapshot", "applied.yaml", "--out", "again.yaml"]);
-    assert_eq!(again.status.code(), Some(0), "{}", stdout(&again));
-    let read = |file: &str| fs::read(dir.path().join(file)).expect("a file");
-    assert_eq!(read("applied.yaml"), read("again.yaml"));
+    for target in &TARGETS {
+        let dir = dir(&[web(Value::Null)]);
+        let convert = |files: &[&str]| {
+            let output = policies(dir.path(), "convert", target, files);
+            assert_eq!(output.status.code(), Some(0), "{}: {}", target.name, stdout(&output));
+        };
+        convert(&["--snapshot", "input.json", "--out", "applied.yaml"]);
+        convert(&["--snapshot", "input.json", "--snapshot", "applied.yaml", "--out", "again.yaml"]);
+        let read = |file: &str| fs::read_to_string(dir.path().join(file)).expect("a file");
+        assert_eq!(read("applied.yaml"), read("again.yaml"));
+        // What was written means the same to those who only compare.
+        let cluster = conversions().join("cluster.yaml");
+        let diff = ["policies", "diff", "--from", "calico", "--to", target.to, "--dumped", "all"];
+        let files = ["--snapshot", "input.json", "--policies", "applied.yaml", "--snapshot"];
+        let cluster = [cluster.to_str().expect("UTF-8")];
+        let output = run_in(dir.path(), &[&diff[..], &files, &cluster].concat());
+        assert_eq!(output.status.code(), Some(0), "{}: {}{}", target.name, stdout(&output), stderr(&output));
+    }
 }
 
 #[test]

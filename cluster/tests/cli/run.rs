@@ -14,6 +14,15 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// The fixtures that are clusters with arguments of `check`, in the order of their names.
+pub(crate) fn clusters() -> Vec<PathBuf> {
+    let dirs = std::fs::read_dir(fixtures()).expect("fixtures").map(|entry| entry.expect("entry").path());
+    let mut dirs: Vec<_> = dirs.filter(|dir| dir.join("arguments").exists()).collect();
+    dirs.sort();
+    assert!(dirs.len() >= 15, "{dirs:?}");
+    dirs
+}
+
 /// What went to stdout.
 pub(crate) fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("UTF-8")
