@@ -3,7 +3,7 @@
 //! A directory has `input.yaml`, and for each target `KIND.md`, the golden output: the report, and what is written. `UPDATE_GOLDEN=1` writes it anew.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::conversions::{TARGETS, Target, conversions, policies};
 use super::run::{stderr, stdout};
@@ -16,7 +16,7 @@ fn published() -> Vec<PathBuf> {
 }
 
 /// The report and the policies. Without a proof there are no policies.
-fn converted(dir: &PathBuf, target: &Target) -> String {
+fn converted(dir: &Path, target: &Target) -> String {
     let checked = policies(dir, "check", target, &["--snapshot", "input.yaml", "-o", "markdown"]);
     let written = policies(dir, "convert", target, &["--snapshot", "input.yaml", "--out", "-"]);
     assert_eq!(stderr(&checked), "", "{}", dir.display());
