@@ -104,6 +104,9 @@ pub enum Command {
     /// Such pods are left where a node was skipped, a policy was edited, or a node joined from an older image. With --fix, a plan moves them by evictions, as
     /// roll does: with its order, limits, gates and decisions about pods. The plan is approved by its hash.
     Stragglers(roll::Stragglers),
+    /// Save network policies, bring them back, and turn them into those of another CNI.
+    #[command(subcommand)]
+    Policies(policies::Policies),
     /// Check the settings file.
     #[command(subcommand)]
     Config(Config),

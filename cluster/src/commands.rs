@@ -6,6 +6,7 @@ mod conduct;
 pub mod config;
 mod out;
 pub mod plan;
+pub mod policies;
 pub mod requirements;
 pub mod roll;
 pub mod simulate;

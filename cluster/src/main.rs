@@ -7,9 +7,11 @@ use clap::{CommandFactory, Parser};
 use cluster::cli::complete;
 use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
+use cluster::cli::policies::Policies;
 use cluster::cli::{Cli, Command, Config};
 use cluster::commands::{
-    check, completion, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
+    wish,
 };
 use cluster::print;
 use cluster::roll::run::Bounds;
@@ -60,6 +62,15 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.node.as_str().into()))?,
         Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.node.as_str().into()))?,
         Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
+        Command::Policies(Policies::Backup(wanted)) => {
+            print::report(global.output, &policies::backup::backup(global, wanted)?)
+        }
+        Command::Policies(Policies::Restore(wanted)) => {
+            print::report(global.output, &policies::restore::restore(global, wanted)?)
+        }
+        Command::Policies(Policies::Check(_) | Policies::Convert(_) | Policies::Diff(_)) => {
+            return Err(Failure::of(Exit::Usage, "this command is not in this build"));
+        }
         Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })

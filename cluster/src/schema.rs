@@ -11,8 +11,9 @@ use types::policy::Phase;
 use types::problem::Answer;
 use types::schema::{of_answer, of_written, stale};
 
+use crate::backup::file::Backup;
 use crate::commands::{
-    check, config, plan, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
@@ -35,6 +36,9 @@ fn all() -> BTreeMap<&'static str, String> {
         ("config-check", of_answer::<config::Settings>()),
         ("plan", of_answer::<plan::Planned>()),
         ("plan-file", written::<Plan>()),
+        ("policies-backup", of_answer::<policies::backup::Saved>()),
+        ("policies-backup-file", written::<Backup>()),
+        ("policies-restore", of_answer::<policies::restore::Restored>()),
         ("requirements", of_answer::<requirements::Required>()),
         ("roll", of_answer::<roll::Answer>()),
         ("simulate", of_answer::<simulate::Simulated>()),

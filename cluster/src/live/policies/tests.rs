@@ -1,0 +1,400 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use types::exit::Exit;
+
+use super::*;
+use crate::backup::file::Reading;
+use crate::backup::{Act, KINDS};
+use crate::live::error::Meaning;
+use crate::live::in_tests::{Answer, Asked, Server, run};
+
+const OURS: &str = "crossfade/converted-from";
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+fn create(kind: &str, name: &str) -> Step {
+    let object = object(kind, name, &json!({"order": 1}));
+    Step { id: Id::of(&object).expect("an object"), act: Act::Create, object, awaits: None }
+}
+
+fn replace(name: &str) -> Step {
+    let mut live = object("GlobalNetworkPolicy", name, &json!({"order": 2}));
+    live["metadata"]["resourceVersion"] = "41".into();
+    Step { act: Act::Replace(live), ..create("GlobalNetworkPolicy", name) }
+}
+
+/// Answers a write with the object itself, and a read with what was written last under that path.
+fn keeping(mut change: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
+    let mut kept: BTreeMap<String, Value> = BTreeMap::new();
+    Server::by(move |asked| {
+        if let Some(answer) = change(asked) {
+            return answer;
+        }
+        let (method, path) = asked.line.split_once(' ').expect("a line");
+        let path = path.split('?').next().expect("a path").to_owned();
+        if method == "GET" {
+            return kept
+                .get(&path)
+                .map_or_else(|| Answer::refusal(404, "NotFound", "not found"), |one| Answer::json(200, one));
+        }
+        let object = asked.json();
+        let path = if method == "PUT" {
+            path
+        } else {
+            format!("{path}/{}", object["metadata"]["name"].as_str().expect("a name"))
+        };
+        kept.insert(path, object.clone());
+        Answer::json(200, &object)
+    })
+}
+
+fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (Applied, Vec<String>) {
+    let server = server.clone();
+    run(async {
+        let applied = carry::carry(&server.caller(), steps, dry_run, &mut |_| {}).await;
+        let short = |line: String| {
+            line.replace("/apis/projectcalico.org/v3/globalnetwork", "")
+                .replace("fieldManager=crossfade&fieldValidation=Strict", "strict")
+        };
+        (applied, server.lines().into_iter().map(short).collect())
+    })
+}
+
+fn became(applied: &Applied) -> Vec<Became> {
+    applied.objects.iter().map(|one| one.became).collect()
+}
+
+#[test]
+fn all_is_tried_before_one_is_written_and_each_is_read_back() {
+    let steps = [create("GlobalNetworkPolicy", "a"), replace("b")];
+    let (applied, lines) = carried(&keeping(|_| None), &steps, false);
+    assert_eq!(
+        lines,
+        [
+            "POST policies?strict&dryRun=All",
+            "PUT policies/b?strict&dryRun=All",
+            "POST policies?strict",
+            "GET policies/a",
+            "PUT policies/b?strict",
+            "GET policies/b",
+        ]
+    );
+    assert_eq!(became(&applied), [Became::Created, Became::Replaced]);
+    assert_eq!((applied.exit, applied.problems.len()), (Exit::Done, 0));
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let (applied, lines) =
+        carried(&keeping(|_| None), &[create("GlobalNetworkPolicy", "a"), replace("b")], true);
+    assert_eq!(lines, ["POST policies?strict&dryRun=All", "PUT policies/b?strict&dryRun=All"]);
+    assert_eq!(became(&applied), [Became::WouldCreate, Became::WouldReplace]);
+}
+
+/// Each row: what the API server does when it tries the policy b, how the command ends, and what it says.
+#[test]
+fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
+    let dropping = |asked: &Asked| {
+        let mut object = asked.json();
+        object["spec"] = json!({});
+        Answer::json(201, &object)
+    };
+    let warning = |asked: &Asked| Answer::json(201, &asked.json()).warning("299 - \"v3 is deprecated\"");
+    type Rule = Box<dyn Fn(&Asked) -> Answer + Send>;
+    let rows: [(Rule, Exit, &str); 6] = [
+        (Box::new(dropping), Exit::No, "the API server drops the field spec.order"),
+        (Box::new(warning), Exit::No, "the API server warns: v3 is deprecated"),
+        (
+            Box::new(|_| Answer::refusal(422, "Invalid", "spec.order: no")),
+            Exit::No,
+            "422 Invalid: spec.order: no",
+        ),
+        (
+            Box::new(|_| Answer::refusal(409, "AlreadyExists", "it exists")),
+            Exit::TryLater,
+            "409 AlreadyExists",
+        ),
+        (
+            Box::new(|_| Answer::refusal(503, "ServiceUnavailable", "no")),
+            Exit::TryLater,
+            "503 ServiceUnavailable",
+        ),
+        (Box::new(|_| Answer::lost()), Exit::TryLater, "no answer"),
+    ];
+    for (rule, exit, says) in rows {
+        for dry_run in [false, true] {
+            let asked = std::sync::Arc::new(std::sync::Mutex::new(0));
+            let steps =
+                [create("GlobalNetworkPolicy", "a"), create("GlobalNetworkPolicy", "b"), replace("c")];
+            let server = Server::by({
+                let answers = [
+                    Answer::json(201, &steps[0].object),
+                    rule(&Asked {
+                        line: String::new(),
+                        content: String::new(),
+                        accept: String::new(),
+                        encoding: String::new(),
+                        body: steps[1].object.to_string(),
+                    }),
+                    Answer::json(200, &steps[2].object),
+                ];
+                move |_| {
+                    let mut at = asked.lock().expect("a count");
+                    *at += 1;
+                    answers[*at - 1].clone()
+                }
+            });
+            let (applied, lines) = carried(&server, &steps, dry_run);
+            assert!(lines.iter().all(|line| line.ends_with("dryRun=All")), "{lines:?}");
+            assert_eq!(applied.exit, exit, "{says}");
+            assert_eq!(became(&applied), [Became::NotWritten; 3]);
+            let said: Vec<&str> = applied.problems.iter().map(|problem| problem.what.as_str()).collect();
+            assert!(said.len() == 1 && said[0].contains(says) && said[0].contains("/b: "), "{said:?}");
+            let is_lost = says == "no answer";
+            assert_eq!(
+                lines.len(),
+                if is_lost { 2 } else { 3 },
+                "all are listed, but for a server that is away"
+            );
+        }
+    }
+}
+
+#[test]
+fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
+    let steps = [replace("a"), replace("b"), replace("c")];
+    let server = keeping(|asked| {
+        let is_it = asked.line.starts_with("PUT /apis/projectcalico.org/v3/globalnetworkpolicies/b?")
+            && !asked.line.contains("dryRun");
+        is_it.then(|| Answer::refusal(409, "Conflict", "the object has been modified"))
+    });
+    let (applied, lines) = carried(&server, &steps, false);
+    assert_eq!(became(&applied), [Became::Replaced, Became::NotWritten, Became::NotWritten]);
+    assert_eq!(applied.exit, Exit::TryLater);
+    assert_eq!(lines.last().map(String::as_str), Some("PUT policies/b?strict"), "nothing after it");
+    assert!(applied.problems[0].what.contains("/b: 409 Conflict"), "{:?}", applied.problems);
+    let asked = server.asked();
+    let body = asked.last().expect("a request").json();
+    assert_eq!(body["metadata"]["resourceVersion"], "41", "the version that was compared");
+}
+
+#[test]
+fn a_lost_answer_may_have_been_a_write() {
+    let server = keeping(|asked| (!asked.line.contains("dryRun")).then(Answer::lost));
+    let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
+    assert_eq!(became(&applied), [Became::Unknown, Became::NotWritten]);
+    assert_eq!(applied.exit, Exit::TryLater);
+}
+
+#[test]
+fn what_another_stores_instead_is_found_when_it_is_read_back() {
+    let server = keeping(|asked| {
+        let other = object("GlobalNetworkPolicy", "a", &json!({"order": 9}));
+        asked.line.starts_with("GET").then(|| Answer::json(200, &other))
+    });
+    let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
+    assert_eq!(became(&applied), [Became::Replaced, Became::NotWritten]);
+    assert_eq!(applied.exit, Exit::Failed);
+    assert!(
+        applied.problems[0].what.ends_with("stores something else in the field spec.order"),
+        "{applied:?}"
+    );
+}
+
+#[test]
+fn a_policy_whose_tier_is_made_first_is_tried_after_it() {
+    let policy = || Step { awaits: Some(create("Tier", "t").id), ..create("GlobalNetworkPolicy", "a") };
+    let steps = [create("Tier", "t"), policy(), create("GlobalNetworkPolicy", "b")];
+    // The API server knows the tier once it is written; then it takes the policy, or it does not.
+    let webhook = |takes: bool| {
+        let mut has_tier = false;
+        keeping(move |asked| {
+            has_tier |= asked.line.contains("/tiers?") && !asked.line.contains("dryRun");
+            let is_it = asked.line.starts_with("POST") && asked.body.contains("\"name\":\"a\"");
+            (is_it && !(has_tier && takes)).then(|| Answer::refusal(422, "Invalid", "there is no tier t"))
+        })
+    };
+    let (applied, lines) = carried(&webhook(true), &steps, false);
+    assert_eq!(became(&applied), [Became::Created; 3], "{lines:?}");
+    let written: Vec<&str> =
+        lines.iter().filter(|line| line.starts_with("POST")).map(String::as_str).collect();
+    assert_eq!(written.len(), 3 + 1 + 1 + 2, "{lines:?}");
+    let (applied, lines) = carried(&webhook(false), &steps, false);
+    assert_eq!(became(&applied), [Became::Created, Became::NotWritten, Became::NotWritten], "{lines:?}");
+    assert_eq!(applied.exit, Exit::No);
+    assert!(!lines.contains(&"POST policies?strict".into()), "a policy was written: {lines:?}");
+    let (applied, _) = carried(&webhook(true), &steps, true);
+    assert_eq!(became(&applied), [Became::WouldCreate, Became::AwaitsTier, Became::WouldCreate]);
+    assert_eq!(applied.exit, Exit::Done);
+}
+
+#[test]
+fn a_replacement_that_changes_nothing_is_not_written() {
+    // The live object has a default that the backup lacks.
+    let mut step = replace("a");
+    let defaulted = object("GlobalNetworkPolicy", "a", &json!({"order": 1, "types": ["Ingress"]}));
+    step.act = Act::Replace(defaulted.clone());
+    let server = keeping(move |asked| asked.line.starts_with("PUT").then(|| Answer::json(200, &defaulted)));
+    for dry_run in [true, false] {
+        let (applied, _) = carried(&server, &[step.clone()], dry_run);
+        assert_eq!((became(&applied), applied.exit), (vec![Became::Unchanged], Exit::Done));
+        assert_eq!(applied.objects[0].added, ["spec.types"]);
+    }
+    assert_eq!(server.asked().len(), 2, "two attempts and no write");
+}
+
+#[test]
+fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
+    let wanted = |name: &str, order: u32| {
+        let mut object = object("GlobalNetworkPolicy", name, &json!({"order": order}));
+        object["metadata"]["annotations"] = json!({OURS: "{}"});
+        object
+    };
+    let there = move |asked: &Asked, path: &str, object: Value| {
+        (asked.line == format!("GET /apis/projectcalico.org/v3/globalnetworkpolicies/{path}"))
+            .then(|| Answer::json(200, &object))
+    };
+    let mut is_written = false;
+    let server = keeping(move |asked| {
+        is_written |= asked.line.starts_with("PUT");
+        there(asked, "same", wanted("same", 1))
+            .or_else(|| there(asked, "edited", wanted("edited", if is_written { 1 } else { 2 })))
+    });
+    let objects = [wanted("new", 1), wanted("same", 1), wanted("edited", 1)];
+    let applied = run(async { carry::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
+        .expect("applied");
+    assert_eq!(became(&applied), [Became::Replaced, Became::Created, Became::Unchanged], "{applied:?}");
+    assert_eq!(applied.exit, Exit::Done);
+
+    let theirs = keeping(move |asked| {
+        there(asked, "edited", object("GlobalNetworkPolicy", "edited", &json!({"order": 2})))
+    });
+    let (exit, problems) =
+        run(async { carry::apply(&theirs.caller(), &objects, OURS, false, &mut |_| {}).await })
+            .expect_err("refused");
+    assert_eq!((exit, problems.len()), (Exit::No, 1));
+    assert!(problems[0].what.contains("it is somebody else's"), "{problems:?}");
+    assert!(theirs.lines().iter().all(|line| line.starts_with("GET ")), "nothing was tried");
+}
+
+/// An API server with these groups, and an APIService of Calico that has a Service or has none.
+fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static [&'static str]) -> Server {
+    let resources = |names: &[&str]| {
+        let all: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+        Answer::json(200, &json!({"resources": all}))
+    };
+    let items = |names: &[&str]| {
+        let all: Vec<Value> = names.iter().map(|name| json!({"metadata": {"name": name}})).collect();
+        Answer::json(200, &json!({"metadata": {}, "items": all}))
+    };
+    Server::by(move |asked| {
+        let path = asked.line.trim_start_matches("GET ").split('?').next().expect("a path");
+        match path {
+            "/version" => Answer::json(200, &json!({"gitVersion": "v1.30.0"})),
+            "/api/v1/namespaces/kube-system" => Answer::json(200, &json!({"metadata": {"uid": "u"}})),
+            "/apis" => {
+                let group = |name: &str, versions: &[&str]| {
+                    let versions: Vec<Value> = versions
+                        .iter()
+                        .map(|version| json!({"groupVersion": format!("{name}/{version}")}))
+                        .collect();
+                    json!({"name": name, "versions": versions})
+                };
+                let all = [
+                    group("projectcalico.org", &["v3"]),
+                    group("crd.projectcalico.org", &["v1"]),
+                    group("cilium.io", &["v9"]),
+                    group("apps", &["v1"]),
+                ];
+                Answer::json(200, &json!({"groups": all}))
+            }
+            "/apis/projectcalico.org/v3" | "/apis/crd.projectcalico.org/v1" => {
+                resources(&["globalnetworkpolicies", "globalnetworkpolicies/status"])
+            }
+            "/apis/cilium.io/v9" => resources(&["ciliumnetworkpolicies"]),
+            "/apis/cilium.io/v9/ciliumnetworkpolicies" => items(&[]),
+            "/apis/projectcalico.org/v3/globalnetworkpolicies" => items(shown),
+            "/apis/crd.projectcalico.org/v1/globalnetworkpolicies" => items(stored),
+            "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org" => {
+                let spec = if is_aggregated {
+                    json!({"service": {"name": "calico-api"}})
+                } else {
+                    json!({"service": null})
+                };
+                Answer::json(200, &json!({"spec": spec}))
+            }
+            "/api/v1/namespaces" => items(&["shop"]),
+            other => panic!("nobody should ask for {other}"),
+        }
+    })
+}
+
+fn gathered(server: &Server, scope: &Scope) -> Result<Live, AllFailed> {
+    run(async { gather::gather(&server.client(), scope, &mut |_| {}).await })
+}
+
+#[test]
+fn calicos_own_api_is_read_and_what_it_keeps_back_is_found() {
+    let live =
+        gathered(&calico(true, &["default.a", "t.b"], &["a", "t.b"]), &Scope::Backup).expect("policies");
+    let names: Vec<&Value> = live.objects.iter().map(|object| &object["metadata"]["name"]).collect();
+    assert_eq!(names, ["default.a", "t.b"]);
+    assert!(
+        live.objects.iter().all(|object| object["apiVersion"] == "projectcalico.org/v3"
+            && object["kind"] == "GlobalNetworkPolicy")
+    );
+    let read = |version: &str, objects| Reading::Read { api_version: version.into(), objects };
+    assert_eq!(live.kinds["globalnetworkpolicies.projectcalico.org"], read("projectcalico.org/v3", 2));
+    assert_eq!(live.kinds["ciliumnetworkpolicies.cilium.io"], read("cilium.io/v9", 0), "a later version");
+    assert_eq!(live.kinds["tiers.projectcalico.org"], Reading::NotServed {});
+    assert_eq!(live.kinds.len(), KINDS.len());
+
+    let (exit, problems) =
+        gathered(&calico(true, &["a"], &["a", "secret.b"]), &Scope::Backup).expect_err("refused");
+    assert_eq!(exit, Exit::Failed);
+    assert!(
+        problems[0].what.starts_with("Calico's API server does not show 1 of 2 globalnetworkpolicies"),
+        "{problems:?}"
+    );
+    assert!(problems[0].what.ends_with("/secret.b"), "{problems:?}");
+    gathered(&calico(false, &["a"], &["a", "of.before"]), &Scope::Backup)
+        .expect("its own CustomResourceDefinitions");
+}
+
+#[test]
+fn a_comparison_reads_the_version_of_the_backup() {
+    let versions = Versions::from([(
+        "globalnetworkpolicies.projectcalico.org".into(),
+        "crd.projectcalico.org/v1".into(),
+    )]);
+    let live = gathered(&calico(true, &["a"], &["b"]), &Scope::Compare(versions)).expect("policies");
+    assert_eq!(live.objects[0]["apiVersion"], "crd.projectcalico.org/v1");
+    assert_eq!(live.objects[0]["metadata"]["name"], "b");
+    assert_eq!(live.namespaces, ["shop".to_owned()].into());
+}
+
+#[test]
+fn a_group_that_does_not_answer_is_no_kind_that_is_not_there() {
+    let server = Server::by(|asked| match asked.line.as_str() {
+        "GET /version" => Answer::json(200, &json!({"gitVersion": "v1.30.0"})),
+        "GET /api/v1/namespaces/kube-system" => Answer::json(200, &json!({"metadata": {"uid": "u"}})),
+        "GET /apis" => Answer::json(
+            200,
+            &json!({"groups": [{"name": "projectcalico.org", "versions": [{"groupVersion": "projectcalico.org/v3"}]}]}),
+        ),
+        _ => Answer::refusal(503, "ServiceUnavailable", "the aggregated API server is away"),
+    });
+    let (exit, problems) = gathered(&server, &Scope::Backup).expect_err("refused");
+    assert_eq!(exit, Exit::TryLater);
+    assert!(problems[0].what.starts_with("ask for /apis/projectcalico.org/v3: 503"), "{problems:?}");
+}
+
+#[test]
+fn a_missing_right_names_the_manifest() {
+    let (exit, problem) = failed("list tiers", Meaning::Forbidden("no".into()));
+    assert_eq!(exit, Exit::Failed);
+    assert!(problem.fix.contains("rbac-policies.yaml"), "{problem:?}");
+}
