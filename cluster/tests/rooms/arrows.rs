@@ -68,7 +68,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     ),
     ("cli", &["model", "support", "plan"]),
     // Tests alone: it describes what commands answer.
-    ("schema", &["commands", "backup", "plan", "roll", "snapshot", "status", "stragglers"]),
+    ("schema", &["commands", "backup", "live", "plan", "roll", "snapshot", "status", "stragglers"]),
     ("print", &["cli", "model", "finding", "support", "plan"]),
     (
         "commands",

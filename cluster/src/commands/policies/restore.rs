@@ -42,10 +42,12 @@ pub struct Restored {
     pub left: Vec<Left>,
     /// What is there and not in the backup. Nothing of it is deleted.
     pub extra: Vec<Id>,
+    /// What stood in the way; an answer has these beside the report.
     #[serde(skip)]
-    problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
+    /// How the command ends.
     #[serde(skip)]
-    exit: Exit,
+    pub exit: Exit,
 }
 
 /// Runs the command.

@@ -24,7 +24,7 @@ pub(super) struct Attempt {
     pub(super) exit: Option<Exit>,
     /// The API server answered, and would not take the object for what it says.
     pub(super) is_refused: bool,
-    /// No answer arrived.
+    /// Nobody knows what the API server has of the object: no answer arrived, or not the one that was expected.
     pub(super) is_lost: bool,
 }
 
@@ -53,6 +53,36 @@ pub(super) async fn read_back(caller: &Caller, step: &Step) -> Attempt {
         Ok(reply) => judged(step, verb, &reply),
         Err(why) => lost(&step.id, verb, &why),
     }
+}
+
+/// Looks whether an object is as it was after an API server has only tried to write it. One that ignores `dryRun` would store what nobody has approved;
+/// aggregated API servers are somebody else's programs.
+pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
+    let verb = "look after a dry run at";
+    let id = &step.id;
+    let reply = match caller.call(&Ask::get(path(id, true))).await {
+        Ok(reply) => reply,
+        Err(why) => return lost(id, verb, &why),
+    };
+    let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+    let is_untouched = match &step.act {
+        Act::Create => reply.refusal().is_not_found(),
+        Act::Replace(live) => {
+            let now = reply.object::<Value>().ok().filter(|_| reply.is_done());
+            now.is_some_and(|now| version(&now) == version(live))
+        }
+    };
+    if is_untouched {
+        return Attempt::default();
+    }
+    let what = format!(
+        "{verb} {id}: the API server of {} has stored what it should only try, or somebody else wrote it just now",
+        id.group()
+    );
+    let problem = Problem::new(what)
+        .at(id.to_string())
+        .fix("look at the object, and at who changed it, before you run the same command again");
+    Attempt { problems: vec![problem], exit: Some(Exit::Failed), is_lost: true, ..Attempt::default() }
 }
 
 /// The path of an object, or that on which it is created.

@@ -1,10 +1,12 @@
 //! Carries steps out: all of them are tried before one is written, and each that is written is read back.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::attempt::{Attempt, attempt, path, read_back};
+use super::attempt::{Attempt, attempt, path, read_back, untouched};
 use super::{AllFailed, Applied, Became, PolicyEvent, Written};
 use crate::backup::compare::is_equal;
 use crate::backup::{Act, Id, Step, apply as made};
@@ -18,6 +20,8 @@ struct Carried<'a> {
     objects: Vec<Written>,
     /// Steps that cannot be tried before their tier is there.
     deferred: Vec<usize>,
+    /// API groups that are known to store nothing when they only try.
+    honest: BTreeSet<&'a str>,
     problems: Vec<Problem>,
     exit: Exit,
 }
@@ -32,8 +36,15 @@ pub(super) async fn carry(
     let untouched =
         |step: &Step| Written { object: step.id.clone(), became: Became::NotWritten, added: Vec::new() };
     let objects = steps.iter().map(untouched).collect();
-    let mut carried =
-        Carried { caller, steps, objects, deferred: Vec::new(), problems: Vec::new(), exit: Exit::Done };
+    let mut carried = Carried {
+        caller,
+        steps,
+        objects,
+        deferred: Vec::new(),
+        honest: BTreeSet::new(),
+        problems: Vec::new(),
+        exit: Exit::Done,
+    };
     let all: Vec<usize> = (0..steps.len()).collect();
     carried.attempt_all(&all, true, progress).await;
     if carried.exit == Exit::Done && dry_run {
@@ -68,10 +79,20 @@ impl Carried<'_> {
             {
                 self.objects[at].became = Became::Unchanged;
             }
-            let is_lost = tried.is_lost;
+            let mut is_lost = tried.is_lost;
+            let is_stored = tried.stored.is_some();
             self.add(at, tried);
+            if is_stored && self.honest.insert(step.id.group()) {
+                let looked = untouched(self.caller, step).await;
+                if looked.is_lost {
+                    self.objects[at].became = Became::Unknown;
+                }
+                is_lost = looked.is_lost;
+                self.problems.extend(looked.problems);
+                self.exit = looked.exit.unwrap_or(self.exit);
+            }
             if is_lost {
-                // Each of the others would wait as long for no answer.
+                // Each of the others would wait as long for no answer, or be stored.
                 return;
             }
         }

@@ -27,6 +27,8 @@ fn replace(name: &str) -> Step {
 }
 
 /// Answers a write with the object itself, and a read with what was written last under that path.
+///
+/// What is replaced is there from the start, at the version that steps have seen.
 fn keeping(mut change: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
     let mut kept: BTreeMap<String, Value> = BTreeMap::new();
     Server::by(move |asked| {
@@ -41,12 +43,17 @@ fn keeping(mut change: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) ->
                 .map_or_else(|| Answer::refusal(404, "NotFound", "not found"), |one| Answer::json(200, one));
         }
         let object = asked.json();
+        if method == "PUT" {
+            kept.entry(path.clone()).or_insert_with(|| object.clone());
+        }
         let path = if method == "PUT" {
             path
         } else {
             format!("{path}/{}", object["metadata"]["name"].as_str().expect("a name"))
         };
-        kept.insert(path, object.clone());
+        if !asked.line.contains("dryRun") {
+            kept.insert(path, object.clone());
+        }
         Answer::json(200, &object)
     })
 }
@@ -75,6 +82,7 @@ fn all_is_tried_before_one_is_written_and_each_is_read_back() {
         lines,
         [
             "POST policies?strict&dryRun=All",
+            "GET policies/a",
             "PUT policies/b?strict&dryRun=All",
             "POST policies?strict",
             "GET policies/a",
@@ -90,7 +98,10 @@ fn all_is_tried_before_one_is_written_and_each_is_read_back() {
 fn a_dry_run_writes_nothing() {
     let (applied, lines) =
         carried(&keeping(|_| None), &[create("GlobalNetworkPolicy", "a"), replace("b")], true);
-    assert_eq!(lines, ["POST policies?strict&dryRun=All", "PUT policies/b?strict&dryRun=All"]);
+    assert_eq!(
+        lines,
+        ["POST policies?strict&dryRun=All", "GET policies/a", "PUT policies/b?strict&dryRun=All"]
+    );
     assert_eq!(became(&applied), [Became::WouldCreate, Became::WouldReplace]);
 }
 
@@ -126,7 +137,7 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
     ];
     for (rule, exit, says) in rows {
         for dry_run in [false, true] {
-            let asked = std::sync::Arc::new(std::sync::Mutex::new(0));
+            let count = std::sync::Arc::new(std::sync::Mutex::new(0));
             let steps =
                 [create("GlobalNetworkPolicy", "a"), create("GlobalNetworkPolicy", "b"), replace("c")];
             let server = Server::by({
@@ -141,13 +152,17 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
                     }),
                     Answer::json(200, &steps[2].object),
                 ];
-                move |_| {
-                    let mut at = asked.lock().expect("a count");
+                move |asked| {
+                    if asked.line.starts_with("GET ") {
+                        return Answer::refusal(404, "NotFound", "not found");
+                    }
+                    let mut at = count.lock().expect("a count");
                     *at += 1;
                     answers[*at - 1].clone()
                 }
             });
-            let (applied, lines) = carried(&server, &steps, dry_run);
+            let (applied, mut lines) = carried(&server, &steps, dry_run);
+            lines.retain(|line| !line.starts_with("GET "));
             assert!(lines.iter().all(|line| line.ends_with("dryRun=All")), "{lines:?}");
             assert_eq!(applied.exit, exit, "{says}");
             assert_eq!(became(&applied), [Became::NotWritten; 3]);
@@ -183,7 +198,8 @@ fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
 
 #[test]
 fn a_lost_answer_may_have_been_a_write() {
-    let server = keeping(|asked| (!asked.line.contains("dryRun")).then(Answer::lost));
+    let is_write = |asked: &Asked| asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
+    let server = keeping(move |asked| is_write(asked).then(Answer::lost));
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
     assert_eq!(became(&applied), [Became::Unknown, Became::NotWritten]);
     assert_eq!(applied.exit, Exit::TryLater);
@@ -191,9 +207,11 @@ fn a_lost_answer_may_have_been_a_write() {
 
 #[test]
 fn what_another_stores_instead_is_found_when_it_is_read_back() {
-    let server = keeping(|asked| {
+    let mut is_written = false;
+    let server = keeping(move |asked| {
+        is_written |= asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
         let other = object("GlobalNetworkPolicy", "a", &json!({"order": 9}));
-        asked.line.starts_with("GET").then(|| Answer::json(200, &other))
+        (is_written && asked.line.starts_with("GET")).then(|| Answer::json(200, &other))
     });
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
     assert_eq!(became(&applied), [Became::Replaced, Became::NotWritten]);
@@ -202,6 +220,26 @@ fn what_another_stores_instead_is_found_when_it_is_read_back() {
         applied.problems[0].what.ends_with("stores something else in the field spec.order"),
         "{applied:?}"
     );
+}
+
+/// An API server that stores what it should only try is found with its first object, and gets no other.
+#[test]
+fn an_api_server_that_ignores_dry_runs_is_found_with_the_first_object() {
+    for step in [create("GlobalNetworkPolicy", "a"), replace("a")] {
+        let mut stored = None;
+        let server = Server::by(move |asked| {
+            if !asked.line.starts_with("GET ") {
+                let mut object = asked.json();
+                object["metadata"]["resourceVersion"] = "42".into();
+                stored = Some(object);
+            }
+            stored.as_ref().map_or_else(Answer::lost, |object| Answer::json(200, object))
+        });
+        let (applied, lines) = carried(&server, &[step, create("GlobalNetworkPolicy", "b")], true);
+        assert_eq!(became(&applied), [Became::Unknown, Became::NotWritten], "{lines:?}");
+        assert_eq!((applied.exit, lines.len()), (Exit::Failed, 2));
+        assert!(applied.problems[0].what.contains("has stored what it should only try"), "{applied:?}");
+    }
 }
 
 #[test]
@@ -237,13 +275,16 @@ fn a_replacement_that_changes_nothing_is_not_written() {
     let mut step = replace("a");
     let defaulted = object("GlobalNetworkPolicy", "a", &json!({"order": 1, "types": ["Ingress"]}));
     step.act = Act::Replace(defaulted.clone());
-    let server = keeping(move |asked| asked.line.starts_with("PUT").then(|| Answer::json(200, &defaulted)));
+    let server = keeping(move |_| Some(Answer::json(200, &defaulted)));
     for dry_run in [true, false] {
         let (applied, _) = carried(&server, &[step.clone()], dry_run);
         assert_eq!((became(&applied), applied.exit), (vec![Became::Unchanged], Exit::Done));
         assert_eq!(applied.objects[0].added, ["spec.types"]);
     }
-    assert_eq!(server.asked().len(), 2, "two attempts and no write");
+    let lines = server.lines();
+    let tried = lines.iter().filter(|line| line.ends_with("dryRun=All")).count();
+    let looked = lines.iter().filter(|line| line.starts_with("GET ")).count();
+    assert_eq!((tried, looked, lines.len()), (2, 2, 4), "no write: {lines:?}");
 }
 
 #[test]
