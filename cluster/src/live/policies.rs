@@ -4,8 +4,6 @@ mod attempt;
 mod carry;
 mod discover;
 mod gather;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -159,3 +157,6 @@ fn failed(what: &str, meaning: error::Meaning) -> Failed {
 
 /// The versions from which a backup was taken: `tiers.projectcalico.org` from `projectcalico.org/v3`.
 pub type Versions = BTreeMap<String, String>;
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use lab::kubernetes::{Client, MERGE, User, base};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::acting::Session;
 use super::operator::{Operator, grant};
 use super::server;
 use definitions::{GLOBAL, NAMESPACE, PLAIN, TIERS, define};
@@ -48,7 +49,8 @@ fn policies_are_kept_and_come_back() -> Result<()> {
     case.a_dropped_field_keeps_all_from_being_written(&file)?;
     case.a_warning_is_an_error(&file)?;
     case.a_kind_that_may_not_be_read_is_named()?;
-    case.somebody_elses_change_stops_it()
+    case.somebody_elses_change_stops_it()?;
+    case.converted_policies_replace_only_their_own()
 }
 
 /// A role of the manifest.
@@ -372,6 +374,49 @@ impl Case {
         ensure!(status == Some(3) && answer["objects"][0]["became"] == "notWritten", "{answer:#}");
         let (status, answer) = self.restore(&file, &[])?;
         ensure!(status == Some(0) && answer["objects"][0]["became"] == "created", "{answer:#}");
+        Ok(())
+    }
+
+    /// The executor as `convert --apply` calls it.
+    fn converted_policies_replace_only_their_own(&self) -> Result<()> {
+        let mut session = Session::new(User::Component("policies-writer"))?;
+        let ours = |port: u16| {
+            let mut policy = plain("converted", port);
+            policy["metadata"]["annotations"] = json!({ "crossfade/converted-from": "{}" });
+            policy
+        };
+        let became = |answer: &Value| answer["objects"][0]["became"].clone();
+        let tried = session.say(&json!({ "apply": [ours(80)], "dryRun": true }))?;
+        ensure!(tried["exit"] == 0 && became(&tried) == "wouldCreate", "{tried:#}");
+        ensure!(self.get(PLAIN, "converted").is_err(), "a dry run wrote something");
+        // The API server adds a default to the second, so that it is compared with what the API server makes of it.
+        let mut defaulted = ours(443);
+        defaulted["spec"]["ingress"][0]["ports"] = json!([{ "port": 443 }]);
+        for (object, expected) in [
+            (ours(80), "created"),
+            (ours(80), "unchanged"),
+            (defaulted.clone(), "replaced"),
+            (defaulted, "unchanged"),
+        ] {
+            let done = session.say(&json!({ "apply": [object] }))?;
+            ensure!(done["exit"] == 0 && became(&done) == expected, "{done:#}");
+        }
+        let before = self.versions()?;
+        let mut theirs = plain("web", 1);
+        theirs["metadata"]["annotations"] = json!({ "crossfade/converted-from": "{}" });
+        let mut unknown = ours(80);
+        unknown["metadata"]["name"] = "new".into();
+        unknown["spec"]["newer"] = "x".into();
+        for (objects, says) in [
+            (json!([ours(8080), theirs]), "somebody else's"),
+            (json!([ours(8080), unknown]), "newer"),
+            (json!([ours(8080), ours(80)]), "is there twice"),
+        ] {
+            let refused = session.say(&json!({ "apply": objects }))?;
+            let what = refused["problems"][0]["what"].as_str().unwrap_or_default();
+            ensure!(refused["exit"] == 3 && what.contains(says), "{refused:#}");
+            ensure!(self.versions()? == before, "something was written");
+        }
         Ok(())
     }
 
