@@ -4,27 +4,23 @@
 //! CNIs: structural ones, of which the API server drops unknown fields.
 
 mod definitions;
+mod refused;
+mod written;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use lab::kubernetes::{Client, MERGE, User, base};
+use lab::kubernetes::{Client, MERGE, User};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::acting::Session;
 use super::operator::{Operator, grant};
 use super::server;
 use definitions::{GLOBAL, NAMESPACE, PLAIN, TIERS, define};
 
 lab::trials![policies_are_kept_and_come_back];
-
-/// How many policies are written at a pace that leaves time to change the last one.
-const MANY: usize = 30;
 
 /// The case.
 struct Case {
@@ -271,193 +267,6 @@ impl Case {
         );
         let (status, answer) = self.restore(file, &[])?;
         ensure!(status == Some(0) && answer["equal"] == 4 && answer["objects"] == json!([]), "{answer:#}");
-        Ok(())
-    }
-
-    fn a_file_that_does_not_fit_is_refused(&self, file: &str) -> Result<()> {
-        self.admin.delete(&format!("{PLAIN}/dns"))?.object()?;
-        let before = self.versions()?;
-        let says = |file: &str, expected: &[&str]| -> Result<()> {
-            let (status, answer) = self.restore(file, &[])?;
-            let what = answer["problems"][0]["what"].as_str().unwrap_or_default();
-            ensure!(status == Some(3) && expected.iter().all(|words| what.contains(words)), "{answer:#}");
-            ensure!(self.versions()? == before, "something was written");
-            Ok(())
-        };
-        let uid = self.get("/api/v1/namespaces", "kube-system")?["metadata"]["uid"].clone();
-        let other = self.changed(file, |backup| backup["cluster"]["uid"] = "another".into())?;
-        says(other, &["another cluster", "the UID another", uid.as_str().context("a UID")?])?;
-        let bytes = fs::read(self.path(file))?;
-        let damaged = file.replace("policies-", "damaged/policies-");
-        fs::create_dir(self.path("damaged"))?;
-        fs::write(self.path(&damaged), String::from_utf8(bytes)?.replace("Deny", "Pass"))?;
-        says(&damaged, &["the file was changed"])?;
-        let later = self.changed(file, |backup| backup["version"] = 2.into())?;
-        says(later, &["version 2"])
-    }
-
-    fn a_dropped_field_keeps_all_from_being_written(&self, file: &str) -> Result<()> {
-        let before = self.versions()?;
-        let file = self.changed(file, |backup| {
-            let all = backup["objects"].as_array_mut().into_iter().flatten();
-            for object in all.filter(|object| object["kind"] == "GlobalNetworkPolicy") {
-                object["spec"]["ingress"][0]["newer"] = "condition".into();
-            }
-        })?;
-        for more in [&["--dry-run"][..], &[]] {
-            let (status, answer) = self.restore(file, more)?;
-            let what = answer["problems"][0]["what"].as_str().unwrap_or_default();
-            ensure!(
-                status == Some(3) && answer["problems"].as_array().map(Vec::len) == Some(1),
-                "{answer:#}"
-            );
-            // An API server from 1.25 on refuses it, one before drops it.
-            ensure!(what.contains("secure.deny") && what.contains("newer"), "{answer:#}");
-            ensure!(answer["verified"] == "nothing", "the name has no hash: {answer:#}");
-            ensure!(self.versions()? == before, "something was written");
-        }
-        Ok(())
-    }
-
-    fn a_warning_is_an_error(&self, file: &str) -> Result<()> {
-        let before = self.versions()?;
-        let file = self.changed(file, |backup| {
-            let group = custom("crd.antrea.io/v1alpha3", "ClusterGroup", "g", &json!({ "ipBlocks": [] }));
-            backup["objects"].as_array_mut().into_iter().for_each(|all| all.push(group.clone()));
-            backup["kinds"]["clustergroups.crd.antrea.io"] =
-                json!({ "reading": "read", "apiVersion": "crd.antrea.io/v1alpha3", "objects": 1 });
-        })?;
-        let (status, answer) = self.restore(file, &[])?;
-        let what = answer["problems"][0]["what"].as_str().unwrap_or_default();
-        ensure!(status == Some(3) && what.ends_with("the API server warns: use v1beta1, dear"), "{answer:#}");
-        ensure!(self.versions()? == before, "something was written");
-        Ok(())
-    }
-
-    fn a_kind_that_may_not_be_read_is_named(&self) -> Result<()> {
-        let mut role = manifest("crossfade-policies-reader")?;
-        role["metadata"]["name"] = "policies-half".into();
-        for rule in role["rules"].as_array_mut().context("rules")? {
-            if let Some(resources) = rule["resources"].as_array_mut() {
-                resources.retain(|one| one != "globalnetworkpolicies" && one != "tiers");
-            }
-        }
-        grant(&self.admin, "policies-half", &role)?;
-        let half = Operator::new(User::Component("policies-half"))?;
-        let (status, answer, _) = half.answer(&["policies", "backup", "--out", "."])?;
-        ensure!(status == Some(1), "{answer:#}");
-        // The kinds of Calico alone: CustomResourceDefinitions of Antrea have a group, and no tiers.
-        let problems = answer["problems"].as_array().context("problems")?;
-        ensure!(problems.len() == 2, "{answer:#}");
-        for (problem, kind) in problems.iter().zip(["tiers", "globalnetworkpolicies"]) {
-            ensure!(problem["where"] == format!("{kind}.projectcalico.org"), "{answer:#}");
-            ensure!(
-                problem["what"].as_str().is_some_and(|what| what.contains("policies-half")),
-                "{answer:#}"
-            );
-            ensure!(
-                problem["fix"].as_str().is_some_and(|fix| fix.contains("rbac-policies.yaml")),
-                "{answer:#}"
-            );
-        }
-        let is_backup = |name: &str| name.starts_with("policies-");
-        for entry in fs::read_dir(half.scratch.path())? {
-            let name = entry?.file_name();
-            ensure!(!is_backup(&name.to_string_lossy()), "half a backup");
-        }
-        // The rights to read are no rights to write.
-        let reader = Operator::new(User::Component("policies-reader"))?;
-        let file = self.backup()?;
-        self.admin.delete(&format!("{PLAIN}/web"))?.object()?;
-        fs::copy(self.path(&file), reader.scratch.join(&file))?;
-        let (status, answer, _) = reader.answer(&["policies", "restore", &file])?;
-        ensure!(status == Some(3) && answer["objects"][0]["became"] == "notWritten", "{answer:#}");
-        let (status, answer) = self.restore(&file, &[])?;
-        ensure!(status == Some(0) && answer["objects"][0]["became"] == "created", "{answer:#}");
-        Ok(())
-    }
-
-    /// The executor as `convert --apply` calls it.
-    fn converted_policies_replace_only_their_own(&self) -> Result<()> {
-        let mut session = Session::new(User::Component("policies-writer"))?;
-        let ours = |port: u16| {
-            let mut policy = plain("converted", port);
-            policy["metadata"]["annotations"] = json!({ "crossfade/converted-from": "{}" });
-            policy
-        };
-        let became = |answer: &Value| answer["objects"][0]["became"].clone();
-        let tried = session.say(&json!({ "apply": [ours(80)], "dryRun": true }))?;
-        ensure!(tried["exit"] == 0 && became(&tried) == "wouldCreate", "{tried:#}");
-        ensure!(self.get(PLAIN, "converted").is_err(), "a dry run wrote something");
-        // The API server adds a default to the second, so that it is compared with what the API server makes of it.
-        let mut defaulted = ours(443);
-        defaulted["spec"]["ingress"][0]["ports"] = json!([{ "port": 443 }]);
-        for (object, expected) in [
-            (ours(80), "created"),
-            (ours(80), "unchanged"),
-            (defaulted.clone(), "replaced"),
-            (defaulted, "unchanged"),
-        ] {
-            let done = session.say(&json!({ "apply": [object] }))?;
-            ensure!(done["exit"] == 0 && became(&done) == expected, "{done:#}");
-        }
-        let before = self.versions()?;
-        let mut theirs = plain("web", 1);
-        theirs["metadata"]["annotations"] = json!({ "crossfade/converted-from": "{}" });
-        let mut unknown = ours(80);
-        unknown["metadata"]["name"] = "new".into();
-        unknown["spec"]["newer"] = "x".into();
-        for (objects, says) in [
-            (json!([ours(8080), theirs]), "somebody else's"),
-            (json!([ours(8080), unknown]), "newer"),
-            (json!([ours(8080), ours(80)]), "is there twice"),
-        ] {
-            let refused = session.say(&json!({ "apply": objects }))?;
-            let what = refused["problems"][0]["what"].as_str().unwrap_or_default();
-            ensure!(refused["exit"] == 3 && what.contains(says), "{refused:#}");
-            ensure!(self.versions()? == before, "something was written");
-        }
-        Ok(())
-    }
-
-    /// While policies are written one after the other, somebody edits the last one.
-    fn somebody_elses_change_stops_it(&self) -> Result<()> {
-        let name = |at: usize| format!("zz-{at:02}");
-        for at in 0..MANY {
-            self.admin.create(PLAIN, &plain(&name(at), 80))?.object()?;
-        }
-        let file = self.backup()?;
-        for at in 0..MANY {
-            self.patch(PLAIN, &name(at), &json!({ "spec": { "ingress": [] } }))?;
-        }
-        let last = name(MANY - 1);
-        let arguments = ["policies", "restore", &file, "-o", "json"];
-        let mut command = self.writer.command(&base(), &arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let said = BufReader::new(child.stderr.take().context("stderr")?);
-        for line in said.lines() {
-            // The others are still to come, at twenty requests a second.
-            if line? == format!("wrote NetworkPolicy/{NAMESPACE}/{}", name(0)) {
-                self.patch(PLAIN, &last, &json!({ "metadata": { "labels": { "by": "somebody" } } }))?;
-            }
-        }
-        let output = child.wait_with_output()?;
-        let answer: Value = serde_json::from_slice(&output.stdout)?;
-        ensure!(output.status.code() == Some(75), "{answer:#}");
-        let objects = answer["objects"].as_array().context("objects")?;
-        ensure!(objects.len() == MANY, "{answer:#}");
-        for (at, object) in objects.iter().enumerate() {
-            let became = if at == MANY - 1 { "notWritten" } else { "replaced" };
-            ensure!(object["became"] == became && object["object"]["name"] == name(at), "{answer:#}");
-        }
-        let what = answer["problems"][0]["what"].as_str().unwrap_or_default();
-        ensure!(what.contains(&last) && what.contains("409 Conflict"), "{answer:#}");
-        let theirs = self.get(PLAIN, &last)?;
-        ensure!(theirs["metadata"]["labels"]["by"] == "somebody", "their change is lost: {theirs:#}");
-        ensure!(theirs["spec"].get("ingress").is_none(), "{theirs:#}");
-        // The same command again goes on.
-        let (status, answer) = self.restore(&file, &[])?;
-        ensure!(status == Some(0) && answer["objects"].as_array().map(Vec::len) == Some(1), "{answer:#}");
         Ok(())
     }
 }
