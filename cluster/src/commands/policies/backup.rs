@@ -90,7 +90,7 @@ impl Report for Saved {
         } else {
             "An earlier call wrote the same file: the policies have not changed since."
         };
-        document.text(format!("{} objects. {new}", self.objects));
+        document.text(format!("Objects: {}. {new}", self.objects));
         document.fields([
             ("hash", self.hash.clone()),
             ("cluster", format!("{}, {}", self.cluster.uid, self.cluster.api_server)),

@@ -123,24 +123,22 @@ impl Restored {
     /// In a sentence, what became of it.
     fn summary(&self) -> String {
         let of = |became: Became| self.objects.iter().filter(|one| one.became == became).count();
-        let counted = [
-            (Became::WouldCreate, "would be created"),
-            (Became::WouldReplace, "would be replaced"),
-            (Became::AwaitsTier, "cannot be tried before their tier is there"),
-            (Became::Created, "created"),
-            (Became::Replaced, "replaced"),
-            (Became::NotWritten, "not written"),
-            (Became::Unknown, "perhaps written, since the answer was lost"),
+        let others = [
+            Became::WouldCreate,
+            Became::WouldReplace,
+            Became::AwaitsTier,
+            Became::Created,
+            Became::Replaced,
+            Became::NotWritten,
+            Became::Unknown,
         ];
-        let equal = self.equal + of(Became::Unchanged);
-        let mut words = vec![format!("{equal} are as they were")];
-        words.extend(
-            counted
-                .into_iter()
-                .filter(|(became, _)| of(*became) > 0)
-                .map(|(became, said)| format!("{} {said}", of(became))),
-        );
-        format!("Of the objects in the backup, {}.", words.join(", "))
+        let mut words = vec![format!("{} unchanged", self.equal + of(Became::Unchanged))];
+        let others = others.into_iter().filter(|became| of(*became) > 0);
+        words.extend(others.map(|became| format!("{} {}", of(became), said(became))));
+        if !self.left.is_empty() {
+            words.push(format!("{} left to others", self.left.len()));
+        }
+        format!("Objects of the backup: {}.", words.join(", "))
     }
 }
 
@@ -148,12 +146,12 @@ const fn said(became: Became) -> &'static str {
     match became {
         Became::WouldCreate => "would be created",
         Became::WouldReplace => "would be replaced",
-        Became::AwaitsTier => "awaits its tier",
+        Became::AwaitsTier => "to be tried once its tier is there",
         Became::Unchanged => "unchanged",
         Became::Created => "created",
         Became::Replaced => "replaced",
         Became::NotWritten => "not written",
-        Became::Unknown => "unknown",
+        Became::Unknown => "unknown, since the answer was lost",
     }
 }
 
