@@ -42,6 +42,11 @@ pub enum Maker {
     Antrea,
 }
 
+/// Calico shows something of Kubernetes' under this name, and stores nothing of it.
+pub(super) fn is_mirrored(name: &str) -> bool {
+    MIRRORED.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Who makes this object, if no person does.
 #[must_use]
 pub fn maker(id: &Id, object: &Value) -> Option<Maker> {
@@ -59,7 +64,7 @@ pub fn maker(id: &Id, object: &Value) -> Option<Maker> {
                 let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
                 labels.is_some_and(|labels| labels.get(CREATED_BY.0).is_some_and(|by| by == CREATED_BY.1))
             }
-            _ => MIRRORED.iter().any(|prefix| name.starts_with(prefix)),
+            _ => is_mirrored(name),
         };
     let is_antreas = id.group() == "crd.antrea.io" && id.kind == "Tier" && OF_ANTREA.contains(&name);
     match (is_calicos, is_antreas) {

@@ -180,5 +180,5 @@ async fn kept_back(
         names.len(),
         stored.len()
     ));
-    Ok(Some(problem.at(&resource).fix(format!("grant the rights on tiers of {POLICIES}"))))
+    Ok(Some(problem.at(&resource).fix(format!("grant the rights on tiers of {POLICIES}; if the object was made a moment ago, run the same command again"))))
 }
