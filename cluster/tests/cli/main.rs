@@ -8,6 +8,7 @@ mod inplace;
 mod kubectl;
 mod pages;
 mod plan;
+mod policies_backup;
 mod rbac;
 mod readme;
 mod requirements;
