@@ -7,6 +7,7 @@
 //! > {"patch":{"node":"b7","uid":"..","version":"41","state":"claimed","cordon":true,"fence":true,"desired":"both-old"}}   < "Done"
 //! > {"evict":{"namespace":"x","name":"web-0","uid":"1f2e.."}}                                   < "Accepted"
 //! > {"save":"text"}                                       < {"hash":"4be1.."}
+//! > {"apply":[{..}],"dryRun":true}                                                             < {"exit":0,"objects":[..],"problems":[]}
 //! > {"begin":"r-1"}, {"record":1}, {"wish":"why"}, {"note":{..}}, {"census":1}, {"rights":1}, {"wait":5}, {"release":1}
 //! ```
 
@@ -15,8 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster::cli::access::Access;
-use cluster::live::{Journal, Outcome, Patience, Session, Settings, Untaken};
+use cluster::live::{Journal, Outcome, Patience, Session, Settings, Untaken, apply};
 use cluster::plan::Plan;
+use cluster::policies::convert::CONVERTED_FROM;
 use cluster::roll::act::{Act, Change, Patch, PodId};
 use cluster::roll::run::Run;
 use cluster::roll::wish::What;
@@ -26,6 +28,7 @@ use types::step::Step;
 
 /// What is driven.
 struct Driver {
+    access: Access,
     session: Session,
     plan: Plan,
     run: Run,
@@ -44,7 +47,7 @@ fn main() -> Result<(), String> {
             Session::connect(&access, settings).await.map_err(|(_, problem)| problem.to_string())?;
         let plan = plan()?;
         let run = Run::new("r-0", "0".repeat(64), &plan);
-        let mut driver = Driver { session, plan, run, journal: None };
+        let mut driver = Driver { access, session, plan, run, journal: None };
         // Lines are read on another thread: watches and renewals go on meanwhile.
         let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
         std::thread::spawn(move || {
@@ -106,11 +109,25 @@ impl Driver {
             }
             "wish" => json!(store.wish("tester", text, &What::Pause).await.map_err(said)?),
             "note" => self.note(of).await?,
+            "apply" => self.apply(of, command["dryRun"] == true)?,
             "wait" => {
                 tokio::time::sleep(Duration::from_secs(of.as_u64().unwrap_or(0))).await;
                 json!("waited")
             }
             other => return Err(format!("no such command: {other}")),
+        })
+    }
+
+    /// Policies of this program's, as `convert --apply` writes them. The call has a runtime of its own, and so a thread.
+    fn apply(&self, objects: &Value, dry_run: bool) -> Result<Value, String> {
+        let (access, objects) = (self.access.clone(), objects.as_array().cloned().unwrap_or_default());
+        let call = move || apply(&access, &objects, CONVERTED_FROM, dry_run, &mut |_| {});
+        let applied = std::thread::spawn(call).join().map_err(|_| "it panicked")?;
+        Ok(match applied {
+            Ok(done) => {
+                json!({ "exit": done.exit, "objects": done.objects, "problems": done.problems })
+            }
+            Err((exit, problems)) => json!({ "exit": exit, "problems": problems }),
         })
     }
 

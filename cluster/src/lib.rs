@@ -3,6 +3,7 @@
 //! Every command is one straight line: it gathers the settings and a snapshot of the cluster ([`snapshot`]), decides (pure functions of a
 //! [`scene::Scene`], in [`check`] and [`cidr`]) and reports ([`print`]).
 
+pub mod backup;
 pub mod capacity;
 pub mod check;
 pub mod cidr;

@@ -21,6 +21,7 @@ mod list;
 mod pace;
 mod path;
 mod plans;
+mod policies;
 mod progress;
 mod rights;
 mod session;
@@ -28,6 +29,7 @@ mod store;
 mod take;
 mod told;
 mod unseen;
+mod warning;
 mod watch;
 
 pub use act::Outcome;
@@ -36,6 +38,9 @@ pub use failure::Failed;
 pub use health::Blind;
 pub use lease::{Held, Holder, Patience, Standing, Untaken};
 pub use plans::{last_run, save_plan, saved_plan};
+pub use policies::{
+    AllFailed, Applied, Became, PolicyEvent, Scope, Versions, Written, apply, carry_out, gather_policies,
+};
 pub use progress::Event;
 pub use rights::{ACTING, Rule};
 pub use session::{Session, Settings};

@@ -80,6 +80,9 @@ fn about_policies(global: &Global, wanted: &Policies) -> Result<Exit, Failure> {
             None => Exit::Done,
         },
         Policies::Diff(wanted) => print::report(global.output, &policies::diff(global, wanted)?),
-        Policies::Backup(_) | Policies::Restore(_) => Exit::Failed,
+        Policies::Backup(wanted) => print::report(global.output, &policies::backup::backup(global, wanted)?),
+        Policies::Restore(wanted) => {
+            print::report(global.output, &policies::restore::restore(global, wanted)?)
+        }
     })
 }

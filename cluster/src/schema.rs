@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::json;
+use types::exit::Exit;
 use types::policy::Phase;
 use types::problem::Answer;
 use types::schema::{of_answer, of_written, stale};
 
+use crate::backup::Id;
+use crate::backup::decide::{Left, State as Differs};
+use crate::backup::file::{About, Backup, Reading, Verified};
 use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
+use crate::live::{Became, Written};
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
 use crate::roll::wait::{Reason, Wait};
@@ -35,8 +40,11 @@ fn all() -> BTreeMap<&'static str, String> {
         ("config-check", of_answer::<config::Settings>()),
         ("plan", of_answer::<plan::Planned>()),
         ("plan-file", written::<Plan>()),
+        ("policies-backup", of_answer::<policies::backup::Saved>()),
+        ("policies-backup-file", written::<Backup>()),
         ("policies-check", of_answer::<policies::Turned>()),
         ("policies-diff", of_answer::<policies::Compared>()),
+        ("policies-restore", of_answer::<policies::restore::Restored>()),
         ("requirements", of_answer::<requirements::Required>()),
         ("roll", of_answer::<roll::Answer>()),
         ("simulate", of_answer::<simulate::Simulated>()),
@@ -118,6 +126,58 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         What::Delete("default/debug".into()),
     ] {
         holds("ask", &wish::Asked { asked, holder: None });
+    }
+}
+
+/// What only a live cluster answers about policies, each with every key that it may have.
+#[test]
+fn answers_about_policies_are_as_the_schemas_say() {
+    let about = || About { uid: "u".into(), api_server: "v1.30.0".into() };
+    let read = Reading::Read { api_version: "projectcalico.org/v3".into(), objects: 1 };
+    let kinds =
+        [("tiers.projectcalico.org".to_owned(), read), ("tiers.crd.antrea.io".into(), Reading::NotServed {})];
+    let saved = policies::backup::Saved {
+        file: "policies.json".into(),
+        hash: "4be1".into(),
+        is_new: true,
+        cluster: about(),
+        objects: 1,
+        kinds: kinds.into(),
+    };
+    holds("policies-backup", &saved);
+    let tier = json!({"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {"name": "a"}});
+    let backup = Backup::new(about(), saved.kinds, vec![tier.clone()]).expect("a backup");
+    let file = serde_json::from_slice(&backup.bytes()).expect("JSON");
+    let schema = serde_json::from_str(&all()["policies-backup-file"]).expect("JSON");
+    assert!(jsonschema::validate(&schema, &file).is_ok(), "{file:#}");
+
+    let id = || Id::of(&tier).expect("an object");
+    for became in [
+        Became::WouldCreate,
+        Became::WouldReplace,
+        Became::AwaitsTier,
+        Became::Unchanged,
+        Became::Created,
+        Became::Replaced,
+        Became::NotWritten,
+        Became::Unknown,
+    ] {
+        let written = Written { object: id(), became, added: vec!["spec.order".into()] };
+        let left = |state| Left { object: id(), state, why: "Calico makes it".into() };
+        let restored = policies::restore::Restored {
+            file: "policies.json".into(),
+            hash: "4be1".into(),
+            verified: Verified::Nothing,
+            cluster: about(),
+            dry_run: false,
+            equal: 1,
+            objects: vec![written],
+            left: vec![left(Differs::Missing), left(Differs::Different)],
+            extra: vec![id()],
+            problems: Vec::new(),
+            exit: Exit::Done,
+        };
+        holds("policies-restore", &restored);
     }
 }
 

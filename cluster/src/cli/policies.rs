@@ -29,12 +29,14 @@ pub enum Policies {
     Diff(Diff),
     /// Save all policies of the cluster, of every kind, with all that belongs to them.
     ///
-    /// The file has the objects as the API server has them. Its name should have the hash that the command prints: restore compares it.
+    /// The file has the objects as the API server has them: policies of every CNI, tiers, sets and groups. A kind that may not be read is an error, since
+    /// half a backup is none. The name of the file has the hash of its bytes, and the same policies give the same file.
     Backup(Backup),
     /// Bring policies back from a backup.
     ///
-    /// Policies that are not there any more are made again, and those that somebody changed since become what they were. Nothing is deleted. The API
-    /// server tries all of it before anything is written, and a warning of its counts as an error.
+    /// A policy that is not there is created, and one that says something else is replaced. Nothing is ever deleted: what is there and not in the backup is
+    /// listed. The API server tries all of it before anything is written. A warning counts as an error, and so does a field that the API server drops.
+    /// Objects that a controller makes are left to it.
     Restore(Restore),
 }
 

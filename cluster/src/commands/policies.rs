@@ -1,9 +1,12 @@
-//! `policies`: what network policies mean, and the same in the words of another CNI.
+//! `policies`: what network policies mean, the same in the words of another CNI, and how they are kept and brought back.
 
 mod answer;
+pub mod backup;
 mod convert;
 mod diff;
 mod given;
+mod progress;
+pub mod restore;
 
 pub use answer::Turned;
 pub use convert::{check, convert};

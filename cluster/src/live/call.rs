@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
+use super::warning::warnings;
 use crate::gate::Pulse;
 
 /// JSON, as a body is sent that is an object.
@@ -42,6 +43,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// The header `Retry-After`, in seconds.
     pub(super) retry_after: Option<u32>,
+    /// The texts of the headers `Warning`.
+    pub(super) warnings: Vec<String>,
     /// The body.
     pub(super) body: Vec<u8>,
 }
@@ -191,8 +194,10 @@ impl Caller {
         let status = response.status().as_u16();
         let header = response.headers().get(http::header::RETRY_AFTER);
         let retry_after = header.and_then(|value| value.to_str().ok()?.parse().ok());
+        let headers = response.headers().get_all(http::header::WARNING);
+        let warnings = headers.iter().filter_map(|value| value.to_str().ok()).flat_map(warnings).collect();
         let body = response.into_body().collect_bytes().await.map_err(lost)?.into();
-        let reply = Reply { status, retry_after, body };
+        let reply = Reply { status, retry_after, warnings, body };
         if status == 429 && !reply.refusal().is_budget() {
             let (now, mut state) = (self.clock.now(), self.state());
             state.pulse.busy(now);

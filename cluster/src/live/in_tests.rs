@@ -36,6 +36,7 @@ pub(super) struct Asked {
 pub(super) struct Answer {
     status: u16,
     retry_after: Option<u32>,
+    warning: Option<String>,
     frames: VecDeque<Bytes>,
     then: Then,
 }
@@ -69,7 +70,7 @@ impl Asked {
 impl Answer {
     pub(super) fn text(status: u16, body: &str) -> Self {
         let frames = VecDeque::from([Bytes::from(body.to_owned())]);
-        Self { status, retry_after: None, frames, then: Then::End }
+        Self { status, retry_after: None, warning: None, frames, then: Then::End }
     }
 
     pub(super) fn json(status: u16, body: &Value) -> Self {
@@ -97,6 +98,12 @@ impl Answer {
     /// The same, but it ends.
     pub(super) fn ending(mut self) -> Self {
         self.then = Then::End;
+        self
+    }
+
+    /// The same with a header `Warning`.
+    pub(super) fn warning(mut self, header: &str) -> Self {
+        self.warning = Some(header.to_owned());
         self
     }
 
@@ -167,6 +174,9 @@ impl Server {
         let mut response = Response::builder().status(answer.status);
         if let Some(seconds) = answer.retry_after {
             response = response.header(http::header::RETRY_AFTER, seconds);
+        }
+        if let Some(warning) = answer.warning {
+            response = response.header(http::header::WARNING, warning);
         }
         Ok(response.body(Frames { frames: answer.frames, hangs: answer.then == Then::Hang })?)
     }

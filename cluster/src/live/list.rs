@@ -94,29 +94,81 @@ async fn pages(
 ) -> Result<usize, Meaning> {
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let root = if group.is_empty() { "/api" } else { "/apis" };
-    let path = format!("{root}/{api_version}/{}?limit={PAGE}", kind.plural());
-    let (mut objects, mut restarts) = (0, 0);
+    let mut objects = 0;
+    let mut part = |part: Part<'_>| {
+        match part {
+            Part::Page { text, remaining, is_last } => {
+                let mut json = serde_json::Deserializer::from_str(text);
+                objects += Page::new(collector, &api_version, kind).deserialize(&mut json)?;
+                if !is_last {
+                    progress(&Event::Page { kind, objects, remaining });
+                }
+            }
+            Part::Restart => {
+                collector.forget(kind);
+                objects = 0;
+            }
+            Part::Again(why) => progress(&Event::Again { kind, why }),
+        }
+        Ok(())
+    };
+    each_part(client, &format!("{root}/{api_version}/{}", kind.plural()), &mut part).await?;
+    Ok(objects)
+}
+
+/// What happens while a list is read.
+#[derive(Debug)]
+pub(super) enum Part<'a> {
+    /// A page arrived.
+    Page {
+        /// The answer.
+        text: &'a str,
+        /// How many objects are still to come, where the API server says it.
+        remaining: Option<usize>,
+        /// No other page comes.
+        is_last: bool,
+    },
+    /// The list begins anew: what was read belongs to another moment.
+    Restart,
+    /// A request failed and is made again; why.
+    Again(String),
+}
+
+/// Lists a path page by page.
+///
+/// # Errors
+/// What the last failure means.
+pub(super) async fn each_part(
+    client: &Client,
+    path: &str,
+    take: &mut dyn FnMut(Part<'_>) -> Result<(), serde_json::Error>,
+) -> Result<(), Meaning> {
+    let failed = |e: serde_json::Error| Meaning::Failed(format!("the answer of {path}: {e}"));
+    let mut restarts = 0;
     let mut next = String::new();
     loop {
-        let page = if next.is_empty() { path.clone() } else { format!("{path}&continue={}", encoded(&next)) };
-        let text = match ask(client, &page, &mut |why| progress(&Event::Again { kind, why })).await {
+        let mut page = format!("{path}?limit={PAGE}");
+        if !next.is_empty() {
+            page.push_str(&format!("&continue={}", encoded(&next)));
+        }
+        // Nobody refuses to hear that a request is made again.
+        let answer = ask(client, &page, &mut |why| drop(take(Part::Again(why)))).await;
+        let text = match answer {
             Err(Meaning::Expired) if restarts < RESTARTS => {
-                // What was read belongs to another moment.
-                collector.forget(kind);
-                (objects, next) = (0, String::new());
+                take(Part::Restart).map_err(failed)?;
+                next = String::new();
                 restarts += 1;
                 continue;
             }
-            page => page?,
+            answer => answer?,
         };
-        let failed = |e: serde_json::Error| Meaning::Failed(format!("the answer of {path}: {e}"));
-        let mut json = serde_json::Deserializer::from_str(&text);
-        objects += Page::new(collector, &api_version, kind).deserialize(&mut json).map_err(failed)?;
         let Listed { metadata } = serde_json::from_str(&text).map_err(failed)?;
         next = metadata.r#continue;
-        if next.is_empty() {
-            return Ok(objects);
+        let is_last = next.is_empty();
+        take(Part::Page { text: &text, remaining: metadata.remaining_item_count, is_last })
+            .map_err(failed)?;
+        if is_last {
+            return Ok(());
         }
-        progress(&Event::Page { kind, objects, remaining: metadata.remaining_item_count });
     }
 }

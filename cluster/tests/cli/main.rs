@@ -11,6 +11,7 @@ mod matrix;
 mod pages;
 mod plan;
 mod policies;
+mod policies_backup;
 mod published;
 mod rbac;
 mod readme;

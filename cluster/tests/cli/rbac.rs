@@ -1,10 +1,11 @@
 //! Rights, as manifests that are made of the program's own tables: those of `snapshot` and `check` of the kinds that they read, those of a run of what it
 //! does and watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use cluster::backup::KINDS;
 use cluster::live::{ACTING, Rule};
 use cluster::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
@@ -53,6 +54,53 @@ metadata:
   namespace: crossfade
 rules:
 ";
+
+/// What stands before the rules of those who keep policies.
+const POLICIES: &str = "\
+# The rights that kubectl crossfade policies needs: crossfade-policies-reader for backup, and crossfade-policies-writer for restore and convert --apply. A
+# writer creates and updates policies, and deletes none.
+#
+#   kubectl apply -f deploy/cluster/rbac-policies.yaml
+#   kubectl create clusterrolebinding crossfade-policies --clusterrole=crossfade-policies-writer --user=alice
+#
+# Whoever may update policies decides who may talk to whom in the whole cluster. Remove the binding of the writer when the work is done.
+";
+
+/// A ClusterRole about all kinds of policies.
+fn policies(name: &str, verbs: &str) -> String {
+    let mut groups: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for row in &KINDS {
+        for (group, _) in row.served_by {
+            let resources = groups.entry(group).or_default();
+            resources.insert(row.plural.to_owned());
+            // Calico's API server asks for a right of this name beside the one on the resource.
+            if *group == "projectcalico.org"
+                && row.plural.ends_with("networkpolicies")
+                && !row.plural.contains("kubernetes")
+            {
+                resources.insert(format!("tier.{}", row.plural));
+            }
+        }
+    }
+    let mut text = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: crossfade-policies-{name}\nrules:\n"
+    );
+    for (group, resources) in groups {
+        let resources = resources.into_iter().collect::<Vec<_>>().join(", ");
+        writeln!(text, "  - apiGroups: [{group:?}]\n    resources: [{resources}]\n    verbs: [{verbs}]")
+            .expect("text");
+    }
+    text += "  # Policies of a namespace that is not there any more are not brought back. The UID of kube-system tells one cluster from another.\n";
+    text += "  - apiGroups: [\"\"]\n    resources: [namespaces]\n    verbs: [get, list]\n";
+    text += "  # Whether Calico's own API server answers, which shows only policies of tiers that the caller may read.\n";
+    text += "  - apiGroups: [\"apiregistration.k8s.io\"]\n    resources: [apiservices]\n    resourceNames: [v3.projectcalico.org]\n    verbs: [get]\n";
+    text
+}
+
+fn keeping() -> String {
+    let (reader, writer) = (policies("reader", "get, list"), policies("writer", "create, get, list, update"));
+    format!("{POLICIES}{reader}---\n{writer}")
+}
 
 /// The rules of a run's own rights.
 fn acting(is_own: bool) -> String {
@@ -107,7 +155,11 @@ fn rendered() -> String {
 /// `UPDATE_GOLDEN=1` writes them anew.
 #[test]
 fn the_manifests_have_the_rights_of_today() {
-    for (name, rendered) in [("rbac-viewer.yaml", rendered()), ("rbac-operator.yaml", operator())] {
+    for (name, rendered) in [
+        ("rbac-viewer.yaml", rendered()),
+        ("rbac-operator.yaml", operator()),
+        ("rbac-policies.yaml", keeping()),
+    ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");

@@ -91,7 +91,8 @@ fn refusals_are_as_every_schema_says() {
         [&["check", "-n", "x"][..], &["check", "--from", "x"], &["status", "--kubeconfig", "none"]]
     {
         let refusal = answer(&dir, arguments);
-        for name in ["check", "requirements", "status", "roll", "stragglers", "ask", "snapshot"] {
+        let reports = ["check", "requirements", "status", "roll", "stragglers", "ask", "snapshot"];
+        for name in reports.into_iter().chain(["policies-backup", "policies-restore"]) {
             hold(name, &refusal);
         }
     }

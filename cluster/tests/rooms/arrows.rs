@@ -3,7 +3,7 @@
 use super::sources;
 
 /// A room, and which others it may use. Each room may use itself, and a room that is not here nothing else.
-const MAY_USE: [(&str, &[&str]); 29] = [
+const MAY_USE: [(&str, &[&str]); 30] = [
     ("model", &[]),
     ("capacity", &["model"]),
     ("support", &["model", "scene", "finding"]),
@@ -35,6 +35,8 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("requirements", &["model", "config", "support", "scene", "finding", "cidr"]),
     // What network policies mean, of whichever CNI: it knows no plan and no run.
     ("policies", &["model", "cidr"]),
+    // Policies as files: what one is made of, and what to write; the bytes are those of plans.
+    ("backup", &["plan"]),
     ("reach", &[]),
     (
         "plan",
@@ -60,10 +62,13 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("snapshot", &["model"]),
     ("seen", &["model", "capacity", "workload", "plan", "roll"]),
     ("gate", &["plan", "roll"]),
-    ("live", &["model", "config", "snapshot", "cli", "plan", "roll", "seen", "gate", "drive", "status"]),
+    (
+        "live",
+        &["model", "config", "snapshot", "cli", "plan", "roll", "seen", "gate", "drive", "status", "backup"],
+    ),
     ("cli", &["model", "support", "plan"]),
     // Tests alone: it describes what commands answer.
-    ("schema", &["commands", "plan", "roll", "snapshot", "status", "stragglers"]),
+    ("schema", &["commands", "backup", "live", "plan", "roll", "snapshot", "status", "stragglers"]),
     ("print", &["cli", "model", "finding", "support", "plan"]),
     (
         "commands",
@@ -93,6 +98,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "status",
             "stragglers",
             "sim",
+            "backup",
             "commands::status",
             "commands::conduct",
         ],

@@ -3,7 +3,7 @@
 use super::{Source, sources};
 
 /// Rooms that decide.
-const PURE: [&str; 21] = [
+const PURE: [&str; 22] = [
     "model",
     "capacity",
     "support",
@@ -17,6 +17,7 @@ const PURE: [&str; 21] = [
     "check",
     "requirements",
     "policies",
+    "backup",
     "reach",
     "plan",
     "roll",

@@ -21,7 +21,7 @@ const PODS: &str = "/api/v1/namespaces/acting/pods";
 const OTHER_UID: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The example `session` of the crate `cluster`, driven by lines; ended on drop.
-struct Session {
+pub(super) struct Session {
     child: Child,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
@@ -29,7 +29,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(user: User<'_>) -> Result<Self> {
+    pub(super) fn new(user: User<'_>) -> Result<Self> {
         let own = std::env::current_exe().context("this program")?;
         let program = own.ancestors().nth(2).context("the target directory")?.join("examples/session");
         let dir = Scratch::new("session")?;
@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// What it answers to a command.
-    fn say(&mut self, command: &Value) -> Result<Value> {
+    pub(super) fn say(&mut self, command: &Value) -> Result<Value> {
         writeln!(self.commands, "{command}")?;
         let line = self.answers.next().with_context(|| format!("no answer to {command}"))??;
         serde_json::from_str(&line).with_context(|| line.clone())

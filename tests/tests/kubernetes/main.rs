@@ -13,6 +13,7 @@ mod looking;
 mod meanwhile;
 mod operator;
 mod outage;
+mod policies;
 mod publisher;
 mod publishing;
 mod registration;
@@ -53,6 +54,7 @@ fn main() -> Result<ExitCode> {
         annotations::trials(),
         meanwhile::trials(),
         second::trials(),
+        policies::trials(),
     ]
     .into_iter()
     .flatten()

@@ -26,14 +26,14 @@ const PODS: usize = 1_100;
 const NAMESPACE: &str = "operator-paged";
 
 /// The program, and a directory for its files.
-struct Operator {
+pub(super) struct Operator {
     program: PathBuf,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 impl Operator {
     /// Somebody whom the API server knows by a certificate.
-    fn new(user: User<'_>) -> Result<Self> {
+    pub(super) fn new(user: User<'_>) -> Result<Self> {
         let own = std::env::current_exe().context("this program")?;
         let program = own.ancestors().nth(2).context("the target directory")?.join("kubectl-crossfade");
         ensure!(program.is_file(), "{}: tests/kubernetes builds it", program.display());
@@ -43,12 +43,18 @@ impl Operator {
     }
 
     fn run(&self, server: &str, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(&self.program);
-        command.current_dir(self.scratch.path()).env_clear().args(arguments);
-        command.args(["--kubeconfig", "kubeconfig", "--server", server]).output().context("kubectl-crossfade")
+        self.command(server, arguments).output().context("kubectl-crossfade")
     }
 
-    fn answer(&self, arguments: &[&str]) -> Result<(Option<i32>, Value, String)> {
+    /// A call of the program that is still to be made.
+    pub(super) fn command(&self, server: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(self.scratch.path()).env_clear().args(arguments);
+        command.args(["--kubeconfig", "kubeconfig", "--server", server]);
+        command
+    }
+
+    pub(super) fn answer(&self, arguments: &[&str]) -> Result<(Option<i32>, Value, String)> {
         let output = self.run(&base(), &[arguments, &["-o", "json"]].concat())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let answer = serde_json::from_slice(&output.stdout).with_context(|| said.clone())?;
@@ -74,7 +80,7 @@ fn grant_all_but_pods(admin: &Client, user: &str) -> Result<()> {
 }
 
 /// A role for a user.
-fn grant(admin: &Client, user: &str, role: &Value) -> Result<()> {
+pub(super) fn grant(admin: &Client, user: &str, role: &Value) -> Result<()> {
     let name = role["metadata"]["name"].as_str().context("the role's name")?.to_owned();
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     admin.create(&format!("{rbac}/clusterroles"), role)?.object()?;

@@ -81,11 +81,11 @@ fn without_a_uid_nothing_is_asked_for() {
 fn status(code: u16, reason: &str, message: &str, details: &Value) -> Reply {
     let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
         "message": message, "details": details});
-    Reply { status: code, retry_after: None, body: body.to_string().into_bytes() }
+    Reply { status: code, retry_after: None, warnings: Vec::new(), body: body.to_string().into_bytes() }
 }
 
 fn text(code: u16, retry_after: Option<u32>, body: &str) -> Reply {
-    Reply { status: code, retry_after, body: body.into() }
+    Reply { status: code, retry_after, warnings: Vec::new(), body: body.into() }
 }
 
 /// Each row: an answer as the API server gives it, and what it means.

@@ -1,0 +1,107 @@
+//! `policies backup`: all policies of the cluster in one file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::progress::show;
+use crate::backup::file::{About, Backup, Reading, name};
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::policies::Backup as Wanted;
+use crate::commands::out::save;
+use crate::live::{self, Scope};
+use crate::plan::canon::sha256;
+use crate::print::{Document, Progress, Report};
+
+/// What was kept.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Saved {
+    /// The file.
+    pub file: String,
+    /// SHA-256 of its bytes, in hex.
+    pub hash: String,
+    /// It was written now. An earlier call wrote it, if not: the policies are the same.
+    pub is_new: bool,
+    /// The cluster.
+    pub cluster: About,
+    /// How many objects there are.
+    pub objects: usize,
+    /// How each kind was read.
+    pub kinds: BTreeMap<String, Reading>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A snapshot is named, a kind cannot be read, or the file cannot be written.
+pub fn backup(global: &Global, wanted: &Wanted) -> Result<Saved, Failure> {
+    refuse_snapshot(global)?;
+    if !wanted.out.is_dir() {
+        let dir = wanted.out.display().to_string();
+        let problem = Problem::new(format!("--out {dir}: there is no such directory")).at(&dir);
+        return Err(Failure::of(Exit::Usage, problem.fix(format!("make it: mkdir -p {dir}"))));
+    }
+    let progress = Progress::new();
+    let live = live::gather_policies(&global.access, &Scope::Backup, &mut |event| show(&progress, event));
+    let live = live.map_err(|(exit, problems)| Failure::all(exit, problems))?;
+    let backup = Backup::new(live.cluster, live.kinds, live.objects).map_err(|why| {
+        let fix = "report it, with the output of kubectl get for this kind";
+        Failure::of(Exit::Failed, Problem::new(why).at("the API server").fix(fix))
+    })?;
+    let bytes = backup.bytes();
+    let hash = sha256(&bytes);
+    let file = wanted.out.join(name(&hash));
+    let is_new = !has(&file, &bytes);
+    if is_new {
+        save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
+    }
+    let Backup { cluster, kinds, objects, .. } = backup;
+    Ok(Saved { file: file.display().to_string(), hash, is_new, cluster, objects: objects.len(), kinds })
+}
+
+/// A snapshot lacks annotations and fields that no check reads, so that what is made of it would not be what was there.
+fn refuse_snapshot(global: &Global) -> Result<(), Failure> {
+    if global.snapshot.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        "--snapshot: a snapshot has only what checks read of policies, so that no backup can be made of it",
+    );
+    let fix = "leave --snapshot out: policies backup reads the API server";
+    Err(Failure::of(Exit::Usage, problem.at("--snapshot").fix(fix)))
+}
+
+/// Whether an earlier call has written these bytes.
+fn has(file: &Path, bytes: &[u8]) -> bool {
+    std::fs::read(file).is_ok_and(|kept| kept == bytes)
+}
+
+impl Report for Saved {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Backup: {}", self.file));
+        let new = if self.is_new {
+            "The file is new."
+        } else {
+            "An earlier call wrote the same file: the policies have not changed since."
+        };
+        document.text(format!("Objects: {}. {new}", self.objects));
+        document.fields([
+            ("hash", self.hash.clone()),
+            ("cluster", format!("{}, {}", self.cluster.uid, self.cluster.api_server)),
+        ]);
+        let row = |(kind, reading): (&String, &Reading)| match reading {
+            Reading::Read { api_version, objects } => {
+                vec![kind.clone(), objects.to_string(), api_version.clone()]
+            }
+            Reading::NotServed {} => vec![kind.clone(), "-".into(), "not served".into()],
+        };
+        document.table(vec!["KIND", "OBJECTS", "FROM"], self.kinds.iter().map(row).collect());
+        document
+    }
+}

@@ -1,0 +1,203 @@
+//! `policies restore`: policies of a backup, brought back.
+
+use std::path::Path;
+
+use serde::Serialize;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::progress::show;
+use crate::backup::decide::{Decided, Left, State, decide};
+use crate::backup::file::{About, Backup, Reading, Verified, read};
+use crate::backup::{Id, Step};
+use crate::cli::exit::Failure;
+use crate::cli::options::Global;
+use crate::cli::policies::Restore as Wanted;
+use crate::live::{self, Applied, Became, Scope, Written};
+use crate::print::{Document, Progress, Report};
+
+/// How many lines of a list people see.
+const SHOWN: usize = 30;
+
+/// What was brought back.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// The file.
+    pub file: String,
+    /// SHA-256 of its bytes, in hex.
+    pub hash: String,
+    /// Whether the bytes are those that the file's name says.
+    pub verified: Verified,
+    /// The cluster.
+    pub cluster: About,
+    /// Nothing was to be written.
+    pub dry_run: bool,
+    /// How many objects were there and equal.
+    pub equal: usize,
+    /// The others, in the order in which they are written.
+    pub objects: Vec<Written>,
+    /// What is not brought back, and why.
+    pub left: Vec<Left>,
+    /// What is there and not in the backup. Nothing of it is deleted.
+    pub extra: Vec<Id>,
+    /// What stood in the way; an answer has these beside the report.
+    #[serde(skip)]
+    pub problems: Vec<Problem>,
+    /// How the command ends.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
+pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
+    if !global.snapshot.is_empty() {
+        let problem =
+            Problem::new("--snapshot: policies are brought back into a live cluster").at("--snapshot");
+        return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
+    }
+    let file = wanted.file.display().to_string();
+    let (backup, hash, verified) = loaded(&wanted.file)?;
+    let progress = Progress::new();
+    let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
+    let versions = backup.kinds.iter().filter_map(|(resource, reading)| match reading {
+        Reading::Read { api_version, .. } => Some((resource.clone(), api_version.clone())),
+        Reading::NotServed {} => None,
+    });
+    let scope = Scope::Compare(versions.collect());
+    let live = live::gather_policies(&global.access, &scope, &mut event);
+    let live = live.map_err(|(exit, problems)| Failure::all(exit, problems))?;
+    let refused = |why: String| {
+        Problem::new(why)
+            .at(&file)
+            .fix("nothing was written; remove the cause, then run the same command again")
+    };
+    let decided = decide(&backup, &live);
+    let Decided { steps, equal, left, extra } =
+        decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
+    let applied = carried(global, &steps, wanted.dry_run, &mut event)?;
+    let Applied { objects, problems, exit } = applied;
+    Ok(Restored {
+        file,
+        hash,
+        verified,
+        cluster: live.cluster,
+        dry_run: wanted.dry_run,
+        equal,
+        objects,
+        left,
+        extra,
+        problems,
+        exit,
+    })
+}
+
+fn carried(
+    global: &Global,
+    steps: &[Step],
+    dry_run: bool,
+    event: &mut dyn FnMut(&live::PolicyEvent<'_>),
+) -> Result<Applied, Failure> {
+    live::carry_out(&global.access, steps, dry_run, event)
+        .map_err(|(exit, problem)| Failure::of(exit, problem))
+}
+
+fn loaded(file: &Path) -> Result<(Backup, String, Verified), Failure> {
+    let name = file.display().to_string();
+    let wrong = |exit, what: String, fix: &str| {
+        Failure::of(exit, Problem::new(format!("{name}: {what}")).at(&name).fix(fix))
+    };
+    let bytes = std::fs::read(file).map_err(|e| {
+        wrong(Exit::Usage, e.to_string(), "name the file that kubectl crossfade policies backup wrote")
+    })?;
+    let base = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let fix = "use a copy of the file as kubectl crossfade policies backup wrote it";
+    read(&base, &bytes).map_err(|why| wrong(Exit::No, why, fix))
+}
+
+impl Restored {
+    /// In a sentence, what became of it.
+    fn summary(&self) -> String {
+        let of = |became: Became| self.objects.iter().filter(|one| one.became == became).count();
+        let others = [
+            Became::WouldCreate,
+            Became::WouldReplace,
+            Became::AwaitsTier,
+            Became::Created,
+            Became::Replaced,
+            Became::NotWritten,
+            Became::Unknown,
+        ];
+        let mut words = vec![format!("{} unchanged", self.equal + of(Became::Unchanged))];
+        let others = others.into_iter().filter(|became| of(*became) > 0);
+        words.extend(others.map(|became| format!("{} {}", of(became), said(became))));
+        if !self.left.is_empty() {
+            words.push(format!("{} left to others", self.left.len()));
+        }
+        format!("Objects of the backup: {}.", words.join(", "))
+    }
+}
+
+const fn said(became: Became) -> &'static str {
+    match became {
+        Became::WouldCreate => "would be created",
+        Became::WouldReplace => "would be replaced",
+        Became::AwaitsTier => "to be tried once its tier is there",
+        Became::Unchanged => "unchanged",
+        Became::Created => "created",
+        Became::Replaced => "replaced",
+        Became::NotWritten => "not written",
+        Became::Unknown => "unknown, since the answer was lost",
+    }
+}
+
+impl Report for Restored {
+    fn document(&self) -> Document {
+        let title = if self.dry_run { "Restore, dry run" } else { "Restore" };
+        let mut document = Document::new(format!("{title}: {}", self.file));
+        document.text(self.summary());
+        if self.verified == Verified::Nothing {
+            document.text(format!("The file's name has no hash, so that nothing says whether somebody has changed it. Its hash is {}.", self.hash));
+        }
+        if !self.objects.is_empty() {
+            let row =
+                |one: &Written| vec![one.object.to_string(), said(one.became).into(), one.added.join(" ")];
+            document.table(vec!["OBJECT", "WHAT", "FIELDS ADDED"], self.objects.iter().map(row).collect());
+        }
+        if !self.problems.is_empty() {
+            document.heading("What stands in the way");
+            document.list(
+                self.problems.iter().map(|problem| format!("{}; {}", problem.what, problem.fix)),
+                SHOWN,
+            );
+        }
+        if !self.left.is_empty() {
+            document.heading("Not brought back");
+            let line = |left: &Left| {
+                let state = match left.state {
+                    State::Missing => "missing",
+                    State::Different => "different",
+                };
+                format!("{} ({state}): {}", left.object, left.why)
+            };
+            document.list(self.left.iter().map(line), SHOWN);
+        }
+        if !self.extra.is_empty() {
+            document.heading("There and not in the backup; nothing of it is deleted");
+            document.list(self.extra.iter().map(ToString::to_string), SHOWN);
+        }
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.problems.clone()
+    }
+}

@@ -1,0 +1,215 @@
+//! Carries steps out: all of them are tried before one is written, and each that is written is read back.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::attempt::{Attempt, attempt, path, read_back, untouched};
+use super::{AllFailed, Applied, Became, PolicyEvent, Written};
+use crate::backup::compare::is_equal;
+use crate::backup::{Act, Id, Step, apply as made};
+use crate::live::call::{Ask, Caller};
+use crate::live::failure::lost;
+
+/// Steps on their way.
+struct Carried<'a> {
+    caller: &'a Caller,
+    steps: &'a [Step],
+    objects: Vec<Written>,
+    /// Steps that cannot be tried before their tier is there.
+    deferred: Vec<usize>,
+    /// API groups that are known to store nothing when they only try.
+    honest: BTreeSet<&'a str>,
+    problems: Vec<Problem>,
+    exit: Exit,
+}
+
+/// Carries steps out, in their order.
+pub(super) async fn carry(
+    caller: &Caller,
+    steps: &[Step],
+    dry_run: bool,
+    progress: &mut dyn FnMut(&PolicyEvent<'_>),
+) -> Applied {
+    let untouched =
+        |step: &Step| Written { object: step.id.clone(), became: Became::NotWritten, added: Vec::new() };
+    let objects = steps.iter().map(untouched).collect();
+    let mut carried = Carried {
+        caller,
+        steps,
+        objects,
+        deferred: Vec::new(),
+        honest: BTreeSet::new(),
+        problems: Vec::new(),
+        exit: Exit::Done,
+    };
+    let all: Vec<usize> = (0..steps.len()).collect();
+    carried.attempt_all(&all, true, progress).await;
+    if carried.exit == Exit::Done && dry_run {
+        carried.report_dry_run();
+    } else if carried.exit == Exit::Done {
+        carried.write_all(progress).await;
+    }
+    let Carried { objects, problems, exit, .. } = carried;
+    Applied { objects, problems, exit }
+}
+
+impl Carried<'_> {
+    /// Lets the API server try these steps. One whose tier is still to be created may be refused once.
+    async fn attempt_all(
+        &mut self,
+        which: &[usize],
+        may_defer: bool,
+        progress: &mut dyn FnMut(&PolicyEvent<'_>),
+    ) {
+        for at in which.iter().copied() {
+            let step = &self.steps[at];
+            let tried = attempt(self.caller, step, true).await;
+            if may_defer && tried.is_refused && tried.stored.is_none() && step.awaits.is_some() {
+                self.deferred.push(at);
+                continue;
+            }
+            if tried.problems.is_empty() {
+                progress(&PolicyEvent::Tried(&step.id));
+            }
+            if let (Act::Replace(live), Some(stored)) = (&step.act, &tried.stored)
+                && is_equal(live, stored)
+            {
+                self.objects[at].became = Became::Unchanged;
+            }
+            let mut is_lost = tried.is_lost;
+            let is_stored = tried.stored.is_some();
+            self.add(at, tried);
+            if is_stored && self.honest.insert(step.id.group()) {
+                let looked = untouched(self.caller, step).await;
+                if looked.is_lost {
+                    self.objects[at].became = Became::Unknown;
+                }
+                is_lost = looked.is_lost;
+                self.problems.extend(looked.problems);
+                self.exit = looked.exit.unwrap_or(self.exit);
+            }
+            if is_lost {
+                // Each of the others would wait as long for no answer, or be stored.
+                return;
+            }
+        }
+    }
+
+    fn add(&mut self, at: usize, tried: Attempt) {
+        self.objects[at].added = tried.added;
+        self.problems.extend(tried.problems);
+        // No is the answer of the API server, and stays whatever else there is.
+        if let Some(exit) = tried.exit
+            && self.exit != Exit::No
+        {
+            self.exit = exit;
+        }
+    }
+
+    fn report_dry_run(&mut self) {
+        for (at, step) in self.steps.iter().enumerate() {
+            let became = match step.act {
+                _ if self.objects[at].became == Became::Unchanged => continue,
+                _ if self.deferred.contains(&at) => Became::AwaitsTier,
+                Act::Create => Became::WouldCreate,
+                Act::Replace(_) => Became::WouldReplace,
+            };
+            self.objects[at].became = became;
+        }
+    }
+
+    /// Writes one after the other, and stops at the first that does not work.
+    async fn write_all(&mut self, progress: &mut dyn FnMut(&PolicyEvent<'_>)) {
+        for at in 0..self.steps.len() {
+            let step = &self.steps[at];
+            if step.id.kind != "Tier" && !self.deferred.is_empty() {
+                // Their tiers are there now. A tier without policies decides nothing, so that nothing has changed for any packet.
+                let deferred = std::mem::take(&mut self.deferred);
+                self.attempt_all(&deferred, false, progress).await;
+                if self.exit != Exit::Done {
+                    return;
+                }
+            }
+            if self.objects[at].became == Became::Unchanged {
+                continue;
+            }
+            let written = attempt(self.caller, step, false).await;
+            self.objects[at].became = match (&step.act, &written.stored) {
+                (Act::Create, Some(_)) => Became::Created,
+                (Act::Replace(_), Some(_)) => Became::Replaced,
+                (_, None) if written.is_lost => Became::Unknown,
+                (_, None) => Became::NotWritten,
+            };
+            let checked =
+                if written.problems.is_empty() { read_back(self.caller, step).await } else { written };
+            if checked.problems.is_empty() {
+                progress(&PolicyEvent::Wrote(&step.id));
+            }
+            self.add(at, checked);
+            if self.exit != Exit::Done {
+                // The API server took it a moment ago: this is no answer any more, but something that went wrong.
+                if self.exit == Exit::No {
+                    self.exit = Exit::Failed;
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Compares objects of this program's with those that are there, and carries the steps out.
+///
+/// # Errors
+/// See [`super::apply`].
+pub(super) async fn apply(
+    caller: &Caller,
+    objects: &[Value],
+    ours: &str,
+    dry_run: bool,
+    progress: &mut dyn FnMut(&PolicyEvent<'_>),
+) -> Result<Applied, AllFailed> {
+    let mut pairs = Vec::new();
+    for object in objects {
+        let live = match Id::of(object) {
+            Ok(id) => there(caller, &id).await?,
+            // It is refused below, with all others that are wrong.
+            Err(_) => None,
+        };
+        pairs.push((object.clone(), live));
+    }
+    let refused = |why: String| {
+        Problem::new(why)
+            .at("policies")
+            .fix("rename or remove one of the two, then run the same command again")
+    };
+    let (steps, equal) = made::decide(&pairs, ours)
+        .map_err(|all| (Exit::No, all.into_iter().map(refused).collect::<Vec<_>>()))?;
+    let mut applied = carry(caller, &steps, dry_run, progress).await;
+    let unchanged = |id| Written { object: id, became: Became::Unchanged, added: Vec::new() };
+    applied.objects.extend(equal.into_iter().map(unchanged));
+    Ok(applied)
+}
+
+/// An object as it is, if it is there.
+async fn there(caller: &Caller, id: &Id) -> Result<Option<Value>, AllFailed> {
+    let what = format!("read {id}");
+    let alone = |why: &str| {
+        let (exit, problem) = lost(&what, why);
+        (exit, vec![problem])
+    };
+    let reply = caller.call(&Ask::get(path(id, true))).await.map_err(|why| alone(&why))?;
+    if reply.is_done() {
+        return reply.object().map(Some).map_err(|why| alone(&why));
+    }
+    match reply.refusal() {
+        refusal if refusal.is_not_found() => Ok(None),
+        refusal if refusal.is_passing() => Err(alone(&refusal.to_string())),
+        refusal => {
+            let problem = Problem::new(format!("{what}: {refusal}")).at(id.to_string());
+            Err((Exit::Failed, vec![problem.fix(format!("grant the rights of {}", super::POLICIES))]))
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Which kinds of policies an API server serves, and in which version.
+//!
+//! A list that is answered by 404 does not say it: an aggregated API server that is away answers 503 here, and that is no reason to take a kind for one
+//! that the cluster does not have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::backup::Row;
+use crate::live::error::Meaning;
+use crate::live::list::ask;
+
+/// `/apis`.
+#[derive(Debug, Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    name: String,
+    versions: Vec<Version>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    group_version: String,
+}
+
+/// `/apis/GROUP/VERSION`.
+#[derive(Debug, Deserialize)]
+struct Resources {
+    resources: Vec<Resource>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resource {
+    name: String,
+}
+
+/// What is served.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    /// The versions of each group, in the API server's order: `projectcalico.org/v3`.
+    groups: BTreeMap<String, Vec<String>>,
+    /// The resources of each version.
+    resources: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Served {
+    /// The version from which a kind is read: the wanted one if it is served, else the one that this program prefers, else whichever serves it.
+    pub(super) fn version(&self, row: &Row, wanted: Option<&str>) -> Option<String> {
+        let wanted = wanted.map(str::to_owned).into_iter();
+        let known = row.served_by.iter().map(|(group, version)| format!("{group}/{version}"));
+        let others = row.served_by.iter().filter_map(|(group, _)| self.groups.get(*group)).flatten().cloned();
+        wanted.chain(known).chain(others).find(|version| self.serves(version, row))
+    }
+
+    /// The version of another group that serves the same objects.
+    pub(super) fn twin(&self, row: &Row, version: &str) -> Option<String> {
+        let group = version.split('/').next().unwrap_or_default();
+        let others = row.served_by.iter().filter(|(other, _)| *other != group);
+        others.map(|(group, version)| format!("{group}/{version}")).find(|version| self.serves(version, row))
+    }
+
+    fn serves(&self, version: &str, row: &Row) -> bool {
+        self.resources.get(version).is_some_and(|resources| resources.contains(row.plural))
+    }
+}
+
+/// Asks what is served of these kinds.
+///
+/// # Errors
+/// The path that did not answer, and what that means.
+pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<Served, (String, Meaning)> {
+    let Groups { groups } = read(client, "/apis").await?;
+    let mut served = Served::default();
+    for Group { name, versions } in
+        groups.into_iter().filter(|group| rows.iter().any(|row| row.is_of(&group.name)))
+    {
+        let versions: Vec<String> = versions.into_iter().map(|version| version.group_version).collect();
+        for version in &versions {
+            match read(client, &format!("/apis/{version}")).await {
+                Ok(Resources { resources }) => {
+                    let names = resources.into_iter().map(|resource| resource.name).collect();
+                    served.resources.insert(version.clone(), names);
+                }
+                // The last CustomResourceDefinition of the version has gone since.
+                Err((_, Meaning::NotFound)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        served.groups.insert(name, versions);
+    }
+    Ok(served)
+}
+
+async fn read<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, (String, Meaning)> {
+    let at = |meaning| (path.to_owned(), meaning);
+    let text = ask(client, path, &mut |_| {}).await.map_err(at)?;
+    serde_json::from_str(&text).map_err(|e| at(Meaning::Failed(format!("the answer: {e}"))))
+}

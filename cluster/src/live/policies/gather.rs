@@ -1,0 +1,184 @@
+//! Reads all policies of a cluster, whole.
+
+use std::collections::BTreeSet;
+
+use kube::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use types::exit::Exit;
+use types::problem::Problem;
+
+use super::discover::{Served, discover};
+use super::{AllFailed, POLICIES, PolicyEvent, Versions, failed};
+use crate::backup::decide::Live;
+use crate::backup::file::{About, Reading};
+use crate::backup::hidden::hidden;
+use crate::backup::{Id, KINDS, Row};
+use crate::live::error::Meaning;
+use crate::live::list::{Part, ask, each_part};
+
+/// The APIService that says who serves Calico's API.
+const CALICO: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org";
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All policies, for a backup: it must be complete.
+    Backup,
+    /// All policies and the names of namespaces, to compare them with a backup that was taken from these versions.
+    Compare(Versions),
+}
+
+#[derive(Debug, Deserialize)]
+struct Items {
+    items: Vec<Value>,
+}
+
+/// Reads them.
+///
+/// # Errors
+/// Every reason.
+pub(super) async fn gather(
+    client: &Client,
+    scope: &Scope,
+    progress: &mut dyn FnMut(&PolicyEvent<'_>),
+) -> Result<Live, AllFailed> {
+    let alone = |what: &str, meaning| {
+        let (exit, problem) = failed(what, meaning);
+        (exit, vec![problem])
+    };
+    let mut live = Live { cluster: about(client).await?, ..Live::default() };
+    let served = discover(client, &KINDS).await;
+    let served = served.map_err(|(path, meaning)| alone(&format!("ask for {path}"), meaning))?;
+    let mut problems = Vec::new();
+    for row in &KINDS {
+        let resource = row.resource();
+        let wanted = match scope {
+            Scope::Backup => None,
+            Scope::Compare(versions) => versions.get(&resource).map(String::as_str),
+        };
+        let Some(version) = served.version(row, wanted) else {
+            live.kinds.insert(resource, Reading::NotServed {});
+            continue;
+        };
+        match objects(client, row, &version, progress).await {
+            Ok(found) => {
+                progress(&PolicyEvent::Listed(&resource, found.len()));
+                if *scope == Scope::Backup {
+                    problems.extend(kept_back(client, &served, row, &version, &found, progress).await?);
+                }
+                live.kinds.insert(resource, Reading::Read { api_version: version, objects: found.len() });
+                live.objects.extend(found);
+            }
+            // All of them are named at once: a person asks for rights once.
+            Err(meaning @ Meaning::Forbidden(_)) => {
+                problems.push(failed(&format!("list {resource}"), meaning).1.at(resource))
+            }
+            Err(meaning) => return Err(alone(&format!("list {resource}"), meaning)),
+        }
+    }
+    if matches!(scope, Scope::Compare(_)) {
+        match listed(client, "/api/v1/namespaces", &mut |_| {}).await {
+            Ok(all) => {
+                live.namespaces =
+                    all.iter().filter_map(|one| one["metadata"]["name"].as_str()).map(str::to_owned).collect()
+            }
+            Err(meaning @ Meaning::Forbidden(_)) => {
+                problems.push(failed("list namespaces", meaning).1.at("namespaces"))
+            }
+            Err(meaning) => return Err(alone("list namespaces", meaning)),
+        }
+    }
+    if problems.is_empty() { Ok(live) } else { Err((Exit::Failed, problems)) }
+}
+
+/// Which cluster it is. Without its UID, a backup could be brought back into another one.
+async fn about(client: &Client) -> Result<About, AllFailed> {
+    let alone = |what: &str, meaning| {
+        let (exit, problem) = failed(what, meaning);
+        (exit, vec![problem])
+    };
+    let text = |json: &str, pointer: &str| {
+        let value: Value = serde_json::from_str(json).ok()?;
+        value.pointer(pointer)?.as_str().map(str::to_owned)
+    };
+    let no = |what: &str| alone(what, Meaning::Failed("the answer does not say it".into()));
+    let what = "ask the API server for its version";
+    let version = ask(client, "/version", &mut |_| {}).await.map_err(|meaning| alone(what, meaning))?;
+    let api_server = text(&version, "/gitVersion").ok_or_else(|| no(what))?;
+    let what = "read the UID of the namespace kube-system, which tells one cluster from another";
+    let space = ask(client, "/api/v1/namespaces/kube-system", &mut |_| {}).await;
+    let space = space.map_err(|meaning| alone(what, meaning))?;
+    Ok(About { uid: text(&space, "/metadata/uid").ok_or_else(|| no(what))?, api_server })
+}
+
+/// The objects of a kind, each with its `apiVersion` and `kind`, which lists leave out.
+async fn objects(
+    client: &Client,
+    row: &Row,
+    version: &str,
+    progress: &mut dyn FnMut(&PolicyEvent<'_>),
+) -> Result<Vec<Value>, Meaning> {
+    let resource = row.resource();
+    let mut again = |why| progress(&PolicyEvent::Again(&resource, why));
+    let mut all = listed(client, &row.path(version, None), &mut again).await?;
+    for object in &mut all {
+        let map = object.as_object_mut().ok_or_else(|| Meaning::Failed("an object that is none".into()))?;
+        map.insert("apiVersion".into(), version.into());
+        map.insert("kind".into(), row.kind.into());
+    }
+    Ok(all)
+}
+
+async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> Result<Vec<Value>, Meaning> {
+    let mut all = Vec::new();
+    let mut take = |part: Part<'_>| {
+        match part {
+            Part::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
+            Part::Restart => all.clear(),
+            Part::Again(why) => again(why),
+        }
+        Ok(())
+    };
+    each_part(client, path, &mut take).await?;
+    Ok(all)
+}
+
+/// Objects that Calico's own API server keeps to itself, since the caller may not read their tiers. Where projectcalico.org/v3 are
+/// CustomResourceDefinitions, objects of the older group are those of before, and say nothing.
+async fn kept_back(
+    client: &Client,
+    served: &Served,
+    row: &Row,
+    version: &str,
+    shown: &[Value],
+    progress: &mut dyn FnMut(&PolicyEvent<'_>),
+) -> Result<Option<Problem>, AllFailed> {
+    let Some(twin) = served.twin(row, version).filter(|_| version.starts_with("projectcalico.org/")) else {
+        return Ok(None);
+    };
+    let resource = row.resource();
+    let alone = |what: &str, meaning| {
+        let (exit, problem) = failed(what, meaning);
+        (exit, vec![problem.at(&resource)])
+    };
+    let service = ask(client, CALICO, &mut |_| {}).await;
+    let what = "read the APIService v3.projectcalico.org";
+    let service: Value = serde_json::from_str(&service.map_err(|meaning| alone(what, meaning))?)
+        .map_err(|e| alone(what, Meaning::Failed(e.to_string())))?;
+    if service.pointer("/spec/service").is_none_or(Value::is_null) {
+        return Ok(None);
+    }
+    let stored = objects(client, row, &twin, progress).await;
+    let stored = stored.map_err(|meaning| alone(&format!("list {} as {twin}", row.plural), meaning))?;
+    let ids = |all: &[Value]| -> Vec<Id> { all.iter().filter_map(|object| Id::of(object).ok()).collect() };
+    let names: BTreeSet<String> =
+        hidden(&ids(shown), &ids(&stored)).iter().map(ToString::to_string).collect();
+    let Some(first) = names.first() else { return Ok(None) };
+    let problem = Problem::new(format!(
+        "Calico's API server does not show {} of {} {resource}, such as {first}",
+        names.len(),
+        stored.len()
+    ));
+    Ok(Some(problem.at(&resource).fix(format!("grant the rights on tiers of {POLICIES}; if the object was made a moment ago, run the same command again"))))
+}
