@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod backup;
+mod carried;
 mod convert;
 mod diff;
 mod given;

@@ -4,7 +4,9 @@ use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
+use super::carried::carried;
 use crate::cli::policies::Turn;
+use crate::live::{Applied, Written};
 use crate::policies::compare::{Bound, Effect};
 use crate::policies::convert::report::{Entry, Outcome, Reference};
 use crate::policies::convert::{Conversion, Packet, Stale};
@@ -38,6 +40,15 @@ pub struct Turned {
     /// The file that the policies were written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// What became of the policies in the cluster, where they were to be applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<Written>,
+    /// What stood in the way of that.
+    #[serde(skip)]
+    refused: Vec<Problem>,
+    /// How the command ends where policies were to be applied.
+    #[serde(skip)]
+    ended: Exit,
 }
 
 impl Turned {
@@ -54,7 +65,16 @@ impl Turned {
             staged,
             bound,
             file: None,
+            applied: Vec::new(),
+            refused: Vec::new(),
+            ended: Exit::Done,
         }
+    }
+
+    /// Adds what became of the policies in the cluster.
+    pub(super) fn apply(&mut self, applied: Applied) {
+        let Applied { objects, problems, exit } = applied;
+        (self.applied, self.refused, self.ended) = (objects, problems, exit);
     }
 
     fn count(&self, outcome: Outcome) -> usize {
@@ -142,6 +162,7 @@ impl Report for Turned {
         document.text(bound(&self.bound));
         if self.proven {
             document.text(self.end());
+            carried(&mut document, &self.applied, &self.refused);
         } else {
             document.text("Nothing is written: something is lost, or means something else.");
             if let Some(waivers) = self.waivers() {
@@ -153,7 +174,7 @@ impl Report for Turned {
     }
 
     fn exit(&self) -> Exit {
-        if self.proven { Exit::Done } else { Exit::No }
+        if self.proven { self.ended } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -175,7 +196,8 @@ impl Report for Turned {
                 .fix("remove the waiver, or write it anew for the policy as it is")
         };
         let stops = self.stops().map(stop);
-        stops.chain(self.packets.iter().map(packet)).chain(self.stale.iter().map(stale)).collect()
+        let stops = stops.chain(self.packets.iter().map(packet)).chain(self.stale.iter().map(stale));
+        stops.chain(self.refused.iter().cloned()).collect()
     }
 }
 

@@ -7,14 +7,16 @@ use types::problem::Problem;
 
 use super::answer::Turned;
 use super::given::Given;
+use super::progress::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
-use crate::policies::convert::{Conversion, Target, Waiver, Waivers, Wanted, turned};
+use crate::live;
+use crate::policies::convert::{CONVERTED_FROM, Conversion, Target, Waiver, Waivers, Wanted, turned};
 use crate::policies::gather::{Engine, Policies, Reference};
 use crate::policies::kubernetes::Blocks;
-use crate::print::{self, Report as _};
+use crate::print::{self, Progress, Report as _};
 
 /// Runs `check`.
 ///
@@ -30,6 +32,12 @@ pub fn check(global: &Global, turn: Turn) -> Result<Turned, Failure> {
 /// # Errors
 /// As [`check`]; the file cannot be written. If stdout is for the policies, also whatever keeps them from being written.
 pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Failure> {
+    if wanted.apply && !global.snapshot.is_empty() {
+        let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
+            .at("--apply")
+            .fix("leave --snapshot out");
+        return Err(Failure::of(Exit::Usage, problem));
+    }
     let (conversion, staged) = conversion(global, wanted.turn)?;
     let objects = conversion.objects.clone();
     let mut answer = Turned::new(wanted.turn, conversion, staged);
@@ -52,6 +60,13 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
         save(file, |out| out.write_all(text.as_bytes()))
             .map_err(|problem| Failure::of(Exit::Failed, problem))?;
         answer.file = Some(file.display().to_string());
+    }
+    if wanted.apply {
+        let progress = Progress::new();
+        let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
+        let applied = live::apply(&global.access, &objects, CONVERTED_FROM, wanted.dry_run, &mut event)
+            .map_err(|(exit, problems)| Failure::all(exit, problems))?;
+        answer.apply(applied);
     }
     Ok(Some(answer))
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
+use super::carried::{carried, said};
 use super::progress::show;
 use crate::backup::decide::{Decided, Left, State, decide};
 use crate::backup::file::{About, Backup, Reading, Verified, read};
@@ -79,7 +80,7 @@ pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
     let decided = decide(&backup, &live);
     let Decided { steps, equal, left, extra } =
         decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
-    let applied = carried(global, &steps, wanted.dry_run, &mut event)?;
+    let applied = write(global, &steps, wanted.dry_run, &mut event)?;
     let Applied { objects, problems, exit } = applied;
     Ok(Restored {
         file,
@@ -96,7 +97,7 @@ pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
     })
 }
 
-fn carried(
+fn write(
     global: &Global,
     steps: &[Step],
     dry_run: bool,
@@ -142,19 +143,6 @@ impl Restored {
     }
 }
 
-const fn said(became: Became) -> &'static str {
-    match became {
-        Became::WouldCreate => "would be created",
-        Became::WouldReplace => "would be replaced",
-        Became::AwaitsTier => "to be tried once its tier is there",
-        Became::Unchanged => "unchanged",
-        Became::Created => "created",
-        Became::Replaced => "replaced",
-        Became::NotWritten => "not written",
-        Became::Unknown => "unknown, since the answer was lost",
-    }
-}
-
 impl Report for Restored {
     fn document(&self) -> Document {
         let title = if self.dry_run { "Restore, dry run" } else { "Restore" };
@@ -163,18 +151,7 @@ impl Report for Restored {
         if self.verified == Verified::Nothing {
             document.text(format!("The file's name has no hash, so that nothing says whether somebody has changed it. Its hash is {}.", self.hash));
         }
-        if !self.objects.is_empty() {
-            let row =
-                |one: &Written| vec![one.object.to_string(), said(one.became).into(), one.added.join(" ")];
-            document.table(vec!["OBJECT", "WHAT", "FIELDS ADDED"], self.objects.iter().map(row).collect());
-        }
-        if !self.problems.is_empty() {
-            document.heading("What stands in the way");
-            document.list(
-                self.problems.iter().map(|problem| format!("{}; {}", problem.what, problem.fix)),
-                SHOWN,
-            );
-        }
+        carried(&mut document, &self.objects, &self.problems);
         if !self.left.is_empty() {
             document.heading("Not brought back");
             let line = |left: &Left| {
