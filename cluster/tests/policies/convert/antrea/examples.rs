@@ -53,7 +53,7 @@ fn the_end_of_every_tier_stays() {
     let turned = same(&old);
     assert_eq!(left(&turned), [""; 0]);
     let receives = |pod, peer| may(&old, &turned, Ingress, pod, peer, 80);
-    assert!(receives("shop/web", "guests/bare") == false && receives("shop/web", "203.0.113.1") == false);
+    assert!(!receives("shop/web", "guests/bare") && !receives("shop/web", "203.0.113.1"));
     assert!(receives("shop/web", "shop/db") && receives("guests/db", "203.0.113.1"));
     assert!(!receives("shop/db", "shop/web") && !receives("shop/db", "192.168.1.1"));
     let sends = |pod, peer| may(&old, &turned, Egress, pod, peer, 80);
