@@ -61,9 +61,20 @@ pub fn differences<'w>(
     before: &'w Enforcement,
     after: &'w Enforcement,
 ) -> impl Iterator<Item = Difference> + 'w {
+    let real = [false, true].map(|is_v6| world.space.real(is_v6));
+    differences_among(world, before, after, real)
+}
+
+/// The same among this traffic alone: between addresses of IPv4, and between those of IPv6.
+pub fn differences_among<'w>(
+    world: &'w World,
+    before: &'w Enforcement,
+    after: &'w Enforcement,
+    traffic: [Traffic; 2],
+) -> impl Iterator<Item = Difference> + 'w {
     Direction::ALL.into_iter().flat_map(move |direction| {
         let (old, new) = (before.tiers(direction), after.tiers(direction));
-        let real = [false, true].map(|is_v6| world.space.real(is_v6));
+        let real = traffic.clone();
         subjects(world, old, new).into_iter().filter_map(move |(subject, signatures)| {
             let peers = world.family_of(subject);
             let real = &real[usize::from(world.v6().has(subject))];
