@@ -1,13 +1,16 @@
 //! The policies of one CNI beside those of another, packet by packet. Pure.
 
 mod bound;
+mod meanwhile;
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 pub use self::bound::Bound;
+pub use self::meanwhile::{Meanwhile, meanwhile};
 use super::gather::Policies;
+use super::tier::Enforcement;
 use super::verdict::{Difference, differences};
 use super::world::{Cluster, World};
 
@@ -54,11 +57,21 @@ pub fn compared(
     let mentions = before.mentions()?.with(after.mentions()?);
     let world = World::bounded(cluster, &mentions, with_new_namespaces);
     let (old, new) = (before.enforcement(&world)?, after.enforcement(&world)?);
-    let mut seen = BTreeSet::new();
-    let is_new =
-        |one: &Difference| seen.insert((one.before.by.clone(), one.after.by.clone(), one.before.allowed));
-    let found = differences(&world, &old, &new).filter(is_new).take(SHOWN).collect();
+    let found = distinct(&world, &old, &new).take(SHOWN).collect();
     Ok(Comparison { differences: found, bound: Bound::of(&world, with_new_namespaces), world })
+}
+
+/// Packets that are treated in another way, one for each pair of rules by which they are.
+fn distinct<'w>(
+    world: &'w World,
+    before: &'w Enforcement,
+    after: &'w Enforcement,
+) -> impl Iterator<Item = Difference> + 'w {
+    let mut seen = BTreeSet::new();
+    let is_new = move |one: &Difference| {
+        seen.insert((one.before.by.clone(), one.after.by.clone(), one.before.allowed))
+    };
+    differences(world, before, after).filter(is_new)
 }
 
 impl Difference {

@@ -28,6 +28,6 @@ pub use self::before::kept_of_calico;
 pub use self::draft::CONVERTED_FROM;
 pub use self::flatten::{Source, flattened};
 pub use self::target::Target;
-pub use self::turn::{Conversion, Packet, Wanted, turned};
+pub use self::turn::{Conversion, Moment, Packet, Wanted, When, turned};
 pub use self::waiver::{Stale, Waiver, Waivers};
 pub use self::written::Written;

@@ -12,6 +12,7 @@
 mod address;
 mod build;
 mod imagined;
+mod mixed;
 
 pub use self::build::{Cluster, Namespace, Node, Pod, Port};
 
@@ -35,6 +36,8 @@ pub struct World {
     nodes: Parties,
     outside: Parties,
     v6: Parties,
+    /// Pods that have the other network, in the middle of a migration.
+    others: Parties,
     labels: HashMap<(Of, Text), BTreeMap<Text, Parties>>,
     namespaces: BTreeMap<Text, Parties>,
     ports: HashMap<(u8, Text), BTreeMap<u16, Parties>>,
@@ -48,6 +51,8 @@ pub struct Party {
     pub who: Who,
     /// Its address.
     pub address: IpAddr,
+    /// In the middle of a migration: a pod that has the other network than the pod whose policies decide.
+    pub has_other_network: bool,
 }
 
 /// Who a party is.
@@ -116,6 +121,12 @@ impl World {
     #[must_use]
     pub const fn outside(&self) -> &Parties {
         &self.outside
+    }
+
+    /// The pods that have the other network, in a [mixed](Self::mixed) world.
+    #[must_use]
+    pub const fn others(&self) -> &Parties {
+        &self.others
     }
 
     /// The parties whose address is of IPv6.
@@ -191,6 +202,7 @@ impl fmt::Display for Party {
             Who::Imagined(words) => write!(f, "{words} ({})", self.address),
             Who::Node(name) => write!(f, "node {name} ({})", self.address),
             Who::Outside => write!(f, "{}, outside of the cluster", self.address),
-        }
+        }?;
+        f.write_str(if self.has_other_network { ", on the other network" } else { "" })
     }
 }

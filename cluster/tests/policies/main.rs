@@ -5,6 +5,7 @@ mod admin;
 mod antrea;
 mod calico;
 mod cilium;
+mod compare;
 mod convert;
 mod difference;
 mod gather;

@@ -9,7 +9,7 @@ use crate::cli::policies::Turn;
 use crate::live::{Applied, Written};
 use crate::policies::compare::{Bound, Effect};
 use crate::policies::convert::report::{Entry, Outcome, Reference};
-use crate::policies::convert::{Conversion, Packet, Stale};
+use crate::policies::convert::{Conversion, Moment, Packet, Stale, When};
 use crate::print::{Document, Report};
 
 /// How many entries are shown to people.
@@ -31,6 +31,8 @@ pub struct Turned {
     pub fields: Vec<Entry>,
     /// Packets that are treated in another way.
     pub packets: Vec<Packet>,
+    /// What happens in the course of a migration, before all pods have moved.
+    pub moments: Vec<Moment>,
     /// Waivers that count for no policy as it is now.
     pub stale: Vec<Stale>,
     /// Policies that are staged: they are not enforced, and not converted.
@@ -54,13 +56,14 @@ pub struct Turned {
 impl Turned {
     pub(super) fn new(turn: Turn, conversion: Conversion, staged: Vec<Reference>) -> Self {
         let proven = conversion.is_proven();
-        let Conversion { objects, entries, packets, stale, bound } = conversion;
+        let Conversion { objects, entries, packets, moments, stale, bound } = conversion;
         Self {
             turn,
             proven,
             objects: objects.len(),
             fields: entries,
             packets,
+            moments,
             stale,
             staged,
             bound,
@@ -69,6 +72,21 @@ impl Turned {
             refused: Vec::new(),
             ended: Exit::Done,
         }
+    }
+
+    /// Why the policies must not be applied before the migration, though they mean the same in the end.
+    pub(super) fn too_early(&self) -> Vec<Problem> {
+        let applied = self.moments.iter().filter(|moment| moment.when == When::Applied);
+        let problem = |packet: &Packet| {
+            let line = line(packet);
+            Problem::new(format!(
+                "as long as {} enforces policies, a packet would be treated in another way: {line}",
+                self.turn.from
+            ))
+            .at("--apply")
+            .fix("write the policies to a file with --out, and apply it at the end of the migration")
+        };
+        applied.flat_map(|moment| &moment.packets).map(problem).collect()
     }
 
     /// Adds what became of the policies in the cluster.
@@ -151,6 +169,7 @@ impl Report for Turned {
             }
         }
         packets(&mut document, &self.packets);
+        moments(&mut document, &self.turn, &self.moments);
         for stale in &self.stale {
             document.text(format!("The waiver for {} does not count: {}.", stale.object, stale.why));
         }
@@ -209,6 +228,29 @@ pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
     document.heading("Packets that are treated in another way");
     for packet in packets {
         document.code(packet.words.clone());
+    }
+}
+
+/// Adds what happens in the course of a migration.
+fn moments(document: &mut Document, turn: &Turn, moments: &[Moment]) {
+    document.heading("Before all pods have moved");
+    for moment in moments {
+        let when = match moment.when {
+            When::Applied => format!("With the new policies applied, while {} enforces policies", turn.from),
+            When::OldNetwork => {
+                format!("For pods that still have the old network, where {} enforces policies", turn.from)
+            }
+            When::NewNetwork => format!(
+                "For pods that have the new network, if {} enforces policies before all pods have it",
+                turn.to
+            ),
+        };
+        if moment.packets.is_empty() {
+            document.text(format!("{when}: every packet is treated as now."));
+        } else {
+            document.text(format!("{when}: packets are treated in another way than now, such as"));
+            moment.packets.iter().for_each(|packet| document.code(packet.words.clone()));
+        }
     }
 }
 

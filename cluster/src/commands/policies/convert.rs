@@ -62,6 +62,10 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
         answer.file = Some(file.display().to_string());
     }
     if wanted.apply {
+        let too_early = answer.too_early();
+        if !too_early.is_empty() {
+            return Err(Failure::all(Exit::No, too_early));
+        }
         let progress = Progress::new();
         let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
         let applied = live::apply(&global.access, &objects, CONVERTED_FROM, wanted.dry_run, &mut event)
@@ -76,7 +80,8 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
     let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
     let (target, after) = target(&turn, to)?;
     let cluster = given.cluster()?;
-    let before = Policies::read(from, given.objects(from));
+    let present = given.objects(from);
+    let before = Policies::read(from, present.iter().copied());
     let waivers = given.config.policies.waivers.iter().map(|one| Waiver {
         object: one.object.clone(),
         uid: one.uid.clone(),
@@ -85,6 +90,7 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
     });
     let wanted = Wanted {
         before: &before,
+        present: &present,
         written: &given.written(from),
         cluster: &cluster,
         target,

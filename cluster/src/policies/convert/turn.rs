@@ -14,10 +14,13 @@ use super::target::Target;
 use super::waiver::{Stale, Waivers};
 use super::written::Written;
 use crate::model::Text;
-use crate::policies::compare::{Bound, Comparison, compared};
+use crate::policies::compare::{Bound, Comparison, compared, meanwhile};
 use crate::policies::gather::{Calico, Engine, Own, Policies};
 use crate::policies::verdict::Difference;
-use crate::policies::world::Cluster;
+use crate::policies::world::{Cluster, World};
+
+/// How many packets are shown of a moment of the migration.
+const EXAMPLES: usize = 3;
 
 /// What is to be converted.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,8 @@ pub struct Wanted<'a> {
     pub before: &'a Policies,
     /// The objects of the policies, for the fields that somebody wrote.
     pub written: &'a [(Reference, &'a Value)],
+    /// The objects of which those were read.
+    pub present: &'a [&'a Value],
     /// The cluster.
     pub cluster: &'a Cluster,
     /// The kind of policies to write.
@@ -49,8 +54,34 @@ pub struct Conversion {
     pub packets: Vec<Packet>,
     /// Waivers that count for no object as it is now.
     pub stale: Vec<Stale>,
+    /// Packets that are treated in another way in the course of a migration.
+    pub moments: Vec<Moment>,
     /// What both sides were compared in.
     pub bound: Bound,
+}
+
+/// A moment of a migration, and packets that are treated in another way than before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// Which moment it is.
+    pub when: When,
+    /// Packets, at most a few; none if all are treated alike.
+    pub packets: Vec<Packet>,
+}
+
+/// A moment of a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// The old CNI enforces policies, and what was written is applied already.
+    Applied,
+    /// Pods of both networks are there: packets of those on the old one, where the old CNI enforces policies.
+    OldNetwork,
+    /// The same: packets of those on the new one, where the new CNI enforces policies.
+    NewNetwork,
 }
 
 /// A packet that is treated in another way.
@@ -77,7 +108,7 @@ pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
         let round = Round::of(wanted, &accepted)?;
         let more: Vec<_> = round.differences().filter_map(|one| round.accepted(wanted, one)).collect();
         if more.is_empty() {
-            return Ok(round.ended(wanted));
+            return round.ended(wanted);
         }
         accepted.extend(more);
     }
@@ -89,6 +120,8 @@ struct Round {
     report: Report,
     left: BTreeSet<Left>,
     origins: HashMap<Text, Place>,
+    before: Policies,
+    after: Policies,
     comparison: Comparison,
 }
 
@@ -115,7 +148,7 @@ impl Round {
             report.leave_policy(&one.object, Refusal::new("spec", why));
         }
         let comparison = compared(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
-        Ok(Self { objects, report, left, origins: origins(&before), comparison })
+        Ok(Self { objects, report, left, origins: origins(&before), before, after, comparison })
     }
 
     fn differences(&self) -> impl Iterator<Item = &Difference> {
@@ -131,26 +164,47 @@ impl Round {
         (!self.left.contains(&left)).then(|| (left, (one.effect(), told)))
     }
 
-    fn ended(mut self, wanted: &Wanted<'_>) -> Conversion {
-        let packet = |one: &Difference| {
-            let by = one.before.by.as_ref().and_then(|by| self.origins.get(by));
-            Packet {
-                words: one.words(&self.comparison.world),
-                effect: one.effect(),
-                object: by.map(|(object, ..)| object.clone()),
-            }
+    fn packet(&self, world: &World, one: &Difference) -> Packet {
+        let by = one.before.by.as_ref().and_then(|by| self.origins.get(by));
+        Packet {
+            words: one.words(world),
+            effect: one.effect(),
+            object: by.map(|(object, ..)| object.clone()),
+        }
+    }
+
+    /// What happens in the course of a migration: with all policies that are there, also those that are left out.
+    fn moments(&self, wanted: &Wanted<'_>) -> Result<Vec<Moment>, String> {
+        let objects = wanted.present.iter().copied().chain(&self.objects);
+        let applied = Policies::read(wanted.before.engine(), objects);
+        let with_new_namespaces = self.comparison.bound.with_new_namespaces;
+        let applied = compared(wanted.cluster, wanted.before, &applied, with_new_namespaces)?;
+        let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
+        let moment = |when, world: &World, found: &[Difference]| Moment {
+            when,
+            packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
         };
-        let packets: Vec<Packet> = self.differences().map(packet).collect();
+        Ok(vec![
+            moment(When::Applied, &applied.world, &applied.differences),
+            moment(When::OldNetwork, &mixed.world, &mixed.old),
+            moment(When::NewNetwork, &mixed.world, &mixed.new),
+        ])
+    }
+
+    fn ended(mut self, wanted: &Wanted<'_>) -> Result<Conversion, String> {
+        let packets = self.differences().map(|one| self.packet(&self.comparison.world, one)).collect();
+        let moments = self.moments(wanted)?;
         for entry in self.report.entries.iter_mut().filter(|entry| entry.stops()) {
             entry.waived = wanted.waivers.reason(&entry.object).map(str::to_owned);
         }
-        Conversion {
+        Ok(Conversion {
             entries: completed(&self.report, wanted.written),
             packets,
+            moments,
             stale: wanted.waivers.stale(wanted.written.iter().map(|(of, _)| of)),
             bound: self.comparison.bound,
             objects: self.objects,
-        }
+        })
     }
 }
 

@@ -266,7 +266,7 @@ impl Made {
         let party = *self.seen.entry((traits.clone(), pieces.of(address))).or_insert(next);
         if party == next {
             self.traits.insert(party, traits.clone());
-            self.parties.push(Party { who: who(), address });
+            self.parties.push(Party { who: who(), address, has_other_network: false });
         }
         party
     }
@@ -275,7 +275,11 @@ impl Made {
         let mut seen = HashSet::new();
         for node in &cluster.nodes {
             for address in node.addresses.iter().filter(|address| seen.insert(pieces.of(**address))) {
-                self.parties.push(Party { who: Who::Node(node.name.clone()), address: *address });
+                self.parties.push(Party {
+                    who: Who::Node(node.name.clone()),
+                    address: *address,
+                    has_other_network: false,
+                });
             }
         }
     }
@@ -284,7 +288,7 @@ impl Made {
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| Range::of(*address));
         let taken: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
         for address in pieces.all().filter_map(|piece| piece.outside(&taken)) {
-            self.parties.push(Party { who: Who::Outside, address });
+            self.parties.push(Party { who: Who::Outside, address, has_other_network: false });
         }
     }
 
@@ -303,6 +307,7 @@ impl Made {
             nodes: those(&|party| matches!(party.who, Who::Node(_))),
             outside: those(&|party| party.who == Who::Outside),
             v6: those(&|party| party.address.is_ipv6()),
+            others: Parties::none(count),
             labels: HashMap::new(),
             namespaces: BTreeMap::new(),
             ports: HashMap::new(),
