@@ -58,7 +58,7 @@ pub struct Line {
 }
 
 /// The kinds of policies.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     Kind::NETWORK_POLICY,
     Kind::ADMIN_NETWORK_POLICY,
     Kind::BASELINE_ADMIN_NETWORK_POLICY,
@@ -66,7 +66,9 @@ pub const KINDS: [Kind; 8] = [
     Kind::CALICO_GLOBAL_NETWORK_POLICY,
     Kind::CILIUM_NETWORK_POLICY,
     Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY,
+    Kind::ANTREA_NETWORK_POLICY,
     Kind::ANTREA_CLUSTER_NETWORK_POLICY,
+    Kind::KUBERNETES_CLUSTER_NETWORK_POLICY,
 ];
 
 impl Phase {
@@ -105,7 +107,9 @@ pub fn enforces(snapshot: &Snapshot, cni: Cni, kind: Kind) -> bool {
             matches!(cni, Cni::Calico | Cni::Canal)
         }
         Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
-        Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
+        Kind::ANTREA_NETWORK_POLICY | Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
+        // Calico from 3.32, Antrea from 2.7 and Cilium from 1.20 on, which are later releases than those that are supported.
+        Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => false,
         _ => false,
     }
 }
@@ -196,7 +200,12 @@ mod tests {
     fn each_phase_has_who_enforces() {
         use Cni::{Antrea, Calico, Cilium, Flannel};
         use Holds::{No, Partly, Yes};
-        let own = || vec![object(Kind::CALICO_GLOBAL_NETWORK_POLICY, "g", json!({"spec": {}}))];
+        let kinds = [
+            Kind::CALICO_GLOBAL_NETWORK_POLICY,
+            Kind::ANTREA_NETWORK_POLICY,
+            Kind::KUBERNETES_CLUSTER_NETWORK_POLICY,
+        ];
+        let own = || kinds.map(|kind| object(kind, "g", json!({"spec": {}}))).to_vec();
         let plain = Kind::NETWORK_POLICY;
         let calicos = Kind::CALICO_GLOBAL_NETWORK_POLICY;
         for (from, to, kind, expected) in [
@@ -207,6 +216,8 @@ mod tests {
             (Flannel, Cilium, plain, [No, No, No, No, Yes]),
             (Flannel, Calico, plain, [No, No, Partly, Yes, Yes]),
             (Flannel, Calico, calicos, [No, No, Partly, Yes, Yes]),
+            (Calico, Antrea, Kind::ANTREA_NETWORK_POLICY, [No, No, Partly, Yes, Yes]),
+            (Calico, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [No; 5]),
         ] {
             assert_eq!(told(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
         }

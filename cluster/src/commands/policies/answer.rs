@@ -169,7 +169,7 @@ impl Report for Turned {
             }
         }
         packets(&mut document, &self.packets);
-        moments(&mut document, &self.turn, &self.moments);
+        moments(&mut document, self);
         for stale in &self.stale {
             document.text(format!("The waiver for {} does not count: {}.", stale.object, stale.why));
         }
@@ -232,9 +232,10 @@ pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
 }
 
 /// Adds what happens in the course of a migration.
-fn moments(document: &mut Document, turn: &Turn, moments: &[Moment]) {
+fn moments(document: &mut Document, told: &Turned) {
+    let turn = &told.turn;
     document.heading("Before all pods have moved");
-    for moment in moments {
+    for moment in &told.moments {
         let when = match moment.when {
             When::Applied => format!("With the new policies applied, while {} enforces policies", turn.from),
             When::OldNetwork => {
@@ -246,7 +247,9 @@ fn moments(document: &mut Document, turn: &Turn, moments: &[Moment]) {
             ),
         };
         if moment.packets.is_empty() {
-            document.text(format!("{when}: every packet is treated as now."));
+            let is_said = moment.when == When::NewNetwork && !told.packets.is_empty();
+            let but = if is_said { " but those above" } else { "" };
+            document.text(format!("{when}: every packet{but} is treated as now."));
         } else {
             document.text(format!("{when}: packets are treated in another way than now, such as"));
             moment.packets.iter().for_each(|packet| document.code(packet.words.clone()));

@@ -22,13 +22,17 @@ pub enum PolicyKind {
     CiliumNetworkPolicy,
     /// Cilium's for the whole cluster.
     CiliumClusterwideNetworkPolicy,
+    /// The `NetworkPolicy` of Antrea.
+    AntreaNetworkPolicy,
     /// Antrea's for the whole cluster.
     ClusterNetworkPolicy,
+    /// The `ClusterNetworkPolicy` of Kubernetes, an administrator's.
+    KubernetesClusterNetworkPolicy,
 }
 
 impl PolicyKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NetworkPolicy,
         Self::AdminNetworkPolicy,
         Self::BaselineAdminNetworkPolicy,
@@ -36,7 +40,9 @@ impl PolicyKind {
         Self::GlobalNetworkPolicy,
         Self::CiliumNetworkPolicy,
         Self::CiliumClusterwideNetworkPolicy,
+        Self::AntreaNetworkPolicy,
         Self::ClusterNetworkPolicy,
+        Self::KubernetesClusterNetworkPolicy,
     ];
 
     /// The kind in the API.
@@ -50,7 +56,9 @@ impl PolicyKind {
             Self::GlobalNetworkPolicy => Kind::CALICO_GLOBAL_NETWORK_POLICY,
             Self::CiliumNetworkPolicy => Kind::CILIUM_NETWORK_POLICY,
             Self::CiliumClusterwideNetworkPolicy => Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY,
+            Self::AntreaNetworkPolicy => Kind::ANTREA_NETWORK_POLICY,
             Self::ClusterNetworkPolicy => Kind::ANTREA_CLUSTER_NETWORK_POLICY,
+            Self::KubernetesClusterNetworkPolicy => Kind::KUBERNETES_CLUSTER_NETWORK_POLICY,
         }
     }
 }

@@ -67,7 +67,7 @@ pub struct Conversion {
 pub struct Moment {
     /// Which moment it is.
     pub when: When,
-    /// Packets, at most a few; none if all are treated alike.
+    /// Packets, at most a few, but for those that are treated in another way in the end, too; none if all others are treated alike.
     pub packets: Vec<Packet>,
 }
 
@@ -180,6 +180,10 @@ impl Round {
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         let applied = compared(wanted.cluster, wanted.before, &applied, with_new_namespaces)?;
         let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
+        // What stays different when all pods have moved is told by itself.
+        let by = |one: &Difference| (one.before.by.clone(), one.after.by.clone(), one.before.allowed);
+        let lasts = |one: &&Difference| self.differences().any(|other| by(other) == by(one));
+        let new: Vec<_> = mixed.new.iter().filter(|one| !lasts(one)).cloned().collect();
         let moment = |when, world: &World, found: &[Difference]| Moment {
             when,
             packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
@@ -187,7 +191,7 @@ impl Round {
         Ok(vec![
             moment(When::Applied, &applied.world, &applied.differences),
             moment(When::OldNetwork, &mixed.world, &mixed.old),
-            moment(When::NewNetwork, &mixed.world, &mixed.new),
+            moment(When::NewNetwork, &mixed.world, &new),
         ])
     }
 
