@@ -2,10 +2,13 @@
 //!
 //! The answers err to one side: what is not known to be apart, or covered, may not be.
 
+use std::collections::BTreeMap;
+
 use super::plain::{Chosen, Peer, Rule, Traffic};
+use crate::cidr::Range;
 use crate::model::Text;
 use crate::policies::expression::{NAMESPACE_NAME, Of};
-use crate::policies::kubernetes::{LabelSelector, PortNumber, Requirement};
+use crate::policies::kubernetes::{Block, LabelSelector, PortNumber, Requirement};
 
 /// No pod is in both.
 pub(super) fn are_apart(one: &[Chosen], other: &[Chosen]) -> bool {
@@ -17,27 +20,35 @@ pub(super) fn covers(all: &[Chosen], some: &[Chosen]) -> bool {
     some.iter().all(|one| all.iter().any(|wide| one.implies(wide)))
 }
 
-/// No packet of a pod is one that both rules are about, their subjects left out.
-pub(super) fn rules_apart(one: &Rule, other: &Rule) -> bool {
-    let peers = both(one.peers.as_deref(), other.peers.as_deref(), peers_apart);
+/// No packet of a pod is one that both rules are about, their subjects left out. Pods have addresses of these ranges, and of any where none is given.
+pub(super) fn rules_apart(one: &Rule, other: &Rule, pod_ranges: &[Range]) -> bool {
+    let peers =
+        both(one.peers.as_deref(), other.peers.as_deref(), |one, other| peers_apart(one, other, pod_ranges));
     peers || both(one.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
 }
 
 /// Each entry of the one list is apart from each of the other; no list is everything.
-fn both<T>(one: Option<&[T]>, other: Option<&[T]>, apart: fn(&T, &T) -> bool) -> bool {
+fn both<T>(one: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
     one.iter().all(|one| other.iter().all(|other| apart(one, other)))
 }
 
-fn peers_apart(one: &Peer, other: &Peer) -> bool {
+fn peers_apart(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
     match (one, other) {
         (Peer::Pods(one), Peer::Pods(other)) => one.is_apart(other),
         (Peer::Block(one), Peer::Block(other)) => {
-            !one.range.contains(other.range) && !other.range.contains(one.range)
+            has_nothing_of(one, other.range) || has_nothing_of(other, one.range)
         }
-        // A pod may have any address.
-        _ => false,
+        (Peer::Pods(_), Peer::Block(block)) | (Peer::Block(block), Peer::Pods(_)) => {
+            !pod_ranges.is_empty() && pod_ranges.iter().all(|range| has_nothing_of(block, *range))
+        }
     }
+}
+
+/// The block has no address of the range. Exceptions that cover it only together are not seen.
+fn has_nothing_of(block: &Block, range: Range) -> bool {
+    !(block.range.contains(range) || range.contains(block.range))
+        || block.except.iter().any(|except| except.contains(range))
 }
 
 fn traffic_apart(one: &Traffic, other: &Traffic) -> bool {
@@ -68,10 +79,12 @@ fn differ(one: Option<u8>, other: Option<u8>) -> bool {
 impl Chosen {
     /// No pod is in both.
     fn is_apart(&self, other: &Self) -> bool {
-        let theirs = other.requirements();
-        self.requirements()
-            .iter()
-            .any(|(of, one)| theirs.iter().any(|(whose, other)| of == whose && contradict(one, other)))
+        let all = [self.requirements(), other.requirements()].concat();
+        let mut asked: BTreeMap<(Of, &Text), Asked<'_>> = BTreeMap::new();
+        for (of, one) in &all {
+            asked.entry((*of, &one.key)).or_default().take(one);
+        }
+        !asked.values().all(Asked::is_possible)
     }
 
     /// Every pod of this one is one of the other.
@@ -102,15 +115,32 @@ fn is(key: &Text, value: &Text) -> Requirement {
     Requirement { key: key.clone(), operator: "In".into(), values: vec![value.clone()] }
 }
 
-/// Both are never true at once.
-fn contradict(one: &Requirement, other: &Requirement) -> bool {
-    let never = |one: &Requirement, other: &Requirement| match (&*one.operator, &*other.operator) {
-        ("In", "In") => one.values.iter().all(|value| !other.values.contains(value)),
-        ("In", "NotIn") => one.values.iter().all(|value| other.values.contains(value)),
-        ("In" | "Exists", "DoesNotExist") => true,
-        _ => false,
-    };
-    one.key == other.key && (never(one, other) || never(other, one))
+/// What is asked of one label.
+#[derive(Default)]
+struct Asked<'r> {
+    /// The values of each list of which the label must have one.
+    within: Vec<&'r [Text]>,
+    without: Vec<&'r Text>,
+    exists: bool,
+    is_absent: bool,
+}
+
+impl<'r> Asked<'r> {
+    fn take(&mut self, one: &'r Requirement) {
+        match &*one.operator {
+            "In" => self.within.push(&one.values),
+            "NotIn" => self.without.extend(&one.values),
+            "Exists" => self.exists = true,
+            _ => self.is_absent = true,
+        }
+    }
+
+    fn is_possible(&self) -> bool {
+        let Some((first, rest)) = self.within.split_first() else { return !(self.exists && self.is_absent) };
+        let fits =
+            |value: &&Text| rest.iter().all(|values| values.contains(value)) && !self.without.contains(value);
+        !self.is_absent && first.iter().any(|value| fits(&value))
+    }
 }
 
 /// Where the first is true, the other is.
@@ -149,6 +179,7 @@ mod tests {
             ("a == 'b'", "a == 'c'", true),
             ("a == 'b'", "a != 'b'", true),
             ("a in {'b', 'c'}", "a in {'c', 'd'}", false),
+            ("a in {'b', 'c'}", "a in {'c', 'd'} && a != 'c'", true),
             ("a in {'b', 'c'}", "a not in {'c', 'b', 'd'}", true),
             ("has(a)", "!has(a)", true),
             ("a == 'b'", "!has(a)", true),
@@ -205,10 +236,17 @@ mod tests {
             let message = Some(Message { kind: Some(kind), code: None });
             rule(None, Some(vec![Traffic { protocol: ICMP, to: None, from: None, message }]))
         };
-        let block = |text: &str| {
-            let range = crate::cidr::Range::read(text).expect("a range").0;
-            rule(Some(vec![Peer::Block(Block { range, except: Vec::new() })]), None)
+        let range = |text: &str| Range::read(text).expect("a range").0;
+        let cut = |text: &str, except: &[&str]| {
+            let except = except.iter().map(|text| range(text)).collect();
+            rule(Some(vec![Peer::Block(Block { range: range(text), except })]), None)
         };
+        let block = |text: &str| cut(text, &[]);
+        let named = |name: &str| {
+            let to = Some(PortNumber::Name(name.into()));
+            rule(None, Some(vec![Traffic { protocol: TCP, to, from: None, message: None }]))
+        };
+        let pods_have = [range("10.244.0.0/16")];
         let peer = |text: &str| rule(Some(pods(text).into_iter().map(Peer::Pods).collect()), None);
         for (one, other, expected) in [
             (of(TCP, None), of(UDP, None), true),
@@ -221,10 +259,19 @@ mod tests {
             (block("10.0.0.0/8"), block("10.1.0.0/16"), false),
             (block("10.0.0.0/8"), block("11.0.0.0/8"), true),
             (block("10.0.0.0/8"), peer("a == 'b'"), false),
+            (cut("10.0.0.0/8", &["10.244.0.0/16"]), peer("a == 'b'"), true),
+            (cut("10.0.0.0/8", &["10.244.0.0/17"]), peer("a == 'b'"), false),
+            (block("172.16.0.0/12"), peer("a == 'b'"), true),
+            (block("172.16.0.0/12"), rule(None, None), false),
+            (cut("10.0.0.0/8", &["10.1.0.0/16"]), block("10.1.2.0/24"), true),
+            (cut("10.0.0.0/8", &["10.1.0.0/17"]), block("10.1.0.0/16"), false),
+            (of(TCP, Some((1, 80))), named("web"), false),
             (peer("a == 'c'"), peer("a == 'b'"), true),
         ] {
-            assert_eq!(rules_apart(&one, &other), expected, "{one:?} {other:?}");
-            assert_eq!(rules_apart(&other, &one), expected, "{other:?} {one:?}");
+            assert_eq!(rules_apart(&one, &other, &pods_have), expected, "{one:?} {other:?}");
+            assert_eq!(rules_apart(&other, &one, &pods_have), expected, "{other:?} {one:?}");
         }
+        // Nobody knows where pods are.
+        assert!(!rules_apart(&block("172.16.0.0/12"), &peer("a == 'b'"), &[]));
     }
 }

@@ -5,7 +5,6 @@
 //! cilium/cilium, `pkg/policy/api`. Cilium always lets a node reach the pods that run on it.
 
 mod addresses;
-mod meet;
 mod order;
 mod peers;
 mod ports;

@@ -90,7 +90,7 @@ impl<'p> Entry<'p> {
 
     /// Whether no packet is one that both rules are about.
     pub(super) fn is_apart(&self, other: &Self) -> bool {
-        are_apart(self.subjects(), other.subjects()) || rules_apart(self.rule, other.rule)
+        are_apart(self.subjects(), other.subjects()) || rules_apart(self.rule, other.rule, &[])
     }
 
     /// It denies, and its place is after the NetworkPolicies of Kubernetes.

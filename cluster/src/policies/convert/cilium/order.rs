@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::meet::{self, covered};
+use super::super::apart::{are_apart, covers, rules_apart};
 use crate::model::Text;
 use crate::policies::convert::plain::{Action, Chosen, Plain, Policy, Rule};
 use crate::policies::tier::{Direction, End};
@@ -81,7 +81,7 @@ impl<'p> Order<'p> {
                 let passes = rules.any(|(rule, opens)| {
                     rule.direction == direction && rule.action == Action::Pass && !opens && is_whole(rule)
                 });
-                passes && covered(&one.policy.subjects, &other.policy.subjects)
+                passes && covers(&other.policy.subjects, &one.policy.subjects)
             },
         )
     }
@@ -95,7 +95,7 @@ impl<'p> Order<'p> {
     /// Some policy of a later tier may select one of these pods.
     fn goes_on(&self, tier: usize, direction: Direction, subjects: &[Chosen]) -> bool {
         let selects = |other: &Placed<'_>| {
-            other.policy.types.contains(&direction) && meet::subjects(subjects, &other.policy.subjects)
+            other.policy.types.contains(&direction) && !are_apart(subjects, &other.policy.subjects)
         };
         (self.kubernetes.0 > tier && self.has_kubernetes(subjects))
             || self.placed.iter().any(|other| other.tier > tier && selects(other))
@@ -169,9 +169,8 @@ impl<'p> Order<'p> {
             let passes = before && their.action == Action::Pass && other.tier == one.tier;
             their.direction == rule.direction
                 && (self.opens[at][of] || passes)
-                && meet::traffic(rule.traffic.as_deref(), their.traffic.as_deref())
-                && meet::peers(rule.peers.as_deref(), their.peers.as_deref(), self.plain)
-                && meet::subjects(own, subjects(other, their))
+                && !rules_apart(rule, their, &self.plain.pod_ranges)
+                && !are_apart(own, subjects(other, their))
         };
         let is_there = |at: usize, of: usize| {
             if before { (at, of) < (place, number) } else { (at, of) > (place, number) }
