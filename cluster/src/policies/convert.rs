@@ -17,6 +17,7 @@ mod flatten;
 mod kinds;
 pub mod kubernetes;
 pub mod plain;
+mod port;
 pub mod report;
 mod settle;
 mod target;

@@ -6,15 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, ip_block, named, pods_as_peer, selector};
 use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
+use super::port::destination;
 use super::report::{Effect, Outcome, Refusal, Report};
 use super::written::Written;
 use crate::model::Text;
-use crate::policies::kubernetes::PortNumber;
 use crate::policies::tier::Direction;
-use crate::policies::traffic::{SCTP, TCP, UDP};
-
-/// The protocols of the API. *Source*: `networking.k8s.io/v1`, `NetworkPolicyPort`.
-pub(super) const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
 
 /// The policies as NetworkPolicies of Kubernetes.
 #[must_use]
@@ -216,33 +212,12 @@ fn written(rule: &Rule, namespace: &Text) -> Value {
 }
 
 fn port(traffic: &Traffic) -> Result<Value, Refusal> {
-    let Traffic { protocol, to, from, message } = traffic;
-    let Some((_, name)) = PROTOCOLS.iter().find(|(number, _)| number == protocol) else {
-        let why = format!("protocol {protocol}: NetworkPolicies know TCP, UDP and SCTP");
-        return Err(Refusal::new("protocol", why));
-    };
-    if from.is_some() {
+    let written = destination(traffic, "NetworkPolicies know TCP, UDP and SCTP")?;
+    if traffic.from.is_some() {
         return Err(Refusal::new("source.ports", "NetworkPolicies know no source ports"));
     }
-    if message.is_some() {
+    if traffic.message.is_some() {
         return Err(Refusal::new("icmp", "NetworkPolicies know no messages"));
     }
-    let mut port = Map::new();
-    port.insert("protocol".into(), (*name).into());
-    match to {
-        None | Some(PortNumber::Range(0, u16::MAX)) => {}
-        Some(PortNumber::Name(name)) => drop(port.insert("port".into(), (**name).into())),
-        Some(PortNumber::Range(0, 0)) => {
-            return Err(Refusal::new("destination.ports", "port 0 alone, at which no program receives"));
-        }
-        Some(PortNumber::Range(first, last)) => {
-            // The API has no port 0.
-            let first = (*first).max(1);
-            port.insert("port".into(), first.into());
-            if *last > first {
-                port.insert("endPort".into(), (*last).into());
-            }
-        }
-    }
-    Ok(Value::Object(port))
+    Ok(Value::Object(written))
 }

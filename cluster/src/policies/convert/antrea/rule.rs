@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::block::cut;
 use super::super::draft::pods_as_peer;
-use super::super::kubernetes::PROTOCOLS;
 use super::super::plain::{Action, Chosen, Peer, Rule, Traffic};
+use super::super::port::destination;
 use super::super::report::Refusal;
 use super::super::settle::Entry;
 use crate::cidr::Range;
@@ -178,29 +178,8 @@ fn message(message: Option<Message>) -> Value {
 }
 
 fn port(traffic: &Traffic) -> Result<Value, Refusal> {
-    let Traffic { protocol, to, from, .. } = traffic;
-    let Some((_, name)) = PROTOCOLS.iter().find(|(number, _)| number == protocol) else {
-        let why = format!("protocol {protocol}: Antrea knows TCP, UDP, SCTP and ICMP");
-        return Err(Refusal::new("protocol", why));
-    };
-    let mut port = Map::new();
-    port.insert("protocol".into(), (*name).into());
-    match to {
-        None | Some(PortNumber::Range(0, u16::MAX)) => {}
-        Some(PortNumber::Name(name)) => drop(port.insert("port".into(), (**name).into())),
-        Some(PortNumber::Range(0, 0)) => {
-            return Err(Refusal::new("destination.ports", "port 0 alone, at which no program receives"));
-        }
-        Some(PortNumber::Range(first, last)) => {
-            // Nobody receives at port 0.
-            let first = (*first).max(1);
-            port.insert("port".into(), first.into());
-            if *last > first {
-                port.insert("endPort".into(), (*last).into());
-            }
-        }
-    }
-    if let Some(from) = from.as_ref().filter(|from| **from != (0..=u16::MAX)) {
+    let mut port = destination(traffic, "Antrea knows TCP, UDP, SCTP and ICMP")?;
+    if let Some(from) = traffic.from.as_ref().filter(|from| **from != (0..=u16::MAX)) {
         port.insert("sourcePort".into(), (*from.start()).into());
         if from.end() > from.start() {
             port.insert("sourceEndPort".into(), (*from.end()).into());
