@@ -284,7 +284,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let program = |name: &str| {
             let path = dir.path().join(name);
-            std::fs::copy("/bin/cat", &path).expect("copy");
+            // Not by this process: another test that starts a program meanwhile would have the file open for writing, and nobody could run it.
+            assert!(Command::new("cp").arg("/bin/cat").arg(&path).status().expect("cp").success());
             path
         };
         let (past, ours) = (program("calico"), program(PLUGIN));
