@@ -169,9 +169,7 @@ fn taken(method: &Method, names: &[&str], scene: &Scene<'_>) -> Result<Option<St
                 Range::read(range).map(|(range, _)| range).map_err(|why| format!("{range}: {why}"))
             });
             let overlap = |range: Range| {
-                claims.all.iter().any(|claim| {
-                    claim.used.is_new() && (range.contains(claim.range) || claim.range.contains(range))
-                })
+                claims.all.iter().any(|claim| claim.used.is_new() && claim.range.overlaps(range))
             };
             let mut is_taken = false;
             read.try_for_each(|range| range.map(|range| is_taken |= overlap(range)))?;

@@ -84,8 +84,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
         .filter(|claim| claim.used == cidr::Use::Node && claim.by.kind == Kind::NODE.name())
         .map(|claim| claim.range)
         .collect();
-    let overlaps =
-        |range: Range, all: &[Range]| all.iter().any(|one| range.contains(*one) || one.contains(range));
+    let overlaps = |range: Range, all: &[Range]| all.iter().any(|one| one.overlaps(range));
     let objects = having(scene, |policy| {
         let blocks = rules(policy)
             .flat_map(|(peers, _)| peers)

@@ -87,12 +87,11 @@ impl Ranges {
     fn is_old(&self, text: &str) -> bool {
         let exact = Range::read(text).ok().map(|(range, _)| range);
         let Some(range) = exact.or_else(|| Some(Range::of(text.parse().ok()?))) else { return false };
-        let overlaps = |other: &Range| range.contains(*other) || other.contains(range);
         let has_new = !self.new.is_empty()
             && self.new.iter().filter(|new| new.is_v6() == range.is_v6()).all(|new| range.contains(*new));
         // 0.0.0.0/0 names no network.
         range.length() > 0
-            && self.old.iter().any(overlaps)
+            && self.old.iter().any(|old| old.overlaps(range))
             && !(has_new && self.new.iter().any(|new| new.is_v6() == range.is_v6()))
     }
 

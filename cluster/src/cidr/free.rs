@@ -16,11 +16,7 @@ pub fn free(claims: &[Claim], within: &[Range], is_v6: bool, length: u8) -> Opti
         let used = claims
             .iter()
             .filter(|claim| claim.range.is_v6() == is_v6 && claim.used != Use::OldPool { is_closed: true });
-        merged(
-            used.map(|claim| claim.range)
-                .filter(|range| parent.contains(*range) || range.contains(parent))
-                .collect(),
-        )
+        merged(used.map(|claim| claim.range).filter(|range| range.overlaps(parent)).collect())
     };
     let inside = within.iter().filter(|parent| parent.is_v6() == is_v6);
     let found = inside.filter_map(|parent| gap(*parent, &taken(*parent), length)).next();

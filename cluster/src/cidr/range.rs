@@ -75,6 +75,12 @@ impl Range {
         let ((first, last), (other_first, other_last)) = (self.ends(), other.ends());
         self.is_v6() == other.is_v6() && first <= other_first && other_last <= last
     }
+
+    /// Some address is in both ranges: one of them contains the other.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other) || other.contains(self)
+    }
 }
 
 impl From<IpNetwork> for Range {
@@ -119,5 +125,19 @@ mod tests {
         assert!(!range("10.1.0.0/16").contains(range("10.0.0.0/8")));
         assert!(range("fd00::/120").contains(range("fd00::40/122")));
         assert!(!range("::/0").contains(range("10.0.0.0/8")));
+    }
+
+    #[test]
+    fn ranges_overlap_if_one_contains_the_other() {
+        let range = |text| Range::read(text).expect("a range").0;
+        for (one, other, expected) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/9", "10.128.0.0/9", false),
+            ("0.0.0.0/0", "::/0", false),
+        ] {
+            assert_eq!(range(one).overlaps(range(other)), expected, "{one} {other}");
+            assert_eq!(range(other).overlaps(range(one)), expected, "{other} {one}");
+        }
     }
 }

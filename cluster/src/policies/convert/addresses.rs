@@ -12,7 +12,7 @@ pub(super) const WHY: &str = "it has addresses of pods, and pods of the other ne
 /// A range names some pods by their addresses: it has a part of the pods' ranges and not all of them.
 pub(super) fn names_pods(range: Range, pod_ranges: &[Range]) -> bool {
     let own = || pod_ranges.iter().filter(|pods| pods.is_v6() == range.is_v6());
-    let meets = own().any(|pods| pods.contains(range) || range.contains(*pods));
+    let meets = own().any(|pods| pods.overlaps(range));
     meets && !own().all(|pods| range.contains(*pods))
 }
 

@@ -47,8 +47,7 @@ fn peers_apart(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
 
 /// The block has no address of the range. Exceptions that cover it only together are not seen.
 fn has_nothing_of(block: &Block, range: Range) -> bool {
-    !(block.range.contains(range) || range.contains(block.range))
-        || block.except.iter().any(|except| except.contains(range))
+    !block.range.overlaps(range) || block.except.iter().any(|except| except.contains(range))
 }
 
 fn traffic_apart(one: &Traffic, other: &Traffic) -> bool {

@@ -174,8 +174,7 @@ impl Source<'_> {
         }
         let sets =
             own.selected.iter().chain(&own.not_selected).flat_map(|selector| self.input.addresses(selector));
-        let mut of_pods =
-            sets.filter(|set| self.pod_ranges.iter().any(|pods| pods.contains(*set) || set.contains(*pods)));
+        let mut of_pods = sets.filter(|set| self.pod_ranges.iter().any(|pods| pods.overlaps(*set)));
         if of_pods.next().is_some() {
             let why = "it selects network sets or host endpoints with addresses of pods";
             return Err(Refusal::new(format!("{name}.selector"), why));
