@@ -90,6 +90,7 @@ impl<'a> Audit<'a> {
 
     /// Takes a pod out of the mesh that somebody else has begun to stop at `from_ms`, in milliseconds since the Unix epoch. What was lost
     /// between it and others since then is no loss between pods that are not being restarted.
+    #[cfg(feature = "kubernetes")]
     pub(super) fn retire_late(&mut self, pod: &Pod, from_ms: u64) -> Result<()> {
         self.retire(pod)?;
         let until_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
@@ -98,6 +99,7 @@ impl<'a> Audit<'a> {
     }
 
     /// How much was lost so far between pods that were not being restarted.
+    #[cfg(feature = "kubernetes")]
     pub(super) fn lost(&self) -> usize {
         self.mesh.gauge().losses().iter().filter(|loss| !is_excused(loss, &self.absences)).count()
     }

@@ -90,13 +90,22 @@ impl Api {
         self.until_admits_pods(name)
     }
 
-    /// Waits until a namespace admits pods, which it does when the controller manager has made its ServiceAccount.
+    /// Waits until a namespace admits pods, which it does when the controller manager has made its ServiceAccount and, before Kubernetes 1.24, a token
+    /// for it. So a pod is tried, without being made.
     ///
     /// # Errors
-    /// It does not come to that.
+    /// It does not come to that; the message has the last refusal.
     pub fn until_admits_pods(&self, namespace: &str) -> Result<()> {
-        let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
-        self.until(&account, "is there", |_| true).map(drop)
+        let pods = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        let pod = manifest::pod(namespace, "admitted", &manifest::server());
+        let mut last = Value::Null;
+        until(&format!("{namespace} admits pods"), WITHIN, || {
+            pause();
+            let answer = self.client.create(&pods, &pod)?;
+            last = answer.body;
+            Ok((answer.status == 201).then_some(()))
+        })
+        .with_context(|| format!("the last answer: {last}"))
     }
 
     /// Waits until a workload, by its path, has every pod that it is to have, of its newest template, ready.
