@@ -25,7 +25,7 @@ use std::net::IpAddr;
 
 pub mod agent;
 mod asking;
-mod clock;
+pub(crate) mod clock;
 mod echo;
 mod flight;
 mod held;

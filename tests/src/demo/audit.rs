@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
@@ -93,7 +92,7 @@ impl<'a> Audit<'a> {
     #[cfg(feature = "kubernetes")]
     pub(super) fn retire_late(&mut self, pod: &Pod, from_ms: u64) -> Result<()> {
         self.retire(pod)?;
-        let until_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let until_ms = crate::probe::clock::wall_ms();
         self.absences.push(Absence { pod: pod.name.clone(), from_ms, until_ms });
         Ok(())
     }
