@@ -3,25 +3,29 @@
 //! - The shim finds the binary as the reference library does ([`Binary::find`]), and checks its owner and mode.
 //! - The shim executes the descriptor that it checked, so that a file that replaced the binary since does not run. A script is executed by its
 //!   path, because its interpreter opens it once more and would find the descriptor's name in `$0`.
-//! - Stdin is a memfd, so a plugin that does not read it, or reads it late, cannot block the shim. Stdout and stderr are pipes of the shim, never
+//! - Stdin is a pipe that holds everything before the plugin starts, or a memfd if there is more than a pipe certainly takes. So a plugin that does
+//!   not read it, or reads it late, cannot block the shim. Stdout and stderr are pipes of the shim, never
 //!   the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
 //! - Output ends when the plugin ends, not when the last holder of its pipes does.
 //! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
 
 mod binary;
+mod program;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use binary::opened;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use program::Program;
 use types::quote::quote;
 
 use crate::lock::Lock;
@@ -33,6 +37,8 @@ pub use binary::{Binary, NoBinary, explain_start};
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
 /// The end of a plugin's stderr that is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
+/// What an empty pipe takes at once, in bytes, whatever the limits of its user (man 7 `pipe`, PIPE_BUF).
+const PIPE_BUF_BYTES: usize = 4096;
 /// The size of one read from a pipe. Most answers fit.
 const CHUNK_BYTES: usize = 4096;
 /// The time between SIGTERM and SIGKILL.
@@ -84,9 +90,9 @@ pub struct PluginOutcome {
 /// A running plugin.
 #[derive(Debug)]
 pub struct RunningPlugin {
-    child: Child,
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    pid: Pid,
+    stdout: Option<PipeReader>,
+    stderr: Option<PipeReader>,
     outcome: PluginOutcome,
     done: bool,
 }
@@ -102,49 +108,35 @@ impl RunningPlugin {
         deadline: Instant,
         signals: &Signals,
     ) -> io::Result<Self> {
-        let memfd = memfd_create(c"cni-stdin", MFdFlags::MFD_CLOEXEC)?;
-        let mut stdin = File::from(memfd);
-        stdin.write_all(call.stdin)?;
-        let program = if call.binary.script { call.binary.path.clone() } else { opened(&call.binary.file) };
+        let (stdout, plugins_stdout) = io::pipe()?;
+        let (stderr, plugins_stderr) = io::pipe()?;
+        let streams = [filled_stdin(call.stdin)?, plugins_stdout.into(), plugins_stderr.into()];
+        let program = Program::of(call)?;
         let patience = (Instant::now() + BUSY_PATIENCE).min(deadline);
         if let Some(lock) = &lock {
             lock.inherit(true)?;
         }
         let spawned = loop {
-            stdin.seek(SeekFrom::Start(0))?;
-            let spawned = Command::new(&program)
-                .arg0(&call.binary.path)
-                .envs(call.env.iter().map(|(key, value)| (key, value)))
-                .stdin(stdin.try_clone()?)
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .process_group(0)
-                .spawn();
-            match spawned {
-                Err(error)
-                    if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < patience =>
-                {
-                    signals.pause(Duration::from_millis(20));
-                }
+            match program.spawn(&streams) {
+                Err(Errno::ETXTBSY) if Instant::now() < patience => signals.pause(Duration::from_millis(20)),
                 other => break other,
             }
         };
         if let Some(lock) = lock {
-            if let Ok(child) = &spawned {
-                lock.note_group(Process::of(child.id().cast_signed()));
+            if let Ok(pid) = spawned {
+                lock.note_group(Process::seen_now(pid.as_raw()).ok());
             }
             // If this fails, only further delegates of the same attachment can inherit the lock.
             let _ = lock.inherit(false);
         }
-        let mut child = spawned?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let pid = spawned?;
         let outcome = PluginOutcome {
             end: PluginEnd::Stopped,
             stdout: Vec::new(),
             overflow: false,
             stderr: Vec::new(),
         };
-        let mut running = Self { child, stdout, stderr, outcome, done: false };
+        let mut running = Self { pid, stdout: Some(stdout), stderr: Some(stderr), outcome, done: false };
         if let Err(error) = running.read_without_waiting() {
             // The caller relies on an error: after it, nothing of the plugin runs.
             (running.stdout, running.stderr) = (None, None);
@@ -179,14 +171,12 @@ impl RunningPlugin {
             return Ok(true);
         }
         // The check comes before the reads, because the pipes of an ended plugin hold all of its output.
-        let ended = self.child.try_wait()?;
+        let status = waitpid(self.pid, Some(WaitPidFlag::WNOHANG))?;
         self.drain();
-        let Some(status) = ended else {
-            return Ok(false);
-        };
-        self.outcome.end = match (status.code(), status.signal()) {
-            (Some(code), _) => PluginEnd::Exited(code),
-            (None, signal) => PluginEnd::Signalled(signal.unwrap_or_default()),
+        self.outcome.end = match status {
+            WaitStatus::Exited(_, code) => PluginEnd::Exited(code),
+            WaitStatus::Signaled(_, signal, _) => PluginEnd::Signalled(signal as i32),
+            _ => return Ok(false),
         };
         self.close();
         Ok(true)
@@ -221,9 +211,8 @@ impl RunningPlugin {
 
     /// Ends the plugin and everything it started.
     fn abort(&mut self, end: PluginEnd, signals: &Signals) {
-        end_group(self.child.id().cast_signed(), GRACE, signals);
-        // The group's end reaps the plugin too, so std's own handle is of no use any more.
-        let _ = self.child.try_wait();
+        // This reaps the plugin, too.
+        end_group(self.pid.as_raw(), GRACE, signals);
         self.drain();
         self.outcome.end = end;
         self.close();
@@ -234,6 +223,20 @@ impl RunningPlugin {
     pub fn into_outcome(self) -> PluginOutcome {
         self.outcome
     }
+}
+
+/// A stdin that holds `bytes` and then ends, whenever the plugin reads it.
+fn filled_stdin(bytes: &[u8]) -> io::Result<OwnedFd> {
+    if bytes.len() <= PIPE_BUF_BYTES {
+        // The writer is gone when this returns, so the plugin finds the end.
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(bytes)?;
+        return Ok(reader.into());
+    }
+    let file = File::from(memfd_create(c"cni-stdin", MFdFlags::MFD_CLOEXEC)?);
+    // The plugin shares the position, which this does not move.
+    file.write_all_at(bytes, 0)?;
+    Ok(file.into())
 }
 
 /// Reads everything that a pipe holds. Returns false at the end of the stream.

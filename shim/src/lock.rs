@@ -28,7 +28,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
 
 pub use abandoned::{abandoned, remove_abandoned};
 use holder::Holder;
@@ -40,7 +40,7 @@ use crate::process::Process;
 use crate::request::Verb;
 use crate::signal::Signals;
 use crate::store::{Key, container_name};
-use crate::trust;
+use crate::trust::{self, Distrust};
 
 /// The time between two attempts to get a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -325,11 +325,19 @@ fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     Ok(dir.join(name))
 }
 
-/// Opens a lock's file. The shim writes the holder into it, so the file must be a lock alone, without a second name elsewhere.
+/// Opens a lock's file, which is created if nobody holds or waits for the lock. The shim writes the holder into it, so the file must be a lock alone,
+/// without a second name elsewhere.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(file::PRIVATE);
-    match trust::open_regular(&mut options, path)? {
+    options.read(true).write(true).mode(file::PRIVATE);
+    let flags = OFlag::O_NOFOLLOW.bits();
+    match options.clone().create_new(true).custom_flags(flags).open(path) {
+        // Nobody but this uid had the file before, for the directory is private.
+        Ok(file) => return Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Distrust::Io(path.into(), error).into()),
+    }
+    match trust::open_regular(options.create(true).truncate(false), path)? {
         (_, meta) if meta.nlink() > 1 => {
             Err(io::Error::other(format!("{} has a second name; expected a lock: remove it", path.display())))
         }

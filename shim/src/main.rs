@@ -13,7 +13,7 @@ use std::io::Write;
 use shim::reply::{CniError, code};
 use shim::signal::Signals;
 use shim::version::Version;
-use shim::{journal, serve};
+use shim::{journal, serve, trust};
 use stdout::Stdout;
 
 /// Serves the call, or prints the usage, and returns the exit status.
@@ -29,6 +29,7 @@ fn run() -> i32 {
         return about();
     }
     journal::init();
+    trust::inspect_once();
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -18,13 +18,16 @@ use nix::libc;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+use nix::unistd::{getpid, gettid};
 use types::attachment::NetnsId;
 
 use crate::route::Budget;
 use crate::route::rtnl::Rtnl;
 
-/// The calling thread's own netns. `/proc/self` is the thread group's leader, which may be in another netns.
+/// The calling thread's own netns.
 const OWN_NETNS: &str = "/proc/thread-self/ns/net";
+/// The same for a thread group's leader; another thread may be in another netns. The kernel finds it in half the time.
+const LEADERS_NETNS: &str = "/proc/self/ns/net";
 
 /// The socket option for the cookie of the netns in which the socket was opened.
 #[derive(Debug, Clone, Copy)]
@@ -37,15 +40,12 @@ nix::getsockopt_impl!(Cookie, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, u64, sock
 pub struct Netns {
     file: File,
     id: NetnsId,
+    /// The netns that a thread returns to after it has entered this one. If there is none, each thread finds its own.
+    home: Option<File>,
     /// The cookie, once a socket in the netns was asked for it; none if the kernel has no cookies.
     cookie: OnceLock<Option<u64>>,
-}
-
-/// Whether `path` leads to the network namespace of this process, which is the host's. Nothing is opened.
-#[must_use]
-pub fn is_own(path: &Path) -> bool {
-    let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
-    id(path).is_ok_and(|there| id(Path::new(OWN_NETNS)).is_ok_and(|here| here == there))
+    /// The socket that was opened for the cookie's sake, until somebody needs one.
+    unused: Mutex<Option<Socket>>,
 }
 
 /// Whether there is certainly no network namespace at `path` (CNI_NETNS): the path is empty, nothing is there, or only the ordinary file that a
@@ -76,7 +76,7 @@ impl Netns {
         }
         let metadata = file.metadata()?;
         let id = NetnsId { dev: metadata.dev(), ino: metadata.ino() };
-        Ok(Self { file, id, cookie: OnceLock::new() })
+        Ok(Self { file, id, home: None, cookie: OnceLock::new(), unused: Mutex::default() })
     }
 
     /// The namespace of this thread, which is the host's for the shim.
@@ -84,7 +84,14 @@ impl Netns {
     /// # Errors
     /// As [`Netns::open`]. In practice, only that /proc is not mounted.
     pub fn current() -> io::Result<Self> {
-        Self::open(Path::new(OWN_NETNS))
+        let is_leader = gettid() == getpid();
+        Self::open(Path::new(if is_leader { LEADERS_NETNS } else { OWN_NETNS }))
+    }
+
+    /// The same namespace, for a thread whose own one is `home`: it need not look for that again.
+    #[must_use]
+    pub fn entered_from(self, home: Self) -> Self {
+        Self { home: Some(home.file), ..self }
     }
 
     /// Device and inode of this namespace.
@@ -95,9 +102,11 @@ impl Netns {
     /// The cookie of this namespace; none if the kernel has no cookies or the caller may not enter a netns. If no socket was opened in it yet, the
     /// thread enters the namespace.
     pub fn cookie(&self) -> Option<u64> {
-        if self.cookie.get().is_none() {
-            // The call stores the cookie.
-            let _ = self.socket();
+        if self.cookie.get().is_none()
+            && let Ok(socket) = self.new_socket()
+        {
+            // Entering the netns once more for the next socket would cost twice what the cookie does.
+            *self.unused.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         }
         self.cookie.get().copied().flatten()
     }
@@ -107,6 +116,14 @@ impl Netns {
     /// # Errors
     /// The error of `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or of `socket(2)`.
     pub fn socket(&self) -> io::Result<Socket> {
+        match self.unused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(socket) => Ok(socket),
+            None => self.new_socket(),
+        }
+    }
+
+    /// Opens a socket, and asks it for the cookie.
+    fn new_socket(&self) -> io::Result<Socket> {
         let socket = self.open_inside(|| Socket::new(NETLINK_ROUTE))?;
         self.cookie.get_or_init(|| getsockopt(&socket, Cookie).ok());
         Ok(socket)
@@ -134,10 +151,13 @@ impl Netns {
     ///
     /// If the thread cannot return to its own namespace, the process aborts: otherwise it would do to a pod what it means to do to the host.
     fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let home = File::open(OWN_NETNS)?;
+        let found = if self.home.is_none() { Some(Self::current()?.file) } else { None };
+        let Some(home) = self.home.as_ref().or(found.as_ref()) else {
+            return Err(io::Error::other("the thread's own network namespace is not known"));
+        };
         setns(&self.file, CloneFlags::CLONE_NEWNET)?;
         let opened = open();
-        if let Err(errno) = setns(&home, CloneFlags::CLONE_NEWNET) {
+        if let Err(errno) = setns(home, CloneFlags::CLONE_NEWNET) {
             tracing::error!(error = %errno, "cannot return from a pod's netns");
             std::process::abort();
         }

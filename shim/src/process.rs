@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
 use crate::file::read_bounded;
@@ -18,12 +19,14 @@ const MAX_STAT_BYTES: usize = 2048;
 
 /// The identity of a process, which tells it from a later one with the same pid.
 ///
-/// *Shape*: `{"pid":812,"start":73021}`; `start` in clock ticks since boot, field 22 of `/proc/PID/stat` (man 5 `proc`).
+/// *Shape*: `{"pid":812,"start":73021}`; `start` in clock ticks since boot, as in field 22 of `/proc/PID/stat` (man 5 `proc`). It is the tick in which
+/// the process started, or a later one in which it was seen: two processes never have a pid at the same time, so the one that has it now is the
+/// recorded one if it started by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The pid. A delegate's pid is also its process group.
     pub pid: i32,
-    /// The time at which the process started.
+    /// The time at which the process started, or at which it was seen ([`Process::seen_now`]).
     pub start: u64,
 }
 
@@ -33,39 +36,44 @@ impl Process {
     /// # Errors
     /// `/proc` is not mounted.
     pub fn current() -> io::Result<Self> {
-        Self::current_in_session().map(|(process, _)| process)
+        Self::of(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
     }
 
-    /// This process and the session it is in (man 2 `setsid`).
+    /// The process that certainly has this pid at the moment: this process, or a child that nobody has waited for. It takes the clock and not a read of
+    /// `/proc`.
     ///
     /// # Errors
-    /// `/proc` is not mounted.
-    pub fn current_in_session() -> io::Result<(Self, i32)> {
-        Self::read(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
+    /// The clock cannot be read.
+    pub fn seen_now(pid: i32) -> io::Result<Self> {
+        let since_boot = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?);
+        let per_second = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u128::try_from(ticks).ok());
+        let per_second =
+            per_second.ok_or_else(|| io::Error::other("the length of a clock tick is not known"))?;
+        // Rounded down as the kernel rounds a start, so the process started in this tick or in an earlier one.
+        let ticks = since_boot.as_nanos() * per_second / 1_000_000_000;
+        Ok(Self { pid, start: u64::try_from(ticks).unwrap_or(u64::MAX) })
     }
 
     /// The process with this pid, zombies included.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
-        Self::read(pid).map(|(process, _)| process)
-    }
-
-    /// The process with this pid, and its session.
-    fn read(pid: i32) -> Option<(Self, i32)> {
         let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
         let stat = read_bounded(&mut file, MAX_STAT_BYTES).ok()?;
         // The name in parentheses may hold any character, so the fields are counted behind the last parenthesis.
         let text = String::from_utf8_lossy(&stat);
-        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-        let session = fields.nth(3)?.parse().ok()?;
-        let start = fields.nth(15)?.parse().ok()?;
-        Some((Self { pid, start }, session))
+        let start = text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        Some(Self { pid, start })
+    }
+
+    /// Whether this is the process that has its pid now.
+    fn is(self, now: Self) -> bool {
+        self.pid == now.pid && now.start <= self.start
     }
 
     /// Whether the process still exists.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        Self::of(self.pid).is_some_and(|now| self.is(now))
     }
 
     /// Sends a signal to the process if it still exists.
@@ -86,7 +94,7 @@ impl Process {
             return;
         }
         match Self::of(self.pid) {
-            Some(other) if other != self => {}
+            Some(other) if !self.is(other) => {}
             _ => {
                 let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
             }
@@ -96,7 +104,7 @@ impl Process {
     /// Whether the process group that the process leads or led has no member any more, zombies included.
     #[must_use]
     pub fn group_is_gone(self) -> bool {
-        Self::of(self.pid).is_some_and(|other| other != self)
+        Self::of(self.pid).is_some_and(|other| !self.is(other))
             || killpg(Pid::from_raw(self.pid), None).is_err()
     }
 }
@@ -143,9 +151,12 @@ mod tests {
     fn a_process_is_known_by_pid_and_start() {
         let me = Process::current().expect("/proc");
         assert!(me.is_alive());
-        assert!(!Process { start: me.start + 1, ..me }.is_alive());
+        assert!(
+            !Process { start: me.start - 1, ..me }.is_alive(),
+            "it had the pid before this process started"
+        );
         assert_eq!(Process::of(i32::MAX), None);
-        let session = nix::unistd::getsid(None).expect("session").as_raw();
-        assert_eq!(Process::current_in_session().expect("/proc"), (me, session));
+        let seen = Process::seen_now(me.pid).expect("a clock");
+        assert!(seen.start >= me.start && seen.is_alive(), "{seen:?} {me:?}");
     }
 }

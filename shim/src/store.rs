@@ -109,7 +109,7 @@ impl Store {
     }
 
     fn read(&self, path: &Path, key: Option<&Key>) -> io::Result<StoredRecord> {
-        let mut file = match trust::open_regular(File::options().read(true), path) {
+        let mut file = match trust::open_existing(path) {
             Ok((file, _)) => file,
             Err(why) if why.is_absent() => return Ok(StoredRecord::Absent),
             Err(Distrust::Io(_, e)) => return Err(e),

@@ -6,7 +6,11 @@
 //! (man 7 `inode`, "sticky bit"). But a file that lies directly in a sticky directory must have no second name, because other users can create
 //! one there. Crossfade follows links itself and checks the directories of both ends. It opens nothing but regular files, and creates nothing
 //! in a directory that it has not checked.
+//!
+//! All files of one call are below the same few directories. So a program that serves one call and ends may inspect each directory once
+//! ([`inspect_once`]): whoever could change a directory that passed the check decides what runs as root anyway.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
@@ -77,6 +81,35 @@ impl From<Distrust> for io::Error {
     }
 }
 
+thread_local! {
+    /// The directories that this thread has inspected, by their real paths; none while it inspects them each time. They are few, so a list will do.
+    static INSPECTED: RefCell<Option<Vec<(PathBuf, Metadata)>>> = const { RefCell::new(None) };
+}
+
+/// From now on, this thread inspects each directory on the way to a file once. Only for a program that ends with its call.
+pub fn inspect_once() {
+    INSPECTED.with_borrow_mut(|inspected| _ = inspected.get_or_insert_default());
+}
+
+/// The metadata of what is at a real path, itself and not what a link leads to.
+fn look(at: &Path) -> Result<Metadata, Distrust> {
+    let known = INSPECTED.with_borrow(|inspected| {
+        inspected.as_ref()?.iter().find(|(path, _)| path == at).map(|(_, meta)| meta.clone())
+    });
+    if let Some(meta) = known {
+        return Ok(meta);
+    }
+    let meta = at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e))?;
+    if meta.is_dir() {
+        INSPECTED.with_borrow_mut(|inspected| {
+            if let Some(inspected) = inspected {
+                inspected.push((at.into(), meta.clone()));
+            }
+        });
+    }
+    Ok(meta)
+}
+
 /// Opens a regular file for reading after checking it and every directory above it.
 ///
 /// # Errors
@@ -109,6 +142,18 @@ pub fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<(File, Met
         Ok(meta) if !meta.is_file() => Err(Distrust::Kind(path.into(), "a regular file")),
         // The options decide whether an absent file is created.
         _ => open_seen(options, path),
+    }
+}
+
+/// [`open_regular`] of a file that is read: if it is absent, nothing is opened.
+///
+/// # Errors
+/// [`Distrust`].
+pub fn open_existing(path: &Path) -> Result<(File, Metadata), Distrust> {
+    match path.symlink_metadata() {
+        Ok(meta) if !meta.is_file() => Err(Distrust::Kind(path.into(), "a regular file")),
+        Ok(_) => open_seen(File::options().read(true), path),
+        Err(e) => Err(Distrust::Io(path.into(), e)),
     }
 }
 
@@ -215,7 +260,6 @@ fn walk(path: &Path) -> Result<Place, Distrust> {
     if !path.is_absolute() {
         return Err(Distrust::Kind(path.into(), "an absolute path"));
     }
-    let look = |at: &Path| at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e));
     let mut todo: VecDeque<OsString> = names(path);
     let mut real = PathBuf::from("/");
     let mut here = look(&real)?;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
+use nix::fcntl::AtFlags;
+use nix::unistd::{AccessFlags, access, faccessat};
 
 use crate::trust;
 
@@ -66,8 +67,13 @@ impl Binary {
     fn open(path: &Path) -> Result<Self, String> {
         let file = trust::open(path).map_err(|e| e.to_string())?;
         // The check is of the open file, even if its path leads to another one by now.
-        access(&opened(&file), AccessFlags::X_OK)
-            .map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
+        let executable = faccessat(&file, c"", AccessFlags::X_OK, AtFlags::AT_EMPTY_PATH);
+        let executable = match executable {
+            // Before Linux 5.8, the kernel does not know the flag.
+            Err(Errno::EINVAL | Errno::ENOSYS) => access(&opened(&file), AccessFlags::X_OK),
+            other => other,
+        };
+        executable.map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
         let mut head = [0; 2];
         let script = file.read_exact_at(&mut head, 0).is_ok() && &head == b"#!";
         Ok(Self { path: path.into(), file, script })

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 use serde::{Deserialize, Serialize};
 
 use super::PAUSE;
@@ -43,7 +43,8 @@ pub(super) struct Holder {
 impl Holder {
     /// This process as the holder.
     pub(super) fn current(verb: Verb) -> Self {
-        let (holder, session) = Process::current_in_session().ok().unzip();
+        let holder = Process::seen_now(std::process::id().cast_signed()).ok();
+        let session = getsid(None).ok().map(Pid::as_raw);
         Self { holder, session, verb: verb.as_str().to_owned(), groups: Vec::new() }
     }
 
@@ -105,7 +106,7 @@ impl Holder {
     /// The processes of the holder's session that have inherited the lock.
     fn unnoted(&self, file: &File) -> Vec<Process> {
         let of_session = |process: &Process| {
-            let session = nix::unistd::getsid(Some(Pid::from_raw(process.pid)));
+            let session = getsid(Some(Pid::from_raw(process.pid)));
             // The holder of an earlier program names no session. Then every process that inherited the lock counts as work.
             self.session.is_none_or(|ours| session.is_ok_and(|session| session.as_raw() == ours))
         };

@@ -47,7 +47,7 @@ mod tests {
         };
         assert_eq!(written(own.start), Some(RunningCall { verb: "ADD".to_owned(), pids: vec![own.pid] }));
         // The pid is another process's by now.
-        assert_eq!(written(own.start + 1), None);
+        assert_eq!(written(own.start - 1), None);
         std::fs::remove_dir_all(dir).expect("clean up");
     }
 }

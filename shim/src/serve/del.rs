@@ -41,7 +41,7 @@ pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
 /// receive none, because a delegate goes by the path and would remove that pod's interface.
 fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
     let told = session.env.netns.as_str();
-    if networks::is_its_netns(intent, told) != Some(false) {
+    if session.netns().ok().and_then(|found| networks::is_its(intent, found)) != Some(false) {
         return told;
     }
     tracing::warn!(

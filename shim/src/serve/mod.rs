@@ -19,6 +19,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use crate::netns::Netns;
 use crate::reply::{CniError, code};
 use crate::request::{Conf, DEPTH_VARIABLE, Env, Verb};
 use crate::signal::Signals;
@@ -55,8 +56,8 @@ fn answer(
     signals: &Signals,
     began: Instant,
 ) -> (Result<(), CniError>, String) {
-    let env = match Env::parse(vars).and_then(spare_the_host) {
-        Ok(env) => env,
+    let (env, netns) = match Env::parse(vars).and_then(spare_the_host) {
+        Ok(read) => read,
         Err(error) => return (Err(error), Version::V110.to_string()),
     };
     if env.verb == Verb::Version {
@@ -66,7 +67,7 @@ fn answer(
     }
     match Conf::read(input) {
         Ok(conf) => {
-            let session = Session::new(&env, &conf, signals).begun_at(began);
+            let session = Session::new(&env, &conf, signals).begun_at(began).in_netns(netns);
             let outcome = dispatch(&session, vars, out);
             report(&env, &session.networks_called(), outcome.as_ref().err(), began);
             (outcome, conf.version.to_string())
@@ -78,22 +79,27 @@ fn answer(
     }
 }
 
-/// Protects the host's network namespace from delegates and from the route step; no runtime attaches a pod there. An ADD in it is refused. A DEL
-/// goes on as if the netns were gone, because a plugin would remove the host's own interface.
-fn spare_the_host(mut env: Env) -> Result<Env, CniError> {
-    let host = matches!(env.verb, Verb::Add | Verb::Del) && crate::netns::is_own(Path::new(&env.netns));
-    if host && env.verb == Verb::Add {
+/// Opens the netns of an ADD or DEL, and protects the host's one from delegates and from the route step; no runtime attaches a pod there. An ADD in
+/// it is refused. A DEL goes on as if the netns were gone, because a plugin would remove the host's own interface.
+fn spare_the_host(mut env: Env) -> Result<(Env, Option<Netns>), CniError> {
+    if !matches!(env.verb, Verb::Add | Verb::Del) {
+        return Ok((env, None));
+    }
+    let Ok(netns) = Netns::open(Path::new(&env.netns)) else { return Ok((env, None)) };
+    let Ok(home) = Netns::current() else { return Ok((env, Some(netns))) };
+    if netns.id() != home.id() {
+        return Ok((env, Some(netns.entered_from(home))));
+    }
+    if env.verb == Verb::Add {
         return Err(CniError::new(
             code::ENVIRONMENT,
             format!("CNI_NETNS {:?} is the host's own network namespace", env.netns),
         )
         .details("expected a pod's"));
     }
-    if host {
-        tracing::warn!(netns = env.netns, "DEL goes on without its netns: it is the host's own");
-        env.netns.clear();
-    }
-    Ok(env)
+    tracing::warn!(netns = env.netns, "DEL goes on without its netns: it is the host's own");
+    env.netns.clear();
+    Ok((env, None))
 }
 
 fn dispatch(

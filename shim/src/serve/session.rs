@@ -4,6 +4,8 @@
 //! as a GC does, so the same steps serve both.
 
 use std::cell::{OnceCell, RefCell};
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
@@ -15,6 +17,7 @@ use crate::boot::{self, Moment};
 use crate::delegate::{Limits, Scope, deadline_code};
 use crate::layout::Layout;
 use crate::lock::NoLock;
+use crate::netns::Netns;
 use crate::policy_file;
 use crate::reply::{CniError, code};
 use crate::request::{Conf, Env};
@@ -35,6 +38,8 @@ pub struct Session<'a> {
     pub(crate) signals: &'a Signals,
     /// Deadlines count from here.
     pub(crate) began: Instant,
+    /// The netns at CNI_NETNS, opened when a step first needs it.
+    netns: OnceCell<io::Result<Netns>>,
     /// Read when a step first needs the policy.
     policy: OnceCell<Result<Policy, CniError>>,
     /// Names of the networks whose plugins were called, for the log line.
@@ -51,6 +56,7 @@ impl<'a> Session<'a> {
             store: Store::new(&conf.layout),
             signals,
             began: Instant::now(),
+            netns: OnceCell::new(),
             policy: OnceCell::new(),
             networks_called: RefCell::default(),
         }
@@ -65,6 +71,19 @@ impl<'a> Session<'a> {
     /// The same session for a call that began before its conf was read.
     pub(super) fn begun_at(self, began: Instant) -> Self {
         Self { began, ..self }
+    }
+
+    /// The same session, whose netns is open already; none if it is not.
+    pub(super) fn in_netns(self, netns: Option<Netns>) -> Self {
+        Self { netns: netns.map(Ok).map(OnceCell::from).unwrap_or_default(), ..self }
+    }
+
+    /// The netns at CNI_NETNS, opened once per session.
+    ///
+    /// # Errors
+    /// As [`Netns::open`].
+    pub(crate) fn netns(&self) -> Result<&Netns, &io::Error> {
+        self.netns.get_or_init(|| Netns::open(Path::new(&self.env.netns))).as_ref()
     }
 
     pub(crate) fn layout(&self) -> &'a Layout {

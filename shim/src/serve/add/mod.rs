@@ -8,7 +8,6 @@ mod attach;
 mod gather;
 
 use std::io::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use types::attachment::{Intent, Leg, RouteStep};
@@ -47,16 +46,16 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     };
     refuse_existing(session)?;
 
-    let netns = Netns::open(Path::new(&session.env.netns));
+    let netns = session.netns();
     let choice = lock_choice(session, attach, patience)?;
-    let taken = taken_ifnames(session, attach, netns.as_ref(), until)?;
+    let taken = taken_ifnames(session, attach, netns, until)?;
     let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
     let mut lock = lock.map_err(|why| session.lock_error(why))?;
 
     let times = Times::new(session.began, until);
     times.refuse_late(session)?;
-    let intent = intent(session, &legs, netns.as_ref().ok())?;
+    let intent = intent(session, &legs, netns.ok())?;
     let mut open = session.store.begin(intent).map_err(|e| {
         CniError::new(
             code::IO,
@@ -66,7 +65,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     })?;
     // From here on, the record says which interface names are taken.
     drop(choice);
-    let attached = attach_all(session, &legs, &mut open, &mut lock, netns.as_ref().ok(), &times);
+    let attached = attach_all(session, &legs, &mut open, &mut lock, netns.ok(), &times);
     let outcome = attached.and_then(|result| {
         let raw = result.at(session.conf.version)?;
         print(out, raw.get())
