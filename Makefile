@@ -73,10 +73,10 @@ enumerate: setup build ## the shim broken at every system call; POINT='...' play
 		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
 
 .PHONY: bench
-bench: setup build ## bare against through-the-shim, as ratios; saved to target/bench/
+bench: setup build ## bare against through-the-shim, as ratios; MULTUS=FILE measures that binary beside it; saved to target/bench/
 	@$(LAB)
 	@target/debug/lab-preflight fetch >&2
-	@tests/raise target/debug/lab-bench $(BENCH_ARGS)
+	@tests/raise target/debug/lab-bench $(if $(MULTUS),--multus '$(abspath $(MULTUS))') $(BENCH_ARGS)
 
 .PHONY: build
 build: ## the static release programs in target/dist/

@@ -7,11 +7,14 @@
 mod boot;
 mod call;
 mod containerd;
+mod cost;
 mod crowd;
+mod floor;
 mod footprint;
 #[cfg(feature = "kubernetes")]
 mod live;
 mod machine;
+mod multus;
 mod operator;
 mod peak;
 mod plugins;
@@ -26,6 +29,7 @@ mod table;
 mod watch;
 mod workshop;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -145,6 +149,8 @@ pub struct Options {
     pub roll_moved: usize,
     /// Nodes of the cluster that is read from a real API server; none if it is left out.
     pub live_nodes: usize,
+    /// A binary of Multus to measure beside the shim.
+    pub multus: Option<PathBuf>,
     /// What to measure; everything if empty.
     pub only: Vec<Section>,
 }
@@ -161,6 +167,7 @@ impl Options {
         roll_nodes: 500,
         roll_moved: 200,
         live_nodes: 1_000,
+        multus: None,
         only: Vec::new(),
     };
     /// Proves that everything works; its figures mean little.
@@ -174,6 +181,7 @@ impl Options {
         roll_nodes: 0,
         roll_moved: 0,
         live_nodes: 0,
+        multus: None,
         only: Vec::new(),
     };
 }
@@ -245,13 +253,13 @@ struct Turn {
 }
 
 impl Turn {
-    /// Measures both sides of a pair, and takes them in if they count.
+    /// Measures both sides of a pair, takes them in if they count, and returns them.
     fn measure(
         self,
         pairs: &mut Pairs,
         bare: impl FnOnce() -> Result<Duration>,
         through: impl FnOnce() -> Result<Duration>,
-    ) -> Result<()> {
+    ) -> Result<(Duration, Duration)> {
         let (bare, through) = if self.bare_first {
             let bare = bare()?;
             (bare, through()?)
@@ -259,9 +267,14 @@ impl Turn {
             let through = through()?;
             (bare()?, through)
         };
+        self.take(pairs, bare, through);
+        Ok((bare, through))
+    }
+
+    /// Takes a pair in if it counts.
+    fn take(self, pairs: &mut Pairs, bare: Duration, through: Duration) {
         if self.counts {
             pairs.push(bare, through);
         }
-        Ok(())
     }
 }

@@ -11,8 +11,9 @@ use anyhow::{Result, anyhow};
 
 use super::call::{Attachment, Call};
 use super::plugins::Bridge;
+use super::report::Limit;
 use super::single;
-use super::statistics::Pairs;
+use super::statistics::{Pairs, Ratio};
 use super::{Bench, Turn};
 
 /// One side of a crowd: an ADD and a DEL for each member.
@@ -53,7 +54,11 @@ fn stubs(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<
     let bare = Side::new(bare, |verb, member| single::bare(workshop, &old, verb, member))?;
     let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
     let what = format!("{size} at once, stub");
-    measure(bench, &what, bare, shim, |_, _| Ok(()))?;
+    let add = measure(bench, &what, bare, shim, |_, _| Ok(()))?;
+    if size == bench.options.crowd {
+        let through = Limit::new("ADD by bare", add.median, 1.5, "");
+        bench.report.goal(&format!("{size} at once, instant delegates"), vec![through]);
+    }
     leftovers(bench, &what, installation.leftovers()?);
     Ok(())
 }
@@ -73,14 +78,14 @@ fn bridges(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Resul
     Ok(())
 }
 
-/// Runs the rounds of one crowd; `remember` gives a bare DEL what it needs of its ADD.
+/// Runs the rounds of one crowd, and returns the ratio of its ADDs; `remember` gives a bare DEL what it needs of its ADD.
 fn measure(
     bench: &mut Bench,
     what: &str,
     mut bare: Side,
     mut shim: Side,
     remember: impl Fn(&mut Call, &mut Call) -> Result<()>,
-) -> Result<()> {
+) -> Result<Ratio> {
     let (mut add, mut del) = (Pairs::default(), Pairs::default());
     let mut errors = Vec::new();
     for turn in bench.turns(bench.options.rounds) {
@@ -107,7 +112,7 @@ fn measure(
     bench.report.pairs(format!("{what}: ADD"), &add);
     bench.report.pairs(format!("{what}: DEL"), &del);
     bench.report.errors.extend(errors);
-    Ok(())
+    Ok(add.ratio())
 }
 
 impl Side {

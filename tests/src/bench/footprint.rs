@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,8 +13,7 @@ use super::Bench;
 use super::call::{Attachment, Call};
 use super::report::Limit;
 use super::single;
-use super::statistics::{Summary, micros};
-use crate::{packages, scratch};
+use crate::packages;
 
 /// How long strace holds a process at its end, for its peak to be read.
 const HELD: Duration = Duration::from_millis(400);
@@ -26,7 +25,6 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let mut add = shim.call_for("ADD", &attachment)?;
     let mut del = shim.call_for("DEL", &attachment)?;
     let bare = single::bare(&bench.workshop, &old, "ADD", &attachment)?;
-    floor(bench)?;
     // Directories are made by the first.
     add.run()?;
     del.run()?;
@@ -53,27 +51,6 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let (calls, execs) = system_calls(&bare, true)?;
     bench.report.figure("stub ADD bare: system calls", calls, "calls");
     bench.report.figure("stub ADD bare: programs executed", execs, "execs");
-    Ok(())
-}
-
-/// What no program comes below: a static one that does nothing, from its start to its end.
-fn floor(bench: &mut Bench) -> Result<()> {
-    let busybox = bench.workshop.disk.join("floor/busybox");
-    scratch::install(&packages::part("busybox")?, &busybox)?;
-    let mut nothing = Command::new(&busybox);
-    nothing.arg("true").env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-    let mut times_us = Vec::new();
-    for turn in bench.turns(bench.options.pairs) {
-        let began = Instant::now();
-        let status = nothing.spawn().and_then(|mut child| child.wait()).context("running busybox")?;
-        let took = began.elapsed();
-        ensure!(status.success(), "busybox true: {status}");
-        if turn?.counts {
-            times_us.push(micros(took));
-        }
-    }
-    let median_ms = Summary::of(&times_us).median_us / 1000.0;
-    bench.report.figure("a static program that does nothing: p50", median_ms, "ms");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
+use super::report::Limit;
 use super::statistics::Pairs;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
@@ -105,6 +106,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     nothing_left("bridge + host-local", &shim.leftovers()?)?;
     nothing_left("bridge + host-local", &network.leftovers()?)?;
     bench.report.pairs("bridge + host-local ADD", &add);
+    let through = Limit::new("by bare", add.ratio().median, 1.12, "");
+    bench.report.goal("bridge + host-local through the shim", vec![through]);
     bench.report.pairs("bridge + host-local DEL", &del);
     Ok(())
 }

@@ -30,6 +30,8 @@ pub struct Report {
     pub options: Options,
     /// Pairs.
     pub rows: Vec<Row>,
+    /// What verbs cost beyond their delegates.
+    pub costs: Vec<Cost>,
     /// Single figures.
     pub figures: Vec<Figure>,
     /// The numbers to reach.
@@ -60,6 +62,24 @@ pub struct Row {
     pub difference: Summary,
     /// Second by first, pair by pair.
     pub ratio: Ratio,
+}
+
+/// What a verb costs beyond its delegates, beside the least that it could.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// The verb.
+    pub what: String,
+    /// The floor: a program that does nothing and, where the verb makes something durable, one durable file.
+    pub floor: Summary,
+    /// What the shim adds to the bare calls.
+    pub overhead: Summary,
+    /// That by the floor, p50 by p50.
+    pub to_floor: f64,
+    /// What Multus adds to the bare calls, if it was measured.
+    pub multus: Option<Summary>,
+    /// That by the floor, p50 by p50.
+    pub multus_to_floor: Option<f64>,
 }
 
 /// One thing measured by itself.
@@ -108,6 +128,7 @@ impl Report {
             machine,
             options: options.clone(),
             rows: Vec::new(),
+            costs: Vec::new(),
             figures: Vec::new(),
             goals: Vec::new(),
             errors: Vec::new(),
@@ -174,6 +195,20 @@ impl Report {
     /// The report for people: tables, goals, faults.
     pub fn render(&self) -> String {
         table::render(self)
+    }
+}
+
+impl Cost {
+    pub(super) fn new(what: &str, floor: Summary, overhead: Summary, multus: Option<Summary>) -> Cost {
+        let by_floor = |cost: &Summary| cost.median_us / floor.median_us;
+        Cost {
+            what: what.to_owned(),
+            to_floor: by_floor(&overhead),
+            multus_to_floor: multus.as_ref().map(by_floor),
+            floor,
+            overhead,
+            multus,
+        }
     }
 }
 

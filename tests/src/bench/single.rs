@@ -1,16 +1,15 @@
 //! Single calls with stub delegates.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::fs;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
+use super::cost::Verb;
+use super::floor::Floor;
+use super::multus::Multus;
 use super::report::Limit;
-use super::statistics::{Pairs, Summary, micros};
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf, stub_network};
 use super::{Bench, Turn};
 
@@ -19,7 +18,9 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let attachment = Attachment { id: "single".to_owned(), netns, ifname: "eth0".to_owned() };
     add_and_del(bench, &attachment)?;
     both(bench, &attachment)?;
+    check(bench, &attachment)?;
     status(bench)?;
+    gc(bench)?;
     version(bench)
 }
 
@@ -51,144 +52,172 @@ pub(super) fn behind_shim(
 }
 
 fn add_and_del(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.workshop, "single", "1.0.0")?;
-    let mut bare_add = bare(&bench.workshop, &old, "ADD", attachment)?;
-    let mut bare_del = bare(&bench.workshop, &old, "DEL", attachment)?;
+    let workshop = &bench.workshop;
+    let (old, _, shim) = behind_shim(workshop, "single", "1.0.0")?;
+    let multus = Multus::before(workshop, bench.options.multus.as_deref(), "single", &[&old])?;
+    let through = |verb| multus.as_ref().map(|multus| multus.call(verb, attachment)).transpose();
     let mut shim_add = shim.call_for("ADD", attachment)?;
     let mut shim_del = shim.call_for("DEL", attachment)?;
-    // The first call makes directories; the record it leaves says how long records are.
-    shim_add.run()?;
-    let record = shim.records()?.pop().context("an ADD without a record")?;
-    let durable = DurableWrite::new(&bench.workshop, fs::metadata(&record)?.len())?;
-    shim_del.run()?;
-
-    let (mut add, mut del, mut written_us) = (Pairs::default(), Pairs::default(), Vec::new());
+    let floor = durable_floor(workshop, "single", &shim, (&mut shim_add, &mut shim_del))?;
+    let mut add = Verb::new(vec![bare(workshop, &old, "ADD", attachment)?], shim_add, through("ADD")?, floor);
+    let bare_del = vec![bare(workshop, &old, "DEL", attachment)?];
+    let mut del = Verb::new(bare_del, shim_del, through("DEL")?, Floor::start(workshop)?);
     for turn in bench.turns(bench.options.pairs) {
         let turn: Turn = turn?;
-        turn.measure(&mut add, || bare_add.run(), || shim_add.run())?;
-        turn.measure(&mut del, || bare_del.run(), || shim_del.run())?;
-        let took = durable.run()?;
-        if turn.counts {
-            written_us.push(micros(took));
-        }
+        add.measure(turn)?;
+        del.measure(turn)?;
     }
     nothing_left("stub ADD and DEL", &shim.leftovers()?)?;
     let report = &mut bench.report;
-    report.pairs("stub ADD", &add);
-    report.pairs("stub DEL", &del);
-    let (over, written) = (add.difference(), Summary::of(&written_us));
+    add.floor.report(report);
+    let cost = add.report("stub ADD", report);
     let millis = |us: f64| us / 1000.0;
-    report.figure("write + fsync + rename + fsync of the directory: p50", millis(written.median_us), "ms");
-    report.figure("write + fsync + rename + fsync of the directory: p99", millis(written.p99_us), "ms");
-    report.figure("shim overhead of ADD, durable: p50", millis(over.median_us), "ms");
-    report.figure("shim overhead of ADD, durable: p99", millis(over.p99_us), "ms");
-    let less = millis(over.median_us - written.median_us);
-    report.figure("shim overhead of ADD, less that write: p50", less, "ms");
+    let (p50, p99) = (cost.overhead.median_us, cost.overhead.p99_us);
     report.goal(
-        "shim overhead, durable, delegates excluded",
+        "overhead of an ADD, durable",
         vec![
-            Limit::new("p50", millis(over.median_us), 1.0, "ms"),
-            Limit::new("p99", millis(over.p99_us), 5.0, "ms"),
+            Limit::new("by its floor", cost.to_floor, 1.25, ""),
+            Limit::new("p50", millis(p50), 1.0, "ms"),
+            Limit::new("p99 by p50", p99 / p50, 2.0, ""),
         ],
     );
+    let cost = del.report("stub DEL", report);
+    report.goal("overhead of a DEL", vec![Limit::new("p50", millis(cost.overhead.median_us), 0.8, "ms")]);
     Ok(())
 }
 
 /// Both networks through the shim, against their two calls one after the other.
 fn both(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
+    let workshop = &bench.workshop;
     let old = stub_network("oldnet", "stub-old", "1.0.0");
     let new = stub_network("newnet", "stub-new", "1.0.0");
-    let bin = bench.workshop.stubs.path().to_owned();
+    let bin = workshop.stubs.path().to_owned();
     let networks = Networks { old: &old, new: &new, attach: "both", version: "1.0.0", bin: &bin };
-    let shim = bench.workshop.install("both", &networks)?;
+    let shim = workshop.install("both", &networks)?;
+    let multus = Multus::before(workshop, bench.options.multus.as_deref(), "both", &[&old, &new])?;
+    let through = |verb| multus.as_ref().map(|multus| multus.call(verb, attachment)).transpose();
     let second = Attachment { ifname: "net1".to_owned(), ..attachment.clone() };
-    let calls = |verb| -> Result<[Call; 3]> {
-        Ok([
-            bare(&bench.workshop, &old, verb, attachment)?,
-            bare(&bench.workshop, &new, verb, &second)?,
-            shim.call_for(verb, attachment)?,
-        ])
+    let of_both = |verb| -> Result<Vec<Call>> {
+        Ok(vec![bare(workshop, &old, verb, attachment)?, bare(workshop, &new, verb, &second)?])
     };
-    let [mut old_add, mut new_add, mut shim_add] = calls("ADD")?;
-    let [mut old_del, mut new_del, mut shim_del] = calls("DEL")?;
-    let (mut add, mut del) = (Pairs::default(), Pairs::default());
+    let mut shim_add = shim.call_for("ADD", attachment)?;
+    let mut shim_del = shim.call_for("DEL", attachment)?;
+    let floor = durable_floor(workshop, "both", &shim, (&mut shim_add, &mut shim_del))?;
+    let mut add = Verb::new(of_both("ADD")?, shim_add, through("ADD")?, floor);
+    let mut del = Verb::new(of_both("DEL")?, shim_del, through("DEL")?, Floor::start(workshop)?);
     for turn in bench.turns(bench.options.pairs) {
         let turn: Turn = turn?;
-        turn.measure(&mut add, || Ok(old_add.run()? + new_add.run()?), || shim_add.run())?;
-        turn.measure(&mut del, || Ok(new_del.run()? + old_del.run()?), || shim_del.run())?;
+        add.measure(turn)?;
+        del.measure(turn)?;
     }
     nothing_left("both-mode", &shim.leftovers()?)?;
-    bench.report.pairs("both-mode ADD, against two stub ADDs", &add);
-    bench.report.pairs("both-mode DEL, against two stub DELs", &del);
+    let cost = add.report("both-mode ADD, against two stub ADDs", &mut bench.report);
+    del.report("both-mode DEL, against two stub DELs", &mut bench.report);
+    let p50 = cost.overhead.median_us / 1000.0;
+    bench.report.goal("overhead of both-mode beyond its two ADDs", vec![Limit::new("p50", p50, 1.4, "ms")]);
+    Ok(())
+}
+
+/// The floor of an ADD: its record says how long a durable file is. Its first call makes directories as well, so it counts for nothing.
+fn durable_floor(
+    workshop: &Workshop,
+    label: &str,
+    shim: &Installation,
+    (add, del): (&mut Call, &mut Call),
+) -> Result<Floor> {
+    add.run()?;
+    let record = shim.records()?.pop().context("an ADD without a record")?;
+    let floor = Floor::durable(workshop, label, fs::metadata(&record)?.len())?;
+    del.run()?;
+    Ok(floor)
+}
+
+/// CHECK of an attachment that is as it should be.
+fn check(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
+    let workshop = &bench.workshop;
+    let (old, _, shim) = behind_shim(workshop, "check", "1.0.0")?;
+    let mut add = shim.call_for("ADD", attachment)?;
+    add.run()?;
+    let mut conf = shim.conf().clone();
+    conf["prevResult"] = add.answer()?;
+    let mut shim_check = shim.call_for("CHECK", attachment)?;
+    shim_check.stdin(&conf)?;
+    let bare_check = vec![bare(workshop, &old, "CHECK", attachment)?];
+    let mut check = Verb::new(bare_check, shim_check, None, Floor::start(workshop)?);
+    for turn in bench.turns(bench.options.pairs) {
+        check.measure(turn?)?;
+    }
+    shim.call_for("DEL", attachment)?.run()?;
+    check.report("stub CHECK", &mut bench.report);
     Ok(())
 }
 
 /// STATUS where the network was ready before, and where it is asked for the first time.
 fn status(bench: &mut Bench) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.workshop, "status", "1.1.0")?;
-    let nobody = Attachment { id: String::new(), netns: String::new(), ifname: String::new() };
-    let mut bare_status = bare(&bench.workshop, &old, "STATUS", &nobody)?;
-    let mut shim_status = shim.call("STATUS")?;
-    let (mut sticky, mut first) = (Pairs::default(), Pairs::default());
+    let workshop = &bench.workshop;
+    let (old, _, shim) = behind_shim(workshop, "status", "1.1.0")?;
+    let verb = || {
+        let bare = vec![bare(workshop, &old, "STATUS", &nobody())?];
+        Ok::<_, anyhow::Error>(Verb::new(bare, shim.call("STATUS")?, None, Floor::start(workshop)?))
+    };
+    let (mut sticky, mut first) = (verb()?, verb()?);
     for turn in bench.turns(bench.options.pairs) {
         let turn: Turn = turn?;
-        turn.measure(&mut sticky, || bare_status.run(), || shim_status.run())?;
+        sticky.measure(turn)?;
         let forget = || match fs::remove_dir_all(shim.run.join("ready")) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
         forget().context("the readiness marker")?;
-        turn.measure(&mut first, || bare_status.run(), || shim_status.run())?;
+        first.measure(turn)?;
     }
-    bench.report.pairs("STATUS 1.1.0, ready before", &sticky);
-    bench.report.pairs("STATUS 1.1.0, first in this boot", &first);
+    sticky.report("STATUS 1.1.0, ready before", &mut bench.report);
+    first.report("STATUS 1.1.0, first in this boot", &mut bench.report);
+    Ok(())
+}
+
+/// GC where there is nothing to collect.
+fn gc(bench: &mut Bench) -> Result<()> {
+    let workshop = &bench.workshop;
+    let (old, _, shim) = behind_shim(workshop, "gc", "1.1.0")?;
+    let none = json!([]);
+    let mut conf = shim.conf().clone();
+    conf["cni.dev/valid-attachments"] = none.clone();
+    let mut shim_gc = shim.call("GC")?;
+    shim_gc.stdin(&conf)?;
+    let mut bare_gc = bare(workshop, &old, "GC", &nobody())?;
+    let mut conf = plugin_conf(&old);
+    conf["cni.dev/valid-attachments"] = none;
+    bare_gc.stdin(&conf)?;
+    let mut gc = Verb::new(vec![bare_gc], shim_gc, None, Floor::start(workshop)?);
+    for turn in bench.turns(bench.options.pairs) {
+        gc.measure(turn?)?;
+    }
+    gc.report("GC 1.1.0, no attachments", &mut bench.report);
     Ok(())
 }
 
 fn version(bench: &mut Bench) -> Result<()> {
-    let (old, _, shim) = behind_shim(&bench.workshop, "version", "1.0.0")?;
+    let workshop = &bench.workshop;
+    let (old, _, shim) = behind_shim(workshop, "version", "1.0.0")?;
+    let multus = Multus::before(workshop, bench.options.multus.as_deref(), "version", &[&old])?;
     let dummy = || "dummy".to_owned();
     let nobody = Attachment { id: String::new(), netns: dummy(), ifname: dummy() };
-    let mut bare_version = bare(&bench.workshop, &old, "VERSION", &nobody)?;
+    let mut bare_version = bare(workshop, &old, "VERSION", &nobody)?;
     let mut shim_version = shim.call_for("VERSION", &nobody)?;
-    for call in [&mut bare_version, &mut shim_version] {
+    let mut multus_version = multus.map(|multus| multus.call("VERSION", &nobody)).transpose()?;
+    for call in [&mut bare_version, &mut shim_version].into_iter().chain(&mut multus_version) {
         call.stdin(&json!({ "cniVersion": "1.0.0" }))?;
     }
-    let mut pairs = Pairs::default();
+    let mut version = Verb::new(vec![bare_version], shim_version, multus_version, Floor::start(workshop)?);
     for turn in bench.turns(bench.options.pairs) {
-        turn?.measure(&mut pairs, || bare_version.run(), || shim_version.run())?;
+        version.measure(turn?)?;
     }
-    bench.report.pairs("VERSION, the stub's against the shim's", &pairs);
+    version.report("VERSION, the stub's against the shim's", &mut bench.report);
     Ok(())
 }
 
-/// What durability alone costs: a file as long as a record, written as records are.
-struct DurableWrite {
-    directory: PathBuf,
-    bytes: Vec<u8>,
-}
-
-impl DurableWrite {
-    fn new(workshop: &Workshop, length: u64) -> Result<DurableWrite> {
-        let directory = workshop.disk.join("durable");
-        fs::create_dir(&directory).context("directory of durable writes")?;
-        Ok(DurableWrite { directory, bytes: vec![b'x'; usize::try_from(length)?] })
-    }
-
-    /// Writes it once, and removes it when the time has been taken.
-    fn run(&self) -> Result<Duration> {
-        let (temporary, path) = (self.directory.join(".tmp"), self.directory.join("record"));
-        let write = || -> std::io::Result<()> {
-            let mut file = File::options().append(true).create_new(true).open(&temporary)?;
-            file.write_all(&self.bytes)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.directory)?.sync_all()
-        };
-        let began = Instant::now();
-        let written = write();
-        let took = began.elapsed();
-        written.and_then(|()| fs::remove_file(&path)).context("a durable write")?;
-        Ok(took)
-    }
+/// Of calls that concern no attachment.
+fn nobody() -> Attachment {
+    Attachment { id: String::new(), netns: String::new(), ifname: String::new() }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::report::{Figure, Goal, Limit, Report, Row};
+use super::report::{Cost, Figure, Goal, Limit, Report, Row};
 use super::statistics::Summary;
 
 /// What the two sides of a row are unless it says otherwise.
@@ -14,7 +14,8 @@ const BARE_AND_SHIM: (&str, &str) = ("bare", "shim");
 const LARGE: f64 = 100.0;
 
 pub(super) fn render(report: &Report) -> String {
-    let mut parts = vec![heading(report), rows(&report.rows), figures(&report.figures), goals(&report.goals)];
+    let mut parts = vec![heading(report), rows(&report.rows), costs(&report.costs)];
+    parts.extend([figures(&report.figures), goals(&report.goals)]);
     for (title, lines) in
         [("Not run", &report.not_run), ("Errors", &report.errors), ("Leftovers", &report.leftovers)]
     {
@@ -70,6 +71,31 @@ fn rows(rows: &[Row]) -> String {
                 row.ratio.median, row.ratio.lower_quartile, row.ratio.upper_quartile
             ),
         ]);
+    }
+    finish(table)
+}
+
+fn costs(costs: &[Cost]) -> String {
+    let mut header =
+        vec!["beyond the delegates, in milliseconds", "floor", "shim: median / p99", "shim : floor"];
+    let has_multus = costs.iter().any(|cost| cost.multus.is_some());
+    if has_multus {
+        header.extend(["Multus: median / p99", "Multus : floor"]);
+    }
+    let mut table = table(&header);
+    let both = |cost: &Summary| format!("{} / {}", millis(cost.median_us), millis(cost.p99_us));
+    for cost in costs {
+        let mut cells = vec![
+            cost.what.clone(),
+            millis(cost.floor.median_us),
+            both(&cost.overhead),
+            format!("{:.2}", cost.to_floor),
+        ];
+        if has_multus {
+            let ratio = cost.multus_to_floor.map(|ratio| format!("{ratio:.2}"));
+            cells.extend([cost.multus.as_ref().map(both).unwrap_or_default(), ratio.unwrap_or_default()]);
+        }
+        table.add_row(cells);
     }
     finish(table)
 }

@@ -1,11 +1,12 @@
 //! What the shim costs: every figure beside the same call without it, and the numbers to reach.
 //!
 //! ```text
-//! lab-bench [--quick] [--only SECTION,...] [--output json]   0: measured, 1: something failed or was left over
+//! lab-bench [--quick] [--only SECTION,...] [--multus FILE] [--output json]   0: measured, 1: something failed or was left over
 //! ```
 //!
 //! A figure that misses its goal is no failure. The report is saved as `target/bench/DATE.json`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -48,6 +49,9 @@ struct Cli {
     /// Nodes of the cluster that is read from a real API server.
     #[arg(long)]
     live_nodes: Option<usize>,
+    /// A binary of Multus, which is called for the same as the shim.
+    #[arg(long, value_name = "FILE")]
+    multus: Option<PathBuf>,
     /// How the report is written.
     #[arg(long, value_enum, default_value = "human")]
     output: Output,
@@ -72,6 +76,7 @@ impl Cli {
             roll_nodes: self.roll_nodes.unwrap_or(usual.roll_nodes),
             roll_moved: self.roll_moved.unwrap_or(usual.roll_moved),
             live_nodes: self.live_nodes.unwrap_or(usual.live_nodes),
+            multus: self.multus.clone(),
             only: self.only.clone(),
         }
     }

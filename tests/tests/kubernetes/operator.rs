@@ -63,7 +63,7 @@ impl Operator {
 }
 
 /// The viewer's role, as the manifest has it.
-fn role() -> Result<Value> {
+pub(super) fn role() -> Result<Value> {
     let file = lab::dist::workspace().join("deploy/cluster/rbac-viewer.yaml");
     Ok(serde_saphyr::from_str(&std::fs::read_to_string(file)?)?)
 }

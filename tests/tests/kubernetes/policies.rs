@@ -1,8 +1,10 @@
-//! `kubectl-crossfade policies backup` and `restore` on a real API server, with the rights of `deploy/cluster/rbac-policies.yaml` and no others.
+//! `kubectl-crossfade policies backup`, `restore` and `convert` on a real API server, with the rights of `deploy/cluster/rbac-policies.yaml`, for `convert` also
+//! those of `deploy/cluster/rbac-viewer.yaml`, and no others.
 //!
 //! A backup is of the whole cluster, so that one case has all of it, one story after the other. CustomResourceDefinitions of the case's own stand for those of
 //! CNIs: structural ones, of which the API server drops unknown fields.
 
+mod converted;
 mod definitions;
 mod refused;
 mod written;
@@ -46,7 +48,8 @@ fn policies_are_kept_and_come_back() -> Result<()> {
     case.a_warning_is_an_error(&file)?;
     case.a_kind_that_may_not_be_read_is_named()?;
     case.somebody_elses_change_stops_it()?;
-    case.converted_policies_replace_only_their_own()
+    case.converted_policies_replace_only_their_own()?;
+    case.policies_of_calico_are_converted_and_applied()
 }
 
 /// A role of the manifest.

@@ -16,6 +16,9 @@ pub(super) const TIERS: &str = "/apis/crd.projectcalico.org/v1/tiers";
 /// Policies of Calico.
 pub(super) const GLOBAL: &str = "/apis/crd.projectcalico.org/v1/globalnetworkpolicies";
 
+/// Policies of Calico in the namespace.
+pub(super) const NAMESPACED: &str = "/apis/crd.projectcalico.org/v1/namespaces/policies-shop/networkpolicies";
+
 /// Makes the kinds, and waits until the API server serves them.
 pub(super) fn define(admin: &Client) -> Result<()> {
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
@@ -34,9 +37,20 @@ pub(super) fn define(admin: &Client) -> Result<()> {
     let calico = |kind: &str, plural: &str, spec: &Value| {
         definition("crd.projectcalico.org", "v1", kind, plural, spec)
     };
+    let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let end = json!({ "ports": { "type": "array", "items": { "x-kubernetes-int-or-string": true } }, "selector": text() });
+    let end = json!({ "type": "object", "properties": end });
+    let rule =
+        json!({ "action": text(), "protocol": text(), "source": end, "destination": end, "http": any });
+    let rules = json!({ "type": "array", "items": { "type": "object", "properties": rule } });
+    let types = json!({ "type": "array", "items": text() });
+    let namespaced = json!({ "tier": text(), "selector": text(), "types": types, "ingress": rules });
+    let mut namespaced = calico("NetworkPolicy", "networkpolicies", &namespaced);
+    namespaced["spec"]["scope"] = "Namespaced".into();
     for (definition, version) in [
         (calico("Tier", "tiers", &tier), "crd.projectcalico.org/v1"),
         (calico("GlobalNetworkPolicy", "globalnetworkpolicies", &policy), "crd.projectcalico.org/v1"),
+        (namespaced, "crd.projectcalico.org/v1"),
         (groups, "crd.antrea.io/v1alpha3"),
     ] {
         admin.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition)?.object()?;

@@ -1,0 +1,51 @@
+//! What one verb costs beyond its delegates: through the shim, at the least, and through Multus.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Turn;
+use super::call::Call;
+use super::floor::Floor;
+use super::report::{Cost, Report};
+use super::statistics::Pairs;
+
+/// One verb, measured turn by turn.
+pub(super) struct Verb {
+    /// The bare calls, one after the other.
+    pub(super) bare: Vec<Call>,
+    /// The same through the shim.
+    pub(super) shim: Call,
+    /// The same through Multus, if there is one and it knows the verb.
+    pub(super) multus: Option<Call>,
+    /// The floor of the call.
+    pub(super) floor: Floor,
+    through_shim: Pairs,
+    through_multus: Pairs,
+}
+
+impl Verb {
+    pub(super) fn new(bare: Vec<Call>, shim: Call, multus: Option<Call>, floor: Floor) -> Verb {
+        Verb { bare, shim, multus, floor, through_shim: Pairs::default(), through_multus: Pairs::default() }
+    }
+
+    /// Measures it once: bare and through the shim as `turn` says, then the others.
+    pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
+        let bare = &mut self.bare;
+        let all = || bare.iter_mut().map(Call::run).sum::<Result<Duration>>();
+        let (bare, _) = turn.measure(&mut self.through_shim, all, || self.shim.run())?;
+        if let Some(multus) = &mut self.multus {
+            turn.take(&mut self.through_multus, bare, multus.run()?);
+        }
+        self.floor.measure(turn)
+    }
+
+    /// Puts it into the report as `what`, and returns what it costs.
+    pub(super) fn report(&self, what: &str, report: &mut Report) -> Cost {
+        report.pairs(what, &self.through_shim);
+        let multus = self.multus.is_some().then(|| self.through_multus.difference());
+        let cost = Cost::new(what, self.floor.whole(), self.through_shim.difference(), multus);
+        report.costs.push(cost.clone());
+        cost
+    }
+}

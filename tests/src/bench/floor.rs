@@ -1,0 +1,104 @@
+//! What a call cannot come below, whatever it does: a program starts and ends, and a call that makes something durable waits for the disk.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::Turn;
+use super::call::Call;
+use super::report::Report;
+use super::statistics::{Summary, micros};
+use super::workshop::Workshop;
+use crate::{packages, scratch};
+
+/// The floor of one verb, measured in the same turns as the verb.
+pub(super) struct Floor {
+    nothing: Call,
+    durable: Option<DurableWrite>,
+    nothing_us: Vec<f64>,
+    durable_us: Vec<f64>,
+}
+
+impl Floor {
+    /// A static program that does nothing, from its start to its end.
+    pub(super) fn start(workshop: &Workshop) -> Result<Floor> {
+        // It does what its name says: a program that is called `true` is the applet of that name.
+        let program = workshop.disk.join("floor/true");
+        if !program.exists() {
+            scratch::install(&packages::part("busybox")?, &program)?;
+        }
+        let nothing = Call::new(&program, "", workshop.stubs.path(), &json!({}))?;
+        Ok(Floor { nothing, durable: None, nothing_us: Vec::new(), durable_us: Vec::new() })
+    }
+
+    /// The same, and a file of this length that is durable when the call returns.
+    pub(super) fn durable(workshop: &Workshop, label: &str, length: u64) -> Result<Floor> {
+        Ok(Floor { durable: Some(DurableWrite::new(workshop, label, length)?), ..Floor::start(workshop)? })
+    }
+
+    /// Measures it once.
+    pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
+        let nothing = self.nothing.run()?;
+        let durable = self.durable.as_ref().map(DurableWrite::run).transpose()?;
+        if turn.counts {
+            self.nothing_us.push(micros(nothing));
+            self.durable_us.extend(durable.map(micros));
+        }
+        Ok(())
+    }
+
+    /// The sum of its parts, turn by turn.
+    pub(super) fn whole(&self) -> Summary {
+        let durable = self.durable_us.iter().copied().chain(std::iter::repeat(0.0));
+        let whole: Vec<f64> = self.nothing_us.iter().zip(durable).map(|(one, other)| one + other).collect();
+        Summary::of(&whole)
+    }
+
+    /// Puts its parts into the report.
+    pub(super) fn report(&self, report: &mut Report) {
+        let parts = [
+            ("a static program that does nothing: p50", &self.nothing_us),
+            ("write + fsync + rename + fsync of the directory: p50", &self.durable_us),
+        ];
+        for (what, times_us) in parts {
+            if !times_us.is_empty() {
+                report.figure(what, Summary::of(times_us).median_us / 1000.0, "ms");
+            }
+        }
+    }
+}
+
+/// What durability alone costs: a file as long as a record, written with a temporary name, and renamed.
+struct DurableWrite {
+    directory: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl DurableWrite {
+    fn new(workshop: &Workshop, label: &str, length: u64) -> Result<DurableWrite> {
+        let directory = workshop.disk.join(&format!("durable-{label}"));
+        fs::create_dir(&directory).context("directory of durable writes")?;
+        Ok(DurableWrite { directory, bytes: vec![b'x'; usize::try_from(length)?] })
+    }
+
+    /// Writes it once, and removes it when the time has been taken.
+    fn run(&self) -> Result<Duration> {
+        let (temporary, path) = (self.directory.join(".tmp"), self.directory.join("record"));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::options().append(true).create_new(true).open(&temporary)?;
+            file.write_all(&self.bytes)?;
+            file.sync_data()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.directory)?.sync_all()
+        };
+        let began = Instant::now();
+        let written = write();
+        let took = began.elapsed();
+        written.and_then(|()| fs::remove_file(&path)).context("a durable write")?;
+        Ok(took)
+    }
+}
