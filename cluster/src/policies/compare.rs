@@ -13,6 +13,7 @@ use super::gather::Policies;
 use super::tier::Enforcement;
 use super::verdict::{Difference, differences};
 use super::world::{Cluster, World};
+use crate::model::Text;
 
 /// How many packets are shown. Each of them is by another pair of rules.
 const SHOWN: usize = 20;
@@ -68,13 +69,16 @@ fn distinct<'w>(
     after: &'w Enforcement,
 ) -> impl Iterator<Item = Difference> + 'w {
     let mut seen = BTreeSet::new();
-    let is_new = move |one: &Difference| {
-        seen.insert((one.before.by.clone(), one.after.by.clone(), one.before.allowed))
-    };
-    differences(world, before, after).filter(is_new)
+    differences(world, before, after).filter(move |one| seen.insert(one.rules()))
 }
 
 impl Difference {
+    /// What tells it from others: the rules that decide before and after, and whether the first lets the packet through.
+    #[must_use]
+    pub fn rules(&self) -> (Option<Text>, Option<Text>, bool) {
+        (self.before.by.clone(), self.after.by.clone(), self.before.allowed)
+    }
+
     /// What the other treatment does.
     #[must_use]
     pub const fn effect(&self) -> Effect {

@@ -101,7 +101,7 @@ impl Turned {
 
     /// The entries that stop the conversion.
     fn stops(&self) -> impl Iterator<Item = &Entry> {
-        self.fields.iter().filter(|entry| entry.stops() && entry.waived.is_none())
+        self.fields.iter().filter(|entry| entry.stops())
     }
 
     /// Where the policies are, and what they mean.

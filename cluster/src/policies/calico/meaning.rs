@@ -174,12 +174,8 @@ impl Input<'_> {
         place: usize,
         world: &World,
     ) -> Vec<tier::Rule> {
-        let rules = match direction {
-            Direction::Ingress => &policy.ingress,
-            Direction::Egress => &policy.egress,
-        };
         let mut found = Vec::new();
-        for (number, rule) in rules.iter().enumerate() {
+        for (number, rule) in policy.of(direction).iter().enumerate() {
             let action = match rule.action {
                 RuleAction::Allow => Action::Allow,
                 RuleAction::Deny => Action::Deny,

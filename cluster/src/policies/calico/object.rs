@@ -65,6 +65,17 @@ pub struct Policy {
     pub egress: Vec<Rule>,
 }
 
+impl Policy {
+    /// The rules for one direction.
+    #[must_use]
+    pub fn of(&self, direction: Direction) -> &[Rule] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {

@@ -20,9 +20,9 @@ use self::place::{Placed, placed};
 use self::rule::{MOST, end, pods, rules};
 use super::draft::{Draft, named};
 use super::kubernetes::isolating;
-use super::plain::{Action, Chosen, Plain, Policy, Rule};
+use super::plain::{Chosen, Plain, Policy, Rule};
 use super::report::{Outcome, Refusal, Report};
-use super::settle::{Behind, Entry, Own, Place, Refused};
+use super::settle::{Behind, Entry, Own, Place, Refused, in_one_place};
 use super::written::Written;
 use crate::policies::tier::{Direction, End};
 
@@ -90,18 +90,14 @@ fn all_placed<'p>(plain: &'p Plain, left: &[Left<'p>]) -> (Vec<Placed<'p>>, Refu
     let mut all: Vec<Placed<'p>> = Vec::new();
     for own in tiers.iter().rev() {
         let found = placed(own.clone(), plain, &behind, &mut refused, &mut notes);
-        behind.add(own);
-        behind.skipped.extend(found.skipped());
+        behind.add(own, &found.admin, &found.ends);
         all.insert(0, found);
     }
     (all, refused, notes)
 }
 
 fn checked(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
-    if policy.is_among_kubernetes && rule.action == Action::Deny {
-        let why = "a policy that denies after some NetworkPolicies of Kubernetes and before others";
-        return Err(Refusal::new("action", why));
-    }
+    in_one_place(policy, rule)?;
     let own = if rule.direction == Direction::Ingress { "destination" } else { "source" };
     for chosen in rule.subjects.iter().flatten() {
         pods(chosen).map_err(|why| Refusal::new(format!("{own}.serviceAccounts"), why))?;

@@ -23,7 +23,7 @@ use self::rule::{Speaker, is_of, targets};
 use super::draft::{Draft, named};
 use super::plain::{Action, Chosen, Peer, Plain, Policy, Tier};
 use super::report::{Outcome, Reference, Refusal, Report};
-use super::settle::{Behind, Entry, Own, Place, Refused};
+use super::settle::{Behind, Entry, Own, Place, Refused, in_one_place};
 use super::written::Written;
 use crate::model::{Kind, Text};
 use crate::policies::tier::Direction;
@@ -66,8 +66,7 @@ pub fn write(plain: &Plain) -> Written {
         let mut all: Vec<Placed<'_>> = Vec::new();
         for own in tiers.iter().rev() {
             let found = placed(own.clone(), plain, &behind, &mut refused, &mut notes);
-            behind.add(own);
-            behind.skipped.extend(found.skipped());
+            behind.add(own, &found.early, &found.ends);
             all.insert(0, found);
         }
         if !are_too_many(&all, &mut refused) {
@@ -106,10 +105,7 @@ fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
 /// Whether Antrea can say a rule at all.
 fn checked(speaker: Speaker, entry: &Entry<'_>) -> Result<(), Refusal> {
     let Entry { policy, rule, .. } = entry;
-    if policy.is_among_kubernetes && rule.action == Action::Deny {
-        let why = "a policy that denies after some NetworkPolicies of Kubernetes and before others";
-        return Err(Refusal::new("action", why));
-    }
+    in_one_place(policy, rule)?;
     for chosen in rule.subjects.iter().flatten() {
         let own = if rule.direction == Direction::Ingress { "destination" } else { "source" };
         targets(chosen, None).map_err(|why| Refusal::new(format!("{own}.serviceAccounts"), why))?;

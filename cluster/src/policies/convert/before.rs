@@ -43,8 +43,8 @@ pub fn kept_of_calico(
         for (direction, rules) in
             [(Direction::Ingress, &mut policy.ingress), (Direction::Egress, &mut policy.egress)]
         {
-            for number in left_of(left, &object, direction) {
-                if let Some(rule) = rules.get_mut(number) {
+            for (number, rule) in rules.iter_mut().enumerate() {
+                if left.contains(&Left::Rule(object.clone(), direction, number)) {
                     rule.action = RuleAction::Log;
                 }
             }
@@ -60,21 +60,13 @@ pub(super) fn without_kubernetes(policies: &mut Policies, left: &BTreeSet<Left>)
         for (direction, rules) in
             [(Direction::Ingress, &mut policy.ingress), (Direction::Egress, &mut policy.egress)]
         {
-            for number in left_of(left, object, direction) {
-                if let Some(rule) = rules.get_mut(number) {
+            for (number, rule) in rules.iter_mut().enumerate() {
+                if left.contains(&Left::Rule(object.clone(), direction, number)) {
                     *rule = kubernetes::Rule::about_nobody();
                 }
             }
         }
     }
-}
-
-fn left_of(left: &BTreeSet<Left>, object: &Reference, direction: Direction) -> Vec<usize> {
-    let number = |one: &Left| match one {
-        Left::Rule(of, way, number) if of == object && *way == direction => Some(*number),
-        _ => None,
-    };
-    left.iter().filter_map(number).collect()
 }
 
 /// The rules of all objects by how verdicts name them, and what happens without each.

@@ -19,8 +19,8 @@ use self::peers::{Note, end, ways};
 use self::ports::fields;
 use self::selector::{filtered, subject};
 use super::draft::{Draft, named};
-use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule};
-use super::report::{Effect, Outcome, Refusal, Report};
+use super::plain::{Chosen, Peer, Plain, Policy, Rule};
+use super::report::{Outcome, Refusal, Report};
 use super::written::Written;
 use crate::policies::cilium::Settings;
 use crate::policies::tier::Direction;
@@ -124,14 +124,7 @@ impl<'p> Writer<'p> {
                     }
                     note_rule(rule, policy, report);
                 }
-                Err(refusal) => {
-                    let effect = match rule.action {
-                        Action::Allow => Effect::Narrows,
-                        Action::Deny => Effect::Widens,
-                        Action::Pass => Effect::Unknown,
-                    };
-                    report.leave_rule(&policy.source, (rule.direction, rule.number), effect, refusal);
-                }
+                Err(refusal) => report.leave_out(policy, rule, refusal),
             }
         }
         Ok(Said { tier, policy, selectors, rules })

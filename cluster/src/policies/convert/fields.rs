@@ -1,6 +1,6 @@
 //! Every field that somebody wrote into a policy, so that a report says something of each. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -11,26 +11,16 @@ use crate::policies::tier::Direction;
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
 pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
     let mut all = report.entries.clone();
+    let said = said(report);
     for (of, object) in objects {
-        let told: Vec<&str> = report
-            .entries
-            .iter()
-            .filter(|entry| entry.object == *of)
-            .map(|entry| entry.field.as_str())
-            .collect();
-        let dropped = dropped(report, of);
-        if dropped.contains("spec") {
+        let parts = said.get(of).map(Vec::as_slice).unwrap_or_default();
+        if parts.iter().any(|part| part == "spec") {
             continue;
         }
         let mut fields = Vec::new();
         walk(object.get("spec").unwrap_or(&Value::Null), "spec", &mut fields);
         for field in fields {
-            let is_said = told
-                .iter()
-                .copied()
-                .chain(dropped.iter().map(String::as_str))
-                .any(|part| covers(part, &field));
-            if !is_said {
+            if !parts.iter().any(|part| covers(part, &field)) {
                 all.push(Entry {
                     object: of.clone(),
                     field,
@@ -43,17 +33,24 @@ pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec
         }
     }
     all.sort();
+    all.dedup();
     all
 }
 
-/// The parts of an object that are left out.
-fn dropped(report: &Report, of: &Reference) -> BTreeSet<String> {
-    let part = |left: &Left| match left {
-        Left::Policy(policy) if policy == of => Some("spec".to_owned()),
-        Left::Rule(policy, direction, number) if policy == of => Some(place(*direction, *number)),
-        _ => None,
-    };
-    report.left.iter().filter_map(part).collect()
+/// The parts of each object of which a report says something: its fields, and what is left out as a whole.
+fn said(report: &Report) -> BTreeMap<&Reference, Vec<String>> {
+    let mut parts: BTreeMap<&Reference, Vec<String>> = BTreeMap::new();
+    for entry in &report.entries {
+        parts.entry(&entry.object).or_default().push(entry.field.clone());
+    }
+    for left in &report.left {
+        let (of, part) = match left {
+            Left::Policy(of) => (of, "spec".to_owned()),
+            Left::Rule(of, direction, number) => (of, place(*direction, *number)),
+        };
+        parts.entry(of).or_default().push(part);
+    }
+    parts
 }
 
 /// A field is the part, or is in it.

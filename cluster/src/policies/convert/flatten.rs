@@ -84,10 +84,7 @@ impl Source<'_> {
         }
         let mut rules = Vec::new();
         for direction in Direction::ALL {
-            let written = match direction {
-                Direction::Ingress => &policy.ingress,
-                Direction::Egress => &policy.egress,
-            };
+            let written = policy.of(direction);
             if !policy.types.contains(&direction) {
                 for number in 0..written.len() {
                     let why =

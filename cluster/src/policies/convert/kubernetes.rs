@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::draft::{Draft, ip_block, named, pods_as_peer, selector};
 use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
 use super::port::destination;
-use super::report::{Effect, Outcome, Refusal, Report};
+use super::report::{Outcome, Refusal, Report};
 use super::written::Written;
 use crate::model::Text;
 use crate::policies::tier::Direction;
@@ -88,14 +88,7 @@ impl Writer<'_> {
             match self.said(rule, &mut notes) {
                 Ok(true) => rules.push(rule),
                 Ok(false) => {}
-                Err(refusal) => {
-                    notes.leave_rule(
-                        &self.policy.source,
-                        (rule.direction, rule.number),
-                        Effect::Narrows,
-                        refusal,
-                    );
-                }
+                Err(refusal) => notes.leave_out(self.policy, rule, refusal),
             }
         }
         let drafts = isolating(self.plain, self.policy, tier, &self.policy.types, &rules, &mut notes)?;

@@ -1,8 +1,10 @@
 //! What became of every field of every policy in a conversion. Pure.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::plain::place;
+use super::plain::{Action, Policy, Rule, place};
 pub use crate::policies::compare::Effect;
 pub use crate::policies::gather::Reference;
 use crate::policies::tier::Direction;
@@ -72,10 +74,10 @@ impl Refusal {
 /// What became of the fields so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Fields whose conversion is not exact, and rules and policies that have none.
+    /// Fields whose conversion is not exact, and rules and policies that have none. Several policies of the target may say the same of one.
     pub entries: Vec<Entry>,
     /// What is left out.
-    pub left: Vec<Left>,
+    pub left: BTreeSet<Left>,
     /// What is written holds in the namespaces that are there, and in no others.
     pub is_of_these_namespaces: bool,
 }
@@ -90,22 +92,29 @@ impl Report {
         why: impl Into<String>,
     ) {
         let effect = (outcome == Outcome::Snapshot).then_some(Effect::Unknown);
-        let entry = Entry {
+        self.entries.push(Entry {
             object: object.clone(),
             field: field.into(),
             outcome,
             why: Some(why.into()),
             effect,
             waived: None,
-        };
-        if !self.entries.contains(&entry) {
-            self.entries.push(entry);
-        }
+        });
     }
 
     /// Adds that a field is lost in a part of which no packet between pods tells. What is left of the policy is converted.
     pub fn lose(&mut self, object: &Reference, field: &str, why: &str) {
         self.leave(object, field.to_owned(), Effect::Unknown, why.to_owned());
+    }
+
+    /// Leaves a rule out of which it is known what happens without it.
+    pub(super) fn leave_out(&mut self, policy: &Policy, rule: &Rule, refusal: Refusal) {
+        let effect = match rule.action {
+            Action::Allow => Effect::Narrows,
+            Action::Deny => Effect::Widens,
+            Action::Pass => Effect::Unknown,
+        };
+        self.leave_rule(&policy.source, (rule.direction, rule.number), effect, refusal);
     }
 
     /// Leaves a rule out.
@@ -121,13 +130,13 @@ impl Report {
             field => format!("{}.{field}", place(direction, number)),
         };
         self.leave(object, field, effect, refusal.why);
-        self.left.push(Left::Rule(object.clone(), direction, number));
+        self.left.insert(Left::Rule(object.clone(), direction, number));
     }
 
     /// Leaves a policy out.
     pub fn leave_policy(&mut self, object: &Reference, refusal: Refusal) {
         self.leave(object, refusal.field, Effect::Unknown, refusal.why);
-        self.left.push(Left::Policy(object.clone()));
+        self.left.insert(Left::Policy(object.clone()));
     }
 
     fn leave(&mut self, object: &Reference, field: String, effect: Effect, why: String) {
@@ -151,9 +160,9 @@ impl Report {
 }
 
 impl Entry {
-    /// Nobody may convert a policy with it unless somebody accepts it.
+    /// Nobody may convert a policy with it: it is lost, and nobody accepts that.
     #[must_use]
     pub fn stops(&self) -> bool {
-        matches!(self.outcome, Outcome::Snapshot | Outcome::Impossible)
+        matches!(self.outcome, Outcome::Snapshot | Outcome::Impossible) && self.waived.is_none()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::apart::{are_apart, covers, rules_apart};
 use super::plain::{Action, Chosen, Plain, Policy, Rule, Tier};
-use super::report::{Effect, Outcome, Refusal, Report};
+use super::report::{Outcome, Refusal, Report};
 use crate::model::{Labels, Text};
 use crate::policies::tier::{Direction, End};
 use crate::policies::world::Namespace;
@@ -53,7 +53,7 @@ pub(super) struct Behind<'p> {
     /// The pods of policies in any of them.
     pub(super) all: Vec<(Direction, &'p [Chosen])>,
     /// The pods of what the target has before the NetworkPolicies of Kubernetes.
-    pub(super) skipped: Vec<(Direction, Vec<Chosen>)>,
+    skipped: Vec<(Direction, Vec<Chosen>)>,
 }
 
 /// The rules that are left out, and why.
@@ -108,6 +108,18 @@ impl<'p> Entry<'p> {
     }
 }
 
+/// Refuses a rule that denies at a place between NetworkPolicies of Kubernetes: no target can stand there.
+///
+/// # Errors
+/// The rule is one.
+pub(super) fn in_one_place(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
+    if policy.is_among_kubernetes && rule.action == Action::Deny {
+        let why = "a policy that denies after some NetworkPolicies of Kubernetes and before others";
+        return Err(Refusal::new("action", why));
+    }
+    Ok(())
+}
+
 impl<'p> Refused<'p> {
     pub(super) fn add(&mut self, entry: Entry<'p>, refusal: Refusal) {
         if !self.has(&entry) {
@@ -126,21 +138,25 @@ impl<'p> Refused<'p> {
     /// Leaves the rules out of a report.
     pub(super) fn leave(self, report: &mut Report) {
         for (Entry { policy, rule, .. }, refusal) in self.0 {
-            let effect = match rule.action {
-                Action::Allow => Effect::Narrows,
-                Action::Deny => Effect::Widens,
-                Action::Pass => Effect::Unknown,
-            };
-            report.leave_rule(&policy.source, (rule.direction, rule.number), effect, refusal);
+            report.leave_out(policy, rule, refusal);
         }
     }
 }
 
 impl<'p> Behind<'p> {
-    /// Adds a tier: the ones behind it are there already.
-    pub(super) fn add(&mut self, own: &Own<'p>) {
+    /// Adds a tier: the ones behind it are there already. `first` are its rules that the target has before the NetworkPolicies of Kubernetes, and `ends`
+    /// are the policies of whose pods packets are dropped at its end.
+    pub(super) fn add(&mut self, own: &Own<'p>, first: &[Entry<'p>], ends: &[(Direction, Vec<&'p Policy>)]) {
         for direction in Direction::ALL {
             self.all.extend(own.of(direction).map(|policy| (direction, &*policy.subjects)));
+        }
+        self.skipped.extend(first.iter().map(|entry| (entry.rule.direction, entry.subjects().to_vec())));
+        if own.place == Place::Before {
+            let pods = |(direction, policies): &(Direction, Vec<&'p Policy>)| {
+                let direction = *direction;
+                policies.iter().map(move |policy| (direction, policy.subjects.clone())).collect::<Vec<_>>()
+            };
+            self.skipped.extend(ends.iter().flat_map(pods));
         }
     }
 

@@ -9,7 +9,7 @@ use super::addresses;
 use super::before::{Place, of_calico, origins, without, without_kubernetes};
 use super::fields::completed;
 use super::flatten::{Source, flattened};
-use super::report::{Effect, Entry, Left, Outcome, Reference, Refusal, Report};
+use super::report::{Effect, Entry, Left, Reference, Refusal, Report};
 use super::target::Target;
 use super::waiver::{Stale, Waivers};
 use super::written::Written;
@@ -118,7 +118,6 @@ pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
 struct Round {
     objects: Vec<Value>,
     report: Report,
-    left: BTreeSet<Left>,
     origins: HashMap<Text, Place>,
     before: Policies,
     after: Policies,
@@ -139,16 +138,15 @@ impl Round {
             Own::Calico(own) => converted(wanted, own, &mut report)?,
             Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => Vec::new(),
         };
-        let left: BTreeSet<Left> = report.left.iter().cloned().collect();
-        let before = without(wanted.before, &left);
+        let before = without(wanted.before, &report.left);
         let mut after = Policies::read(wanted.after, wanted.beside.iter().copied().chain(&objects));
-        without_kubernetes(&mut after, &left);
+        without_kubernetes(&mut after, &report.left);
         for one in &after.unread {
             let why = format!("{}: {}", wanted.after.name(), one.why);
             report.leave_policy(&one.object, Refusal::new("spec", why));
         }
         let comparison = compared(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
-        Ok(Self { objects, report, left, origins: origins(&before), before, after, comparison })
+        Ok(Self { objects, report, origins: origins(&before), before, after, comparison })
     }
 
     fn differences(&self) -> impl Iterator<Item = &Difference> {
@@ -161,7 +159,7 @@ impl Round {
         let left = Left::Rule(object.clone(), *direction, *number);
         wanted.waivers.reason(object)?;
         let told = format!("{}: before {}, after {}", one.kind, one.before, one.after);
-        (!self.left.contains(&left)).then(|| (left, (one.effect(), told)))
+        (!self.report.left.contains(&left)).then(|| (left, (one.effect(), told)))
     }
 
     fn packet(&self, world: &World, one: &Difference) -> Packet {
@@ -181,9 +179,8 @@ impl Round {
         let applied = compared(wanted.cluster, wanted.before, &applied, with_new_namespaces)?;
         let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
         // What stays different when all pods have moved is told by itself.
-        let by = |one: &Difference| (one.before.by.clone(), one.after.by.clone(), one.before.allowed);
-        let lasts = |one: &&Difference| self.differences().any(|other| by(other) == by(one));
-        let new: Vec<_> = mixed.new.iter().filter(|one| !lasts(one)).cloned().collect();
+        let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();
+        let new: Vec<_> = mixed.new.iter().filter(|one| !lasting.contains(&one.rules())).cloned().collect();
         let moment = |when, world: &World, found: &[Difference]| Moment {
             when,
             packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
@@ -245,9 +242,8 @@ fn refusal(part: &str, why: &str) -> Refusal {
 
 fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
     let (policies, references) = of_calico(own);
-    let kept = Calico { policies: Default::default(), partly: Vec::new(), ..own.clone() };
     let input =
-        crate::policies::calico::Input { policies: &policies, ..kept.input(&wanted.before.kubernetes.all) };
+        crate::policies::calico::Input { policies: &policies, ..own.input(&wanted.before.kubernetes.all) };
     let nodes: Vec<_> = wanted.cluster.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
     let source = Source {
         input,
@@ -264,22 +260,12 @@ fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<V
 impl Conversion {
     /// The entries that stop the conversion.
     pub fn stops(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.stops() && entry.waived.is_none())
+        self.entries.iter().filter(|entry| entry.stops())
     }
 
     /// Everything is converted but what somebody accepted, and means the same.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.stops().next().is_none() && self.packets.is_empty() && self.stale.is_empty()
-    }
-
-    /// How many fields became what.
-    #[must_use]
-    pub fn counted(&self) -> BTreeMap<Outcome, usize> {
-        let mut counted = BTreeMap::new();
-        for entry in &self.entries {
-            *counted.entry(entry.outcome).or_default() += 1;
-        }
-        counted
     }
 }

@@ -54,8 +54,7 @@ pub(super) fn turned(
         let plain = flattened(&source, &mut report).expect("tiers");
         let Written { objects, report: more } = write(&plain);
         report.extend(more);
-        let left = report.left.iter().cloned().collect();
-        let (kept, _) = kept_of_calico(input.policies.to_vec(), references.clone(), &left);
+        let (kept, _) = kept_of_calico(input.policies.to_vec(), references.clone(), &report.left);
         let rest = Input { policies: &kept, ..*input };
         let (mentions, evaluate) = read(&objects);
         let mentions = calico::mentions(&rest).expect("selectors").with(mentions);

@@ -5,7 +5,7 @@
 //! place before those, there too; if none of them is about its packets, it can be part of a NetworkPolicy as well.
 
 use super::super::kubernetes::allows;
-use super::super::plain::{Action, Chosen, Plain, Policy};
+use super::super::plain::{Action, Plain, Policy};
 use super::super::report::{Outcome, Refusal, Report};
 use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, may_be_isolated, settled};
 use super::rule::rules;
@@ -121,16 +121,5 @@ impl<'p> Placed<'p> {
                 (Err(refusal), _) => refused.add(*entry, refusal),
             }
         }
-    }
-
-    /// Whom the rules of the Admin tier are about.
-    pub(super) fn skipped(&self) -> impl Iterator<Item = (Direction, Vec<Chosen>)> {
-        let rules = self.admin.iter().map(|entry| (entry.rule.direction, entry.subjects().to_vec()));
-        let is_before = self.own.place == Place::Before;
-        let ends = self.ends.iter().filter(move |_| is_before);
-        let ends = ends.flat_map(|(direction, policies)| {
-            policies.iter().map(|policy| (*direction, policy.subjects.clone()))
-        });
-        rules.chain(ends)
     }
 }

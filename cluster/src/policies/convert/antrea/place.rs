@@ -5,7 +5,7 @@
 //! allow, too, and the order of what allows does not matter; but not if a rule that denies the same packets comes before it. A rule that denies,
 //! and is followed by none that allows the same, says what the end of the tier says anyway.
 
-use super::super::plain::{Action, Chosen, Plain, Policy};
+use super::super::plain::{Action, Plain, Policy};
 use super::super::report::{Outcome, Refusal, Report};
 use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, may_be_isolated, settled};
 use crate::policies::tier::{Direction, End};
@@ -100,16 +100,5 @@ impl<'p> Placed<'p> {
                 }
             }
         }
-    }
-
-    /// Whom the rules before NetworkPolicies are about.
-    pub(super) fn skipped(&self) -> impl Iterator<Item = (Direction, Vec<Chosen>)> {
-        let rules = self.early.iter().map(|entry| (entry.rule.direction, entry.subjects().to_vec()));
-        let has_early_end = self.own.place == Place::Before;
-        let ends = self.ends.iter().filter(move |_| has_early_end);
-        let ends = ends.flat_map(|(direction, policies)| {
-            policies.iter().map(|policy| (*direction, policy.subjects.clone()))
-        });
-        rules.chain(ends)
     }
 }

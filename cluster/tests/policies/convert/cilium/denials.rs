@@ -1,6 +1,7 @@
 //! Denials, order and tiers: where the comparison says that both sides mean the same, two readings packet by packet must say so, too.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use cluster::model::Text;
 use cluster::policies::calico::{enforcement, mentions};
@@ -16,7 +17,7 @@ use crate::convert::turned::reference;
 use crate::town::{PROTOCOLS, compare, town};
 
 /// The policies without what is left out, as they are written.
-fn without(policies: &[Value], left: &[Left]) -> Vec<Value> {
+fn without(policies: &[Value], left: &BTreeSet<Left>) -> Vec<Value> {
     let kept = policies.iter().filter(|one| !left.contains(&Left::Policy(reference(one))));
     let one = |policy: &Value| {
         let (mut policy, of) = (policy.clone(), reference(policy));
@@ -33,7 +34,7 @@ fn without(policies: &[Value], left: &[Left]) -> Vec<Value> {
 }
 
 /// How many packets both readings say the same of.
-fn agreed(old: &Written, objects: &[Value], left: &[Left]) -> usize {
+fn agreed(old: &Written, objects: &[Value], left: &BTreeSet<Left>) -> usize {
     let town = town();
     let old = Written { policies: without(&old.policies, left), ..old.clone() };
     let all = Everything {
@@ -93,7 +94,8 @@ fn where_the_comparison_sees_no_difference_there_is_none() {
 fn what_is_left_out_decides_nothing() {
     let policy =
         json!({"metadata": {"name": "p"}, "spec": {"ingress": [{"action": "Allow"}, {"action": "Deny"}]}});
-    let left = [Left::Rule(reference(&policy), cluster::policies::tier::Direction::Ingress, 0)];
+    let left =
+        BTreeSet::from([Left::Rule(reference(&policy), cluster::policies::tier::Direction::Ingress, 0)]);
     let actions: Vec<Text> = without(std::slice::from_ref(&policy), &left)[0]["spec"]["ingress"]
         .as_array()
         .expect("rules")
@@ -101,5 +103,5 @@ fn what_is_left_out_decides_nothing() {
         .map(|rule| rule["action"].as_str().expect("an action").into())
         .collect();
     assert_eq!(actions, ["Log".into(), Text::from("Deny")]);
-    assert!(without(std::slice::from_ref(&policy), &[Left::Policy(reference(&policy))]).is_empty());
+    assert!(without(std::slice::from_ref(&policy), &[Left::Policy(reference(&policy))].into()).is_empty());
 }
