@@ -119,6 +119,22 @@ fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
 }
 
 /// The block of the report is what the settings file takes, once it has a reason.
+/// The old CNI enforces the other rules of such a policy, before what was written is applied and after.
+#[test]
+fn a_rule_that_nobody_reads_makes_no_difference_to_when_policies_may_be_applied() {
+    let requests =
+        json!({"action": "Allow", "http": {"methods": ["GET"]}, "source": {"selector": "app == 'db'"}});
+    let nobody = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "nobody", "namespace": "shop", "uid": "uid-nobody"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    let dir = dir(&[web(requests), nobody]);
+    fs::write(dir.path().join("waiver.yaml"), waiver(4)).expect("written");
+    let output = run(dir.path(), "check", &["--config", "waiver.yaml", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    assert_eq!(answer["moments"][0], json!({"when": "applied", "packets": []}), "{answer:#}");
+}
+
 #[test]
 fn the_waiver_of_the_report_can_be_pasted() {
     let dir = dir(&[logging()]);

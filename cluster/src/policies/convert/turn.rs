@@ -176,7 +176,10 @@ impl Round {
         let objects = wanted.present.iter().copied().chain(&self.objects);
         let applied = Policies::read(wanted.before.engine(), objects);
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
-        let applied = compared(wanted.cluster, wanted.before, &applied, with_new_namespaces)?;
+        // What nobody can read is the same on both sides; the rules beside it decide as ever.
+        let unread = unread(wanted.before).left;
+        let (now, applied) = (without(wanted.before, &unread), without(&applied, &unread));
+        let applied = compared(wanted.cluster, &now, &applied, with_new_namespaces)?;
         let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
         // What stays different when all pods have moved is told by itself.
         let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();

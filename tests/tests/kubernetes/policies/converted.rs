@@ -29,6 +29,7 @@ impl Case {
         let made = self.admin.create(NAMESPACED, &policy)?.object()?;
         let uid = made["metadata"]["uid"].as_str().context("a UID")?;
 
+        settings(&converter, &json!([]))?;
         let before = self.versions()?;
         let (status, tried) = convert(&converter, &["--dry-run"])?;
         ensure!(status == Some(0) && became(&tried) == ["wouldCreate"], "{tried:#}");
@@ -61,12 +62,11 @@ impl Case {
         ensure!(what.contains("spec.ingress[1].http"), "{refused:#}");
         ensure!(self.versions()? == before, "something was written");
         let waiver = json!({
-            "object": format!("NetworkPolicy/{NAMESPACE}/{SHOP}"), "uid": uid, "reason": "nobody asks for it",
+            "object": format!("CalicoNetworkPolicy/{NAMESPACE}/{SHOP}"), "uid": uid, "reason": "nobody asks for it",
             "generation": changed["metadata"]["generation"],
         });
-        let settings = json!({ "version": 1, "policies": { "waivers": [waiver] } });
-        fs::write(converter.scratch.join("settings.yaml"), settings.to_string())?;
-        let (status, done) = convert(&converter, &["--config", "settings.yaml"])?;
+        settings(&converter, &json!([waiver]))?;
+        let (status, done) = convert(&converter, &[])?;
         ensure!(status == Some(0) && became(&done) == ["replaced"], "{done:#}");
         let ports = self.get(PLAIN, &name)?["spec"]["ingress"].to_string();
         ensure!(ports.contains("8443") && !ports.contains("other"), "{ports}");
@@ -84,11 +84,18 @@ impl Case {
     }
 }
 
+/// The settings file of the next command.
+fn settings(converter: &Operator, waivers: &Value) -> Result<()> {
+    let networks = json!({ "old": { "cidrs": ["10.1.0.0/16"] }, "new": { "cidrs": ["10.2.0.0/16"] } });
+    let settings = json!({ "version": 1, "networks": networks, "policies": { "waivers": waivers } });
+    fs::write(converter.scratch.join("settings.yaml"), settings.to_string()).context("settings")
+}
+
 /// `policies convert --apply` of Calico's policies to NetworkPolicies.
 fn convert(converter: &Operator, more: &[&str]) -> Result<(Option<i32>, Value)> {
-    let words =
-        ["policies", "convert", "--from", "calico", "--to", "antrea", "--kind", "kubernetes", "--apply"];
-    let (status, answer, _) = converter.answer(&[&words, more].concat())?;
+    let words = ["policies", "convert", "--from", "calico", "--to", "antrea", "--kind", "kubernetes"];
+    let words = [&words[..], &["--apply", "--config", "settings.yaml"], more].concat();
+    let (status, answer, _) = converter.answer(&words)?;
     Ok((status, answer))
 }
 
