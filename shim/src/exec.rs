@@ -3,9 +3,9 @@
 //! - The shim finds the binary as the reference library does ([`Binary::find`]), and checks its owner and mode.
 //! - The shim executes the descriptor that it checked, so that a file that replaced the binary since does not run. A script is executed by its
 //!   path, because its interpreter opens it once more and would find the descriptor's name in `$0`.
-//! - Stdin is a pipe that holds everything before the plugin starts, or a memfd if there is more than a pipe certainly takes. So a plugin that does
-//!   not read it, or reads it late, cannot block the shim. Stdout and stderr are pipes of the shim, never
-//!   the runtime's: a daemon that a plugin leaves behind would hold those open and stall the runtime.
+//! - Stdin is a memfd, so a plugin that does not read it, or reads it late, cannot block the shim, and a plugin that waits for its end cannot wait for
+//!   a descriptor of the shim. Stdout and stderr are pipes of the shim, never the runtime's: a daemon that a plugin leaves behind would hold those open and
+//!   stall the runtime.
 //! - Output ends when the plugin ends, not when the last holder of its pipes does.
 //! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
 
@@ -14,7 +14,7 @@ mod program;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -37,8 +37,6 @@ pub use binary::{Binary, NoBinary, explain_start};
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;
 /// The end of a plugin's stderr that is kept, in bytes.
 const STDERR_TAIL_BYTES: usize = 4096;
-/// What an empty pipe takes at once, in bytes, whatever the limits of its user (man 7 `pipe`, PIPE_BUF).
-const PIPE_BUF_BYTES: usize = 4096;
 /// The size of one read from a pipe. Most answers fit.
 const CHUNK_BYTES: usize = 4096;
 /// The time between SIGTERM and SIGKILL.
@@ -225,14 +223,8 @@ impl RunningPlugin {
     }
 }
 
-/// A stdin that holds `bytes` and then ends, whenever the plugin reads it.
+/// A stdin that holds `bytes` and then ends, whenever the plugin reads it and whatever happens to this process.
 fn filled_stdin(bytes: &[u8]) -> io::Result<OwnedFd> {
-    if bytes.len() <= PIPE_BUF_BYTES {
-        // The writer is gone when this returns, so the plugin finds the end.
-        let (reader, mut writer) = io::pipe()?;
-        writer.write_all(bytes)?;
-        return Ok(reader.into());
-    }
     let file = File::from(memfd_create(c"cni-stdin", MFdFlags::MFD_CLOEXEC)?);
     // The plugin shares the position, which this does not move.
     file.write_all_at(bytes, 0)?;
