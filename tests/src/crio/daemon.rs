@@ -177,6 +177,18 @@ macro_rules! unimplemented_verbs {
                 Ok(Response::new(api::ListPodSandboxResponse { items }))
             }
 
+            async fn pod_sandbox_status(
+                &self,
+                request: Request<api::PodSandboxStatusRequest>,
+            ) -> Result<Response<api::PodSandboxStatusResponse>, Status> {
+                let id = request.into_inner().pod_sandbox_id;
+                let metadata = locked(&self.pods).get(&id).cloned();
+                let metadata = metadata.ok_or_else(|| Status::not_found(format!("no sandbox {id}")))?;
+                // All are on the pod network, which is the default.
+                let status = api::PodSandboxStatus { id, metadata: Some(metadata), ..Default::default() };
+                Ok(Response::new(api::PodSandboxStatusResponse { status: Some(status), ..Default::default() }))
+            }
+
             async fn run_pod_sandbox(
                 &self,
                 request: Request<api::RunPodSandboxRequest>,
@@ -225,7 +237,6 @@ macro_rules! unimplemented_verbs {
 
 unimplemented_verbs! {
     version: VersionRequest -> VersionResponse,
-    pod_sandbox_status: PodSandboxStatusRequest -> PodSandboxStatusResponse,
     create_container: CreateContainerRequest -> CreateContainerResponse,
     start_container: StartContainerRequest -> StartContainerResponse,
     stop_container: StopContainerRequest -> StopContainerResponse,
