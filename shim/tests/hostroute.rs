@@ -245,9 +245,11 @@ fn a_primary_is_reached_as_before_whatever_the_agent_does() {
 #[test]
 fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
     let Some(node) = Node::new() else { return };
-    let text = br#"{"cniVersion": "1.0.0", "interfaces": [{"name": "cali1"}, {"name": "net1", "sandbox": "/x"}, {"name": "none", "sandbox": "/x"}],
+    let text = br#"{"cniVersion": "1.0.0", "interfaces": [{"name": "cali1"}, {"name": "net1", "sandbox": "/x"}, {"name": "none", "sandbox": "/x"},
+        {"name": "alternative", "sandbox": "/x"}, {"name": "longer-than-a-name-can-be", "sandbox": "/x"}, {"name": "", "sandbox": "/x"}],
         "ips": [{"address": "10.1.0.2/32"}, {"address": "fd00:1::2/128"}, {"address": "10.1.0.9/32"}]}"#;
     let result = AddResult::parse(text, Version::V100).expect("a result");
+    node.pod.ip("link property add dev net1 altname alternative");
     let now = || pod_interfaces::read(&node.pod.open(), "net1", &result, ample()).expect("looked");
     let recorded = now();
     assert_eq!(recorded.len(), 1, "what is not there is not recorded: {recorded:?}");

@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
 use super::PluginCall;
@@ -41,7 +41,7 @@ impl Program {
         })
     }
 
-    /// Starts it with these streams, in a process group of its own, with no signal blocked or ignored by this process's will.
+    /// Starts it with these streams, in a process group of its own, with no signal blocked and none ignored.
     ///
     /// # Errors
     /// The error of the kernel, that of `execve` included.
@@ -57,7 +57,8 @@ impl Program {
                 | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
         )?;
         attributes.set_pgroup(Pid::from_raw(0))?;
-        attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        // All signals and not only SIGPIPE: the C library sets one to its default at once, and looks at each of the others before that.
+        attributes.set_sigdefault(&SigSet::all())?;
         attributes.set_sigmask(&SigSet::empty())?;
         posix_spawn(&self.path, &actions, &attributes, &self.arguments, &self.environment)
     }

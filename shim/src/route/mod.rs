@@ -127,13 +127,17 @@ pub fn after_owner(
     apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
 }
 
-/// Every interface of a pod, each with its addresses.
+/// Those interfaces of a pod that have one of these `names`, in the order of the names, each with its addresses.
 ///
 /// # Errors
 /// An error of the kernel, or that there is more than `budget` allows to read.
-pub fn interfaces(netns: &Netns, budget: Budget<'_>) -> io::Result<Vec<PodInterface>> {
+pub fn interfaces(netns: &Netns, names: &[&str], budget: Budget<'_>) -> io::Result<Vec<PodInterface>> {
     let mut rtnl = Rtnl::open(netns, budget)?;
-    let links = rtnl.links()?;
+    let mut links = Vec::new();
+    for name in names {
+        // One by one, because the kernel takes longer to list a pod's few interfaces than to find the one or two that a call needs.
+        links.extend(rtnl.link_named(name)?);
+    }
     let addresses = pod_state::addresses(&mut rtnl)?;
     let on = |index| addresses.iter().filter(move |one| one.index == index).map(|one| one.ip).collect();
     Ok(links.into_iter().map(|link| PodInterface { addresses: on(link.index), name: link.name }).collect())

@@ -46,7 +46,12 @@ impl<'a> Teardown<'a> {
         self.undo_host_routes(&mut open);
         let before = open.attachment.clone();
         let pending = before.pending();
-        let DelResults { mut failures, outlived } = self.dels(&mut open, &pending, true, lock);
+        let DelResults { deleted, mut failures, outlived } = self.dels(&mut open, &pending, true, lock);
+        // If nothing failed, the record is removed at once, which says the same.
+        let mut unwritten = deleted;
+        if !failures.is_empty() || !outlived.is_empty() {
+            unwritten.drain(..).for_each(|event| append(&mut open, event));
+        }
         for leg in &outlived {
             self.account_for_missing_netns(&open.attachment, leg);
         }
@@ -55,18 +60,19 @@ impl<'a> Teardown<'a> {
         }
         let mut failures = failures.into_iter().map(|failed| failed.error);
         let Some(first) = failures.next() else {
-            self.forget(&key);
+            self.forget(&key, open, unwritten);
             return Ok(());
         };
         Err(failures.fold(first, |first, other| first.details(other.to_string())))
     }
 
     /// Removes the record and the inventory entry. If one cannot be removed, the next DEL or the sweep finds it again and its DELs have nothing
-    /// to do. So the DEL that is ending here counts as done.
-    fn forget(&self, key: &Key) {
+    /// to do. So the DEL that is ending here counts as done. `unwritten` are DELs that only a record that stays has to name.
+    fn forget(&self, key: &Key, mut open: OpenRecord, unwritten: Vec<Event>) {
         first_failure::forget(self.session.layout(), key);
         if let Err(error) = self.session.store.remove(key) {
             tracing::warn!(container_id = key.container_id, error = error.to_string(), "record not removed");
+            unwritten.into_iter().for_each(|event| append(&mut open, event));
         }
         let layout = self.session.layout();
         let listed = inventory::load(layout).is_ok_and(|inventory| inventory.find(key).is_some());
@@ -103,6 +109,8 @@ struct DelWithoutNetns {
 /// The results of several DELs.
 #[derive(Debug, Default)]
 struct DelResults {
+    /// The DELs that succeeded, which the record does not name yet.
+    deleted: Vec<Event>,
     failures: Vec<FailedDel>,
     outlived: Vec<DelWithoutNetns>,
 }
@@ -117,7 +125,9 @@ impl Teardown<'_> {
         legs: &[usize],
         lock: Option<&mut Lock>,
     ) -> Vec<FailedDel> {
-        self.dels(open, legs, false, lock).failures
+        let DelResults { deleted, failures, .. } = self.dels(open, legs, false, lock);
+        deleted.into_iter().for_each(|event| append(open, event));
+        failures
     }
 
     /// Runs the DELs of `legs`. With `may_outlive_netns`, a failure about nothing but a netns that is gone counts as none.
@@ -163,7 +173,7 @@ impl Teardown<'_> {
         });
         for ((index, _), outcome) in called.iter().zip(outcomes) {
             match outcome {
-                Ok(()) => append(open, Event::Deleted { leg: *index }),
+                Ok(()) => done.deleted.push(Event::Deleted { leg: *index }),
                 Err(StoppedDel { plugin, error, begun }) => {
                     append(open, Event::Stopped { leg: *index, plugin });
                     done.failures.push(FailedDel { leg: *index, error, begun });

@@ -1,11 +1,12 @@
 //! What a DEL that fails says, and what the next one repeats.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lab::stub::{Reply, Stub};
 use serde_json::json;
 
 use crate::{
     case::{Case, stub_new, stub_old},
+    mounts::Mount,
     trials,
 };
 
@@ -14,6 +15,7 @@ trials![
     del_rewords_a_delegates_error_that_would_mean_success,
     del_keeps_only_what_failed_and_retries_only_that,
     del_of_a_chain_stops_at_the_failure_and_resumes_there,
+    a_record_that_cannot_be_removed_owes_no_del,
     no_error_of_ours_means_success,
 ];
 
@@ -110,6 +112,23 @@ fn del_of_a_chain_stops_at_the_failure_and_resumes_there() -> Result<()> {
     case.stubs.log().clear()?;
     case.del()?.silent()?;
     case.expect_calls(&["stub-b DEL eth0", "stub-old DEL eth0"])?;
+    case.expect_records(0)
+}
+
+/// The pod ends, and the next DEL only tries to remove the record: the address may be another pod's by then.
+fn a_record_that_cannot_be_removed_owes_no_del() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.added()?;
+    let record = case.records()?.pop().context("a record")?;
+    let in_the_way = Mount::upon_itself(&record)?;
+    for _ in 0..2 {
+        case.del()?.silent()?;
+        case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
+        case.expect_records(1)?;
+    }
+    drop(in_the_way);
+    case.del()?.silent()?;
+    case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(0)
 }
 

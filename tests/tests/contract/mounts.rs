@@ -24,10 +24,15 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// Mounts a file or directory upon itself, so that it cannot be removed.
+    pub(crate) fn upon_itself(target: &Path) -> Result<Self> {
+        mount(Some(target), target, NOTHING, MsFlags::MS_BIND, NOTHING).context("bind")?;
+        Ok(Self { target: target.to_owned() })
+    }
+
     /// Makes a directory read-only.
     pub(crate) fn read_only(target: &Path) -> Result<Self> {
-        mount(Some(target), target, NOTHING, MsFlags::MS_BIND, NOTHING).context("bind")?;
-        let made = Self { target: target.to_owned() };
+        let made = Self::upon_itself(target)?;
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(NOTHING, target, NOTHING, flags, NOTHING).context("remount read-only")?;
         Ok(made)

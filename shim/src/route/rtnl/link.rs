@@ -29,6 +29,9 @@ const IFLA_EXT_MASK: u16 = 29;
 /// Leave the counters out of a link dump: they are most of its bytes.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
+/// The longest name of an interface, in bytes: IFNAMSIZ less the NUL.
+const LONGEST_NAME: usize = 15;
+
 /// One interface, as far as the shim cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -62,8 +65,13 @@ impl Rtnl<'_> {
 
     /// The interface of this name, if there is one.
     pub(crate) fn link_named(&mut self, name: &str) -> io::Result<Option<Link>> {
+        // The kernel calls a name that no interface can have an invalid request.
+        if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
+            return Ok(None);
+        }
         let body = [emit(&LinkHeader::default()), name_attribute(name)].concat();
-        self.link(body)
+        // The kernel also finds an interface by an alternative name (`ip link property add`), which is another name than the one asked for.
+        Ok(self.link(body)?.filter(|link| link.name == name))
     }
 
     /// The interface of this index, if there is one.

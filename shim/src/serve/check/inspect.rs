@@ -39,7 +39,8 @@ fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::R
         living().filter_map(|progress| progress.present.clone()).flatten().collect();
     let mut missing = Vec::new();
     if !recorded.is_empty() {
-        missing.extend(pod_interfaces::missing(&recorded, &route::interfaces(netns, budget)?));
+        let names: Vec<&str> = recorded.iter().map(|interface| interface.name.as_str()).collect();
+        missing.extend(pod_interfaces::missing(&recorded, &route::interfaces(netns, &names, budget)?));
     }
     if let Some(step) = &record.intent.route {
         let find = |ifname: &String| recorded.iter().find(|interface| interface.name == *ifname);
