@@ -4,6 +4,7 @@
 //! decided, each act once.
 
 mod act;
+mod api_server;
 mod call;
 mod clock;
 mod conduct;

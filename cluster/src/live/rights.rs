@@ -7,23 +7,11 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
-use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use super::list::ask;
+use super::api_server;
 use super::path::NAMESPACE;
 use crate::model::{CONFIG_MAPS, Kind};
-
-/// What `/apis` answers.
-#[derive(Debug, Deserialize)]
-struct Groups {
-    groups: Vec<Group>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Group {
-    name: String,
-}
 
 /// The rights that reading these kinds needs and the credential does not have, as a person says them: `list nodes`. Kinds of groups that the API
 /// server does not serve need none.
@@ -142,9 +130,8 @@ fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
 
 /// The groups that the API server has, with the one without a name; none if it does not say.
 async fn groups(client: &Client) -> Option<Vec<String>> {
-    let text = ask(client, "/apis", &mut |_| {}).await.ok()?;
-    let Groups { groups } = serde_json::from_str(&text).ok()?;
-    Some(groups.into_iter().map(|group| group.name).chain([String::new()]).collect())
+    let groups = api_server::groups(client).await.ok()?;
+    Some(groups.into_iter().map(|(name, _)| name).chain([String::new()]).collect())
 }
 
 /// The group that is asked for first.

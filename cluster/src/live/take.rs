@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
-use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
+use super::api_server;
 use super::connect::connect;
 use super::error::{Meaning, problem};
 use super::list::{ask, list};
@@ -64,17 +64,10 @@ async fn read(
 
 /// Reads what is known of the cluster itself. Every credential may read the version; the UID is nice to have.
 async fn about(client: &Client, collector: &mut Collector) -> Result<(), (Exit, Problem)> {
-    let mut ignored = |_| {};
-    let version = ask(client, "/version", &mut ignored).await;
-    let version = version.map_err(|meaning| problem("ask the API server for its version", meaning))?;
-    let text = |json: &str, pointer: &str| {
-        let value: Value = serde_json::from_str(json).ok()?;
-        value.pointer(pointer)?.as_str().map(str::to_owned)
-    };
-    collector.cluster().version = text(&version, "/gitVersion");
-    if let Ok(namespace) = ask(client, "/api/v1/namespaces/kube-system", &mut ignored).await {
-        collector.cluster().uid = text(&namespace, "/metadata/uid");
-    }
+    let version = api_server::version(client).await;
+    collector.cluster().version =
+        version.map_err(|meaning| problem("ask the API server for its version", meaning))?;
+    collector.cluster().uid = api_server::uid(client).await.unwrap_or_default();
     Ok(())
 }
 

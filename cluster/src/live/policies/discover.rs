@@ -6,41 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::backup::Row;
+use crate::live::api_server;
 use crate::live::error::Meaning;
-use crate::live::list::ask;
-
-/// `/apis`.
-#[derive(Debug, Deserialize)]
-struct Groups {
-    groups: Vec<Group>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Group {
-    name: String,
-    versions: Vec<Version>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    group_version: String,
-}
-
-/// `/apis/GROUP/VERSION`.
-#[derive(Debug, Deserialize)]
-struct Resources {
-    resources: Vec<Resource>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resource {
-    name: String,
-}
 
 /// What is served.
 #[derive(Debug, Default)]
@@ -77,17 +46,13 @@ impl Served {
 /// # Errors
 /// The path that did not answer, and what that means.
 pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<Served, (String, Meaning)> {
-    let Groups { groups } = read(client, "/apis").await?;
     let mut served = Served::default();
-    for Group { name, versions } in
-        groups.into_iter().filter(|group| rows.iter().any(|row| row.is_of(&group.name)))
-    {
-        let versions: Vec<String> = versions.into_iter().map(|version| version.group_version).collect();
+    let groups = api_server::groups(client).await?;
+    for (name, versions) in groups.into_iter().filter(|(name, _)| rows.iter().any(|row| row.is_of(name))) {
         for version in &versions {
-            match read(client, &format!("/apis/{version}")).await {
-                Ok(Resources { resources }) => {
-                    let names = resources.into_iter().map(|resource| resource.name).collect();
-                    served.resources.insert(version.clone(), names);
+            match api_server::resources(client, version).await {
+                Ok(resources) => {
+                    served.resources.insert(version.clone(), resources.into_iter().collect());
                 }
                 // The last CustomResourceDefinition of the version has gone since.
                 Err((_, Meaning::NotFound)) => {}
@@ -97,10 +62,4 @@ pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<Served, (S
         served.groups.insert(name, versions);
     }
     Ok(served)
-}
-
-async fn read<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, (String, Meaning)> {
-    let at = |meaning| (path.to_owned(), meaning);
-    let text = ask(client, path, &mut |_| {}).await.map_err(at)?;
-    serde_json::from_str(&text).map_err(|e| at(Meaning::Failed(format!("the answer: {e}"))))
 }

@@ -14,6 +14,7 @@ use crate::backup::decide::Live;
 use crate::backup::file::{About, Reading};
 use crate::backup::hidden::hidden;
 use crate::backup::{Id, KINDS, Row};
+use crate::live::api_server;
 use crate::live::error::Meaning;
 use crate::live::list::{Part, ask, each_part};
 
@@ -98,18 +99,13 @@ async fn about(client: &Client) -> Result<About, AllFailed> {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
     };
-    let text = |json: &str, pointer: &str| {
-        let value: Value = serde_json::from_str(json).ok()?;
-        value.pointer(pointer)?.as_str().map(str::to_owned)
+    let said = |what: &str, answer: Result<Option<String>, Meaning>| {
+        let unsaid = || Meaning::Failed("the answer does not say it".into());
+        answer.and_then(|answer| answer.ok_or_else(unsaid)).map_err(|meaning| alone(what, meaning))
     };
-    let no = |what: &str| alone(what, Meaning::Failed("the answer does not say it".into()));
-    let what = "ask the API server for its version";
-    let version = ask(client, "/version", &mut |_| {}).await.map_err(|meaning| alone(what, meaning))?;
-    let api_server = text(&version, "/gitVersion").ok_or_else(|| no(what))?;
+    let api_server = said("ask the API server for its version", api_server::version(client).await)?;
     let what = "read the UID of the namespace kube-system, which tells one cluster from another";
-    let space = ask(client, "/api/v1/namespaces/kube-system", &mut |_| {}).await;
-    let space = space.map_err(|meaning| alone(what, meaning))?;
-    Ok(About { uid: text(&space, "/metadata/uid").ok_or_else(|| no(what))?, api_server })
+    Ok(About { uid: said(what, api_server::uid(client).await)?, api_server })
 }
 
 /// The objects of a kind, each with its `apiVersion` and `kind`, which lists leave out.
