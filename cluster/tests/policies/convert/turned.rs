@@ -9,9 +9,11 @@ use cluster::policies::mention::Mentions;
 use cluster::policies::tier::Enforcement;
 use cluster::policies::verdict::{Difference, difference};
 use cluster::policies::world::{Cluster, World};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::calico::Written as Old;
+use crate::calico::{Written as Old, generators};
 
 /// What the objects of a target mean in a world.
 pub(super) type Evaluate = Box<dyn Fn(&World) -> Enforcement>;
@@ -83,6 +85,15 @@ pub(super) fn rules(objects: &[Value]) -> usize {
     let of = |object: &Value| ["ingress", "egress"].map(|way| object["spec"][way].as_array().cloned());
     let all = objects.iter().flat_map(of).flatten().flatten();
     all.filter(|rule| rule["name"] != "end").count()
+}
+
+/// How many rules of 128 generated sets a writer writes, and how many the sets have. Properties say something only of what is written.
+pub(super) fn share(converted: impl Fn(&Old) -> Turned) -> (usize, usize) {
+    let mut runner = TestRunner::deterministic();
+    (0..128).fold((0, 0), |(said, all), _| {
+        let old = generators::written().new_tree(&mut runner).expect("policies").current().possible();
+        (said + rules(&converted(&old).objects), all + rules(&old.policies))
+    })
 }
 
 /// Only policies whose order does not matter: those of one tier that allow.
