@@ -104,9 +104,9 @@ impl Machine {
     /// # Errors
     /// It does not run.
     pub fn command_line(&self, unit: &str) -> Result<Vec<String>> {
-        let pid = self.show(unit, "MainPID");
-        let text =
-            self.look(format!("/proc/{pid}/cmdline"))?.with_context(|| format!("{unit} does not run"))?;
+        let pid: Option<u32> = self.show(unit, "MainPID").parse().ok().filter(|pid| *pid != 0);
+        let text = pid.map(|pid| self.look(format!("/proc/{pid}/cmdline"))).transpose()?.flatten();
+        let text = text.with_context(|| format!("{unit} does not run"))?;
         Ok(text.split_terminator('\0').map(str::to_owned).collect())
     }
 

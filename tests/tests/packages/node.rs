@@ -241,6 +241,8 @@ fn ensure_gone(machine: &mut Machine) -> Result<()> {
     machine.reboot()?;
     let boots = machine.kubelet_starts()?.len();
     machine.until("kubelet's start", |machine| Ok(machine.kubelet_starts()?.len() > boots))?;
+    // kubelet's unit waits for no runtime.
+    machine.boot_settled()?;
     ensure_as_without_us(machine)
 }
 
