@@ -253,6 +253,9 @@ fn attached(manager: Manager) -> Result<Machine> {
     manager.install(&machine, Place::Image, Build::Released)?.done()?;
     machine.boot()?;
     machine.until_pods(2)?;
+    // The pods may be there before it is.
+    machine
+        .until("watch", |machine| Ok(machine.show("crossfade-watch.service", "ActiveState") == "active"))?;
     ensure!(records(&machine)?.len() == 2);
     Ok(machine)
 }
