@@ -8,7 +8,7 @@ use super::Turn;
 use super::call::Call;
 use super::floor::Floor;
 use super::report::{Cost, Report};
-use super::statistics::Pairs;
+use super::statistics::{Pairs, Summary};
 
 /// One verb, measured turn by turn.
 pub(super) struct Verb {
@@ -40,11 +40,20 @@ impl Verb {
         self.floor.measure(turn)
     }
 
-    /// Puts it into the report as `what`, and returns what it costs.
+    /// Puts it into the report as `what`, and returns what it costs beyond the bare calls.
     pub(super) fn report(&self, what: &str, report: &mut Report) -> Cost {
+        self.report_by(what, report, Pairs::difference)
+    }
+
+    /// The same of a verb for which the shim calls nobody: all that it takes.
+    pub(super) fn report_whole(&self, what: &str, report: &mut Report) -> Cost {
+        self.report_by(what, report, Pairs::through)
+    }
+
+    fn report_by(&self, what: &str, report: &mut Report, cost: impl Fn(&Pairs) -> Summary) -> Cost {
         report.pairs(what, &self.through_shim);
-        let multus = self.multus.is_some().then(|| self.through_multus.difference());
-        let cost = Cost::new(what, self.floor.whole(), self.through_shim.difference(), multus);
+        let multus = self.multus.is_some().then(|| cost(&self.through_multus));
+        let cost = Cost::new(what, self.floor.whole(), cost(&self.through_shim), multus);
         report.costs.push(cost.clone());
         cost
     }

@@ -72,11 +72,11 @@ pub struct Cost {
     pub what: String,
     /// The floor: a program that does nothing and, where the verb makes something durable, one durable file.
     pub floor: Summary,
-    /// What the shim adds to the bare calls.
+    /// What the shim adds to the bare calls; all that it takes where it calls nobody.
     pub overhead: Summary,
     /// That by the floor, p50 by p50.
     pub to_floor: f64,
-    /// What Multus adds to the bare calls, if it was measured.
+    /// The same of Multus, if it was measured.
     pub multus: Option<Summary>,
     /// That by the floor, p50 by p50.
     pub multus_to_floor: Option<f64>,
