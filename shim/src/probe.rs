@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
 use types::policy::{Probe, split_target};
@@ -121,6 +122,9 @@ fn nobody_listens(error: &io::Error) -> bool {
 }
 
 /// Connects to a Unix socket with a time limit, even if the listener's backlog is full (man 7 `unix`: the send timeout applies).
+///
+/// The kernel ends a wait that has a time limit when the process is stopped and goes on (man 7 `signal`). That says nothing of the listener, so
+/// the connect is repeated.
 fn unix(path: &Path, timeout: Duration) -> io::Result<()> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX).max(1);
@@ -128,8 +132,13 @@ fn unix(path: &Path, timeout: Duration) -> io::Result<()> {
     let limit = TimeVal::new(micros / 1_000_000, micros % 1_000_000);
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
     use std::os::fd::AsRawFd;
-    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    Ok(())
+    let (address, end) = (UnixAddr::new(path)?, Instant::now() + timeout);
+    loop {
+        match connect(socket.as_raw_fd(), &address) {
+            Err(Errno::EINTR) if Instant::now() < end => {}
+            connected => return Ok(connected?),
+        }
+    }
 }
 
 fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Result<()> {
@@ -164,15 +173,17 @@ pub fn request(address: SocketAddr, path: &str, headers: &[(String, String)]) ->
 /// Checks that the answer, which `read` returns piece by piece, has a status of 2xx.
 ///
 /// # Errors
-/// Another status, an answer that is no HTTP, or an error of `read`, which has to end in time.
+/// Another status, an answer that is no HTTP, or an error of `read`, which has to end in time. An interrupted `read` is repeated.
 pub fn is_2xx(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
     // The status line suffices: `HTTP/1.1 200 OK` (RFC 9112, section 4).
     let mut head = Vec::new();
     let mut chunk = [0; 64];
     while head.len() < 12 {
-        match read(&mut chunk)? {
-            0 => break,
-            read => head.extend_from_slice(&chunk[..read]),
+        match read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => head.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     let line = String::from_utf8_lossy(&head);
@@ -225,6 +236,17 @@ mod tests {
             let request = server.join().expect("server");
             assert!(request.starts_with("GET /healthz HTTP/1.1\r\n") && request.contains("brief: true\r\n"));
         }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_no_answer() {
+        let mut pieces = [Err(io::ErrorKind::Interrupted), Ok("HTTP/1.1 "), Ok("204 No")].into_iter();
+        let read = |chunk: &mut [u8]| {
+            let piece: &str = pieces.next().unwrap_or(Err(io::ErrorKind::TimedOut))?;
+            chunk[..piece.len()].copy_from_slice(piece.as_bytes());
+            Ok(piece.len())
+        };
+        is_2xx(read).expect("the status came after the interruption");
     }
 
     #[test]
