@@ -20,7 +20,9 @@ pub(super) const LIMIT: Duration = Duration::from_secs(60);
 /// *Source*: man 1 `systemd-nspawn`, `--keep-unit`; sysexits do not define it.
 const REBOOT: i32 = 133;
 
-/// A cgroup of its own for the machine, of version 2 whatever the machine underneath has, and then nspawn.
+/// A cgroup of its own for the machine, of version 2 whatever the machine underneath has, a `/tmp` of its own, and then nspawn.
+///
+/// nspawn keeps an empty directory there, which nobody removes when the plug is pulled.
 const ENTER: &str = r#"
 cgroup=$1
 shift
@@ -30,6 +32,7 @@ if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
 fi
 mkdir -p "/sys/fs/cgroup$cgroup"
 echo $$ >"/sys/fs/cgroup$cgroup/cgroup.procs"
+mount -t tmpfs tmpfs /tmp
 exec "$@"
 "#;
 

@@ -108,7 +108,12 @@ fn ask_udp(source: Option<IpAddr>, to: SocketAddr) -> Result<Answer> {
                 let seen = text.parse().with_context(|| format!("the answer is {text:?}"))?;
                 return Ok(Answer { local, seen });
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // A wait with a time limit is interrupted when the process is stopped and goes on: man 7 `signal`.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(error) => return Err(error).context("the answer"),
         }
     }
