@@ -7,12 +7,16 @@ comma  := ,
 
 # Static, and still a PIE. What makes it smaller is understood by the linker that Rust brings along for x86_64:
 # packed relocations (which glibc knows from 2.36 on, and a static program relocates itself with the glibc it was linked with),
-# and the shim without tables for unwinding.
+# and the plugin without tables for unwinding.
 LIBC := $(lastword $(shell getconf GNU_LIBC_VERSION))
 LLD  := $(filter x86_64-%,$(TARGET))
 RELR := $(and $(LLD),$(shell printf '2.36\n$(LIBC)\n' | sort -VC && echo yes))
 RELEASE_FLAGS := -C target-feature=+crt-static $(if $(RELR),-C link-arg=-Wl$(comma)--pack-dyn-relocs=relr)
 SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-arg=shim/no-unwind-tables.ld)
+
+# The plugin's C library: musl on x86_64 (packages/musl says why). `make build PLUGIN_LIBC=glibc` is for a machine that reaches no compiler for musl.
+PLUGIN_LIBC := $(if $(filter x86_64-%,$(TARGET)),musl,glibc)
+PLUGIN      := $(if $(filter musl,$(PLUGIN_LIBC)),$(or $(CARGO_TARGET_DIR),target)/musl/x86_64-unknown-linux-musl/release,$(OUT))/crossfade
 
 # Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.
 LAB := cargo build --locked -p lab --bins
@@ -81,20 +85,27 @@ bench: setup build ## bare against through-the-shim, as ratios; MULTUS=FILE meas
 .PHONY: build
 build: ## the static release programs in target/dist/
 	@cargo fetch --quiet --locked --target $(TARGET)
-	@$(MAKE) --no-print-directory --jobs=$(shell nproc) programs-of-node program-of-operator
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) program-of-operator plugin program-of-node
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
-	@install --compare -m 0755 $(OUT)/crossfade $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
+	@install --compare -m 0755 $(PLUGIN) $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
-# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The two rules have profiles, and
-# so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
+# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The rules have profiles or compilers,
+# and so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
 RELEASE := env --unset=MAKEFLAGS RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo
 
-.PHONY: programs-of-node
-programs-of-node:
+.PHONY: plugin
+plugin:
+ifeq ($(PLUGIN_LIBC),musl)
+	@env --unset=MAKEFLAGS packages/musl >/dev/null
+else
 	@$(RELEASE) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
+endif
+
+.PHONY: program-of-node
+program-of-node:
 	@$(RELEASE) build --release --locked --target $(TARGET) -p bootstrap
 
 .PHONY: program-of-operator

@@ -15,6 +15,7 @@ trials![
     programs_need_no_loader_and_no_library,
     programs_are_position_independent,
     programs_have_no_page_to_write_and_execute,
+    relocated_pointers_are_read_only_once_the_shim_runs,
     programs_gain_no_privilege,
     programs_have_no_hook_for_faults,
     unsafe_code_is_in_one_file,
@@ -45,6 +46,8 @@ struct Segment {
     flags: u32,
     offset: usize,
     bytes: usize,
+    address: u64,
+    memory: u64,
 }
 
 /// A 64-bit little-endian ELF file: both of the architectures that are built for.
@@ -69,6 +72,8 @@ impl Elf {
                 flags: u32::from_le_bytes(elf.part(at + 4)?),
                 offset: usize::try_from(elf.long(at + 8)?)?,
                 bytes: usize::try_from(elf.long(at + 32)?)?,
+                address: elf.long(at + 16)?,
+                memory: elf.long(at + 40)?,
             });
         }
         Ok(elf)
@@ -142,6 +147,34 @@ fn programs_have_no_page_to_write_and_execute() -> Result<()> {
         ensure!(elf.of(PT_GNU_RELRO).count() == 1, "{} leaves its pointers writable", path.display());
     }
     Ok(())
+}
+
+/// S21: the header above is only a wish. Whether a static program follows it is up to its C library.
+fn relocated_pointers_are_read_only_once_the_shim_runs() -> Result<()> {
+    let shim = lab::dist::crossfade()?;
+    let elf = Elf::read(&shim)?;
+    let marked = elf.of(PT_GNU_RELRO).next().context("no table of pointers is marked")?;
+    let running = Plugin::new(&shim).env("CNI_COMMAND", "STATUS").stdin_left_open().spawn()?;
+    let mut seen = String::new();
+    until("the shim to protect its pointers", PATIENCE, || {
+        seen = fs::read_to_string(format!("/proc/{}/maps", running.pid()))?;
+        let mappings: Vec<(u64, u64, &str)> = seen.lines().filter_map(mapping).collect();
+        let shims = seen.lines().position(|line| line.ends_with("/crossfade"));
+        let Some(&(base, ..)) = shims.and_then(|at| mappings.get(at)) else { return Ok(None) };
+        let (from, to) = (base + marked.address, (base + marked.address + marked.memory) / 4096 * 4096);
+        let within = mappings.iter().filter(|(begin, end, _)| *begin < to && *end > from);
+        let rights: Vec<&str> = within.map(|(_, _, rights)| *rights).collect();
+        Ok((!rights.is_empty() && rights.iter().all(|rights| *rights == "r--p")).then_some(()))
+    })
+    .with_context(|| seen.clone())
+}
+
+/// Begin, end and rights of a line of `/proc/PID/maps` (man 5 `proc`).
+fn mapping(line: &str) -> Option<(u64, u64, &str)> {
+    let (range, rest) = line.split_once(' ')?;
+    let (begin, end) = range.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    Some((address(begin)?, address(end)?, rest.split(' ').next()?))
 }
 
 /// S24: neither set-uid nor capabilities of a file: a stranger who starts it stays one.
