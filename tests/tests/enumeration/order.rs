@@ -51,7 +51,7 @@ pub(crate) fn record_goes_after_the_last_delegate() -> Result<()> {
 /// Positions of the steps in a trace that has them in order.
 fn durable_before_spawn(calls: &[SystemCall]) -> Result<Vec<usize>> {
     let opened = find(calls, 0, |call| {
-        call.name == "openat" && call.line.contains("/attachments/") && call.line.contains("O_TMPFILE")
+        call.is_open() && call.line.contains("/attachments/") && call.line.contains("O_TMPFILE")
     })
     .context("no new file among the records")?;
     let file = descriptor(&calls[opened])?;
@@ -65,7 +65,7 @@ fn durable_before_spawn(calls: &[SystemCall]) -> Result<Vec<usize>> {
     })
     .context("it is not given its name after that")?;
     let dir_opened =
-        find(calls, linked, |call| call.name == "openat" && call.line.contains(&format!("\"{shard}\"")))
+        find(calls, linked, |call| call.is_open() && call.line.contains(&format!("\"{shard}\"")))
             .context("its directory is not opened after that")?;
     let dir = descriptor(&calls[dir_opened])?;
     let dir_synced = find(calls, dir_opened, |call| call.line.starts_with(&format!("fsync({dir})")))

@@ -56,6 +56,11 @@ pub(crate) struct SystemCall {
 }
 
 impl SystemCall {
+    /// Whether it opens a file by its path. *Source*: the C library's `open`; glibc's and musl's are not the same call.
+    pub(crate) fn is_open(&self) -> bool {
+        ["openat", "open"].contains(&self.name.as_str())
+    }
+
     /// Whether it starts a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
     pub(crate) fn is_spawn(&self) -> bool {
         ["clone3", "clone", "vfork", "fork"].contains(&self.name.as_str())
