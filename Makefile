@@ -14,9 +14,10 @@ RELR := $(and $(LLD),$(shell printf '2.36\n$(LIBC)\n' | sort -VC && echo yes))
 RELEASE_FLAGS := -C target-feature=+crt-static $(if $(RELR),-C link-arg=-Wl$(comma)--pack-dyn-relocs=relr)
 SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-arg=shim/no-unwind-tables.ld)
 
-# The plugin's C library. `make build PLUGIN_LIBC=musl` links it with musl, with which it starts in half the time (packages/musl). That is not the default:
+# The plugin's C library. `make build PLUGIN_LIBC=musl` links it with musl, with which it starts faster (packages/musl). That is not the default:
 # docs/architecture.md says which test forbids it so far.
 PLUGIN_LIBC := glibc
+$(if $(filter-out glibc musl,$(PLUGIN_LIBC)),$(error PLUGIN_LIBC=$(PLUGIN_LIBC): expected glibc or musl))
 PLUGIN      := $(if $(filter musl,$(PLUGIN_LIBC)),$(or $(CARGO_TARGET_DIR),target)/musl/x86_64-unknown-linux-musl/release,$(OUT))/crossfade
 
 # Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.
@@ -100,7 +101,7 @@ RELEASE := env --unset=MAKEFLAGS RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)"
 .PHONY: plugin
 plugin:
 ifeq ($(PLUGIN_LIBC),musl)
-	@env --unset=MAKEFLAGS packages/musl >/dev/null
+	@env --unset=MAKEFLAGS packages/musl
 else
 	@$(RELEASE) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
 endif
