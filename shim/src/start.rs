@@ -21,7 +21,10 @@ use nix::unistd::{SysconfVar, sysconf};
 #[expect(unsafe_code, reason = "the C library finds its entry point by this very name")]
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
-    protect_relocated();
+    // glibc has done it before `main`.
+    if cfg!(target_env = "musl") {
+        protect_relocated();
+    }
     keep_memory_to_ourselves();
     open_standard_streams();
     ignore_broken_pipes();
@@ -31,8 +34,8 @@ extern "C" fn main() -> i32 {
 /// Makes the tables of pointers read-only that the program has relocated at its start. The linker puts them together and marks them with a
 /// PT_GNU_RELRO header (man 5 `elf`).
 ///
-/// glibc does so before `main`, and nothing changes here. musl does so in its dynamic loader alone, and a static program that relocates itself has
-/// none (musl 1.2.6, `ldso/dlstart.c`). Like glibc, the program does not go on if the kernel refuses.
+/// musl does so in its dynamic loader alone, and a static program that relocates itself has none (musl 1.2.6, `ldso/dlstart.c`). As with glibc, the
+/// program does not go on if the kernel refuses.
 #[expect(unsafe_code, reason = "only the C library knows where the program lies")]
 fn protect_relocated() {
     // SAFETY: the callback has the type that the function expects, and uses what it gets only while it runs.

@@ -166,7 +166,7 @@ fn relocated_pointers_are_read_only_once_the_shim_runs() -> Result<()> {
         let rights: Vec<&str> = within.map(|(_, _, rights)| *rights).collect();
         Ok((!rights.is_empty() && rights.iter().all(|rights| *rights == "r--p")).then_some(()))
     })
-    .with_context(|| seen.clone())
+    .with_context(|| seen)
 }
 
 /// Begin, end and rights of a line of `/proc/PID/maps` (man 5 `proc`).
