@@ -30,10 +30,10 @@ fn run() -> i32 {
     }
     journal::init();
     trust::inspect_once();
-    let signals = match Signals::install() {
+    let signals = match Signals::receive() {
         Ok(signals) => signals,
         Err(error) => {
-            fail(&format!("install signal handlers: {error}"));
+            fail(&format!("receive signals: {error}"));
             return 1;
         }
     };

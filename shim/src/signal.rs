@@ -1,74 +1,88 @@
 //! The signals of a short-lived process: a child ended, or the process is asked to stop.
 //!
-//! The handlers only write to a socket pair, so that one `poll` waits for an ended child, a signal to stop and a pipe with data. Unlike blocked
-//! signals, handlers are not inherited across exec, so a delegate starts with the defaults.
+//! The signals are blocked, and a descriptor reports them (man 2 `signalfd`), so that one `poll` waits for an ended child, a signal to stop and a pipe
+//! with data. No handler interrupts a system call. A blocked signal stays blocked across exec, so whoever starts a program must unblock it
+//! (`exec::program`; the standard library's `Command` does so by itself).
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The signals of this process, from [`Signals::install`] on.
+/// The signals of this process, from [`Signals::receive`] on.
 #[derive(Debug)]
 pub struct Signals {
-    wake: UnixStream,
-    stop: Arc<AtomicBool>,
+    arrived: SignalFd,
+    /// A signal has asked this process to stop.
+    stop: AtomicBool,
+    /// A child has ended, which no [`Signals::wait`] has told yet.
+    child_ended: AtomicBool,
 }
 
 impl Signals {
-    /// Installs the handlers, unblocks all signals that the caller had blocked, and makes orphans of delegates children of this process (man 2
-    /// `prctl`, PR_SET_CHILD_SUBREAPER).
+    /// Receives the signals from now on, unblocks all others that the caller had blocked, and makes orphans of delegates children of this process
+    /// (man 2 `prctl`, PR_SET_CHILD_SUBREAPER).
+    ///
+    /// The main thread must call it before there is another: a thread that does not block a signal would get it, and it would end the process. SIGCHLD
+    /// must not be ignored, or ended children leave no exit status.
     ///
     /// # Errors
     /// No file descriptor is free.
-    pub fn install() -> io::Result<Self> {
+    pub fn receive() -> io::Result<Self> {
         // Without a subreaper, the end of a process group is only less certain.
         let _ = nix::sys::prctl::set_child_subreaper(true);
-        let (wake, notify) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
-            // The flag is set before the write, so that the loop that wakes up sees it.
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
-        for signal in [SIGCHLD, SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::low_level::pipe::register(signal, notify.try_clone()?)?;
-        }
-        SigSet::empty().thread_set_mask()?;
-        Ok(Self { wake, stop })
+        let ours: SigSet =
+            [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+        let arrived = SignalFd::with_flags(&ours, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        ours.thread_set_mask()?;
+        Ok(Self { arrived, stop: AtomicBool::new(false), child_ended: AtomicBool::new(false) })
     }
 
     /// Whether a signal has asked this process to stop.
     #[must_use]
     pub fn stop_requested(&self) -> bool {
+        self.take_arrived();
         self.stop.load(Ordering::SeqCst)
     }
 
     /// Clears the request to stop, so that the rollback can run delegates.
     pub fn clear_stop_request(&self) {
+        self.take_arrived();
         self.stop.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until one of `fds` is ready, a signal came, or `until` has passed. Returns which fds are ready.
+    /// Notes all signals that have arrived.
+    fn take_arrived(&self) {
+        // An error leaves the signals where they are, for the next time.
+        while let Ok(Some(signal)) = self.arrived.read_signal() {
+            let note =
+                if signal.ssi_signo.cast_signed() == libc::SIGCHLD { &self.child_ended } else { &self.stop };
+            note.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until one of `fds` is ready, a child has ended since the last wait, a signal to stop came, or `until` has passed. Returns which fds are
+    /// ready.
     ///
     /// # Errors
     /// An error of `poll` other than EINTR.
     pub fn wait(&self, fds: &mut [PollFd<'_>], until: Instant) -> io::Result<Vec<bool>> {
-        let mut all = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let mut all = vec![PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
         all.extend(fds.iter().cloned());
-        match poll(&mut all, timeout(until)) {
+        // Whoever asked whether to stop may have taken the signal of a child that ended just before.
+        let ended = self.child_ended.swap(false, Ordering::SeqCst);
+        match poll(&mut all, if ended { PollTimeout::ZERO } else { timeout(until) }) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         if all[0].any().unwrap_or(false) {
-            let mut sink = [0; 64];
-            while (&self.wake).read(&mut sink).is_ok_and(|read| read > 0) {}
+            self.take_arrived();
+            self.child_ended.store(false, Ordering::SeqCst);
         }
         Ok(all[1..].iter().map(|fd| fd.any().unwrap_or(false)).collect())
     }

@@ -109,8 +109,8 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
         return Ok(Changed::planned(changes, notes));
     }
     shim::journal::init();
-    let signals = Signals::install()
-        .map_err(|e| Failure::new(Exit::Failed, format!("install signal handlers: {e}")))?;
+    let signals =
+        Signals::receive().map_err(|e| Failure::new(Exit::Failed, format!("receive signals: {e}")))?;
     // Each record says where its plugins are; this is for what has none.
     let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
     let sources = BinDirSources { given, config, ..BinDirSources::of_node(&node.settings) };

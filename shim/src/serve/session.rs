@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn only_a_call_about_one_attachment_brings_its_result_and_runtime_config() {
-        let signals = Signals::install().expect("signals");
+        let signals = Signals::receive().expect("signals");
         let conf = br#"{"cniVersion":"1.1.0","name":"n","type":"crossfade",
             "prevResult":{"ips":[]},"runtimeConfig":{"mac":"aa"}}"#;
         let conf = Conf::read(&mut conf.as_slice()).expect("valid");
