@@ -14,10 +14,11 @@ RELR := $(and $(LLD),$(shell printf '2.36\n$(LIBC)\n' | sort -VC && echo yes))
 RELEASE_FLAGS := -C target-feature=+crt-static $(if $(RELR),-C link-arg=-Wl$(comma)--pack-dyn-relocs=relr)
 SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-arg=shim/no-unwind-tables.ld)
 
-# The plugin's C library. `make build PLUGIN_LIBC=musl` links it with musl, with which it starts faster (packages/musl). That is not the default:
-# docs/architecture.md says which test forbids it so far.
-PLUGIN_LIBC := glibc
-$(if $(filter-out glibc musl,$(PLUGIN_LIBC)),$(error PLUGIN_LIBC=$(PLUGIN_LIBC): expected glibc or musl))
+# The plugin's C library. It is musl on x86_64, because a program of glibc takes longer to start (packages/musl). `make build PLUGIN_LIBC=glibc` needs
+# no compiler but the machine's own.
+PLUGIN_LIBC := $(if $(filter x86_64-%,$(TARGET)),musl,glibc)
+LIBCS       := $(if $(filter x86_64-%,$(TARGET)),glibc musl,glibc)
+$(if $(filter-out $(LIBCS),$(PLUGIN_LIBC)),$(error PLUGIN_LIBC=$(PLUGIN_LIBC): for $(TARGET), expected one of: $(LIBCS)))
 PLUGIN      := $(if $(filter musl,$(PLUGIN_LIBC)),$(or $(CARGO_TARGET_DIR),target)/musl/x86_64-unknown-linux-musl/release,$(OUT))/crossfade
 
 # Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.

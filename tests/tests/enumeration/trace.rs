@@ -1,6 +1,9 @@
 //! What strace wrote: which system calls a call of the shim makes, and which files it writes.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -87,6 +90,22 @@ impl Trace {
             calls.push(SystemCall { name: name.to_owned(), nth: *nth, line: line.to_owned() });
         }
         Self { calls }
+    }
+
+    /// Which `close` calls, counted from 1, are `posix_spawn`'s own: each closes the end of a pipe that was made right before the start of a process.
+    /// *Source*: musl 1.2, `src/process/posix_spawn.c`. glibc makes no pipe.
+    pub(crate) fn pipes_of_spawns(&self) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        for around in self.calls.windows(3) {
+            let [pipe, spawn, close] = around else { continue };
+            // `pipe2([22, 23], O_CLOEXEC) = 0`
+            let end = pipe.line.split_once(", ").and_then(|(_, rest)| rest.split_once(']'));
+            let is_pipe = pipe.name == "pipe2" && spawn.is_spawn() && close.name == "close";
+            if is_pipe && end.is_some_and(|(end, _)| close.line.starts_with(&format!("close({end})"))) {
+                found.insert(close.nth);
+            }
+        }
+        found
     }
 
     /// The calls from our program's first step on.
