@@ -11,11 +11,11 @@ use lab::{
 use nix::libc::{SIGABRT, SIGKILL};
 
 use crate::{
-    exceptions::may_abort,
+    exceptions::{closes_in_any_case, may_abort},
     miniature::{Miniature, POD},
     mode::Mode,
     point::{Fault, Point, Runtime, Situation, State, Verb},
-    trace::{Trace, writers},
+    trace::{Trace, spawners, writers},
 };
 
 /// DELs that a runtime sends at most before it gives a sandbox up.
@@ -86,11 +86,19 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     }
     let before = (miniature.calls_bytes(), miniature.holder());
     let log = miniature.trace_path().display().to_string();
-    let trace = format!("trace={},{}", point.call, writers());
+    let trace = format!("trace={},{},{}", point.call, writers(), spawners());
     let injection = point.injection();
     let wrapper = ["strace", "-o", &log, "-e", &trace, "-e", &injection];
-    let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
+    let ran = miniature.run(situation.verb.as_str(), POD, &wrapper, true);
     let text = fs::read_to_string(&log).context("what strace wrote")?;
+    let outcome = match ran {
+        Ok(outcome) => outcome,
+        // A directory's entries have no order, so a close has another number in another run.
+        Err(_) if closes_in_any_case(point, &Trace::parse(&text).pipes_of_spawns()) => {
+            return Ok(Played { hit: false, problems: Vec::new() });
+        }
+        Err(error) => return Err(error),
+    };
 
     let begun = (miniature.calls_bytes(), miniature.holder()) != before;
     judge_end(&mut miniature, point, &outcome, begun);

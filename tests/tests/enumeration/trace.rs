@@ -50,6 +50,14 @@ pub(crate) fn writers() -> String {
     [&WRITES_PATH[..], &["openat", "open", "creat"]].concat().join(",")
 }
 
+/// Calls that start a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
+const SPAWNS: [&str; 4] = ["clone3", "clone", "vfork", "fork"];
+
+/// For `-e trace=`: the calls that [`Trace::pipes_of_spawns`] reads, beside `close`.
+pub(crate) fn spawners() -> String {
+    [&SPAWNS[..], &["pipe2"]].concat().join(",")
+}
+
 /// One system call: its name, which of that name it is counted from 1, and strace's line.
 #[derive(Debug, Clone)]
 pub(crate) struct SystemCall {
@@ -64,9 +72,9 @@ impl SystemCall {
         ["openat", "open"].contains(&self.name.as_str())
     }
 
-    /// Whether it starts a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
+    /// Whether it starts a process.
     pub(crate) fn is_spawn(&self) -> bool {
-        ["clone3", "clone", "vfork", "fork"].contains(&self.name.as_str())
+        SPAWNS.contains(&self.name.as_str())
     }
 }
 
