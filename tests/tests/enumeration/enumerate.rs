@@ -1,7 +1,7 @@
 //! All points of a situation, on all cores.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    exceptions::{closes_in_any_case, never_fails},
+    exceptions::never_fails,
     floors::floor,
     play::{play, rehearse},
     point::{Fault, Point, Runtime, Situation, Verb},
@@ -88,21 +88,18 @@ pub(crate) fn situation(situation: Situation) -> Result<()> {
     let mut spans: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     let mut routes = String::new();
     let mut overtaken = Vec::new();
-    let mut closes = BTreeSet::new();
     for _ in 0..REHEARSALS {
         let (trace, left) = rehearse(situation)?;
         routes = left;
         let calls = trace.after_start_up()?;
         counts.push(calls.len());
         overtaken = overtakes(situation, &trace);
-        closes.extend(trace.pipes_of_spawns());
         for call in calls {
             let span = spans.entry(call.name.clone()).or_insert((call.nth, call.nth));
             *span = (span.0.min(call.nth), span.1.max(call.nth));
         }
     }
     let mut all = points(situation, &spans);
-    all.retain(|point| !closes_in_any_case(point, &closes));
     all.extend(overtaken);
     let share = Share::of_this_run();
     let points: Vec<&Point> = all.iter().filter(|point| share.has(point)).collect();

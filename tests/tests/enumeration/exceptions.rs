@@ -39,7 +39,8 @@ pub(crate) fn may_abort(name: &str, nth: u32) -> Option<&'static str> {
     MAY_ABORT.iter().find(|(exempt, _)| *exempt == name && !way_in).map(|(_, why)| *why)
 }
 
-/// Whether a point is left out: an error of one of the `closes` by which `posix_spawn` lets go of its end of a pipe ([`Trace::pipes_of_spawns`]).
+/// Whether a point is left out, which shows once its call came: an error of one of the `closes` by which `posix_spawn` lets go of its end of a pipe
+/// ([`Trace::pipes_of_spawns`]). It counts as missed.
 ///
 /// Linux has closed the descriptor before `close` can fail (man 2 `close`, "Dealing with error returns from close()"), and musl relies on that: it then
 /// reads the other end of the pipe until nobody has this one any more. strace makes a call fail by not making it, so this end would stay open, and the

@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    caller::{Outcome, Plugin},
+    caller::{Outcome, Plugin, Running},
     invariants::{self, Ended, Named, Tree},
     netns::Netns,
     scratch::Scratch,
@@ -88,6 +88,19 @@ pub(crate) struct Miniature {
     /// What was found so far.
     pub(crate) problems: Vec<String>,
     outside: Option<Tree>,
+}
+
+/// A call that has been started.
+pub(crate) struct Call {
+    began: Instant,
+    running: Running,
+}
+
+impl Call {
+    /// Whether it still runs, within its budget.
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.began.elapsed() < BUDGET && self.running.is_running()?)
+    }
 }
 
 impl Miniature {
@@ -207,10 +220,22 @@ impl Miniature {
 
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
+        let call = self.start(verb, pod, wrapper)?;
+        self.wait(call, verb, pod, killed)
+    }
+
+    /// Starts a call, for [`Miniature::wait`].
+    pub(crate) fn start(&self, verb: &str, pod: &str, wrapper: &[&str]) -> Result<Call> {
         let began = Instant::now();
         let host = self.host.wrapper();
         let wrapper: Vec<&str> = host.iter().map(String::as_str).chain(wrapper.iter().copied()).collect();
-        let outcome = self.plugin(verb, pod).wrapped(&wrapper).run()?;
+        Ok(Call { began, running: self.plugin(verb, pod).wrapped(&wrapper).spawn()? })
+    }
+
+    /// The rest of [`Miniature::run`].
+    pub(crate) fn wait(&mut self, call: Call, verb: &str, pod: &str, killed: bool) -> Result<Outcome> {
+        let Call { began, running } = call;
+        let outcome = running.wait()?;
         let mut findings = Vec::new();
         if !killed {
             findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));
