@@ -16,8 +16,8 @@ SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-ar
 
 # The plugin's C library. It is musl on x86_64, because a program of glibc takes longer to start (packages/musl). `make build PLUGIN_LIBC=glibc` needs
 # no compiler but the machine's own.
-PLUGIN_LIBC := $(if $(filter x86_64-%,$(TARGET)),musl,glibc)
-LIBCS       := $(if $(filter x86_64-%,$(TARGET)),glibc musl,glibc)
+LIBCS       := glibc $(if $(filter x86_64-%,$(TARGET)),musl)
+PLUGIN_LIBC := $(lastword $(LIBCS))
 $(if $(filter-out $(LIBCS),$(PLUGIN_LIBC)),$(error PLUGIN_LIBC=$(PLUGIN_LIBC): for $(TARGET), expected one of: $(LIBCS)))
 PLUGIN      := $(if $(filter musl,$(PLUGIN_LIBC)),$(or $(CARGO_TARGET_DIR),target)/musl/x86_64-unknown-linux-musl/release,$(OUT))/crossfade
 

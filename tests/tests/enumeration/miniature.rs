@@ -91,12 +91,14 @@ pub(crate) struct Miniature {
 }
 
 /// A call that has been started.
-pub(crate) struct Call {
+pub(crate) struct Call<'a> {
+    verb: &'a str,
+    pod: &'a str,
     began: Instant,
     running: Running,
 }
 
-impl Call {
+impl Call<'_> {
     /// Whether it still runs, within its budget.
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(self.began.elapsed() < BUDGET && self.running.is_running()?)
@@ -221,20 +223,20 @@ impl Miniature {
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let call = self.start(verb, pod, wrapper)?;
-        self.wait(call, verb, pod, killed)
+        self.wait(call, killed)
     }
 
     /// Starts a call, for [`Miniature::wait`].
-    pub(crate) fn start(&self, verb: &str, pod: &str, wrapper: &[&str]) -> Result<Call> {
+    pub(crate) fn start<'a>(&self, verb: &'a str, pod: &'a str, wrapper: &[&str]) -> Result<Call<'a>> {
         let began = Instant::now();
         let host = self.host.wrapper();
         let wrapper: Vec<&str> = host.iter().map(String::as_str).chain(wrapper.iter().copied()).collect();
-        Ok(Call { began, running: self.plugin(verb, pod).wrapped(&wrapper).spawn()? })
+        Ok(Call { verb, pod, began, running: self.plugin(verb, pod).wrapped(&wrapper).spawn()? })
     }
 
     /// The rest of [`Miniature::run`].
-    pub(crate) fn wait(&mut self, call: Call, verb: &str, pod: &str, killed: bool) -> Result<Outcome> {
-        let Call { began, running } = call;
+    pub(crate) fn wait(&mut self, call: Call<'_>, killed: bool) -> Result<Outcome> {
+        let Call { verb, pod, began, running } = call;
         let outcome = running.wait()?;
         let mut findings = Vec::new();
         if !killed {

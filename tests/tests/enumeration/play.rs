@@ -11,7 +11,7 @@ use lab::{
 use nix::libc::{SIGABRT, SIGKILL};
 
 use crate::{
-    exceptions::{closes_in_any_case, may_abort},
+    exceptions::{fails_a_close, may_abort},
     miniature::{Miniature, POD},
     mode::Mode,
     point::{Fault, Point, Runtime, Situation, State, Verb},
@@ -112,21 +112,20 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut miniature.problems) })
 }
 
-/// Runs the call with its fault. Returns nothing if the fault is one that is left out ([`closes_in_any_case`]). Which `close` that is shows in the run
+/// Runs the call with its fault. Returns nothing if the fault is one that is left out ([`fails_a_close`]). Which `close` that is shows in the run
 /// alone: a directory's entries have no order, and so the numbers differ from run to run.
 fn broken(miniature: &mut Miniature, point: &Point, wrapper: &[&str]) -> Result<Option<Outcome>> {
-    let verb = point.situation.verb.as_str();
     let log = miniature.trace_path();
-    let mut call = miniature.start(verb, POD, wrapper)?;
+    let mut call = miniature.start(point.situation.verb.as_str(), POD, wrapper)?;
     // Such a call waits for itself.
-    while point.call == "close" && matches!(point.fault, Fault::Error(_)) && call.is_running()? {
+    while fails_a_close(point) && call.is_running()? {
         let so_far = fs::read_to_string(&log).unwrap_or_default();
-        if closes_in_any_case(point, &Trace::parse(&so_far).pipes_of_spawns()) {
+        if Trace::parse(&so_far).pipes_of_spawns().contains(&point.nth) {
             return Ok(None);
         }
         thread::sleep(GLANCE);
     }
-    miniature.wait(call, verb, POD, true).map(Some)
+    miniature.wait(call, true).map(Some)
 }
 
 /// Whether strace did what it was told.
