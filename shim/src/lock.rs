@@ -216,7 +216,7 @@ impl Lock {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        file.write_all_at(self.holder.to_line().as_bytes(), 0)
+        file.write_all_at(&self.holder.to_line(), 0)
     }
 }
 

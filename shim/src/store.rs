@@ -149,7 +149,7 @@ impl Store {
         }
         let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
         let mut bytes = line(&intent);
-        bytes.extend(events.iter().flat_map(line));
+        bytes.extend_from_slice(&lines(events));
         let file = file::create_durable(&path, &bytes)?;
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
@@ -306,7 +306,7 @@ impl OpenRecord {
     /// # Errors
     /// The events cannot be written. They are applied to [`Self::attachment`] all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
-        let bytes: Vec<u8> = events.iter().flat_map(line).collect();
+        let bytes = lines(events);
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
         for event in events {
             self.attachment.apply(event.clone());
@@ -319,6 +319,10 @@ impl OpenRecord {
         }
         written
     }
+}
+
+fn lines(events: &[Event]) -> Vec<u8> {
+    events.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// The paths in a directory. An absent directory is empty.

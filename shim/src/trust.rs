@@ -10,21 +10,20 @@
 //! All files of one call are below the same few directories. So a program that serves one call and ends may inspect each directory once
 //! ([`inspect_once`]): whoever could change a directory that passed the check decides what runs as root anyway.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::ffi::OsString;
+mod walk;
+
 use std::fmt;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::Uid;
 
-/// The number of links on one path that count as a loop. The kernel has the same limit.
-const MAX_LINKS: usize = 40;
+pub use walk::inspect_once;
+use walk::{Place, check, is_sticky, ours, walk};
 
 /// Why a path is not trusted.
 #[derive(Debug)]
@@ -79,35 +78,6 @@ impl From<Distrust> for io::Error {
     fn from(why: Distrust) -> Self {
         Self::other(why)
     }
-}
-
-thread_local! {
-    /// The directories that this thread has inspected, by their real paths; none while it inspects them each time. They are few, so a list will do.
-    static INSPECTED: RefCell<Option<Vec<(PathBuf, Metadata)>>> = const { RefCell::new(None) };
-}
-
-/// From now on, this thread inspects each directory on the way to a file once. Only for a program that ends with its call.
-pub fn inspect_once() {
-    INSPECTED.with_borrow_mut(|inspected| _ = inspected.get_or_insert_default());
-}
-
-/// The metadata of what is at a real path, itself and not what a link leads to.
-fn look(at: &Path) -> Result<Metadata, Distrust> {
-    let known = INSPECTED.with_borrow(|inspected| {
-        inspected.as_ref()?.iter().find(|(path, _)| path == at).map(|(_, meta)| meta.clone())
-    });
-    if let Some(meta) = known {
-        return Ok(meta);
-    }
-    let meta = at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e))?;
-    if meta.is_dir() {
-        INSPECTED.with_borrow_mut(|inspected| {
-            if let Some(inspected) = inspected {
-                inspected.push((at.into(), meta.clone()));
-            }
-        });
-    }
-    Ok(meta)
 }
 
 /// Opens a regular file for reading after checking it and every directory above it.
@@ -244,159 +214,5 @@ pub fn resolve(path: &Path) -> Result<PathBuf, Distrust> {
     walk(path).map(|place| place.real)
 }
 
-/// The end of a path.
-struct Place {
-    real: PathBuf,
-    /// The metadata of the last component.
-    meta: Metadata,
-    /// The last component lies directly in a sticky directory that other users may write to, and belongs to root or to this uid.
-    sticky: bool,
-}
-
-/// [`resolve`], which also returns the last component's metadata.
-///
-/// Each directory is inspected once. Only a trusted user could change it between that check and its use.
-fn walk(path: &Path) -> Result<Place, Distrust> {
-    if !path.is_absolute() {
-        return Err(Distrust::Kind(path.into(), "an absolute path"));
-    }
-    let mut todo: VecDeque<OsString> = names(path);
-    let mut real = PathBuf::from("/");
-    let mut here = look(&real)?;
-    let mut links = 0;
-    let mut sticky = false;
-    while let Some(name) = todo.pop_front() {
-        if name == ".." {
-            real.pop();
-            (here, sticky) = (look(&real)?, false);
-            continue;
-        }
-        let next = real.join(&name);
-        let meta = look(&next)?;
-        sticky = check_above(&real, &here, &meta)?;
-        if meta.is_symlink() {
-            links += 1;
-            if links > MAX_LINKS || !ours(&meta) {
-                return Err(Distrust::Kind(next, "a link of ours to follow"));
-            }
-            let target = next.read_link().map_err(|e| Distrust::Io(next.clone(), e))?;
-            if target.is_absolute() {
-                real = PathBuf::from("/");
-                here = look(&real)?;
-            }
-            for name in names(&target).into_iter().rev() {
-                todo.push_front(name);
-            }
-        } else {
-            (real, here) = (next, meta);
-        }
-    }
-    Ok(Place { real, meta: here, sticky })
-}
-
-fn names(path: &Path) -> VecDeque<OsString> {
-    path.components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
-}
-
-fn ours(meta: &Metadata) -> bool {
-    meta.uid() == 0 || meta.uid() == Uid::effective().as_raw()
-}
-
-fn writable_by_others(meta: &Metadata) -> bool {
-    meta.mode() & (Mode::S_IWGRP | Mode::S_IWOTH).bits() != 0
-}
-
-fn check(path: &Path, meta: &Metadata) -> Result<(), Distrust> {
-    if !ours(meta) {
-        Err(Distrust::Owner(path.into(), meta.uid()))
-    } else if writable_by_others(meta) {
-        Err(Distrust::Mode(path.into(), meta.mode()))
-    } else {
-        Ok(())
-    }
-}
-
-fn is_sticky(meta: &Metadata) -> bool {
-    meta.mode() & Mode::S_ISVTX.bits() != 0
-}
-
-/// Checks a directory on the way to `next`. Returns true if only its sticky bit makes the directory acceptable.
-fn check_above(path: &Path, dir: &Metadata, next: &Metadata) -> Result<bool, Distrust> {
-    match check(path, dir) {
-        Err(_) if dir.is_dir() && ours(dir) && is_sticky(dir) && ours(next) => Ok(true),
-        other => other.map(|()| false),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("crossfade-trust-{}-{name}", std::process::id()));
-        fs::create_dir_all(&dir).expect("scratch");
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("mode");
-        dir
-    }
-
-    fn put(path: &Path, mode: u32) {
-        fs::write(path, "x").expect("write");
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("mode");
-    }
-
-    #[test]
-    fn a_file_of_ours_below_a_sticky_directory_is_trusted() {
-        let dir = scratch("good");
-        put(&dir.join("f"), 0o644);
-        open(&dir.join("f")).expect("trusted");
-        fs::remove_dir_all(dir).expect("clean");
-    }
-
-    #[test]
-    fn group_and_world_writable_files_and_directories_are_not() {
-        let dir = scratch("bad");
-        for mode in [0o664, 0o646, 0o666] {
-            put(&dir.join("f"), mode);
-            assert!(matches!(open(&dir.join("f")), Err(Distrust::Mode(_, m)) if m & 0o777 == mode));
-        }
-        put(&dir.join("f"), 0o600);
-        for mode in [0o775, 0o757] {
-            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).expect("mode");
-            assert!(matches!(open(&dir.join("f")), Err(Distrust::Mode(p, _)) if p == dir), "{mode:o}");
-        }
-        fs::remove_dir_all(dir).expect("clean");
-    }
-
-    #[test]
-    fn a_link_is_followed_only_through_trusted_directories() {
-        let dir = scratch("link");
-        let open_dir = dir.join("open");
-        fs::create_dir(&open_dir).expect("dir");
-        fs::set_permissions(&open_dir, fs::Permissions::from_mode(0o755)).expect("mode");
-        put(&open_dir.join("target"), 0o600);
-        symlink(open_dir.join("target"), dir.join("link")).expect("link");
-        open(&dir.join("link")).expect("both directories are ours");
-        fs::set_permissions(&open_dir, fs::Permissions::from_mode(0o777)).expect("mode");
-        assert!(matches!(open(&dir.join("link")), Err(Distrust::Mode(p, _)) if p == open_dir));
-        symlink("loop", dir.join("loop")).expect("link");
-        assert!(matches!(open(&dir.join("loop")), Err(Distrust::Kind(..))));
-        fs::remove_dir_all(dir).expect("clean");
-    }
-
-    #[test]
-    fn what_is_no_regular_file_is_refused_and_absence_is_told_apart() {
-        let dir = scratch("kind");
-        assert!(matches!(open(&dir), Err(Distrust::Kind(..))));
-        assert!(open(&dir.join("gone")).is_err_and(|e| e.is_absent()));
-        assert!(matches!(open(Path::new("f")), Err(Distrust::Kind(..))));
-        fs::remove_dir_all(dir).expect("clean");
-    }
-}
+mod tests;

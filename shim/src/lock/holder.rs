@@ -57,8 +57,10 @@ impl Holder {
     }
 
     /// Formats the holder for the file. One write of a fixed length replaces the whole content, also if the writer is killed.
-    pub(super) fn to_line(&self) -> String {
-        format!("{:<HOLDER_BYTES$}", types::raw::to_raw(self).get())
+    pub(super) fn to_line(&self) -> Vec<u8> {
+        let mut line = types::raw::to_raw(self).get().as_bytes().to_vec();
+        line.resize(line.len().max(HOLDER_BYTES), b' ');
+        line
     }
 
     /// Adds a delegate's process group, and drops the groups that have ended.

@@ -5,12 +5,19 @@
 use serde::Serialize;
 
 /// Formats an [`Intent`](super::Intent) or an [`Event`](super::Event) as one line of a record.
+///
+/// # Panics
+/// Never: see [`to_raw`](crate::raw::to_raw).
 #[must_use]
+#[expect(clippy::expect_used, reason = "our own types have string keys and serializers that cannot fail")]
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut json = serde_json::to_vec(value).expect("our own types serialise");
     // Every Go plugin spreads its result over lines, and the record holds it verbatim. JSON has line breaks only between tokens, where
     // any white space means the same.
-    let json = crate::raw::to_raw(value).get().replace(['\n', '\r'], " ");
-    format!("{:016x} {json}\n", sum(json.as_bytes())).into_bytes()
+    for byte in json.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    [format!("{:016x} ", sum(&json)).as_bytes(), &json, b"\n"].concat()
 }
 
 /// The JSON of a line; none if the line is torn or its sum is wrong.
