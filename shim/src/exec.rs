@@ -10,6 +10,7 @@
 //! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
 
 mod binary;
+mod launch;
 mod program;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ use crate::lock::Lock;
 use crate::process::{Process, end_group};
 use crate::signal::Signals;
 pub use binary::{Binary, NoBinary, explain_start};
+pub use launch::{Launch, Launcher, launch_by};
 
 /// Most of a plugin's stdout that is kept, in bytes; more makes its answer invalid.
 pub const MAX_STDOUT_BYTES: usize = 8 << 20;

@@ -1,21 +1,24 @@
-//! The first steps of the process, instead of the standard library's own.
+//! How a process starts: this one, and its delegates. All code of the plugin that the compiler cannot check is here.
 //!
-//! The standard library reads `/proc/self/maps` and sets up a second stack, so that it can name the thread of a stack overflow. This costs a tenth
+//! The first steps of this process are not the standard library's own. That reads `/proc/self/maps` and sets up a second stack, so that it can name the thread of a stack overflow. This costs a tenth
 //! of a millisecond in every call, and a twelfth of the program (the parsers of the C library that it links). Without it, an overflow still ends
 //! the process at its guard page, by the same signal. This module does the other steps, which the plugin relies on, and provides what a C library
 //! leaves to the program.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
-use std::ptr::NonNull;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
+use std::ptr::{NonNull, null, null_mut};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{PT_GNU_RELRO, dl_iterate_phdr, dl_phdr_info};
+use nix::libc::{self, PT_GNU_RELRO, dl_iterate_phdr, dl_phdr_info};
 use nix::sys::mman::{ProtFlags, mprotect};
-use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, SysconfVar, setpgid, sysconf};
+use shim::exec::{Launch, launch_by};
 
 /// musl's own allocator takes its memory from the kernel by single pages and gives it back by single pages, which is a fifth of the system calls of
 /// a call (`docs/architecture.md`, "The C library of the plugin"). This one takes 64 KiB at once.
@@ -34,6 +37,7 @@ extern "C" fn main() -> i32 {
     keep_memory_to_ourselves();
     open_standard_streams();
     set_signals();
+    launch_by(launch);
     std::process::exit(crate::run());
 }
 
@@ -45,7 +49,7 @@ extern "C" fn main() -> i32 {
 #[expect(unsafe_code, reason = "only the C library knows where the program lies")]
 fn protect_relocated() {
     // SAFETY: the callback has the type that the function expects, and uses what it gets only while it runs.
-    if unsafe { dl_iterate_phdr(Some(protect_object), std::ptr::null_mut()) } != 0 {
+    if unsafe { dl_iterate_phdr(Some(protect_object), null_mut()) } != 0 {
         std::process::abort();
     }
 }
@@ -115,6 +119,102 @@ fn set_signals() {
         let set = unsafe { signal(number, action) };
         debug_assert!(set.is_ok(), "every process may set what {number} does");
     }
+}
+
+/// The stack of a child until it executes its program, in words of 16 bytes. What runs on it calls the kernel and little else.
+const CHILD_STACK_WORDS: usize = 1024;
+
+/// What a child of [`launch`] works with, in the memory that it shares with this process.
+struct Child {
+    streams: [RawFd; 3],
+    file: RawFd,
+    path: *const c_char,
+    by_path: bool,
+    arguments: [*const c_char; 2],
+    environment: Vec<*const c_char>,
+    /// Why the program was not executed.
+    failed: Option<Errno>,
+}
+
+/// Starts a delegate, as [`shim::exec::Launcher`] says.
+///
+/// The child shares the memory of this process, which waits until the child has executed its program or ended (man 2 `clone`, CLONE_VM and
+/// CLONE_VFORK), so that no page table is copied. `posix_spawn` does it in the same way, but it must reckon with threads and with handlers of signals.
+/// This process has neither: it reads its signals from a descriptor, and a signal that comes before `execve` does to the child what it does to a program.
+#[expect(unsafe_code, reason = "only the kernel can start a process, and it takes pointers")]
+fn launch(program: &Launch<'_>) -> nix::Result<Pid> {
+    let pointers = program.environment.iter().map(|variable| variable.as_ptr());
+    let mut child = Child {
+        streams: program.streams.map(|stream| stream.as_raw_fd()),
+        file: program.file.as_raw_fd(),
+        path: program.path.as_ptr(),
+        by_path: program.by_path,
+        arguments: [program.path.as_ptr(), null()],
+        environment: pointers.chain([null()]).collect(),
+        failed: None,
+    };
+    let mut stack: Vec<u128> = Vec::with_capacity(CHILD_STACK_WORDS);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack and what the child reads outlive it, because `clone` returns only once the child no longer uses them. This thread sleeps
+    // meanwhile, and there is no other.
+    let pid = Errno::result(unsafe {
+        let top = stack.as_mut_ptr().add(CHILD_STACK_WORDS);
+        libc::clone(run_child, top.cast(), flags, (&raw mut child).cast())
+    })?;
+    let pid = Pid::from_raw(pid);
+    match child.failed {
+        None => Ok(pid),
+        Some(errno) => {
+            // It has ended already.
+            let _ = waitpid(pid, None);
+            Err(errno)
+        }
+    }
+}
+
+/// The child of [`launch`]: it executes its program, or notes why it could not.
+extern "C" fn run_child(child: *mut c_void) -> c_int {
+    #[expect(unsafe_code, reason = "the C library passes a pointer")]
+    // SAFETY: it is the child of `launch`, which sleeps.
+    let child = unsafe { &mut *child.cast::<Child>() };
+    child.failed = Some(execute(child));
+    // As a shell does after an `exec` that failed. Nobody reads the status.
+    #[expect(unsafe_code, reason = "what a process does at its end is the parent's to do")]
+    // SAFETY: it ends the child alone.
+    unsafe {
+        libc::_exit(127)
+    }
+}
+
+/// Executes the child's program. Returns only after an error.
+#[expect(unsafe_code, reason = "the kernel takes pointers")]
+fn execute(child: &Child) -> Errno {
+    let prepared = setpgid(Pid::from_raw(0), Pid::from_raw(0)).and_then(|()| {
+        for (number, stream) in (0..).zip(child.streams) {
+            // SAFETY: the descriptors are the child's own copies.
+            Errno::result(unsafe { libc::dup2(stream, number) })?;
+        }
+        // An ignored signal would stay ignored in the program (man 7 `signal`).
+        for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+            // SAFETY: the default action runs no handler.
+            unsafe { signal(number, SigHandler::SigDfl) }?;
+        }
+        SigSet::empty().thread_set_mask()
+    });
+    if let Err(errno) = prepared {
+        return errno;
+    }
+    let (arguments, environment) = (child.arguments.as_ptr(), child.environment.as_ptr());
+    // SAFETY: all pointers lead to C strings, and both lists end with a null pointer. On success, there is nothing to return to.
+    unsafe {
+        if child.by_path {
+            libc::execve(child.path, arguments, environment);
+        } else {
+            let whole = c"".as_ptr();
+            libc::syscall(libc::SYS_execveat, child.file, whole, arguments, environment, libc::AT_EMPTY_PATH);
+        }
+    }
+    Errno::last()
 }
 
 /// Stands in for the unwinder of glibc's compilers. The standard library asks it for backtraces. The plugin prints none, and the linker discards the

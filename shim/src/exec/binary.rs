@@ -1,7 +1,7 @@
 //! Finds a plugin binary as the reference library does, and checks it by the rules for files that root runs.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -70,7 +70,7 @@ impl Binary {
         let executable = faccessat(&file, c"", AccessFlags::X_OK, AtFlags::AT_EMPTY_PATH);
         let executable = match executable {
             // Before Linux 5.8, the kernel does not know the flag.
-            Err(Errno::EINVAL | Errno::ENOSYS) => access(&opened(&file), AccessFlags::X_OK),
+            Err(Errno::EINVAL | Errno::ENOSYS) => access(&opened(file.as_fd()), AccessFlags::X_OK),
             other => other,
         };
         executable.map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
@@ -91,7 +91,7 @@ impl Binary {
 }
 
 /// A path that leads to an open file, by its descriptor.
-pub(super) fn opened(file: &File) -> PathBuf {
+pub(super) fn opened(file: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 

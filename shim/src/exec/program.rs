@@ -1,43 +1,40 @@
-//! A plugin as posix_spawn(3) starts it: its path, its arguments and its environment.
+//! A plugin as a program: its open file, its path and its environment.
 //!
 //! The standard library's `Command` does the same with a map of the environment, which costs more than everything else of the call.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
 use super::PluginCall;
-use super::binary::opened;
+use super::binary::Binary;
+use super::launch::{Launch, launch};
 
 /// What is executed.
-pub(super) struct Program {
-    path: PathBuf,
-    arguments: [CString; 1],
+pub(super) struct Program<'a> {
+    binary: &'a Binary,
+    path: CString,
     environment: Vec<CString>,
 }
 
-impl Program {
+impl<'a> Program<'a> {
     /// The program of a call: its binary, and this process's environment with the call's variables in it.
     ///
     /// # Errors
     /// A variable or the path holds a NUL byte.
-    pub(super) fn of(call: &PluginCall<'_>) -> io::Result<Self> {
+    pub(super) fn of(call: &PluginCall<'a>) -> io::Result<Self> {
         let binary = call.binary;
-        let path = if binary.script { binary.path.clone() } else { opened(&binary.file) };
         let is_replaced = |name: &OsStr| call.env.iter().any(|(key, _)| name == *key);
         let inherited = std::env::vars_os().filter(|(name, _)| !is_replaced(name));
-        let own = call.env.iter().map(|(key, value)| (OsString::from(key), value.clone()));
-        let environment = inherited.chain(own).map(|(name, value)| variable(name, &value));
+        let inherited = inherited.map(|(name, value)| variable(&name, &value));
+        let own = call.env.iter().map(|(key, value)| variable(OsStr::new(key), value));
         Ok(Self {
-            path,
-            arguments: [CString::new(binary.path.as_os_str().as_bytes())?],
-            environment: environment.collect::<io::Result<_>>()?,
+            binary,
+            path: CString::new(binary.path.as_os_str().as_bytes())?,
+            environment: inherited.chain(own).collect::<io::Result<_>>()?,
         })
     }
 
@@ -46,28 +43,22 @@ impl Program {
     /// # Errors
     /// The error of the kernel, that of `execve` included.
     pub(super) fn spawn(&self, streams: &[OwnedFd; 3]) -> nix::Result<Pid> {
-        let mut actions = PosixSpawnFileActions::init()?;
-        for (stream, number) in streams.iter().zip(0..) {
-            actions.add_dup2(stream.as_raw_fd(), number)?;
-        }
-        let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_flags(
-            PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-                | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
-                | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-        )?;
-        attributes.set_pgroup(Pid::from_raw(0))?;
-        // All signals and not only SIGPIPE: the C library sets one to its default at once, and looks at each of the others before that.
-        attributes.set_sigdefault(&SigSet::all())?;
-        attributes.set_sigmask(&SigSet::empty())?;
-        posix_spawn(&self.path, &actions, &attributes, &self.arguments, &self.environment)
+        launch(&Launch {
+            file: self.binary.file.as_fd(),
+            path: &self.path,
+            by_path: self.binary.script,
+            environment: &self.environment,
+            streams: streams.each_ref().map(AsFd::as_fd),
+        })
     }
 }
 
 /// `NAME=VALUE`.
-fn variable(name: OsString, value: &OsStr) -> io::Result<CString> {
-    let mut text = name.into_vec();
-    text.push(b'=');
-    text.extend_from_slice(value.as_bytes());
-    Ok(CString::new(text)?)
+fn variable(name: &OsStr, value: &OsStr) -> io::Result<CString> {
+    // With room for the NUL byte, so that nothing is copied twice.
+    let mut text = OsString::with_capacity(name.len() + value.len() + 2);
+    text.push(name);
+    text.push("=");
+    text.push(value);
+    Ok(CString::new(text.into_vec())?)
 }
