@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -22,7 +22,7 @@ use nix::unistd::{getpid, gettid};
 use types::attachment::NetnsId;
 
 use crate::route::Budget;
-use crate::route::rtnl::Rtnl;
+use crate::route::rtnl::{Conversation, Rtnl};
 
 /// The calling thread's own netns.
 const OWN_NETNS: &str = "/proc/thread-self/ns/net";
@@ -44,8 +44,8 @@ pub struct Netns {
     home: Option<File>,
     /// The cookie, once a socket in the netns was asked for it; none if the kernel has no cookies.
     cookie: OnceLock<Option<u64>>,
-    /// The socket that was opened for the cookie's sake, until somebody needs one.
-    unused: Mutex<Option<Socket>>,
+    /// The last conversation with the kernel in it. To enter the netns once more for another one would take longer than most conversations.
+    last: Mutex<Option<Arc<Conversation>>>,
 }
 
 /// Whether there is certainly no network namespace at `path` (CNI_NETNS): the path is empty, nothing is there, or only the ordinary file that a
@@ -76,7 +76,7 @@ impl Netns {
         }
         let metadata = file.metadata()?;
         let id = NetnsId { dev: metadata.dev(), ino: metadata.ino() };
-        Ok(Self { file, id, home: None, cookie: OnceLock::new(), unused: Mutex::default() })
+        Ok(Self { file, id, home: None, cookie: OnceLock::new(), last: Mutex::default() })
     }
 
     /// The namespace of this thread, which is the host's for the shim.
@@ -102,37 +102,36 @@ impl Netns {
     /// The cookie of this namespace; none if the kernel has no cookies or the caller may not enter a netns. If no socket was opened in it yet, the
     /// thread enters the namespace.
     pub fn cookie(&self) -> Option<u64> {
-        if self.cookie.get().is_none()
-            && let Ok(socket) = self.new_socket()
-        {
-            // Entering the netns once more for the next socket would cost twice what the cookie does.
-            *self.unused.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        if self.cookie.get().is_none() {
+            // The socket for the cookie serves the next conversation as well.
+            let _ = self.conversation();
         }
         self.cookie.get().copied().flatten()
     }
 
-    /// Opens an rtnetlink socket in this namespace. The thread is back in its own namespace when this returns.
+    /// A conversation by rtnetlink in this namespace: the last one, if nobody uses it any more, or else one on a new socket. The thread is back in
+    /// its own namespace when this returns.
     ///
     /// # Errors
     /// The error of `setns(2)` (EPERM without CAP_SYS_ADMIN, EINVAL for a namespace of another type) or of `socket(2)`.
-    pub fn socket(&self) -> io::Result<Socket> {
-        match self.unused.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(socket) => Ok(socket),
-            None => self.new_socket(),
+    pub fn conversation(&self) -> io::Result<Arc<Conversation>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*last
+            && Arc::strong_count(last) == 1
+            && last.is_answered()
+        {
+            return Ok(Arc::clone(last));
         }
-    }
-
-    /// Opens a socket, and asks it for the cookie.
-    fn new_socket(&self) -> io::Result<Socket> {
-        let socket = self.open_inside(|| Socket::new(NETLINK_ROUTE))?;
-        self.cookie.get_or_init(|| getsockopt(&socket, Cookie).ok());
-        Ok(socket)
+        let next = Arc::new(Conversation::new(self.open_inside(|| Socket::new(NETLINK_ROUTE))?));
+        self.cookie.get_or_init(|| getsockopt(next.socket(), Cookie).ok());
+        *last = Some(Arc::clone(&next));
+        Ok(next)
     }
 
     /// Sets a flag of `/proc/sys/net/ipv6/conf/IFNAME/` to 0. Returns whether it had another value.
     ///
     /// # Errors
-    /// `NotFound` if the interface, or the kernel, has no IPv6; else as [`Netns::socket`], or the error of the file.
+    /// `NotFound` if the interface, or the kernel, has no IPv6; else as [`Netns::conversation`], or the error of the file.
     pub(crate) fn switch_off(&self, ifname: &str, flag: &str) -> io::Result<bool> {
         let path = Path::new("/proc/sys/net/ipv6/conf").join(ifname).join(flag);
         // The kernel chose the netns of this file when it was opened, so the thread need not be there now.
@@ -167,7 +166,7 @@ impl Netns {
     /// The names of all interfaces in this namespace, `lo` included.
     ///
     /// # Errors
-    /// As [`Netns::socket`], the kernel's error of the dump, or that there are more interfaces than `budget` allows to read.
+    /// As [`Netns::conversation`], the kernel's error of the dump, or that there are more interfaces than `budget` allows to read.
     pub fn interface_names(&self, budget: Budget<'_>) -> io::Result<Vec<String>> {
         let links = Rtnl::open(self, budget)?.links()?;
         Ok(links.into_iter().map(|link| link.name).collect())

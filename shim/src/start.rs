@@ -195,7 +195,8 @@ fn execute(child: &Child) -> Errno {
             Errno::result(unsafe { libc::dup2(stream, number) })?;
         }
         // An ignored signal would stay ignored in the program (man 7 `signal`).
-        for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+        for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP))
+        {
             // SAFETY: the default action runs no handler.
             unsafe { signal(number, SigHandler::SigDfl) }?;
         }

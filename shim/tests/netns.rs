@@ -5,9 +5,12 @@ mod namespaces;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use namespaces::{Space, ample, privileged};
 use shim::netns::Netns;
+use shim::route::Budget;
 
 #[test]
 fn a_file_that_is_no_namespace_is_refused_by_name() {
@@ -38,7 +41,7 @@ fn another_type_of_namespace_is_an_error_at_the_socket() {
         return;
     }
     let mount = Netns::open(Path::new("/proc/self/ns/mnt")).expect("an nsfs file");
-    assert_eq!(mount.socket().expect_err("a mount namespace").kind(), ErrorKind::InvalidInput);
+    assert_eq!(mount.conversation().expect_err("a mount namespace").kind(), ErrorKind::InvalidInput);
     assert!(Netns::current().is_ok());
 }
 
@@ -83,7 +86,35 @@ fn many_interfaces_do_not_overflow_a_dump() {
     std::fs::write(&batch, lines).expect("a batch file");
     space.ip(&format!("-batch {}", batch.display()));
     std::fs::remove_file(&batch).expect("the batch file");
-    assert_eq!(space.open().interface_names(ample()).expect("names").len(), 301);
+    let opened = space.open();
+    assert_eq!(opened.interface_names(ample()).expect("names").len(), 301);
+    // The kernel does not begin another dump on a socket before the last one is read.
+    let no_time = Budget::until(Instant::now(), None);
+    assert_eq!(opened.interface_names(no_time).expect_err("no time").kind(), ErrorKind::TimedOut);
+    assert_eq!(opened.interface_names(ample()).expect("names").len(), 301);
+}
+
+#[test]
+fn a_conversation_goes_on_with_whoever_is_next_but_never_with_two() {
+    if !privileged() {
+        return;
+    }
+    let space = Space::new("cfns");
+    let opened = space.open();
+    let first = opened.conversation().expect("a socket inside");
+    let second = opened.conversation().expect("another socket inside");
+    assert!(!Arc::ptr_eq(&first, &second), "the first is in use");
+    let last = Arc::as_ptr(&second);
+    drop((first, second));
+    let third = opened.conversation().expect("a socket inside");
+    assert_eq!(Arc::as_ptr(&third), last, "nobody uses it any more");
+    drop(third);
+    let cookie = opened.cookie();
+    assert_eq!(opened.interface_names(ample()).expect("names"), ["lo"]);
+    assert_eq!(
+        (opened.interface_names(ample()).expect("names"), opened.cookie()),
+        (vec!["lo".to_owned()], cookie)
+    );
 }
 
 #[test]
@@ -93,7 +124,7 @@ fn a_cookie_is_the_namespaces_own_and_learned_from_any_socket_in_it() {
     }
     let (one, two) = (Space::new("cfns"), Space::new("cfns"));
     let (first, again, other) = (one.open(), one.open(), two.open());
-    drop(first.socket().expect("a socket inside"));
+    drop(first.conversation().expect("a socket inside"));
     let cookie = first.cookie().expect("this kernel has cookies");
     assert_eq!(again.cookie(), Some(cookie));
     assert!(other.cookie().is_some_and(|theirs| theirs != cookie));

@@ -7,20 +7,23 @@
 //!
 //! *Source*: netlink(7), rtnetlink(7), and the kernel's Documentation/userspace-api/netlink/intro.rst.
 
+mod conversation;
 mod link;
 
 use std::io;
+use std::sync::Arc;
 
 use netlink_packet_core::{
     DecodeError, Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
     NLMSG_ERROR, NetlinkBuffer, parse_i32,
 };
+use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
 
 use super::budget::Budget;
 use crate::netns::Netns;
 
+pub use conversation::Conversation;
 pub(crate) use link::Link;
 
 /// `struct nlmsghdr`.
@@ -57,8 +60,7 @@ pub(crate) enum Excess {
 /// An rtnetlink socket in one netns, with its budget.
 #[derive(Debug)]
 pub struct Rtnl<'a> {
-    socket: Socket,
-    sequence: u32,
+    conversation: Arc<Conversation>,
     datagram: Vec<u8>,
     budget: Budget<'a>,
     excess: Excess,
@@ -72,9 +74,9 @@ impl<'a> Rtnl<'a> {
     /// A socket in `netns`. Once the budget is used up, every request fails.
     ///
     /// # Errors
-    /// As [`Netns::socket`].
+    /// As [`Netns::conversation`].
     pub(crate) fn open(netns: &Netns, budget: Budget<'a>) -> io::Result<Self> {
-        Ok(Self::on(netns.socket()?, budget))
+        Ok(Self::on(netns.conversation()?, budget))
     }
 
     /// A socket in the host's netns, which this thread is in. The kernel may filter its dumps.
@@ -85,13 +87,13 @@ impl<'a> Rtnl<'a> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         // A kernel without this option returns everything, and the parser filters.
         let _ = socket.set_netlink_get_strict_chk(true);
-        Ok(Self::on(socket, budget))
+        Ok(Self::on(Arc::new(Conversation::new(socket)), budget))
     }
 
-    fn on(socket: Socket, budget: Budget<'a>) -> Self {
+    fn on(conversation: Arc<Conversation>, budget: Budget<'a>) -> Self {
         let datagram = Vec::with_capacity(DATAGRAM_BYTES);
         let (excess, most, tries) = (Excess::Refused, MOST_ENTRIES, DUMP_TRIES);
-        Self { socket, sequence: 0, datagram, budget, excess, most, tries }
+        Self { conversation, datagram, budget, excess, most, tries }
     }
 
     /// A socket of this netlink family in the netns that this thread is in, for whoever has to see all of a node: a dump may have this many
@@ -100,7 +102,7 @@ impl<'a> Rtnl<'a> {
     /// # Errors
     /// An error of `socket(2)`.
     pub fn of_node(family: isize, budget: Budget<'a>, most: usize, tries: u32) -> io::Result<Self> {
-        Ok(Self { most, tries, ..Self::on(Socket::new(family)?, budget) })
+        Ok(Self { most, tries, ..Self::on(Arc::new(Conversation::new(Socket::new(family)?)), budget) })
     }
 
     /// Sends all requests in one datagram, of which the kernel does all or none, and waits until it has done the one at `decisive`. *Source*:
@@ -111,13 +113,13 @@ impl<'a> Rtnl<'a> {
     pub fn transaction(&mut self, requests: &[RtnlRequest], decisive: usize) -> io::Result<()> {
         self.budget.check()?;
         let mut datagram = Vec::new();
-        let first = self.sequence.wrapping_add(1);
+        let first = self.conversation.last().wrapping_add(1);
         for (position, request) in requests.iter().enumerate() {
             let ack = if position == decisive { NLM_F_ACK } else { 0 };
             self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
         }
-        let last = self.sequence;
-        self.send(&datagram)?;
+        let last = self.conversation.last();
+        self.conversation.send(&datagram)?;
         self.receive(first..=last, &mut |message| match message.message_type() {
             NLMSG_ERROR => error_code(message.payload())
                 .map(|()| message.sequence_number() == first.wrapping_add(decisive as u32)),
@@ -220,13 +222,13 @@ impl<'a> Rtnl<'a> {
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
             self.budget.check()?;
             let mut datagram = Vec::new();
-            let first = self.sequence.wrapping_add(1);
+            let first = self.conversation.last().wrapping_add(1);
             for (position, request) in chunk.iter().enumerate() {
                 let ack = if position + 1 == chunk.len() { NLM_F_ACK } else { 0 };
                 self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
             }
-            let last = self.sequence;
-            self.send(&datagram)?;
+            let last = self.conversation.last();
+            self.conversation.send(&datagram)?;
             self.receive(first..=last, &mut |message| {
                 if message.message_type() != NLMSG_ERROR {
                     return Ok(false);
@@ -242,15 +244,15 @@ impl<'a> Rtnl<'a> {
     }
 
     /// Sends one request in a datagram of its own, and returns its sequence number.
-    fn send_request(&mut self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
+    fn send_request(&self, request: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
         let mut datagram = Vec::with_capacity(HEADER_BYTES + body.len());
         let sequence = self.push(&mut datagram, request, flags, body);
-        self.send(&datagram).map(|()| sequence)
+        self.conversation.send(&datagram).map(|()| sequence)
     }
 
     /// Appends one message to a datagram, and returns its sequence number.
-    fn push(&mut self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
+    fn push(&self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
+        let sequence = self.conversation.next();
         let start = datagram.len();
         datagram.resize(start + HEADER_BYTES, 0);
         datagram.extend_from_slice(body);
@@ -258,13 +260,9 @@ impl<'a> Rtnl<'a> {
         header.set_length((HEADER_BYTES + body.len()) as u32);
         header.set_message_type(message_type);
         header.set_flags(flags | NLM_F_REQUEST);
-        header.set_sequence_number(self.sequence);
+        header.set_sequence_number(sequence);
         datagram.resize(datagram.len().next_multiple_of(4), 0);
-        self.sequence
-    }
-
-    fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        self.socket.send_to(datagram, &SocketAddr::new(0, 0), 0).map(drop)
+        sequence
     }
 
     /// Passes the kernel's messages with a sequence number in `ours` to `take` until it returns true.
@@ -276,10 +274,11 @@ impl<'a> Rtnl<'a> {
         loop {
             self.budget.check()?;
             self.datagram.clear();
-            let (length, sender) = match self.socket.recv_from(&mut self.datagram, nix::libc::MSG_TRUNC) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                received => received?,
-            };
+            let (length, sender) =
+                match self.conversation.socket().recv_from(&mut self.datagram, nix::libc::MSG_TRUNC) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    received => received?,
+                };
             if length > self.datagram.len() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -293,6 +292,7 @@ impl<'a> Rtnl<'a> {
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).map_err(invalid)?;
                 if ours.contains(&message.sequence_number()) && take(&message)? {
+                    self.conversation.note_answered();
                     return Ok(());
                 }
                 let length = (message.length() as usize).next_multiple_of(4);
