@@ -1,7 +1,5 @@
 //! What cannot be broken like everything else, by name and with the reason.
 
-use crate::point::{Fault, Point};
-
 /// Calls that are killed at, but never made to fail: the kernel promises that they do not (the manual page of each).
 const NEVER_FAILS: [(&str, &str); 7] = [
     ("rt_sigprocmask", "fails for mistakes of the caller alone (a bad pointer, an unknown request)"),
@@ -35,16 +33,4 @@ pub(crate) fn may_abort(name: &str, nth: u32) -> Option<&'static str> {
     // Every second one is the way back; what fails to enter a netns is an error like any other.
     let way_in = name == "setns" && nth % 2 == 1;
     MAY_ABORT.iter().find(|(exempt, _)| *exempt == name && !way_in).map(|(_, why)| *why)
-}
-
-/// Whether a point is left out if its call turns out to be one by which `posix_spawn` lets go of its end of a pipe ([`Trace::pipes_of_spawns`]). It then
-/// counts as missed.
-///
-/// Linux has closed the descriptor before `close` can fail (man 2 `close`, "Dealing with error returns from close()"), and musl relies on that: it then
-/// reads the other end of the pipe until nobody has this one any more. strace makes a call fail by not making it, so this end would stay open, and the
-/// program would wait for itself. Killing at the call, and signals before it, are points like any other.
-///
-/// [`Trace::pipes_of_spawns`]: crate::trace::Trace::pipes_of_spawns
-pub(crate) fn fails_a_close(point: &Point) -> bool {
-    matches!(point.fault, Fault::Error(_)) && point.call == "close"
 }

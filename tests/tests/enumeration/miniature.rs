@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    caller::{Outcome, Plugin, Running},
+    caller::{Outcome, Plugin},
     invariants::{self, Ended, Named, Tree},
     netns::Netns,
     scratch::Scratch,
@@ -88,21 +88,6 @@ pub(crate) struct Miniature {
     /// What was found so far.
     pub(crate) problems: Vec<String>,
     outside: Option<Tree>,
-}
-
-/// A call that has been started.
-pub(crate) struct Call<'a> {
-    verb: &'a str,
-    pod: &'a str,
-    began: Instant,
-    running: Running,
-}
-
-impl Call<'_> {
-    /// Whether it still runs, within its budget.
-    pub(crate) fn is_running(&mut self) -> Result<bool> {
-        Ok(self.began.elapsed() < BUDGET && self.running.is_running()?)
-    }
 }
 
 impl Miniature {
@@ -222,22 +207,10 @@ impl Miniature {
 
     /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
-        let call = self.start(verb, pod, wrapper)?;
-        self.wait(call, killed)
-    }
-
-    /// Starts a call, for [`Miniature::wait`].
-    pub(crate) fn start<'a>(&self, verb: &'a str, pod: &'a str, wrapper: &[&str]) -> Result<Call<'a>> {
         let began = Instant::now();
         let host = self.host.wrapper();
         let wrapper: Vec<&str> = host.iter().map(String::as_str).chain(wrapper.iter().copied()).collect();
-        Ok(Call { verb, pod, began, running: self.plugin(verb, pod).wrapped(&wrapper).spawn()? })
-    }
-
-    /// The rest of [`Miniature::run`].
-    pub(crate) fn wait(&mut self, call: Call<'_>, killed: bool) -> Result<Outcome> {
-        let Call { verb, pod, began, running } = call;
-        let outcome = running.wait()?;
+        let outcome = self.plugin(verb, pod).wrapped(&wrapper).run()?;
         let mut findings = Vec::new();
         if !killed {
             findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));

@@ -1,6 +1,6 @@
 //! Plays one point: the state, the call with its fault, what the runtime does then, and every invariant at the end.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::{
@@ -11,18 +11,15 @@ use lab::{
 use nix::libc::{SIGABRT, SIGKILL};
 
 use crate::{
-    exceptions::{fails_a_close, may_abort},
+    exceptions::may_abort,
     miniature::{Miniature, POD},
     mode::Mode,
     point::{Fault, Point, Runtime, Situation, State, Verb},
-    trace::{Trace, spawners, writers},
+    trace::{Trace, readers_of_signals, writers},
 };
 
 /// DELs that a runtime sends at most before it gives a sandbox up.
 const DELS: u32 = 3;
-
-/// Between two looks at a call.
-const GLANCE: Duration = Duration::from_millis(5);
 
 /// What came of a point.
 #[derive(Debug)]
@@ -89,12 +86,10 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     }
     let before = (miniature.calls_bytes(), miniature.holder());
     let log = miniature.trace_path().display().to_string();
-    let trace = format!("trace={},{},{}", point.call, writers(), spawners());
+    let trace = format!("trace={},{},{}", point.call, writers(), readers_of_signals());
     let injection = point.injection();
     let wrapper = ["strace", "-o", &log, "-e", &trace, "-e", &injection];
-    let Some(outcome) = broken(&mut miniature, point, &wrapper)? else {
-        return Ok(Played { hit: false, problems: Vec::new() });
-    };
+    let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
     let text = fs::read_to_string(&log).context("what strace wrote")?;
 
     let begun = (miniature.calls_bytes(), miniature.holder()) != before;
@@ -112,30 +107,15 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut miniature.problems) })
 }
 
-/// Runs the call with its fault. Returns nothing if the fault is one that is left out ([`fails_a_close`]). Which `close` that is shows in the run
-/// alone: a directory's entries have no order, and so the numbers differ from run to run.
-fn broken(miniature: &mut Miniature, point: &Point, wrapper: &[&str]) -> Result<Option<Outcome>> {
-    let log = miniature.trace_path();
-    let mut call = miniature.start(point.situation.verb.as_str(), POD, wrapper)?;
-    // Such a call waits for itself.
-    while fails_a_close(point) && call.is_running()? {
-        let so_far = fs::read_to_string(&log).unwrap_or_default();
-        if Trace::parse(&so_far).pipes_of_spawns().contains(&point.nth) {
-            return Ok(None);
-        }
-        thread::sleep(GLANCE);
-    }
-    miniature.wait(call, true).map(Some)
-}
-
 /// Whether strace did what it was told.
 fn was_hit(point: &Point, text: &str) -> bool {
     match point.fault {
         Fault::Kill => text.contains("+++ killed by SIGKILL"),
         Fault::Error(_) => text.contains("(INJECTED)"),
-        // Of a signal that the process blocks and takes later, strace says nothing. It comes with its call.
-        Fault::Signal(_) => {
-            Trace::parse(text).calls.iter().any(|call| call.name == point.call && call.nth == point.nth)
+        // Until the process reads its signals from a descriptor, one of these ends it.
+        Fault::Signal(name) => {
+            text.contains(&format!("+++ killed by {name}"))
+                || Trace::parse(text).is_read_after(&point.call, point.nth, name)
         }
     }
 }

@@ -1,11 +1,9 @@
 //! What strace wrote: which system calls a call of the shim makes, and which files it writes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 /// What our own program does first: it forbids dumps of its memory (`shim/src/start.rs`). Everything before is the kernel's,
 /// the loader's and the C library's.
@@ -50,12 +48,9 @@ pub(crate) fn writers() -> String {
     [&WRITES_PATH[..], &["openat", "open", "creat"]].concat().join(",")
 }
 
-/// Calls that start a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
-const SPAWNS: [&str; 4] = ["clone3", "clone", "vfork", "fork"];
-
-/// For `-e trace=`: the calls that [`Trace::pipes_of_spawns`] reads, beside `close`.
-pub(crate) fn spawners() -> String {
-    [&SPAWNS[..], &["pipe2"]].concat().join(",")
+/// For `-e trace=`: the calls that [`Trace::is_read_after`] reads.
+pub(crate) const fn readers_of_signals() -> &'static str {
+    "signalfd4,read"
 }
 
 /// One system call: its name, which of that name it is counted from 1, and strace's line.
@@ -72,9 +67,9 @@ impl SystemCall {
         ["openat", "open"].contains(&self.name.as_str())
     }
 
-    /// Whether it starts a process.
+    /// Whether it starts a process. *Source*: the C library's `posix_spawn`, and what it falls back to.
     pub(crate) fn is_spawn(&self) -> bool {
-        SPAWNS.contains(&self.name.as_str())
+        ["clone3", "clone", "vfork", "fork"].contains(&self.name.as_str())
     }
 }
 
@@ -100,20 +95,20 @@ impl Trace {
         Self { calls }
     }
 
-    /// Which `close` calls, counted from 1, are `posix_spawn`'s own: each closes the end of a pipe that was made right before the start of a process.
-    /// *Source*: musl 1.2, `src/process/posix_spawn.c`. glibc makes no pipe.
-    pub(crate) fn pipes_of_spawns(&self) -> BTreeSet<u32> {
-        let mut found = BTreeSet::new();
-        for around in self.calls.windows(3) {
-            let [pipe, spawn, close] = around else { continue };
-            // `pipe2([22, 23], O_CLOEXEC) = 0`
-            let end = pipe.line.split_once(", ").and_then(|(_, rest)| rest.split_once(']'));
-            let is_pipe = pipe.name == "pipe2" && spawn.is_spawn() && close.name == "close";
-            if is_pipe && end.is_some_and(|(end, _)| close.line.starts_with(&format!("close({end})"))) {
-                found.insert(close.nth);
-            }
-        }
-        found
+    /// Whether the process got the signal that came before its `nth` call of this name. strace tells nothing of a signal that the process blocks. But the
+    /// next signal that the process reads from its descriptor must be this one, for the kernel passes the lowest number first, and SIGCHLD is higher. A
+    /// process that reads no signal any more has not been asked for it.
+    pub(crate) fn is_read_after(&self, name: &str, nth: u32, signal: &str) -> bool {
+        let created = self.calls.iter().find(|call| call.name == "signalfd4");
+        let descriptor = created.and_then(|call| call.line.rsplit_once(" = "));
+        let at = self.calls.iter().position(|call| call.name == name && call.nth == nth);
+        let (Some((_, descriptor)), Some(at), Ok(signal)) = (descriptor, at, signal.parse::<Signal>()) else {
+            return false;
+        };
+        let is_read = |call: &&SystemCall| call.line.starts_with(&format!("read({descriptor}, "));
+        // The first field is the number, in octal digits here (man 2 signalfd).
+        let expected = format!("read({descriptor}, \"\\{:o}\\0", signal as i32);
+        self.calls[at..].iter().find(is_read).is_none_or(|call| call.line.starts_with(&expected))
     }
 
     /// The calls from our program's first step on.
