@@ -2,7 +2,7 @@
 //!
 //! The signals are blocked, and a descriptor reports them (man 2 `signalfd`), so that one `poll` waits for an ended child, a signal to stop and a pipe
 //! with data. No handler interrupts a system call. A blocked signal stays blocked across exec, so whoever starts a program must unblock it
-//! (`exec::program`; the standard library's `Command` does so by itself).
+//! (`exec::launch`; the standard library's `Command` does so by itself).
 
 use std::io;
 use std::os::fd::AsFd;

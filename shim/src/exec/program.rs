@@ -38,7 +38,7 @@ impl<'a> Program<'a> {
         })
     }
 
-    /// Starts it with these streams, in a process group of its own, with no signal blocked and none ignored.
+    /// Starts it with these streams, in a process group of its own, with no signal blocked and no standard signal ignored.
     ///
     /// # Errors
     /// The error of the kernel, that of `execve` included.

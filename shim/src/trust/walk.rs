@@ -26,7 +26,7 @@ pub fn inspect_once() {
 
 /// The metadata of what is at a real path, itself and not what a link leads to.
 fn look(at: &Path) -> Result<Metadata, Distrust> {
-    // Real paths have one spelling each, so their bytes tell them apart. To compare them name by name takes fifty times as long.
+    // A real path has one spelling, so its bytes will do. To compare paths name by name was an eighth of an ADD's instructions.
     let is_this = |path: &Path| path.as_os_str() == at.as_os_str();
     let known = INSPECTED.with_borrow(|inspected| {
         inspected.as_ref()?.iter().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
