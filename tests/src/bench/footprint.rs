@@ -87,14 +87,14 @@ fn system_calls(call: &Call, followed: bool) -> Result<(f64, f64)> {
     let status = strace(call, &arguments)?.status().context("running strace")?;
     ensure!(status.success(), "a call under strace: {status}");
     let text = fs::read_to_string(summary.path()).context("strace's summary")?;
-    let count = |name: &str| {
-        let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+    let count = |name: &str| -> Option<f64> {
+        let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(name))?;
+        line.split_whitespace().next()?.parse().ok()
     };
-    Ok((
-        count("total").with_context(|| format!("no total in {text}"))?,
-        count("execve").with_context(|| format!("no execve in {text}"))?,
-    ))
+    let first = count("execve").with_context(|| format!("no execve in {text}"))?;
+    // The plugin executes its delegates by their descriptors.
+    let executed = first + count("execveat").unwrap_or_default();
+    Ok((count("total").with_context(|| format!("no total in {text}"))?, executed))
 }
 
 fn strace(call: &Call, arguments: &[&str]) -> Result<Command> {
