@@ -128,8 +128,8 @@ const CHILD_STACK_WORDS: usize = 1024;
 struct Child {
     streams: [RawFd; 3],
     file: RawFd,
-    path: *const c_char,
     by_path: bool,
+    /// The program's path, and the end.
     arguments: [*const c_char; 2],
     environment: Vec<*const c_char>,
     /// Why the program was not executed.
@@ -147,7 +147,6 @@ fn launch(program: &Launch<'_>) -> nix::Result<Pid> {
     let mut child = Child {
         streams: program.streams.map(|stream| stream.as_raw_fd()),
         file: program.file.as_raw_fd(),
-        path: program.path.as_ptr(),
         by_path: program.by_path,
         arguments: [program.path.as_ptr(), null()],
         environment: pointers.chain([null()]).collect(),
@@ -209,7 +208,7 @@ fn execute(child: &Child) -> Errno {
     // SAFETY: all pointers lead to C strings, and both lists end with a null pointer. On success, there is nothing to return to.
     unsafe {
         if child.by_path {
-            libc::execve(child.path, arguments, environment);
+            libc::execve(child.arguments[0], arguments, environment);
         } else {
             let whole = c"".as_ptr();
             libc::syscall(libc::SYS_execveat, child.file, whole, arguments, environment, libc::AT_EMPTY_PATH);

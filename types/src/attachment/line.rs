@@ -5,13 +5,9 @@
 use serde::Serialize;
 
 /// Formats an [`Intent`](super::Intent) or an [`Event`](super::Event) as one line of a record.
-///
-/// # Panics
-/// Never: see [`to_raw`](crate::raw::to_raw).
 #[must_use]
-#[expect(clippy::expect_used, reason = "our own types have string keys and serializers that cannot fail")]
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut json = serde_json::to_vec(value).expect("our own types serialise");
+    let mut json = Box::<str>::from(crate::raw::to_raw(value)).into_boxed_bytes();
     // Every Go plugin spreads its result over lines, and the record holds it verbatim. JSON has line breaks only between tokens, where
     // any white space means the same.
     for byte in json.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
