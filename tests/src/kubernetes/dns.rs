@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DNS, DOMAIN, tools};
+use super::{DNS, DOMAIN, manifest, tools};
 
 /// Its Deployment, ConfigMap and Service, in kube-system.
 const NAME: &str = "kube-dns";
@@ -34,6 +34,8 @@ pub fn objects(records: &[Record<'_>]) -> [Value; 3] {
         "volumeMounts": [{ "name": "config", "mountPath": "/etc/dns" }],
     });
     let spec = json!({
+        // As CoreDNS is installed by kubeadm. No plan is made while all DNS pods are on one node.
+        "affinity": manifest::apart_from("k8s-app", NAME),
         "containers": [container],
         "dnsPolicy": "Default",
         "automountServiceAccountToken": false,

@@ -38,6 +38,13 @@ pub fn server_on(node: &str) -> Value {
     spec
 }
 
+/// An affinity by which pods with this label share a node only where no other node takes them.
+pub fn apart_from(label: &str, value: &str) -> Value {
+    let term = json!({ "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { label: value } } });
+    json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
+        [{ "weight": 100, "podAffinityTerm": term }] } })
+}
+
 /// A pod by itself.
 pub fn pod(namespace: &str, name: &str, spec: &Value) -> Value {
     json!({

@@ -109,13 +109,8 @@ impl Operator {
     /// # Errors
     /// `check` does not answer.
     pub fn waiving_what_blocks(mut self) -> Result<Self> {
-        let found = self.check()?;
-        let findings = found.answer["findings"].as_array().with_context(|| format!("{found:#?}"))?;
-        let blocking = findings.iter().filter(|finding| finding["severity"] == "blocks");
-        let waivers: Vec<Value> = blocking
-            .map(|finding| json!({ "finding": finding["code"], "reason": "the lab has neither CNI" }))
-            .collect();
-        self.settings["waivers"] = waivers.into();
+        let waive = |code: &String| json!({ "finding": code, "reason": "the lab has neither CNI" });
+        self.settings["waivers"] = self.blocking()?.iter().map(waive).collect();
         self.write_settings()?;
         Ok(self)
     }
@@ -191,12 +186,25 @@ impl Operator {
         self.run(&self.about(&["check"]))
     }
 
+    /// The codes of what `check` finds to block and nobody has waived.
+    ///
+    /// # Errors
+    /// `check` does not answer.
+    pub fn blocking(&self) -> Result<Vec<String>> {
+        let found = self.check()?;
+        let findings = found.answer["findings"].as_array().with_context(|| format!("{found:#?}"))?;
+        let blocking =
+            findings.iter().filter(|finding| finding["severity"] == "blocks" && finding["waived"].is_null());
+        Ok(blocking.filter_map(|finding| finding["code"].as_str().map(str::to_owned)).collect())
+    }
+
     /// Saves a plan in the cluster, and gives its hash.
     ///
     /// # Errors
     /// Something stands in the way of a plan.
     pub fn plan(&self) -> Result<String> {
-        let ended = self.ends(&self.about(&["plan", "--save"]), 0)?;
+        let ended = self.run(&self.about(&["plan", "--save"]))?;
+        ensure!(ended.status == Some(0), "plan --save: {} {}", ended.said, ended.answer["problems"]);
         ended.answer["hash"].as_str().map(str::to_owned).context("a hash")
     }
 

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use lab::kubernetes::api::condition;
-use lab::kubernetes::{MERGE, manifest};
+use lab::kubernetes::manifest;
 use lab::package;
 use lab::walk::Walk;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::place::Place;
 
@@ -18,11 +18,8 @@ fn deploy(place: &Place) -> Result<()> {
     // DNS is elsewhere, so that the first node's pods are those that the page names.
     api.cordon("n1", true)?;
     place.cluster.serve_dns(&[])?;
-    let apart =
-        json!({ "spec": { "template": { "spec": { "affinity": apart_from("k8s-app", "kube-dns") } } } });
-    api.client.patch("/apis/apps/v1/namespaces/kube-system/deployments/kube-dns", MERGE, &apart)?.object()?;
     let mut back = manifest::server();
-    back["affinity"] = apart_from("app", "back");
+    back["affinity"] = manifest::apart_from("app", "back");
     api.create(&[manifest::workload("Deployment", "web", "back", Some(2), &back)])?;
     for path in ["kube-system/deployments/kube-dns", "web/deployments/back"] {
         api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{path}"))?;
@@ -42,13 +39,6 @@ fn deploy(place: &Place) -> Result<()> {
         api.until_rolled_out(&format!("/apis/apps/v1/namespaces/web/{path}"))?;
     }
     Ok(())
-}
-
-/// Pods of a label are on different nodes.
-fn apart_from(label: &str, value: &str) -> Value {
-    let term = json!({ "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { label: value } } });
-    json!({ "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
-        [{ "weight": 100, "podAffinityTerm": term }] } })
 }
 
 pub(crate) fn a_cluster_whose_nodes_stay_is_moved_as_the_page_says() -> Result<()> {
