@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::linkat;
 
 use crate::trust;
@@ -76,15 +76,46 @@ pub fn regular(meta: &Metadata) -> io::Result<()> {
 /// # Errors
 /// Any I/O error. Then no temporary file is left, and `path` is unchanged.
 pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    write(path, bytes, mode, Placing::Rename)
+    settle(write_unnamed(parent(path)?, bytes, mode)?, path, bytes, mode, Placing::Rename)
 }
 
-/// [`write_durable`] of a state file that does not exist yet, which saves one rename. Should a file exist all the same, it is replaced.
+/// A new state file that holds its bytes, and is neither durable nor under its name yet. Dropped, it was never there.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// None if the file system has no files without names. Such a file is written when it settles.
+    unnamed: Option<File>,
+}
+
+impl NewFile {
+    /// Writes the bytes, which begin their way to the disk. The caller may do something else meanwhile.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn write(path: PathBuf, bytes: Vec<u8>) -> io::Result<Self> {
+        let unnamed = write_unnamed(parent(&path)?, &bytes, PRIVATE)?;
+        if let Some(file) = &unnamed {
+            start_write_back(file);
+        }
+        Ok(Self { path, bytes, unnamed })
+    }
+
+    /// [`write_durable`] of these bytes, with one rename less. Should a file exist at the path all the same, it is replaced.
+    ///
+    /// # Errors
+    /// As [`write_durable`].
+    pub fn settle(self) -> io::Result<File> {
+        settle(self.unnamed, &self.path, &self.bytes, PRIVATE, Placing::Link)
+    }
+}
+
+/// Has the kernel begin to write the file's first page to the disk, without waiting for it.
 ///
-/// # Errors
-/// As [`write_durable`].
-pub fn create_durable(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    write(path, bytes, PRIVATE, Placing::Link)
+/// The kernel writes what the range holds before it lets go of whole pages in it (Linux, `mm/fadvise.c`). It does not let go of a part of a page (man 2
+/// `posix_fadvise`), and one byte is never a whole page. If it refuses, fdatasync takes a little longer.
+fn start_write_back(file: &File) {
+    let _ = posix_fadvise(file, 0, 1, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
 /// How a complete file without a name gets its name.
@@ -96,11 +127,16 @@ enum Placing {
     Rename,
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<File> {
-    let dir = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let file = match create_unnamed(dir, mode)? {
-        Some(mut file) => {
-            fill(&mut file, bytes, mode)?;
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Makes `unnamed`, which holds `bytes`, durable at `path`. Without an unnamed file, one is written with a temporary name.
+fn settle(unnamed: Option<File>, path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<File> {
+    let dir = parent(path)?;
+    let file = match unnamed {
+        Some(file) => {
+            sync(&file, mode)?;
             match place(&file, dir, path, placing) {
                 Ok(()) => file,
                 // Without the privilege to link it, or on a file system that cannot, the file is written again with a temporary name.
@@ -123,7 +159,9 @@ fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<F
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(temp)
     })?;
-    let written = fill(&mut file, bytes, mode).and_then(|()| std::fs::rename(&temp, path));
+    let written = fill(&mut file, bytes, mode)
+        .and_then(|()| sync(&file, mode))
+        .and_then(|()| std::fs::rename(&temp, path));
     if let Err(error) = written {
         // The error of the write is the one to report.
         let _ = std::fs::remove_file(&temp);
@@ -132,15 +170,27 @@ fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<F
     Ok(file)
 }
 
+/// Writes a file without a name; none as in [`create_unnamed`].
+fn write_unnamed(dir: &Path, bytes: &[u8], mode: u32) -> io::Result<Option<File>> {
+    let mut file = create_unnamed(dir, mode)?;
+    if let Some(file) = &mut file {
+        fill(file, bytes, mode)?;
+    }
+    Ok(file)
+}
+
 fn fill(file: &mut File, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.write_all(bytes)?;
     if mode == PRIVATE {
-        file.sync_data()
-    } else {
-        // The umask must not change the mode, and fdatasync does not make a mode durable.
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.sync_all()
+        return Ok(());
     }
+    // The umask must not change the mode.
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Makes the bytes durable, and a mode that [`fill`] has set: fdatasync does not do that.
+fn sync(file: &File, mode: u32) -> io::Result<()> {
+    if mode == PRIVATE { file.sync_data() } else { file.sync_all() }
 }
 
 /// Creates a file in `dir` without a name, which the kernel removes on close; none if the file system or the kernel has no such files.
@@ -263,8 +313,9 @@ mod tests {
             assert_eq!(path.metadata().expect("file").permissions().mode() & 0o777, mode);
             assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1);
         };
+        let new = |bytes: &[u8]| NewFile::write(path.clone(), bytes.to_vec()).expect("written");
         for round in [b"new", b"old"] {
-            let mut file = create_durable(&path, round).expect("create");
+            let mut file = new(round).settle().expect("settled");
             holds(round, 0o600);
             file.write_all(b"+").expect("appended to the file itself");
             assert_eq!(std::fs::read(&path).expect("read"), [round.as_slice(), b"+"].concat());
@@ -276,8 +327,26 @@ mod tests {
         }
         std::fs::remove_file(&path).expect("remove");
         std::fs::create_dir(&path).expect("a directory in its place");
-        assert!(write_durable(&path, b"x", PRIVATE).is_err() && create_durable(&path, b"x").is_err());
+        assert!(write_durable(&path, b"x", PRIVATE).is_err() && new(b"x").settle().is_err());
         assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1, "nothing is left over");
+        std::fs::remove_dir_all(dir).expect("clean");
+    }
+
+    #[test]
+    fn a_new_file_is_not_there_before_it_settles() {
+        let dir = std::env::temp_dir().join(format!("crossfade-new-{}", std::process::id()));
+        create_private_dir(&dir).expect("dir");
+        let names = || std::fs::read_dir(&dir).expect("list").count();
+        let write = || NewFile::write(dir.join("f"), vec![b'x'; 10_000]).expect("written");
+        drop(write());
+        assert_eq!(names(), 0, "what does not settle leaves nothing");
+        let mut new = write();
+        assert_eq!(names(), 0);
+        // As on a file system that has no files without names.
+        new.unnamed = None;
+        drop(new.settle().expect("settled"));
+        assert_eq!(std::fs::read(dir.join("f")).expect("read"), [b'x'; 10_000]);
+        assert_eq!(names(), 1);
         std::fs::remove_dir_all(dir).expect("clean");
     }
 

@@ -14,7 +14,7 @@ use types::key::shard;
 pub use types::key::{Key, container_name};
 
 use crate::boot::boot_id;
-use crate::file::{self, read_bounded};
+use crate::file::{self, NewFile, read_bounded};
 use crate::layout::Layout;
 use crate::trust::{self, Distrust};
 
@@ -54,6 +54,13 @@ pub type DamagedFile = (PathBuf, String);
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
+}
+
+/// A record that is written, and that a power loss or the end of this process would still undo.
+#[derive(Debug)]
+pub struct WrittenRecord {
+    file: NewFile,
+    attachment: Attachment,
 }
 
 /// A record that is open for appending.
@@ -126,19 +133,20 @@ impl Store {
         Ok(StoredRecord::parse(&bytes, key, boot_id().ok()))
     }
 
-    /// Writes a record's first line durably. Nothing may be attached before this function has returned.
+    /// [`Self::write`], and makes the record durable.
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be written; then no record is left.
-    pub fn begin(&self, intent: Intent) -> io::Result<OpenRecord> {
-        self.begin_with(intent, &[])
+    pub fn begin(&self, intent: Intent, events: &[Event]) -> io::Result<OpenRecord> {
+        self.write(intent, events)?.begin()
     }
 
-    /// [`Self::begin`] for an attachment with earlier events. The file holds all of them, or does not exist.
+    /// Writes a record's first line, and its earlier events if it has some, to a file that has no name yet. Nobody finds the record before
+    /// [`WrittenRecord::begin`].
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn begin_with(&self, intent: Intent, events: &[Event]) -> io::Result<OpenRecord> {
+    pub fn write(&self, intent: Intent, events: &[Event]) -> io::Result<WrittenRecord> {
         let shard = self.shard(&intent.container_id);
         if !shard.is_dir() {
             let attachments = self.layout.attachments();
@@ -150,11 +158,10 @@ impl Store {
         let path = self.path(&Key::new(&intent.container_id, &intent.ifname));
         let mut bytes = line(&intent);
         bytes.extend_from_slice(&lines(events));
-        let file = file::create_durable(&path, &bytes)?;
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
         attachment.sound_bytes = bytes.len() as u64;
-        Ok(OpenRecord { file: Some(file), attachment })
+        Ok(WrittenRecord { file: NewFile::write(path, bytes)?, attachment })
     }
 
     /// Opens a sound record for appending. A torn tail stays, as a line of its own: it shows the next reader that not everything is known. Without
@@ -283,6 +290,17 @@ impl Store {
             found.extend(file::abandoned_temps(shard)?);
         }
         Ok(found)
+    }
+}
+
+impl WrittenRecord {
+    /// Makes the record durable under its name. The file holds the whole record, or does not exist. Nothing may be attached before this function has
+    /// returned.
+    ///
+    /// # Errors
+    /// When the directory cannot be written; then no record is left.
+    pub fn begin(self) -> io::Result<OpenRecord> {
+        Ok(OpenRecord { file: Some(self.file.settle()?), attachment: self.attachment })
     }
 }
 

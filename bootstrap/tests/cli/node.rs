@@ -220,7 +220,7 @@ pub(crate) fn attach_pod(
         route: None,
         legs: legs.collect(),
     };
-    let mut open = Store::new(layout).begin(intent).expect("record");
+    let mut open = Store::new(layout).begin(intent, &[]).expect("record");
     let mut events: Vec<Event> = (1..confs.len()).map(|leg| Event::Started { leg }).collect();
     events.push(Event::Attached {});
     open.append(&events).expect("record");

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::missing_netns::{DoneBefore, only_netns_was_missing};
 use super::{Limits, Network, StoppedDel, answered};
-use crate::exec::{self, PluginCall, PluginOutcome, RunningPlugin};
+use crate::exec::{self, PluginOutcome, RunningPlugin};
 use crate::lock::Lock;
 use crate::netns;
 use crate::reply::{CniError, code};
@@ -81,8 +81,9 @@ impl<'a> Del<'a> {
         let plugin = &self.network.conf.plugins[self.plugin];
         let started = self.network.find(plugin).and_then(|binary| {
             let stdin = self.network.stdin(plugin, self.result);
-            let call = PluginCall { binary: &binary, env: self.network.env(Verb::Del), stdin: &stdin };
-            RunningPlugin::start(&call, lock, limits.deadline, limits.signals)
+            self.network
+                .ready(Verb::Del, &binary, stdin)
+                .and_then(|ready| ready.start(lock, limits.deadline, limits.signals))
                 .map_err(|e| self.network.not_started(plugin, Verb::Del, &binary, &e))
         });
         match started {

@@ -10,6 +10,7 @@ mod del;
 mod missing_netns;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use types::quote::quote;
 use types::raw::{RawObject, same_key, to_raw};
 
 use crate::conflist::{Conflist, Plugin};
-use crate::exec::{self, Binary, PluginCall, PluginEnd, PluginOutcome};
+use crate::exec::{self, Binary, PluginCall, PluginEnd, PluginOutcome, ReadyPlugin};
 use crate::lock::Lock;
 use crate::reply::{CniError, code};
 use crate::request::{DEPTH_VARIABLE, Verb};
@@ -135,22 +136,37 @@ impl Network<'_> {
         Ok(binary)
     }
 
-    /// Runs ADD through the chain, and returns the network's result at the version of its conf.
+    /// Prepares the first plugin of the chain for its ADD, which needs no other plugin's result.
+    ///
+    /// # Errors
+    /// As [`ReadyPlugin::new`]. [`Self::add`] reports it.
+    pub fn prepare<'b>(&self, binaries: &'b [Binary]) -> io::Result<ReadyPlugin<'b>> {
+        match (self.conf.plugins.first(), binaries.first()) {
+            (Some(plugin), Some(binary)) => self.ready(Verb::Add, binary, self.stdin(plugin, None)),
+            _ => Err(io::Error::other("the network has no plugins")),
+        }
+    }
+
+    /// Runs ADD through the chain, and returns the network's result at the version of its conf. `first` is what [`Self::prepare`] returned.
     ///
     /// # Errors
     /// The error of the plugin that failed. The caller runs the rollback.
     pub fn add(
         &self,
         binaries: &[Binary],
+        first: io::Result<ReadyPlugin<'_>>,
         lock: &mut Lock,
         limits: &Limits<'_>,
     ) -> Result<AddResult, CniError> {
+        let mut first = Some(first);
         let mut result: Option<AddResult> = None;
         for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
             let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
-            let stdin = self.stdin(plugin, previous.as_deref());
-            let call = PluginCall { binary, env: self.env(Verb::Add), stdin: &stdin };
-            let outcome = exec::run(&call, Some(lock), limits.deadline, limits.signals)
+            let ready = first
+                .take()
+                .unwrap_or_else(|| self.ready(Verb::Add, binary, self.stdin(plugin, previous.as_deref())));
+            let outcome = ready
+                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals))
                 .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
             self.succeeded(plugin, Verb::Add, &outcome)?;
             if outcome.overflow {
@@ -195,7 +211,7 @@ impl Network<'_> {
         let mut lock = lock;
         for plugin in &self.conf.plugins {
             let stdin = self.stdin(plugin, result);
-            self.call(plugin, Verb::Check, &stdin, lock.as_deref_mut(), limits)?;
+            self.call(plugin, Verb::Check, stdin, lock.as_deref_mut(), limits)?;
         }
         Ok(())
     }
@@ -209,8 +225,7 @@ impl Network<'_> {
             return Ok(());
         }
         for plugin in &self.conf.plugins {
-            let stdin = self.stdin(plugin, None);
-            self.call(plugin, Verb::Status, &stdin, None, limits)?;
+            self.call(plugin, Verb::Status, self.stdin(plugin, None), None, limits)?;
         }
         Ok(())
     }
@@ -232,7 +247,7 @@ impl Network<'_> {
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();
             let share = limits.share(self.conf.plugins.len() - at);
-            if let Err(error) = self.call(plugin, Verb::Gc, &stdin, None, &share) {
+            if let Err(error) = self.call(plugin, Verb::Gc, stdin, None, &share) {
                 first = Some(match first {
                     None => error,
                     Some(first) => first.details(error.to_string()),
@@ -246,15 +261,20 @@ impl Network<'_> {
         &self,
         plugin: &Plugin,
         verb: Verb,
-        stdin: &[u8],
+        stdin: Vec<u8>,
         lock: Option<&mut Lock>,
         limits: &Limits<'_>,
     ) -> Result<(), CniError> {
         let binary = self.find(plugin)?;
-        let call = PluginCall { binary: &binary, env: self.env(verb), stdin };
-        let outcome = exec::run(&call, lock, limits.deadline, limits.signals)
+        let outcome = self
+            .ready(verb, &binary, stdin)
+            .and_then(|ready| ready.run(lock, limits.deadline, limits.signals))
             .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
         self.succeeded(plugin, verb, &outcome)
+    }
+
+    fn ready<'b>(&self, verb: Verb, binary: &'b Binary, stdin: Vec<u8>) -> io::Result<ReadyPlugin<'b>> {
+        ReadyPlugin::new(&PluginCall { binary, env: self.env(verb), stdin })
     }
 
     fn env(&self, verb: Verb) -> Vec<(&'static str, OsString)> {
@@ -294,7 +314,7 @@ impl Network<'_> {
         object
     }
 
-    fn not_started(&self, plugin: &Plugin, verb: Verb, binary: &Binary, error: &std::io::Error) -> CniError {
+    fn not_started(&self, plugin: &Plugin, verb: Verb, binary: &Binary, error: &io::Error) -> CniError {
         let why = exec::explain_start(binary, error);
         self.failed(plugin, verb, CniError::new(code::DELEGATE, why))
     }

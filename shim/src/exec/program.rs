@@ -14,6 +14,7 @@ use super::binary::Binary;
 use super::launch::{Launch, launch};
 
 /// What is executed.
+#[derive(Debug)]
 pub(super) struct Program<'a> {
     binary: &'a Binary,
     path: CString,

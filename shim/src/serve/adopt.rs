@@ -116,7 +116,7 @@ pub(super) fn cached_result(name: &str, entry: &Entry) -> Option<Box<RawValue>> 
 
 /// Begins a record for an attachment that has none, with the events so far. If it cannot be written, the DEL goes on without a file.
 pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> OpenRecord {
-    store.begin_with(intent.clone(), events).unwrap_or_else(|error| {
+    store.begin(intent.clone(), events).unwrap_or_else(|error| {
         tracing::warn!(
             container_id = intent.container_id,
             error = error.to_string(),

@@ -130,7 +130,7 @@ fn a_torn_tail_stays_as_a_line_and_a_sound_record_as_it_is() {
     let (store, dir) = store("tail");
     let intent = intent();
     let key = Key::new(&intent.container_id, &intent.ifname);
-    drop(store.begin(intent).expect("begun"));
+    drop(store.begin(intent, &[]).expect("begun"));
     let opened = |store: &Store| match store.find(&key) {
         Ok(StoredRecord::Sound(record)) => store.open(*record),
         other => panic!("{other:?}"),
@@ -154,7 +154,7 @@ fn a_record_whose_place_is_taken_is_not_written() {
     let (store, dir) = store("taken");
     let intent = intent();
     let key = Key::new(&intent.container_id, &intent.ifname);
-    let open = store.begin(intent).expect("begun");
+    let open = store.begin(intent, &[]).expect("begun");
     let moved = dir.join("moved");
     std::fs::rename(store.path(&key), &moved).expect("moved");
     std::os::unix::fs::symlink(&moved, store.path(&key)).expect("link");

@@ -73,7 +73,7 @@ impl Node {
             route: None,
             legs: legs.collect(),
         };
-        Store::new(&self.layout()).begin_with(intent, events).expect("record");
+        Store::new(&self.layout()).begin(intent, events).expect("record");
     }
 }
 

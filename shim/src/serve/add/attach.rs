@@ -1,12 +1,14 @@
 //! Runs the delegates of an ADD one after the other, with the route step after each of two networks.
 
+use std::io;
 use std::time::Instant;
 
 use types::attachment::{Event, PodInterface};
 
 use super::Times;
 use super::gather::ReadyNetwork;
-use crate::delegate::{Limits, Network};
+use crate::delegate::Limits;
+use crate::exec::ReadyPlugin;
 use crate::hostroute::{self, RoutedInterface};
 use crate::lock::Lock;
 use crate::netns::Netns;
@@ -18,17 +20,18 @@ use crate::serve::teardown::Teardown;
 use crate::store::OpenRecord;
 use crate::version::AddResult;
 
-/// Attaches every network in order, and returns the primary's result.
+/// Attaches every network in order, and returns the primary's result. `ready` holds what [`ReadyNetwork::prepare`] returned for each of them.
 pub(super) fn attach_all(
     session: &Session<'_>,
     legs: &[ReadyNetwork<'_>],
+    ready: Vec<io::Result<ReadyPlugin<'_>>>,
     open: &mut OpenRecord,
     lock: &mut Lock,
     netns: Option<&Netns>,
     times: &Times,
 ) -> Result<AddResult, CniError> {
     let mut primary = None;
-    for (index, leg) in legs.iter().enumerate() {
+    for (index, (leg, first)) in legs.iter().zip(ready).enumerate() {
         if index > 0 {
             times.refuse_late(session)?;
             append(open, &[Event::Started { leg: index }])?;
@@ -36,7 +39,7 @@ pub(super) fn attach_all(
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
         let limits = session.limits(Instant::now() + share);
-        let result = match attach_leg(session, leg, lock, &limits) {
+        let result = match attach_leg(session, leg, first, lock, &limits) {
             Ok(result) => result,
             Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {
                 leave_out(session, index, leg, open, lock, &error, times.end_of_leaving_out())?;
@@ -73,18 +76,14 @@ pub(super) fn attach_all(
 fn attach_leg(
     session: &Session<'_>,
     leg: &ReadyNetwork<'_>,
+    first: io::Result<ReadyPlugin<'_>>,
     lock: &mut Lock,
     limits: &Limits<'_>,
 ) -> Result<AddResult, CniError> {
     session.note_called(&leg.loaded.conf.name);
     let runtime_config = leg.runtime_config.to_raw();
-    let network = Network {
-        conf: &leg.loaded.conf,
-        ifname: &leg.plan.ifname,
-        runtime_config: Some(&runtime_config),
-        scope: session.scope(),
-    };
-    let result = network.add(&leg.binaries, lock, limits)?;
+    let network = leg.network(session, &runtime_config);
+    let result = network.add(&leg.binaries, first, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
         // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(

@@ -1,13 +1,15 @@
 //! Collects what an ADD needs before it begins anything: the choice of networks, confs, probes, binaries and free interface names.
 
+use std::io;
 use std::time::Instant;
 
+use serde_json::value::RawValue;
 use types::pod::Pod;
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 use types::raw::RawObject;
 
 use crate::delegate::{Network, secondary_runtime_config};
-use crate::exec::Binary;
+use crate::exec::{Binary, ReadyPlugin};
 use crate::inventory;
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan};
@@ -30,6 +32,26 @@ pub(super) struct ReadyNetwork<'a> {
     pub(super) loaded: LoadedNetwork<'a>,
     pub(super) binaries: Vec<Binary>,
     pub(super) runtime_config: RawObject,
+}
+
+impl ReadyNetwork<'_> {
+    /// The network as its plugins are called. `runtime_config` is [`Self::runtime_config`] as JSON.
+    pub(super) fn network<'b>(&'b self, session: &Session<'b>, runtime_config: &'b RawValue) -> Network<'b> {
+        Network {
+            conf: &self.loaded.conf,
+            ifname: &self.plan.ifname,
+            runtime_config: Some(runtime_config),
+            scope: session.scope(),
+        }
+    }
+
+    /// Prepares the network's first plugin.
+    ///
+    /// # Errors
+    /// As [`Network::prepare`].
+    pub(super) fn prepare(&self, session: &Session<'_>) -> io::Result<ReadyPlugin<'_>> {
+        self.network(session, &self.runtime_config.to_raw()).prepare(&self.binaries)
+    }
 }
 
 pub(super) fn choose(session: &Session<'_>, policy: &Policy, runtime_config: &RawObject) -> Attach {
@@ -93,7 +115,7 @@ pub(super) fn refuse_existing(session: &Session<'_>) -> Result<(), CniError> {
         CniError::new(code::EXISTS, format!("{name} exists already"))
             .details(format!("{what}; DEL it before another ADD"))
     };
-    let io = |e: std::io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
+    let io = |e: io::Error| CniError::new(code::IO, format!("read the record of {name}: {e}"));
     match session.store.find(&key).map_err(io)? {
         StoredRecord::Absent => {}
         StoredRecord::Sound(_) => return Err(exists("it has a record")),
@@ -109,7 +131,7 @@ pub(super) fn refuse_existing(session: &Session<'_>) -> Result<(), CniError> {
 pub(super) fn taken_ifnames(
     session: &Session<'_>,
     attach: Attach,
-    netns: Result<&Netns, &std::io::Error>,
+    netns: Result<&Netns, &io::Error>,
     until: Instant,
 ) -> Result<Vec<String>, CniError> {
     if attach != Attach::Both {

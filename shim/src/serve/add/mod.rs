@@ -56,16 +56,20 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let times = Times::new(session.began, until);
     times.refuse_late(session)?;
     let intent = intent(session, &legs, netns.ok())?;
-    let mut open = session.store.begin(intent).map_err(|e| {
+    let no_record = |e| {
         CniError::new(
             code::IO,
             format!("write the record of attachment {} {}: {e}", key.container_id, key.ifname),
         )
         .details("nothing was attached")
-    })?;
+    };
+    let written = session.store.write(intent, &[]).map_err(no_record)?;
+    // The disk is busy with the record meanwhile.
+    let ready = legs.iter().map(|leg| leg.prepare(session)).collect();
+    let mut open = written.begin().map_err(no_record)?;
     // From here on, the record says which interface names are taken.
     drop(choice);
-    let attached = attach_all(session, &legs, &mut open, &mut lock, netns.ok(), &times);
+    let attached = attach_all(session, &legs, ready, &mut open, &mut lock, netns.ok(), &times);
     let outcome = attached.and_then(|result| {
         let raw = result.at(session.conf.version)?;
         print(out, raw.get())
