@@ -6,7 +6,7 @@
 #![no_main]
 
 mod start;
-mod stdout;
+mod streams;
 
 use std::io::Write;
 
@@ -14,7 +14,8 @@ use shim::reply::{CniError, code};
 use shim::signal::Signals;
 use shim::version::Version;
 use shim::{journal, serve, trust};
-use stdout::Stdout;
+use start::standard;
+use streams::{Stdin, Stdout};
 
 /// Serves the call, or prints the usage, and returns the exit status.
 fn run() -> i32 {
@@ -37,13 +38,17 @@ fn run() -> i32 {
             return 1;
         }
     };
-    serve::serve(&vars, &mut std::io::stdin().lock(), &mut Stdout, &signals).into()
+    serve::serve(&vars, &mut Stdin(standard(0)), &mut stdout(), &signals).into()
 }
 
 /// Prints an error document for a failure outside of a verb. If a record exists by now, it names the DELs that are owed.
 fn fail(what: &str) {
     let text = CniError::new(code::IO, what).to_json(Version::V110.as_str());
-    let _ = Stdout.write_all(text.as_bytes());
+    let _ = stdout().write_all(text.as_bytes());
+}
+
+fn stdout() -> Stdout {
+    Stdout(standard(1))
 }
 
 fn about() -> i32 {

@@ -7,8 +7,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::ptr::{NonNull, null, null_mut};
 
 use nix::errno::Errno;
@@ -25,6 +24,9 @@ use shim::exec::{Launch, launch_by};
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// The last standard stream.
+const STDERR: RawFd = 2;
 
 /// The entry point that the C library calls once the process is set up.
 #[expect(unsafe_code, reason = "the C library finds its entry point by this very name")]
@@ -91,15 +93,11 @@ fn keep_memory_to_ourselves() {
 /// Opens /dev/null for each standard stream that the caller closed. Otherwise the next file would get the stream's number, and the output for the
 /// caller.
 fn open_standard_streams() {
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    if [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]
-        .into_iter()
-        .all(|fd| fcntl(fd, FcntlArg::F_GETFD).is_ok())
-    {
+    if (0..=STDERR).all(|number| fcntl(standard(number), FcntlArg::F_GETFD).is_ok()) {
         return;
     }
     while let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        if null.as_raw_fd() > stderr.as_raw_fd() {
+        if null.as_raw_fd() > STDERR {
             return;
         }
         // The lowest free number belongs to one of the three streams, so the descriptor stays open.
@@ -107,6 +105,17 @@ fn open_standard_streams() {
     }
     // Without /dev/null, no further step is safe.
     std::process::abort();
+}
+
+/// A standard stream by its number: 0, 1 or 2.
+#[expect(
+    unsafe_code,
+    reason = "the standard library lends these descriptors with a buffer for each, which costs an allocation"
+)]
+pub(crate) fn standard(stream: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..=STDERR).contains(&stream), "no standard stream has the number {stream}");
+    // SAFETY: the process never closes one, and opens those that are closed at its start. Until then, it only asks whether they are.
+    unsafe { BorrowedFd::borrow_raw(stream) }
 }
 
 /// Ignores SIGPIPE, so that a reader that hangs up is an error of the write, and not the end of the process. Delegates start with the default.

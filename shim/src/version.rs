@@ -152,6 +152,17 @@ impl AddResult {
         names.filter_map(|name| name.ok().flatten()).collect()
     }
 
+    /// The result at `version`, itself if it has this version.
+    ///
+    /// # Errors
+    /// As [`Self::at`] and [`Self::parse`].
+    pub fn into_version(self, version: Version) -> Result<Self, CniError> {
+        if self.version == version {
+            return Ok(self);
+        }
+        Self::parse(self.at(version)?.get().as_bytes(), version)
+    }
+
     /// Converts the result to `version`. The bytes stay the same if the result already has this version.
     ///
     /// # Errors

@@ -183,16 +183,10 @@ impl Network<'_> {
             result = Some(parsed);
         }
         // A conflist has at least one plugin, so there is a result; at its conf's version it goes on record.
-        let raw = match result {
-            Some(result) => result.at(self.conf.version)?,
-            None => {
-                return Err(CniError::new(
-                    code::CONFIG,
-                    format!("network {:?} has no plugins", self.conf.name),
-                ));
-            }
-        };
-        AddResult::parse(raw.get().as_bytes(), self.conf.version)
+        match result {
+            Some(result) => result.into_version(self.conf.version),
+            None => Err(CniError::new(code::CONFIG, format!("network {:?} has no plugins", self.conf.name))),
+        }
     }
 
     /// Runs CHECK through the chain, unless the conf does not want it or is too old to know it.

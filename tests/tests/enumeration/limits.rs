@@ -95,7 +95,7 @@ fn some_and_not_all(succeeded: &BTreeMap<Situation, usize>, sizes: usize) -> Res
 
 /// Descriptors run out at every place: whole or refused, never half.
 pub(crate) fn few_descriptors() -> Result<()> {
-    let sizes: Vec<u32> = (3..=16).chain([24]).collect();
+    let sizes: Vec<u32> = (3..=24).chain([32]).collect();
     let succeeded = play_all(&sizes, false, |descriptors| {
         let wrapper = ["prlimit".to_owned(), format!("--nofile={descriptors}"), "--".to_owned()];
         Ok(Limit { wrapper: wrapper.into(), group: None })
