@@ -20,7 +20,7 @@ use nix::unistd::{Pid, SysconfVar, setpgid, sysconf};
 use shim::exec::{Launch, launch_by};
 
 /// musl's own allocator takes its memory from the kernel by single pages and gives it back by single pages, which is a fifth of the system calls of
-/// a call (`docs/architecture.md`, "The C library of the plugin"). This one takes 64 KiB at once.
+/// a call (`docs/performance.md`, "The C library of the plugin"). This one takes 64 KiB at once.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
