@@ -25,9 +25,9 @@ const FLOORS: [(&str, usize); 20] = [
     ("STATUS old attached", 350),
     ("STATUS new attached", 750),
     ("STATUS both attached", 930),
-    ("VERSION old fresh", 99),
-    ("VERSION new fresh", 99),
-    ("VERSION both fresh", 99),
+    ("VERSION old fresh", 93),
+    ("VERSION new fresh", 93),
+    ("VERSION both fresh", 93),
 ];
 
 /// The least number of points of a situation; one that is not in the list may not have any.
