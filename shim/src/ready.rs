@@ -17,7 +17,7 @@ use crate::trust;
 /// The largest marker, in bytes: a boot id and a path.
 const MAX_BYTES: usize = 8 << 10;
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     #[serde(rename = "bootID")]
     boot_id: String,
@@ -39,16 +39,22 @@ pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
     entries.flatten().filter_map(|entry| read(&entry.path())).any(|marker| paths.contains(&marker.conf))
 }
 
+/// Whether the network of this name was ready in this boot, with its conf at `conf`. Then [`mark`] would change nothing.
+#[must_use]
+pub fn is_marked_with_conf(layout: &Layout, name: &str, conf: &Path) -> bool {
+    read(&layout.ready().join(name)).is_some_and(|marker| marker.conf == conf)
+}
+
 /// Marks a network as ready in this boot. An existing marker is not written again.
 ///
 /// # Errors
 /// Any I/O error.
 pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
-    let path = layout.ready().join(name);
-    let marker = Marker { boot_id: boot::boot_id()?.to_owned(), conf: conf.into() };
-    if read(&path).is_some_and(|old| old == marker) {
+    if is_marked_with_conf(layout, name, conf) {
         return Ok(());
     }
+    let path = layout.ready().join(name);
+    let marker = Marker { boot_id: boot::boot_id()?.to_owned(), conf: conf.into() };
     file::create_private_dir(&layout.run_dir)?;
     file::create_private_dir(&layout.ready())?;
     let json = types::raw::to_raw(&marker);

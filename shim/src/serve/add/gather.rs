@@ -14,6 +14,7 @@ use crate::inventory;
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan};
 use crate::probe::{ADD_TIMEOUT, Depth};
+use crate::ready;
 use crate::reply::{CniError, code};
 use crate::route::Budget;
 use crate::serve::Session;
@@ -51,6 +52,11 @@ impl ReadyNetwork<'_> {
     /// As [`Network::prepare`].
     pub(super) fn prepare(&self, session: &Session<'_>) -> io::Result<ReadyPlugin<'_>> {
         self.network(session, &self.runtime_config.to_raw()).prepare(&self.binaries)
+    }
+
+    /// Whether an earlier call has marked the network as ready in this boot.
+    pub(super) fn is_marked(&self, session: &Session<'_>) -> bool {
+        ready::is_marked_with_conf(session.layout(), &self.loaded.conf.name, self.loaded.conf_path)
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let written = session.store.write(intent, &[]).map_err(no_record)?;
     // The disk is busy with the record meanwhile.
     let ready = legs.iter().map(|leg| leg.prepare(session)).collect();
+    let marked: Vec<bool> = legs.iter().map(|leg| leg.is_marked(session)).collect();
     let mut open = written.begin().map_err(no_record)?;
     // From here on, the record says which interface names are taken.
     drop(choice);
@@ -76,10 +77,10 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     });
     match outcome {
         Ok(()) => {
-            for leg in
-                legs.iter().zip(&open.attachment.progress).filter(|(_, progress)| progress.result.is_some())
-            {
-                networks::mark_ready(session, &leg.0.loaded.conf.name, leg.0.loaded.conf_path);
+            for ((leg, progress), marked) in legs.iter().zip(&open.attachment.progress).zip(marked) {
+                if progress.result.is_some() && !marked {
+                    networks::mark_ready(session, &leg.loaded.conf.name, leg.loaded.conf_path);
+                }
             }
             warn_unmapped_host_ports(session, &runtime_config, &legs);
             Ok(())
