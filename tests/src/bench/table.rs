@@ -76,8 +76,12 @@ fn rows(rows: &[Row]) -> String {
 }
 
 fn costs(costs: &[Cost]) -> String {
-    let mut header =
-        vec!["beyond the delegates, in milliseconds", "floor", "shim: median / p99", "shim : floor"];
+    let mut header = vec![
+        "beyond the delegates, in milliseconds",
+        "floor: median / p99",
+        "shim: median / p99",
+        "shim : floor",
+    ];
     let has_multus = costs.iter().any(|cost| cost.multus.is_some());
     if has_multus {
         header.extend(["Multus: median / p99", "Multus : floor"]);
@@ -85,12 +89,8 @@ fn costs(costs: &[Cost]) -> String {
     let mut table = table(&header);
     let both = |cost: &Summary| format!("{} / {}", millis(cost.median_us), millis(cost.p99_us));
     for cost in costs {
-        let mut cells = vec![
-            cost.what.clone(),
-            millis(cost.floor.median_us),
-            both(&cost.overhead),
-            format!("{:.2}", cost.to_floor),
-        ];
+        let mut cells =
+            vec![cost.what.clone(), both(&cost.floor), both(&cost.overhead), format!("{:.2}", cost.to_floor)];
         if has_multus {
             let ratio = cost.multus_to_floor.map(|ratio| format!("{ratio:.2}"));
             cells.extend([cost.multus.as_ref().map(both).unwrap_or_default(), ratio.unwrap_or_default()]);

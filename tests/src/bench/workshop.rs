@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, umount2};
+use nix::unistd::syncfs;
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
@@ -58,6 +59,8 @@ impl Workshop {
             }
         }
         journal()?;
+        // A node has had its programs for long. What is still on its way to the disk would be in the way of what is measured.
+        syncfs(File::open(disk.path())?).context("syncing the disk")?;
         Ok(Workshop { shim, stubs, plugins, disk, scratch })
     }
 
