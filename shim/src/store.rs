@@ -16,6 +16,7 @@ pub use types::key::{Key, container_name};
 use crate::boot::boot_id;
 use crate::file::{self, NewFile, read_bounded};
 use crate::layout::Layout;
+use crate::listing;
 use crate::trust::{self, Distrust};
 
 /// The largest record that Crossfade reads, in bytes: two confs, two results and some lines.
@@ -345,10 +346,9 @@ fn lines(events: &[Event]) -> Vec<u8> {
 
 /// The paths in a directory. An absent directory is empty.
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match std::fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
+    match listing::paths(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(e),
+        other => other,
     }
 }
 
