@@ -1,4 +1,5 @@
-//! Lists a directory without the C library: musl would set up a heap of its own for it, which is five system calls.
+//! Lists a directory without the C library, which the standard library and nix ask: musl would set up a heap of its own for it, which is five system
+//! calls.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use rustix::fs::RawDir;
 
-/// The buffer for entries, in bytes. It holds some fifty records, and an entry with the longest name at least (man 2 `getdents`).
+/// The buffer for entries, in bytes. It holds some forty records, and an entry with the longest name at least (man 2 `getdents`).
 const BUFFER_BYTES: usize = 4096;
 
 /// The paths of everything in a directory, in no particular order.
