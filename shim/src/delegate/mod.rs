@@ -7,6 +7,7 @@
 //! `libcni/api.go` of the reference library.
 
 mod del;
+mod early;
 mod missing_netns;
 
 use std::ffi::OsString;
@@ -30,6 +31,7 @@ use crate::trust;
 use crate::version::{AddResult, Version, error_object};
 
 pub use del::{Del, DelEvent, del_all};
+use early::EarlyResult;
 pub use missing_netns::DoneBefore;
 
 /// Capabilities that belong to one interface only: in both-mode, to the primary's. If both networks received a host port or an address request,
@@ -165,8 +167,10 @@ impl Network<'_> {
             let ready = first
                 .take()
                 .unwrap_or_else(|| self.ready(Verb::Add, binary, self.stdin(plugin, previous.as_deref())));
+            let mut early = EarlyResult::new(self.conf.version);
+            let mut beside = |output: &[u8]| early.read(output);
             let outcome = ready
-                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals))
+                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals, &mut beside))
                 .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
             self.succeeded(plugin, Verb::Add, &outcome)?;
             if outcome.overflow {
@@ -177,8 +181,8 @@ impl Network<'_> {
                     CniError::new(code::DECODE, format!("invalid result: more than {limit} bytes")),
                 ));
             }
-            let parsed = AddResult::parse(&outcome.stdout, self.conf.version)
-                .map_err(|error| self.failed(plugin, Verb::Add, error))?;
+            let parsed =
+                early.of_all(&outcome.stdout).map_err(|error| self.failed(plugin, Verb::Add, error))?;
             crate::journal::pass_on(&outcome.stderr);
             result = Some(parsed);
         }
@@ -262,7 +266,7 @@ impl Network<'_> {
         let binary = self.find(plugin)?;
         let outcome = self
             .ready(verb, &binary, stdin)
-            .and_then(|ready| ready.run(lock, limits.deadline, limits.signals))
+            .and_then(|ready| ready.run(lock, limits.deadline, limits.signals, &mut |_| {}))
             .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
         self.succeeded(plugin, verb, &outcome)
     }

@@ -86,6 +86,11 @@ impl RunningPlugin {
         }
     }
 
+    /// What the plugin has written to its stdout so far.
+    pub(super) fn output(&self) -> &[u8] {
+        &self.outcome.stdout
+    }
+
     fn close(&mut self) {
         self.stdout = None;
         self.stderr = None;
@@ -130,6 +135,16 @@ pub fn wait_any(
     until: Instant,
     signals: &Signals,
 ) -> io::Result<Option<usize>> {
+    wait_any_beside(running, until, signals, &mut |_| {})
+}
+
+/// [`wait_any`], which calls `beside` each time before it goes on waiting.
+pub(super) fn wait_any_beside(
+    running: &mut [&mut RunningPlugin],
+    until: Instant,
+    signals: &Signals,
+    beside: &mut dyn FnMut(&[&mut RunningPlugin]),
+) -> io::Result<Option<usize>> {
     loop {
         for (index, plugin) in running.iter_mut().enumerate() {
             if plugin.advance()? {
@@ -139,6 +154,7 @@ pub fn wait_any(
         if signals.stop_requested() || Instant::now() >= until {
             return Ok(None);
         }
+        beside(running);
         let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
         signals.wait(&mut fds, until.min(Instant::now() + LOOK_AGAIN))?;
     }

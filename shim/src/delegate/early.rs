@@ -1,0 +1,88 @@
+//! A result that is parsed while its plugin is still ending.
+//!
+//! A plugin writes its result, and then its process takes a while to end: a tenth of a millisecond is usual. The shim has nothing else to do meanwhile.
+//! The result counts only once the plugin has ended with success, and only if these were its last bytes.
+
+use crate::reply::CniError;
+use crate::version::{AddResult, Version};
+
+/// What an ADD's plugin has written so far, parsed.
+#[derive(Debug)]
+pub(super) struct EarlyResult {
+    conf_version: Version,
+    /// The number of bytes that were parsed.
+    length: usize,
+    /// The result that these bytes are; none if they are not a whole one.
+    parsed: Option<AddResult>,
+}
+
+impl EarlyResult {
+    /// Nothing so far, of a plugin whose conf has this version.
+    pub(super) const fn new(conf_version: Version) -> Self {
+        Self { conf_version, length: 0, parsed: None }
+    }
+
+    /// Parses everything that the plugin has written so far, if it may be a whole result and is more than before.
+    pub(super) fn read(&mut self, output: &[u8]) {
+        // Whoever writes a long result in many pieces has few that end like an object, and those are all that is parsed.
+        if output.len() > self.length && output.trim_ascii_end().ends_with(b"}") {
+            self.length = output.len();
+            self.parsed = AddResult::parse(output, self.conf_version).ok();
+        }
+    }
+
+    /// The result of a plugin that has ended with success, of all that it has written.
+    ///
+    /// # Errors
+    /// As [`AddResult::parse`].
+    pub(super) fn of_all(self, stdout: &[u8]) -> Result<AddResult, CniError> {
+        match self.parsed {
+            // The output only ever grows, so the bytes are the same if there are no more of them.
+            Some(result) if self.length == stdout.len() => Ok(result),
+            _ => AddResult::parse(stdout, self.conf_version),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESULT: &str = r#"{"cniVersion":"1.0.0","ips":[{"address":"10.1.0.2/24"}]}"#;
+
+    /// What comes of an output that was seen in these pieces.
+    fn of(pieces: &[&str]) -> (EarlyResult, String) {
+        let (mut early, mut output) = (EarlyResult::new(Version::V100), String::new());
+        for piece in pieces {
+            output += piece;
+            early.read(output.as_bytes());
+        }
+        (early, output)
+    }
+
+    #[test]
+    fn a_result_is_parsed_as_soon_as_it_is_whole() {
+        let (head, tail) = RESULT.split_at(RESULT.len() - 2);
+        for pieces in [&[RESULT][..], &[head, tail], &[head, "]}\n"], &["", RESULT, "\n \n"]] {
+            let (early, output) = of(pieces);
+            assert!(early.parsed.is_some(), "{pieces:?}");
+            let result = early.of_all(output.as_bytes()).expect("a result");
+            assert_eq!(result.addresses(), ["10.1.0.2/24".parse().expect("an address")]);
+        }
+        assert!(of(&[head]).0.parsed.is_none());
+    }
+
+    #[test]
+    fn what_follows_a_result_counts_as_if_nothing_had_been_parsed_before() {
+        for more in ["x", "{}", RESULT, "}"] {
+            let (early, output) = of(&[RESULT, more]);
+            assert_eq!(
+                early.of_all(output.as_bytes()).expect_err(more).to_string(),
+                AddResult::parse(output.as_bytes(), Version::V100).expect_err(more).to_string()
+            );
+            // Also if the rest was never seen before the plugin had ended.
+            let (early, _) = of(&[RESULT]);
+            assert!(early.of_all(output.as_bytes()).is_err(), "{more}");
+        }
+    }
+}
