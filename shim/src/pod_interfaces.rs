@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use types::attachment::PodInterface;
 
 use crate::netns::Netns;
-use crate::route::{Budget, interfaces};
+use crate::route::{Budget, SeenPod, interfaces};
 use crate::version::AddResult;
 
 /// Reads the interfaces that a delegate's `result` names, and the interface `ifname` of its ADD, from the pod's netns.
@@ -24,10 +24,21 @@ pub fn read(
     budget: Budget<'_>,
 ) -> io::Result<Vec<PodInterface>> {
     let reported = result.sandbox_interfaces();
+    Ok(reported_of(interfaces(netns, &names(&reported, ifname), budget)?, &result.ips()))
+}
+
+/// [`read`] from what was seen of the pod already.
+#[must_use]
+pub fn of_seen(pod: &SeenPod<'_>, ifname: &str, result: &AddResult) -> Vec<PodInterface> {
+    let reported = result.sandbox_interfaces();
+    reported_of(pod.named(&names(&reported, ifname)), &result.ips())
+}
+
+fn names<'a>(reported: &'a [String], ifname: &'a str) -> Vec<&'a str> {
     let mut names: Vec<&str> = reported.iter().map(String::as_str).chain([ifname]).collect();
     names.sort_unstable();
     names.dedup();
-    Ok(reported_of(interfaces(netns, &names, budget)?, &result.ips()))
+    names
 }
 
 /// The interfaces, each with those of its addresses that are in `addresses`. Pure.

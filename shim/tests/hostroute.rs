@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, setns};
 use shim::hostroute::{self, RoutedInterface};
 use shim::layout::Layout;
 use shim::pod_interfaces;
-use shim::route::{Budget, RouteError};
+use shim::route::{Budget, RouteError, SeenPod};
 use shim::version::{AddResult, Version};
 use types::attachment::HostRoute;
 
@@ -250,7 +250,17 @@ fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
         "ips": [{"address": "10.1.0.2/32"}, {"address": "fd00:1::2/128"}, {"address": "10.1.0.9/32"}]}"#;
     let result = AddResult::parse(text, Version::V100).expect("a result");
     node.pod.ip("link property add dev net1 altname alternative");
-    let now = || pod_interfaces::read(&node.pod.open(), "net1", &result, ample()).expect("looked");
+    let now = || {
+        let netns = node.pod.open();
+        let read = pod_interfaces::read(&netns, "net1", &result, ample()).expect("looked");
+        let pod = SeenPod::look(&netns, ample()).expect("seen");
+        assert_eq!(
+            pod_interfaces::of_seen(&pod, "net1", &result),
+            read,
+            "whichever way the pod is looked at"
+        );
+        read
+    };
     let recorded = now();
     assert_eq!(recorded.len(), 1, "what is not there is not recorded: {recorded:?}");
     assert_eq!(recorded[0].addresses, ADDRESSES.map(|text| text.parse::<IpAddr>().expect(text)));

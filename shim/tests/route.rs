@@ -3,15 +3,16 @@
 mod namespaces;
 
 use namespaces::network::{Defaults, Kind, Network, pod};
+use namespaces::steps::{after_first, after_owner};
 use namespaces::{Space, ample, privileged};
-use shim::route::{after_first, after_owner, undo};
+use shim::route::undo;
 
 /// Both networks attached and the step done, in the order of a real ADD.
 fn attach_both(pod: &Space, first: &Network, owner: &Network, owner_gives: Defaults) {
     first.attach(pod, Defaults::Both);
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(pod, owner_gives);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
 }
 
 /// The pod answers on both addresses of `network`, to hosts of the network and to one that both networks lead to.
@@ -102,7 +103,7 @@ fn after_the_first_only_its_defaults_and_a_shared_next_hop_have_left_main() {
         let main =
             || -> Vec<_> { ["-4", "-6"].iter().flat_map(|family| pod.routes(family, "main")).collect() };
         let before = main();
-        after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+        after_first(&pod.open(), &first.side()).expect("after the first");
         let stays = |line: &&String| !left.iter().any(|start| line.starts_with(start));
         let kept: Vec<_> = before.iter().filter(stays).cloned().collect();
         assert_eq!(before.len(), kept.len() + 1 + left.len(), "two defaults: {before:?}");
@@ -147,12 +148,12 @@ fn a_default_that_came_back_in_between_leaves_again() {
     let pod = pod();
     let (first, owner) = (Network::new(1, Kind::Subnet, "eth0"), Network::new(2, Kind::Subnet, "net1"));
     first.attach(&pod, Defaults::Both);
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(&pod, Defaults::Both);
     // As a router advertisement would, or a plugin that repairs what it made.
     pod.ip("route append default via 10.1.0.1 dev eth0");
     pod.ip("-6 route append default via fd00:1::1 dev eth0 metric 77");
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     for family in ["-4", "-6"] {
         is_owned_by(&pod, family, &owner);
     }
@@ -216,14 +217,14 @@ fn repeating_a_step_changes_nothing() {
             let pod = pod();
             let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));
             first.attach(&pod, Defaults::Both);
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+            after_first(&pod.open(), &first.side()).expect("after the first");
             let once = pod.routing();
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first, again");
+            after_first(&pod.open(), &first.side()).expect("after the first, again");
             assert_eq!(pod.routing(), once);
             owner.attach(&pod, owner_gives);
-            after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+            after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
             let once = pod.routing();
-            after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner, again");
+            after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner, again");
             assert_eq!(pod.routing(), once);
         }
     }
@@ -243,13 +244,13 @@ fn undo_restores_what_the_first_network_had() {
             let (first, owner) = (Network::new(1, kinds[0], "eth0"), Network::new(2, kinds[1], "net1"));
             first.attach(&pod, Defaults::Both);
             let before = pod.routing();
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+            after_first(&pod.open(), &first.side()).expect("after the first");
             undo(&pod.open(), "eth0", "net1", ample()).expect("undo of the first half");
             assert_eq!(pod.routing(), before);
 
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+            after_first(&pod.open(), &first.side()).expect("after the first");
             owner.attach(&pod, owner_gives);
-            after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+            after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
             undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
             // The owner is still there, so nothing but undo can have taken its table and rules away.
             let both = pod.routing();
@@ -276,9 +277,9 @@ fn undo_works_after_the_owner_has_gone() {
     let (first, owner) = (Network::new(1, Kind::Subnet, "eth0"), Network::new(2, Kind::Calico, "net1"));
     first.attach(&pod, Defaults::Both);
     let before = pod.routing();
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(&pod, Defaults::Both);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     pod.ip("link delete net1");
     undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
     assert_eq!(pod.routing(), before);

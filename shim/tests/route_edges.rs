@@ -5,8 +5,9 @@ mod namespaces;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use namespaces::network::{Defaults, Kind, Network, pod};
+use namespaces::steps::{after_first, after_owner};
 use namespaces::{Space, ample, attempt, privileged, wait_until};
-use shim::route::{RouteSide, after_first, after_owner, undo};
+use shim::route::{RouteSide, undo};
 
 fn pair(kind: Kind) -> (Network, Network) {
     (Network::new(1, kind, "eth0"), Network::new(2, Kind::Subnet, "net1"))
@@ -14,9 +15,9 @@ fn pair(kind: Kind) -> (Network, Network) {
 
 fn attach(pod: &Space, first: &Network, owner: &Network) {
     first.attach(pod, Defaults::Both);
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(pod, Defaults::Both);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn an_ipv6_address_under_duplicate_check_is_no_obstacle() {
         pod.ip(&format!("-6 route add default via fd00:{n}::1 dev {ifname}"));
         assert!(pod.ip(&format!("-6 address show dev {ifname} tentative")).contains("fd00:"));
         if network.number == 1 {
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+            after_first(&pod.open(), &first.side()).expect("after the first");
         }
     }
     let refused = attempt(&format!("ip -n {} -6 route add 2001:db8:1::/48 dev eth0 src fd00:1::2", pod.name));
@@ -48,7 +49,7 @@ fn an_ipv6_address_under_duplicate_check_is_no_obstacle() {
         !refused.status.success(),
         "the kernel takes a tentative source now: the step need not leave it out"
     );
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
 
     for network in [&first, &owner] {
         network.router.ip("link set gw up");
@@ -71,13 +72,13 @@ fn an_interface_that_is_not_there_is_skipped() {
     let pod = pod();
     let first = Network::new(1, Kind::Calico, "eth0");
     let absent = RouteSide { ifname: "net1", cidrs: &["10.2.0.0/16".parse().expect("a CIDR")] };
-    after_first(&pod.open(), &first.side(), ample()).expect("nothing there at all");
-    after_owner(&pod.open(), &first.side(), &absent, ample()).expect("nothing there at all");
+    after_first(&pod.open(), &first.side()).expect("nothing there at all");
+    after_owner(&pod.open(), &first.side(), &absent).expect("nothing there at all");
     assert_eq!(pod.routes("-4", "main"), [""; 0]);
 
     first.attach(&pod, Defaults::Both);
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
-    after_owner(&pod.open(), &first.side(), &absent, ample()).expect("after an owner without interface");
+    after_first(&pod.open(), &first.side()).expect("after the first");
+    after_owner(&pod.open(), &first.side(), &absent).expect("after an owner without interface");
     for family in ["-4", "-6"] {
         assert_eq!(pod.defaults(family).len(), 1, "{}", pod.routing());
     }
@@ -88,7 +89,7 @@ fn an_interface_that_is_not_there_is_skipped() {
     let owner = Network::new(2, Kind::Subnet, "net1");
     let pod = namespaces::network::pod();
     owner.attach(&pod, Defaults::Both);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after an owner without a first");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after an owner without a first");
     owner.router.pings(Some(&owner.far_v4()), &owner.v4());
     pod.pings(None, "198.51.100.2");
 }
@@ -109,11 +110,11 @@ fn what_others_put_there_stays() {
     // A plugin's own route to exactly a CIDR of its network: flannel's does that.
     pod.ip("route add 10.1.0.0/16 via 10.1.0.1 dev eth0");
     let before = (pod.routing(), pod.routes("-4", "77"));
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     // Theirs did not count as ours.
     assert!(pod.ip("rule show").contains("1001:\tfrom 10.1.0.2 lookup 1001"), "{}", pod.ip("rule show"));
     owner.attach(&pod, Defaults::Both);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     assert!(pod.routes("-4", "main").contains(&"10.1.0.0/16 via 10.1.0.1 dev eth0".to_owned()));
     pod.pings(None, &first.far_v4());
     pod.ip("link delete net1");
@@ -143,8 +144,8 @@ fn loopback_may_come_and_go_meanwhile() {
         });
         let rounds = (0..200).try_for_each(|_| {
             undo(&pod.open(), "eth0", "net1", ample())?;
-            after_first(&pod.open(), &first.side(), ample())?;
-            after_owner(&pod.open(), &first.side(), &owner.side(), ample())
+            after_first(&pod.open(), &first.side())?;
+            after_owner(&pod.open(), &first.side(), &owner.side())
         });
         // Before anything can panic: the scope waits for the other thread.
         done.store(true, Ordering::Relaxed);
@@ -208,7 +209,7 @@ fn unusual_default(family: &str, lines: &[&str], carrier: bool) {
         words.collect::<Vec<_>>().join(" ").replace("nhid 7 ", "")
     };
     let before = shown(&pod);
-    after_first(&pod.open(), &first.side(), ample()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+    after_first(&pod.open(), &first.side()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
     assert_eq!(pod.defaults(family), [""; 0], "{lines:?}");
     assert!(pod.routes(family, "1001").iter().any(|line| line.starts_with("default")), "{lines:?}");
     undo(&pod.open(), "eth0", "net1", ample()).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
@@ -224,20 +225,20 @@ fn a_step_that_was_killed_half_way_is_finished_or_undone() {
     let first = Network::new(1, Kind::Calico, "eth0");
     first.attach(&pod, Defaults::Both);
     let before = pod.routing();
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     let after = pod.routing();
     // Between the additions and the removals.
     pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     pod.ip("-6 route add default via fe80::1 dev eth0");
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first, again");
+    after_first(&pod.open(), &first.side()).expect("after the first, again");
     assert_eq!(pod.routing(), after);
     pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
     assert_eq!(pod.routing(), before);
     // In the middle of an undo: the default is back, a part of the rest is gone.
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     pod.ip("route add 169.254.1.1 dev eth0 scope link");
     pod.ip("route add default via 169.254.1.1 dev eth0");
     pod.ip("rule del priority 1001");
@@ -259,7 +260,7 @@ fn a_refusal_names_the_route_and_removes_nothing() {
     for n in 1..=70 {
         pod.ip(&format!("route add 10.7.0.{n} dev eth0"));
     }
-    let error = after_first(&pod.open(), &first.side(), ample()).expect_err("no way to the gateway");
+    let error = after_first(&pod.open(), &first.side()).expect_err("no way to the gateway");
     assert_eq!(
         error.to_string(),
         "add route default via 169.254.1.1 dev eth0 table 1001: Network is unreachable (os error 101)"
@@ -278,9 +279,9 @@ fn two_attachments_in_one_pod_do_not_undo_each_other() {
     attach(&pod, &first, &owner);
     let (other, other_owner) = (Network::new(3, Kind::Subnet, "eth1"), Network::new(4, Kind::Subnet, "net2"));
     other.attach(&pod, Defaults::None);
-    after_first(&pod.open(), &other.side(), ample()).expect("after the other first");
+    after_first(&pod.open(), &other.side()).expect("after the other first");
     other_owner.attach(&pod, Defaults::None);
-    after_owner(&pod.open(), &other.side(), &other_owner.side(), ample()).expect("after the other owner");
+    after_owner(&pod.open(), &other.side(), &other_owner.side()).expect("after the other owner");
     pod.ip("link delete eth0");
     pod.ip("link delete net1");
     undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
@@ -309,9 +310,9 @@ fn every_address_is_served_and_no_link_local_one() {
     }
     pod.ip("address add 10.1.9.2 peer 10.1.9.1 dev eth0");
     wait_until("a link-local address", || pod.ip("-6 address show dev eth0").contains("fe80::"));
-    after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+    after_first(&pod.open(), &first.side()).expect("after the first");
     owner.attach(&pod, Defaults::Both);
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     let rules = pod.ip("rule show") + &pod.ip("-6 rule show");
     assert_eq!(rules.matches("lookup 1001").count(), 1 + 100 + 1 + 1);
     for (address, there) in [("10.1.9.2", true), ("10.1.9.1", false), ("10.1.0.109", true), ("fe80::", false)]
@@ -343,10 +344,10 @@ fn a_pod_without_ipv6_is_served_in_ipv4() {
         pod.ip(&format!("address add 10.{n}.0.2/24 dev {}", network.ifname));
         pod.ip(&format!("route add default via 10.{n}.0.1"));
         if n == 1 {
-            after_first(&pod.open(), &first.side(), ample()).expect("after the first");
+            after_first(&pod.open(), &first.side()).expect("after the first");
         }
     }
-    after_owner(&pod.open(), &first.side(), &owner.side(), ample()).expect("after the owner");
+    after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     first.router.pings(Some("198.51.100.200"), &first.v4());
     owner.router.pings(Some("198.51.100.200"), &owner.v4());
     pod.pings(None, &first.far_v4());

@@ -4,9 +4,10 @@ mod namespaces;
 
 use namespaces::network::pod;
 use namespaces::node::Node;
+use namespaces::steps::{after_first, after_owner};
 use namespaces::{ample, privileged};
 use serde_json::{Value, json};
-use shim::route::{RouteSide, after_first, after_owner, undo};
+use shim::route::{RouteSide, undo};
 
 fn address(conf: &Value, position: usize) -> String {
     let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");
@@ -26,9 +27,9 @@ fn check_holds(plugins: [&str; 2], owner_routes: &[&str]) {
     let owner = RouteSide { ifname: "net1", cidrs: &owner_cidrs };
 
     let first_conf = node.add(&pod, "eth0", &node.conf(plugins[0], 1, &["0.0.0.0/0", "::/0"]));
-    after_first(&pod.open(), &first, ample()).expect("after the first");
+    after_first(&pod.open(), &first).expect("after the first");
     let owner_conf = node.add(&pod, "net1", &node.conf(plugins[1], 2, owner_routes));
-    after_owner(&pod.open(), &first, &owner, ample()).expect("after the owner");
+    after_owner(&pod.open(), &first, &owner).expect("after the owner");
 
     for family in ["-4", "-6"] {
         assert_eq!(pod.defaults(family).len(), 1, "{}", pod.routing());

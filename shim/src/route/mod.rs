@@ -37,8 +37,8 @@ use nix::errno::Errno;
 use crate::netns::Netns;
 pub use budget::Budget;
 use decide::RouteChange;
-use pod_state::PodRoutes;
-use rtnl::{Rtnl, RtnlRequest, emit};
+use pod_state::{Address, PodRoutes, SeenInterfaces};
+use rtnl::{Link, Rtnl, RtnlRequest, emit};
 use types::attachment::PodInterface;
 
 /// The largest number of failures that an error names one by one, because a pod can cause thousands.
@@ -98,33 +98,65 @@ impl fmt::Display for RouteError {
 
 impl std::error::Error for RouteError {}
 
-/// The step between the first network's ADD and the owner's.
-///
-/// # Errors
-/// The changes that the kernel refused. If an addition failed, nothing was removed.
-pub fn after_first(netns: &Netns, first: &RouteSide, budget: Budget<'_>) -> Result<(), RouteError> {
-    let (mut rtnl, facts) = gather(netns, budget)?;
-    let changes = decide::after_first(&facts, first);
-    apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+/// A pod's interfaces and their addresses, read once for whoever needs no more of them and for the step, which goes on from there.
+#[derive(Debug)]
+pub struct SeenPod<'a> {
+    rtnl: Rtnl<'a>,
+    seen: SeenInterfaces,
 }
 
-/// The step after the owner's ADD.
-///
-/// # Errors
-/// The changes that the kernel refused. If an addition failed, nothing was removed.
-pub fn after_owner(
-    netns: &Netns,
-    first: &RouteSide,
-    owner: &RouteSide,
-    budget: Budget<'_>,
-) -> Result<(), RouteError> {
-    let (mut rtnl, mut facts) = gather(netns, budget)?;
-    if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
-        // The facts are read again, because a router advertisement may have arrived before the setting changed.
-        facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
+impl<'a> SeenPod<'a> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// An error of the kernel, or that there is more than `budget` allows to read.
+    pub fn look(netns: &Netns, budget: Budget<'a>) -> Result<Self, RouteError> {
+        let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
+        let seen = SeenInterfaces::gather(&mut rtnl).map_err(RouteError::gathering)?;
+        Ok(Self { rtnl, seen })
     }
-    let changes = decide::after_owner(&facts, first, owner);
-    apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+
+    /// Those interfaces that have one of these `names`, in the order of the names, each with its addresses.
+    #[must_use]
+    pub fn named(&self, names: &[&str]) -> Vec<PodInterface> {
+        let link = |name: &&str| self.seen.links.iter().find(|link| link.name == **name);
+        names.iter().filter_map(link).map(|link| with_addresses(link, &self.seen.addresses)).collect()
+    }
+
+    /// The step between the first network's ADD and the owner's.
+    ///
+    /// # Errors
+    /// The changes that the kernel refused. If an addition failed, nothing was removed.
+    pub fn after_first(self, first: &RouteSide<'_>) -> Result<(), RouteError> {
+        let (mut rtnl, facts) = self.with_routes()?;
+        let changes = decide::after_first(&facts, first);
+        apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+    }
+
+    /// The step after the owner's ADD, in the same `netns`.
+    ///
+    /// # Errors
+    /// The changes that the kernel refused. If an addition failed, nothing was removed.
+    pub fn after_owner(
+        self,
+        netns: &Netns,
+        first: &RouteSide<'_>,
+        owner: &RouteSide<'_>,
+    ) -> Result<(), RouteError> {
+        let (mut rtnl, mut facts) = self.with_routes()?;
+        if decide::owner_has_ipv6_default(&facts, first, owner) && heed_no_router(netns, first.ifname) {
+            // The facts are read again, because a router advertisement may have arrived before the setting changed.
+            facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
+        }
+        let changes = decide::after_owner(&facts, first, owner);
+        apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
+    }
+
+    fn with_routes(self) -> Result<(Rtnl<'a>, PodRoutes), RouteError> {
+        let Self { mut rtnl, seen } = self;
+        let facts = seen.with_routes(&mut rtnl).map_err(RouteError::gathering)?;
+        Ok((rtnl, facts))
+    }
 }
 
 /// Those interfaces of a pod that have one of these `names`, in the order of the names, each with its addresses.
@@ -139,8 +171,12 @@ pub fn interfaces(netns: &Netns, names: &[&str], budget: Budget<'_>) -> io::Resu
         links.extend(rtnl.link_named(name)?);
     }
     let addresses = pod_state::addresses(&mut rtnl)?;
-    let on = |index| addresses.iter().filter(move |one| one.index == index).map(|one| one.ip).collect();
-    Ok(links.into_iter().map(|link| PodInterface { addresses: on(link.index), name: link.name }).collect())
+    Ok(links.iter().map(|link| with_addresses(link, &addresses)).collect())
+}
+
+fn with_addresses(link: &Link, addresses: &[Address]) -> PodInterface {
+    let own = addresses.iter().filter(|address| address.index == link.index);
+    PodInterface { name: link.name.clone(), addresses: own.map(|address| address.ip).collect() }
 }
 
 /// The rules and tables of the two steps that are missing, as text: the rule from each address of a network, and the table that it leads to.
@@ -195,12 +231,6 @@ fn heed_no_router(netns: &Netns, ifname: &str) -> bool {
 enum OnFailure {
     Stop,
     GoOn,
-}
-
-fn gather<'a>(netns: &Netns, budget: Budget<'a>) -> Result<(Rtnl<'a>, PodRoutes), RouteError> {
-    let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
-    let facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
-    Ok((rtnl, facts))
 }
 
 fn apply(

@@ -61,6 +61,31 @@ impl Address {
     }
 }
 
+/// The interfaces and their addresses.
+#[derive(Debug)]
+pub(super) struct SeenInterfaces {
+    pub(super) links: Vec<Link>,
+    pub(super) addresses: Vec<Address>,
+}
+
+impl SeenInterfaces {
+    /// Reads them with two dumps, for both families at once.
+    pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
+        Ok(Self { links: rtnl.links()?, addresses: addresses(rtnl)? })
+    }
+
+    /// Reads the routes and the rules as well.
+    pub(super) fn with_routes(self, rtnl: &mut Rtnl<'_>) -> io::Result<PodRoutes> {
+        let Self { links, addresses } = self;
+        Ok(PodRoutes {
+            links,
+            addresses,
+            routes: rtnl.dump(RTM_GETROUTE, &emit(&RouteHeader::default()), RTM_NEWROUTE, Route::parse)?,
+            rules: rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse)?,
+        })
+    }
+}
+
 /// The interfaces, their addresses, the routes of main and of Crossfade's tables, and Crossfade's rules.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PodRoutes {
@@ -73,12 +98,7 @@ pub(super) struct PodRoutes {
 impl PodRoutes {
     /// Reads the state with one dump for each kind of object, for both families at once.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
-        Ok(Self {
-            links: rtnl.links()?,
-            addresses: addresses(rtnl)?,
-            routes: rtnl.dump(RTM_GETROUTE, &emit(&RouteHeader::default()), RTM_NEWROUTE, Route::parse)?,
-            rules: rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse)?,
-        })
+        SeenInterfaces::gather(rtnl)?.with_routes(rtnl)
     }
 
     /// The index of an interface that exists and is up. An interface that is down has no routes and cannot get any.

@@ -5,6 +5,7 @@
 
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod steps;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::netns::Netns;
 use crate::pod_interfaces;
 use crate::reply::{CniError, code};
-use crate::route;
+use crate::route::{self, RouteError, SeenPod};
 use crate::serve::Session;
 use crate::serve::teardown::Teardown;
 use crate::store::OpenRecord;
@@ -49,18 +49,26 @@ pub(super) fn attach_all(
         };
         let raw = result.at(leg.loaded.conf.version)?;
         let budget = route::Budget::until(times.attached_by, Some(session.signals));
-        let present = netns.and_then(|netns| look(netns, leg, &result, budget));
-        let added = Event::Added { leg: index, result: raw, present };
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
-            append(open, &[added, Event::Attached {}])?;
+            let present = netns.and_then(|netns| look(netns, leg, &result, budget));
+            append(open, &[Event::Added { leg: index, result: raw, present }, Event::Attached {}])?;
         } else {
+            let seen = netns.map(|netns| SeenPod::look(netns, budget));
+            let present = seen.as_ref().and_then(|seen| {
+                unless_failed(
+                    leg,
+                    seen.as_ref().map(|pod| pod_interfaces::of_seen(pod, &leg.plan.ifname, &result)),
+                )
+            });
             // The result is recorded before the route step: if that step fails, the DEL that undoes the ADD needs the result.
-            append(open, &[added])?;
+            append(open, &[Event::Added { leg: index, result: raw, present }])?;
             if open.attachment.intent.legs[index].host_route {
                 host_route(session, index, leg, &result, open, netns, budget)?;
             }
-            route_step(legs, index, open, netns, budget)?;
+            if let Some((netns, seen)) = netns.zip(seen) {
+                route_step(legs, index, open, netns, seen)?;
+            }
             if last {
                 append(open, &[Event::Attached {}])?;
             }
@@ -102,7 +110,14 @@ fn look(
     result: &AddResult,
     budget: route::Budget<'_>,
 ) -> Option<Vec<PodInterface>> {
-    let looked = pod_interfaces::read(netns, &leg.plan.ifname, result, budget);
+    unless_failed(leg, pod_interfaces::read(netns, &leg.plan.ifname, result, budget))
+}
+
+/// What was read of a network's interfaces, and nothing if that failed.
+fn unless_failed(
+    leg: &ReadyNetwork<'_>,
+    looked: Result<Vec<PodInterface>, impl ToString>,
+) -> Option<Vec<PodInterface>> {
     looked
         .map_err(|error| {
             let network = &leg.loaded.conf.name;
@@ -166,10 +181,10 @@ fn route_step(
     legs: &[ReadyNetwork<'_>],
     index: usize,
     open: &OpenRecord,
-    netns: Option<&Netns>,
-    budget: route::Budget<'_>,
+    netns: &Netns,
+    seen: Result<SeenPod<'_>, RouteError>,
 ) -> Result<(), CniError> {
-    let ([first, owner], Some(netns)) = (legs, netns) else {
+    let [first, owner] = legs else {
         return Ok(());
     };
     if index == 1 && open.attachment.progress[0].deleted {
@@ -181,11 +196,9 @@ fn route_step(
     let ((first_name, first_cidrs), (owner_name, owner_cidrs)) = (side(first), side(owner));
     let first = route::RouteSide { ifname: &first_name, cidrs: &first_cidrs };
     let owner = route::RouteSide { ifname: &owner_name, cidrs: &owner_cidrs };
-    let done = if index == 0 {
-        route::after_first(netns, &first, budget)
-    } else {
-        route::after_owner(netns, &first, &owner, budget)
-    };
+    let done = seen.and_then(|pod| {
+        if index == 0 { pod.after_first(&first) } else { pod.after_owner(netns, &first, &owner) }
+    });
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }
 

@@ -1,0 +1,20 @@
+//! The two steps of both-mode, each from a look at the pod of its own.
+
+use shim::netns::Netns;
+use shim::route::{RouteError, RouteSide, SeenPod};
+
+use super::ample;
+
+/// The step after the first network's ADD.
+pub(crate) fn after_first(pod: &Netns, first: &RouteSide<'_>) -> Result<(), RouteError> {
+    SeenPod::look(pod, ample())?.after_first(first)
+}
+
+/// The step after the owner's ADD.
+pub(crate) fn after_owner(
+    pod: &Netns,
+    first: &RouteSide<'_>,
+    owner: &RouteSide<'_>,
+) -> Result<(), RouteError> {
+    SeenPod::look(pod, ample())?.after_owner(pod, first, owner)
+}
