@@ -79,11 +79,9 @@ impl Holder {
         self.groups.iter().any(|group| group.is_alive())
     }
 
-    /// Asks a living holder to stop.
-    pub(super) fn ask_to_stop(&self) {
-        if let Some(process) = self.holder {
-            process.signal(Signal::SIGTERM);
-        }
+    /// Asks a living holder to stop. Returns false if the holder is not known, because its file is just being written.
+    pub(super) fn ask_to_stop(&self) -> bool {
+        self.holder.inspect(|process| process.signal(Signal::SIGTERM)).is_some()
     }
 
     /// Kills the processes that a dead holder left running. Returns true once none of them runs, even if a daemon still has the lock open.
