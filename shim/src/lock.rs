@@ -19,37 +19,35 @@
 
 mod abandoned;
 mod holder;
+mod lock_file;
 mod running;
+mod shared;
+mod step;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, fcntl};
 
 pub use abandoned::{abandoned, remove_abandoned};
 use holder::Holder;
+use lock_file::{open, prepare};
 pub use running::{RunningCall, running};
+pub use shared::exclusively;
+use step::Step;
 
-use crate::file;
 use crate::layout::Layout;
 use crate::process::Process;
 use crate::request::Verb;
 use crate::signal::Signals;
 use crate::store::{Key, container_name};
-use crate::trust::{self, Distrust};
 
 /// The time between two attempts to get a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// The end of the file name of a shared file's lock.
-const SHARED_END: &str = "lock";
-
-/// The lock under which a dead holder's lock changes hands.
-const TAKEOVER: &str = "takeover";
 
 /// Why a call did not get a lock.
 #[derive(Debug)]
@@ -231,192 +229,5 @@ impl Drop for Lock {
     }
 }
 
-/// The outcome of one attempt to get a lock.
-enum Step {
-    /// This process holds the lock, and no process of an earlier holder runs any more.
-    Held(Lock),
-    /// Another process holds the lock, or delegates of a dead holder still run and got a signal to end.
-    Busy(File, Holder),
-    /// The last holder removed the file while this process opened it.
-    Replaced,
-    /// Daemons of a dead holder's delegates hold the lock. The file has no name any more, and another file takes its place.
-    TakenOver,
-}
-
-impl Step {
-    fn of(file: File, path: &Path, verb: Verb, signals: &Signals) -> io::Result<Self> {
-        match try_flock(file, path)? {
-            Attempt::Replaced => Ok(Self::Replaced),
-            Attempt::Taken(file) => {
-                let earlier = Holder::read(&file);
-                earlier.end_groups(signals);
-                Ok(hold(file, path, verb, &earlier)?.map_or(Self::Replaced, Self::Held))
-            }
-            Attempt::Busy(file) => {
-                let holder = Holder::read(&file);
-                if holder.is_dead() && holder.end_work(&file) {
-                    take_name_away(&file, path, &holder)?;
-                    return Ok(Self::TakenOver);
-                }
-                Ok(Self::Busy(file, holder))
-            }
-        }
-    }
-}
-
-/// Writes this process into a lock that it has got; none if the lock's file has no name any more.
-fn hold(file: Flock<File>, path: &Path, verb: Verb, earlier: &Holder) -> io::Result<Option<Lock>> {
-    let write = |file| {
-        let mut lock = Lock { file: Some(file), path: path.to_owned(), holder: Holder::current(verb) };
-        lock.write().map(|()| Some(lock))
-    };
-    if *earlier == Holder::default() {
-        return write(file);
-    }
-    alone(&path.with_file_name(shared_name(TAKEOVER)), || {
-        if is_named(&file, path) { write(file) } else { Ok(None) }
-    })
-}
-
-/// Unlinks a lock that a dead holder left, unless another process has got the lock or unlinked it meanwhile.
-fn take_name_away(file: &File, path: &Path, dead: &Holder) -> io::Result<()> {
-    alone(&path.with_file_name(shared_name(TAKEOVER)), || {
-        if is_named(file, path) && Holder::read(file) == *dead { std::fs::remove_file(path) } else { Ok(()) }
-    })
-}
-
-enum Attempt {
-    Taken(Flock<File>),
-    Busy(File),
-    /// The last holder removed the file while this process opened it.
-    Replaced,
-}
-
-fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) if is_named(&file, path) => Ok(Attempt::Taken(file)),
-        Ok(_) => Ok(Attempt::Replaced),
-        Err((file, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => Ok(Attempt::Busy(file)),
-        Err((_, error)) => Err(error.into()),
-    }
-}
-
-/// Whether `path` still leads to this open file.
-fn is_named(file: &File, path: &Path) -> bool {
-    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-    match (path.metadata(), file.metadata()) {
-        (Ok(named), Ok(open)) => id(named) == id(open),
-        _ => false,
-    }
-}
-
-/// Creates and checks the lock directory. Who could write there could make the shim kill any process, and who could enter it could hold the
-/// shim's locks forever.
-fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
-    let dir = layout.locks();
-    match trust::check_private_dir(&dir) {
-        Err(why) if why.is_absent() => {
-            file::create_private_dir(&layout.run_dir)?;
-            file::create_private_dir(&dir)?;
-        }
-        other => other?,
-    }
-    Ok(dir.join(name))
-}
-
-/// Opens a lock's file, which is created if nobody holds or waits for the lock. The shim writes the holder into it, so the file must be a lock alone,
-/// without a second name elsewhere.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).mode(file::PRIVATE);
-    let flags = OFlag::O_NOFOLLOW.bits();
-    match options.clone().create_new(true).custom_flags(flags).open(path) {
-        // Nobody but this uid had the file before, for the directory is private.
-        Ok(file) => return Ok(file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Distrust::Io(path.into(), error).into()),
-    }
-    match trust::open_regular(options.create(true).truncate(false), path)? {
-        (_, meta) if meta.nlink() > 1 => {
-            Err(io::Error::other(format!("{} has a second name; expected a lock: remove it", path.display())))
-        }
-        (file, meta) if meta.mode() & 0o077 != 0 => {
-            file.set_permissions(PermissionsExt::from_mode(file::PRIVATE))?;
-            Ok(file)
-        }
-        (file, _) => Ok(file),
-    }
-}
-
-/// Runs `change` under the lock of one shared file of state.
-///
-/// # Errors
-/// The error of `change`, or that another process held the lock for two seconds.
-pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    alone(&prepare(layout, &shared_name(name))?, change)
-}
-
-fn shared_name(name: &str) -> String {
-    format!("{name}.{SHARED_END}")
-}
-
-fn alone<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let end = Instant::now() + Duration::from_secs(2);
-    let mut file = open(path)?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // Dropping the descriptor unlocks. The file stays, because there is one for all attachments.
-            Ok(_held) => return change(),
-            Err((again, _)) if Instant::now() < end => {
-                file = again;
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            Err((_, error)) => return Err(error.into()),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
-
-    use super::*;
-
-    #[test]
-    fn a_holder_is_asked_to_stop_as_soon_as_it_is_known() {
-        let dir = std::env::temp_dir().join(format!("crossfade-lock-{}", std::process::id()));
-        let layout = Layout { run_dir: dir.clone(), ..Layout::default() };
-        let key = Key::new("sandbox", "eth0");
-        let path = prepare(&layout, &key.file_name()).expect("directory");
-        let Attempt::Taken(held) = try_flock(open(&path).expect("file"), &path).expect("flock") else {
-            panic!("nobody else has it");
-        };
-        let mut holder = Command::new("sleep").arg("1000").spawn().expect("sleep");
-        let pid = holder.id().cast_signed();
-        // The holder is not in the file when the other call may already ask it, and is there soon after.
-        let waiting = std::thread::spawn(move || {
-            let now = Instant::now();
-            let patience = Patience { until: now + Duration::from_secs(20), ask_from: Some(now) };
-            let signals = Signals::receive().expect("signals");
-            Lock::take(&layout, &key, Verb::Del, patience, &signals).map(drop)
-        });
-        std::thread::sleep(PAUSE * 20);
-        let mut known = Holder::current(Verb::Add);
-        known.holder = Process::seen_now(pid).ok();
-        held.write_all_at(&known.to_line(), 0).expect("written");
-        let end = Instant::now() + Duration::from_secs(10);
-        let stopped = loop {
-            match holder.try_wait().expect("a child") {
-                None if Instant::now() < end => std::thread::sleep(PAUSE),
-                other => break other,
-            }
-        };
-        let _ = holder.kill();
-        let _ = holder.wait();
-        drop(held);
-        assert_eq!(stopped.and_then(|status| status.signal()), Some(nix::libc::SIGTERM));
-        waiting.join().expect("no panic").expect("the lock was free at last");
-        std::fs::remove_dir_all(dir).expect("clean");
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::Flock;
 
 use super::holder::Holder;
-use super::{Attempt, SHARED_END, is_named, take_name_away, try_flock};
+use super::shared::is_shared;
+use super::step::{Attempt, is_named, take_name_away, try_flock};
 use crate::layout::Layout;
 use crate::trust;
 
@@ -24,8 +25,8 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        // The locks of shared files stay, because there are only a few of them.
-        if path.extension().is_none_or(|end| end != SHARED_END) && inspect(&path)?.is_some() {
+        // Shared locks stay, because there are only a few of them.
+        if !is_shared(&path) && inspect(&path)?.is_some() {
             found.push(path);
         }
     }
