@@ -89,9 +89,7 @@ fn attach_leg(
     limits: &Limits<'_>,
 ) -> Result<AddResult, CniError> {
     session.note_called(&leg.loaded.conf.name);
-    let runtime_config = leg.runtime_config.to_raw();
-    let network = leg.network(session, &runtime_config);
-    let result = network.add(&leg.binaries, first, lock, limits)?;
+    let result = leg.network(session).add(&leg.binaries, first, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
         // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(

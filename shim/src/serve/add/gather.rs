@@ -10,6 +10,7 @@ use types::raw::RawObject;
 
 use crate::delegate::{Network, secondary_runtime_config};
 use crate::exec::{Binary, ReadyPlugin};
+use crate::hostports;
 use crate::inventory;
 use crate::netns::Netns;
 use crate::plan::{LegPlan, Plan};
@@ -32,16 +33,19 @@ pub(super) struct ReadyNetwork<'a> {
     pub(super) plan: LegPlan,
     pub(super) loaded: LoadedNetwork<'a>,
     pub(super) binaries: Vec<Binary>,
-    pub(super) runtime_config: RawObject,
+    /// The part of `runtimeConfig` that its plugins declare; none if that is nothing.
+    pub(super) runtime_config: Option<Box<RawValue>>,
+    /// Whether that part asks for host ports.
+    pub(super) maps_host_ports: bool,
 }
 
 impl ReadyNetwork<'_> {
-    /// The network as its plugins are called. `runtime_config` is [`Self::runtime_config`] as JSON.
-    pub(super) fn network<'b>(&'b self, session: &Session<'b>, runtime_config: &'b RawValue) -> Network<'b> {
+    /// The network as its plugins are called.
+    pub(super) fn network<'b>(&'b self, session: &Session<'b>) -> Network<'b> {
         Network {
             conf: &self.loaded.conf,
             ifname: &self.plan.ifname,
-            runtime_config: Some(runtime_config),
+            runtime_config: self.runtime_config.as_deref(),
             scope: session.scope(),
         }
     }
@@ -51,7 +55,7 @@ impl ReadyNetwork<'_> {
     /// # Errors
     /// As [`Network::prepare`].
     pub(super) fn prepare(&self, session: &Session<'_>) -> io::Result<ReadyPlugin<'_>> {
-        self.network(session, &self.runtime_config.to_raw()).prepare(&self.binaries)
+        self.network(session).prepare(&self.binaries)
     }
 
     /// Whether an earlier call has marked the network as ready in this boot.
@@ -206,5 +210,11 @@ fn ready_leg<'a>(
     let network =
         Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: session.scope() };
     let binaries = network.find_binaries()?;
-    Ok(ReadyNetwork { plan: plan.clone(), binaries, loaded, runtime_config })
+    Ok(ReadyNetwork {
+        plan: plan.clone(),
+        binaries,
+        maps_host_ports: hostports::are_wanted(&runtime_config),
+        runtime_config: (!runtime_config.is_empty()).then(|| runtime_config.to_raw()),
+        loaded,
+    })
 }

@@ -148,7 +148,7 @@ fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Res
 /// Warns if a pod asked for host ports and no network maps them: the ADD succeeds, and the ports are missing. Each network receives the part of
 /// `runtimeConfig` that its plugins declare, so if no network received `portMappings`, no plugin maps them.
 fn warn_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[ReadyNetwork<'_>]) {
-    let is_mapped = || legs.iter().any(|leg| hostports::are_wanted(&leg.runtime_config));
+    let is_mapped = || legs.iter().any(|leg| leg.maps_host_ports);
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
     let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
     tracing::warn!(
@@ -194,7 +194,7 @@ fn intent(
     let legs = legs.iter().map(|leg| Leg {
         tolerated: leg.plan.tolerated,
         host_route,
-        runtime_config: (!leg.runtime_config.is_empty()).then(|| leg.runtime_config.to_raw()),
+        runtime_config: leg.runtime_config.clone(),
         ..leg.loaded.leg(&leg.plan.ifname, leg.plan.primary)
     });
     Ok(Intent {
