@@ -115,6 +115,23 @@ impl Call {
         Path::new(self.command.get_program())
     }
 
+    /// The call of another program with `arguments`, which starts this call's program and awaits it.
+    ///
+    /// # Errors
+    /// No scratch file.
+    pub(super) fn beneath(self, program: &Path, arguments: &[&str]) -> Result<Call> {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).env_clear();
+        for (name, value) in self.command.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command
+            .stdin(self.stdin.try_clone()?)
+            .stdout(self.output.try_clone()?)
+            .stderr(Stdio::from(self.output.try_clone()?));
+        Ok(Call { command, ..self })
+    }
+
     /// The same call under a wrapper that runs what follows it, with its own stdout and stderr discarded.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::call::{Attachment, Call};
+use super::floor::Between;
 use super::plugins::Bridge;
 use super::report::Limit;
 use super::single;
@@ -51,10 +52,16 @@ fn stubs(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Result<
     let (old, _, installation) =
         single::behind_shim(&bench.workshop, &format!("crowd-stub-{size}"), "1.0.0")?;
     let workshop = &bench.workshop;
+    let length = installation.record_length(&shim[0])?;
+    let floor = bare.iter().map(|member| {
+        let delegate = single::bare(workshop, &old, "ADD", member)?;
+        Between::new(workshop, &format!("crowd-{size}-{}", member.id), length, delegate)
+    });
+    let floor = floor.collect::<Result<Vec<_>>>()?;
     let bare = Side::new(bare, |verb, member| single::bare(workshop, &old, verb, member))?;
     let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
     let what = format!("{size} at once, stub");
-    let add = measure(bench, &what, bare, shim, |_, _| Ok(()))?;
+    let add = measure(bench, &what, bare, shim, floor, |_, _| Ok(()))?;
     if size == bench.options.crowd {
         let through = Limit::new("ADD by bare", add.median, 1.5, "");
         bench.report.goal(&format!("{size} at once, instant delegates"), vec![through]);
@@ -72,30 +79,35 @@ fn bridges(bench: &mut Bench, bare: &[Attachment], shim: &[Attachment]) -> Resul
     let bare = Side::new(bare, |verb, member| network.bare(workshop, verb, member))?;
     let shim = Side::new(shim, |verb, member| installation.call_for(verb, member))?;
     let what = format!("{size} at once, bridge + host-local");
-    measure(bench, &what, bare, shim, |add, del| network.remember(add, del))?;
+    measure(bench, &what, bare, shim, Vec::new(), |add, del| network.remember(add, del))?;
     leftovers(bench, &what, installation.leftovers()?);
     leftovers(bench, &what, network.leftovers()?);
     Ok(())
 }
 
-/// Runs the rounds of one crowd, and returns the ratio of its ADDs; `remember` gives a bare DEL what it needs of its ADD.
+/// Runs the rounds of one crowd, and returns the ratio of its ADDs; `floor` is measured in the same rounds, `remember` gives a bare DEL what it needs of
+/// its ADD.
 fn measure(
     bench: &mut Bench,
     what: &str,
     mut bare: Side,
     mut shim: Side,
+    mut floor: Vec<Between>,
     remember: impl Fn(&mut Call, &mut Call) -> Result<()>,
 ) -> Result<Ratio> {
-    let (mut add, mut del) = (Pairs::default(), Pairs::default());
+    let (mut add, mut del, mut least) = (Pairs::default(), Pairs::default(), Pairs::default());
     let mut errors = Vec::new();
     for turn in bench.turns(bench.options.rounds) {
         let turn: Turn = turn?;
         let (mut bare_errors, mut shim_errors) = (Vec::new(), Vec::new());
-        turn.measure(
+        let (bare_add, _) = turn.measure(
             &mut add,
             || all_at_once(&mut bare.adds, &mut bare_errors),
             || all_at_once(&mut shim.adds, &mut shim_errors),
         )?;
+        if !floor.is_empty() {
+            turn.take(&mut least, bare_add, at_least(&mut floor)?);
+        }
         if bare_errors.is_empty() {
             for (add, del) in bare.adds.iter_mut().zip(&mut bare.dels) {
                 remember(add, del)?;
@@ -110,6 +122,9 @@ fn measure(
         errors.extend(shim_errors.into_iter().map(|error| format!("{what}, shim: {error:#}")));
     }
     bench.report.pairs(format!("{what}: ADD"), &add);
+    if !floor.is_empty() {
+        bench.report.compared(format!("{what}: floor of ADD"), ["bare", "floor"], &least);
+    }
     bench.report.pairs(format!("{what}: DEL"), &del);
     bench.report.errors.extend(errors);
     Ok(add.ratio())
@@ -127,6 +142,15 @@ fn all_at_once(calls: &mut [Call], errors: &mut Vec<anyhow::Error>) -> Result<Du
     let members: Vec<_> = calls.iter_mut().map(|call| move || call.run()).collect();
     let (took, outcomes) = together(members)?;
     errors.extend(outcomes.into_iter().filter_map(Result::err));
+    Ok(took)
+}
+
+/// Lets the floors of all members begin together; the time until the last has ended.
+fn at_least(floor: &mut [Between]) -> Result<Duration> {
+    let members: Vec<_> = floor.iter_mut().map(|between| move || between.run()).collect();
+    let (took, outcomes) = together(members)?;
+    outcomes.into_iter().collect::<Result<()>>()?;
+    floor.iter().try_for_each(Between::clear)?;
     Ok(took)
 }
 

@@ -26,12 +26,7 @@ pub(super) struct Floor {
 impl Floor {
     /// A static program that does nothing, from its start to its end.
     pub(super) fn start(workshop: &Workshop) -> Result<Floor> {
-        // It does what its name says: a program that is called `true` is the applet of that name.
-        let program = workshop.disk.join("floor/true");
-        if !program.exists() {
-            scratch::install(&packages::part("busybox")?, &program)?;
-        }
-        let nothing = Call::new(&program, "", workshop.stubs.path(), &json!({}))?;
+        let nothing = Call::new(&applet(workshop, "true")?, "", workshop.stubs.path(), &json!({}))?;
         Ok(Floor { nothing, durable: None, nothing_us: Vec::new(), durable_us: Vec::new() })
     }
 
@@ -72,6 +67,41 @@ impl Floor {
     }
 }
 
+/// A static program that does what its name says: busybox is the applet by whose name it is called.
+fn applet(workshop: &Workshop, name: &str) -> Result<PathBuf> {
+    let program = workshop.disk.join("floor").join(name);
+    if !program.exists() {
+        scratch::install(&packages::part("busybox")?, &program)?;
+    }
+    Ok(program)
+}
+
+/// The least that stands between a runtime and a delegate if it makes something durable: a durable file, and a static program that does nothing but
+/// start the delegate and await it.
+pub(super) struct Between {
+    durable: DurableWrite,
+    start: Call,
+}
+
+impl Between {
+    /// In front of `delegate`, with a durable file of this length.
+    pub(super) fn new(workshop: &Workshop, label: &str, length: u64, delegate: Call) -> Result<Between> {
+        let start = delegate.beneath(&applet(workshop, "time")?, &["-o", "/dev/null"])?;
+        Ok(Between { durable: DurableWrite::new(workshop, label, length)?, start })
+    }
+
+    /// Writes the file, and runs the delegate.
+    pub(super) fn run(&mut self) -> Result<()> {
+        self.durable.write().context("a durable write")?;
+        self.start.run().map(drop)
+    }
+
+    /// Removes the file.
+    pub(super) fn clear(&self) -> Result<()> {
+        self.durable.remove()
+    }
+}
+
 /// What durability alone costs: a file as long as a record, written with a temporary name, and renamed.
 struct DurableWrite {
     directory: PathBuf,
@@ -87,18 +117,28 @@ impl DurableWrite {
 
     /// Writes it once, and removes it when the time has been taken.
     fn run(&self) -> Result<Duration> {
-        let (temporary, path) = (self.directory.join(".tmp"), self.directory.join("record"));
-        let write = || -> std::io::Result<()> {
-            let mut file = File::options().append(true).create_new(true).open(&temporary)?;
-            file.write_all(&self.bytes)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.directory)?.sync_all()
-        };
         let began = Instant::now();
-        let written = write();
+        let written = self.write();
         let took = began.elapsed();
-        written.and_then(|()| fs::remove_file(&path)).context("a durable write")?;
+        written.context("a durable write")?;
+        self.remove()?;
         Ok(took)
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        let temporary = self.directory.join(".tmp");
+        let mut file = File::options().append(true).create_new(true).open(&temporary)?;
+        file.write_all(&self.bytes)?;
+        file.sync_data()?;
+        fs::rename(&temporary, self.path())?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn remove(&self) -> Result<()> {
+        fs::remove_file(self.path()).context("the file of a durable write")
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join("record")
     }
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
+use super::cost::Verb;
+use super::floor::Floor;
 use super::report::Limit;
-use super::statistics::Pairs;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
 use crate::node;
@@ -92,22 +93,24 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         .zip(["bare", "shim"])
         .map(|(netns, id)| Attachment { id: id.to_owned(), netns, ifname: "eth0".to_owned() })
         .collect();
-    let mut bare_add = network.bare(&bench.workshop, "ADD", &attachments[0])?;
-    let mut bare_del = network.bare(&bench.workshop, "DEL", &attachments[0])?;
-    let mut shim_add = shim.call_for("ADD", &attachments[1])?;
-    let mut shim_del = shim.call_for("DEL", &attachments[1])?;
-    let (mut add, mut del) = (Pairs::default(), Pairs::default());
+    let workshop = &bench.workshop;
+    let bare = |verb| network.bare(workshop, verb, &attachments[0]);
+    let through = |verb| shim.call_for(verb, &attachments[1]);
+    let floor = Floor::durable(workshop, "plugins", shim.record_length(&attachments[1])?)?;
+    let mut add = Verb::new(vec![bare("ADD")?], through("ADD")?, None, floor);
+    let mut del = Verb::new(vec![bare("DEL")?], through("DEL")?, None, Floor::start(workshop)?);
     for turn in bench.turns(bench.options.pairs) {
         let turn: Turn = turn?;
-        turn.measure(&mut add, || bare_add.run(), || shim_add.run())?;
-        network.remember(&mut bare_add, &mut bare_del)?;
-        turn.measure(&mut del, || bare_del.run(), || shim_del.run())?;
+        add.measure(turn)?;
+        network.remember(&mut add.bare[0], &mut del.bare[0])?;
+        del.measure(turn)?;
     }
     nothing_left("bridge + host-local", &shim.leftovers()?)?;
     nothing_left("bridge + host-local", &network.leftovers()?)?;
-    bench.report.pairs("bridge + host-local ADD", &add);
-    let through = Limit::new("by bare", add.ratio().median, 1.12, "");
-    bench.report.goal("bridge + host-local through the shim", vec![through]);
-    bench.report.pairs("bridge + host-local DEL", &del);
+    let report = &mut bench.report;
+    add.report("bridge + host-local ADD", report);
+    let through = Limit::new("by bare", add.by_bare().median, 1.12, "");
+    report.goal("bridge + host-local through the shim", vec![through]);
+    del.report("bridge + host-local DEL", report);
     Ok(())
 }

@@ -56,9 +56,8 @@ fn add_and_del(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
     let (old, _, shim) = behind_shim(workshop, "single", "1.0.0")?;
     let multus = Multus::before(workshop, bench.options.multus.as_deref(), "single", &[&old])?;
     let through = |verb| multus.as_ref().map(|multus| multus.call(verb, attachment)).transpose();
-    let mut shim_add = shim.call_for("ADD", attachment)?;
-    let mut shim_del = shim.call_for("DEL", attachment)?;
-    let floor = durable_floor(workshop, "single", &shim, (&mut shim_add, &mut shim_del))?;
+    let floor = Floor::durable(workshop, "single", shim.record_length(attachment)?)?;
+    let (shim_add, shim_del) = (shim.call_for("ADD", attachment)?, shim.call_for("DEL", attachment)?);
     let mut add = Verb::new(vec![bare(workshop, &old, "ADD", attachment)?], shim_add, through("ADD")?, floor);
     let bare_del = vec![bare(workshop, &old, "DEL", attachment)?];
     let mut del = Verb::new(bare_del, shim_del, through("DEL")?, Floor::start(workshop)?);
@@ -100,9 +99,8 @@ fn both(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
     let of_both = |verb| -> Result<Vec<Call>> {
         Ok(vec![bare(workshop, &old, verb, attachment)?, bare(workshop, &new, verb, &second)?])
     };
-    let mut shim_add = shim.call_for("ADD", attachment)?;
-    let mut shim_del = shim.call_for("DEL", attachment)?;
-    let floor = durable_floor(workshop, "both", &shim, (&mut shim_add, &mut shim_del))?;
+    let floor = Floor::durable(workshop, "both", shim.record_length(attachment)?)?;
+    let (shim_add, shim_del) = (shim.call_for("ADD", attachment)?, shim.call_for("DEL", attachment)?);
     let mut add = Verb::new(of_both("ADD")?, shim_add, through("ADD")?, floor);
     let mut del = Verb::new(of_both("DEL")?, shim_del, through("DEL")?, Floor::start(workshop)?);
     for turn in bench.turns(bench.options.pairs) {
@@ -116,20 +114,6 @@ fn both(bench: &mut Bench, attachment: &Attachment) -> Result<()> {
     let p50 = cost.overhead.median_us / 1000.0;
     bench.report.goal("overhead of both-mode beyond its two ADDs", vec![Limit::new("p50", p50, 1.4, "ms")]);
     Ok(())
-}
-
-/// The floor of an ADD: its record says how long a durable file is. Its first call makes directories as well, so it counts for nothing.
-fn durable_floor(
-    workshop: &Workshop,
-    label: &str,
-    shim: &Installation,
-    (add, del): (&mut Call, &mut Call),
-) -> Result<Floor> {
-    add.run()?;
-    let record = shim.records()?.pop().context("an ADD without a record")?;
-    let floor = Floor::durable(workshop, label, fs::metadata(&record)?.len())?;
-    del.run()?;
-    Ok(floor)
 }
 
 /// CHECK of an attachment that is as it should be.

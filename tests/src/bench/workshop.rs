@@ -169,6 +169,18 @@ impl Installation {
         files(&self.state.join("attachments"))
     }
 
+    /// The length of the record of an ADD of this attachment, in bytes. That is its first ADD, which also makes directories.
+    ///
+    /// # Errors
+    /// The ADD or its DEL fails, or there is no record between them.
+    pub(super) fn record_length(&self, attachment: &Attachment) -> Result<u64> {
+        self.call_for("ADD", attachment)?.run()?;
+        let record = self.records()?.pop().context("an ADD without a record")?;
+        let length = fs::metadata(&record)?.len();
+        self.call_for("DEL", attachment)?.run()?;
+        Ok(length)
+    }
+
     /// What an attachment that is gone must not leave: records and locks.
     ///
     /// # Errors
