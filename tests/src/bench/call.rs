@@ -118,13 +118,9 @@ impl Call {
     /// The call of another program with `arguments`, which starts this call's program and awaits it.
     ///
     /// # Errors
-    /// No scratch file.
+    /// A descriptor cannot be copied.
     pub(super) fn beneath(self, program: &Path, arguments: &[&str]) -> Result<Call> {
-        let mut command = Command::new(program);
-        command.args(arguments).arg(self.command.get_program()).env_clear();
-        for (name, value) in self.command.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
+        let mut command = self.after(program.as_os_str(), arguments);
         command
             .stdin(self.stdin.try_clone()?)
             .stdout(self.output.try_clone()?)
@@ -138,14 +134,20 @@ impl Call {
     /// An empty wrapper.
     pub(super) fn wrapped(&self, wrapper: &[&OsStr]) -> Result<Command> {
         let (program, arguments) = wrapper.split_first().context("an empty wrapper")?;
+        let mut command = self.after(program, arguments);
+        (&self.stdin).seek(SeekFrom::Start(0))?;
+        command.stdin(self.stdin.try_clone()?).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command)
+    }
+
+    /// `program` with `arguments`, the last of which is this call's program, and with this call's environment.
+    fn after(&self, program: &OsStr, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).arg(self.command.get_program()).env_clear();
         for (name, value) in self.command.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
-        (&self.stdin).seek(SeekFrom::Start(0))?;
-        command.stdin(self.stdin.try_clone()?).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(command)
+        command
     }
 
     fn said(&mut self) -> Result<String> {
