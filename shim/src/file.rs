@@ -11,7 +11,7 @@
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -69,6 +69,16 @@ pub fn regular(meta: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other("it is no regular file, which is expected here: remove it"))
+}
+
+/// Whether `path` leads to this open file. Returns false if either cannot be inspected.
+#[must_use]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let id = |meta: Metadata| (meta.dev(), meta.ino());
+    match (path.metadata(), file.metadata()) {
+        (Ok(there), Ok(open)) => id(there) == id(open),
+        _ => false,
+    }
 }
 
 /// Writes `bytes` to `path` durably and returns the open file, positioned at its end.

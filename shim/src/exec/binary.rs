@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, access, faccessat};
 
+use crate::file;
 use crate::trust;
 
 /// A plugin binary that was found and checked.
@@ -82,11 +83,7 @@ impl Binary {
     /// Whether this is the file that this process itself runs.
     #[must_use]
     pub fn is_ourselves(&self) -> bool {
-        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        match (self.file.metadata(), std::fs::metadata("/proc/self/exe")) {
-            (Ok(binary), Ok(own)) => id(binary) == id(own),
-            _ => false,
-        }
+        file::is_at(&self.file, Path::new("/proc/self/exe"))
     }
 }
 

@@ -8,7 +8,8 @@ use nix::fcntl::Flock;
 
 use super::holder::Holder;
 use super::shared::is_shared;
-use super::step::{Attempt, is_named, take_name_away, try_flock};
+use super::step::{Attempt, take_name_away, try_flock};
+use crate::file::is_at;
 use crate::layout::Layout;
 use crate::trust;
 
@@ -41,7 +42,7 @@ pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
     match inspect(path)? {
         Some(left) => {
             take_name_away(left.file(), path, &Holder::read(left.file()))?;
-            Ok(!is_named(left.file(), path))
+            Ok(!is_at(left.file(), path))
         }
         None => Ok(!path.exists()),
     }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -10,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::Lock;
 use super::holder::Holder;
 use super::shared::alone_for_takeover;
+use crate::file::is_at;
 use crate::request::Verb;
 use crate::signal::Signals;
 
@@ -55,13 +55,13 @@ fn hold(file: Flock<File>, path: &Path, verb: Verb, earlier: &Holder) -> io::Res
     if *earlier == Holder::default() {
         return write(file);
     }
-    alone_for_takeover(path, || if is_named(&file, path) { write(file) } else { Ok(None) })
+    alone_for_takeover(path, || if is_at(&file, path) { write(file) } else { Ok(None) })
 }
 
 /// Unlinks a lock that a dead holder left, unless another process has got the lock or unlinked it meanwhile.
 pub(super) fn take_name_away(file: &File, path: &Path, dead: &Holder) -> io::Result<()> {
     alone_for_takeover(path, || {
-        if is_named(file, path) && Holder::read(file) == *dead { std::fs::remove_file(path) } else { Ok(()) }
+        if is_at(file, path) && Holder::read(file) == *dead { std::fs::remove_file(path) } else { Ok(()) }
     })
 }
 
@@ -75,18 +75,9 @@ pub(super) enum Attempt {
 
 pub(super) fn try_flock(file: File, path: &Path) -> io::Result<Attempt> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) if is_named(&file, path) => Ok(Attempt::Taken(file)),
+        Ok(file) if is_at(&file, path) => Ok(Attempt::Taken(file)),
         Ok(_) => Ok(Attempt::Replaced),
         Err((file, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => Ok(Attempt::Busy(file)),
         Err((_, error)) => Err(error.into()),
-    }
-}
-
-/// Whether `path` still leads to this open file.
-pub(super) fn is_named(file: &File, path: &Path) -> bool {
-    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-    match (path.metadata(), file.metadata()) {
-        (Ok(named), Ok(open)) => id(named) == id(open),
-        _ => false,
     }
 }
