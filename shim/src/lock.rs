@@ -18,11 +18,11 @@
 //! which the shim can write even if the disk is full.
 
 mod abandoned;
+mod attempt;
 mod holder;
 mod lock_file;
 mod running;
 mod shared;
-mod step;
 
 use std::fs::File;
 use std::io;
@@ -34,11 +34,11 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, FdFlag, Flock, fcntl};
 
 pub use abandoned::{abandoned, remove_abandoned};
+use attempt::Step;
 use holder::Holder;
 use lock_file::{open, prepare};
 pub use running::{RunningCall, running};
 pub use shared::exclusively;
-use step::Step;
 
 use crate::layout::Layout;
 use crate::process::Process;

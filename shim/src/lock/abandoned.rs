@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::Flock;
 
+use super::attempt::{Attempt, take_name_away, try_flock};
 use super::holder::Holder;
 use super::shared::is_shared;
-use super::step::{Attempt, take_name_away, try_flock};
 use crate::file::is_at;
 use crate::layout::Layout;
 use crate::trust;

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use super::step::{Attempt, try_flock};
+use super::attempt::{Attempt, try_flock};
 use super::*;
 
 #[test]
