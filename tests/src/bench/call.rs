@@ -48,10 +48,8 @@ impl Call {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("CNI_COMMAND", verb)
-            .env("CNI_PATH", bin)
-            .stdin(stdin_file.try_clone()?)
-            .stdout(output.try_clone()?)
-            .stderr(Stdio::from(output.try_clone()?));
+            .env("CNI_PATH", bin);
+        connect(&mut command, &stdin_file, &output)?;
         let mut call = Call { command, verb: verb.to_owned(), stdin: stdin_file, output };
         call.stdin(stdin)?;
         Ok(call)
@@ -121,10 +119,7 @@ impl Call {
     /// A descriptor cannot be copied.
     pub(super) fn beneath(self, program: &Path, arguments: &[&str]) -> Result<Call> {
         let mut command = self.after(program.as_os_str(), arguments);
-        command
-            .stdin(self.stdin.try_clone()?)
-            .stdout(self.output.try_clone()?)
-            .stderr(Stdio::from(self.output.try_clone()?));
+        connect(&mut command, &self.stdin, &self.output)?;
         Ok(Call { command, ..self })
     }
 
@@ -156,4 +151,10 @@ impl Call {
         self.output.read_to_string(&mut said).context("the answer of a call")?;
         Ok(said)
     }
+}
+
+/// Lets the command read from `stdin` and write to `output`, errors as well.
+fn connect(command: &mut Command, stdin: &File, output: &File) -> Result<()> {
+    command.stdin(stdin.try_clone()?).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    Ok(())
 }
