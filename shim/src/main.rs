@@ -3,7 +3,8 @@
 //! A container runtime calls it with `CNI_*` variables and a network configuration on stdin. The plugin writes one JSON document to stdout
 //! and exits with status 0, or it writes an error document and exits with 1. Without `CNI_COMMAND`, it prints its usage.
 
-#![no_main]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, expect(dead_code, reason = "a test program has an entry point of its own"))]
 
 mod start;
 mod streams;

@@ -5,6 +5,8 @@
 //! the process at its guard page, by the same signal. This module does the other steps, which the plugin relies on, and provides what a C library
 //! leaves to the program.
 
+#[cfg(all(any(test, target_env = "musl"), target_arch = "x86_64"))]
+use std::arch::asm;
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
@@ -29,8 +31,11 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 const STDERR: RawFd = 2;
 
 /// The entry point that the C library calls once the process is set up.
-#[expect(unsafe_code, reason = "the C library finds its entry point by this very name")]
-#[unsafe(no_mangle)]
+#[cfg_attr(
+    not(test),
+    expect(unsafe_code, reason = "the C library finds its entry point by this very name"),
+    unsafe(no_mangle)
+)]
 extern "C" fn main() -> i32 {
     // glibc has done it before `main`.
     if cfg!(target_env = "musl") {
@@ -242,4 +247,157 @@ extern "C" fn _Unwind_Backtrace(_frame: *mut c_void, _argument: *mut c_void) -> 
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_GetIP(_frame: *mut c_void) -> usize {
     0
+}
+
+/// memcpy(3), in place of musl's: see [`copy`].
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "the compiler calls it by this very name, with pointers")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    // SAFETY: whoever calls memcpy promises what `copy` needs.
+    unsafe { copy(to, from, length) };
+    to
+}
+
+/// memmove(3), in place of musl's: see [`copy`].
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "the compiler calls it by this very name, with pointers")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
+    // SAFETY: whoever calls memmove promises what `copy` needs.
+    unsafe { copy(to, from, length) };
+    to
+}
+
+/// Copies `length` bytes between two places, which may overlap.
+///
+/// An ADD copies a thousand short pieces of memory. musl 1.2 copies each of them by string instructions (`src/string/x86_64/memcpy.s`), which
+/// processors are slow to begin (`docs/performance.md`, "What was tried"). This function copies a short piece by ordinary instructions: its
+/// first bytes and its last ones, which meet or overlap in the middle.
+///
+/// # Safety
+/// `length` bytes are readable at `from` and writable at `to`.
+#[cfg(all(any(test, target_env = "musl"), target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "only the caller knows what the pointers lead to")]
+#[inline(always)]
+unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
+    // SAFETY: nothing before the first byte or after the last one is touched.
+    unsafe {
+        match length {
+            0 => {}
+            1 => to.write(from.read()),
+            2..4 => copy_ends::<u16>(to, from, length),
+            4..8 => copy_ends::<u32>(to, from, length),
+            8..16 => copy_ends::<u64>(to, from, length),
+            16..=32 => copy_ends::<u128>(to, from, length),
+            // From the first byte to the last one, unless that would overwrite bytes that are still to be copied. The distance wraps around
+            // if `to` comes before `from`.
+            _ if to.addr().wrapping_sub(from.addr()) >= length => asm!(
+                "rep movsb",
+                inout("rcx") length => _, inout("rdi") to => _, inout("rsi") from => _,
+                options(nostack, preserves_flags)
+            ),
+            // The ABI wants the direction flag clear again.
+            _ => asm!(
+                "std", "rep movsb", "cld",
+                inout("rcx") length => _, inout("rdi") to.add(length - 1) => _, inout("rsi") from.add(length - 1) => _,
+                options(nostack)
+            ),
+        }
+    }
+}
+
+/// Copies the first and the last `T` of `length` bytes, which are at least one `T` and at most two. Both are read before either is written, so the places
+/// may overlap in any way.
+///
+/// # Safety
+/// As [`copy`].
+#[cfg(all(any(test, target_env = "musl"), target_arch = "x86_64"))]
+#[expect(unsafe_code, reason = "only the caller knows what the pointers lead to")]
+#[inline(always)]
+unsafe fn copy_ends<T: Copy>(to: *mut u8, from: *const u8, length: usize) {
+    let last = length - size_of::<T>();
+    // SAFETY: both lie within the `length` bytes.
+    unsafe {
+        let ends = (from.cast::<T>().read_unaligned(), from.add(last).cast::<T>().read_unaligned());
+        to.cast::<T>().write_unaligned(ends.0);
+        to.add(last).cast::<T>().write_unaligned(ends.1);
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use std::num::NonZero;
+
+    use nix::sys::mman::{MapFlags, mmap_anonymous};
+
+    use super::*;
+
+    /// A page of memory; nobody may touch the bytes before it and after it.
+    #[expect(unsafe_code, reason = "only the kernel has such memory")]
+    fn lone_page() -> &'static mut [u8] {
+        let page: usize = 4096;
+        let whole = NonZero::new(3 * page).expect("three pages");
+        let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses where, nobody else knows of it, and it stays until the process ends.
+        unsafe {
+            let at = mmap_anonymous(None, whole, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE).expect("pages");
+            let middle = at.byte_add(page);
+            mprotect(middle, page, usable).expect("a page to read and write");
+            std::slice::from_raw_parts_mut(middle.as_ptr().cast(), page)
+        }
+    }
+
+    /// Copies within `memory`, from and to these offsets.
+    #[expect(unsafe_code, reason = "that is what is tested")]
+    fn copy_in(memory: &mut [u8], from: usize, to: usize, length: usize) {
+        assert!(from.max(to) + length <= memory.len());
+        let start = memory.as_mut_ptr();
+        // SAFETY: both places lie within the memory.
+        unsafe { copy(start.add(to), start.add(from), length) };
+    }
+
+    /// Bytes of which no two neighbours are alike.
+    fn pattern(length: usize) -> Vec<u8> {
+        (0_u8..=250).cycle().take(length).collect()
+    }
+
+    #[test]
+    fn a_copy_has_every_byte_and_changes_no_other_wherever_the_two_places_overlap() {
+        const ROOM: usize = 512;
+        for length in (0..=140).chain([255, 256, 257, ROOM]) {
+            for distance in 0..=length + 2 {
+                for (from, to) in [(8, 8 + distance), (8 + distance, 8)] {
+                    let mut copied = pattern(8 + 2 * ROOM + 16);
+                    let mut expected = copied.clone();
+                    expected.copy_within(from..from + length, to);
+                    copy_in(&mut copied, from, to, length);
+                    assert!(copied == expected, "{length} bytes from {from} to {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_reads_and_writes_nothing_beyond_its_ends() {
+        let (source, target) = (lone_page(), lone_page());
+        source.copy_from_slice(&pattern(source.len()));
+        let ends = |length: usize| [0, source.len() - length];
+        for length in (0..=140).chain([source.len() - 1, source.len()]) {
+            for (from, to) in ends(length).into_iter().flat_map(|from| ends(length).map(|to| (from, to))) {
+                target.fill(0xff);
+                #[expect(unsafe_code, reason = "that is what is tested")]
+                // SAFETY: both places lie within their pages.
+                unsafe {
+                    copy(target.as_mut_ptr().add(to), source.as_ptr().add(from), length);
+                }
+                assert!(
+                    target[to..to + length] == source[from..from + length],
+                    "{length} from {from} to {to}"
+                );
+                let others = target[..to].iter().chain(&target[to + length..]);
+                assert!(others.clone().all(|byte| *byte == 0xff), "{length} from {from} to {to}");
+            }
+        }
+    }
 }
