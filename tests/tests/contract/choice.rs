@@ -17,7 +17,8 @@ use crate::{
 
 trials![
     adds_of_one_container_at_once_choose_two_second_names,
-    many_adds_of_one_container_choose_as_many_names
+    many_adds_of_one_container_choose_as_many_names,
+    an_add_that_cannot_lock_its_choice_begins_nothing
 ];
 
 /// Starts an ADD that stops by itself when it comes to make its record durable: chosen, but not yet on record.
@@ -58,7 +59,7 @@ fn adds_of_one_container_at_once_choose_two_second_names() -> Result<()> {
     let mut second = case.call("ADD").env("CNI_IFNAME", "eth1").spawn()?;
     let locks = case.path("run/locks");
     case.eventually("an ADD that waits for the other's choice, or has ended", || {
-        Ok(has_open(&second, &locks, "c1@") || !second.is_running()?)
+        Ok(has_open(&second, &locks, "choice.lock") || !second.is_running()?)
     })?;
     first.signal(Signal::SIGCONT)?;
     second.wait()?.succeeded()?;
@@ -70,7 +71,8 @@ fn adds_of_one_container_at_once_choose_two_second_names() -> Result<()> {
     }
     case.expect_records(0)?;
     let left: Vec<PathBuf> = fs::read_dir(&locks)?.flatten().map(|file| file.path()).collect();
-    ensure!(left.is_empty(), "lock files are left: {left:?}");
+    // The lock of all choices stays.
+    assert_eq!(left, [locks.join("choice.lock")]);
     Ok(())
 }
 
@@ -97,4 +99,17 @@ fn many_adds_of_one_container_choose_as_many_names() -> Result<()> {
         case.call("DEL").env("CNI_IFNAME", ifname).run()?.silent().with_context(|| ifname.clone())?;
     }
     case.expect_records(0)
+}
+
+/// Without the lock, two ADDs could choose the same name. An ADD of one network chooses none.
+fn an_add_that_cannot_lock_its_choice_begins_nothing() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.make_dir("run/locks/choice.lock")?;
+    let said = case.call("ADD").run()?.refused(5)?.text();
+    ensure!(said.contains("choice.lock"), "{said}");
+    case.expect_calls(&[])?;
+    case.expect_records(0)?;
+    case.change_policy(|policy| policy["attach"] = json!("old"))?;
+    case.call("ADD").run()?.succeeded()?;
+    case.expect_calls(&["stub-old ADD eth0"])
 }

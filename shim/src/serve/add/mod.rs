@@ -19,7 +19,7 @@ use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, 
 use super::teardown::Teardown;
 use super::{Session, networks, print};
 use crate::hostports;
-use crate::lock::{Lock, NoLock, Patience};
+use crate::lock::{Choice, Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
 use crate::reply::{CniError, code};
@@ -47,7 +47,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     refuse_existing(session)?;
 
     let netns = session.netns();
-    let choice = lock_choice(session, attach, patience)?;
+    let choice = lock_choice(session, attach, until, &lock)?;
     let taken = taken_ifnames(session, attach, netns, until)?;
     let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
@@ -130,17 +130,19 @@ impl Times {
 
 /// Takes the lock under which this ADD chooses an interface name. Without the lock, two ADDs of one container could choose the same name, because
 /// neither has a record yet. Only both-mode chooses a name.
-fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, CniError> {
-    let env = session.env;
-    match attach {
-        Attach::One(_) => Ok(None),
-        Attach::Both => {
-            match Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals)
-            {
-                // A run directory that cannot be written is told in its turn.
-                Err(NoLock::Io(_)) => Ok(None),
-                other => other.map(Some).map_err(|why| session.lock_error(why)),
-            }
+///
+/// An ADD that did not get the lock of its attachment because of the run directory takes none here, and reports that in its turn.
+fn lock_choice(
+    session: &Session<'_>,
+    attach: Attach,
+    until: Instant,
+    own: &Result<Lock, NoLock>,
+) -> Result<Option<Choice>, CniError> {
+    match (attach, own) {
+        (Attach::One(_), _) | (Attach::Both, Err(_)) => Ok(None),
+        (Attach::Both, Ok(_)) => {
+            let taken = Choice::take(session.layout(), &session.env.container_id, until, session.signals);
+            taken.map(Some).map_err(|why| session.lock_error(why))
         }
     }
 }
