@@ -1,7 +1,7 @@
 //! A cluster's pods as their nodes have them: the API server knows an address, the runtime a sandbox.
 
 use anyhow::{Context, Result, anyhow};
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::name_of;
