@@ -307,8 +307,8 @@ unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
     }
 }
 
-/// Copies the first and the last `T` of `length` bytes, which are at least one `T` and at most two. Both are read before either is written, so the places
-/// may overlap in any way.
+/// Copies the first and the last `T` of `length` bytes, which are at least one `T` and at most two. Both are read before either is written, so the
+/// places may overlap in any way.
 ///
 /// # Safety
 /// As [`copy`].

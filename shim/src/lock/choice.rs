@@ -1,10 +1,10 @@
 //! The lock under which an ADD chooses an interface name of its container.
 //!
-//! *Shape*: one byte of `RUN/locks/choice.lock` for each container, locked as an open file description (man 2 `fcntl`, F_OFD_SETLK). The byte's number is
-//! the container id's hash. The file is empty, stays, and is the same for all containers.
+//! *Shape*: one byte of `RUN/locks/choice.lock` for each container, under a lock of the open file description (man 2 `fcntl`, F_OFD_SETLK). The
+//! number of the byte is a part of the container id's hash. The file is the same for all containers. It is empty, and it stays.
 //!
-//! The kernel unlocks the byte with the last descriptor of the opened file. No delegate inherits one, because none runs while the lock is held. So the lock
-//! ends with its holder, however that ends, and leaves nothing that would have to be found and removed.
+//! The kernel unlocks the byte when the last descriptor of the opened file is closed. No delegate inherits one, because none runs while the lock
+//! is held. So the lock ends with its holder, however that ends, and leaves nothing that somebody would have to find and remove.
 
 use std::fs::File;
 use std::io;
@@ -28,8 +28,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Takes the lock. The call holds it from the moment it reads the names in use until a record holds the new name. A call that holds this lock already has
-    /// the lock of its attachment, and waits for no other lock. Like [`super::Lock::take`], it gives back a lock that came too late.
+    /// Takes the lock. The call holds it from the moment it reads the names in use until a record holds the new name. A call that holds this lock
+    /// already has the lock of its attachment, and waits for no other lock. Like [`super::Lock::take`], it gives back a lock that came too late.
     ///
     /// # Errors
     /// [`NoLock`].
