@@ -19,7 +19,6 @@
 
 mod abandoned;
 mod attempt;
-mod choice;
 mod holder;
 mod lock_file;
 mod running;
@@ -36,7 +35,6 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, fcntl};
 
 pub use abandoned::{abandoned, remove_abandoned};
 use attempt::Step;
-pub use choice::Choice;
 use holder::Holder;
 use lock_file::{open, prepare};
 pub use running::{RunningCall, running};
@@ -46,7 +44,7 @@ use crate::layout::Layout;
 use crate::process::Process;
 use crate::request::Verb;
 use crate::signal::Signals;
-use crate::store::Key;
+use crate::store::{Key, container_name};
 
 /// The time between two attempts to get a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -94,7 +92,32 @@ impl Lock {
         patience: Patience,
         signals: &Signals,
     ) -> Result<Self, NoLock> {
-        let path = prepare(layout, &key.file_name()).map_err(NoLock::Io)?;
+        Self::take_named(layout, &key.file_name(), verb, patience, signals)
+    }
+
+    /// Takes the lock under which a call chooses an interface name of a container. The call holds it from the moment it reads the names in use until a
+    /// record holds the new name. A call that holds this lock already has the lock of its attachment, and waits for no other lock.
+    ///
+    /// # Errors
+    /// [`NoLock`].
+    pub fn take_choice(
+        layout: &Layout,
+        container_id: &str,
+        verb: Verb,
+        patience: Patience,
+        signals: &Signals,
+    ) -> Result<Self, NoLock> {
+        Self::take_named(layout, &container_name(container_id), verb, patience, signals)
+    }
+
+    fn take_named(
+        layout: &Layout,
+        name: &str,
+        verb: Verb,
+        patience: Patience,
+        signals: &Signals,
+    ) -> Result<Self, NoLock> {
+        let path = prepare(layout, name).map_err(NoLock::Io)?;
         let mut asked = false;
         let mut file = open(&path).map_err(NoLock::Io)?;
         loop {

@@ -10,9 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use types::attachment::{Attachment, Event, Intent, line};
-use types::key::container_name;
 use types::key::shard;
-pub use types::key::{Key, container_hash};
+pub use types::key::{Key, container_name};
 
 use crate::boot::boot_id;
 use crate::file::{self, NewFile, read_bounded};

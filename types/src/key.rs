@@ -32,7 +32,7 @@ impl Key {
     }
 }
 
-/// The beginning of the file names of what belongs to a container, whatever its attachments: see [`Key::file_name`].
+/// The file name of what belongs to a container, whatever its attachments: one component, and none of [`Key::file_name`].
 #[must_use]
 pub fn container_name(container_id: &str) -> String {
     format!("{}@", id_name(container_id))
@@ -41,13 +41,7 @@ pub fn container_name(container_id: &str) -> String {
 /// The name of the directory that holds a container's records, one of sixteen: a hexadecimal digit.
 #[must_use]
 pub fn shard(container_id: &str) -> String {
-    format!("{:x}", container_hash(container_id) & 0xf)
-}
-
-/// A number that stands for a container, the same in every process.
-#[must_use]
-pub fn container_hash(container_id: &str) -> u128 {
-    hash(container_id)
+    format!("{:x}", hash(container_id) & 0xf)
 }
 
 /// The names of all sixteen.

@@ -37,7 +37,7 @@ pub(super) fn is_shared(path: &Path) -> bool {
     path.extension() == Some(OsStr::new(SHARED_END))
 }
 
-pub(super) fn shared_name(name: &str) -> String {
+fn shared_name(name: &str) -> String {
     format!("{name}.{SHARED_END}")
 }
 

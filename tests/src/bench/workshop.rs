@@ -187,9 +187,7 @@ impl Installation {
     /// They cannot be listed.
     pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>> {
         let mut left = self.records()?;
-        let locks = files(&self.run.join("locks"))?.into_iter();
-        // The lock of what calls share is no attachment's, and stays.
-        left.extend(locks.filter(|path| path.extension().is_none_or(|end| end != "lock")));
+        left.extend(files(&self.run.join("locks"))?);
         Ok(left)
     }
 }

@@ -19,7 +19,7 @@ use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, 
 use super::teardown::Teardown;
 use super::{Session, networks, print};
 use crate::hostports;
-use crate::lock::{Choice, Lock, NoLock, Patience};
+use crate::lock::{Lock, NoLock, Patience};
 use crate::netns::Netns;
 use crate::plan::decide_add;
 use crate::reply::{CniError, code};
@@ -47,7 +47,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     refuse_existing(session)?;
 
     let netns = session.netns();
-    let choice = lock_choice(session, attach, until, &lock)?;
+    let choice = lock_choice(session, attach, patience, &lock)?;
     let taken = taken_ifnames(session, attach, netns, until)?;
     let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
@@ -135,13 +135,15 @@ impl Times {
 fn lock_choice(
     session: &Session<'_>,
     attach: Attach,
-    until: Instant,
+    patience: Patience,
     own: &Result<Lock, NoLock>,
-) -> Result<Option<Choice>, CniError> {
+) -> Result<Option<Lock>, CniError> {
+    let env = session.env;
     match (attach, own) {
         (Attach::One(_), _) | (Attach::Both, Err(_)) => Ok(None),
         (Attach::Both, Ok(_)) => {
-            let taken = Choice::take(session.layout(), &session.env.container_id, until, session.signals);
+            let taken =
+                Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals);
             taken.map(Some).map_err(|why| session.lock_error(why))
         }
     }
