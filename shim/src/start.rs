@@ -1,9 +1,9 @@
 //! How a process starts: this one, and its delegates. All code of the plugin that the compiler cannot check is here.
 //!
-//! The first steps of this process are not the standard library's own. That reads `/proc/self/maps` and sets up a second stack, so that it can name the thread of a stack overflow. This costs a tenth
-//! of a millisecond in every call, and a twelfth of the program (the parsers of the C library that it links). Without it, an overflow still ends
-//! the process at its guard page, by the same signal. This module does the other steps, which the plugin relies on, and provides what a C library
-//! leaves to the program.
+//! The first steps of this process are not the standard library's own. That reads `/proc/self/maps` and sets up a second stack, so that it can name the
+//! thread of a stack overflow. This costs a tenth of a millisecond in every call, and a twelfth of the program (the parsers of the C library that it
+//! links). Without it, an overflow still ends the process at its guard page, by the same signal. This module does the other steps, which the plugin
+//! relies on. It provides what a C library leaves to the program, and copies memory in place of one that is slow to begin.
 
 #[cfg(all(any(test, target_env = "musl"), target_arch = "x86_64"))]
 use std::arch::asm;
