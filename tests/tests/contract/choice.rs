@@ -106,6 +106,9 @@ fn an_add_that_cannot_lock_its_choice_begins_nothing() -> Result<()> {
     case.make_dir("run/locks/c1@")?;
     let said = case.call("ADD").run()?.refused(5)?.text();
     ensure!(said.contains("c1@"), "{said}");
+    // Like the lock of the attachment, it is told in its turn, which comes after the binaries.
+    let without = case.make_dir("no-plugins")?;
+    case.call("ADD").env("CNI_PATH", &without.display().to_string()).run()?.refused(101)?;
     case.expect_calls(&[])?;
     case.expect_records(0)?;
     case.change_policy(|policy| policy["attach"] = json!("old"))?;

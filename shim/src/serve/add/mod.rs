@@ -39,19 +39,17 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let until = session.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
     let key = session.key();
-    let lock = match Lock::take(session.layout(), &key, session.env.verb, patience, session.signals) {
-        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => return Err(session.lock_error(why)),
-        // A run directory that cannot be written is told in its turn.
-        other => other,
-    };
+    let taken = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals);
+    let lock = told_in_turn(session, taken)?;
     refuse_existing(session)?;
 
     let netns = session.netns();
-    let choice = lock_choice(session, attach, patience, &lock)?;
+    let choice = told_in_turn(session, lock_choice(session, attach, patience))?;
     let taken = taken_ifnames(session, attach, netns, until)?;
     let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
     let mut lock = lock.map_err(|why| session.lock_error(why))?;
+    let choice = choice.map_err(|why| session.lock_error(why))?;
 
     let times = Times::new(session.began, until);
     times.refuse_late(session)?;
@@ -128,23 +126,23 @@ impl Times {
     }
 }
 
+/// Ends the ADD at once if another call kept it from a lock, or a signal did. That a run directory or a file in it cannot be used is told in its turn.
+fn told_in_turn<T>(session: &Session<'_>, taken: Result<T, NoLock>) -> Result<Result<T, NoLock>, CniError> {
+    match taken {
+        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => Err(session.lock_error(why)),
+        other => Ok(other),
+    }
+}
+
 /// Takes the lock under which this ADD chooses an interface name. Without the lock, two ADDs of one container could choose the same name, because
 /// neither has a record yet. Only both-mode chooses a name.
-///
-/// An ADD that did not get the lock of its attachment because of the run directory takes none here, and reports that in its turn.
-fn lock_choice(
-    session: &Session<'_>,
-    attach: Attach,
-    patience: Patience,
-    own: &Result<Lock, NoLock>,
-) -> Result<Option<Lock>, CniError> {
+fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, NoLock> {
     let env = session.env;
-    match (attach, own) {
-        (Attach::One(_), _) | (Attach::Both, Err(_)) => Ok(None),
-        (Attach::Both, Ok(_)) => {
-            let taken =
-                Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals);
-            taken.map(Some).map_err(|why| session.lock_error(why))
+    match attach {
+        Attach::One(_) => Ok(None),
+        Attach::Both => {
+            Lock::take_choice(session.layout(), &env.container_id, env.verb, patience, session.signals)
+                .map(Some)
         }
     }
 }
