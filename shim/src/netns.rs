@@ -149,7 +149,7 @@ impl Netns {
     /// Runs `open` in this namespace.
     ///
     /// If the thread cannot return to its own namespace, the process aborts: otherwise it would do to a pod what it means to do to the host.
-    fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let found = if self.home.is_none() { Some(Self::current()?.file) } else { None };
         let Some(home) = self.home.as_ref().or(found.as_ref()) else {
             return Err(io::Error::other("the thread's own network namespace is not known"));

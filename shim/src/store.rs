@@ -73,6 +73,21 @@ pub struct OpenRecord {
     pub attachment: Attachment,
 }
 
+/// Events, and their lines in a record.
+#[derive(Debug)]
+pub struct EventLines {
+    events: Vec<Event>,
+    bytes: Vec<u8>,
+}
+
+impl EventLines {
+    /// The lines of these events.
+    #[must_use]
+    pub fn of(events: Vec<Event>) -> Self {
+        Self { bytes: lines(&events), events }
+    }
+}
+
 impl Store {
     /// The store below `layout.state_dir`; nothing is touched yet.
     #[must_use]
@@ -325,10 +340,18 @@ impl OpenRecord {
     /// # Errors
     /// The events cannot be written. They are applied to [`Self::attachment`] all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
-        let bytes = lines(events);
+        self.append_lines(EventLines::of(events.to_vec()))
+    }
+
+    /// [`Self::append`] of events whose lines exist already.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_lines(&mut self, lines: EventLines) -> io::Result<()> {
+        let EventLines { events, bytes } = lines;
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
         for event in events {
-            self.attachment.apply(event.clone());
+            self.attachment.apply(event);
         }
         if written.is_ok() {
             self.attachment.sound_bytes += bytes.len() as u64;

@@ -8,38 +8,42 @@ use crate::version::{AddResult, Version};
 
 /// What an ADD's plugin has written so far, parsed.
 #[derive(Debug)]
-pub(super) struct EarlyResult {
+pub(super) struct EarlyResult<T> {
     conf_version: Version,
     /// The number of bytes that were parsed.
     length: usize,
-    /// The result that these bytes are; none if they are not a whole one.
-    parsed: Option<AddResult>,
+    /// The result that these bytes are, and what was made of it; none if they are not a whole one.
+    parsed: Option<(AddResult, T)>,
 }
 
-impl EarlyResult {
+impl<T> EarlyResult<T> {
     /// Nothing so far, of a plugin whose conf has this version.
     pub(super) const fn new(conf_version: Version) -> Self {
         Self { conf_version, length: 0, parsed: None }
     }
 
-    /// Parses everything that the plugin has written so far, if it may be a whole result and is more than before.
-    pub(super) fn read(&mut self, output: &[u8]) {
+    /// Parses everything that the plugin has written so far, if it may be a whole result and is more than before. `make` gets a whole result.
+    pub(super) fn read(&mut self, output: &[u8], make: impl FnOnce(&AddResult) -> T) {
         // Whoever writes a long result in many pieces has few that end like an object, and those are all that is parsed.
         if output.len() > self.length && output.trim_ascii_end().ends_with(b"}") {
             self.length = output.len();
-            self.parsed = AddResult::parse(output, self.conf_version).ok();
+            let parsed = AddResult::parse(output, self.conf_version).ok();
+            self.parsed = parsed.map(|result| {
+                let made = make(&result);
+                (result, made)
+            });
         }
     }
 
-    /// The result of a plugin that has ended with success, of all that it has written.
+    /// The result of a plugin that has ended with success, of all that it has written, and what was made of this result; none if that was of another.
     ///
     /// # Errors
     /// As [`AddResult::parse`].
-    pub(super) fn of_all(self, stdout: &[u8]) -> Result<AddResult, CniError> {
+    pub(super) fn of_all(self, stdout: &[u8]) -> Result<(AddResult, Option<T>), CniError> {
         match self.parsed {
             // The output only ever grows, so the bytes are the same if there are no more of them.
-            Some(result) if self.length == stdout.len() => Ok(result),
-            _ => AddResult::parse(stdout, self.conf_version),
+            Some((result, made)) if self.length == stdout.len() => Ok((result, Some(made))),
+            _ => AddResult::parse(stdout, self.conf_version).map(|result| (result, None)),
         }
     }
 }
@@ -51,11 +55,11 @@ mod tests {
     const RESULT: &str = r#"{"cniVersion":"1.0.0","ips":[{"address":"10.1.0.2/24"}]}"#;
 
     /// What comes of an output that was seen in these pieces.
-    fn of(pieces: &[&str]) -> (EarlyResult, String) {
+    fn of(pieces: &[&str]) -> (EarlyResult<usize>, String) {
         let (mut early, mut output) = (EarlyResult::new(Version::V100), String::new());
         for piece in pieces {
             output += piece;
-            early.read(output.as_bytes());
+            early.read(output.as_bytes(), |result| result.addresses().len());
         }
         (early, output)
     }
@@ -66,8 +70,9 @@ mod tests {
         for pieces in [&[RESULT][..], &[head, tail], &[head, "]}\n"], &["", RESULT, "\n \n"]] {
             let (early, output) = of(pieces);
             assert!(early.parsed.is_some(), "{pieces:?}");
-            let result = early.of_all(output.as_bytes()).expect("a result");
+            let (result, made) = early.of_all(output.as_bytes()).expect("a result");
             assert_eq!(result.addresses(), ["10.1.0.2/24".parse().expect("an address")]);
+            assert_eq!(made, Some(1));
         }
         assert!(of(&[head]).0.parsed.is_none());
     }

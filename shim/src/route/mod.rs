@@ -26,6 +26,7 @@ pub(crate) mod entry;
 mod pod_state;
 pub mod rtnl;
 mod rule;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -40,6 +41,7 @@ use decide::RouteChange;
 use pod_state::{Address, PodRoutes, SeenInterfaces};
 use rtnl::{Link, Rtnl, RtnlRequest, emit};
 use types::attachment::PodInterface;
+pub use watch::Watch;
 
 /// The largest number of failures that an error names one by one, because a pod can cause thousands.
 const MOST_TOLD: usize = 8;

@@ -15,6 +15,7 @@ mod del;
 mod del_errors;
 mod delegate_input;
 mod delegates;
+mod early;
 mod environment;
 mod filled;
 mod formats;
@@ -68,6 +69,7 @@ fn all_trials() -> Vec<Trial> {
         del::trials(),
         del_errors::trials(),
         delegates::trials(),
+        early::trials(),
         environment::trials(),
         delegate_input::trials(),
         filled::trials(),

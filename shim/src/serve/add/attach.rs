@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Instant;
 
-use types::attachment::{Event, PodInterface};
+use types::attachment::Event;
 
 use super::Times;
 use super::gather::ReadyNetwork;
+use super::look::{EarlyEnd, late_end, unless_failed};
 use crate::delegate::Limits;
 use crate::exec::ReadyPlugin;
 use crate::hostroute::{self, RoutedInterface};
@@ -17,7 +18,7 @@ use crate::reply::{CniError, code};
 use crate::route::{self, RouteError, SeenPod};
 use crate::serve::Session;
 use crate::serve::teardown::Teardown;
-use crate::store::OpenRecord;
+use crate::store::{EventLines, OpenRecord};
 use crate::version::AddResult;
 
 /// Attaches every network in order, and returns the primary's result. `ready` holds what [`ReadyNetwork::prepare`] returned for each of them.
@@ -39,21 +40,28 @@ pub(super) fn attach_all(
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
         let limits = session.limits(Instant::now() + share);
-        let result = match attach_leg(session, leg, first, lock, &limits) {
-            Ok(result) => result,
+        let early = |result: &AddResult| {
+            let netns = netns.filter(|_| legs.len() == 1)?;
+            EarlyEnd::look(session, netns, leg, result, limits.deadline)
+        };
+        let (result, early) = match attach_leg(session, leg, first, lock, &limits, early) {
+            Ok(attached) => attached,
             Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {
                 leave_out(session, index, leg, open, lock, &error, times.end_of_leaving_out())?;
                 continue;
             }
             Err(error) => return Err(error),
         };
-        let raw = result.at(leg.loaded.conf.version)?;
         let budget = route::Budget::until(times.attached_by, Some(session.signals));
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
-            let present = netns.and_then(|netns| look(netns, leg, &result, budget));
-            append(open, &[Event::Added { leg: index, result: raw, present }, Event::Attached {}])?;
+            let lines = match early.and_then(EarlyEnd::if_unchanged) {
+                Some(lines) => lines,
+                None => late_end(netns, leg, &result, budget)?,
+            };
+            append_lines(open, lines)?;
         } else {
+            let raw = result.at(leg.loaded.conf.version)?;
             let seen = netns.map(|netns| SeenPod::look(netns, budget));
             let present = seen.as_ref().and_then(|seen| {
                 unless_failed(
@@ -81,15 +89,16 @@ pub(super) fn attach_all(
     primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
 }
 
-fn attach_leg(
+fn attach_leg<T>(
     session: &Session<'_>,
     leg: &ReadyNetwork<'_>,
     first: io::Result<ReadyPlugin<'_>>,
     lock: &mut Lock,
     limits: &Limits<'_>,
-) -> Result<AddResult, CniError> {
+    early: impl Fn(&AddResult) -> Option<T>,
+) -> Result<(AddResult, Option<T>), CniError> {
     session.note_called(&leg.loaded.conf.name);
-    let result = leg.network(session).add(&leg.binaries, first, lock, limits)?;
+    let (result, early) = leg.network(session).add(&leg.binaries, first, lock, limits, early)?;
     if leg.plan.primary && result.addresses().is_empty() {
         // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(
@@ -98,30 +107,7 @@ fn attach_leg(
         )
         .details("expected at least one entry in ips"));
     }
-    Ok(result)
-}
-
-/// Reads the interfaces of a network, for a later CHECK. If that fails, the ADD still succeeds.
-fn look(
-    netns: &Netns,
-    leg: &ReadyNetwork<'_>,
-    result: &AddResult,
-    budget: route::Budget<'_>,
-) -> Option<Vec<PodInterface>> {
-    unless_failed(leg, pod_interfaces::read(netns, &leg.plan.ifname, result, budget))
-}
-
-/// What was read of a network's interfaces, and nothing if that failed.
-fn unless_failed(
-    leg: &ReadyNetwork<'_>,
-    looked: Result<Vec<PodInterface>, impl ToString>,
-) -> Option<Vec<PodInterface>> {
-    looked
-        .map_err(|error| {
-            let network = &leg.loaded.conf.name;
-            tracing::debug!(network, error = error.to_string(), "interfaces not recorded for CHECK");
-        })
-        .ok()
+    Ok((result, early))
 }
 
 /// Sets the host routes of a network, before the pod starts. They are recorded before they are set.
@@ -201,7 +187,11 @@ fn route_step(
 }
 
 fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
-    open.append(events).map_err(|e| {
+    append_lines(open, EventLines::of(events.to_vec()))
+}
+
+fn append_lines(open: &mut OpenRecord, lines: EventLines) -> Result<(), CniError> {
+    open.append_lines(lines).map_err(|e| {
         let intent = &open.attachment.intent;
         CniError::new(
             code::IO,

@@ -6,6 +6,7 @@
 
 mod attach;
 mod gather;
+mod look;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

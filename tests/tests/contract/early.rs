@@ -1,0 +1,80 @@
+//! The shim looks at a pod as soon as its only delegate has written a result. What it has seen counts only if nothing in the pod changed until the
+//! delegate had ended.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use lab::stub::{Act, Reply, Stub};
+
+use crate::{case::Case, trials};
+
+trials![
+    an_early_look_is_what_check_compares_with,
+    what_a_delegate_removes_after_its_result_is_not_on_record,
+    what_a_delegate_adds_after_its_result_is_on_record,
+];
+
+/// What the stub does to the pod: `ip` inside, for each of these lines.
+fn ip(case: &Case, lines: &[&str]) -> Vec<Act> {
+    let netns = format!("--net={}", case.netns_path());
+    let run = |line: &&str| {
+        let words = ["/usr/bin/nsenter", &netns, "ip"].into_iter().chain(line.split(' '));
+        Act::Run(words.map(str::to_owned).collect())
+    };
+    lines.iter().map(run).collect()
+}
+
+const PLUG: [&str; 2] = ["link add eth0 type veth peer name peer", "address add 10.2.0.7/32 dev eth0"];
+const UNPLUG: [&str; 1] = ["link del eth0"];
+
+/// An ADD of a delegate that does `before` to the pod, writes its result, and does `after` once the shim has looked at the pod.
+fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<()> {
+    let gate = case.gate("gate")?;
+    let mut acts = ip(case, before);
+    let Reply(answer) = Reply::json(&case.rn("eth0"));
+    acts.extend(answer);
+    acts.extend(Reply::silent().behind(&gate).0);
+    acts.extend(ip(case, after));
+    case.stubs.write("stub-new", &Stub::answering(Reply(acts)))?;
+    let add = case.call("ADD").spawn()?;
+    case.eventually("a socket that watches the pod's interfaces and addresses", || is_watched(case))?;
+    gate.open()?;
+    add.wait()?.result()?;
+    Ok(())
+}
+
+/// Whether a netlink socket in the pod's netns listens to the groups 1, 5 and 9 (man 7 `rtnetlink`).
+fn is_watched(case: &Case) -> Result<bool> {
+    let sockets = case
+        .netns
+        .inside(|| fs::read_to_string("/proc/thread-self/net/netlink").context("netlink sockets"))?;
+    Ok(sockets.lines().any(|line| line.split_whitespace().nth(3) == Some("00000111")))
+}
+
+/// CNI specification 1.1.0, section 2, CHECK.
+fn an_early_look_is_what_check_compares_with() -> Result<()> {
+    let case = Case::attach("new")?;
+    add(&case, &PLUG, &[])?;
+    case.call("CHECK").run()?.silent()?;
+    case.netns.ip("address del 10.2.0.7/32 dev eth0")?;
+    let refusal = case.call("CHECK").run()?.refused(106)?;
+    assert!(refusal.text().contains("10.2.0.7"), "{refusal:?}");
+    Ok(())
+}
+
+/// CNI specification 1.1.0, section 2, CHECK.
+fn what_a_delegate_removes_after_its_result_is_not_on_record() -> Result<()> {
+    let case = Case::attach("new")?;
+    add(&case, &PLUG, &UNPLUG)?;
+    case.call("CHECK").run()?.silent()
+}
+
+/// CNI specification 1.1.0, section 2, CHECK.
+fn what_a_delegate_adds_after_its_result_is_on_record() -> Result<()> {
+    let case = Case::attach("new")?;
+    add(&case, &[], &PLUG)?;
+    case.netns.ip(UNPLUG[0])?;
+    let refusal = case.call("CHECK").run()?.refused(106)?;
+    assert!(refusal.text().contains("eth0"), "{refusal:?}");
+    Ok(())
+}
