@@ -7,6 +7,7 @@
 mod boot;
 mod call;
 mod containerd;
+mod cores;
 mod cost;
 mod crowd;
 mod floor;
@@ -42,6 +43,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 pub use report::Report;
 
 use crate::preflight::{self, CONTAINERD, NODES, Need, PLUGINS, TRACE};
+use cores::Core;
 use statistics::Pairs;
 use workshop::Workshop;
 
@@ -191,6 +193,7 @@ struct Bench {
     options: Options,
     workshop: Workshop,
     report: Report,
+    cores: Vec<Core>,
     stop: Arc<AtomicBool>,
 }
 
@@ -208,7 +211,7 @@ pub fn run(options: &Options) -> Result<Report> {
     if let Some(warning) = report.machine.warning() {
         eprintln!("warning: {warning}");
     }
-    let mut bench = Bench { options: options.clone(), workshop, report, stop };
+    let mut bench = Bench { options: options.clone(), workshop, report, cores: Core::all()?, stop };
     for section in Section::ALL {
         if options.only.is_empty() || options.only.contains(section) {
             bench.section(*section)?;
@@ -238,18 +241,22 @@ impl Bench {
     fn turns(&self, count: usize) -> impl Iterator<Item = Result<Turn>> {
         let warm_up = count.div_ceil(10);
         let stop = Arc::clone(&self.stop);
+        let cores = self.cores.clone();
         (0..warm_up + count).map(move |index| {
             ensure!(!stop.load(Ordering::SeqCst), "interrupted");
-            Ok(Turn { bare_first: index % 2 == 0, counts: index >= warm_up })
+            // On each core, both sides are first by turns.
+            let core = cores[index / 2 % cores.len()];
+            Ok(Turn { bare_first: index % 2 == 0, counts: index >= warm_up, core })
         })
     }
 }
 
-/// One turn of a pair: who is first, and whether it counts.
+/// One turn of a pair: who is first, whether it counts, and on which core each call of it begins.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     bare_first: bool,
     counts: bool,
+    core: Core,
 }
 
 impl Turn {
@@ -260,6 +267,8 @@ impl Turn {
         bare: impl FnOnce() -> Result<Duration>,
         through: impl FnOnce() -> Result<Duration>,
     ) -> Result<(Duration, Duration)> {
+        let bare = || self.core.begin().and_then(|()| bare());
+        let through = || self.core.begin().and_then(|()| through());
         let (bare, through) = if self.bare_first {
             let bare = bare()?;
             (bare, through()?)

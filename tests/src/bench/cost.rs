@@ -32,10 +32,11 @@ impl Verb {
     /// Measures it once: bare and through the shim as `turn` says, then the others.
     pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
         let bare = &mut self.bare;
-        let all = || bare.iter_mut().map(Call::run).sum::<Result<Duration>>();
+        let run = |call: &mut Call| turn.core.begin().and_then(|()| call.run());
+        let all = || bare.iter_mut().map(run).sum::<Result<Duration>>();
         let (bare, _) = turn.measure(&mut self.through_shim, all, || self.shim.run())?;
         if let Some(multus) = &mut self.multus {
-            turn.take(&mut self.through_multus, bare, multus.run()?);
+            turn.take(&mut self.through_multus, bare, run(multus)?);
         }
         self.floor.measure(turn)
     }

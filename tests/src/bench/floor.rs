@@ -37,7 +37,9 @@ impl Floor {
 
     /// Measures it once.
     pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
+        turn.core.begin()?;
         let nothing = self.nothing.run()?;
+        turn.core.begin()?;
         let durable = self.durable.as_ref().map(DurableWrite::run).transpose()?;
         if turn.counts {
             self.nothing_us.push(micros(nothing));
