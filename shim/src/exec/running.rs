@@ -138,7 +138,7 @@ pub fn wait_any(
     wait_any_beside(running, until, signals, &mut |_| {})
 }
 
-/// [`wait_any`], which calls `beside` each time before it goes on waiting.
+/// [`wait_any`], which calls `beside` each time before it goes on waiting. `beside` may ask whether to stop.
 pub(super) fn wait_any_beside(
     running: &mut [&mut RunningPlugin],
     until: Instant,
@@ -155,6 +155,10 @@ pub(super) fn wait_any_beside(
             return Ok(None);
         }
         beside(running);
+        // It may have taken a signal to stop from the descriptor, which would end the wait no more.
+        if signals.stop_requested() {
+            continue;
+        }
         let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
         signals.wait(&mut fds, until.min(Instant::now() + LOOK_AGAIN))?;
     }
