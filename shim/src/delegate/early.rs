@@ -22,7 +22,8 @@ impl<T> EarlyResult<T> {
         Self { conf_version, length: 0, parsed: None }
     }
 
-    /// Parses everything that the plugin has written so far, if it may be a whole result and is more than before. `make` gets a whole result.
+    /// Parses everything that the plugin has written so far, if it may be a whole result and is more than before. `make` gets each whole result, twice if
+    /// the plugin writes the line's end by itself.
     pub(super) fn read(&mut self, output: &[u8], make: impl FnOnce(&AddResult) -> T) {
         // Whoever writes a long result in many pieces has few that end like an object, and those are all that is parsed.
         if output.len() > self.length && output.trim_ascii_end().ends_with(b"}") {
@@ -75,6 +76,25 @@ mod tests {
             assert_eq!(made, Some(1));
         }
         assert!(of(&[head]).0.parsed.is_none());
+    }
+
+    #[test]
+    fn what_was_made_of_a_result_counts_only_if_nothing_has_followed() {
+        let mut early = EarlyResult::new(Version::V100);
+        let mut made = 0;
+        let mut output = String::new();
+        for piece in [RESULT, "\n"] {
+            output += piece;
+            early.read(output.as_bytes(), |_| {
+                made += 1;
+                made
+            });
+        }
+        // It was read twice, and the second time counts.
+        assert_eq!(early.of_all(output.as_bytes()).expect("a result").1, Some(2));
+        // The rest was never seen before the plugin had ended.
+        let (early, output) = of(&[RESULT]);
+        assert_eq!(early.of_all((output + "\n").as_bytes()).expect("a result").1, None);
     }
 
     #[test]

@@ -151,8 +151,8 @@ impl Network<'_> {
 
     /// Runs ADD through the chain, and returns the network's result at the version of its conf. `first` is what [`Self::prepare`] returned.
     ///
-    /// `early` gets the result that the last plugin has written, while the plugin is ending. What it makes of the result is returned, unless the result
-    /// was noticed only after the plugin had ended.
+    /// `early` gets the result that the last plugin has written so far, while the plugin is ending. What it makes of it is returned if that was the whole
+    /// output in the end.
     ///
     /// # Errors
     /// The error of the plugin that failed. The caller runs the rollback.

@@ -21,12 +21,12 @@
 //! step has no rule.
 
 mod budget;
+mod changes;
 mod decide;
 pub(crate) mod entry;
 mod pod_state;
 pub mod rtnl;
 mod rule;
-mod watch;
 
 use std::fmt;
 use std::io;
@@ -37,11 +37,11 @@ use nix::errno::Errno;
 
 use crate::netns::Netns;
 pub use budget::Budget;
+pub use changes::Changes;
 use decide::RouteChange;
 use pod_state::{Address, PodRoutes, SeenInterfaces};
 use rtnl::{Link, Rtnl, RtnlRequest, emit};
 use types::attachment::PodInterface;
-pub use watch::Watch;
 
 /// The largest number of failures that an error names one by one, because a pod can cause thousands.
 const MOST_TOLD: usize = 8;

@@ -3,13 +3,13 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::stub::{Act, Reply, Stub};
 
 use crate::{case::Case, trials};
 
 trials![
-    an_early_look_is_what_check_compares_with,
+    a_look_begins_before_the_delegate_has_ended,
     what_a_delegate_removes_after_its_result_is_not_on_record,
     what_a_delegate_adds_after_its_result_is_on_record,
 ];
@@ -37,14 +37,18 @@ fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<()> {
     acts.extend(ip(case, after));
     case.stubs.write("stub-new", &Stub::answering(Reply(acts)))?;
     let add = case.call("ADD").spawn()?;
-    case.eventually("a socket that watches the pod's interfaces and addresses", || is_watched(case))?;
+    case.eventually("a socket that is told of changes in the pod", || is_told_of_changes(case))?;
+    ensure!(case.netns.has_link("eth0")? != before.is_empty(), "what the delegate did before its result");
     gate.open()?;
     add.wait()?.result()?;
+    // A line that fails is not noticed by the stub.
+    let is_there = if after.is_empty() { !before.is_empty() } else { before.is_empty() };
+    ensure!(case.netns.has_link("eth0")? == is_there, "what the delegate did after its result");
     Ok(())
 }
 
 /// Whether a netlink socket in the pod's netns listens to the groups 1, 5 and 9 (man 7 `rtnetlink`).
-fn is_watched(case: &Case) -> Result<bool> {
+fn is_told_of_changes(case: &Case) -> Result<bool> {
     let sockets = case
         .netns
         .inside(|| fs::read_to_string("/proc/thread-self/net/netlink").context("netlink sockets"))?;
@@ -52,7 +56,7 @@ fn is_watched(case: &Case) -> Result<bool> {
 }
 
 /// CNI specification 1.1.0, section 2, CHECK.
-fn an_early_look_is_what_check_compares_with() -> Result<()> {
+fn a_look_begins_before_the_delegate_has_ended() -> Result<()> {
     let case = Case::attach("new")?;
     add(&case, &PLUG, &[])?;
     case.call("CHECK").run()?.silent()?;

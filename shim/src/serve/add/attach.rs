@@ -7,7 +7,7 @@ use types::attachment::Event;
 
 use super::Times;
 use super::gather::ReadyNetwork;
-use super::look::{EarlyEnd, late_end, unless_failed};
+use super::look::{EarlyLook, late_look, unless_failed};
 use crate::delegate::Limits;
 use crate::exec::ReadyPlugin;
 use crate::hostroute::{self, RoutedInterface};
@@ -18,7 +18,7 @@ use crate::reply::{CniError, code};
 use crate::route::{self, RouteError, SeenPod};
 use crate::serve::Session;
 use crate::serve::teardown::Teardown;
-use crate::store::{EventLines, OpenRecord};
+use crate::store::OpenRecord;
 use crate::version::AddResult;
 
 /// Attaches every network in order, and returns the primary's result. `ready` holds what [`ReadyNetwork::prepare`] returned for each of them.
@@ -42,7 +42,7 @@ pub(super) fn attach_all(
         let limits = session.limits(Instant::now() + share);
         let early = |result: &AddResult| {
             let netns = netns.filter(|_| legs.len() == 1)?;
-            EarlyEnd::look(session, netns, leg, result, limits.deadline)
+            EarlyLook::take(session, netns, leg, result, limits.deadline)
         };
         let (result, early) = match attach_leg(session, leg, first, lock, &limits, early) {
             Ok(attached) => attached,
@@ -55,11 +55,12 @@ pub(super) fn attach_all(
         let budget = route::Budget::until(times.attached_by, Some(session.signals));
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
-            let lines = match early.and_then(EarlyEnd::if_unchanged) {
+            let lines = match early.and_then(EarlyLook::if_unchanged) {
                 Some(lines) => lines,
-                None => late_end(netns, leg, &result, budget)?,
+                None => late_look(netns, leg, &result, budget)?,
             };
-            append_lines(open, lines)?;
+            let written = open.append_lines(lines);
+            written.map_err(|error| not_recorded(open, &error))?;
         } else {
             let raw = result.at(leg.loaded.conf.version)?;
             let seen = netns.map(|netns| SeenPod::look(netns, budget));
@@ -187,15 +188,12 @@ fn route_step(
 }
 
 fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
-    append_lines(open, EventLines::of(events.to_vec()))
+    let written = open.append(events);
+    written.map_err(|error| not_recorded(open, &error))
 }
 
-fn append_lines(open: &mut OpenRecord, lines: EventLines) -> Result<(), CniError> {
-    open.append_lines(lines).map_err(|e| {
-        let intent = &open.attachment.intent;
-        CniError::new(
-            code::IO,
-            format!("write the record of attachment {} {}: {e}", intent.container_id, intent.ifname),
-        )
-    })
+fn not_recorded(open: &OpenRecord, error: &io::Error) -> CniError {
+    let intent = &open.attachment.intent;
+    let attachment = format!("{} {}", intent.container_id, intent.ifname);
+    CniError::new(code::IO, format!("write the record of attachment {attachment}: {error}"))
 }

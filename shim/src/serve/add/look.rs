@@ -1,7 +1,8 @@
-//! The end of an ADD of one network as the record has it: the result, and which of the pod's interfaces it has.
+//! The last lines of the record of an ADD with one network: its result, and which of the pod's interfaces it names.
 //!
-//! A plugin that has written its result takes a while to end, and the look at the pod happens meanwhile. It counts only if nothing in the pod has
-//! changed until the plugin had ended.
+//! A plugin that has written its result takes a while to end, and the shim looks at the pod meanwhile. What it has seen counts only if no change in the
+//! pod has been told by the time the plugin has ended. Should the plugin add an IPv6 address without duplicate address detection at the very end, the kernel
+//! may tell of it too late ([`Changes`]). A later CHECK then does not look for that address.
 
 use std::time::Instant;
 
@@ -11,21 +12,21 @@ use super::gather::ReadyNetwork;
 use crate::netns::Netns;
 use crate::pod_interfaces;
 use crate::reply::CniError;
-use crate::route::{Budget, Watch};
+use crate::route::{Budget, Changes};
 use crate::serve::Session;
 use crate::store::EventLines;
 use crate::version::AddResult;
 
-/// The end of an ADD whose plugin has not ended yet.
-pub(super) struct EarlyEnd {
-    pod: Watch,
+/// A look at the pod before the plugin has ended.
+pub(super) struct EarlyLook {
+    since: Changes,
     lines: EventLines,
 }
 
-impl EarlyEnd {
+impl EarlyLook {
     /// Looks at the pod after `result`, which the network's last plugin has written. None if the look failed: it is repeated once the plugin has
     /// ended. The plugin must end by `deadline`.
-    pub(super) fn look(
+    pub(super) fn take(
         session: &Session<'_>,
         netns: &Netns,
         network: &ReadyNetwork<'_>,
@@ -34,15 +35,15 @@ impl EarlyEnd {
     ) -> Option<Self> {
         // The shim must not miss the plugin's deadline over a pod that keeps it busy.
         let budget = Budget::share(deadline, session.signals);
-        let pod = Watch::begin(netns).ok()?;
+        let since = Changes::from_now(netns).ok()?;
         let present = pod_interfaces::read(netns, &network.plan.ifname, result, budget).ok()?;
-        let lines = end(network, result, Some(present)).ok()?;
-        Some(Self { pod, lines })
+        let lines = attached(network, result, Some(present)).ok()?;
+        Some(Self { since, lines })
     }
 
     /// The lines for the record, if they still tell what is in the pod. To be asked once the plugin has ended.
     pub(super) fn if_unchanged(self) -> Option<EventLines> {
-        self.pod.is_quiet().then_some(self.lines)
+        self.since.are_none().then_some(self.lines)
     }
 }
 
@@ -50,7 +51,7 @@ impl EarlyEnd {
 ///
 /// # Errors
 /// As [`AddResult::at`].
-pub(super) fn late_end(
+pub(super) fn late_look(
     netns: Option<&Netns>,
     network: &ReadyNetwork<'_>,
     result: &AddResult,
@@ -58,7 +59,7 @@ pub(super) fn late_end(
 ) -> Result<EventLines, CniError> {
     let look = |netns| pod_interfaces::read(netns, &network.plan.ifname, result, budget);
     let present = netns.and_then(|netns| unless_failed(network, look(netns)));
-    end(network, result, present)
+    attached(network, result, present)
 }
 
 /// What was read of a network's interfaces, and nothing if that failed.
@@ -74,7 +75,7 @@ pub(super) fn unless_failed(
         .ok()
 }
 
-fn end(
+fn attached(
     network: &ReadyNetwork<'_>,
     result: &AddResult,
     present: Option<Vec<PodInterface>>,
