@@ -37,29 +37,38 @@ impl Core {
     /// # Errors
     /// The core is gone meanwhile.
     pub(super) fn begin(&self) -> Result<()> {
-        for cores in [&self.this, &self.all] {
-            sched_setaffinity(Pid::from_raw(0), cores).context("moving to another core")?;
-        }
-        Ok(())
+        keep_to(&self.this)?;
+        keep_to(&self.all)
     }
+}
+
+/// Keeps this thread to these cores, which moves it if it is on another one.
+fn keep_to(cores: &CpuSet) -> Result<()> {
+    sched_setaffinity(Pid::from_raw(0), cores).context("moving to another core")
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::sched::sched_getcpu;
+
     use super::*;
 
+    fn numbers(cores: &CpuSet) -> Vec<usize> {
+        (0..CpuSet::count()).filter(|number| cores.is_set(*number) == Ok(true)).collect()
+    }
+
     #[test]
-    fn a_thread_that_was_moved_may_use_all_cores_again() {
-        let before = sched_getaffinity(Pid::from_raw(0)).expect("the cores of this thread");
+    fn each_core_has_its_turn_and_nobody_is_kept_there() {
+        let mine = || sched_getaffinity(Pid::from_raw(0)).expect("the cores of this thread");
+        let before = mine();
         let cores = Core::all().expect("cores");
+        let each: Vec<Vec<usize>> = cores.iter().map(|core| numbers(&core.this)).collect();
+        assert_eq!(each, numbers(&before).into_iter().map(|number| vec![number]).collect::<Vec<_>>());
         for core in &cores {
+            keep_to(&core.this).expect("moved");
+            assert_eq!(vec![sched_getcpu().expect("a core")], numbers(&core.this));
             core.begin().expect("moved");
-            assert_eq!(sched_getaffinity(Pid::from_raw(0)).expect("its cores"), before);
+            assert_eq!(mine(), before);
         }
-        let each: usize = cores
-            .iter()
-            .map(|core| (0..CpuSet::count()).filter(|n| core.this.is_set(*n) == Ok(true)).count())
-            .sum();
-        assert_eq!(each, (0..CpuSet::count()).filter(|n| before.is_set(*n) == Ok(true)).count());
     }
 }

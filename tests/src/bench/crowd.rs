@@ -106,6 +106,7 @@ fn measure(
             || all_at_once(&mut shim.adds, &mut shim_errors),
         )?;
         if !floor.is_empty() {
+            turn.core.begin()?;
             turn.take(&mut least, bare_add, at_least(&mut floor)?);
         }
         if bare_errors.is_empty() {
