@@ -6,6 +6,7 @@
 //! *Source*: CNI specification 1.1.0, section 4 "Plugin delegation" and section 2 "Deriving request configuration";
 //! `libcni/api.go` of the reference library.
 
+mod add;
 mod del;
 mod early;
 mod missing_netns;
@@ -28,10 +29,9 @@ use crate::request::{DEPTH_VARIABLE, Verb};
 use crate::signal::Signals;
 use crate::store::Key;
 use crate::trust;
-use crate::version::{AddResult, Version, error_object};
+use crate::version::{Version, error_object};
 
 pub use del::{Del, DelEvent, del_all};
-use early::EarlyResult;
 pub use missing_netns::DoneBefore;
 
 /// Capabilities that belong to one interface only: in both-mode, to the primary's. If both networks received a host port or an address request,
@@ -136,69 +136,6 @@ impl Network<'_> {
             return Err(delegates_to_itself(&self.conf.name));
         }
         Ok(binary)
-    }
-
-    /// Prepares the first plugin of the chain for its ADD, which needs no other plugin's result.
-    ///
-    /// # Errors
-    /// As [`ReadyPlugin::new`]. [`Self::add`] reports it.
-    pub fn prepare<'b>(&self, binaries: &'b [Binary]) -> io::Result<ReadyPlugin<'b>> {
-        match (self.conf.plugins.first(), binaries.first()) {
-            (Some(plugin), Some(binary)) => self.ready(Verb::Add, binary, self.stdin(plugin, None)),
-            _ => Err(io::Error::other("the network has no plugins")),
-        }
-    }
-
-    /// Runs ADD through the chain, and returns the network's result at the version of its conf. `first` is what [`Self::prepare`] returned.
-    ///
-    /// `early` gets the result that the last plugin has written so far, while the plugin is ending. What it makes of it is returned if that was the whole
-    /// output in the end.
-    ///
-    /// # Errors
-    /// The error of the plugin that failed. The caller runs the rollback.
-    pub fn add<T>(
-        &self,
-        binaries: &[Binary],
-        first: io::Result<ReadyPlugin<'_>>,
-        lock: &mut Lock,
-        limits: &Limits<'_>,
-        early: impl Fn(&AddResult) -> Option<T>,
-    ) -> Result<(AddResult, Option<T>), CniError> {
-        let mut first = Some(first);
-        let mut result: Option<AddResult> = None;
-        let mut made = None;
-        for (at, (plugin, binary)) in self.conf.plugins.iter().zip(binaries).enumerate() {
-            let is_last = at + 1 == self.conf.plugins.len();
-            let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
-            let ready = first
-                .take()
-                .unwrap_or_else(|| self.ready(Verb::Add, binary, self.stdin(plugin, previous.as_deref())));
-            let mut written = EarlyResult::new(self.conf.version);
-            let mut beside =
-                |output: &[u8]| written.read(output, |result| is_last.then(|| early(result)).flatten());
-            let outcome = ready
-                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals, &mut beside))
-                .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
-            self.succeeded(plugin, Verb::Add, &outcome)?;
-            if outcome.overflow {
-                let limit = exec::MAX_STDOUT_BYTES;
-                return Err(self.failed(
-                    plugin,
-                    Verb::Add,
-                    CniError::new(code::DECODE, format!("invalid result: more than {limit} bytes")),
-                ));
-            }
-            let (parsed, early_made) =
-                written.of_all(&outcome.stdout).map_err(|error| self.failed(plugin, Verb::Add, error))?;
-            crate::journal::pass_on(&outcome.stderr);
-            result = Some(parsed);
-            made = early_made.flatten();
-        }
-        // A conflist has at least one plugin, so there is a result; at its conf's version it goes on record.
-        match result {
-            Some(result) => result.into_version(self.conf.version).map(|result| (result, made)),
-            None => Err(CniError::new(code::CONFIG, format!("network {:?} has no plugins", self.conf.name))),
-        }
     }
 
     /// Runs CHECK through the chain, unless the conf does not want it or is too old to know it.
