@@ -24,11 +24,12 @@ fn ip(case: &Case, lines: &[&str]) -> Vec<Act> {
     lines.iter().map(run).collect()
 }
 
+/// The links stay down. Of a link that is up the kernel tells more a while later (carrier, IPv6), after which a second look would be right.
 const PLUG: [&str; 2] = ["link add eth0 type veth peer name peer", "address add 10.2.0.7/32 dev eth0"];
 const UNPLUG: [&str; 1] = ["link del eth0"];
 
-/// An ADD of a delegate that does `before` to the pod, writes its result, and does `after` once the shim has looked at the pod. Returns how many questions
-/// about the pod the shim had for the kernel after the delegate had ended.
+/// An ADD of a delegate that does `before` to the pod, writes its result, and does `after` once the shim is told of changes in the pod. Returns how many
+/// questions about the pod the shim had for the kernel after the delegate had ended.
 fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<usize> {
     let gate = case.gate("gate")?;
     let mut acts = ip(case, before);
@@ -38,7 +39,7 @@ fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<usize> {
     acts.extend(ip(case, after));
     case.stubs.write("stub-new", &Stub::answering(Reply(acts)))?;
     let log = case.path("strace.log");
-    let strace = ["strace", "-D", "-qq", "-o", &log.display().to_string(), "-e", "trace=wait4,sendto"];
+    let strace = ["strace", "-D", "-qq", "-o", &log.display().to_string(), "-e", "trace=wait4,sendto,bind"];
     let add = case.call("ADD").wrapped(&strace).spawn()?;
     case.eventually("a socket that is told of changes in the pod", || is_told_of_changes(case))?;
     ensure!(case.netns.has_link("eth0")? != before.is_empty(), "what the delegate did before its result");
@@ -50,12 +51,16 @@ fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<usize> {
     questions_after_the_end(&fs::read_to_string(&log)?)
 }
 
-/// How many netlink messages the shim sent after its only delegate had ended, from a trace of its `wait4` and `sendto`.
+/// How many netlink messages the shim sent after its only delegate had ended, from a trace of its `wait4`, `sendto` and `bind`. Before that, it must have
+/// sent some, and have bound the socket that is told of changes before the first of them.
 fn questions_after_the_end(trace: &str) -> Result<usize> {
     let is_question = |line: &&str| line.starts_with("sendto(") && line.contains("nlmsg_len=");
+    let told = trace.lines().position(|line| line.starts_with("bind(") && line.contains("AF_NETLINK"));
+    let asked = trace.lines().position(|line| is_question(&line));
     let ended = trace.lines().position(|line| line.starts_with("wait4(") && line.contains("WIFEXITED"));
     let ended = ended.with_context(|| format!("the delegate's end in {trace}"))?;
-    ensure!(trace.lines().take(ended).any(|line| is_question(&line)), "no early look in {trace}");
+    ensure!(asked.is_some_and(|asked| asked < ended), "no early look in {trace}");
+    ensure!(told.is_some() && told < asked, "a look before the shim was told of changes in {trace}");
     Ok(trace.lines().skip(ended).filter(is_question).count())
 }
 
