@@ -46,7 +46,7 @@ fn add(case: &Case, before: &[&str], after: &[&str]) -> Result<usize> {
     gate.open()?;
     add.wait()?.result()?;
     // A line that fails is not noticed by the stub.
-    let is_there = if after.is_empty() { !before.is_empty() } else { before.is_empty() };
+    let is_there = before.is_empty() != after.is_empty();
     ensure!(case.netns.has_link("eth0")? == is_there, "what the delegate did after its result");
     questions_after_the_end(&fs::read_to_string(&log)?)
 }
