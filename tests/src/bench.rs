@@ -267,8 +267,7 @@ impl Turn {
         bare: impl FnOnce() -> Result<Duration>,
         through: impl FnOnce() -> Result<Duration>,
     ) -> Result<(Duration, Duration)> {
-        let bare = || self.core.begin().and_then(|()| bare());
-        let through = || self.core.begin().and_then(|()| through());
+        let (bare, through) = (|| self.on_core(bare), || self.on_core(through));
         let (bare, through) = if self.bare_first {
             let bare = bare()?;
             (bare, through()?)
@@ -278,6 +277,12 @@ impl Turn {
         };
         self.take(pairs, bare, through);
         Ok((bare, through))
+    }
+
+    /// Lets `act` begin on the turn's core.
+    fn on_core<T>(self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.core.begin()?;
+        act()
     }
 
     /// Takes a pair in if it counts.

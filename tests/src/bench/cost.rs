@@ -32,7 +32,7 @@ impl Verb {
     /// Measures it once: bare and through the shim as `turn` says, then the others.
     pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
         let bare = &mut self.bare;
-        let run = |call: &mut Call| turn.core.begin().and_then(|()| call.run());
+        let run = |call: &mut Call| turn.on_core(|| call.run());
         let all = || bare.iter_mut().map(run).sum::<Result<Duration>>();
         let (bare, _) = turn.measure(&mut self.through_shim, all, || self.shim.run())?;
         if let Some(multus) = &mut self.multus {

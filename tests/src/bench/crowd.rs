@@ -106,8 +106,8 @@ fn measure(
             || all_at_once(&mut shim.adds, &mut shim_errors),
         )?;
         if !floor.is_empty() {
-            turn.core.begin()?;
-            turn.take(&mut least, bare_add, at_least(&mut floor)?);
+            let took = turn.on_core(|| at_least(&mut floor))?;
+            turn.take(&mut least, bare_add, took);
         }
         if bare_errors.is_empty() {
             for (add, del) in bare.adds.iter_mut().zip(&mut bare.dels) {

@@ -37,10 +37,8 @@ impl Floor {
 
     /// Measures it once.
     pub(super) fn measure(&mut self, turn: Turn) -> Result<()> {
-        turn.core.begin()?;
-        let nothing = self.nothing.run()?;
-        turn.core.begin()?;
-        let durable = self.durable.as_ref().map(DurableWrite::run).transpose()?;
+        let nothing = turn.on_core(|| self.nothing.run())?;
+        let durable = turn.on_core(|| self.durable.as_ref().map(DurableWrite::run).transpose())?;
         if turn.counts {
             self.nothing_us.push(micros(nothing));
             self.durable_us.extend(durable.map(micros));
