@@ -74,8 +74,8 @@ fn held() -> Result<()> {
     machine.boot()?;
     // The runtime's start prepares its configuration. On a busy machine that may be later than the first try of the gate.
     machine.until("a runtime that is prepared, and a gate that was tried", |machine| {
-        let is_there = |file| Ok::<_, anyhow::Error>(machine.look(file)?.is_some());
-        Ok(is_there("/run/crossfade/runtime.env")? && is_there("/run/crossfade/gate.json")?)
+        let prepared = machine.look("/run/crossfade/runtime.env")?.is_some();
+        Ok(prepared && machine.look("/run/crossfade/gate.json")?.is_some())
     })?;
     let before = state(&machine)?;
     let answer = look(&machine)?;
