@@ -1,6 +1,6 @@
 //! docs/migrate-in-place.md, and the pages that it leads through.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lab::kubernetes::api::condition;
 use lab::kubernetes::manifest;
 use lab::package;
@@ -10,6 +10,8 @@ use serde_json::json;
 use crate::place::Place;
 
 const PAGE: &str = "migrate-in-place.md";
+/// The port of each node that leads to its pod of the DaemonSet.
+const HOST_PORT: u16 = 30_082;
 
 /// What runs in the cluster: a Deployment on the first node, one on the others, and a DaemonSet.
 fn deploy(place: &Place) -> Result<()> {
@@ -30,9 +32,11 @@ fn deploy(place: &Place) -> Result<()> {
     let first = json!([{ "key": "kubernetes.io/hostname", "operator": "In", "values": ["n1"] }]);
     here["affinity"] = json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
         [{ "weight": 100, "preference": { "matchExpressions": first } }] } });
+    let mut agent = manifest::server();
+    agent["containers"][0]["ports"][0]["hostPort"] = json!(HOST_PORT);
     api.create(&[
         manifest::workload("Deployment", "web", "front", Some(2), &here),
-        manifest::workload("DaemonSet", "web", "agent", None, &manifest::server()),
+        manifest::workload("DaemonSet", "web", "agent", None, &agent),
         manifest::budget("web", "front", &json!({ "minAvailable": 1 }), api)?,
     ])?;
     for path in ["deployments/front", "daemonsets/agent"] {
@@ -50,9 +54,11 @@ pub(crate) fn a_cluster_whose_nodes_stay_is_moved_as_the_page_says() -> Result<(
 }
 
 fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
-    for chapter in ["The new CNI", "One node, there", "10. Bring the pods back"] {
+    for chapter in ["Before you begin", "The new CNI", "One node, there"] {
         walk.follow(PAGE, Some(chapter), place)?;
     }
+    serves_its_host_port(place)?;
+    walk.follow(PAGE, Some("10. Bring the pods back"), place)?;
     restart_pods(walk, place)?;
     walk.follow(PAGE, Some("11. Take Crossfade off the node"), place)?;
     for at in 0..3 {
@@ -70,6 +76,15 @@ fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
         walk.follow(PAGE, Some(chapter), place)?;
     }
     ends(walk, place)
+}
+
+/// The port of the first node leads to its pod of the DaemonSet, which the new network has now.
+fn serves_its_host_port(place: &Place) -> Result<()> {
+    let node = &place.cluster.workers[0].node;
+    let line = format!("exec 3<>/dev/tcp/{}/{HOST_PORT} && printf 'GET /etc/hostname HTTP/1.0\r\n\r\n' >&3 && cat <&3", node.address());
+    let answer = place.cluster.workers[1].node.run(&["bash", "-c", &line])?;
+    ensure!(answer.contains("agent-"), "{answer:?} is no answer of web/agent");
+    Ok(())
 }
 
 /// Crossfade and Flannel leave each node, by another page or order of pages each.

@@ -2,6 +2,8 @@
 //!
 //! Three nodes on which nothing of Crossfade's is: what the pages are about begins there.
 
+mod cilium;
+mod flannel;
 mod inplace;
 mod migrations;
 mod place;

@@ -1,12 +1,11 @@
 //! Where the readers of the pages are: a cluster, a node of it, and the operator's own machine.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use lab::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
+use lab::agent::Agent;
 use lab::fabric::Overlay;
 use lab::kubernetes::api::node_path;
 use lab::kubernetes::{Api, Cluster, User, Worker};
@@ -16,42 +15,24 @@ use lab::walk::{Step, Walker, shell};
 use lab::{dist, package};
 use serde_json::{Value, json};
 
+use crate::{cilium, flannel};
+
 /// Where a package has the programs; a node's own PATH has the links of a package.
 const PROGRAMS: &str = "/usr/libexec/crossfade";
-/// What Flannel's agent makes on a node beside its conf, but for the pods' bridge. The lab's own overlay has the port of a real one.
-/// *Source*: flannel-io/flannel: pkg/trafficmngr/iptables/iptables.go, pkg/backend/vxlan/device.go.
-const FLANNEL: &str = "set -e
-iptables -w -t nat -N FLANNEL-POSTRTG
-iptables -w -t nat -A POSTROUTING -m comment --comment 'flanneld masq' -j FLANNEL-POSTRTG
-iptables -w -t nat -A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 -m comment --comment 'flanneld masq' -j RETURN
-iptables -w -t nat -A FLANNEL-POSTRTG -s 10.244.0.0/16 -d 10.244.0.0/16 -m comment --comment 'flanneld masq' -j RETURN
-iptables -w -t filter -N FLANNEL-FWD
-iptables -w -t filter -A FORWARD -m comment --comment 'flanneld forward' -j FLANNEL-FWD
-iptables -w -t filter -A FLANNEL-FWD -s 10.244.0.0/16 -m comment --comment 'flanneld forward' -j ACCEPT
-iptables -w -t filter -A FLANNEL-FWD -d 10.244.0.0/16 -m comment --comment 'flanneld forward' -j ACCEPT
-ip link add flannel.1 type vxlan id 4095 dstport 8475 local \"$1\" nolearning
-mkdir -p /run/flannel /var/lib/cni/flannel /opt/cni/bin
-echo FLANNEL_NETWORK=10.244.0.0/16 >/run/flannel/subnet.env
-cat >/opt/cni/bin/flannel <<'END'
-#!/bin/bash
-# As the real one: the delegate's conf is kept by container, and a DEL needs nothing else.
-cat >/dev/null
-kept=/var/lib/cni/flannel/$CNI_CONTAINERID
-[[ $CNI_COMMAND != ADD ]] || cp /run/flannel/delegate.json \"$kept\"
-IFS=: read -ra dirs <<<\"$CNI_PATH\"
-for dir in \"${dirs[@]}\"; do
-    [[ ! -x $dir/bridge ]] || bridge=$dir/bridge
-done
-[[ -f $kept ]] || exit 0
-\"$bridge\" <\"$kept\" || exit
-[[ $CNI_COMMAND != DEL ]] || rm \"$kept\"
-END
-chmod 0755 /opt/cni/bin/flannel";
-
 /// The lease of a pod whose DEL never came.
 const LEASE: &str = "/var/lib/cni/networks/cbr0/10.244.0.9";
 /// The page that has the settings of a node.
 const IN_PLACE: &str = "migrate-in-place.md";
+/// What the lab is not, by the finding and the object.
+const WAIVERS: [(&str, &str, &str); 3] = [
+    ("version-kubelet", "*", "Debian's Kubernetes is older"),
+    ("requirement-unknown", "Requirement/flannel-version", "a stand-in has no version"),
+    ("requirement-unknown", "Requirement/cilium-version", "a stand-in has no version"),
+];
+/// Blocks of the page that the lab carries out by other means.
+const INSTALL_CILIUM: &str = "helm install cilium cilium/cilium --namespace kube-system --values cilium.yaml";
+const INSTALL_PACKAGE: &str = "apt-get install ./crossfade_VERSION_amd64.deb";
+const START_WATCH: &str = "systemctl restart crossfade-boot crossfade-watch";
 /// How long the waits of a run are, in seconds, unless the page says it: nodes have time, since the machine may be busy.
 const LIMITS: [(&str, u32); 5] = [
     ("settleSeconds", 1),
@@ -67,7 +48,7 @@ pub(crate) struct Place {
     pub(crate) api: Api,
     /// The node on which root is, from 0.
     at: usize,
-    /// Cilium's stand-ins.
+    /// Cilium's agents.
     agents: Vec<Agent>,
     /// The operator's directory.
     home: Scratch,
@@ -79,14 +60,12 @@ impl Place {
         let mut cluster = Cluster::prepare(3)?;
         let old = cluster.old.clone();
         cluster.each(|worker| {
-            flannel(&worker.node)?;
-            let bridge = conf(&worker.node, &old, "cbr0", "cni0");
-            worker.node.write("/run/flannel/delegate.json", bridge["plugins"][0].to_string())?;
-            worker.node.write("/etc/cni/net.d/10-flannel.conflist", chained(bridge).to_string())?;
+            flannel::install_on(&worker.node, &old)?;
             worker.join()
         })?;
         let api = cluster.api()?;
         cluster.workers.iter().try_for_each(|worker| api.until_ready(worker.name()).map(drop))?;
+        flannel::create(&cluster)?;
         let rights = dist::workspace().join("deploy/cluster/rbac-operator.yaml");
         lab::node::run(&mut cluster.plane.kubectl(&["apply", "-f", rights.to_str().context("a path")?])?)?;
         let home = Scratch::new("operator")?;
@@ -109,29 +88,10 @@ impl Place {
         &mut self.cluster.workers[self.at]
     }
 
-    /// Cilium's agent on every node, which writes no conf yet.
-    pub(crate) fn new_agents(&mut self) -> Result<()> {
-        for worker in &self.cluster.workers {
-            let spec = Spec {
-                name: "cilium".into(),
-                unix: Some(UnixHealth { path: "/run/cilium/cilium.sock".into(), answer: Answer::Ready }),
-                http: Some(HttpHealth {
-                    header: Some("brief: true".into()),
-                    ..HttpHealth::plain("127.0.0.1:9879".parse()?, Answer::Ready)
-                }),
-                ..Spec::default()
-            };
-            fs::create_dir_all(worker.node.outside("/run/cilium"))?;
-            self.agents.push(Agent::start(spec, Some(worker.node.pid().as_raw().cast_unsigned()))?);
-        }
-        Ok(())
-    }
-
-    /// What the label of Cilium's migration has its agent do on a node.
-    pub(crate) fn new_conf(&self, at: usize) -> Result<()> {
-        let node = &self.cluster.workers[at].node;
-        let conf = conf(node, &self.cluster.new, "cilium", "cni-new");
-        node.write("/etc/cni/net.d/05-cilium.conflist", conf.to_string())
+    /// The agent of the node on which root is starts again, as its pod does.
+    fn restart_cilium(&self) -> Result<()> {
+        cilium::until_started(&self.api)?;
+        cilium::restart_agent(&self.api, &self.cluster.workers[self.at].node, &self.cluster.new)
     }
 
     /// Root goes to another node.
@@ -139,34 +99,18 @@ impl Place {
         self.at = at;
     }
 
-    /// The settings of the page, and what the lab is not: a cluster with both CNIs, and one with half an hour.
+    /// The settings of the page, with shorter waits and [`WAIVERS`].
     fn settings(&self, text: &str) -> Result<()> {
         let mut settings: Value = serde_saphyr::from_str(text).context("YAML")?;
-        let limits =
-            settings["roll"].as_object_mut().context("roll")?.entry("limits").or_insert_with(|| json!({}));
-        let limits = limits.as_object_mut().context("limits")?;
+        let object = settings.as_object_mut().context("settings")?;
+        let roll = object.entry("roll").or_insert_with(|| json!({})).as_object_mut().context("roll")?;
+        let limits = roll.entry("limits").or_insert_with(|| json!({})).as_object_mut().context("limits")?;
         for (limit, seconds) in LIMITS {
             limits.entry(limit).or_insert(json!(seconds));
         }
-        self.set(&settings)?;
-        let mut waived = BTreeSet::new();
-        for strategy in ["double", "bridge"] {
-            let check = format!(
-                "kubectl crossfade check --from flannel --to cilium --strategy {strategy} --config crossfade.yaml -o json"
-            );
-            let answer: Value =
-                serde_json::from_slice(&self.operator(&check)?.output()?.stdout).context("check")?;
-            let all = answer["findings"].as_array().context("findings")?.iter();
-            let blocking = all.filter(|finding| finding["severity"] == "blocks");
-            waived.extend(blocking.filter_map(|finding| finding["code"].as_str().map(str::to_owned)));
-        }
-        let waiver = |code| json!({ "finding": code, "reason": "the lab has neither CNI" });
-        settings["waivers"] = waived.into_iter().map(waiver).collect();
-        self.set(&settings)
-    }
-
-    /// JSON is YAML.
-    fn set(&self, settings: &Value) -> Result<()> {
+        let waiver = |(finding, object, reason)| json!({ "finding": finding, "object": object, "reason": reason });
+        settings["waivers"] = WAIVERS.into_iter().map(waiver).collect();
+        // JSON is YAML.
         fs::write(self.home.join("crossfade.yaml"), settings.to_string()).context("the settings")
     }
 
@@ -175,26 +119,36 @@ impl Place {
         lab::scratch::install(Path::new("/bin/true"), &self.home.join(name))
     }
 
-    /// Crossfade on every node, in phase `old`, and the confs of both networks.
+    /// Crossfade on every node, in phase `old`, and the confs of both networks, as the page for nodes that stay says.
     pub(crate) fn crossfade(&mut self) -> Result<()> {
-        self.new_agents()?;
+        let files = lab::walk::files(IN_PLACE)?;
+        let (of_nodes, of_operator): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(path, _)| path.starts_with('/'));
+        for (path, text) in of_operator.iter().filter(|(path, _)| path.starts_with("cilium")) {
+            self.write(path, text)?;
+        }
+        self.by_hand(INSTALL_CILIUM)?;
+        self.by_hand("kubectl apply -f cilium-node.yaml")?;
         for at in 0..self.cluster.workers.len() {
             self.go_to(at);
-            package::unpack(&self.worker().node)?;
-            for (path, text) in
-                lab::walk::files(IN_PLACE)?.into_iter().filter(|(path, _)| path.starts_with('/'))
-            {
-                self.write(&path, &text)?;
+            for (path, text) in &of_nodes {
+                self.write(path, text)?;
             }
+            self.by_hand(INSTALL_PACKAGE)?;
             package::run(&self.worker().node, &["install"])?;
-            self.new_conf(at)?;
-            package::run(&self.worker().node, &["boot"])?;
-            self.worker().start_watch()?;
+            self.by_hand("kubectl label node n1 io.cilium.migration/cilium-default=true")?;
+            self.restart_cilium()?;
+            self.by_hand(START_WATCH)?;
             self.api.until(&node_path(self.cluster.workers[at].name()), "is in phase old", |node| {
                 node["metadata"]["labels"]["crossfade/phase"] == "old"
             })?;
         }
         Ok(())
+    }
+
+    /// Runs a command of the operator's.
+    fn run_operator(&self, line: &str) -> Result<()> {
+        lab::node::run(&mut self.operator(line)?).map(drop).with_context(|| line.to_owned())
     }
 
     fn operator(&self, line: &str) -> Result<Command> {
@@ -225,8 +179,7 @@ impl Walker for Place {
             "/etc/crossfade/policy.json" => self.with(path, text, &json!({ "gc": { "graceSeconds": 0 } })),
             "/etc/crossfade/node.json" => self.with(path, text, &json!({ "proof": "probe" })),
             "crossfade.yaml" => self.settings(text),
-            // Neither CNI is here; tests of the page hold these to what Crossfade knows of them.
-            "cilium.yaml" | "cilium-node.yaml" => Ok(()),
+            "cilium.yaml" | "cilium-node.yaml" => fs::write(self.home.join(path), text).context("a file"),
             _ => bail!("nobody knows this file"),
         }
     }
@@ -235,42 +188,61 @@ impl Walker for Place {
         for line in text.lines() {
             let line = line.split(" # ").next().unwrap_or_default().trim();
             match line {
-                "helm install cilium cilium/cilium --namespace kube-system --values cilium.yaml" => {
-                    self.new_agents()?
+                INSTALL_CILIUM => {
+                    let values = fs::read_to_string(self.home.join("cilium.yaml")).context("cilium.yaml")?;
+                    self.agents = cilium::install(&self.cluster, &values)?;
                 }
-                "kubectl apply -f cilium-node.yaml" => {}
-                "kubectl label node n1 io.cilium.migration/cilium-default=true" => self.new_conf(self.at)?,
-                "kubectl -n kube-system delete pod -l k8s-app=cilium --field-selector spec.nodeName=n1" => {}
-                "apt-get install ./crossfade_VERSION_amd64.deb" => package::unpack(&self.worker().node)?,
-                "systemctl restart crossfade-boot crossfade-watch" => {
+                "kubectl apply -f cilium-node.yaml" | "kubectl delete -f cilium-node.yaml" => {
+                    self.run_operator(line)?;
+                }
+                INSTALL_PACKAGE => {
+                    package::unpack(&self.worker().node)?;
+                    install_package(&self.worker().node)?;
+                }
+                START_WATCH => {
                     package::run(&self.worker().node, &["boot"])?;
                     self.worker().start_watch()?;
                 }
-                "kubectl label node n1 io.cilium.migration/cilium-default-" => {}
                 "systemctl disable --now crossfade-watch" => self.worker().stop_watch()?,
-                // Its agents have written their confs already.
-                "kubectl delete -f cilium-node.yaml" => {}
-                // It has no process here. Once in a while it leaves a lease.
+                // The agents have no process that keeps addresses. Once in a while a pod's lease is left over.
                 "kubectl -n kube-flannel delete daemonset kube-flannel-ds" => {
+                    self.run_operator(line)?;
                     let leave = |worker: &Worker| worker.node.write(LEASE, "a-pod-that-is-gone\r\neth0");
                     self.cluster.workers.iter().try_for_each(leave)?;
                 }
-                _ if line.starts_with("helm upgrade cilium cilium/cilium ") => {}
-                "rm -f /etc/crossfade/disabled" | "systemctl daemon-reload" => {}
-                _ => bail!("nobody knows how to: {line}"),
+                "systemctl daemon-reload" => {}
+                _ if line.starts_with("helm upgrade cilium cilium/cilium ") => {
+                    cilium::upgrade(&self.cluster, line)?;
+                }
+                _ if line.starts_with("kubectl label node n1 ") => {
+                    let name = self.worker().name().to_owned();
+                    self.run_operator(&line.replace(" n1 ", &format!(" {name} ")))?;
+                }
+                _ if line.starts_with("kubectl -n kube-system delete pod -l k8s-app=cilium ") => {
+                    let name = self.worker().name().to_owned();
+                    self.run_operator(&line.replace("nodeName=n1", &format!("nodeName={name}")))?;
+                    self.restart_cilium()?;
+                }
+                _ => bail!("the lab has no step for: {line}"),
             }
         }
         Ok(())
     }
 }
 
-/// Makes what Flannel has on a node.
-fn flannel(node: &Node) -> Result<()> {
-    node.run(&["bash", "-c", FLANNEL, "flannel", &node.address().to_string()]).map(drop)
+/// Runs the package's own steps for a first installation; `systemctl` stands for a systemd by which kubelet runs.
+fn install_package(node: &Node) -> Result<()> {
+    let systemctl = node.scratch().dir("package")?;
+    for name in ["systemctl", "systemd-tmpfiles"] {
+        lab::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
+    }
+    let steps = dist::workspace().join("packages/node/steps");
+    let line = format!("PATH={}:$PATH; . {}; before_install; after_install", systemctl.display(), steps.display());
+    node.run(&["sh", "-ec", &line]).map(drop)
 }
 
 /// The conf of a network by its CNI's names; the plugins are the standard ones.
-fn conf(node: &Node, overlay: &Overlay, name: &str, bridge: &str) -> Value {
+pub(crate) fn conf(node: &Node, overlay: &Overlay, name: &str, bridge: &str) -> Value {
     let mut conf = overlay.conflist(node.index());
     conf["name"] = json!(name);
     let version = conf["cniVersion"].clone();
@@ -279,12 +251,5 @@ fn conf(node: &Node, overlay: &Overlay, name: &str, bridge: &str) -> Value {
     // As a plugin finds them that is called by another one.
     first["name"] = json!(name);
     first["cniVersion"] = version;
-    conf
-}
-
-/// The same by Flannel's plugin.
-fn chained(mut conf: Value) -> Value {
-    conf["plugins"][0] =
-        json!({ "type": "flannel", "delegate": { "hairpinMode": true, "isDefaultGateway": true } });
     conf
 }
