@@ -177,11 +177,22 @@ fn told(view: &View<'_>, name: &str) -> Gate {
     Gate { name: name.to_owned(), is, why }
 }
 
+/// A run that is over says nothing of the present: nodes join, and others move them on.
+fn over(status: &Status) -> String {
+    let (Counts { all, done, .. }, phase) = (&status.nodes, status.from);
+    if done == all {
+        return format!("all {all} nodes are in phase {phase}");
+    }
+    format!(
+        "every pass is done, and now {done} of {all} nodes are in phase {phase} with all that is on them; kubectl crossfade stragglers lists the rest"
+    )
+}
+
 /// One line: `pass 1, old to both-old: 38 of 100 nodes done, 3 in transit, 0 held`.
 #[must_use]
 pub fn line(status: &Status) -> String {
     let Some(to) = status.to else {
-        return format!("all {} nodes are in phase {}", status.nodes.all, status.from);
+        return over(status);
     };
     let nodes = &status.nodes;
     let from = if status.from == to { "stragglers" } else { status.from.as_str() };
@@ -189,4 +200,38 @@ pub fn line(status: &Status) -> String {
         "pass {}, {from} to {to}: {} of {} nodes done, {} in transit, {} held",
         status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_over_says_how_its_nodes_are_now() {
+        let over = |done: u32| {
+            line(&Status {
+                run: "r-1".into(),
+                plan: "4be1".into(),
+                pass: 3,
+                passes_left: 0,
+                from: Phase::New,
+                to: None,
+                state: State::Done,
+                holder: None,
+                nodes: Counts { all: 3, done, ..Counts::default() },
+                zones: BTreeMap::new(),
+                attached: BTreeMap::new(),
+                silent: Vec::new(),
+                moving: Vec::new(),
+                gates: Vec::new(),
+                waits: Vec::new(),
+            })
+        };
+        assert_eq!(over(3), "all 3 nodes are in phase new");
+        let moved_on = over(1);
+        assert!(
+            moved_on.contains("now 1 of 3 nodes are in phase new") && moved_on.contains("stragglers"),
+            "{moved_on}"
+        );
+    }
 }

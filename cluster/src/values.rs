@@ -120,6 +120,12 @@ pub const fn rules(to: Cni) -> &'static [Rule] {
     }
 }
 
+/// The rule with this code, of a CNI to move to.
+#[must_use]
+pub fn rule(to: Cni, code: &str) -> Option<&'static Rule> {
+    rules(to).iter().find(|rule| rule.code == code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,19 +7,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Check, Need};
+use super::{Check, Need, nodes};
 use crate::finding::{Finding, Severity, Subject};
-use crate::model::{Kind, Node, Object, Selector};
-use crate::network::subject;
+use crate::model::{Kind, Node, Object};
+use crate::network::{cilium, subject};
 use crate::scene::Scene;
 use crate::support::{Cni, Stage};
+use crate::workload::platform;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
     name: "cilium-nodes",
     codes: &[
         ("cilium-node-config-ambiguous", "several CiliumNodeConfigs give a node different values"),
-        ("cilium-node-config-everywhere", "a CiliumNodeConfig moves all nodes at once"),
+        ("cilium-node-config-everywhere", "a CiliumNodeConfig moves all nodes, also those without Crossfade"),
         ("cilium-node-config-namespace", "Cilium does not read a CiliumNodeConfig in this namespace"),
     ],
     needs: &[
@@ -39,7 +40,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let selected: Vec<(&Object, Vec<&Node>)> =
-        all.iter().map(|object| (object, nodes(object, &scene.snapshot.nodes))).collect();
+        all.iter().map(|object| (object, cilium::selected(object, &scene.snapshot.nodes))).collect();
     let mut findings = Vec::new();
     if scene.config.transition.phase != Stage::Finish {
         findings.extend(everywhere(scene, &selected));
@@ -47,15 +48,6 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings.extend(ambiguous(&selected));
     findings.extend(elsewhere(scene, all));
     findings
-}
-
-fn nodes<'n>(object: &Object, all: &'n [Node]) -> Vec<&'n Node> {
-    // A selector that cannot be read selects nothing here; the API server has checked it.
-    let selector = object
-        .at("/spec/nodeSelector")
-        .and_then(|value| serde_json::from_value::<Selector>(value.clone()).ok());
-    let Some(selector) = selector else { return Vec::new() };
-    all.iter().filter(|node| selector.selects(&node.metadata.labels)).collect()
 }
 
 fn defaults(object: &Object) -> impl Iterator<Item = (&str, &str)> {
@@ -70,28 +62,67 @@ fn moves(object: &Object) -> bool {
     })
 }
 
+/// The label by which Cilium's guide, and docs/migrate-in-place.md, let an agent write its configuration.
+const LABEL: &str = "io.cilium.migration/cilium-default";
+/// How many nodes a command names before it says that there are more.
+const NAMED: usize = 20;
+
+/// Where Crossfade's configuration is first, that of Cilium beside it gives no pod another network.
 fn everywhere(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
-    let count = scene.snapshot.nodes.len();
-    let all = |(object, nodes): &&(&Object, Vec<&Node>)| moves(object) && count > 1 && nodes.len() == count;
-    let objects: Vec<Subject> = selected
+    let takes_part = |node: &&Node| platform(node).is_none();
+    let all: Vec<&Node> = scene.snapshot.nodes.iter().filter(takes_part).collect();
+    let bare: Vec<&Node> = all.iter().filter(|node| nodes::report(node).is_some()).copied().collect();
+    if bare.is_empty() || all.len() < 2 {
+        return None;
+    }
+    let is_everywhere = |(object, nodes): &&(&Object, Vec<&Node>)| {
+        moves(object) && nodes.iter().copied().filter(takes_part).count() == all.len()
+    };
+    let objects: Vec<&Object> = selected.iter().filter(is_everywhere).map(|(object, _)| *object).collect();
+    if objects.is_empty() {
+        return None;
+    }
+    let label = format!("/spec/nodeSelector/matchLabels/{}", LABEL.replace('/', "~1"));
+    let mut steps: Vec<String> = objects
         .iter()
-        .filter(all)
-        .map(|(object, _)| subject(Kind::CILIUM_NODE_CONFIG, object).detail("selects every node"))
+        .filter(|object| object.at(&label).is_none())
+        .map(|object| {
+            format!(
+                r#"kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type merge -p '{{"spec":{{"nodeSelector":{{"matchLabels":{{"{LABEL}":"true"}}}}}}}}'"#,
+                object.namespace(),
+                object.name()
+            )
+        })
         .collect();
-    let first = objects.first()?;
+    let labelled: Vec<&str> =
+        bare.iter().filter(|node| node.metadata.label(LABEL).is_some()).map(|node| node.name()).collect();
+    if !labelled.is_empty() {
+        let names = labelled.iter().take(NAMED).copied().collect::<Vec<_>>().join(" ");
+        let more = match labelled.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" (and {more} more nodes)"),
+        };
+        steps.push(format!("kubectl label node {names} {LABEL}-{more}"));
+    }
     let fix = format!(
-        "Select nodes by a label that only moved nodes have: kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type merge -p '{{\"spec\":{{\"nodeSelector\":{{\"matchLabels\":{{\"io.cilium.migration/cilium-default\":\"true\"}}}}}}}}'",
-        first.namespace, first.name
+        "Install Crossfade on these nodes before Cilium writes its configuration there (docs/migrate-in-place.md, steps 3 to 6). Until then: {}. Then restart Cilium's agents on these nodes, and remove the configuration that they wrote.",
+        steps.join("; ")
     );
+    let configs =
+        objects.iter().map(|object| subject(Kind::CILIUM_NODE_CONFIG, object).detail("selects every node"));
+    let bare = bare.iter().map(|node| {
+        Subject::new(Kind::NODE, node.name())
+            .detail("does not report that Crossfade's configuration is first")
+    });
     Some(
         Finding::new(
             "cilium-node-config-everywhere",
             Severity::Blocks,
-            "A CiliumNodeConfig that makes Cilium write its CNI configuration selects every node.",
-            "With the next restart of the agents, all nodes give new pods the new network at once, and pods of the old network lose them.",
+            "A CiliumNodeConfig that makes Cilium write its CNI configuration selects every node, also those where Crossfade's configuration is not first.",
+            "With the next restart of the agents, these nodes give new pods the new network at once, and pods of the old network lose them.",
             fix,
         )
-        .about(objects),
+        .about(configs.chain(bare)),
     )
 }
 
@@ -201,6 +232,42 @@ mod tests {
         let mut at_the_end = case(&[("x", "kube-system", every, guide)]);
         at_the_end.config.transition.phase = Stage::Finish;
         assert_eq!(at_the_end.codes(&CHECK), [""; 0]);
+    }
+
+    /// What `watch` reports of a node where Crossfade's configuration is first.
+    fn led(mut case: Case, nodes: &[&str]) -> Case {
+        for node in &mut case.documents {
+            if node["kind"] != "Node"
+                || !nodes.contains(&node["metadata"]["name"].as_str().unwrap_or_default())
+            {
+                continue;
+            }
+            node["metadata"]["labels"]["crossfade/phase"] = "old".into();
+            node["metadata"]["annotations"] =
+                json!({"crossfade/observed": r#"{"bootId":"b1","phase":"old"}"#});
+            node["status"] = json!({"nodeInfo": {"bootID": "b1"}, "conditions": [{"type": "CrossfadeReady", "status": "True"}]});
+        }
+        Case::having(case.from, case.to, case.documents)
+    }
+
+    #[test]
+    fn where_crossfade_is_first_cilium_may_write_on_every_node() {
+        let guide = json!({"write-cni-conf-when-ready": "/host/etc/cni/net.d/05-cilium.conflist", "custom-cni-conf": "false"});
+        let case = |selector: Value| case(&[("x", "kube-system", selector, guide.clone())]);
+        let every = json!({"matchLabels": {"os": "linux"}});
+        assert_eq!(led(case(every.clone()), &["a", "b"]).codes(&CHECK), [""; 0]);
+        let one = led(case(every), &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
+        assert!(one.objects.iter().any(|one| one.to_string() == "Node/b"), "{one:?}");
+        assert!(!one.objects.iter().any(|one| one.to_string() == "Node/a"), "{one:?}");
+        assert!(one.fix.contains("patch ciliumnodeconfigs.cilium.io x"), "{}", one.fix);
+        // The selector of docs/migrate-in-place.md, with a label on a node that has no Crossfade yet.
+        let mut early = case(json!({"matchLabels": {LABEL: "true"}}));
+        for node in early.documents.iter_mut().filter(|one| one["kind"] == "Node") {
+            node["metadata"]["labels"][LABEL] = "true".into();
+        }
+        let early = led(early, &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
+        assert!(early.fix.contains(&format!("kubectl label node b {LABEL}-.")), "{}", early.fix);
+        assert!(!early.fix.contains("patch"), "{}", early.fix);
     }
 
     #[test]

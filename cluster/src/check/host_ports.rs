@@ -1,79 +1,118 @@
 //! Pods with a port on the node. Pure.
 
+use std::collections::BTreeSet;
+
 use super::{Check, Need};
 use crate::finding::{Finding, Severity};
-use crate::model::{Kind, Pod};
+use crate::model::{Kind, Object, Pod, Port};
+use crate::network::cilium;
 use crate::scene::Scene;
 use crate::support::Cni;
-use crate::workload::groups;
+use crate::values::command;
+use crate::workload::{groups, platform};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
     name: "host-ports",
     codes: &[("host-port-lost", "the new CNI does not serve a port of a node that a pod asks for")],
-    needs: &[Need::Always(Kind::POD), Need::To(Cni::Cilium, Kind::CONFIG_MAP)],
+    needs: &[
+        Need::Always(Kind::POD),
+        Need::To(Cni::Cilium, Kind::NODE),
+        Need::To(Cni::Cilium, Kind::CONFIG_MAP),
+        Need::To(Cni::Cilium, Kind::CILIUM_NODE_CONFIG),
+    ],
     run,
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let Some((severity, is)) = lost(scene) else { return Vec::new() };
-    let ports = |pod: &Pod| {
-        let all = pod
-            .spec
-            .containers
-            .iter()
-            .flat_map(|container| &container.ports)
-            .filter(|port| port.host_port > 0);
-        let mut ports: Vec<String> = all
-            .map(|port| {
-                format!(
-                    "{}/{}",
-                    port.host_port,
-                    if port.protocol.is_empty() { "TCP" } else { &port.protocol }
-                )
-            })
-            .collect();
-        ports.sort();
-        ports.dedup();
-        ports.join(", ")
-    };
+    if scene.to != Cni::Cilium {
+        return Vec::new();
+    }
     let mut objects = Vec::new();
     for group in groups(scene.snapshot) {
-        let with = group
-            .pods
-            .iter()
-            .filter(|pod| !pod.spec.host_network)
-            .map(|pod| ports(pod))
-            .find(|ports| !ports.is_empty());
+        let with = group.pods.iter().map(|pod| ports(pod)).find(|ports| !ports.is_empty());
         objects.extend(with.map(|ports| group.owner.subject().detail(ports)));
     }
     if objects.is_empty() {
         return Vec::new();
     }
-    let why = format!(
-        "Without kube-proxy replacement, Cilium leaves these ports to the plugin portmap. {is} The pods start without an error, and nothing answers on the port."
-    );
-    let fix = "Chain portmap: set cni.chainingMode=portmap in Cilium's Helm values (cni-chaining-mode: portmap in ConfigMap cilium-config), and have portmap in the node's plugin directory. In Crossfade's conf of the new network, name portmap after cilium-cni.";
-    vec![
-        Finding::new("host-port-lost", severity, "Pods with pod network use ports of their node.", why, fix)
-            .about(objects),
-    ]
+    let found = match cilium::config(scene.snapshot) {
+        None => Some((Severity::Note, INSTALL.to_owned())),
+        Some(config) => losing(scene, config).map(|steps| (Severity::Blocks, steps)),
+    };
+    let finding = |(severity, fix): (Severity, String)| {
+        let what = "Pods with pod network use ports of their node.";
+        Finding::new("host-port-lost", severity, what, WHY, fix).about(objects)
+    };
+    found.map(finding).into_iter().collect()
 }
 
-/// Whether the new CNI would lose ports of nodes; none if it serves them.
+const WHY: &str = "While kube-proxy is not replaced, Cilium leaves these ports to the plugin portmap, and it chains portmap only if its settings say so. Without it the pods start without an error, and nothing answers on the port.";
+const INSTALL: &str = "Install Cilium with the values of the finding values-not-installed: they chain portmap (cni.chainingMode). Every node must have the plugin portmap in its plugin directory.";
+
+/// `443/TCP, 53/UDP`.
+fn ports(pod: &Pod) -> String {
+    let protocol =
+        |port: &Port| if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.to_string() };
+    let all: BTreeSet<String> =
+        pod.host_ports().map(|port| format!("{}/{}", port.host_port, protocol(port))).collect();
+    all.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+const CHAIN: &str = "cni-chaining-mode";
+const REPLACE: &str = "kube-proxy-replacement";
+
+/// What lets portmap serve the ports on each node where nobody would; none if every node has somebody.
 ///
-/// *Source*: Cilium 1.18, `install/kubernetes/cilium/templates/cilium-configmap.yaml` (`kube-proxy-replacement`, `cni-chaining-mode`), documentation
-/// "CNI Chaining", "Portmap (HostPort)". The conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap by themselves.
-fn lost(scene: &Scene<'_>) -> Option<(Severity, &'static str)> {
-    if scene.to != Cni::Cilium {
-        return None;
+/// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them; "Per-node
+/// configuration": a CiliumNodeConfig counts before the ConfigMap. The conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap
+/// by themselves.
+fn losing(scene: &Scene<'_>, config: &Object) -> Option<String> {
+    let nodes = &scene.snapshot.nodes;
+    let by_node: Vec<_> = scene
+        .snapshot
+        .objects(Kind::CILIUM_NODE_CONFIG)
+        .iter()
+        .filter(|object| object.namespace() == config.namespace())
+        .map(|object| (object, cilium::selected(object, nodes)))
+        .collect();
+    let mut cluster = false;
+    let mut wrong: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for node in nodes.iter().filter(|node| platform(node).is_none()) {
+        let of = |key: &'static str| {
+            let selecting =
+                by_node.iter().filter(|(_, nodes)| nodes.iter().any(|one| one.name() == node.name()));
+            let own: Vec<_> =
+                selecting.filter_map(|(object, _)| Some((*object, cilium::default(object, key)?))).collect();
+            if own.is_empty() { vec![(config, config.data(key).unwrap_or_default())] } else { own }
+        };
+        // Where several objects select the node, each of them may be the one that counts.
+        if of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
+            continue;
+        }
+        for (object, _) in of(CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
+            if std::ptr::eq(object, config) {
+                cluster = true;
+            } else {
+                wrong.insert((object.namespace(), object.name()));
+            }
+        }
     }
-    let Some(config) = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config") else {
-        return Some((Severity::Risk, "Cilium is not installed yet; by default it chains nothing."));
-    };
-    let replaces = matches!(config.data("kube-proxy-replacement"), Some("true" | "strict"));
-    let chains = config.data("cni-chaining-mode") == Some("portmap");
-    (!replaces && !chains).then_some((Severity::Blocks, "ConfigMap cilium-config asks for neither."))
+    let mut steps = Vec::new();
+    if cluster {
+        steps.push(format!("Run: {}.", command(scene, &[("cni.chainingMode", "portmap")])));
+    }
+    steps.extend(wrong.into_iter().map(|(namespace, name)| {
+        format!(
+            r#"Run: kubectl -n {namespace} patch ciliumnodeconfigs.cilium.io {name} --type merge -p '{{"spec":{{"defaults":{{"{CHAIN}":"portmap"}}}}}}', then restart the agents of its nodes."#
+        )
+    }));
+    (!steps.is_empty()).then(|| {
+        format!(
+            "{} Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.",
+            steps.join(" ")
+        )
+    })
 }
 
 #[cfg(test)]
@@ -81,42 +120,84 @@ mod tests {
     use super::*;
     use crate::check::tests::{Case, objects};
 
-    fn case(spec: &str, config: &str) -> Case {
+    fn case(spec: &str, config: &str, by_node: &[(&str, &str)]) -> Case {
         let pod = format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x, ownerReferences: [{{kind: DaemonSet, name: ingress, controller: true}}]}}\nspec: {{{spec}}}\n---\n"
         );
+        let nodes = ["n1", "n2"].map(|name| {
+            format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{name: {name}, os: linux}}}}\n---\n")
+        });
         let config = format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{config}}}\n"
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{config}}}\n---\n"
         );
-        Case::of(&[pod, config].concat())
+        let own: String = by_node
+            .iter()
+            .enumerate()
+            .map(|(at, (label, defaults))| {
+                format!("apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: c{at}, namespace: kube-system}}\nspec: {{nodeSelector: {{matchLabels: {{{label}}}}}, defaults: {{{defaults}}}}}\n---\n")
+            })
+            .collect();
+        Case::of(&[pod, nodes.concat(), config, own].concat())
     }
 
     const PORT: &str = "containers: [{name: c, ports: [{containerPort: 8080, hostPort: 80}]}]";
+    const CHAINED: &str = "cni-chaining-mode: portmap";
 
     #[test]
     fn a_port_of_the_node_needs_portmap_or_kube_proxy_replacement() {
         for (spec, config, codes) in [
             (PORT.to_owned(), "kube-proxy-replacement: \"false\"", &["host-port-lost"][..]),
             (PORT.to_owned(), "kube-proxy-replacement: \"true\"", &[]),
-            (PORT.to_owned(), "cni-chaining-mode: portmap", &[]),
+            (PORT.to_owned(), CHAINED, &[]),
             (PORT.to_owned(), "cni-chaining-mode: none", &["host-port-lost"]),
             (format!("hostNetwork: true, {PORT}"), "", &[]),
             (PORT.replace("hostPort: 80", "hostPort: 0"), "", &[]),
         ] {
-            assert_eq!(case(&spec, config).codes(&CHECK), codes, "{spec} {config}");
+            assert_eq!(case(&spec, config, &[]).codes(&CHECK), codes, "{spec} {config}");
         }
-        let finding = case(PORT, "").finding(&CHECK, "host-port-lost");
+        let finding = case(PORT, "", &[]).finding(&CHECK, "host-port-lost");
         assert_eq!(
             (objects(&finding), finding.severity),
             (vec!["DaemonSet/x/ingress: 80/TCP".into()], Severity::Blocks)
         );
-        assert!(case(PORT, "").pair(Cni::Calico, Cni::Antrea).codes(&CHECK).is_empty());
+        assert!(case(PORT, "", &[]).pair(Cni::Calico, Cni::Antrea).codes(&CHECK).is_empty());
     }
 
     #[test]
-    fn before_cilium_is_installed_it_is_a_risk() {
+    fn settings_of_some_nodes_count_before_those_of_the_cluster() {
+        const NONE: &str = "cni-chaining-mode: none";
+        for (config, by_node, blamed) in [
+            (NONE, &[("os: linux", CHAINED)][..], ""),
+            (NONE, &[("name: n1", CHAINED), ("name: n2", CHAINED)], ""),
+            (NONE, &[("name: n1", CHAINED)], "cni.chainingMode=portmap"),
+            (CHAINED, &[("os: linux", NONE)], "ciliumnodeconfigs.cilium.io c0"),
+            (CHAINED, &[("name: n2", NONE)], "ciliumnodeconfigs.cilium.io c0"),
+            (CHAINED, &[("name: n3", NONE)], ""),
+            (CHAINED, &[("name: n1", CHAINED), ("os: linux", NONE)], "ciliumnodeconfigs.cilium.io c1"),
+            (
+                "kube-proxy-replacement: \"true\"",
+                &[("os: linux", "kube-proxy-replacement: \"false\"")],
+                "cni.chainingMode=portmap",
+            ),
+        ] {
+            let found = case(PORT, config, by_node).found(&CHECK);
+            let fix = found.first().map_or("", |finding| &finding.fix);
+            assert!(
+                fix.contains(blamed) && blamed.is_empty() == fix.is_empty(),
+                "{config} {by_node:?}: {fix}"
+            );
+        }
+    }
+
+    #[test]
+    fn before_cilium_is_installed_the_values_to_install_it_with_serve_the_ports() {
         let pod =
             format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x}}\nspec: {{{PORT}}}\n");
-        assert_eq!(Case::of(&pod).finding(&CHECK, "host-port-lost").severity, Severity::Risk);
+        let case = Case::of(&pod);
+        assert_eq!(case.finding(&CHECK, "host-port-lost").severity, Severity::Note);
+        let values = |case: &Case| crate::values::manifest(&case.scene()).expect("values of Cilium");
+        assert!(values(&case).contains("chainingMode: portmap\n"), "{}", values(&case));
+        let without = values(&Case::of(&pod.replace("hostPort: 80", "hostPort: 0")));
+        assert!(without.contains("chainingMode: none\n"), "{without}");
     }
 }

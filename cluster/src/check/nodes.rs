@@ -40,14 +40,21 @@ const LEAVING: [&str; 2] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disr
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let nodes: Vec<&Node> = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).collect();
     let mut by: BTreeMap<&'static str, Vec<Subject>> = BTreeMap::new();
+    let mut reporting = 0;
     for node in &nodes {
-        for (code, detail) in states(node) {
+        let mut found = states(node);
+        // No pass touches a node that the settings leave out, so nothing depends on what it reports.
+        if scene.config.roll.left_out(node.name()).is_none() {
+            reporting += 1;
+            found.extend(report(node));
+        }
+        for (code, detail) in found {
             by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
     // If nobody reports, one sentence says it better than a list of all nodes.
     if let Some(silent) = by.remove("crossfade-silent") {
-        let is_all = silent.len() == nodes.len();
+        let is_all = silent.len() == reporting;
         by.insert(
             if is_all { "crossfade-absent" } else { "crossfade-silent" },
             if is_all { Vec::new() } else { silent },
@@ -85,12 +92,11 @@ fn states(node: &Node) -> Vec<(&'static str, String)> {
     if node.spec.taints.iter().any(|taint| *taint.key == *types::taint::UNFIT_KEY) {
         found.push(("node-unfit", String::new()));
     }
-    found.extend(report(node));
     found
 }
 
-/// What is wrong with the report of `watch`.
-fn report(node: &Node) -> Option<(&'static str, String)> {
+/// What is wrong with the report of `watch`. Where nothing is, it reports of this boot that the runtime uses Crossfade's conf first.
+pub(super) fn report(node: &Node) -> Option<(&'static str, String)> {
     let (phase, observed, ready) =
         (node.metadata.label(PHASE), node.metadata.annotation(OBSERVED), node.condition(READY));
     let (Some(observed), Some(ready)) = (observed, ready) else {
@@ -134,7 +140,7 @@ fn finding(scene: &Scene<'_>, code: &'static str, subjects: Vec<Subject>) -> Fin
             if is_rotation { Severity::Note } else { Severity::Blocks },
             "Nodes do not report to Crossfade, while others do.",
             "A node whose watch is silent follows no phase, so it would keep the old network when all others have left it.",
-            format!("On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Then: kubectl get node {first} -o jsonpath='{{.metadata.annotations.crossfade/observed}}'"),
+            format!("On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Or leave nodes out: roll: {{leaveOut: [{{node: {first}, reason: WHY}}]}} in the settings file. Then: kubectl get node {first} -o jsonpath='{{.metadata.annotations.crossfade/observed}}'"),
         ),
         "crossfade-stale" => (
             Severity::Blocks,
@@ -231,6 +237,17 @@ mod tests {
             if let [code] = codes {
                 assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"), "{is}");
             }
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_left_out_need_not_report() {
+        let bare = "apiVersion: v1\nkind: Node\nmetadata: {name: edge-1}\n---\n";
+        let case = |settings: &str| Case::of(&[bare, &node("b")].concat()).config(settings);
+        assert_eq!(case("").codes(&CHECK), ["crossfade-silent"]);
+        for (name, codes) in [("edge-*", &[][..]), ("b", &["crossfade-absent"])] {
+            let settings = format!("roll: {{leaveOut: [{{node: {name}, reason: no pod network}}]}}");
+            assert_eq!(case(&settings).codes(&CHECK), codes, "{name}");
         }
     }
 

@@ -95,6 +95,15 @@ impl Ranges {
             && !(has_new && self.new.iter().any(|new| new.is_v6() == range.is_v6()))
     }
 
+    /// These texts cover every new range of the family of `like`.
+    fn has_new<'t>(&self, like: &str, texts: impl IntoIterator<Item = &'t str>) -> bool {
+        let all =
+            texts.into_iter().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
+        let all = cidr::merged(all);
+        let mut new = self.new.iter().filter(|range| range.is_v6() == like.contains(':')).peekable();
+        new.peek().is_some() && new.all(|new| all.iter().any(|one| one.contains(*new)))
+    }
+
     /// The new ranges of one family, as one would write them.
     fn new_words(&self, like: &str) -> Vec<String> {
         let of_family = self.new.iter().filter(|range| range.is_v6() == like.contains(':'));
@@ -118,6 +127,39 @@ fn mentions(value: &Value, at: String, ranges: &Ranges, found: &mut Vec<(String,
     }
 }
 
+/// Where a range stands: the pointer of the list, and what leads from an entry of the list to the range.
+fn place(at: &str) -> (&str, &'static str) {
+    for inner in ["/ipBlock/cidr", "/cidr"] {
+        if let Some(entry) = at.strip_suffix(inner) {
+            return (parent(entry), inner);
+        }
+    }
+    (parent(at), "")
+}
+
+fn parent(pointer: &str) -> &str {
+    pointer.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// The object says of the new range what it says of the old one here: the new one is in the same list. An exception from a range that the new network is
+/// not in says nothing of the new network.
+fn follows(object: &Value, at: &str, text: &str, ranges: &Ranges) -> bool {
+    let (list, inner) = place(at);
+    let of_text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    if let Some(block) = list.strip_suffix("/except")
+        && let Some(around) = of_text(&format!("{block}/cidr"))
+    {
+        return !ranges.has_new(text, [around]) || ranges.has_new(text, entries(object, list, inner));
+    }
+    ranges.has_new(text, entries(object, list, inner))
+}
+
+/// The ranges of a list.
+fn entries<'v>(object: &'v Value, list: &str, inner: &'static str) -> impl Iterator<Item = &'v str> {
+    let all = object.pointer(list).and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(move |entry| entry.pointer(inner)?.as_str())
+}
+
 fn of_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for key in ["spec", "specs"] {
@@ -125,6 +167,7 @@ fn of_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
             mentions(value, format!("/{key}"), ranges, &mut found);
         }
     }
+    found.retain(|(at, text)| !follows(object.value(), at, text, ranges));
     found
 }
 
@@ -140,6 +183,8 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
             patches.extend(found.iter().map(|(at, text)| patch(kind, object, at, &ranges.new_words(text))));
         }
     }
+    // Of several old ranges in one list, one patch adds the new range.
+    patches.dedup();
     let why = "Rules by address do not follow the pods to their new range. What such a rule allows is refused for moved pods, and what it forbids is allowed.";
     let fix = format!(
         "Add the new range beside the old one before the first pod moves, and remove the old one at the end:\n{}",
@@ -155,22 +200,17 @@ fn patch(kind: Kind, object: &Object, at: &str, new: &[String]) -> String {
     let namespace =
         if object.namespace().is_empty() { String::new() } else { format!("-n {} ", object.namespace()) };
     let target = format!("kubectl {namespace}patch {} {} --type json -p", kind.resource(), object.name());
-    let (list, value): (String, fn(&str) -> Value) = if let Some(peer) = at.strip_suffix("/ipBlock/cidr") {
-        (parent(peer), |range| serde_json::json!({"ipBlock": {"cidr": range}}))
-    } else if let Some(entry) = at.strip_suffix("/cidr") {
-        (parent(entry), |range| serde_json::json!({"cidr": range}))
-    } else {
-        (parent(at), |range| range.into())
+    let (list, inner) = place(at);
+    let value = |range: &str| match inner {
+        "" => range.into(),
+        "/cidr" => serde_json::json!({"cidr": range}),
+        _ => serde_json::json!({"ipBlock": {"cidr": range}}),
     };
     let operations: Vec<Value> = new
         .iter()
         .map(|range| serde_json::json!({"op": "add", "path": format!("{list}/-"), "value": value(range)}))
         .collect();
     format!("{target} '{}'", Value::Array(operations))
-}
-
-fn parent(pointer: &str) -> String {
-    pointer.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned())
 }
 
 fn shown(lines: &[String]) -> String {
@@ -184,25 +224,29 @@ fn shown(lines: &[String]) -> String {
 /// The annotation by which some clouds take the ranges.
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
+/// The ranges from which a Service accepts connections: its own list counts, and the annotation only without one.
+fn sources(service: &Service) -> Vec<&str> {
+    let listed = &service.spec.load_balancer_source_ranges;
+    if !listed.is_empty() {
+        return listed.iter().map(AsRef::as_ref).collect();
+    }
+    let annotated = service.metadata.annotation(SOURCE_RANGES).unwrap_or_default().split(',');
+    annotated.map(str::trim).filter(|range| !range.is_empty()).collect()
+}
+
 fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
-    let old = |service: &&Service| {
-        let annotated =
-            service.metadata.annotation(SOURCE_RANGES).unwrap_or_default().split(',').map(str::trim);
-        let listed = service.spec.load_balancer_source_ranges.iter().map(AsRef::as_ref);
-        listed.chain(annotated).find(|range| ranges.is_old(range)).map(str::to_owned)
+    let old = |service: &Service| {
+        let sources = sources(service);
+        let is_left = |range: &&&str| ranges.is_old(range) && !ranges.has_new(range, sources.iter().copied());
+        sources.iter().find(is_left).map(|range| (*range).to_owned())
     };
     let found: Vec<(&Service, String)> =
-        scene.snapshot.services.iter().filter_map(|service| Some((service, old(&service)?))).collect();
+        scene.snapshot.services.iter().filter_map(|service| Some((service, old(service)?))).collect();
     let patches: Vec<String> = found
         .iter()
         .map(|(service, range)| {
-            let all = service
-                .spec
-                .load_balancer_source_ranges
-                .iter()
-                .map(ToString::to_string)
-                .chain(ranges.new_words(range));
-            let all: Vec<String> = all.collect();
+            let all: Vec<String> =
+                sources(service).into_iter().map(str::to_owned).chain(ranges.new_words(range)).collect();
             let merge = serde_json::json!({"spec": {"loadBalancerSourceRanges": all}});
             format!(
                 "kubectl -n {} patch service {} --type merge -p '{merge}'",
@@ -223,9 +267,9 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).about(about))
 }
 
-/// ConfigMaps of the old CNI itself, in which its own range belongs.
-const OWN: [&str; 5] =
-    ["calico-config", "canal-config", "kube-flannel-cfg", "antrea-config", "cilium-config"];
+/// ConfigMaps in which the old range belongs: those of a CNI itself, and the record of what an installer was asked for, which nothing reads meanwhile.
+const OWN: [&str; 6] =
+    ["calico-config", "canal-config", "kube-flannel-cfg", "antrea-config", "cilium-config", "kubeadm-config"];
 
 fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut about = Vec::new();
@@ -235,12 +279,11 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         }
         let data = map.at("/data").and_then(Value::as_object).into_iter().flatten();
         for (key, value) in data {
-            let words = value
-                .as_str()
-                .unwrap_or_default()
-                .split(|c: char| c.is_whitespace() || ",\"'[]{}=".contains(c));
+            let text = value.as_str().unwrap_or_default();
+            let words = || text.split(|c: char| c.is_whitespace() || ",\"'[]{}=".contains(c));
             // A word may be `10.244.0.0/16`, and an address alone is that of a server.
-            let old = words.filter(|word| word.contains('/')).find(|word| ranges.is_old(word));
+            let is_left = |word: &&str| ranges.is_old(word) && !ranges.has_new(word, words());
+            let old = words().filter(|word| word.contains('/')).find(is_left);
             about.extend(old.map(|word| subject(Kind::CONFIG_MAP, map).detail(format!("{word} in {key}"))));
         }
     }
@@ -260,7 +303,7 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let what = "Settings of the cluster name the old pod range, and not the new one.";
     let why = "kube-proxy takes pods outside of its clusterCIDR for strangers: it hides their addresses behind the node's, and refuses them at Services with externalTrafficPolicy Local. CoreDNS refuses whom its acl does not allow.";
     let fix = format!(
-        "For kube-proxy, let clusterCIDR cover both ranges (with {new}), or leave it empty, then: kubectl -n kube-system rollout restart daemonset/kube-proxy. In the others, add {new} beside the old range. What only records the choice of an installer (kubeadm-config) may stay until the end."
+        "For kube-proxy, let clusterCIDR cover both ranges (with {new}), or leave it empty, then: kubectl -n kube-system rollout restart daemonset/kube-proxy. In the others, add {new} beside the old range."
     );
     Some(Finding::new("old-range-settings", Severity::Risk, what, why, fix).about(about))
 }
@@ -306,6 +349,60 @@ mod tests {
         let found = case(policy("192.168.0.0/16"));
         let patch = r#"kubectl -n x patch networkpolicies.networking.k8s.io n --type json -p '[{"op":"add","path":"/spec/ingress/0/from/-","value":{"ipBlock":{"cidr":"10.20.0.0/16"}}}]'"#;
         assert!(found[0].fix.contains(patch), "{}", found[0].fix);
+    }
+
+    #[test]
+    fn what_names_both_ranges_is_right() {
+        let peers = |blocks: Value| {
+            let peers: Vec<Value> =
+                blocks.as_array().expect("blocks").iter().map(|block| json!({"ipBlock": block})).collect();
+            object(Kind::NETWORK_POLICY, "n", json!({"spec": {"ingress": [{"from": peers}]}}))
+        };
+        let nets =
+            |nets: Value| object(Kind::CALICO_GLOBAL_NETWORK_SET, "n", json!({"spec": {"nets": nets}}));
+        for (object, is_found) in [
+            (peers(json!([{"cidr": "192.168.0.0/16"}, {"cidr": "10.20.0.0/16"}])), false),
+            (peers(json!([{"cidr": "192.168.0.0/16"}, {"cidr": "10.0.0.0/8"}])), false),
+            (peers(json!([{"cidr": "192.168.0.0/16"}, {"cidr": "10.20.0.0/17"}])), true),
+            (
+                peers(
+                    json!([{"cidr": "192.168.0.0/16"}, {"cidr": "10.20.0.0/17"}, {"cidr": "10.20.128.0/17"}]),
+                ),
+                false,
+            ),
+            // An exception from everything is one from the new range, too; one from the old range is not, and the API server would refuse it.
+            (peers(json!([{"cidr": "0.0.0.0/0", "except": ["192.168.0.0/16"]}])), true),
+            (peers(json!([{"cidr": "0.0.0.0/0", "except": ["192.168.0.0/16", "10.20.0.0/16"]}])), false),
+            (
+                peers(
+                    json!([{"cidr": "192.168.0.0/16", "except": ["192.168.7.0/24"]}, {"cidr": "10.20.0.0/16"}]),
+                ),
+                false,
+            ),
+            (nets(json!(["192.168.0.0/16"])), true),
+            (nets(json!(["192.168.0.0/16", "10.20.0.0/16"])), false),
+        ] {
+            let found = case(object.clone());
+            assert_eq!(found.len(), usize::from(is_found), "{object:?}: {found:?}");
+        }
+        let twice = case(nets(json!(["192.168.1.0/24", "192.168.2.0/24"])));
+        assert_eq!(twice[0].fix.matches("kubectl").count(), 1, "{}", twice[0].fix);
+    }
+
+    #[test]
+    fn a_service_that_accepts_both_ranges_is_right() {
+        let service = |listed: Value, annotated: &str| {
+            let annotations = json!({SOURCE_RANGES: annotated});
+            let rest = json!({"metadata": {"namespace": "x", "annotations": annotations}, "spec": {"loadBalancerSourceRanges": listed}});
+            case(object(Kind::SERVICE, "s", rest))
+        };
+        assert!(service(json!(["192.168.0.0/16", "10.20.0.0/16"]), "").is_empty());
+        assert!(service(json!([]), "192.168.0.0/16, 10.20.0.0/16").is_empty());
+        // The list counts where there is one.
+        assert!(service(json!(["203.0.113.0/24"]), "192.168.0.0/16").is_empty());
+        let found = service(json!([]), "192.168.0.0/16,203.0.113.0/24");
+        let list = r#"["192.168.0.0/16","203.0.113.0/24","10.20.0.0/16"]"#;
+        assert!(found[0].fix.contains(list), "what the annotation allows stays: {}", found[0].fix);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod around;
 mod calico;
 mod target;
 
-pub use calico::TUNNELS;
+pub use calico::{TUNNELS, gives_addresses};
 
 use super::{Claim, Range, Use};
 use crate::finding::Subject;

@@ -84,6 +84,12 @@ impl Roll {
         self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
     }
 
+    /// What leaves a node out of every pass; none if nothing does.
+    #[must_use]
+    pub fn left_out(&self, node: &str) -> Option<&LeaveOut> {
+        self.leave_out.iter().find(|out| glob::matches(&out.node, node))
+    }
+
     /// Whether the values make sense.
     pub(super) fn valid(&self) -> Result<(), String> {
         self.limits.valid()?;

@@ -247,6 +247,13 @@ impl Pod {
         self.metadata.annotation("kubernetes.io/config.mirror").is_some()
     }
 
+    /// The ports of its node that the pod asks for; none for a pod that uses the node's network or ended.
+    pub fn host_ports(&self) -> impl Iterator<Item = &Port> {
+        let has_some = !self.spec.host_network && !self.is_finished();
+        let ports = self.lasting_containers().flat_map(|container| &container.ports);
+        ports.filter(move |port| has_some && port.host_port > 0)
+    }
+
     /// Its addresses on the pod network; none for a pod that uses the node's network or ended.
     pub fn network_ips(&self) -> impl Iterator<Item = IpAddr> {
         let has_some = !self.spec.host_network && !self.is_finished();

@@ -4,7 +4,7 @@
 
 use super::{Setting, subject};
 use crate::finding::Subject;
-use crate::model::{Kind, Object, Snapshot};
+use crate::model::{Kind, Node, Object, Selector, Snapshot};
 
 /// The ConfigMap; none if Cilium is not installed.
 #[must_use]
@@ -17,6 +17,23 @@ pub fn config(snapshot: &Snapshot) -> Option<&Object> {
 pub fn setting(snapshot: &Snapshot, key: &str) -> Option<Setting> {
     let config = config(snapshot)?;
     Some(Setting::of(config.data(key)?, subject(Kind::CONFIG_MAP, config), key))
+}
+
+/// The nodes that a `CiliumNodeConfig` selects.
+#[must_use]
+pub fn selected<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
+    // A selector that cannot be read selects nothing here; the API server has checked it.
+    let selector = config
+        .at("/spec/nodeSelector")
+        .and_then(|value| serde_json::from_value::<Selector>(value.clone()).ok());
+    let Some(selector) = selector else { return Vec::new() };
+    nodes.iter().filter(|node| selector.selects(&node.metadata.labels)).collect()
+}
+
+/// A setting that a `CiliumNodeConfig` gives to its nodes.
+#[must_use]
+pub fn default<'c>(config: &'c Object, key: &str) -> Option<&'c str> {
+    config.at("/spec/defaults")?.get(key)?.as_str()
 }
 
 /// How Cilium reaches other nodes.

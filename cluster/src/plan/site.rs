@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use types::glob;
 use types::observed::{self, Observed};
 use types::policy::Phase;
 
@@ -61,7 +60,7 @@ pub(super) fn left_out(scene: &Scene<'_>, node: &Node) -> Option<String> {
         Platform::Virtual => "a virtual node has no CNI",
         Platform::Windows => "Crossfade runs on Linux alone",
     });
-    let named = || scene.config.roll.leave_out.iter().find(|out| glob::matches(&out.node, node.name()));
+    let named = || scene.config.roll.left_out(node.name());
     why.map(str::to_owned).or_else(|| named().map(|out| out.reason.clone()))
 }
 

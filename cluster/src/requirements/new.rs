@@ -5,6 +5,7 @@ use super::{Of, Requirement, State, Version};
 use crate::model::Kind;
 use crate::scene::Scene;
 use crate::support::Cni;
+use crate::values;
 
 /// The first version with settings for single nodes. *Source*: Cilium's documentation, "Per-node configuration".
 const CILIUM: Version = Version(1, 13, 0);
@@ -39,15 +40,21 @@ pub(super) const ROWS: &[Requirement] = &[
     },
     Requirement {
         name: "cilium-unchained",
-        what: "Cilium is not chained to another CNI.",
+        what: "Cilium is not chained to another CNI; the plugin portmap beside it is none.",
         why: "A chained Cilium makes no network of its own to which pods could move.",
         found_by: &["cilium-chaining", "values-not-installed"],
         of: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
-            cilium(scene, "cni-chaining-mode", "install Cilium with cni.chainingMode=none", |value| {
-                matches!(value, None | Some("none" | ""))
-            })
+            let fix = "install Cilium with cni.chainingMode=none, or with portmap where pods use ports of their node";
+            // What is a chain is said once, in the rule of the setting.
+            let rule = values::rule(Cni::Cilium, "cilium-chaining");
+            let wanted = |value: Option<&str>| {
+                rule.is_some_and(|rule| {
+                    rule.at(scene.config.transition.phase).accepts(value.unwrap_or(rule.absent))
+                })
+            };
+            cilium(scene, "cni-chaining-mode", fix, wanted)
         },
     },
     Requirement {

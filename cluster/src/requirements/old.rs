@@ -1,6 +1,7 @@
 //! Rows about the CNI to move from: its version and its modes.
 
 use super::{Of, Requirement, State, Version};
+use crate::cidr;
 use crate::model::{Kind, Object, Workload};
 use crate::scene::Scene;
 use crate::support::Cni;
@@ -39,11 +40,11 @@ pub(super) const ROWS: &[Requirement] = &[
     },
     Requirement {
         name: "calico-pool-uses",
-        what: "Every pool serves workloads and tunnels.",
+        what: "Every pool that gives addresses serves workloads and tunnels.",
         why: "A pool for one use only moves tunnels or pods to addresses that the migration does not know.",
         found_by: &[],
         of: IS_CALICO,
-        needs: &[Kind::IP_POOL],
+        needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             pools(scene, "set spec.allowedUses of these pools to [Workload, Tunnel]", |pool| {
                 let uses: Vec<&str> = pool.texts("/spec/allowedUses").collect();
@@ -54,11 +55,11 @@ pub(super) const ROWS: &[Requirement] = &[
     },
     Requirement {
         name: "calico-encapsulation",
-        what: "Every pool encapsulates its packets, with IPIP or VXLAN.",
+        what: "Every pool that gives addresses encapsulates its packets, with IPIP or VXLAN.",
         why: "Packets with pod addresses on the wire reach the other network only if every router knows both ranges.",
         found_by: &[],
         of: IS_CALICO,
-        needs: &[Kind::IP_POOL],
+        needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
             pools(scene, fix, |pool| {
@@ -188,9 +189,11 @@ fn named(pools: &[Object]) -> String {
     pools.iter().map(Object::name).collect::<Vec<_>>().join(", ")
 }
 
+/// Of the pools that give addresses, whether each holds.
 fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State {
     let pools = scene.snapshot.objects(Kind::IP_POOL);
-    let wrong: Vec<&str> = pools.iter().filter(|pool| !holds(pool)).map(Object::name).collect();
+    let giving = pools.iter().filter(|pool| cidr::gives_addresses(scene, pool));
+    let wrong: Vec<&str> = giving.filter(|pool| !holds(pool)).map(Object::name).collect();
     if wrong.is_empty() {
         State::met(format!("pools: {}", named(pools)))
     } else {

@@ -81,7 +81,7 @@ fn each_row_fails_on_its_own() {
         ("[Workload, Tunnel]", "[Workload]", "calico-pool-uses", "not met"),
         ("cilium:v1.17.2", "cilium:v1.12.0", "cilium-version", "not met"),
         ("ipam: cluster-pool,", "ipam: kubernetes,", "cilium-ipam", "not met"),
-        ("data: {ipam", "data: {cni-chaining-mode: portmap, ipam", "cilium-unchained", "not met"),
+        ("data: {ipam", "data: {cni-chaining-mode: aws-cni, ipam", "cilium-unchained", "not met"),
         ("10.20.0.0/16", "10.0.0.0/8", "distinct-ranges", "not met"),
     ] {
         let text = CALICO.replace(from, to);

@@ -25,6 +25,8 @@ pub(super) struct Agreed {
     least: BTreeMap<Text, u32>,
     /// When the last count began that a node agreed with.
     agreed: BTreeMap<Text, Duration>,
+    /// How many counts in a row each node did not agree with.
+    disagreed: BTreeMap<Text, u32>,
 }
 
 impl Agreed {
@@ -53,8 +55,17 @@ impl Agreed {
             self.agreed.retain(|name, _| world.nodes.contains_key(name));
             let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
             let least = std::mem::take(&mut self.least);
-            self.agreed.extend(least.into_iter().filter(agree).map(|(name, _)| (name, census.at)));
+            let (agree, others): (Vec<_>, Vec<_>) = least.into_iter().partition(agree);
+            let before = std::mem::take(&mut self.disagreed);
+            let again = |name: &Text| before.get(name).copied().unwrap_or_default() + 1;
+            self.disagreed = others.into_iter().map(|(name, _)| (name.clone(), again(&name))).collect();
+            self.agreed.extend(agree.into_iter().map(|(name, _)| (name, census.at)));
         }
+    }
+
+    /// The node did not agree with the last two counts. With one, pods may have come and gone meanwhile.
+    pub(super) fn disagrees(&self, node: &str) -> bool {
+        self.disagreed.get(node).is_some_and(|counts| *counts > 1)
     }
 
     /// Whether a node agreed lately with a count that began after `since`.
@@ -139,6 +150,23 @@ mod tests {
         agreed.counting(&world(140, 5, 5));
         agreed.observe(&world(141, 5, 5));
         assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT), "another pod came");
+    }
+
+    /// A pod that came and went while all were counted is no fault of its node, and the next count shows it.
+    #[test]
+    fn a_node_disagrees_after_two_counts_in_a_row() {
+        let mut agreed = Agreed::default();
+        let mut counted = |second: u64, attached: u32| {
+            for now in [second, second + 10] {
+                let mut world = world(now, attached, 4);
+                world.census.as_mut().expect("a count").at = Duration::from_secs(second);
+                agreed.observe(&world);
+            }
+            agreed.disagrees("a")
+        };
+        let seen = [(100, 3), (140, 4), (180, 3), (220, 3), (260, 4)]
+            .map(|(second, attached)| counted(second, attached));
+        assert_eq!(seen, [false, false, false, true, false]);
     }
 
     #[test]

@@ -71,13 +71,19 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     }
     for name in uncounted {
         let running = agreed::running(census, name);
+        if !view.memory.disagrees(name) {
+            let what = format!(
+                "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"
+            );
+            waits.push(Wait::new(format!("Node/{name}"), Reason::Census, what));
+            continue;
+        }
         let what =
             format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
         let help =
             format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
         waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
     }
-    // Pods may have come and gone meanwhile: then the next count agrees.
     let is_due = view.ago(census.at) >= RECOUNT;
     for wait in waits.iter_mut().filter(|_| !is_due) {
         wait.until = Some(census.at + RECOUNT);

@@ -172,6 +172,12 @@ impl Memory {
         self.nodes.get(node).map_or(Duration::ZERO, |timer| now.saturating_sub(timer.since))
     }
 
+    /// Whether the node knew of fewer pods than ran, in two counts of all pods in a row.
+    #[must_use]
+    pub(super) fn disagrees(&self, node: &str) -> bool {
+        self.agreed.disagrees(node)
+    }
+
     /// Whether the node agreed lately with a count of all pods that began after it came to stand as it does now, and in the present pass.
     #[must_use]
     pub(super) fn is_counted(&self, node: &str, now: Duration) -> bool {

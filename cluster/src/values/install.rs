@@ -91,7 +91,7 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     Some(nested(&values))
 }
 
-/// What depends on the cluster: the ranges and the tunnel.
+/// What depends on the cluster: the ranges, the tunnel, and who maps ports of nodes while kube-proxy is not replaced.
 fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     let ranges = &scene.config.networks.new.cidrs;
     for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
@@ -102,6 +102,11 @@ fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
             .collect();
         if !of.is_empty() {
             values.push((format!("ipam.operator.{key}"), format!("[{}]", of.join(", "))));
+        }
+    }
+    if scene.snapshot.pods.iter().any(|pod| pod.host_ports().next().is_some()) {
+        for (_, value) in values.iter_mut().filter(|(key, _)| key == "cni.chainingMode") {
+            *value = "portmap".into();
         }
     }
     let has_flannel = flannel::read(scene.snapshot).is_some();

@@ -96,5 +96,5 @@ fn values(snapshot: &Snapshot, to: Cni, rule: &Rule) -> Vec<(String, Subject)> {
 fn node_configs<'s>(snapshot: &'s Snapshot, rule: &Rule) -> impl Iterator<Item = (&'s Object, &'s str)> {
     let key = rule.key;
     let all = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter().filter(move |_| key != "custom-cni-conf");
-    all.filter_map(move |object| Some((object, object.at("/spec/defaults")?.get(key)?.as_str()?)))
+    all.filter_map(move |object| Some((object, cilium::default(object, key)?)))
 }

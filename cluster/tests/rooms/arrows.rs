@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
             "requirements",
         ],
     ),
-    ("requirements", &["model", "config", "support", "scene", "finding", "cidr"]),
+    ("requirements", &["model", "config", "support", "scene", "finding", "cidr", "values"]),
     // What network policies mean, of whichever CNI: it knows no plan and no run.
     ("policies", &["model", "cidr"]),
     // Policies as files: what one is made of, and what to write; the bytes are those of plans.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Claims;
-use crate::cidr::Use;
+use crate::cidr::{Range, Use};
 use crate::finding::Subject;
 use crate::model::{Kind, Object, Text};
 use crate::scene::Scene;
@@ -40,6 +40,22 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
 /// The pool gives no address to a new pod: it is disabled, or selects no node.
 fn is_closed(pool: &Object) -> bool {
     pool.is_true("/spec/disabled") || pool.text("/spec/nodeSelector").is_some_and(|is| is.trim() == "!all()")
+}
+
+/// Pods have addresses of the pool, or may get some. A closed pool without a block only lets Calico know its range, as the one that keeps Calico from
+/// masquerading what its pods send to the new network.
+#[must_use]
+pub fn gives_addresses(scene: &Scene<'_>, pool: &Object) -> bool {
+    let read = |object: &Object| object.text("/spec/cidr").and_then(|text| Range::read(text).ok());
+    let has_block = |range: Range| {
+        let blocks = scene.snapshot.objects(Kind::IPAM_BLOCK).iter();
+        blocks
+            .filter(|block| !block.is_true("/spec/deleted"))
+            .filter_map(read)
+            .any(|(block, _)| range.contains(block))
+    };
+    // Of a pool whose range cannot be read, nothing is known.
+    !is_closed(pool) || read(pool).is_none_or(|(range, _)| has_block(range))
 }
 
 /// The blocks that nodes have, also the ones without a node: addresses in them may still be in use.
