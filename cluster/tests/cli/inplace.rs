@@ -22,11 +22,17 @@ fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}"))
 }
 
+const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: agent-1, namespace: web}, \
+    spec: {containers: [{name: server, ports: [{containerPort: 8080, hostPort: 30082}]}]}}";
+
 /// What a finding tells to do in a cluster of the fixtures, with these settings. `files` are of `flannel-cilium-guide`.
 fn fix(to: &str, files: &[&str], settings: &str, code: &str) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let config = dir.path().join("crossfade.yaml");
     std::fs::write(&config, settings).expect("settings");
+    // The cluster of the page has a pod that uses a port of its node.
+    let pods = dir.path().join("pods.yaml");
+    std::fs::write(&pods, POD).expect("a pod");
     let cluster: PathBuf = fixtures().join("flannel-cilium-guide/cluster");
     let mut line = vec![
         "check",
@@ -41,7 +47,7 @@ fn fix(to: &str, files: &[&str], settings: &str, code: &str) -> String {
         "-o",
         "json",
     ];
-    line.extend(["--config", config.to_str().expect("UTF-8")]);
+    line.extend(["--config", config.to_str().expect("UTF-8"), "--snapshot", pods.to_str().expect("UTF-8")]);
     line.extend(files.iter().flat_map(|file| ["--snapshot", file]));
     let output = run_in(&cluster, &line);
     let answer: Value =
