@@ -76,14 +76,14 @@ soak: setup build ## random histories, SOAK_MINUTES (10) against the model, as m
 
 .PHONY: enumerate
 enumerate: setup build ## the shim broken at every system call; POINT='...' plays a single one (docs/proof/system-calls.md)
-	@program=$$(tests/programs --test enumeration | cut -d ' ' -f 4) && \
+	@program=$$(tests/programs --test enumeration | cut -d ' ' -f 4-) && \
 		CROSSFADE_ENUMERATE=$${CROSSFADE_ENUMERATE:-all} CROSSFADE_POINT='$(POINT)' tests/raise "$$program"
 
 .PHONY: bench
 bench: setup build ## bare against through-the-shim, as ratios; MULTUS=FILE measures that binary beside it; saved to target/bench/
 	@$(LAB)
 	@target/debug/lab-preflight fetch >&2
-	@tests/raise target/debug/lab-bench $(if $(MULTUS),--multus '$(abspath $(MULTUS))') $(BENCH_ARGS)
+	@tests/raise target/debug/lab-bench $(if $(MULTUS),--multus "$$(realpath --canonicalize-missing '$(MULTUS)')") $(BENCH_ARGS)
 
 .PHONY: build
 build: ## the static release programs in target/dist/
@@ -91,13 +91,13 @@ build: ## the static release programs in target/dist/
 	@$(MAKE) --no-print-directory --jobs=$(shell nproc) program-of-operator plugin program-of-node
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
-	@install --compare -m 0755 $(PLUGIN) $(OUT)/crossfade-bootstrap $(OUT)/../operator/kubectl-crossfade target/dist/
+	@install --compare -m 0755 '$(PLUGIN)' '$(OUT)/crossfade-bootstrap' '$(OUT)/../operator/kubectl-crossfade' target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
 # the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The rules have profiles or compilers,
 # and so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
-RELEASE := env --unset=MAKEFLAGS RUSTFLAGS="$(RELEASE_FLAGS) $$(packages/remap)" cargo
+RELEASE := env --unset=MAKEFLAGS CARGO_ENCODED_RUSTFLAGS="$$(packages/remap $(RELEASE_FLAGS))" cargo
 
 .PHONY: plugin
 plugin:

@@ -15,6 +15,7 @@
 
 use std::fmt::{Debug, Write as _};
 use std::io::BufRead as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bootstrap::publish::Publisher;
@@ -82,9 +83,17 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let kubeconfig = arguments.next().ok_or_else(|| anyhow::anyhow!("usage: publish KUBECONFIG [NODE]"))?;
     let credential = Credential { kubeconfig: kubeconfig.into(), node_name: arguments.next() };
-    let publisher = Publisher::start(credential, |value| match value {
-        Some(value) => println!("desired {value}"),
-        None => println!("withdrawn "),
+    let before = Mutex::new(None);
+    let publisher = Publisher::start(credential, move |desired| {
+        let value = desired.map(|desired| desired.value);
+        let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+        match &value {
+            // It is for another policy now, which is not printed.
+            same if *same == *before => {}
+            Some(value) => println!("desired {value}"),
+            None => println!("withdrawn "),
+        }
+        *before = value;
     })?;
     let mut last = None;
     for line in std::io::stdin().lock().lines() {

@@ -28,6 +28,7 @@ pub mod moment;
 pub mod names;
 pub mod nearest;
 pub mod node;
+pub mod node_keys;
 pub mod observed;
 pub mod packets;
 pub mod pod;

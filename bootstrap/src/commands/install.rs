@@ -185,6 +185,12 @@ impl Means for Installing<'_> {
             return Some(done.map(|_| Outcome::Done));
         }
         match &change.act {
+            Act::Retract => self.facts.leftovers.as_ref().ok().and_then(Option::as_ref).map(|leftovers| {
+                Ok(leftovers.carry_out().unwrap_or_else(|why| {
+                    self.notes.push(why);
+                    Outcome::Skipped
+                }))
+            }),
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.asked == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.

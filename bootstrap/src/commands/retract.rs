@@ -33,7 +33,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
     };
     refuse_watched(&node.root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
-    match last_word(&credential, &word, Duration::from_secs(wanted.timeout_secs), depth) {
+    match last_word(&credential, Some(&word), Duration::from_secs(wanted.timeout_secs), depth) {
         Ok(Retracted::Nothing(node)) => {
             let change =
                 Change::new(Act::Keep, format!("Node {node}"), "nothing of Crossfade is to be taken back");

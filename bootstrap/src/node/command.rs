@@ -127,6 +127,10 @@ pub fn run_with(
 ) -> Result<CommandOutput, CommandError> {
     let deadline = Instant::now() + limits.within;
     let keeps_stderr = matches!(stderr, StderrTo::Output);
+    // What a program says to its own service manager would come from a process that is not this unit's main one.
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(variable);
+    }
     // Not /dev/null: the chroot of an image build may have no /dev.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     command.stderr(match stderr {

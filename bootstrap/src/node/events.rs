@@ -18,6 +18,8 @@ use notify::{EventKind, INotifyWatcher, RecursiveMode, Watcher};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::node::desired_phase::DesiredPhase;
+
 /// Between two tries to get an inotify instance.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -32,8 +34,8 @@ pub enum Wake {
     Hangup,
     /// SIGTERM or SIGINT: end.
     Stop,
-    /// The Node's annotation `crossfade/desired` has this value now; none is no annotation.
-    Desired(Option<String>),
+    /// The Node's annotation `crossfade/desired` asks for this now; none is no annotation.
+    Desired(Option<DesiredPhase>),
     /// A unit did not start: its name, and why.
     NotStarted(String, String),
 }

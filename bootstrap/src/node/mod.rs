@@ -10,6 +10,7 @@ pub mod command;
 pub mod conf;
 pub mod conf_rules;
 pub mod confdir;
+pub mod desired_phase;
 pub mod digest;
 pub mod directories;
 pub mod distrust;

@@ -6,35 +6,39 @@
 //! | the phase is known | the phase | written | the report's |
 //! | the policy cannot be used | stays, for DaemonSets select by it | written, without a phase | False, `BadSettings` |
 //! | the last word of a node that takes no part | removed | removed | the word's |
+//! | an installation begins | removed | removed | stays |
 //!
-//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node.
+//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. Whoever leaves, and whoever begins, also removes
+//! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
+//! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears.
+//!
+//! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
 //!
 //! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
 //! clear.
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use types::node_keys::{self, DESIRED, PHASE, READY};
 use types::observed::Observed;
+use types::step::Step;
 
 use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
+use crate::node::desired_phase::{DesiredFor, DesiredPhase};
 use crate::publish::report::{LastWord, NodeReport, Reason};
 
-/// The condition that Crossfade owns.
-pub(super) const READY: &str = "CrossfadeReady";
-/// The label that names the phase.
-pub(super) const PHASE: &str = "crossfade/phase";
 /// The annotation with the node's report.
 pub(super) const OBSERVED: &str = types::observed::KEY;
 /// The annotation that others write: the step of a roll, whose claim the node repeats.
 const STEP: &str = types::step::KEY;
-/// The annotation that others write: the phase that this node is to be flipped to.
-pub(super) const DESIRED: &str = "crossfade/desired";
 /// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
 const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
 /// The reason with which Crossfade clears it.
 const NETWORK_READY: &str = "CrossfadeNetworkReady";
+/// Longest value of [`DESIRED`] that is handed on, in bytes: phases are short, and a longer one only has to be named.
+const MAX_DESIRED_BYTES: usize = 256;
 /// Longest message of a condition, in bytes. The API allows more.
 const MAX_MESSAGE_BYTES: usize = 256;
 
@@ -51,13 +55,18 @@ pub(super) enum Write {
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
-pub(super) fn decide(seen: &NodeObject, report: &NodeReport, now: Timestamp) -> Vec<Write> {
+pub(super) fn decide(
+    seen: &NodeObject,
+    report: &NodeReport,
+    desired: Option<&DesiredPhase>,
+    now: Timestamp,
+) -> Vec<Write> {
     let mut writes = Vec::new();
     if report.reason == Reason::SwitchedOff {
         // Nobody follows the policy any more, so nothing is said of a phase.
-        writes.extend(taken_back(seen));
+        writes.extend(taken_back(seen, Extent::Report));
     } else {
-        writes.extend(metadata(seen, report));
+        writes.extend(metadata(seen, report, desired));
     }
     let mut conditions = Vec::new();
     let ready = Condition {
@@ -85,33 +94,89 @@ pub(super) fn decide(seen: &NodeObject, report: &NodeReport, now: Timestamp) -> 
     writes
 }
 
+/// The phase that the Node asks for; `before` is what it asked for until now.
+pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
+    let value = seen.metadata.annotations.get(DESIRED)?;
+    let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
+    let observed = seen.metadata.annotations.get(OBSERVED);
+    let left = [Reason::Removed, Reason::FinalImage].map(Reason::as_str);
+    let has_left =
+        || seen.condition(READY).is_some_and(|condition| left.contains(&condition.reason.as_str()));
+    let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
+        Some(Some(base)) => DesiredFor::Base(base),
+        None if has_left() => DesiredFor::Earlier,
+        // The policy cannot be used at the moment, or the Node was reported on by nobody yet.
+        Some(None) | None => before
+            .filter(|before| before.value == value)
+            .map_or(DesiredFor::Any, |before| before.policy.clone()),
+    };
+    Some(DesiredPhase { value, policy })
+}
+
+/// Whether the desired phase was set for another policy than the one that is reported, and so has to go.
+pub(super) fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool {
+    let is_reported = report.reason != Reason::SwitchedOff;
+    is_reported && desired.is_some_and(|desired| !desired.is_for(report.observed.base.as_deref()))
+}
+
 /// The patch of label and annotation; none where both are right.
-fn metadata(seen: &NodeObject, report: &NodeReport) -> Option<Write> {
+fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhase>) -> Option<Write> {
     let phase = report.observed.phase.map(types::policy::Phase::as_str);
     let observed = observed(seen, report);
     let label_stands =
         phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
-    if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) {
+    let is_obsolete = is_obsolete(desired, report);
+    if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) && !is_obsolete {
         return None;
     }
     let mut metadata = json!({ "annotations": { OBSERVED: observed } });
     if let Some(phase) = phase {
         metadata["labels"] = json!({ PHASE: phase });
     }
+    if is_obsolete {
+        metadata["annotations"][DESIRED] = Value::Null;
+        // A value that is set meanwhile must not go with it: the API server then refuses this patch (409).
+        metadata["resourceVersion"] = seen.metadata.resource_version.clone().into();
+    }
     Some(Write::Metadata(json!({ "metadata": metadata })))
 }
 
-/// The patch that takes label and annotation away; none where neither is there.
-fn taken_back(seen: &NodeObject) -> Option<Write> {
-    let there = seen.metadata.labels.contains_key(PHASE) || seen.metadata.annotations.contains_key(OBSERVED);
-    let body = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
-    there.then_some(Write::Metadata(body))
+/// How much of a Node is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What this node reports.
+    Report,
+    /// That, and what others have written for it.
+    All,
+}
+
+/// The patch that takes labels and annotations away; none where none of them is there.
+fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
+    let annotations = &seen.metadata.annotations;
+    let in_transit = |text: &String| Step::parse(text).is_ok_and(|step| step.state.is_in_transit());
+    let goes = |key: &&str| match *key {
+        OBSERVED => annotations.contains_key(OBSERVED),
+        STEP => extent == Extent::All && annotations.get(STEP).is_some_and(|text| !in_transit(text)),
+        other => extent == Extent::All && annotations.contains_key(other),
+    };
+    let labels = node_keys::LABELS.into_iter().filter(|key| seen.metadata.labels.contains_key(*key));
+    let none = |key: &str| (key.to_owned(), Value::Null);
+    let labels: Map<String, Value> = labels.map(none).collect();
+    let annotations: Map<String, Value> = node_keys::ANNOTATIONS.into_iter().filter(goes).map(none).collect();
+    let there = !labels.is_empty() || !annotations.is_empty();
+    there.then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
+}
+
+/// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
+pub(super) fn begin(seen: &NodeObject) -> Vec<Write> {
+    taken_back(seen, Extent::All).into_iter().collect()
 }
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
 pub(super) fn retract(seen: &NodeObject, word: &LastWord, now: Timestamp) -> Vec<Write> {
-    let metadata = taken_back(seen);
+    let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
+    let metadata = taken_back(seen, extent);
     let stands = seen.condition(READY);
     let is_said =
         stands.is_some_and(|stands| stands.status == word.status && stands.reason == word.reason.as_str());

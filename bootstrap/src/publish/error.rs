@@ -21,6 +21,8 @@ pub(super) enum ErrorKind {
     Forbidden,
     /// What was to be made is there already (409).
     Exists,
+    /// The Node was changed meanwhile (409): it is read again.
+    Conflict,
     /// The API server refused for another reason (any other status).
     Refused,
     /// The API server does not answer, or something else answers at its address.
@@ -35,6 +37,7 @@ impl ErrorKind {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Exists => "exists",
+            Self::Conflict => "conflict",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
         }
@@ -62,6 +65,7 @@ impl Trouble {
                     401 => ErrorKind::Unauthorized,
                     403 => ErrorKind::Forbidden,
                     409 if status.reason == "AlreadyExists" => ErrorKind::Exists,
+                    409 => ErrorKind::Conflict,
                     500.. => ErrorKind::Unreachable,
                     _ => ErrorKind::Refused,
                 };
@@ -152,10 +156,12 @@ mod tests {
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{code}");
             assert_eq!(trouble.why.what, format!("patch: why ({code})"));
         }
-        for (reason, kind) in [("AlreadyExists", ErrorKind::Exists), ("Conflict", ErrorKind::Refused)] {
+        for (reason, kind, refusal) in
+            [("AlreadyExists", ErrorKind::Exists, true), ("Conflict", ErrorKind::Conflict, false)]
+        {
             let status = Status { code: 409, reason: reason.into(), ..Status::default() };
             let trouble = Trouble::of("create", &Error::Api(Box::new(status)));
-            assert_eq!((trouble.kind, trouble.is_refusal()), (kind, true), "{reason}");
+            assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{reason}");
         }
     }
 }

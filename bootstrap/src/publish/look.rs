@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use types::node_keys::{DESIRED, READY};
 use types::problem::Problem;
 
-use super::decide::{DESIRED, READY};
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
 use super::node_object::NodeObject;
@@ -90,6 +90,7 @@ impl From<Trouble> for Unseen {
             | ErrorKind::Unauthorized
             | ErrorKind::Forbidden
             | ErrorKind::Exists
+            | ErrorKind::Conflict
             | ErrorKind::Refused
             | ErrorKind::Unreachable => Self::Trouble(trouble.why),
         }

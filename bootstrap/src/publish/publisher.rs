@@ -8,6 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::session::Session;
+use crate::node::desired_phase::DesiredPhase;
 use crate::publish::report::{Credential, Happened, NodeReport, Publish};
 
 /// How long the last word (switched off, say) may take when the publisher is dropped; nobody waits for an API server that is away.
@@ -22,14 +23,14 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts. `on_desired` gets the value of `crossfade/desired` whenever it changes, at most 256 bytes of it, and none when it is taken
-    /// back, in the publisher's thread; what it may flip is not decided here.
+    /// Starts. `on_desired` gets what `crossfade/desired` asks for whenever it changes, and none when it is taken back, in the publisher's
+    /// thread; what it may flip is not decided here.
     ///
     /// # Errors
     /// No thread can be started.
     pub fn start(
         credential: Credential,
-        on_desired: impl Fn(Option<String>) + Send + 'static,
+        on_desired: impl Fn(Option<DesiredPhase>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -58,11 +59,7 @@ impl Publish for Publisher {
             state.generation += 1;
         }
         for one in happened {
-            let at = state.moment(Timestamp::now());
-            state.waiting.push_back((one.clone(), at));
-        }
-        while state.waiting.len() > MAX_WAITING {
-            state.waiting.pop_front();
+            state.wait_for(one);
         }
         if news || !happened.is_empty() {
             drop(state);
@@ -108,6 +105,15 @@ impl State {
         self.published == self.generation && self.waiting.is_empty()
     }
 
+    /// Has an event written; the oldest that waits makes room.
+    fn wait_for(&mut self, happened: &Happened) {
+        let at = self.moment(Timestamp::now());
+        self.waiting.push_back((happened.clone(), at));
+        while self.waiting.len() > MAX_WAITING {
+            self.waiting.pop_front();
+        }
+    }
+
     /// A moment that no other happening has, for events are named by theirs: `now`, or just after the last.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
         let next = self.last.and_then(|last| last.checked_add(SignedDuration::from_nanos(1)).ok());
@@ -135,6 +141,12 @@ impl Shared {
             state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// Something happened in the publisher's own thread.
+    pub(super) fn happened(&self, happened: &Happened) {
+        tracing::warn!(event = happened.reason, "{}", happened.message);
+        self.state().wait_for(happened);
     }
 
     /// A pause begins or ends.

@@ -3,17 +3,25 @@
 use std::time::Duration;
 
 use types::node::Node;
+use types::node_keys::{self, DESIRED, PHASE};
 use types::problem::Problem;
 
 use super::report::{Credential, LastWord, Reason};
-use super::{Depth, reporter, retract as last_word};
+use super::{Depth, Retracted, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
 use crate::node::paths::{Root, STATUS};
 use crate::node::status_file::{self, StatusFile};
 
+/// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
+pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \
+     see docs/graduate.md, What stays in the cluster";
+
 /// How long removing Crossfade waits for the API server.
 const WITHIN: Duration = Duration::from_secs(20);
+
+/// How long an installation waits for the API server.
+const LEFTOVERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What removing Crossfade says on the Node: the change, and how to make it where that was not possible.
 #[derive(Debug)]
@@ -44,7 +52,7 @@ impl Removal {
         let Some(change) = self.change() else { return (None, Vec::new()) };
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
         let said = match (credential, self.watched) {
-            (Some(credential), _) => last_word(credential, &self.word, WITHIN, Depth::Write).map(drop),
+            (Some(credential), _) => last_word(credential, Some(&self.word), WITHIN, Depth::Write).map(drop),
             (None, why) => {
                 Err(why.unwrap_or_else(|| Problem::new("this node has no credential of kubelet's")))
             }
@@ -60,12 +68,61 @@ impl Removal {
     }
 }
 
+/// What an earlier installation has left on the Node: a phase that was asked for then is not asked of the one that begins.
+#[derive(Debug)]
+pub struct Leftovers {
+    credential: Credential,
+    node: String,
+}
+
+impl Leftovers {
+    /// Looks at the Node. There is nothing to look at where this node says nothing on its Node, and nothing to take away where a `watch` runs,
+    /// which obeys what stands there by now.
+    ///
+    /// # Errors
+    /// The API server does not answer; what a person has to look at.
+    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
+        let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
+        let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
+        match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
+            Ok(Retracted::Written(node)) => Ok(Some(Self { credential, node })),
+            Ok(Retracted::Nothing(_)) => Ok(None),
+            Err(why) => Err(stays(&why)),
+        }
+    }
+
+    /// The change.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS).collect::<Vec<_>>().join(", ");
+        let why = format!("an earlier installation left some of {keys} on it, and they go");
+        Change::new(Act::Retract, format!("Node {}", self.node), why)
+    }
+
+    /// Makes it, as well as can be: an API server keeps nobody from installing.
+    ///
+    /// # Errors
+    /// What a person has to look at.
+    pub fn carry_out(&self) -> Result<Outcome, String> {
+        let done = last_word(&self.credential, None, LEFTOVERS_WITHIN, Depth::Write);
+        done.map(|_| Outcome::Done).map_err(|why| stays(&why))
+    }
+}
+
+fn stays(why: &Problem) -> String {
+    format!(
+        "what an earlier installation may have left on the Node stays ({why}); remove a phase that is not to be followed: \
+         kubectl annotate node NAME {DESIRED}-"
+    )
+}
+
 pub(crate) fn change(target: &str, word: &LastWord) -> Change {
-    let why = format!(
-        "label crossfade/phase and annotation crossfade/observed go; CrossfadeReady becomes {}, {}",
-        word.status,
-        word.reason.as_str()
-    );
+    let goes = if word.reason == Reason::SwitchedOff {
+        "label crossfade/phase and annotation crossfade/observed go".to_owned()
+    } else {
+        format!("label {PHASE} and annotations {} go", node_keys::ANNOTATIONS.join(", "))
+    };
+    let why = format!("{goes}; CrossfadeReady becomes {}, {}", word.status, word.reason.as_str());
     Change::new(Act::Retract, target, why)
 }
 
@@ -89,9 +146,12 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
 /// The commands with which a person takes back what this node said.
 pub(crate) fn by_hand(word: &LastWord) -> [String; 3] {
     let reason = word.reason.as_str();
+    let keys: &[&str] =
+        if word.reason == Reason::SwitchedOff { &[types::observed::KEY] } else { &node_keys::ANNOTATIONS };
+    let annotations: String = keys.iter().map(|key| format!(" {key}-")).collect();
     [
-        "kubectl label node NAME crossfade/phase-".to_owned(),
-        "kubectl annotate node NAME crossfade/observed-".to_owned(),
+        format!("kubectl label node NAME {PHASE}-"),
+        format!("kubectl annotate node NAME{annotations}"),
         format!(
             "kubectl patch node NAME --subresource=status -p \
              '{{\"status\":{{\"conditions\":[{{\"type\":\"CrossfadeReady\",\"status\":\"{}\",\"reason\":\"{reason}\"}}]}}}}'",

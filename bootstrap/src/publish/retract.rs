@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use types::problem::Problem;
 
-use super::decide::retract as decide;
+use super::decide::{begin, retract as decide};
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
 use crate::publish::report::{Credential, LastWord};
@@ -35,13 +35,13 @@ pub enum Retracted {
     Nothing(String),
 }
 
-/// Says the last word, and tries again until `within` is over.
+/// Says the last word, and tries again until `within` is over. Without a word an installation begins: what an earlier one has left goes.
 ///
 /// # Errors
 /// Why the Node is not as it should be.
 pub fn retract(
     credential: &Credential,
-    word: &LastWord,
+    word: Option<&LastWord>,
     within: Duration,
     depth: Depth,
 ) -> Result<Retracted, Problem> {
@@ -71,10 +71,18 @@ pub fn retract(
     done
 }
 
-async fn attempt(credential: &Credential, word: &LastWord, depth: Depth) -> Result<Retracted, Trouble> {
+async fn attempt(
+    credential: &Credential,
+    word: Option<&LastWord>,
+    depth: Depth,
+) -> Result<Retracted, Trouble> {
     let (link, _) = Link::open(credential).await?;
     let (seen, _) = link.list().await?;
-    let writes = seen.map(|seen| decide(&seen, word, Timestamp::now())).unwrap_or_default();
+    let writes = seen.map(|seen| match word {
+        Some(word) => decide(&seen, word, Timestamp::now()),
+        None => begin(&seen),
+    });
+    let writes = writes.unwrap_or_default();
     if writes.is_empty() {
         return Ok(Retracted::Nothing(link.node));
     }

@@ -11,14 +11,15 @@ use kube::Error;
 use kube::core::WatchEvent;
 use tokio::time::Instant;
 
-use super::decide::{DESIRED, decide};
+use super::decide::{Write, decide, desired, is_obsolete};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
 use super::kubeconfig::Loaded;
 use super::link::{Link, WATCH_SECS};
 use super::node_object::NodeObject;
 use super::publisher::Shared;
-use crate::publish::report::Credential;
+use crate::node::desired_phase::DesiredPhase;
+use crate::publish::report::{Credential, Happened};
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -29,8 +30,6 @@ const LONGEST_LOOK: Duration = Duration::from_secs(15);
 const SHORTEST_WATCH: Duration = Duration::from_secs(5);
 /// Beyond the time that a watch was asked to last.
 const OVERTIME: Duration = Duration::from_secs(20);
-/// Longest value that is handed on, in bytes: phases are short, and a longer one only has to be named.
-const MAX_DESIRED_BYTES: usize = 256;
 
 pub(super) struct Session<F> {
     credential: Credential,
@@ -41,7 +40,7 @@ pub(super) struct Session<F> {
     /// This node's Node as it was last; none while it is not registered.
     seen: Option<NodeObject>,
     /// The desired phase that was handed on last.
-    desired: Option<String>,
+    desired: Option<DesiredPhase>,
     /// The report that the API server refused; it is not sent again before the next resync.
     refused: Option<u64>,
     /// Whether the credential was good since it was loaded.
@@ -57,7 +56,7 @@ enum Ended {
     Closed,
 }
 
-impl<F: Fn(Option<String>)> Session<F> {
+impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     pub(super) fn new(credential: Credential, shared: Arc<Shared>, on_desired: F) -> Self {
         Self {
             credential,
@@ -175,8 +174,7 @@ impl<F: Fn(Option<String>)> Session<F> {
     /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
     fn saw(&mut self, seen: Option<NodeObject>) {
         self.seen = seen;
-        let desired = self.seen.as_ref().and_then(|seen| seen.metadata.annotations.get(DESIRED));
-        let desired = desired.map(|value| value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned());
+        let desired = self.seen.as_ref().and_then(|seen| desired(seen, self.desired.as_ref()));
         if desired != self.desired {
             (self.on_desired)(desired.clone());
             self.desired = desired;
@@ -192,9 +190,15 @@ impl<F: Fn(Option<String>)> Session<F> {
         };
         let mut refused = self.refused == Some(generation);
         if let (Some(report), Some(seen), false) = (report, self.seen.clone(), refused) {
-            for write in decide(&seen, &report, Timestamp::now()) {
+            let desired = self.desired.clone().filter(|desired| is_obsolete(Some(desired), &report));
+            for write in decide(&seen, &report, self.desired.as_ref(), Timestamp::now()) {
                 match link.write(&write).await {
-                    Ok(seen) => self.saw(Some(seen)),
+                    Ok(seen) => {
+                        self.saw(Some(seen));
+                        if let Some(gone) = desired.as_ref().filter(|_| matches!(write, Write::Metadata(_))) {
+                            self.shared.happened(&obsolete(gone));
+                        }
+                    }
                     Err(trouble) if trouble.is_refusal() => {
                         self.journal.went_wrong(&trouble);
                         refused = true;
@@ -243,6 +247,15 @@ impl<F: Fn(Option<String>)> Session<F> {
             self.shared.done_with(&waiting);
         }
     }
+}
+
+/// A desired phase was taken off the Node.
+fn obsolete(desired: &DesiredPhase) -> Happened {
+    let message = format!(
+        "crossfade/desired asked for phase {:?} when the Node reported another policy than this node's, or none any more; it was removed: set it again",
+        desired.value
+    );
+    Happened { reason: "FlipRefused", warning: true, message }
 }
 
 /// Between a half and one, another one each time: nodes that lost the same API server do not come back in step.

@@ -1,10 +1,12 @@
 //! The node's systemd, asked through its own systemctl.
 
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::node::command::{RunLimits, run as run_command};
+use crate::node::program;
 
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";
@@ -21,12 +23,21 @@ pub fn is_here() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
+/// The node's systemctl.
+///
+/// # Errors
+/// There is none, or other users could write to it.
+pub fn command() -> io::Result<Command> {
+    program::command("systemctl")
+}
+
 /// Runs systemctl with these arguments and waits for it.
 ///
 /// # Errors
 /// What it says.
 pub fn run(arguments: &[&str]) -> Result<(), String> {
-    call(Command::new("systemctl").args(arguments), JOB_LIMITS)
+    let mut systemctl = command().map_err(|why| format!("systemctl: {why}"))?;
+    call(systemctl.args(arguments), JOB_LIMITS)
 }
 
 /// Asks systemctl a question; its answer.
@@ -34,8 +45,10 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
 /// # Errors
 /// That it cannot be asked, or does not answer.
 pub fn ask(arguments: &[&str]) -> Result<String, String> {
-    let output = run_command(Command::new("systemctl").args(arguments), QUERY_LIMITS);
-    Ok(output.map_err(|e| format!("systemctl: {e}"))?.stdout_text().to_string())
+    let named = |why: &dyn std::fmt::Display| format!("systemctl: {why}");
+    let mut systemctl = command().map_err(|why| named(&why))?;
+    let output = run_command(systemctl.args(arguments), QUERY_LIMITS);
+    Ok(output.map_err(|why| named(&why))?.stdout_text())
 }
 
 /// Runs a systemctl and waits until what it asked systemd for is done.

@@ -14,6 +14,8 @@ use crate::node::command::{RunLimits, run};
 use crate::node::own_command::transient_unit;
 use crate::node::paths::Root;
 use crate::node::{guest, program};
+use crate::systemd::systemctl;
+use crate::watch::proof;
 
 /// How long systemd may take to accept a unit, and the largest answer.
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };
@@ -66,7 +68,17 @@ pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     let Act::Start { unit, arguments, within_secs } = act else { return Ok(()) };
     let own = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
     let named = |why: &dyn std::fmt::Display| format!("systemd-run: {why}");
-    let mut command = program::command("systemd-run").map_err(|e| named(&e))?;
-    command.args(transient_unit(unit, *within_secs, &own, global, arguments));
-    run(&mut command, START_LIMITS).map_err(|e| named(&e))?.check_success().map_err(|why| named(&why))
+    let start = || {
+        let mut command = program::command("systemd-run").map_err(|e| named(&e))?;
+        command.args(transient_unit(unit, *within_secs, &own, global, arguments));
+        run(&mut command, START_LIMITS).map_err(|e| named(&e))?.check_success().map_err(|why| named(&why))
+    };
+    start().or_else(|why| {
+        // The proof of an earlier `watch`, or of the agent's life before, still runs, and nobody waits for its result. The next proof ends
+        // what it leaves.
+        if !proof::is_unit(unit) || systemctl::run(&["stop", &format!("{unit}.service")]).is_err() {
+            return Err(why);
+        }
+        start()
+    })
 }

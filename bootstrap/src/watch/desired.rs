@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use types::policy::Phase;
 
+use crate::node::desired_phase::DesiredPhase;
+
 /// The pause after a try that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause after a try that failed.
@@ -17,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What the annotation asks for, and how far that is.
 #[derive(Debug, Clone, Default)]
 pub struct Desired {
-    value: Option<String>,
+    asked: Option<DesiredPhase>,
     tried: Option<Tried>,
     unmet: Option<Unmet>,
 }
@@ -69,6 +71,8 @@ pub struct Node<'a> {
     pub phase: Option<Phase>,
     /// SHA-256 of the policy's bytes, in hex.
     pub policy: Option<&'a str>,
+    /// The policy's digest, without its phase ([`types::observed::Observed::base`]).
+    pub base: Option<&'a str>,
     /// Whether node.json lets the node follow the annotation.
     pub follows: bool,
     /// The phases that node.json allows.
@@ -78,20 +82,20 @@ pub struct Node<'a> {
 }
 
 impl Desired {
-    /// The annotation has this value now; none is none.
-    pub fn set(&mut self, value: Option<String>) {
-        if self.value != value {
-            *self = Self { value, ..Self::default() };
+    /// The annotation asks for this now; none is none.
+    pub fn set(&mut self, asked: Option<DesiredPhase>) {
+        if self.asked != asked {
+            *self = Self { asked, ..Self::default() };
         }
     }
 
     /// The phase that `watch` flips to in this pass, if any.
     pub fn step(&mut self, node: Node<'_>) -> Option<Phase> {
-        let Some(value) = self.value.clone().filter(|_| !node.is_off) else {
+        let Some(asked) = self.asked.clone().filter(|_| !node.is_off) else {
             (self.tried, self.unmet) = (None, None);
             return None;
         };
-        let phase = Phase::parse(&value);
+        let phase = Phase::parse(&asked.value);
         if phase.is_some() && phase == node.phase {
             self.met();
             return None;
@@ -100,6 +104,12 @@ impl Desired {
             None => {
                 let phases = Phase::ALL.map(Phase::as_str).join(", ");
                 return self.stands(DesiredKind::Refused, &format!("expected one of {phases}"));
+            }
+            Some(_) if !asked.is_for(node.base) => {
+                return self.stands(
+                    DesiredKind::Refused,
+                    "it was set for another policy than this node's; set it again",
+                );
             }
             Some(_) if !node.follows => {
                 return self
@@ -152,7 +162,7 @@ impl Desired {
     /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] wakes nobody for one that would not be made.
     fn stands(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
         self.tried = None;
-        let value = self.value.as_deref().unwrap_or_default();
+        let value = self.asked.as_ref().map_or("", |asked| asked.value.as_str());
         self.unmet =
             Some(Unmet { kind, message: format!("crossfade/desired asks for phase {value:?}: {why}") });
         None
@@ -168,17 +178,23 @@ impl Tried {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::desired_phase::DesiredFor;
 
     const ALL: &[Phase] = &Phase::ALL;
 
     fn node(now: u64, phase: Option<Phase>, allowed: &'static [Phase]) -> Node<'static> {
         let now = Duration::from_secs(now);
-        Node { now, phase, policy: phase.map(Phase::as_str), follows: true, allowed, is_off: false }
+        let policy = phase.map(Phase::as_str);
+        Node { now, phase, policy, base: phase.map(|_| "b1"), follows: true, allowed, is_off: false }
+    }
+
+    fn wanted(value: &str, policy: DesiredFor) -> Option<DesiredPhase> {
+        Some(DesiredPhase { value: value.into(), policy })
     }
 
     fn asked(value: &str) -> Desired {
         let mut desired = Desired::default();
-        desired.set(Some(value.into()));
+        desired.set(wanted(value, DesiredFor::Any));
         desired
     }
 
@@ -227,7 +243,7 @@ mod tests {
             (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
             (None, Some(DesiredKind::Refused))
         );
-        desired.set(Some("both-old".into()));
+        desired.set(wanted("both-old", DesiredFor::Any));
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
         desired.failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
         desired.set(None);
@@ -235,6 +251,30 @@ mod tests {
         assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));
         let mut desired = asked("new");
         assert_eq!(desired.step(Node { is_off: true, ..node(0, Some(Phase::Old), ALL) }), None);
+    }
+
+    #[test]
+    fn a_phase_that_was_asked_of_another_policy_is_not_followed() {
+        let old = node(0, Some(Phase::Old), ALL);
+        for (policy, expected) in [
+            (DesiredFor::Any, Some(Phase::New)),
+            (DesiredFor::Base("b1".into()), Some(Phase::New)),
+            (DesiredFor::Base("b0".into()), None),
+            (DesiredFor::Earlier, None),
+        ] {
+            let mut desired = Desired::default();
+            desired.set(wanted("new", policy.clone()));
+            assert_eq!(desired.step(old), expected, "{policy:?}");
+            let refused = expected.is_none().then_some(DesiredKind::Refused);
+            assert_eq!(kind(&desired), refused, "{policy:?}");
+            // The policy is changed under a phase that it was in.
+            desired.step(Node { base: Some("b2"), ..old });
+            let still =
+                matches!(policy, DesiredFor::Any).then_some(None).unwrap_or(Some(DesiredKind::Refused));
+            assert_eq!(kind(&desired), still, "{policy:?}");
+            assert_eq!(desired.step(Node { base: Some("b2"), ..node(1, Some(Phase::New), ALL) }), None);
+            assert_eq!(kind(&desired), None, "the policy is in that phase anyway");
+        }
     }
 
     /// After a try that failed, something else comes to stand in the way: no try would be made, and none may be waited for, or the loop would

@@ -141,6 +141,12 @@ pub fn unit(side: Side) -> String {
     format!("crossfade-prove-{side}")
 }
 
+/// Whether this is the unit of a proof.
+#[must_use]
+pub fn is_unit(name: &str) -> bool {
+    Side::BOTH.into_iter().any(|side| name == unit(side))
+}
+
 impl Proofs {
     /// Takes over what an earlier `watch` of this boot has found.
     #[must_use]

@@ -56,6 +56,29 @@ fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
     assert_eq!(ready[2], json!({"file": "/run/crossfade/probe/new"}));
 }
 
+/// Only `install` takes over pods of another CNI. A network namespace that somebody has named is no pod's.
+#[test]
+fn under_pods_of_another_cni_no_conf_is_written() {
+    for (netns, refused) in [
+        ("cni-0b5f4b4c-2f8f-1c9e-5d0e-2b8c0c4f6f0a", true),
+        ("0b5f4b4c-2f8f-1c9e-5d0e-2b8c0c4f6f0a", true),
+        ("cni-0b5f4b4c", false),
+        ("blue", false),
+        ("crossfade-proof-new", false),
+    ] {
+        let tree = Tree::new();
+        tree.write(&format!("run/netns/{netns}"), "");
+        let told = tree.told(&["boot"], if refused { 3 } else { 0 });
+        assert_eq!(told.contains("crossfade-bootstrap install"), refused, "{netns}: {told}");
+        assert_eq!(tree.path(OURS).exists(), !refused, "{netns}");
+        if !refused {
+            // Pods that were attached through Crossfade keep no later run from its work.
+            tree.write("run/netns/cni-0b5f4b4c-2f8f-1c9e-5d0e-2b8c0c4f6f0a", "");
+            tree.told(&["boot"], 0);
+        }
+    }
+}
+
 /// An upgrade runs it once more under running pods, before the next `watch` has written the file.
 #[test]
 fn a_second_run_of_a_boot_makes_no_pod_wait_for_a_file_that_is_not_there() {

@@ -20,6 +20,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(60);
 /// *Source*: man 1 `systemd-nspawn`, `--keep-unit`; sysexits do not define it.
 const REBOOT: i32 = 133;
 
+const NSPAWN: &str = "systemd-nspawn";
+
 /// A cgroup of its own for the machine, of version 2 whatever the machine underneath has, a `/tmp` of its own, and then nspawn.
 ///
 /// nspawn keeps an empty directory there, which nobody removes when the plug is pulled.
@@ -80,7 +82,9 @@ impl Nspawn {
         let cgroup = format!("{}/{name}", isolate::cgroup_parent()?);
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-ec", ENTER, "enter", &cgroup]);
-        command.arg(packages::part("systemd-nspawn")?).arg("--quiet").arg("--directory").arg(root);
+        // By its name, below the lab's `/usr`: the unpacked part may be in a checkout below `/tmp`, which is covered by then.
+        packages::part(NSPAWN)?;
+        command.args([NSPAWN, "--quiet", "--directory"]).arg(root);
         command.args(["--machine", name, "--register=no", "--keep-unit", "--private-network"]);
         command.args(["--link-journal=no", "--console=pipe", "--resolv-conf=off", "--timezone=off"]);
         // containerd's: a keyring for each sandbox, and cgroups that are its own.

@@ -94,6 +94,7 @@ pub(super) fn container(
         namespace_options: Some(namespaces(spec)),
         selinux_options: own.se_linux_options.or(pod.se_linux_options).as_ref().map(selinux),
         run_as_user: Some(api::Int64Value { value: own.run_as_user.or(pod.run_as_user).unwrap_or(0) }),
+        run_as_group: own.run_as_group.or(pod.run_as_group).map(|value| api::Int64Value { value }),
         readonly_rootfs: own.read_only_root_filesystem.unwrap_or_default(),
         no_new_privs: own.allow_privilege_escalation == Some(false),
         masked_paths: unprivileged(&MASKED),

@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_conf_that_is_taken_in_shared_mode_comes_back_and_is_not_fought_for", NEEDS, taken),
         trial("a_terminated_watch_comes_back", NEEDS, terminated),
         trial("a_plugin_that_is_gone_comes_back_by_a_unit_of_its_own", NEEDS, plugin_gone),
+        trial("a_proof_that_still_runs_when_watch_comes_back_is_begun_anew", NEEDS, proven_anew),
         trial("a_network_is_proven_in_a_unit_of_its_own_before_pods_get_it", NEEDS, proven),
     ]
 }
@@ -90,18 +91,25 @@ fn plugin_gone() -> Result<()> {
     Ok(())
 }
 
+/// Two restarts of `watch` within seconds: the unit of the earlier one's proof is still there.
+fn proven_anew() -> Result<()> {
+    let mut machine = proving()?;
+    let unit = "crossfade-prove-new";
+    machine.run(&["systemctl", "stop", WATCH])?;
+    machine.run(&["rm", "/run/crossfade/proof/new.json"])?;
+    machine.run(&["systemd-run", "--collect", "--quiet", &format!("--unit={unit}"), "sleep", "infinity"])?;
+    machine.run(&["systemctl", "start", WATCH])?;
+    machine.until("the proof", |machine| Ok(machine.look("/run/crossfade/proof/new.json")?.is_some()))?;
+    ensure!(machine.show(&format!("{unit}.service"), "ActiveState") != "failed");
+    let journal = machine.journal()?;
+    // What `watch` starts does not speak for it.
+    ensure!(!journal.says(WATCH, "reception only permitted"), "{}", journal.tail());
+    Ok(())
+}
+
 /// The sandbox of watch lets it ask systemd for a unit, and that unit may do what a delegate needs.
 fn proven() -> Result<()> {
-    let mut machine = Machine::new()?;
-    let mut policy = furniture::policy("new", "old");
-    policy["networks"]["new"]["profile"] = json!("flannel");
-    furniture::settings(&machine, &furniture::node_json("private", json!({ "proof": "packet" })), &policy)?;
-    furniture::agent(&machine, Network::Old, 0.0, true)?;
-    furniture::agent(&machine, Network::New, 0.0, true)?;
-    machine.write(furniture::PODS, "one\ntwo\n")?;
-    machine.boot()?;
-    machine.until_pods(2)?;
-    ensure_only(&machine, Network::New)?;
+    let machine = proving()?;
     let proof: serde_json::Value =
         serde_json::from_str(&machine.run(&["cat", "/run/crossfade/proof/new.json"])?)?;
     ensure!(proof["network"] == "new" && proof.get("failed").is_none(), "{proof}");
@@ -112,6 +120,21 @@ fn proven() -> Result<()> {
     let journal = machine.journal()?;
     ensure!(journal.says("crossfade-prove-new.service", ""), "{}", journal.tail());
     Ok(())
+}
+
+/// A machine that has proven its new network, and whose pods are on it.
+fn proving() -> Result<Machine> {
+    let mut machine = Machine::new()?;
+    let mut policy = furniture::policy("new", "old");
+    policy["networks"]["new"]["profile"] = json!("flannel");
+    furniture::settings(&machine, &furniture::node_json("private", json!({ "proof": "packet" })), &policy)?;
+    furniture::agent(&machine, Network::Old, 0.0, true)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
+    machine.boot()?;
+    machine.until_pods(2)?;
+    ensure_only(&machine, Network::New)?;
+    Ok(machine)
 }
 
 fn taken() -> Result<()> {

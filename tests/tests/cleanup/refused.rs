@@ -72,6 +72,14 @@ fn while_the_agent_runs() -> Result<()> {
     let process = Process(Command::new(&agent).arg("600").spawn().context("the agent")?);
     refused(&node, "flannel", "the agent of flannel runs: flanneld")?;
     drop(process);
+    // Anybody may give a process that name; without the right to change networks it is no agent.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&agent).arg("600");
+    let by_nobody = Process(command.spawn().context("a process of nobody's")?);
+    lab::deadline::until("its name", std::time::Duration::from_secs(30), || {
+        let name = fs::read_to_string(format!("/proc/{}/comm", by_nobody.0.id()))?;
+        Ok((name.trim_end() == "flanneld").then_some(()))
+    })?;
     // One whose name is nearly the agent's is none.
     node.dir.install(sleep.as_ref(), "bin/flanneld2")?;
     let _other = Process(Command::new(node.dir.join("bin/flanneld2")).arg("600").spawn()?);

@@ -190,7 +190,17 @@ fn told() -> Result<()> {
             let capabilities = context.capabilities.unwrap_or_default();
             let dropped = capabilities.drop.unwrap_or_default();
             ensure!(context.privileged == Some(true) || dropped == ["ALL"], "{file}: {dropped:?}");
-            for right in capabilities.add.unwrap_or_default() {
+            let added = capabilities.add.unwrap_or_default();
+            // hostPID is the whole pod's: a root that may do nothing else still reads what belongs to root in the processes of the node.
+            ensure!(
+                context.privileged == Some(true)
+                    || !added.is_empty()
+                    || (context.run_as_non_root == Some(true)
+                        && context.run_as_user.is_some_and(|uid| uid != 0)),
+                "{file}: {} needs no right of root's, and is root",
+                container.name
+            );
+            for right in added {
                 ensure!(page.contains(&format!("`{right}`")), "docs/daemonset.md says nothing of {right}");
             }
         }

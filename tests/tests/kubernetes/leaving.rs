@@ -1,4 +1,4 @@
-//! Who leaves takes its label and annotation off the Node, and its condition says a last word.
+//! Who leaves takes its label and annotations off the Node, and its condition says a last word.
 
 use std::fs;
 use std::process::{Output, Stdio};
@@ -35,7 +35,7 @@ impl Left {
         let mut publisher = Publisher::start(&left.credential.kubeconfig(), None)?;
         publisher.publish(&ready("old"))?;
         drop(publisher);
-        let others = json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "crossfade/desired": "old" } } });
+        let others = json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "crossfade/desired": "old", "other": "x" } } });
         left.subject.admin.patch(&left.subject.path(), MERGE, &others)?.object()?;
         ensure!(says(&left.subject.node()?)[0] == "True", "{}", left.subject.node()?);
         Ok(left)
@@ -83,7 +83,10 @@ impl Left {
         let (labels, annotations) = (&node["metadata"]["labels"], &node["metadata"]["annotations"]);
         ensure!(labels["crossfade/phase"].is_null() && labels["other"] == "x", "{labels}");
         ensure!(annotations["crossfade/observed"].is_null(), "{annotations}");
-        ensure!(annotations["crossfade/desired"] == "old", "what others say is theirs: {annotations}");
+        ensure!(annotations["other"] == "x", "what others say is theirs: {annotations}");
+        // A node that is switched on again follows it.
+        let desired = if reason == "SwitchedOff" { json!("old") } else { Value::Null };
+        ensure!(annotations["crossfade/desired"] == desired, "{annotations}");
         Ok(node)
     }
 }

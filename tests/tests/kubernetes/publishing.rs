@@ -20,6 +20,7 @@ lab::trials![
     events_are_on_the_node_and_counted_up,
     network_unavailable_is_cleared_only_where_allowed,
     desired_is_handed_on_once_per_value,
+    what_was_asked_of_another_policy_is_taken_away,
     events_of_one_moment_are_all_written,
 ];
 
@@ -288,6 +289,40 @@ fn desired_is_handed_on_once_per_value() -> Result<()> {
     ensure!(publisher.desired()? == long[..256], "as much as it takes to name it");
     // What it hands on, it does not act on.
     ensure!(subject.node()?["metadata"]["labels"]["crossfade/phase"] == "old", "flipped by itself");
+    Ok(())
+}
+
+/// A node that comes back with other networks, and on whose Node the last migration has left its wish and its report.
+fn what_was_asked_of_another_policy_is_taken_away() -> Result<()> {
+    let subject = Subject::registered("another-policy")?;
+    let of_base = |base: &str| {
+        let mut report = ready("old");
+        report["base"] = json!(base);
+        report
+    };
+    let (_credential, mut before) = publisher(&subject)?;
+    before.publish(&of_base("b1"))?;
+    subject.annotate("crossfade/desired", &json!("new"))?;
+    ensure!(before.desired()? == "new");
+    drop(before);
+    let (_credential, mut after) = publisher(&subject)?;
+    ensure!(after.desired()? == "new", "what it is of is handed on with it");
+    after.report(&of_base("b2"))?;
+    after.withdrawn()?;
+    after.settle()?;
+    let annotations = subject.node()?["metadata"]["annotations"].clone();
+    ensure!(annotations["crossfade/desired"].is_null(), "{annotations}");
+    ensure!(annotations["crossfade/observed"].as_str().is_some_and(|text| text.contains("\"b2\"")));
+    ensure!(
+        subject.events()?.iter().any(|event| event["reason"] == "FlipRefused"),
+        "{:?}",
+        subject.events()?
+    );
+    // Asked again, of this one.
+    subject.annotate("crossfade/desired", &json!("new"))?;
+    ensure!(after.desired()? == "new");
+    after.publish(&of_base("b2"))?;
+    ensure!(subject.node()?["metadata"]["annotations"]["crossfade/desired"] == "new");
     Ok(())
 }
 

@@ -20,6 +20,7 @@ const NEEDS: &[&[Need]] = &[&[
     Need::Program("unsquashfs"),
     Need::Program("sha256sum"),
 ]];
+const SIGNS: &[&[Need]] = &[&[Need::Program("ssh-keygen"), Need::Program("sha256sum")]];
 /// What only the Debian package has.
 const DEBIAN: [&str; 2] = ["/usr/share/doc/crossfade/changelog.gz", "/usr/share/lintian/overrides/crossfade"];
 /// What only the system extension has.
@@ -32,6 +33,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_tree_is_whole", NEEDS, whole),
         trial("a_release_names_its_programs_by_digest", NEEDS, release_file),
         trial("every_package_has_its_sum", NEEDS, sums),
+        trial("the_provenance_names_every_file_and_what_it_is_made_of", NEEDS, provenance),
+        trial("what_is_signed_verifies_and_another_byte_does_not", SIGNS, signatures),
         trial("a_bill_of_materials_names_licence_and_digest_of_every_crate", NEEDS, bills),
         trial("the_debian_package_says_what_policy_asks_for", NEEDS, debian),
         trial("the_extension_may_be_merged_into_any_distribution", NEEDS, extension),
@@ -162,8 +165,75 @@ fn sums() -> Result<()> {
         named.push(name.to_owned());
     }
     let mut files = release::files(&directory)?;
-    files.retain(|name| name != "SHA256SUMS");
+    files.retain(|name| !name.starts_with("SHA256SUMS"));
     ensure!(named == files, "{named:?}, and there are {files:?}");
+    Ok(())
+}
+
+/// Every file of the release is a subject, and what it was made of is what the release itself names.
+fn provenance() -> Result<()> {
+    let directory = Build::Released.directory();
+    let statement: Value = serde_json::from_slice(&fs::read(directory.join("provenance.json"))?)?;
+    ensure!(statement["_type"] == "https://in-toto.io/Statement/v1");
+    ensure!(statement["predicateType"] == "https://slsa.dev/provenance/v1");
+    let mut files = release::files(&directory)?;
+    files.retain(|name| !name.starts_with("SHA256SUMS") && !name.starts_with("provenance.json"));
+    let subjects = statement["subject"].as_array().context("subjects")?;
+    let named: Vec<_> = subjects.iter().filter_map(|subject| subject["name"].as_str()).collect();
+    ensure!(named == files, "{named:?}, and there are {files:?}");
+    for subject in subjects {
+        let name = subject["name"].as_str().context("a name")?;
+        ensure!(subject["digest"]["sha256"] == sha256(&fs::read(directory.join(name))?), "{name}");
+    }
+    let build = &statement["predicate"]["buildDefinition"];
+    let scratch = Scratch::new("provenance")?;
+    Build::Released.unpack(scratch.path())?;
+    let find = release::output(Command::new("find").arg(scratch.path()).args(["-name", "release.json"]))?;
+    let release: Value = serde_json::from_slice(&fs::read(find.trim())?)?;
+    ensure!(build["resolvedDependencies"][0]["digest"]["gitCommit"] == release["commit"], "{build:#}");
+    let compilers = &build["internalParameters"]["compilers"];
+    ensure!(compilers[0].as_str().is_some_and(|text| text.starts_with("rustc version ")), "{compilers}");
+    let text = statement.to_string();
+    for of_machine in [dist::workspace().display().to_string(), "/tmp".to_owned()] {
+        ensure!(!text.contains(&of_machine), "{of_machine} is in it");
+    }
+    Ok(())
+}
+
+/// By a key that was made for it, as docs/packages.md verifies them; a byte that was changed is found.
+fn signatures() -> Result<()> {
+    let scratch = Scratch::new("signed")?;
+    let release = scratch.dir("a release")?;
+    for name in release::files(&Build::Released.directory())? {
+        fs::copy(Build::Released.directory().join(&name), release.join(&name))?;
+    }
+    let key = scratch.join("key");
+    release::output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key))?;
+    let sign = || {
+        let mut sign = Command::new(dist::workspace().join("packages/sign"));
+        sign.arg("--ssh").arg(&key).arg(&release).output().context("packages/sign")
+    };
+    let signed = sign()?;
+    ensure!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
+    let public = fs::read_to_string(key.with_extension("pub"))?;
+    fs::write(scratch.join("allowed"), format!("crossfade-release {public}"))?;
+    let verify = |file: &str| -> Result<bool> {
+        let mut verify = Command::new("ssh-keygen");
+        verify.args(["-Y", "verify", "-I", "crossfade-release", "-n", "crossfade-release", "-f"]);
+        verify.arg(scratch.join("allowed")).arg("-s").arg(release.join(format!("{file}.sig")));
+        Ok(verify.stdin(fs::File::open(release.join(file))?).output()?.status.success())
+    };
+    for file in ["SHA256SUMS", "provenance.json"] {
+        ensure!(verify(file)?, "{file}");
+        let good = fs::read(release.join(file))?;
+        fs::write(release.join(file), [good.as_slice(), b" "].concat())?;
+        ensure!(!verify(file)?, "{file} with another byte");
+        fs::write(release.join(file), good)?;
+    }
+    // Nothing is signed that the sums do not name.
+    fs::write(release.join("crossfade.yaml"), "other: bytes\n")?;
+    let refused = sign()?;
+    ensure!(refused.status.code() == Some(3), "{refused:?}");
     Ok(())
 }
 

@@ -130,12 +130,15 @@ fn purged() -> Result<()> {
     Manager::Dpkg.install(&machine, Place::Image, Build::Released)?.done()?;
     let kept = "/var/lib/crossfade/set-aside/boot/10-others.conflist";
     machine.write(kept, "{}\n")?;
+    let ledger = "/var/lib/crossfade/ledger.jsonl";
+    machine.write(ledger, "{}\n")?;
     for gone in ["/var/lib/crossfade/name", "/etc/crossfade/policy.json"] {
         machine.write(gone, "{}\n")?;
     }
     let said = run(&machine, Place::Image, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
-    ensure!(said.contains("set-aside stays"), "{said}");
-    ensure!(machine.disk(kept).exists() && !machine.disk("/var/lib/crossfade/name").exists());
+    ensure!(said.contains("set-aside stays") && said.contains("ledger.jsonl stays"), "{said}");
+    ensure!(machine.disk(kept).exists() && machine.disk(ledger).exists());
+    ensure!(!machine.disk("/var/lib/crossfade/name").exists());
     ensure!(!machine.disk("/etc/crossfade").exists());
     Ok(())
 }

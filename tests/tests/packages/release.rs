@@ -56,7 +56,7 @@ impl Build {
     pub(crate) fn directory(self) -> PathBuf {
         let suffix = match self {
             Self::Released => architecture::current().map_or("", |architecture| architecture.suffix),
-            Self::Again => ".again",
+            Self::Again => " again",
             Self::Next => ".next",
         };
         dist::workspace().join(format!("target/packages{suffix}"))

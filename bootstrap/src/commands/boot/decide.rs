@@ -10,6 +10,8 @@
 //! | reboot | kept | kept | written where it differs | not yet; one that is left goes |
 //! | again | kept | kept | written where it differs | kept, for it is in force |
 //!
+//! In no row, Crossfade's conf comes into force under pods that were attached without Crossfade and are not listed: that takes `install`.
+//!
 //! In every row, Crossfade's plugin is put where the runtime searches for it. In private mode the confs of other owners stay in their
 //! place, because the runtime does not read them there.
 
@@ -53,6 +55,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     }
     way.extend(facts.node.runtime.problem());
     way.extend(facts.distrusted.iter().cloned());
+    unlisted(facts, &mut way);
     runtime(facts, &mut way, &mut notes);
 
     let aside = Aside::new(facts);
@@ -93,6 +96,22 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
         changes.push(Change::remove(facts.places.without.clone(), false, "there is something to watch"));
     }
     Ok(BootDecision { changes, notes })
+}
+
+/// Refuses to put Crossfade's conf into force under pods of which nothing is known: their DELs would come to Crossfade.
+fn unlisted(facts: &BootFacts, way: &mut Obstacles) {
+    let in_private = matches!(&facts.private, Ok(dir) if dir.confs.iter().any(|conf| conf.file == CONF_FILE));
+    if facts.unlisted.is_empty() || facts.our_conf.is_some() || in_private {
+        return;
+    }
+    let count = facts.unlisted.len();
+    let what = format!(
+        "{count} pods run here that were attached before Crossfade, and none of them is listed: their DELs would come to Crossfade, which \
+         would not know them (network namespace {})",
+        facts.unlisted[0]
+    );
+    let fix = "run crossfade-bootstrap install, which lists them first; then systemctl restart crossfade-boot crossfade-watch";
+    way.found(Problem::new(what).at(facts.node.dirs.layout.inventory().display().to_string()).fix(fix));
 }
 
 /// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.

@@ -24,13 +24,16 @@ use crate::node::identity::{BootKind, Booted, Identity};
 use crate::node::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
-use crate::node::{digest, rooted, switch};
+use crate::node::{attachments, digest, rooted, switch};
 use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::{self, Whom};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::systemd::continuation;
+
+/// Where runtimes mount the network namespaces of pods.
+const NETNS: &str = "/run/netns";
 
 /// What a boot finds beyond what every command gathers. Paths have the root before them.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub struct BootFacts {
     pub recorded: Result<BTreeSet<PathBuf>, String>,
     /// File names of the runtime's result cache: `NETWORK-ID-IFNAME`.
     pub cached: Vec<String>,
+    /// Network namespaces of pods that run although there is neither a record nor an inventory: they were attached without Crossfade.
+    pub unlisted: Vec<String>,
     /// Crossfade's files and directories of state that exist.
     pub state: Vec<PathBuf>,
     /// Directories that other users could write, one line each.
@@ -185,6 +190,11 @@ impl BootFacts {
             our_conf: our_conf(&root, &node.dirs.conf_dir),
             places: Places::below(&root, &identity.boot_id),
             cached: names_in(&root.at(RUNTIME_CACHE)),
+            unlisted: match (attachments::recorded(&store), attachments::listed(&node.dirs)) {
+                (Ok(recorded), Ok(listed)) if recorded.is_empty() && listed.is_empty() => pod_netns(&root),
+                // What cannot be read is said elsewhere.
+                (Ok(_), Ok(_)) | (Err(_), _) | (_, Err(_)) => Vec::new(),
+            },
             state: state(layout),
             distrusted,
             without,
@@ -260,6 +270,22 @@ fn sums(dir: &Path) -> BTreeMap<String, String> {
 fn names_in(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The network namespaces that a runtime has made for pods and not removed. The directory is in memory, so that after a reboot there is none.
+///
+/// The runtime is not asked, for at a boot it does not run yet. *Source*: containerd, `pkg/netns/netns_linux.go`, `newNS`: `cni-` and a UUID;
+/// CRI-O, `internal/config/nsmgr`, `NewPodNamespaces`: a UUID.
+fn pod_netns(root: &Root) -> Vec<String> {
+    let mut names = names_in(&root.at(NETNS));
+    names.retain(|name| is_uuid(name.strip_prefix("cni-").unwrap_or(name)));
+    names.sort();
+    names
+}
+
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// The files and directories of state that belong to one machine.

@@ -283,16 +283,37 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<InUse> {
     found
 }
 
-/// Processes of these names.
+/// Processes of these names that could work as an agent: a process may have any name, whoever runs it.
 fn agents(names: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let Ok(comm) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
         let is = |name: &&String| name.get(..COMM_BYTES).unwrap_or(name.as_str()) == comm.trim_end();
-        found.extend(names.iter().find(is).map(|name| format!("{name} (process {pid})")));
+        let named = names.iter().find(is).filter(|_| may_change_networks(&entry.path()));
+        found.extend(named.map(|name| format!("{name} (process {pid})")));
     }
     found
+}
+
+/// Whether a process may change the network of the node, by its directory in `/proc`. What cannot be read is taken for yes, unless it has ended.
+fn may_change_networks(process: &Path) -> bool {
+    let Ok(status) = std::fs::read_to_string(process.join("status")) else { return process.exists() };
+    let is_ours = |namespace: &str| {
+        let id = |process: &Path| std::fs::read_link(process.join("ns").join(namespace)).ok();
+        let (own, other) = (id(Path::new("/proc/self")), id(process));
+        own.is_none() || other.is_none() || own == other
+    };
+    // In a user namespace of its own, anybody has every capability.
+    has_net_admin(&status) && is_ours("user") && is_ours("net")
+}
+
+/// Whether `CAP_NET_ADMIN` is in effect, by the text of `/proc/PID/status`. *Source*: man 5 `proc_pid_status`; `linux/capability.h`.
+fn has_net_admin(status: &str) -> bool {
+    const CAP_NET_ADMIN: u32 = 12;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> CAP_NET_ADMIN & 1 == 1)
 }
 
 fn files(
@@ -363,4 +384,23 @@ fn leased(path: &Path, network: &str, live: Option<&BTreeSet<String>>) -> Option
         live: ids.iter().filter(|id| live.is_some_and(|live| live.contains(*id))).cloned().collect(),
         held: ids.into_iter().take(MOST_HELD).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_has_the_right_to_change_networks() {
+        for (status, expected) in [
+            ("Name:\tflanneld\nCapEff:\t000001ffffffffff\n", true),
+            ("Name:\tcalico-node\nUid:\t10001\nCapEff:\t0000000000003000\n", true),
+            ("Name:\tflanneld\nUid:\t1000\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000000000\n", false),
+            ("Name:\tflanneld\nCapEff:\t0000000000002000\n", false),
+            ("Name:\tflanneld\n", true),
+        ] {
+            assert_eq!(has_net_admin(status), expected, "{status}");
+        }
+        assert!(!may_change_networks(Path::new("/proc/self/no-such-process")));
+    }
 }

@@ -27,6 +27,7 @@ use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
 use crate::node::alone::Alone;
 use crate::node::leaving::Leaving;
+use crate::publish::removal::IN_CLUSTER;
 
 /// One `graduate` at a time.
 const ALONE: Alone = Alone { lock: "graduate", this: "graduate", another: "another graduate" };
@@ -169,6 +170,7 @@ impl Run<'_> {
              --brought"
                 .into(),
         );
+        self.notes.push(IN_CLUSTER.into());
         self.notes.push(format!("what was moved is in {}", self.journal.aside().display()));
         Ok(Reached::Graduated)
     }

@@ -4,6 +4,7 @@
 //!
 //! | step | what it takes | why it is there before the next one |
 //! |---|---|---|
+//! | 0 | what an earlier installation left on the Node | `watch` would follow a phase that was asked for then |
 //! | 1 | Crossfade's plugin in every directory of plugins | an older one may not know what is written next |
 //! | 2 | the inventory of pods that are attached already | their DELs will come through Crossfade |
 //! | 3 | the name of Crossfade's network | it is the key of the runtime's cache, so it never changes again |
@@ -39,6 +40,7 @@ use crate::node::networks::{NetworkConf, needed};
 use crate::node::paths::{NODE_FILE, Root};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
+use crate::publish::removal::Leftovers;
 use crate::runtime::answer::{RuntimeAnswer, Uses};
 use crate::runtime::endpoint::Whom;
 use crate::runtime::picks::Picks;
@@ -73,9 +75,10 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     if !way.findings.is_empty() {
         return Err(way.failure());
     }
-    // The plugin first: no runtime calls it before the conf exists, and an earlier version may not understand what is written next.
-    let mut changes: Vec<Change> =
-        facts.cni.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)).collect();
+    notes.extend(facts.leftovers.as_ref().err().cloned());
+    let mut changes: Vec<Change> = facts.leftovers.iter().flatten().map(Leftovers::change).collect();
+    // The plugin first on the disk: no runtime calls it before the conf exists, and an earlier version may not understand what is written next.
+    changes.extend(facts.cni.plugins.dirs.iter().map(|dir| plugin_change(dir, plugin)));
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);

@@ -19,6 +19,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
 use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
+use crate::publish::removal::Leftovers;
 use crate::runtime::adding::can_see;
 use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
@@ -59,6 +60,8 @@ pub struct InstallFacts {
     pub read: Result<(), String>,
     /// The runtime that `watch`, `boot` and later commands will ask without options of a command line.
     pub later: Whom,
+    /// What an earlier installation may have left on the Node, if this one begins.
+    pub leftovers: Result<Option<Leftovers>, String>,
     /// Who sends the DELs of the attachments from before the installation.
     pub deleter: Deleter,
     /// Whether its ADDs that are running can be seen from here.
@@ -107,6 +110,10 @@ impl InstallFacts {
             listed,
             runtime_dirs: runtime_dirs(&root, &node.runtime),
             now: boot::now().map_err(|e| format!("read the clock: {e}")),
+            leftovers: match dirs.installed {
+                Ok(None) => Leftovers::gather(&root, &node.settings),
+                Ok(Some(_)) | Err(_) => Ok(None),
+            },
             deleter: deleter(&node.runtime),
             completion,
             sees: match (asked, whom.endpoint()) {

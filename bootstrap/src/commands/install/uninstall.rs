@@ -16,9 +16,9 @@ use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
 use crate::node::leaving::Leaving;
-use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, Root};
+use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS};
 use crate::node::settings::Settings;
-use crate::publish::removal::Removal;
+use crate::publish::removal::{IN_CLUSTER, Removal};
 use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cri::Runtime;
@@ -69,6 +69,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let left = Some(node.dirs.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
     let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
     let mut changes = decide(&node, &cni, wanted, left);
+    changes.extend(forget(&node));
     let leave = wanted.brought.then(Leave::gather).transpose()?;
     let removal = Removal::gather(&node.root, &node.settings);
     if global.dry_run {
@@ -87,6 +88,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let (said, by_hand) = removal.carry_out();
     done.extend(said);
     notes.extend(by_hand);
+    notes.extend(wanted.purge.then(|| IN_CLUSTER.to_owned()));
     Ok(Changed::applied(done, notes))
 }
 
@@ -212,6 +214,20 @@ fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<Pat
         changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
     }
     changes
+}
+
+/// What `watch` has found in this boot goes with it: a later installation would show a proof of this one as its own.
+fn forget(node: &NodeFacts) -> Vec<Change> {
+    let why = "a later installation finds out anew";
+    let trees = [node.dirs.layout.run_dir.join(PROOF), node.root.at(PROBED)];
+    let there = trees.into_iter().filter(|path| path.symlink_metadata().is_ok());
+    let trees = there.map(|path| {
+        let target = path.display().to_string();
+        Change::new(Act::RemoveTree(path), target, why)
+    });
+    let status = node.root.entry(STATUS);
+    let status = status.symlink_metadata().is_ok().then(|| Change::remove(status, false, why));
+    trees.chain(status).collect()
 }
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.

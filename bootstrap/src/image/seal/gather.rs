@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use shim::layout::Layout;
@@ -18,9 +17,10 @@ use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
-use crate::node::command::{RunLimits, run};
+use crate::node::command::{CommandError, RunLimits, run};
 use crate::node::mounts::{MountPlace, Mounts};
 use crate::node::paths::Root;
+use crate::systemd::systemctl;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";
@@ -78,8 +78,8 @@ fn running(root: &Root, node: &Node) -> Vec<SealFinding> {
     }
     let kubelet = node.kubelet.unit.as_str();
     let is_active = |unit: &str| {
-        let mut command = Command::new("systemctl");
-        let answer = run(command.args(["is-active", "--", unit]), LIMITS);
+        let answer = systemctl::command().map_err(CommandError::NotStarted);
+        let answer = answer.and_then(|mut command| run(command.args(["is-active", "--", unit]), LIMITS));
         // Without an answer nothing is known to run; what it would write is found by the next look.
         answer.is_ok_and(|answer| {
             matches!(answer.stdout.trim_ascii(), b"active" | b"activating" | b"reloading")

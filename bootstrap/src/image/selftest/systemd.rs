@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::node::command::{CommandOutput, RunLimits, run};
 use crate::node::paths::Root;
+use crate::node::program;
+use crate::systemd::systemctl;
 
 /// The longest wait for an answer, which takes a tenth of a second, and its largest size.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
@@ -52,7 +54,7 @@ pub(super) enum Verdict {
 /// # Errors
 /// systemctl is not here, or does not answer.
 pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enabled, String> {
-    let mut systemctl = Command::new("systemctl");
+    let mut systemctl = systemctl::command().map_err(|why| format!("systemctl: {why}"))?;
     systemctl.arg("--root").arg(root.at("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
     let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
     state(answer.stdout_text().trim(), answer.stderr_text().trim())
@@ -76,7 +78,7 @@ fn state(out: &str, err: &str) -> Option<Enabled> {
 /// # Errors
 /// systemctl is not here, or does not answer.
 pub(super) fn active(unit: &str) -> Result<String, String> {
-    let mut systemctl = Command::new("systemctl");
+    let mut systemctl = systemctl::command().map_err(|why| format!("systemctl: {why}"))?;
     systemctl.args(["is-active", unit]).env("LC_ALL", "C");
     let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
     match answer.stdout_text().trim() {
@@ -90,12 +92,16 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
     if !SYSINIT.iter().any(|target| root.at(target).exists()) {
         return Verdict::Unknown("this tree has no sysinit.target, so it is no whole system".into());
     }
-    let mut version = Command::new("systemd-analyze");
-    let version = match run(version.arg("--version"), LIMITS) {
-        Ok(answer) => number(&answer.stdout_text()),
-        Err(why) => return Verdict::Unknown(format!("systemd-analyze: {why}")),
+    let unknown = |why: &dyn std::fmt::Display| Verdict::Unknown(format!("systemd-analyze: {why}"));
+    let analyze = match program::find("systemd-analyze") {
+        Ok(analyze) => analyze,
+        Err(why) => return unknown(&why),
     };
-    let mut analyze = Command::new("systemd-analyze");
+    let version = match run(Command::new(&analyze).arg("--version"), LIMITS) {
+        Ok(answer) => number(&answer.stdout_text()),
+        Err(why) => return unknown(&why),
+    };
+    let mut analyze = Command::new(analyze);
     if !root.is_node() {
         if version < VERIFIES_ROOTS {
             return Verdict::Unknown(format!("systemd-analyze {version} looks at no other root"));

@@ -51,22 +51,34 @@ fn conditions(writes: &[Write]) -> Vec<Value> {
 fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     let word = LastWord { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
     let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
-    let writes = retract(&published(), &word, now());
+    let mut seen = published();
+    for (key, value) in [(DESIRED, "new"), (STEP, "no step"), ("other", "x")] {
+        seen.metadata.annotations.insert(key.into(), value.into());
+    }
+    let writes = retract(&seen, &word, now());
     let said = &conditions(&writes)[0];
     assert_eq!((&said["status"], &said["reason"]), (&json!("Unknown"), &json!("Removed")));
     assert_eq!(said["lastTransitionTime"], "2026-11-20T15:00:00Z");
     assert!(
         said["message"].as_str().is_some_and(|text| text.starts_with("gone (since 2026-11-20T15:00:00Z)"))
     );
-    assert_eq!(writes.last(), Some(&Write::Metadata(gone.clone())));
+    let all = Map::from_iter(node_keys::ANNOTATIONS.map(|key| (key.to_owned(), Value::Null)));
+    let all = json!({ "metadata": { "labels": { PHASE: null }, "annotations": all } });
+    assert_eq!(writes.last(), Some(&Write::Metadata(all.clone())));
+    // So does whoever begins, and says nothing.
+    assert_eq!(begin(&seen), [Write::Metadata(all)]);
+    assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
+    // A node that is switched off will do what others want of it when it is switched on.
+    let pause = LastWord { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
+    assert_eq!(retract(&seen, &pause, now()).last(), Some(&Write::Metadata(gone.clone())));
     // Switched off, watch takes them away itself.
     let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
-    assert_eq!(decide(&published(), &off, now())[0], Write::Metadata(gone.clone()));
-    assert_eq!(conditions(&decide(&published(), &off, now()))[0]["reason"], "SwitchedOff");
+    assert_eq!(decide(&published(), &off, None, now())[0], Write::Metadata(gone.clone()));
+    assert_eq!(conditions(&decide(&published(), &off, None, now()))[0]["reason"], "SwitchedOff");
     for (text, expected) in [
         (r#"{"metadata":{}}"#, 0),
         (r#"{"metadata":{"labels":{"other":"x"}}}"#, 0),
-        (r#"{"metadata":{"annotations":{"crossfade/desired":"old"}}}"#, 0),
+        (r#"{"metadata":{"annotations":{"crossfade/desired":"old"}}}"#, 2),
         (
             r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"Unknown","reason":"Removed"}]}}"#,
             0,
@@ -81,9 +93,98 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     }
 }
 
+/// Whose cordon the node bears is written nowhere else.
+#[test]
+fn a_step_that_is_not_done_outlives_who_leaves() {
+    for (state, goes) in [("done", true), ("moving", false), ("held", false), ("claimed", false)] {
+        let step = format!(
+            r#"{{"run":"r","plan":"4b","epoch":7,"claim":"c-17","to":"old","state":"{state}","cordon":"ours"}}"#
+        );
+        let mut seen = NodeObject::default();
+        seen.metadata.annotations.insert(STEP.into(), step);
+        assert_eq!(!begin(&seen).is_empty(), goes, "{state}");
+    }
+}
+
+/// A Node that asks for a phase and bears this report.
+fn asking(value: &str, observed: Option<&str>) -> NodeObject {
+    let mut seen = node(r#"{"metadata":{"resourceVersion":"7"}}"#);
+    seen.metadata.annotations.insert(DESIRED.into(), value.into());
+    if let Some(base) = observed {
+        let observed = Observed { base: (!base.is_empty()).then(|| base.to_owned()), ..report().observed };
+        seen.metadata.annotations.insert(OBSERVED.into(), observed.to_text());
+    }
+    seen
+}
+
+#[test]
+fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
+    let base = |base: &str| DesiredFor::Base(base.into());
+    let before = Some(DesiredPhase { value: "new".into(), policy: base("b1") });
+    for (value, observed, before, policy) in [
+        ("new", Some("b1"), None, base("b1")),
+        ("new", Some("b2"), before.as_ref(), base("b2")),
+        // While the policy is torn, what was known before counts, if it is the same value.
+        ("new", Some(""), before.as_ref(), base("b1")),
+        ("old", Some(""), before.as_ref(), DesiredFor::Any),
+        ("new", Some(""), None, DesiredFor::Any),
+        ("new", None, None, DesiredFor::Any),
+    ] {
+        let asked = desired(&asking(value, observed), before).expect("asked");
+        assert_eq!((asked.value.as_str(), &asked.policy), (value, &policy), "{observed:?}");
+    }
+    assert_eq!(desired(&published(), before.as_ref()), None);
+    let condition = |reason: &str| {
+        format!(r#"{{"type":"CrossfadeReady","status":"Unknown","reason":"{reason}","message":""}}"#)
+    };
+    for (reason, policy) in [
+        ("Removed", DesiredFor::Earlier),
+        ("FinalImage", DesiredFor::Earlier),
+        ("SwitchedOff", DesiredFor::Any),
+    ] {
+        let mut seen = asking("new", None);
+        seen.status.conditions = vec![serde_json::from_str(&condition(reason)).expect("a condition")];
+        assert_eq!(desired(&seen, None).map(|asked| asked.policy), Some(policy), "{reason}");
+    }
+    let long = asking(&"x".repeat(300), None);
+    assert_eq!(desired(&long, None).map(|asked| asked.value.len()), Some(MAX_DESIRED_BYTES));
+}
+
+#[test]
+fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
+    let of_base = |base: Option<&str>| {
+        let observed = Observed { base: base.map(str::to_owned), ..report().observed };
+        NodeReport { observed, ..report() }
+    };
+    for (observed, own, goes) in [
+        (Some("b1"), Some("b2"), true),
+        (Some("b1"), Some("b1"), false),
+        (Some("b1"), None, false),
+        (None, Some("b2"), false),
+    ] {
+        let (seen, report) = (asking("new", observed), of_base(own));
+        let asked = desired(&seen, None);
+        let writes = decide(&seen, &report, asked.as_ref(), now());
+        let Some(Write::Metadata(body)) = writes.first() else { panic!("{writes:?}") };
+        let annotations = body["metadata"]["annotations"].as_object().expect("annotations");
+        assert_eq!(annotations.contains_key(DESIRED), goes, "{observed:?} {own:?}");
+        assert_eq!(body["metadata"]["resourceVersion"] == "7", goes, "{observed:?} {own:?}");
+        assert!(annotations[OBSERVED].is_string(), "in the same patch");
+    }
+    let left = Some(DesiredPhase { value: "new".into(), policy: DesiredFor::Earlier });
+    let writes = decide(&asking("new", None), &of_base(None), left.as_ref(), now());
+    let Some(Write::Metadata(body)) = writes.first() else { panic!("{writes:?}") };
+    assert!(body["metadata"]["annotations"][DESIRED].is_null());
+    let off = NodeReport { reason: Reason::SwitchedOff, ..of_base(Some("b2")) };
+    let seen = asking("new", Some("b1"));
+    let writes = decide(&seen, &off, desired(&seen, None).as_ref(), now());
+    let gone = json!({ "metadata": { "labels": {}, "annotations": { OBSERVED: null } } });
+    assert_eq!(writes[0], Write::Metadata(gone), "it is followed again when the node is switched on");
+}
+
 #[test]
 fn a_new_node_gets_all_of_it_and_nothing_else() {
-    let writes = decide(&NodeObject::default(), &report(), now());
+    let writes = decide(&NodeObject::default(), &report(), None, now());
     let observed = format!(
         r#"{{"bootId":"{BOOT}","phase":"old","policySha256":"ab","base":null,"mints":[],"follows":[],"attached":null,"echo":null}}"#
     );
@@ -104,17 +205,17 @@ fn a_new_node_gets_all_of_it_and_nothing_else() {
 
 #[test]
 fn what_stands_is_not_written_again() {
-    assert_eq!(decide(&published(), &report(), now()), []);
+    assert_eq!(decide(&published(), &report(), None, now()), []);
 }
 
 #[test]
 fn the_transition_s_time_moves_with_the_status_alone() {
     let waiting = NodeReport { reason: Reason::RuntimeRestartNeeded, ..report() };
-    let written = conditions(&decide(&published(), &waiting, now()));
+    let written = conditions(&decide(&published(), &waiting, None, now()));
     assert_eq!(written[0]["lastTransitionTime"], "2026-01-01T00:00:00Z");
     assert_eq!(written[0]["lastHeartbeatTime"], "2026-11-20T15:00:00Z");
     let lost = NodeReport { ready: false, reason: Reason::ConfContended, ..report() };
-    let written = conditions(&decide(&published(), &lost, now()));
+    let written = conditions(&decide(&published(), &lost, None, now()));
     assert_eq!((written.len(), &written[0]["status"]), (1, &json!("False")));
     assert_eq!(written[0]["lastTransitionTime"], "2026-11-20T15:00:00Z");
 }
@@ -123,7 +224,7 @@ fn the_transition_s_time_moves_with_the_status_alone() {
 fn an_unknown_phase_leaves_the_label_and_says_so() {
     let observed = Observed { phase: None, policy_sha256: None, ..report().observed };
     let torn = NodeReport { observed: observed.clone(), ..report() };
-    let writes = decide(&published(), &torn, now());
+    let writes = decide(&published(), &torn, None, now());
     let text = observed.to_text();
     assert!(text.contains(r#""phase":null"#), "{text}");
     assert_eq!(
@@ -151,11 +252,11 @@ fn the_claim_of_the_step_is_repeated_and_taken_back_with_it() {
         (step(&"c".repeat(65)), None),
     ] {
         seen.metadata.annotations.insert(STEP.into(), step);
-        let now_on_it = written(&decide(&seen, &report(), now()));
+        let now_on_it = written(&decide(&seen, &report(), None, now()));
         assert_eq!(now_on_it.echo.as_deref(), echo);
         assert_eq!(Observed { echo: None, ..now_on_it.clone() }, report().observed);
         seen.metadata.annotations.insert(OBSERVED.into(), now_on_it.to_text());
-        assert_eq!(decide(&seen, &report(), now()), [], "repeated once");
+        assert_eq!(decide(&seen, &report(), None, now()), [], "repeated once");
         // So that the next row has something to write.
         seen.metadata.annotations.insert(OBSERVED.into(), String::new());
     }
@@ -177,7 +278,7 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
         Observed { boot_id: "another".into(), ..said },
     ] {
         let changed = NodeReport { observed: observed.clone(), ..report() };
-        let writes: Vec<Write> = decide(&published(), &changed, now());
+        let writes: Vec<Write> = decide(&published(), &changed, None, now());
         assert_eq!(written(&writes[..1]), observed);
     }
 }
@@ -186,26 +287,26 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
 fn somebody_else_s_label_is_put_right() {
     let mut seen = published();
     seen.metadata.labels.insert(PHASE.into(), "new".into());
-    assert_eq!(decide(&seen, &report(), now()).len(), 1);
+    assert_eq!(decide(&seen, &report(), None, now()).len(), 1);
     seen.metadata.labels.remove(PHASE);
-    assert_eq!(decide(&seen, &report(), now()).len(), 1);
+    assert_eq!(decide(&seen, &report(), None, now()).len(), 1);
 }
 
 #[test]
 fn network_unavailable_is_cleared_only_where_allowed_and_only_when_true() {
     let allowed = NodeReport { clears_network_unavailable: true, ..report() };
-    let written = conditions(&decide(&published(), &allowed, now()));
+    let written = conditions(&decide(&published(), &allowed, None, now()));
     assert_eq!(written.len(), 1);
     assert_eq!((&written[0]["type"], &written[0]["status"]), (&json!("NetworkUnavailable"), &json!("False")));
     assert_eq!(written[0]["reason"], "CrossfadeNetworkReady");
     for status in ["False", "Unknown"] {
         let mut seen = published();
         seen.status.conditions[1].status = status.into();
-        assert_eq!(decide(&seen, &allowed, now()), [], "{status}");
+        assert_eq!(decide(&seen, &allowed, None, now()), [], "{status}");
     }
     let mut seen = published();
     seen.status.conditions.truncate(1);
-    assert_eq!(decide(&seen, &allowed, now()), []);
+    assert_eq!(decide(&seen, &allowed, None, now()), []);
 }
 
 #[test]

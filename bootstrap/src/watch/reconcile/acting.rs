@@ -8,7 +8,7 @@ use crate::change::outcome::Outcome;
 use crate::cli::exit::Exit;
 use crate::node::events::Wake;
 use crate::node::packaged_plugin;
-use crate::node::policy::flip;
+use crate::node::policy::{flip, roll};
 use crate::publish::report::Happened;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
@@ -79,10 +79,12 @@ impl Watch<'_> {
     /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
     pub(super) fn follow_desired(&mut self, facts: &Observation) -> bool {
         let held = facts.node.policy.as_ref().ok();
+        let base = held.map(roll::base);
         let node = desired::Node {
             now: facts.now,
             phase: held.map(|held| held.policy.phase()),
             policy: held.map(|held| held.sha256.as_str()),
+            base: base.as_deref(),
             follows: facts.node.settings.desired == types::node::Desired::NodeAnnotation,
             allowed: &facts.node.settings.allowed,
             is_off: facts.off.is_some(),

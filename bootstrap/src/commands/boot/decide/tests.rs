@@ -108,6 +108,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         held_back: Vec::new(),
         recorded: Ok(BTreeSet::new()),
         cached: Vec::new(),
+        unlisted: Vec::new(),
         state: if kind == BootKind::First { Vec::new() } else { vec![at("attachments")] },
         distrusted: Vec::new(),
         without: None,
@@ -182,6 +183,30 @@ fn what_cannot_be_read_refuses_the_boot_and_says_which_of_it_is_a_setting() {
         let failure = decide(&facts).expect_err("it is refused");
         assert_eq!(failure.exit as i32, exit, "{failure:?}");
         assert_eq!(failure.lines().len(), 1, "{failure:?}");
+    }
+}
+
+#[test]
+fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
+    for mode in [Mode::Shared, Mode::Private] {
+        for kind in [BootKind::First, BootKind::Reboot, BootKind::Again] {
+            let mut facts = facts(kind, mode);
+            facts.unlisted = vec!["cni-0b5f4b4c-2f8f-1c9e-5d0e-2b8c0c4f6f0a".into()];
+            let failure = decide(&facts).expect_err("it is refused");
+            assert_eq!((failure.exit as i32, failure.lines().len()), (3, 1), "{failure:?}");
+            assert!(failure.lines()[0].contains("crossfade-bootstrap install"), "{failure:?}");
+            // Where the conf is in force already, refusing would help nobody.
+            match mode {
+                Mode::Private => {
+                    let confs = vec![conf_file(CONF_FILE, "cilium", "crossfade")];
+                    facts.private = Ok(ConfDir { path: "/state/net.d".into(), confs, ..ConfDir::default() });
+                }
+                Mode::Shared | Mode::Without => {
+                    facts.our_conf = Some("/etc/cni/net.d/01-crossfade.conflist".into());
+                }
+            }
+            decide(&facts).expect("it goes on");
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn read(family: u8, name: &str, program: PathBuf) -> Result<Table, String> {
 pub(crate) fn parse(text: &str) -> Result<Vec<Chain>, String> {
     let mut chains: Vec<Chain> = Vec::new();
     let mut places = BTreeMap::new();
-    for line in text.lines() {
+    for line in lines(text) {
         let words = words(line).ok_or_else(|| format!("a line that cannot be read: {line:?}"))?;
         match words.as_slice() {
             [flag, name, ..] if flag == "-P" || flag == "-N" => {
@@ -100,6 +100,17 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Chain>, String> {
         }
     }
     Ok(chains)
+}
+
+/// The lines of the program's answer. A line end inside quotes belongs to a comment, which any program may have given its rule.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split_terminator(move |letter| {
+        let escapes = is_quoted && !is_escaped && letter == '\\';
+        is_quoted ^= letter == '"' && !is_escaped;
+        is_escaped = escapes;
+        letter == '\n' && !is_quoted
+    })
 }
 
 fn rule(spec: &[String]) -> FilterRule {
@@ -159,6 +170,21 @@ mod tests {
         assert_eq!(chains[1].rules[0].jump.as_deref(), Some("cali-from"));
         let RuleId::Spec(spec) = &forward[2].id else { panic!("a spec") };
         assert_eq!(spec.len(), 8);
+    }
+
+    #[test]
+    fn a_comment_may_have_line_ends_and_no_rule_is_made_of_what_is_in_it() {
+        let text = concat!(
+            "-P FORWARD ACCEPT\n-N cali-FORWARD\n",
+            "-A FORWARD -m comment --comment \"one\n-A FORWARD -j cali-FORWARD\n\\\"two\\\\\" -j ACCEPT\n",
+            "-A FORWARD -m comment --comment \"\n\" -j cali-FORWARD\n",
+        );
+        let chains = parse(text).expect("read");
+        let rules = &chains[0].rules;
+        assert_eq!(rules.len(), 2);
+        assert_eq!(rules[0].comments, ["one\n-A FORWARD -j cali-FORWARD\n\"two\\"]);
+        assert_eq!(rules[0].jump.as_deref(), Some("ACCEPT"));
+        assert_eq!((rules[1].comments[0].as_str(), rules[1].jump.as_deref()), ("\n", Some("cali-FORWARD")));
     }
 
     #[test]
