@@ -30,6 +30,9 @@ const STEADY: Duration = Duration::from_secs(10);
 /// How long a node may not be Ready before a person is told.
 pub(super) const DOWN: Duration = Duration::from_mins(5);
 
+/// How soon a settling node is looked at again if nothing was heard since it began to settle.
+const HEARD: Duration = Duration::from_secs(2);
+
 /// What comes next for a node.
 #[derive(Debug, Default)]
 pub(super) struct Next {
@@ -136,7 +139,12 @@ impl Moved<'_> {
             Asked::Rollback if self.step.to != self.view.run.from => self.view.run.from,
             _ => return None,
         };
-        Some(self.again(to, self.step.r#try + 1))
+        Some(self.again(to, self.next_try()))
+    }
+
+    /// The number of the next try. The step is the node's to write, too.
+    fn next_try(&self) -> u32 {
+        self.step.r#try.checked_add(1).unwrap_or(1)
     }
 
     /// Takes the node once more, from the start.
@@ -189,7 +197,7 @@ impl Moved<'_> {
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
     fn way_out(&self, (client, server): (Phase, Phase)) -> Next {
         match start::permitted(self.view, self.name, self.node) {
-            Some(to) => self.again(to, self.step.r#try + 1),
+            Some(to) => self.again(to, self.next_try()),
             None => Next::wait(parted(self.object(), client, server)),
         }
     }
@@ -243,12 +251,25 @@ impl Moved<'_> {
         }
         let mut patch = self.to(State::Flipped);
         if self.node.desired != Some(self.step.to) {
+            if self.node.observed.is_none() {
+                // Nobody knows which policy it has: a node is asked for nothing before it reports again.
+                return Some(self.unreported());
+            }
             if let Some(parts) = self.view.parts(self.name, self.node, self.step.to) {
                 return Some(self.way_out(parts));
             }
             patch.desired = Some(self.step.to);
         }
         Some(Next::act(patch))
+    }
+
+    /// The node's report is gone, or is none that this program reads.
+    fn unreported(&self) -> Next {
+        let limit = self.view.plan.limits.claim_seconds;
+        match self.left(limit) {
+            None => self.hold(Reason::NodeSilent),
+            left => self.waiting(Reason::NodeSilent, "its annotation crossfade/observed is gone", left),
+        }
     }
 
     /// Pods of other phases have to go.
@@ -329,6 +350,12 @@ impl Moved<'_> {
         let short = workload::short(self.view);
         let quiet = Duration::from_secs(limits.settle_seconds.into());
         let left = quiet.checked_sub(self.since()).filter(|left| !left.is_zero());
+        // What was known before it began to settle says nothing about the pods that moved from it.
+        let is_heard = self.view.world.heard > self.now().saturating_sub(self.since());
+        if short.is_empty() && left.is_none() && !is_heard {
+            let what = "it settles, and the API server has not told since then how the workloads are";
+            return self.waiting(Reason::Settling, what, Some(HEARD));
+        }
         if short.is_empty() && left.is_none() {
             let mut patch = self.to(State::Done);
             patch.fence = self.node.is_fenced.then_some(false);

@@ -14,6 +14,7 @@ use types::step::{Cordon, State, Step};
 
 use super::event::Flight;
 use super::history::History;
+use super::holder::DEAF;
 use super::queue::{MINUTE, Millis, SECOND};
 use super::truth::{Node, Pod, Who, at};
 use crate::plan::Bridge;
@@ -102,6 +103,12 @@ impl History {
             Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
                 self.check_claim(flight, at, before, step, &run);
             }
+            // It counted as done before, and nothing but a note about its cordon changes.
+            Change::Set(step)
+                if step.state == State::Done
+                    && before
+                        .as_ref()
+                        .is_some_and(|before| before.state == State::Done && before.claim == step.claim) => {}
             Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
             _ => {}
         }
@@ -281,6 +288,28 @@ impl History {
             self.broken("I8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
         self.check_policy(flight, at, "counts as done");
+        self.check_owners(flight, at);
+    }
+
+    /// I9 of workloads: what was not heard of is not known. One that the run has touched and that misses pods for longer than a run may be deaf keeps nodes
+    /// from being done.
+    fn check_owners(&mut self, flight: &Flight, at: usize) {
+        let Some(run) = self.truth.record.run.clone() else { return };
+        if self.truth.lease.was_forced {
+            return;
+        }
+        let touched = &self.holders[flight.holder].touched;
+        let wrong = touched.iter().find_map(|(workload, wanted)| {
+            let of = &self.truth.workloads[*workload];
+            let (since, most) = of.short.filter(|(since, _)| since + DEAF + SECOND < flight.sent)?;
+            let wanted = of.status.wanted.min(*wanted);
+            let lacks = most.saturating_add(run.missing(&of.made.owner)) < wanted;
+            let name = &self.truth.nodes[at].name;
+            let owner = &of.made.owner.name;
+            lacks
+                .then(|| format!("{name} counts as done, and {owner} misses pods since {} s", since / SECOND))
+        });
+        wrong.into_iter().for_each(|why| self.broken("I9", why));
     }
 
     /// The run is about to be written.
