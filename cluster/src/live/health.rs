@@ -10,9 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Health {
     /// It has not told all yet.
     Starting,
-    /// Changes arrive as they happen; when it was heard last.
+    /// Changes arrive as they happen; when the last list, event or bookmark came.
     InSync(Duration),
-    /// It broke; when it was heard last, and why.
+    /// It broke; when the last list, event or bookmark came, and why.
     Lost(Duration, String),
     /// It has not told all, or not all that has happened since; why.
     Failing(String),
@@ -31,7 +31,7 @@ pub struct Blind {
 
 impl Health {
     /// The watch brought a list, an event or a bookmark. Says whether it was not in sync before.
-    pub(super) fn hear(&mut self, now: Duration) -> bool {
+    pub(super) fn sync(&mut self, now: Duration) -> bool {
         !matches!(std::mem::replace(self, Self::InSync(now)), Self::InSync(_))
     }
 
@@ -40,14 +40,14 @@ impl Health {
         let why = why.to_owned();
         *self = match self {
             Self::Starting | Self::Failing(_) => Self::Failing(why),
-            Self::InSync(heard) | Self::Lost(heard, _) => Self::Lost(*heard, why),
+            Self::InSync(synced) | Self::Lost(synced, _) => Self::Lost(*synced, why),
         };
     }
 
     /// Up to when everything that happened is known; none if that does not count any more.
-    pub(super) const fn heard(&self) -> Option<Duration> {
+    pub(super) const fn synced(&self) -> Option<Duration> {
         match self {
-            Self::InSync(heard) | Self::Lost(heard, _) => Some(*heard),
+            Self::InSync(synced) | Self::Lost(synced, _) => Some(*synced),
             Self::Starting | Self::Failing(_) => None,
         }
     }
@@ -62,15 +62,15 @@ impl Health {
     /// Why nothing can be decided.
     pub(super) fn blind(&self, what: &str, now: Duration) -> Option<Blind> {
         let blind = |why: &str, since| Some(Blind { what: what.to_owned(), why: why.to_owned(), since });
-        let lasting = |heard: Duration, why: &str| {
-            let lasts = now.saturating_sub(heard);
+        let lasting = |synced: Duration, why: &str| {
+            let lasts = now.saturating_sub(synced);
             if lasts > PATIENCE { blind(why, Some(lasts)) } else { None }
         };
         match self {
-            Self::InSync(heard) => lasting(*heard, "the API server sends neither events nor bookmarks"),
+            Self::InSync(synced) => lasting(*synced, "the API server sends neither events nor bookmarks"),
             Self::Starting => blind("the API server has not told them yet", None),
             Self::Failing(why) => blind(why, None),
-            Self::Lost(heard, why) => lasting(*heard, why),
+            Self::Lost(synced, why) => lasting(*synced, why),
         }
     }
 }

@@ -140,7 +140,7 @@ impl Known {
     fn sync<T>(&mut self, place: &Place, change: &Change<T>, now: Duration) -> bool {
         let Some(health) = self.health.get_mut(place) else { return false };
         match change {
-            Change::All(_) | Change::Put(_) | Change::Gone(_) | Change::InSync => health.hear(now),
+            Change::All(_) | Change::Put(_) | Change::Gone(_) | Change::InSync => health.sync(now),
             Change::Lost(why) => {
                 health.lose(why);
                 false
@@ -282,7 +282,7 @@ impl Known {
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
         world.now = now;
-        world.heard = self.health.values().filter_map(Health::heard).min().unwrap_or_default();
+        world.synced = self.health.values().filter_map(Health::synced).min().unwrap_or_default();
         world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
         self.shortages.observe(&world.owners, |owner| run.missing(owner), now);

@@ -78,7 +78,7 @@ impl<T: Send> Watch<T> {
             match ended {
                 Ended::Orderly if began.elapsed() >= SHORT => continue,
                 Ended::Orderly => {}
-                Ended::Unheard(why) => {
+                Ended::Unproven(why) => {
                     version = None;
                     (self.sink)(Change::Lost(why));
                     if began.elapsed() >= SHORT {

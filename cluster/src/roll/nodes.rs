@@ -153,7 +153,7 @@ impl<'a> Nodes<'a> {
     }
 }
 
-/// The step of another run that a node bears. Nobody but that run acts on the node.
+/// The step of another run that a node bears. Only that run may act on the node.
 #[must_use]
 pub(super) fn foreign<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
     node.step.as_ref().filter(|step| step.state.is_in_transit() && !is_of(step, run))

@@ -103,7 +103,7 @@ fn takes_place(view: &View<'_>, one: &One<'_>) -> bool {
         Standing::Transit(_) => true,
         // Somebody decided that this one stays cordoned.
         Standing::Skipped => !one.node.is_ready,
-        // One that was left behind starts before others, and counts then. A step of another run may be the node's own word, and takes nobody's place.
+        // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
         Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble(view, one.node).is_some(),
         Standing::LeftOut => false,
     }

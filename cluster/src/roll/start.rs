@@ -152,7 +152,7 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
 pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
-    let held = strangers(view, &mut places);
+    let held = unstartable(view, &mut places);
     let Some((at, nodes)) = wave(view) else {
         return Starts { is_bounded: bounded(view) && held.is_empty(), waits: held, ..Starts::default() };
     };
@@ -261,8 +261,8 @@ fn foreign_run(name: &str, step: &Step) -> Wait {
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
 
-/// Nodes that nobody starts, each by name: one node keeps no other.
-fn strangers(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
+/// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
+fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
         match one.standing {

@@ -9,6 +9,8 @@
 //! | `settling` | is done | its workloads are as available as before, and all is quiet | held |
 //! | `held` | is claimed again | somebody asked for another try | stays |
 
+mod settle;
+
 use std::time::Duration;
 
 use types::policy::Phase;
@@ -18,10 +20,10 @@ use super::act::{Act, Change, Patch};
 use super::memory::Memory;
 use super::moves::{self, Moves};
 use super::run::Asked;
-use super::view::{View, in_state, is_done, is_of_pass, is_ours, patch};
+use super::view::{View, in_state, is_of_pass, is_ours, patch};
 use super::wait::{Reason, Wait};
 use super::world::Node;
-use super::{held, start, workload};
+use super::{held, start};
 use crate::model::Text;
 use crate::plan::{Method, canon};
 
@@ -29,9 +31,6 @@ use crate::plan::{Method, canon};
 const STEADY: Duration = Duration::from_secs(10);
 /// How long a node may not be Ready before a person is told.
 pub(super) const DOWN: Duration = Duration::from_mins(5);
-
-/// How soon a settling node is looked at again if nothing was heard since it began to settle.
-const HEARD: Duration = Duration::from_secs(2);
 
 /// What comes next for a node.
 #[derive(Debug, Default)]
@@ -252,7 +251,7 @@ impl Moved<'_> {
         let mut patch = self.to(State::Flipped);
         if self.node.desired != Some(self.step.to) {
             if self.node.observed.is_none() {
-                // Nobody knows which policy it has: a node is asked for nothing before it reports again.
+                // Its policy is unknown, and the plan covers known policies only: the run waits until the node reports again.
                 return Some(self.unreported());
             }
             if let Some(parts) = self.view.parts(self.name, self.node, self.step.to) {
@@ -336,49 +335,6 @@ impl Moved<'_> {
         }
         next.waits.extend(gates);
         next
-    }
-
-    /// Its workloads have to be as available as before, and nothing may happen for a time.
-    fn settling(&self) -> Next {
-        if let Some(next) = self.fell_back() {
-            return next;
-        }
-        let limits = &self.view.plan.limits;
-        if !is_done(self.node, self.step.to) {
-            return Next::act(self.to(State::Moving));
-        }
-        let short = workload::short(self.view);
-        let quiet = Duration::from_secs(limits.settle_seconds.into());
-        let left = quiet.checked_sub(self.since()).filter(|left| !left.is_zero());
-        // What was known before it began to settle says nothing about the pods that moved from it.
-        let is_heard = self.view.world.heard > self.now().saturating_sub(self.since());
-        if short.is_empty() && left.is_none() && !is_heard {
-            let what = "it settles, and the API server has not told since then how the workloads are";
-            return self.waiting(Reason::Settling, what, Some(HEARD));
-        }
-        if short.is_empty() && left.is_none() {
-            let mut patch = self.to(State::Done);
-            patch.fence = self.node.is_fenced.then_some(false);
-            return Next::act(patch);
-        }
-        // This run's own cordon is gone by now.
-        let is_cordoned = self.node.is_cordoned;
-        if !short.is_empty() && self.left(limits.owners_seconds).is_none() {
-            return self.hold(if is_cordoned { Reason::ForeignCordon } else { Reason::OwnersTimeout });
-        }
-        if short.is_empty() {
-            return self.waiting(Reason::Settling, "it settles", left);
-        }
-        let until = self.left(limits.owners_seconds).map(|left| self.now() + left);
-        let waits = short.into_iter().map(|mut wait| {
-            wait.until = until;
-            wait
-        });
-        let foreign = is_cordoned.then(|| {
-            let what = "somebody else cordoned it, and pods that moved from it find no other node";
-            Wait::held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
-        });
-        Next { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
     }
 
     /// A person has to look at it.

@@ -28,7 +28,7 @@ pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
         let is_out = match one.standing {
             Standing::LeftOut | Standing::Done | Standing::Skipped => true,
-            // Nobody starts such a node, and no other one waits for it.
+            // The run does not start such a node, and no other node waits for it.
             Standing::Foreign(_) => true,
             Standing::Pending => unplaced(view, one.name, one.node).is_some(),
             Standing::Transit(_) => false,

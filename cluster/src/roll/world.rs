@@ -24,8 +24,8 @@ pub struct World {
     pub epoch: u64,
     /// When this holder renewed the Lease last.
     pub renewed: Duration,
-    /// Everything that happened up to here is known: when the watch that was heard least lately brought a list, an event or a bookmark.
-    pub heard: Duration,
+    /// Everything that happened up to here is known: of all watches, the earliest time of their last list, event or bookmark.
+    pub synced: Duration,
     /// All Nodes, by name. Whoever makes the next world has the same ones but for those that changed.
     pub nodes: BTreeMap<Text, Arc<Node>>,
     /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.

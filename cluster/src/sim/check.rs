@@ -4,6 +4,7 @@
 //! it, and nothing else does: neither what the run did, nor what it could have read and did not.
 
 mod eviction;
+mod owners;
 mod room;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,6 @@ use types::step::{Cordon, State, Step};
 
 use super::event::Flight;
 use super::history::History;
-use super::holder::DEAF;
 use super::queue::{MINUTE, Millis, SECOND};
 use super::truth::{Node, Pod, Who, at};
 use crate::plan::Bridge;
@@ -289,27 +289,6 @@ impl History {
         }
         self.check_policy(flight, at, "counts as done");
         self.check_owners(flight, at);
-    }
-
-    /// I9 of workloads: what was not heard of is not known. One that the run has touched and that misses pods for longer than a run may be deaf keeps nodes
-    /// from being done.
-    fn check_owners(&mut self, flight: &Flight, at: usize) {
-        let Some(run) = self.truth.record.run.clone() else { return };
-        if self.truth.lease.was_forced {
-            return;
-        }
-        let touched = &self.holders[flight.holder].touched;
-        let wrong = touched.iter().find_map(|(workload, wanted)| {
-            let of = &self.truth.workloads[*workload];
-            let (since, most) = of.short.filter(|(since, _)| since + DEAF + SECOND < flight.sent)?;
-            let wanted = of.status.wanted.min(*wanted);
-            let lacks = most.saturating_add(run.missing(&of.made.owner)) < wanted;
-            let name = &self.truth.nodes[at].name;
-            let owner = &of.made.owner.name;
-            lacks
-                .then(|| format!("{name} counts as done, and {owner} misses pods since {} s", since / SECOND))
-        });
-        wrong.into_iter().for_each(|why| self.broken("I9", why));
     }
 
     /// The run is about to be written.

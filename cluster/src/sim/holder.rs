@@ -1,6 +1,7 @@
 //! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches. Pure.
 
 mod calls;
+mod stale;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,12 +23,10 @@ use crate::roll::run::Run;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
 use crate::roll::world::{Available, Color, Verdict, World};
+pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
 const BURST: Millis = 200;
-
-/// A holder decides nothing on what it has not heard of for longer, as the real one does.
-pub(super) const DEAF: Millis = 30 * SECOND;
 
 /// A holder.
 pub(super) struct Holder {
@@ -173,22 +172,6 @@ impl Holder {
     pub(super) fn holds(&self) -> bool {
         self.stand == Stand::Holds
     }
-
-    /// Until when this watch brings nothing.
-    pub(super) fn late(&self, stream: Stream) -> Millis {
-        let silent = self.silent.filter(|(of, ..)| *of == stream).map_or(0, |(.., until)| until);
-        self.asleep.max(self.away).max(self.deaf).max(silent)
-    }
-
-    /// Up to when everything that happened is known.
-    fn heard(&self, now: Millis) -> Millis {
-        let late = self.asleep.max(self.away).max(self.deaf);
-        let all = if late > now { self.late_since } else { now };
-        let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
-        let known =
-            [self.nodes.known(now), self.pods.known(now), self.workloads.known(now), self.record.known(now)];
-        known.into_iter().fold(all.min(silent), Millis::min)
-    }
 }
 
 impl History {
@@ -287,7 +270,9 @@ impl History {
             self.after(one.asleep - now, Event::Moment(holder, number));
             return;
         }
-        if now.saturating_sub(one.heard(now)) > DEAF && !one.is_interrupted && !self.is_blind(Tamper::Silence)
+        if now.saturating_sub(one.synced(now)) > STALE
+            && !one.is_interrupted
+            && !self.is_blind(Tamper::Silence)
         {
             self.after(2 * SECOND, Event::Moment(holder, number));
             return;
@@ -326,7 +311,7 @@ impl History {
         let (is_open, now) = (self.truth.is_open, self.now);
         let (is_gated, is_bridged) = (self.is_gated(holder), self.is_bridged(holder));
         let one = &self.holders[holder];
-        let heard = at(one.heard(now));
+        let synced = at(one.synced(now));
         let owner = |(workload, wanted): (&usize, &u32)| {
             let known = one.available.get(workload)?;
             let wanted = known.wanted.min(*wanted);
@@ -343,7 +328,7 @@ impl History {
         world.renewed = at(one.renewed);
         world.epoch = one.epoch;
         world.is_open = is_open;
-        world.heard = heard;
+        world.synced = synced;
         world.owners = owners;
         if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
             one.mail.borrow_mut().seen = Some(Err("somebody else wrote the run".into()));

@@ -78,7 +78,7 @@ impl Tamper {
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
             Self::Lease => world.renewed = world.now,
-            Self::Silence => world.heard = world.now,
+            Self::Silence => world.synced = world.now,
             Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.at = world.now),

@@ -26,7 +26,7 @@ pub(super) enum Ended {
     /// The API server ended it, as it does after a time.
     Orderly,
     /// It ended or fell silent without an event or a bookmark, so that nothing proves that it told all: list anew; why.
-    Unheard(String),
+    Unproven(String),
     /// Its version is too old: list anew.
     Expired,
     /// It broke; why.
@@ -68,16 +68,16 @@ impl<T: Send> Watch<T> {
             Ok(body) => body,
             Err(ended) => return ended,
         };
-        let (mut lines, mut is_heard) = (Lines::default(), false);
+        let (mut lines, mut is_synced) = (Lines::default(), false);
         loop {
             let frame = match tokio::time::timeout(SILENT, body.frame()).await {
-                Ok(None) if is_heard => return Ended::Orderly,
-                Ok(None) => return Ended::Unheard("the watch ended without an event or a bookmark".into()),
+                Ok(None) if is_synced => return Ended::Orderly,
+                Ok(None) => return Ended::Unproven("the watch ended without an event or a bookmark".into()),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(e))) => return Ended::Failed(chain(&e)),
                 Err(_) => {
                     let why = format!("nothing arrived for {} s", SILENT.as_secs());
-                    return if is_heard { Ended::Failed(why) } else { Ended::Unheard(why) };
+                    return if is_synced { Ended::Failed(why) } else { Ended::Unproven(why) };
                 }
             };
             let Ok(piece) = frame.into_data() else { continue };
@@ -89,7 +89,7 @@ impl<T: Send> Watch<T> {
                 if let Some(ended) = self.event(&line, version) {
                     return ended;
                 }
-                is_heard = true;
+                is_synced = true;
             }
         }
     }
