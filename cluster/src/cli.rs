@@ -89,12 +89,12 @@ pub enum Command {
     Resume(roll::Because),
     /// Bring all nodes back to a phase, by passes in the opposite order.
     Abort(roll::Abort),
-    /// Leave a node out of the pass that goes on.
+    /// Leave a node out of the pass that goes on, or a workload or a namespace out of the run.
     ///
-    /// The pass ends only if the node is cordoned and nothing is attached to it.
-    Skip(roll::OneNode),
-    /// Take a node that is held once more, from the start.
-    Retry(roll::OneNode),
+    /// The pass ends only if the node is cordoned and nothing is attached to it. The run does not wait for missing pods of such a workload or namespace.
+    Skip(roll::OneObject),
+    /// Take a node that is held once more, from the start; or wait for a workload or a namespace again.
+    Retry(roll::OneObject),
     /// Bring a node back to the phase that the pass leaves.
     Rollback(roll::OneNode),
     /// Say how far the run is, what it waits for and what helps.

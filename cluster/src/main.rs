@@ -59,8 +59,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Resume(because) => ask(global, &because.reason, What::Resume(Bounds::default()))?,
         Command::Abort(wanted) => ask(global, &wanted.because.reason, What::Abort(wanted.to))?,
-        Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.node.as_str().into()))?,
-        Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.node.as_str().into()))?,
+        Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.object.as_str().into()))?,
+        Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.object.as_str().into()))?,
         Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,

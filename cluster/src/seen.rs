@@ -22,3 +22,24 @@ pub mod keys {
     /// The key of the taint that makes the scheduler prefer other nodes.
     pub const EARLIER: &str = "crossfade/earlier";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+    use crate::plan::Dns;
+
+    /// Whoever may write an object writes its managedFields, too. What a run does not read is passed over, however deep it is.
+    #[test]
+    fn what_a_run_does_not_read_may_be_deep() {
+        let deep = format!("{}0{}", "{\"f:a\":".repeat(5000), "}".repeat(5000));
+        let object = format!(
+            r#"{{"metadata":{{"name":"n","managedFields":[{{"fieldsV1":{deep}}}]}},"spec":{{"other":{deep}}}}}"#
+        );
+        let dns = Dns { namespace: "kube-system".into(), labels: [].into() };
+        assert!(node(&object, &[]).is_ok());
+        assert!(pod(&object, &About { dns, agents: Vec::new() }).is_ok());
+        assert!(counted(&object).is_ok());
+        assert!(workload(Kind::DEPLOYMENT, &object).is_ok());
+    }
+}

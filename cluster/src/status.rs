@@ -132,7 +132,8 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
             Some(attached) => {
                 for (phase, count) in &attached.by_phase {
-                    *status.attached.entry(*phase).or_default() += count;
+                    let all = status.attached.entry(*phase).or_default();
+                    *all = all.saturating_add(*count);
                 }
             }
             None => status.silent.push(name.clone()),

@@ -50,7 +50,11 @@ impl Request {
     /// So many times as much.
     #[must_use]
     pub const fn times(self, times: u128) -> Self {
-        Self { cpu: self.cpu * times, memory: self.memory * times, pods: self.pods * times }
+        Self {
+            cpu: self.cpu.saturating_mul(times),
+            memory: self.memory.saturating_mul(times),
+            pods: self.pods.saturating_mul(times),
+        }
     }
 
     /// The larger amount of each resource.
@@ -60,6 +64,16 @@ impl Request {
             cpu: self.cpu.max(other.cpu),
             memory: self.memory.max(other.memory),
             pods: self.pods.max(other.pods),
+        }
+    }
+
+    /// The smaller amount of each resource.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.min(other.cpu),
+            memory: self.memory.min(other.memory),
+            pods: self.pods.min(other.pods),
         }
     }
 
@@ -73,13 +87,17 @@ impl Request {
 /// How much of an offered amount must stay free, rounded up.
 #[must_use]
 pub(super) fn margin(offer: u128, percent: u32) -> u128 {
-    (offer * u128::from(percent.min(100))).div_ceil(100)
+    offer.saturating_mul(percent.min(100).into()).div_ceil(100)
 }
 
 impl Add for Request {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { cpu: self.cpu + other.cpu, memory: self.memory + other.memory, pods: self.pods + other.pods }
+        Self {
+            cpu: self.cpu.saturating_add(other.cpu),
+            memory: self.memory.saturating_add(other.memory),
+            pods: self.pods.saturating_add(other.pods),
+        }
     }
 }
 
@@ -92,7 +110,7 @@ impl AddAssign for Request {
 /// An amount with one decimal place, rounded down: `12.5`.
 #[must_use]
 pub fn tenths(amount: u128, unit: u128) -> String {
-    let tenths = amount * 10 / unit;
+    let tenths = amount.saturating_mul(10) / unit;
     if tenths.is_multiple_of(10) {
         (tenths / 10).to_string()
     } else {

@@ -112,6 +112,17 @@ pub struct OneNode {
     pub because: Because,
 }
 
+/// Options of the commands about a node, a workload or a namespace.
+#[derive(Debug, Args)]
+pub struct OneObject {
+    /// The Node's name; or a workload as `status` names it, KIND/NAMESPACE/NAME, or a namespace, Namespace/NAME.
+    #[arg(value_name = "NODE", value_parser = object)]
+    pub object: String,
+    /// Why.
+    #[command(flatten)]
+    pub because: Because,
+}
+
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub struct Status {
@@ -164,6 +175,15 @@ impl Stragglers {
     pub fn migration(&self) -> Option<Migration> {
         Some(Migration { from: self.from?, to: self.to?, strategy: self.strategy })
     }
+}
+
+fn object(text: &str) -> Result<String, String> {
+    match text.split('/').collect::<Vec<_>>().as_slice() {
+        parts if parts.contains(&"") => {}
+        [_] | ["Namespace", _] | [_, _, _] => return Ok(text.to_owned()),
+        _ => {}
+    }
+    Err("expected the name of a Node, KIND/NAMESPACE/NAME of a workload, or Namespace/NAME".into())
 }
 
 fn phase(text: &str) -> Result<Phase, String> {

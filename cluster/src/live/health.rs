@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a watch may be broken before nothing is decided on what it knew.
+/// How long what a watch knew counts after the last list, event or bookmark. A watch that works hears a bookmark every eighteen seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a watch is.
@@ -10,9 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Health {
     /// It has not told all yet.
     Starting,
-    /// Changes arrive as they happen.
-    InSync,
-    /// It broke; since when, and why.
+    /// Changes arrive as they happen; when the last list, event or bookmark came.
+    InSync(Duration),
+    /// It broke; when the last list, event or bookmark came, and why.
     Lost(Duration, String),
     /// It has not told all, or not all that has happened since; why.
     Failing(String),
@@ -30,14 +30,26 @@ pub struct Blind {
 }
 
 impl Health {
+    /// The watch brought a list, an event or a bookmark. Says whether it was not in sync before.
+    pub(super) fn sync(&mut self, now: Duration) -> bool {
+        !matches!(std::mem::replace(self, Self::InSync(now)), Self::InSync(_))
+    }
+
     /// The watch broke. It goes on by itself, and what it knew counts for a time.
-    pub(super) fn lose(&mut self, why: &str, now: Duration) {
+    pub(super) fn lose(&mut self, why: &str) {
         let why = why.to_owned();
         *self = match self {
             Self::Starting | Self::Failing(_) => Self::Failing(why),
-            Self::InSync => Self::Lost(now, why),
-            Self::Lost(since, _) => Self::Lost(*since, why),
+            Self::InSync(synced) | Self::Lost(synced, _) => Self::Lost(*synced, why),
         };
+    }
+
+    /// Up to when everything that happened is known; none if that does not count any more.
+    pub(super) const fn synced(&self) -> Option<Duration> {
+        match self {
+            Self::InSync(synced) | Self::Lost(synced, _) => Some(*synced),
+            Self::Starting | Self::Failing(_) => None,
+        }
     }
 
     /// What it knew does not count any more, and is read anew.
@@ -50,14 +62,15 @@ impl Health {
     /// Why nothing can be decided.
     pub(super) fn blind(&self, what: &str, now: Duration) -> Option<Blind> {
         let blind = |why: &str, since| Some(Blind { what: what.to_owned(), why: why.to_owned(), since });
+        let lasting = |synced: Duration, why: &str| {
+            let lasts = now.saturating_sub(synced);
+            if lasts > PATIENCE { blind(why, Some(lasts)) } else { None }
+        };
         match self {
-            Self::InSync => None,
+            Self::InSync(synced) => lasting(*synced, "the API server sends neither events nor bookmarks"),
             Self::Starting => blind("the API server has not told them yet", None),
             Self::Failing(why) => blind(why, None),
-            Self::Lost(since, why) => {
-                let lasts = now.saturating_sub(*since);
-                if lasts > PATIENCE { blind(why, Some(lasts)) } else { None }
-            }
+            Self::Lost(synced, why) => lasting(*synced, why),
         }
     }
 }
@@ -84,10 +97,10 @@ mod tests {
 
     #[test]
     fn what_a_broken_watch_knew_counts_for_half_a_minute() {
-        let mut health = Health::InSync;
+        let mut health = Health::InSync(secs(100));
         assert_eq!(health.blind("Nodes", secs(100)), None);
-        health.lose("no answer", secs(100));
-        health.lose("403", secs(120));
+        health.lose("no answer");
+        health.lose("403");
         assert_eq!(health.blind("Nodes", secs(130)), None);
         let blind = health.blind("Nodes", secs(131)).expect("too old");
         assert_eq!(blind.to_string(), "Nodes cannot be watched for 31 s: 403");
@@ -97,7 +110,7 @@ mod tests {
     fn what_was_never_known_does_not_count_at_all() {
         let mut health = Health::Starting;
         assert!(health.blind("Nodes", secs(100)).is_some());
-        health.lose("403 Forbidden", secs(100));
+        health.lose("403 Forbidden");
         let blind = health.blind("Nodes", secs(100)).expect("never known");
         assert_eq!(blind.to_string(), "Nodes cannot be watched: 403 Forbidden");
     }

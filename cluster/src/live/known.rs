@@ -16,6 +16,9 @@ use crate::roll::run::Run;
 use crate::roll::world::{Available, Census, Node, Owner, Pod, Trait, Verdict, World};
 use crate::seen::Seen;
 
+/// How many bytes of names a run remembers of workloads that missed pods at its start.
+const SHORT_BYTES: usize = 32 << 10;
+
 /// Where something became known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
@@ -35,12 +38,15 @@ pub(super) enum Place {
 
 /// What became known.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all events are of Nodes, and none lives for long")]
 pub(super) enum Event {
     Nodes(Change<Seen>),
+    /// A Node as the answer to an own patch shows it, which proves nothing about the watch.
+    Patched(Seen),
     Workloads(Kind, Change<(Owner, Available)>),
     Pods(Place, Change<Pod>),
     Run(Change<Stored>),
+    /// The run as this holder has just written it.
+    Recorded(Stored),
     Verdict(String, Verdict),
     Census(Census),
 }
@@ -56,8 +62,9 @@ pub(super) struct Known {
     pub(super) stored: Option<Stored>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
-    /// What makes pods that a node in transit has, or had.
-    touched: BTreeSet<Owner>,
+    /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
+    /// counts its pods.
+    touched: BTreeMap<Owner, Option<u32>>,
     shortages: Shortages,
     health: BTreeMap<Place, Health>,
 }
@@ -116,6 +123,8 @@ impl Known {
                 let is_back = self.sync(&Place::Run, &change, now);
                 self.run(change) || is_back
             }
+            Event::Patched(seen) => self.node(seen),
+            Event::Recorded(stored) => self.run(Change::Put(stored)),
             Event::Verdict(name, verdict) => {
                 self.verdicts.insert(name, verdict);
                 true
@@ -131,16 +140,15 @@ impl Known {
     fn sync<T>(&mut self, place: &Place, change: &Change<T>, now: Duration) -> bool {
         let Some(health) = self.health.get_mut(place) else { return false };
         match change {
-            Change::InSync => std::mem::replace(health, Health::InSync) != Health::InSync,
+            Change::All(_) | Change::Put(_) | Change::Gone(_) | Change::InSync => health.sync(now),
             Change::Lost(why) => {
-                health.lose(why, now);
+                health.lose(why);
                 false
             }
             Change::Expired => {
                 health.expire();
                 false
             }
-            Change::All(_) | Change::Put(_) | Change::Gone(_) => false,
         }
     }
 
@@ -247,12 +255,20 @@ impl Known {
         &self.workloads
     }
 
-    /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes.
+    /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
+    /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
     pub(super) fn short(&self) -> BTreeMap<String, u32> {
         let is = |(owner, available): &(&Owner, &Available)| !is_daemon(owner) && available.is_short(0);
-        let missing =
-            |(owner, available): (&Owner, &Available)| (owner.title(), available.wanted - available.ready);
-        self.workloads.iter().filter(is).map(missing).collect()
+        let missing = |(owner, available): (&Owner, &Available)| {
+            (owner.title(), available.wanted.saturating_sub(available.ready))
+        };
+        let mut left = SHORT_BYTES;
+        let has_room = |(title, _): &(String, u32)| {
+            let fits = title.len() < left;
+            left = left.saturating_sub(title.len());
+            fits
+        };
+        self.workloads.iter().filter(is).map(missing).take_while(has_room).collect()
     }
 
     /// What is not known well enough to decide anything.
@@ -266,6 +282,7 @@ impl Known {
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
         world.now = now;
+        world.synced = self.health.values().filter_map(Health::synced).min().unwrap_or_default();
         world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
         self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
@@ -289,18 +306,31 @@ impl Known {
             |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
         let owners =
             on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
-        self.touched.extend(owners);
+        for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
+            let wanted = self.workloads.get(&owner).map(|now| now.wanted);
+            self.touched.insert(owner, wanted);
+        }
+        for (owner, wanted) in &mut self.touched {
+            if let Some(now) = self.workloads.get(owner).filter(|now| !now.is_short(0)) {
+                *wanted = Some(now.wanted);
+            }
+        }
     }
 
-    /// How available each touched workload is. Of a DaemonSet only the pods on nodes in transit count: elsewhere, one may be missing for months.
+    /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what somebody adds meanwhile. Of a DaemonSet
+    /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
     fn owners(&self) -> BTreeMap<Owner, Available> {
-        let workloads = self.touched.iter().filter(|owner| !is_daemon(owner));
-        let mut owners: BTreeMap<Owner, Available> =
-            workloads.filter_map(|owner| Some((owner.clone(), *self.workloads.get(owner)?))).collect();
+        let workloads = self.touched.iter().filter(|(owner, _)| !is_daemon(owner));
+        let available = |(owner, wanted): (&Owner, &Option<u32>)| {
+            let now = self.workloads.get(owner)?;
+            let wanted = wanted.map_or(now.wanted, |before| before.min(now.wanted));
+            Some((owner.clone(), Available { wanted, ready: now.ready }))
+        };
+        let mut owners: BTreeMap<Owner, Available> = workloads.filter_map(available).collect();
         let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
         for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
             let Some(owner) =
-                pod.owner.as_ref().filter(|owner| is_daemon(owner) && self.touched.contains(*owner))
+                pod.owner.as_ref().filter(|owner| is_daemon(owner) && self.touched.contains_key(*owner))
             else {
                 continue;
             };

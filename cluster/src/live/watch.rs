@@ -1,7 +1,8 @@
 //! Objects of one path, as they are and as they change: a list in pages, then a watch from its version.
 //!
-//! Each object is read into a slim type when it arrives, and its JSON is let go. A watch ends after fifty seconds and goes on from its last version, so that
-//! a connection that died is noticed within a minute. When the version is too old (410), as after an outage, the list begins anew.
+//! Each object is read into a slim type when it arrives, and its JSON is let go. A watch ends after twenty seconds and goes on from its last version, so that
+//! a connection that died is noticed within half a minute. When the version is too old (410), as after an outage, the list begins anew. It does so, too, when
+//! a watch ends without an event or a bookmark: an answer alone does not prove that changes arrive.
 
 mod lines;
 mod page;
@@ -32,7 +33,7 @@ pub(super) enum Change<T> {
     Put(T),
     /// This one is gone.
     Gone(T),
-    /// From here on, changes arrive as they happen.
+    /// The API server sent a bookmark, or an object of no interest: all that happened before is known.
     InSync,
     /// What is known may be out of date; why. It goes on by itself.
     Lost(String),
@@ -77,6 +78,13 @@ impl<T: Send> Watch<T> {
             match ended {
                 Ended::Orderly if began.elapsed() >= SHORT => continue,
                 Ended::Orderly => {}
+                Ended::Unproven(why) => {
+                    version = None;
+                    (self.sink)(Change::Lost(why));
+                    if began.elapsed() >= SHORT {
+                        continue;
+                    }
+                }
                 Ended::Expired => {
                     version = None;
                     (self.sink)(Change::Expired);

@@ -53,7 +53,7 @@ fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
     lines
 }
 
-/// Nodes that came or went: what the plan's rules have an answer to, and what not.
+/// Nodes that came or went: what the plan's rules have an answer to, and what not. A node writes its own labels, so whatever they say concerns that node alone.
 fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
     let mut gone: BTreeMap<&str, &str> = BTreeMap::new();
     gone.extend(plan.waves.iter().flat_map(|wave| &wave.nodes).map(|one| (&*one.name, &*one.uid)));
@@ -70,24 +70,36 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
             gone.remove(name);
         }
         // Of those that a fix leaves out, some are mended by a person meanwhile; the fix still leaves them alone.
-        if gone_out.remove(name).is_some() {
+        if let Some(uid) = gone_out.remove(name) {
             if plan.fixes_stragglers() {
                 continue;
             }
-            stale.push(format!("Node {name} is left out by the plan, and takes part now."));
+            let is_same = uid == &*site.node.metadata.uid;
+            let lines = if is_same { &mut absorbed } else { &mut stale };
+            lines.push(format!(
+                "Node {name} is left out by the plan, and its labels say that it takes part now."
+            ));
         } else if !pools.contains(pool) {
-            stale.push(format!("Node {name} is of pool {pool:?}, which the plan does not know."));
+            absorbed.push(format!(
+                "Node {name} is of pool {pool:?}, which the plan does not know; the run holds it."
+            ));
         } else if !zones.contains(zone) {
-            stale.push(format!("Node {name} is in zone {zone:?}, which the plan does not know."));
+            absorbed.push(format!(
+                "Node {name} is in zone {zone:?}, which the plan does not know; the run holds it."
+            ));
         } else if !is_known && !plan.fixes_stragglers() {
             absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
         }
     }
     for out in &survey.left_out {
         let is_known = gone_out.remove(&*out.name).is_some();
-        if gone.remove(&*out.name).is_some() {
-            stale
-                .push(format!("Node {} takes part in the plan, and is left out now: {}.", out.name, out.why));
+        if let Some(uid) = gone.remove(&*out.name) {
+            // Where it is not its labels but the settings, these have changed, too.
+            let lines = if uid == &*out.uid { &mut absorbed } else { &mut stale };
+            lines.push(format!(
+                "Node {} takes part in the plan, and would be left out now: {}.",
+                out.name, out.why
+            ));
         } else if !is_known && reasons.contains(&*out.why) {
             absorbed.push(format!("Node {} came, and is left out: {}.", out.name, out.why));
         } else if !is_known {

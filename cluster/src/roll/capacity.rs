@@ -11,7 +11,7 @@ use super::transit::DOWN;
 use super::view::View;
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Requested};
-use crate::capacity::{Place, Room, State};
+use crate::capacity::{Place, Request, Room, State};
 use crate::model::Text;
 use crate::plan::Method;
 
@@ -144,7 +144,10 @@ impl<'a> Capacity<'a> {
 
 fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
     let taints = node.taints.iter().map(|key| &**key).collect();
-    Place { taints, offers: node.offers, moves: requested.moves, stays: requested.stays, state }
+    // Pods may name a node whose kubelet never looks at them. What runs on a node is never more than it offers.
+    let says = node.offers != Request::default();
+    let moves = if says { requested.moves.least(node.offers) } else { requested.moves };
+    Place { taints, offers: node.offers, moves, stays: requested.stays, state }
 }
 
 /// Whether the scheduler gives pods to a node: it does not once the run cordoned it, also if the Node does not show that yet.

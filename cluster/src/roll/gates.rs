@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::wait::{Reason, Wait};
-use super::world::{Color, Trait};
+use super::world::{Color, Owner, Trait};
 
 /// A wait for each gate that is red, or that nobody knows. What was not asked lately is not known.
 #[must_use]
@@ -31,12 +31,18 @@ pub(super) fn is_amber(view: &View<'_>) -> bool {
     view.plan.gates.iter().any(|gate| view.verdict(&gate.name).is_some_and(|said| said.color == Color::Amber))
 }
 
-/// Pods that no node takes, but those of workloads that were short of pods when the run began.
+/// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods are nobody's business here: their authors may ask
+/// for a node that does not exist.
 #[must_use]
 pub(super) fn pending(view: &View<'_>) -> Vec<Wait> {
-    let was_short =
-        |pod: &super::world::Pod| pod.owner.as_ref().is_some_and(|owner| view.run.missing(owner) > 0);
-    let pods = view.world.pods.values().filter(|pod| pod.is(Trait::Unschedulable) && !was_short(pod));
+    let is_moved = |owner: &Owner| match view.world.owners.get(owner) {
+        Some(now) => now.is_short_beyond(|| view.run.missing(owner)),
+        // Of a kind that nothing counts.
+        None => view.run.missing(owner) == 0 && view.memory.moved(owner).is_some(),
+    };
+    let counts =
+        |pod: &&super::world::Pod| pod.is(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);
+    let pods = view.world.pods.values().filter(counts);
     let wait = |pod: &super::world::Pod| {
         let help = format!("kubectl -n {} describe pod {}", pod.namespace, pod.name);
         Wait::new(format!("Pod/{}", pod.title()), Reason::PodsPending, "the scheduler finds no node for it")

@@ -97,6 +97,12 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
         // What else its step says may change without the node being taken anew.
         State::Claimed if before.is_some_and(|before| before.claim == step.claim) => Ok(()),
         State::Claimed => may_claim(step, view, one),
+        // It counted as done before, and nothing but a note about its cordon changes.
+        State::Done
+            if before.is_some_and(|before| before.claim == step.claim && before.state == State::Done) =>
+        {
+            Ok(())
+        }
         State::Done if node.is_going => {
             broken("I8", format!("Node {name} would count as done, and somebody takes it away"))
         }
@@ -156,6 +162,9 @@ fn may_claim(step: &Step, view: &View<'_>, one: &One<'_>) -> Result<(), Broken> 
     }
     if !matches!(view.run.state, RunState::Running) {
         return broken("I12", format!("Node {name} would start while the run is paused"));
+    }
+    if let Some(wait) = super::start::unplaced(view, name, node) {
+        return broken("I10", format!("Node {name} would start, and {}", wait.what));
     }
     let is_own = node.step.as_ref().is_some_and(|before| is_of(before, view.run) && is_ours(node, before));
     if (node.is_cordoned && !is_own) || node.is_going || !node.is_ready {

@@ -115,7 +115,11 @@ fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
         return Rule::Ignore;
     }
     if pod.is(Trait::Terminating) {
-        return Rule::Wait(Wait::new(object(pod), Reason::Terminating, "it is being deleted"));
+        let help = format!(
+            "if it does not end, look at its finalizers, or shorten its grace: kubectl -n {} delete pod {} --grace-period=30",
+            pod.namespace, pod.name
+        );
+        return Rule::Wait(Wait::new(object(pod), Reason::Terminating, "it is being deleted").help(help));
     }
     let title = pod.title();
     let facts = Facts {

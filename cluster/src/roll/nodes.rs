@@ -153,11 +153,20 @@ impl<'a> Nodes<'a> {
     }
 }
 
+/// The step of another run that a node bears. Only that run may act on the node.
+#[must_use]
+pub(super) fn foreign<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
+    node.step.as_ref().filter(|step| step.state.is_in_transit() && !is_of(step, run))
+}
+
 /// How a node stands that passes touch.
 fn standing<'a>(run: &Run, target: Phase, name: &str, node: &'a Node) -> Standing<'a> {
     let at_rest = || if is_done(node, target) { Standing::Done } else { Standing::Pending };
     let is_skipped = run.skipped.contains_key(name);
     let is_held = |step: &Step| step.state == State::Held && is_of(step, run);
+    if is_skipped && foreign(node, run).is_some() {
+        return Standing::Skipped;
+    }
     match &node.step {
         // Its step stays on it, for whoever tries it again.
         Some(step) if is_held(step) && is_skipped => Standing::Skipped,

@@ -79,10 +79,7 @@ pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
 #[must_use]
 pub(super) fn room(view: &View<'_>) -> u32 {
-    let is_moving = |standing| match standing {
-        Standing::Transit(step) => step.state != State::Held,
-        standing => matches!(standing, Standing::Foreign(_)),
-    };
+    let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
     let moving = view.nodes().filter(|one| is_moving(one.standing)).count();
     most(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
 }
@@ -103,11 +100,11 @@ fn most(view: &View<'_>) -> u32 {
 /// Whether a node is in transit, or in trouble.
 fn takes_place(view: &View<'_>, one: &One<'_>) -> bool {
     match one.standing {
-        Standing::Transit(_) | Standing::Foreign(_) => true,
+        Standing::Transit(_) => true,
         // Somebody decided that this one stays cordoned.
         Standing::Skipped => !one.node.is_ready,
-        // One that was left behind starts before others, and counts then.
-        Standing::Done | Standing::Pending => trouble(view, one.node).is_some(),
+        // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
+        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble(view, one.node).is_some(),
         Standing::LeftOut => false,
     }
 }
@@ -146,7 +143,9 @@ pub(super) fn full(object: String) -> Wait {
 /// Waits for a place, and for each node that takes one although nobody moves it.
 #[must_use]
 pub(super) fn full_by(view: &View<'_>, object: String) -> Vec<Wait> {
-    let in_trouble = view.nodes().filter(|one| matches!(one.standing, Standing::Done | Standing::Pending));
+    let is_at_rest =
+        |one: &&One<'_>| matches!(one.standing, Standing::Done | Standing::Pending | Standing::Foreign(_));
+    let in_trouble = view.nodes().filter(is_at_rest);
     let troubles = in_trouble.filter_map(|one| unfit(view, one.name, one.node));
     [full(object)].into_iter().chain(troubles).collect()
 }

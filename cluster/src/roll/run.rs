@@ -33,7 +33,8 @@ pub struct Run {
     /// What this part of the run is limited to.
     #[serde(default)]
     pub bounds: Bounds,
-    /// Nodes that somebody skipped in this pass, with the reason.
+    /// Nodes that somebody skipped in this pass, with the reason; and workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`) that no pass waits for
+    /// any more.
     #[serde(default)]
     pub skipped: BTreeMap<Text, String>,
     /// How many pods of each workload were missing when the run began: `KIND/NAMESPACE/NAME`. Such a workload may stay that short.
@@ -102,6 +103,11 @@ pub enum Asked {
     Rollback,
 }
 
+/// Whether what is skipped is a Node: names of Nodes have no slash.
+pub(super) fn is_node(object: &str) -> bool {
+    !object.contains('/')
+}
+
 impl Run {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;
@@ -138,10 +144,13 @@ impl Run {
         self.target() == Some(self.from)
     }
 
-    /// How many pods of a workload were missing when the run began, and may be missing all the time.
+    /// How many pods of a workload may be missing: as many as were when the run began, and any number if somebody skipped it or its namespace.
     #[must_use]
     pub fn missing(&self, owner: &Owner) -> u32 {
-        self.short.get(&owner.title()).copied().unwrap_or(0)
+        let title = owner.title();
+        let is_skipped = self.skipped.contains_key(title.as_str())
+            || self.skipped.contains_key(format!("Namespace/{}", owner.namespace).as_str());
+        if is_skipped { u32::MAX } else { self.short.get(&title).copied().unwrap_or(0) }
     }
 
     /// Which try of the present pass a claim is of; none if it is of another pass or another run.
@@ -165,13 +174,18 @@ impl Run {
             next.from = reached;
             next.targets.remove(0);
             next.pass += 1;
-            next.skipped.clear();
+            next.skip_no_node();
             next.asked.clear();
         }
         if next.targets.is_empty() {
             next.state = State::Done;
         }
         next
+    }
+
+    /// From now on no node is skipped any more. Workloads and namespaces are those of the whole run.
+    pub(super) fn skip_no_node(&mut self) {
+        self.skipped.retain(|object, _| !is_node(object));
     }
 
     /// The same run with this wish taken up.

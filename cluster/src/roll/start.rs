@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use types::policy::Phase;
+use types::quote::quote;
 use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch};
 use super::capacity::{self, Guard};
 use super::memory::is_of;
-use super::nodes::{One, Standing};
+use super::nodes::{One, Standing, foreign as foreign_step};
 use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
 use super::view::{View, is_done, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
-use super::waves::{bounded, wave};
+use super::waves::{bounded, is_within, wave};
 use super::world::Node;
 use super::{gates, workload};
 use crate::model::Text;
@@ -21,6 +22,8 @@ use crate::plan::canon;
 
 /// How many Nodes get or lose the taint in one step.
 const FENCES: usize = 20;
+/// Longest name of a pool or zone in words, in bytes.
+const NAMED: usize = 64;
 /// Seconds of an hour: the pace is per hour.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -85,6 +88,10 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
+        if let Some(step) = foreign_step(node, view.run) {
+            waits.push(foreign_run(name, step));
+            continue;
+        }
         let has_place = view.memory.sent().has_claimed(name);
         let has_room = if has_place { places.is_within(one) } else { places.has_room(one) };
         if !has_room {
@@ -122,7 +129,8 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let before = node.step.as_ref().map(|step| step.claim.as_str());
     let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
     let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
-    let tried = tries.max().unwrap_or(0) + 1;
+    // A node writes both itself.
+    let tried = tries.max().unwrap_or(0).checked_add(1).unwrap_or(1);
     let sets = capacity::takes_room(view, node);
     patch.cordon = sets.then_some(true);
     let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
@@ -144,11 +152,12 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
 pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
+    let held = unstartable(view, &mut places);
     let Some((at, nodes)) = wave(view) else {
-        return Starts { is_bounded: bounded(view), ..Starts::default() };
+        return Starts { is_bounded: bounded(view) && held.is_empty(), waits: held, ..Starts::default() };
     };
     if !nodes.iter().any(|one| one.standing == Standing::Pending) {
-        return Starts::default();
+        return Starts { waits: held, ..Starts::default() };
     }
     let wave = &view.plan.waves[at];
     let mut starts = Starts { waits: obstacles(view, at), ..Starts::default() };
@@ -156,8 +165,10 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
     if !starts.waits.is_empty() {
         // What keeps the nodes themselves is told as well: it may be the cause.
         starts.waits.extend(pending.filter_map(|one| unfit(view, one.name, one.node)));
+        starts.waits.extend(held);
         return starts;
     }
+    starts.waits = held;
     let has_place = |one: &One<'_>| view.memory.sent().has_claimed(one.name);
     let takes = |one: &&&One<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
     let mut in_wave = nodes.iter().filter(takes).count();
@@ -238,17 +249,51 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
         waits.extend(workload::short(view));
     }
     waits.extend(soak(view, wave));
-    for &One { name, standing, .. } in view.nodes() {
-        if let Standing::Foreign(step) = standing {
-            let help = format!(
-                "kubectl annotate node {name} crossfade/step- once nobody works with run {}",
-                step.run
-            );
-            let what = format!("it bears a step of run {}", step.run);
-            waits.push(Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help));
+    waits
+}
+
+/// A wait for a node that another run moves, or says so.
+fn foreign_run(name: &str, step: &Step) -> Wait {
+    let run = &step.run;
+    let help = format!(
+        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade skip {name}"
+    );
+    Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
+}
+
+/// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
+fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
+        match one.standing {
+            Standing::Foreign(step) => waits.push(foreign_run(one.name, step)),
+            Standing::Pending => {
+                let unplaced = unplaced(view, one.name, one.node);
+                unplaced.iter().for_each(|_| keeps(view, places, one));
+                waits.extend(unplaced);
+            }
+            Standing::LeftOut | Standing::Done | Standing::Transit(_) | Standing::Skipped => {}
         }
     }
     waits
+}
+
+/// A node in a pool or zone that the plan does not know: a label that changed, or a node that joined. The plan says nothing of it.
+#[must_use]
+pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+    let pools = &view.plan.pools;
+    let (what, value) = if !pools.iter().any(|pool| pool.name == node.pool) {
+        ("pool", &node.pool)
+    } else if !pools.iter().any(|pool| pool.zones.contains(&node.zone)) {
+        ("zone", &node.zone)
+    } else {
+        return None;
+    };
+    let what = format!("it is of {what} {:?}, which the plan does not know", quote(value.as_bytes(), NAMED));
+    let help = format!(
+        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade skip {name}"
+    );
+    Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
 }
 
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
@@ -299,7 +344,8 @@ fn soak(view: &View<'_>, at: usize) -> Option<Wait> {
 pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
     let is_wrong = |one: &&One<'_>| match one.standing {
         Standing::Pending => one.node.is_fenced != view.plan.limits.fence && !one.node.is_going,
-        Standing::Done | Standing::Skipped => one.node.is_fenced,
+        Standing::Done => one.node.is_fenced,
+        Standing::Skipped => one.node.is_fenced && foreign_step(one.node, view.run).is_none(),
         _ => false,
     };
     let patches = view.nodes().filter(is_wrong).map(|one| {

@@ -196,25 +196,4 @@ fn tidied(view: &View<'_>) -> Option<Run> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_two_parts_wait_for_is_told_once() {
-        let wait = |object: &str, reason| Wait::new(object, reason, "");
-        let mut waits = vec![
-            wait("Node/a", Reason::ForeignCordon),
-            wait("Node/b", Reason::ForeignCordon),
-            wait("Node/a", Reason::NodeNotReady),
-            wait("Node/a", Reason::ForeignCordon),
-        ];
-        one_wait_each(&mut waits);
-        let left: Vec<_> = waits.iter().map(|wait| (wait.object.as_str(), wait.reason)).collect();
-        let expected = [
-            ("Node/a", Reason::ForeignCordon),
-            ("Node/b", Reason::ForeignCordon),
-            ("Node/a", Reason::NodeNotReady),
-        ];
-        assert_eq!(left, expected);
-    }
-}
+mod tests;

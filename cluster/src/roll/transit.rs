@@ -9,6 +9,8 @@
 //! | `settling` | is done | its workloads are as available as before, and all is quiet | held |
 //! | `held` | is claimed again | somebody asked for another try | stays |
 
+mod settle;
+
 use std::time::Duration;
 
 use types::policy::Phase;
@@ -18,10 +20,10 @@ use super::act::{Act, Change, Patch};
 use super::memory::Memory;
 use super::moves::{self, Moves};
 use super::run::Asked;
-use super::view::{View, in_state, is_done, is_of_pass, is_ours, patch};
+use super::view::{View, in_state, is_of_pass, is_ours, patch};
 use super::wait::{Reason, Wait};
 use super::world::Node;
-use super::{held, start, workload};
+use super::{held, start};
 use crate::model::Text;
 use crate::plan::{Method, canon};
 
@@ -136,7 +138,12 @@ impl Moved<'_> {
             Asked::Rollback if self.step.to != self.view.run.from => self.view.run.from,
             _ => return None,
         };
-        Some(self.again(to, self.step.r#try + 1))
+        Some(self.again(to, self.next_try()))
+    }
+
+    /// The number of the next try. The step is the node's to write, too.
+    fn next_try(&self) -> u32 {
+        self.step.r#try.checked_add(1).unwrap_or(1)
     }
 
     /// Takes the node once more, from the start.
@@ -189,7 +196,7 @@ impl Moved<'_> {
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
     fn way_out(&self, (client, server): (Phase, Phase)) -> Next {
         match start::permitted(self.view, self.name, self.node) {
-            Some(to) => self.again(to, self.step.r#try + 1),
+            Some(to) => self.again(to, self.next_try()),
             None => Next::wait(parted(self.object(), client, server)),
         }
     }
@@ -243,12 +250,25 @@ impl Moved<'_> {
         }
         let mut patch = self.to(State::Flipped);
         if self.node.desired != Some(self.step.to) {
+            if self.node.observed.is_none() {
+                // Its policy is unknown, and the plan covers known policies only: the run waits until the node reports again.
+                return Some(self.unreported());
+            }
             if let Some(parts) = self.view.parts(self.name, self.node, self.step.to) {
                 return Some(self.way_out(parts));
             }
             patch.desired = Some(self.step.to);
         }
         Some(Next::act(patch))
+    }
+
+    /// The node's report is gone, or is none that this program reads.
+    fn unreported(&self) -> Next {
+        let limit = self.view.plan.limits.claim_seconds;
+        match self.left(limit) {
+            None => self.hold(Reason::NodeSilent),
+            left => self.waiting(Reason::NodeSilent, "its annotation crossfade/observed is gone", left),
+        }
     }
 
     /// Pods of other phases have to go.
@@ -315,43 +335,6 @@ impl Moved<'_> {
         }
         next.waits.extend(gates);
         next
-    }
-
-    /// Its workloads have to be as available as before, and nothing may happen for a time.
-    fn settling(&self) -> Next {
-        if let Some(next) = self.fell_back() {
-            return next;
-        }
-        let limits = &self.view.plan.limits;
-        if !is_done(self.node, self.step.to) {
-            return Next::act(self.to(State::Moving));
-        }
-        let short = workload::short(self.view);
-        let quiet = Duration::from_secs(limits.settle_seconds.into());
-        let left = quiet.checked_sub(self.since()).filter(|left| !left.is_zero());
-        if short.is_empty() && left.is_none() {
-            let mut patch = self.to(State::Done);
-            patch.fence = self.node.is_fenced.then_some(false);
-            return Next::act(patch);
-        }
-        // This run's own cordon is gone by now.
-        let is_cordoned = self.node.is_cordoned;
-        if !short.is_empty() && self.left(limits.owners_seconds).is_none() {
-            return self.hold(if is_cordoned { Reason::ForeignCordon } else { Reason::OwnersTimeout });
-        }
-        if short.is_empty() {
-            return self.waiting(Reason::Settling, "it settles", left);
-        }
-        let until = self.left(limits.owners_seconds).map(|left| self.now() + left);
-        let waits = short.into_iter().map(|mut wait| {
-            wait.until = until;
-            wait
-        });
-        let foreign = is_cordoned.then(|| {
-            let what = "somebody else cordoned it, and pods that moved from it find no other node";
-            Wait::held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
-        });
-        Next { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
     }
 
     /// A person has to look at it.

@@ -57,6 +57,8 @@ pub enum Reason {
     ForeignCordon,
     /// The node bears a step of another run.
     ForeignRun,
+    /// The node is in a pool or zone that the plan does not know.
+    PlaceUnknown,
     /// The node cannot tell what is attached to it.
     AttachmentsUnknown,
     /// The phase would part pods that need each other.
@@ -119,7 +121,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -134,6 +136,7 @@ impl Reason {
         Self::NodeGoing,
         Self::ForeignCordon,
         Self::ForeignRun,
+        Self::PlaceUnknown,
         Self::AttachmentsUnknown,
         Self::WouldPart,
         Self::InTransit,

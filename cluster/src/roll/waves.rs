@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use super::nodes::{One, Standing};
 use super::order::Place;
+use super::start::unplaced;
 use super::view::View;
 use super::world::Node;
 use crate::model::Text;
 use crate::plan::WaveKind;
 
 /// Whether a run's bounds leave a node to it.
-fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
+pub(super) fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
     let bounds = &view.run.bounds;
     (bounds.only.is_empty() || bounds.only.contains(name))
         && bounds.pool.as_ref().is_none_or(|pool| *pool == node.pool)
 }
 
-/// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds.
+/// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds, but those that bear a step of
+/// another run or are in a place that the plan does not know.
 ///
 /// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
 #[must_use]
@@ -24,7 +26,14 @@ pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
     let mut waves: BTreeMap<usize, Vec<(usize, &One<'_>)>> = BTreeMap::new();
     let (mut behind, mut joined) = (Vec::new(), None);
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
-        if matches!(one.standing, Standing::Done | Standing::Skipped) {
+        let is_out = match one.standing {
+            Standing::LeftOut | Standing::Done | Standing::Skipped => true,
+            // The run does not start such a node, and no other node waits for it.
+            Standing::Foreign(_) => true,
+            Standing::Pending => unplaced(view, one.name, one.node).is_some(),
+            Standing::Transit(_) => false,
+        };
+        if is_out {
             continue;
         }
         let place = one.place.unwrap_or_else(|| {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use types::policy::Phase;
 
-use super::run::{Asked, Bounds, Pause, Run, State};
+use super::run::{Asked, Bounds, Pause, Run, State, is_node};
 use crate::model::Text;
 use crate::plan::Plan;
 
@@ -34,9 +34,9 @@ pub enum What {
     Resume(Bounds),
     /// Bring all nodes back to this phase.
     Abort(Phase),
-    /// Leave this node out of the pass.
+    /// Leave this node out of the pass; or do not wait for this workload (`KIND/NAMESPACE/NAME`), or for those of this namespace (`Namespace/NAME`).
     Skip(Text),
-    /// Try this node once more.
+    /// Try this node once more; or wait for this workload, or for those of this namespace, again.
     Retry(Text),
     /// Bring this node back to the phase that the nodes leave in this pass.
     Rollback(Text),
@@ -70,7 +70,7 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
             let led = run.target().unwrap_or(run.from);
             next.from = if next.targets.first() == Some(&led) { run.from } else { led };
             next.pass += 1;
-            next.skipped.clear();
+            next.skip_no_node();
             next.asked.clear();
             next.bounds = Bounds::default();
             next.state = if next.targets.is_empty() { State::Done } else { State::Running };
@@ -81,7 +81,9 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
         }
         What::Retry(node) => {
             next.skipped.remove(node);
-            next.asked.insert(node.clone(), Asked::Retry);
+            if is_node(node) {
+                next.asked.insert(node.clone(), Asked::Retry);
+            }
         }
         What::Rollback(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());

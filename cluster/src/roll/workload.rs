@@ -12,8 +12,12 @@ pub(super) fn short(view: &View<'_>) -> Vec<Wait> {
     let wait = |(owner, now): (&Owner, &Available)| {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.wanted);
-        let help =
-            format!("kubectl -n {} describe {} {}", owner.namespace, owner.kind.to_lowercase(), owner.name);
+        let help = format!(
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade skip {object}",
+            owner.namespace,
+            owner.kind.to_lowercase(),
+            owner.name
+        );
         Wait::new(object, Reason::OwnersShort, what).help(help)
     };
     view.world.owners.iter().filter(is_short).map(wait).collect()

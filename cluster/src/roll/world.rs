@@ -24,6 +24,8 @@ pub struct World {
     pub epoch: u64,
     /// When this holder renewed the Lease last.
     pub renewed: Duration,
+    /// Everything that happened up to here is known: of all watches, the earliest time of their last list, event or bookmark.
+    pub synced: Duration,
     /// All Nodes, by name. Whoever makes the next world has the same ones but for those that changed.
     pub nodes: BTreeMap<Text, Arc<Node>>,
     /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
@@ -185,6 +187,15 @@ pub struct Census {
     pub requests: BTreeMap<Text, Requested>,
 }
 
+/// Where pods can be, when they are counted.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    /// The names of all nodes.
+    pub names: BTreeSet<Text>,
+    /// The most of each resource that a node offers; nothing if none says.
+    pub largest: Request,
+}
+
 /// A pod, as a count reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -208,6 +219,13 @@ pub struct Requested {
 }
 
 impl World {
+    /// Where pods can be now.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        let largest = self.nodes.values().fold(Request::default(), |most, node| most.most(node.offers));
+        Hosts { names: self.nodes.keys().cloned().collect(), largest }
+    }
+
     /// A Node as it is now, whether or not it was known.
     pub fn put(&mut self, name: Text, node: Node) {
         self.nodes.insert(name, Arc::new(node));
@@ -243,15 +261,15 @@ impl Node {
     #[must_use]
     pub fn attached_otherwise(&self, phase: Phase) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
-        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| count);
-        Some(others.sum::<u32>() + attached.unknown)
+        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| *count);
+        Some(others.fold(attached.unknown, u32::saturating_add))
     }
 
     /// All its attachments; none if it does not say.
     #[must_use]
     pub fn attached(&self) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
-        Some(attached.by_phase.values().sum::<u32>() + attached.unknown)
+        Some(attached.by_phase.values().copied().fold(attached.unknown, u32::saturating_add))
     }
 
     /// The phases that its pods have, or may get as the node is now.
@@ -265,10 +283,16 @@ impl Node {
 }
 
 impl Census {
-    /// Counts one more pod, as it was read.
-    pub fn count(&mut self, pod: Counted) {
+    /// Counts one more pod, as it was read. One that no node could take requests no room of those that run, and neither does one of a node that does not exist:
+    /// whoever makes a pod chooses what it requests, and may choose its node.
+    pub fn count(&mut self, pod: Counted, hosts: &Hosts) {
         if pod.is_running {
             *self.running.entry(pod.node.clone()).or_default() += 1;
+        }
+        let is_known = pod.node.is_empty() || hosts.names.contains(&pod.node);
+        let fits = hosts.largest == Request::default() || pod.request.fits(&hosts.largest, 0);
+        if !is_known || !fits {
+            return;
         }
         let of = self.requests.entry(pod.node).or_default();
         *(if pod.stays { &mut of.stays } else { &mut of.moves }) += pod.request;

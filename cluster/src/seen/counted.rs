@@ -40,6 +40,7 @@ struct Owner {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     node_name: Text,
+    scheduler_name: Option<Text>,
     host_network: bool,
     containers: Option<Vec<Container>>,
     init_containers: Option<Vec<Container>>,
@@ -76,8 +77,11 @@ struct Condition {
     status: Text,
 }
 
+/// The scheduler of pods that name none. *Source*: Kubernetes 1.34, `api/core/v1/types.go` (`DefaultSchedulerName`).
+const SCHEDULER: &str = "default-scheduler";
+
 /// What a count takes from a pod; none for one that ended, and for one that the scheduler has refused or does not look at: such a pod needs no room of
-/// those that run.
+/// those that run. Nobody knows whether another scheduler exists, so a pod that waits for one does not count either.
 ///
 /// # Errors
 /// Why it is no Pod.
@@ -85,7 +89,9 @@ pub fn counted(json: &str) -> Result<Option<Counted>, String> {
     let Pod { metadata, spec, status } = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
     let is_placed = !spec.node_name.is_empty();
     let is_refused = |one: &Condition| (&*one.kind, &*one.status) == ("PodScheduled", "False");
-    let is_waiting = !is_placed && status.conditions.iter().flatten().any(is_refused);
+    let is_of_another =
+        spec.scheduler_name.as_deref().is_some_and(|name| !name.is_empty() && name != SCHEDULER);
+    let is_waiting = !is_placed && (is_of_another || status.conditions.iter().flatten().any(is_refused));
     if is_waiting || matches!(&*status.phase, "Succeeded" | "Failed") {
         return Ok(None);
     }
@@ -156,6 +162,20 @@ mod tests {
             let conditions = json!([{"type": "PodScheduled", "status": status}]);
             let pod =
                 json!({"spec": {"nodeName": node}, "status": {"phase": "Pending", "conditions": conditions}});
+            assert_eq!(read(&pod).is_some(), counts, "{pod}");
+        }
+    }
+
+    /// Nobody knows whether another scheduler exists, and what it would do.
+    #[test]
+    fn a_pod_that_waits_for_another_scheduler_does_not_count() {
+        for (scheduler, node, counts) in [
+            (json!(null), "", true),
+            (json!("default-scheduler"), "", true),
+            (json!("absent"), "", false),
+            (json!("absent"), "b7", true),
+        ] {
+            let pod = json!({"spec": {"nodeName": node, "schedulerName": scheduler}, "status": {"phase": "Pending"}});
             assert_eq!(read(&pod).is_some(), counts, "{pod}");
         }
     }

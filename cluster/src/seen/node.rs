@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use types::observed::{self, Observed};
 use types::policy::Phase;
+use types::quote::quote;
 use types::step::{self, State, Step};
 
 use super::going::is_going;
@@ -19,6 +20,14 @@ use crate::workload::pool_in;
 const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
 /// The taint that makes the scheduler prefer nodes that have moved, and its effect.
 pub const FENCE: (&str, &str) = (EARLIER, "PreferNoSchedule");
+
+/// Longest text of a node in words, in bytes.
+const QUOTED: usize = 512;
+/// Longest step that counts, in bytes. A run writes less than half of that.
+const STEP_BYTES: usize = 1024;
+
+/// Longest report that counts, in bytes. A later `watch` may write more than this one.
+const REPORT_BYTES: usize = 4 * observed::MAX_BYTES;
 
 /// A Node, and its taints as they are written: whoever changes one has to write them all.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +87,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<Seen, String> {
         boot: read.status.node_info.boot_id.clone(),
         label: phase,
         desired: annotation(DESIRED).and_then(Phase::parse),
-        observed: annotation(observed::KEY).and_then(|text| serde_json::from_str::<Observed>(text).ok()),
+        observed: annotation(observed::KEY).and_then(report),
         crossfade: read.condition(READY).map(condition),
         step: annotation(step::KEY).map(|text| read_step(text, phase)),
     };
@@ -89,12 +98,34 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<Seen, String> {
 fn condition(read: &model::Condition) -> Condition {
     let parts = read.message.strip_suffix(')').and_then(|text| text.rsplit_once(" (boot "));
     let (message, boot) = parts.unwrap_or((&read.message, ""));
+    let message = quote(message.as_bytes(), QUOTED);
+    let boot = if boot.len() > QUOTED { "" } else { boot };
     Condition { is_true: &*read.status == "True", boot: boot.into(), message: message.into() }
+}
+
+/// What the node reports; none if this program cannot read it.
+fn report(text: &str) -> Option<Observed> {
+    (text.len() <= REPORT_BYTES).then(|| Observed::parse(text).ok()).flatten()
+}
+
+/// The step, if it is no longer than what a run writes, and its words can be printed: the node can write it, too.
+fn sound(text: &str) -> Result<Step, String> {
+    if text.len() > STEP_BYTES {
+        return Err(format!("it has {} bytes, and at most {STEP_BYTES} are expected", text.len()));
+    }
+    let step = Step::parse(text)?;
+    let words =
+        [Some(&step.run), Some(&step.plan), Some(&step.claim), step.since.as_ref(), step.why.as_ref()];
+    let is_odd = |word: &&String| !word.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if words.into_iter().flatten().any(|word| is_odd(&word)) {
+        return Err("it has characters that no run writes".into());
+    }
+    Ok(step)
 }
 
 /// The step. One that this program cannot read is another program's, and is left alone as the step of another run is.
 fn read_step(text: &str, phase: Option<Phase>) -> Step {
-    serde_json::from_str(text).unwrap_or_else(|e| Step {
+    sound(text).unwrap_or_else(|e| Step {
         run: "unreadable".into(),
         plan: String::new(),
         epoch: u64::MAX,
@@ -104,7 +135,10 @@ fn read_step(text: &str, phase: Option<Phase>) -> Step {
         cordon: None,
         since: None,
         r#try: 1,
-        why: Some(format!("the annotation {} is not one of this version: {e}", step::KEY)),
+        why: Some(quote(
+            format!("the annotation {} is not one of this version: {e}", step::KEY).as_bytes(),
+            QUOTED,
+        )),
     })
 }
 
@@ -187,7 +221,7 @@ mod tests {
             ("old is ready (boot b1)", "b1", "old is ready"),
             ("old (boot x) is ready (boot b1)", "b1", "old (boot x) is ready"),
             ("old is ready", "", "old is ready"),
-            ("old is ready (boot b1) ", "", "old is ready (boot b1) "),
+            ("old is ready (boot b1) ", "", "old is ready (boot b1)"),
         ] {
             let said = json!([{"type": "CrossfadeReady", "status": "True", "message": message}]);
             let condition = with("/status/conditions", said).crossfade.expect("a condition");
@@ -214,5 +248,31 @@ mod tests {
             assert_eq!(with("/metadata/annotations", json!({"crossfade/observed": text})).observed, None);
             assert_eq!(with("/metadata/annotations", json!({"crossfade/desired": text})).desired, None);
         }
+    }
+
+    /// A node writes its own annotations and conditions, and the API server takes up to 256 KiB of the first and more of the second.
+    #[test]
+    fn what_a_node_writes_is_bounded() {
+        let long = "\u{1}\u{202e}\n".repeat(70_000);
+        let step = json!({"run": long, "plan": "p", "epoch": 1, "claim": "c", "to": "old", "state": "moving", "why": long});
+        let node = read(&json!({
+            "metadata": {"name": "n", "annotations": {"crossfade/step": step.to_string(), "crossfade/observed": "x".repeat(200_000)}},
+            "status": {"conditions": [{"type": "CrossfadeReady", "status": "True", "message": format!("{long} (boot b1)")}]},
+        }))
+        .node;
+        let said = node.crossfade.expect("a condition");
+        assert!(
+            said.message.len() < 1000 && !said.message.contains(char::is_control),
+            "{}",
+            said.message.len()
+        );
+        let step = node.step.expect("a step");
+        assert_eq!((step.run.as_str(), step.state), ("unreadable", State::Held));
+        let why = step.why.unwrap_or_default();
+        assert!(why.len() < 1000 && !why.contains(char::is_control), "{}", why.len());
+        let short = json!({"run": "r\nerror: no", "plan": "p", "epoch": 1, "claim": "c", "to": "old", "state": "moving"});
+        let step =
+            with("/metadata/annotations", json!({"crossfade/step": short.to_string()})).step.expect("a step");
+        assert_eq!(step.run, "unreadable", "a run's name has no line ends");
     }
 }

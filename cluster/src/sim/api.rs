@@ -142,14 +142,16 @@ impl History {
         self.tally.count("a census");
         self.counted(flight);
         let mut census = Census { at: super::truth::at(flight.sent), ..Census::default() };
+        let hosts = self.truth.hosts();
         for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
-            census.count(Counted {
+            let pod = Counted {
                 node: pod.api.node.clone(),
                 // A pod runs once its sandbox has its attachment.
                 is_running: pod.has_network() && pod.node.is_some() && pod.attached.is_some(),
                 stays: pod.stays(),
                 request: pod.request,
-            });
+            };
+            census.count(pod, &hosts);
         }
         census
     }

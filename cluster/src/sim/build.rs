@@ -120,6 +120,7 @@ impl Truth {
             is_awake: false,
             status: world::Available::default(),
             is_counting: false,
+            short: None,
         });
         self.workloads.len() - 1
     }

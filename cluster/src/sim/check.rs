@@ -4,6 +4,7 @@
 //! it, and nothing else does: neither what the run did, nor what it could have read and did not.
 
 mod eviction;
+mod owners;
 mod room;
 
 use std::collections::BTreeSet;
@@ -102,6 +103,12 @@ impl History {
             Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
                 self.check_claim(flight, at, before, step, &run);
             }
+            // It counted as done before, and nothing but a note about its cordon changes.
+            Change::Set(step)
+                if step.state == State::Done
+                    && before
+                        .as_ref()
+                        .is_some_and(|before| before.state == State::Done && before.claim == step.claim) => {}
             Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
             _ => {}
         }
@@ -281,6 +288,7 @@ impl History {
             self.broken("I8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
         self.check_policy(flight, at, "counts as done");
+        self.check_owners(flight, at);
     }
 
     /// The run is about to be written.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::event::{Event, Stream};
 use super::history::History;
 use super::owners::uid;
-use super::queue::Millis;
 use super::truth::Truth;
 use crate::roll::world::Trait;
 
@@ -43,7 +42,7 @@ impl History {
         if !one.holds() {
             return;
         }
-        let late: Millis = one.asleep.max(one.away).max(one.deaf);
+        let late = one.late(stream);
         if late > self.now {
             self.queue.push(late + 1, Event::Deliver(holder, stream));
             return;
@@ -95,7 +94,17 @@ impl History {
         for id in changed {
             let uid = uid(id);
             match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&one.watched, id)) {
-                Some(pod) => Arc::make_mut(&mut one.world).pods.put(pod.api.clone()),
+                Some(pod) => {
+                    let moves = ![Trait::HostNetwork, Trait::Finished, Trait::Static]
+                        .into_iter()
+                        .any(|what| pod.api.is(what));
+                    let is_on = pod.node.is_some_and(|node| one.watched.contains(&node));
+                    if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
+                        let wanted = one.available.get(&workload).map_or(u32::MAX, |known| known.wanted);
+                        one.touched.entry(workload).or_insert(wanted);
+                    }
+                    Arc::make_mut(&mut one.world).pods.put(pod.api.clone());
+                }
                 None => Arc::make_mut(&mut one.world).pods.remove(&uid),
             }
         }
@@ -104,8 +113,11 @@ impl History {
     fn bring_workloads(&mut self, holder: usize) {
         let one = &mut self.holders[holder];
         for workload in one.workloads.take() {
-            let of = &self.truth.workloads[workload];
-            Arc::make_mut(&mut one.world).owners.insert(of.made.owner.clone(), of.status);
+            let now = self.truth.workloads[workload].status;
+            one.available.insert(workload, now);
+            if let Some(wanted) = one.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
+                *wanted = now.wanted;
+            }
         }
     }
 

@@ -80,6 +80,7 @@ impl History {
             Fault::SlowFlip => self.truth.nodes[at].machine.flip = 0,
             Fault::DeadWatch => self.start_watch(at),
             Fault::NodeReplaced => self.replace(at),
+            Fault::HostileNode => self.unforge(at),
             Fault::Leftover => {
                 let now = self.now;
                 let machine = &mut self.truth.nodes[at].machine;

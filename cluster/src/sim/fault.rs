@@ -107,11 +107,17 @@ pub enum Fault {
     GateAmber,
     /// No window is open.
     WindowClosed,
+    /// A node writes what it likes on its own Node: steps, labels, no report.
+    HostileNode,
+    /// A tenant makes pods that no node takes, or that nobody schedules.
+    Tenant,
+    /// One of a holder's watches is answered, and brings nothing for a time.
+    SilentWatch,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 54] = [
         Self::Reboot,
         Self::FreshBoot,
         Self::Disconnect,
@@ -162,8 +168,11 @@ impl Fault {
         Self::GateSilent,
         Self::GateAmber,
         Self::WindowClosed,
-        // The last one, so that the others are drawn as they were before there was this one.
+        // The last ones, so that the others are drawn as they were before there were these.
         Self::Replan,
+        Self::HostileNode,
+        Self::Tenant,
+        Self::SilentWatch,
     ];
 
     /// Whether it strikes single calls, instead of happening from time to time.

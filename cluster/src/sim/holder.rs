@@ -1,6 +1,7 @@
 //! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches. Pure.
 
 mod calls;
+mod stale;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,17 +11,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::event::Event;
+use super::event::{Event, Stream};
 use super::history::History;
 use super::port::{Mail, Port};
 use super::queue::{Millis, SECOND};
+use super::tamper::Tamper;
 use super::truth::at;
 use super::unseen::Unseen;
 use crate::drive::{self, Ended, Seen};
 use crate::roll::run::Run;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
-use crate::roll::world::{Color, Verdict, World};
+use crate::roll::world::{Available, Color, Verdict, World};
+pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
 const BURST: Millis = 200;
@@ -49,6 +52,10 @@ pub(super) struct Holder {
     pub(super) away: Millis,
     /// Its watches bring nothing until then.
     pub(super) deaf: Millis,
+    /// Since when it sleeps, or does not reach the API server, or its watches bring nothing.
+    pub(super) late_since: Millis,
+    /// One of its watches brings nothing: which, since when, and until when.
+    pub(super) silent: Option<(Stream, Millis, Millis)>,
     /// How long its watches take, from and to.
     pub(super) lag: (Millis, Millis),
     /// Changes of Nodes that it does not know yet.
@@ -57,6 +64,10 @@ pub(super) struct Holder {
     pub(super) pods: Unseen<u32>,
     /// Workloads whose pods have changed.
     pub(super) workloads: Unseen<usize>,
+    /// What it knows of each workload.
+    pub(super) available: BTreeMap<usize, Available>,
+    /// Workloads of pods on nodes that it moved, and how many pods each wanted then.
+    pub(super) touched: BTreeMap<usize, u32>,
     /// Whether it does not know the newest run.
     pub(super) record: Unseen<()>,
     /// Nodes whose pods it watches.
@@ -131,10 +142,14 @@ impl Holder {
             asleep: 0,
             away: 0,
             deaf: 0,
+            late_since: 0,
+            silent: None,
             lag,
             nodes: Unseen::default(),
             pods: Unseen::default(),
             workloads: Unseen::default(),
+            available: BTreeMap::new(),
+            touched: BTreeMap::new(),
             record: Unseen::default(),
             watched: BTreeSet::new(),
             is_interrupted: false,
@@ -167,11 +182,7 @@ impl History {
         self.holders[holder].own.push(run.clone());
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
-        let plan = if self.is_blind(super::tamper::Tamper::Reach) {
-            Rc::new(super::tamper::bridged(&plan))
-        } else {
-            plan
-        };
+        let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
         let one = &mut self.holders[holder];
         one.stand = Stand::Holds;
         let mail = Rc::clone(&one.mail);
@@ -259,6 +270,13 @@ impl History {
             self.after(one.asleep - now, Event::Moment(holder, number));
             return;
         }
+        if now.saturating_sub(one.synced(now)) > STALE
+            && !one.is_interrupted
+            && !self.is_blind(Tamper::Silence)
+        {
+            self.after(2 * SECOND, Event::Moment(holder, number));
+            return;
+        }
         self.show(holder);
         self.run_on(holder);
     }
@@ -292,6 +310,15 @@ impl History {
         self.tally.looks += 1;
         let (is_open, now) = (self.truth.is_open, self.now);
         let (is_gated, is_bridged) = (self.is_gated(holder), self.is_bridged(holder));
+        let one = &self.holders[holder];
+        let synced = at(one.synced(now));
+        let owner = |(workload, wanted): (&usize, &u32)| {
+            let known = one.available.get(workload)?;
+            let wanted = known.wanted.min(*wanted);
+            let owner = self.truth.workloads[*workload].made.owner.clone();
+            Some((owner, Available { wanted, ready: known.ready }))
+        };
+        let owners = one.touched.iter().filter_map(owner).collect();
         let one = &mut self.holders[holder];
         one.looked = Looked { nodes: one.nodes.known(now), pods: one.pods.known(now), is_gated, is_bridged };
         one.looks += 1;
@@ -301,6 +328,8 @@ impl History {
         world.renewed = at(one.renewed);
         world.epoch = one.epoch;
         world.is_open = is_open;
+        world.synced = synced;
+        world.owners = owners;
         if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
             one.mail.borrow_mut().seen = Some(Err("somebody else wrote the run".into()));
             return;

@@ -63,9 +63,11 @@ impl History {
 
     /// Writes a workload's status.
     pub(super) fn count(&mut self, workload: usize) {
-        let status = self.truth.available(workload);
+        let (status, now) = (self.truth.available(workload), self.now);
         let of = &mut self.truth.workloads[workload];
         of.is_counting = false;
+        let (since, most) = of.short.unwrap_or((now, 0));
+        of.short = (status.ready < status.wanted).then_some((since, most.max(status.ready)));
         if of.status != status {
             of.status = status;
             self.touch_workload(workload);

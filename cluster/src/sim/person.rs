@@ -65,10 +65,14 @@ impl History {
                 }
             }
             Reason::ForeignCordon => self.wish(What::Skip(name)),
+            Reason::ForeignRun | Reason::PlaceUnknown if self.random.chance(200) => {
+                self.wish(What::Skip(name))
+            }
             Reason::ForeignRun => {
                 self.truth.nodes[at].api.step = None;
                 self.touch_node(at);
             }
+            Reason::PlaceUnknown => self.unforge(at),
             Reason::WouldPart if wait.is_held => {
                 if self.random.chance(500) {
                     self.cordon(at);

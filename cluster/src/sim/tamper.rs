@@ -45,11 +45,13 @@ pub enum Tamper {
     Policy,
     /// No pod seems to request anything.
     Requests,
+    /// A watch that brings nothing seems to be in sync.
+    Silence,
 }
 
 impl Tamper {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -67,6 +69,7 @@ impl Tamper {
         Self::Undisturbed,
         Self::Policy,
         Self::Requests,
+        Self::Silence,
     ];
 
     /// Hides it from what a run sees.
@@ -75,6 +78,7 @@ impl Tamper {
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
             Self::Lease => world.renewed = world.now,
+            Self::Silence => world.synced = world.now,
             Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
             Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.at = world.now),

@@ -206,6 +206,8 @@ pub(super) struct Workload {
     pub(super) status: Available,
     /// Its status is about to be written.
     pub(super) is_counting: bool,
+    /// Since when its status says that pods are missing, and the most that were Ready since; none if it misses none.
+    pub(super) short: Option<(Millis, u32)>,
 }
 
 /// A `PodDisruptionBudget`.
@@ -255,6 +257,13 @@ pub(super) struct Record {
 }
 
 impl Truth {
+    /// Where pods can be.
+    pub(super) fn hosts(&self) -> world::Hosts {
+        let living = || self.living().map(|(_, node)| node);
+        let largest = living().fold(Request::default(), |most, node| most.most(node.api.offers));
+        world::Hosts { names: living().map(|node| node.name.clone()).collect(), largest }
+    }
+
     /// Nodes that are there.
     pub(super) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.gone.is_none())

@@ -15,6 +15,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
         (&["abort", "--to", "old"], "--reason"),
         (&["pause", "--reason", " "], "--reason is empty"),
         (&["skip", "--reason", "x"], "NODE"),
+        (&["skip", "x/web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
+        (&["retry", "Deployment//web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
         (&["stragglers", "--phase", "later"], "both-new"),
     ] {
         let output = run_in(&fixtures(), words);

@@ -11,7 +11,7 @@ type Row = (Tamper, Choice, &'static str, u64);
 const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
-const QUICK: [Row; 15] = [
+const QUICK: [Row; 16] = [
     (Tamper::Version, Choice::Only(Fault::LostAnswer), "I5", 0),
     (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "I1", 0),
     (Tamper::Trouble, Choice::Only(Fault::Cordon), "I2", 0),
@@ -27,6 +27,7 @@ const QUICK: [Row; 15] = [
     (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "I5", 10),
     (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "I10", 0),
     (Tamper::Requests, Choice::Quiet, "I13", 0),
+    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "I9", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.

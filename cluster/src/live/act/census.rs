@@ -2,21 +2,21 @@
 
 use crate::live::call::Caller;
 use crate::live::watch::{Source, pages};
-use crate::roll::world::Census;
+use crate::roll::world::{Census, Hosts};
 use crate::seen::counted;
 
 /// Counts them. Each page is let go before the next one is asked for.
 ///
 /// # Errors
 /// Why they cannot be counted.
-pub(in crate::live) async fn census(caller: &Caller) -> Result<Census, String> {
+pub(in crate::live) async fn census(caller: &Caller, hosts: &Hosts) -> Result<Census, String> {
     let begun = Census { at: caller.clock().now(), ..Census::default() };
     let mut census = begun.clone();
     let mut wrong = None;
     let mut count = |item: Option<&str>| match item.map(counted) {
         // The list begins anew.
         None => census.clone_from(&begun),
-        Some(Ok(Some(pod))) => census.count(pod),
+        Some(Ok(Some(pod))) => census.count(pod, hosts),
         Some(Ok(None)) => {}
         Some(Err(why)) => wrong = Some(why),
     };

@@ -5,10 +5,12 @@ use types::eviction::Evictions;
 
 use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;
+use crate::capacity::Request;
 use crate::live::call::Reply;
 use crate::live::in_tests::{self, Server, run};
 use crate::live::lease::{Patience, take};
 use crate::model::Text;
+use crate::roll::world::Hosts;
 
 /// A holder, and the server of what comes after it took the Lease.
 async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
@@ -234,7 +236,8 @@ fn a_census_counts_page_by_page_and_begins_anew_when_its_list_expires() {
             page(&[("a", "Running"), ("b", "Running"), ("b", "Pending")], "c2"),
             page(&[("b", "Running")], ""),
         ]);
-        let census = census(&server.caller()).await.expect("a census");
+        let hosts = Hosts { names: ["a".into(), "b".into()].into(), largest: Request::default() };
+        let census = census(&server.caller(), &hosts).await.expect("a census");
         assert_eq!(census.running, BTreeMap::from([(Text::from("a"), 1), (Text::from("b"), 2)]));
         let cpu = |node: &str| census.requests[node].moves.cpu;
         assert_eq!((cpu("a"), cpu("b")), (250, 750), "pods that are about to run request something too");

@@ -240,9 +240,8 @@ fn nothing_is_decided_until_everything_is_in_sync() {
     let mut known = Known::default();
     known.begin(Place::Nodes);
     known.begin(Place::On("a".into()));
-    known.apply(Event::Nodes(Change::All(vec![])), NOW);
     assert_eq!(known.blind(NOW).map(|blind| blind.what).as_deref(), Some("Nodes"));
-    known.apply(Event::Nodes(Change::InSync), NOW);
+    known.apply(Event::Nodes(Change::All(vec![])), NOW);
     assert_eq!(known.blind(NOW).map(|blind| blind.what).as_deref(), Some("Pods on node a"));
     known.apply(Event::Pods(Place::On("a".into()), Change::InSync), NOW);
     assert_eq!(known.blind(NOW), None);
@@ -251,6 +250,7 @@ fn nothing_is_decided_until_everything_is_in_sync() {
     assert_eq!(known.blind(NOW), None, "for a time");
     assert_eq!(known.blind(later).map(|blind| blind.why).as_deref(), Some("no answer"));
     known.apply(Event::Nodes(Change::InSync), later);
+    known.apply(Event::Pods(Place::On("a".into()), Change::InSync), later);
     assert_eq!(known.blind(later), None);
 }
 
@@ -265,11 +265,10 @@ fn what_is_too_old_decides_nothing_until_it_is_read_anew() {
     known.apply(Event::Nodes(Change::Lost("no answer".into())), NOW);
     assert_eq!(known.blind(NOW).map(|blind| blind.why).as_deref(), Some("no answer"));
     known.apply(Event::Nodes(Change::All(vec![])), NOW);
-    assert!(known.apply(Event::Nodes(Change::InSync), NOW));
     assert_eq!(known.blind(NOW), None);
 }
 
-/// Watches end and go on every fifty seconds; nobody needs to look for that.
+/// Bookmarks arrive every eighteen seconds; nothing has to be decided for that.
 #[test]
 fn a_watch_that_goes_on_is_no_change() {
     let mut known = Known::default();
@@ -302,4 +301,53 @@ fn a_census_is_a_change() {
     let census = Census { at: NOW, running: BTreeMap::from([("a".into(), 3)]), ..Census::default() };
     assert!(known.apply(Event::Census(census.clone()), NOW));
     assert_eq!(known.world.census, Some(census));
+}
+
+/// A watch that answers and then says nothing knows nothing.
+#[test]
+fn what_was_not_heard_of_for_half_a_minute_is_unknown() {
+    let mut known = Known::default();
+    known.begin(Place::Workloads(Kind::DEPLOYMENT));
+    let all = vec![(owner("Deployment", "web"), available(6, 6))];
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
+    let at = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(known.blind(at(30)), None, "a list is proof for a time");
+    assert!(known.blind(at(31)).is_some());
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::InSync), at(31));
+    assert_eq!(known.blind(at(61)), None, "a bookmark is, too");
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Lost("no answer".into())), at(61));
+    let blind = known.blind(at(62)).expect("unknown");
+    assert_eq!(blind.to_string(), "Deployments cannot be watched for 31 s: no answer");
+}
+
+/// Replicas that a tenant adds while its pods move are none that the run took away.
+#[test]
+fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
+    let (on, mut known) = (Place::On("a".into()), Known::default());
+    known.begin(on.clone());
+    let wants = |known: &mut Known, wanted, ready| {
+        let now = (owner("Deployment", "web"), available(wanted, ready));
+        known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Put(now)), NOW);
+        look(known, &[]);
+        known.world.owners[&owner("Deployment", "web")]
+    };
+    let pods = vec![pod("1", "a", Some(owner("Deployment", "web")), &[Trait::Ready])];
+    known.apply(Event::Pods(on, Change::All(pods)), NOW);
+    assert_eq!(wants(&mut known, 3, 3), available(3, 3));
+    assert_eq!(wants(&mut known, 1000, 3), available(3, 3));
+    assert_eq!(wants(&mut known, 1000, 2), available(3, 2), "a pod that it had is still missed");
+    assert_eq!(wants(&mut known, 2, 2), available(2, 2), "it may want fewer");
+    assert_eq!(wants(&mut known, 10, 10), available(10, 10), "or more, if it has them");
+    assert_eq!(wants(&mut known, 10, 9), available(10, 9));
+}
+
+/// The run's ConfigMap has a limit, and tenants make workloads.
+#[test]
+fn what_a_run_remembers_at_its_start_is_bounded() {
+    let mut known = Known::default();
+    let long = "n".repeat(200);
+    let all = (0..5000).map(|at| (owner("Deployment", &format!("{long}{at}")), available(1, 0))).collect();
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
+    let bytes: usize = known.short().keys().map(String::len).sum();
+    assert!((1..64 << 10).contains(&bytes), "{bytes}");
 }

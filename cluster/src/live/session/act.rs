@@ -10,10 +10,10 @@ use crate::live::act::{Hand, Outcome, census, change, delete, evict, patch};
 use crate::live::call::{Ask, Caller};
 use crate::live::known::Event;
 use crate::live::store::{Recorded, Store, Stored};
-use crate::live::watch::Change;
 use crate::roll::act::{Act, Patch, PodId};
 use crate::roll::run::Run;
 use crate::roll::wish::Wish;
+use crate::roll::world::Hosts;
 use crate::seen;
 
 impl Session {
@@ -37,7 +37,7 @@ impl Session {
             None => Err(Outcome::Barred("this program does not hold the Lease".into())),
         };
         Ok(match act {
-            Act::Census => Work::Census(self.caller.clone(), sender),
+            Act::Census => Work::Census(self.caller.clone(), self.known.world.hosts(), sender),
             Act::Patch(wanted) => {
                 let labels = self.settings.pool_labels.clone();
                 Work::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
@@ -77,7 +77,7 @@ enum Work {
     Patch { hand: Hand, ask: Ask, labels: Vec<String>, sender: UnboundedSender<Event> },
     Evict(Hand, Evictions, Box<PodId>),
     Delete(Hand, Box<PodId>),
-    Census(Caller, UnboundedSender<Event>),
+    Census(Caller, Hosts, UnboundedSender<Event>),
     Record(Box<Record>),
 }
 
@@ -101,7 +101,7 @@ impl Work {
                 Ok(body) => {
                     // The watch tells of it later; until then, no decision may take the Node for untouched.
                     if let Ok(node) = seen::node(&body, &labels) {
-                        drop(sender.send(Event::Nodes(Change::Put(node))));
+                        drop(sender.send(Event::Patched(node)));
                     }
                     Outcome::Done
                 }
@@ -109,7 +109,7 @@ impl Work {
             },
             Self::Evict(hand, evictions, id) => evict(evictions, &hand, id).await,
             Self::Delete(hand, id) => delete(&hand, id).await,
-            Self::Census(caller, sender) => match census(&caller).await {
+            Self::Census(caller, hosts, sender) => match census(&caller, &hosts).await {
                 Ok(census) => {
                     drop(sender.send(Event::Census(census.clone())));
                     Outcome::Counted(census)
@@ -130,7 +130,7 @@ impl Record {
             Ok(Recorded::Written(version)) => {
                 *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.clone());
                 let stored = Stored { run: self.run, wishes: self.wishes, version };
-                drop(self.sender.send(Event::Run(Change::Put(stored))));
+                drop(self.sender.send(Event::Recorded(stored)));
                 Outcome::Done
             }
             Ok(Recorded::Changed) => Outcome::Changed,

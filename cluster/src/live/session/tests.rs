@@ -147,7 +147,7 @@ fn a_look_waits_for_a_change_or_for_its_time() {
         let server = cluster(move |asked| {
             let is_nodes = asked.line.starts_with("GET /api/v1/nodes?watch=true");
             watches += u32::from(is_nodes);
-            // The first watch ends without a word; the second one comes after fifty seconds.
+            // The first watch says nothing, so that all is listed anew after thirty seconds; the second one brings a change.
             match (is_nodes, watches) {
                 (true, 2) => Some(Answer::stream(&[&format!("{later}\n")])),
                 _ => None,

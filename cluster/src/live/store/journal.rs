@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
+use types::quote::quote;
 
 use super::Store;
 use super::mirror::Mirror;
@@ -20,6 +22,10 @@ const KEY: &str = "journal.jsonl";
 const PART: &str = "journal";
 /// Lines in one ConfigMap, in bytes.
 const LARGEST: usize = 64 << 10;
+/// Longest text in a line, in bytes. Names and messages of others may be longer.
+const TEXT: usize = 2 << 10;
+/// Longest line, in bytes.
+const LINE: usize = LARGEST / 2;
 /// The open ConfigMap is written this often at most.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -84,6 +90,22 @@ impl Store {
     }
 }
 
+/// Cuts long texts, and takes away what does not fit: a ConfigMap holds no endless line, and a line that cannot be written would keep all later ones.
+fn shorten(value: &mut Value, left: &mut usize) {
+    match value {
+        Value::String(text) if text.len() > TEXT.min(*left) => {
+            *text = quote(text.as_bytes(), TEXT.min(*left))
+        }
+        Value::Array(all) => {
+            all.truncate(*left / 8);
+            all.iter_mut().for_each(|one| shorten(one, left));
+        }
+        Value::Object(all) => all.values_mut().for_each(|one| shorten(one, left)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    *left = left.saturating_sub(value.as_str().map_or(8, str::len));
+}
+
 /// `crossfade-journal-r-7k2m-0001`.
 fn name(run: &str, number: u32) -> String {
     format!("crossfade-journal-{run}-{number:04}")
@@ -95,8 +117,14 @@ impl Journal {
     /// # Errors
     /// It is no JSON, or the mirror cannot be written.
     pub fn note(&mut self, line: &impl Serialize) -> Result<(), Problem> {
-        let line =
-            serde_json::to_string(line).map_err(|e| Problem::new(format!("a line of the journal: {e}")))?;
+        let wrong = |e| Problem::new(format!("a line of the journal: {e}"));
+        let mut line = serde_json::to_string(line).map_err(wrong)?;
+        if line.len() > LINE {
+            let mut cut = serde_json::from_str(&line).map_err(wrong)?;
+            let mut left = LINE;
+            shorten(&mut cut, &mut left);
+            line = cut.to_string();
+        }
         self.add(&line);
         self.mirror.add(&line)
     }

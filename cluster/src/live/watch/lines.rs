@@ -1,5 +1,8 @@
 //! Lines of a stream that comes in pieces. Pure.
 
+/// Longest line, in bytes. etcd takes objects of 1.5 MiB, and JSON escapes make them longer.
+const LONGEST: usize = 8 << 20;
+
 /// What came and is not a whole line yet.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -8,13 +11,21 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes the next piece, and gives the lines that are whole now. Empty ones are left out.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
+    ///
+    /// # Errors
+    /// A line is too long.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        if self.bytes.len() + piece.len() > LONGEST {
+            return Err(format!("a line of more than {} MiB", LONGEST >> 20));
+        }
+        let end = piece.iter().rposition(|byte| *byte == b'\n');
+        let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
-        let Some(end) = self.bytes.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
-        let rest = self.bytes.split_off(end + 1);
+        let Some(end) = end else { return Ok(Vec::new()) };
+        let rest = self.bytes.split_off(start + end + 1);
         let whole = std::mem::replace(&mut self.bytes, rest);
         let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(<[u8]>::to_vec).collect()
+        Ok(lines.map(<[u8]>::to_vec).collect())
     }
 }
 
@@ -26,7 +37,7 @@ mod tests {
     fn a_line_is_whole_when_its_end_has_come() {
         let mut lines = Lines::default();
         let mut push = |piece: &str| -> Vec<String> {
-            let lines = lines.push(piece.as_bytes()).into_iter();
+            let lines = lines.push(piece.as_bytes()).expect("short lines").into_iter();
             lines.map(|line| String::from_utf8(line).expect("text")).collect()
         };
         for (piece, whole) in [

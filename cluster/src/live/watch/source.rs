@@ -4,8 +4,10 @@ use crate::live::path::with_query;
 
 /// Objects in one page; what kubectl asks for as well.
 const PAGE: &str = "500";
-/// After how many seconds the API server ends a watch.
-pub(super) const ENDS_AFTER: u64 = 50;
+/// After how many seconds the API server ends a watch. It sends a bookmark two seconds before.
+///
+/// *Source*: Kubernetes 1.34, `apiserver/pkg/storage/cacher/cache_watcher.go` (`nextBookmarkTime`).
+pub(super) const ENDS_AFTER: u64 = 20;
 
 /// A path, and which of its objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,7 @@ mod tests {
         assert_eq!(pods.page("a="), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500&continue=a%3D");
         assert_eq!(
             Source::new("/x").labels("a=b,c=d").watch("41"),
-            "/x?labelSelector=a%3Db%2Cc%3Dd&watch=true&allowWatchBookmarks=true&resourceVersion=41&timeoutSeconds=50"
+            "/x?labelSelector=a%3Db%2Cc%3Dd&watch=true&allowWatchBookmarks=true&resourceVersion=41&timeoutSeconds=20"
         );
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use types::refusal::Refusal;
 
 use http::header::{ACCEPT_ENCODING, HeaderValue};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,11 +17,16 @@ use crate::live::error::chain;
 /// Nothing can be silent for this long: the API server ends a watch before.
 const SILENT: Duration = Duration::from_secs(ENDS_AFTER + 10);
 
+/// Longest refusal that is read, in bytes.
+const REFUSAL: usize = 64 << 10;
+
 /// How a watch ended.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// The API server ended it, as it does after a time.
     Orderly,
+    /// It ended or fell silent without an event or a bookmark, so that nothing proves that it told all: list anew; why.
+    Unproven(String),
     /// Its version is too old: list anew.
     Expired,
     /// It broke; why.
@@ -63,20 +68,28 @@ impl<T: Send> Watch<T> {
             Ok(body) => body,
             Err(ended) => return ended,
         };
-        (self.sink)(Change::InSync);
-        let mut lines = Lines::default();
+        let (mut lines, mut is_synced) = (Lines::default(), false);
         loop {
             let frame = match tokio::time::timeout(SILENT, body.frame()).await {
-                Ok(None) => return Ended::Orderly,
+                Ok(None) if is_synced => return Ended::Orderly,
+                Ok(None) => return Ended::Unproven("the watch ended without an event or a bookmark".into()),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(e))) => return Ended::Failed(chain(&e)),
-                Err(_) => return Ended::Failed(format!("nothing arrived for {} s", SILENT.as_secs())),
+                Err(_) => {
+                    let why = format!("nothing arrived for {} s", SILENT.as_secs());
+                    return if is_synced { Ended::Failed(why) } else { Ended::Unproven(why) };
+                }
             };
             let Ok(piece) = frame.into_data() else { continue };
-            for line in lines.push(&piece) {
+            let whole = match lines.push(&piece) {
+                Ok(whole) => whole,
+                Err(why) => return Ended::Failed(why),
+            };
+            for line in whole {
                 if let Some(ended) = self.event(&line, version) {
                     return ended;
                 }
+                is_synced = true;
             }
         }
     }
@@ -93,7 +106,8 @@ impl<T: Send> Watch<T> {
         if status == 200 {
             return Ok(body);
         }
-        let body: Vec<u8> = body.collect_bytes().await.map_err(lost)?.into();
+        let body = tokio::time::timeout(SILENT, Limited::new(body, REFUSAL).collect()).await;
+        let body = body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
         Err(match Refusal::read(status, None, &body) {
             refusal if refusal.code == 410 => Ended::Expired,
             refusal => Ended::Failed(refusal.to_string()),
@@ -116,13 +130,12 @@ impl<T: Send> Watch<T> {
             Ok(versioned) => versioned,
             Err(e) => return wrong(e),
         };
-        if what != "BOOKMARK" {
-            match (self.read)(object.get()) {
-                Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
-                Ok(Some(found)) => (self.sink)(Change::Put(found)),
-                Ok(None) => {}
-                Err(why) => return Some(Ended::Failed(why)),
-            }
+        let found = if what == "BOOKMARK" { Ok(None) } else { (self.read)(object.get()) };
+        match found {
+            Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
+            Ok(Some(found)) => (self.sink)(Change::Put(found)),
+            Ok(None) => (self.sink)(Change::InSync),
+            Err(why) => return Some(Ended::Failed(why)),
         }
         *version = metadata.resource_version;
         None

@@ -52,6 +52,12 @@ fn nodes_come_and_go() {
         one["metadata"]["uid"] = "another".into();
         all
     };
+    let relabelled = |name: &str, zone: &str| {
+        let mut all = objects();
+        let one = all.iter_mut().find(|one| one["metadata"]["name"] == name).expect("the node");
+        one["metadata"]["labels"] = node(name, zone)["metadata"]["labels"].clone();
+        all
+    };
     let windows = || labelled(node("w", "z1"), "kubernetes.io/os", "windows");
     let pool = |pool: &str| labelled(node("n", "z1"), "karpenter.sh/nodepool", pool);
     for (objects, class, lines) in [
@@ -62,9 +68,26 @@ fn nodes_come_and_go() {
             0,
             &["Node n came; it moves after the nodes of its zone."],
         ),
-        (plus(pool("big")), 1, &["Node n is of pool \"big\", which the plan does not know."]),
-        (plus(node("n", "z3")), 1, &["Node n is in zone \"z3\", which the plan does not know."]),
-        (plus(node("n", "")), 1, &["Node n is in zone \"\", which the plan does not know."]),
+        (
+            plus(pool("big")),
+            0,
+            &["Node n is of pool \"big\", which the plan does not know; the run holds it."],
+        ),
+        (
+            plus(node("n", "z3")),
+            0,
+            &["Node n is in zone \"z3\", which the plan does not know; the run holds it."],
+        ),
+        (
+            plus(node("n", "")),
+            0,
+            &["Node n is in zone \"\", which the plan does not know; the run holds it."],
+        ),
+        (
+            relabelled("b", "z9"),
+            0,
+            &["Node b is in zone \"z9\", which the plan does not know; the run holds it."],
+        ),
         (without("b"), 0, &["Node b is gone."]),
         (again("b"), 0, &["Node b came; it moves after the nodes of its zone.", "Node b is gone."]),
         (plus(node("edge-2", "z1")), 0, &["Node edge-2 came, and is left out: edge."]),
@@ -84,30 +107,23 @@ fn nodes_come_and_go() {
     }
 }
 
+/// Each row: whether it is another Node of the same name, and the class.
 #[test]
-fn a_node_that_is_left_out_now_or_no_longer_makes_the_plan_stale() {
-    let mut all = objects();
-    all[0] = labelled(all[0].clone(), "kubernetes.io/os", "windows");
-    let (class, lines) = told(drift(&plan(), &case(all).scene()));
-    assert_eq!(
-        (class, lines),
-        (
-            1,
-            vec![
-                "Node a takes part in the plan, and is left out now: Crossfade runs on Linux alone."
-                    .to_owned()
-            ]
-        )
-    );
-    let mut earlier = plan();
-    let out = earlier.waves[0].nodes.remove(0);
-    let name = out.name.clone();
-    earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid: out.uid, why: "edge".into() });
-    let (class, lines) = told(drift(&earlier, &case(objects()).scene()));
-    assert_eq!(
-        (class, lines),
-        (1, vec![format!("Node {name} is left out by the plan, and takes part now.")])
-    );
+fn a_node_that_its_labels_leave_out_now_or_no_longer() {
+    for (uid, class) in [(None, 0), (Some("another"), 1)] {
+        let mut all = objects();
+        all[0] = labelled(all[0].clone(), "kubernetes.io/os", "windows");
+        uid.into_iter().for_each(|uid| all[0]["metadata"]["uid"] = uid.into());
+        let line = "Node a takes part in the plan, and would be left out now: Crossfade runs on Linux alone.";
+        assert_eq!(told(drift(&plan(), &case(all).scene())), (class, vec![line.to_owned()]));
+        let mut earlier = plan();
+        let out = earlier.waves[0].nodes.remove(0);
+        let line =
+            format!("Node {} is left out by the plan, and its labels say that it takes part now.", out.name);
+        let uid = uid.map_or(out.uid, Into::into);
+        earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid, why: "edge".into() });
+        assert_eq!(told(drift(&earlier, &case(objects()).scene())), (class, vec![line]));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
 use crate::roll::order::Order;
 use crate::roll::run::Run;
-use crate::roll::world::World;
+use crate::roll::world::{Hosts, World};
 
 const NOW: Duration = Duration::from_secs(10_000);
 
@@ -22,7 +22,7 @@ fn cores(cores: u128) -> Request {
 
 /// A plan whose pool `back` has the method churn.
 fn plan() -> Plan {
-    let pool = |name: &str, method: &str| json!({"name": name, "nodes": 1, "zones": [], "method": method});
+    let pool = |name: &str, method: &str| json!({"name": name, "nodes": 1, "zones": [""], "method": method});
     serde_json::from_value(json!({
         "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
         "passes": ["both-old"], "waves": [], "leftOut": [{"name": "out", "uid": "u", "why": "so"}],
@@ -274,6 +274,33 @@ fn a_claim_without_room_is_refused() {
     }
 }
 
+/// Two nodes of ten cores.
+fn hosts() -> Hosts {
+    world(vec![(node(), 0, 0), (node(), 0, 0)]).hosts()
+}
+
+/// Each row: a pod's node and its cores, and whether they count.
+#[test]
+fn what_no_node_could_take_requests_no_room() {
+    use crate::roll::world::Counted;
+    for (node, request, counts) in
+        [("a", 10, true), ("", 10, true), ("a", 11, false), ("", 1 << 60, false), ("ghost", 1, false)]
+    {
+        let mut census = Census::default();
+        let pod = Counted { node: node.into(), is_running: true, stays: false, request: cores(request) };
+        census.count(pod, &hosts());
+        assert_eq!(census.requests.contains_key(node), counts, "{node} {request}");
+        assert_eq!(census.running[node], 1, "it is still a pod");
+    }
+}
+
+/// Many pods that name a node whose kubelet never looks at them.
+#[test]
+fn pods_of_a_node_request_no_more_than_it_offers() {
+    let dead = Node { is_ready: false, ..node() };
+    assert!(starts(&world(vec![(node(), 2, 0), (node(), 2, 0), (node(), 2, 0), (dead, 1000, 0)])));
+}
+
 #[test]
 fn a_count_adds_up_pods_by_node() {
     use crate::roll::world::Counted;
@@ -281,7 +308,7 @@ fn a_count_adds_up_pods_by_node() {
     for (node, is_running, stays, request) in
         [("a", true, false, 1), ("a", false, false, 2), ("a", true, true, 4), ("", false, false, 8)]
     {
-        census.count(Counted { node: node.into(), is_running, stays, request: cores(request) });
+        census.count(Counted { node: node.into(), is_running, stays, request: cores(request) }, &hosts());
     }
     assert_eq!(census.running, BTreeMap::from([("a".into(), 2)]));
     let of = |name: &str| (census.requests[name].moves.cpu / 1000, census.requests[name].stays.cpu / 1000);

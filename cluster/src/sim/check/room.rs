@@ -39,7 +39,8 @@ impl History {
     /// A holder counts all pods.
     pub(in crate::sim) fn counted(&mut self, flight: &Flight) {
         let mut count = Count { at: flight.sent, ..Count::default() };
-        for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
+        let largest = self.truth.hosts().largest;
+        for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {
             let is_out = pod.node.is_some_and(|node| self.is_left_out(&self.truth.nodes[node].name));
             match pod.node {
                 _ if is_out => {}

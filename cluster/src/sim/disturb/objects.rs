@@ -1,11 +1,14 @@
 //! Faults of objects: what people and tools do to them, nodes that come and go. Pure.
 
-use types::policy::Phase;
-use types::step::Cordon;
+use std::collections::BTreeSet;
 
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use crate::capacity::Request;
 use crate::model::Text;
-use crate::roll::world::Trait;
-use crate::sim::build::Built;
+use crate::roll::world::{Owner, Trait};
+use crate::sim::build::{Built, Made};
 use crate::sim::event::{Event, Sandbox};
 use crate::sim::fault::Fault;
 use crate::sim::history::History;
@@ -22,6 +25,7 @@ impl History {
             Fault::PodDeleted | Fault::PodCrash | Fault::Pinned => self.hit_pod(fault),
             Fault::Budget | Fault::TwoBudgets => self.hit_budget(fault),
             Fault::NodeJoins | Fault::Intruder => self.joins(fault),
+            Fault::Tenant => self.add_tenant(),
             _ => {
                 let Some(at) = self.any_node() else { return false };
                 return self.hit_node(fault, at);
@@ -64,6 +68,7 @@ impl History {
                 self.touch_node(at);
                 self.poke(at);
             }
+            Fault::HostileNode => self.forge(at),
             Fault::Touch => self.touch_node(at),
             Fault::NodeGoes => {
                 self.truth.nodes[at].api.is_going = true;
@@ -77,6 +82,76 @@ impl History {
             _ => return false,
         }
         true
+    }
+
+    /// A node writes on its own Node what no run has written, or takes away what its `watch` wrote.
+    fn forge(&mut self, at: usize) {
+        let Some(run) = self.truth.run() else { return };
+        let (id, claim, to) = (run.id.clone(), run.claim(1), run.target().unwrap_or(run.from));
+        let step = |run: &str, claim: &str, state, cordon| Step {
+            run: run.into(),
+            plan: String::new(),
+            epoch: 1,
+            claim: claim.into(),
+            to,
+            state,
+            cordon,
+            since: None,
+            r#try: u32::MAX,
+            why: None,
+        };
+        let api = &mut self.truth.nodes[at].api;
+        match self.random.below(5) {
+            0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
+            1 => api.step = Some(step("r-0", "r-0.1.1", State::Moving, Some(Cordon::Ours))),
+            2 if !api.is_cordoned => api.step = Some(step(&id, &claim, State::Done, Some(Cordon::Ours))),
+            3 => api.pool = "rogue".into(),
+            _ => api.observed = None,
+        }
+        self.surprise(at, Teller::Watch);
+        self.touch_node(at);
+        self.within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, at));
+    }
+
+    /// A node's report and its pool are as they were.
+    pub(in crate::sim) fn unforge(&mut self, at: usize) {
+        let pools = &self.plan.pools;
+        let node = &mut self.truth.nodes[at];
+        if !pools.iter().any(|pool| pool.name == node.api.pool) {
+            node.api.pool = pools.first().map(|pool| pool.name.clone()).unwrap_or_default();
+            self.touch_node(at);
+        }
+        self.poke(at);
+    }
+
+    /// A tenant makes pods that request more than any node has: one of nobody, one that nobody schedules, or those of a workload.
+    fn add_tenant(&mut self) {
+        let request = Request { cpu: 1 << 70, memory: 1 << 90, ..Request::POD };
+        let name = format!("tenant{}", self.truth.made);
+        match self.random.below(3) {
+            0 => {
+                let owner = Owner {
+                    kind: "Deployment".into(),
+                    namespace: "default".into(),
+                    name: name.as_str().into(),
+                };
+                let (traits, start, grace) = (BTreeSet::new(), SECOND, SECOND);
+                let made = Made { owner, replicas: 2, traits, request, start, grace, lasts: None };
+                let workload = self.truth.add_workload(made);
+                self.wake(workload);
+            }
+            is_scheduled => {
+                let id = self.truth.add_pod(&name, None, BTreeSet::new());
+                if let Some(pod) = self.truth.pods.get_mut(&id) {
+                    pod.request = request;
+                }
+                if is_scheduled == 1 {
+                    self.truth.pending.insert(id);
+                    self.wake_scheduler();
+                }
+                self.touch_pod(id);
+            }
+        }
     }
 
     /// Somebody cordons a node; one that is cordoned stays as it is.

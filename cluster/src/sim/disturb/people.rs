@@ -3,6 +3,7 @@
 use types::policy::Phase;
 
 use crate::roll::wish::{What, Wish};
+use crate::sim::event::Stream;
 use crate::sim::fault::Fault;
 use crate::sim::history::History;
 use crate::sim::queue::{MINUTE, SECOND};
@@ -11,7 +12,9 @@ impl History {
     /// Does it to the run; whether it is such a fault.
     pub(super) fn by_people(&mut self, fault: Fault) -> bool {
         match fault {
-            Fault::Away | Fault::Deaf | Fault::Suspend | Fault::Interrupt => self.hit_holder(fault),
+            Fault::Away | Fault::Deaf | Fault::Suspend | Fault::SilentWatch | Fault::Interrupt => {
+                self.hit_holder(fault);
+            }
             Fault::Replan => {
                 self.wants_replan = true;
                 self.hit_holder(fault);
@@ -29,8 +32,16 @@ impl History {
     fn hit_holder(&mut self, fault: Fault) {
         let (now, long) = (self.now, self.random.between(SECOND, 5 * MINUTE));
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
+        let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
+        let silent = if fault == Fault::SilentWatch { self.random.pick(&streams).copied() } else { None };
         let one = &mut self.holders[holder];
+        if matches!(fault, Fault::Away | Fault::Deaf | Fault::Suspend)
+            && one.asleep.max(one.away).max(one.deaf) <= now
+        {
+            one.late_since = now;
+        }
         match fault {
+            Fault::SilentWatch => one.silent = silent.map(|stream| (stream, now, now + long)),
             Fault::Away => one.away = now + long,
             Fault::Deaf => one.deaf = now + long,
             Fault::Suspend => one.asleep = now + long,

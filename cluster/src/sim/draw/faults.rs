@@ -32,7 +32,9 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
             };
             let mut aside = random.aside();
             let is_drawn = |fault: &Fault| match fault {
-                Fault::Replan => aside.chance(often),
+                Fault::Replan | Fault::HostileNode | Fault::Tenant | Fault::SilentWatch => {
+                    aside.chance(often)
+                }
                 _ => random.chance(often),
             };
             Fault::ALL.into_iter().filter(is_drawn).collect()

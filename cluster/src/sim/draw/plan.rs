@@ -75,12 +75,18 @@ fn left_out(random: &mut Random, truth: &Truth) -> Vec<LeftOut> {
 fn pools(random: &mut Random, truth: &Truth) -> Vec<Pool> {
     let mut pools: Vec<Pool> = Vec::new();
     for node in &truth.nodes {
-        if pools.iter().any(|pool| pool.name == node.api.pool) {
+        if let Some(pool) = pools.iter_mut().find(|pool| pool.name == node.api.pool) {
+            pool.zones.push(node.api.zone.clone());
             continue;
         }
         let is_alone = truth.nodes.len() == 1;
         let method = if is_alone || random.chance(200) { Method::Churn } else { Method::Drain };
-        pools.push(Pool { name: node.api.pool.clone(), nodes: 1, zones: Vec::new(), method });
+        pools.push(Pool {
+            name: node.api.pool.clone(),
+            nodes: 1,
+            zones: vec![node.api.zone.clone()],
+            method,
+        });
     }
     pools
 }

@@ -117,3 +117,22 @@ fn a_lost_answer_is_found_again_and_another_writer_is_told_of() {
         });
     }
 }
+
+/// What others wrote may be as long as the API server lets them; a line that no ConfigMap holds would end the journal.
+#[test]
+fn a_long_line_is_cut_and_the_next_ones_are_written() {
+    run(async {
+        let server = Server::by(|asked| if asked.line.starts_with("GET") { empty() } else { written("1") });
+        let mut journal = journal(&server).await;
+        let long = "\u{1}".repeat(200_000);
+        journal.note(&json!({"wait": {"what": long, "all": [long, long]}})).expect("noted");
+        journal.note(&json!({"at": 1})).expect("noted");
+        journal.flush(true).await.expect("flushed");
+        for asked in &server.asked()[1..] {
+            assert!(asked.body.len() < LARGEST, "{} bytes", asked.body.len());
+        }
+        let last = server.asked().pop().expect("a write").json();
+        let lines = last["data"]["journal.jsonl"].as_str().expect("lines");
+        assert!(lines.ends_with("{\"at\":1}\n"), "{}", lines.len());
+    });
+}
