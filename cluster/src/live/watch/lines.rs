@@ -1,5 +1,8 @@
 //! Lines of a stream that comes in pieces. Pure.
 
+/// Longest line. *Source*: etcd's default for a request is 1.5 MiB.
+const LONGEST: usize = 16 << 20;
+
 /// What came and is not a whole line yet.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
@@ -8,13 +11,21 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes the next piece, and gives the lines that are whole now. Empty ones are left out.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<Vec<u8>> {
+    ///
+    /// # Errors
+    /// A line is longer than any object of the API.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        if self.bytes.len() + piece.len() > LONGEST && !piece.contains(&b'\n') {
+            return Err(format!("an event has more than {} MiB", LONGEST >> 20));
+        }
+        // Only the new piece can have an end: a line of megabytes comes in thousands of pieces.
+        let end = piece.iter().rposition(|byte| *byte == b'\n').map(|end| self.bytes.len() + end);
         self.bytes.extend_from_slice(piece);
-        let Some(end) = self.bytes.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let Some(end) = end else { return Ok(Vec::new()) };
         let rest = self.bytes.split_off(end + 1);
         let whole = std::mem::replace(&mut self.bytes, rest);
         let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(<[u8]>::to_vec).collect()
+        Ok(lines.map(<[u8]>::to_vec).collect())
     }
 }
 
@@ -26,7 +37,7 @@ mod tests {
     fn a_line_is_whole_when_its_end_has_come() {
         let mut lines = Lines::default();
         let mut push = |piece: &str| -> Vec<String> {
-            let lines = lines.push(piece.as_bytes()).into_iter();
+            let lines = lines.push(piece.as_bytes()).expect("short").into_iter();
             lines.map(|line| String::from_utf8(line).expect("text")).collect()
         };
         for (piece, whole) in [
@@ -39,5 +50,14 @@ mod tests {
         ] {
             assert_eq!(push(piece), whole, "{piece:?}");
         }
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_is_refused() {
+        let mut lines = Lines::default();
+        let piece = vec![b'x'; 1 << 20];
+        let refused = (0..64).find_map(|_| lines.push(&piece).err());
+        assert!(refused.is_some_and(|why| why.contains("16 MiB")));
+        assert!(lines.bytes.len() <= LONGEST);
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::source::ENDS_AFTER;
-use super::{Change, Lines, Watch};
+use super::{Change, Lines, Watch, unread};
 use crate::live::call::Ask;
 use crate::live::error::chain;
 
@@ -73,7 +73,11 @@ impl<T: Send> Watch<T> {
                 Err(_) => return Ended::Failed(format!("nothing arrived for {} s", SILENT.as_secs())),
             };
             let Ok(piece) = frame.into_data() else { continue };
-            for line in lines.push(&piece) {
+            let whole = match lines.push(&piece) {
+                Ok(whole) => whole,
+                Err(why) => return Ended::Failed(why),
+            };
+            for line in whole {
                 if let Some(ended) = self.event(&line, version) {
                     return ended;
                 }
@@ -121,7 +125,7 @@ impl<T: Send> Watch<T> {
                 Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
                 Ok(Some(found)) => (self.sink)(Change::Put(found)),
                 Ok(None) => {}
-                Err(why) => return Some(Ended::Failed(why)),
+                Err(why) => return Some(Ended::Failed(unread(object.get(), &why))),
             }
         }
         *version = metadata.resource_version;
