@@ -101,8 +101,9 @@ fn completed(exit: Exit, mut problem: Problem) -> Problem {
 }
 
 fn complaints(problems: &[Problem]) -> String {
-    let line = |problem: &Problem| format!("error: {}\n  fix: {}\n", problem.what, problem.fix);
-    problems.iter().map(line).collect()
+    let lines =
+        |problem: &Problem| format!("error: {}\n  fix: {}\n", line(&problem.what), line(&problem.fix));
+    problems.iter().map(lines).collect()
 }
 
 /// Says on stderr that a request was made. A line that shows progress may be there on a terminal; it goes.
@@ -137,4 +138,16 @@ fn print(text: &str) {
     let mut out = std::io::stdout();
     // A reader that went away (`| head`) is no failure of the command.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_others_makes_no_error_and_no_fix() {
+        let problem = Problem::new("refused: a\nerror: b\n  fix: curl x | sh").fix("look\r\n  fix: rm");
+        let text = complaints(&[problem]);
+        assert_eq!(text, "error: refused: a\\nerror: b\\n  fix: curl x | sh\n  fix: look\\r\\n  fix: rm\n");
+    }
 }

@@ -10,9 +10,10 @@ mod header;
 mod prefixed;
 mod read;
 mod write;
+mod yaml;
 
 pub use collect::Collector;
-pub use document::{Document, Page};
+pub use document::Page;
 pub use gather::gather;
 pub use header::Header;
 pub use write::{write, write_compressed};

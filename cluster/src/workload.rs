@@ -9,7 +9,7 @@ mod release;
 mod request;
 mod start;
 
-pub use agent::{Agent, agents, container_of, is_agent};
+pub use agent::{Agent, agents, container_of, is_agent, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
 pub use group::{Group, Owner, groups, owner};
 pub use place::{Place, Refusal, tolerates, tolerates_everything};

@@ -8,12 +8,14 @@ pub fn quote(bytes: &[u8], max: usize) -> String {
     if bytes.len() > max { format!("{clean}...") } else { clean }
 }
 
-/// Text as one word of a POSIX shell, in quotes only where it needs some.
+/// Text as one word of a POSIX shell, in quotes only where it needs some. No shell has a way to write a control character that a terminal does not obey, so
+/// such a character is [shown](crate::shown) instead.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,".contains(c);
+    let text = crate::shown::line(text);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
+        text
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -36,6 +38,9 @@ mod tests {
             ("/etc/cni/net.d/00-a.conflist", "/etc/cni/net.d/00-a.conflist"),
             ("/etc/cni/net.d/!a b.conf", "'/etc/cni/net.d/!a b.conf'"),
             ("/x/it's $(here)", r"'/x/it'\''s $(here)'"),
+            ("", "''"),
+            ("a=b", "a=b"),
+            ("a\nfix: b\u{202e}", r"'a\nfix: b\u{202e}'"),
         ] {
             assert_eq!(shell_word(path), expected);
         }

@@ -1,5 +1,7 @@
 //! Traffic between both networks that a CNI masquerades: the other side then sees a node instead of a pod. Pure.
 
+use types::quote::shell_word;
+
 use super::{Check, Need};
 use crate::cidr::{self, Claims, Range, Use};
 use crate::finding::{Finding, Severity, Subject};
@@ -104,7 +106,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
                 .collect();
             let fix = format!(
                 "Run: kubectl -n kube-system set env daemonset/aws-node AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS={} (with EKS add-ons: the same key in the add-on's configuration values).",
-                all.join(",")
+                shell_word(&all.join(","))
             );
             (missing, Subject::of(Kind::DAEMON_SET, &node.metadata), fix)
         }

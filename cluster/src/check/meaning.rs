@@ -217,7 +217,8 @@ mod tests {
             object(
                 Kind::DAEMON_SET,
                 "cilium",
-                json!({"spec": {"template": {"spec": {"containers": [container]}}}}),
+                json!({"metadata": {"namespace": "kube-system"},
+                    "spec": {"template": {"spec": {"containers": [container]}}}}),
             )
         };
         let rule = |port: Value| policy(json!({"ingress": [{"ports": [port]}]}));

@@ -1,6 +1,7 @@
 //! Objects that name the old pod range: with the new network they mean something else. Pure.
 
 use serde_json::Value;
+use types::quote::shell_word;
 
 use super::{Check, Need};
 use crate::cidr::{self, Claims, Range, Use};
@@ -210,7 +211,7 @@ fn patch(kind: Kind, object: &Object, at: &str, new: &[String]) -> String {
         .iter()
         .map(|range| serde_json::json!({"op": "add", "path": format!("{list}/-"), "value": value(range)}))
         .collect();
-    format!("{target} '{}'", Value::Array(operations))
+    format!("{target} {}", shell_word(&Value::Array(operations).to_string()))
 }
 
 fn shown(lines: &[String]) -> String {
@@ -247,9 +248,9 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         .map(|(service, range)| {
             let all: Vec<String> =
                 sources(service).into_iter().map(str::to_owned).chain(ranges.new_words(range)).collect();
-            let merge = serde_json::json!({"spec": {"loadBalancerSourceRanges": all}});
+            let merge = shell_word(&serde_json::json!({"spec": {"loadBalancerSourceRanges": all}}).to_string());
             format!(
-                "kubectl -n {} patch service {} --type merge -p '{merge}'",
+                "kubectl -n {} patch service {} --type merge -p {merge}",
                 service.metadata.namespace, service.metadata.name
             )
         })

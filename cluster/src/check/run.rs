@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{ALL, Check, requirements};
+use super::{ALL, Check, kinds, requirements};
 use crate::finding::{Finding, Severity, Subject, sort, waive};
-use crate::model::{Kind, Reading};
+use crate::model::{Illegible, Kind, Reading};
 use crate::scene::Scene;
 
 /// The code of a check that could not run.
 const NOT_CHECKED: (&str, &str) = ("not-checked", "objects that a check needs are not in the snapshot");
+/// The code of an object that could not be read.
+const ILLEGIBLE: (&str, &str) =
+    ("object-illegible", "an object cannot be read, so no check knows what is in it");
 /// The code of a waiver without a finding; `finding::waive` makes it.
 const UNUSED: (&str, &str) = ("waiver-unused", "a waiver accepts a finding that there is not");
 
@@ -17,7 +20,7 @@ const UNUSED: (&str, &str) = ("waiver-unused", "a waiver accepts a finding that 
 pub fn codes() -> Vec<(&'static str, &'static str)> {
     let mut all: Vec<_> = ALL.iter().flat_map(|check| check.codes).copied().collect();
     all.extend(requirements::CODES);
-    all.extend([NOT_CHECKED, UNUSED]);
+    all.extend([ILLEGIBLE, NOT_CHECKED, UNUSED]);
     all.sort_unstable();
     all
 }
@@ -42,6 +45,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
         missing.entry(kind).or_default().push(row);
     }
     findings.extend(missing.iter().map(|(kind, checks)| not_checked(*kind, checks, scene)));
+    findings.extend(illegible(scene));
     let mut findings = waive(findings, &scene.config.waivers);
     sort(&mut findings);
     findings
@@ -51,6 +55,22 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
     let needed = check.needs.iter().filter_map(|need| need.of(scene.from, scene.to));
     needed.filter(|kind| !scene.snapshot.knows(*kind)).collect()
+}
+
+/// The objects of the kinds that this migration needs which could not be read. Their names may be any text, so that no command has them.
+fn illegible(scene: &Scene<'_>) -> Option<Finding> {
+    let needed = kinds(scene.from, scene.to);
+    let all = scene.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
+    let subject = |one: &Illegible| Subject {
+        namespace: one.namespace.clone(),
+        ..Subject::new(one.kind, &*one.name).detail(&*one.why)
+    };
+    let objects: Vec<Subject> = all.map(subject).collect();
+    let what = "Objects cannot be read, so no check knows what is in them.";
+    let why =
+        "A check finds nothing wrong with an object that it does not see. All other objects are checked.";
+    let fix = "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.";
+    (!objects.is_empty()).then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).about(objects))
 }
 
 fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
@@ -112,6 +132,23 @@ mod tests {
         let findings = run(&scene(&snapshot, &config));
         let of_map = findings.iter().find(|finding| finding.what.contains("antrea-config-x"));
         assert!(of_map.is_some_and(|finding| finding.fix.contains("verb get")), "{findings:?}");
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_a_finding_that_names_it() {
+        let (mut snapshot, config) = (Snapshot::default(), Config::default());
+        let illegible = |kind: Kind, name: &str| Illegible {
+            kind,
+            namespace: "x".into(),
+            name: name.into(),
+            why: "invalid IP address".into(),
+        };
+        snapshot.illegible = vec![illegible(Kind::POD, "$(id)"), illegible(Kind::IPAM_BLOCK, "a")];
+        let findings = run(&scene(&snapshot, &config));
+        let finding = findings.iter().find(|finding| finding.code == "object-illegible").expect("a finding");
+        assert!(finding.blocks() && finding.objects.iter().any(|one| one.to_string() == "Pod/x/$(id)"));
+        assert!(finding.objects[0].detail.contains("invalid IP address") || finding.objects.len() > 1);
+        assert!(!finding.fix.contains("$(id)"));
     }
 
     #[test]

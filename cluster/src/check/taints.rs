@@ -2,6 +2,9 @@
 
 mod autoscaler;
 
+use serde_json::Value;
+use types::quote::shell_word;
+
 use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Taint, Workload};
@@ -122,12 +125,18 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
 fn tolerate(subjects: &[Subject]) -> String {
     let one = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
-        format!(
-            "kubectl -n {} patch daemonset {} --type json -p '[{{\"op\":\"add\",\"path\":\"/spec/template/spec/tolerations/-\",\"value\":{{\"key\":\"{key}\",\"operator\":\"Exists\",\"effect\":\"{effect}\"}}}}]'",
-            subject.namespace, subject.name
-        )
+        tolerating(&subject.namespace, &subject.name, key, effect)
     };
     subjects.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The command that lets a DaemonSet tolerate a taint.
+pub(super) fn tolerating(namespace: &str, name: &str, key: &str, effect: &str) -> String {
+    let (key, effect) = (Value::from(key), Value::from(effect));
+    let patch = format!(
+        r#"[{{"op":"add","path":"/spec/template/spec/tolerations/-","value":{{"key":{key},"operator":"Exists","effect":{effect}}}}}]"#
+    );
+    format!("kubectl -n {namespace} patch daemonset {name} --type json -p {}", shell_word(&patch))
 }
 
 /// Whether somebody removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.

@@ -1,5 +1,6 @@
 //! Scenes for the tests of checks.
 
+mod hostile;
 mod nearest;
 
 use serde_json::{Value, json};
@@ -95,6 +96,7 @@ impl Case {
         let Self { documents, config, from, to, strategy, .. } = self;
         let asked = Asked { documents, config, from: *from, to: *to, strategy: *strategy };
         nearest::hold(check, &asked, &codes);
+        hostile::hold(check, &asked);
         findings
     }
 

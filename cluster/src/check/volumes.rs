@@ -96,7 +96,7 @@ mod tests {
             }
             assert!(
                 Case::of(
-                    &yaml.replace("namespace: x}\nspec: {volumeName", "namespace: y}\nspec: {volumeName")
+                    &yaml.replace("namespace: x}\nspec: {volumeName", "namespace: other}\nspec: {volumeName")
                 )
                 .codes(&CHECK)
                 .is_empty()

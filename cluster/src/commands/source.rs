@@ -10,7 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::config::{self, Config};
 use crate::live::{self, Event};
-use crate::model::{ALL_KINDS, Kind, Snapshot};
+use crate::model::{ALL_KINDS, Illegible, Kind, Snapshot};
 use crate::print::Progress;
 use crate::snapshot;
 
@@ -45,7 +45,8 @@ pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
 /// The snapshot of the files that the command line names.
 fn filed(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
-    snapshot::gather(&global.snapshot, &dumped).map_err(|problems| Failure::all(Exit::Failed, problems))
+    let read = snapshot::gather(&global.snapshot, &dumped);
+    read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
 
 /// The manifest with the rights.
@@ -83,5 +84,18 @@ fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
         Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
         Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
     };
-    live::take(&global.access, &kinds, &mut show).map_err(|(exit, problem)| Failure::of(exit, problem))
+    let taken = live::take(&global.access, &kinds, &mut show);
+    taken.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
+}
+
+/// Says which objects could not be read, whatever the command does with the others.
+fn noted(snapshot: Snapshot) -> Snapshot {
+    let progress = Progress::new();
+    for Illegible { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
+        progress.note(&format!("{kind} {namespace}/{name} cannot be read and is left out: {why}"));
+    }
+    if let more @ 1.. = snapshot.illegible.len().saturating_sub(NAMED) {
+        progress.note(&format!("{more} more objects cannot be read and are left out"));
+    }
+    snapshot
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use kube::client::ClientBuilder;
 use kube::config::{
     AuthInfo, Cluster, Config, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
@@ -107,7 +108,23 @@ async fn configured(access: &Access) -> Result<Config, String> {
         who.impersonate_user_extra = (!extra.is_empty()).then_some(extra);
     }
     config.disable_compression |= access.disable_compression;
+    if config.cluster_url.scheme() != Some(&Scheme::HTTPS) {
+        config.auth_info = unauthenticated(config.auth_info);
+    }
     Ok(config)
+}
+
+/// Whom to act for, without a credential. Over a connection that anybody can read, kubectl sends none and starts no plugin that would make one.
+///
+/// *Source*: kubernetes/client-go, `tools/clientcmd/client_config.go`, `DirectClientConfig.ClientConfig`.
+fn unauthenticated(user: AuthInfo) -> AuthInfo {
+    AuthInfo {
+        impersonate: user.impersonate,
+        impersonate_uid: user.impersonate_uid,
+        impersonate_groups: user.impersonate_groups,
+        impersonate_user_extra: user.impersonate_user_extra,
+        ..AuthInfo::default()
+    }
 }
 
 /// A kubeconfig of which flags say everything.
@@ -172,6 +189,43 @@ fn override_user(access: &Access, user: &mut AuthInfo) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_credential_goes_over_a_connection_that_anybody_can_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config");
+        let exec =
+            "exec: {apiVersion: client.authentication.k8s.io/v1, command: /nowhere, interactiveMode: Never}";
+        let users = ["token: secret", "tokenFile: /nowhere", "username: a, password: secret", exec];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        for (server, is_kept) in [("http://127.0.0.1:1", false), ("https://127.0.0.1:1", true)] {
+            for user in users {
+                let text = format!(
+                    "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+                     users: [{{name: u, user: {{as: alice, {user}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+                );
+                std::fs::write(&file, text).expect("written");
+                let access = Access { kubeconfig: Some(file.clone()), ..Access::default() };
+                let found = runtime.block_on(configured(&access)).expect("a configuration").auth_info;
+                let some = [
+                    found.token.is_some(),
+                    found.token_file.is_some(),
+                    found.username.is_some(),
+                    found.password.is_some(),
+                    found.exec.is_some(),
+                ];
+                assert_eq!(some.contains(&true), is_kept, "{server} {user}");
+                assert_eq!(found.impersonate.as_deref(), Some("alice"), "{server} {user}");
+            }
+        }
+        let access = Access {
+            server: Some("http://127.0.0.1:1".into()),
+            token: Some("secret".into()),
+            kubeconfig: Some(file),
+            ..Access::default()
+        };
+        assert!(runtime.block_on(configured(&access)).expect("a configuration").auth_info.token.is_none());
+    }
 
     #[test]
     fn a_credential_of_the_command_line_takes_the_place_of_the_files() {

@@ -11,6 +11,8 @@ mod stream;
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::call::Caller;
 use lines::Lines;
 pub(super) use page::pages;
@@ -110,7 +112,7 @@ impl<T: Send> Watch<T> {
         let mut take = |item: Option<&str>| match item.map(|item| (self.read)(item)) {
             None => all.clear(),
             Some(Ok(found)) => all.extend(found),
-            Some(Err(why)) => wrong = Some(why),
+            Some(Err(why)) => wrong = Some(unread(item.unwrap_or_default(), &why)),
         };
         let version = pages(&self.caller, &self.source, &mut take).await?;
         if let Some(why) = wrong {
@@ -119,6 +121,24 @@ impl<T: Send> Watch<T> {
         (self.sink)(Change::All(all));
         Ok(version)
     }
+}
+
+/// Why an object cannot be read, with its name: whoever looks for the reason looks for the object.
+fn unread(json: &str, why: &str) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Named {
+        metadata: Metadata,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Metadata {
+        namespace: String,
+        name: String,
+    }
+    let Named { metadata: Metadata { namespace, name } } = serde_json::from_str(json).unwrap_or_default();
+    let place = if namespace.is_empty() { namespace } else { format!("{namespace}/") };
+    format!("{place}{name} cannot be read: {why}")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Object, Snapshot, Text};
+use super::{Kind, Object, Snapshot, Text, is_system};
 
 /// ConfigMaps that checks read, by namespace and name. A snapshot of a live cluster asks for these, and for those of the same kind that a DaemonSet
 /// mounts, such as `antrea-config-5ct9ktdt77`.
@@ -100,7 +100,7 @@ impl Snapshot {
                 .iter()
                 .any(|(space, name)| (space.as_ref(), name.as_ref()) == (one.namespace(), one.name()))
         };
-        all.min_by_key(|one| (!is_mounted(one), one.name() != known))
+        all.min_by_key(|one| (!is_system(one.namespace()), !is_mounted(one), one.name() != known))
     }
 
     /// Namespace and name of each ConfigMap that a DaemonSet mounts.

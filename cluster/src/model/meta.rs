@@ -75,7 +75,7 @@ pub struct Meta {
     #[serde(skip_serializing_if = "no_labels", deserialize_with = "kept")]
     pub annotations: Arc<Labels>,
     /// Who owns the object.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty", deserialize_with = "possible")]
     pub owner_references: Arc<[OwnerRef]>,
     /// What must happen before the object disappears.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -106,6 +106,22 @@ impl Meta {
         self.owner_references.iter().find(|owner| owner.controller)
     }
 
+    /// Whether the API server could have taken its name, its namespace and its labels. Commands that an operator pastes into a shell have them.
+    ///
+    /// # Errors
+    /// What could not be.
+    pub fn named(&self) -> Result<(), &'static str> {
+        if !is_word(&self.name) || !(self.namespace.is_empty() || is_word(&self.namespace)) {
+            return Err("metadata: the API server takes no such name or namespace");
+        }
+        let is_label = |(key, value): (&Text, &Text)| is_key(key) && (value.is_empty() || is_word(value));
+        if self.labels.iter().all(is_label) {
+            Ok(())
+        } else {
+            Err("metadata: the API server takes no such label")
+        }
+    }
+
     /// The value of a label.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
@@ -117,6 +133,27 @@ impl Meta {
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(AsRef::as_ref)
     }
+}
+
+/// Whether a text could be the name of an object, or the value of a label: no shell sees more in it than a word, and no command an option.
+///
+/// *Source*: Kubernetes, "Object Names and IDs" and "Labels and Selectors". Names of roles alone may have a colon; they are taken here, too.
+pub(super) fn is_word(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    !text.is_empty() && !text.starts_with('-') && text.bytes().all(is_part)
+}
+
+/// Whether a text could be the key of a label or a taint: a name, maybe behind a domain.
+pub(super) fn is_key(text: &str) -> bool {
+    text.split('/').count() <= 2 && text.split('/').all(is_word)
+}
+
+/// Owners that could be. Nobody looks an owner up when an object names one, so that any tenant may name what cannot be; such an object has no owner.
+fn possible<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[OwnerRef]>, D::Error> {
+    let mut all: Vec<OwnerRef> = or_default(deserializer)?;
+    let is_group = |version: &str| version.is_empty() || is_key(version);
+    all.retain(|owner| is_word(&owner.kind) && is_word(&owner.name) && is_group(&owner.api_version));
+    Ok(all.into())
 }
 
 pub(super) fn is_empty(text: &Text) -> bool {

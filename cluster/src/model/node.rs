@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::meta::or_default;
+use super::meta::{is_key, is_word, or_default};
 use super::{Meta, Text};
 
 /// The label of a node's zone. *Source*: Kubernetes, "Well-Known Labels, Annotations and Taints".
@@ -128,6 +128,18 @@ pub struct NodeInfo {
 }
 
 impl Node {
+    /// Whether the API server could have taken its name, its labels and its taints.
+    ///
+    /// # Errors
+    /// What could not be.
+    pub fn named(&self) -> Result<(), &'static str> {
+        let is_taint = |one: &Taint| is_key(&one.key) && (one.value.is_empty() || is_word(&one.value));
+        if !self.spec.taints.iter().all(|one| is_taint(one) && is_word(&one.effect)) {
+            return Err("spec.taints: the API server takes no such taint");
+        }
+        self.metadata.named()
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::backing::{self, CALICO_METADATA};
 use super::meta::is_kept;
-use super::{Kind, config_map};
+use super::{Kind, Meta, config_map};
 
 /// An object of a rare kind: the API's JSON without `managedFields` and without annotations that no check reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +62,14 @@ impl Object {
             }
         }
         self
+    }
+
+    /// Whether the API server could have taken its name and its namespace.
+    ///
+    /// # Errors
+    /// It could not.
+    pub fn named(&self) -> Result<(), &'static str> {
+        Meta { name: self.name().into(), namespace: self.namespace().into(), ..Meta::default() }.named()
     }
 
     /// Its name.

@@ -35,6 +35,35 @@ pub enum Reading {
     Forbidden(String),
 }
 
+/// An object that could not be read, so that no check knows what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Illegible {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a kind without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Why it could not be read.
+    pub why: String,
+}
+
+/// The namespaces in which CNIs and distributions run their agents. Tenants have no rights there: the name `kube-` is Kubernetes' own.
+///
+/// *Source*: Kubernetes, "Namespaces"; the manifests and charts of Calico 3.30 (`calico-system`, `tigera-operator`, `kube-system`), Flannel 0.27
+/// (`kube-flannel`), Cilium 1.18 (`kube-system`; `cilium` on OpenShift and in many guides, `cilium-system`), Antrea 2.4 and the Amazon VPC CNI 1.20
+/// (`kube-system`).
+const SYSTEM: [&str; 4] = ["calico-system", "cilium", "cilium-system", "tigera-operator"];
+
+/// Whether tenants have no rights in a namespace.
+#[must_use]
+pub fn is_system(namespace: &str) -> bool {
+    namespace.starts_with("kube-") || SYSTEM.contains(&namespace)
+}
+
 /// A cluster at one moment.
 #[derive(Debug, Default, PartialEq)]
 pub struct Snapshot {
@@ -56,6 +85,8 @@ pub struct Snapshot {
     pub endpoint_slices: Vec<EndpointSlice>,
     /// Objects of all other kinds, each kind by namespace and name.
     pub objects: BTreeMap<Kind, Vec<Object>>,
+    /// The objects that could not be read. All others of their kinds are there.
+    pub illegible: Vec<Illegible>,
 }
 
 impl Snapshot {
@@ -77,23 +108,26 @@ impl Snapshot {
         self.objects.get(&kind).map_or(&[], Vec::as_slice)
     }
 
-    /// The object of a rare kind with this name, in any namespace.
+    /// The object of a rare kind with this name, rather in a namespace of the system than in any other.
     #[must_use]
     pub fn object(&self, kind: Kind, name: &str) -> Option<&Object> {
-        self.objects(kind).iter().find(|object| object.name() == name)
+        let named = self.objects(kind).iter().filter(|object| object.name() == name);
+        named.min_by_key(|object| !is_system(object.namespace()))
     }
 
-    /// The DaemonSet with this name, in any namespace. RKE2 writes its own name before that of a CNI's.
+    /// The DaemonSet with this name, rather in a namespace of the system than in any other. RKE2 writes its own name before that of a CNI's.
     #[must_use]
     pub fn daemon_set(&self, name: &str) -> Option<&Workload> {
-        let all = || self.workloads(Kind::DAEMON_SET).iter();
-        let of_rke2 = |one: &&Workload| one.name().strip_prefix("rke2-") == Some(name);
-        all().find(|one| one.name() == name).or_else(|| all().find(of_rke2))
+        let is_named = |one: &&Workload| one.name().strip_prefix("rke2-").unwrap_or(one.name()) == name;
+        let named = self.workloads(Kind::DAEMON_SET).iter().filter(is_named);
+        named.min_by_key(|one| (!is_system(one.namespace()), one.name() != name))
     }
 
     /// Sorts all objects by namespace and name, and drops all but the last of several with one name. A resource of Calico stays rather than the object
     /// in which it is stored.
     pub fn sort(&mut self) {
+        self.illegible.sort();
+        self.illegible.dedup();
         by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name));
         by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name));
         by_name(&mut self.budgets, |one| (&one.metadata.namespace, &one.metadata.name));
@@ -173,6 +207,29 @@ mod tests {
                 snapshot.objects(Kind::IP_POOL).iter().map(|one| one.at("/spec/number")).collect();
             assert_eq!(numbers, [Some(&json!(stays))], "{all:?}");
         }
+    }
+
+    #[test]
+    fn an_object_of_a_tenant_does_not_stand_for_that_of_the_system() {
+        let map = |namespace: &str| {
+            let value = json!({"metadata": {"name": "cilium-config", "namespace": namespace}, "data": {"a": namespace}});
+            Object::new(Kind::CONFIG_MAP, value).expect("kept")
+        };
+        let set = |namespace: &str, name: &str| -> Workload {
+            let volumes = json!([{"name": "a", "configMap": {"name": "cilium-config"}}]);
+            let value = json!({"metadata": {"name": name, "namespace": namespace},
+                "spec": {"template": {"spec": {"volumes": volumes}}}});
+            serde_json::from_value(value).expect("a DaemonSet")
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.objects.insert(Kind::CONFIG_MAP, ["a-tenant", "kube-system", "z"].map(map).into());
+        let sets = vec![set("a-tenant", "calico-node"), set("kube-system", "rke2-calico-node")];
+        snapshot.workloads.insert(Kind::DAEMON_SET, sets);
+        let namespace = |object: Option<&Object>| object.map(|one| one.namespace().to_owned());
+        let system = Some("kube-system".to_owned());
+        assert_eq!(namespace(snapshot.object(Kind::CONFIG_MAP, "cilium-config")), system);
+        assert_eq!(namespace(snapshot.config_map("cilium-config")), system);
+        assert_eq!(snapshot.daemon_set("calico-node").map(|one| one.namespace().to_owned()), system);
     }
 
     #[test]

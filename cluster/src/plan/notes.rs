@@ -12,7 +12,7 @@ use super::site::{Site, Survey, attached, named};
 use crate::model::Node;
 use crate::reach;
 use crate::scene::Scene;
-use crate::workload::{agents, is_dns};
+use crate::workload::{agents, is_dns, look_alikes};
 
 /// What to know of a plan that was made of this scene, in sentences.
 #[must_use]
@@ -41,12 +41,24 @@ pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
         notes.push("No pod of the cluster's DNS is found, so none is kept while nodes move; the settings name them under dns.".into());
     }
     for cni in [scene.from, scene.to].into_iter().filter(|cni| agents(scene, *cni).is_empty()) {
+        let others: Vec<String> = look_alikes(scene, cni)
+            .take(FEW)
+            .map(|one| format!("{}/{}", one.namespace(), one.name()))
+            .collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" {} has its container, and is in no namespace of the system.", others.join(", "))
+        };
         notes.push(format!(
-            "No DaemonSet of {cni} is found, so the plan does not notice when its agent changes; the settings name it under agents."
+            "No DaemonSet of {cni} is found, so the plan does not notice when its agent changes; the settings name it under agents.{others}"
         ));
     }
     notes
 }
+
+/// How many DaemonSets a note names.
+const FEW: usize = 3;
 
 /// Nodes that are further than the first pass leads: it brings them back, since a pass brings all nodes to one phase.
 fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {

@@ -24,10 +24,10 @@ pub const ICMP: u8 = 1;
 /// ICMPv6.
 pub const ICMPV6: u8 = 58;
 
-const LANE: u32 = 1 << 16;
-const LANES: u32 = 6;
+const LANE: u64 = 1 << 16;
+const LANES: u64 = 6;
 /// The points of one class of source ports: a lane for each protocol with ports or types, then one point for each protocol number.
-const BLOCK: u32 = LANES * LANE + 256;
+const BLOCK: u64 = LANES * LANE + 256;
 
 /// A range of ports, both ends included.
 pub type Ports = RangeInclusive<u16>;
@@ -41,9 +41,10 @@ pub struct Space {
     all: Traffic,
 }
 
-/// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two.
+/// A set of traffic: intervals of a [`Space`] in order, disjoint, and with a gap between each two. With every source port told apart, the row has 2^35
+/// points.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Traffic(Vec<(u32, u32)>);
+pub struct Traffic(Vec<(u64, u64)>);
 
 /// One kind of traffic, as a person reads it: `TCP 80`, `ICMP type 8 code 0`, `UDP 53 from port 1024`, `protocol 47`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,16 +78,16 @@ impl Space {
     /// A space in which these ranges of source ports can be told apart.
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = Ports>) -> Self {
-        let mut begins = vec![0_u32];
+        let mut begins = vec![0_u64];
         for range in sources {
-            begins.extend([u32::from(*range.start()), u32::from(*range.end()) + 1]);
+            begins.extend([u64::from(*range.start()), u64::from(*range.end()) + 1]);
         }
         begins.sort_unstable();
         begins.dedup();
         begins.retain(|begin| *begin < LANE);
         let ends = begins.iter().skip(1).copied().chain([LANE]);
         // Both are below the number of ports.
-        let class = |(begin, end): (&u32, u32)| port(*begin)..=port(end - 1);
+        let class = |(begin, end): (&u64, u64)| port(*begin)..=port(end - 1);
         let sources = begins.iter().zip(ends).map(class).collect();
         let mut space = Self { sources, all: Traffic::none() };
         let mut all: Vec<_> = (0..=u8::MAX).flat_map(|protocol| space.protocol(protocol).0).collect();
@@ -107,7 +108,7 @@ impl Space {
         match lane(protocol) {
             Some(lane) => self.blocks(|_| true, lane * LANE, (lane + 1) * LANE - 1),
             None => {
-                let point = LANES * LANE + u32::from(protocol);
+                let point = LANES * LANE + u64::from(protocol);
                 self.blocks(|_| true, point, point)
             }
         }
@@ -123,7 +124,7 @@ impl Space {
             sources.is_none_or(|ranges| ranges.iter().any(|range| range.contains(class.start())))
         };
         let one = |range: &Ports| {
-            let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
+            let (first, last) = (u64::from(*range.start()), u64::from(*range.end()));
             if first > last {
                 Traffic::none()
             } else {
@@ -141,7 +142,7 @@ impl Space {
         };
         let kinds = kind.map_or(0..=u8::MAX, |kind| kind..=kind);
         let codes = code.map_or((0, u8::MAX), |code| (code, code));
-        let point = |kind: u8, code: u8| lane * LANE + u32::from(kind) * 256 + u32::from(code);
+        let point = |kind: u8, code: u8| lane * LANE + u64::from(kind) * 256 + u64::from(code);
         kinds
             .map(|kind| self.blocks(|_| true, point(kind, codes.0), point(kind, codes.1)))
             .fold(Traffic::none(), |all, one| all.or(&one))
@@ -191,8 +192,8 @@ impl Space {
     }
 
     /// The interval of every block whose class of source ports is meant.
-    fn blocks(&self, from: impl Fn(&Ports) -> bool, first: u32, last: u32) -> Traffic {
-        let blocks = (0_u32..).step_by(BLOCK as usize).zip(&self.sources);
+    fn blocks(&self, from: impl Fn(&Ports) -> bool, first: u64, last: u64) -> Traffic {
+        let blocks = (0_u64..).map(|class| class * BLOCK).zip(&self.sources);
         Traffic(
             blocks.filter(|(_, class)| from(class)).map(|(base, _)| (base + first, base + last)).collect(),
         )
@@ -263,7 +264,7 @@ impl Traffic {
 
     /// Intervals in order that touch or overlap become one.
     fn joined(self) -> Self {
-        let mut all: Vec<(u32, u32)> = Vec::with_capacity(self.0.len());
+        let mut all: Vec<(u64, u64)> = Vec::with_capacity(self.0.len());
         for (first, last) in self.0 {
             match all.last_mut() {
                 Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
@@ -295,13 +296,13 @@ impl fmt::Display for Kind {
 }
 
 /// The lane of a protocol that has ports or types.
-fn lane(protocol: u8) -> Option<u32> {
+fn lane(protocol: u8) -> Option<u64> {
     let place = WITH_PORTS.into_iter().chain(WITH_TYPES).position(|one| one == protocol)?;
-    u32::try_from(place).ok()
+    u64::try_from(place).ok()
 }
 
 /// A number below 65,536.
-fn port(number: u32) -> u16 {
+fn port(number: u64) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
 }
 
@@ -361,6 +362,18 @@ mod tests {
         assert!(from(&[0..=999]).and(&from(&[1000..=65535])).is_empty());
         assert_eq!(space.example(&from(&[1500..=65535])).expect("some").to_string(), "TCP 80 from port 1500");
         assert_eq!(space.example(&space.protocol(47)).expect("some").to_string(), "protocol 47");
+    }
+
+    #[test]
+    fn however_many_source_ports_are_told_apart_each_is_itself() {
+        let ports = (0..12_000_u16).map(|number| number * 5 + 1);
+        let space = Space::new(ports.clone().map(|port| port..=port));
+        for port in [1, 6, 30_001, 59_996] {
+            let from = space.ports(UDP, &[53..=53], Some(&[port..=port]));
+            assert_eq!(space.example(&from).expect("some").source, Some(port));
+        }
+        let all = space.ports(UDP, &[53..=53], None);
+        assert_eq!(space.protocol(UDP).without(&all).or(&all), space.protocol(UDP));
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Progress {
     pub fn event(&self, text: &str) {
         match &self.0 {
             Some(_) => self.passing(text),
-            None => super::complain(&format!("{text}\n")),
+            None => super::complain(&format!("{}\n", line(text))),
         }
     }
 }

@@ -1,20 +1,35 @@
 //! Puts objects where they belong in a snapshot, slimmed.
 
-use std::collections::BTreeSet;
+mod bound;
+mod identity;
+mod kept;
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Error};
 use serde_json::{Map, Value};
 
-use super::document::Document;
+pub(super) use self::bound::{Bound, Bounded};
+pub(super) use self::identity::Identity;
+use self::kept::Kept;
+use super::document::Part as _;
 use super::header::Header;
-use crate::model::{ALL_KINDS, Kind, Object, Pool, Reading, Snapshot, Text, Workload};
+use crate::model::{
+    ALL_KINDS, Budget, EndpointSlice, Illegible, Kind, Node, Object, Pod, Pool, Reading, Service, Snapshot,
+    Text, Workload,
+};
 
 /// From where one object is read.
-pub(super) trait Source<'de> {
+pub(super) trait Source<'de>: Sized {
     /// What may go wrong.
     type Error: serde::de::Error;
+    /// Reads the object as a seed does.
+    fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Self::Error>;
     /// Reads the object.
-    fn read<T: DeserializeOwned>(self) -> Result<T, Self::Error>;
+    fn read<T: DeserializeOwned>(self) -> Result<T, Self::Error> {
+        self.read_as(PhantomData)
+    }
 }
 
 /// A snapshot that is being read.
@@ -24,6 +39,8 @@ pub struct Collector {
     pool: Pool,
     /// Kinds of which a list or an object was read.
     seen: BTreeSet<Kind>,
+    /// How much of it there may be.
+    bound: Bound,
 }
 
 impl Collector {
@@ -31,6 +48,32 @@ impl Collector {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A file of which no object may take more memory than one of the API does.
+    pub(super) fn bounded<R>(&self, input: R) -> Bounded<R> {
+        self.bound.of(input)
+    }
+
+    /// Begins an object of this many bytes; of as many as were read since the last one began, where nothing is known.
+    pub(super) fn begin(&mut self, size: Option<usize>) -> Result<(), String> {
+        self.bound.begin(size)
+    }
+
+    /// Remembers an object that cannot be read.
+    ///
+    /// # Errors
+    /// It is none of the API, or has no name by which somebody could look for it.
+    pub(super) fn illegible(&mut self, identity: Option<Identity>, why: String) -> Result<(), String> {
+        let Some(Identity { api_version, kind, metadata }) = identity else { return Err(why) };
+        let Some(kind) = Kind::of(&api_version, &kind) else { return Err(why) };
+        if metadata.name.is_empty() {
+            return Err(format!("{kind}: {why}"));
+        }
+        self.seen.insert(kind);
+        let one = Illegible { kind, namespace: metadata.namespace, name: metadata.name, why };
+        self.snapshot.illegible.push(one);
+        Ok(())
     }
 
     /// Remembers that a list of this kind was read.
@@ -41,6 +84,7 @@ impl Collector {
     /// Drops all objects of a kind, to read them anew.
     pub fn forget(&mut self, kind: Kind) {
         let Self { snapshot, .. } = self;
+        snapshot.illegible.retain(|one| one.kind != kind);
         match kind {
             Kind::NODE => snapshot.nodes.clear(),
             Kind::POD => snapshot.pods.clear(),
@@ -71,7 +115,8 @@ impl Collector {
 
     /// Takes a header: it knows how each kind was read.
     pub fn header(&mut self, header: Header) {
-        let Header { cluster, kinds, .. } = header;
+        let Header { cluster, kinds, illegible, .. } = header;
+        self.snapshot.illegible.extend(illegible);
         let known = &mut self.snapshot.cluster;
         known.uid = cluster.uid.or(known.uid.take());
         known.version = cluster.version.or(known.version.take());
@@ -89,34 +134,41 @@ impl Collector {
         self.seen.insert(kind);
         let Self { snapshot, pool, .. } = self;
         match kind {
-            Kind::NODE => snapshot.nodes.push(source.read()?),
+            Kind::NODE => {
+                let mut node: Node = named(source.read()?, Node::named)?;
+                pool.node(&mut node);
+                snapshot.nodes.push(node);
+            }
             Kind::POD => {
-                let mut pod = source.read()?;
+                let mut pod: Pod = named(source.read()?, |pod: &Pod| pod.metadata.named())?;
                 pool.pod(&mut pod);
                 snapshot.pods.push(pod);
-                return Ok(());
             }
-            Kind::POD_DISRUPTION_BUDGET => snapshot.budgets.push(source.read()?),
-            Kind::SERVICE => snapshot.services.push(source.read()?),
-            Kind::ENDPOINT_SLICE => snapshot.endpoint_slices.push(source.read()?),
+            Kind::POD_DISRUPTION_BUDGET => {
+                snapshot.budgets.push(named(source.read()?, |one: &Budget| one.metadata.named())?);
+            }
+            Kind::SERVICE => {
+                snapshot.services.push(named(source.read()?, |one: &Service| one.metadata.named())?);
+            }
+            Kind::ENDPOINT_SLICE => {
+                let slice = named(source.read()?, |one: &EndpointSlice| one.metadata.named())?;
+                snapshot.endpoint_slices.push(slice);
+            }
             Kind::DEPLOYMENT | Kind::DAEMON_SET | Kind::STATEFUL_SET | Kind::REPLICA_SET | Kind::JOB => {
-                let mut workload: Workload = source.read()?;
+                let mut workload = named(source.read()?, |one: &Workload| one.metadata.named())?;
                 pool.workload(&mut workload);
                 snapshot.workloads.entry(kind).or_default().push(workload);
             }
             _ => {
-                let mut all: Map<String, Value> = source.read()?;
+                let mut all: Map<String, Value> = source.read_as(Kept::of(kind))?;
+                self.bound.keep();
                 all.insert("apiVersion".into(), api_version.into());
                 all.insert("kind".into(), kind.api_name().into());
                 if let Some(object) = Object::new(kind, Value::Object(all)) {
+                    let object = named(object, Object::named)?;
                     snapshot.objects.entry(kind).or_default().push(object);
                 }
             }
-        }
-        if kind == Kind::NODE
-            && let Some(node) = snapshot.nodes.last_mut()
-        {
-            pool.node(node);
         }
         Ok(())
     }
@@ -156,8 +208,7 @@ impl Collector {
     /// # Errors
     /// Why it is no object of the API.
     pub fn value(&mut self, value: Value) -> Result<(), String> {
-        use serde::de::DeserializeSeed;
-        Document::new(self).deserialize(value).map_err(|e| e.to_string())
+        value.take(self, None)
     }
 
     /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
@@ -175,6 +226,12 @@ impl Collector {
         snapshot.sort();
         snapshot
     }
+}
+
+/// An object whose names could be: commands that an operator pastes into a shell have them.
+fn named<T, E: Error>(object: T, check: impl Fn(&T) -> Result<(), &'static str>) -> Result<T, E> {
+    check(&object).map_err(E::custom)?;
+    Ok(object)
 }
 
 /// The custom kinds for which the cluster has no CustomResourceDefinition, where these were dumped.

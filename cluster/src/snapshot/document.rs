@@ -1,23 +1,79 @@
 //! One object of the API, or a list of objects, read as it comes.
 //!
-//! Objects go to the [`Collector`] one by one, so a list of 150,000 pods is never in memory as a whole.
+//! Objects go to the [`Collector`] one by one, so a list of 150,000 pods is never in memory as a whole. An object that cannot be read is remembered by
+//! its name, and the others are read: any tenant may write objects.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::collect::Collector;
+use super::collect::{Collector, Identity};
 use super::prefixed::Prefixed;
 use crate::model::Kind;
 
+/// `apiVersion` and `kind` of an object that does not say them itself.
+type Is = (String, String);
+
+/// A part of a document: its text in JSON, however deep it is, and its value in any other format.
+pub(super) trait Part: DeserializeOwned {
+    /// The object that has these keys.
+    fn object(parts: Vec<(String, Self)>) -> Result<Self, String>;
+    /// Hands an object to the collector.
+    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String>;
+}
+
+impl Part for Box<RawValue> {
+    fn object(parts: Vec<(String, Self)>) -> Result<Self, String> {
+        to_raw_value(&parts.into_iter().collect::<BTreeMap<_, _>>()).map_err(|e| e.to_string())
+    }
+
+    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
+        text(collector, self.get(), is)
+    }
+}
+
+impl Part for Value {
+    fn object(parts: Vec<(String, Self)>) -> Result<Self, String> {
+        Ok(Self::Object(parts.into_iter().collect()))
+    }
+
+    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
+        collector.begin(None)?;
+        let identity = Identity::of(&self, is);
+        let read = One::<Self>::new(collector, is.cloned()).deserialize(self);
+        read.or_else(|e| collector.illegible(identity, e.to_string()))
+    }
+}
+
+/// Reads one JSON document from its text.
+pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&Is>) -> Result<(), String> {
+    collector.begin(Some(text.len()))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = One::<Box<RawValue>>::new(collector, is.cloned()).deserialize(&mut json);
+    read.and_then(|()| json.end()).or_else(|e| {
+        let identity = serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
+        collector.illegible(identity, e.to_string())
+    })
+}
+
 /// Reads one document into the collector: an object, a list of objects, a snapshot's header, or the answer of `kubectl version`.
 #[derive(Debug)]
-pub struct Document<'c> {
+pub(super) struct Document<'c, P> {
     collector: &'c mut Collector,
-    /// `apiVersion` and `kind` of an object in a list that says them once for all.
-    is: Option<(String, String)>,
+    part: PhantomData<P>,
+}
+
+/// Reads one object of a list into the collector, and whatever else is a whole document.
+#[derive(Debug)]
+struct One<'c, P> {
+    collector: &'c mut Collector,
+    is: Option<Is>,
+    part: PhantomData<P>,
 }
 
 /// Reads one page of a list of the API server into the collector, and counts its objects.
@@ -30,15 +86,32 @@ pub struct Page<'c> {
 
 /// Reads `items` of a list into the collector, and counts them.
 #[derive(Debug)]
-struct ListOf<'c> {
+struct ListOf<'c, P> {
     collector: &'c mut Collector,
-    is: Option<(String, String)>,
+    is: Option<Is>,
+    part: PhantomData<P>,
 }
 
-impl<'c> Document<'c> {
+impl<'c, P> Document<'c, P> {
     /// A document of its own.
-    pub const fn new(collector: &'c mut Collector) -> Self {
-        Self { collector, is: None }
+    pub(super) const fn new(collector: &'c mut Collector) -> Self {
+        Self { collector, part: PhantomData }
+    }
+}
+
+impl<'c, P> One<'c, P> {
+    const fn new(collector: &'c mut Collector, is: Option<Is>) -> Self {
+        Self { collector, is, part: PhantomData }
+    }
+}
+
+impl<'c, P> ListOf<'c, P> {
+    /// `items` of a list that is of this version and kind, as far as it has said by now: one of `kubectl get` says `List`, and its items say what they
+    /// are.
+    fn new(collector: &'c mut Collector, api_version: Option<&str>, kind: Option<&str>) -> Self {
+        let of = kind.and_then(|kind| kind.strip_suffix("List")).filter(|of| !of.is_empty());
+        let is = api_version.map(str::to_owned).zip(of.map(str::to_owned));
+        Self { collector, is, part: PhantomData }
     }
 }
 
@@ -69,7 +142,9 @@ impl<'de> Visitor<'de> for Page<'_> {
         while let Some(key) = map.next_key::<String>()? {
             if key == "items" {
                 let is = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
-                count += map.next_value_seed(ListOf { collector: &mut *self.collector, is })?;
+                let items =
+                    ListOf::<Box<RawValue>> { collector: &mut *self.collector, is, part: PhantomData };
+                count += map.next_value_seed(items)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -78,7 +153,7 @@ impl<'de> Visitor<'de> for Page<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Document<'_> {
+impl<'de, P: Part> DeserializeSeed<'de> for Document<'_, P> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -86,7 +161,7 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_> {
+impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +174,54 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { collector, is } = self;
+        let Self { collector, .. } = self;
+        let (mut api_version, mut kind) = (None::<String>, None::<String>);
+        let (mut parts, mut is_list) = (Vec::new(), false);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "apiVersion" => api_version = Some(map.next_value()?),
+                "kind" => kind = Some(map.next_value()?),
+                "items" => {
+                    let items = ListOf::<P>::new(collector, api_version.as_deref(), kind.as_deref());
+                    map.next_value_seed(items)?;
+                    is_list = true;
+                }
+                // The metadata of a list, which may come before its items and after them.
+                _ if is_list || kind.as_deref().is_some_and(|kind| kind.ends_with("List")) => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                _ => parts.push((key, map.next_value::<P>()?)),
+            }
+        }
+        if is_list {
+            return Ok(());
+        }
+        let is = api_version.zip(kind);
+        P::object(parts).and_then(|object| object.take(collector, is.as_ref())).map_err(A::Error::custom)
+    }
+}
+
+impl<'de, P: Part> DeserializeSeed<'de> for One<'_, P> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, P: Part> Visitor<'de> for One<'_, P> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of the Kubernetes API")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { collector, is, .. } = self;
         let (mut api_version, mut kind) = is.unzip();
         let mut rest = Map::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -107,16 +229,10 @@ impl<'de> Visitor<'de> for Document<'_> {
                 "apiVersion" => api_version = Some(map.next_value()?),
                 "kind" => kind = Some(map.next_value()?),
                 "items" => {
-                    // A list of `kubectl get` says `List`, and its items say what they are.
-                    let of = kind
-                        .as_deref()
-                        .and_then(|kind| kind.strip_suffix("List"))
-                        .filter(|of| !of.is_empty());
-                    let is = api_version.clone().zip(of.map(str::to_owned));
-                    map.next_value_seed(ListOf { collector, is })?;
+                    let items = ListOf::<P>::new(collector, api_version.as_deref(), kind.as_deref());
+                    map.next_value_seed(items)?;
                 }
                 _ => match (&api_version, &kind) {
-                    // A list's metadata comes before its items where the API server wrote it.
                     (Some(_), Some(kind)) if kind.ends_with("List") => {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -151,14 +267,14 @@ fn object<'de, A: MapAccess<'de>>(
     struct Rest<'a, A>(String, &'a mut A);
     impl<'de, A: MapAccess<'de>> super::collect::Source<'de> for Rest<'_, A> {
         type Error = A::Error;
-        fn read<T: DeserializeOwned>(self) -> Result<T, A::Error> {
-            Prefixed::read(self.0, self.1)
+        fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+            Prefixed::read(self.0, self.1, seed)
         }
     }
     collector.object(api_version, kind, Rest(key, map))
 }
 
-impl<'de> DeserializeSeed<'de> for ListOf<'_> {
+impl<'de, P: Part> DeserializeSeed<'de> for ListOf<'_, P> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
@@ -166,7 +282,7 @@ impl<'de> DeserializeSeed<'de> for ListOf<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ListOf<'_> {
+impl<'de, P: Part> Visitor<'de> for ListOf<'_, P> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,16 +297,17 @@ impl<'de> Visitor<'de> for ListOf<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
         self.seen();
-        let Self { collector, is } = self;
+        let Self { collector, is, .. } = self;
         let mut count = 0;
-        while items.next_element_seed(Document { collector, is: is.clone() })?.is_some() {
+        while let Some(item) = items.next_element::<P>()? {
+            item.take(collector, is.as_ref()).map_err(A::Error::custom)?;
             count += 1;
         }
         Ok(count)
     }
 }
 
-impl ListOf<'_> {
+impl<P> ListOf<'_, P> {
     /// A list of one kind was read, even if it is empty.
     fn seen(&mut self) {
         if let Some(kind) = self.is.as_ref().and_then(|(version, kind)| Kind::of(version, kind)) {
@@ -199,10 +316,10 @@ impl ListOf<'_> {
     }
 }
 
-impl super::collect::Source<'_> for Value {
+impl<'de> super::collect::Source<'de> for Value {
     type Error = serde_json::Error;
 
-    fn read<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
-        T::deserialize(self)
+    fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, serde_json::Error> {
+        seed.deserialize(self)
     }
 }

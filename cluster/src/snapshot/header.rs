@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Cluster, Kind, Reading};
+use crate::model::{Cluster, Illegible, Kind, Reading};
 
 /// What begins a snapshot file; one object per line follows, each as the API writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Header {
     /// How each kind was read.
     #[serde(default)]
     pub kinds: BTreeMap<Kind, Reading>,
+    /// The objects that could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub illegible: Vec<Illegible>,
 }
 
 impl Header {

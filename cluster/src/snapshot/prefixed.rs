@@ -1,7 +1,7 @@
 //! A map of which one key was read already.
 
 use serde::de::value::{MapAccessDeserializer, StringDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess};
+use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess};
 
 /// The rest of an object, and the key before it whose value is still to come.
 pub(super) struct Prefixed<'a, A> {
@@ -11,8 +11,12 @@ pub(super) struct Prefixed<'a, A> {
 
 impl<'de, 'a, A: MapAccess<'de>> Prefixed<'a, A> {
     /// Reads a value from `key`, whose value comes next, and from all later keys.
-    pub(super) fn read<T: DeserializeOwned>(key: String, rest: &'a mut A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(Self { key: Some(key), rest }))
+    pub(super) fn read<S: DeserializeSeed<'de>>(
+        key: String,
+        rest: &'a mut A,
+        seed: S,
+    ) -> Result<S::Value, A::Error> {
+        seed.deserialize(MapAccessDeserializer::new(Self { key: Some(key), rest }))
     }
 }
 

@@ -28,6 +28,7 @@ pub fn write(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
         version: Header::VERSION,
         cluster: snapshot.cluster.clone(),
         kinds: snapshot.readings.clone(),
+        illegible: snapshot.illegible.clone(),
     };
     line(&mut out, &header)?;
     for kind in ALL_KINDS.iter().map(|row| row.kind) {

@@ -1,6 +1,6 @@
 //! The DaemonSets that are agents of a CNI. Pure.
 
-use crate::model::{Kind, PodSpec, Workload};
+use crate::model::{Kind, PodSpec, Workload, is_system};
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -42,13 +42,13 @@ pub fn is_agent(spec: &PodSpec, cni: Cni) -> bool {
     }
 }
 
-/// The agents of a CNI. The settings may name them; else their containers do.
+/// The agents of a CNI. The settings may name them; else their containers do, in the namespaces of the system: anybody can give a container a name.
 #[must_use]
 pub fn agents<'a>(scene: &Scene<'a>, cni: Cni) -> Vec<Agent<'a>> {
     let named = if cni == scene.from { &scene.config.agents.old } else { &scene.config.agents.new };
     let is = |daemon_set: &&Workload| {
         if named.is_empty() {
-            return is_agent(&daemon_set.spec.template.spec, cni);
+            return is_system(daemon_set.namespace()) && is_agent(&daemon_set.spec.template.spec, cni);
         }
         named.iter().any(|name| name.is(daemon_set.namespace(), daemon_set.name()))
     };
@@ -56,9 +56,41 @@ pub fn agents<'a>(scene: &Scene<'a>, cni: Cni) -> Vec<Agent<'a>> {
     all.map(|daemon_set| Agent { cni, daemon_set }).collect()
 }
 
+/// DaemonSets that look like the agent of a CNI in a namespace that is not the system's.
+pub fn look_alikes<'a>(scene: &Scene<'a>, cni: Cni) -> impl Iterator<Item = &'a Workload> {
+    let is = move |daemon_set: &&Workload| {
+        !is_system(daemon_set.namespace()) && is_agent(&daemon_set.spec.template.spec, cni)
+    };
+    scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_of_a_tenant_is_none() {
+        let set = |namespace: &str| {
+            let template =
+                serde_json::json!({"template": {"spec": {"containers": [{"name": "cilium-agent"}]}}});
+            crate::check::tests::object(
+                Kind::DAEMON_SET,
+                "a",
+                serde_json::json!({"metadata": {"namespace": namespace}, "spec": template}),
+            )
+        };
+        let found = |config: &str, namespaces: &[&str]| -> Vec<String> {
+            let sets = namespaces.iter().map(|namespace| set(namespace)).collect();
+            let case = crate::check::tests::Case::new(Cni::Calico, Cni::Cilium, sets).config(config);
+            let found = agents(&case.scene(), Cni::Cilium);
+            found.iter().map(|agent| agent.daemon_set.namespace().to_owned()).collect()
+        };
+        assert_eq!(found("", &["a-tenant", "kube-system", "shop"]), ["kube-system"]);
+        assert_eq!(found("", &["a-tenant"]), [""; 0]);
+        assert_eq!(found("", &["cilium", "calico-system", "kube-flannel"]).len(), 3);
+        let named = "agents: {new: [{namespace: networking, name: a}]}";
+        assert_eq!(found(named, &["a-tenant", "kube-system", "networking"]), ["networking"]);
+    }
 
     #[test]
     fn a_container_says_whose_agent_it_is() {

@@ -103,7 +103,11 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &Counted) -> Verdic
         let Some(may_go) = scaled(&spec.max_unavailable, expected) else {
             return unreadable(&spec.max_unavailable);
         };
-        (format!("maxUnavailable {}", shown(&spec.max_unavailable)), expected, (expected - may_go).max(0))
+        (
+            format!("maxUnavailable {}", shown(&spec.max_unavailable)),
+            expected,
+            expected.saturating_sub(may_go).max(0),
+        )
     } else if let Some(number) = spec.min_available.as_i64() {
         // More pods than there are now may be on their way.
         (format!("minAvailable {number}"), replicas.map_or(there, |replicas| replicas.max(there)), number)
@@ -128,11 +132,11 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &Counted) -> Verdic
         pods.iter().filter(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none()).count();
     let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
     let words = |pods: i64, of: &str| {
-        format!("{rule}: {pods} {of} - {desired} desired = {} may go", (pods - desired).max(0))
+        format!("{rule}: {pods} {of} - {desired} desired = {} may go", pods.saturating_sub(desired).max(0))
     };
-    if expected - desired <= 0 {
+    if expected <= desired {
         Verdict::Never(words(expected, "expected"))
-    } else if healthy - desired <= 0 {
+    } else if healthy <= desired {
         Verdict::Now(words(healthy, "healthy"))
     } else {
         Verdict::Fine
@@ -145,7 +149,7 @@ fn scaled(value: &Value, expected: i64) -> Option<i64> {
         return Some(number);
     }
     let percent: i64 = value.as_str()?.strip_suffix('%')?.parse().ok()?;
-    Some((percent * expected + 99).div_euclid(100))
+    Some(percent.checked_mul(expected)?.checked_add(99)?.div_euclid(100))
 }
 
 fn unreadable(value: &Value) -> Verdict {

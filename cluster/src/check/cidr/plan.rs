@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use types::quote::shell_word;
+
 use crate::cidr::{Claims, Clash, Plan, Range, Use, free};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Object, Text};
@@ -43,7 +45,8 @@ fn subjects(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Vec<Subject> {
 }
 
 fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Finding {
-    let names: Vec<&str> = nodes.iter().map(AsRef::as_ref).collect();
+    // The affinity of a block names a node, and may be any text.
+    let names: Vec<String> = nodes.iter().map(|node| shell_word(node)).collect();
     let names = names.join(" ");
     let reserved: BTreeSet<String> =
         clashes.iter().filter(|clash| is_of_pods(clash)).map(|clash| clash.new.range.to_string()).collect();

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use types::quote::shell_word;
+
+use crate::check::taints::tolerating;
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Workload};
 use crate::support::{Cni, Strategy};
@@ -63,15 +66,13 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String]) -> String {
         }
         Refusal::Label { key, value, is } => {
             let overwrite = if is.is_some() { " --overwrite" } else { "" };
-            format!("kubectl label node {list} {key}={value}{overwrite}{rest}")
+            let label = shell_word(&format!("{key}={value}"));
+            format!("kubectl label node {list} {label}{overwrite}{rest}")
         }
         Refusal::Affinity(_) => format!(
             "kubectl -n {namespace} edit daemonset {name}, and correct spec.template.spec.affinity.nodeAffinity"
         ),
-        Refusal::Taint(taint) => format!(
-            "kubectl -n {namespace} patch daemonset {name} --type json -p '[{{\"op\":\"add\",\"path\":\"/spec/template/spec/tolerations/-\",\"value\":{{\"key\":\"{}\",\"operator\":\"Exists\",\"effect\":\"{}\"}}}}]'",
-            taint.key, taint.effect
-        ),
+        Refusal::Taint(taint) => tolerating(namespace, name, &taint.key, &taint.effect),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Whether autoscalers know a start-up taint. Pure.
 
+use serde_json::Value;
+use types::quote::shell_word;
+
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Taint, Text, Workload};
 use crate::scene::Scene;
@@ -30,10 +33,11 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         }
     }
     let patch = |one: &Subject| {
-        format!(
-            "kubectl patch nodepool {} --type merge -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"startupTaints\":[{{\"key\":\"{}\",\"effect\":\"{}\"}}]}}}}}}}}'",
-            one.name, taint.key, taint.effect
-        )
+        let (key, effect) = (Value::from(&*taint.key), Value::from(&*taint.effect));
+        let patch = format!(
+            r#"{{"spec":{{"template":{{"spec":{{"startupTaints":[{{"key":{key},"effect":{effect}}}]}}}}}}}}"#
+        );
+        format!("kubectl patch nodepool {} --type merge -p {}", one.name, shell_word(&patch))
     };
     let fix = objects.iter().map(patch).collect::<Vec<_>>().join("; ");
     (!objects.is_empty()).then(|| {
@@ -72,7 +76,10 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     let fix = objects.iter().map(|one| {
         format!(
             "kubectl -n {} edit deployment {}, and add the argument {}={}",
-            one.namespace, one.name, FLAGS[0], taint.key
+            one.namespace,
+            one.name,
+            FLAGS[0],
+            shell_word(&taint.key)
         )
     });
     let fix = fix.collect::<Vec<_>>().join("; ");

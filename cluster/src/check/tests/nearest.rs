@@ -96,7 +96,7 @@ fn kind(document: &Value) -> &str {
 }
 
 /// JSON pointers to everything in a value but what names it.
-fn paths(at: &str, value: &Value) -> Vec<String> {
+pub(super) fn paths(at: &str, value: &Value) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(map) => {
             map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()

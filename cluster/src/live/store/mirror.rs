@@ -1,7 +1,7 @@
 //! The journal once more, in a file of the operator's machine: it is there when the cluster is not.
 
 use std::env;
-use std::fs::{File, OpenOptions, create_dir_all};
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -48,12 +48,40 @@ impl Mirror {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                path.parent().map_or(Ok(()), create_dir_all)?;
-                OpenOptions::new().create(true).append(true).open(path)?
+                path.parent().map_or(Ok(()), private_directory)?;
+                private_file(path)?
             }
         };
         Ok(self.file.insert(file))
     }
+}
+
+/// A directory that its owner alone may list: the names of runs are in it. One that a release before left open is closed.
+#[cfg(unix)]
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+/// Elsewhere a directory of a person is that person's alone.
+#[cfg(not(unix))]
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// A file to add to that its owner alone may read: the journal names what runs in the cluster.
+#[cfg(unix)]
+fn private_file(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 #[cfg(test)]
@@ -69,6 +97,26 @@ mod tests {
         again.add("{\"a\":2}").expect("added");
         again.add("{\"a\":3}").expect("added");
         assert_eq!(std::fs::read_to_string(path).expect("lines"), "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_read_neither_the_file_nor_the_directory() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a directory");
+        let ours = dir.path().join("state/crossfade");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        let path = ours.join("r-1.jsonl");
+        for _ in 0..2 {
+            Mirror::at(path.clone()).add("{}").expect("added");
+            assert_eq!((mode(&ours), mode(&path)), (0o700, 0o600));
+            // As an earlier release left them.
+            set(&ours, 0o755);
+            set(&path, 0o644);
+        }
     }
 
     #[test]

@@ -51,4 +51,13 @@ mod tests {
             assert_eq!(push(piece), whole, "{piece:?}");
         }
     }
+
+    #[test]
+    fn a_line_that_does_not_end_is_refused() {
+        let mut lines = Lines::default();
+        let piece = vec![b'x'; 1 << 20];
+        let refused = (0..64).find_map(|_| lines.push(&piece).err());
+        assert!(refused.is_some_and(|why| why.contains("8 MiB")));
+        assert!(lines.bytes.len() <= LONGEST);
+    }
 }

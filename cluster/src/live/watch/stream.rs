@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::source::ENDS_AFTER;
-use super::{Change, Lines, Watch};
+use super::{Change, Lines, Watch, unread};
 use crate::live::call::Ask;
 use crate::live::error::chain;
 
@@ -135,7 +135,7 @@ impl<T: Send> Watch<T> {
             Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
             Ok(Some(found)) => (self.sink)(Change::Put(found)),
             Ok(None) => (self.sink)(Change::InSync),
-            Err(why) => return Some(Ended::Failed(why)),
+            Err(why) => return Some(Ended::Failed(unread(object.get(), &why))),
         }
         *version = metadata.resource_version;
         None

@@ -7,6 +7,7 @@ use super::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target};
 use crate::model::Text;
 use crate::policies::expression::{ACCOUNT_NAME, Expression, Of};
 use crate::policies::kubernetes::{self, LabelSelector, PortNumber};
+use crate::policies::mention::bounded_sources;
 use crate::policies::tier::Direction;
 use crate::policies::written::{self, Metadata, Written, WrittenBlock, entries, last, peers, protocol};
 
@@ -33,9 +34,13 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
         };
         entries(rules.unwrap_or_default(), &key, read).map_err(named)
     };
+    let ingress = rules(spec.ingress, Direction::Ingress)?;
+    let egress = rules(spec.egress, Direction::Egress)?;
+    let ports = ingress.iter().chain(&egress).flat_map(|rule| &rule.ports);
+    bounded_sources(ports.filter(|port| port.from.is_some()).count()).map_err(named)?;
     Ok(Policy {
-        ingress: rules(spec.ingress, Direction::Ingress)?,
-        egress: rules(spec.egress, Direction::Egress)?,
+        ingress,
+        egress,
         tier: spec.tier.filter(|tier| !tier.is_empty()).unwrap_or_else(|| DEFAULT_TIER.into()),
         priority: spec.priority,
         namespace: namespace.clone(),

@@ -8,6 +8,10 @@ use crate::policies::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, 
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
+/// Deepest nesting of parentheses and `!`. Calico has no limit, and nobody writes a selector by hand that comes near it.
+const MAX_DEPTH: usize = 64;
+/// How many characters of a selector an error shows.
+const SHOWN: usize = 200;
 
 /// Reads a selector of endpoints: pods, network sets and host endpoints. An empty one selects all.
 ///
@@ -71,7 +75,7 @@ fn of_account(key: &str) -> Key {
 }
 
 fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression, String> {
-    let mut reader = Reader { text, at: 0, key, all };
+    let mut reader = Reader { text, at: 0, depth: 0, key, all };
     reader.blanks();
     if reader.rest().is_empty() {
         return Ok(Expression::Always);
@@ -86,6 +90,8 @@ fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression,
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    /// How many parentheses and `!` are open.
+    depth: usize,
     key: fn(&str) -> Key,
     /// What `all()` means.
     all: Expression,
@@ -101,7 +107,7 @@ impl<'t> Reader<'t> {
     }
 
     fn wrong(&self, why: &str) -> String {
-        format!("selector {:?}, at {:?}: {why}", self.text, self.rest())
+        format!("selector {:?}, at {:?}: {why}", shortened(self.text), shortened(self.rest()))
     }
 
     /// Takes a piece of text, and the blanks behind it, if it comes next.
@@ -130,13 +136,24 @@ impl<'t> Reader<'t> {
         Ok(if all.len() == 1 { all.remove(0) } else { Expression::And(all) })
     }
 
+    /// Reads what is in a parenthesis or behind a `!`. A selector comes from a tenant, and each level costs a part of the stack.
+    fn inner(&mut self, read: fn(&mut Self) -> Result<Expression, String>) -> Result<Expression, String> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.wrong(&format!("parentheses and ! are nested more than {MAX_DEPTH} deep")));
+        }
+        self.depth += 1;
+        let found = read(self)?;
+        self.depth -= 1;
+        Ok(found)
+    }
+
     fn one(&mut self) -> Result<Expression, String> {
         // `!=` belongs to a key, and none comes before it here.
         if !self.rest().starts_with("!=") && self.takes("!") {
-            return self.one().map(Expression::negated);
+            return self.inner(Self::one).map(Expression::negated);
         }
         if self.takes("(") {
-            let inside = self.either()?;
+            let inside = self.inner(Self::either)?;
             return if self.takes(")") { Ok(inside) } else { Err(self.wrong("expected )")) };
         }
         // No gap before the parenthesis, which makes these words and no keys.
@@ -249,6 +266,11 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// The beginning of a text.
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(SHOWN).map_or(text, |(at, _)| &text[..at])
+}
+
 /// Every pod has a service account; network sets and host endpoints have none.
 fn is_pod() -> Expression {
     Expression::Has(Of::Account, ACCOUNT_NAME.into())
@@ -337,6 +359,19 @@ mod tests {
         }
         assert!(parse(&format!("has({})", "k".repeat(512))).is_ok());
         assert!(parse(&format!("has({})", "k".repeat(513))).is_err());
+    }
+
+    #[test]
+    fn a_selector_is_nested_as_deep_as_people_write_and_no_deeper() {
+        let nested = |depth: usize| format!("{}has(a){}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(parse(&nested(40)), Ok(has("a")));
+        assert_eq!(parse(&nested(4).replace("has", "!has")), Ok(has("a").negated()));
+        // One after the other is not one in the other.
+        assert!(parse(&vec![nested(3); 1000].join(" && ")).is_ok());
+        for text in [nested(50_000), "(".repeat(50_000), format!("{}has(a)", "!".repeat(50_000))] {
+            let why = parse(&text).expect_err("too deep");
+            assert!(why.contains("nested") && why.len() < 1000, "{}", &why[..200]);
+        }
     }
 
     #[test]

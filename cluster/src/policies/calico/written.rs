@@ -8,6 +8,7 @@ use super::object::{HostEndpoint, Message, NetworkSet, Order, Policy, Rule, Rule
 use super::selector::{parse, parse_for_accounts, parse_for_namespaces};
 use crate::model::Text;
 use crate::policies::expression::Expression;
+use crate::policies::mention::bounded_sources;
 use crate::policies::tier::{Direction, End};
 use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
 use crate::policies::written::{self, Metadata, Written, directions, entries};
@@ -179,6 +180,10 @@ impl Spec {
             let read = |rule: WrittenRule| rule.read(namespace).map_err(|why| format!(".{why}"));
             entries(rules, &format!("spec.{way}"), read)
         };
+        let (ingress, egress) = (rules(ingress, "ingress")?, rules(egress, "egress")?);
+        let sources = ingress.iter().chain(&egress).map(|rule| &rule.source);
+        let ranges = sources.map(|source| source.ports.len() + source.not_ports.len()).sum();
+        bounded_sources(ranges).map_err(|why| format!("spec.{why}"))?;
         Ok(Policy {
             namespace: namespace.cloned(),
             name: short.into(),
@@ -186,8 +191,8 @@ impl Spec {
             tier,
             pods,
             types,
-            ingress: rules(ingress, "ingress")?,
-            egress: rules(egress, "egress")?,
+            ingress,
+            egress,
         })
     }
 

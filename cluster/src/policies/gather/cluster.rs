@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::node::addresses;
-use super::reference::Unread;
+use super::reference::{Reference, Unread};
 use crate::cidr::Range;
 use crate::model::{Kind, Labels, Object, Pod, Snapshot, Text};
 use crate::policies::world::{self, Cluster, Namespace, Node, Port};
@@ -16,7 +16,7 @@ use crate::policies::written::protocol;
 /// them, and its pods do not say which ones they have.
 pub const CLUSTER_KINDS: [Kind; 4] = [Kind::NAMESPACE, Kind::NODE, Kind::POD, Kind::SERVICE_ACCOUNT];
 
-/// The cluster of a snapshot, and the nodes of which some address is none. `pod_ranges` are those of all networks in which pods are compared: a pod
+/// The cluster of a snapshot, and the objects that could not be read, with the nodes of which some address is none. `pod_ranges` are those of all networks in which pods are compared: a pod
 /// that has no address yet is in each of them.
 #[must_use]
 pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unread>) {
@@ -28,7 +28,8 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
     let of_cilium: HashMap<&str, &Object> =
         snapshot.objects(Kind::CILIUM_NODE).iter().map(|one| (one.name(), one)).collect();
     let own = |pod: &&Pod| !pod.spec.host_network && !pod.is_finished();
-    let mut unread = Vec::new();
+    let illegible = snapshot.illegible.iter().filter(|one| CLUSTER_KINDS.contains(&one.kind));
+    let mut unread: Vec<Unread> = illegible.map(Reference::illegible).collect();
     let nodes = snapshot.nodes.iter().map(|node| {
         let (addresses, wrong) = addresses(node, of_cilium.get(node.name()).copied());
         unread.extend(wrong);

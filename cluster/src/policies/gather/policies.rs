@@ -45,7 +45,10 @@ impl Policies {
     #[must_use]
     pub fn of(engine: Engine, snapshot: &Snapshot) -> Self {
         let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
-        Self::read(engine, kinds.flat_map(|kind| snapshot.objects(*kind)).map(Object::value))
+        let mut all = Self::read(engine, kinds.flat_map(|kind| snapshot.objects(*kind)).map(Object::value));
+        let illegible = snapshot.illegible.iter().filter(|one| engine.kinds().contains(&one.kind));
+        all.unread.extend(illegible.map(Reference::illegible));
+        all
     }
 
     /// Those of any objects of the API; of objects that the engine does not go by, nothing is said. CustomResourceDefinitions tell which objects of

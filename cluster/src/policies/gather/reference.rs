@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Kind, Meta, Text};
+use crate::model::{Illegible, Kind, Meta, Text};
 
 /// An object of the API at one state of its spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -57,6 +57,18 @@ impl Reference {
             uid: meta.uid.clone(),
             generation: meta.generation.unwrap_or_default(),
         }
+    }
+
+    /// An object that a snapshot could not read.
+    pub(super) fn illegible(one: &Illegible) -> Unread {
+        let object = Self {
+            kind: one.kind,
+            namespace: (*one.namespace).into(),
+            name: (*one.name).into(),
+            uid: Text::default(),
+            generation: 0,
+        };
+        object.unread(&*one.why)
     }
 
     /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.

@@ -1,12 +1,16 @@
 //! What becomes of objects as `kubectl` writes them.
 
 use super::*;
-use serde::de::DeserializeSeed as _;
+use crate::snapshot::document::Document;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 fn read(text: &str) -> Result<Snapshot, String> {
     let mut collector = Collector::new();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Document::new(&mut collector).deserialize(&mut deserializer).map_err(|e| e.to_string())?;
+    Document::<Box<RawValue>>::new(&mut collector)
+        .deserialize(&mut deserializer)
+        .map_err(|e| e.to_string())?;
     Ok(collector.finish(&[]))
 }
 
@@ -69,11 +73,119 @@ fn the_answer_of_kubectl_version_is_understood() {
     assert_eq!(read(text).expect("read").cluster.version.as_deref(), Some("v1.31.2"));
 }
 
+/// As deep as an object of the API may be, and no reader goes.
+fn deep(levels: usize) -> String {
+    format!("{}1{}", "{\"f:a\":".repeat(levels), "}".repeat(levels))
+}
+
+#[test]
+fn what_no_check_reads_may_be_as_deep_as_it_likes() {
+    let fields = deep(20_000);
+    for (kind, version) in [
+        ("NetworkPolicy", "networking.k8s.io/v1"),
+        ("Pod", "v1"),
+        ("Node", "v1"),
+        ("CustomResourceDefinition", "apiextensions.k8s.io/v1"),
+    ] {
+        let object = format!(
+            r#"{{"apiVersion":"{version}","kind":"{kind}","metadata":{{"name":"a","managedFields":[{{"fieldsV1":{fields}}}]}}}}"#
+        );
+        let list = format!(r#"{{"apiVersion":"v1","items":[{object}],"kind":"List"}}"#);
+        for text in [&object, &list] {
+            read(text).unwrap_or_else(|why| panic!("{kind}: {why}"));
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let why =
-        read(r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"status":{"podIPs":[{"ip":"x"}]}}"#);
-    assert!(why.as_ref().is_err_and(|why| why.contains("IP")), "{why:?}");
+        read(r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":""},"status":{"podIPs":[{"ip":"x"}]}}"#);
+    assert!(why.as_ref().is_err_and(|why| why.contains("IP") && why.contains("Pod")), "{why:?}");
     let why = read(r#"{"metadata":{"name":"a"}}"#);
     assert!(why.as_ref().is_err_and(|why| why.contains("apiVersion")), "{why:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_all_others_are_read() {
+    let pod = |name: &str, ip: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"x"}},"status":{{"podIPs":[{{"ip":"{ip}"}}]}}}}"#
+        )
+    };
+    let pods = [pod("a", "10.0.0.1"), pod("b", "010.0.0.1"), pod("c", "10.0.0.2")].join(",");
+    let list = format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{}},"items":[{pods}]}}"#);
+    let policy = format!(
+        r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{{"name":"p","namespace":"x"}},"spec":{}}}"#,
+        deep(200)
+    );
+    let values = |text: &str| {
+        let mut collector = Collector::new();
+        collector.value(serde_json::from_str(text).expect("JSON")).map(|()| collector.finish(&[]))
+    };
+    for snapshot in [read(&list), values(&list)] {
+        let snapshot = snapshot.expect("a list");
+        assert_eq!(snapshot.pods.iter().map(crate::model::Pod::name).collect::<Vec<_>>(), ["a", "c"]);
+        let one = &snapshot.illegible[0];
+        assert_eq!((one.kind, &*one.namespace, &*one.name), (Kind::POD, "x", "b"));
+        assert!(one.why.contains("IP address") && snapshot.knows(Kind::POD), "{one:?}");
+    }
+    let snapshot = read(&policy).expect("an object");
+    assert_eq!((snapshot.illegible[0].kind, &*snapshot.illegible[0].name), (Kind::NETWORK_POLICY, "p"));
+    let mut file = Vec::new();
+    crate::snapshot::write(&snapshot, &mut file).expect("written");
+    let header: Value =
+        serde_json::from_slice(file.split(|byte| *byte == b'\n').next().expect("a line")).expect("JSON");
+    let mut again = Collector::new();
+    again.value(header).expect("a header");
+    assert_eq!(again.finish(&[]), snapshot);
+}
+
+#[test]
+fn no_object_brings_a_name_that_means_something_to_a_shell() {
+    let hostile = ["x; rm -rf ~", "$(id)", "a'b", "-n", "a\nfix: b", "\u{202e}a", "a b", ""];
+    let node =
+        |value: Value| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": value});
+    for text in hostile.into_iter().filter(|text| !text.is_empty()) {
+        for (object, name) in [
+            (json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": text}}), text),
+            (json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": text}}), "p"),
+            (
+                json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": text, "namespace": "x"}}),
+                text,
+            ),
+            (
+                json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool", "metadata": {"name": text}}),
+                text,
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"a": text}}}),
+                "n",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {(text): ""}}}),
+                "n",
+            ),
+            (node(json!({"taints": [{"key": text, "effect": "NoSchedule"}]})), "n"),
+        ] {
+            let snapshot = read(&object.to_string()).expect("read");
+            assert_eq!(
+                snapshot.illegible.iter().map(|one| &*one.name).collect::<Vec<_>>(),
+                [name],
+                "{object}"
+            );
+            assert!(snapshot.nodes.is_empty() && snapshot.pods.is_empty(), "{object}");
+            assert!(snapshot.workloads.is_empty() && snapshot.objects.is_empty(), "{object}");
+        }
+    }
+    // An owner is not looked up by the API server: any tenant may name one that cannot be.
+    for text in hostile {
+        for owner in [json!({"kind": text, "name": "a"}), json!({"kind": "ReplicaSet", "name": text})] {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "p", "namespace": "x", "ownerReferences": [owner, {"kind": "Job", "name": "j"}]}});
+            let snapshot = read(&pod.to_string()).expect("read");
+            let owners = &snapshot.pods[0].metadata.owner_references;
+            assert_eq!(owners.iter().map(|owner| &*owner.name).collect::<Vec<_>>(), ["j"], "{pod}");
+        }
+    }
 }
