@@ -7,6 +7,7 @@ mod autodetection;
 mod backup;
 mod budgets;
 mod capacity;
+mod chaining;
 mod cidr;
 mod cilium_nodes;
 mod dns;
@@ -30,6 +31,7 @@ mod resources;
 mod run;
 mod services;
 mod stateful;
+mod strategy;
 mod taints;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -53,6 +55,7 @@ pub const ALL: &[Check] = &[
     autodetection::CHECK,
     values::CHECK,
     cilium_nodes::CHECK,
+    chaining::CHECK,
     masquerade::CHECK,
     features::CHECK,
     references::CHECK,
@@ -70,6 +73,7 @@ pub const ALL: &[Check] = &[
     volumes::CHECK,
     nodes::CHECK,
     network_condition::CHECK,
+    strategy::CHECK,
     versions::CHECK,
     platform::CHECK,
     resources::CHECK,
