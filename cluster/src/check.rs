@@ -11,12 +11,14 @@ mod chaining;
 mod cidr;
 mod cilium_nodes;
 mod dns;
+mod drains;
 mod evictions;
 mod features;
 mod fence;
 mod gateway;
 mod host_ports;
 mod labels;
+mod machines;
 mod masquerade;
 mod meaning;
 mod mtu;
@@ -24,6 +26,7 @@ mod needs;
 mod network_condition;
 mod nodes;
 mod platform;
+mod plugins;
 mod policies;
 mod references;
 mod requirements;
@@ -39,6 +42,7 @@ mod tunnel;
 mod values;
 mod versions;
 mod volumes;
+mod webhooks;
 
 use crate::finding::Finding;
 use crate::scene::Scene;
@@ -65,6 +69,10 @@ pub const ALL: &[Check] = &[
     taints::CHECK,
     budgets::CHECK,
     evictions::CHECK,
+    drains::CHECK,
+    webhooks::CHECK,
+    plugins::CHECK,
+    machines::CHECK,
     capacity::CHECK,
     dns::CHECK,
     host_ports::CHECK,
