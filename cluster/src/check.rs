@@ -7,15 +7,18 @@ mod autodetection;
 mod backup;
 mod budgets;
 mod capacity;
+mod chaining;
 mod cidr;
 mod cilium_nodes;
 mod dns;
+mod drains;
 mod evictions;
 mod features;
 mod fence;
 mod gateway;
 mod host_ports;
 mod labels;
+mod machines;
 mod masquerade;
 mod meaning;
 mod mtu;
@@ -23,6 +26,7 @@ mod needs;
 mod network_condition;
 mod nodes;
 mod platform;
+mod plugins;
 mod policies;
 mod references;
 mod requirements;
@@ -30,6 +34,7 @@ mod resources;
 mod run;
 mod services;
 mod stateful;
+mod strategy;
 mod taints;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +42,7 @@ mod tunnel;
 mod values;
 mod versions;
 mod volumes;
+mod webhooks;
 
 use crate::finding::Finding;
 use crate::scene::Scene;
@@ -53,6 +59,7 @@ pub const ALL: &[Check] = &[
     autodetection::CHECK,
     values::CHECK,
     cilium_nodes::CHECK,
+    chaining::CHECK,
     masquerade::CHECK,
     features::CHECK,
     references::CHECK,
@@ -62,6 +69,10 @@ pub const ALL: &[Check] = &[
     taints::CHECK,
     budgets::CHECK,
     evictions::CHECK,
+    drains::CHECK,
+    webhooks::CHECK,
+    plugins::CHECK,
+    machines::CHECK,
     capacity::CHECK,
     dns::CHECK,
     host_ports::CHECK,
@@ -70,6 +81,7 @@ pub const ALL: &[Check] = &[
     volumes::CHECK,
     nodes::CHECK,
     network_condition::CHECK,
+    strategy::CHECK,
     versions::CHECK,
     platform::CHECK,
     resources::CHECK,

@@ -10,7 +10,7 @@ mod plan;
 mod range;
 
 pub use claim::{Claim, Use};
-pub use claims::{Claims, TUNNELS, gives_addresses, of};
+pub use claims::{Claims, TUNNELS, gives_addresses, has_node_cidrs, of};
 pub use free::free;
 pub use judge::{Clash, clashes};
 pub use merged::merged;

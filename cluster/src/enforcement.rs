@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{Kind, Snapshot};
-use crate::network::{agent, antrea, is_yes};
+use crate::network::{agent, antrea, calico, is_yes};
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -98,13 +98,13 @@ pub fn enforces(snapshot: &Snapshot, cni: Cni, kind: Kind) -> bool {
         Kind::NETWORK_POLICY => match cni {
             Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => true,
             Cni::Flannel => false,
-            Cni::AwsVpcCni => aws_enforces(snapshot),
+            Cni::AwsVpcCni => aws_enforces(snapshot) || calico::policy_engine(snapshot, cni).is_some(),
         },
         Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Antrea)
+            matches!(cni, Cni::Calico | Cni::Antrea) || calico::policy_engine(snapshot, cni).is_some()
         }
         Kind::CALICO_NETWORK_POLICY | Kind::CALICO_GLOBAL_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Canal)
+            matches!(cni, Cni::Calico | Cni::Canal) || calico::policy_engine(snapshot, cni).is_some()
         }
         Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
         Kind::ANTREA_NETWORK_POLICY | Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
@@ -194,6 +194,27 @@ mod tests {
     /// How policies of a kind hold in the five phases.
     fn told(case: &Case, kind: Kind) -> Vec<Holds> {
         lines(&case.scene()).into_iter().filter(|line| line.kind == kind).map(|line| line.holds).collect()
+    }
+
+    /// Calico as the policy engine of Amazon's network.
+    #[test]
+    fn amazons_policies_may_be_those_of_calico() {
+        let agent = |backend: &str| {
+            let container = json!({"name": "calico-node", "env": [{"name": "CALICO_NETWORKING_BACKEND", "value": backend}]});
+            object(
+                Kind::DAEMON_SET,
+                "calico-node",
+                json!({"spec": {"template": {"spec": {"containers": [container]}}}}),
+            )
+        };
+        let policy = || object(Kind::CALICO_GLOBAL_NETWORK_POLICY, "g", json!({"spec": {}}));
+        let holds = |backend: &str| {
+            let case = Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![agent(backend), policy()]);
+            let first = |kind| told(&case, kind)[0];
+            [first(Kind::NETWORK_POLICY), first(Kind::CALICO_GLOBAL_NETWORK_POLICY)]
+        };
+        assert_eq!(holds("none"), [Holds::Yes; 2]);
+        assert_eq!(holds("bird"), [Holds::No; 2]);
     }
 
     #[test]

@@ -40,10 +40,14 @@ enum Method {
     Cidr(Vec<String>),
 }
 
-/// Interfaces of a CNI that carry an address of the node, and that Calico does not skip by itself.
+/// Interfaces of a CNI that carry an address of the node, and that Calico does not skip by itself. The other end of `cilium_host`, `cilium_net`, has none:
+/// Calico takes no link-local address.
+///
+/// *Source*: cilium/cilium: pkg/datapath/loader/base.go gives the router's addresses to `cilium_host` alone; projectcalico/calico:
+/// node/pkg/lifecycle/startup/autodetection/filtered.go takes global unicast addresses only.
 const fn interfaces(cni: Cni) -> &'static [&'static str] {
     match cni {
-        Cni::Cilium => &["cilium_host", "cilium_net"],
+        Cni::Cilium => &["cilium_host"],
         Cni::Antrea => &["antrea-gw0", "antrea-egress0"],
         // Calico's own list has cali, flannel and cni.
         Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
@@ -248,8 +252,9 @@ mod tests {
             ("interface=eth.*,cilium.*", Cni::Cilium, Some(NEW)),
             ("interface=.*", Cni::Antrea, Some(NEW)),
             ("skip-interface=cilium.*,docker.*", Cni::Cilium, None),
-            // cilium_net is left.
-            ("skip-interface=cilium_host", Cni::Cilium, Some(NEW)),
+            // cilium_net is left, and has no address that Calico could take.
+            ("skip-interface=cilium_host", Cni::Cilium, None),
+            ("skip-interface=cilium_net", Cni::Cilium, Some(NEW)),
             ("skip-interface=docker.*", Cni::Cilium, Some(NEW)),
             ("interface=(", Cni::Cilium, Some("autodetection-unreadable")),
         ] {

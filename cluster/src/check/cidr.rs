@@ -1,6 +1,7 @@
 //! Overlaps of the new network's addresses with those of the old one and of everything around. Pure.
 
 mod plan;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -40,18 +41,18 @@ pub(super) const CHECK: Check = Check {
         ("cidr-overlap-services", "a range of the new network covers addresses of Services"),
         ("cidr-plan", "what to do about the overlaps of both networks"),
         ("cidr-same-on-node", "both networks give the same addresses on a node"),
+        ("cidr-too-small", "the new network has too few addresses for the nodes or their pods"),
         ("cidr-two-halves", "a migration in two halves is accepted, with broken connections between them"),
         ("cidr-unknown", "nothing says from which range the new network gives addresses"),
     ],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::SERVICE),
+        Need::Always(Kind::CONFIG_MAP),
         Need::With(Cni::Calico, Kind::IP_POOL),
         Need::With(Cni::Calico, Kind::IPAM_BLOCK),
-        Need::From(Cni::Flannel, Kind::CONFIG_MAP),
-        Need::From(Cni::Canal, Kind::CONFIG_MAP),
-        Need::From(Cni::AwsVpcCni, Kind::POD),
-        Need::To(Cni::Cilium, Kind::CONFIG_MAP),
+        Need::With(Cni::Calico, Kind::TIGERA_INSTALLATION),
+        Need::Always(Kind::POD),
         Need::To(Cni::Cilium, Kind::CILIUM_NODE),
     ],
     run,
@@ -59,10 +60,13 @@ pub(super) const CHECK: Check = Check {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let claims = cidr::of(scene);
-    let Claims { all, wrong, is_shared } = &claims;
+    let Claims { all, wrong, unread, is_shared } = &claims;
     let mut findings = Vec::new();
     if !wrong.is_empty() {
         findings.push(invalid(wrong.clone()));
+    }
+    if !unread.is_empty() {
+        findings.push(unreadable(unread.clone()));
     }
     if !is_shared && !all.iter().any(|claim| claim.used.is_new()) {
         findings.push(unknown(scene));
@@ -77,6 +81,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     );
     let plan = cidr::plan(&clashes, scene.snapshot.nodes.len(), scene.config.cidrs.drain_at_most_percent);
     findings.extend(plan::planned(plan, &clashes, &claims, scene));
+    findings.extend(room::too_small(scene, &claims));
     findings
 }
 
@@ -84,6 +89,14 @@ fn invalid(wrong: Vec<Subject>) -> Finding {
     let what = "Objects name ranges that have host bits, or that are no ranges.";
     let why = "Programs disagree on what such a range means. This check cleared the host bits.";
     Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.").about(wrong)
+}
+
+/// The same code as of host bits, and worse: whatever overlaps such a range is not found.
+fn unreadable(unread: Vec<Subject>) -> Finding {
+    let what = "Objects name ranges of pods that cannot be read.";
+    let why = "No overlap with such a range is found, so nobody knows whether both networks give the same addresses.";
+    Finding::new("cidr-invalid", Severity::Blocks, what, why, "Correct the range in each object.")
+        .about(unread)
 }
 
 fn unknown(scene: &Scene<'_>) -> Finding {
@@ -111,7 +124,7 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
     };
     let (what, why, fix) = words(code);
     let mut fix = fix.to_owned();
-    if code == "cidr-overlap-pool" && scene.from == Cni::Calico {
+    if code == "cidr-overlap-pool" && plan::has_calico_ipam(scene) {
         let ranges: BTreeSet<String> = clashes.iter().map(|clash| clash.new.range.to_string()).collect();
         fix = format!(
             "{fix} To hold the state until then, reserve the new ranges in Calico: {}",

@@ -2,14 +2,17 @@
 
 mod aws;
 mod calico;
+mod flannel;
+mod hosts;
 mod pods;
 
 use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
-use crate::model::Kind;
-use crate::network::{calico as felix, cilium, is_yes};
+use crate::model::{Kind, Workload};
+use crate::network::{antrea, calico as felix, cilium, is_yes};
 use crate::scene::Scene;
 use crate::support::Cni;
+use crate::workload::Place;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -26,10 +29,12 @@ pub(super) const CHECK: Check = Check {
         ("feature-host-endpoints", "policies protect the nodes themselves"),
         ("feature-ip-reservations", "addresses of the old network are reserved"),
         ("feature-kube-proxy", "no kube-proxy is in the cluster"),
+        ("feature-policy-engine", "another program than the old CNI enforces the policies of its pods"),
         ("feature-pool-selection", "pods, namespaces or nodes choose their pool"),
         ("feature-wireguard", "the old CNI encrypts traffic between nodes, and the new one does not"),
     ],
     needs: &[
+        Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
         Need::Always(Kind::NAMESPACE),
         Need::Always(Kind::DAEMON_SET),
@@ -38,6 +43,8 @@ pub(super) const CHECK: Check = Check {
         Need::From(Cni::Calico, Kind::BGP_CONFIGURATION),
         Need::From(Cni::Calico, Kind::BGP_PEER),
         Need::From(Cni::Calico, Kind::HOST_ENDPOINT),
+        Need::From(Cni::Calico, Kind::CALICO_GLOBAL_NETWORK_POLICY),
+        Need::From(Cni::Canal, Kind::CALICO_GLOBAL_NETWORK_POLICY),
         Need::From(Cni::Calico, Kind::IP_RESERVATION),
         Need::From(Cni::Calico, Kind::IP_POOL),
         Need::From(Cni::Canal, Kind::FELIX_CONFIGURATION),
@@ -60,10 +67,13 @@ struct Feature {
 }
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let own: &[Feature] = match scene.from {
-        Cni::Calico | Cni::Canal if scene.to != Cni::Calico => calico::FEATURES,
-        Cni::AwsVpcCni => aws::FEATURES,
-        _ => &[],
+    let calicos: &[Feature] = if scene.to == Cni::Calico { &[] } else { calico::FEATURES };
+    let (own, more): (&[Feature], &[Feature]) = match scene.from {
+        Cni::Calico => (calicos, &[]),
+        Cni::Canal => (calicos, flannel::FEATURES),
+        Cni::Flannel => (flannel::FEATURES, &[]),
+        Cni::AwsVpcCni => (aws::FEATURES, &[]),
+        Cni::Cilium | Cni::Antrea => (&[], &[]),
     };
     let found = |feature: &Feature| {
         let objects = (feature.find)(scene);
@@ -71,7 +81,18 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         let finding = || Finding::new(code, *severity, *what, *why, fix(scene.to));
         (!objects.is_empty()).then(|| finding().about(objects))
     };
-    own.iter().filter_map(found).chain(bandwidth(scene)).chain(kube_proxy(scene)).collect()
+    own.iter().chain(more).filter_map(found).chain(bandwidth(scene)).chain(kube_proxy(scene)).collect()
+}
+
+/// The new CNI encrypts traffic between nodes.
+fn encrypts(scene: &Scene<'_>) -> bool {
+    let is_on = |key: &str| cilium::setting(scene.snapshot, key).is_some_and(|set| is_yes(&set.value));
+    match scene.to {
+        Cni::Cilium => is_on("enable-wireguard") || is_on("enable-ipsec"),
+        Cni::Antrea => antrea::value(scene.snapshot, "/trafficEncryptionMode", "none") != "none",
+        Cni::Calico => !felix::enabled(scene.snapshot, "wireguardEnabled").is_empty(),
+        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => false,
+    }
 }
 
 /// *Source*: Cilium's documentation, "Bandwidth Manager": egress only in releases before 1.18, and only if enabled.
@@ -94,7 +115,9 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
 /// Without kube-proxy, somebody replaces it: nothing is said where the new CNI may go on doing so.
 fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     let snapshot = scene.snapshot;
-    if snapshot.workloads(Kind::DAEMON_SET).is_empty() || snapshot.daemon_set("kube-proxy").is_some() {
+    let daemon_set = snapshot.daemon_set("kube-proxy");
+    if snapshot.workloads(Kind::DAEMON_SET).is_empty() || daemon_set.is_some_and(|one| !is_parked(scene, one))
+    {
         return None;
     }
     // kubeadm and others run it as a DaemonSet, RKE2 as static pods, k3s within its own process.
@@ -103,10 +126,32 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     }
     let by_calico = felix::enabled(snapshot, "bpfEnabled");
     let severity = if by_calico.is_empty() { Severity::Risk } else { Severity::Blocks };
-    let what = "No kube-proxy is in the snapshot, neither as a DaemonSet nor as pods.";
+    let what = match daemon_set {
+        Some(_) => "No kube-proxy runs: its DaemonSet selects no node.",
+        None => "No kube-proxy is in the snapshot, neither as a DaemonSet nor as pods.",
+    };
     let why = "Both networks share one kube-proxy during the migration. If the old CNI replaces it, Services do not work for pods of the new network, and stop for all when the old CNI goes. k3s has a kube-proxy that no snapshot shows.";
     let fix = "On k3s, accept this finding with a waiver. Else install kube-proxy (kubeadm: kubeadm init phase addon kube-proxy), wait until its pods are Ready, and then turn the replacement in the old CNI off. Let the new CNI replace kube-proxy after the migration, as a change of its own.";
-    Some(Finding::new("feature-kube-proxy", severity, what, why, fix).about(by_calico))
+    let unpark = daemon_set.map(|one| {
+        let keys = one.spec.template.spec.node_selector.keys().filter(|key| key.as_ref() != "kubernetes.io/os");
+        let keys: Vec<String> = keys.map(|key| format!("\"{key}\":null")).collect();
+        format!(
+            r#"Let kube-proxy run again: kubectl -n {} patch daemonset {} --type merge -p '{{"spec":{{"template":{{"spec":{{"nodeSelector":{{{}}},"affinity":null}}}}}}}}'. Wait until its pods are Ready, and then turn the replacement in the old CNI off. Let the new CNI replace kube-proxy after the migration, as a change of its own."#,
+            one.namespace(),
+            one.name(),
+            keys.join(",")
+        )
+    });
+    let by = daemon_set.map(|one| Subject::of(Kind::DAEMON_SET, &one.metadata).detail("selects no node"));
+    let fix = unpark.unwrap_or_else(|| fix.to_owned());
+    Some(Finding::new("feature-kube-proxy", severity, what, why, fix).about(by_calico.into_iter().chain(by)))
+}
+
+/// The DaemonSet's node selector or affinity fits no node, as those of clusters whose CNI replaces kube-proxy.
+fn is_parked(scene: &Scene<'_>, daemon_set: &Workload) -> bool {
+    let spec = &daemon_set.spec.template.spec;
+    let nodes = &scene.snapshot.nodes;
+    !nodes.is_empty() && nodes.iter().all(|node| Place::of(node).refusal(spec).is_some())
 }
 
 #[cfg(test)]
@@ -174,6 +219,104 @@ mod tests {
             assert_eq!(found, Vec::from_iter(expected), "{one:?}");
             assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![one.clone()]), [""; 0], "{one:?}");
         }
+    }
+
+    #[test]
+    fn a_host_endpoint_that_calico_made_counts_only_where_a_policy_selects_it() {
+        let stored =
+            json!({"labels": {"projectcalico.org/created-by": "calico-kube-controllers", "role": "node"}})
+                .to_string();
+        let made = || {
+            object(
+                Kind::HOST_ENDPOINT,
+                "a-auto-hep",
+                json!({"metadata": {"annotations": {"projectcalico.org/metadata": stored}}, "spec": {"node": "a"}}),
+            )
+        };
+        let policy = |rest: Value| spec(Kind::CALICO_GLOBAL_NETWORK_POLICY, "p", rest);
+        for (policy, found) in [
+            (policy(json!({"selector": "role == 'node'"})), true),
+            (policy(json!({"selector": "app == 'web'"})), false),
+            (policy(json!({})), true),
+            (policy(json!({"selector": "role == 'node'", "namespaceSelector": "has(x)"})), false),
+            // Nobody can say what it selects.
+            (policy(json!({"selector": "role =="})), true),
+        ] {
+            let codes = codes(Cni::Calico, Cni::Cilium, vec![made(), policy.clone()]);
+            assert_eq!(codes, &["feature-host-endpoints"][usize::from(!found)..], "{policy:?}");
+        }
+        assert_eq!(codes(Cni::Calico, Cni::Cilium, vec![made()]), [""; 0]);
+    }
+
+    #[test]
+    fn flannel_encrypts_by_two_backends() {
+        let flannel = |backend: &str| {
+            let conf = json!({"Network": "10.244.0.0/16", "Backend": {"Type": backend}}).to_string();
+            object(Kind::CONFIG_MAP, "kube-flannel-cfg", json!({"data": {"net-conf.json": conf}}))
+        };
+        let encrypting =
+            object(Kind::CONFIG_MAP, "cilium-config", json!({"data": {"enable-wireguard": "true"}}));
+        for (from, to, objects, found) in [
+            (Cni::Flannel, Cni::Cilium, vec![flannel("wireguard")], true),
+            (Cni::Flannel, Cni::Cilium, vec![flannel("ipsec")], true),
+            (Cni::Canal, Cni::Calico, vec![flannel("wireguard")], true),
+            (Cni::Flannel, Cni::Cilium, vec![flannel("vxlan")], false),
+            (Cni::Flannel, Cni::Cilium, vec![flannel("ipsec"), encrypting], false),
+        ] {
+            let codes = codes(from, to, objects);
+            assert_eq!(codes, &["feature-wireguard"][usize::from(!found)..], "{from} {to}");
+        }
+        let felix = spec(Kind::FELIX_CONFIGURATION, "default", json!({"wireguardEnabled": true}));
+        assert_eq!(codes(Cni::Flannel, Cni::Calico, vec![flannel("wireguard"), felix]), [""; 0]);
+    }
+
+    #[test]
+    fn calico_may_enforce_policies_for_amazons_network() {
+        let calico = |backend: &str| {
+            let container = json!({"name": "calico-node", "env": [{"name": "CALICO_NETWORKING_BACKEND", "value": backend}]});
+            let spec = json!({"template": {"spec": {"containers": [container]}}});
+            vec![
+                object(
+                    Kind::DAEMON_SET,
+                    "calico-node",
+                    json!({"metadata": {"namespace": "calico-system"}, "spec": spec}),
+                ),
+                object(Kind::DAEMON_SET, "kube-proxy", json!({})),
+            ]
+        };
+        for (from, to, backend, found) in [
+            (Cni::AwsVpcCni, Cni::Cilium, "none", true),
+            (Cni::AwsVpcCni, Cni::Calico, "none", true),
+            (Cni::AwsVpcCni, Cni::Calico, "bird", false),
+            (Cni::Calico, Cni::Cilium, "none", false),
+        ] {
+            let codes = codes(from, to, calico(backend));
+            assert_eq!(codes, &["feature-policy-engine"][usize::from(!found)..], "{from} {to} {backend}");
+        }
+    }
+
+    #[test]
+    fn a_kube_proxy_that_selects_no_node_serves_nothing() {
+        let proxy = |selector: Value| {
+            let spec = json!({"template": {"spec": {"nodeSelector": selector}}});
+            object(
+                Kind::DAEMON_SET,
+                "kube-proxy",
+                json!({"metadata": {"namespace": "kube-system"}, "spec": spec}),
+            )
+        };
+        let node = || object(Kind::NODE, "a", json!({"metadata": {"labels": {"kubernetes.io/os": "linux"}}}));
+        let parked = || proxy(json!({"kubernetes.io/os": "linux", "non-calico": "true"}));
+        let case = Case::new(Cni::Flannel, Cni::Cilium, vec![parked(), node()]);
+        let finding = case.finding(&CHECK, "feature-kube-proxy");
+        assert!(finding.fix.contains(r#""nodeSelector":{"non-calico":null}"#), "{}", finding.fix);
+        let running = proxy(json!({"kubernetes.io/os": "linux"}));
+        assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![running, node()]), [""; 0]);
+        // Its pods run all the same: the node selector was set a moment ago.
+        assert_eq!(
+            codes(Cni::Flannel, Cni::Cilium, vec![parked(), node(), pod("kube-proxy-a", json!({}))]),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Traffic between both networks that a CNI masquerades: the other side then sees a node instead of a pod. Pure.
 
+mod flannel;
+
 use types::quote::shell_word;
 
 use super::{Check, Need};
@@ -14,6 +16,7 @@ use crate::support::{Cni, Strategy};
 pub(super) const CHECK: Check = Check {
     name: "masquerade",
     codes: &[
+        ("masquerade-both", "the old CNI masquerades traffic between both networks, in both directions"),
         ("masquerade-new", "the new CNI masquerades traffic to pods of the old network"),
         ("masquerade-old", "the old CNI masquerades traffic to pods of the new network"),
     ],
@@ -35,7 +38,9 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let severity = if scene.strategy == Strategy::Double { Severity::Note } else { Severity::Risk };
     let claims = cidr::of(scene);
     let ranges = |is_new: bool| whole(&claims, is_new);
-    old(scene, &ranges(true), severity).into_iter().chain(new(scene, &ranges(false), severity)).collect()
+    let both = flannel::both(scene, &ranges(true), severity);
+    let all = [both, old(scene, &ranges(true), severity), new(scene, &ranges(false), severity)];
+    all.into_iter().flatten().collect()
 }
 
 /// The largest ranges of a network.

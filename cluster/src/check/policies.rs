@@ -6,7 +6,7 @@ use super::{Check, Need};
 use crate::enforcement::{Holds, KINDS, Phase, enforces, lines};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::Kind;
-use crate::network::subject;
+use crate::network::{calico, subject};
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
 
@@ -26,6 +26,8 @@ pub(super) const CHECK: Check = Check {
         Need::From(Cni::Calico, Kind::CALICO_GLOBAL_NETWORK_POLICY),
         Need::From(Cni::Canal, Kind::CALICO_NETWORK_POLICY),
         Need::From(Cni::Canal, Kind::CALICO_GLOBAL_NETWORK_POLICY),
+        Need::From(Cni::AwsVpcCni, Kind::CALICO_NETWORK_POLICY),
+        Need::From(Cni::AwsVpcCni, Kind::CALICO_GLOBAL_NETWORK_POLICY),
         Need::To(Cni::Cilium, Kind::CILIUM_NETWORK_POLICY),
     ],
     run,
@@ -63,13 +65,18 @@ fn rewrite(scene: &Scene<'_>) -> String {
     let Scene { from, to, .. } = scene;
     match (from, to) {
         (_, Cni::Flannel) => format!("{to} enforces no policies: filter elsewhere, or choose another CNI."),
-        (Cni::Calico | Cni::Canal, _) => format!(
-            "Convert them: kubectl crossfade policies check --from {from} --to {to} says of each field whether it can be converted, and policies convert writes what means the same. Apply the result before the stage finish."
-        ),
+        (Cni::Calico | Cni::Canal, _) => convert(scene),
+        _ if calico::policy_engine(scene.snapshot, *from).is_some() => convert(scene),
         _ => format!(
             "Write each of them as a NetworkPolicy or as a policy of {to}, and compare both: kubectl crossfade policies diff --from {from} --to {to} --policies FILE. Apply the result before the stage finish."
         ),
     }
+}
+
+fn convert(Scene { from, to, .. }: &Scene<'_>) -> String {
+    format!(
+        "Convert them: kubectl crossfade policies check --from {from} --to {to} says of each field whether it can be converted, and policies convert writes what means the same. Apply the result before the stage finish."
+    )
 }
 
 fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {

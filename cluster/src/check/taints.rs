@@ -1,6 +1,7 @@
 //! Start-up taints: who tolerates them, who removes them, and whether autoscalers know them. Pure.
 
 mod autoscaler;
+mod left;
 
 use serde_json::Value;
 use types::quote::shell_word;
@@ -21,6 +22,7 @@ pub(super) const CHECK: Check = Check {
         ("karpenter-startup-taint", "a NodePool does not declare the start-up taint"),
         ("startup-taint-agent-waits", "an agent does not tolerate the taint that only a ready agent ends"),
         ("startup-taint-daemonset-waits", "a DaemonSet of the node waits for the start-up taint to go"),
+        ("startup-taint-left", "every node bears a start-up taint, although its network is ready"),
         ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
         ("startup-taint-no-lifter", "nobody removes the start-up taint"),
     ],
@@ -39,6 +41,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
     let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
     findings.extend(waiting(scene, &taints));
+    findings.extend(left::everywhere(scene));
     for taint in &taints {
         findings.extend(lifted(scene, taint));
         findings.extend(autoscaler::karpenter(scene, taint));

@@ -1,11 +1,12 @@
 //! The settings of the new CNI, compared with what the stage of the migration needs. Pure.
 
 use super::{Check, Need};
+use crate::cidr;
 use crate::finding::{Finding, Severity};
 use crate::model::Kind;
 use crate::network::{antrea, calico, cilium};
 use crate::scene::Scene;
-use crate::support::{Cni, Stage};
+use crate::support::{Cni, Stage, Strategy};
 use crate::values::{Row, State, command, manifest, rows, upgrade};
 
 /// See the module.
@@ -95,7 +96,14 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
             by.namespace, by.name
         ));
     }
-    Finding::new(rule.code, rule.severity, what, rule.why, steps.join(" ")).about(row.by.clone())
+    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.by.clone())
+}
+
+/// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
+fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
+    let is_same = row.rule.code == "cilium-ipam" && row.now.as_deref() == Some("kubernetes");
+    let is_given_twice = is_same && cidr::has_node_cidrs(scene) && scene.strategy != Strategy::Rotation;
+    if is_given_twice { Severity::Blocks } else { row.rule.severity }
 }
 
 const fn title(cni: Cni) -> &'static str {
@@ -225,6 +233,20 @@ mod tests {
             ("cni-chaining-mode", "none"),
         ] {
             assert_eq!(with(key, value).codes(&CHECK), ["values-next"], "{key}");
+        }
+    }
+
+    /// Where the old CNI gives the pod CIDRs of Nodes, too, a waiver of a risk would let two pods have one address.
+    #[test]
+    fn the_pod_cidrs_of_nodes_are_given_once() {
+        use crate::finding::Severity::{Blocks, Risk};
+        for (from, strategy, severity) in [
+            (Cni::Calico, Strategy::Bridge, Risk),
+            (Cni::Flannel, Strategy::Bridge, Blocks),
+            (Cni::Flannel, Strategy::Rotation, Risk),
+        ] {
+            let case = with("ipam", "kubernetes").pair(from, Cni::Cilium).strategy(strategy);
+            assert_eq!(case.finding(&CHECK, "cilium-ipam").severity, severity, "{from} {strategy}");
         }
     }
 

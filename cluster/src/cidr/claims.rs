@@ -2,6 +2,7 @@
 
 mod around;
 mod calico;
+mod pods;
 mod target;
 
 pub use calico::{TUNNELS, gives_addresses};
@@ -20,6 +21,8 @@ pub struct Claims {
     pub all: Vec<Claim>,
     /// Objects whose ranges have host bits, or are none, with what they say.
     pub wrong: Vec<Subject>,
+    /// Objects whose range of pods, of either network, cannot be read, so that no overlap with it is seen.
+    pub unread: Vec<Subject>,
     /// Both CNIs take addresses from the cloud's network, which gives none twice.
     pub is_shared: bool,
 }
@@ -29,11 +32,17 @@ pub struct Claims {
 pub fn of(scene: &Scene<'_>) -> Claims {
     let mut claims = Claims::default();
     match scene.from {
-        Cni::Calico => calico::old(scene, &mut claims),
+        Cni::Calico => {
+            calico::old(scene, &mut claims);
+            if network::calico::is_host_local(scene.snapshot) {
+                node_cidrs(scene, Use::OldBlock, &mut claims);
+            }
+        }
         Cni::Flannel | Cni::Canal | Cni::Antrea | Cni::Cilium => {
             node_cidrs(scene, Use::OldBlock, &mut claims)
         }
-        Cni::AwsVpcCni => around::pods(scene, &mut claims),
+        // Its pods have addresses of the cloud's network, one by one.
+        Cni::AwsVpcCni => {}
     }
     target::new(scene, &mut claims);
     flannel(scene, &mut claims);
@@ -45,7 +54,21 @@ pub fn of(scene: &Scene<'_>) -> Claims {
         let setting = if used.is_new() { "networks.new.cidrs" } else { "networks.old.cidrs" };
         claims.all.extend(networks.iter().map(|range| claimed(*range, used, setting)));
     }
+    pods::old(scene, &mut claims);
     claims
+}
+
+/// The old CNI gives pods addresses of their Node's pod CIDR.
+#[must_use]
+pub fn has_node_cidrs(scene: &Scene<'_>) -> bool {
+    match scene.from {
+        Cni::Flannel | Cni::Canal | Cni::Antrea => true,
+        Cni::Calico => network::calico::is_host_local(scene.snapshot),
+        Cni::Cilium => {
+            network::cilium::setting(scene.snapshot, "ipam").is_some_and(|ipam| ipam.value == "kubernetes")
+        }
+        Cni::AwsVpcCni => false,
+    }
 }
 
 /// The range of all nodes of Flannel. It is no pool if the new CNI takes the pod CIDR of each Node, too: the controller manager gives none twice.
@@ -100,7 +123,9 @@ impl Claims {
                 self.all.last_mut()
             }
             Err(why) => {
-                self.wrong.push(by.detail(format!("{text:?} is no range: {why}")));
+                let subject = by.detail(format!("{text:?} is no range: {why}"));
+                let unread = if used.is_pods() { &mut self.unread } else { &mut self.wrong };
+                unread.push(subject);
                 None
             }
         }

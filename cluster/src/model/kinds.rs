@@ -98,5 +98,8 @@ kinds! {
     EC2_NODE_CLASS "EC2NodeClass" "ec2nodeclasses" false ["karpenter.k8s.aws" "v1", "karpenter.k8s.aws" "v1beta1"];
     MACHINE "Machine" "machines" true ["cluster.x-k8s.io" "v1beta2", "cluster.x-k8s.io" "v1beta1"];
     MACHINE_DEPLOYMENT "MachineDeployment" "machinedeployments" true ["cluster.x-k8s.io" "v1beta2", "cluster.x-k8s.io" "v1beta1"];
+    MACHINE_HEALTH_CHECK "MachineHealthCheck" "machinehealthchecks" true ["cluster.x-k8s.io" "v1beta2", "cluster.x-k8s.io" "v1beta1"];
+    MUTATING_WEBHOOK_CONFIGURATION "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" false ["admissionregistration.k8s.io" "v1"];
+    VALIDATING_WEBHOOK_CONFIGURATION "ValidatingWebhookConfiguration" "validatingwebhookconfigurations" false ["admissionregistration.k8s.io" "v1"];
     NODE_READINESS_RULE "NodeReadinessRule" "nodereadinessrules" false ["readiness.node.x-k8s.io" "v1alpha1"];
 }

@@ -40,6 +40,16 @@ impl Object {
         {
             config_map::without_secrets(all);
         }
+        // The certificate is large, and the address of a webhook outside the cluster may have a token in it.
+        if matches!(kind, Kind::MUTATING_WEBHOOK_CONFIGURATION | Kind::VALIDATING_WEBHOOK_CONFIGURATION)
+            && let Some(Value::Array(webhooks)) = self.0.get_mut("webhooks")
+        {
+            for webhook in webhooks {
+                if let Some(Value::Object(client)) = webhook.get_mut("clientConfig") {
+                    client.retain(|key, _| key == "service");
+                }
+            }
+        }
         // The tokens of an account are named in it.
         if kind == Kind::SERVICE_ACCOUNT
             && let Some(all) = self.0.as_object_mut()
@@ -157,6 +167,17 @@ mod tests {
         let kept = json!({"apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": "a", "namespace": "n", "uid": "u", "labels": {"x": "y"}}});
         assert_eq!(account.value(), &kept);
+    }
+
+    #[test]
+    fn a_webhook_keeps_no_certificate_and_no_address() {
+        let client = json!({"caBundle": "LS0t", "url": "https://a.example/?token=s3cret", "service": {"name": "s", "namespace": "n"}});
+        for kind in [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION] {
+            let given = json!({"metadata": {"name": "a"}, "webhooks": [{"name": "w", "clientConfig": client.clone()}]});
+            let kept = Object::new(kind, given).expect("kept");
+            let service = json!({"service": {"name": "s", "namespace": "n"}});
+            assert_eq!(kept.value()["webhooks"], json!([{"name": "w", "clientConfig": service}]));
+        }
     }
 
     #[test]

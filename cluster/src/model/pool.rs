@@ -17,7 +17,7 @@ use super::{Meta, Node, Pod, PodSpec, PodTemplate, Text, Workload};
 const AUTOSCALER: &str = "cluster-autoscaler";
 
 /// Names of the DaemonSets that are CNI agents, or that checks compare with them. Only their environment and arguments are kept.
-const AGENTS: [&str; 14] = [
+const AGENTS: [&str; 15] = [
     "antrea-agent",
     "aws-node",
     "azure-cni",
@@ -27,10 +27,11 @@ const AGENTS: [&str; 14] = [
     "kindnet",
     "kube-flannel",
     "kube-flannel-ds",
-    "kube-multus-ds",
+    "kube-multus",
     "kube-ovn-cni",
     "kube-proxy",
     "kube-router",
+    "multus",
     "weave-net",
 ];
 

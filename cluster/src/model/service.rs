@@ -14,6 +14,41 @@ pub struct Service {
     pub metadata: Meta,
     /// What the Service is.
     pub spec: ServiceSpec,
+    /// What a load balancer made of it.
+    #[serde(skip_serializing_if = "ServiceStatus::is_empty")]
+    pub status: ServiceStatus,
+}
+
+/// `status` of a Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceStatus {
+    /// Where the load balancer is.
+    pub load_balancer: LoadBalancer,
+}
+
+/// `status.loadBalancer` of a Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancer {
+    /// Its addresses.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<Ingress>,
+}
+
+/// An address of a load balancer; empty where it has a name instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    /// The address.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub ip: Text,
+}
+
+impl ServiceStatus {
+    fn is_empty(&self) -> bool {
+        self.load_balancer.ingress.is_empty()
+    }
 }
 
 /// `spec` of a Service.
@@ -29,6 +64,9 @@ pub struct ServiceSpec {
     /// Addresses from outside that lead to it.
     #[serde(rename = "externalIPs", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub external_ips: Vec<Text>,
+    /// The address that its load balancer is asked for.
+    #[serde(rename = "loadBalancerIP", skip_serializing_if = "is_empty")]
+    pub load_balancer_ip: Text,
     /// Ranges from which a load balancer accepts connections.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub load_balancer_source_ranges: Vec<Text>,
@@ -47,6 +85,15 @@ pub struct ServiceSpec {
     /// The labels of its pods.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Labels::is_empty")]
     pub selector: Labels,
+}
+
+impl Service {
+    /// The addresses outside the cluster that lead to it.
+    pub fn outside_ips(&self) -> impl Iterator<Item = &str> {
+        let ingress = self.status.load_balancer.ingress.iter().map(|one| &one.ip);
+        let all = self.spec.external_ips.iter().chain([&self.spec.load_balancer_ip]).chain(ingress);
+        all.map(AsRef::as_ref).filter(|ip: &&str| !ip.is_empty())
+    }
 }
 
 /// A port of a Service.

@@ -6,6 +6,7 @@
 use super::{Setting, agent, subject, variable};
 use crate::finding::Subject;
 use crate::model::{Kind, Object, Snapshot, Workload};
+use crate::support::Cni;
 
 /// The DaemonSet.
 #[must_use]
@@ -57,6 +58,43 @@ pub fn pools_with<'a>(snapshot: &'a Snapshot, mode: &'a str) -> impl Iterator<It
         mode.is_some_and(|mode| mode != "Never" && !mode.is_empty())
     };
     snapshot.objects(Kind::IP_POOL).iter().filter(is_on)
+}
+
+/// Whether a pool gives addresses for a use: `Workload`, `Tunnel` or `LoadBalancer`. A pool that names no use serves workloads and tunnels.
+///
+/// *Source*: Calico's documentation, "IP pool", `allowedUses`.
+#[must_use]
+pub fn serves(pool: &Object, usage: &str) -> bool {
+    let mut uses = pool.texts("/spec/allowedUses").peekable();
+    if uses.peek().is_none() { usage != "LoadBalancer" } else { uses.any(|one| one == usage) }
+}
+
+/// Pods get addresses of their Node's pod CIDR (the plugin host-local), and not of Calico's pools.
+///
+/// *Source*: Calico's documentation, "Configure the Calico CNI plugins", "Using host-local IPAM"; "Installation reference", `spec.cni.ipam.type`.
+#[must_use]
+pub fn is_host_local(snapshot: &Snapshot) -> bool {
+    let by_operator = installation(snapshot).and_then(|one| one.text("/spec/cni/ipam/type"));
+    let conf = snapshot.config_map("calico-config").and_then(|config| config.data("cni_network_config"));
+    by_operator == Some("HostLocal") || conf.is_some_and(|conf| conf.contains("\"host-local\""))
+}
+
+/// Calico keeps its resources in an etcd of its own, where no snapshot sees them.
+///
+/// *Source*: projectcalico/calico: manifests/calico-etcd.yaml (`etcd_endpoints`); Calico's documentation, "Configure calico/node", `DATASTORE_TYPE`.
+#[must_use]
+pub fn is_on_etcd(snapshot: &Snapshot) -> bool {
+    let endpoints = snapshot.config_map("calico-config").and_then(|config| config.data("etcd_endpoints"));
+    let kind = node(snapshot).and_then(|node| variable(node, "DATASTORE_TYPE"));
+    kind == Some("etcdv3") || kind.is_none() && endpoints.is_some_and(|text| !text.is_empty())
+}
+
+/// The agent of Calico where it enforces policies for another CNI.
+///
+/// *Source*: Calico's documentation, "Amazon Elastic Kubernetes Service (EKS)": with Amazon's networking, Calico is the policy engine alone.
+#[must_use]
+pub fn policy_engine(snapshot: &Snapshot, cni: Cni) -> Option<&Workload> {
+    node(snapshot).filter(|_| cni == Cni::AwsVpcCni && is_policy_only(snapshot))
 }
 
 /// The backend routes without tunnels and needs no address: Canal, or Calico for policies only.

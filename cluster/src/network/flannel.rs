@@ -40,8 +40,13 @@ impl Flannel {
         self.conf.get("Backend")?.get(key)?.as_u64()
     }
 
-    /// The ranges of all nodes.
+    /// The ranges of all nodes, of the families that are on.
+    ///
+    /// *Source*: flannel-io/flannel: pkg/subnet/config.go: `EnableIPv4` is true and `EnableIPv6` false where they are absent.
     pub fn ranges(&self) -> impl Iterator<Item = &str> {
-        ["Network", "IPv6Network"].into_iter().filter_map(|key| self.conf.get(key)?.as_str())
+        let is_on = |key: &str, absent: bool| self.conf.get(key).and_then(Value::as_bool).unwrap_or(absent);
+        let families = [("Network", is_on("EnableIPv4", true)), ("IPv6Network", is_on("EnableIPv6", false))];
+        let on = families.into_iter().filter(|(_, is_on)| *is_on);
+        on.filter_map(|(key, _)| self.conf.get(key)?.as_str())
     }
 }

@@ -11,6 +11,7 @@ pub(super) const ROWS: &[Requirement] = &[Requirement {
     what: "The new network's addresses overlap no others.",
     why: "Packets for an address that two networks give go to one of them, and the other pod loses its connections.",
     found_by: &[
+        "cidr-invalid",
         "cidr-overlap-block",
         "cidr-overlap-external",
         "cidr-overlap-nodes",
@@ -30,6 +31,12 @@ fn distinct(scene: &Scene<'_>) -> State {
     let claims = cidr::of(scene);
     if claims.is_shared {
         return State::met("both take addresses from the cloud's network, which gives none twice");
+    }
+    if !claims.unread.is_empty() {
+        return State::unknown(
+            "a range of pods cannot be read",
+            "correct the ranges that check names (cidr-invalid)",
+        );
     }
     if !claims.all.iter().any(|claim| claim.used.is_new()) {
         return State::unknown(

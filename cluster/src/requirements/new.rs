@@ -2,9 +2,10 @@
 
 use super::old::agent;
 use super::{Of, Requirement, State, Version};
+use crate::cidr;
 use crate::model::Kind;
 use crate::scene::Scene;
-use crate::support::Cni;
+use crate::support::{Cni, Strategy};
 use crate::values;
 
 /// The first version with settings for single nodes. *Source*: Cilium's documentation, "Per-node configuration".
@@ -25,16 +26,18 @@ pub(super) const ROWS: &[Requirement] = &[
     },
     Requirement {
         name: "cilium-ipam",
-        what: "Cilium gives addresses from a pool of its own.",
-        why: "With addresses from the nodes' podCIDR, both CNIs give the same addresses twice.",
+        what: "Cilium gives addresses that the old CNI does not give.",
+        why: "If both CNIs give addresses of the Nodes' pod CIDRs, two pods get the same address.",
         found_by: &["cilium-ipam", "values-not-installed"],
         of: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let fix = "install Cilium with ipam.mode=cluster-pool and its own ipam.operator.clusterPoolIPv4PodCIDRList";
             cilium(scene, "ipam", fix, |value| {
+                let is_apart = !cidr::has_node_cidrs(scene) || scene.strategy == Strategy::Rotation;
                 matches!(value, Some("cluster-pool" | "multi-pool"))
                     || scene.from == Cni::AwsVpcCni && value == Some("eni")
+                    || is_apart && value == Some("kubernetes")
             })
         },
     },

@@ -3,6 +3,7 @@
 use super::{Of, Requirement, State, Version};
 use crate::cidr;
 use crate::model::{Kind, Object, Workload};
+use crate::network::calico;
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -25,33 +26,21 @@ pub(super) const ROWS: &[Requirement] = &[
     },
     Requirement {
         name: "calico-ipam",
-        what: "Calico's own IPAM gives the addresses, from at least one pool.",
-        why: "Without pools, nobody can tell which addresses the old network gives.",
+        what: "Calico gives addresses from at least one pool, or those of the Nodes' pod CIDRs.",
+        why: "Without them, nobody can tell which addresses the old network gives.",
         found_by: &[],
         of: IS_CALICO,
-        needs: &[Kind::IP_POOL],
-        state: |scene| match scene.snapshot.objects(Kind::IP_POOL) {
-            [] => State::not_met(
-                "there is no IPPool",
-                "Calico with host-local addresses is canal: use --from canal",
-            ),
-            pools => State::met(format!("pools: {}", named(pools))),
-        },
+        needs: &[Kind::IP_POOL, Kind::CONFIG_MAP, Kind::TIGERA_INSTALLATION, Kind::DAEMON_SET],
+        state: addresses,
     },
     Requirement {
         name: "calico-pool-uses",
-        what: "Every pool that gives addresses serves workloads and tunnels.",
-        why: "A pool for one use only moves tunnels or pods to addresses that the migration does not know.",
+        what: "A pool serves workloads and, where Calico encapsulates, a pool serves tunnels.",
+        why: "Without such a pool, pods or tunnels get no address, or one that the migration does not know.",
         found_by: &[],
         of: IS_CALICO,
-        needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
-        state: |scene| {
-            pools(scene, "set spec.allowedUses of these pools to [Workload, Tunnel]", |pool| {
-                let uses: Vec<&str> = pool.texts("/spec/allowedUses").collect();
-                // Absent means both.
-                uses.is_empty() || (uses.contains(&"Workload") && uses.contains(&"Tunnel"))
-            })
-        },
+        needs: &[Kind::IP_POOL, Kind::CONFIG_MAP, Kind::TIGERA_INSTALLATION],
+        state: pool_uses,
     },
     Requirement {
         name: "calico-encapsulation",
@@ -62,11 +51,8 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
-            pools(scene, fix, |pool| {
-                ["/spec/ipipMode", "/spec/vxlanMode"]
-                    .iter()
-                    .any(|mode| matches!(pool.text(mode), Some("Always" | "CrossSubnet")))
-            })
+            // Addresses of a pool for tunnels or load balancers alone are no pod's.
+            pools(scene, fix, |pool| !calico::serves(pool, "Workload") || encapsulates(pool))
         },
     },
     Requirement {
@@ -175,6 +161,59 @@ pub(super) const ROWS: &[Requirement] = &[
         },
     },
 ];
+
+fn encapsulates(pool: &Object) -> bool {
+    let modes = ["/spec/ipipMode", "/spec/vxlanMode"];
+    modes.iter().any(|mode| matches!(pool.text(mode), Some("Always" | "CrossSubnet")))
+}
+
+/// Where Calico gets the addresses of pods from.
+fn addresses(scene: &Scene<'_>) -> State {
+    let pools = scene.snapshot.objects(Kind::IP_POOL);
+    if calico::is_host_local(scene.snapshot) {
+        return State::met("the pod CIDRs of the Nodes (host-local)");
+    }
+    if !pools.is_empty() {
+        return State::met(format!("pools: {}", named(pools)));
+    }
+    if calico::is_on_etcd(scene.snapshot) {
+        return State::not_met(
+            "Calico keeps its pools in etcd, where no snapshot sees them",
+            "move Calico's data to the Kubernetes API first: calicoctl datastore migrate export, calicoctl datastore migrate import, then install calico-node for the Kubernetes datastore (Calico's documentation, \"Migrate datastore\")",
+        );
+    }
+    State::not_met(
+        "there is no IPPool",
+        "create the pool that Calico gives addresses from: calicoctl apply -f pool.yaml",
+    )
+}
+
+/// Pools for pods and for tunnels, whichever pools they are.
+fn pool_uses(scene: &Scene<'_>) -> State {
+    let pools = scene.snapshot.objects(Kind::IP_POOL);
+    let is_open = |pool: &&Object| !pool.is_true("/spec/disabled");
+    let serving =
+        |usage: &'static str| pools.iter().filter(is_open).filter(move |pool| calico::serves(pool, usage));
+    if pools.is_empty() || calico::is_host_local(scene.snapshot) {
+        return State::met("no pool gives addresses to pods");
+    }
+    let Some(pool) = serving("Workload").next() else {
+        return State::not_met(
+            format!("none serves workloads: {}", named(pools)),
+            "create a pool for pods, whose spec.allowedUses is [Workload, Tunnel]: calicoctl apply -f pool.yaml",
+        );
+    };
+    if serving("Workload").any(encapsulates) && serving("Tunnel").next().is_none() {
+        return State::not_met(
+            format!("none serves tunnels: {}", named(pools)),
+            format!(
+                r#"kubectl patch ippools.crd.projectcalico.org {} --type merge -p '{{"spec":{{"allowedUses":["Workload","Tunnel"]}}}}'"#,
+                pool.name()
+            ),
+        );
+    }
+    State::met(format!("pools: {}", named(pools)))
+}
 
 /// The value of a variable in any container of an agent.
 fn variable<'a>(agent: &'a Workload, name: &str) -> Option<&'a str> {

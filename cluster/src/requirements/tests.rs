@@ -80,7 +80,7 @@ fn each_row_fails_on_its_own() {
         ("ipipMode: Always", "ipipMode: Never", "calico-encapsulation", "not met"),
         ("[Workload, Tunnel]", "[Workload]", "calico-pool-uses", "not met"),
         ("cilium:v1.17.2", "cilium:v1.12.0", "cilium-version", "not met"),
-        ("ipam: cluster-pool,", "ipam: kubernetes,", "cilium-ipam", "not met"),
+        ("ipam: cluster-pool,", "ipam: azure,", "cilium-ipam", "not met"),
         ("data: {ipam", "data: {cni-chaining-mode: aws-cni, ipam", "cilium-unchained", "not met"),
         ("10.20.0.0/16", "10.0.0.0/8", "distinct-ranges", "not met"),
     ] {
@@ -121,4 +121,88 @@ fn double_needs_two_cnis_that_bear_it() {
         let state = states(&Snapshot::default(), Cni::Calico, Cni::Antrea, *strategy)[1].1;
         assert_eq!(state == "met", *strategy != Strategy::Double);
     }
+}
+
+fn state(yaml: &str, from: Cni, strategy: Strategy, row: &str) -> &'static str {
+    let states = states(&read(yaml), from, Cni::Cilium, strategy);
+    states.into_iter().find(|(name, _)| *name == row).map(|(_, state)| state).expect("a row")
+}
+
+#[test]
+fn pools_for_one_use_are_no_fault() {
+    let pool = |name: &str, uses: &str, mode: &str| {
+        format!(
+            "---\napiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {{name: {name}}}\nspec: {{cidr: 10.9.0.0/24, ipipMode: {mode}, allowedUses: {uses}}}\n"
+        )
+    };
+    let own = CALICO.replace("[Workload, Tunnel]", "[Workload]");
+    for (cluster, more, uses, encapsulation) in [
+        (CALICO, pool("vips", "[LoadBalancer]", "Never"), "met", "met"),
+        (CALICO, pool("tunnels", "[Tunnel]", "Never"), "met", "met"),
+        (&own, pool("tunnels", "[Tunnel]", "Never"), "met", "met"),
+        (&own, pool("vips", "[LoadBalancer]", "Never"), "not met", "met"),
+        (CALICO, pool("other", "[Workload]", "Never"), "met", "not met"),
+        // Without tunnels nothing needs a pool for them.
+        (&own.replace("ipipMode: Always", "ipipMode: Never"), String::new(), "met", "not met"),
+        (&CALICO.replace("[Workload, Tunnel]", "[Tunnel]"), String::new(), "not met", "met"),
+    ] {
+        let yaml = format!("{cluster}{more}");
+        let row = |name: &str| state(&yaml, Cni::Calico, Strategy::Bridge, name);
+        assert_eq!((row("calico-pool-uses"), row("calico-encapsulation")), (uses, encapsulation), "{more}");
+    }
+    // The fix names the pool that pods use, and never one for load balancers.
+    let snapshot = read(&format!("{own}{}", pool("vips", "[LoadBalancer]", "Never")));
+    let config = Config::default();
+    let scene = Scene {
+        snapshot: &snapshot,
+        config: &config,
+        from: Cni::Calico,
+        to: Cni::Cilium,
+        strategy: Strategy::Bridge,
+    };
+    let rows = rows(&scene);
+    let (_, _, fix) = rows.iter().find(|row| row.name == "calico-pool-uses").expect("a row").state.told();
+    assert!(fix.contains("ippools.crd.projectcalico.org p ") && !fix.contains("vips"), "{fix}");
+}
+
+#[test]
+fn calico_on_etcd_is_not_canal() {
+    let start = CALICO.find("apiVersion: crd.projectcalico.org/v1").expect("the pool");
+    let end = start + CALICO[start..].find("---").expect("its end");
+    let bare = format!("{}{}", &CALICO[..start], &CALICO[end + 4..]);
+    let map = |data: &str| {
+        format!(
+            "{bare}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: calico-config, namespace: kube-system}}\ndata: {data}\n"
+        )
+    };
+    let fix = |yaml: &str| {
+        let (snapshot, config) = (read(yaml), Config::default());
+        let scene = Scene {
+            snapshot: &snapshot,
+            config: &config,
+            from: Cni::Calico,
+            to: Cni::Cilium,
+            strategy: Strategy::Bridge,
+        };
+        let rows = rows(&scene);
+        let row = rows.iter().find(|row| row.name == "calico-ipam").expect("a row");
+        let (state, _, fix) = row.state.told();
+        (state, fix.to_owned())
+    };
+    let (state, etcd) = fix(&map("{etcd_endpoints: \"https://10.0.0.1:2379\"}"));
+    assert!(state == "not met" && etcd.contains("calicoctl datastore migrate"), "{etcd}");
+    let (state, none) = fix(&bare);
+    assert!(state == "not met" && !none.contains("canal") && !none.contains("datastore"), "{none}");
+    let local =
+        map("{cni_network_config: '{\"ipam\": {\"type\": \"host-local\", \"subnet\": \"usePodCidr\"}}'}");
+    assert_eq!(fix(&local).0, "met");
+}
+
+#[test]
+fn the_pod_cidrs_of_nodes_are_given_once_or_twice() {
+    let yaml = CALICO.replace("ipam: cluster-pool,", "ipam: kubernetes,");
+    let row = |from, strategy| state(&yaml, from, strategy, "cilium-ipam");
+    assert_eq!(row(Cni::Calico, Strategy::Bridge), "met", "Calico has ranges of its own");
+    assert_eq!(row(Cni::Flannel, Strategy::Bridge), "not met");
+    assert_eq!(row(Cni::Flannel, Strategy::Rotation), "met", "each node has one network");
 }

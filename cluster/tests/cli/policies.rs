@@ -53,6 +53,28 @@ fn waiver(generation: u64) -> String {
     )
 }
 
+/// Calico enforces the policies of pods that the Amazon VPC CNI attaches: its own kinds are among them.
+#[test]
+fn policies_of_the_engine_beside_amazons_network_are_compared() {
+    let agent = |backend: &str| {
+        let variable = json!({"name": "CALICO_NETWORKING_BACKEND", "value": backend});
+        let container = json!({"name": "calico-node", "env": [variable]});
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "calico-system"},
+            "spec": {"template": {"spec": {"containers": [container]}}}})
+    };
+    let check = |backend: &str| {
+        let dir = dir(&[agent(backend), web(Value::Null)]);
+        let cluster = conversions().join("cluster.yaml");
+        let snapshots = ["--snapshot", "input.json", "--snapshot", cluster.to_str().expect("a path")];
+        let arguments =
+            ["policies", "check", "--from", "aws-vpc", "--to", "antrea", "-o", "json", "--dumped", "all"];
+        let output = run_in(dir.path(), &[&arguments[..], &snapshots].concat());
+        format!("{}{}", stdout(&output), stderr(&output))
+    };
+    assert!(check("none").contains("default.web"), "{}", check("none"));
+    assert!(!check("bird").contains("default.web"), "Calico's network is another CNI");
+}
+
 #[test]
 fn policies_that_mean_the_same_are_written_twice_alike() {
     let dir = dir(&[web(Value::Null)]);

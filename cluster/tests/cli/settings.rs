@@ -25,6 +25,10 @@ fn what_is_wrong_is_named_with_what_was_meant() {
         ),
         ("version: 1\ncidrs: {service: []}", "services"),
         ("version: 1\nnetworks: {old: {cidrs: [10.0.0.1/8]}}", "10.0.0.0/8"),
+        (
+            "version: 1\nroll: {limits: {windows: [{from: '22:00', to: '04:00', zone: Europe/Berln}]}}",
+            "roll.limits.windows[0].zone",
+        ),
         ("[", "c.yaml"),
     ] {
         let (code, said) = checked(settings);

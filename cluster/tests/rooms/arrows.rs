@@ -30,9 +30,10 @@ const MAY_USE: [(&str, &[&str]); 30] = [
             "enforcement",
             "workload",
             "requirements",
+            "policies",
         ],
     ),
-    ("requirements", &["model", "config", "support", "scene", "finding", "cidr", "values"]),
+    ("requirements", &["model", "config", "support", "scene", "finding", "cidr", "values", "network"]),
     // What network policies mean, of whichever CNI: it knows no plan and no run.
     ("policies", &["model", "cidr"]),
     // Policies as files: what one is made of, and what to write; the bytes are those of plans.

@@ -9,6 +9,7 @@ use types::quote::shell_word;
 use crate::cidr::{Claims, Clash, Plan, Range, Use, free};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Object, Text};
+use crate::network::calico;
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -50,8 +51,7 @@ fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Fi
     let names = names.join(" ");
     let reserved: BTreeSet<String> =
         clashes.iter().filter(|clash| is_of_pods(clash)).map(|clash| clash.new.range.to_string()).collect();
-    let reserve =
-        if scene.from == Cni::Calico { format!(" {}", reservation(&reserved)) } else { String::new() };
+    let reserve = if has_calico_ipam(scene) { format!(" {}", reservation(&reserved)) } else { String::new() };
     let fix = format!(
         "1. Keep the old network from giving these ranges out again.{reserve}\n2. kubectl cordon {names}\n3. kubectl drain {names} --ignore-daemonsets --delete-emptydir-data\n4. Check again; the blocks must be gone or empty (calicoctl ipam check lists leftovers).\n5. Start the migration, and move or replace these nodes as the last ones; uncordon them then."
     );
@@ -126,9 +126,14 @@ fn new_range(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Optio
     ))
 }
 
+/// Calico's own IPAM gives the old network's addresses. Pods with addresses of their Node's pod CIDR follow neither a pool nor a reservation.
+pub(super) fn has_calico_ipam(scene: &Scene<'_>) -> bool {
+    scene.from == Cni::Calico && !calico::is_host_local(scene.snapshot)
+}
+
 /// The steps by which pods of Calico get other addresses.
 fn old_pools(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Option<String> {
-    if scene.from != Cni::Calico {
+    if !has_calico_ipam(scene) {
         return None;
     }
     let names: BTreeSet<&str> = pools(clashes, scene).iter().map(|pool| pool.name()).collect();

@@ -118,3 +118,111 @@ fn two_networks_that_take_the_nodes_range_give_the_same_addresses() {
     let own = case().pair(Cni::Flannel, Cni::Cilium).config("networks: {new: {cidrs: [10.20.0.0/16]}}");
     assert!(!own.codes(&CHECK).contains(&"cidr-same-on-node"));
 }
+
+#[test]
+fn a_pool_of_load_balancers_gives_no_pod_an_address() {
+    let with = |uses: &str| {
+        let pool = format!(
+            "---\napiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {{name: vips}}\nspec: {{cidr: 10.10.1.128/25, allowedUses: {uses}}}\n"
+        );
+        let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
+        Case::of(&format!("{cluster}{pool}")).pair(Cni::Calico, Cni::Antrea)
+    };
+    let finding = with("[LoadBalancer]").finding(&CHECK, "cidr-overlap-services");
+    assert_eq!(objects(&finding), ["IPPool/vips: 10.10.1.128/25 overlaps 10.10.1.0/24 of b"]);
+    // Nothing is drained or moved for the addresses of Services.
+    assert_eq!(with("[LoadBalancer]").codes(&CHECK), ["cidr-overlap-services"]);
+    assert!(with("[Tunnel]").codes(&CHECK).contains(&"cidr-overlap-pool"));
+}
+
+#[test]
+fn with_host_local_addresses_both_cnis_give_those_of_the_node() {
+    let conf = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: calico-config, namespace: kube-system}\ndata: {cni_network_config: '{\"plugins\": [{\"type\": \"calico\", \"ipam\": {\"type\": \"IPAM\", \"subnet\": \"usePodCidr\"}}]}'}\n";
+    let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
+    let with = |ipam: &str| {
+        Case::of(&format!("{cluster}{}", conf.replace("IPAM", ipam))).pair(Cni::Calico, Cni::Antrea)
+    };
+    let case = with("host-local").strategy(Strategy::Bridge);
+    assert!(case.codes(&CHECK).contains(&"cidr-same-on-node"), "{:?}", case.codes(&CHECK));
+    // No pool leads out of it.
+    let plan = case.finding(&CHECK, "cidr-plan");
+    assert!(plan.fix.contains("Move by rotation") && !plan.fix.contains("Move the old pool"), "{}", plan.fix);
+    assert!(with("calico-ipam").codes(&CHECK).is_empty());
+    let operator = format!(
+        "{cluster}---\napiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {{name: default}}\nspec: {{cni: {{ipam: {{type: HostLocal}}}}}}\n"
+    );
+    let case = Case::of(&operator).pair(Cni::Calico, Cni::Antrea).strategy(Strategy::Bridge);
+    assert!(case.codes(&CHECK).contains(&"cidr-same-on-node"));
+    // The same where Calico is the new CNI.
+    let to = with("host-local").pair(Cni::Flannel, Cni::Calico).strategy(Strategy::Bridge);
+    assert!(to.codes(&CHECK).contains(&"cidr-same-on-node"));
+}
+
+#[test]
+fn a_range_of_a_family_that_is_off_does_not_count() {
+    let with = |is_on: &str| {
+        let config = format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{cluster-pool-ipv4-cidr: 10.20.0.0/16, cluster-pool-ipv6-cidr: \"fd00::/104\", enable-ipv6: \"{is_on}\"}}\n"
+        );
+        let cluster = CLUSTER
+            .replace("POOL", "\"fd00::/112\"")
+            .replace("BLOCK", "\"fd00::40/122\"")
+            .replace(", blockSize: 26", "");
+        Case::of(&format!("{cluster}{config}")).codes(&CHECK)
+    };
+    assert!(with("true").contains(&"cidr-overlap-pool"));
+    assert!(with("false").is_empty(), "{:?}", with("false"));
+}
+
+#[test]
+fn the_second_range_of_flannel_counts_only_with_ipv6() {
+    let with = |key: &str| {
+        let conf = format!(
+            "{{\"Network\": \"10.244.0.0/16\", \"IPv6Network\": \"fd00::/112\"{key}, \"Backend\": {{\"Type\": \"vxlan\"}}}}"
+        );
+        Case::of(&format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kube-flannel-cfg, namespace: kube-flannel}}\ndata: {{net-conf.json: '{conf}'}}\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{cluster-pool-ipv4-cidr: 10.20.0.0/16, cluster-pool-ipv6-cidr: \"fd00::/104\"}}\n"
+        ))
+        .pair(Cni::Flannel, Cni::Cilium)
+        .codes(&CHECK)
+    };
+    assert!(with(", \"EnableIPv6\": true").contains(&"cidr-overlap-pool"));
+    assert!(with("").is_empty(), "{:?}", with(""));
+}
+
+#[test]
+fn addresses_that_lead_to_services_are_no_pods() {
+    for (service, found) in [
+        ("spec: {externalIPs: [10.10.1.9]}", true),
+        ("spec: {externalIPs: [10.11.1.9]}", false),
+        ("spec: {type: LoadBalancer, loadBalancerIP: 10.10.1.9}", true),
+        ("spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [{ip: 10.10.1.9}]}}", true),
+        ("spec: {type: LoadBalancer}\nstatus: {loadBalancer: {ingress: [{hostname: lb.example}]}}", false),
+    ] {
+        let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
+        let text = format!(
+            "{cluster}---\napiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: x}}\n{service}\n"
+        );
+        let codes = Case::of(&text).pair(Cni::Calico, Cni::Antrea).codes(&CHECK);
+        assert_eq!(codes, &["cidr-overlap-services"][usize::from(!found)..], "{service}");
+    }
+}
+
+#[test]
+fn a_range_of_pods_that_cannot_be_read_blocks() {
+    use crate::finding::Severity;
+    let severity = |pool: &str| {
+        let found = cluster(pool, "192.168.3.0/26").found(&CHECK);
+        found.iter().find(|one| one.code == "cidr-invalid").map(|one| one.severity)
+    };
+    assert_eq!(severity("192.168.0.0/33"), Some(Severity::Blocks));
+    assert_eq!(severity("192.168.0.1/16"), Some(Severity::Risk));
+    assert_eq!(severity("192.168.0.0/16"), None);
+    let node = CLUSTER
+        .replace("10.10.1.0/24", "10.10.1.0")
+        .replace("POOL", "192.168.0.0/16")
+        .replace("BLOCK", "192.168.3.0/26");
+    let finding = Case::of(&node).pair(Cni::Calico, Cni::Antrea).finding(&CHECK, "cidr-invalid");
+    assert_eq!((finding.severity, finding.objects[0].to_string()), (Severity::Blocks, "Node/b".to_owned()));
+}

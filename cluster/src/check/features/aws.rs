@@ -5,8 +5,9 @@
 use super::Feature;
 use crate::finding::{Severity, Subject};
 use crate::model::Kind;
-use crate::network::{agent, is_yes, subject, variable};
+use crate::network::{agent, calico, is_yes, subject, variable};
 use crate::scene::Scene;
+use crate::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[
     Feature {
@@ -37,6 +38,24 @@ pub(super) const FEATURES: &[Feature] = &[
         what: "Pods have security groups of their own (SecurityGroupPolicy).",
         why: "On the new network these pods have the security groups of their node. What only their own groups allow stops, and what their own groups forbid is open.",
         fix: |_| "Give the nodes of these pods a security group that allows what the pods need, and write network policies for what it must not allow. Or keep these pods on nodes that stay with the old network. Then accept this finding with a waiver for each owner.",
+    },
+    Feature {
+        code: "feature-policy-engine",
+        severity: Severity::Blocks,
+        find: |scene| {
+            let node = calico::policy_engine(scene.snapshot, scene.from);
+            node.map(|node| Subject::of(Kind::DAEMON_SET, &node.metadata)).into_iter().collect()
+        },
+        what: "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
+        why: "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",
+        fix: |to| match to {
+            Cni::Calico => {
+                "Calico runs for policies alone (CALICO_NETWORKING_BACKEND: none), so there is no network to move to. Install Calico with a network of its own first (Calico's documentation, \"Install Calico with Calico networking on EKS\"), and try that on a copy of the cluster."
+            }
+            _ => {
+                "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver."
+            }
+        },
     },
 ];
 

@@ -7,7 +7,7 @@ use super::Feature;
 use super::pods::with;
 use crate::finding::{Severity, Subject};
 use crate::model::Kind;
-use crate::network::{antrea, calico, cilium, is_yes, subject};
+use crate::network::{calico, subject};
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -34,14 +34,7 @@ pub(super) const FEATURES: &[Feature] = &[
         code: "feature-wireguard",
         severity: Severity::Blocks,
         find: |scene| {
-            let is_on =
-                |key: &str| cilium::setting(scene.snapshot, key).is_some_and(|set| is_yes(&set.value));
-            let is_encrypted = match scene.to {
-                Cni::Cilium => is_on("enable-wireguard") || is_on("enable-ipsec"),
-                Cni::Antrea => antrea::value(scene.snapshot, "/trafficEncryptionMode", "none") != "none",
-                _ => false,
-            };
-            if is_encrypted {
+            if super::encrypts(scene) {
                 return Vec::new();
             }
             ["wireguardEnabled", "wireguardEnabledV6"]
@@ -92,14 +85,7 @@ pub(super) const FEATURES: &[Feature] = &[
     Feature {
         code: "feature-host-endpoints",
         severity: Severity::Blocks,
-        find: |scene| {
-            scene
-                .snapshot
-                .objects(Kind::HOST_ENDPOINT)
-                .iter()
-                .map(|one| subject(Kind::HOST_ENDPOINT, one))
-                .collect()
-        },
+        find: super::hosts::protected,
         what: "HostEndpoints let Calico's policies protect the nodes themselves.",
         why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock everybody out.",
         fix: |_| "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",

@@ -19,6 +19,11 @@ const RESERVED: [(&str, &str); 7] = [
 
 pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
     services(scene, claims);
+    for service in &scene.snapshot.services {
+        for address in service.outside_ips() {
+            claims.add_address(address, Use::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+        }
+    }
     for node in &scene.snapshot.nodes {
         for address in node.addresses("InternalIP").chain(node.addresses("ExternalIP")) {
             claims.add_address(address, Use::Node, None, subject(node));
@@ -79,18 +84,6 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
     for service in &snapshot.services {
         for address in service.spec.cluster_ips.iter().filter(|address| address.as_ref() != "None") {
             claims.add_address(address, Use::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
-        }
-    }
-}
-
-/// The address of every pod, where the old CNI has no ranges of its own.
-pub(super) fn pods(scene: &Scene<'_>, claims: &mut Claims) {
-    for pod in &scene.snapshot.pods {
-        for address in pod.network_ips() {
-            let range = crate::cidr::Range::of(address);
-            let claim =
-                crate::cidr::Claim::new(range, Use::OldAddress, Subject::of(Kind::POD, &pod.metadata));
-            claims.all.push(claim.on(&pod.spec.node_name));
         }
     }
 }

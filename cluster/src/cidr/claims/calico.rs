@@ -8,6 +8,7 @@ use super::Claims;
 use crate::cidr::{Range, Use};
 use crate::finding::Subject;
 use crate::model::{Kind, Object, Text};
+use crate::network::calico;
 use crate::scene::Scene;
 
 /// Annotations with the addresses of a node's tunnels. *Source*: Calico, `libcalico-go/lib/backend/k8s/resources/node.go`.
@@ -20,8 +21,9 @@ pub const TUNNELS: [&str; 5] = [
 ];
 
 pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
+    let is_host_local = calico::is_host_local(scene.snapshot);
     for pool in scene.snapshot.objects(Kind::IP_POOL) {
-        let used = Use::OldPool { is_closed: is_closed(pool) };
+        let used = usage(pool, Use::OldPool { is_closed: is_host_local || is_closed(pool) });
         claims.add(
             pool.text("/spec/cidr").unwrap_or_default(),
             used,
@@ -35,6 +37,12 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             claims.add_address(address, Use::OldAddress, Some(node.name()), super::subject(node));
         }
     }
+}
+
+/// What the addresses of a pool are for, if a pool for pods and tunnels is `for_pods`: those of a pool for load balancers belong to Services.
+pub(super) fn usage(pool: &Object, for_pods: Use) -> Use {
+    let is_for_pods = calico::serves(pool, "Workload") || calico::serves(pool, "Tunnel");
+    if is_for_pods { for_pods } else { Use::Service }
 }
 
 /// The pool gives no address to a new pod: it is disabled, or selects no node.

@@ -4,6 +4,7 @@ use super::{Claims, calico, node_cidrs};
 use crate::cidr::Use;
 use crate::finding::Subject;
 use crate::model::{Kind, Object};
+use crate::network;
 use crate::scene::Scene;
 use crate::support::Cni;
 
@@ -12,10 +13,14 @@ pub(super) fn new(scene: &Scene<'_>, claims: &mut Claims) {
     match scene.to {
         Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, Use::NewNode, claims),
         Cni::Cilium => cilium(scene, claims),
+        Cni::Calico if network::calico::is_host_local(scene.snapshot) => {
+            node_cidrs(scene, Use::NewNode, claims);
+        }
         Cni::Calico => {
             for pool in scene.snapshot.objects(Kind::IP_POOL) {
                 let by = Subject::new(Kind::IP_POOL, pool.name());
-                claims.add(pool.text("/spec/cidr").unwrap_or_default(), Use::NewPool, None, by);
+                let used = calico::usage(pool, Use::NewPool);
+                claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, by);
             }
             calico::blocks(scene, Use::NewNode, claims);
         }
@@ -35,8 +40,14 @@ fn cilium(scene: &Scene<'_>, claims: &mut Claims) {
         }
         _ => {}
     }
-    let lists = ["cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"];
-    for (config, list) in config.iter().flat_map(|config| lists.iter().map(move |list| (config, *list))) {
+    // The chart writes ranges of both families, and says beside them which family is on.
+    let is_on = |family: &str| {
+        config.and_then(|config| config.data(&format!("enable-{family}"))).is_none_or(network::is_yes)
+    };
+    let families = ["ipv4", "ipv6"].into_iter().filter(|family| is_on(family));
+    let lists = families.clone().map(|family| format!("cluster-pool-{family}-cidr"));
+    for (config, list) in config.iter().flat_map(|config| lists.clone().map(move |list| (config, list))) {
+        let list = list.as_str();
         for cidr in config.data(list).unwrap_or_default().split([' ', ',']).filter(|cidr| !cidr.is_empty()) {
             let by = Subject {
                 namespace: config.namespace().into(),
@@ -46,7 +57,7 @@ fn cilium(scene: &Scene<'_>, claims: &mut Claims) {
         }
     }
     for pool in scene.snapshot.objects(Kind::CILIUM_POD_IP_POOL) {
-        for cidr in pool.texts("/spec/ipv4/cidrs").chain(pool.texts("/spec/ipv6/cidrs")) {
+        for cidr in families.clone().flat_map(|family| pool.texts(&format!("/spec/{family}/cidrs"))) {
             claims.add(cidr, Use::NewPool, None, Subject::new(Kind::CILIUM_POD_IP_POOL, pool.name()));
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::options::Global;
 use crate::commands::source;
 use crate::config::Config;
 use crate::model::{Kind, Snapshot};
-use crate::network::cilium;
+use crate::network::{calico, cilium};
 use crate::policies::cilium::Settings;
 use crate::policies::convert::CONVERTED_FROM;
 use crate::policies::gather::{CLUSTER_KINDS, Engine, Reference, cluster};
@@ -45,6 +45,8 @@ impl Given {
             .filter_map(|cni| given.engine(cni).ok())
             .flat_map(|engine| engine.kinds())
             .chain(&CLUSTER_KINDS)
+            // Calico may enforce policies for the Amazon VPC CNI: its agent says so.
+            .chain(&[Kind::DAEMON_SET][..usize::from(from == Cni::AwsVpcCni)])
             .copied()
             .collect();
         let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
@@ -68,6 +70,7 @@ impl Given {
         match cni {
             Cni::Calico | Cni::Canal => Ok(Engine::Calico),
             Cni::Antrea => Ok(Engine::Antrea),
+            Cni::AwsVpcCni if calico::policy_engine(&self.snapshot, cni).is_some() => Ok(Engine::Calico),
             Cni::AwsVpcCni => Ok(Engine::Kubernetes(blocks)),
             Cni::Cilium => {
                 let mode = cilium::setting(&self.snapshot, "policy-cidr-match-mode");
