@@ -42,7 +42,7 @@ fn main() -> Result<(), String> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(async {
-        let settings = Settings { pool_labels: vec!["pool".into()], watched: Vec::new() };
+        let settings = Settings { pool_labels: vec!["pool".into()], ..Settings::default() };
         let session =
             Session::connect(&access, settings).await.map_err(|(_, problem)| problem.to_string())?;
         let plan = plan()?;
@@ -92,7 +92,7 @@ impl Driver {
             "census" => outcome(self.session.act(&Act::Census).await),
             "save" => json!({ "hash": store.save_plan(text.as_bytes()).await.map_err(said)? }),
             "plan" => {
-                let (hash, bytes) = store.plan(text).await.map_err(said)?;
+                let (hash, bytes) = store.plan(&text.parse()?).await.map_err(said)?;
                 json!({ "hash": hash, "text": String::from_utf8_lossy(&bytes) })
             }
             "begin" => {

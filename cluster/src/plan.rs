@@ -35,6 +35,7 @@ pub use build::build;
 pub use diff::diff;
 pub use drift::{Drift, drift};
 pub use notes::notes;
+pub use parts::gates;
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

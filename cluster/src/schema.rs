@@ -123,7 +123,6 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         What::Resume(Bounds::default()),
         What::Abort(Phase::Old),
         What::Skip("a".into()),
-        What::Delete("default/debug".into()),
     ] {
         holds("ask", &wish::Asked { asked, holder: None });
     }

@@ -168,12 +168,7 @@ impl Counts {
 
 fn told(view: &View<'_>, name: &str) -> Gate {
     let verdict = view.verdict(name);
-    let is = match verdict.map(|verdict| verdict.color) {
-        Some(Color::Green) => "green",
-        Some(Color::Amber) => "amber",
-        Some(Color::Red) => "red",
-        Some(Color::Unknown) | None => "unknown",
-    };
+    let is = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
     let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
     Gate { name: name.to_owned(), is, why }
 }

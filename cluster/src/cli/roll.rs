@@ -5,6 +5,7 @@ use types::policy::Phase;
 
 use super::Migration;
 use crate::plan::WaveKind;
+use crate::plan::canon::Prefix;
 use crate::support::{Cni, Strategy};
 
 /// Options of `roll`.
@@ -15,9 +16,9 @@ use crate::support::{Cni, Strategy};
                         was interrupted, or somebody else holds it."
 )]
 pub struct Roll {
-    /// The plan that you approve: its hash, or at least the first four characters.
+    /// The plan that you approve: its hash, or at least the first twelve characters.
     #[arg(long, value_name = "HASH", conflicts_with = "resume")]
-    pub plan: Option<String>,
+    pub plan: Option<Prefix>,
     /// Go on with the run that the cluster has, wherever it was left.
     #[arg(long)]
     pub resume: bool,
@@ -137,7 +138,7 @@ pub struct Status {
     before_help = "Example: see what would move them, keep that plan, and carry it out\n  \
                    kubectl crossfade stragglers --fix\n  \
                    kubectl crossfade stragglers --fix --save\n  \
-                   kubectl crossfade stragglers --fix --plan 4be1",
+                   kubectl crossfade stragglers --fix --plan 13b0513e65fa",
     after_help = "Without --fix, the command changes nothing. Neither does it without --plan, but that --save keeps the plan.\n\n\
                   Exit status: 0 there are none, or none any more, or there is a plan that moves them; 3 there are some, or the run waits for a person; \
                   75 the run is paused, was interrupted, or somebody else holds it."
@@ -152,9 +153,9 @@ pub struct Stragglers {
     /// Keep the plan in the cluster, where --plan finds it by its hash.
     #[arg(long, requires = "fix")]
     pub save: bool,
-    /// Carry this plan out: its hash, or at least the first four characters.
+    /// Carry this plan out: its hash, or at least the first twelve characters.
     #[arg(long, value_name = "HASH", requires = "fix", conflicts_with_all = ["save", "phase", "from", "to"])]
-    pub plan: Option<String>,
+    pub plan: Option<Prefix>,
     /// Delete this pod, which nobody makes again, when its node's turn comes.
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',', requires = "fix")]
     pub delete_bare: Vec<String>,

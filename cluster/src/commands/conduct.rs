@@ -43,15 +43,15 @@ pub struct Rolled {
 /// Begins the run of a plan, or goes on with the run that is there, until it ends for this program.
 ///
 /// # Errors
-/// The plan or the run cannot be read, the plan does not cover the cluster of today, somebody else holds the run, or a request failed.
+/// The run cannot be read, the plan does not cover the cluster and the settings of today, somebody else holds the run, or a request failed.
 pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -> Result<Rolled, Failure> {
-    let plan = live::saved_plan(&global.access, wanted.plan.as_deref()).map_err(failed)?;
-    covered(global, config, &plan)?;
+    let plan = &wanted.plan.plan;
+    covered(global, config, plan)?;
     let progress = Progress::new();
     let settings = live::Settings::of(config);
     let ended = live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
         .map_err(failed)?;
-    Ok(told(ended, &plan, &global.next("roll --resume")))
+    Ok(told(ended, plan, &global.next("roll --resume")))
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.

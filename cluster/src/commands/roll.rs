@@ -47,22 +47,15 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
     let settings = live::Settings::of(&config);
     let is_approved = wanted.plan.is_some() || wanted.resume;
-    let asked = live::Wanted {
-        plan: wanted.plan.clone(),
-        bounds: Bounds {
-            until: wanted.until.map(Into::into),
-            only: wanted.only.iter().map(|node| node.as_str().into()).collect(),
-            pool: wanted.pool.as_deref().map(Into::into),
-        },
-        delete: wanted.delete_bare.iter().cloned().collect::<BTreeSet<_>>(),
-        patience: match (wanted.take_over, wanted.force_take_over) {
-            (_, true) => Patience::Force,
-            (true, _) => Patience::UntilExpired,
-            _ => Patience::None,
-        },
+    let bounds = Bounds {
+        until: wanted.until.map(Into::into),
+        only: wanted.only.iter().map(|node| node.as_str().into()).collect(),
+        pool: wanted.pool.as_deref().map(Into::into),
     };
+    let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
     if wanted.dry_run || !is_approved {
-        let preview = live::preview(&global.access, settings, &asked).map_err(failed)?;
+        let preview = live::preview(&global.access, settings, wanted.plan.as_ref(), &bounds, &delete)
+            .map_err(failed)?;
         let plan = &preview.status.plan;
         let next = match &wanted.plan {
             Some(_) => global.next(&format!("roll --plan {plan}")),
@@ -70,6 +63,17 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
         };
         return Ok(Answer::Previewed(Previewed { preview, next }));
     }
+    let asked = live::Wanted {
+        plan: live::saved_plan(&global.access, wanted.plan.as_ref()).map_err(failed)?,
+        is_resumed: wanted.plan.is_none(),
+        bounds,
+        delete,
+        patience: match (wanted.take_over, wanted.force_take_over) {
+            (_, true) => Patience::Force,
+            (true, _) => Patience::UntilExpired,
+            _ => Patience::None,
+        },
+    };
     conduct(global, &config, &asked).map(Answer::Rolled)
 }
 

@@ -17,14 +17,15 @@ use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
 use super::lease::{self, Holder, Patience, Untaken};
-use super::plans::planned;
+use super::plans::{SavedPlan, plan_of, planned};
 use super::session::{Session, Settings};
-use super::store::{Recorded, Stored};
+use super::store::{Recorded, Stored, last_verdict};
 use super::unseen::Unseen;
 use crate::cli::access::Access;
 use crate::drive::event::Told;
 use crate::drive::{Cluster as _, Ended, Event, Why, drive};
-use crate::plan::{Plan, canon};
+use crate::plan::canon::{self, Prefix};
+use crate::plan::{GateSource, Plan};
 use crate::roll::act::Act;
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
@@ -34,7 +35,7 @@ use crate::roll::step::{Decided, End, step};
 use crate::roll::view::View;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
-use crate::roll::world::World;
+use crate::roll::world::{Color, Verdict, World};
 use crate::status::{Status, status};
 use hand::Hand;
 
@@ -42,15 +43,19 @@ use hand::Hand;
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the first look may take: large clusters are listed for a while.
 const FIRST_LOOK: Duration = Duration::from_secs(120);
+/// How long a later look at the status waits for a change: no watch tells of recorded verdicts.
+const NEXT_LOOK: Duration = Duration::from_secs(30);
 
 /// What is wanted of a run.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The plan that was approved; none to go on with the run that is there.
-    pub plan: Option<String>,
+    /// The plan that was approved, or that of the run that is to go on, as it was compared with the cluster and the settings.
+    pub plan: SavedPlan,
+    /// The run that the cluster has goes on by its own plan.
+    pub is_resumed: bool,
     /// What this part of the run is limited to.
     pub bounds: Bounds,
-    /// Pods without an owner that may be deleted.
+    /// Pods without an owner that may be deleted: those of this command line alone, whatever the run says.
     pub delete: BTreeSet<String>,
     /// What to do about somebody else's Lease.
     pub patience: Patience,
@@ -118,14 +123,13 @@ async fn driven(
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Ended, Failed> {
-    let loaded = match &wanted.plan {
-        Some(prefix) => begun(session, prefix, wanted).await?,
-        None => taken_up(session, None, wanted).await?,
-    };
+    let loaded =
+        if wanted.is_resumed { taken_up(session, wanted).await? } else { begun(session, wanted).await? };
     let Loaded { run, plan, hash, replaced } = loaded;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
     let mut hand = Hand {
+        verdicts: session.store().verdicts_of(&run.id),
         session,
         journal,
         interrupt,
@@ -156,11 +160,11 @@ fn lost_to(holder: Option<String>) -> String {
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.
-async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<Loaded, Failed> {
-    let (plan, hash) = planned(session, prefix).await?;
+async fn begun(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+    let SavedPlan { plan, hash } = wanted.plan.clone();
     let stored = session.store().run().await?;
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
-        return taken_up(session, Some((plan, hash)), wanted).await;
+        return taken_up(session, wanted).await;
     }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = wanted.bounds.clone();
@@ -174,19 +178,22 @@ async fn begun(session: &mut Session, prefix: &str, wanted: &Wanted) -> Result<L
 }
 
 /// The run that the cluster has, going on, maybe by another plan.
-async fn taken_up(
-    session: &Session,
-    other: Option<(Plan, String)>,
-    wanted: &Wanted,
-) -> Result<Loaded, Failed> {
+async fn taken_up(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+    let mut has_looked = false;
     loop {
         let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
-        let Loaded { mut run, plan, hash, replaced } = by_plan(session, &before, other.clone()).await?;
+        if wanted.is_resumed && before.plan != wanted.plan.hash {
+            return Err(other_plan(&before));
+        }
+        let Loaded { mut run, plan, hash, replaced } =
+            by_plan(session, &before, Some(wanted.plan.clone())).await?;
+        if !std::mem::replace(&mut has_looked, true) {
+            looked(session, &run, &plan).await?;
+        }
         if run.state != State::Done {
             run.state = State::Running;
         }
-        run.bounds = wanted.bounds.clone();
-        run.delete.extend(wanted.delete.iter().cloned());
+        run.authorize(wanted.bounds.clone(), wanted.delete.clone(), &session.short());
         // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.store().record(&run, &version).await? != Recorded::Changed {
             if replaced.is_some() {
@@ -198,10 +205,14 @@ async fn taken_up(
 }
 
 /// A run by its own plan, or by another one.
-async fn by_plan(session: &Session, run: &Run, other: Option<(Plan, String)>) -> Result<Loaded, Failed> {
-    let (own, own_hash) = planned(session, &run.plan).await?;
-    let Some((plan, hash)) = other else {
-        return Ok(Loaded { run: run.clone(), plan: own, hash: own_hash, replaced: None });
+async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<Loaded, Failed> {
+    let (SavedPlan { plan, hash }, own) = match wanted {
+        Some(wanted) if wanted.hash != run.plan => (wanted, Some(plan_of(session, run).await?)),
+        Some(own) => (own, None),
+        None => (plan_of(session, run).await?, None),
+    };
+    let Some(SavedPlan { plan: own, hash: own_hash }) = own else {
+        return Ok(Loaded { run: run.clone(), plan, hash, replaced: None });
     };
     let run = run.replanned(&own, &plan, &hash).map_err(|why| {
         let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
@@ -216,39 +227,49 @@ async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<Wor
     session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
 }
 
-/// What the next step of a run would be, without anything being done. Nothing is written, and no Lease is taken.
+/// What the next step of a run would be, without anything being done. Nothing is written, no Lease is taken, and no command of a gate is started: where no
+/// holder has recorded a verdict, the step is that of a green gate.
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn preview(access: &Access, settings: Settings, wanted: &Wanted) -> Result<Preview, Failed> {
+pub fn preview(
+    access: &Access,
+    settings: Settings,
+    plan: Option<&Prefix>,
+    bounds: &Bounds,
+    delete: &BTreeSet<String>,
+) -> Result<Preview, Failed> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let stored = session.store().run().await?;
-        let other = match &wanted.plan {
+        let other = match plan {
             Some(prefix) => Some(planned(&session, prefix).await?),
             None => None,
         };
-        let Loaded { run, plan, .. } = match (other, stored) {
+        let Loaded { mut run, plan, .. } = match (other, stored) {
             (other, Some(Stored { run, .. })) if other.is_none() || run.state != State::Done => {
-                by_plan(&session, &run, other.filter(|(_, hash)| *hash != run.plan)).await?
+                by_plan(&session, &run, other).await?
             }
-            (Some((plan, hash)), _) => {
-                let run = Run { bounds: wanted.bounds.clone(), ..Run::new("preview", hash.clone(), &plan) };
+            (Some(SavedPlan { plan, hash }), _) => {
+                let run = Run::new("preview", hash.clone(), &plan);
                 Loaded { run, plan, hash, replaced: None }
             }
             (None, _) => return Err(no_run()),
         };
-        let mut now = decided(&mut session, &run, &plan).await?;
+        let world = looked(&mut session, &run, &plan).await?;
+        run.authorize(bounds.clone(), delete.clone(), &session.short());
+        let mut now = decided(&session, world, &run, &plan, Color::Green).await;
         // A run counts before it drains a node; what it does then is what people want to see.
         if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
-            now = decided(&mut session, &run, &plan).await?;
+            let world = looked(&mut session, &run, &plan).await?;
+            now = decided(&session, world, &run, &plan, Color::Green).await;
         }
         let (status, decided) = now;
         Ok(Preview { status, acts: decided.acts.into_iter().map(Told::from).collect() })
     })
 }
 
-/// How far the run is, and what it waits for. `tell` says whether to go on with the next look.
+/// How far the run is, and what it waits for; what gates say that are commands is what the holder recorded. `tell` says whether to go on with the next look.
 ///
 /// # Errors
 /// There is no run, or a request failed.
@@ -260,32 +281,64 @@ pub fn watch_status(
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let mut before: Option<Status> = None;
+        let mut at_most = FIRST_LOOK;
         loop {
             let stored = session.store().run().await?.ok_or_else(no_run)?;
-            let (plan, _) = planned(&session, &stored.run.plan).await?;
-            let (mut now, _) = decided(&mut session, &stored.run, &plan).await?;
+            let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
+            let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| unseen(&blind))?;
+            let (mut now, _) = decided(&session, world, &stored.run, &plan, Color::Unknown).await;
             now.holder = session.holder().await?;
             if before.as_ref() != Some(&now) && !tell(&now) || now.to.is_none() {
                 return Ok(now);
             }
             before = Some(now);
+            at_most = NEXT_LOOK;
             tokio::time::sleep(LOOK).await;
         }
     })
 }
 
-/// What would be decided now by a holder who has just looked.
-async fn decided(session: &mut Session, run: &Run, plan: &Plan) -> Result<(Status, Decided), Failed> {
-    let mut world = Arc::unwrap_or_clone(looked(session, run, plan).await?);
+/// What a holder would decide who has just looked. `unasked` is how a gate counts of whose command no holder has recorded a verdict lately.
+async fn decided(
+    session: &Session,
+    world: Arc<World>,
+    run: &Run,
+    plan: &Plan,
+    unasked: Color,
+) -> (Status, Decided) {
+    let mut world = Arc::unwrap_or_clone(world);
     world.renewed = world.now;
     world.epoch = u64::MAX;
+    let recorded = session.store().verdicts(&run.id).await;
+    let mut unknown = BTreeSet::new();
+    for gate in plan.gates.iter().filter(|gate| matches!(gate.source, GateSource::Command(_))) {
+        let (color, why) = last_verdict(recorded.get(&gate.name), gate, session.clock().wall());
+        if color.is_none() {
+            unknown.insert(gate.name.as_str());
+        }
+        let verdict = Verdict { color: color.unwrap_or(unasked), at: world.now, why };
+        world.verdicts.insert(gate.name.clone(), verdict);
+    }
     let mut memory = Memory::default();
     memory.observe(&world, run);
     let order = Order::of(plan);
     let nodes = Nodes::of(&world, run, &order);
     let view = View::of(&world, &memory, run, &nodes);
     let decided = step(&view);
-    Ok((status(&view, &decided.waits), decided))
+    let mut now = status(&view, &decided.waits);
+    for gate in now.gates.iter_mut().filter(|gate| unknown.contains(gate.name.as_str())) {
+        gate.is = Color::Unknown.as_str();
+    }
+    (now, decided)
+}
+
+/// The run goes by another plan than the one that was compared with the settings.
+fn other_plan(run: &Run) -> Failed {
+    let plan = canon::short(&run.plan);
+    let problem =
+        Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
+    let fix = "look at that plan, then run the same command again: kubectl crossfade status";
+    (Exit::TryLater, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
 }
 
 /// Asks something of the run, and says who will take it up; none if nobody holds the run.
@@ -356,7 +409,138 @@ fn untaken(why: Untaken) -> Failed {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::live::in_tests::{Answer, Server, run};
+
+    fn plan() -> Plan {
+        serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
+            "passes": ["both-old", "both-new", "new"], "leftOut": [], "limits": {}, "pods": {},
+            "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0, "nodes": [{"name": "a", "uid": "uid-a", "why": "so"}]}],
+            "pools": [{"name": "", "nodes": 1, "zones": [""], "method": "drain"}],
+            "gates": [{"name": "smoke", "source": {"command": ["/bin/true"]}, "everySeconds": 30, "freshSeconds": 60}],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [],
+            "agents": [], "unenforced": [], "networks": {"old": [], "new": []}, "waivers": [],
+        }))
+        .expect("a plan")
+    }
+
+    /// A cluster with this run. One workload misses one pod.
+    fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
+        Server::by(move |asked| {
+            let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "7"},
+                "data": {"run.json": serde_json::to_string(&stored).expect("JSON")}});
+            let list = |items: &[Value]| {
+                Answer::json(200, &json!({"metadata": {"resourceVersion": "10"}, "items": items}))
+            };
+            let workload = json!({"metadata": {"name": "web", "namespace": "x", "uid": "u"},
+                "spec": {"replicas": 3}, "status": {"readyReplicas": 2, "replicas": 3}});
+            let maps = "/api/v1/namespaces/crossfade/configmaps";
+            match asked.line.as_str() {
+                line if line.contains("watch=true") => Answer::stream(&[]),
+                "GET /api/v1" => Answer::json(200, &json!({"resources": []})),
+                line if line == format!("GET {maps}/crossfade-run") => Answer::json(200, &map),
+                line if line.starts_with(&format!("GET {maps}/crossfade-gates-")) => match &verdicts {
+                    Some(verdicts) => Answer::json(
+                        200,
+                        &json!({"metadata": {}, "data": {"verdicts.json": verdicts.to_string()}}),
+                    ),
+                    None => Answer::refusal(404, "NotFound", "not found"),
+                },
+                line if line.starts_with("PATCH") => Answer::json(200, &map),
+                line if line.starts_with("GET /api/v1/nodes") => list(&[json!({
+                    "metadata": {"name": "a", "uid": "uid-a", "resourceVersion": "5", "labels": {"crossfade/phase": "old"}},
+                })]),
+                line if line.starts_with("GET /apis/apps/v1/deployments") => list(&[workload]),
+                line if line.starts_with(&format!("GET {maps}?")) => list(&[map]),
+                _ => list(&[]),
+            }
+        })
+    }
+
+    async fn session(server: &Server) -> Session {
+        let caller = server.caller();
+        let watcher = caller.beside(server.client());
+        Session::over(caller, watcher, Settings::default()).await.expect("a session")
+    }
+
+    fn resumed(plan: SavedPlan, delete: &[&str]) -> Wanted {
+        let delete = delete.iter().map(|pod| (*pod).to_owned()).collect();
+        Wanted { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
+    }
+
+    fn saved(plan: &Plan) -> SavedPlan {
+        SavedPlan { plan: plan.clone(), hash: canon::hash(plan) }
+    }
+
+    #[test]
+    fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
+        run(async {
+            let SavedPlan { plan, hash } = saved(&plan());
+            let mut stored = Run::new("r-1", hash.clone(), &plan);
+            stored.delete = ["kube-system/etcd".to_owned()].into();
+            stored.short = [("Deployment/x/web".to_owned(), 100), ("Deployment/x/db".to_owned(), 100)].into();
+            let server = cluster(stored, None);
+            let mut session = session(&server).await;
+            let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
+            let loaded = taken_up(&mut session, &wanted).await.expect("taken up");
+            assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
+            assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
+            let patch =
+                server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
+            let written: Run = serde_json::from_str(patch.json()["data"]["run.json"].as_str().expect("text"))
+                .expect("a run");
+            assert_eq!(written, loaded.run, "and so it is recorded");
+        });
+    }
+
+    #[test]
+    fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
+        run(async {
+            let compared = saved(&plan());
+            let other = saved(&Plan { gates: Vec::new(), ..plan() });
+            let server = cluster(Run::new("r-1", other.hash, &other.plan), None);
+            let mut session = session(&server).await;
+            let (exit, problem) =
+                taken_up(&mut session, &resumed(compared, &[])).await.map(|_| ()).expect_err("refused");
+            assert_eq!(exit, Exit::TryLater);
+            assert!(problem.what.contains("goes by plan"), "{problem:?}");
+            let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
+            assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
+        });
+    }
+
+    /// Each row: what the holder recorded; how the gate is, and whether the run waits for it, in a status and in a preview.
+    #[test]
+    fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
+        let verdict = |is: &str, at: &str| json!({"smoke": {"is": is, "at": at, "why": "so"}});
+        for (recorded, is, status_waits, preview_waits) in [
+            (Some(verdict("red", "2026-01-01T00:00:00Z")), "red", true, true),
+            (Some(verdict("green", "2026-01-01T00:00:00Z")), "green", false, false),
+            (Some(verdict("green", "2025-01-01T00:00:00Z")), "unknown", true, false),
+            (None, "unknown", true, false),
+        ] {
+            run(async {
+                let plan = plan();
+                let going = Run::new("r-1", canon::hash(&plan), &plan);
+                let server = cluster(going.clone(), recorded.clone());
+                let mut session = session(&server).await;
+                for (unasked, waits) in [(Color::Unknown, status_waits), (Color::Green, preview_waits)] {
+                    let world = session.look(&going, &plan, LOOK).await.expect("a world");
+                    let (status, _) = decided(&session, world, &going, &plan, unasked).await;
+                    assert_eq!(
+                        status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(),
+                        [is],
+                        "{recorded:?}"
+                    );
+                    let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
+                    assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
+                }
+            });
+        }
+    }
 
     #[test]
     fn whoever_waits_for_the_run_or_lost_it_is_told_who_has_it() {

@@ -7,29 +7,58 @@ use super::conduct::{no_run, runtime};
 use super::failure::Failed;
 use super::session::{Session, Settings};
 use crate::cli::access::Access;
-use crate::plan::{Plan, canon};
+use crate::plan::Plan;
+use crate::plan::canon::{self, Prefix};
 use crate::roll::run::Run;
 
-/// The plan with this hash.
-pub(super) async fn planned(session: &Session, prefix: &str) -> Result<(Plan, String), Failed> {
+/// A plan as the cluster keeps it. It is read once: what compares it with the settings and what carries it out get the same value, since others may write
+/// the ConfigMaps of plan and run in between.
+#[derive(Debug, Clone)]
+pub struct SavedPlan {
+    /// The plan.
+    pub plan: Plan,
+    /// Its whole hash.
+    pub hash: String,
+}
+
+/// The plan whose hash begins so.
+pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failed> {
     let (hash, bytes) = session.store().plan(prefix).await?;
     let plan =
         canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
-    Ok((plan, hash))
+    Ok(SavedPlan { plan, hash })
+}
+
+/// The plan of a run, which names it by its whole hash.
+pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, Failed> {
+    let nameless = |why: String| {
+        let problem = Problem::new(format!("the run's key plan: {why}"));
+        let fix = "approve a plan for it: kubectl crossfade roll --plan HASH";
+        (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
+    };
+    let prefix: Prefix = run.plan.parse().map_err(nameless)?;
+    let saved = planned(session, &prefix).await?;
+    if saved.hash == run.plan {
+        Ok(saved)
+    } else {
+        Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)))
+    }
 }
 
 /// The plan with this hash, or that of the run that is there.
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn saved_plan(access: &Access, prefix: Option<&str>) -> Result<Plan, Failed> {
+pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failed> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        let hash = match prefix {
-            Some(prefix) => prefix.to_owned(),
-            None => session.store().run().await?.ok_or_else(no_run)?.run.plan,
-        };
-        planned(&session, &hash).await.map(|(plan, _)| plan)
+        match prefix {
+            Some(prefix) => planned(&session, prefix).await,
+            None => {
+                let stored = session.store().run().await?.ok_or_else(no_run)?;
+                plan_of(&session, &stored.run).await
+            }
+        }
     })
 }
 
@@ -52,7 +81,7 @@ pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         let Some(stored) = session.store().run().await? else { return Ok(None) };
-        let (plan, _) = planned(&session, &stored.run.plan).await?;
+        let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
         Ok(Some((stored.run, plan)))
     })
 }

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use tokio::task::JoinSet;
 
 use super::api_server;
+use super::lease;
 use super::path::NAMESPACE;
 use crate::model::{CONFIG_MAPS, Kind};
 
@@ -40,20 +41,21 @@ pub struct Rule {
     pub group: &'static str,
     /// The resources; a subresource after a slash.
     pub resources: &'static [&'static str],
+    /// What they are called; all of them without names. A right to create has none: no name is known before.
+    pub names: &'static [&'static str],
     /// What is done to them.
     pub verbs: &'static [&'static str],
     /// In the namespace `crossfade` alone.
     pub is_own: bool,
 }
 
-const OWN_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
-
 /// What a run does and watches, beside what a viewer reads. The manifest `deploy/cluster/rbac-operator.yaml` is made of it.
-pub const ACTING: [Rule; 7] = [
+pub const ACTING: [Rule; 8] = [
     Rule {
         why: "Steps, cordons, desired phases and the taint crossfade/earlier: each one patch that fails if somebody else has changed the Node.",
         group: "",
         resources: &["nodes"],
+        names: &[],
         verbs: &["patch", "watch"],
         is_own: false,
     },
@@ -61,6 +63,7 @@ pub const ACTING: [Rule; 7] = [
         why: "Pods move by evictions, so that PodDisruptionBudgets count.",
         group: "",
         resources: &["pods/eviction"],
+        names: &[],
         verbs: &["create"],
         is_own: false,
     },
@@ -68,6 +71,7 @@ pub const ACTING: [Rule; 7] = [
         why: "Pods are deleted only if they have no owner and somebody has named them.",
         group: "",
         resources: &["pods"],
+        names: &[],
         verbs: &["delete"],
         is_own: false,
     },
@@ -75,6 +79,7 @@ pub const ACTING: [Rule; 7] = [
         why: "Pods are watched on nodes that are moving; besides these, pods of the cluster's DNS and pods without a node.",
         group: "",
         resources: &["pods"],
+        names: &[],
         verbs: &["watch"],
         is_own: false,
     },
@@ -82,6 +87,7 @@ pub const ACTING: [Rule; 7] = [
         why: "How many pods of each workload are ready.",
         group: "apps",
         resources: &["daemonsets", "deployments", "replicasets", "statefulsets"],
+        names: &[],
         verbs: &["watch"],
         is_own: false,
     },
@@ -89,14 +95,24 @@ pub const ACTING: [Rule; 7] = [
         why: "The plan, the run, the journal, and what people ask of a run that somebody else holds.",
         group: "",
         resources: &["configmaps"],
-        verbs: OWN_VERBS,
+        names: &[],
+        verbs: &["create", "delete", "get", "list", "patch", "watch"],
         is_own: true,
     },
     Rule {
         why: "The Lease crossfade-run: whoever holds it is the only one who acts.",
         group: "coordination.k8s.io",
         resources: &["leases"],
-        verbs: OWN_VERBS,
+        names: &[],
+        verbs: &["create"],
+        is_own: true,
+    },
+    Rule {
+        why: "It is never deleted, since its number of transitions only grows.",
+        group: "coordination.k8s.io",
+        resources: &["leases"],
+        names: &[lease::NAME],
+        verbs: &["get", "update"],
         is_own: true,
     },
 ];
@@ -113,7 +129,8 @@ pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
 }
 
 fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
-    let right = |resource: &str, verb: &str| {
+    let names = || if rule.names.is_empty() { vec![None] } else { rule.names.iter().map(Some).collect() };
+    let right = |resource: &str, verb: &str, name: Option<&&str>| {
         let (resource, subresource) =
             resource.split_once('/').map_or((resource, None), |(of, sub)| (of, Some(sub)));
         ResourceAttributes {
@@ -121,11 +138,14 @@ fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
             resource: Some(resource.to_owned()),
             subresource: subresource.map(str::to_owned),
             verb: Some(verb.to_owned()),
+            name: name.map(|name| (*name).to_owned()),
             namespace: rule.is_own.then(|| NAMESPACE.to_owned()),
             ..ResourceAttributes::default()
         }
     };
-    rule.resources.iter().flat_map(|resource| rule.verbs.iter().map(|verb| right(resource, verb))).collect()
+    let of_verb = |resource, verb| names().into_iter().map(move |name| right(resource, verb, name));
+    let of_resource = |resource| rule.verbs.iter().flat_map(move |verb| of_verb(resource, verb));
+    rule.resources.iter().flat_map(|resource| of_resource(resource)).collect()
 }
 
 /// The groups that the API server has, with the one without a name; none if it does not say.
@@ -206,7 +226,7 @@ mod tests {
             let missing = missing_to_act(&server.client()).await;
             let expected = [
                 "create pods/eviction",
-                "get leases.coordination.k8s.io in namespace crossfade",
+                "get leases.coordination.k8s.io crossfade/crossfade-run",
                 "patch nodes",
             ];
             assert_eq!(missing, expected);
@@ -215,7 +235,7 @@ mod tests {
                 .iter()
                 .map(|asked| asked.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
                 .collect();
-            assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (23, 14));
+            assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (18, 9));
         });
     }
 }

@@ -27,7 +27,7 @@ use super::store::{Store, Stored};
 use crate::cli::access::Access;
 use crate::config::Config;
 use crate::gate::{Local, is_open};
-use crate::plan::{Gate, Plan};
+use crate::plan::{Gate, Plan, gates};
 use crate::roll::run::Run;
 use crate::roll::world::{Available, Owner, World};
 use types::exit::Exit;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub pool_labels: Vec<String>,
     /// Workloads that must be ready before each step.
     pub watched: Vec<Owner>,
+    /// The gates that the settings give. A command of a plan runs only if its gate is one of these, word for word: others can write plans.
+    pub gates: Vec<Gate>,
 }
 
 /// One program's work on one run.
@@ -78,7 +80,7 @@ impl Settings {
             name: name.into(),
         };
         let watched = config.watched_resources.all().into_iter().map(owner).collect();
-        Self { pool_labels: config.nodes.pool_labels.clone(), watched }
+        Self { pool_labels: config.nodes.pool_labels.clone(), watched, gates: gates(config) }
     }
 }
 
@@ -172,6 +174,11 @@ impl Session {
             Some(held) => held.release().await,
             None => Ok(()),
         }
+    }
+
+    /// The clock by which everything that is known has its time.
+    pub(super) const fn clock(&self) -> &Clock {
+        self.caller.clock()
     }
 
     /// The run as it is known now; none if there is none, or before the first look.

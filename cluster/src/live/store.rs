@@ -7,6 +7,7 @@
 //! | | `wish.json` | anybody who asks something of the run |
 //! | `crossfade-run-ID` | both, of a run that is over | whoever begins the next run |
 //! | `crossfade-journal-ID-NNNN` | `journal.jsonl` | the holder of the Lease |
+//! | `crossfade-gates-ID` | `verdicts.json` | the holder of the Lease |
 //!
 //! Each write names the `resourceVersion` that it was made on. Of runs that are over, the objects of the newest ten stay.
 
@@ -16,11 +17,14 @@ mod object;
 mod plan;
 mod prune;
 mod run;
+mod verdicts;
 mod wish;
 
 pub use journal::Journal;
 pub(super) use object::RUN;
 pub use run::{Recorded, Stored};
+pub(super) use verdicts::last_verdict;
+pub use verdicts::{RecordedVerdict, Verdicts};
 
 use super::call::{Ask, Caller};
 use super::failure::{Failed, lost, refused};

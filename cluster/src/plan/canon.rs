@@ -12,9 +12,6 @@ use sha2::{Digest, Sha256};
 
 use super::{Plan, shape};
 
-/// How many characters of a hash name a plan, at least.
-pub const SHORTEST: usize = 4;
-
 /// How many characters a hash has.
 const LENGTH: usize = 64;
 
@@ -33,7 +30,8 @@ pub fn hash(plan: &Plan) -> String {
     sha256(&bytes(plan))
 }
 
-/// How many characters of a hash name a plan to people, in steps of Nodes and in names of objects.
+/// How many characters of a hash name a plan to people, in steps of Nodes and in names of objects. A command line has to give as many: another plan with
+/// the same four digits is found in a second.
 pub const SHORT: usize = 12;
 
 /// The first characters of a hash; all of one that has fewer.
@@ -116,6 +114,12 @@ impl Prefix {
     pub fn is_of(&self, hash: &str) -> bool {
         hash.starts_with(&self.0)
     }
+
+    /// Its first characters, which are in the names of objects.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        short(&self.0)
+    }
 }
 
 impl FromStr for Prefix {
@@ -123,11 +127,11 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_hex && (SHORTEST..=LENGTH).contains(&text.len()) {
+        if is_hex && (SHORT..=LENGTH).contains(&text.len()) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(format!(
-                "expected the hash of a plan, or its first {SHORTEST} hex digits or more, found {text:?}"
+                "expected the hash of a plan, or its first {SHORT} hex digits or more, found {text:?}"
             ))
         }
     }

@@ -2,11 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use types::policy::Phase;
+
 use super::accepted::unenforced;
 use super::canon::short;
+use super::fix::behind;
+use super::parts::Course;
+use super::passes::bridge;
 use super::site::{Site, Survey, cluster, named};
-use super::{Agent, Plan, parts};
+use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
+use crate::config::Config;
+use crate::reach;
 use crate::scene::Scene;
+use crate::support::Strategy;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +36,7 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     }
     let survey = Survey::of(scene);
     let (absorbed, mut stale) = nodes(plan, &survey);
-    stale.extend(settings(plan, scene));
+    stale.extend(settings(plan, scene, &survey));
     stale.extend(policies(plan, scene, &survey));
     stale.extend(agents(&plan.agents, &parts::agents(scene)));
     if stale.is_empty() { Drift::Absorbed(absorbed) } else { Drift::Stale(stale) }
@@ -113,7 +121,7 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
     (absorbed, stale)
 }
 
-fn settings(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let settings = parts::settings(scene.config);
     if settings != plan.settings {
@@ -122,6 +130,8 @@ fn settings(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
             short(&settings),
             short(&plan.settings)
         ));
+    } else {
+        lines.extend(ungiven(plan, scene, survey));
     }
     let networks = parts::networks(scene);
     for (what, now, then) in
@@ -132,6 +142,87 @@ fn settings(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Keys of a plan that are compared elsewhere, or that depend on findings of the day on which the plan was made.
+const COMPARED: [&str; 4] = ["networks", "agents", "unenforced", "waivers"];
+
+/// What a plan says that the settings do not give whose hash it names. This program makes no such plan, but the hash of the settings is only what the plan
+/// claims, and others can write plans into the cluster.
+fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
+    let given = parts::plan(scene, &[], &plan.cluster, course(plan, scene.config));
+    let (says, gives) = (keys(plan), keys(&given));
+    let names: BTreeSet<&String> = says.keys().chain(gives.keys()).collect();
+    let differ = |name: &&String| !COMPARED.contains(&name.as_str()) && says.get(*name) != gives.get(*name);
+    let mut lines: Vec<String> = names
+        .into_iter()
+        .filter(differ)
+        .map(|name| format!("The plan's {name} are not what the settings give whose hash it names."))
+        .collect();
+    let accepted: BTreeSet<String> =
+        scene.config.roll.unenforced.iter().map(|kind| kind.kind().to_string()).collect();
+    let kinds = plan.unenforced.iter().filter(|kind| !accepted.contains(*kind));
+    lines.extend(kinds.map(|kind| {
+        format!("The plan accepts unenforced policies of kind {kind}, and the settings do not.")
+    }));
+    let waivers = plan.waivers.iter().filter(|waiver| !scene.config.waivers.contains(waiver));
+    lines.extend(
+        waivers.map(|waiver| {
+            format!("The plan waives the finding {}, and the settings do not.", waiver.finding)
+        }),
+    );
+    let has_scouts = plan.waves.first().is_some_and(|wave| wave.kind == WaveKind::Scouts);
+    if plan.waves.iter().any(|wave| matches!(wave.kind, WaveKind::Canary | WaveKind::Zone)) && !has_scouts {
+        lines.push("The plan has no scouts.".into());
+    }
+    lines.extend(
+        blockers::strategy(plan.strategy).map(|problem| format!("The plan cannot be: {}.", problem.what)),
+    );
+    if plan.fixes_stragglers() {
+        lines.extend(
+            behind(survey, plan.target())
+                .map(|problem| format!("The plan moves stragglers: {}.", problem.what)),
+        );
+    }
+    lines
+}
+
+/// The course of a plan as these settings would have it.
+fn course(plan: &Plan, config: &Config) -> Course {
+    let limits = &config.roll.limits;
+    let waves = plan.waves.iter().map(|wave| {
+        let (most, soak_seconds) = match wave.kind {
+            WaveKind::Scouts => (1, limits.soak_seconds),
+            WaveKind::Dns | WaveKind::Stateful | WaveKind::ControlPlane => (1, 0),
+            // How many zones there are, and how large they are, is of the day on which the plan was made; the run holds `zonePercent` by itself.
+            WaveKind::Canary | WaveKind::Zone => (limits.in_transit.max(1), 0),
+        };
+        Wave { at_once: wave.at_once.min(most), soak_seconds, ..wave.clone() }
+    });
+    let pools = plan.pools.iter().map(|pool| Pool { method: config.roll.method(&pool.name), ..pool.clone() });
+    let passes = if plan.fixes_stragglers() {
+        plan.passes.clone()
+    } else {
+        reach::path(plan.start, Phase::New, plan.strategy == Strategy::Bridge)
+    };
+    Course {
+        start: plan.start,
+        passes,
+        bridge: plan.bridge.as_ref().and_then(|_| bridge(&config.roll)),
+        waves: waves.collect(),
+        left_out: plan.left_out.clone(),
+        pools: pools.collect(),
+        policies: plan.policies.clone(),
+    }
+}
+
+/// A plan by its keys.
+fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(plan) {
+        Ok(serde_json::Value::Object(keys)) => keys,
+        // A plan has names for keys, so that it always serialises.
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    }
 }
 
 fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {

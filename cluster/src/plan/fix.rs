@@ -189,7 +189,7 @@ fn has_any(pods: &[Fixed], node: &str) -> bool {
 }
 
 /// Most nodes are in another phase: then the cluster is to be moved, and not single pods of it.
-fn behind(survey: &Survey<'_>, to: Phase) -> Option<Problem> {
+pub(super) fn behind(survey: &Survey<'_>, to: Phase) -> Option<Problem> {
     let there = survey.sites.iter().filter(|site| site.phase() == Some(to)).count();
     let all = survey.sites.len();
     (there * 2 < all).then(|| {

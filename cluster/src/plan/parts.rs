@@ -79,7 +79,8 @@ pub(super) fn settings(config: &Config) -> String {
 }
 
 /// The gates: those that every plan has, that of the watched workloads if there are some, and the operator's.
-pub(super) fn gates(config: &Config) -> Vec<Gate> {
+#[must_use]
+pub fn gates(config: &Config) -> Vec<Gate> {
     let [workload, dns, api_server, watched] = BUILT_IN;
     let built_in = |name: &str, source: GateSource| Gate {
         name: name.into(),

@@ -40,7 +40,7 @@ pub struct Run {
     /// How many pods of each workload were missing when the run began: `KIND/NAMESPACE/NAME`. Such a workload may stay that short.
     #[serde(default)]
     pub short: BTreeMap<String, u32>,
-    /// Pods without an owner that somebody named for deletion since the plan was made: `NAMESPACE/NAME`.
+    /// Pods without an owner that the holder's command line names for deletion: `NAMESPACE/NAME`. Each holder sets it anew.
     #[serde(default)]
     pub delete: BTreeSet<String>,
     /// The last wish that the run took up.
@@ -130,6 +130,17 @@ impl Run {
             wish: 0,
             asked: BTreeMap::new(),
         }
+    }
+
+    /// Sets what no earlier holder decides, nor anybody else who can write the run: the bounds and the pods without an owner that may be deleted are those
+    /// of this holder's own command line, and no workload may miss more pods than it misses now.
+    pub fn authorize(&mut self, bounds: Bounds, delete: BTreeSet<String>, missing: &BTreeMap<String, u32>) {
+        self.bounds = bounds;
+        self.delete = delete;
+        self.short.retain(|workload, short| {
+            *short = (*short).min(missing.get(workload).copied().unwrap_or(0));
+            *short > 0
+        });
     }
 
     /// The phase that this pass brings nodes to; none when the last pass is done.

@@ -40,8 +40,6 @@ pub enum What {
     Retry(Text),
     /// Bring this node back to the phase that the nodes leave in this pass.
     Rollback(Text),
-    /// Delete this pod, which nobody makes again: `NAMESPACE/NAME`.
-    Delete(String),
 }
 
 /// The run with the wish taken up.
@@ -88,9 +86,6 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
         What::Rollback(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
             next.asked.insert(node.clone(), Asked::Rollback);
-        }
-        What::Delete(pod) => {
-            next.delete.insert(pod.clone());
         }
     }
     Ok(next)

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use types::observed::Observed;
 use types::policy::Phase;
 use types::step::Step;
@@ -164,7 +165,8 @@ pub struct Verdict {
 }
 
 /// How a gate is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Color {
     /// All is well.
     Green,
@@ -216,6 +218,19 @@ pub struct Requested {
     pub moves: Request,
     /// Those that stay: of DaemonSets, and static ones.
     pub stays: Request,
+}
+
+impl Color {
+    /// `green`, `amber`, `red` or `unknown`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Amber => "amber",
+            Self::Red => "red",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl World {

@@ -58,6 +58,8 @@ pub struct History {
     pub(super) wants_replan: bool,
     /// How many other plans there were.
     pub(super) replans: u64,
+    /// Pods without an owner that the command lines of holders name from now on.
+    pub(super) named: BTreeSet<String>,
     pub(super) is_over: bool,
     /// When each pass ended.
     pub(super) passes: Vec<Millis>,
@@ -89,6 +91,7 @@ impl History {
             recordon: None,
             wants_replan: false,
             replans: 0,
+            named: BTreeSet::new(),
             is_over: false,
             passes: Vec::new(),
         };

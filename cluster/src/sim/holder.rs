@@ -178,6 +178,7 @@ impl History {
     /// The holder begins to drive the run as it stands.
     pub(super) fn take_up(&mut self, holder: usize) {
         self.replan();
+        self.authorize();
         let Some(run) = self.truth.record.run.clone() else { return };
         self.holders[holder].own.push(run.clone());
         self.read_everything(holder);

@@ -136,7 +136,7 @@ impl History {
         let found = self.truth.pods.iter().find(|(_, pod)| is(pod));
         let Some((id, workload)) = found.map(|(id, pod)| (*id, pod.workload)) else { return };
         match wait.reason {
-            Reason::BarePod => self.wish(What::Delete(title.to_owned())),
+            Reason::BarePod => self.name_for_deletion(title),
             Reason::EmptyDir => self.delete(id),
             Reason::JobRunning if wait.is_held => self.delete(id),
             Reason::Undisturbed => {

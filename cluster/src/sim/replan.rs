@@ -1,10 +1,11 @@
-//! Somebody approves another plan while a run goes on. Pure.
+//! Somebody approves another plan while a run goes on, or names pods that may be deleted. Pure.
 
 use std::rc::Rc;
 
 use super::history::History;
 use crate::plan::Plan;
-use crate::roll::run::State;
+use crate::roll::run::{Run, State};
+use crate::sim::fault::Fault;
 
 impl History {
     /// Whoever takes the run up next does so by another plan, if somebody wants that: one with the nodes of each wave in the opposite order.
@@ -25,6 +26,24 @@ impl History {
         self.touch_run();
         self.tally.count("a run by another plan");
         self.note(|history| format!("the run goes on by plan {}", history.hash));
+    }
+}
+
+impl History {
+    /// Somebody ends the holder, and names this pod on the next one's command line.
+    pub(super) fn name_for_deletion(&mut self, pod: &str) {
+        if self.named.insert(pod.to_owned()) {
+            self.note(|_| format!("the next holder may delete {pod}"));
+            self.hit_holder(Fault::Interrupt);
+        }
+    }
+
+    /// Whoever takes the run up may delete what the own command line names, and nothing else.
+    pub(super) fn authorize(&mut self) {
+        let Some(run) = self.truth.run().filter(|run| run.delete != self.named) else { return };
+        let run = Run { delete: self.named.clone(), ..run.clone() };
+        (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now);
+        self.touch_run();
     }
 }
 

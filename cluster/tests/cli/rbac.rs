@@ -105,10 +105,17 @@ fn keeping() -> String {
 /// The rules of a run's own rights.
 fn acting(is_own: bool) -> String {
     let mut text = String::new();
-    for Rule { why, group, resources, verbs, .. } in ACTING.iter().filter(|rule| rule.is_own == is_own) {
+    for Rule { why, group, resources, names, verbs, .. } in ACTING.iter().filter(|rule| rule.is_own == is_own)
+    {
         let (resources, verbs) = (resources.join(", "), verbs.join(", "));
-        let rule =
-            format!("  - apiGroups: [{group:?}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n");
+        let names = if names.is_empty() {
+            String::new()
+        } else {
+            format!("    resourceNames: [{}]\n", names.join(", "))
+        };
+        let rule = format!(
+            "  - apiGroups: [{group:?}]\n    resources: [{resources}]\n{names}    verbs: [{verbs}]\n"
+        );
         write!(text, "  # {why}\n{rule}").expect("text");
     }
     text
@@ -150,6 +157,25 @@ fn rendered() -> String {
     text += "  # Its UID tells one cluster from another.\n";
     text += "  - apiGroups: [\"\"]\n    resources: [namespaces]\n    resourceNames: [kube-system]\n    verbs: [get]\n";
     text
+}
+
+/// Whoever may migrate nodes writes ConfigMaps in a namespace; one with the pods of nodes would make each of them policy.json and node.json.
+#[test]
+fn no_right_of_a_run_reaches_what_nodes_mount() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let own: Vec<String> = namespaces(&operator());
+    let mut nodes = Vec::new();
+    for file in ["settings.yaml", "pod.yaml", "host.yaml", "remove.yaml", "sweep.yaml"] {
+        nodes.extend(namespaces(&std::fs::read_to_string(deploy.join(file)).expect(file)));
+    }
+    nodes.dedup();
+    assert_eq!((own, nodes), (vec!["crossfade".to_owned()], vec!["crossfade-system".to_owned()]));
+}
+
+/// The namespaces of a manifest's objects.
+fn namespaces(manifest: &str) -> Vec<String> {
+    let named = manifest.lines().filter_map(|line| line.strip_prefix("  namespace: "));
+    named.map(str::to_owned).collect()
 }
 
 /// `UPDATE_GOLDEN=1` writes them anew.

@@ -8,9 +8,10 @@ use super::run::{fixtures, run_in, stderr, stdout};
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     for (words, said) in [
-        (&["roll", "--plan", "4be1", "--resume"][..], "--resume"),
+        (&["roll", "--plan", "4be14be14be1", "--resume"][..], "--resume"),
         (&["roll", "--resume", "--take-over", "--force-take-over"], "--force-take-over"),
-        (&["roll", "--plan", "4be1", "--until", "never"], "scouts"),
+        (&["roll", "--plan", "4be14be14be1", "--until", "never"], "scouts"),
+        (&["roll", "--plan", "4be1"], "12 hex digits"),
         (&["abort", "--to", "nowhere", "--reason", "x"], "both-old"),
         (&["abort", "--to", "old"], "--reason"),
         (&["pause", "--reason", " "], "--reason is empty"),
@@ -27,9 +28,12 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
 
 #[test]
 fn without_a_cluster_a_run_is_not_begun() {
-    for words in
-        [&["roll", "--plan", "4be1"][..], &["roll", "--resume"], &["status"], &["pause", "--reason", "x"]]
-    {
+    for words in [
+        &["roll", "--plan", "4be14be14be1"][..],
+        &["roll", "--resume"],
+        &["status"],
+        &["pause", "--reason", "x"],
+    ] {
         let output = run_in(&fixtures(), words);
         assert_eq!(output.status.code(), Some(78), "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains("kubeconfig"), "{words:?}: {}", stderr(&output));

@@ -80,9 +80,9 @@ fn what_makes_no_sense_is_refused() {
     let run = |words: &[&str]| run_in(&fixtures(), words);
     for (words, said) in [
         (&["stragglers", "--save"][..], "--fix"),
-        (&["stragglers", "--plan", "4be1"], "--fix"),
-        (&["stragglers", "--fix", "--plan", "4be1", "--save"], "--save"),
-        (&["stragglers", "--fix", "--plan", "4be1", "--phase", "new"], "--phase"),
+        (&["stragglers", "--plan", "4be14be14be1"], "--fix"),
+        (&["stragglers", "--fix", "--plan", "4be14be14be1", "--save"], "--save"),
+        (&["stragglers", "--fix", "--plan", "4be14be14be1", "--phase", "new"], "--phase"),
         (&["stragglers", "--fix", "--from", "flannel"], "--to"),
         (&["stragglers", "--from", "flannel", "--to", "cilium"], "--fix"),
         (&["stragglers", "--fix", "--snapshot", "plan-three/cluster", "--dumped", "all"], "--from CNI"),
@@ -91,7 +91,7 @@ fn what_makes_no_sense_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(said), "{words:?}: {}", stderr(&output));
     }
-    for words in [&["stragglers", "--fix"][..], &["stragglers", "--fix", "--plan", "4be1"]] {
+    for words in [&["stragglers", "--fix"][..], &["stragglers", "--fix", "--plan", "4be14be14be1"]] {
         assert_eq!(run(words).status.code(), Some(78), "{words:?}");
     }
 }

@@ -181,7 +181,7 @@ impl<'a> Rollout<'a> {
         let operator =
             Operator::new(&self.cluster.plane, self.strategy.as_str(), settings)?.waiving_what_blocks()?;
         let hash = operator.plan()?;
-        self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..8]));
+        self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..12]));
         self.accompany(operator.command(&["roll", "--plan", &hash]))?;
         self.gather()?;
         self.settle()

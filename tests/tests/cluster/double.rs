@@ -44,7 +44,7 @@ fn there_and_back(
 ) -> Result<()> {
     let hash = operator.plan()?;
     let before = run(api)?;
-    let mut roll = operator.begin(&["roll", "--plan", &hash[..8]])?;
+    let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
     until(&format!("the end of pass {pass}"), WITHIN * 4 * pass, || {
         roll.goes_on()?;
         let now = run(api)?;

@@ -38,7 +38,7 @@ pub(crate) fn a_run_outlives_its_api_server_its_laptop_and_its_nodes() -> Result
 fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &str) -> Result<()> {
     let api = &cluster.api()?;
     let hash = alice.plan()?;
-    let mut first = alice.begin(&["roll", "--plan", &hash[..8]])?;
+    let mut first = alice.begin(&["roll", "--plan", &hash[..12]])?;
     let one = without_an_api_server(cluster, api, &mut first)?;
     let others: Vec<&str> = NODES.into_iter().filter(|name| *name != one).collect();
     let two = until_one_is(api, &others, &["moving"], || first.goes_on())?;

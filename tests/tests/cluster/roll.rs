@@ -37,14 +37,14 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     let hash = operator.plan()?;
 
     // A preview touches nothing.
-    let preview = operator.ends(&["roll", "--plan", &hash[..8], "--dry-run"], 0)?;
+    let preview = operator.ends(&["roll", "--plan", &hash[..12], "--dry-run"], 0)?;
     ensure!(preview.answer["acts"][0]["state"] == "claimed", "{preview:#?}");
     for name in NODES {
         ensure!(state(&api.get(&node_path(name))?).is_none(), "{name} has a step");
     }
 
     // Killed while a node moves: its step stays, and nobody else may act until the Lease has expired.
-    let mut roll = operator.start(&["roll", "--plan", &hash[..8]])?;
+    let mut roll = operator.start(&["roll", "--plan", &hash[..12]])?;
     let seen = until_one_is(api, &NODES, &["flipped", "moving"], || Ok(()));
     roll.kill()?;
     roll.wait()?;
@@ -98,9 +98,9 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
         Ok((!operator.blocking()?.iter().any(|code| code.starts_with("dns-"))).then_some(()))
     })?;
     let other = operator.plan()?;
-    let preview = operator.ends(&["roll", "--plan", &other[..8], "--dry-run"], 0)?;
+    let preview = operator.ends(&["roll", "--plan", &other[..12], "--dry-run"], 0)?;
     ensure!(preview.answer["status"]["plan"] == other[..12], "{preview:#?}");
-    let done = operator.ends(&["roll", "--plan", &other[..8], "--delete-bare", "roll/bare"], 0)?;
+    let done = operator.ends(&["roll", "--plan", &other[..12], "--delete-bare", "roll/bare"], 0)?;
     let replaced = format!("goes on by plan {} instead of {}", &other[..12], &hash[..12]);
     ensure!(done.said.contains(&replaced) && done.answer["plan"] == other[..12], "{done:#?}");
     ensure!(done.said.contains("the last pass is done"), "{done:#?}");
@@ -111,7 +111,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     operator.ends(&["stragglers", "--phase", "old"], 3)?;
     let none = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
     ensure!(none.answer["phase"] == "new" && none.answer["hash"].is_null(), "{none:#?}");
-    operator.ends(&["stragglers", "--fix", "--plan", &hash[..8]], 3)?;
+    operator.ends(&["stragglers", "--fix", "--plan", &hash[..12]], 3)?;
 
     // And back.
     operator.ends(&["abort", "--to", "old", "--reason", "the test goes back"], 0)?;
@@ -167,7 +167,7 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
 
     let kept = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
     ensure!(kept.answer["hash"] == hash, "another plan: {kept:#?}");
-    let done = operator.ends(&["stragglers", "--fix", "--plan", &hash[..8]], 0)?;
+    let done = operator.ends(&["stragglers", "--fix", "--plan", &hash[..12]], 0)?;
     ensure!(done.said.contains(&format!("node {}: pod {name} is evicted", NODES[0])), "{done:#?}");
     ensure!(done.said.matches(" is evicted").count() == 1 && !done.said.contains(" is deleted"), "{done:#?}");
     ensure!(done.answer["stragglers"] == json!([]), "{done:#?}");

@@ -37,7 +37,7 @@ fn every_pod_moves_to_the_new_network_by_evictions() -> Result<()> {
     let operator = Operator::new(&cluster.plane, "bridge", unhurried(6))?.waiving_what_blocks()?;
     let hash = operator.plan()?;
     let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
-    let rolled = operator.ends(&["roll", "--plan", &hash[..8]], 0)?;
+    let rolled = operator.ends(&["roll", "--plan", &hash[..12]], 0)?;
     ensure!(rolled.answer["nodes"]["done"] == FLEET.nodes, "{rolled:#?}");
 
     cluster.until_running(NAMESPACE, pods)?;

@@ -11,6 +11,7 @@ use lab::kubernetes::{Client, User, base};
 use lab::scratch::Scratch;
 use serde_json::{Value, json};
 
+use super::operator::Operator;
 use super::server;
 
 lab::trials![a_run_acts_once_and_only_on_what_it_saw];
@@ -256,7 +257,7 @@ fn objects(admin: &Client, holder: &mut Session) -> Result<()> {
     let hash = holder.say(&json!({"save": "a plan"}))?["hash"].clone();
     let text = hash.as_str().context("a hash")?;
     holder.says(&json!({"save": "a plan"}), &json!({ "hash": hash }))?;
-    for prefix in [text, &text[..4]] {
+    for prefix in [text, &text[..12]] {
         holder.says(&json!({"plan": prefix}), &json!({ "hash": hash, "text": "a plan" }))?;
     }
     let plan = format!("{maps}/crossfade-plan-{}", &text[..12]);
@@ -291,5 +292,35 @@ fn objects(admin: &Client, holder: &mut Session) -> Result<()> {
     }
     let journal = admin.get(&format!("{maps}/crossfade-journal-r-1-0001"))?.object()?;
     ensure!(journal["data"]["journal.jsonl"] == "{\"at\":0}\n{\"at\":1}\n{\"at\":2}\n", "{journal:#}");
+    forged(admin, holder)
+}
+
+/// A plan that nobody approved and a run that goes by it, both with the one right to write ConfigMaps: its gate's command runs for nobody.
+fn forged(admin: &Client, holder: &mut Session) -> Result<()> {
+    let looker = Operator::new(User::Component("acting"))?;
+    let trace = looker.scratch.join("trace");
+    let file = lab::dist::workspace().join("cluster/tests/fixtures/plan-three/plan.json");
+    let mut plan: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    ensure!(plan["gates"][3]["name"] == "bridge", "{plan:#}");
+    plan["gates"][3]["source"]["command"] = json!(["/bin/touch", trace]);
+    let hash = holder.say(&json!({"save": plan.to_string()}))?["hash"].clone();
+    let path = "/api/v1/namespaces/crossfade/configmaps/crossfade-run";
+    let stored = admin.get(path)?.object()?;
+    let mut run: Value = serde_json::from_str(stored["data"]["run.json"].as_str().context("a run")?)?;
+    run["plan"] = hash.clone();
+    let change = json!({ "data": { "run.json": run.to_string() } });
+    admin.patch(path, lab::kubernetes::MERGE, &change)?.object()?;
+    let hash = hash.as_str().context("a hash")?;
+    for (words, status) in [
+        (&["status"][..], Some(0)),
+        (&["roll"], Some(0)),
+        (&["roll", "--plan", hash, "--dry-run"], Some(0)),
+        // It is the plan of another cluster, for a start.
+        (&["roll", "--resume"], Some(78)),
+    ] {
+        let (ended, answer, said) = looker.answer(words)?;
+        ensure!(ended == status, "{words:?}: {said} {answer:#}");
+        ensure!(!trace.exists(), "{words:?} ran the command of a plan that nobody approved");
+    }
     Ok(())
 }

@@ -43,7 +43,7 @@ fn every_manifest_is_applied_as_it_is() -> Result<()> {
         }
     }
     // One after the other they are one DaemonSet, which in the end takes us away.
-    let set = admin.get("/apis/apps/v1/namespaces/crossfade/daemonsets/crossfade")?.object()?;
+    let set = admin.get("/apis/apps/v1/namespaces/crossfade-system/daemonsets/crossfade")?.object()?;
     let [init] = set["spec"]["template"]["spec"]["initContainers"].as_array().context("init")?.as_slice()
     else {
         anyhow::bail!("something of the others is left: {set:#}");
@@ -61,9 +61,9 @@ fn apply(admin: &Client, document: &Value) -> Result<()> {
     let (kind, name) = (text("/kind"), text("/metadata/name"));
     let collection = match kind {
         "Namespace" => "/api/v1/namespaces".to_owned(),
-        "ServiceAccount" => "/api/v1/namespaces/crossfade/serviceaccounts".to_owned(),
-        "ConfigMap" => "/api/v1/namespaces/crossfade/configmaps".to_owned(),
-        "DaemonSet" => "/apis/apps/v1/namespaces/crossfade/daemonsets".to_owned(),
+        "ServiceAccount" => "/api/v1/namespaces/crossfade-system/serviceaccounts".to_owned(),
+        "ConfigMap" => "/api/v1/namespaces/crossfade-system/configmaps".to_owned(),
+        "DaemonSet" => "/apis/apps/v1/namespaces/crossfade-system/daemonsets".to_owned(),
         other => anyhow::bail!("kind {other}"),
     };
     let path = format!("{collection}/{name}?fieldManager=test&force=true");

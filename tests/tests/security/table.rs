@@ -27,7 +27,8 @@ fn named(document: &str) -> BTreeSet<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..`, `bootstrap::..` and `cluster::..` one of those.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..`, `bootstrap::..` and `cluster::..` one of those,
+/// and `cluster::plan::tests::drifts::NAME` of cluster/src/plan/tests/drifts.rs.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
@@ -44,6 +45,12 @@ fn exists(name: &str) -> Result<()> {
                     .is_ok_and(|text| text.contains(&format!("#[test]\nfn {test}()")))
             };
             ensure!(beside || apart(), "{name}: no such unit test");
+        }
+        [member @ ("types" | "shim" | "bootstrap" | "cluster"), path @ .., test]
+            if path.contains(&"tests") =>
+        {
+            let text = read(format!("{member}/src/{}.rs", path.join("/")))?;
+            ensure!(text.contains(&format!("#[test]\nfn {test}()")), "{name}: no such unit test");
         }
         [member @ ("types" | "shim" | "bootstrap" | "cluster"), ..] => {
             bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
@@ -71,6 +78,7 @@ fn every_named_test_exists() -> Result<()> {
         "shim::trust::tests::no_such_test",
         "security::none::x",
         "shim::x::y",
+        "cluster::plan::tests::drifts::no_such_test",
     ] {
         ensure!(exists(absent).is_err(), "{absent} is taken for a test");
     }

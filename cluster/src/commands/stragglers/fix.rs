@@ -16,8 +16,9 @@ use crate::cli::roll::Stragglers as Wanted;
 use crate::commands::conduct::{Rolled, conduct, failed};
 use crate::commands::source;
 use crate::live::{self, Patience};
+use crate::plan::canon::{self, Prefix};
 use crate::plan::fix::{Becomes, Fix, Fixed, Left, fix};
-use crate::plan::{self, Plan, canon, eta};
+use crate::plan::{self, Plan, eta};
 use crate::print::Document;
 use crate::print::plan::{blockers, duration};
 use crate::roll::run::{Bounds, Run, State};
@@ -115,18 +116,20 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure>
 }
 
 /// Carries a plan out.
-pub(super) fn carry_out(global: &Global, hash: &str, wanted: &Wanted) -> Result<Carried, Failure> {
+pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Result<Carried, Failure> {
     let config = source::settings(global)?;
-    let plan = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
-    if !plan.fixes_stragglers() {
+    let saved = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
+    if !saved.plan.fixes_stragglers() {
         let what = format!("plan {hash} moves the cluster to another phase, and not single pods");
         let fix = format!(
             "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade stragglers --fix --save"
         );
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
+    let phase = saved.plan.target();
     let asked = live::Wanted {
-        plan: Some(hash.to_owned()),
+        plan: saved,
+        is_resumed: false,
         bounds: Bounds::default(),
         delete: wanted.delete_bare.iter().cloned().collect(),
         patience: Patience::None,
@@ -135,7 +138,6 @@ pub(super) fn carry_out(global: &Global, hash: &str, wanted: &Wanted) -> Result<
     if rolled.exit != Exit::Done {
         return Ok(Carried { rolled, left: None });
     }
-    let phase = plan.target();
     let found = find(&source::nodes_and_pods(global)?, phase);
     Ok(Carried { rolled, left: Some(Told { phase, found }) })
 }

@@ -14,7 +14,7 @@ use crate::live::health::Blind;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
-use crate::live::store::Journal;
+use crate::live::store::{Journal, Verdicts};
 use crate::live::unseen::Unseen;
 use crate::plan::Plan;
 use crate::roll::act::Act;
@@ -25,6 +25,7 @@ use crate::roll::wait::Wait;
 pub(super) struct Hand<'a> {
     pub(super) session: &'a mut Session,
     pub(super) journal: Journal,
+    pub(super) verdicts: Verdicts,
     pub(super) interrupt: Interrupt,
     /// What was said last about the journal: once is enough.
     pub(super) complaint: Option<String>,
@@ -90,6 +91,7 @@ impl Cluster for Hand<'_> {
                     continue;
                 }
             };
+            self.verdicts.flush(plan, &world).await;
             self.unseen.end();
             let Some(stored) = self.session.take_up() else { continue };
             let is_own = self.own.borrow().contains(&stored.run);

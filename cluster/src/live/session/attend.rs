@@ -12,7 +12,7 @@ use crate::live::path::{config_maps, encoded};
 use crate::live::store::{RUN, Stored};
 use crate::live::watch::{Change, Read, Source, Watch};
 use crate::model::{Kind, Text};
-use crate::plan::Plan;
+use crate::plan::{Gate, Plan};
 use crate::roll::world::Pod;
 use crate::seen::{self, About};
 
@@ -99,13 +99,16 @@ impl Session {
         tokio::spawn(Watch { caller: self.watcher.clone(), source, read, sink }.run())
     }
 
-    /// Asks the commands of the plan's gates, each by itself.
+    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. Whoever looks
+    /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
-        if self.gates.iter().map(|(gate, _)| gate).eq(&plan.gates) {
+        let is_own = |gate: &&Gate| self.held.is_some() && self.settings.gates.contains(gate);
+        let wanted: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
+        if self.gates.iter().map(|(gate, _)| gate).eq(wanted.iter().copied()) {
             return;
         }
         self.gates.drain(..).for_each(|(_, task)| task.abort());
-        for gate in &plan.gates {
+        for gate in wanted {
             let sender = self.sender.clone();
             let sink = move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)));
             let task = tokio::spawn(gates::ask(gate.clone(), self.caller.clock().clone(), sink));

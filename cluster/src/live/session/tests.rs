@@ -20,6 +20,12 @@ fn plan() -> Plan {
     .expect("a plan")
 }
 
+/// A gate with a command that would end at once.
+fn command(name: &str) -> Gate {
+    let gate = json!({"name": name, "source": {"command": ["/bin/true", name]}, "everySeconds": 30, "freshSeconds": 60});
+    serde_json::from_value(gate).expect("a gate")
+}
+
 fn a_run() -> Run {
     Run::new("r-1", "4be1".repeat(16), &plan())
 }
@@ -74,8 +80,10 @@ fn cluster(mut more: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> S
 }
 
 async fn session(server: &Server) -> Session {
-    let (caller, settings) =
-        (server.caller(), Settings { pool_labels: vec!["pool".into()], watched: Vec::new() });
+    let (caller, settings) = (
+        server.caller(),
+        Settings { pool_labels: vec!["pool".into()], gates: vec![command("ours")], ..Settings::default() },
+    );
     Session::over(caller.clone(), caller.beside(server.client()), settings).await.expect("a session")
 }
 
@@ -136,6 +144,44 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
             watches.len() == 9 && watches.iter().all(|asked| asked.encoding == "identity"),
             "{watches:?}"
         );
+    });
+}
+
+/// The commands that run now.
+fn commands(session: &Session) -> Vec<&str> {
+    session.gates.iter().map(|(gate, _)| gate.name.as_str()).collect()
+}
+
+#[test]
+fn whoever_looks_without_the_lease_starts_no_command() {
+    run(async {
+        let server = cluster(|_| None);
+        let mut session = session(&server).await;
+        let plan = Plan { gates: vec![command("ours")], ..plan() };
+        let world = session.look(&a_run(), &plan, LONG).await.expect("a world");
+        assert_eq!(commands(&session), [""; 0]);
+        assert_eq!(world.verdicts.len(), 0, "and so has no verdict");
+    });
+}
+
+#[test]
+fn a_holder_starts_no_command_but_those_of_its_own_settings_word_for_word() {
+    run(async {
+        let server = cluster(|_| None);
+        let mut session = holding(&server).await;
+        let mut evil = command("evil");
+        evil.name = "ours".into();
+        let often = Gate { every_seconds: 1, ..command("ours") };
+        for (gates, started) in [
+            (vec![command("ours")], &["ours"][..]),
+            (vec![evil.clone()], &[]),
+            (vec![often], &[]),
+            (vec![evil, command("ours"), command("other")], &["ours"]),
+        ] {
+            let plan = Plan { gates, ..plan() };
+            session.look(&a_run(), &plan, LONG).await.expect("a world");
+            assert_eq!(commands(&session), started, "{:?}", plan.gates);
+        }
     });
 }
 
@@ -343,5 +389,8 @@ fn settings_name_pools_and_workloads() {
         "watchedResources": {"daemonSets": {"x": ["log"]}}}))
     .expect("settings");
     let watched = vec![Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: "log".into() }];
-    assert_eq!(Settings::of(&config), Settings { pool_labels: vec!["p".into()], watched });
+    assert_eq!(
+        Settings::of(&config),
+        Settings { pool_labels: vec!["p".into()], watched, gates: gates(&config) }
+    );
 }

@@ -13,7 +13,7 @@ use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
 use crate::live::call::Ask;
 use crate::live::failure::{Failed, lost, refused};
 use crate::live::path::config_map;
-use crate::plan::canon::{SHORT, sha256, short};
+use crate::plan::canon::{Prefix, sha256, short};
 
 /// The key of a plan.
 const KEY: &str = "plan.json.gz";
@@ -51,51 +51,31 @@ impl Store {
         match reply.refusal() {
             _ if reply.is_done() => Ok(hash),
             // Another plan of the same name would not have this hash.
-            refusal if refusal.is_conflict() => self.plan(&hash).await.map(|_| hash),
+            refusal if refusal.is_conflict() => {
+                let prefix = hash.parse().map_err(|why: String| lost(what, &why))?;
+                self.plan(&prefix).await.map(|_| hash)
+            }
             refusal => Err(refused(what, &refusal)),
         }
     }
 
-    /// The canonical bytes of the plan whose hash begins with `prefix`, and its whole hash.
+    /// The canonical bytes of the plan whose hash begins so, and its whole hash.
     ///
     /// # Errors
-    /// No plan or several plans have such a hash, its bytes have another one, or a request failed.
-    pub async fn plan(&self, prefix: &str) -> Result<(String, Vec<u8>), Failed> {
+    /// No plan has such a hash, its bytes have another one, or a request failed.
+    pub async fn plan(&self, prefix: &Prefix) -> Result<(String, Vec<u8>), Failed> {
         let what = "read the plan";
-        let is_hash = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hash || prefix.is_empty() || prefix.len() > 64 {
-            let problem = Problem::new(format!("{prefix:?} is no hash of a plan"));
-            return Err((
-                Exit::Usage,
-                problem.fix("give the hash that kubectl crossfade plan printed, or how it begins"),
-            ));
-        }
-        let name = if prefix.len() < SHORT { self.named(prefix).await? } else { name(prefix) };
+        let name = name(prefix.short());
         let reply = self.caller.call(&Ask::get(config_map(&name))).await.map_err(|why| lost(what, &why))?;
         if !reply.is_done() {
             let refusal = reply.refusal();
-            return Err(if refusal.is_not_found() { unknown(prefix, &[]) } else { refused(what, &refusal) });
+            return Err(if refusal.is_not_found() { unknown(prefix) } else { refused(what, &refusal) });
         }
         let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
         let text = map.binary_data.get(KEY).and_then(|packed| unpacked(&packed.0).ok());
         let text = text.ok_or_else(|| damaged(&name))?;
         let hash = sha256(&text);
-        if !hash.starts_with(prefix) || name != self::name(&hash) {
-            return Err(damaged(&name));
-        }
-        Ok((hash, text))
-    }
-
-    /// The one plan whose hash begins with `prefix`.
-    async fn named(&self, prefix: &str) -> Result<String, Failed> {
-        let what = "list the plans";
-        let listed = self.listed(what, PLAN_LABEL).await?;
-        let start = name(prefix);
-        let names: Vec<String> = listed.names().filter(|name| name.starts_with(&start)).collect();
-        match names.as_slice() {
-            [one] => Ok(one.clone()),
-            several => Err(unknown(prefix, several)),
-        }
+        if prefix.is_of(&hash) { Ok((hash, text)) } else { Err(damaged(&name)) }
     }
 }
 
@@ -129,17 +109,8 @@ fn damaged(name: &str) -> Failed {
     )
 }
 
-fn unknown(prefix: &str, several: &[String]) -> Failed {
-    let (what, fix) = if several.is_empty() {
-        (
-            format!("no plan of this cluster has a hash that begins with {prefix}"),
-            "save one: kubectl crossfade plan --save",
-        )
-    } else {
-        (
-            format!("several plans have hashes that begin with {prefix}: {}", several.join(", ")),
-            "give more characters of the hash",
-        )
-    };
-    (Exit::No, Problem::new(what).at("ConfigMaps in the namespace crossfade").fix(fix))
+fn unknown(prefix: &Prefix) -> Failed {
+    let problem = Problem::new(format!("no plan of this cluster has a hash that begins with {prefix}"));
+    let fix = "save one: kubectl crossfade plan --save";
+    (Exit::No, problem.at("ConfigMaps in the namespace crossfade").fix(fix))
 }

@@ -101,17 +101,21 @@ fn a_plan_that_somebody_has_changed_is_refused() {
 fn a_plan_is_named_by_the_beginning_of_its_hash() {
     let hash = sha256(b"abc");
     for (text, matches) in [
-        ("ba78", Some(true)),
-        ("BA7816", Some(true)),
+        ("ba7816bf8f01", Some(true)),
+        ("BA7816BF8F01CF", Some(true)),
         (hash.as_str(), Some(true)),
-        ("ba79", Some(false)),
-        ("ba7", None),
+        ("ba7816bf8f02", Some(false)),
+        // As few digits as another plan is found with in no time.
+        ("ba78", None),
+        ("ba7816bf8f0", None),
         ("", None),
-        ("ba7x", None),
+        ("ba7816bf8f0x", None),
     ] {
         let prefix = text.parse::<Prefix>();
         assert_eq!(prefix.as_ref().ok().map(|prefix| prefix.is_of(&hash)), matches, "{text}: {prefix:?}");
     }
-    assert!(format!("{hash}0").parse::<Prefix>().is_err_and(|why| why.contains("4 hex digits")));
-    assert_eq!("BA78".parse::<Prefix>().map(|prefix| prefix.to_string()), Ok("ba78".to_owned()));
+    assert!(format!("{hash}0").parse::<Prefix>().is_err_and(|why| why.contains("12 hex digits")));
+    let upper = "BA7816BF8F01CF".parse::<Prefix>();
+    assert_eq!(upper.as_ref().map(ToString::to_string), Ok("ba7816bf8f01cf".to_owned()));
+    assert_eq!(upper.as_ref().map(Prefix::short), Ok("ba7816bf8f01"));
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::case::{agent, cluster, flannel, labelled, node, observed, planned, pods, report, with};
 use crate::check::tests::{Case, object};
 use crate::model::Kind;
-use crate::plan::{Drift, Plan, drift};
+use crate::plan::{Bridge, Drift, Plan, drift};
 use crate::support::{Cni, Strategy};
 
 const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
@@ -180,6 +180,90 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
         let (class, lines) = told(drift(&plan(), &case.scene()));
         assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
     }
+}
+
+/// A plan that names the hash of the settings, and says something else. Each row: what somebody wrote into it, and a word of the one line.
+#[test]
+fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
+    let settings = SETTINGS.replace(
+        "roll: {",
+        "roll: {gates: [{name: smoke, command: [./smoke.sh]}], bridge: {gate: smoke}, methods: {gpu: churn}, ",
+    );
+    let case = with(cluster(objects()), &settings);
+    let honest = planned(&case);
+    assert_eq!(drift(&honest, &case.scene()), Drift::Absorbed(Vec::new()));
+    let gate = |name: &str, command: &str| json!({"name": name, "source": {"command": [command]}, "everySeconds": 30, "freshSeconds": 120});
+    let forged = |key: &str, value: Value| {
+        let mut plan = serde_json::to_value(&honest).expect("JSON");
+        *plan.pointer_mut(key).unwrap_or_else(|| panic!("{key}")) = value;
+        serde_json::from_value::<Plan>(plan).expect("a plan")
+    };
+    let gates = serde_json::to_value(&honest.gates).expect("JSON");
+    let plus = |gate: Value| Value::from([gates.as_array().expect("gates").clone(), vec![gate]].concat());
+    let bridged = Plan { bridge: Some(Bridge::Accepted("I say so".into())), ..honest.clone() };
+    let rotated = Plan { strategy: Strategy::Rotation, ..honest.clone() };
+    let fixing =
+        Plan { start: types::policy::Phase::New, passes: vec![types::policy::Phase::New], ..honest.clone() };
+    let last = honest.waves.len() - 1;
+    for (plan, words) in [
+        (forged("/gates", plus(gate("evil", "/tmp/evil"))), "The plan's gates"),
+        (forged("/gates/3/source", json!({"command": ["/tmp/evil"]})), "The plan's gates"),
+        (forged("/gates/3/everySeconds", 1.into()), "The plan's gates"),
+        (forged("/gates", json!([])), "The plan's gates"),
+        (forged("/pods/delete", json!(["*/*"])), "The plan's pods"),
+        (forged("/pods/deleteEmptyDir", true.into()), "The plan's pods"),
+        (forged("/limits/inTransit", 1000.into()), "The plan's limits"),
+        (forged("/limits/windows", json!([{"from": "00:00", "to": "00:00"}])), "The plan's limits"),
+        (forged("/marginPercent", 0.into()), "The plan's marginPercent"),
+        (forged("/dns/namespace", "other".into()), "The plan's dns"),
+        (forged("/passes", json!(["new"])), "The plan's passes"),
+        (forged("/passes", json!(["both-old"])), "The plan's passes"),
+        (bridged, "The plan's bridge"),
+        (forged("/waves/0/atOnce", 9.into()), "The plan's waves"),
+        (forged("/waves/0/soakSeconds", 0.into()), "The plan's waves"),
+        (forged(&format!("/waves/{last}/atOnce"), 1000.into()), "The plan's waves"),
+        (forged("/pools/0/method", "drain".into()), "The plan's pools"),
+        (
+            forged("/waivers", json!([{"finding": "capacity-short", "reason": "I say so"}])),
+            "The plan waives the finding capacity-short",
+        ),
+    ] {
+        let (class, lines) = told(drift(&plan, &case.scene()));
+        assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
+    }
+    let scoutless = Plan { waves: honest.waves[1..].to_vec(), ..honest.clone() };
+    for (plan, words) in [
+        (scoutless, "The plan has no scouts."),
+        (fixing, "The plan moves stragglers: 0 of 3 nodes are in phase new"),
+    ] {
+        let (class, lines) = told(drift(&plan, &case.scene()));
+        assert!(class == 1 && lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:?}");
+    }
+    let rotation = Case { strategy: Strategy::Rotation, ..case };
+    let (class, lines) = told(drift(&rotated, &rotation.scene()));
+    assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan cannot be")), "{lines:?}");
+}
+
+#[test]
+fn a_plan_accepts_no_unenforced_policies_that_the_settings_do_not() {
+    let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
+    let settings = "roll: {leaveOut: [{node: edge-*, reason: edge}]}";
+    let honest = planned(&with(cluster(objects()), settings));
+    let case = with(cluster([objects(), vec![policy]].concat()), settings);
+    let (class, _) = told(drift(&honest, &case.scene()));
+    assert_eq!(class, 1, "there were none");
+    let forged = Plan { unenforced: vec!["NetworkPolicy".into()], ..honest };
+    let (class, lines) = told(drift(&forged, &case.scene()));
+    assert_eq!(
+        (class, lines),
+        (
+            1,
+            vec![
+                "The plan accepts unenforced policies of kind NetworkPolicy, and the settings do not."
+                    .to_owned()
+            ]
+        )
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl History {
         true
     }
 
-    fn hit_holder(&mut self, fault: Fault) {
+    pub(in crate::sim) fn hit_holder(&mut self, fault: Fault) {
         let (now, long) = (self.now, self.random.between(SECOND, 5 * MINUTE));
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
         let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
