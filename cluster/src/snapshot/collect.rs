@@ -1,7 +1,8 @@
 //! Puts objects where they belong in a snapshot, slimmed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -24,6 +25,18 @@ pub struct Collector {
     pool: Pool,
     /// Kinds of which a list or an object was read.
     seen: BTreeSet<Kind>,
+    /// Kinds of the objects in the list that is being read.
+    listed: BTreeSet<Kind>,
+    /// Why not all objects of a kind were read.
+    incomplete: BTreeMap<Kind, String>,
+}
+
+/// What the API server says of a list beside its items.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListMeta {
+    r#continue: Option<String>,
+    remaining_item_count: Option<i64>,
 }
 
 impl Collector {
@@ -31,6 +44,29 @@ impl Collector {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A list begins, whose items may be of any kinds.
+    pub(super) fn list_begins(&mut self) {
+        self.listed.clear();
+    }
+
+    /// The list that was read last goes on elsewhere, if this is what it says of itself. `kind` is that of its items, where the list says it.
+    pub(super) fn list_ends(&mut self, kind: Option<Kind>, meta: &ListMeta) -> Result<(), String> {
+        let remaining = meta.remaining_item_count.filter(|count| *count != 0);
+        if meta.r#continue.as_deref().is_none_or(str::is_empty) && remaining.is_none() {
+            return Ok(());
+        }
+        let more = remaining.map_or_else(String::new, |count| format!(", and that {count} objects remain"));
+        let why = format!("a list is a part of a longer one: it says `continue`{more}");
+        let kinds: BTreeSet<Kind> = kind.into_iter().chain(std::mem::take(&mut self.listed)).collect();
+        if kinds.is_empty() {
+            return Err(format!("{why}; nothing in it says of which kind"));
+        }
+        for kind in kinds {
+            self.incomplete.entry(kind).or_insert_with(|| why.clone());
+        }
+        Ok(())
     }
 
     /// Remembers that a list of this kind was read.
@@ -87,6 +123,7 @@ impl Collector {
         source: S,
     ) -> Result<(), S::Error> {
         self.seen.insert(kind);
+        self.listed.insert(kind);
         let Self { snapshot, pool, .. } = self;
         match kind {
             Kind::NODE => snapshot.nodes.push(source.read()?),
@@ -163,7 +200,7 @@ impl Collector {
     /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
     #[must_use]
     pub fn finish(self, dumped: &[Kind]) -> Snapshot {
-        let Self { mut snapshot, mut seen, .. } = self;
+        let Self { mut snapshot, mut seen, incomplete, .. } = self;
         seen.extend(dumped);
         for kind in seen {
             snapshot.readings.entry(kind).or_insert(Reading::Read);
@@ -172,7 +209,12 @@ impl Collector {
         for kind in unserved {
             snapshot.readings.entry(kind).or_insert(Reading::NotServed);
         }
-        snapshot.sort();
+        let twice = snapshot.sort().into_iter().map(|(kind, name)| {
+            (kind, format!("{name} is in the files twice, and both say different things"))
+        });
+        for (kind, why) in twice.chain(incomplete) {
+            snapshot.readings.insert(kind, Reading::Incomplete(why));
+        }
         snapshot
     }
 }

@@ -4,11 +4,11 @@
 
 use std::fmt;
 
-use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::{Map, Value};
 
-use super::collect::Collector;
+use super::collect::{Collector, ListMeta};
 use super::prefixed::Prefixed;
 use crate::model::Kind;
 
@@ -102,6 +102,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         let Self { collector, is } = self;
         let (mut api_version, mut kind) = is.unzip();
         let mut rest = Map::new();
+        let mut meta = ListMeta::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "apiVersion" => api_version = Some(map.next_value()?),
@@ -117,6 +118,9 @@ impl<'de> Visitor<'de> for Document<'_> {
                 }
                 _ => match (&api_version, &kind) {
                     // A list's metadata comes before its items where the API server wrote it.
+                    (Some(_), Some(kind)) if kind.ends_with("List") && key == "metadata" => {
+                        meta = map.next_value::<Option<ListMeta>>()?.unwrap_or_default();
+                    }
                     (Some(_), Some(kind)) if kind.ends_with("List") => {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -131,6 +135,13 @@ impl<'de> Visitor<'de> for Document<'_> {
                 },
             }
         }
+        if let Some(of) = kind.as_deref().and_then(|kind| kind.strip_suffix("List")) {
+            if let Some(early) = rest.remove("metadata") {
+                meta = Option::<ListMeta>::deserialize(early).map_err(A::Error::custom)?.unwrap_or_default();
+            }
+            let of = api_version.as_deref().and_then(|version| Kind::of(version, of));
+            collector.list_ends(of, &meta).map_err(A::Error::custom)?;
+        }
         collector.whole(api_version, kind, rest).map_err(A::Error::custom)
     }
 }
@@ -143,6 +154,9 @@ fn object<'de, A: MapAccess<'de>>(
     key: String,
     map: &mut A,
 ) -> Result<(), A::Error> {
+    if (api_version, kind) == ("v1", "Status") {
+        return Err(A::Error::custom("an answer of the API server that says why it has no objects"));
+    }
     let Some(kind) = Kind::of(api_version, kind) else {
         map.next_value::<IgnoredAny>()?;
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
@@ -181,6 +195,7 @@ impl<'de> Visitor<'de> for ListOf<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
         self.seen();
+        self.collector.list_begins();
         let Self { collector, is } = self;
         let mut count = 0;
         while items.next_element_seed(Document { collector, is: is.clone() })?.is_some() {

@@ -10,7 +10,7 @@ use super::collect::Collector;
 use super::document::Document;
 
 /// How a gzip file begins. *Source*: RFC 1952, 2.3.1.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Reads every document of a file.
 ///

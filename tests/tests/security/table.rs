@@ -27,7 +27,7 @@ fn named(document: &str) -> BTreeSet<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..` and `bootstrap::..` one of those.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..`, `bootstrap::..` and `cluster::..` one of those.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
@@ -35,7 +35,7 @@ fn exists(name: &str) -> Result<()> {
         fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
     };
     match parts.as_slice() {
-        [member @ ("types" | "shim" | "bootstrap"), path @ .., "tests", test] => {
+        [member @ ("types" | "shim" | "bootstrap" | "cluster"), path @ .., "tests", test] => {
             // Beside the code, or in a file of their own.
             let module = format!("{member}/src/{}", path.join("/"));
             let beside = read(format!("{module}.rs"))?.contains(&format!("#[test]\n    fn {test}()"));
@@ -45,7 +45,7 @@ fn exists(name: &str) -> Result<()> {
             };
             ensure!(beside || apart(), "{name}: no such unit test");
         }
-        [member @ ("types" | "shim" | "bootstrap"), ..] => {
+        [member @ ("types" | "shim" | "bootstrap" | "cluster"), ..] => {
             bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
         }
         [program, topic, test] => {
