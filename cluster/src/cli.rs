@@ -59,7 +59,8 @@ pub enum Command {
     Check(Check),
     /// List what a migration requires, and whether this cluster has it.
     ///
-    /// Each row is met, not met or unknown. Whether a pair of CNIs is supported, with which versions and modes, is the first row.
+    /// Each row is met, not met or unknown. Whether a pair of CNIs is supported, with which versions and modes, is the first row. --dump prints what
+    /// gets the cluster into files, where this program cannot reach it.
     Requirements(Requirements),
     /// Save the cluster as one file, for checks elsewhere and later.
     ///
@@ -142,6 +143,11 @@ pub struct Requirements {
     /// Which migration.
     #[command(flatten)]
     pub migration: Migration,
+    /// Print a shell script that dumps with kubectl all that check, plan and policies read for this migration, and look at no cluster.
+    ///
+    /// sh SCRIPT DIRECTORY dumps into a new directory, and fails where a call of kubectl does. --snapshot DIRECTORY reads it, without --dumped.
+    #[arg(long)]
+    pub dump: bool,
 }
 
 /// Options of `snapshot`.

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::model::{Kind, Snapshot};
-use crate::network::{agent, antrea, calico, is_yes};
+use crate::network::{agent, antrea, calico, cilium, is_yes};
 use crate::scene::Scene;
 use crate::support::Cni;
+use crate::workload::{Version, release};
 
 /// A phase of a node's pods, and the end, when the old CNI is gone and the new one has the settings of the stage `finish`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,24 +94,69 @@ impl Phase {
 /// *Source*: the documentation of each CNI on network policies; Flannel has none; amazon-vpc-cni-k8s: README, "Network Policies". That of
 /// `AdminNetworkPolicy` depends on releases, and is not verified.
 #[must_use]
-pub fn enforces(snapshot: &Snapshot, cni: Cni, kind: Kind) -> bool {
+pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
     match kind {
         Kind::NETWORK_POLICY => match cni {
             Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => true,
             Cni::Flannel => false,
-            Cni::AwsVpcCni => aws_enforces(snapshot) || calico::policy_engine(snapshot, cni).is_some(),
+            Cni::AwsVpcCni => {
+                aws_enforces(scene.snapshot) || calico::policy_engine(scene.snapshot, cni).is_some()
+            }
         },
         Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Antrea) || calico::policy_engine(snapshot, cni).is_some()
+            matches!(cni, Cni::Calico | Cni::Antrea) || calico::policy_engine(scene.snapshot, cni).is_some()
         }
         Kind::CALICO_NETWORK_POLICY | Kind::CALICO_GLOBAL_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Canal) || calico::policy_engine(snapshot, cni).is_some()
+            matches!(cni, Cni::Calico | Cni::Canal) || calico::policy_engine(scene.snapshot, cni).is_some()
         }
         Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
         Kind::ANTREA_NETWORK_POLICY | Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
-        // Calico from 3.32, Antrea from 2.7 and Cilium from 1.20 on, which are later releases than those that are supported.
-        Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => false,
+        Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => cluster_policies(scene, cni).is_ok(),
         _ => false,
+    }
+}
+
+/// Whether a CNI enforces ClusterNetworkPolicies of Kubernetes (`policy.networking.k8s.io/v1alpha2`).
+///
+/// *Source*: kubernetes-sigs/network-policy-api, "Implementations" (Calico 3.32); Antrea, "ClusterNetworkPolicy API Support in Antrea" (2.7, feature
+/// gate `ClusterNetworkPolicy`); Cilium, "Network Policy" of Kubernetes (1.20, `enable-k8s-cluster-network-policy`); Amazon EKS, "ClusterNetworkPolicy":
+/// a kind of its own, of `networking.k8s.aws`.
+///
+/// # Errors
+/// Why it does not, or why the snapshot does not say that it does.
+pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
+    let from = |first: Version| match release(scene, cni) {
+        Some(found) if found >= first => Ok(()),
+        Some((major, minor)) => {
+            Err(format!("its release {major}.{minor} is too old: {}.{} is the first one", first.0, first.1))
+        }
+        None => Err(format!(
+            "it does from release {}.{} on, and the snapshot has no agent of it whose image names a release",
+            first.0, first.1
+        )),
+    };
+    match cni {
+        Cni::Calico | Cni::Canal => from((3, 32)),
+        Cni::Antrea => {
+            from((2, 7))?;
+            let gate = "ClusterNetworkPolicy";
+            let is_on = antrea::has_gate(scene.snapshot, gate);
+            if is_on {
+                Ok(())
+            } else {
+                Err(format!("the feature gate {gate} is off in antrea-controller.conf"))
+            }
+        }
+        Cni::Cilium => {
+            from((1, 20))?;
+            let key = "enable-k8s-cluster-network-policy";
+            let is_on = cilium::setting(scene.snapshot, key).is_some_and(|set| is_yes(&set.value));
+            if is_on { Ok(()) } else { Err(format!("{key} is not true in the ConfigMap cilium-config")) }
+        }
+        Cni::AwsVpcCni => {
+            Err("its own kind of this name is of the group networking.k8s.aws, and it reads no other".into())
+        }
+        Cni::Flannel => Err("it enforces no policies".into()),
     }
 }
 
@@ -149,8 +195,8 @@ pub fn lines(scene: &Scene<'_>) -> Vec<Line> {
 }
 
 fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
-    let old = enforces(scene.snapshot, scene.from, kind);
-    let new = enforces(scene.snapshot, scene.to, kind);
+    let old = enforces(scene, scene.from, kind);
+    let new = enforces(scene, scene.to, kind);
     let is_early = new && early(scene);
     let (holds, by, why) = match phase {
         Phase::Old if old => (Holds::Yes, Some(scene.from), "the old CNI enforces them"),
@@ -189,6 +235,7 @@ fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
 mod tests {
     use super::*;
     use crate::check::tests::{Case, object};
+    use crate::workload::container_of;
     use serde_json::json;
 
     /// How policies of a kind hold in the five phases.
@@ -241,6 +288,49 @@ mod tests {
             (Calico, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [No; 5]),
         ] {
             assert_eq!(told(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
+        }
+    }
+
+    #[test]
+    fn cluster_network_policies_hold_only_where_a_release_and_a_setting_say_so() {
+        use Cni::{Antrea, Calico, Cilium, Flannel};
+        let agent = |cni: Cni, tag: &str| {
+            let name = container_of(cni);
+            let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}")}]);
+            object(
+                Kind::DAEMON_SET,
+                name,
+                json!({"metadata": {"namespace": "kube-system"}, "spec": {"template": {"spec": {"containers": containers}}}}),
+            )
+        };
+        let cilium = |value: &str| {
+            let data = json!({"data": {"enable-k8s-cluster-network-policy": value}});
+            object(Kind::CONFIG_MAP, "cilium-config", data)
+        };
+        let antrea = |gates: &str| {
+            let data =
+                json!({"antrea-agent.conf": "", "antrea-controller.conf": format!("featureGates: {gates}")});
+            object(Kind::CONFIG_MAP, "antrea-config", json!({ "data": data }))
+        };
+        for (cni, objects, why) in [
+            (Cilium, vec![], Some("no agent")),
+            (Cilium, vec![agent(Cilium, "v1.19.4"), cilium("true")], Some("1.19 is too old: 1.20")),
+            (Cilium, vec![agent(Cilium, "v1.20.1")], Some("is not true")),
+            (Cilium, vec![agent(Cilium, "v1.20.1"), cilium("false")], Some("is not true")),
+            (Cilium, vec![agent(Cilium, "v1.20.1"), cilium("true")], None),
+            (Antrea, vec![agent(Antrea, "v2.6.0"), antrea("{ClusterNetworkPolicy: true}")], Some("2.6")),
+            (Antrea, vec![agent(Antrea, "v2.7.0"), antrea("{}")], Some("feature gate")),
+            (Antrea, vec![agent(Antrea, "v2.7.0"), antrea("{ClusterNetworkPolicy: true}")], None),
+            (Calico, vec![agent(Calico, "v3.31.2")], Some("3.31")),
+            (Calico, vec![agent(Calico, "v3.32.0")], None),
+            (Cni::AwsVpcCni, vec![agent(Cni::AwsVpcCni, "v1.21.1")], Some("networking.k8s.aws")),
+            (Flannel, vec![agent(Flannel, "v0.27.0")], Some("no policies")),
+        ] {
+            let case = Case::new(Cni::Calico, cni, objects);
+            let found = cluster_policies(&case.scene(), cni);
+            assert_eq!(found.is_ok(), why.is_none(), "{cni}: {found:?}");
+            assert!(why.is_none_or(|why| found.is_err_and(|found| found.contains(why))), "{cni}");
+            assert_eq!(enforces(&case.scene(), cni, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY), why.is_none());
         }
     }
 

@@ -38,9 +38,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     Ok(match &cli.command {
         Command::Check(wanted) => print::report(global.output, &check::check(global, wanted)?),
-        Command::Requirements(wanted) => {
-            print::report(global.output, &requirements::requirements(global, wanted)?)
-        }
+        Command::Requirements(wanted) => match requirements::requirements(global, wanted)? {
+            Some(required) => print::report(global.output, &required),
+            None => Exit::Done,
+        },
         Command::Snapshot(wanted) => match snapshot::snapshot(global, wanted)? {
             Some(taken) => print::report(global.output, &taken),
             None => Exit::Done,

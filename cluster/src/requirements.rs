@@ -4,6 +4,7 @@
 //! it to the list of its topic.
 
 mod addresses;
+mod dump;
 mod new;
 mod nodes;
 mod old;
@@ -16,6 +17,7 @@ use crate::model::{Kind, Snapshot};
 use crate::scene::Scene;
 use crate::support::Cni;
 
+pub use dump::script;
 pub use pair::{Evidence, PAIRS, Pair};
 pub use version::Version;
 

@@ -43,8 +43,8 @@ const fn phases(strategy: Strategy) -> &'static [Phase] {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let of = |kind: Kind| scene.snapshot.objects(kind).iter().map(move |object| subject(kind, object));
-    let old = |kind: &Kind| enforces(scene.snapshot, scene.from, *kind);
-    let new = |kind: &Kind| enforces(scene.snapshot, scene.to, *kind);
+    let old = |kind: &Kind| enforces(scene, scene.from, *kind);
+    let new = |kind: &Kind| enforces(scene, scene.to, *kind);
     let lost: Vec<Subject> = KINDS.into_iter().filter(|kind| old(kind) && !new(kind)).flat_map(of).collect();
     let start: Vec<Subject> = KINDS.into_iter().filter(|kind| !old(kind) && new(kind)).flat_map(of).collect();
     let findings = [self::lost(scene, lost), self::start(scene, start), unenforced(scene)];
@@ -91,7 +91,7 @@ fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
 fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
     let wanted = phases(scene.strategy);
     let mut weak: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
-    for line in lines(scene).iter().filter(|line| enforces(scene.snapshot, scene.from, line.kind)) {
+    for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
         if line.holds != Holds::Yes && wanted.contains(&line.phase) {
             let how = if line.holds == Holds::Partly { "in part" } else { "not" };
             weak.entry(line.kind).or_default().push(format!("{} ({how})", line.phase.name()));

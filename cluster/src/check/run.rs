@@ -87,7 +87,15 @@ fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
                 kind.resource()
             ),
         ),
-        _ => (
+        Some(Reading::Incomplete(why)) => (
+            format!("The snapshot does not have all {kind} objects as they are: {why}."),
+            format!(
+                "Dump them once, and name no other file that has some of them: kubectl get {} -A -o json > {}.json.",
+                kind.resource(),
+                kind.plural()
+            ),
+        ),
+        Some(Reading::Read | Reading::NotServed) | None => (
             format!("The snapshot has no {kind} objects, and does not say that the cluster has none."),
             format!(
                 "Add them: kubectl get {} -A -o json > {}.json. If the cluster has none: --dumped {}",

@@ -5,11 +5,12 @@ use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
+use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Requirements};
-use crate::print::{Document, Report};
-use crate::requirements::{Row, rows};
+use crate::print::{self, Document, Report};
+use crate::requirements::{Row, rows, script};
 use crate::scene::Scene;
 
 /// The rows of a migration.
@@ -23,16 +24,24 @@ pub struct Required {
     pub requirements: Vec<Row>,
 }
 
-/// Runs the command.
+/// Runs the command. A script that goes to stdout has no report beside it.
 ///
 /// # Errors
-/// The settings or the snapshot cannot be read.
-pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Required, Failure> {
+/// The settings or the snapshot cannot be read, or stdout takes no more.
+pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Option<Required>, Failure> {
+    if wanted.dump {
+        let Migration { from, to, .. } = wanted.migration;
+        let mut kinds = check::kinds(from, to);
+        kinds.extend(source::policy_kinds(from, to));
+        return print::stream(|out| out.write_all(script(&kinds, from, to).as_bytes()))
+            .map(|()| None)
+            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+    }
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&wanted.migration))?;
     let Migration { from, to, strategy } = wanted.migration;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    Ok(Required { migration: wanted.migration, requirements: rows(&scene) })
+    Ok(Some(Required { migration: wanted.migration, requirements: rows(&scene) }))
 }
 
 impl Report for Required {

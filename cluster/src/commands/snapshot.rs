@@ -59,6 +59,7 @@ impl Report for Taken {
             Reading::Read => vec![kind.to_string(), "read".into(), String::new()],
             Reading::NotServed => vec![kind.to_string(), "not served".into(), String::new()],
             Reading::Forbidden(why) => vec![kind.to_string(), "forbidden".into(), why.clone()],
+            Reading::Incomplete(why) => vec![kind.to_string(), "incomplete".into(), why.clone()],
         };
         document.table(vec!["KIND", "READ", "WHY"], self.kinds.iter().map(row).collect());
         document

@@ -11,8 +11,12 @@ use crate::cli::options::Global;
 use crate::config::{self, Config};
 use crate::live::{self, Event};
 use crate::model::{ALL_KINDS, Illegible, Kind, Snapshot};
+use crate::policies::cilium::Settings;
+use crate::policies::gather::{CLUSTER_KINDS, Engine};
+use crate::policies::kubernetes::Blocks;
 use crate::print::Progress;
 use crate::snapshot;
+use crate::support::Cni;
 
 /// Kinds of which a large cluster has many objects. A check asks for them only if it reads them.
 const FREQUENT: [Kind; 5] = [Kind::POD, Kind::REPLICA_SET, Kind::ENDPOINT_SLICE, Kind::JOB, Kind::IPAM_BLOCK];
@@ -45,8 +49,36 @@ pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
 /// The snapshot of the files that the command line names.
 fn filed(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
-    let read = snapshot::gather(&global.snapshot, &dumped);
+    let progress = Progress::new();
+    let read = snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
     read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
+}
+
+/// The kinds without which nobody knows what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
+pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
+    let of = |cni: Cni| -> (&[Kind], &[Kind]) {
+        match cni {
+            Cni::Calico | Cni::Canal => {
+                (Engine::Calico.kinds(), &[Kind::CUSTOM_RESOURCE_DEFINITION, Kind::IP_POOL])
+            }
+            Cni::Antrea => (Engine::Antrea.kinds(), &[]),
+            Cni::Cilium => (
+                Engine::Cilium(Settings { ranges_match_nodes: false, has_port_ranges: false }).kinds(),
+                &[Kind::CONFIG_MAP, Kind::DAEMON_SET, Kind::CILIUM_NODE, Kind::CILIUM_POD_IP_POOL],
+            ),
+            // Calico may enforce policies for the Amazon VPC CNI: its agent says so.
+            Cni::AwsVpcCni => {
+                (Engine::Kubernetes(Blocks { pods: true, nodes: true }).kinds(), &[Kind::DAEMON_SET])
+            }
+            Cni::Flannel => (&[], &[]),
+        }
+    };
+    let both = [of(from), of(to)];
+    both.iter()
+        .flat_map(|(policies, settings)| policies.iter().chain(*settings))
+        .chain(&CLUSTER_KINDS)
+        .copied()
+        .collect()
 }
 
 /// The manifest with the rights.

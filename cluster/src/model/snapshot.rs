@@ -33,6 +33,8 @@ pub enum Reading {
     NotServed,
     /// The API server refused to list them; its words.
     Forbidden(String),
+    /// Not all objects of the cluster are in it, or not as they were at one moment; why.
+    Incomplete(String),
 }
 
 /// An object that could not be read, so that no check knows what is in it.
@@ -124,44 +126,73 @@ impl Snapshot {
     }
 
     /// Sorts all objects by namespace and name, and drops all but the last of several with one name. A resource of Calico stays rather than the object
-    /// in which it is stored.
-    pub fn sort(&mut self) {
+    /// in which it is stored. Of each kind of which two objects have one name and one version of the API, and say different things, the first name is
+    /// returned: `shop/web`.
+    pub fn sort(&mut self) -> BTreeMap<Kind, String> {
         self.illegible.sort();
         self.illegible.dedup();
-        by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name));
-        by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name));
-        by_name(&mut self.budgets, |one| (&one.metadata.namespace, &one.metadata.name));
-        by_name(&mut self.services, |one| (&one.metadata.namespace, &one.metadata.name));
-        by_name(&mut self.endpoint_slices, |one| (&one.metadata.namespace, &one.metadata.name));
-        for workloads in self.workloads.values_mut() {
-            by_name(workloads, |one| (&one.metadata.namespace, &one.metadata.name));
+        let mut twice = BTreeMap::new();
+        let mut add = |kind: Kind, name: Option<String>| {
+            name.map(|name| twice.entry(kind).or_insert(name));
+        };
+        add(Kind::NODE, by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name)));
+        add(Kind::POD, by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name)));
+        add(
+            Kind::POD_DISRUPTION_BUDGET,
+            by_name(&mut self.budgets, |one| (&one.metadata.namespace, &one.metadata.name)),
+        );
+        add(Kind::SERVICE, by_name(&mut self.services, |one| (&one.metadata.namespace, &one.metadata.name)));
+        add(
+            Kind::ENDPOINT_SLICE,
+            by_name(&mut self.endpoint_slices, |one| (&one.metadata.namespace, &one.metadata.name)),
+        );
+        for (kind, workloads) in &mut self.workloads {
+            add(*kind, by_name(workloads, |one| (&one.metadata.namespace, &one.metadata.name)));
         }
-        for objects in self.objects.values_mut() {
+        for (kind, objects) in &mut self.objects {
             objects.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
             objects.dedup_by(|later, first| {
                 let is_same = same(later, first);
+                if is_same && later.text("/apiVersion") == first.text("/apiVersion") && later != first {
+                    add(*kind, Some(path(later.namespace(), later.name())));
+                }
                 if is_same && (!later.is_backing() || first.is_backing()) {
                     std::mem::swap(later, first);
                 }
                 is_same
             });
         }
+        twice
     }
+}
+
+fn path(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 fn same(a: &Object, b: &Object) -> bool {
     (a.namespace(), a.name()) == (b.namespace(), b.name())
 }
 
-fn by_name<T>(all: &mut Vec<T>, name: impl for<'a> Fn(&'a T) -> (&'a super::Text, &'a super::Text)) {
+/// The first name that two of them have which say different things.
+fn by_name<T: PartialEq>(
+    all: &mut Vec<T>,
+    name: impl for<'a> Fn(&'a T) -> (&'a super::Text, &'a super::Text),
+) -> Option<String> {
+    let mut twice = None;
     all.sort_by(|a, b| name(a).cmp(&name(b)));
     all.dedup_by(|later, first| {
         let is_same = name(later) == name(first);
         if is_same {
+            if later != first {
+                let (namespace, name) = name(later);
+                twice.get_or_insert_with(|| path(namespace, name));
+            }
             std::mem::swap(later, first);
         }
         is_same
     });
+    twice
 }
 
 #[cfg(test)]

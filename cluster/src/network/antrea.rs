@@ -22,6 +22,14 @@ pub fn agent(snapshot: &Snapshot) -> Option<Value> {
     yaml::read(config(snapshot)?.data(FILE)?)
 }
 
+/// Whether a feature gate of the controller that is off by default is on.
+#[must_use]
+pub fn has_gate(snapshot: &Snapshot, name: &str) -> bool {
+    let settings = config(snapshot).and_then(|config| yaml::read(config.data("antrea-controller.conf")?));
+    let gate = settings.and_then(|settings| yaml::text(settings.pointer("/featureGates")?.get(name)?));
+    gate.is_some_and(|gate| gate == "true")
+}
+
 /// A setting of the agent at a JSON pointer: `/tunnelType`.
 #[must_use]
 pub fn setting(snapshot: &Snapshot, pointer: &str) -> Option<Setting> {

@@ -16,6 +16,7 @@ mod fields;
 mod flatten;
 mod kinds;
 pub mod kubernetes;
+mod passing;
 pub mod plain;
 mod port;
 pub mod report;

@@ -75,12 +75,12 @@ pub fn differences_among<'w>(
     Direction::ALL.into_iter().flat_map(move |direction| {
         let (old, new) = (before.tiers(direction), after.tiers(direction));
         let real = traffic.clone();
-        subjects(world, old, new).into_iter().filter_map(move |(subject, signatures)| {
-            let peers = world.family_of(subject);
-            let real = &real[usize::from(world.v6().has(subject))];
+        subjects(world, old, new).into_iter().filter_map(move |(subjects, signatures)| {
+            let peers = world.family_of(subjects.0);
+            let real = &real[usize::from(world.v6().has(subjects.0))];
             let (one, other) =
                 (judged(old, &signatures.0, &peers, real), judged(new, &signatures.1, &peers, real));
-            let (peer, traffic) = unequal(&one, &other)?;
+            let (subject, peer, traffic) = unequal(world, subjects, &one, &other)?;
             let kind = world.space.example(&traffic)?;
             let point = world.space.only(&kind);
             let say = |tiers, signature| verdict(tiers, signature, peer, &point);
@@ -118,17 +118,23 @@ impl<'e> Subject<'e> {
     }
 }
 
-/// One subject for each way in which the rules of both sets apply.
-fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(usize, (Signature, Signature))> {
-    let mut found: HashMap<(Signature, Signature, bool), usize> = HashMap::new();
+/// For each way in which the rules of both sets apply, the first subject to which they do, and a second one if there is one.
+type Subjects = (usize, Option<usize>);
+
+/// The subjects, with the rules that apply to them.
+fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signature, Signature))> {
+    let mut found: HashMap<(Signature, Signature, bool), Subjects> = HashMap::new();
     let (old_rules, new_rules) = (by_subject(world, old), by_subject(world, new));
     for subject in world.pods().numbers() {
         let both = (old_rules[subject].clone(), new_rules[subject].clone(), world.v6().has(subject));
-        found.entry(both).or_insert(subject);
+        let subjects = found.entry(both).or_insert((subject, None));
+        if subjects.1.is_none() && !world.are_alike(subjects.0, subject) {
+            subjects.1 = Some(subject);
+        }
     }
     let mut found: Vec<_> =
         found.into_iter().map(|((one, other, _), subject)| (subject, (one, other))).collect();
-    found.sort_by_key(|(subject, _)| *subject);
+    found.sort_by_key(|(subjects, _)| *subjects);
     found
 }
 
@@ -226,16 +232,31 @@ impl Open {
     }
 }
 
-/// A peer and the traffic that one of them allows to it and the other does not.
-fn unequal(one: &[Cell], other: &[Cell]) -> Option<(usize, Traffic)> {
-    one.iter().flat_map(|cell| other.iter().map(move |also| (cell, also))).find_map(|(cell, also)| {
-        if cell.allowed == also.allowed || !cell.peers.meets(&also.peers) {
-            return None;
-        }
-        let peer = cell.peers.clone().and(&also.peers).first()?;
-        let traffic = cell.allowed.without(&also.allowed).or(&also.allowed.without(&cell.allowed));
-        Some((peer, traffic))
-    })
+/// A subject, a peer and the traffic that one of both sets allows to it and the other does not: two different pods if some are, and never a pod and
+/// itself.
+fn unequal(
+    world: &World,
+    (first, second): Subjects,
+    one: &[Cell],
+    other: &[Cell],
+) -> Option<(usize, usize, Traffic)> {
+    let both = || one.iter().flat_map(|cell| other.iter().map(move |also| (cell, also)));
+    let differing =
+        || both().filter(|(cell, also)| cell.allowed != also.allowed && cell.peers.meets(&also.peers));
+    let found = |is_fit: &dyn Fn(usize, usize) -> bool| {
+        differing().find_map(|(cell, also)| {
+            let peers = cell.peers.clone().and(&also.peers);
+            let pair = |peer: usize| {
+                let subject = [Some(first), second].into_iter().flatten().find(|one| is_fit(*one, peer))?;
+                Some((subject, peer))
+            };
+            let (subject, peer) = peers.numbers().find_map(pair)?;
+            let traffic = cell.allowed.without(&also.allowed).or(&also.allowed.without(&cell.allowed));
+            Some((subject, peer, traffic))
+        })
+    };
+    found(&|subject, peer| !world.are_alike(subject, peer))
+        .or_else(|| found(&|subject, peer| world.can_meet(subject, peer)))
 }
 
 /// What becomes of one kind of traffic, rule by rule.
@@ -268,6 +289,8 @@ impl Difference {
             Direction::Ingress => (self.peer, self.subject),
             Direction::Egress => (self.subject, self.peer),
         };
+        // The party is then one of several pods, or of several that may be there.
+        let receiver = if world.are_alike(from, to) { world.another(to) } else { name(to) };
         let side = match self.direction {
             Direction::Ingress => "as the receiver's policies decide",
             Direction::Egress => "as the sender's policies decide",
@@ -276,7 +299,7 @@ impl Difference {
             "{}\n  from {}\n  to   {}\n  {side}: before {}, after {}",
             self.kind,
             name(from),
-            name(to),
+            receiver,
             self.before,
             self.after
         )

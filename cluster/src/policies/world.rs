@@ -42,6 +42,8 @@ pub struct World {
     namespaces: BTreeMap<Text, Parties>,
     ports: HashMap<(u8, Text), BTreeMap<u16, Parties>>,
     stands_for: HashMap<(Text, Text, IpAddr), usize>,
+    /// Pods beside which there can be no other one like them: some policy tells their address from every other.
+    alone: Parties,
 }
 
 /// Whoever can send or receive a packet, with one address.
@@ -141,6 +143,40 @@ impl World {
         if self.v6.has(number) { self.v6.clone() } else { self.everybody().without(&self.v6) }
     }
 
+    /// Whether two parties stand for the same pods, whatever their network.
+    #[must_use]
+    pub fn are_alike(&self, one: usize, other: usize) -> bool {
+        let same = |one: &Party, other: &Party| one.who == other.who && one.address == other.address;
+        self.party(one).zip(self.party(other)).is_some_and(|(one, other)| same(one, other))
+    }
+
+    /// Whether a pod of the one party can send a packet to a pod of the other. What a pod sends to itself never leaves it, and no policy decides of it.
+    #[must_use]
+    pub fn can_meet(&self, one: usize, other: usize) -> bool {
+        !(self.alone.has(one) && self.are_alike(one, other))
+    }
+
+    /// A second pod for which this party stands, in words.
+    #[must_use]
+    pub fn another(&self, number: usize) -> String {
+        let Some(party) = self.party(number) else { return String::new() };
+        let words = match &party.who {
+            Who::Pod(namespace, name) => {
+                let own = self.stands_for(namespace, name, party.address);
+                let others = self.stands_for.iter().filter(|((space, other, _), at)| {
+                    Some(**at) == own && (space, other) != (namespace, name)
+                });
+                match others.map(|(pod, _)| pod).min() {
+                    Some((space, other, address)) => format!("pod {space}/{other} ({address})"),
+                    None => format!("another pod like {namespace}/{name}"),
+                }
+            }
+            Who::Imagined(words) => words.replacen("a pod", "another pod", 1),
+            Who::Node(_) | Who::Outside => return party.to_string(),
+        };
+        format!("{words}{}", party.network())
+    }
+
     /// The pods for which a condition is true.
     #[must_use]
     pub fn select(&self, condition: &Expression) -> Parties {
@@ -203,6 +239,12 @@ impl fmt::Display for Party {
             Who::Node(name) => write!(f, "node {name} ({})", self.address),
             Who::Outside => write!(f, "{}, outside of the cluster", self.address),
         }?;
-        f.write_str(if self.has_other_network { ", on the other network" } else { "" })
+        f.write_str(self.network())
+    }
+}
+
+impl Party {
+    const fn network(&self) -> &'static str {
+        if self.has_other_network { ", on the other network" } else { "" }
     }
 }

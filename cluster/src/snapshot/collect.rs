@@ -4,9 +4,10 @@ mod bound;
 mod identity;
 mod kept;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error};
 use serde_json::{Map, Value};
 
@@ -41,6 +42,18 @@ pub struct Collector {
     seen: BTreeSet<Kind>,
     /// How much of it there may be.
     bound: Bound,
+    /// Kinds of the objects in the list that is being read.
+    listed: BTreeSet<Kind>,
+    /// Why not all objects of a kind were read.
+    incomplete: BTreeMap<Kind, String>,
+}
+
+/// What the API server says of a list beside its items.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListMeta {
+    r#continue: Option<String>,
+    remaining_item_count: Option<i64>,
 }
 
 impl Collector {
@@ -71,8 +84,32 @@ impl Collector {
             return Err(format!("{kind}: {why}"));
         }
         self.seen.insert(kind);
+        self.listed.insert(kind);
         let one = Illegible { kind, namespace: metadata.namespace, name: metadata.name, why };
         self.snapshot.illegible.push(one);
+        Ok(())
+    }
+
+    /// A list begins, whose items may be of any kinds.
+    pub(super) fn list_begins(&mut self) {
+        self.listed.clear();
+    }
+
+    /// The list that was read last goes on elsewhere, if this is what it says of itself. `kind` is that of its items, where the list says it.
+    pub(super) fn list_ends(&mut self, kind: Option<Kind>, meta: &ListMeta) -> Result<(), String> {
+        let remaining = meta.remaining_item_count.filter(|count| *count != 0);
+        if meta.r#continue.as_deref().is_none_or(str::is_empty) && remaining.is_none() {
+            return Ok(());
+        }
+        let more = remaining.map_or_else(String::new, |count| format!(", and that {count} objects remain"));
+        let why = format!("a list is a part of a longer one: it says `continue`{more}");
+        let kinds: BTreeSet<Kind> = kind.into_iter().chain(std::mem::take(&mut self.listed)).collect();
+        if kinds.is_empty() {
+            return Err(format!("{why}; nothing in it says of which kind"));
+        }
+        for kind in kinds {
+            self.incomplete.entry(kind).or_insert_with(|| why.clone());
+        }
         Ok(())
     }
 
@@ -132,6 +169,7 @@ impl Collector {
         source: S,
     ) -> Result<(), S::Error> {
         self.seen.insert(kind);
+        self.listed.insert(kind);
         let Self { snapshot, pool, .. } = self;
         match kind {
             Kind::NODE => {
@@ -214,7 +252,7 @@ impl Collector {
     /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
     #[must_use]
     pub fn finish(self, dumped: &[Kind]) -> Snapshot {
-        let Self { mut snapshot, mut seen, .. } = self;
+        let Self { mut snapshot, mut seen, incomplete, .. } = self;
         seen.extend(dumped);
         for kind in seen {
             snapshot.readings.entry(kind).or_insert(Reading::Read);
@@ -223,7 +261,12 @@ impl Collector {
         for kind in unserved {
             snapshot.readings.entry(kind).or_insert(Reading::NotServed);
         }
-        snapshot.sort();
+        let twice = snapshot.sort().into_iter().map(|(kind, name)| {
+            (kind, format!("{name} is in the files twice, and both say different things"))
+        });
+        for (kind, why) in twice.chain(incomplete) {
+            snapshot.readings.insert(kind, Reading::Incomplete(why));
+        }
         snapshot
     }
 }

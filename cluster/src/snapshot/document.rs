@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::collect::{Collector, Identity};
+use super::collect::{Collector, Identity, ListMeta};
 use super::prefixed::Prefixed;
 use crate::model::Kind;
 
@@ -23,6 +23,8 @@ type Is = (String, String);
 pub(super) trait Part: DeserializeOwned {
     /// The object that has these keys.
     fn object(parts: Vec<(String, Self)>) -> Result<Self, String>;
+    /// What it says as the metadata of a list.
+    fn list_meta(self) -> Result<ListMeta, String>;
     /// Hands an object to the collector.
     fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String>;
 }
@@ -30,6 +32,11 @@ pub(super) trait Part: DeserializeOwned {
 impl Part for Box<RawValue> {
     fn object(parts: Vec<(String, Self)>) -> Result<Self, String> {
         to_raw_value(&parts.into_iter().collect::<BTreeMap<_, _>>()).map_err(|e| e.to_string())
+    }
+
+    fn list_meta(self) -> Result<ListMeta, String> {
+        let meta = serde_json::from_str::<Option<ListMeta>>(self.get()).map_err(|e| e.to_string())?;
+        Ok(meta.unwrap_or_default())
     }
 
     fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
@@ -40,6 +47,10 @@ impl Part for Box<RawValue> {
 impl Part for Value {
     fn object(parts: Vec<(String, Self)>) -> Result<Self, String> {
         Ok(Self::Object(parts.into_iter().collect()))
+    }
+
+    fn list_meta(self) -> Result<ListMeta, String> {
+        Ok(Option::<ListMeta>::deserialize(self).map_err(|e| e.to_string())?.unwrap_or_default())
     }
 
     fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
@@ -176,7 +187,8 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { collector, .. } = self;
         let (mut api_version, mut kind) = (None::<String>, None::<String>);
-        let (mut parts, mut is_list) = (Vec::new(), false);
+        let (mut parts, mut is_list) = (Vec::<(String, P)>::new(), false);
+        let mut meta = ListMeta::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "apiVersion" => api_version = Some(map.next_value()?),
@@ -187,6 +199,9 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
                     is_list = true;
                 }
                 // The metadata of a list, which may come before its items and after them.
+                "metadata" if is_list || kind.as_deref().is_some_and(|kind| kind.ends_with("List")) => {
+                    meta = map.next_value::<Option<ListMeta>>()?.unwrap_or_default();
+                }
                 _ if is_list || kind.as_deref().is_some_and(|kind| kind.ends_with("List")) => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -194,7 +209,13 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
             }
         }
         if is_list {
-            return Ok(());
+            // It came before the kind.
+            if let Some((_, early)) = parts.into_iter().find(|(key, _)| key == "metadata") {
+                meta = early.list_meta().map_err(A::Error::custom)?;
+            }
+            let item = kind.as_deref().and_then(|kind| kind.strip_suffix("List"));
+            let item = api_version.as_deref().zip(item).and_then(|(version, item)| Kind::of(version, item));
+            return collector.list_ends(item, &meta).map_err(A::Error::custom);
         }
         let is = api_version.zip(kind);
         P::object(parts).and_then(|object| object.take(collector, is.as_ref())).map_err(A::Error::custom)
@@ -259,6 +280,9 @@ fn object<'de, A: MapAccess<'de>>(
     key: String,
     map: &mut A,
 ) -> Result<(), A::Error> {
+    if (api_version, kind) == ("v1", "Status") {
+        return Err(A::Error::custom("an answer of the API server that says why it has no objects"));
+    }
     let Some(kind) = Kind::of(api_version, kind) else {
         map.next_value::<IgnoredAny>()?;
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
@@ -297,6 +321,7 @@ impl<'de, P: Part> Visitor<'de> for ListOf<'_, P> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
         self.seen();
+        self.collector.list_begins();
         let Self { collector, is, .. } = self;
         let mut count = 0;
         while let Some(item) = items.next_element::<P>()? {

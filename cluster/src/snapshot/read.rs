@@ -12,7 +12,7 @@ use super::document::{Document, text};
 use super::yaml::{self, Yaml};
 
 /// How a gzip file begins. *Source*: RFC 1952, 2.3.1.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// How much of a line is looked at to tell what it begins.
 const LOOKED_AT: u64 = 1 << 16;
 

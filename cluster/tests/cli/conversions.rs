@@ -20,7 +20,7 @@ pub(crate) const TARGETS: [Target; 4] = [
     Target { kind: "kubernetes", to: "aws-vpc", name: "NetworkPolicy of Kubernetes" },
     Target { kind: "antrea", to: "antrea", name: "Antrea" },
     Target { kind: "cilium", to: "cilium", name: "Cilium" },
-    Target { kind: "cluster", to: "aws-vpc", name: "ClusterNetworkPolicy of Kubernetes" },
+    Target { kind: "cluster", to: "antrea", name: "ClusterNetworkPolicy of Kubernetes" },
 ];
 
 /// The directory of the cluster, and of policies for it.

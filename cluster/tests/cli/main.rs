@@ -2,6 +2,7 @@
 
 mod arguments;
 mod conversions;
+mod dump;
 mod flags;
 mod formats;
 mod golden;

@@ -349,7 +349,7 @@ fn policies_of_somebody_else_are_compared() {
     assert_eq!(run(dir.path(), "convert", &["--out", "good.yaml"]).status.code(), Some(0));
     let good = fs::read_to_string(dir.path().join("good.yaml")).expect("a file");
     fs::write(dir.path().join("other.yaml"), good.replace("app: cart", "app: db")).expect("written");
-    fs::write(dir.path().join("none.yaml"), "").expect("written");
+    fs::write(dir.path().join("none.yaml"), "# nothing\n").expect("written");
     let cluster = conversions().join("cluster.yaml");
     let cluster = cluster.to_str().expect("UTF-8");
     let diff = |file: &str, more: &[&str]| {
@@ -379,4 +379,289 @@ fn policies_of_somebody_else_are_compared() {
     let empty = diff("none.yaml", &[]);
     assert_eq!(empty.status.code(), Some(2), "{}", stderr(&empty));
     assert!(stderr(&empty).contains("--policies"), "{}", stderr(&empty));
+}
+
+/// The cluster of these tests with files beside it.
+fn in_cluster(dir: &Path, arguments: &[&str]) -> Output {
+    let cluster = conversions().join("cluster.yaml");
+    let cluster = ["--dumped", "all", "--snapshot", cluster.to_str().expect("UTF-8")];
+    run_in(dir, &[arguments, &cluster].concat())
+}
+
+fn cilium(tag: &str, is_set: bool) -> [Value; 2] {
+    let containers = json!([{"name": "cilium-agent", "image": format!("quay.io/cilium/cilium:{tag}")}]);
+    [
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "cilium", "namespace": "kube-system"},
+            "spec": {"template": {"spec": {"containers": containers}}}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cilium-config", "namespace": "kube-system"},
+            "data": {"enable-k8s-cluster-network-policy": is_set.to_string()}}),
+    ]
+}
+
+/// Of a denial before an allow, the denial would stand in an object that nobody enforces.
+#[test]
+fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
+    let mut denies = web(Value::Null);
+    denies["spec"]["order"] = json!(10);
+    denies["spec"]["ingress"] = json!([
+        {"action": "Deny", "source": {"selector": "app == 'db'"}},
+        {"action": "Allow", "source": {"namespaceSelector": "all()"}},
+    ]);
+    let dir = dir(&[denies]);
+    let convert = |to: &str, files: &[&str]| {
+        let first =
+            ["policies", "convert", "--from", "calico", "--to", to, "--kind", "cluster", "--out", "out.yaml"];
+        in_cluster(dir.path(), &[&first[..], &["--snapshot", "input.json"], files].concat())
+    };
+    write(dir.path(), "old.json", &cilium("v1.19.4", true));
+    write(dir.path(), "off.json", &cilium("v1.20.1", false));
+    write(dir.path(), "on.json", &cilium("v1.20.1", true));
+    for (to, files, why) in [
+        ("aws-vpc", vec![], "networking.k8s.aws"),
+        ("cilium", vec![], "no agent of it"),
+        ("cilium", vec!["--snapshot", "old.json"], "1.20 is the first one"),
+        ("cilium", vec!["--snapshot", "off.json"], "enable-k8s-cluster-network-policy is not true"),
+    ] {
+        let refused = convert(to, &files);
+        assert_eq!(refused.status.code(), Some(3), "{to} {files:?}: {}", stdout(&refused));
+        let said = stderr(&refused);
+        assert!(
+            said.contains("does not enforce ClusterNetworkPolicies of Kubernetes") && said.contains(why),
+            "{said}"
+        );
+        assert!(!dir.path().join("out.yaml").exists());
+    }
+    for (to, files) in [("antrea", vec![]), ("cilium", vec!["--snapshot", "on.json"])] {
+        let written = convert(to, &files);
+        assert_eq!(written.status.code(), Some(0), "{to}: {}{}", stdout(&written), stderr(&written));
+        let text = fs::read_to_string(dir.path().join("out.yaml")).expect("a file");
+        assert!(text.contains("kind: ClusterNetworkPolicy") && text.contains("action: Deny"), "{text}");
+        // What enforces it reads it back.
+        let diff = [
+            "policies",
+            "diff",
+            "--from",
+            "calico",
+            "--to",
+            to,
+            "--policies",
+            "out.yaml",
+            "--snapshot",
+            "input.json",
+        ];
+        let read = in_cluster(dir.path(), &[&diff[..], &files].concat());
+        assert_eq!(read.status.code(), Some(0), "{to}: {}{}", stdout(&read), stderr(&read));
+        let for_nobody = [
+            "policies",
+            "diff",
+            "--from",
+            "calico",
+            "--to",
+            "aws-vpc",
+            "--policies",
+            "out.yaml",
+            "--snapshot",
+            "input.json",
+        ];
+        assert_eq!(in_cluster(dir.path(), &for_nobody).status.code(), Some(3));
+    }
+}
+
+/// What one command writes the other reads, from a file and from a directory, as another CNI would.
+#[test]
+fn diff_reads_what_convert_wrote() {
+    let mut seen = [0; TARGETS.len()];
+    for sample in fs::read_dir(conversions().join("published")).expect("samples") {
+        let sample = sample.expect("a sample").path();
+        for (target, seen) in TARGETS.iter().zip(&mut seen) {
+            let dir = tempfile::tempdir().expect("a directory");
+            let input = sample.join("input.yaml");
+            let input = ["--snapshot", input.to_str().expect("UTF-8")];
+            fs::create_dir(dir.path().join("new")).expect("made");
+            let converted = policies(
+                dir.path(),
+                "convert",
+                target,
+                &[&input[..], &["--out", "new/policies.yaml"]].concat(),
+            );
+            if converted.status.code() != Some(0)
+                || !fs::read_to_string(dir.path().join("new/policies.yaml"))
+                    .expect("a file")
+                    .contains("kind:")
+            {
+                continue;
+            }
+            *seen += 1;
+            for file in ["new/policies.yaml", "new"] {
+                let diff = ["policies", "diff", "--from", "calico", "--to", target.to, "--policies", file];
+                let output = in_cluster(dir.path(), &[&diff[..], &input].concat());
+                assert_eq!(
+                    output.status.code(),
+                    Some(0),
+                    "{} {sample:?}: {}{}",
+                    target.name,
+                    stdout(&output),
+                    stderr(&output)
+                );
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count >= 3), "{seen:?}");
+}
+
+#[test]
+fn diff_counts_whatever_the_new_cni_would_enforce() {
+    let dir = dir(&[web(Value::Null)]);
+    assert_eq!(run(dir.path(), "convert", &["--out", "new.yaml"]).status.code(), Some(0));
+    let diff = |to: &str, files: &[&str]| {
+        let first = [
+            "policies",
+            "diff",
+            "--from",
+            "calico",
+            "--to",
+            to,
+            "--policies",
+            "new.yaml",
+            "--snapshot",
+            "input.json",
+        ];
+        in_cluster(dir.path(), &[&first[..], files].concat())
+    };
+    assert_eq!(diff("cilium", &[]).status.code(), Some(0));
+    let opened = json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "open", "namespace": "shop"},
+        "spec": {"endpointSelector": {"matchLabels": {"app": "web"}}, "ingress": [{"fromEndpoints": [{}]}]}});
+    write(dir.path(), "there.json", std::slice::from_ref(&opened));
+    // It is in the cluster already, and begins to hold with Cilium.
+    let there = diff("cilium", &["--snapshot", "there.json"]);
+    assert_eq!(there.status.code(), Some(3), "{}", stdout(&there));
+    assert!(stdout(&there).contains("after allowed by CiliumNetworkPolicy shop/open"), "{}", stdout(&there));
+    // In a file for Antrea it would be nobody's.
+    let foreign = diff("antrea", &["--policies", "there.json"]);
+    assert_eq!(foreign.status.code(), Some(3), "{}", stdout(&foreign));
+    assert!(stdout(&foreign).contains("Antrea does not enforce this kind"), "{}", stdout(&foreign));
+    write(
+        dir.path(),
+        "closed.json",
+        &[{
+            let mut closed = opened;
+            closed["spec"]["ingress"] = json!([]);
+            closed
+        }],
+    );
+    let twice = diff("cilium", &["--policies", "there.json", "--policies", "closed.json"]);
+    assert_eq!(twice.status.code(), Some(3), "{}", stdout(&twice));
+    assert!(stderr(&twice).contains("shop/open is in the files twice"), "{}", stderr(&twice));
+}
+
+/// A policy or a tier of this name would be overwritten, or would get policies that are not its own.
+#[test]
+fn a_name_that_is_there_is_never_used() {
+    let nobody = json!({"matchLabels": {"app": "nobody-has-this"}});
+    let named = |api: &str, kind: &str, spec: Value| json!({"apiVersion": api, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
+    let tier = json!({"apiVersion": "crd.antrea.io/v1beta1", "kind": "Tier", "metadata": {"name": "default"},
+        "spec": {"priority": 101}});
+    let all = [
+        named(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            json!({"podSelector": nobody, "policyTypes": ["Egress"], "egress": [{}]}),
+        ),
+        named(
+            "crd.antrea.io/v1beta1",
+            "NetworkPolicy",
+            json!({"tier": "application", "priority": 5,
+            "appliedTo": [{"podSelector": nobody}], "ingress": [{"action": "Allow"}]}),
+        ),
+        named(
+            "cilium.io/v2",
+            "CiliumNetworkPolicy",
+            json!({"endpointSelector": nobody, "ingress": [{"fromEntities": ["all"]}]}),
+        ),
+        tier,
+    ];
+    let dir = dir(&[web(Value::Null)]);
+    write(dir.path(), "there.json", &all);
+    let mut calls = 0;
+    for target in &TARGETS[..3] {
+        let more = ["--snapshot", "input.json", "--snapshot", "there.json", "--out", "out.yaml"];
+        let output = policies(dir.path(), "convert", target, &more);
+        assert_eq!(output.status.code(), Some(0), "{}: {}{}", target.name, stdout(&output), stderr(&output));
+        let text = fs::read_to_string(dir.path().join("out.yaml")).expect("a file");
+        let written: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+        let name = |object: &Value| {
+            ["apiVersion", "kind"]
+                .map(|key| object[key].clone())
+                .into_iter()
+                .chain([object["metadata"]["namespace"].clone(), object["metadata"]["name"].clone()])
+                .collect::<Vec<_>>()
+        };
+        for object in &written {
+            calls += 1;
+            assert!(!all.iter().any(|there| name(there) == name(object)), "{}: {text}", target.name);
+            if object["kind"] != "Tier" && !object["spec"]["tier"].is_null() {
+                assert_ne!(object["spec"]["tier"], "default", "{text}");
+            }
+        }
+    }
+    assert!(calls >= 4);
+}
+
+#[test]
+fn no_packet_is_from_a_pod_to_itself() {
+    let mut among = web(Value::Null);
+    among["spec"]["ingress"][0] = json!({"action": "Allow", "source": {"selector": "app == 'web'"}});
+    let dir = dir(&[among]);
+    let none = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"]}});
+    write(dir.path(), "new.json", &[none]);
+    let diff = [
+        "policies",
+        "diff",
+        "--from",
+        "calico",
+        "--to",
+        "aws-vpc",
+        "--policies",
+        "new.json",
+        "--snapshot",
+        "input.json",
+        "-o",
+        "json",
+    ];
+    let output = in_cluster(dir.path(), &diff);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    let packets = answer["packets"].as_array().expect("packets");
+    assert!(!packets.is_empty());
+    for packet in packets {
+        let words = packet["words"].as_str().expect("words");
+        let end =
+            |key: &str| words.lines().find_map(|line| line.trim().strip_prefix(key)).expect("an end").trim();
+        assert_ne!(end("from "), end("to "), "{words}");
+    }
+}
+
+/// The pods of tomorrow may have another number by the same name.
+#[test]
+fn a_port_by_name_that_others_receive_at_is_of_the_pods_that_are_there() {
+    let sends = json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "default.cart", "namespace": "office", "uid": "uid-cart", "generation": 1},
+        "spec": {"selector": "app == 'cart'", "types": ["Egress"], "egress": [
+            {"action": "Allow", "protocol": "TCP", "destination": {"selector": "app == 'web'", "ports": ["metrics"]}}]}});
+    let of_kubernetes = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "sends", "namespace": "office", "uid": "uid-sends", "generation": 1},
+        "spec": {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"],
+            "egress": [{"to": [{"podSelector": {}}], "ports": [{"protocol": "TCP", "port": "metrics"}]}]}});
+    let dir = dir(&[sends, of_kubernetes]);
+    let target = TARGETS.iter().find(|target| target.kind == "cilium").expect("Cilium");
+    let output = policies(dir.path(), "check", target, &["--snapshot", "input.json", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    let outcome = |field: &str| {
+        let fields = answer["fields"].as_array().expect("fields");
+        fields.iter().find(|one| one["field"] == field && one["outcome"] == "snapshot").is_some()
+    };
+    assert!(outcome("spec.egress[0].destination.ports") && outcome("spec.egress[0].ports"), "{answer:#}");
 }

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     ("network", &["model", "support", "finding"]),
     ("cidr", &["model", "config", "support", "scene", "finding", "network"]),
     ("values", &["model", "config", "support", "scene", "finding", "network", "workload"]),
-    ("enforcement", &["model", "support", "scene", "network"]),
+    ("enforcement", &["model", "support", "scene", "network", "workload"]),
     ("workload", &["model", "capacity", "config", "support", "scene", "finding"]),
     (
         "check",

@@ -15,7 +15,6 @@ use crate::commands::out::save;
 use crate::live;
 use crate::policies::convert::{CONVERTED_FROM, Conversion, Target, Waiver, Waivers, Wanted, turned};
 use crate::policies::gather::{Engine, Policies, Reference};
-use crate::policies::kubernetes::Blocks;
 use crate::print::{self, Progress, Report as _};
 
 /// Runs `check`.
@@ -78,7 +77,7 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
 fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
     let given = Given::of(global, turn.from, turn.to)?;
     let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
-    let (target, after) = target(&turn, to)?;
+    let (target, after) = target(&given, &turn, to)?;
     let cluster = given.cluster()?;
     let present = given.objects(from);
     let before = Policies::read(from, present.iter().copied());
@@ -111,16 +110,12 @@ pub(super) fn undecided(why: String) -> Failure {
 /// What is written, and who enforces it.
 ///
 /// # Errors
-/// The new CNI does not know these policies.
-fn target(turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
+/// The new CNI does not enforce these policies, or the snapshot does not say that it does.
+fn target(given: &Given, turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
     match (turn.target(), to) {
         (Kinds::Kubernetes, _) => Ok((Target::Kubernetes, to)),
         (Kinds::Antrea, Engine::Antrea) => Ok((Target::Antrea, to)),
-        // What the API itself says, for the evaluators of CNIs speak for their own policies. Cilium alone judges ranges by who somebody is.
-        (Kinds::Cluster, _) => {
-            let by_address = !matches!(to, Engine::Cilium(_));
-            Ok((Target::Cluster, Engine::Kubernetes(Blocks { pods: by_address, nodes: by_address })))
-        }
+        (Kinds::Cluster, _) => Ok((Target::Cluster, given.cluster_engine(turn.to, to, "--kind cluster")?)),
         (Kinds::Cilium, Engine::Cilium(settings)) => Ok((Target::Cilium(settings), to)),
         (kinds, _) => {
             let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))

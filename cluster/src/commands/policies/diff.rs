@@ -14,11 +14,12 @@ use super::given::Given;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Diff;
-use crate::model::Kind;
+use crate::enforcement::KINDS;
+use crate::model::{Kind, Reading};
 use crate::policies::compare::{Bound, compared};
 use crate::policies::convert::Packet;
-use crate::policies::gather::{Policies, Unread};
-use crate::print::{Document, Report};
+use crate::policies::gather::{Engine, Policies, Reference, Unread};
+use crate::print::{Document, Progress, Report};
 use crate::snapshot;
 use crate::support::Cni;
 
@@ -45,24 +46,22 @@ pub struct Compared {
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
 pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
     let given = Given::of(global, wanted.from, wanted.to)?;
-    let (from, to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
+    let (from, mut to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
     let cluster = given.cluster()?;
     let objects = read(&wanted.policies)?;
     let own: HashSet<_> = objects.iter().map(named).collect();
-    // What the cluster has of the API of Kubernetes stays, unless a file says otherwise.
-    let stays = |object: &&Value| {
-        let kind = kind(object);
-        kind != Some(Kind::NETWORK_POLICY) || !own.contains(&named(object))
-    };
-    let beside: Vec<&Value> = given
-        .snapshot
-        .objects(Kind::NETWORK_POLICY)
-        .iter()
-        .map(crate::model::Object::value)
-        .filter(stays)
-        .collect();
+    // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
+    let replaced = if from == to { to.own() } else { &[] };
+    if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
+        to = given.cluster_engine(wanted.to, to, "--policies")?;
+    }
+    // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
+    let beside = given.present(to).filter(|object| {
+        !own.contains(&named(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
+    });
     let before = Policies::read(from, given.objects(from));
-    let after = Policies::read(to, beside.into_iter().chain(&objects));
+    let mut after = Policies::read(to, beside.chain(&objects));
+    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, to)));
     let comparison = compared(&cluster, &before, &after, true).map_err(undecided)?;
     let packet = |one: &crate::policies::verdict::Difference| Packet {
         words: one.words(&comparison.world),
@@ -81,9 +80,29 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
     })
 }
 
+/// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
+fn not_enforced(object: &Value, to: Engine) -> Option<Unread> {
+    let kind = kind(object).filter(|kind| KINDS.contains(kind) && !to.kinds().contains(kind))?;
+    let why = format!("{} does not enforce this kind", to.name());
+    Some(Unread { object: Reference::of(kind, object), why })
+}
+
 /// The objects of files.
 fn read(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
-    let snapshot = snapshot::gather(files, &[]).map_err(|problems| Failure::all(Exit::Failed, problems))?;
+    let progress = Progress::new();
+    let snapshot = snapshot::gather(files, &[], &mut |left_out| progress.note(left_out))
+        .map_err(|problems| Failure::all(Exit::Failed, problems))?;
+    let incomplete = snapshot.readings.iter().filter_map(|(kind, reading)| match reading {
+        Reading::Incomplete(why) => {
+            let problem = Problem::new(format!("--policies: {kind}: {why}")).at("--policies");
+            Some(problem.fix("name files that have each policy once, and all of them"))
+        }
+        Reading::Read | Reading::NotServed | Reading::Forbidden(_) => None,
+    });
+    let incomplete: Vec<Problem> = incomplete.collect();
+    if !incomplete.is_empty() {
+        return Err(Failure::all(Exit::No, incomplete));
+    }
     let all: Vec<Value> = snapshot.objects.values().flatten().map(|object| object.value().clone()).collect();
     if all.is_empty() {
         let problem = Problem::new("--policies: the files have no policy of a kind that is known")

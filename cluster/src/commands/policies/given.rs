@@ -1,7 +1,5 @@
 //! What the commands about policies go by.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -11,11 +9,12 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::commands::source;
 use crate::config::Config;
-use crate::model::{Kind, Snapshot};
+use crate::enforcement::cluster_policies;
+use crate::model::{Kind, Reading, Snapshot};
 use crate::network::{calico, cilium};
 use crate::policies::cilium::Settings;
 use crate::policies::convert::CONVERTED_FROM;
-use crate::policies::gather::{CLUSTER_KINDS, Engine, Reference, cluster};
+use crate::policies::gather::{Engine, Reference, cluster};
 use crate::policies::kubernetes::Blocks;
 use crate::policies::world::Cluster;
 use crate::scene::Scene;
@@ -40,15 +39,7 @@ impl Given {
         let config = source::settings(global)?;
         let snapshot = source::snapshot(global, None)?;
         let given = Self { config, snapshot, from, to };
-        let needed: BTreeSet<Kind> = [from, to]
-            .into_iter()
-            .filter_map(|cni| given.engine(cni).ok())
-            .flat_map(|engine| engine.kinds())
-            .chain(&CLUSTER_KINDS)
-            // Calico may enforce policies for the Amazon VPC CNI: its agent says so.
-            .chain(&[Kind::DAEMON_SET][..usize::from(from == Cni::AwsVpcCni)])
-            .copied()
-            .collect();
+        let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
         let missing: Vec<Problem> =
             needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)).collect();
@@ -88,6 +79,41 @@ impl Given {
         }
     }
 
+    /// Who enforces ClusterNetworkPolicies of Kubernetes where this CNI is, with what they mean by the API itself. `by` is what enforces the CNI's own
+    /// policies, and `option` the one that asks for these.
+    ///
+    /// # Errors
+    /// The CNI does not enforce them, or policies of its own are there, of which the evaluator of these says nothing.
+    pub(super) fn cluster_engine(&self, cni: Cni, by: Engine, option: &str) -> Result<Engine, Failure> {
+        if let Err(why) = cluster_policies(&self.scene(), cni) {
+            let problem = Problem::new(format!(
+                "{option}: {cni} does not enforce ClusterNetworkPolicies of Kubernetes: {why}"
+            ));
+            let problem = problem
+                .at(option)
+                .fix("use policies of the new CNI's own kind or NetworkPolicies (--kind kubernetes), or install a release that enforces these with the settings for it, and read the cluster again");
+            return Err(Failure::of(Exit::No, problem));
+        }
+        let beside = by.own().iter().flat_map(|kind| {
+            self.snapshot.objects(*kind).iter().map(|object| Reference::of(*kind, object.value()))
+        });
+        let beside: Vec<Problem> = beside
+            .map(|object| {
+                Problem::new(format!(
+                    "{object}: {cni} enforces it beside ClusterNetworkPolicies of Kubernetes, and no evaluator knows what both mean together"
+                ))
+                .at(object.path())
+                .fix("remove it, or use policies of the new CNI's own kind")
+            })
+            .collect();
+        if !beside.is_empty() {
+            return Err(Failure::all(Exit::No, beside));
+        }
+        // The API leaves to the CNI what an ipBlock matches. Cilium alone judges ranges by who has the address.
+        let by_address = !matches!(by, Engine::Cilium(_));
+        Ok(Engine::Kubernetes(Blocks { pods: by_address, nodes: by_address }))
+    }
+
     /// The ranges from which pods of both networks get their addresses.
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
@@ -120,9 +146,13 @@ impl Given {
 
     /// The objects that an engine goes by, without those that an earlier conversion made.
     pub(super) fn objects(&self, engine: Engine) -> Vec<&Value> {
+        self.present(engine).filter(|object| !is_converted(object)).collect()
+    }
+
+    /// All objects that an engine goes by.
+    pub(super) fn present(&self, engine: Engine) -> impl Iterator<Item = &Value> {
         let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
-        let all = kinds.flat_map(|kind| self.snapshot.objects(*kind)).map(crate::model::Object::value);
-        all.filter(|object| !is_converted(object)).collect()
+        kinds.flat_map(|kind| self.snapshot.objects(*kind)).map(crate::model::Object::value)
     }
 
     /// The policies among those objects, with what they are.
@@ -144,7 +174,13 @@ fn is_converted(object: &Value) -> bool {
 
 fn unknown(given: &Given, kind: Kind) -> Problem {
     let why = match given.snapshot.readings.get(&kind) {
-        Some(crate::model::Reading::Forbidden(why)) => format!("they may not be read: {why}"),
+        Some(Reading::Forbidden(why)) => format!("they may not be read: {why}"),
+        Some(Reading::Incomplete(why)) => {
+            let problem = Problem::new(format!("{}: not all of them are known: {why}", kind.resource()));
+            return problem
+                .at(kind.name())
+                .fix("dump all of them once: kubectl crossfade requirements --dump prints the script");
+        }
         _ => "they are not in the snapshot".into(),
     };
     Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.resource()))

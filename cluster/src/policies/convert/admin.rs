@@ -51,9 +51,7 @@ pub fn write(plain: &Plain) -> Written {
     for (policy, refusal) in left {
         report.leave_policy(&policy.source, refusal);
     }
-    let taken: BTreeSet<_> =
-        plain.kubernetes.iter().map(|(namespace, name)| (Some(namespace.clone()), name.clone())).collect();
-    Written { objects: named(drafts, &taken), report }
+    Written { objects: named(drafts, &plain.taken), report }
 }
 
 /// The policies that have no place in the target, or whose pods it cannot select.

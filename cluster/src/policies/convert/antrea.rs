@@ -75,7 +75,7 @@ pub fn write(plain: &Plain) -> Written {
     };
     report.extend(notes);
     refused.leave(&mut report);
-    Written { objects: named(drafts(speaker, &all, &mut report), &BTreeSet::new()), report }
+    Written { objects: named(drafts(speaker, plain, &all, &mut report), &plain.taken), report }
 }
 
 /// The policies of a tier of which Antrea cannot say whom they are about, and those that are too many; they are left out.
@@ -144,11 +144,11 @@ impl Shelf {
     }
 }
 
-fn drafts(speaker: Speaker, all: &[Placed<'_>], report: &mut Report) -> Vec<Draft> {
+fn drafts(speaker: Speaker, plain: &Plain, all: &[Placed<'_>], report: &mut Report) -> Vec<Draft> {
     let mut found = Vec::new();
     let mut shelves: Vec<Shelf> = Vec::new();
     let mut baseline = Shelf { name: BASELINE.into(), count: 0 };
-    let names = names(all);
+    let names = names(plain, all);
     for (placed, name) in all.iter().zip(names) {
         let has_end = placed.ends.iter().any(|(_, policies)| !policies.is_empty());
         let is_before = placed.own.place == Place::Before;
@@ -172,15 +172,18 @@ fn drafts(speaker: Speaker, all: &[Placed<'_>], report: &mut Report) -> Vec<Draf
     found
 }
 
-/// The names of the tiers, none of them that of a static one.
-fn names(all: &[Placed<'_>]) -> Vec<Text> {
+/// The names of the tiers, none of them that of a static one or of one that is in the cluster: policies name their tier.
+fn names(plain: &Plain, all: &[Placed<'_>]) -> Vec<Text> {
+    let is_other = |name: &Text| {
+        STATIC.contains(&&**name) || plain.taken.contains(&(Kind::ANTREA_TIER, None, name.clone()))
+    };
     let mut taken: BTreeSet<Text> = all.iter().map(|one| one.own.tier.name.clone()).collect();
     let mut one = |name: &Text| {
-        if !STATIC.contains(&&**name) {
+        if !is_other(name) {
             return name.clone();
         }
         let mut free = format!("calico-{name}");
-        while !taken.insert(free.as_str().into()) {
+        while is_other(&free.as_str().into()) || !taken.insert(free.as_str().into()) {
             free.insert_str(0, "calico-");
         }
         free.into()

@@ -222,7 +222,7 @@ mod tests {
 
     fn rule(peers: Option<Vec<Peer>>, traffic: Option<Vec<Traffic>>) -> Rule {
         let (direction, action) = (Direction::Ingress, crate::policies::convert::plain::Action::Allow);
-        Rule { direction, number: 0, action, subjects: None, peers, traffic }
+        Rule { direction, number: 0, action, subjects: None, peers, traffic, skips: false }
     }
 
     #[test]

@@ -10,13 +10,12 @@ mod peers;
 mod ports;
 mod selector;
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use self::order::{Form, Order, Placed, reached};
 use self::peers::{Note, end, ways};
 use self::ports::fields;
+pub(super) use self::ports::named_of_kubernetes;
 use self::selector::{filtered, subject};
 use super::draft::{Draft, named};
 use super::plain::{Chosen, Peer, Plain, Policy, Rule};
@@ -52,7 +51,7 @@ pub fn write(plain: &Plain, settings: Settings) -> Written {
             Err(refusal) => report.leave_policy(&one.policy.source, refusal),
         }
     }
-    Written { objects: named(drafts, &BTreeSet::new()), report }
+    Written { objects: named(drafts, &plain.taken), report }
 }
 
 struct Writer<'p> {

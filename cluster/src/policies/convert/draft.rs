@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::plain::Chosen;
 use super::report::Reference;
-use crate::model::{Labels, Text};
+use crate::model::{Kind, Labels, Text};
 use crate::policies::kubernetes::{Block, LabelSelector, Requirement};
 
 /// The annotation that names the object which a converted one is made of, as JSON of a [`Reference`].
@@ -54,26 +54,49 @@ impl Draft {
     }
 }
 
-/// The objects, in the order of their kinds, namespaces and names. A name that two of them want, or that somebody else's object has, gets a hash behind
-/// it, whichever of the two comes first: so another policy more or less does not change names but those that are like its own.
-pub(super) fn named(drafts: Vec<Draft>, taken: &BTreeSet<(Option<Text>, Text)>) -> Vec<Value> {
+/// The kind, namespace and name of an object that no conversion made.
+pub(super) type Name = (Kind, Option<Text>, Text);
+
+/// The names of these objects.
+pub(super) fn names<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<Name> {
+    let name = |object: &Value| {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let kind = Kind::of(text("/apiVersion"), text("/kind"))?;
+        let namespace = Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty());
+        Some((kind, namespace.map(Text::from), Text::from(text("/metadata/name"))))
+    };
+    objects.filter_map(name).collect()
+}
+
+/// The objects, in the order of their kinds, namespaces and names. A name that two of them want, or that an object has which no conversion made, gets a
+/// hash behind it, whichever of the two comes first: so another policy more or less does not change names but those that are like its own.
+pub(super) fn named(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Value> {
     let mut wanted: BTreeMap<(&str, Option<Text>, String), usize> = BTreeMap::new();
     for draft in &drafts {
         *wanted.entry((draft.kind, draft.namespace.clone(), draft.wanted.clone())).or_default() += 1;
     }
+    let is_taken = |draft: &Draft, name: &str| {
+        let kind = Kind::of(draft.api_version, draft.kind);
+        kind.is_some_and(|kind| taken.contains(&(kind, draft.namespace.clone(), name.into())))
+    };
     let is_free = |draft: &Draft| {
         let key = (draft.kind, draft.namespace.clone(), draft.wanted.clone());
-        let name = (draft.namespace.clone(), Text::from(draft.wanted.as_str()));
-        wanted.get(&key) == Some(&1) && draft.wanted.len() <= LONGEST && !taken.contains(&name)
+        wanted.get(&key) == Some(&1) && draft.wanted.len() <= LONGEST && !is_taken(draft, &draft.wanted)
+    };
+    let hashed = |draft: &Draft| {
+        let mut identity = draft.identity();
+        loop {
+            let name = hashed(&draft.wanted, &identity);
+            if !is_taken(draft, &name) {
+                return name;
+            }
+            identity.push('+');
+        }
     };
     let mut found: Vec<(&str, Option<Text>, String, Draft)> = Vec::new();
     let names: Vec<String> = drafts
         .iter()
-        .map(
-            |draft| {
-                if is_free(draft) { draft.wanted.clone() } else { hashed(&draft.wanted, &draft.identity()) }
-            },
-        )
+        .map(|draft| if is_free(draft) { draft.wanted.clone() } else { hashed(draft) })
         .collect();
     for (name, draft) in names.into_iter().zip(drafts) {
         found.push((draft.kind, draft.namespace.clone(), name, draft));
@@ -142,7 +165,6 @@ pub(super) fn pods_as_peer(of: &Chosen, namespace: Option<&Text>) -> Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kind;
 
     fn draft(namespace: Option<&str>, wanted: &str, source: &str, part: usize) -> Draft {
         let source = Reference {
@@ -154,8 +176,8 @@ mod tests {
         };
         let namespace = namespace.map(Text::from);
         Draft {
-            api_version: "v1",
-            kind: "K",
+            api_version: "networking.k8s.io/v1",
+            kind: "NetworkPolicy",
             namespace,
             wanted: wanted.into(),
             tier: "t".into(),
@@ -166,7 +188,7 @@ mod tests {
     }
 
     fn names(drafts: Vec<Draft>, taken: &[&str]) -> Vec<String> {
-        let taken = taken.iter().map(|name| (None, Text::from(*name))).collect();
+        let taken = taken.iter().map(|name| (Kind::NETWORK_POLICY, None, Text::from(*name))).collect();
         let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
         named(drafts, &taken).iter().map(name).collect()
     }
@@ -185,6 +207,12 @@ mod tests {
         assert_eq!(names(vec![one.clone(), draft(Some("n"), "a", "y", 0)], &[]), ["a", "a"]);
         assert_ne!(names(vec![one.clone()], &["a"]), ["a"]);
         assert_ne!(names(vec![one.clone()], &["a"]), names(vec![draft(None, "a", "x", 1)], &["a"]));
+        // A hash that the cluster has already is no name either.
+        let hash = names(vec![one.clone()], &["a"]).remove(0);
+        assert!(![hash.as_str(), "a"].contains(&names(vec![one.clone()], &["a", &hash])[0].as_str()));
+        // An object of another kind has no part in it.
+        let other_kind = [(Kind::CALICO_NETWORK_POLICY, None, Text::from("a"))].into();
+        assert_eq!(named(vec![one.clone()], &other_kind)[0]["metadata"]["name"], "a");
         let long = "l".repeat(300);
         let found = names(vec![draft(None, &long, "x", 0)], &[]);
         assert_eq!(found[0].len(), LONGEST);

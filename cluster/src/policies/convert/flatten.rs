@@ -1,10 +1,12 @@
 //! Calico's policies in the form from which those of every target are written. Pure.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::addresses::{WHY, names_pods};
 use super::block::blocks;
 use super::choose::chosen;
+use super::draft::Name;
 use super::kinds::traffic;
 use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Tier, place};
 use super::report::{Effect, Left, Outcome, Reference, Refusal, Report};
@@ -24,6 +26,8 @@ pub struct Source<'a> {
     pub pod_ranges: &'a [Range],
     /// The addresses of the nodes.
     pub node_addresses: &'a [IpAddr],
+    /// The names that objects of the cluster have which no conversion made.
+    pub taken: &'a BTreeSet<Name>,
 }
 
 /// The policies without what the report leaves out already. The report gets what became of the fields that have another form now or none.
@@ -35,6 +39,7 @@ pub fn flattened(source: &Source<'_>, report: &mut Report) -> Result<Plain, Stri
     let mut plain = Plain {
         namespaces: input.namespaces.to_vec(),
         kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
+        taken: source.taken.clone(),
         pod_ranges: source.pod_ranges.to_vec(),
         node_addresses: source.node_addresses.to_vec(),
         ..Plain::default()
@@ -150,7 +155,7 @@ impl Source<'_> {
             notes.add("", Outcome::Exact, "it is about no packet, so nothing is written for it");
             return Ok(None);
         }
-        Ok(Some(Rule { direction, number, action, subjects, peers, traffic }))
+        Ok(Some(Rule { direction, number, action, subjects, peers, traffic, skips: false }))
     }
 
     /// The pods that a rule is about, where its own end says more than the policy.

@@ -1,7 +1,5 @@
 //! NetworkPolicies of Kubernetes: they have no order, no denials and no tiers, and each is of one namespace. Pure.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::draft::{Draft, ip_block, named, pods_as_peer, selector};
@@ -25,9 +23,7 @@ pub fn write(plain: &Plain) -> Written {
             }
         }
     }
-    let taken: BTreeSet<_> =
-        plain.kubernetes.iter().map(|(namespace, name)| (Some(namespace.clone()), name.clone())).collect();
-    Written { objects: named(drafts, &taken), report }
+    Written { objects: named(drafts, &plain.taken), report }
 }
 
 struct Writer<'p> {

@@ -3,8 +3,10 @@
 //! Selectors are label selectors of Kubernetes here, one for each alternative; ranges have no second list of exceptions, and ports none of ports
 //! that are not meant. What cannot be said so has been refused before, rule by rule.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::draft::Name;
 use super::report::Reference;
 use crate::cidr::Range;
 use crate::model::Text;
@@ -23,6 +25,8 @@ pub struct Plain {
     pub namespaces: Vec<Namespace>,
     /// The NetworkPolicies of Kubernetes beside them, which stay: namespace and name.
     pub kubernetes: Vec<(Text, Text)>,
+    /// The names that objects of the cluster have which no conversion made.
+    pub taken: BTreeSet<Name>,
     /// The ranges from which pods get their addresses.
     pub pod_ranges: Vec<Range>,
     /// The addresses of the nodes.
@@ -76,6 +80,8 @@ pub struct Rule {
     pub peers: Option<Vec<Peer>>,
     /// The traffic: one of these. None is all of it; the list is never empty.
     pub traffic: Option<Vec<Traffic>>,
+    /// Of a Pass: what the later tiers before the NetworkPolicies of Kubernetes decide of its packets stands in the rules before it.
+    pub skips: bool,
 }
 
 /// What a rule does.

@@ -78,6 +78,8 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// What is left out.
     pub left: BTreeSet<Left>,
+    /// Rules among those that are left out which pass to a later tier.
+    pub passes: BTreeSet<Left>,
     /// What is written holds in the namespaces that are there, and in no others.
     pub is_of_these_namespaces: bool,
 }
@@ -155,6 +157,7 @@ impl Report {
     pub fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
         self.left.extend(other.left);
+        self.passes.extend(other.passes);
         self.is_of_these_namespaces |= other.is_of_these_namespaces;
     }
 }

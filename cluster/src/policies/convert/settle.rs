@@ -2,13 +2,13 @@
 
 use super::apart::{are_apart, covers, rules_apart};
 use super::plain::{Action, Chosen, Plain, Policy, Rule, Tier};
-use super::report::{Outcome, Refusal, Report};
+use super::report::{Left, Outcome, Refusal, Report};
 use crate::model::{Labels, Text};
 use crate::policies::tier::{Direction, End};
 use crate::policies::world::Namespace;
 
 /// The tier of policies that name none, in which the NetworkPolicies of Kubernetes have their place. *Source*: Calico, "Tier".
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// Where a tier is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,10 @@ impl<'p> Refused<'p> {
     /// Leaves the rules out of a report.
     pub(super) fn leave(self, report: &mut Report) {
         for (Entry { policy, rule, .. }, refusal) in self.0 {
+            if rule.action == Action::Pass && !rule.skips {
+                let (direction, number) = (rule.direction, rule.number);
+                report.passes.insert(Left::Rule(policy.source.clone(), direction, number));
+            }
             report.leave_out(policy, rule, refusal);
         }
     }
@@ -210,7 +214,7 @@ pub(super) fn settled<'p>(
     let (stays, may_go): (Vec<_>, Vec<_>) = match own.place {
         Place::Before => {
             let passing = entries.iter().filter(|one| one.action == Action::Pass).copied();
-            passing.partition(|one| !behind.skips(one) && says(one).is_ok())
+            passing.partition(|one| (one.rule.skips || !behind.skips(one)) && says(one).is_ok())
         }
         // These are let through, or refused.
         Place::Default | Place::After => (Vec::new(), Vec::new()),
@@ -235,6 +239,10 @@ pub(super) fn settled<'p>(
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
             lane.entries.push(Entry { action: Action::Allow, ..entry });
         } else if stays.iter().any(|one| one.is(&entry)) {
+            if entry.rule.skips {
+                let why = "what later tiers decide of these packets is decided here, since the target's own Pass leaves those tiers out";
+                notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
+            }
             lane.entries.push(entry);
         } else {
             let why = "Pass to a tier that has policies about the same pods: the target's own Pass leaves out all tiers before the NetworkPolicies of Kubernetes";

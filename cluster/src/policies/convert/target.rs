@@ -1,5 +1,6 @@
 //! The kinds of policies that can be written. Pure.
 
+use super::passing::inlined;
 use super::plain::Plain;
 use super::written::Written;
 use crate::policies::cilium::Settings;
@@ -21,11 +22,15 @@ impl Target {
     /// The policies as objects of this kind.
     #[must_use]
     pub fn write(self, plain: &Plain) -> Written {
-        match self {
+        let written = match self {
             Self::Kubernetes => super::kubernetes::write(plain),
             Self::Antrea => super::antrea::write(plain),
             Self::Cluster => super::admin::write(plain),
             Self::Cilium(settings) => super::cilium::write(plain, settings),
+        };
+        match inlined(plain, &written.report.passes) {
+            Some(plain) => self.write(&plain),
+            None => written,
         }
     }
 }

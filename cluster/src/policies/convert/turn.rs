@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::addresses;
 use super::before::{Place, of_calico, origins, without, without_kubernetes};
+use super::cilium::named_of_kubernetes;
+use super::draft::names;
 use super::fields::completed;
 use super::flatten::{Source, flattened};
 use super::report::{Effect, Entry, Left, Reference, Refusal, Report};
@@ -128,6 +130,12 @@ impl Round {
     fn of(wanted: &Wanted<'_>, accepted: &BTreeMap<Left, (Effect, String)>) -> Result<Self, String> {
         let mut report = unread(wanted.before);
         addresses::of_kubernetes(wanted.before, &wanted.cluster.pod_ranges, &mut report);
+        if matches!(
+            (wanted.before.engine(), wanted.after),
+            (Engine::Kubernetes(_) | Engine::Calico | Engine::Antrea, Engine::Cilium(_))
+        ) {
+            named_of_kubernetes(wanted.before, &mut report);
+        }
         for (left, (effect, why)) in accepted {
             if let Left::Rule(object, direction, number) = left {
                 let why = format!("a packet is treated in another way: {why}");
@@ -253,6 +261,7 @@ fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<V
         references: &references,
         pod_ranges: &wanted.cluster.pod_ranges,
         node_addresses: &nodes,
+        taken: &names(wanted.present.iter().chain(wanted.beside).copied()),
     };
     let plain = flattened(&source, report)?;
     let Written { objects, report: more } = wanted.target.write(&plain);

@@ -77,6 +77,17 @@ impl Engine {
         }
     }
 
+    /// The kinds of policies that it alone goes by.
+    #[must_use]
+    pub const fn own(self) -> &'static [Kind] {
+        match self {
+            Self::Kubernetes(_) => &[],
+            Self::Calico => &CALICO,
+            Self::Antrea => &ANTREA,
+            Self::Cilium(_) => &CILIUM,
+        }
+    }
+
     /// Its name, for people.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -61,6 +61,11 @@ impl Pieces {
 }
 
 impl Piece {
+    /// It has one address.
+    pub(super) const fn is_one(self) -> bool {
+        self.first == self.last
+    }
+
     /// An address of the piece that is in none of these ranges, which are of any family and in any order; none if they cover it.
     pub(super) fn outside(self, ranges: &[Range]) -> Option<IpAddr> {
         let mut taken: Vec<_> =

@@ -206,6 +206,8 @@ struct Made {
     pods: HashMap<(Text, Text, IpAddr), usize>,
     /// Pods of the cluster that have no address yet: their namespaces, names and traits.
     waiting: Vec<(Text, Text, Traits)>,
+    /// Pods at an address that is a piece of its own.
+    alone: Vec<usize>,
 }
 
 impl Made {
@@ -265,6 +267,9 @@ impl Made {
         let next = self.parties.len();
         let party = *self.seen.entry((traits.clone(), pieces.of(address))).or_insert(next);
         if party == next {
+            if pieces.of(address).is_one() {
+                self.alone.push(party);
+            }
             self.traits.insert(party, traits.clone());
             self.parties.push(Party { who: who(), address, has_other_network: false });
         }
@@ -313,7 +318,9 @@ impl Made {
             ports: HashMap::new(),
             parties: Vec::new(),
             stands_for: self.pods,
+            alone: Parties::none(count),
         };
+        self.alone.iter().for_each(|number| world.alone.add(*number));
         let none = || Parties::none(count);
         for (number, traits) in &self.traits {
             world.namespaces.entry(traits.namespace.clone()).or_insert_with(none).add(*number);

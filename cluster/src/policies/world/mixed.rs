@@ -40,6 +40,7 @@ impl World {
         seen.outside = self.outside.clone().or(&self.others);
         seen.v6 = self.v6.clone();
         seen.others = self.others.clone();
+        seen.alone = self.alone.clone();
         seen
     }
 
@@ -63,6 +64,7 @@ impl World {
             namespaces: self.namespaces.iter().map(|(name, pods)| (name.clone(), set(pods))).collect(),
             ports: self.ports.iter().map(|(key, of)| (key.clone(), ports(of))).collect(),
             stands_for: self.stands_for.clone(),
+            alone: set(&self.alone),
         }
     }
 }

@@ -189,3 +189,58 @@ fn no_object_brings_a_name_that_means_something_to_a_shell() {
         }
     }
 }
+
+#[test]
+fn a_part_of_a_list_is_not_the_list() {
+    let pods = r#""items":[{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"x"}}]"#;
+    let is_known = |text: &str| {
+        let mut collector = Collector::new();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Document::<Box<RawValue>>::new(&mut collector).deserialize(&mut deserializer).expect(text);
+        let snapshot = collector.finish(&[Kind::POD]);
+        assert!(snapshot.knows(Kind::POD) || format!("{:?}", snapshot.readings).contains("continue"));
+        snapshot.knows(Kind::POD)
+    };
+    for (meta, whole) in [
+        (r#"{"resourceVersion":"1"}"#, true),
+        ("null", true),
+        (r#"{"continue":"","remainingItemCount":0}"#, true),
+        (r#"{"continue":"eyJ2"}"#, false),
+        (r#"{"remainingItemCount":7}"#, false),
+    ] {
+        for text in [
+            format!(r#"{{"kind":"PodList","apiVersion":"v1","metadata":{meta},{pods}}}"#),
+            format!(r#"{{"apiVersion":"v1",{pods},"kind":"List","metadata":{meta}}}"#),
+            format!(r#"{{"metadata":{meta},{pods},"kind":"List","apiVersion":"v1"}}"#),
+        ] {
+            assert_eq!(is_known(&text), whole, "{text}");
+        }
+    }
+    assert!(read(r#"{"apiVersion":"v1","items":[],"kind":"List","metadata":{"continue":"x"}}"#).is_err());
+    let status = r#"{"apiVersion":"v1","kind":"Status","metadata":{},"status":"Failure","message":"no"}"#;
+    assert!(read(status).is_err());
+}
+
+#[test]
+fn an_object_that_is_there_twice_makes_its_kind_unknown() {
+    let node = |rest: &str| {
+        format!(r#"{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"a"}},"spec":{{{rest}}}}}"#)
+    };
+    let pool = |api: &str, cidr: &str| {
+        format!(
+            r#"{{"apiVersion":"{api}","kind":"IPPool","metadata":{{"name":"p"}},"spec":{{"cidr":"{cidr}"}}}}"#
+        )
+    };
+    let taken = |objects: &[String], kind: Kind| {
+        let text = format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, objects.join(","));
+        let snapshot = read(&text).expect("read");
+        let why = format!("{:?}", snapshot.readings.get(&kind));
+        (snapshot.knows(kind), why)
+    };
+    assert!(taken(&[node(""), node("")], Kind::NODE).0);
+    let (is_known, why) = taken(&[node(""), node(r#""unschedulable":true"#)], Kind::NODE);
+    assert!(!is_known && why.contains("a is in the files twice"), "{why}");
+    let (stored, own) = ("crd.projectcalico.org/v1", "projectcalico.org/v3");
+    assert!(taken(&[pool(stored, "10.0.0.0/16"), pool(own, "10.1.0.0/16")], Kind::IP_POOL).0);
+    assert!(!taken(&[pool(own, "10.0.0.0/16"), pool(own, "10.1.0.0/16")], Kind::IP_POOL).0);
+}

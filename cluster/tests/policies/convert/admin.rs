@@ -3,7 +3,7 @@
 mod examples;
 
 use cluster::policies::admin::{self, Input, enforcement, mentions};
-use cluster::policies::convert::admin::write;
+use cluster::policies::convert::Target;
 use cluster::policies::kubernetes::{self, Blocks};
 use cluster::policies::mention::Mentions;
 use cluster::policies::world::World;
@@ -33,7 +33,7 @@ fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
 }
 
 fn converted(old: &Written) -> Turned {
-    turned(old, &town(), write, |objects| read(objects, &old.kubernetes))
+    turned(old, &town(), |plain| Target::Cluster.write(plain), |objects| read(objects, &old.kubernetes))
 }
 
 proptest! {

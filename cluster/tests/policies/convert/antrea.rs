@@ -3,7 +3,7 @@
 mod examples;
 
 use cluster::policies::antrea::{Input, enforcement, mentions, read_policy, read_tier};
-use cluster::policies::convert::antrea::write;
+use cluster::policies::convert::Target;
 use cluster::policies::kubernetes;
 use cluster::policies::mention::Mentions;
 use cluster::policies::world::World;
@@ -30,7 +30,7 @@ fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
 }
 
 fn converted(old: &Written) -> Turned {
-    turned(old, &town(), write, |objects| read(objects, &old.kubernetes))
+    turned(old, &town(), |plain| Target::Antrea.write(plain), |objects| read(objects, &old.kubernetes))
 }
 
 proptest! {

@@ -46,11 +46,15 @@ pub(super) fn turned(
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
     let nodes: Vec<_> = cluster.nodes.iter().flat_map(|node| node.addresses.clone()).collect();
     let all = old.read(cluster, |input| {
+        let names = input.kubernetes.iter();
+        let names = names.map(|one| (Kind::NETWORK_POLICY, Some(one.namespace.clone()), one.name.clone()));
+        let taken = names.collect();
         let source = Source {
             input: *input,
             references: &references,
             pod_ranges: &cluster.pod_ranges,
             node_addresses: &nodes,
+            taken: &taken,
         };
         let mut report = Report::default();
         let plain = flattened(&source, &mut report).expect("tiers");

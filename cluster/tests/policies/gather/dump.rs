@@ -74,8 +74,8 @@ fn a_dump_says_what_its_policies_let_through() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("core.json"), core().to_string()).expect("written");
     fs::write(dir.path().join("calico.json"), calico()).expect("written");
-    let snapshot =
-        cluster::snapshot::gather(&[dir.path().to_owned()], &[Kind::HOST_ENDPOINT]).expect("a snapshot");
+    let snapshot = cluster::snapshot::gather(&[dir.path().to_owned()], &[Kind::HOST_ENDPOINT], &mut |_| {})
+        .expect("a snapshot");
     assert!(CLUSTER_KINDS.iter().all(|kind| snapshot.knows(*kind)));
     assert!(!snapshot.knows(Kind::CALICO_NETWORK_POLICY), "not dumped");
     let (cluster, unread) = cluster(&snapshot, &[range("10.244.0.0/16")]);

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::peers::{Note, Way};
 use crate::policies::calico::Message;
 use crate::policies::cilium::{MOST, Settings};
-use crate::policies::convert::plain::{Rule, Traffic};
-use crate::policies::convert::report::{Outcome, Refusal};
+use crate::policies::convert::plain::{Rule, Traffic, place};
+use crate::policies::convert::report::{Outcome, Refusal, Report};
+use crate::policies::gather::Policies;
 use crate::policies::kubernetes::PortNumber;
 use crate::policies::tier::Direction;
 use crate::policies::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP};
@@ -84,10 +85,7 @@ fn numbers(
                 return Err(Refusal::new(field, why));
             }
             if rule.direction == Direction::Egress {
-                let why = format!(
-                    "{name:?}: Cilium takes the one number that pods of the whole cluster have by this name, for every receiver, and nothing if they have two"
-                );
-                notes.push((field, Outcome::Expanded, why));
+                notes.push((field, Outcome::Snapshot, named(name)));
             }
             vec![port(name, None)]
         }
@@ -116,6 +114,29 @@ fn numbers(
         }
     };
     Ok(found)
+}
+
+/// What a port's name means for packets that pods send.
+fn named(name: &str) -> String {
+    format!(
+        "{name:?}: Cilium takes the one number that pods of the whole cluster have by this name, for every receiver, and nothing once a pod has another"
+    )
+}
+
+/// Adds an entry for each rule of a NetworkPolicy of Kubernetes that names ports at which others receive.
+pub(in crate::policies::convert) fn named_of_kubernetes(policies: &Policies, report: &mut Report) {
+    for (object, policy) in policies.kubernetes.iter() {
+        for (number, rule) in policy.egress.iter().enumerate() {
+            let name = rule.ports.iter().find_map(|port| match &port.port {
+                Some(PortNumber::Name(name)) => Some(name),
+                Some(PortNumber::Range(..)) | None => None,
+            });
+            if let Some(name) = name {
+                let field = format!("{}.ports", place(Direction::Egress, number));
+                report.note(object, field, Outcome::Snapshot, named(name));
+            }
+        }
+    }
 }
 
 /// Cilium compares names without regard to case, and container ports have none in capitals.

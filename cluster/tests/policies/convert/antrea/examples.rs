@@ -1,11 +1,12 @@
 //! Examples, with the objects and the verdicts that are to come of them.
 
+use cluster::policies::convert::antrea::write;
 use cluster::policies::convert::report::Outcome;
 use cluster::policies::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
 use super::super::turned::{Turned, left, network_policy, policy, tier, turned};
-use super::{converted, read, write};
+use super::{converted, read};
 use crate::calico::Written;
 use crate::town::{Question, range, town};
 
@@ -161,9 +162,39 @@ fn pass_means_the_same_or_is_refused() {
     let receives = |peer| may(&denies, &turned, Ingress, "shop/db", peer, 80);
     assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
     assert!(!told(&turned).iter().any(|line| line.contains("security-end")), "{:?}", told(&turned));
-    // Antrea's Pass would leave out the default tier.
+    // Antrea's Pass would leave out the default tier, so what that decides stands before it.
     let chooses = old(vec![first(json!([from("Pass", "app == 'web'")])), open()], Vec::new());
-    assert_eq!(left(&same(&chooses)), ["security.p spec.ingress[0].action"]);
+    let turned = same(&chooses);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer| may(&chooses, &turned, Ingress, "shop/db", peer, 80);
+    assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
+    // Two tiers on the way, of which the first has an end.
+    let far = Written {
+        tiers: vec![tier("security", 10), tier("platform", 20)],
+        policies: vec![
+            first(json!([from("Pass", "app == 'web'")])),
+            global(
+                "platform.p",
+                json!({"tier": "platform", "ingress": [from("Deny", "env == 'test'"), from("Pass", "app == 'web'")]}),
+            ),
+            open(),
+        ],
+        ..Written::default()
+    };
+    let turned = same(&far);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer| may(&far, &turned, Ingress, "shop/db", peer, 80);
+    assert!(receives("office/web") && !receives("office/job"));
+    // What number a port's name stands for is another matter in each pod.
+    let rule = |action: &str, ports: Value| json!({"action": action, "protocol": "TCP", "destination": {"ports": ports}});
+    let named = old(
+        vec![
+            first(json!([rule("Pass", json!(["http"]))])),
+            global("open", json!({"ingress": [rule("Allow", json!([80]))]})),
+        ],
+        Vec::new(),
+    );
+    assert_eq!(left(&same(&named)), ["security.p spec.ingress[0].action"]);
     // There is none: NetworkPolicies decide.
     let beside = vec![network_policy("shop", "db", 80)];
     let hands_over = old(vec![first(json!([from("Pass", "app == 'web'")]))], beside);
