@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::health::{Blind, Health};
-use super::store::Stored;
+use super::store::{Stored, Unreadable};
 use super::watch::Change;
 use crate::gate::{Shortages, dns, watched};
 use crate::model::{Kind, Text};
@@ -40,7 +40,7 @@ pub(super) enum Event {
     Nodes(Change<Seen>),
     Workloads(Kind, Change<(Owner, Available)>),
     Pods(Place, Change<Pod>),
-    Run(Change<Stored>),
+    Run(Change<Result<Stored, Unreadable>>),
     Verdict(String, Verdict),
     Census(Census),
 }
@@ -53,7 +53,8 @@ pub(super) struct Known {
     taints: BTreeMap<Text, Vec<Value>>,
     pods: BTreeMap<Place, BTreeMap<Text, Pod>>,
     workloads: BTreeMap<Owner, Available>,
-    pub(super) stored: Option<Stored>,
+    /// The run; none if it is not there.
+    pub(super) stored: Option<Result<Stored, Unreadable>>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had.
@@ -217,7 +218,7 @@ impl Known {
         }
     }
 
-    fn run(&mut self, change: Change<Stored>) -> bool {
+    fn run(&mut self, change: Change<Result<Stored, Unreadable>>) -> bool {
         let next = match change {
             Change::All(all) => all.into_iter().next(),
             Change::Put(stored) => Some(stored),
@@ -225,7 +226,7 @@ impl Known {
             Change::InSync | Change::Lost(_) | Change::Expired => return false,
         };
         let is_late = match (&self.stored, &next) {
-            (Some(known), Some(next)) => is_older(&next.version, &known.version),
+            (Some(known), Some(next)) => is_older(version(next), version(known)),
             _ => false,
         };
         if is_late {
@@ -310,6 +311,10 @@ impl Known {
         }
         owners
     }
+}
+
+fn version(stored: &Result<Stored, Unreadable>) -> &str {
+    stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
 }
 
 fn is_daemon(owner: &Owner) -> bool {

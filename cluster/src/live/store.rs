@@ -20,7 +20,7 @@ mod wish;
 
 pub use journal::Journal;
 pub(super) use object::RUN;
-pub use run::{Recorded, Stored};
+pub use run::{Recorded, Stored, Unreadable};
 
 use super::call::{Ask, Caller};
 use super::failure::{Failed, lost, refused};

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use types::observed::Observed;
 use types::policy::Phase;
 use types::step::Step;
@@ -20,6 +21,8 @@ use crate::model::Text;
 pub struct World {
     /// Time by the holder's clock, which goes on while the machine sleeps. No other clock decides anything.
     pub now: Duration,
+    /// The wall clock of the holder's machine. It decides nothing but how much of a soak is over that began under another holder.
+    pub wall: Timestamp,
     /// How often the Lease changed hands, up to this holder.
     pub epoch: u64,
     /// When this holder renewed the Lease last.
@@ -213,6 +216,12 @@ impl World {
         self.nodes.insert(name, Arc::new(node));
     }
 
+    /// The wall clock, as steps say since when they are in their state.
+    #[must_use]
+    pub fn since(&self) -> String {
+        format!("{:.0}", self.wall)
+    }
+
     /// A Node that a test changes.
     #[cfg(test)]
     pub(crate) fn node(&mut self, name: &str) -> &mut Node {
@@ -244,14 +253,14 @@ impl Node {
     pub fn attached_otherwise(&self, phase: Phase) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
         let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| count);
-        Some(others.sum::<u32>() + attached.unknown)
+        Some(others.fold(attached.unknown, |sum, count| sum.saturating_add(*count)))
     }
 
     /// All its attachments; none if it does not say.
     #[must_use]
     pub fn attached(&self) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
-        Some(attached.by_phase.values().sum::<u32>() + attached.unknown)
+        Some(attached.by_phase.values().fold(attached.unknown, |sum, count| sum.saturating_add(*count)))
     }
 
     /// The phases that its pods have, or may get as the node is now.
