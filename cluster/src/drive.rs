@@ -38,7 +38,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// Why the run cannot go on: somebody else holds it, or it is gone.
-    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Seen, String>>;
+    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Seen, Why>>;
 
     /// Makes one call when it is driven. Several may be under way.
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
@@ -98,8 +98,10 @@ pub enum Why {
     Interrupted,
     /// A decision would have broken an invariant: a fault of this program. Nothing was done of it.
     Broken(Broken),
-    /// Somebody else holds the run, or it is gone; in words.
+    /// Somebody else holds the run; in words.
     Gone(String),
+    /// The object that keeps the run is gone or cannot be read, so that nothing that people ask is heard; in words, and what helps.
+    Unreadable(String, String),
 }
 
 /// Drives a run until it ends for this holder.
@@ -118,7 +120,7 @@ pub async fn drive<C: Cluster>(
     loop {
         let seen = match cluster.look(&run, plan).await {
             Ok(seen) => seen,
-            Err(why) => return Ended { run, why: Why::Gone(why), status: last, decisions },
+            Err(why) => return Ended { run, why, status: last, decisions },
         };
         if seen.is_interrupted {
             return Ended { run, why: Why::Interrupted, status: last, decisions };

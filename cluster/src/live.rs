@@ -37,7 +37,7 @@ pub use act::Outcome;
 pub use conduct::{Preview, Wanted, ask, conduct, preview, watch_status};
 pub use failure::Failed;
 pub use health::Blind;
-pub use lease::{Held, Holder, Patience, Standing, Untaken};
+pub use lease::{Held, Patience, Standing, Untaken};
 pub use plans::{SavedPlan, last_run, save_plan, saved_plan};
 pub use policies::{
     AllFailed, Applied, Became, PolicyEvent, Scope, Versions, Written, apply, carry_out, gather_policies,
@@ -45,5 +45,5 @@ pub use policies::{
 pub use progress::Event;
 pub use rights::{ACTING, Rule};
 pub use session::{Session, Settings};
-pub use store::{Journal, Recorded, RecordedVerdict, Store, Stored, Verdicts};
+pub use store::{Journal, Recorded, RecordedVerdict, Store, Stored, Unreadable, Verdicts};
 pub use take::take;

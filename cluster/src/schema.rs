@@ -82,6 +82,8 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         to,
         state,
         holder: Some("bob@bastion".into()),
+        held_since: Some("2026-01-01T00:00:00Z".into()),
+        renewed: Some("2026-01-01T00:00:10Z".into()),
         nodes: counts.clone(),
         zones: [("eu-1a".into(), counts.clone())].into(),
         attached: [(Phase::Old, 3), (Phase::BothOld, 4)].into(),
@@ -124,7 +126,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         What::Abort(Phase::Old),
         What::Skip("a".into()),
     ] {
-        holds("ask", &wish::Asked { asked, holder: None });
+        holds("ask", &wish::Asked { asked, holder: None, held: None });
     }
 }
 

@@ -1,6 +1,7 @@
 //! How far a run is, as people and pipelines read it. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use types::policy::Phase;
@@ -35,6 +36,12 @@ pub struct Status {
     pub state: State,
     /// Who holds the run; none if nobody does.
     pub holder: Option<String>,
+    /// Since when, by the holder's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
+    /// When the holder renewed the Lease last, by its own clock. One that is gone is named for as long as no other one takes the Lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<String>,
     /// Nodes by how they stand.
     pub nodes: Counts,
     /// The same, by zone. Nodes without a zone have the empty name.
@@ -49,6 +56,44 @@ pub struct Status {
     pub gates: Vec<Gate>,
     /// What the run waits for, those first that need a person.
     pub waits: Vec<Wait>,
+}
+
+/// Who holds the Lease of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// `user@host:pid:random`, with the user as the API server knows it.
+    pub name: String,
+    /// Since when, by the holder's clock, in RFC 3339.
+    pub since: String,
+    /// When it renewed the Lease last, by its own clock, in RFC 3339.
+    pub renewed: String,
+}
+
+/// Status and refusals name a holder in the same words.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} since {}, renewed last at {}", self.name, self.since, self.renewed)
+    }
+}
+
+impl Status {
+    /// The same with its holder, which the Lease names.
+    #[must_use]
+    pub fn held_by(self, holder: Option<Holder>) -> Self {
+        let Holder { name, since, renewed } = match holder {
+            Some(holder) => holder,
+            None => return Self { holder: None, held_since: None, renewed: None, ..self },
+        };
+        Self { holder: Some(name), held_since: Some(since), renewed: Some(renewed), ..self }
+    }
+
+    /// Its holder; none if nobody holds the run.
+    #[must_use]
+    pub fn held(&self) -> Option<Holder> {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let name = self.holder.clone()?;
+        Some(Holder { name, since: text(&self.held_since), renewed: text(&self.renewed) })
+    }
 }
 
 /// How many nodes stand how.
@@ -116,6 +161,8 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         to: run.target(),
         state: run.state.clone(),
         holder: None,
+        held_since: None,
+        renewed: None,
         nodes: Counts::default(),
         zones: BTreeMap::new(),
         attached: BTreeMap::new(),
@@ -214,6 +261,8 @@ mod tests {
                 to: None,
                 state: State::Done,
                 holder: None,
+                held_since: None,
+                renewed: None,
                 nodes: Counts { all: 3, done, ..Counts::default() },
                 zones: BTreeMap::new(),
                 attached: BTreeMap::new(),

@@ -97,7 +97,11 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
             by.entry((owner(pod), because)).or_default().push(pod);
         }
         let counted = observed(node).and_then(|seen| seen.attached).map_or(0, |attached| {
-            attached.by_phase.iter().filter(|(phase, _)| **phase != to).map(|(_, count)| count).sum::<u32>()
+            attached
+                .by_phase
+                .iter()
+                .filter(|(phase, _)| **phase != to)
+                .fold(0_u32, |sum, (_, count)| sum.saturating_add(*count))
                 + attached.unknown
         });
         if counted > named {

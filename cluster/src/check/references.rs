@@ -248,7 +248,8 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         .map(|(service, range)| {
             let all: Vec<String> =
                 sources(service).into_iter().map(str::to_owned).chain(ranges.new_words(range)).collect();
-            let merge = shell_word(&serde_json::json!({"spec": {"loadBalancerSourceRanges": all}}).to_string());
+            let merge =
+                shell_word(&serde_json::json!({"spec": {"loadBalancerSourceRanges": all}}).to_string());
             format!(
                 "kubectl -n {} patch service {} --type merge -p {merge}",
                 service.metadata.namespace, service.metadata.name

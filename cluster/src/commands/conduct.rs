@@ -33,6 +33,9 @@ pub struct Rolled {
     /// How long this program's decisions took; none if it made none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decisions: Option<Took>,
+    /// Why the journal in the cluster lacks the last lines, and what has them; none if it lacks none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
     /// The exit status of that.
     #[serde(skip)]
     pub exit: Exit,
@@ -49,9 +52,11 @@ pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -
     covered(global, config, plan)?;
     let progress = Progress::new();
     let settings = live::Settings::of(config);
-    let ended = live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
-        .map_err(failed)?;
-    Ok(told(ended, plan, &global.next("roll --resume")))
+    let (ended, lacking) =
+        live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
+            .map_err(failed)?;
+    let rolled = told(ended, plan, &global.next("roll --resume"));
+    Ok(Rolled { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
@@ -84,6 +89,7 @@ pub(super) fn failed((exit, problem): (Exit, Problem)) -> Failure {
 fn show(progress: &Progress, event: &Event) {
     match event {
         Event::Status(status) => progress.passing(&line(status)),
+        Event::Journal(what) => progress.note(what),
         Event::Acted { act, outcome } => match but(outcome) {
             Some(but) => progress.note(&format!("{act}: {but}")),
             None => progress.note(&act.to_string()),
@@ -125,10 +131,8 @@ fn told(ended: Ended, plan: &Plan, resume: &str) -> Rolled {
             "nothing goes on until a person acts".into(),
             format!("do what the waits say, then {resume}"),
         ),
-        Why::End(End::Lost) => {
-            (Exit::TryLater, "somebody else holds the run".into(), "kubectl crossfade status".into())
-        }
         Why::Gone(why) => (Exit::TryLater, why, resume.into()),
+        Why::Unreadable(why, fix) => (Exit::No, why, fix),
         Why::Interrupted => {
             (Exit::TryLater, "it was interrupted; nodes in transit stay as they are".into(), resume.into())
         }
@@ -139,7 +143,7 @@ fn told(ended: Ended, plan: &Plan, resume: &str) -> Rolled {
         ),
     };
     let decisions = ended.decisions.took();
-    Rolled { status: ended.status, ended: why, decisions, exit, next }
+    Rolled { status: ended.status, ended: why, decisions, journal: None, exit, next }
 }
 
 impl Rolled {
@@ -147,6 +151,9 @@ impl Rolled {
     pub(super) fn describe(&self, document: &mut Document) {
         if let Some(status) = &self.status {
             describe(document, status);
+        }
+        if let Some(journal) = &self.journal {
+            document.text(format!("The journal in the cluster lacks the last lines: {journal}."));
         }
         if !self.next.is_empty() {
             document.text(format!("Next: {}", self.next));

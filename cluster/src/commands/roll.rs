@@ -68,13 +68,22 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
         is_resumed: wanted.plan.is_none(),
         bounds,
         delete,
-        patience: match (wanted.take_over, wanted.force_take_over) {
-            (_, true) => Patience::Force,
-            (true, _) => Patience::UntilExpired,
-            _ => Patience::None,
-        },
+        patience: patience(wanted),
     };
     conduct(global, &config, &asked).map(Answer::Rolled)
+}
+
+/// What to do about the Lease of another holder. To go on with a run is to take it from a holder that is gone.
+const fn patience(wanted: &Wanted) -> Patience {
+    if wanted.force_take_over {
+        Patience::Force
+    } else if wanted.take_over {
+        Patience::UntilExpired
+    } else if wanted.resume {
+        Patience::IfExpired
+    } else {
+        Patience::None
+    }
 }
 
 impl Report for Answer {
@@ -111,6 +120,34 @@ impl Report for Answer {
         match self {
             Self::Previewed(_) => Vec::new(),
             Self::Rolled(rolled) => rolled.problems(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        roll: Wanted,
+    }
+
+    /// Each row: the flags, and what is done about the Lease of another holder.
+    #[test]
+    fn a_resume_takes_an_expired_lease_and_nothing_else_does_without_being_asked() {
+        for (flags, expected) in [
+            (&["--plan", "4be1"][..], Patience::None),
+            (&["--resume"], Patience::IfExpired),
+            (&["--resume", "--take-over"], Patience::UntilExpired),
+            (&["--plan", "4be1", "--take-over"], Patience::UntilExpired),
+            (&["--resume", "--force-take-over"], Patience::Force),
+        ] {
+            let line = Line::try_parse_from([&["roll"], flags].concat()).expect("flags");
+            assert_eq!(patience(&line.roll), expected, "{flags:?}");
         }
     }
 }

@@ -67,9 +67,10 @@ pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
                 &[Kind::CONFIG_MAP, Kind::DAEMON_SET, Kind::CILIUM_NODE, Kind::CILIUM_POD_IP_POOL],
             ),
             // Calico may enforce policies for the Amazon VPC CNI: its agent says so.
-            Cni::AwsVpcCni => {
-                (Engine::Kubernetes(Blocks { pods: true, nodes: true }).kinds(), &[Kind::DAEMON_SET])
+            Cni::AwsVpcCni if cni == from => {
+                (Engine::Calico.kinds(), &[Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION])
             }
+            Cni::AwsVpcCni => (Engine::Kubernetes(Blocks { pods: true, nodes: true }).kinds(), &[]),
             Cni::Flannel => (&[], &[]),
         }
     };

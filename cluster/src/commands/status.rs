@@ -43,7 +43,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     let mut fields = vec![
         ("run", format!("{}, plan {}", status.run, status.plan)),
         ("state", state(status)),
-        ("held by", status.holder.clone().unwrap_or_else(|| "nobody".into())),
+        ("held by", status.held().map_or_else(|| "nobody".into(), |holder| holder.to_string())),
     ];
     let attached: Vec<String> =
         status.attached.iter().map(|(phase, count)| format!("{count} {phase}")).collect();

@@ -8,6 +8,7 @@ use crate::cli::options::Global;
 use crate::live;
 use crate::print::{Document, Report};
 use crate::roll::wish::What;
+use crate::status::Holder;
 
 /// What was asked for, and who takes it up.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,9 @@ pub struct Asked {
     pub asked: What,
     /// Who holds the run; none if nobody does.
     pub holder: Option<String>,
+    /// The same with the times of its Lease.
+    #[serde(skip)]
+    pub held: Option<Holder>,
 }
 
 /// Asks.
@@ -31,16 +35,16 @@ pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> 
             "--reason is empty; expected why, for whoever looks at the run".to_owned(),
         ));
     }
-    let holder =
+    let held =
         live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
-    Ok(Asked { asked: what, holder })
+    Ok(Asked { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
 }
 
 impl Report for Asked {
     fn document(&self) -> Document {
         let mut document = Document::new("Asked of the run");
-        document.text(match &self.holder {
-            Some(holder) => format!("{holder} takes it up within seconds; kubectl crossfade status shows what comes of it."),
+        document.text(match &self.held {
+            Some(held) => format!("The run is held by {held}. It takes this up within seconds; kubectl crossfade status shows what comes of it. A holder that does not renew its Lease is gone: then kubectl crossfade roll --resume takes it up first."),
             None => "Nobody holds the run. It is taken up first when somebody goes on: kubectl crossfade roll --resume".into(),
         });
         document

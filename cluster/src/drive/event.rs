@@ -47,6 +47,8 @@ pub enum Event {
         /// The same of the plan from now on.
         plan: String,
     },
+    /// The journal cannot be written, or can be again; in words.
+    Journal(String),
     /// How far the run is.
     Status(Box<Status>),
 }

@@ -45,8 +45,14 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    pub(super) const fn new(caller: Caller, held: Held) -> Self {
-        Self { caller, held }
+    pub(super) fn new(caller: &Caller, held: Held) -> Self {
+        let lease = held.clone();
+        Self { caller: caller.within(move || lease.left()), held }
+    }
+
+    /// What makes its requests: none of them outlives the Lease.
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Whether the holder may act now.

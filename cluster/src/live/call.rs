@@ -4,6 +4,7 @@
 //! anew.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use types::refusal::Refusal;
 
 use http::{Method, Request};
@@ -55,7 +56,12 @@ pub(super) struct Caller {
     client: Client,
     clock: Clock,
     state: Arc<Mutex<State>>,
+    /// How long requests may take now; as long as the client lets them without it.
+    left: Option<Left>,
 }
+
+/// How long a request may take that begins now.
+type Left = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 #[derive(Debug)]
 struct State {
@@ -87,6 +93,14 @@ impl Ask {
     /// Deletes an object.
     pub(super) fn delete(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self { method: Method::DELETE, ..Self::post(path, body) }
+    }
+
+    /// The same, to be ended by the API server after so many seconds.
+    ///
+    /// *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/endpoints/filters/request_deadline.go`: the query `timeout` of every request but watches.
+    fn within(&self, seconds: u64) -> Self {
+        let mark = if self.path.contains('?') { '&' } else { '?' };
+        Self { path: format!("{}{mark}timeout={seconds}s", self.path), ..self.clone() }
     }
 
     pub(super) fn request(&self) -> Result<Request<kube::client::Body>, String> {
@@ -123,12 +137,18 @@ impl Caller {
     /// Makes requests through this client, which must not retry by itself.
     pub(super) fn new(client: Client, clock: Clock) -> Self {
         let pace = Pace::new(clock.now());
-        Self { client, clock, state: Arc::new(Mutex::new(State { pace, pulse: Pulse::default() })) }
+        let state = Arc::new(Mutex::new(State { pace, pulse: Pulse::default() }));
+        Self { client, clock, state, left: None }
     }
 
     /// The same pace for requests through another client.
     pub(super) fn beside(&self, client: Client) -> Self {
         Self { client, ..self.clone() }
+    }
+
+    /// The same for requests that must have ended when nothing is left of this time, here and at the API server. One that cannot is not made.
+    pub(super) fn within(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { left: Some(Arc::new(left)), ..self.clone() }
     }
 
     /// The clock by which requests are paced.
@@ -189,6 +209,18 @@ impl Caller {
     }
 
     async fn exchange(&self, ask: &Ask) -> Result<Reply, String> {
+        let Some(left) = self.left.as_ref().map(|left| left()) else { return self.answer(ask).await };
+        // The API server takes whole seconds.
+        let seconds = left.as_secs();
+        if seconds == 0 {
+            return Err("it was not asked: the Lease must be renewed first".into());
+        }
+        let late =
+            |_| Err(format!("no answer within {seconds} s; after that another holder might take the Lease"));
+        tokio::time::timeout(left, self.answer(&ask.within(seconds))).await.unwrap_or_else(late)
+    }
+
+    async fn answer(&self, ask: &Ask) -> Result<Reply, String> {
         let lost = |e: kube::Error| format!("no answer: {}", chain(&e));
         let response = self.client.send(ask.request()?).await.map_err(lost)?;
         let status = response.status().as_u16();
@@ -254,5 +286,23 @@ mod tests {
                 assert_eq!(caller.pulse().color == crate::roll::world::Color::Red, is_slow, "{body}");
             });
         }
+    }
+
+    /// The API server takes the request, and says nothing any more.
+    #[test]
+    fn a_request_of_a_holder_ends_here_and_at_the_api_server_before_its_time_is_over() {
+        in_tests::run(async {
+            let server = Server::by(|_| Answer::stream(&[]));
+            let clock = server.caller().clock().clone();
+            let end = clock.now() + Duration::from_millis(20_500);
+            let now = clock.clone();
+            let caller = server.caller().within(move || end.saturating_sub(now.now()));
+            let began = clock.now();
+            let why = caller.call(&Ask::post("/x", b"{}".to_vec())).await.expect_err("no answer");
+            assert_eq!((clock.now() - began).as_secs(), 20, "{why}");
+            let why = caller.call(&Ask::get("/y?a=b")).await.expect_err("too late");
+            assert!(why.contains("the Lease must be renewed first"), "{why}");
+            assert_eq!(server.lines(), ["POST /x?timeout=20s"]);
+        });
     }
 }

@@ -16,14 +16,14 @@ use super::clock::Clock;
 use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
-use super::lease::{self, Holder, Patience, Untaken};
+use super::lease::{self, Patience, Untaken};
 use super::plans::{SavedPlan, plan_of, planned};
 use super::session::{Session, Settings};
 use super::store::{Recorded, Stored, last_verdict};
 use super::unseen::Unseen;
 use crate::cli::access::Access;
 use crate::drive::event::Told;
-use crate::drive::{Cluster as _, Ended, Event, Why, drive};
+use crate::drive::{Cluster as _, Ended, Event, drive};
 use crate::plan::canon::{self, Prefix};
 use crate::plan::{GateSource, Plan};
 use crate::roll::act::Act;
@@ -31,12 +31,12 @@ use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
 use crate::roll::order::Order;
 use crate::roll::run::{Bounds, Run, State};
-use crate::roll::step::{Decided, End, step};
+use crate::roll::step::{Decided, step};
 use crate::roll::view::View;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
 use crate::roll::world::{Color, Verdict, World};
-use crate::status::{Status, status};
+use crate::status::{Holder, Status, status};
 use hand::Hand;
 
 /// How long one look waits for a change.
@@ -86,7 +86,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     built.map_err(|e| (Exit::Failed, Problem::new(format!("start the client: {e}"))))
 }
 
-/// Begins a run, or goes on with it, until it ends for this program.
+/// Begins a run, or goes on with it, until it ends for this program. Gives how it ended, and what the journal in the cluster lacks.
 ///
 /// # Errors
 /// Rights are missing, there is no such plan or run, somebody else holds it, or a request failed.
@@ -95,7 +95,7 @@ pub fn conduct(
     settings: Settings,
     wanted: &Wanted,
     tell: &mut dyn FnMut(&Event),
-) -> Result<Ended, Failed> {
+) -> Result<(Ended, Option<Problem>), Failed> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let missing = session.missing_rights().await;
@@ -104,16 +104,21 @@ pub fn conduct(
         }
         let interrupt = Interrupt::new();
         let mut is_told = false;
-        let mut waiting = |holder: &Holder| {
+        let mut waiting = |holder: &Holder, left: Duration| {
             if !std::mem::replace(&mut is_told, true) {
-                tell(&Event::Waits(waits_for(holder)));
+                tell(&Event::Waits(waits_for(holder, left)));
             }
         };
-        session.take_lease(wanted.patience, &mut waiting).await.map_err(untaken)?;
+        session.take_lease(wanted.patience, interrupt.wait(), &mut waiting).await.map_err(untaken)?;
         let driven = driven(&mut session, wanted, interrupt, tell).await;
         let released = session.release().await;
-        let ended = driven?;
-        released.map(|()| ended)
+        let (mut ended, lacking) = driven?;
+        if let Some(status) = ended.status.take() {
+            // Where another holder took the Lease, the answer names it.
+            let holder = session.holder().await.ok().flatten().map(|(holder, _)| holder);
+            ended.status = Some(status.held_by(holder));
+        }
+        released.map(|()| (ended, lacking))
     })
 }
 
@@ -122,9 +127,11 @@ async fn driven(
     wanted: &Wanted,
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
-) -> Result<Ended, Failed> {
-    let loaded =
-        if wanted.is_resumed { taken_up(session, wanted).await? } else { begun(session, wanted).await? };
+) -> Result<(Ended, Option<Problem>), Failed> {
+    let loaded = tokio::select! {
+        loaded = loaded(session, wanted) => loaded?,
+        () = interrupt.wait() => return Err(interrupted()),
+    };
     let Loaded { run, plan, hash, replaced } = loaded;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
@@ -133,7 +140,7 @@ async fn driven(
         session,
         journal,
         interrupt,
-        complaint: None,
+        is_unwritten: false,
         unseen: Unseen::default(),
         own: RefCell::new(vec![run.clone()]),
         has_seen_own: false,
@@ -144,19 +151,14 @@ async fn driven(
         hand.note(&event).await;
         (tell.borrow_mut())(&event);
     }
-    let mut ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;
-    // The journal is a history, and what it lacks is in the mirror.
-    drop(hand.journal.flush(true).await);
-    if ended.why == Why::End(End::Lost) {
-        ended.why = Why::Gone(lost_to(hand.session.holder().await.ok().flatten()));
-    }
-    Ok(ended)
+    let ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;
+    let lacking = hand.flush(true).await;
+    Ok((ended, lacking))
 }
 
-/// Who has the run now, in words.
-fn lost_to(holder: Option<String>) -> String {
-    let holder = holder.unwrap_or_else(|| "somebody else".into());
-    format!("{holder} holds the run now")
+/// The run that is begun, or that goes on.
+async fn loaded(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+    if wanted.is_resumed { taken_up(session, wanted).await } else { begun(session, wanted).await }
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.
@@ -171,9 +173,10 @@ async fn begun(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed>
     run.delete = wanted.delete.clone();
     looked(session, &run, &plan).await?;
     run.short = session.short();
-    session.store().begin(&run).await?;
+    let store = session.held_store();
+    store.begin(&run).await?;
     // The run has begun, whether or not what others have left can be deleted; the next one tries it again.
-    drop(session.store().prune(&run.id).await);
+    drop(store.prune(&run.id).await);
     Ok(Loaded { run, plan, hash, replaced: None })
 }
 
@@ -195,9 +198,9 @@ async fn taken_up(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Fail
         }
         run.authorize(wanted.bounds.clone(), wanted.delete.clone(), &session.short());
         // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
-        if run == before || session.store().record(&run, &version).await? != Recorded::Changed {
+        if run == before || session.held_store().record(&run, &version).await? != Recorded::Changed {
             if replaced.is_some() {
-                drop(session.store().label_plan(&run).await);
+                drop(session.held_store().label_plan(&run).await);
             }
             return Ok(Loaded { run, plan, hash, replaced });
         }
@@ -258,11 +261,11 @@ pub fn preview(
         };
         let world = looked(&mut session, &run, &plan).await?;
         run.authorize(bounds.clone(), delete.clone(), &session.short());
-        let mut now = decided(&session, world, &run, &plan, Color::Green).await;
+        let mut now = decided(&session, world, &run, &plan, Color::Green).await?;
         // A run counts before it drains a node; what it does then is what people want to see.
         if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
             let world = looked(&mut session, &run, &plan).await?;
-            now = decided(&session, world, &run, &plan, Color::Green).await;
+            now = decided(&session, world, &run, &plan, Color::Green).await?;
         }
         let (status, decided) = now;
         Ok(Preview { status, acts: decided.acts.into_iter().map(Told::from).collect() })
@@ -286,12 +289,13 @@ pub fn watch_status(
             let stored = session.store().run().await?.ok_or_else(no_run)?;
             let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
             let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| unseen(&blind))?;
-            let (mut now, _) = decided(&session, world, &stored.run, &plan, Color::Unknown).await;
-            now.holder = session.holder().await?;
-            if before.as_ref() != Some(&now) && !tell(&now) || now.to.is_none() {
+            let (now, _) = decided(&session, world, &stored.run, &plan, Color::Unknown).await?;
+            // Each renewal changes the time of the last one, and that is no news.
+            let news = Status { renewed: None, ..now.clone() };
+            if before.as_ref() != Some(&news) && !tell(&now) || now.to.is_none() {
                 return Ok(now);
             }
-            before = Some(now);
+            before = Some(news);
             at_most = NEXT_LOOK;
             tokio::time::sleep(LOOK).await;
         }
@@ -305,10 +309,12 @@ async fn decided(
     run: &Run,
     plan: &Plan,
     unasked: Color,
-) -> (Status, Decided) {
+) -> Result<(Status, Decided), Failed> {
     let mut world = Arc::unwrap_or_clone(world);
-    world.renewed = world.now;
-    world.epoch = u64::MAX;
+    // A holder that has just seen this, and has renewed the Lease since.
+    world.renewed = world.now + Duration::from_nanos(1);
+    let holder = session.holder().await?;
+    world.epoch = holder.as_ref().map_or(u64::MAX, |(_, epoch)| *epoch);
     let recorded = session.store().verdicts(&run.id).await;
     let mut unknown = BTreeSet::new();
     for gate in plan.gates.iter().filter(|gate| matches!(gate.source, GateSource::Command(_))) {
@@ -325,11 +331,11 @@ async fn decided(
     let nodes = Nodes::of(&world, run, &order);
     let view = View::of(&world, &memory, run, &nodes);
     let decided = step(&view);
-    let mut now = status(&view, &decided.waits);
+    let mut now = status(&view, &decided.waits).held_by(holder.map(|(holder, _)| holder));
     for gate in now.gates.iter_mut().filter(|gate| unknown.contains(gate.name.as_str())) {
         gate.is = Color::Unknown.as_str();
     }
-    (now, decided)
+    Ok((now, decided))
 }
 
 /// The run goes by another plan than the one that was compared with the settings.
@@ -345,22 +351,18 @@ fn other_plan(run: &Run) -> Failed {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<String>, Failed> {
+pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>, Failed> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        let identity = lease::identity();
-        let by = identity.split(':').next().unwrap_or(&identity);
-        session.store().wish(by, reason, what).await?;
-        session.holder().await
+        session.store().wish(&session.person().await, reason, what).await?;
+        Ok(session.holder().await?.map(|(holder, _)| holder))
     })
 }
 
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
 fn id(clock: &Clock) -> String {
     let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
-    let random = lease::identity();
-    let random = random.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
-    let end: String = random.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
+    let end: String = lease::random().chars().take(4).collect();
     format!("r-{at}-{end}")
 }
 
@@ -388,9 +390,9 @@ fn no_rights(missing: &[String]) -> Failed {
 }
 
 /// Whose Lease has to expire before the run is taken over.
-fn waits_for(Holder { name, since, left, .. }: &Holder) -> Wait {
+fn waits_for(holder: &Holder, left: Duration) -> Wait {
     let what = format!(
-        "{name} holds the run since {since}; it is taken over if the Lease is not renewed within {} s",
+        "the run is held by {holder}; it is taken over if the Lease is not renewed within {} s",
         left.as_secs()
     );
     Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseHeld, what)
@@ -399,12 +401,19 @@ fn waits_for(Holder { name, since, left, .. }: &Holder) -> Wait {
 fn untaken(why: Untaken) -> Failed {
     match why {
         Untaken::Failed(exit, problem) => (exit, problem),
-        Untaken::Held(Holder { name, since, .. }) => {
-            let problem = Problem::new(format!("{name} holds the run since {since}"))
-                .at("Lease/crossfade/crossfade-run");
-            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume --take-over"))
+        Untaken::Interrupted => interrupted(),
+        Untaken::Held(holder) => {
+            let problem =
+                Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
+            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute"))
         }
     }
+}
+
+fn interrupted() -> Failed {
+    let problem =
+        Problem::new("it was interrupted before it did anything").at("ConfigMap/crossfade/crossfade-run");
+    (Exit::TryLater, problem.fix("run the same command again"))
 }
 
 #[cfg(test)]
@@ -529,7 +538,8 @@ mod tests {
                 let mut session = session(&server).await;
                 for (unasked, waits) in [(Color::Unknown, status_waits), (Color::Green, preview_waits)] {
                     let world = session.look(&going, &plan, LOOK).await.expect("a world");
-                    let (status, _) = decided(&session, world, &going, &plan, unasked).await;
+                    let (status, _) =
+                        decided(&session, world, &going, &plan, unasked).await.expect("a status");
                     assert_eq!(
                         status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(),
                         [is],
@@ -543,19 +553,18 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_the_run_or_lost_it_is_told_who_has_it() {
+    fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
         let bob = "bob@desk:7:0123456789abcdef";
-        let left = Duration::from_secs(60);
-        let holder = Holder { name: bob.into(), since: "12:00".into(), renewed: "12:01".into(), left };
-        let wait = waits_for(&holder);
+        let holder = Holder { name: bob.into(), since: "12:00".into(), renewed: "12:01".into() };
+        let wait = waits_for(&holder, Duration::from_secs(60));
         assert_eq!((wait.reason, wait.is_held), (Reason::LeaseHeld, false));
+        let held_by = format!("{bob} since 12:00, renewed last at 12:01");
         assert_eq!(
             wait.what,
-            format!(
-                "{bob} holds the run since 12:00; it is taken over if the Lease is not renewed within 60 s"
-            )
+            format!("the run is held by {held_by}; it is taken over if the Lease is not renewed within 60 s")
         );
-        assert_eq!(lost_to(Some(bob.into())), format!("{bob} holds the run now"));
-        assert_eq!(lost_to(None), "somebody else holds the run now");
+        let (exit, problem) = untaken(Untaken::Held(holder.clone()));
+        assert_eq!((exit, problem.what), (Exit::TryLater, format!("the run is held by {held_by}")));
+        assert_eq!(holder.to_string(), held_by);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::health::{Blind, Health};
-use super::store::Stored;
+use super::store::{Stored, Unreadable};
 use super::watch::Change;
 use crate::gate::{Shortages, dns, watched};
 use crate::model::{Kind, Text};
@@ -44,7 +44,7 @@ pub(super) enum Event {
     Patched(Seen),
     Workloads(Kind, Change<(Owner, Available)>),
     Pods(Place, Change<Pod>),
-    Run(Change<Stored>),
+    Run(Change<Result<Stored, Unreadable>>),
     /// The run as this holder has just written it.
     Recorded(Stored),
     Verdict(String, Verdict),
@@ -59,7 +59,8 @@ pub(super) struct Known {
     taints: BTreeMap<Text, Vec<Value>>,
     pods: BTreeMap<Place, BTreeMap<Text, Pod>>,
     workloads: BTreeMap<Owner, Available>,
-    pub(super) stored: Option<Stored>,
+    /// The run; none if it is not there.
+    pub(super) stored: Option<Result<Stored, Unreadable>>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
@@ -124,7 +125,7 @@ impl Known {
                 self.run(change) || is_back
             }
             Event::Patched(seen) => self.node(seen),
-            Event::Recorded(stored) => self.run(Change::Put(stored)),
+            Event::Recorded(stored) => self.run(Change::Put(Ok(stored))),
             Event::Verdict(name, verdict) => {
                 self.verdicts.insert(name, verdict);
                 true
@@ -225,7 +226,7 @@ impl Known {
         }
     }
 
-    fn run(&mut self, change: Change<Stored>) -> bool {
+    fn run(&mut self, change: Change<Result<Stored, Unreadable>>) -> bool {
         let next = match change {
             Change::All(all) => all.into_iter().next(),
             Change::Put(stored) => Some(stored),
@@ -233,7 +234,7 @@ impl Known {
             Change::InSync | Change::Lost(_) | Change::Expired => return false,
         };
         let is_late = match (&self.stored, &next) {
-            (Some(known), Some(next)) => is_older(&next.version, &known.version),
+            (Some(known), Some(next)) => is_older(version(next), version(known)),
             _ => false,
         };
         if is_late {
@@ -340,6 +341,10 @@ impl Known {
         }
         owners
     }
+}
+
+fn version(stored: &Result<Stored, Unreadable>) -> &str {
+    stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
 }
 
 fn is_daemon(owner: &Owner) -> bool {

@@ -10,11 +10,10 @@ mod identity;
 mod object;
 mod take;
 
-pub use decide::Holder;
 pub use hold::{Held, Standing};
-pub(super) use identity::identity;
+pub(super) use identity::{Identity, person, random};
 pub use take::{Patience, Untaken};
-pub(super) use take::{holder, take};
+pub(super) use take::{found, take};
 
 use std::time::Duration;
 
@@ -22,8 +21,14 @@ use std::time::Duration;
 pub(super) const NAME: &str = "crossfade-run";
 /// How long a Lease counts that nobody renews.
 pub(super) const LASTS: Duration = Duration::from_mins(1);
+/// The greatest epoch that a Lease can have. *Source*: `LeaseSpec` in k8s.io/api/coordination/v1: `leaseTransitions` is an int32.
+pub(super) const MAX_EPOCH: u64 = i32::MAX as u64;
+/// The greatest epoch on a Node that raises the next holder's: whoever can write a Node's annotations must not use up the epochs of the Lease.
+pub(super) const MAX_SEEN_EPOCH: u64 = 1 << 30;
 /// How often its holder renews it.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
+/// How old a renewal may be for an act to be under way. What is left of [`LASTS`] is for the way to the API server.
+const ACTS_WITHIN: Duration = Duration::from_secs(55);
 /// How old a renewal may be for its holder to act. What is left of [`LASTS`] is for an act that is under way.
 pub(super) const FRESH: Duration = Duration::from_secs(40);
 

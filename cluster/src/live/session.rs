@@ -5,8 +5,10 @@
 
 mod act;
 mod attend;
+mod epochs;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,21 +17,23 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
 
+use super::act::Hand;
 use super::call::Caller;
 use super::clock::Clock;
 use super::connect::{connect, connect_for_ever};
 use super::failure::Failed;
 use super::health::Blind;
 use super::known::{Event, Known, Place};
-use super::lease::{self, Held, Holder, Patience, Untaken};
+use super::lease::{self, Held, Identity, Patience, Untaken};
 use super::rights;
-use super::store::{Store, Stored};
+use super::store::{Store, Stored, Unreadable};
 use crate::cli::access::Access;
 use crate::config::Config;
 use crate::gate::{Local, is_open};
 use crate::plan::{Gate, Plan, gates};
 use crate::roll::run::Run;
 use crate::roll::world::{Available, Owner, World};
+use crate::status::Holder;
 use types::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
@@ -125,22 +129,37 @@ impl Session {
         &self.store
     }
 
+    /// The same for a holder: what it writes has ended before another one can take the Lease.
+    #[must_use]
+    pub fn held_store(&self) -> Store {
+        match self.held.clone() {
+            Some(held) => Store::new(Hand::new(&self.caller, held).caller().clone()),
+            None => self.store.clone(),
+        }
+    }
+
     /// The rights that acting needs and the credential does not have, as a person says them: `patch nodes`.
     pub async fn missing_rights(&self) -> Vec<String> {
         rights::missing_to_act(self.caller.client()).await
     }
 
-    /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits. Gives the epoch.
+    /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits, and `stop` ends the wait. Gives the epoch.
     ///
     /// # Errors
     /// Somebody else holds it, or a request failed.
     pub async fn take_lease(
         &mut self,
         patience: Patience,
-        waiting: &mut dyn FnMut(&Holder),
+        stop: impl Future<Output = ()>,
+        waiting: &mut dyn FnMut(&Holder, Duration),
     ) -> Result<u64, Untaken> {
-        let own = lease::identity();
-        let held = lease::take(&self.caller, &own, patience, waiting).await?;
+        let mut stop = pin!(stop);
+        let own = Identity::of(&self.caller).await;
+        let floor = tokio::select! {
+            floor = epochs::greatest(&self.caller) => floor?,
+            () = &mut stop => return Err(Untaken::Interrupted),
+        };
+        let held = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
         let epoch = held.epoch();
         let keeper = held.clone();
         self.keeper = Some(tokio::spawn(async move { keeper.keep().await }));
@@ -154,12 +173,17 @@ impl Session {
         self.held.as_ref()
     }
 
-    /// Who holds the Lease as the API server has it; none if nobody does.
+    /// Who holds the Lease as the API server has it, with its epoch; none if nobody does.
     ///
     /// # Errors
     /// A request failed.
-    pub async fn holder(&self) -> Result<Option<String>, Failed> {
-        lease::holder(&self.caller).await
+    pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failed> {
+        lease::found(&self.caller).await
+    }
+
+    /// The user of this program and its machine, as a wish names them.
+    pub async fn person(&self) -> String {
+        lease::person(&self.caller).await
     }
 
     /// Gives the Lease back. No act happens afterwards.
@@ -183,15 +207,16 @@ impl Session {
 
     /// The run as it is known now; none if there is none, or before the first look.
     #[must_use]
-    pub const fn stored(&self) -> Option<&Stored> {
+    pub const fn stored(&self) -> Option<&Result<Stored, Unreadable>> {
         self.known.stored.as_ref()
     }
 
     /// The same, to decide on: the next [`Act::Record`](crate::roll::act::Act::Record) is written only if nobody has written it since.
-    pub fn take_up(&mut self) -> Option<Stored> {
+    pub fn take_up(&mut self) -> Option<Result<Stored, Unreadable>> {
         let stored = self.known.stored.clone();
+        let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
         *self.basis.lock().unwrap_or_else(PoisonError::into_inner) =
-            stored.as_ref().map(|stored| stored.version.clone());
+            readable.map(|stored| stored.version.clone());
         stored
     }
 
@@ -238,6 +263,7 @@ impl Session {
         self.is_new = false;
         self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
         let world = Arc::make_mut(&mut self.known.world);
+        world.wall = self.caller.clock().wall();
         world.epoch = self.held.as_ref().map_or(0, Held::epoch);
         world.renewed = self.held.as_ref().map_or(Duration::ZERO, Held::renewed);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));

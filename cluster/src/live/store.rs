@@ -22,7 +22,7 @@ mod wish;
 
 pub use journal::Journal;
 pub(super) use object::RUN;
-pub use run::{Recorded, Stored};
+pub use run::{Recorded, Stored, Unreadable};
 pub(super) use verdicts::last_verdict;
 pub use verdicts::{RecordedVerdict, Verdicts};
 

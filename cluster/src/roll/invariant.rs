@@ -26,7 +26,7 @@ use super::nodes::{One, Standing};
 use super::places::places;
 use super::run::{Asked, Run, State as RunState};
 use super::step::FRESH;
-use super::view::{View, is_of_pass, is_ours};
+use super::view::{View, is_later, is_of_pass, is_ours};
 use super::world::{Node, Trait};
 
 /// An invariant that an act would break.
@@ -75,7 +75,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
         return broken("I10", format!("the plan leaves Node {name} out"));
     };
     let before = node.step.as_ref();
-    if before.is_some_and(|step| is_of(step, view.run) && step.epoch > view.world.epoch) {
+    if is_later(node, view.run, view.world.epoch) {
         return broken("I1", format!("Node {name} bears a step of a later holder"));
     }
     if before.is_some_and(|step| !is_of(step, view.run) && step.state.is_in_transit()) {
@@ -212,6 +212,9 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
         |step: &&Step| is_of(step, view.run) && step.state == State::Moving && node.is_in(step.to);
     if node.step.as_ref().filter(is_moving).is_none() {
         return broken("I5", format!("pod {title} is on node {}, which is not moving", id.node));
+    }
+    if is_later(node, view.run, view.world.epoch) {
+        return broken("I1", format!("node {} bears a step of a later holder", id.node));
     }
     if node.is_going {
         return broken("I5", format!("pod {title} is on node {}, which somebody takes away", id.node));

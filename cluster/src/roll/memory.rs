@@ -12,6 +12,7 @@ use super::act::{Patch, PodId};
 use super::agreed::Agreed;
 use super::run::Run;
 use super::sent::Sent;
+use super::view::is_later;
 use super::world::{Node, Owner, Trait, World};
 use crate::model::Text;
 
@@ -33,6 +34,8 @@ pub struct Memory {
     done: Option<Duration>,
     /// Since when the present pass goes on.
     pass: Option<(u32, Duration)>,
+    /// Nodes that bore a step of a later holder, by their UIDs, and when that was seen first.
+    later: BTreeMap<Text, (Text, Duration)>,
 }
 
 /// Since when a node is as it is.
@@ -66,6 +69,7 @@ impl Memory {
     pub fn observe(&mut self, world: &World, run: &Run) {
         let now = world.now;
         self.observe_nodes(world, run);
+        self.observe_later(world, run);
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.sent.observe(world);
         self.agreed.observe(world);
@@ -105,6 +109,21 @@ impl Memory {
         self.nodes.extend(new);
     }
 
+    /// A Node is remembered for as long as it is there: one that changes its step again and again keeps a holder waiting once.
+    fn observe_later(&mut self, world: &World, run: &Run) {
+        self.later.retain(|name, (uid, _)| world.nodes.get(name).is_some_and(|node| node.uid == *uid));
+        for (name, node) in world.nodes.iter().filter(|(_, node)| is_later(node, run, world.epoch)) {
+            self.later.entry(name.clone()).or_insert_with(|| (node.uid.clone(), world.now));
+        }
+    }
+
+    /// A Node that bore a step of a later holder when the Lease was last known to be this holder's, or since; none if the Lease was renewed after each of
+    /// them was seen. A later holder writes steps once it has the Lease, so that a renewal would have failed.
+    #[must_use]
+    pub(super) fn later(&self, renewed: Duration) -> Option<&Text> {
+        self.later.iter().find(|(_, (_, seen))| renewed <= *seen).map(|(name, _)| name)
+    }
+
     /// Takes up what became of an eviction or a deletion.
     pub fn answered(&mut self, pod: &PodId, answer: Answer, now: Duration) {
         let uid = &pod.uid;
@@ -114,7 +133,7 @@ impl Memory {
         }
         let has_effect = matches!(answer, Answer::Accepted | Answer::Gone);
         let before = self.answers.get(uid).filter(|_| !has_effect);
-        let refused = before.map_or(0, |before| before.refused) + u32::from(!has_effect);
+        let refused = before.map_or(0, |before| before.refused).saturating_add(u32::from(!has_effect));
         let first = before.map_or(now, |before| before.first);
         self.answers.insert(uid.clone(), Answered { at: now, answer, refused, first });
     }

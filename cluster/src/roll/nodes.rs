@@ -6,7 +6,7 @@ use types::step::{State, Step};
 use super::memory::is_of;
 use super::order::{Order, Place};
 use super::run::Run;
-use super::view::{is_done, is_of_pass, kinds, said};
+use super::view::{is_done, is_later, is_of_pass, kinds, said};
 use super::world::{Node, World};
 use crate::model::Text;
 use crate::plan::Plan;
@@ -20,7 +20,7 @@ pub enum Standing<'a> {
     Done,
     /// This run is moving it.
     Transit(&'a Step),
-    /// Another run is moving it.
+    /// Another run is moving it, or its step is one that no holder up to this one wrote.
     Foreign(&'a Step),
     /// Somebody skipped it in this pass.
     Skipped,
@@ -103,7 +103,7 @@ impl<'a> Nodes<'a> {
             let one = One {
                 name,
                 node,
-                standing: standing(run, target, name, node),
+                standing: standing(world.epoch, run, target, name, node),
                 place: order.place(name, node),
                 zone: nodes.zone(&node.zone),
                 said,
@@ -160,7 +160,7 @@ pub(super) fn foreign<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
 }
 
 /// How a node stands that passes touch.
-fn standing<'a>(run: &Run, target: Phase, name: &str, node: &'a Node) -> Standing<'a> {
+fn standing<'a>(epoch: u64, run: &Run, target: Phase, name: &str, node: &'a Node) -> Standing<'a> {
     let at_rest = || if is_done(node, target) { Standing::Done } else { Standing::Pending };
     let is_skipped = run.skipped.contains_key(name);
     let is_held = |step: &Step| step.state == State::Held && is_of(step, run);
@@ -168,6 +168,7 @@ fn standing<'a>(run: &Run, target: Phase, name: &str, node: &'a Node) -> Standin
         return Standing::Skipped;
     }
     match &node.step {
+        Some(step) if is_later(node, run, epoch) => Standing::Foreign(step),
         // Its step stays on it, for whoever tries it again.
         Some(step) if is_held(step) && is_skipped => Standing::Skipped,
         // It was left behind in an earlier pass, or the run turned back: it starts like any other.

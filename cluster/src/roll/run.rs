@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use types::policy::Phase;
 
-use super::wish::Wish;
+use super::wish::{MAX_SEQ, Wish};
 use super::world::Owner;
 use crate::model::Text;
 use crate::plan::{Plan, WaveKind};
@@ -112,6 +112,23 @@ impl Run {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;
 
+    /// The last pass that a run may have, and the last try of a node in a pass: numbers that no run reaches by itself.
+    pub const MAX_COUNT: u32 = 1_000_000;
+
+    /// Whether its numbers are ones that a run reaches, so that the next ones can be counted.
+    ///
+    /// # Errors
+    /// Which number is not.
+    pub fn bounded(&self) -> Result<(), String> {
+        if self.pass > Self::MAX_COUNT {
+            return Err(format!("pass is {}; expected at most {}", self.pass, Self::MAX_COUNT));
+        }
+        if self.wish > MAX_SEQ {
+            return Err(format!("wish is {}; expected at most {MAX_SEQ}", self.wish));
+        }
+        Ok(())
+    }
+
     /// A run of this plan that has not begun.
     #[must_use]
     pub fn new(id: impl Into<String>, hash: impl Into<String>, plan: &Plan) -> Self {
@@ -168,7 +185,8 @@ impl Run {
     #[must_use]
     pub fn tried(&self, claim: &str) -> Option<u32> {
         let (pass, tried) = claim.strip_prefix(&*self.id)?.strip_prefix('.')?.split_once('.')?;
-        tried.parse().ok().filter(|_| pass.parse() == Ok(self.pass))
+        let tried = tried.parse().ok().filter(|tried| *tried <= Self::MAX_COUNT);
+        tried.filter(|_| pass.parse() == Ok(self.pass))
     }
 
     /// The claim of a node's try in this pass.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use types::policy::Phase;
 use types::quote::quote;
 use types::step::{Cordon, State, Step};
@@ -12,7 +13,7 @@ use super::memory::is_of;
 use super::nodes::{One, Standing, foreign as foreign_step};
 use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
-use super::view::{View, is_done, is_ours, is_unheard, patch};
+use super::view::{View, is_done, is_of_pass, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
 use super::waves::{bounded, is_within, wave};
 use super::world::Node;
@@ -125,12 +126,7 @@ pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
 /// The patch that takes a node.
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let mut patch = patch(name, node);
-    // Where somebody took the step away, the node still repeats its claim: another one must not be answered by that.
-    let before = node.step.as_ref().map(|step| step.claim.as_str());
-    let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
-    let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
-    // A node writes both itself.
-    let tried = tries.max().unwrap_or(0).checked_add(1).unwrap_or(1);
+    let tried = next_try(view, node);
     let sets = capacity::takes_room(view, node);
     patch.cordon = sets.then_some(true);
     let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
@@ -142,11 +138,20 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
         to,
         state: State::Claimed,
         cordon: if is_ours { Some(Cordon::Ours) } else { node.is_cordoned.then_some(Cordon::Theirs) },
-        since: None,
+        since: Some(view.world.since()),
         r#try: tried,
         why: None,
     });
     patch
+}
+
+/// The number of a node's next try in this pass.
+pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
+    // Where somebody took the step away, the node still repeats its claim: another one must not be answered by that.
+    let before = node.step.as_ref().map(|step| step.claim.as_str());
+    let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+    let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
+    tries.max().unwrap_or(0).checked_add(1).unwrap_or(1)
 }
 
 /// Nodes that start now, after what is done before in the same step.
@@ -266,13 +271,18 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
         match one.standing {
-            Standing::Foreign(step) => waits.push(foreign_run(one.name, step)),
+            // One of this run that no holder wrote is told with the nodes in transit.
+            Standing::Foreign(step) if !is_of(step, view.run) => waits.push(foreign_run(one.name, step)),
             Standing::Pending => {
                 let unplaced = unplaced(view, one.name, one.node);
                 unplaced.iter().for_each(|_| keeps(view, places, one));
                 waits.extend(unplaced);
             }
-            Standing::LeftOut | Standing::Done | Standing::Transit(_) | Standing::Skipped => {}
+            Standing::Foreign(_)
+            | Standing::LeftOut
+            | Standing::Done
+            | Standing::Transit(_)
+            | Standing::Skipped => {}
         }
     }
     waits
@@ -321,6 +331,19 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
     waits
 }
 
+/// A wait for a node whose step says that a later holder wrote it, although this one holds the Lease: the node alone is left as it is.
+pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
+    let what = format!(
+        "its step has epoch {}, and this holder of the Lease has {}: no holder wrote it, so nothing is done with the node",
+        step.epoch, view.world.epoch
+    );
+    let help = format!(
+        "find out who writes annotations of the Node, then: kubectl annotate node {name} {}-",
+        types::step::KEY
+    );
+    Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
+}
+
 /// The rest of the soak of the wave before this one, as long as no node of this wave or a later one has moved.
 fn soak(view: &View<'_>, at: usize) -> Option<Wait> {
     let (wave, before) = (view.plan.waves.get(at)?, view.plan.waves.get(at.checked_sub(1)?)?);
@@ -333,10 +356,31 @@ fn soak(view: &View<'_>, at: usize) -> Option<Wait> {
     if view.nodes().filter(is_of_these).any(has_moved) {
         return None;
     }
-    let since = view.memory.done().or_else(|| view.memory.pass_since()).unwrap_or(view.world.now);
-    let left = soak.checked_sub(view.ago(since)).filter(|left| !left.is_zero())?;
+    let over = match view.memory.done() {
+        Some(done) => view.ago(done),
+        // Another holder saw the wave end.
+        None => {
+            let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
+            ended_ago(view, at).map_or(known, |ago| ago.max(known))
+        }
+    };
+    let left = soak.checked_sub(over).filter(|left| !left.is_zero())?;
     let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
     Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
+}
+
+/// How long ago the last node of the waves before this one was done, as their steps say; none if a step does not say it, or names a time that is to come.
+fn ended_ago(view: &View<'_>, at: usize) -> Option<Duration> {
+    let is_before = |one: &&One<'_>| one.place.is_some_and(|place| place.wave < at);
+    let steps = view.nodes().filter(is_before).filter_map(|one| one.node.step.as_ref());
+    let done = steps.filter(|step| step.state == State::Done && is_of_pass(step, view.run));
+    let mut ago: Option<Duration> = None;
+    for step in done {
+        let since: Timestamp = step.since.as_deref()?.parse().ok()?;
+        let passed = Duration::try_from(view.world.wall.duration_since(since)).ok()?;
+        ago = Some(ago.map_or(passed, |ago| ago.min(passed)));
+    }
+    ago
 }
 
 /// Patches that set the taint on nodes that have not moved, and take it from those that have.

@@ -10,7 +10,7 @@ use super::barrier::{Barrier, barrier};
 use super::memory::is_of;
 use super::nodes::{One, Standing};
 use super::run::{Asked, Run, State};
-use super::view::View;
+use super::view::{View, is_later};
 use super::wait::{Reason, Wait};
 use super::{cordon, flips, places, start, transit, turns, workload};
 
@@ -39,8 +39,6 @@ pub enum End {
     Paused,
     /// Nothing goes on until a person acts.
     Held,
-    /// Somebody else holds the run.
-    Lost,
 }
 
 /// Decides what comes next.
@@ -48,19 +46,20 @@ pub enum End {
 pub fn step(view: &View<'_>) -> Decided {
     let View { world, memory, run, .. } = *view;
     let end = |end| Decided { end: Some(end), ..Decided::default() };
-    let is_newer = |step: &types::step::Step| is_of(step, run) && step.epoch > world.epoch;
-    if world.nodes.values().any(|node| node.step.as_ref().is_some_and(is_newer)) {
-        return end(End::Lost);
+    let waits_for_lease = |what: String| Decided {
+        waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
+        ..Decided::default()
+    };
+    if let Some(name) = memory.later(world.renewed) {
+        return waits_for_lease(format!(
+            "Node {name} bears a step of a later holder; nothing is done until the Lease is renewed, which shows whether there is one"
+        ));
     }
     if run.target().is_none() || run.state == State::Done {
         return end(End::Done);
     }
     if world.now.saturating_sub(world.renewed) >= FRESH {
-        let what = "the Lease was not renewed in time; nothing is done until it is";
-        return Decided {
-            waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
-            ..Decided::default()
-        };
+        return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
     }
     if memory.unwritten().is_some() {
         // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
@@ -88,6 +87,11 @@ fn decide(view: &View<'_>) -> Decided {
         let Standing::Transit(step) = standing else {
             // It was claimed, and does not show it yet.
             moving += usize::from(view.memory.sent().has_claimed(name));
+            if let Standing::Foreign(step) = standing
+                && is_of(step, view.run)
+            {
+                decided.waits.push(start::later(view, name, step));
+            }
             continue;
         };
         let mut next = transit::next(view, name, node, step);
@@ -147,7 +151,7 @@ fn decide(view: &View<'_>) -> Decided {
 
 /// Leaves out what cannot be done together with what is done before it, or on what is known by now.
 fn compatible(view: &View<'_>, acts: &mut Vec<Act>) {
-    acts.retain(|act| is_up_to_date(view, act));
+    acts.retain(|act| is_up_to_date(view, act) && !is_of_later(view, act));
     turns::one_each(view, acts);
     one_patch_each(acts);
     flips::together(view, acts);
@@ -156,6 +160,13 @@ fn compatible(view: &View<'_>, acts: &mut Vec<Act>) {
 /// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
 fn is_up_to_date(view: &View<'_>, act: &Act) -> bool {
     !matches!(act, Act::Patch(patch) if view.memory.sent().is_outdated(&patch.node))
+}
+
+/// A Node whose step no holder up to this one wrote is left as it is.
+fn is_of_later(view: &View<'_>, act: &Act) -> bool {
+    let Act::Patch(patch) = act else { return false };
+    let node = view.world.nodes.get(&patch.node);
+    node.is_some_and(|node| is_later(node, view.run, view.world.epoch))
 }
 
 /// Of several patches of a Node the first stays: the others were made for what it was before.

@@ -84,11 +84,19 @@ fn run() -> Run {
 }
 
 fn decided(world: &World, run: &Run) -> Decided {
-    let (plan, mut memory) = (plan(&["b", "c"]), Memory::default());
+    remembering(&mut Memory::default(), world, run)
+}
+
+/// The same for a holder that has looked before.
+fn remembering(memory: &mut Memory, world: &World, run: &Run) -> Decided {
+    by(&plan(&["b", "c"]), memory, world, run)
+}
+
+fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decided {
     memory.observe(world, run);
-    let order = Order::of(&plan);
+    let order = Order::of(plan);
     let nodes = Nodes::of(world, run, &order);
-    let view = View::of(world, &memory, run, &nodes);
+    let view = View::of(world, memory, run, &nodes);
     let decided = step(&view);
     for act in &decided.acts {
         assert_eq!(super::invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
@@ -98,7 +106,10 @@ fn decided(world: &World, run: &Run) -> Decided {
 
 /// The nodes that are claimed, and the reasons of the waits.
 fn starts(world: &World, run: &Run) -> (Vec<String>, Vec<Reason>) {
-    let Decided { acts, waits, .. } = decided(world, run);
+    told(decided(world, run), world)
+}
+
+fn told(Decided { acts, waits, .. }: Decided, world: &World) -> (Vec<String>, Vec<Reason>) {
     let claimed = acts.iter().filter_map(|act| match act {
         Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
         _ => None,
@@ -308,4 +319,143 @@ fn a_node_is_asked_for_the_phase_that_it_is_in() {
         _ => false,
     });
     assert!(flips, "{acts:?}");
+}
+
+/// Node `c` with a step of this run that its own writer made up.
+fn made_up(world: &mut World, state: State, epoch: u64) {
+    moving(world, "c");
+    let step = world.node("c").step.as_mut().expect("a step");
+    (step.state, step.epoch) = (state, epoch);
+}
+
+/// The Lease is asked first: a later holder may be there. Once it was renewed, there is none, and the node alone is left as it is.
+#[test]
+fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
+    let mut plan = plan(&["b", "c"]);
+    // The node takes its place, as one does that is held.
+    plan.limits.zone_percent = 100;
+    for state in [State::Claimed, State::Moving, State::Settling, State::Done, State::Held] {
+        let (mut world, mut memory) = (world(), Memory::default());
+        made_up(&mut world, state, u64::MAX);
+        world.node("c").is_cordoned = false;
+        let first = by(&plan, &mut memory, &world, &run());
+        assert_eq!((&first.acts, first.end), (&vec![], None), "{state:?}");
+        assert_eq!(told(first, &world).1, [Reason::LeaseStale]);
+        (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
+        let decided = by(&plan, &mut memory, &world, &run());
+        let wait = decided.waits.iter().find(|wait| wait.reason == Reason::ForeignRun).expect("a wait");
+        assert!(
+            wait.is_held && wait.object == "Node/c" && wait.help.contains("kubectl annotate node c"),
+            "{wait:?}"
+        );
+        assert_eq!(decided.end, None);
+        let acts = decided.acts.iter();
+        let touched = acts.filter(|act| matches!(act, Act::Patch(patch) if *patch.node == *"c")).count();
+        assert_eq!(touched, 0, "{state:?}");
+        assert_eq!(told(decided, &world).0, ["b"], "{state:?}");
+    }
+}
+
+/// It writes another epoch, none, and one again.
+#[test]
+fn a_node_that_makes_up_steps_again_and_again_keeps_a_holder_waiting_once() {
+    let (mut world, mut memory) = (world(), Memory::default());
+    made_up(&mut world, State::Moving, 9);
+    remembering(&mut memory, &world, &run());
+    (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
+    for step in [Some(10), None, Some(u64::MAX)] {
+        match step {
+            Some(epoch) => made_up(&mut world, State::Moving, epoch),
+            None => world.node("c").step = None,
+        }
+        let decided = remembering(&mut memory, &world, &run());
+        assert!(!decided.waits.iter().any(|wait| wait.reason == Reason::LeaseStale), "{step:?}");
+    }
+    world.node("c").uid = "another node".into();
+    let reasons = told(remembering(&mut memory, &world, &run()), &world).1;
+    assert_eq!(reasons, [Reason::LeaseStale], "another machine of that name");
+}
+
+/// The scouts were done five minutes ago, as the step of `b` says, and a soak of ten minutes follows. Each row: what the step says, and what is left for a
+/// holder that has just begun.
+#[test]
+fn a_soak_goes_on_under_the_next_holder() {
+    let mut plan = plan(&["b", "c"]);
+    let (mut scouts, mut zone) = (plan.waves[0].clone(), plan.waves.remove(0));
+    scouts.soak_seconds = 600;
+    scouts.nodes.retain(|node| &*node.name == "b");
+    zone.nodes.retain(|node| &*node.name == "c");
+    plan.waves = vec![scouts, zone];
+    for (since, left) in [
+        (Some("2026-01-01T12:00:00Z"), Some(300)),
+        (Some("2026-01-01T11:00:00Z"), None),
+        (Some("2026-01-01T12:05:00Z"), Some(600)),
+        (Some("2026-01-01T12:05:01Z"), Some(600)),
+        (Some("9999-12-30T00:00:00Z"), Some(600)),
+        (Some("last week"), Some(600)),
+        (None, Some(600)),
+    ] {
+        let mut world = world();
+        world.wall = "2026-01-01T12:05:00Z".parse().expect("a time");
+        moving(&mut world, "b");
+        world.put(
+            "b".into(),
+            Node { step: world.nodes["b"].step.clone(), ..node("b", &json!({"new": 2}), &[]) },
+        );
+        let step = world.node("b").step.as_mut().expect("a step");
+        (step.state, step.since, step.cordon) = (State::Done, since.map(Into::into), None);
+        let decided = by(&plan, &mut Memory::default(), &world, &run());
+        let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
+        let until = soak.and_then(|wait| wait.until).map(|until| (until - NOW).as_secs());
+        assert_eq!(until, left, "{since:?}: {:?}", decided.waits);
+        // The same holder goes by what it saw itself.
+        let mut memory = Memory::default();
+        let mut before = world.clone();
+        before.node("b").step.as_mut().expect("a step").state = State::Settling;
+        memory.observe(&before, &run());
+        let decided = by(&plan, &mut memory, &world, &run());
+        let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
+        assert_eq!(soak.and_then(|wait| wait.until), Some(NOW + Duration::from_secs(600)), "{since:?}");
+    }
+}
+
+#[test]
+fn a_step_says_since_when_it_is_in_its_state() {
+    let mut world = world();
+    world.wall = "2026-01-01T12:05:00.7Z".parse().expect("a time");
+    let since = |world: &World| {
+        decided(world, &run()).acts.into_iter().find_map(|act| match act {
+            Act::Patch(patch) => match patch.step {
+                Change::Set(step) => step.since,
+                Change::Keep | Change::Remove => None,
+            },
+            Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+        })
+    };
+    assert_eq!(since(&world).as_deref(), Some("2026-01-01T12:05:00Z"), "a claim");
+    moving(&mut world, "b");
+    world.node("b").step.as_mut().expect("a step").state = State::Claimed;
+    assert_eq!(since(&world).as_deref(), Some("2026-01-01T12:05:00Z"), "the state after it");
+}
+
+/// Whoever can write a Node's annotations writes the greatest numbers that there are.
+#[test]
+fn the_greatest_numbers_of_a_node_overflow_nothing() {
+    let most = u32::MAX;
+    let mut world = world();
+    world.put("b".into(), node("b", &json!({"old": most, "new": most, "unknown": most}), &["11111111"]));
+    let seen = &world.nodes["b"];
+    assert_eq!((seen.attached(), seen.attached_otherwise(Phase::New)), (Some(most), Some(most)));
+    moving(&mut world, "b");
+    let held = world.node("b");
+    held.observed.as_mut().expect("what it says").echo = Some(format!("r-1.1.{most}"));
+    let step = held.step.as_mut().expect("a step");
+    (step.claim, step.r#try, step.state) = (format!("r-1.1.{most}"), most, State::Moving);
+    let mut run = run();
+    decided(&world, &run);
+    run.asked.insert("b".into(), Asked::Retry);
+    world.node("b").step.as_mut().expect("a step").state = State::Held;
+    decided(&world, &run);
+    assert_eq!(run.tried(&format!("r-1.1.{most}")), None);
+    assert_eq!(run.tried("r-1.1.7"), Some(7));
 }

@@ -20,6 +20,7 @@ use super::act::{Act, Change, Patch};
 use super::memory::Memory;
 use super::moves::{self, Moves};
 use super::run::Asked;
+use super::start::next_try;
 use super::view::{View, in_state, is_of_pass, is_ours, patch};
 use super::wait::{Reason, Wait};
 use super::world::Node;
@@ -110,7 +111,7 @@ impl Moved<'_> {
 
     fn to(&self, state: State) -> Patch {
         let mut patch = patch(self.name, self.node);
-        patch.step = Change::Set(in_state(self.step, state, self.view.world.epoch));
+        patch.step = Change::Set(in_state(self.step, state, self.view.world));
         patch
     }
 
@@ -138,18 +139,13 @@ impl Moved<'_> {
             Asked::Rollback if self.step.to != self.view.run.from => self.view.run.from,
             _ => return None,
         };
-        Some(self.again(to, self.next_try()))
-    }
-
-    /// The number of the next try. The step is the node's to write, too.
-    fn next_try(&self) -> u32 {
-        self.step.r#try.checked_add(1).unwrap_or(1)
+        Some(self.again(to, next_try(self.view, self.node)))
     }
 
     /// Takes the node once more, from the start.
     fn again(&self, to: Phase, tried: u32) -> Next {
         let mut patch = patch(self.name, self.node);
-        let mut step = in_state(self.step, State::Claimed, self.view.world.epoch);
+        let mut step = in_state(self.step, State::Claimed, self.view.world);
         (step.claim, step.r#try, step.to) = (self.view.run.claim(tried), tried, to);
         step.plan = canon::short(&self.view.run.plan).to_owned();
         if self.view.method(self.node) == Method::Drain && !self.node.is_cordoned {
@@ -196,7 +192,7 @@ impl Moved<'_> {
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
     fn way_out(&self, (client, server): (Phase, Phase)) -> Next {
         match start::permitted(self.view, self.name, self.node) {
-            Some(to) => self.again(to, self.next_try()),
+            Some(to) => self.again(to, next_try(self.view, self.node)),
             None => Next::wait(parted(self.object(), client, server)),
         }
     }

@@ -257,10 +257,16 @@ pub fn is_of_pass(step: &Step, run: &Run) -> bool {
     is_of(step, run) && run.tried(&step.claim).is_some()
 }
 
-/// The same step in another state, written by this holder.
+/// Whether the node bears a step of this run that another holder than one up to this epoch wrote. Whoever can write a Node's annotations can make it up.
 #[must_use]
-pub fn in_state(step: &Step, state: State, epoch: u64) -> Step {
-    Step { state, epoch, why: None, ..step.clone() }
+pub fn is_later(node: &Node, run: &Run, epoch: u64) -> bool {
+    node.step.as_ref().is_some_and(|step| is_of(step, run) && step.epoch > epoch)
+}
+
+/// The same step in another state, written by this holder now.
+#[must_use]
+pub fn in_state(step: &Step, state: State, world: &World) -> Step {
+    Step { state, epoch: world.epoch, since: Some(world.since()), why: None, ..step.clone() }
 }
 
 /// Whether the node bears a cordon that this run set, and that is still there.

@@ -7,6 +7,11 @@ use super::run::{Asked, Bounds, Pause, Run, State, is_node};
 use crate::model::Text;
 use crate::plan::Plan;
 
+/// The greatest number of a wish: one that every reader of JSON has exactly.
+pub const MAX_SEQ: u64 = 1 << 53;
+/// How far the number of a wish may be above that of the last one that the run took up. Numbers are given one by one, and a ConfigMap has room for fewer.
+const MAX_AHEAD: u64 = 1 << 20;
+
 /// A wish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -40,6 +45,27 @@ pub enum What {
     Retry(Text),
     /// Bring this node back to the phase that the nodes leave in this pass.
     Rollback(Text),
+}
+
+/// Wishes in the order of their numbers, if a program that asks could have written them to a run that took up the wish `taken` last.
+///
+/// A number that is far too great would be the last one that the run ever takes up, and of two wishes with one number the second would not be heard.
+///
+/// # Errors
+/// Which wish is wrong, and why.
+pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
+    let most = taken.saturating_add(MAX_AHEAD).min(MAX_SEQ);
+    wishes.sort_by_key(|wish| wish.seq);
+    if let Some(wish) = wishes.last().filter(|wish| wish.seq > most) {
+        return Err(format!("a wish of {} has the number {}; expected at most {most}", wish.by, wish.seq));
+    }
+    let is_twice = |pair: &&[Wish]| pair[0].seq == pair[1].seq && pair[0].seq > taken;
+    match wishes.windows(2).find(is_twice) {
+        Some(pair) => {
+            Err(format!("two wishes, of {} and {}, have the number {}", pair[0].by, pair[1].by, pair[0].seq))
+        }
+        None => Ok(wishes),
+    }
 }
 
 /// The run with the wish taken up.

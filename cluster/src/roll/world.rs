@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use types::observed::Observed;
 use types::policy::Phase;
@@ -21,6 +22,8 @@ use crate::model::Text;
 pub struct World {
     /// Time by the holder's clock, which goes on while the machine sleeps. No other clock decides anything.
     pub now: Duration,
+    /// The wall clock of the holder's machine. It decides nothing but how much of a soak is over that began under another holder.
+    pub wall: Timestamp,
     /// How often the Lease changed hands, up to this holder.
     pub epoch: u64,
     /// When this holder renewed the Lease last.
@@ -244,6 +247,12 @@ impl World {
     /// A Node as it is now, whether or not it was known.
     pub fn put(&mut self, name: Text, node: Node) {
         self.nodes.insert(name, Arc::new(node));
+    }
+
+    /// The wall clock, as steps say since when they are in their state.
+    #[must_use]
+    pub fn since(&self) -> String {
+        format!("{:.0}", self.wall)
     }
 
     /// A Node that a test changes.

@@ -18,7 +18,7 @@ use super::queue::{Millis, SECOND};
 use super::tamper::Tamper;
 use super::truth::at;
 use super::unseen::Unseen;
-use crate::drive::{self, Ended, Seen};
+use crate::drive::{self, Ended, Seen, Why};
 use crate::roll::run::Run;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
@@ -326,13 +326,15 @@ impl History {
         (one.has_news, one.is_in_burst, one.is_looking) = (false, false, false);
         let world = Arc::make_mut(&mut one.world);
         world.now = at(self.now);
+        world.wall =
+            jiff::Timestamp::from_millisecond(self.now.try_into().unwrap_or(i64::MAX)).unwrap_or_default();
         world.renewed = at(one.renewed);
         world.epoch = one.epoch;
         world.is_open = is_open;
         world.synced = synced;
         world.owners = owners;
         if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
-            one.mail.borrow_mut().seen = Some(Err("somebody else wrote the run".into()));
+            one.mail.borrow_mut().seen = Some(Err(Why::Gone("somebody else wrote the run".into())));
             return;
         }
         let taken = one.mail.borrow().taken;
@@ -349,7 +351,7 @@ impl History {
     /// Tells the driver that it cannot go on.
     pub(super) fn refuse(&mut self, holder: usize, why: &str) {
         let one = &mut self.holders[holder];
-        one.mail.borrow_mut().seen = Some(Err(why.to_owned()));
+        one.mail.borrow_mut().seen = Some(Err(Why::Gone(why.to_owned())));
         if one.is_looking {
             one.is_looking = false;
             self.run_on(holder);

@@ -113,10 +113,10 @@ impl History {
         }
         match &ended.why {
             Why::End(End::Done) => self.check_done(),
-            Why::End(End::Lost) => self.tally.count("a holder that saw a newer epoch"),
             Why::End(end) => self.tally.count(&format!("an end: {end:?}")),
             Why::Interrupted => self.tally.count("a holder that was interrupted"),
             Why::Gone(_) => self.tally.count("a holder whose Lease was taken"),
+            Why::Unreadable(why, _) => self.broken("the end", why.clone()),
             Why::Broken(broken) => {
                 self.broken(broken.name, format!("step decided what hold refuses: {}", broken.why));
             }

@@ -48,8 +48,12 @@ fn config_map(values: &[(String, Value)]) -> Settings {
     for (name, value) in values {
         let Some(key) = key(name) else { continue };
         let text = match (key, value) {
-            ("unmanaged-pod-watcher-interval", Value::Bool(restarts)) => if *restarts { "15" } else { "0" }.to_owned(),
-            (_, Value::Array(ranges)) => ranges.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            ("unmanaged-pod-watcher-interval", Value::Bool(restarts)) => {
+                if *restarts { "15" } else { "0" }.to_owned()
+            }
+            (_, Value::Array(ranges)) => {
+                ranges.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+            }
             (_, Value::String(text)) => text.clone(),
             (_, other) => other.to_string(),
         };
@@ -100,7 +104,13 @@ pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<Vec<Agent>> {
             "metadata": { "namespace": NAMESPACE, "name": CONFIG_MAP }, "data": data,
         }),
         cilium,
-        manifest::workload("Deployment", NAMESPACE, "cilium-operator", Some(1), &host_agent("cilium-operator")),
+        manifest::workload(
+            "Deployment",
+            NAMESPACE,
+            "cilium-operator",
+            Some(1),
+            &host_agent("cilium-operator"),
+        ),
     ])?;
     until_started(&api)?;
     cluster.workers.iter().map(|worker| start_agent(&worker.node)).collect()

@@ -81,7 +81,10 @@ fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
 /// The port of the first node leads to its pod of the DaemonSet, which the new network has now.
 fn serves_its_host_port(place: &Place) -> Result<()> {
     let node = &place.cluster.workers[0].node;
-    let line = format!("exec 3<>/dev/tcp/{}/{HOST_PORT} && printf 'GET /etc/hostname HTTP/1.0\r\n\r\n' >&3 && cat <&3", node.address());
+    let line = format!(
+        "exec 3<>/dev/tcp/{}/{HOST_PORT} && printf 'GET /etc/hostname HTTP/1.0\r\n\r\n' >&3 && cat <&3",
+        node.address()
+    );
     let answer = place.cluster.workers[1].node.run(&["bash", "-c", &line])?;
     ensure!(answer.contains("agent-"), "{answer:?} is no answer of web/agent");
     Ok(())

@@ -108,7 +108,8 @@ impl Place {
         for (limit, seconds) in LIMITS {
             limits.entry(limit).or_insert(json!(seconds));
         }
-        let waiver = |(finding, object, reason)| json!({ "finding": finding, "object": object, "reason": reason });
+        let waiver =
+            |(finding, object, reason)| json!({ "finding": finding, "object": object, "reason": reason });
         settings["waivers"] = WAIVERS.into_iter().map(waiver).collect();
         // JSON is YAML.
         fs::write(self.home.join("crossfade.yaml"), settings.to_string()).context("the settings")
@@ -237,7 +238,8 @@ fn install_package(node: &Node) -> Result<()> {
         lab::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
     }
     let steps = dist::workspace().join("packages/node/steps");
-    let line = format!("PATH={}:$PATH; . {}; before_install; after_install", systemctl.display(), steps.display());
+    let line =
+        format!("PATH={}:$PATH; . {}; before_install; after_install", systemctl.display(), steps.display());
     node.run(&["sh", "-ec", &line]).map(drop)
 }
 

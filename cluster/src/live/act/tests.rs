@@ -19,8 +19,10 @@ async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
     then.insert(1, in_tests::Answer::json(200, &lease("alice")));
     let server = Server::new(then);
     let caller = server.caller();
-    let held = take(&caller, "alice", Patience::None, &mut |_| {}).await.expect("taken");
-    (Hand::new(caller, held), server)
+    let held = take(&caller, "alice", 0, Patience::None, std::future::pending(), &mut |_, _| {})
+        .await
+        .expect("taken");
+    (Hand::new(&caller, held), server)
 }
 
 fn said(answer: Answer) -> Outcome {
@@ -48,7 +50,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
             let (hand, server) = hand(vec![in_tests::Answer::text(201, "{}")]).await;
             assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
             let asked = &server.asked()[2];
-            assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction");
+            assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=55s");
             assert_eq!((asked.body.as_str(), asked.content.as_str()), (bytes, "application/json"));
         });
     }
@@ -60,7 +62,7 @@ fn a_deletion_names_the_uid() {
         let (hand, server) = hand(vec![in_tests::Answer::text(200, "{}")]).await;
         assert_eq!(delete(&hand, Box::new(id())).await, said(Answer::Accepted));
         let asked = &server.asked()[2];
-        assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0");
+        assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=55s");
         assert_eq!(
             asked.body,
             r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"1f2e"}}"#
@@ -246,5 +248,26 @@ fn a_census_counts_page_by_page_and_begins_anew_when_its_list_expires() {
             server.lines()[2..],
             ["GET /api/v1/pods?limit=500", "GET /api/v1/pods?limit=500&continue=c2"]
         );
+    });
+}
+
+/// The API server is silent for a minute and more after it was asked.
+#[test]
+fn no_call_outlives_the_lease_under_which_it_was_made() {
+    run(async {
+        for age in [0, 39] {
+            let (hand, server) = hand(vec![in_tests::Answer::stream(&[])]).await;
+            let renewed = hand.held.renewed();
+            tokio::time::advance(std::time::Duration::from_secs(age)).await;
+            let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
+            assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(_))), "{outcome:?}");
+            let took = hand.caller.clock().now().saturating_sub(renewed);
+            assert!(
+                took < std::time::Duration::from_secs(60),
+                "{took:?}: then another holder may have the Lease"
+            );
+            let line = &server.lines()[2];
+            assert!(line.ends_with(&format!("/eviction?timeout={}s", 55 - age)), "{line}");
+        }
     });
 }

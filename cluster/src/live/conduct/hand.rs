@@ -4,19 +4,20 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use serde::Serialize;
+use types::problem::Problem;
 
 use super::LOOK;
 use crate::drive::event::Told;
-use crate::drive::{Cluster, Event, Outcome, Seen};
+use crate::drive::{Cluster, Event, Outcome, Seen, Why};
 use crate::live::act::Outcome as Done;
 use crate::live::clock::{self, Clock};
 use crate::live::health::Blind;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
-use crate::live::store::{Journal, Verdicts};
+use crate::live::store::{Journal, Unreadable, Verdicts};
 use crate::live::unseen::Unseen;
-use crate::plan::Plan;
+use crate::plan::{Plan, canon};
 use crate::roll::act::Act;
 use crate::roll::run::Run;
 use crate::roll::wait::Wait;
@@ -27,8 +28,8 @@ pub(super) struct Hand<'a> {
     pub(super) journal: Journal,
     pub(super) verdicts: Verdicts,
     pub(super) interrupt: Interrupt,
-    /// What was said last about the journal: once is enough.
-    pub(super) complaint: Option<String>,
+    /// The last write of the journal failed.
+    pub(super) is_unwritten: bool,
     pub(super) unseen: Unseen,
     /// The run as this holder found it, and every run that it wrote or meant to write: any other one is somebody else's.
     pub(super) own: RefCell<Vec<Run>>,
@@ -57,6 +58,30 @@ enum Said<'a> {
 }
 
 impl Hand<'_> {
+    /// Writes the journal, and gives what it lacks in the cluster. A journal is a history, so the run goes on without it; the operator is told when its
+    /// writes begin to fail, and when they work again.
+    pub(super) async fn flush(&mut self, is_last: bool) -> Option<Problem> {
+        let Err((_, problem)) = self.journal.flush(is_last).await else {
+            if std::mem::take(&mut self.is_unwritten) {
+                (self.tell.borrow_mut())(&Event::Journal(
+                    "the journal is written to the cluster again".into(),
+                ));
+            }
+            return None;
+        };
+        let what = format!("{}; the run goes on, and {}", problem.what, self.journal.kept());
+        let problem = Problem { what, ..problem };
+        if !std::mem::replace(&mut self.is_unwritten, true) {
+            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
+        }
+        Some(problem)
+    }
+
+    /// Whether the cluster has no run, asked of the API server itself.
+    async fn is_gone(&self) -> bool {
+        matches!(self.session.store().run().await, Ok(None))
+    }
+
     /// Says why nothing happens.
     async fn cannot_see(&mut self, blind: &Blind) {
         let standing = self.session.lease().map(lease::Held::standing);
@@ -69,20 +94,34 @@ impl Hand<'_> {
     }
 }
 
+/// The run's ConfigMap was deleted.
+fn gone(run: &Run) -> Why {
+    let what = format!(
+        "ConfigMap crossfade-run, which kept run {}, was deleted; nodes in transit stay as they are",
+        run.id
+    );
+    let plan = canon::short(&run.plan);
+    let fix = format!(
+        "put it back from a backup of the namespace crossfade, then go on; or take the annotation crossfade/step from each node that bears a step of run {}, and begin anew: kubectl crossfade roll --plan {plan}",
+        run.id
+    );
+    Why::Unreadable(what, fix)
+}
+
 impl Cluster for Hand<'_> {
-    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, String> {
+    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, Why> {
         loop {
             if self.interrupt.is_set() {
                 return Ok(Seen { is_interrupted: true, ..Seen::default() });
             }
             if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
-                return Err(why);
+                return Err(Why::Gone(format!("the Lease is lost: {why}")));
             }
             let looked = tokio::select! {
                 looked = self.session.look(run, plan, LOOK) => looked,
                 () = self.interrupt.wait() => continue,
             };
-            drop(self.journal.flush(false).await);
+            self.flush(false).await;
             let world = match looked {
                 Ok(world) => world,
                 // What is not known well enough decides nothing; the watches go on.
@@ -93,7 +132,15 @@ impl Cluster for Hand<'_> {
             };
             self.verdicts.flush(plan, &world).await;
             self.unseen.end();
-            let Some(stored) = self.session.take_up() else { continue };
+            let stored = match self.session.take_up() {
+                Some(Ok(stored)) => stored,
+                Some(Err(Unreadable { problem, .. })) => {
+                    return Err(Why::Unreadable(problem.what, problem.fix));
+                }
+                None if self.has_seen_own || self.is_gone().await => return Err(gone(run)),
+                // The watch does not tell yet what this holder wrote when it began.
+                None => continue,
+            };
             let is_own = self.own.borrow().contains(&stored.run);
             self.has_seen_own |= is_own;
             if !self.has_seen_own {
@@ -101,10 +148,10 @@ impl Cluster for Hand<'_> {
                 continue;
             }
             if stored.run.id != run.id {
-                return Err(format!("the cluster's run is {} now", stored.run.id));
+                return Err(Why::Gone(format!("the cluster's run is {} now", stored.run.id)));
             }
             if !is_own {
-                return Err("somebody else has written the run".into());
+                return Err(Why::Gone("another program has written the run".into()));
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
             return Ok(Seen { world, run: Some(stored.run), wishes, is_interrupted: false });
@@ -137,11 +184,14 @@ impl Cluster for Hand<'_> {
             Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
             Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
             Event::Replanned { before, plan } => Said::Replanned { before, plan },
-            Event::Status(_) => return,
+            Event::Status(_) | Event::Journal(_) => return,
         };
         let line = Line { at: Clock::of_machine().wall().to_string(), said };
         if let Err(problem) = self.journal.note(&line) {
-            self.complaint.get_or_insert_with(|| problem.to_string());
+            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

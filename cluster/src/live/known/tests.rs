@@ -282,7 +282,7 @@ fn a_watch_that_goes_on_is_no_change() {
 fn the_run_is_the_latest_one() {
     let stored = |version: &str, wish| {
         let run = Run { wish, ..Run::new("r", "", &plan()) };
-        Stored { run, wishes: Vec::new(), version: version.into() }
+        Ok(Stored { run, wishes: Vec::new(), version: version.into() })
     };
     let mut known = Known::default();
     let mut apply = |change| known.apply(Event::Run(change), NOW);

@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use super::LASTS;
-use super::object::Seen;
+use jiff::Timestamp;
 
-/// Who holds a Lease.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holder {
-    /// `user@host:pid:random`.
-    pub name: String,
-    /// Since when, by the holder's clock, in RFC 3339.
-    pub since: String,
-    /// When it renewed the Lease last, by its own clock, in RFC 3339.
-    pub renewed: String,
-    /// How long it may still hold the Lease if it does not renew it.
-    pub left: Duration,
+use super::object::Seen;
+use super::{LASTS, MAX_EPOCH};
+use crate::status::Holder;
+
+/// Whether a holder seems to be at work, since its last renewal is less than [`LASTS`] away from this moment by the clocks of both machines.
+///
+/// The clocks may differ, so this decides only who is refused at once and who goes on looking; it never decides that a Lease is taken.
+pub(super) fn seems_alive(holder: &Holder, wall: Timestamp) -> bool {
+    let renewed = holder.renewed.parse::<Timestamp>();
+    renewed.is_ok_and(|renewed| wall.duration_since(renewed).unsigned_abs() < LASTS)
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// There is no Lease: create it.
-    Create,
+    /// There is no Lease: create it, with this epoch.
+    Create(u64),
     /// Nobody holds it any more, or it is to be taken by force: take it, with this epoch.
     Take(u64),
     /// It is this holder's own already, with this epoch.
     Held(u64),
-    /// Somebody else holds it.
-    Wait(Holder),
+    /// Another holder has it, and may have it for so long if it does not renew it.
+    Wait(Holder, Duration),
+    /// No epoch is left above this one.
+    Exhausted(u64),
 }
 
 /// Watches a Lease for a change: the same holder, epoch and time of renewal for [`LASTS`] mean that its holder is gone.
@@ -39,17 +39,18 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    /// Takes up how the Lease is now, and decides.
+    /// Takes up how the Lease is now, and decides. A new epoch is above `floor`, which is the greatest one that a Node bears.
     pub(super) fn decide(
         &mut self,
         lease: Option<&Seen>,
         own: &str,
         is_forced: bool,
+        floor: u64,
         now: Duration,
     ) -> Decision {
         let Some(lease) = lease else {
             self.seen = None;
-            return Decision::Create;
+            return raised(floor, Decision::Create);
         };
         let what = (lease.holder.clone(), lease.epoch, lease.renewed.clone());
         let first = match &self.seen {
@@ -61,12 +62,18 @@ impl Observer {
         if lease.holder == own {
             Decision::Held(lease.epoch)
         } else if lease.holder.is_empty() || is_forced || left.is_zero() {
-            Decision::Take(lease.epoch + 1)
+            raised(lease.epoch.max(floor), Decision::Take)
         } else {
             let Seen { holder, acquired, renewed, .. } = lease.clone();
-            Decision::Wait(Holder { name: holder, since: acquired, renewed, left })
+            Decision::Wait(Holder { name: holder, since: acquired, renewed }, left)
         }
     }
+}
+
+/// What is done with the epoch after this one.
+fn raised(epoch: u64, decision: impl FnOnce(u64) -> Decision) -> Decision {
+    let next = epoch.checked_add(1).filter(|next| *next <= MAX_EPOCH);
+    next.map_or(Decision::Exhausted(epoch), decision)
 }
 
 #[cfg(test)]
@@ -85,18 +92,19 @@ mod tests {
     #[test]
     fn a_free_lease_is_taken_and_that_of_another_is_not() {
         let wait = |left| {
-            Decision::Wait(Holder { name: "bob".into(), renewed: "12:00".into(), left, ..Holder::default() })
+            let holder = Holder { name: "bob".into(), renewed: "12:00".into(), ..Holder::default() };
+            Decision::Wait(holder, left)
         };
         for (seen, forced, decision) in [
-            (None, false, Decision::Create),
-            (None, true, Decision::Create),
+            (None, false, Decision::Create(1)),
+            (None, true, Decision::Create(1)),
             (Some(lease("", 4, "12:00")), false, Decision::Take(5)),
             (Some(lease("alice", 4, "12:00")), false, Decision::Held(4)),
             (Some(lease("alice", 4, "12:00")), true, Decision::Held(4)),
             (Some(lease("bob", 4, "12:00")), false, wait(secs(60))),
             (Some(lease("bob", 4, "12:00")), true, Decision::Take(5)),
         ] {
-            let decided = Observer::default().decide(seen.as_ref(), "alice", forced, secs(1000));
+            let decided = Observer::default().decide(seen.as_ref(), "alice", forced, 0, secs(1000));
             assert_eq!(decided, decision, "{seen:?} {forced}");
         }
     }
@@ -105,10 +113,10 @@ mod tests {
     #[test]
     fn a_lease_that_does_not_change_for_a_minute_is_free() {
         let mut observer = Observer::default();
-        let mut look = |lease: &Seen, at| observer.decide(Some(lease), "alice", false, secs(at));
+        let mut look = |lease: &Seen, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
         let bob = lease("bob", 4, "1999-01-01T00:00:00.000000Z");
-        assert!(matches!(look(&bob, 1000), Decision::Wait(_)));
-        assert!(matches!(look(&bob, 1059), Decision::Wait(holder) if holder.left == secs(1)));
+        assert!(matches!(look(&bob, 1000), Decision::Wait(..)));
+        assert!(matches!(look(&bob, 1059), Decision::Wait(_, left) if left == secs(1)));
         assert_eq!(look(&bob, 1060), Decision::Take(5));
     }
 
@@ -116,9 +124,48 @@ mod tests {
     fn each_change_of_holder_epoch_or_renewal_begins_anew() {
         for changed in [lease("bob", 4, "12:01"), lease("bob", 5, "12:00"), lease("carol", 4, "12:00")] {
             let mut observer = Observer::default();
-            observer.decide(Some(&lease("bob", 4, "12:00")), "alice", false, secs(1000));
-            let decided = observer.decide(Some(&changed), "alice", false, secs(1060));
-            assert!(matches!(decided, Decision::Wait(holder) if holder.left == secs(60)), "{changed:?}");
+            observer.decide(Some(&lease("bob", 4, "12:00")), "alice", false, 0, secs(1000));
+            let decided = observer.decide(Some(&changed), "alice", false, 0, secs(1060));
+            assert!(matches!(decided, Decision::Wait(_, left) if left == secs(60)), "{changed:?}");
+        }
+    }
+
+    /// Each row: the Lease's epoch, the greatest one that a Node bears, and what is done.
+    #[test]
+    fn a_new_epoch_is_above_those_of_the_lease_and_of_every_node() {
+        let most = MAX_EPOCH;
+        for (lease_has, floor, decision) in [
+            (None, 0, Decision::Create(1)),
+            (None, 5, Decision::Create(6)),
+            (Some(1), 5, Decision::Take(6)),
+            (Some(9), 5, Decision::Take(10)),
+            (Some(most - 1), 5, Decision::Take(most)),
+            (Some(most), 5, Decision::Exhausted(most)),
+            (Some(u64::MAX), 5, Decision::Exhausted(u64::MAX)),
+        ] {
+            let seen = lease_has.map(|epoch| lease("", epoch, "12:00"));
+            let decided = Observer::default().decide(seen.as_ref(), "alice", false, floor, secs(1000));
+            assert_eq!(decided, decision, "{lease_has:?} {floor}");
+        }
+    }
+
+    /// Each row: when the Lease was renewed last by its holder's clock, and whether the holder seems to be at work at noon.
+    #[test]
+    fn a_holder_seems_alive_within_a_minute_of_its_renewal_whichever_clock_is_ahead() {
+        let noon: Timestamp = "2026-01-01T12:00:00Z".parse().expect("a time");
+        for (renewed, is_alive) in [
+            ("2026-01-01T12:00:00.000000Z", true),
+            ("2026-01-01T11:59:01Z", true),
+            ("2026-01-01T11:59:00Z", false),
+            ("2026-01-01T12:00:59Z", true),
+            ("2026-01-01T12:01:00Z", false),
+            ("9999-12-30T00:00:00Z", false),
+            ("-009999-01-01T00:00:00Z", false),
+            ("", false),
+            ("yesterday", false),
+        ] {
+            let holder = Holder { renewed: renewed.into(), ..Holder::default() };
+            assert_eq!(seems_alive(&holder, noon), is_alive, "{renewed}");
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::object::{self, Seen};
 use super::take::{read, write_path};
-use super::{EVERY, FRESH};
+use super::{ACTS_WITHIN, EVERY, FRESH};
 use crate::live::call::{Ask, Caller};
 use crate::live::failure::{Failed, lost, refused};
 
@@ -84,6 +84,17 @@ impl Held {
             None if age < FRESH => Standing::Fresh,
             None => Standing::Stale(age),
         }
+    }
+
+    /// How long an act that begins now may be under way: it has ended before another holder can take the Lease. Nothing is left once the Lease is lost.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let now = self.caller.clock().now();
+        let state = self.state();
+        if state.lost.is_some() {
+            return Duration::ZERO;
+        }
+        ACTS_WITHIN.saturating_sub(now.saturating_sub(state.renewed))
     }
 
     /// Renews the Lease once.

@@ -31,13 +31,13 @@ impl Seen {
     }
 }
 
-/// A Lease that nobody held before.
-pub(super) fn created(holder: &str, at: &str) -> Value {
+/// A Lease that is not there yet.
+pub(super) fn created(holder: &str, epoch: u64, at: &str) -> Value {
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": { "name": NAME, "namespace": NAMESPACE }, "spec": {},
     });
-    taken(lease, holder, 1, at)
+    taken(lease, holder, epoch, at)
 }
 
 /// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if nobody changed it.

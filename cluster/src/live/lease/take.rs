@@ -1,18 +1,20 @@
 //! Takes the Lease.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::NAME;
-use super::decide::{Decision, Holder, Observer};
+use super::decide::{Decision, Observer, seems_alive};
 use super::hold::Held;
 use super::object::{self, Seen};
+use super::{MAX_EPOCH, NAME};
 use crate::live::call::{Ask, Caller, Reply};
 use crate::live::failure::{Failed, lost, refused};
-use crate::live::path::{MANAGER, encoded, leases, with_query};
+use crate::live::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
+use crate::status::Holder;
 
 /// How often a Lease is looked at that somebody else holds.
 const LOOK: Duration = Duration::from_secs(5);
@@ -24,6 +26,8 @@ const RACES: u32 = 10;
 pub enum Patience {
     /// Give up at once.
     None,
+    /// Give up at once if its holder seems to be at work; otherwise the same as [`Self::UntilExpired`].
+    IfExpired,
     /// Wait until its holder has not renewed it for [`super::LASTS`]; give up as soon as it renews it.
     UntilExpired,
     /// Take it from its holder, who may be in the middle of an act.
@@ -35,6 +39,8 @@ pub enum Patience {
 pub enum Untaken {
     /// Somebody holds it.
     Held(Holder),
+    /// The operator ended the wait.
+    Interrupted,
     /// A request failed.
     Failed(Exit, Problem),
 }
@@ -55,30 +61,48 @@ pub(super) fn write_path() -> String {
     with_query(&path(), &[("fieldManager", MANAGER)])
 }
 
-/// Takes the Lease for this holder. `waiting` hears of the holder at each look while it waits.
+/// Takes the Lease for this holder, with an epoch above `floor`. `waiting` hears of the holder at each look while it waits, and `stop` ends the wait.
+///
+/// Nothing ends it while the Lease is being written: nobody would know whose it is.
 pub(in crate::live) async fn take(
     caller: &Caller,
     own: &str,
+    floor: u64,
     patience: Patience,
-    waiting: &mut dyn FnMut(&Holder),
+    stop: impl Future<Output = ()>,
+    waiting: &mut dyn FnMut(&Holder, Duration),
 ) -> Result<Held, Untaken> {
+    let mut stop = pin!(stop);
     let what = "take the Lease";
     let mut observer = Observer::default();
     let mut first: Option<Holder> = None;
     let mut races = 0;
     loop {
-        let lease = read(caller, what).await?;
+        let lease = tokio::select! {
+            lease = read(caller, what) => lease?,
+            () = &mut stop => return Err(Untaken::Interrupted),
+        };
         let now = caller.clock().now();
         let seen = lease.as_ref().map(Seen::read);
-        let decision = observer.decide(seen.as_ref(), own, patience == Patience::Force, now);
+        let decision = observer.decide(seen.as_ref(), own, patience == Patience::Force, floor, now);
         let taken = match (decision, lease) {
-            (Decision::Wait(holder), _) => {
-                let has_renewed = first.as_ref().is_some_and(|first| first.renewed != holder.renewed);
-                if patience == Patience::None || has_renewed {
+            (Decision::Wait(holder, left), _) => {
+                let gives_up = match &first {
+                    Some(first) => first.renewed != holder.renewed,
+                    None => match patience {
+                        Patience::None => true,
+                        Patience::IfExpired => seems_alive(&holder, caller.clock().wall()),
+                        Patience::UntilExpired | Patience::Force => false,
+                    },
+                };
+                if gives_up {
                     return Err(Untaken::Held(holder));
                 }
-                waiting(&holder);
-                tokio::time::sleep(holder.left.min(LOOK)).await;
+                waiting(&holder, left);
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(LOOK)) => {}
+                    () = &mut stop => return Err(Untaken::Interrupted),
+                }
                 first.get_or_insert(holder);
                 continue;
             }
@@ -91,10 +115,11 @@ pub(in crate::live) async fn take(
                 let body = object::renewed(lease, &caller.clock().micro_time());
                 (epoch, Ask::put(write_path(), body.to_string().into_bytes()))
             }
-            (_, _) => {
-                let body = object::created(own, &caller.clock().micro_time());
+            (Decision::Exhausted(epoch), _) => return Err(exhausted(epoch)),
+            (Decision::Create(epoch) | Decision::Take(epoch) | Decision::Held(epoch), _) => {
+                let body = object::created(own, epoch, &caller.clock().micro_time());
                 let path = with_query(&leases(), &[("fieldManager", MANAGER)]);
-                (1, Ask::post(path, body.to_string().into_bytes()))
+                (epoch, Ask::post(path, body.to_string().into_bytes()))
             }
         };
         let (epoch, ask) = taken;
@@ -114,6 +139,15 @@ fn held(caller: &Caller, own: &str, epoch: u64, renewed: Duration, reply: &Reply
     Ok(Held::new(caller.clone(), own.to_owned(), epoch, renewed, lease))
 }
 
+/// Another program wrote the Lease: no run changes hands so often.
+fn exhausted(epoch: u64) -> Untaken {
+    let what = format!(
+        "take the Lease: its leaseTransitions is {epoch}, and must become greater; at most {MAX_EPOCH} is possible"
+    );
+    let fix = format!("once no program holds the run, delete it: kubectl -n {NAMESPACE} delete lease {NAME}");
+    Untaken::Failed(Exit::No, Problem::new(what).at(format!("Lease/{NAMESPACE}/{NAME}")).fix(fix))
+}
+
 /// The Lease as it is; none if there is none.
 pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, Failed> {
     let reply = caller.urgent(&Ask::get(path())).await.map_err(|why| lost(what, &why))?;
@@ -126,9 +160,11 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
     }
 }
 
-/// Who holds the Lease as it is now; none if nobody does, or if there is none.
-pub(in crate::live) async fn holder(caller: &Caller) -> Result<Option<String>, Failed> {
+/// Who holds the Lease as it is now, with its epoch; none if nobody does, or if there is none.
+pub(in crate::live) async fn found(caller: &Caller) -> Result<Option<(Holder, u64)>, Failed> {
     let lease = read(caller, "read the Lease").await?;
-    let name = lease.as_ref().map(Seen::read).map(|seen| seen.holder);
-    Ok(name.filter(|name| !name.is_empty()))
+    let seen = lease.as_ref().map(Seen::read).filter(|seen| !seen.holder.is_empty());
+    Ok(seen.map(|Seen { holder, epoch, acquired, renewed }| {
+        (Holder { name: holder, since: acquired, renewed }, epoch)
+    }))
 }

@@ -1,9 +1,11 @@
+use std::future::pending;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
+use crate::status::Holder;
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
 
@@ -29,7 +31,7 @@ fn conflict() -> Answer {
 }
 
 async fn taken(server: &Server, patience: Patience) -> Result<Held, Untaken> {
-    take(&server.caller(), "alice", patience, &mut |_| {}).await
+    take(&server.caller(), "alice", 0, patience, pending(), &mut |_, _| {}).await
 }
 
 /// A Lease that alice holds, and the server of what comes then.
@@ -98,9 +100,10 @@ fn a_lease_is_waited_for_by_looking_at_it_for_a_minute() {
             _ => found(&lease("2", "alice", 3, "x")),
         });
         let (mut looks, began) = (Vec::new(), tokio::time::Instant::now());
-        let mut waiting = |holder: &Holder| looks.push(holder.left.as_secs());
-        let held =
-            take(&server.caller(), "alice", Patience::UntilExpired, &mut waiting).await.expect("taken");
+        let mut waiting = |_: &Holder, left: Duration| looks.push(left.as_secs());
+        let held = take(&server.caller(), "alice", 0, Patience::UntilExpired, pending(), &mut waiting)
+            .await
+            .expect("taken");
         assert_eq!((held.epoch(), began.elapsed().as_secs()), (3, 60));
         assert_eq!(looks, [60, 55, 50, 45, 40, 35, 30, 25, 20, 15, 10, 5]);
     });
@@ -258,5 +261,63 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
             held.renewed() >= Duration::from_secs(crate::live::in_tests::START + 24),
             "ten seconds, ten more, and twice two"
         );
+    });
+}
+
+/// Each row: when its holder renewed it last, whether it renews it once more, and what becomes of the Lease. The test begins at midnight.
+#[test]
+fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_living_one_is_not() {
+    for (renewed, renews, requests) in [
+        ("2025-12-31T23:59:50.000000Z", false, Err(1)),
+        ("2026-01-01T00:00:50.000000Z", false, Err(1)),
+        ("2025-12-31T23:59:00.000000Z", false, Ok(14)),
+        ("2025-12-31T00:00:00.000000Z", true, Err(2)),
+        ("2031-01-01T00:00:00.000000Z", false, Ok(14)),
+        ("nonsense", false, Ok(14)),
+    ] {
+        run(async {
+            let mut looks = 0;
+            let server = Server::by(move |asked| {
+                looks += u32::from(asked.line.starts_with("GET"));
+                let renewed = if renews && looks > 1 { "2025-12-31T00:00:10.000000Z" } else { renewed };
+                found(&lease("1", "bob", 2, renewed))
+            });
+            let taken = taken(&server, Patience::IfExpired).await;
+            let count = server.lines().len();
+            assert_eq!(if taken.is_ok() { Ok(count) } else { Err(count) }, requests, "{renewed}");
+        });
+    }
+}
+
+#[test]
+fn a_wait_for_the_lease_ends_when_the_operator_ends_it() {
+    run(async {
+        let server = Server::by(|_| found(&lease("1", "bob", 2, "12:00")));
+        let stop = tokio::time::sleep(Duration::from_secs(7));
+        let taken = take(&server.caller(), "alice", 0, Patience::UntilExpired, stop, &mut |_, _| {}).await;
+        assert!(matches!(taken, Err(Untaken::Interrupted)), "{taken:?}");
+        assert!(server.lines().iter().all(|line| line.starts_with("GET")), "nothing is written");
+    });
+}
+
+/// The Lease was deleted, and Nodes bear steps of its holders.
+#[test]
+fn a_new_lease_begins_above_the_steps_of_nodes() {
+    run(async {
+        let server = Server::new(vec![missing(), Answer::json(201, &lease("1", "alice", 8, "x"))]);
+        let held = take(&server.caller(), "alice", 7, Patience::None, pending(), &mut |_, _| {}).await;
+        assert_eq!(held.expect("taken").epoch(), 8);
+        assert_eq!(server.asked()[1].json()["spec"]["leaseTransitions"], 8);
+    });
+}
+
+#[test]
+fn a_lease_without_an_epoch_left_is_named_with_what_helps() {
+    run(async {
+        let server = Server::new(vec![found(&lease("1", "", u64::from(u32::MAX), "x"))]);
+        let Err(Untaken::Failed(_, problem)) = taken(&server, Patience::None).await else {
+            panic!("there is no next epoch")
+        };
+        assert!(problem.fix.contains("kubectl -n crossfade delete lease crossfade-run"), "{problem:?}");
     });
 }

@@ -33,7 +33,7 @@ impl Session {
     fn prepared(&self, act: &Act) -> Result<Work, Outcome> {
         let sender = self.sender.clone();
         let hand = || match self.held.clone() {
-            Some(held) => Ok(Hand::new(self.caller.clone(), held)),
+            Some(held) => Ok(Hand::new(&self.caller, held)),
             None => Err(Outcome::Barred("this program does not hold the Lease".into())),
         };
         Ok(match act {
@@ -46,9 +46,10 @@ impl Session {
             Act::Delete(id) => Work::Delete(hand()?, Box::new(id.clone())),
             Act::Record(run) => {
                 let basis = self.basis.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let hand = hand()?;
                 Work::Record(Box::new(Record {
-                    hand: hand()?,
-                    store: self.store.clone(),
+                    store: Store::new(hand.caller().clone()),
+                    hand,
                     run: (**run).clone(),
                     // What was never read cannot be written.
                     basis: basis.ok_or(Outcome::Changed)?,
@@ -57,6 +58,7 @@ impl Session {
                         .known
                         .stored
                         .as_ref()
+                        .and_then(|stored| stored.as_ref().ok())
                         .map(|stored| stored.wishes.clone())
                         .unwrap_or_default(),
                     sender,

@@ -74,9 +74,8 @@ impl Session {
                 self.watch(source, read, move |change| Event::Workloads(kind, change))
             }
             Place::Run => {
-                let read =
-                    |json: &str| Stored::read(json).map(Some).map_err(|(_, problem)| problem.to_string());
-                self.watch(source, Box::new(read), Event::Run)
+                // What cannot be read is known as such: a watch that fails goes on, and what it knew before would still count.
+                self.watch(source, Box::new(|json: &str| Ok(Some(Stored::found(json)))), Event::Run)
             }
             Place::Pending | Place::Dns | Place::On(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());

@@ -26,6 +26,8 @@ const LARGEST: usize = 64 << 10;
 const TEXT: usize = 2 << 10;
 /// Longest line, in bytes.
 const LINE: usize = LARGEST / 2;
+/// Full parts that wait to be written, at most: an API server that refuses every write must not fill this machine's memory.
+const MOST: usize = 64;
 /// The open ConfigMap is written this often at most.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -37,6 +39,8 @@ pub struct Journal {
     open: Part,
     /// Full parts that are not written yet, the oldest first.
     full: Vec<Part>,
+    /// How many full parts were dropped, since no more than [`MOST`] wait.
+    dropped: usize,
     /// When the open part was written last.
     written: Option<Duration>,
     mirror: Mirror,
@@ -81,7 +85,7 @@ impl Store {
         }
         let (store, run) = (self.clone(), run.to_owned());
         let mirror = Mirror::of_environment(&run);
-        Ok(Journal { store, run, open, full: Vec::new(), written: None, mirror })
+        Ok(Journal { store, run, open, full: Vec::new(), dropped: 0, written: None, mirror })
     }
 
     async fn done(&self, what: &str, ask: &Ask) -> Result<Reply, Failed> {
@@ -112,6 +116,18 @@ fn name(run: &str, number: u32) -> String {
 }
 
 impl Journal {
+    /// The same without a file on this machine.
+    #[cfg(test)]
+    pub(in crate::live) fn without_mirror(self) -> Self {
+        Self { mirror: Mirror::nowhere(), ..self }
+    }
+
+    /// The same with this file.
+    #[cfg(test)]
+    pub(in crate::live) fn mirrored(self, file: std::path::PathBuf) -> Self {
+        Self { mirror: Mirror::at(file), ..self }
+    }
+
     /// Adds a line. It is in the mirror at once, and in the cluster with the next [`Self::flush`].
     ///
     /// # Errors
@@ -131,15 +147,33 @@ impl Journal {
 
     fn add(&mut self, line: &str) {
         if !self.open.lines.is_empty() && self.open.lines.len() + line.len() + 1 > LARGEST {
-            let next = Part { number: self.open.number + 1, ..Part::default() };
+            let next = Part { number: self.open.number.saturating_add(1), ..Part::default() };
             let full = std::mem::replace(&mut self.open, next);
             if !full.is_written {
                 self.full.push(full);
+                if self.full.len() > MOST {
+                    self.full.remove(0);
+                    self.dropped = self.dropped.saturating_add(1);
+                }
             }
         }
         self.open.lines.push_str(line);
         self.open.lines.push('\n');
         self.open.is_written = false;
+    }
+
+    /// What becomes of lines that are not in the cluster, as the operator is told.
+    #[must_use]
+    pub fn kept(&self) -> String {
+        let mirror = match self.mirror.place() {
+            Some(file) => format!("{} has every line", file.display()),
+            None => "no file on this machine has them".into(),
+        };
+        let dropped = match self.dropped {
+            0 => String::new(),
+            parts => format!("; {} KiB of the oldest are dropped", parts.saturating_mul(LARGEST >> 10)),
+        };
+        format!("its lines are written with the next write that works{dropped}; {mirror}")
     }
 
     /// Writes what is not written, the open part at most once in five seconds. `is_last` writes it in any case.

@@ -23,6 +23,11 @@ impl Mirror {
         Self { path: state.map(|state| state.join("crossfade").join(format!("{run}.jsonl"))), file: None }
     }
 
+    /// The file; none if there is none, or if it cannot be written.
+    pub(super) fn place(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     #[cfg(test)]
     pub(super) const fn at(path: PathBuf) -> Self {
         Self { path: Some(path), file: None }
@@ -40,7 +45,7 @@ impl Mirror {
         added.map_err(|e| {
             self.path = None;
             let what = format!("mirror the journal in {}: {e}", path.display());
-            Problem::new(what).at(path.display().to_string()).fix("the journal is in the cluster nevertheless; set XDG_STATE_HOME to a directory that you can write to")
+            Problem::new(what).at(path.display().to_string()).fix("the run goes on, and the journal is in the cluster nevertheless; set XDG_STATE_HOME to a directory that you can write to")
         })
     }
 

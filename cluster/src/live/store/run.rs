@@ -12,8 +12,10 @@ use crate::live::failure::{Failed, lost, refused};
 use crate::live::path::{MANAGER, config_map};
 use crate::plan::canon;
 use crate::roll::run::{Run, State};
-use crate::roll::wish::Wish;
+use crate::roll::wish::{self, Wish};
 
+/// What helps where wishes cannot be read.
+const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
 /// Longest id of a run: it is part of names and labels.
 const MAX_ID: usize = 32;
 
@@ -26,6 +28,15 @@ pub struct Stored {
     pub wishes: Vec<Wish>,
     /// The `resourceVersion` of the ConfigMap.
     pub version: String,
+}
+
+/// The ConfigMap of a run in which something is not what this program writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its `resourceVersion`.
+    pub version: String,
+    /// What is wrong with it, and what helps.
+    pub problem: Problem,
 }
 
 /// What became of a write.
@@ -55,11 +66,21 @@ impl Stored {
                 format!("the run is of version {}, and this program reads {}", run.version, Run::VERSION);
             return Err(wrong(what, newer));
         }
+        run.bounded()
+            .map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), "look at it with kubectl"))?;
         let wishes = map.data.get(WISH_KEY).map_or("[]", String::as_str);
-        let wishes = serde_json::from_str(wishes).map_err(|e| {
-            wrong(format!("the run's key {WISH_KEY}: {e}"), "use one version of kubectl-crossfade everywhere")
-        })?;
+        let wishes = serde_json::from_str(wishes).map_err(|e| e.to_string());
+        let wishes = wishes.and_then(|wishes| wish::ordered(wishes, run.wish));
+        let wishes = wishes.map_err(|why| wrong(format!("the run's key {WISH_KEY}: {why}"), DROP_WISHES))?;
         Ok(Self { run, wishes, version: map.metadata.resource_version })
+    }
+
+    /// The same for a watch, which has to know of a run that it cannot read.
+    pub(in crate::live) fn found(json: &str) -> Result<Self, Unreadable> {
+        Self::read(json).map_err(|(_, problem)| {
+            let map: ConfigMap = serde_json::from_str(json).unwrap_or_default();
+            Unreadable { version: map.metadata.resource_version, problem }
+        })
     }
 
     /// What people ask that the run has not taken up yet.

@@ -307,3 +307,67 @@ fn phases_of_a_run_are_written_in_words() {
     assert!(text.contains(r#""from":"old","targets":["both-old","both-new","new"]"#), "{text}");
     assert_eq!(a_run("r-1").target(), Some(Phase::BothOld));
 }
+
+/// Each row: the wish that the run took up last, the numbers of the wishes that are there, and in which order they are heard; or why none is.
+#[test]
+fn wishes_are_heard_in_the_order_of_their_numbers_or_not_read_at_all() {
+    for (taken, numbers, heard) in [
+        (0, vec![1, 2, 3], Ok(vec![1, 2, 3])),
+        (1, vec![3, 2, 1], Ok(vec![2, 3])),
+        (5, vec![5, 5, 6], Ok(vec![6])),
+        (5, vec![6, 6], Err("have the number 6")),
+        (5, vec![u64::MAX], Err("expected at most")),
+        (5, vec![6, 5 + (1 << 20) + 1], Err("expected at most")),
+        ((1 << 53) + 1, vec![], Err("wish is")),
+        (u64::MAX, vec![], Err("wish is")),
+    ] {
+        let run = Run { wish: taken, ..a_run("r-1") };
+        let wishes: Vec<Wish> = numbers.iter().map(|seq| wish(*seq, What::PauseNow)).collect();
+        let read = Stored::read(&stored(&run, &wishes, "7").to_string());
+        match heard {
+            Ok(heard) => {
+                let read = read.expect("a run");
+                assert_eq!(read.new_wishes().map(|wish| wish.seq).collect::<Vec<_>>(), heard, "{numbers:?}");
+            }
+            Err(why) => {
+                let (_, problem) = read.expect_err("no run");
+                assert!(problem.what.contains(why) && !problem.fix.is_empty(), "{numbers:?}: {problem:?}");
+            }
+        }
+    }
+}
+
+/// A pause that could never be heard is refused aloud.
+#[test]
+fn a_pause_after_the_greatest_number_is_an_error_and_not_the_number_zero() {
+    run(async {
+        for (taken, numbers) in [(1 << 53, vec![]), (0, vec![u64::MAX])] {
+            let run = Run { wish: taken, ..a_run("r-1") };
+            let wishes: Vec<Wish> = numbers.into_iter().map(|seq| wish(seq, What::Pause)).collect();
+            let server = Server::new(vec![Answer::json(200, &stored(&run, &wishes, "7"))]);
+            let (_, problem) =
+                store(&server).wish("alice", "dinner", &What::PauseNow).await.expect_err("refused");
+            assert!(!problem.fix.is_empty(), "{problem:?}");
+            assert_eq!(server.lines().len(), 1, "nothing is written");
+        }
+    });
+}
+
+#[test]
+fn a_pass_that_no_run_reaches_is_not_read() {
+    let run = Run { pass: u32::MAX, ..a_run("r-1") };
+    let (_, problem) = Stored::read(&stored(&run, &[], "7").to_string()).expect_err("no run");
+    assert!(problem.what.contains("pass is 4294967295"), "{problem:?}");
+}
+
+#[test]
+fn what_cannot_be_read_has_its_version_all_the_same() {
+    let mut map = stored(&a_run("r-1"), &[], "9");
+    map["data"]["wish.json"] = "[{".into();
+    let unreadable = Stored::found(&map.to_string()).expect_err("no wishes");
+    assert_eq!(unreadable.version, "9");
+    assert!(
+        unreadable.problem.what.contains("wish.json")
+            && unreadable.problem.fix.contains("kubectl -n crossfade patch")
+    );
+}

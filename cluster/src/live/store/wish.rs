@@ -8,7 +8,7 @@ use super::{Store, Stored};
 use crate::live::call::Ask;
 use crate::live::failure::{Failed, lost, refused};
 use crate::live::path::WISHER;
-use crate::roll::wish::{What, Wish};
+use crate::roll::wish::{MAX_SEQ, What, Wish};
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;
@@ -30,7 +30,7 @@ impl Store {
             if let Some(wish) = mine.as_ref().filter(|wish| stored.wishes.contains(wish)) {
                 return Ok(wish.seq);
             }
-            let wish = Wish { seq: next(&stored), by: by.into(), reason: reason.into(), what: what.clone() };
+            let wish = Wish { seq: next(&stored)?, by: by.into(), reason: reason.into(), what: what.clone() };
             let change = object::changed(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
             let ask = Ask::merge(change_path(RUN, WISHER), bytes(&change));
             let seq = wish.seq;
@@ -54,9 +54,13 @@ fn no_run() -> Failed {
 }
 
 /// The number of the next wish.
-fn next(stored: &Stored) -> u64 {
-    let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0);
-    last.max(stored.run.wish) + 1
+fn next(stored: &Stored) -> Result<u64, Failed> {
+    let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0).max(stored.run.wish);
+    last.checked_add(1).filter(|next| *next <= MAX_SEQ).ok_or_else(|| {
+        let what = format!("the run's last wish has the number {last}, and no greater one is possible: another program wrote it");
+        let problem = Problem::new(what).at(format!("ConfigMap/crossfade/{RUN}"));
+        (Exit::No, problem.fix("to pause the run, end the program that holds it; kubectl crossfade status names the holder"))
+    })
 }
 
 /// All wishes with this one, without the oldest of those that the run has taken up.

@@ -56,7 +56,7 @@ fn in_state(state: types::step::State) -> Node {
 /// A cluster whose nodes are called `a`, `b` and so on, with what their pods request: those that move, and those that stay.
 fn world(nodes: Vec<(Node, u128, u128)>) -> World {
     let mut census = Census { at: NOW, ..Census::default() };
-    let mut world = World { now: NOW, ..World::default() };
+    let mut world = World { now: NOW, epoch: 1, ..World::default() };
     for (letter, (node, moves, stays)) in ('a'..).zip(nodes) {
         let name = Text::from(letter.to_string());
         census.requests.insert(name.clone(), Requested { moves: cores(moves), stays: cores(stays) });
@@ -266,7 +266,7 @@ fn a_claim_without_room_is_refused() {
         let nodes = Nodes::of(&world, &run, &order);
         let view = View::of(&world, &memory, &run, &nodes);
         let (name, node) = world.nodes.first_key_value().expect("a node");
-        let claimed = in_state(types::step::State::Claimed).step.map(|step| Step { epoch: 0, ..step });
+        let claimed = in_state(types::step::State::Claimed).step;
         let step = claimed.map_or(Change::Keep, Change::Set);
         let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..view::patch(name, node) }));
         let found = invariant::hold(&act, &view, &run.plan);

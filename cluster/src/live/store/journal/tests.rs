@@ -136,3 +136,36 @@ fn a_long_line_is_cut_and_the_next_ones_are_written() {
         assert!(lines.ends_with("{\"at\":1}\n"), "{}", lines.len());
     });
 }
+
+/// The API server refuses every write of a run that goes on for days.
+#[test]
+fn lines_that_cannot_be_written_fill_no_memory() {
+    run(async {
+        let server = Server::new(vec![empty()]);
+        let mut journal = journal(&server).await;
+        let line = "x".repeat(LARGEST / 2);
+        for _ in 0..(2 * MOST + 20) {
+            journal.note(&line).expect("noted");
+        }
+        assert_eq!(journal.full.len(), MOST);
+        assert!(
+            journal.dropped > 0 && journal.kept().contains("KiB of the oldest are dropped"),
+            "{}",
+            journal.kept()
+        );
+        assert!(journal.kept().contains("no file on this machine"), "{}", journal.kept());
+    });
+}
+
+#[test]
+fn a_journal_with_the_greatest_number_goes_on_in_it() {
+    run(async {
+        let list = json!({"metadata": {}, "items": [{"metadata": {"name": format!("crossfade-journal-r-1-{}", u32::MAX)}}]});
+        let map =
+            json!({"metadata": {"resourceVersion": "1"}, "data": {"journal.jsonl": "x".repeat(LARGEST)}});
+        let server = Server::new(vec![Answer::json(200, &list), Answer::json(200, &map)]);
+        let mut journal = journal(&server).await;
+        journal.note(&1).expect("noted");
+        assert_eq!(journal.open.number, u32::MAX);
+    });
+}

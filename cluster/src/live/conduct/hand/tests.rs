@@ -1,0 +1,237 @@
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::live::in_tests::{Answer, Asked, Server, run};
+use crate::live::lease::Patience;
+use crate::live::session::Settings;
+
+const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
+
+fn plan() -> Plan {
+    serde_json::from_value(json!({
+        "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
+        "passes": ["both-old"], "waves": [], "leftOut": [], "pools": [], "limits": {}, "pods": {}, "gates": [],
+        "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "agents": [], "unenforced": [],
+        "networks": {"old": [], "new": []}, "waivers": [],
+    }))
+    .expect("a plan")
+}
+
+fn a_run() -> Run {
+    Run::new("r-1", "4be1".repeat(16), &plan())
+}
+
+fn stored(version: &str) -> Value {
+    json!({"metadata": {"name": "crossfade-run", "resourceVersion": version},
+        "data": {"run.json": serde_json::to_string(&a_run()).expect("JSON")}})
+}
+
+/// A cluster without nodes whose run is watched: these events come after the list. `more` answers first.
+fn cluster(events: &[Value], mut more: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
+    let mut events = Some(events.iter().map(|event| format!("{event}\n")).collect::<Vec<_>>());
+    Server::by(move |asked| {
+        if let Some(answer) = more(asked) {
+            return answer;
+        }
+        let list = |items: &[Value]| {
+            Answer::json(200, &json!({"metadata": {"resourceVersion": "7"}, "items": items}))
+        };
+        let line = asked.line.as_str();
+        let is_of_run = line.starts_with(&format!("GET {MAPS}?fieldSelector"));
+        match line {
+            _ if line.contains("watch=true") => {
+                let events = if is_of_run { events.take().unwrap_or_default() } else { Vec::new() };
+                Answer::stream(&events.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            _ if line == format!("GET {MAPS}/crossfade-run") => {
+                Answer::refusal(404, "NotFound", "configmaps \"crossfade-run\" not found")
+            }
+            "GET /api/v1" => Answer::json(200, &json!({"resources": []})),
+            _ if is_of_run => list(&[stored("7")]),
+            _ if line.starts_with("GET /apis/coordination.k8s.io") => Answer::json(
+                200,
+                &json!({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": ""}}),
+            ),
+            _ if line.starts_with("PUT ") => Answer::text(200, &asked.body),
+            _ => list(&[]),
+        }
+    })
+}
+
+/// What a holder of the Lease does with a run, and the events that its operator is told.
+async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut Hand<'_>) -> T) -> (T, Vec<String>) {
+    let caller = server.caller();
+    let watcher = caller.beside(server.client());
+    let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
+    session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
+    let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let tell = RefCell::new(|event: &Event| told.lock().expect("events").push(format!("{event:?}")));
+    let mut hand = Hand {
+        verdicts: session.store().verdicts_of("r-1"),
+        session: &mut session,
+        journal,
+        interrupt: Interrupt::new(),
+        is_unwritten: false,
+        unseen: Unseen::default(),
+        own: RefCell::new(vec![a_run()]),
+        has_seen_own: false,
+        tell: &tell,
+    };
+    let result = act(&mut hand).await;
+    drop(hand);
+    let told = told.lock().expect("events").clone();
+    (result, told)
+}
+
+/// Looks until the run cannot go on, at most ten times.
+async fn ends(server: &Server) -> Option<Why> {
+    let looks = async |hand: &mut Hand<'_>| {
+        for _ in 0..10 {
+            if let Err(why) = hand.look(&a_run(), &plan()).await {
+                return Some(why);
+            }
+        }
+        None
+    };
+    with_hand(server, looks).await.0
+}
+
+fn event(what: &str, object: &Value) -> Value {
+    json!({"type": what, "object": object})
+}
+
+#[test]
+fn a_run_whose_wishes_cannot_be_read_stops_and_says_so() {
+    for wishes in [
+        "[{",
+        "{}",
+        r#"[{"seq":18446744073709551615,"by":"eve","reason":"so","what":"pause"}]"#,
+        r#"[{"seq":1,"by":"eve","reason":"so","what":"dance"}]"#,
+    ] {
+        run(async {
+            let mut map = stored("8");
+            map["data"]["wish.json"] = wishes.into();
+            let Some(Why::Unreadable(why, fix)) = ends(&cluster(&[event("MODIFIED", &map)], |_| None)).await
+            else {
+                panic!("it goes on: {wishes}")
+            };
+            assert!(
+                why.contains("wish.json") && fix.contains("kubectl -n crossfade patch configmap"),
+                "{why}; {fix}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_read_stops_and_says_so() {
+    run(async {
+        let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "8"}, "data": {"run.json": "{}"}});
+        let why = ends(&cluster(&[event("MODIFIED", &map)], |_| None)).await;
+        assert!(matches!(&why, Some(Why::Unreadable(why, _)) if why.contains("run.json")), "{why:?}");
+    });
+}
+
+#[test]
+fn a_run_whose_object_is_deleted_stops_and_says_so() {
+    run(async {
+        let Some(Why::Unreadable(why, fix)) =
+            ends(&cluster(&[event("DELETED", &stored("8"))], |_| None)).await
+        else {
+            panic!("it goes on")
+        };
+        assert!(why.contains("r-1, was deleted") && fix.contains("roll --plan 4be14be14be1"), "{why}; {fix}");
+    });
+}
+
+/// It was deleted before its watch told of it.
+#[test]
+fn a_run_that_was_never_seen_is_asked_for() {
+    run(async {
+        let server = cluster(&[], |asked| match asked.line.as_str() {
+            line if line == format!("GET {MAPS}/crossfade-run") => {
+                Some(Answer::refusal(404, "NotFound", "configmaps \"crossfade-run\" not found"))
+            }
+            line if line.starts_with(&format!("GET {MAPS}?fieldSelector"))
+                && !line.contains("watch=true") =>
+            {
+                Some(Answer::json(200, &json!({"metadata": {"resourceVersion": "7"}, "items": []})))
+            }
+            _ => None,
+        });
+        let why = ends(&server).await;
+        assert!(matches!(&why, Some(Why::Unreadable(why, _)) if why.contains("was deleted")), "{why:?}");
+    });
+}
+
+#[test]
+fn a_run_that_is_as_it_was_goes_on() {
+    run(async {
+        assert_eq!(ends(&cluster(&[], |_| None)).await, None);
+    });
+}
+
+/// The journal cannot be written, twice, and then it can.
+#[test]
+fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again() {
+    run(async {
+        let mut refused = 0;
+        let server = cluster(&[], move |asked| {
+            let is_write = asked.line.starts_with(&format!("POST {MAPS}"));
+            is_write.then(|| {
+                refused += 1;
+                match refused {
+                    1 | 2 => Answer::refusal(403, "Forbidden", "cannot create configmaps"),
+                    _ => Answer::json(201, &json!({"metadata": {"resourceVersion": "9"}})),
+                }
+            })
+        });
+        let (lacking, told) = with_hand(&server, async |hand| {
+            hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so"))).await;
+            let mut lacking = Vec::new();
+            for _ in 0..4 {
+                lacking.push(hand.flush(true).await.map(|problem| problem.to_string()));
+            }
+            lacking
+        })
+        .await;
+        assert_eq!(lacking.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, false]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        for part in [
+            "cannot create configmaps",
+            "the run goes on",
+            "written with the next write that works",
+            "rbac-operator.yaml",
+        ] {
+            assert!(told[0].contains(part), "{part}: {}", told[0]);
+        }
+        assert!(told[1].contains("again"), "{}", told[1]);
+    });
+}
+
+/// A file that cannot be written is told at once; nobody reads it in the cluster.
+#[test]
+fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("crossfade"), "a file").expect("written");
+        let (_, told) = with_hand(&cluster(&[], |_| None), async |hand| {
+            let store = hand.session.store().clone();
+            hand.journal = store
+                .journal("r-1")
+                .await
+                .expect("a journal")
+                .mirrored(dir.path().join("crossfade/r-1.jsonl"));
+            for _ in 0..2 {
+                hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so")))
+                    .await;
+            }
+        })
+        .await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("r-1.jsonl") && told[0].contains("the run goes on"), "{}", told[0]);
+    });
+}
