@@ -17,7 +17,7 @@ use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
 use super::lease::{self, Holder, Patience, Untaken};
-use super::plans::{SavedPlan, plan_of, planned};
+use super::plans::{SavedPlan, no_run, other_plan, plan_of, planned};
 use super::session::{Session, Settings};
 use super::store::{Recorded, Stored, last_verdict};
 use super::unseen::Unseen;
@@ -332,15 +332,6 @@ async fn decided(
     (now, decided)
 }
 
-/// The run goes by another plan than the one that was compared with the settings.
-fn other_plan(run: &Run) -> Failed {
-    let plan = canon::short(&run.plan);
-    let problem =
-        Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
-    let fix = "look at that plan, then run the same command again: kubectl crossfade status";
-    (Exit::TryLater, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
-}
-
 /// Asks something of the run, and says who will take it up; none if nobody holds the run.
 ///
 /// # Errors
@@ -371,14 +362,6 @@ fn unseen(blind: &Blind) -> Failed {
         problem.fix(
             "check that kubectl get nodes,pods works with the same flags, then run the same command again",
         ),
-    )
-}
-
-pub(super) fn no_run() -> Failed {
-    let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
-    (
-        Exit::No,
-        problem.fix("begin one: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH"),
     )
 }
 
