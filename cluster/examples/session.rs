@@ -102,7 +102,9 @@ impl Driver {
                 self.run = run;
                 json!(begun.version)
             }
-            "takeUp" => json!(self.session.take_up().map(|stored| stored.new_wishes().count())),
+            "takeUp" => {
+                json!(self.session.take_up().and_then(Result::ok).map(|stored| stored.new_wishes().count()))
+            }
             "record" => {
                 self.run.wish = of.as_u64().unwrap_or(0);
                 outcome(self.session.act(&Act::Record(Box::new(self.run.clone()))).await)
@@ -137,10 +139,11 @@ impl Driver {
             "wait" => Patience::UntilExpired,
             _ => Patience::None,
         };
-        match self.session.take_lease(patience, &mut |_| {}).await {
+        match self.session.take_lease(patience, std::future::pending(), &mut |_, _| {}).await {
             Ok(epoch) => Ok(json!({ "epoch": epoch })),
             Err(Untaken::Held(holder)) => Ok(json!({ "held": holder.name })),
             Err(Untaken::Failed(_, problem)) => Err(problem.to_string()),
+            Err(Untaken::Interrupted) => Err("interrupted".to_owned()),
         }
     }
 

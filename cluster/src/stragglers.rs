@@ -101,8 +101,7 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
                 .by_phase
                 .iter()
                 .filter(|(phase, _)| **phase != to)
-                .fold(0_u32, |sum, (_, count)| sum.saturating_add(*count))
-                + attached.unknown
+                .fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
         });
         if counted > named {
             found.unnamed.insert(node.name().to_owned(), counted - named);

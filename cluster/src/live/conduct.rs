@@ -17,7 +17,7 @@ use super::failure::Failed;
 use super::health::Blind;
 use super::interrupt::Interrupt;
 use super::lease::{self, Patience, Untaken};
-use super::plans::{SavedPlan, plan_of, planned};
+use super::plans::{SavedPlan, no_run, other_plan, plan_of, planned};
 use super::session::{Session, Settings};
 use super::store::{Recorded, Stored, last_verdict};
 use super::unseen::Unseen;
@@ -338,15 +338,6 @@ async fn decided(
     Ok((now, decided))
 }
 
-/// The run goes by another plan than the one that was compared with the settings.
-fn other_plan(run: &Run) -> Failed {
-    let plan = canon::short(&run.plan);
-    let problem =
-        Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
-    let fix = "look at that plan, then run the same command again: kubectl crossfade status";
-    (Exit::TryLater, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
-}
-
 /// Asks something of the run, and says who will take it up; none if nobody holds the run.
 ///
 /// # Errors
@@ -373,14 +364,6 @@ fn unseen(blind: &Blind) -> Failed {
         problem.fix(
             "check that kubectl get nodes,pods works with the same flags, then run the same command again",
         ),
-    )
-}
-
-pub(super) fn no_run() -> Failed {
-    let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
-    (
-        Exit::No,
-        problem.fix("begin one: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH"),
     )
 }
 
@@ -417,154 +400,4 @@ fn interrupted() -> Failed {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::live::in_tests::{Answer, Server, run};
-
-    fn plan() -> Plan {
-        serde_json::from_value(json!({
-            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
-            "passes": ["both-old", "both-new", "new"], "leftOut": [], "limits": {}, "pods": {},
-            "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0, "nodes": [{"name": "a", "uid": "uid-a", "why": "so"}]}],
-            "pools": [{"name": "", "nodes": 1, "zones": [""], "method": "drain"}],
-            "gates": [{"name": "smoke", "source": {"command": ["/bin/true"]}, "everySeconds": 30, "freshSeconds": 60}],
-            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [],
-            "agents": [], "unenforced": [], "networks": {"old": [], "new": []}, "waivers": [],
-        }))
-        .expect("a plan")
-    }
-
-    /// A cluster with this run. One workload misses one pod.
-    fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
-        Server::by(move |asked| {
-            let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "7"},
-                "data": {"run.json": serde_json::to_string(&stored).expect("JSON")}});
-            let list = |items: &[Value]| {
-                Answer::json(200, &json!({"metadata": {"resourceVersion": "10"}, "items": items}))
-            };
-            let workload = json!({"metadata": {"name": "web", "namespace": "x", "uid": "u"},
-                "spec": {"replicas": 3}, "status": {"readyReplicas": 2, "replicas": 3}});
-            let maps = "/api/v1/namespaces/crossfade/configmaps";
-            match asked.line.as_str() {
-                line if line.contains("watch=true") => Answer::stream(&[]),
-                "GET /api/v1" => Answer::json(200, &json!({"resources": []})),
-                line if line == format!("GET {maps}/crossfade-run") => Answer::json(200, &map),
-                line if line.starts_with(&format!("GET {maps}/crossfade-gates-")) => match &verdicts {
-                    Some(verdicts) => Answer::json(
-                        200,
-                        &json!({"metadata": {}, "data": {"verdicts.json": verdicts.to_string()}}),
-                    ),
-                    None => Answer::refusal(404, "NotFound", "not found"),
-                },
-                line if line.starts_with("PATCH") => Answer::json(200, &map),
-                line if line.starts_with("GET /api/v1/nodes") => list(&[json!({
-                    "metadata": {"name": "a", "uid": "uid-a", "resourceVersion": "5", "labels": {"crossfade/phase": "old"}},
-                })]),
-                line if line.starts_with("GET /apis/apps/v1/deployments") => list(&[workload]),
-                line if line.starts_with(&format!("GET {maps}?")) => list(&[map]),
-                _ => list(&[]),
-            }
-        })
-    }
-
-    async fn session(server: &Server) -> Session {
-        let caller = server.caller();
-        let watcher = caller.beside(server.client());
-        Session::over(caller, watcher, Settings::default()).await.expect("a session")
-    }
-
-    fn resumed(plan: SavedPlan, delete: &[&str]) -> Wanted {
-        let delete = delete.iter().map(|pod| (*pod).to_owned()).collect();
-        Wanted { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
-    }
-
-    fn saved(plan: &Plan) -> SavedPlan {
-        SavedPlan { plan: plan.clone(), hash: canon::hash(plan) }
-    }
-
-    #[test]
-    fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
-        run(async {
-            let SavedPlan { plan, hash } = saved(&plan());
-            let mut stored = Run::new("r-1", hash.clone(), &plan);
-            stored.delete = ["kube-system/etcd".to_owned()].into();
-            stored.short = [("Deployment/x/web".to_owned(), 100), ("Deployment/x/db".to_owned(), 100)].into();
-            let server = cluster(stored, None);
-            let mut session = session(&server).await;
-            let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
-            let loaded = taken_up(&mut session, &wanted).await.expect("taken up");
-            assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
-            assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
-            let patch =
-                server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
-            let written: Run = serde_json::from_str(patch.json()["data"]["run.json"].as_str().expect("text"))
-                .expect("a run");
-            assert_eq!(written, loaded.run, "and so it is recorded");
-        });
-    }
-
-    #[test]
-    fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
-        run(async {
-            let compared = saved(&plan());
-            let other = saved(&Plan { gates: Vec::new(), ..plan() });
-            let server = cluster(Run::new("r-1", other.hash, &other.plan), None);
-            let mut session = session(&server).await;
-            let (exit, problem) =
-                taken_up(&mut session, &resumed(compared, &[])).await.map(|_| ()).expect_err("refused");
-            assert_eq!(exit, Exit::TryLater);
-            assert!(problem.what.contains("goes by plan"), "{problem:?}");
-            let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
-            assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
-        });
-    }
-
-    /// Each row: what the holder recorded; how the gate is, and whether the run waits for it, in a status and in a preview.
-    #[test]
-    fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
-        let verdict = |is: &str, at: &str| json!({"smoke": {"is": is, "at": at, "why": "so"}});
-        for (recorded, is, status_waits, preview_waits) in [
-            (Some(verdict("red", "2026-01-01T00:00:00Z")), "red", true, true),
-            (Some(verdict("green", "2026-01-01T00:00:00Z")), "green", false, false),
-            (Some(verdict("green", "2025-01-01T00:00:00Z")), "unknown", true, false),
-            (None, "unknown", true, false),
-        ] {
-            run(async {
-                let plan = plan();
-                let going = Run::new("r-1", canon::hash(&plan), &plan);
-                let server = cluster(going.clone(), recorded.clone());
-                let mut session = session(&server).await;
-                for (unasked, waits) in [(Color::Unknown, status_waits), (Color::Green, preview_waits)] {
-                    let world = session.look(&going, &plan, LOOK).await.expect("a world");
-                    let (status, _) =
-                        decided(&session, world, &going, &plan, unasked).await.expect("a status");
-                    assert_eq!(
-                        status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(),
-                        [is],
-                        "{recorded:?}"
-                    );
-                    let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
-                    assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
-        let bob = "bob@desk:7:0123456789abcdef";
-        let holder = Holder { name: bob.into(), since: "12:00".into(), renewed: "12:01".into() };
-        let wait = waits_for(&holder, Duration::from_secs(60));
-        assert_eq!((wait.reason, wait.is_held), (Reason::LeaseHeld, false));
-        let held_by = format!("{bob} since 12:00, renewed last at 12:01");
-        assert_eq!(
-            wait.what,
-            format!("the run is held by {held_by}; it is taken over if the Lease is not renewed within 60 s")
-        );
-        let (exit, problem) = untaken(Untaken::Held(holder.clone()));
-        assert_eq!((exit, problem.what), (Exit::TryLater, format!("the run is held by {held_by}")));
-        assert_eq!(holder.to_string(), held_by);
-    }
-}
+mod tests;

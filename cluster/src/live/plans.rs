@@ -3,7 +3,7 @@
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::conduct::{no_run, runtime};
+use super::conduct::runtime;
 use super::failure::Failed;
 use super::session::{Session, Settings};
 use crate::cli::access::Access;
@@ -84,4 +84,22 @@ pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
         let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
         Ok(Some((stored.run, plan)))
     })
+}
+
+/// The run goes by another plan than the one that was compared with the settings.
+pub(super) fn other_plan(run: &Run) -> Failed {
+    let plan = canon::short(&run.plan);
+    let problem =
+        Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
+    let fix = "look at that plan, then run the same command again: kubectl crossfade status";
+    (Exit::TryLater, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
+}
+
+/// The cluster never had a run.
+pub(super) fn no_run() -> Failed {
+    let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
+    (
+        Exit::No,
+        problem.fix("begin one: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH"),
+    )
 }
