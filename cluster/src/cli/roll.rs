@@ -19,7 +19,7 @@ pub struct Roll {
     /// The plan that you approve: its hash, or at least the first twelve characters.
     #[arg(long, value_name = "HASH", conflicts_with = "resume")]
     pub plan: Option<Prefix>,
-    /// Go on with the run that the cluster has, wherever it was left.
+    /// Go on with the run that the cluster has. If its holder has not renewed the Lease for a minute, take it over.
     #[arg(long)]
     pub resume: bool,
     /// End after this kind of wave in each pass.
@@ -34,7 +34,7 @@ pub struct Roll {
     /// Delete this pod, which nobody makes again, when its node's turn comes.
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
     pub delete_bare: Vec<String>,
-    /// Take the run from a holder that has not been heard of for a minute.
+    /// Wait until the holder has not renewed the Lease for a minute, then take the run over.
     #[arg(long)]
     pub take_over: bool,
     /// Take the run from a holder that may still be at work. What it has in flight may still happen.

@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn a_resume_takes_an_expired_lease_and_nothing_else_does_without_being_asked() {
         for (flags, expected) in [
-            (&["--plan", "4be1"][..], Patience::None),
+            (&["--plan", "4be1c0ffee12"][..], Patience::None),
             (&["--resume"], Patience::IfExpired),
             (&["--resume", "--take-over"], Patience::UntilExpired),
-            (&["--plan", "4be1", "--take-over"], Patience::UntilExpired),
+            (&["--plan", "4be1c0ffee12", "--take-over"], Patience::UntilExpired),
             (&["--resume", "--force-take-over"], Patience::Force),
         ] {
             let line = Line::try_parse_from([&["roll"], flags].concat()).expect("flags");

@@ -13,7 +13,7 @@ use types::problem::Problem;
 
 use super::act::Outcome as Done;
 use super::clock::Clock;
-use super::failure::Failed;
+use super::failure::{Failed, interrupted};
 use super::health::Blind;
 use super::interrupt::Interrupt;
 use super::lease::{self, Patience, Untaken};
@@ -391,12 +391,6 @@ fn untaken(why: Untaken) -> Failed {
             (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute"))
         }
     }
-}
-
-fn interrupted() -> Failed {
-    let problem =
-        Problem::new("it was interrupted before it did anything").at("ConfigMap/crossfade/crossfade-run");
-    (Exit::TryLater, problem.fix("run the same command again"))
 }
 
 #[cfg(test)]

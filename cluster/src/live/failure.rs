@@ -45,6 +45,13 @@ pub(super) fn refused(what: &str, refusal: &Refusal) -> Failed {
     }
 }
 
+/// The operator ended the command while it waited for the Lease or read the run.
+pub(super) fn interrupted() -> Failed {
+    let problem =
+        Problem::new("it was interrupted before it did anything").at("ConfigMap/crossfade/crossfade-run");
+    (Exit::TryLater, problem.fix("run the same command again"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -270,19 +270,15 @@ fn foreign_run(name: &str, step: &Step) -> Wait {
 fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
-        match one.standing {
-            // One of this run that no holder wrote is told with the nodes in transit.
-            Standing::Foreign(step) if !is_of(step, view.run) => waits.push(foreign_run(one.name, step)),
-            Standing::Pending => {
-                let unplaced = unplaced(view, one.name, one.node);
-                unplaced.iter().for_each(|_| keeps(view, places, one));
-                waits.extend(unplaced);
-            }
-            Standing::Foreign(_)
-            | Standing::LeftOut
-            | Standing::Done
-            | Standing::Transit(_)
-            | Standing::Skipped => {}
+        // One of this run that no holder wrote is told with the nodes in transit.
+        if let Standing::Foreign(step) = one.standing
+            && !is_of(step, view.run)
+        {
+            waits.push(foreign_run(one.name, step));
+        } else if one.standing == Standing::Pending {
+            let unplaced = unplaced(view, one.name, one.node);
+            unplaced.iter().for_each(|_| keeps(view, places, one));
+            waits.extend(unplaced);
         }
     }
     waits

@@ -71,7 +71,11 @@ dump IPPool ippools.crd.projectcalico.org ippools.projectcalico.org
 dump IPReservation ipreservations.crd.projectcalico.org ipreservations.projectcalico.org
 dump Installation installations.operator.tigera.io
 dump KubernetesClusterNetworkPolicy clusternetworkpolicies.policy.networking.k8s.io
+dump MachineDeployment machinedeployments.cluster.x-k8s.io
+dump MachineHealthCheck machinehealthchecks.cluster.x-k8s.io
+dump MutatingWebhookConfiguration mutatingwebhookconfigurations.admissionregistration.k8s.io
 dump Namespace namespaces
+dump NetworkAttachmentDefinition network-attachment-definitions.k8s.cni.cncf.io
 dump NetworkPolicy networkpolicies.networking.k8s.io
 dump NetworkSet networksets.crd.projectcalico.org networksets.projectcalico.org
 dump Node nodes
@@ -89,6 +93,7 @@ dump StagedKubernetesNetworkPolicy stagedkubernetesnetworkpolicies.crd.projectca
 dump StagedNetworkPolicy stagednetworkpolicies.crd.projectcalico.org stagednetworkpolicies.projectcalico.org
 dump StatefulSet statefulsets.apps
 dump Tier tiers.crd.projectcalico.org tiers.projectcalico.org
+dump ValidatingWebhookConfiguration validatingwebhookconfigurations.admissionregistration.k8s.io
 
 # By name: other ConfigMaps hold what applications keep in theirs.
 config_map kube-flannel kube-flannel-cfg

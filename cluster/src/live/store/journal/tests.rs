@@ -143,7 +143,7 @@ fn lines_that_cannot_be_written_fill_no_memory() {
     run(async {
         let server = Server::new(vec![empty()]);
         let mut journal = journal(&server).await;
-        let line = "x".repeat(LARGEST / 2);
+        let line = "x".repeat(LINE - 2);
         for _ in 0..(2 * MOST + 20) {
             journal.note(&line).expect("noted");
         }
