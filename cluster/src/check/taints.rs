@@ -7,7 +7,9 @@ use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Taint, Workload};
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
-use crate::workload::{START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything};
+use crate::workload::{
+    START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
+};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -98,7 +100,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 Severity::Blocks,
                 "Agents of the network do not tolerate a start-up taint.",
                 "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
-                tolerate(&agents),
+                tolerate(scene, Kind::DAEMON_SET, &agents),
             )
             .about(agents),
         );
@@ -110,7 +112,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 Severity::Note,
                 "DaemonSets that serve the node do not tolerate a start-up taint.",
                 "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
-                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(&others)),
+                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(scene, Kind::DAEMON_SET, &others)),
             )
             .about(others),
         );
@@ -118,13 +120,19 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
     findings
 }
 
-/// The commands that let DaemonSets tolerate the taints in their details.
-fn tolerate(subjects: &[Subject]) -> String {
+/// The commands that let workloads of a kind tolerate the taints in their details.
+fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     let one = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
+        let is = |one: &&Workload| one.namespace() == subject.namespace && one.name() == subject.name;
+        let workload = scene.snapshot.workloads(kind).iter().find(is);
+        let tolerations = workload.map_or(&[][..], |one| &one.spec.template.spec.tolerations);
         format!(
-            "kubectl -n {} patch daemonset {} --type json -p '[{{\"op\":\"add\",\"path\":\"/spec/template/spec/tolerations/-\",\"value\":{{\"key\":\"{key}\",\"operator\":\"Exists\",\"effect\":\"{effect}\"}}}}]'",
-            subject.namespace, subject.name
+            "kubectl -n {} patch {} {} --type json -p '{}'",
+            subject.namespace,
+            subject.kind.to_lowercase(),
+            subject.name,
+            toleration_patch(tolerations, key, effect)
         )
     };
     subjects.iter().map(one).collect::<Vec<_>>().join("; ")
@@ -185,7 +193,7 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             Severity::Risk,
             "The program that removes a start-up taint does not tolerate it.",
             "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and nobody is there to notice.",
-            tolerate(std::slice::from_ref(&subject)).replace("patch daemonset", "patch deployment"),
+            tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
         )
         .about([subject])
     })

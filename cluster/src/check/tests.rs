@@ -1,5 +1,6 @@
 //! Scenes for the tests of checks.
 
+mod fixes;
 mod nearest;
 
 use serde_json::{Value, json};
