@@ -183,7 +183,7 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
             Severity::Risk,
             "Pods request more than any other node has free.",
             "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",
-            "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (method churn of the plan).",
+            "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
         )
         .about(found.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
     })

@@ -121,7 +121,12 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
             causes.entry((name, refusal.clone())).or_default().push(spot.subject.to_string());
         }
     }
-    (!objects.is_empty()).then(|| words::missing(scene.strategy, &causes).about(objects))
+    let tolerations = |name: &str| {
+        let is = |one: &&Workload| name.split_once('/') == Some((one.namespace(), one.name()));
+        let found = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
+        found.map(|one| one.spec.template.spec.tolerations.clone()).unwrap_or_default()
+    };
+    (!objects.is_empty()).then(|| words::missing(scene.strategy, &causes, tolerations).about(objects))
 }
 
 /// Nodes that two DaemonSets of one CNI select.

@@ -86,18 +86,23 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
         .collect();
     let overlaps = |range: Range, all: &[Range]| all.iter().any(|one| one.overlaps(range));
     let objects = having(scene, |policy| {
-        let blocks = rules(policy)
-            .flat_map(|(peers, _)| peers)
-            .filter_map(|peer| peer.pointer("/ipBlock/cidr")?.as_str());
-        blocks.filter_map(|text| Some((text, Range::read(text).ok()?.0))).find_map(|(text, range)| {
-            if overlaps(range, &pods) {
-                Some(format!("{text} covers pods"))
-            } else if !nodes_match && overlaps(range, &nodes) {
-                Some(format!("{text} covers nodes"))
-            } else {
-                None
-            }
-        })
+        let blocks = rules(policy).flat_map(|(peers, _)| {
+            // Beside a peer that selects pods by labels, the rule says which of them are meant.
+            let selects =
+                peers.iter().any(|peer| peer.get("podSelector").or(peer.get("namespaceSelector")).is_some());
+            peers.iter().filter_map(move |peer| Some((peer.pointer("/ipBlock/cidr")?.as_str()?, selects)))
+        });
+        blocks.filter_map(|(text, selects)| Some((text, selects, Range::read(text).ok()?.0))).find_map(
+            |(text, selects, range)| {
+                if !selects && overlaps(range, &pods) {
+                    Some(format!("{text} covers pods"))
+                } else if !nodes_match && overlaps(range, &nodes) {
+                    Some(format!("{text} covers nodes"))
+                } else {
+                    None
+                }
+            },
+        )
     });
     let what = "NetworkPolicies have ipBlocks that cover pods or nodes, and Cilium matches only addresses outside the cluster by an ipBlock.";
     let why = "Once Cilium enforces policies, such a rule no longer allows pods, not even one with 0.0.0.0/0. Traffic from nodes, such as that of ingress controllers with the nodes' network, is refused too.";

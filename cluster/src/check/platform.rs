@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Need};
+use super::{Check, Need, nodes};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Node};
 use crate::scene::Scene;
@@ -33,10 +33,16 @@ const READ_ONLY: [&str; 6] = [
     "Container-Optimized OS",
 ];
 
+const READ_ONLY_CODE: &str = "platform-read-only";
+
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    // A node that stays and reports has Crossfade. One that is replaced says nothing of those to come.
+    let is_installed = |node: &Node| scene.strategy != Strategy::Rotation && nodes::report(node).is_none();
     let mut by: BTreeMap<&'static str, Vec<Subject>> = BTreeMap::new();
     for node in &scene.snapshot.nodes {
-        if let Some((code, detail)) = kind(node) {
+        if let Some((code, detail)) =
+            kind(node).filter(|(code, _)| *code != READ_ONLY_CODE || !is_installed(node))
+        {
             by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
@@ -50,9 +56,7 @@ fn kind(node: &Node) -> Option<(&'static str, String)> {
         Some(Platform::Fargate) => ("platform-fargate", String::new()),
         Some(Platform::Virtual) => ("platform-virtual", String::new()),
         Some(Platform::Windows) => ("platform-windows", image.to_string()),
-        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => {
-            ("platform-read-only", image.to_string())
-        }
+        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => (READ_ONLY_CODE, image.to_string()),
         None => return None,
     })
 }

@@ -3,7 +3,6 @@
 mod autoscaler;
 mod left;
 
-use serde_json::Value;
 use types::quote::shell_word;
 
 use super::{Check, Need};
@@ -11,7 +10,9 @@ use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Taint, Workload};
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
-use crate::workload::{START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything};
+use crate::workload::{
+    START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
+};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -104,7 +105,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 Severity::Blocks,
                 "Agents of the network do not tolerate a start-up taint.",
                 "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
-                tolerate(&agents),
+                tolerate(scene, Kind::DAEMON_SET, &agents),
             )
             .about(agents),
         );
@@ -116,7 +117,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 Severity::Note,
                 "DaemonSets that serve the node do not tolerate a start-up taint.",
                 "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
-                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(&others)),
+                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(scene, Kind::DAEMON_SET, &others)),
             )
             .about(others),
         );
@@ -124,22 +125,22 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
     findings
 }
 
-/// The commands that let DaemonSets tolerate the taints in their details.
-fn tolerate(subjects: &[Subject]) -> String {
+/// The commands that let workloads of a kind tolerate the taints in their details.
+fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     let one = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
-        tolerating(&subject.namespace, &subject.name, key, effect)
+        let is = |one: &&Workload| one.namespace() == subject.namespace && one.name() == subject.name;
+        let workload = scene.snapshot.workloads(kind).iter().find(is);
+        let tolerations = workload.map_or(&[][..], |one| &one.spec.template.spec.tolerations);
+        format!(
+            "kubectl -n {} patch {} {} --type json -p {}",
+            subject.namespace,
+            subject.kind.to_lowercase(),
+            subject.name,
+            shell_word(&toleration_patch(tolerations, key, effect))
+        )
     };
     subjects.iter().map(one).collect::<Vec<_>>().join("; ")
-}
-
-/// The command that lets a DaemonSet tolerate a taint.
-pub(super) fn tolerating(namespace: &str, name: &str, key: &str, effect: &str) -> String {
-    let (key, effect) = (Value::from(key), Value::from(effect));
-    let patch = format!(
-        r#"[{{"op":"add","path":"/spec/template/spec/tolerations/-","value":{{"key":{key},"operator":"Exists","effect":{effect}}}}}]"#
-    );
-    format!("kubectl -n {namespace} patch daemonset {name} --type json -p {}", shell_word(&patch))
 }
 
 /// Whether somebody removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
@@ -197,7 +198,7 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             Severity::Risk,
             "The program that removes a start-up taint does not tolerate it.",
             "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and nobody is there to notice.",
-            tolerate(std::slice::from_ref(&subject)).replace("patch daemonset", "patch deployment"),
+            tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
         )
         .about([subject])
     })

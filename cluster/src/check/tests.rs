@@ -1,5 +1,6 @@
 //! Scenes for the tests of checks.
 
+mod fixes;
 mod hostile;
 mod nearest;
 

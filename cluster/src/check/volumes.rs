@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Check, Need};
+use crate::config::roll::Method;
 use crate::finding::{Finding, Severity};
-use crate::model::{Kind, Object};
+use crate::model::{Kind, Object, Pod};
 use crate::scene::Scene;
-use crate::workload::{Owner, is_movable, owner};
+use crate::support::Strategy;
+use crate::workload::{Owner, is_movable, owner, pool_of};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
     name: "volumes",
     codes: &[("pod-local-volume", "a pod has a volume that only its node has")],
     needs: &[
+        Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
         Need::Always(Kind::PERSISTENT_VOLUME),
         Need::Always(Kind::PERSISTENT_VOLUME_CLAIM),
@@ -32,10 +35,16 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
+    // Where a node stays and its pods are evicted without a cordon, they come back to it and to their volumes.
+    let comes_back = |pod: &Pod| {
+        let node = scene.snapshot.nodes.iter().find(|node| node.name() == &*pod.spec.node_name);
+        let churns = node.is_some_and(|node| scene.config.roll.method(pool_of(scene, node)) == Method::Churn);
+        scene.strategy != Strategy::Rotation && churns
+    };
     for pod in scene.snapshot.pods.iter().filter(|pod| is_movable(pod)) {
         let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
         let mut names = of.filter_map(|volume| claims.get(&(pod.namespace(), volume.of.as_deref()?)));
-        if let Some(volume) = names.next() {
+        if let Some(volume) = names.next().filter(|_| !comes_back(pod)) {
             found
                 .entry(owner(pod))
                 .or_insert_with(|| format!("{} on {} has {volume}", pod.name(), pod.spec.node_name));
@@ -49,7 +58,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         Severity::Risk,
         "Pods have volumes that only their node has.",
         "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",
-        "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (method churn of the plan). Before nodes are replaced, copy the data to a volume that can move.",
+        "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (roll: {methods: {POOL: churn}} in the settings file). Before nodes are replaced, copy the data to a volume that can move.",
     );
     vec![finding.about(found.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
 }

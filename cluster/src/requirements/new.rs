@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &["agent-new-absent", "values-not-installed"],
         of: IS_CILIUM,
         needs: &[Kind::DAEMON_SET],
-        state: |scene| agent(scene, &["cilium"], &["cilium-agent"], CILIUM),
+        state: |scene| agent(scene, &scene.config.agents.new, &["cilium"], &["cilium-agent"], CILIUM),
     },
     Requirement {
         name: "cilium-ipam",
@@ -67,7 +67,9 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &["agent-new-absent", "values-not-installed"],
         of: IS_ANTREA,
         needs: &[Kind::DAEMON_SET],
-        state: |scene| agent(scene, &["antrea-agent"], &["antrea-agent"], Version(0, 0, 0)),
+        state: |scene| {
+            agent(scene, &scene.config.agents.new, &["antrea-agent"], &["antrea-agent"], Version(0, 0, 0))
+        },
     },
     Requirement {
         name: "antrea-encapsulation",
@@ -101,7 +103,9 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &["agent-new-absent", "values-not-installed"],
         of: Of::To(&[Cni::Calico]),
         needs: &[Kind::DAEMON_SET],
-        state: |scene| agent(scene, &["calico-node"], &["calico-node"], Version(3, 26, 0)),
+        state: |scene| {
+            agent(scene, &scene.config.agents.new, &["calico-node"], &["calico-node"], Version(3, 26, 0))
+        },
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use super::{Of, Requirement, State, Version};
 use crate::cidr;
+use crate::config::Named;
 use crate::model::{Kind, Object, Workload};
 use crate::network::calico;
 use crate::scene::Scene;
@@ -22,7 +23,9 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &["agent-old-absent"],
         of: Of::From(&[Cni::Calico, Cni::Canal]),
         needs: &[Kind::DAEMON_SET],
-        state: |scene| agent(scene, &["calico-node", "canal"], &["calico-node"], CALICO),
+        state: |scene| {
+            agent(scene, &scene.config.agents.old, &["calico-node", "canal"], &["calico-node"], CALICO)
+        },
     },
     Requirement {
         name: "calico-ipam",
@@ -106,7 +109,13 @@ pub(super) const ROWS: &[Requirement] = &[
         of: IS_FLANNEL,
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
-            agent(scene, &["kube-flannel-ds", "kube-flannel", "canal"], &["kube-flannel"], FLANNEL)
+            agent(
+                scene,
+                &scene.config.agents.old,
+                &["kube-flannel-ds", "kube-flannel", "canal"],
+                &["kube-flannel"],
+                FLANNEL,
+            )
         },
     },
     Requirement {
@@ -244,15 +253,25 @@ fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State
 const BY_HAND: &str = "check the version by hand, and accept this with a waiver";
 
 /// The version of an agent, by the image of its container.
-pub(super) fn agent(scene: &Scene<'_>, sets: &[&str], containers: &[&str], least: Version) -> State {
-    let Some(set) = sets.iter().find_map(|name| scene.snapshot.daemon_set(name)) else {
+pub(super) fn agent(
+    scene: &Scene<'_>,
+    named: &[Named],
+    sets: &[&str],
+    containers: &[&str],
+    least: Version,
+) -> State {
+    let is_named = |set: &&Workload| named.iter().any(|name| name.is(set.namespace(), set.name()));
+    let own = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is_named);
+    let Some(set) = own.or_else(|| sets.iter().find_map(|name| scene.snapshot.daemon_set(name))) else {
         return State::unknown(
             format!("there is no DaemonSet {}", sets.join(" or ")),
-            "install it; if its DaemonSet has another name, check the version by hand and accept this with a waiver",
+            "install it; if its DaemonSet has another name, name it in the settings file (agents); without a DaemonSet, check the version by hand and accept this with a waiver",
         );
     };
     let spec = &set.spec.template.spec;
     let image = spec.containers.iter().find(|container| containers.contains(&container.name.as_ref()));
+    // The operator says that it is the agent, whatever its container is called.
+    let image = image.or_else(|| own.and_then(|own| own.spec.template.spec.containers.first()));
     let Some(image) = image.map(|container| container.image.as_ref()) else {
         return State::unknown(
             format!("DaemonSet {} has no container {}", set.name(), containers.join(" or ")),

@@ -154,6 +154,19 @@ pub fn tolerates_everything(tolerations: &[Toleration]) -> bool {
     tolerations.iter().any(every)
 }
 
+/// The JSON patch by which a template tolerates a taint. The API server appends to no list that is not there.
+#[must_use]
+pub fn toleration_patch(tolerations: &[Toleration], key: &str, effect: &str) -> String {
+    let toleration = serde_json::json!({"key": key, "operator": "Exists", "effect": effect});
+    let list = "/spec/template/spec/tolerations";
+    let operation = if tolerations.is_empty() {
+        serde_json::json!([{"op": "add", "path": list, "value": [toleration]}])
+    } else {
+        serde_json::json!([{"op": "add", "path": format!("{list}/-"), "value": toleration}])
+    };
+    operation.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,12 @@
 //! *Source*: Calico's documentation: "Configure BGP peering", "Encrypt in-cluster pod traffic", "Enable the eBPF data plane", "Protect hosts", "Use a
 //! specific IP address with a pod", "Add a floating IP to a pod", "Assign IP addresses based on topology", IPReservation.
 
+use ipnetwork::IpNetwork;
+
 use super::Feature;
 use super::pods::with;
 use crate::finding::{Severity, Subject};
-use crate::model::Kind;
+use crate::model::{Kind, Object};
 use crate::network::{calico, subject};
 use crate::scene::Scene;
 use crate::support::Cni;
@@ -140,7 +142,7 @@ pub(super) const FEATURES: &[Feature] = &[
                 .snapshot
                 .objects(Kind::IP_RESERVATION)
                 .iter()
-                .filter(|one| !one.name().starts_with("crossfade-"));
+                .filter(|one| !one.name().starts_with("crossfade-") && !is_reserved(scene, one));
             all.map(|one| subject(Kind::IP_RESERVATION, one)).collect()
         },
         what: "IPReservations keep Calico from giving some addresses to pods.",
@@ -148,6 +150,18 @@ pub(super) const FEATURES: &[Feature] = &[
         fix: |_| "Name the addresses as cidrs.reserved in the settings file, so that check finds them in the new range.",
     },
 ];
+
+/// The settings file reserves every address that the object does.
+fn is_reserved(scene: &Scene<'_>, reservation: &Object) -> bool {
+    let by = &scene.config.cidrs.reserved;
+    let is_in = |text: &str| {
+        text.parse::<IpNetwork>().is_ok_and(|range| {
+            by.iter().any(|outer| outer.prefix() <= range.prefix() && outer.contains(range.ip()))
+        })
+    };
+    let mut ranges = reservation.texts("/spec/reservedCIDRs").peekable();
+    ranges.peek().is_some() && ranges.all(is_in)
+}
 
 fn bgp(scene: &Scene<'_>) -> Vec<Subject> {
     let peers = scene.snapshot.objects(Kind::BGP_PEER).iter().map(|peer| {

@@ -1,14 +1,14 @@
 //! The findings in words. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use types::quote::shell_word;
 
-use crate::check::taints::tolerating;
 use crate::finding::{Finding, Severity, Subject};
-use crate::model::{Kind, Workload};
+use crate::model::{Kind, Toleration, Workload};
 use crate::support::{Cni, Strategy};
-use crate::workload::{Agent, Refusal, container_of};
+use crate::workload::{Agent, Refusal, container_of, toleration_patch};
 
 /// How many nodes a command names before it says that there are more.
 const NAMED: usize = 20;
@@ -30,13 +30,17 @@ pub(super) fn new_absent(cni: Cni) -> Finding {
         format!("{cni} is not installed: no DaemonSet has the container {}.", container_of(cni)),
         "Its selectors, tolerations and settings are checked only once its objects are in the cluster.",
         format!(
-            "Install {cni} with the values of the migration's first phase, then check again before the first node moves."
+            "Install {cni} with the values of the finding values-not-installed, then check again before the first node moves."
         ),
     )
 }
 
 /// `causes`: the nodes that each DaemonSet refuses for each reason.
-pub(super) fn missing(strategy: Strategy, causes: &BTreeMap<(String, Refusal), Vec<String>>) -> Finding {
+pub(super) fn missing(
+    strategy: Strategy,
+    causes: &BTreeMap<(String, Refusal), Vec<String>>,
+    tolerations: impl Fn(&str) -> Arc<[Toleration]>,
+) -> Finding {
     let (what, why) = match strategy {
         Strategy::Rotation => (
             "Nodes run neither the old CNI's agent nor the new one's.",
@@ -47,14 +51,16 @@ pub(super) fn missing(strategy: Strategy, causes: &BTreeMap<(String, Refusal), V
             "A node without the old agent cannot start pods before its turn, and a node without the new one has no route to pods that have moved.",
         ),
     };
-    let mut fixes: Vec<String> =
-        causes.iter().map(|((daemon_set, refusal), nodes)| remedy(daemon_set, refusal, nodes)).collect();
+    let mut fixes: Vec<String> = causes
+        .iter()
+        .map(|((daemon_set, refusal), nodes)| remedy(daemon_set, refusal, nodes, &tolerations(daemon_set)))
+        .collect();
     fixes.dedup();
     Finding::new("agent-missing", Severity::Blocks, what, why, fixes.join("; "))
 }
 
 /// The command that lets a DaemonSet run on nodes.
-fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String]) -> String {
+fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[Toleration]) -> String {
     let (namespace, name) = daemon_set.split_once('/').unwrap_or(("", daemon_set));
     let present: Vec<&str> = nodes.iter().filter_map(|node| node.strip_prefix("Node/")).collect();
     let more = present.len().saturating_sub(NAMED);
@@ -72,7 +78,10 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String]) -> String {
         Refusal::Affinity(_) => format!(
             "kubectl -n {namespace} edit daemonset {name}, and correct spec.template.spec.affinity.nodeAffinity"
         ),
-        Refusal::Taint(taint) => tolerating(namespace, name, &taint.key, &taint.effect),
+        Refusal::Taint(taint) => format!(
+            "kubectl -n {namespace} patch daemonset {name} --type json -p {}",
+            shell_word(&toleration_patch(tolerations, &taint.key, &taint.effect))
+        ),
     }
 }
 

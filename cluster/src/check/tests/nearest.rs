@@ -36,7 +36,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// The snapshot of these objects and no others.
-pub(super) fn snapshot(documents: &[Value]) -> Snapshot {
+pub(in crate::check::tests) fn snapshot(documents: &[Value]) -> Snapshot {
     let mut collector = Collector::new();
     for document in documents {
         collector.value(document.clone()).unwrap_or_else(|e| panic!("{e}:\n{document:#}"));
