@@ -56,6 +56,6 @@ fn stragglers_are_those_of_the_phase_that_is_asked_for() {
     let all = answer["stragglers"].as_array().expect("a list");
     assert!(!all.is_empty() && all.iter().all(|one| one["because"] == "node"), "{answer:#}");
     assert!(
-        all.iter().all(|one| one["fix"].as_str().is_some_and(|fix| fix.contains("roll --resume --only")))
+        all.iter().all(|one| one["fix"].as_str().is_some_and(|fix| fix.contains("kubectl crossfade retry ")))
     );
 }
