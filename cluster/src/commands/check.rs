@@ -11,7 +11,7 @@ use crate::cli::options::Global;
 use crate::cli::{Check, Migration};
 use crate::enforcement::{self, Line};
 use crate::finding::{Finding, Severity};
-use crate::print::{Document, Report, findings};
+use crate::print::{Document, Report, findings, plan::counted};
 use crate::scene::Scene;
 use crate::values::{self, Row};
 
@@ -69,12 +69,12 @@ impl Report for Checked {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Check: {}", self.migration));
         document.text(format!(
-            "{} nodes, {} pods: {} blocking, {} risks, {} notes, {} waived.",
-            self.nodes,
-            self.pods,
+            "{}, {}: {} blocking, {}, {}, {} waived.",
+            counted(self.nodes, "node"),
+            counted(self.pods, "pod"),
             self.count(Severity::Blocks),
-            self.count(Severity::Risk),
-            self.count(Severity::Note),
+            counted(self.count(Severity::Risk), "risk"),
+            counted(self.count(Severity::Note), "note"),
             self.waived()
         ));
         findings::add(&mut document, &self.findings);

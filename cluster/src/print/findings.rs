@@ -15,10 +15,12 @@ pub fn add(document: &mut Document, findings: &[Finding]) {
         return;
     }
     let row = |finding: &Finding| {
+        let objects = finding.objects.len();
         vec![
             severity(finding),
             finding.code.to_owned(),
-            finding.objects.len().to_string(),
+            // One without objects is about the cluster as a whole.
+            if objects == 0 { String::new() } else { objects.to_string() },
             finding.what.clone(),
         ]
     };

@@ -76,7 +76,9 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `1 node`, `3 nodes`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

@@ -852,7 +852,7 @@ pub(super) const ROWS: &[Row] = &[
             w.at("pod", "db-1")["status"]["conditions"] = json!([]);
             budget(w, "b", "maxUnavailable: 1");
         },
-        Edit("Repair the pods", |w| database(w)),
+        Edit("Repair the pods", database),
     ),
     row(
         "pdb-cannot-count",
