@@ -9,7 +9,7 @@ use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::{Kind, Node, PodSpec, Selector, Workload};
 use crate::scene::Scene;
-use crate::workload::{Owner, Place, groups, is_movable, owner, platform};
+use crate::workload::{Owner, Place, groups, is_movable, owner, platform, takes_back};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -60,7 +60,7 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     };
     let commands: Vec<String> = found.iter().map(command).collect();
     let fix = format!(
-        "Add a node to the place that the workload needs, or have one replica less for the time of the migration: {}. Or prefer the anti-affinity instead of requiring it. Or let these pods come back on their own node, without a cordon (method churn of the plan).",
+        "Add a node to the place that the workload needs, or have one replica less for the time of the migration: {}. Or prefer the anti-affinity instead of requiring it. Or let these pods come back on their own node, without a cordon (roll: {{methods: {{POOL: churn}}}} in the settings file).",
         commands.join("; ")
     );
     (!found.is_empty()).then(|| {
@@ -93,7 +93,8 @@ fn stuck(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str) -> Op
     let count = i32::try_from(places.len()).unwrap_or(i32::MAX);
     // Another node of the same zone can take the pod, if there is one.
     let is_alone = places.values().any(|nodes| *nodes == 1);
-    (replicas > 1 && replicas >= count && is_alone)
+    let take_back = nodes(scene).all(|node| takes_back(scene, node));
+    (replicas > 1 && replicas >= count && is_alone && !take_back)
         .then(|| format!("{replicas} replicas, {count} values of {key} among nodes that may run them"))
 }
 
@@ -152,8 +153,9 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
                 tolerations: Arc::clone(&pod.spec.tolerations),
                 ..PodSpec::default()
             };
-            let others = nodes(scene).filter(|node| node.name() != pod.spec.node_name.as_ref());
-            if !others.into_iter().any(|node| Place::of(node).refusal(&spec).is_none()) {
+            // Its own node is one of them where it takes its pods back.
+            let takes = |node: &&Node| node.name() != pod.spec.node_name.as_ref() || takes_back(scene, node);
+            if !nodes(scene).filter(takes).any(|node| Place::of(node).refusal(&spec).is_none()) {
                 found
                     .entry(owner(pod))
                     .or_insert_with(|| format!("{} on {} has {volume}", pod.name(), pod.spec.node_name));
@@ -162,7 +164,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
     }
     let what = "Pods have volumes of a zone in which no other node may run them.";
     let why = "An evicted pod stays Pending until its own node takes pods again: the volume does not leave its zone.";
-    let fix = "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (method churn of the plan).";
+    let fix = "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (roll: {methods: {POOL: churn}} in the settings file).";
     (!found.is_empty()).then(|| {
         let subjects = found.into_iter().map(|(owner, detail)| owner.subject().detail(detail));
         Finding::new("pod-zonal-volume", Severity::Risk, what, why, fix).about(subjects)

@@ -68,9 +68,15 @@ fn delegates(multus: &Workload) -> bool {
 fn master(all: &[&Workload]) -> Option<Finding> {
     let what = "Multus is the first CNI configuration of the nodes, and nothing says that it delegates to Crossfade.";
     let why = "If Multus calls the old CNI's configuration itself, Crossfade is never called: pods keep the old network whatever phase their node is in.";
+    // The API server appends to no list that is not there.
     let add = |one: &&Workload| {
+        let first = one.spec.template.spec.containers.first();
+        // Of other containers, a snapshot does not keep the arguments.
+        let has_some = first.is_none_or(|one| !one.args.is_empty() || !one.name.contains("multus"));
+        let argument = format!(r#""--multus-master-cni-file-name={OWN_CONF}""#);
+        let (end, value) = if has_some { ("/-", argument) } else { ("", format!("[{argument}]")) };
         format!(
-            r#"kubectl -n {} patch daemonset {} --type json -p '[{{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--multus-master-cni-file-name={OWN_CONF}"}}]'"#,
+            r#"kubectl -n {} patch daemonset {} --type json -p '[{{"op":"add","path":"/spec/template/spec/containers/0/args{end}","value":{value}}}]'"#,
             one.namespace(),
             one.name()
         )

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Check, Need};
-use crate::config::roll::Method;
 use crate::finding::{Finding, Severity};
 use crate::model::{Kind, Object, Pod};
 use crate::scene::Scene;
-use crate::support::Strategy;
-use crate::workload::{Owner, is_movable, owner, pool_of};
+use crate::workload::{Owner, is_movable, owner, takes_back};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -38,8 +36,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // Where a node stays and its pods are evicted without a cordon, they come back to it and to their volumes.
     let comes_back = |pod: &Pod| {
         let node = scene.snapshot.nodes.iter().find(|node| node.name() == &*pod.spec.node_name);
-        let churns = node.is_some_and(|node| scene.config.roll.method(pool_of(scene, node)) == Method::Churn);
-        scene.strategy != Strategy::Rotation && churns
+        node.is_some_and(|node| takes_back(scene, node))
     };
     for pod in scene.snapshot.pods.iter().filter(|pod| is_movable(pod)) {
         let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");

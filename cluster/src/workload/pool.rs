@@ -6,9 +6,11 @@ use serde::Deserialize as _;
 
 use super::Place;
 use crate::config::TemplateTaint;
+use crate::config::roll::Method;
 use crate::finding::Subject;
 use crate::model::{Kind, Labels, Node, Object, Taint};
 use crate::scene::Scene;
+use crate::support::Strategy;
 
 /// A platform on which a node's CNI is not the operator's to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +69,12 @@ pub fn pool_in<'n>(labels: &[String], node: &'n Node) -> &'n str {
     let role =
         || node.metadata.label("node-role.kubernetes.io/control-plane").map_or("", |_| "control-plane");
     named.unwrap_or_else(role)
+}
+
+/// Pods that are evicted from the node come back to it: it stays, and is not cordoned meanwhile.
+#[must_use]
+pub fn takes_back(scene: &Scene<'_>, node: &Node) -> bool {
+    scene.strategy != Strategy::Rotation && scene.config.roll.method(pool_of(scene, node)) == Method::Churn
 }
 
 /// The pools from which nodes may come: those of the settings, and Karpenter's.

@@ -8,27 +8,6 @@ use super::{Fix, Row};
 use crate::model::Kind;
 use crate::support::{Cni, Strategy};
 
-/// Codes that have no row yet. A new check brings a row, and does not make this list longer.
-pub(super) const WITHOUT_ROW: [&str; 17] = [
-    "cidr-too-small",
-    "cilium-network-name",
-    "feature-policy-engine",
-    "machine-health-check",
-    "machine-rollout",
-    "masquerade-both",
-    "multus-attachments",
-    "multus-master",
-    "object-illegible",
-    "plugin-appended",
-    "pod-anti-affinity",
-    "pod-grace-long",
-    "pod-zonal-volume",
-    "startup-taint-left",
-    "strategy-host-routes",
-    "webhook-few",
-    "webhook-unreachable",
-];
-
 /// Findings whose fix changes no object and no setting that a check reads.
 pub(super) const OUTSIDE: &[(&str, &str)] = &[
     ("cidr-overlap-closed-pool", "a note: the pool is to stay as it is"),
@@ -288,6 +267,37 @@ const GUIDE: &str =
 
 fn ports() -> Value {
     json!({"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}})
+}
+
+/// A Deployment whose pods never share a node, with as many replicas as there are nodes.
+fn apart(world: &mut World) {
+    workload(world, "Deployment", "web", 3);
+    let terms =
+        json!([{"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}]);
+    let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}});
+    world.merge("deployment", "web", json!({"spec": {"template": template}}));
+}
+
+/// A pod whose volume is of a zone with one node.
+fn zonal(world: &mut World) {
+    for (name, zone) in [("n1", "a"), ("n2", "b"), ("n3", "b")] {
+        world.merge("node", name, json!({"metadata": {"labels": {"topology.kubernetes.io/zone": zone}}}));
+    }
+    world.add("{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [a]}]}]}}}}\n---\n{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: x}, spec: {volumeName: v}}");
+    pod(
+        world,
+        "db-0",
+        "StatefulSet/db",
+        json!({"spec": {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "c"}}]}}),
+    );
+}
+
+/// A webhook for pods that fails closed, served by one pod.
+fn webhook(world: &mut World) {
+    workload(world, "StatefulSet", "hook", 1);
+    pod(world, "hook-1", "StatefulSet/hook", json!({}));
+    service(world, "selector: {app: a}");
+    world.add("{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: h}, webhooks: [{name: h, failurePolicy: Fail, clientConfig: {service: {namespace: x, name: s}}, rules: [{apiGroups: [''], operations: [CREATE], resources: [pods]}]}]}");
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -1264,6 +1274,137 @@ pub(super) const ROWS: &[Row] = &[
         "backup-age-unknown",
         |w| w.set("backup: {of: etcd.db, taken: yesterday}"),
         Edit("2026-03-01T02:00:00Z", |w| w.set("backup: {taken: '2026-03-01T02:00:00Z'}")),
+    ),
+    // What other controllers do, and what a drain waits for.
+    row(
+        "cidr-too-small",
+        |w| cilium(w, json!({"cluster-pool-ipv4-cidr": "10.245.0.0/23"})),
+        Edit("add one to the end of Cilium's list", |w| {
+            cilium(w, json!({"cluster-pool-ipv4-cidr": "10.245.0.0/23 10.246.0.0/16"}))
+        }),
+    ),
+    row("cilium-network-name", |w| node_config(w, "c", "none: here", "cni-chaining-mode: portmap"), Printed),
+    row(
+        "feature-policy-engine",
+        |w| {
+            aws(w, "OTHER");
+            w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: calico-node, namespace: calico-system}, spec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: calico-node, env: [{name: CALICO_NETWORKING_BACKEND, value: none}]}]}}}}");
+        },
+        Waiver,
+    ),
+    row(
+        "machine-health-check",
+        |w| {
+            w.add("{apiVersion: cluster.x-k8s.io/v1beta1, kind: MachineHealthCheck, metadata: {name: m, namespace: x}, spec: {}}")
+        },
+        Printed,
+    ),
+    row(
+        "machine-rollout",
+        |w| {
+            w.add("{apiVersion: cluster.x-k8s.io/v1beta1, kind: MachineDeployment, metadata: {name: m, namespace: x}, spec: {replicas: 3}, status: {replicas: 3, updatedReplicas: 1}}")
+        },
+        Edit("Wait until they are done", |w| {
+            w.merge("machinedeployment", "m", json!({"status": {"updatedReplicas": 3}}))
+        }),
+    ),
+    row(
+        "masquerade-both",
+        |w| {
+            flannel(w);
+            w.strategy = Strategy::Bridge;
+            w.at("daemonset", "kube-flannel-ds")["spec"]["template"]["spec"]["containers"][0]["args"] =
+                json!(["--ip-masq"]);
+        },
+        Waiver,
+    ),
+    row(
+        "multus-attachments",
+        |w| {
+            pod(
+                w,
+                "web",
+                "ReplicaSet/web",
+                json!({"metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": "n"}}}),
+            )
+        },
+        Edit("Try one pod of each owner", |w| {
+            w.set("waivers: [{finding: multus-attachments, reason: tried}]")
+        }),
+    ),
+    row(
+        "multus-master",
+        |w| {
+            w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: kube-multus-ds, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: kube-multus, args: [--v=4]}]}}}}")
+        },
+        Printed,
+    ),
+    row(
+        "multus-master",
+        |w| {
+            w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: kube-multus-ds, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: kube-multus}]}}}}")
+        },
+        Printed,
+    ),
+    row(
+        "object-illegible",
+        |w| pod(w, "web", "ReplicaSet/web", json!({"status": {"podIPs": [{"ip": "no address"}]}})),
+        Edit("Correct the field", |w| {
+            w.merge("pod", "web", json!({"status": {"podIPs": [{"ip": "10.10.1.7"}]}}))
+        }),
+    ),
+    row(
+        "plugin-appended",
+        |w| {
+            w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: istio-cni-node, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}]}}}}")
+        },
+        Waiver,
+    ),
+    row("pod-anti-affinity", apart, Printed),
+    row(
+        "pod-anti-affinity",
+        apart,
+        Settings("roll: {methods: {POOL: churn}}", "roll: {methods: {'*': churn}}"),
+    ),
+    row(
+        "pod-grace-long",
+        |w| pod(w, "web", "ReplicaSet/web", json!({"spec": {"terminationGracePeriodSeconds": 7200}})),
+        Settings("roll: {limits: {moveSeconds: 7980}}", ""),
+    ),
+    row(
+        "pod-zonal-volume",
+        zonal,
+        Edit("Add a node to the zone", |w| {
+            w.merge("node", "n2", json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}}))
+        }),
+    ),
+    row(
+        "pod-zonal-volume",
+        zonal,
+        Settings("roll: {methods: {POOL: churn}}", "roll: {methods: {'*': churn}}"),
+    ),
+    row(
+        "startup-taint-left",
+        |w| {
+            for name in ["n1", "n2", "n3"] {
+                w.merge("node", name, json!({"spec": {"taints": [{"key": "node.cilium.io/agent-not-ready", "effect": "NoSchedule"}]}}));
+            }
+        },
+        Printed,
+    ),
+    row("strategy-host-routes", |_| {}, Edit("--strategy bridge", |w| w.strategy = Strategy::Bridge)),
+    row(
+        "webhook-few",
+        webhook,
+        PrintedThen(|w| pod(w, "hook-2", "StatefulSet/hook", json!({"spec": {"nodeName": "n2"}}))),
+    ),
+    row(
+        "webhook-unreachable",
+        |w| {
+            webhook(w);
+            aws(w, "OTHER");
+        },
+        PrintedThen(|w| w.merge("pod", "hook-1", json!({"spec": {"hostNetwork": true}}))),
     ),
     // Requirements.
     row(
