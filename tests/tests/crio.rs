@@ -226,7 +226,8 @@ fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<(
     lab.stubs.log().clear()?;
     let planned = lab.told(&["uninstall", "--purge", "--dry-run"], 0)?;
     ensure!(planned.contains("zz-crossfade-leaving.conflist lies beside it"), "{planned}");
-    ensure!(lab.told(&["uninstall", "--purge"], 0)? == planned, "{planned}");
+    let done = lab.told(&["uninstall", "--purge"], 0)?;
+    ensure!(done == planned, "the dry run said {planned}, what ran {done}");
     lab.cri.stop(&before)?;
     lab.cri.remove(&before)?;
     let dels: Vec<String> = lab.calls("DEL")?;

@@ -69,20 +69,27 @@ fn while_the_agent_runs() -> Result<()> {
     let agent = node.dir.join("bin/flanneld");
     let sleep = if fs::metadata("/usr/bin/sleep").is_ok() { "/usr/bin/sleep" } else { "/bin/sleep" };
     node.dir.install(sleep.as_ref(), "bin/flanneld")?;
-    let process = Process(Command::new(&agent).arg("600").spawn().context("the agent")?);
+    let inside = format!("--net={}", node.netns.path().display());
+    let on_the_node = |before: &[&str], program: &std::path::Path| -> Result<Process> {
+        let mut command = Command::new("nsenter");
+        command.arg(&inside).args(before).arg(program).arg("600");
+        let process = command.spawn().map(Process).with_context(|| program.display().to_string())?;
+        lab::deadline::until("its name", std::time::Duration::from_secs(30), || {
+            let name = fs::read_to_string(format!("/proc/{}/comm", process.0.id()))?;
+            Ok(program.ends_with(name.trim_end()).then_some(()))
+        })?;
+        Ok(process)
+    };
+    let process = on_the_node(&[], &agent)?;
     refused(&node, "flannel", "the agent of flannel runs: flanneld")?;
     drop(process);
     // Anybody may give a process that name; without the right to change networks it is no agent.
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&agent).arg("600");
-    let by_nobody = Process(command.spawn().context("a process of nobody's")?);
-    lab::deadline::until("its name", std::time::Duration::from_secs(30), || {
-        let name = fs::read_to_string(format!("/proc/{}/comm", by_nobody.0.id()))?;
-        Ok((name.trim_end() == "flanneld").then_some(()))
-    })?;
+    let _by_nobody = on_the_node(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], &agent)?;
+    // One of a pod with a network of its own reaches none of the node's.
+    let _of_a_pod = Process(Command::new(&agent).arg("600").spawn()?);
     // One whose name is nearly the agent's is none.
     node.dir.install(sleep.as_ref(), "bin/flanneld2")?;
-    let _other = Process(Command::new(node.dir.join("bin/flanneld2")).arg("600").spawn()?);
+    let _other = on_the_node(&[], &node.dir.join("bin/flanneld2"))?;
     node.cleanup(&["flannel"], 0)?;
     let socket = "/run/cilium/cilium.sock";
     fs::create_dir_all("/run/cilium")?;

@@ -72,10 +72,12 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     changes.extend(forget(&node));
     let leave = wanted.brought.then(Leave::gather).transpose()?;
     let removal = Removal::gather(&node.root, &node.settings);
+    let in_cluster = wanted.purge.then(|| IN_CLUSTER.to_owned());
     if global.dry_run {
-        let (more, notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
+        let (more, mut notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
         changes.extend(more);
         changes.extend(removal.change());
+        notes.extend(in_cluster);
         return Ok(Changed::planned(changes, notes));
     }
     let leaving = Leaving::say(&node.dirs.layout)?;
@@ -88,7 +90,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let (said, by_hand) = removal.carry_out();
     done.extend(said);
     notes.extend(by_hand);
-    notes.extend(wanted.purge.then(|| IN_CLUSTER.to_owned()));
+    notes.extend(in_cluster);
     Ok(Changed::applied(done, notes))
 }
 
