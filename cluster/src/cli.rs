@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod access;
+mod code;
 pub mod complete;
 pub mod exit;
 pub mod options;
@@ -14,7 +15,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::finding::Explanation;
 use crate::support::{Cni, Strategy};
+use code::Code;
 use options::Global;
 
 /// Move a live Kubernetes cluster from one CNI to another.
@@ -182,10 +185,17 @@ impl fmt::Display for Migration {
 
 /// Options of `check`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("from", |from| from.required(false).required_unless_present("explain")),
+    mut_arg("to", |to| to.required(false).required_unless_present("explain"))
+)]
 pub struct Check {
-    /// Which migration.
+    /// Which migration; none if a code is explained.
     #[command(flatten)]
-    pub migration: Migration,
+    pub migration: Option<Migration>,
+    /// Print what a finding's code means, and look at no cluster.
+    #[arg(long, value_name = "CODE", value_parser = Code, hide_possible_values = true, conflicts_with_all = ["from", "to", "strategy"])]
+    pub explain: Option<Explanation>,
 }
 
 /// Options of `simulate`.

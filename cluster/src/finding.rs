@@ -1,5 +1,6 @@
 //! Findings: what stands in the way of a migration, why it matters and how to fix it. Pure.
 
+mod explanation;
 mod order;
 mod waive;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::model::{Kind, Meta};
 
+pub use explanation::Explanation;
 pub use order::sort;
 pub use waive::waive;
 

@@ -37,7 +37,10 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     Ok(match &cli.command {
-        Command::Check(wanted) => print::report(global.output, &check::check(global, wanted)?),
+        Command::Check(wanted) => match &wanted.explain {
+            Some(explanation) => print::report(global.output, explanation),
+            None => print::report(global.output, &check::check(global, wanted)?),
+        },
         Command::Requirements(wanted) => match requirements::requirements(global, wanted)? {
             Some(required) => print::report(global.output, &required),
             None => Exit::Done,

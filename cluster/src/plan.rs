@@ -35,7 +35,7 @@ pub use build::build;
 pub use diff::diff;
 pub use drift::{Drift, drift};
 pub use notes::notes;
-pub use parts::gates;
+pub use parts::{gates, other_policies};
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,7 +42,8 @@ pub trait Report: Serialize {
 pub fn report(output: Output, report: &impl Report) -> Exit {
     let exit = report.exit();
     match output {
-        Output::Table => print(&lines(&table::rendered(&report.document()))),
+        // anstream takes the colours out where stdout is no terminal or NO_COLOR is set.
+        Output::Table => print_to(anstream::stdout(), &table::rendered(&report.document())),
         Output::Markdown => print(&lines(&markdown::rendered(&report.document()))),
         Output::Json | Output::Yaml => {
             let answer =
@@ -135,7 +136,10 @@ pub fn stream(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>
 }
 
 fn print(text: &str) {
-    let mut out = std::io::stdout();
+    print_to(std::io::stdout(), text);
+}
+
+fn print_to(mut out: impl std::io::Write, text: &str) {
     // A reader that went away (`| head`) is no failure of the command.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

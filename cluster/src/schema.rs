@@ -18,6 +18,7 @@ use crate::backup::file::{About, Backup, Reading, Verified};
 use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
+use crate::finding::Explanation;
 use crate::live::{Became, Written};
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
@@ -37,6 +38,7 @@ fn all() -> BTreeMap<&'static str, String> {
     let all = [
         ("ask", of_answer::<wish::Asked>()),
         ("check", of_answer::<check::Checked>()),
+        ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
         ("plan", of_answer::<plan::Planned>()),
         ("plan-file", written::<Plan>()),

@@ -113,6 +113,7 @@ mod tests {
         assert_eq!(names("config "), ["check"]);
         assert_eq!(names("check --fr"), ["--from"]);
         assert_eq!(names("check --from c"), ["calico", "canal", "cilium"]);
+        assert_eq!(names("check --explain cidr-t"), ["cidr-too-small", "cidr-two-halves"]);
         assert_eq!(names("check -o "), ["table", "json", "yaml", "markdown"]);
         assert!(names("check --").contains(&"--kubeconfig".to_owned()), "options of every command");
         assert!(names("").contains(&"snapshot".to_owned()));

@@ -10,7 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Check, Migration};
 use crate::enforcement::{self, Line};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Explanation, Finding, Severity};
 use crate::print::{Document, Report, findings, plan::counted};
 use crate::scene::Scene;
 use crate::values::{self, Row};
@@ -40,13 +40,17 @@ pub struct Checked {
 /// # Errors
 /// The settings or the snapshot cannot be read.
 pub fn check(global: &Global, wanted: &Check) -> Result<Checked, Failure> {
+    let Some(migration) = wanted.migration else {
+        let problem = Problem::new("check needs a migration").at("--from and --to").fix("name the CNIs");
+        return Err(Failure::of(Exit::Usage, problem));
+    };
     let config = source::settings(global)?;
-    let snapshot = source::snapshot(global, Some(&wanted.migration))?;
-    let Migration { from, to, strategy } = wanted.migration;
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let Migration { from, to, strategy } = migration;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let findings = check::run(&scene);
     Ok(Checked {
-        migration: wanted.migration,
+        migration,
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
         findings,
@@ -62,6 +66,15 @@ impl Checked {
 
     fn waived(&self) -> usize {
         self.findings.iter().filter(|finding| finding.waived.is_some()).count()
+    }
+}
+
+impl Report for Explanation {
+    fn document(&self) -> Document {
+        let mut document = Document::new(self.code);
+        document.text(&self.what);
+        document.fields([("why", self.why.clone()), ("fix", self.fix.clone())]);
+        document
     }
 }
 

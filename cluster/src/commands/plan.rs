@@ -55,6 +55,8 @@ pub struct Made {
     pub compared: Option<Compared>,
     /// Pods that need a decision.
     pub pods: Vec<Class>,
+    /// Nodes whose policy, without the phase, is another than that of most nodes.
+    pub other_policy: Vec<String>,
     /// What to know of the plan.
     pub notes: Vec<String>,
     /// The plan.
@@ -116,6 +118,7 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
         is_saved,
         compared,
         pods: decisions::classes(&scene, &plan),
+        other_policy: plan::other_policies(&scene),
         notes: plan::notes(&scene, &plan),
         plan,
     };
@@ -136,7 +139,9 @@ fn earlier(file: &Path) -> Result<Plan, Failure> {
 impl Report for Planned {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Plan: {}", self.migration));
-        let Some(Made { hash, eta_seconds, file, is_saved, compared, pods, notes, plan }) = &self.made else {
+        let Some(Made { hash, eta_seconds, file, is_saved, compared, pods, other_policy, notes, plan }) =
+            &self.made
+        else {
             blockers(&mut document, &self.blockers);
             return document;
         };
@@ -151,7 +156,7 @@ impl Report for Planned {
             let short = canon::short(hash);
             document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
         }
-        add(&mut document, plan, &Shown { hash, seconds: *eta_seconds, pods, notes });
+        add(&mut document, plan, &Shown { hash, seconds: *eta_seconds, pods, other_policy, notes });
         document
     }
 

@@ -6,7 +6,7 @@ use types::policy::Phase;
 
 use super::accepted::{unenforced, waivers};
 use super::canon::{bytes, sha256};
-use super::site::Site;
+use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, Gate, GateSource, LeftOut, Networks, Plan, Pool, Wave};
 use crate::cidr::{self, Range, Use, merged};
 use crate::config::Config;
@@ -121,6 +121,27 @@ pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
         }
     };
     by.into_iter().map(pool).collect()
+}
+
+/// The nodes whose policy, without the phase, is another than that of most nodes, by name. Of two policies that as many nodes have, the first one counts.
+#[must_use]
+pub fn other_policies(scene: &Scene<'_>) -> Vec<String> {
+    let survey = Survey::of(scene);
+    let base = |site: &Site<'_>| site.observed.as_ref().and_then(|seen| seen.base.clone());
+    let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for site in &survey.sites {
+        if let Some(base) = base(site) {
+            nodes.entry(base).or_default().push(site.name().to_owned());
+        }
+    }
+    let most = nodes.iter().rev().max_by_key(|(_, names)| names.len()).map(|(base, _)| base.clone());
+    let mut others: Vec<String> = nodes
+        .into_iter()
+        .filter(|(base, _)| most.as_ref() != Some(base))
+        .flat_map(|(_, names)| names)
+        .collect();
+    others.sort();
+    others
 }
 
 /// What nodes say of their policies without the phase, sorted.

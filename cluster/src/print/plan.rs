@@ -4,10 +4,12 @@ use types::problem::Problem;
 
 use super::Document;
 use crate::plan::decisions::Class;
-use crate::plan::{Bridge, Gate, GateSource, Method, Plan, Wave};
+use crate::plan::{Bridge, Gate, GateSource, Method, Placed, Plan, Wave};
 
 /// How many nodes of a wave are shown to people.
 const FIRST: usize = 3;
+/// How many nodes with the same reason are shown to people.
+const OF_A_ROW: usize = 12;
 /// How many lines of a list are shown to people.
 const SHOWN: usize = 60;
 
@@ -20,6 +22,8 @@ pub struct Shown<'a> {
     pub seconds: u64,
     /// Pods that need a decision.
     pub pods: &'a [Class],
+    /// Nodes whose policy is another than that of most nodes.
+    pub other_policy: &'a [String],
     /// What to know of it.
     pub notes: &'a [String],
 }
@@ -63,6 +67,7 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
     ]);
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
     document.table(columns, plan.waves.iter().map(wave).collect());
+    order(document, plan, shown.other_policy);
     pools(document, plan);
     limits(document, plan);
     pods(document, shown.pods);
@@ -100,6 +105,25 @@ fn wave(wave: &Wave) -> Vec<String> {
     }
     let soak = if wave.soak_seconds == 0 { String::new() } else { format!("{} s", wave.soak_seconds) };
     vec![wave.name.clone(), wave.nodes.len().to_string(), wave.at_once.to_string(), soak, first.join(" ")]
+}
+
+/// Why each node is in its place: a row for the nodes that follow each other for the same reason.
+fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
+    document.heading("Order");
+    let mut rows = Vec::new();
+    for wave in &plan.waves {
+        let why = |node: &Placed| {
+            let differs = other_policy.iter().any(|name| **name == *node.name);
+            format!("{}{}", node.why, if differs { "; its policy is not that of most nodes" } else { "" })
+        };
+        for nodes in wave.nodes.chunk_by(|one, next| why(one) == why(next)) {
+            let mut names: Vec<&str> = nodes.iter().take(OF_A_ROW).map(|node| &*node.name).collect();
+            let more = format!("and {} more", nodes.len().saturating_sub(OF_A_ROW));
+            names.extend((nodes.len() > OF_A_ROW).then_some(more.as_str()));
+            rows.push(vec![wave.name.clone(), names.join(" "), nodes.first().map(why).unwrap_or_default()]);
+        }
+    }
+    document.table(vec!["WAVE", "NODES", "WHY"], rows);
 }
 
 fn pools(document: &mut Document, plan: &Plan) {

@@ -1,30 +1,32 @@
 //! A document as lines of a terminal.
 
+use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
-use types::shown::line;
+use types::shown::{line, lines};
 
 use super::{Block, Document};
+use crate::finding::Severity;
 
-/// Lines for a terminal; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin one that reads as another
+/// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin one that reads as another
 /// error, or as another fix.
 pub(super) fn rendered(document: &Document) -> String {
     let mut text = format!("{}\n", line(&document.title));
     for block in &document.blocks {
         match block {
             Block::Text(words) => text.push_str(&format!("{}\n", line(words))),
-            Block::Heading(words) => text.push_str(&format!("\n{}\n", line(words))),
+            Block::Heading(words) => text.push_str(&format!("\n{}\n", painted(&line(words)))),
             Block::Fields(fields) => {
                 for (name, value) in fields {
                     text.push_str(&format!("  {name}: {}\n", line(value)));
                 }
             }
-            Block::List(lines) => {
-                for entry in lines {
+            Block::List(entries) => {
+                for entry in entries {
                     text.push_str(&format!("  - {}\n", line(entry)));
                 }
             }
-            Block::Code(lines) => {
-                for line in lines.lines() {
+            Block::Code(code) => {
+                for line in lines(code).lines() {
                     text.push_str(&format!("{line}\n"));
                 }
             }
@@ -44,7 +46,22 @@ fn columned(columns: &[&str], rows: &[Vec<String>]) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    table.lines().map(|line| format!("{}\n", painted(line.trim_end()))).collect()
+}
+
+/// The same; a severity with which it begins has its colour.
+fn painted(text: &str) -> String {
+    let style = |severity| match severity {
+        Severity::Blocks => AnsiColor::Red.on_default().bold(),
+        Severity::Risk => AnsiColor::Yellow.on_default(),
+        Severity::Note => AnsiColor::Cyan.on_default(),
+    };
+    let begins = |severity: Severity| {
+        let (word, style): (String, Style) = (severity.to_string(), style(severity));
+        let rest = text.strip_prefix(&word).filter(|rest| rest.starts_with([':', ' ']))?;
+        Some(format!("{style}{word}{style:#}{rest}"))
+    };
+    Severity::ALL.into_iter().find_map(begins).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -67,9 +67,12 @@ const MAY_USE: [(&str, &[&str]); 30] = [
         "live",
         &["model", "config", "snapshot", "cli", "plan", "roll", "seen", "gate", "drive", "status", "backup"],
     ),
-    ("cli", &["model", "support", "plan"]),
+    ("cli", &["model", "support", "plan", "finding"]),
     // Tests alone: it describes what commands answer.
-    ("schema", &["commands", "backup", "live", "plan", "roll", "snapshot", "status", "stragglers"]),
+    (
+        "schema",
+        &["commands", "backup", "finding", "live", "plan", "roll", "snapshot", "status", "stragglers"],
+    ),
     ("print", &["cli", "model", "finding", "support", "plan"]),
     (
         "commands",
