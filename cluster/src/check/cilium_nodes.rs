@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use types::quote::shell_word;
 
 use super::{Check, Need, nodes};
 use crate::finding::{Finding, Severity, Subject};
@@ -89,15 +90,15 @@ fn everywhere(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<F
         .map(|object| {
             format!(
                 r#"kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type merge -p '{{"spec":{{"nodeSelector":{{"matchLabels":{{"{LABEL}":"true"}}}}}}}}'"#,
-                object.namespace(),
-                object.name()
+                shell_word(object.namespace()),
+                shell_word(object.name())
             )
         })
         .collect();
     let labelled: Vec<&str> =
         bare.iter().filter(|node| node.metadata.label(LABEL).is_some()).map(|node| node.name()).collect();
     if !labelled.is_empty() {
-        let names = labelled.iter().take(NAMED).copied().collect::<Vec<_>>().join(" ");
+        let names = labelled.iter().take(NAMED).map(|name| shell_word(name)).collect::<Vec<_>>().join(" ");
         let more = match labelled.len().saturating_sub(NAMED) {
             0 => String::new(),
             more => format!(" (and {more} more nodes)"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use types::quote::shell_word;
+
 use super::{Check, Need};
 use crate::finding::{Finding, Severity};
 use crate::model::{Kind, Object, Pod, Port};
@@ -103,6 +105,7 @@ fn losing(scene: &Scene<'_>, config: &Object) -> Option<String> {
         steps.push(format!("Run: {}.", command(scene, &[("cni.chainingMode", "portmap")])));
     }
     steps.extend(wrong.into_iter().map(|(namespace, name)| {
+        let (namespace, name) = (shell_word(namespace), shell_word(name));
         format!(
             r#"Run: kubectl -n {namespace} patch ciliumnodeconfigs.cilium.io {name} --type merge -p '{{"spec":{{"defaults":{{"{CHAIN}":"portmap"}}}}}}', then restart the agents of its nodes."#
         )
