@@ -1,7 +1,6 @@
 //! The command line.
 
 pub mod access;
-mod code;
 pub mod complete;
 pub mod exit;
 pub mod options;
@@ -9,15 +8,16 @@ pub mod policies;
 pub mod roll;
 pub mod unsupported;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::finding::Explanation;
 use crate::support::{Cni, Strategy};
-use code::Code;
 use options::Global;
 
 /// Move a live Kubernetes cluster from one CNI to another.
@@ -196,6 +196,28 @@ pub struct Check {
     /// Print what a finding's code means, and look at no cluster.
     #[arg(long, value_name = "CODE", value_parser = Code, hide_possible_values = true, conflicts_with_all = ["from", "to", "strategy"])]
     pub explain: Option<Explanation>,
+}
+
+/// Reads a code, and offers all of them to shells that complete it. clap's own parser would answer a wrong one with all of them.
+#[derive(Debug, Clone, Copy)]
+struct Code;
+
+impl TypedValueParser for Code {
+    type Value = Explanation;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Explanation, clap::Error> {
+        let parser: fn(&str) -> Result<Explanation, String> = Explanation::find;
+        parser.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Explanation::all().map(|explanation| PossibleValue::new(explanation.code))))
+    }
 }
 
 /// Options of `simulate`.

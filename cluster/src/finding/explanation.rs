@@ -39,9 +39,9 @@ impl Explanation {
     ///
     /// # Errors
     /// No finding has this code; the text names the nearest one.
-    pub fn of(code: &str) -> Result<Self, String> {
-        Self::all().find(|one| one.code == code).ok_or_else(|| {
-            let codes: Vec<&str> = Self::all().map(|one| one.code).collect();
+    pub fn find(code: &str) -> Result<Self, String> {
+        Self::all().find(|explanation| explanation.code == code).ok_or_else(|| {
+            let codes: Vec<&str> = Self::all().map(|explanation| explanation.code).collect();
             let near = nearest(code, &codes).map(|near| format!("did you mean {near}?"));
             format!(
                 "no finding has the code {code:?}; {}",
@@ -60,7 +60,7 @@ mod tests {
     /// Of the page's texts, none has the end of another in it.
     #[test]
     fn the_page_is_read_part_by_part() {
-        let one = Explanation::of("cidr-overlap-closed-pool").expect("a code of the page");
+        let one = Explanation::find("cidr-overlap-closed-pool").expect("a code of the page");
         assert_eq!(
             one.what,
             "A range of the new network is in a pool of the old one that gives no more addresses."
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_code_that_nothing_has_leads_to_the_nearest() {
-        let refused = |code: &str| Explanation::of(code).expect_err("no such code");
+        let refused = |code: &str| Explanation::find(code).expect_err("no such code");
         assert_eq!(
             refused("cidr-to-small"),
             r#"no finding has the code "cidr-to-small"; did you mean cidr-too-small?"#

@@ -9,7 +9,7 @@ use super::canon::short;
 use super::fix::behind;
 use super::parts::Course;
 use super::passes::bridge;
-use super::site::{Site, Survey, cluster, named};
+use super::site::{Survey, cluster, named};
 use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
 use crate::config::Config;
 use crate::reach;
@@ -227,11 +227,8 @@ fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
 
 fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let bases = parts::policies(&survey.sites);
-    for base in bases.iter().filter(|base| !plan.policies.contains(base)) {
-        let is_of =
-            |site: &&Site<'_>| site.observed.as_ref().is_some_and(|seen| seen.base.as_ref() == Some(base));
-        let nodes = survey.sites.iter().filter(is_of).map(Site::name);
+    let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
+    for (base, nodes) in parts::nodes_by_policy(&survey.sites).into_iter().filter(|(base, _)| unknown(base)) {
         lines.push(format!(
             "These nodes have a policy that the plan does not know ({}): {}.",
             short(base),

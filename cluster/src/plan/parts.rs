@@ -1,5 +1,6 @@
 //! The parts of a plan that are what the cluster and the settings say. Pure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use types::policy::Phase;
@@ -123,31 +124,33 @@ pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
     by.into_iter().map(pool).collect()
 }
 
-/// The nodes whose policy, without the phase, is another than that of most nodes, by name. Of two policies that as many nodes have, the first one counts.
-#[must_use]
-pub fn other_policies(scene: &Scene<'_>) -> Vec<String> {
-    let survey = Survey::of(scene);
-    let base = |site: &Site<'_>| site.observed.as_ref().and_then(|seen| seen.base.clone());
-    let mut nodes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for site in &survey.sites {
-        if let Some(base) = base(site) {
-            nodes.entry(base).or_default().push(site.name().to_owned());
+/// The nodes of each policy, by what they say of it without the phase. Both are sorted.
+pub(super) fn nodes_by_policy<'s>(sites: &'s [Site<'_>]) -> BTreeMap<&'s str, Vec<&'s str>> {
+    let mut nodes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for site in sites {
+        if let Some(base) = site.observed.as_ref().and_then(|seen| seen.base.as_deref()) {
+            nodes.entry(base).or_default().push(site.name());
         }
     }
-    let most = nodes.iter().rev().max_by_key(|(_, names)| names.len()).map(|(base, _)| base.clone());
-    let mut others: Vec<String> = nodes
-        .into_iter()
-        .filter(|(base, _)| most.as_ref() != Some(base))
-        .flat_map(|(_, names)| names)
-        .collect();
-    others.sort();
-    others
+    nodes
 }
 
 /// What nodes say of their policies without the phase, sorted.
 pub(super) fn policies(sites: &[Site<'_>]) -> Vec<String> {
-    let bases = sites.iter().filter_map(|site| site.observed.as_ref()?.base.clone());
-    bases.collect::<BTreeSet<_>>().into_iter().collect()
+    nodes_by_policy(sites).into_keys().map(str::to_owned).collect()
+}
+
+/// The nodes whose policy, without the phase, is another than that of most nodes, by name. Of two policies that as many nodes have, the first one
+/// counts.
+#[must_use]
+pub fn other_policies(scene: &Scene<'_>) -> Vec<String> {
+    let survey = Survey::of(scene);
+    let mut nodes = nodes_by_policy(&survey.sites);
+    let most = nodes.iter().min_by_key(|(_, names)| Reverse(names.len())).map(|(base, _)| *base);
+    nodes.retain(|base, _| most != Some(*base));
+    let mut others: Vec<String> = nodes.into_values().flatten().map(str::to_owned).collect();
+    others.sort();
+    others
 }
 
 /// The ranges from which pods of both networks get addresses.

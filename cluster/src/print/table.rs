@@ -1,14 +1,14 @@
 //! A document as lines of a terminal.
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use comfy_table::{Table, presets};
 use types::shown::{line, lines};
 
 use super::{Block, Document};
 use crate::finding::Severity;
 
-/// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin one that reads as another
-/// error, or as another fix.
+/// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin
+/// one that reads as another error, or as another fix.
 pub(super) fn rendered(document: &Document) -> String {
     let mut text = format!("{}\n", line(&document.title));
     for block in &document.blocks {
@@ -25,11 +25,7 @@ pub(super) fn rendered(document: &Document) -> String {
                     text.push_str(&format!("  - {}\n", line(entry)));
                 }
             }
-            Block::Code(code) => {
-                for line in lines(code).lines() {
-                    text.push_str(&format!("{line}\n"));
-                }
-            }
+            Block::Code(code) => text.push_str(&lines(code)),
             Block::Table(columns, rows) => {
                 text.push('\n');
                 text.push_str(&columned(columns, rows));
@@ -57,9 +53,9 @@ fn painted(text: &str) -> String {
         Severity::Note => AnsiColor::Cyan.on_default(),
     };
     let begins = |severity: Severity| {
-        let (word, style): (String, Style) = (severity.to_string(), style(severity));
-        let rest = text.strip_prefix(&word).filter(|rest| rest.starts_with([':', ' ']))?;
-        Some(format!("{style}{word}{style:#}{rest}"))
+        let rest = text.strip_prefix(&severity.to_string()).filter(|rest| rest.starts_with([':', ' ']))?;
+        let style = style(severity);
+        Some(format!("{style}{severity}{style:#}{rest}"))
     };
     Severity::ALL.into_iter().find_map(begins).unwrap_or_else(|| text.to_owned())
 }

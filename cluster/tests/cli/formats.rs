@@ -42,7 +42,8 @@ fn a_table_names_every_finding_and_its_fix() {
     assert!(table.lines().all(|line| line == line.trim_end()), "blanks at the end of a line");
 }
 
-/// On a terminal; `script` lends one.
+/// What `check` prints on a terminal; `script` lends it one.
+#[cfg(target_os = "linux")]
 fn on_a_terminal(variables: &[(&str, &str)]) -> String {
     let line = format!(
         "{} check --from calico --to antrea --snapshot cluster --dumped all",
