@@ -29,59 +29,70 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     [health_checks(scene), rollouts(scene)].into_iter().flatten().collect()
 }
 
-/// The controller leaves an object alone that somebody paused.
+/// The controller leaves an object alone that is paused.
 fn is_paused(object: &Object) -> bool {
     let annotations = object.at("/metadata/annotations").and_then(Value::as_object);
     object.is_true("/spec/paused")
         || annotations.is_some_and(|all| all.contains_key("cluster.x-k8s.io/paused"))
 }
 
-fn each(subjects: &[Subject], command: impl Fn(&Subject) -> String) -> String {
-    subjects.iter().map(command).collect::<Vec<_>>().join("; ")
+/// A finding about the objects of a kind that are not paused and have a detail, if there is one: what it is, why it matters, what to do, and the command
+/// for each object.
+fn finding(
+    scene: &Scene<'_>,
+    kind: Kind,
+    detail: impl Fn(&Object) -> Option<String>,
+    [code, what, why, fix]: [&'static str; 4],
+    command: impl Fn(&Subject) -> String,
+) -> Option<Finding> {
+    let running = scene.snapshot.objects(kind).iter().filter(|object| !is_paused(object));
+    let objects: Vec<Subject> =
+        running.filter_map(|object| Some(subject(kind, object).detail(detail(object)?))).collect();
+    let commands: Vec<String> = objects.iter().map(command).collect();
+    let fix = format!("{fix}: {}", commands.join("; "));
+    (!objects.is_empty()).then(|| Finding::new(code, Severity::Risk, what, why, fix).about(objects))
 }
 
 fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
-    let all = scene.snapshot.objects(Kind::MACHINE_HEALTH_CHECK).iter().filter(|one| !is_paused(one));
-    let objects: Vec<Subject> = all.map(|one| subject(Kind::MACHINE_HEALTH_CHECK, one)).collect();
-    let what = "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.";
-    let why = "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.";
-    let fix = format!(
-        "Pause them for the time of the migration: {}",
-        each(&objects, |one| format!(
-            "kubectl -n {} annotate machinehealthchecks.cluster.x-k8s.io {} cluster.x-k8s.io/paused=",
-            one.namespace, one.name
-        ))
-    );
-    (!objects.is_empty())
-        .then(|| Finding::new("machine-health-check", Severity::Risk, what, why, fix).about(objects))
+    let words = [
+        "machine-health-check",
+        "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.",
+        "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.",
+        "Pause them for the time of the migration",
+    ];
+    finding(
+        scene,
+        Kind::MACHINE_HEALTH_CHECK,
+        |_| Some(String::new()),
+        words,
+        |one| {
+            format!(
+                "kubectl -n {} annotate machinehealthchecks.cluster.x-k8s.io {} cluster.x-k8s.io/paused=",
+                one.namespace, one.name
+            )
+        },
+    )
 }
 
 fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
-    let of = |one: &Object| {
-        let number = |pointer: &str| one.at(pointer).and_then(Value::as_u64);
+    let progress = |deployment: &Object| {
+        let number = |pointer: &str| deployment.at(pointer).and_then(Value::as_u64);
         let wanted = number("/spec/replicas").unwrap_or(1);
         let done =
             number("/status/upToDateReplicas").or_else(|| number("/status/updatedReplicas")).unwrap_or(0);
         let all = number("/status/replicas").unwrap_or(0);
         // Machines of an earlier template may be there beside enough of the new one.
-        (done < wanted || all > done).then(|| {
-            subject(Kind::MACHINE_DEPLOYMENT, one)
-                .detail(format!("{done} of {wanted} machines are up to date"))
-        })
+        (done < wanted || all > done).then(|| format!("{done} of {wanted} machines are up to date"))
     };
-    let all = scene.snapshot.objects(Kind::MACHINE_DEPLOYMENT).iter().filter(|one| !is_paused(one));
-    let objects: Vec<Subject> = all.filter_map(of).collect();
-    let what = "MachineDeployments are replacing their machines.";
-    let why = "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.";
-    let fix = format!(
-        "Wait until they are done: {}",
-        each(&objects, |one| format!(
-            "kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w",
-            one.namespace, one.name
-        ))
-    );
-    (!objects.is_empty())
-        .then(|| Finding::new("machine-rollout", Severity::Risk, what, why, fix).about(objects))
+    let words = [
+        "machine-rollout",
+        "MachineDeployments are replacing their machines.",
+        "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",
+        "Wait until they are done",
+    ];
+    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, words, |one| {
+        format!("kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w", one.namespace, one.name)
+    })
 }
 
 #[cfg(test)]
