@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use types::problem::{Answer, Problem, VERSION};
 use types::shown::{json, line, lines};
 
-pub use document::{Block, Document};
+pub use document::{Block, Document, Row};
 pub use progress::Progress;
 pub use usage::usage;
 

@@ -1,5 +1,7 @@
 //! What a command says to people, before it has a format.
 
+use crate::finding::Severity;
+
 /// A heading and what stands below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
@@ -14,8 +16,8 @@ pub struct Document {
 pub enum Block {
     /// A paragraph.
     Text(String),
-    /// A heading below the document's.
-    Heading(String),
+    /// A heading below the document's, and the severity of what stands below it, with which it begins.
+    Heading(Option<Severity>, String),
     /// Words and what they say: `why`, `Because ..`.
     Fields(Vec<(&'static str, String)>),
     /// A list. No more than a few dozen lines of it are shown.
@@ -23,7 +25,16 @@ pub enum Block {
     /// Lines to paste: a manifest or a file.
     Code(String),
     /// A table: the names of the columns, and rows of as many cells.
-    Table(Vec<&'static str>, Vec<Vec<String>>),
+    Table(Vec<&'static str>, Vec<Row>),
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// How bad it is, where its first cell says so.
+    pub severity: Option<Severity>,
+    /// Its cells.
+    pub cells: Vec<String>,
 }
 
 impl Document {
@@ -39,7 +50,12 @@ impl Document {
 
     /// Adds a heading.
     pub fn heading(&mut self, text: impl Into<String>) {
-        self.blocks.push(Block::Heading(text.into()));
+        self.blocks.push(Block::Heading(None, text.into()));
+    }
+
+    /// Adds the heading of something that is as bad as this; none if it does not count.
+    pub fn heading_of(&mut self, severity: Option<Severity>, text: impl Into<String>) {
+        self.blocks.push(Block::Heading(severity, text.into()));
     }
 
     /// Adds words and what they say.
@@ -71,6 +87,12 @@ impl Document {
 
     /// Adds a table.
     pub fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
+        let rows = rows.into_iter().map(|cells| Row { severity: None, cells }).collect();
+        self.blocks.push(Block::Table(columns, rows));
+    }
+
+    /// Adds a table whose rows say in their first cell how bad they are.
+    pub fn table_of(&mut self, columns: Vec<&'static str>, rows: Vec<Row>) {
         self.blocks.push(Block::Table(columns, rows));
     }
 }

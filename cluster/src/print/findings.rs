@@ -1,7 +1,7 @@
 //! Findings as part of a document.
 
-use super::Document;
-use crate::finding::{Finding, Subject};
+use super::{Document, Row};
+use crate::finding::{Finding, Severity, Subject};
 
 /// What stands before and after lines to paste in the text of a fix.
 const FENCE: &str = "```";
@@ -16,17 +16,18 @@ pub fn add(document: &mut Document, findings: &[Finding]) {
     }
     let row = |finding: &Finding| {
         let objects = finding.objects.len();
-        vec![
+        let cells = vec![
             severity(finding),
             finding.code.to_owned(),
             // One without objects is about the cluster as a whole.
             if objects == 0 { String::new() } else { objects.to_string() },
             finding.what.clone(),
-        ]
+        ];
+        Row { severity: counted(finding), cells }
     };
-    document.table(vec!["SEVERITY", "FINDING", "OBJECTS", "WHAT"], findings.iter().map(row).collect());
+    document.table_of(vec!["SEVERITY", "FINDING", "OBJECTS", "WHAT"], findings.iter().map(row).collect());
     for finding in findings {
-        document.heading(format!("{}: {}", severity(finding), finding.code));
+        document.heading_of(counted(finding), format!("{}: {}", severity(finding), finding.code));
         document.text(finding.what.clone());
         document.list(finding.objects.iter().map(subject), SHOWN);
         fix(document, finding);
@@ -52,8 +53,13 @@ fn fix(document: &mut Document, finding: &Finding) {
     }
 }
 
+/// How bad a finding is; none if the operator accepts it.
+fn counted(finding: &Finding) -> Option<Severity> {
+    finding.waived.is_none().then_some(finding.severity)
+}
+
 fn severity(finding: &Finding) -> String {
-    if finding.waived.is_some() { "waived".into() } else { finding.severity.to_string() }
+    counted(finding).map_or_else(|| "waived".into(), |severity| severity.to_string())
 }
 
 fn subject(subject: &Subject) -> String {

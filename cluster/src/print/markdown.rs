@@ -9,7 +9,7 @@ pub(super) fn rendered(document: &Document) -> String {
         text.push('\n');
         match block {
             Block::Text(words) => text.push_str(&format!("{}\n", escaped(words))),
-            Block::Heading(words) => text.push_str(&format!("## {}\n", escaped(words))),
+            Block::Heading(_, words) => text.push_str(&format!("## {}\n", escaped(words))),
             Block::Fields(fields) => {
                 for (name, value) in fields {
                     text.push_str(&format!("- **{name}**: {}\n", escaped(value)));
@@ -27,7 +27,7 @@ pub(super) fn rendered(document: &Document) -> String {
                 text.push_str(&format!("|{}\n", " --- |".repeat(columns.len())));
                 for row in rows {
                     let cells: Vec<String> =
-                        row.iter().map(|cell| escaped(cell).replace('|', "\\|")).collect();
+                        row.cells.iter().map(|cell| escaped(cell).replace('|', "\\|")).collect();
                     text.push_str(&format!("| {} |\n", cells.join(" | ")));
                 }
             }

@@ -4,7 +4,7 @@ use anstyle::AnsiColor;
 use comfy_table::{Table, presets};
 use types::shown::{line, lines};
 
-use super::{Block, Document};
+use super::{Block, Document, Row};
 use crate::finding::Severity;
 
 /// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin
@@ -14,7 +14,9 @@ pub(super) fn rendered(document: &Document) -> String {
     for block in &document.blocks {
         match block {
             Block::Text(words) => text.push_str(&format!("{}\n", line(words))),
-            Block::Heading(words) => text.push_str(&format!("\n{}\n", painted(&line(words)))),
+            Block::Heading(severity, words) => {
+                text.push_str(&format!("\n{}\n", painted(*severity, &line(words))));
+            }
             Block::Fields(fields) => {
                 for (name, value) in fields {
                     text.push_str(&format!("  {name}: {}\n", line(value)));
@@ -35,34 +37,47 @@ pub(super) fn rendered(document: &Document) -> String {
     text
 }
 
-fn columned(columns: &[&str], rows: &[Vec<String>]) -> String {
+fn columned(columns: &[&str], rows: &[Row]) -> String {
     let mut table = Table::new();
-    let rows = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect::<Vec<_>>());
-    table.load_style(presets::NOTHING).set_header(columns).add_rows(rows);
+    let cells = rows.iter().map(|row| row.cells.iter().map(|cell| line(cell)).collect::<Vec<_>>());
+    table.load_style(presets::NOTHING).set_header(columns).add_rows(cells);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.lines().map(|line| format!("{}\n", painted(line.trim_end()))).collect()
+    // A row is one line: no cell has an end of a line in it.
+    let severities =
+        [None].into_iter().chain(rows.iter().map(|row| row.severity)).chain(std::iter::repeat(None));
+    table
+        .lines()
+        .zip(severities)
+        .map(|(line, severity)| format!("{}\n", painted(severity, line.trim_end())))
+        .collect()
 }
 
-/// The same; a severity with which it begins has its colour.
-fn painted(text: &str) -> String {
-    let style = |severity| match severity {
+/// The same; the severity with which it begins has its colour.
+fn painted(severity: Option<Severity>, text: &str) -> String {
+    let Some(severity) = severity else { return text.to_owned() };
+    let style = match severity {
         Severity::Blocks => AnsiColor::Red.on_default().bold(),
         Severity::Risk => AnsiColor::Yellow.on_default(),
         Severity::Note => AnsiColor::Cyan.on_default(),
     };
-    let begins = |severity: Severity| {
-        let rest = text.strip_prefix(&severity.to_string()).filter(|rest| rest.starts_with([':', ' ']))?;
-        let style = style(severity);
-        Some(format!("{style}{severity}{style:#}{rest}"))
-    };
-    Severity::ALL.into_iter().find_map(begins).unwrap_or_else(|| text.to_owned())
+    let rest = text.strip_prefix(&severity.to_string());
+    rest.map_or_else(|| text.to_owned(), |rest| format!("{style}{severity}{style:#}{rest}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The name of a pool or of an object is no severity.
+    #[test]
+    fn a_text_that_reads_as_a_severity_has_no_colour() {
+        let mut document = Document::new("note: a");
+        document.heading("blocks: a");
+        document.table(vec!["POOL", "NODES"], vec![vec!["note".to_owned(), "3".to_owned()]]);
+        assert!(!rendered(&document).contains('\u{1b}'), "{:?}", rendered(&document));
+    }
 
     #[test]
     fn text_of_others_begins_no_line() {
