@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::finding::Explanation;
@@ -183,19 +183,45 @@ impl fmt::Display for Migration {
     }
 }
 
-/// Options of `check`.
-#[derive(Debug, Args)]
-#[command(
-    mut_arg("from", |from| from.required(false).required_unless_present("explain")),
-    mut_arg("to", |to| to.required(false).required_unless_present("explain"))
-)]
-pub struct Check {
-    /// Which migration; none if a code is explained.
-    #[command(flatten)]
-    pub migration: Option<Migration>,
-    /// Print what a finding's code means, and look at no cluster.
-    #[arg(long, value_name = "CODE", value_parser = Code, hide_possible_values = true, conflicts_with_all = ["from", "to", "strategy"])]
-    pub explain: Option<Explanation>,
+/// What `check` does.
+#[derive(Debug)]
+pub enum Check {
+    /// It looks for what stands in the way of a migration.
+    Migration(Migration),
+    /// It explains a code.
+    Explain(Explanation),
+}
+
+impl FromArgMatches for Check {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.get_one::<Explanation>("explain") {
+            Some(explanation) => Ok(Self::Explain(explanation.clone())),
+            None => Migration::from_arg_matches(matches).map(Self::Migration),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Check {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let optional = |arg: Arg| arg.required(false).required_unless_present("explain");
+        let explain = Arg::new("explain")
+            .long("explain")
+            .value_name("CODE")
+            .value_parser(Code)
+            .hide_possible_values(true)
+            .conflicts_with_all(["from", "to", "strategy"])
+            .help("Print what a finding's code means, and look at no cluster");
+        Migration::augment_args(command).mut_arg("from", optional).mut_arg("to", optional).arg(explain)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
 }
 
 /// Reads a code, and offers all of them to shells that complete it. clap's own parser would answer a wrong one with all of them.

@@ -8,7 +8,7 @@ use cluster::cli::complete;
 use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
 use cluster::cli::policies::Policies;
-use cluster::cli::{Cli, Command, Config};
+use cluster::cli::{Check, Cli, Command, Config};
 use cluster::commands::{
     check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
     wish,
@@ -37,10 +37,10 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let global = &cli.global;
     Ok(match &cli.command {
-        Command::Check(wanted) => match &wanted.explain {
-            Some(explanation) => print::report(global.output, explanation),
-            None => print::report(global.output, &check::check(global, wanted)?),
-        },
+        Command::Check(Check::Explain(explanation)) => print::report(global.output, explanation),
+        Command::Check(Check::Migration(migration)) => {
+            print::report(global.output, &check::check(global, *migration)?)
+        }
         Command::Requirements(wanted) => match requirements::requirements(global, wanted)? {
             Some(required) => print::report(global.output, &required),
             None => Exit::Done,

@@ -6,9 +6,9 @@ use types::problem::Problem;
 
 use super::source;
 use crate::check;
+use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::{Check, Migration};
 use crate::enforcement::{self, Line};
 use crate::finding::{Explanation, Finding, Severity};
 use crate::print::{Document, Report, findings, plan::counted};
@@ -39,11 +39,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn check(global: &Global, wanted: &Check) -> Result<Checked, Failure> {
-    let Some(migration) = wanted.migration else {
-        let problem = Problem::new("check needs a migration").at("--from and --to").fix("name the CNIs");
-        return Err(Failure::of(Exit::Usage, problem));
-    };
+pub fn check(global: &Global, migration: Migration) -> Result<Checked, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;
