@@ -14,6 +14,7 @@ pub mod drive;
 pub mod enforcement;
 pub mod finding;
 pub mod gate;
+pub mod input;
 pub mod live;
 pub mod model;
 pub mod network;

@@ -12,8 +12,8 @@ mod read;
 mod write;
 mod yaml;
 
-pub use collect::Collector;
+pub use collect::{Collector, Unknown};
 pub use document::Page;
-pub use gather::gather;
+pub use gather::{gather, gather_all};
 pub use header::Header;
 pub use write::{write, write_compressed};

@@ -12,6 +12,7 @@ use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Plan as Wanted};
+use crate::input;
 use crate::live;
 use crate::plan::decisions::{self, Class};
 use crate::plan::{self, Plan, canon, eta};
@@ -125,6 +126,9 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
     Ok(Some(Planned { migration, made: Some(made), blockers: Vec::new() }))
 }
 
+/// Most bytes of a plan. *Source*: Kubernetes, "Considerations for large clusters": 5,000 nodes, of which a plan says less than 1 KiB each.
+const LARGEST: u64 = 64 << 20;
+
 /// An earlier plan.
 fn earlier(file: &Path) -> Result<Plan, Failure> {
     let name = file.display().to_string();
@@ -132,7 +136,7 @@ fn earlier(file: &Path) -> Result<Plan, Failure> {
         let problem = Problem::new(why).at(&name).fix("name a file that kubectl crossfade plan --out wrote");
         Failure::of(Exit::Failed, problem)
     };
-    let bytes = std::fs::read(file).map_err(|e| wrong(format!("read {name}: {e}")))?;
+    let bytes = input::read(file, LARGEST).map_err(|e| wrong(format!("read {name}: {e}")))?;
     canon::read(&bytes).map_err(|why| wrong(format!("{name}: {why}")))
 }
 

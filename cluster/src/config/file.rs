@@ -1,11 +1,16 @@
 //! The file of settings: JSON or YAML.
 
+use std::io::Error;
 use std::path::Path;
 
 use serde_json::Value;
 use types::problem::Problem;
 
 use super::{Config, freeze};
+use crate::input;
+
+/// Most bytes of a settings file. *Source*: none; waivers of every object of a large cluster take less.
+const LARGEST: u64 = 64 << 20;
 
 /// Reads the settings file; without one, the defaults.
 ///
@@ -14,7 +19,8 @@ use super::{Config, freeze};
 pub fn gather(file: Option<&Path>) -> Result<Config, Problem> {
     let Some(file) = file else { return Ok(Config::default()) };
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|e| {
+    let text = input::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(Error::other));
+    let text = text.map_err(|e| {
         Problem::new(format!("read {name}: {e}")).at(&name).fix("name a settings file that you can read")
     })?;
     let config = read(&text).and_then(|config| known_zones(&config).map(|()| config));

@@ -3,6 +3,7 @@
 mod bound;
 mod identity;
 mod kept;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 pub(super) use self::bound::{Bound, Bounded};
 pub(super) use self::identity::Identity;
 use self::kept::Kept;
+pub use self::unknown::Unknown;
 use super::document::Part as _;
 use super::header::Header;
 use crate::model::{
@@ -46,6 +48,8 @@ pub struct Collector {
     listed: BTreeSet<Kind>,
     /// Why not all objects of a kind were read.
     incomplete: BTreeMap<Kind, String>,
+    /// Objects of kinds that no check reads.
+    unknown: Unknown,
 }
 
 /// What the API server says of a list beside its items.
@@ -88,6 +92,21 @@ impl Collector {
         let one = Illegible { kind, namespace: metadata.namespace, name: metadata.name, why };
         self.snapshot.illegible.push(one);
         Ok(())
+    }
+
+    /// Counts an object of a kind that no check reads.
+    pub(super) fn unknown(&mut self, api_version: &str, kind: &str) {
+        self.unknown.add(api_version, kind);
+    }
+
+    /// Names the object that was read last, if nothing else is known of it.
+    pub(super) fn name_unknown(&mut self, identity: impl FnOnce() -> Option<Identity>) {
+        self.unknown.name(identity);
+    }
+
+    /// The objects of kinds that no check reads.
+    pub(super) fn take_unknown(&mut self) -> Unknown {
+        std::mem::take(&mut self.unknown)
     }
 
     /// A list begins, whose items may be of any kinds.
@@ -236,7 +255,10 @@ impl Collector {
         if kind.ends_with("List") {
             return Ok(());
         }
-        let Some(kind) = Kind::of(&api_version, &kind) else { return Ok(()) };
+        let Some(kind) = Kind::of(&api_version, &kind) else {
+            self.unknown(&api_version, &kind);
+            return Ok(());
+        };
         let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.object(&api_version, kind, value).map_err(|e| format!("{kind} {name}: {e}"))
     }

@@ -56,8 +56,11 @@ impl Part for Value {
     fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
         collector.begin(None)?;
         let identity = Identity::of(&self, is);
-        let read = One::<Self>::new(collector, is.cloned()).deserialize(self);
-        read.or_else(|e| collector.illegible(identity, e.to_string()))
+        match One::<Self>::new(collector, is.cloned()).deserialize(self) {
+            Ok(()) => collector.name_unknown(|| identity),
+            Err(e) => collector.illegible(identity, e.to_string())?,
+        }
+        Ok(())
     }
 }
 
@@ -66,10 +69,12 @@ pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&Is>) -> Re
     collector.begin(Some(text.len()))?;
     let mut json = serde_json::Deserializer::from_str(text);
     let read = One::<Box<RawValue>>::new(collector, is.cloned()).deserialize(&mut json);
-    read.and_then(|()| json.end()).or_else(|e| {
-        let identity = serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
-        collector.illegible(identity, e.to_string())
-    })
+    let identity = || serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
+    match read.and_then(|()| json.end()) {
+        Ok(()) => collector.name_unknown(identity),
+        Err(e) => collector.illegible(identity(), e.to_string())?,
+    }
+    Ok(())
 }
 
 /// Reads one document into the collector: an object, a list of objects, a snapshot's header, or the answer of `kubectl version`.
@@ -284,6 +289,7 @@ fn object<'de, A: MapAccess<'de>>(
         return Err(A::Error::custom("an answer of the API server that says why it has no objects"));
     }
     let Some(kind) = Kind::of(api_version, kind) else {
+        collector.unknown(api_version, kind);
         map.next_value::<IgnoredAny>()?;
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         return Ok(());

@@ -1,15 +1,16 @@
-//! The files of `--snapshot`.
+//! The files of `--snapshot` and `--policies`.
 
 use std::ffi::OsStr;
 use std::fs::{File, FileType};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use types::problem::Problem;
 
-use super::collect::Collector;
+use super::collect::{Collector, Unknown};
 use super::read::{GZIP, read};
+use crate::input;
 use crate::model::{Kind, Snapshot};
 
 /// Endings of the files that are read from a directory.
@@ -28,6 +29,18 @@ pub fn gather(
     dumped: &[Kind],
     note: &mut dyn FnMut(&str),
 ) -> Result<Snapshot, Vec<Problem>> {
+    gather_all(files, dumped, note).map(|(snapshot, _)| snapshot)
+}
+
+/// The same, with the objects of kinds that no check reads.
+///
+/// # Errors
+/// As [`gather`].
+pub fn gather_all(
+    files: &[PathBuf],
+    dumped: &[Kind],
+    note: &mut dyn FnMut(&str),
+) -> Result<(Snapshot, Unknown), Vec<Problem>> {
     let mut collector = Collector::new();
     let mut problems = Vec::new();
     for file in files {
@@ -36,7 +49,11 @@ pub fn gather(
             Err(wrong) => problems.extend(wrong),
         }
     }
-    if problems.is_empty() { Ok(collector.finish(dumped)) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let unknown = collector.take_unknown();
+    Ok((collector.finish(dumped), unknown))
 }
 
 fn one(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
@@ -44,14 +61,23 @@ fn one(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
     let read = if name == "-" {
         read(collector, std::io::stdin().lock())
     } else {
-        let open = File::open(file).map_err(|e| e.to_string());
-        open.and_then(|open| read(collector, BufReader::with_capacity(1 << 16, open)))
+        let open = input::open(file).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput => {
+                let fix =
+                    "write what it has to a file and name that file, or name - and hand it over as stdin";
+                Problem::new(format!("{name} is no regular file")).at(&name).fix(fix)
+            }
+            _ => unreadable(&name, &e.to_string()),
+        })?;
+        read(collector, BufReader::with_capacity(1 << 16, open))
     };
-    read.map_err(|why| {
-        Problem::new(format!("read {name}: {why}"))
-            .at(&name)
-            .fix("write the file again: kubectl crossfade snapshot, or kubectl get KINDS -A -o json")
-    })
+    read.map_err(|why| unreadable(&name, &why))
+}
+
+fn unreadable(name: &str, why: &str) -> Problem {
+    Problem::new(format!("read {name}: {why}"))
+        .at(name)
+        .fix("write the file again: kubectl crossfade snapshot, or kubectl get KINDS -A -o json")
 }
 
 /// The file itself, or those of a directory in the order of their names.
@@ -212,6 +238,24 @@ mod tests {
         std::fs::create_dir(dir.path().join("more.json")).expect("made");
         let why = gathered(dir.path()).0.expect_err("a directory");
         assert!(why.contains("more.json is a directory"), "{why}");
+    }
+
+    /// A device may never end, and the program that opens a pipe waits for a writer.
+    #[test]
+    fn a_device_and_a_pipe_are_named_by_themselves_and_not_opened() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pods.json");
+        let link = dir.path().join("link.json");
+        std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+        for file in [Path::new("/dev/null"), &link] {
+            let why = gathered(file).0.expect_err("a device");
+            assert!(why.contains(&format!("{} is no regular file", file.display())), "{why}");
+        }
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        let problems = gather(&[pipe], &[], &mut |_| {}).expect_err("a pipe");
+        assert!(problems[0].what.contains("pods.json is no regular file"), "{problems:?}");
+        assert!(problems[0].fix.contains("name - "), "{problems:?}");
     }
 
     /// Whoever opens it would wait for a writer.

@@ -3,11 +3,12 @@
 use super::sources;
 
 /// A room, and which others it may use. Each room may use itself, and a room that is not here nothing else.
-const MAY_USE: [(&str, &[&str]); 30] = [
+const MAY_USE: [(&str, &[&str]); 31] = [
+    ("input", &[]),
     ("model", &[]),
     ("capacity", &["model"]),
     ("support", &["model", "scene", "finding"]),
-    ("config", &["model", "support"]),
+    ("config", &["input", "model", "support"]),
     ("scene", &["model", "config", "support"]),
     ("finding", &["model", "config"]),
     ("network", &["model", "support", "finding"]),
@@ -60,7 +61,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     ("drive", &["plan", "roll", "status"]),
     ("sim", &["model", "capacity", "support", "scene", "workload", "reach", "plan", "roll", "seen", "drive"]),
     ("stragglers", &["model", "workload"]),
-    ("snapshot", &["model"]),
+    ("snapshot", &["input", "model"]),
     ("seen", &["model", "capacity", "workload", "plan", "roll"]),
     ("gate", &["plan", "roll"]),
     (
@@ -77,6 +78,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     (
         "commands",
         &[
+            "input",
             "cli",
             "model",
             "config",

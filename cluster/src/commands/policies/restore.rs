@@ -14,9 +14,12 @@ use crate::backup::{Id, Step};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as Wanted;
+use crate::input;
 use crate::live::{self, Applied, Became, Scope, Written};
 use crate::print::{Document, Progress, Report};
 
+/// Most bytes of a backup. *Source*: none; it is as much as a snapshot keeps of policies and other rare objects.
+const LARGEST: u64 = 1 << 30;
 /// How many lines of a list people see.
 const SHOWN: usize = 30;
 
@@ -112,7 +115,7 @@ fn loaded(file: &Path) -> Result<(Backup, String, Verified), Failure> {
     let wrong = |exit, what: String, fix: &str| {
         Failure::of(exit, Problem::new(format!("{name}: {what}")).at(&name).fix(fix))
     };
-    let bytes = std::fs::read(file).map_err(|e| {
+    let bytes = input::read(file, LARGEST).map_err(|e| {
         wrong(Exit::Usage, e.to_string(), "name the file that kubectl crossfade policies backup wrote")
     })?;
     let base = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
