@@ -36,6 +36,7 @@ pub use diff::diff;
 pub use drift::{Drift, drift};
 pub use notes::notes;
 pub use parts::{gates, other_policies};
+pub use site::Survey;
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

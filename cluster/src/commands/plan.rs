@@ -15,7 +15,7 @@ use crate::cli::{Migration, Plan as Wanted};
 use crate::input;
 use crate::live;
 use crate::plan::decisions::{self, Class};
-use crate::plan::{self, Plan, canon, eta};
+use crate::plan::{self, Plan, Survey, canon, eta};
 use crate::print::plan::{Shown, add, blockers, differences};
 use crate::print::{self, Document, Report};
 use crate::scene::Scene;
@@ -89,7 +89,8 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
     let snapshot = source::snapshot(global, Some(&migration))?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let is_piped = wanted.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
-    let plan = match plan::build(&scene, &check::run(&scene)) {
+    let survey = Survey::of(&scene);
+    let plan = match plan::build(&scene, &survey, &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) if is_piped => return Err(Failure::all(Exit::No, blockers)),
         Err(blockers) => return Ok(Some(Planned { migration, made: None, blockers })),
@@ -119,8 +120,8 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
         is_saved,
         compared,
         pods: decisions::classes(&scene, &plan),
-        other_policy: plan::other_policies(&scene),
-        notes: plan::notes(&scene, &plan),
+        other_policy: plan::other_policies(&survey),
+        notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
     Ok(Some(Planned { migration, made: Some(made), blockers: Vec::new() }))

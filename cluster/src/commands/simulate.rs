@@ -9,7 +9,7 @@ use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Simulate as Wanted};
-use crate::plan::{self, canon, eta};
+use crate::plan::{self, Survey, canon, eta};
 use crate::print::plan::{blockers, duration};
 use crate::print::{Document, Progress, Report};
 use crate::scene::Scene;
@@ -68,7 +68,7 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<Simulated, Failure> 
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let answer =
         |made, blockers| Simulated { migration, histories, seed, has_faults: faults, made, blockers };
-    let plan = match plan::build(&scene, &check::run(&scene)) {
+    let plan = match plan::build(&scene, &Survey::of(&scene), &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) => return Ok(answer(None, blockers)),
     };

@@ -12,20 +12,19 @@ use super::{Plan, blockers, parts};
 use crate::finding::Finding;
 use crate::scene::Scene;
 
-/// The plan of a migration. `findings` are those of `check` in the same scene.
+/// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
 /// # Errors
 /// Everything that keeps the plan from being made, each with its object and what to do.
-pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
+pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
     if let Some(problem) = blockers::strategy(scene.strategy) {
         return Err(vec![problem]);
     }
-    let survey = Survey::of(scene);
     let passes = Passes::of(scene.strategy, &survey.sites);
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
     problems.extend(blockers::scaled(scene.config));
-    problems.extend(blockers::nothing(&survey, passes.as_ref()));
+    problems.extend(blockers::nothing(survey, passes.as_ref()));
     problems.extend(silent(&survey.sites, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.parted(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
@@ -40,10 +39,10 @@ pub fn build(scene: &Scene<'_>, findings: &[Finding]) -> Result<Plan, Vec<Proble
         start: passes.start,
         passes: passes.targets,
         bridge,
-        waves: waves(&sites, config),
-        left_out,
-        pools: parts::pools(&sites, config),
-        policies: parts::policies(&sites),
+        waves: waves(sites, config),
+        left_out: left_out.clone(),
+        pools: parts::pools(sites, config),
+        policies: parts::policies(sites),
     };
     Ok(parts::plan(scene, findings, cluster, course))
 }

@@ -92,13 +92,14 @@ struct Obstacle {
     help: String,
 }
 
-/// The plan that brings stragglers to phase `to`. `findings` are those of `check` in the same scene, and `delete` names pods without an owner that may be
+/// The plan that brings stragglers to phase `to`. `survey` has the nodes of the scene, `findings` are those of `check` in it, and `delete` names pods without an owner that may be
 /// deleted.
 ///
 /// # Errors
 /// Everything that keeps such a plan from being made, each with its object and what to do.
 pub fn fix(
     scene: &Scene<'_>,
+    survey: &Survey<'_>,
     findings: &[Finding],
     to: Phase,
     delete: &BTreeSet<String>,
@@ -106,11 +107,10 @@ pub fn fix(
     if let Some(problem) = blockers::strategy(scene.strategy) {
         return Err(vec![problem]);
     }
-    let survey = Survey::of(scene);
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
     problems.extend(blockers::scaled(scene.config));
-    problems.extend(behind(&survey, to));
+    problems.extend(behind(survey, to));
     problems.extend(unaccepted(scene, &[to]));
     let (Some(cluster), true) = (cluster(scene), problems.is_empty()) else { return Err(problems) };
 
@@ -148,8 +148,8 @@ pub fn fix(
     }
     pods.sort_by(|a, b| (&a.node, &a.pod).cmp(&(&b.node, &b.pod)));
 
-    let Survey { sites, mut left_out } = survey;
-    for site in &sites {
+    let Survey { sites, left_out } = survey;
+    for site in sites {
         if site.phase() == Some(to) && !node::is_done(site, to) && !has_any(&pods, site.name()) {
             kept.nobody_known(site.name());
         }
@@ -160,14 +160,15 @@ pub fn fix(
         Some(Left { node: site.name().to_owned(), why, help })
     };
     let nodes = sites.iter().filter_map(left).collect();
+    let mut left_out = left_out.clone();
     left_out.extend(sites.iter().filter_map(|site| {
         let meta = &site.node.metadata;
         let why = is_kept(site)?.why.clone();
         Some(LeftOut { name: meta.name.clone(), uid: meta.uid.clone(), why })
     }));
     left_out.sort_by(|a, b| a.name.cmp(&b.name));
-    let sites: Vec<Site<'_>> =
-        sites.into_iter().filter(|site| is_kept(site).is_none() && !node::is_done(site, to)).collect();
+    let behind = |site: &&Site<'_>| is_kept(site).is_none() && !node::is_done(site, to);
+    let sites: Vec<Site<'_>> = sites.iter().filter(behind).cloned().collect();
     if sites.is_empty() {
         return Ok(Fix { plan: None, pods, nodes });
     }

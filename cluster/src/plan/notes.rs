@@ -14,16 +14,15 @@ use crate::reach;
 use crate::scene::Scene;
 use crate::workload::{agents, is_dns, look_alikes};
 
-/// What to know of a plan that was made of this scene, in sentences.
+/// What to know of a plan that was made of this scene and these nodes, in sentences.
 #[must_use]
-pub fn notes(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
+pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     // The settings are those of the migration, of which a fix is a small part.
     notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
     notes.extend(stranded(scene, plan));
-    let survey = Survey::of(scene);
-    notes.extend(returning(plan, &survey));
-    notes.extend(crowded(scene, plan, &survey));
+    notes.extend(returning(plan, survey));
+    notes.extend(crowded(scene, plan, survey));
     let stuck = survey
         .sites
         .iter()

@@ -143,8 +143,7 @@ pub(super) fn policies(sites: &[Site<'_>]) -> Vec<String> {
 /// The nodes whose policy, without the phase, is another than that of most nodes, by name. Of two policies that as many nodes have, the first one
 /// counts.
 #[must_use]
-pub fn other_policies(scene: &Scene<'_>) -> Vec<String> {
-    let survey = Survey::of(scene);
+pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
     let mut nodes = nodes_by_policy(&survey.sites);
     let most = nodes.iter().min_by_key(|(_, names)| Reverse(names.len())).map(|(base, _)| *base);
     nodes.retain(|base, _| most != Some(*base));

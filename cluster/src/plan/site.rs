@@ -18,7 +18,7 @@ const PHASE: &str = "crossfade/phase";
 const NAMED: usize = 12;
 
 /// A node that takes part.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Site<'a> {
     /// The Node.
     pub(super) node: &'a Node,
@@ -36,9 +36,9 @@ pub(super) struct Site<'a> {
     tie: String,
 }
 
-/// All nodes.
+/// All nodes of a scene.
 #[derive(Debug)]
-pub(super) struct Survey<'a> {
+pub struct Survey<'a> {
     /// Those that take part, by name.
     pub(super) sites: Vec<Site<'a>>,
     /// Those that no pass touches, by name.
@@ -65,8 +65,9 @@ pub(super) fn left_out(scene: &Scene<'_>, node: &Node) -> Option<String> {
 }
 
 impl<'a> Survey<'a> {
-    /// All nodes of a scene.
-    pub(super) fn of(scene: &Scene<'a>) -> Self {
+    /// The nodes of this scene.
+    #[must_use]
+    pub fn of(scene: &Scene<'a>) -> Self {
         let cluster = cluster(scene).unwrap_or_default();
         let mut pods: HashMap<&str, Vec<&Pod>> = HashMap::new();
         for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {

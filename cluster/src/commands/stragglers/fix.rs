@@ -18,7 +18,7 @@ use crate::commands::source;
 use crate::live::{self, Patience};
 use crate::plan::canon::{self, Prefix};
 use crate::plan::fix::{Becomes, Fix, Fixed, Left, fix};
-use crate::plan::{self, Plan, eta};
+use crate::plan::{self, Plan, Survey, eta};
 use crate::print::Document;
 use crate::print::plan::{blockers, duration};
 use crate::roll::run::{Bounds, Run, State};
@@ -94,10 +94,11 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure>
     let reached = || last.as_ref().map(|(run, _)| run.from);
     let phase = wanted.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+    let survey = Survey::of(&scene);
     let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
     let none =
         Planned { phase, migration, pods: Vec::new(), nodes: Vec::new(), made: None, blockers: Vec::new() };
-    let Fix { plan, pods, nodes } = match fix(&scene, &check::run(&scene), phase, &delete) {
+    let Fix { plan, pods, nodes } = match fix(&scene, &survey, &check::run(&scene), phase, &delete) {
         Ok(fix) => fix,
         Err(blockers) => return Ok(Planned { blockers, ..none }),
     };
@@ -109,7 +110,7 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure>
         hash: canon::hash(&plan),
         eta_seconds: eta::seconds(&plan),
         is_saved: wanted.save,
-        notes: plan::notes(&scene, &plan),
+        notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
     Ok(Planned { pods, nodes, made: Some(made), ..none })

@@ -1,5 +1,6 @@
 //! What keeps a plan from being made: each row one cause, beside the nearest cluster that has a plan.
 
+use crate::plan::Survey;
 use serde_json::{Value, json};
 
 use super::case::{cluster, labelled, node, observed, planned, pod, refused, report, with};
@@ -108,7 +109,11 @@ fn a_node_need_not_go_to_the_phase_that_it_is_in() {
         let case = reporting(|seen| {
             (seen["phase"], seen["mints"], seen["follows"]) = (phase.into(), json!([phase]), follows);
         });
-        assert_eq!(crate::plan::build(&case.scene(), &[]).is_ok(), has_plan, "{phase}");
+        assert_eq!(
+            crate::plan::build(&case.scene(), &Survey::of(&case.scene()), &[]).is_ok(),
+            has_plan,
+            "{phase}"
+        );
     }
 }
 
@@ -164,8 +169,12 @@ fn findings_that_block_are_listed_by_their_codes() {
         Finding { waived: Some("known".into()), ..finding("w", Severity::Blocks) },
     ];
     assert_eq!(refused(&good(), &all), ["check: findings block the migration: a, z"]);
-    assert!(crate::plan::build(&good().scene(), &all[3..]).is_ok(), "what does not block");
-    let problems = crate::plan::build(&good().scene(), &all).expect_err("no plan");
+    assert!(
+        crate::plan::build(&good().scene(), &Survey::of(&good().scene()), &all[3..]).is_ok(),
+        "what does not block"
+    );
+    let problems =
+        crate::plan::build(&good().scene(), &Survey::of(&good().scene()), &all).expect_err("no plan");
     assert!(problems[0].fix.contains("kubectl crossfade check --from flannel --to cilium --strategy double"));
 }
 

@@ -7,6 +7,7 @@ use types::policy::Phase;
 
 use super::case::{BASE, cluster, control_plane, dns, labelled, names, node, pod, report, with};
 use crate::check::tests::Case;
+use crate::plan::Survey;
 use crate::plan::fix::{Becomes, Fix, fix};
 use crate::plan::{Drift, Plan, WaveKind, canon, drift};
 
@@ -43,7 +44,8 @@ fn straggler(name: &str, node: &str, kind: &str, uid: &str) -> Value {
 
 #[track_caller]
 fn fixed(case: &Case) -> Fix {
-    fix(&case.scene(), &[], Phase::New, &BTreeSet::new()).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &BTreeSet::new())
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 fn planned(fix: &Fix) -> Vec<&str> {
@@ -180,7 +182,7 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
 fn a_pod_without_an_owner_may_be_named() {
     let case = cluster([done("a"), late("b", "old", &["11111111"]), straggler("p", "b", "", "11111111")]);
     let delete = ["default/p".to_owned()].into();
-    let fix = fix(&case.scene(), &[], Phase::New, &delete).expect("a fix");
+    let fix = fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &delete).expect("a fix");
     assert_eq!((planned(&fix), fates(&fix)), (vec!["b"], vec![("default/p", "Deleted".to_owned())]));
 }
 
@@ -264,7 +266,8 @@ fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
 #[test]
 fn a_cluster_that_is_elsewhere_is_no_straggler() {
     let case = cluster([node("a", "z"), node("b", "z"), done("c")]);
-    let problems = fix(&case.scene(), &[], Phase::New, &BTreeSet::new()).expect_err("no plan");
+    let problems = fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &BTreeSet::new())
+        .expect_err("no plan");
     assert_eq!(problems.len(), 1);
     assert!(problems[0].what.starts_with("1 of 3 nodes are in phase new"), "{problems:?}");
 }

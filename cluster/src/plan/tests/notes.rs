@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::case::{cluster, dns, node, observed, planned, pods, report, with};
 use crate::check::tests::Case;
+use crate::plan::Survey;
 use crate::plan::notes;
 
 /// A cluster of which there is nothing to know.
@@ -12,7 +13,7 @@ fn good() -> Vec<Value> {
 }
 
 fn told(case: &Case) -> Vec<String> {
-    notes(&case.scene(), &planned(case))
+    notes(&case.scene(), &Survey::of(&case.scene()), &planned(case))
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, 
 use crate::check::tests::object;
 use crate::finding::{Finding, Severity};
 use crate::model::Kind;
+use crate::plan::Survey;
 use crate::plan::decisions::classes;
 use crate::plan::{GateSource, Method, build, eta};
 
@@ -121,7 +122,7 @@ fn only_waivers_of_findings_that_there_are_are_in_the_plan() {
     );
     let finding = Finding::new("x", Severity::Blocks, "what", "why", "fix");
     let finding = Finding { waived: Some("known".into()), ..finding };
-    let plan = build(&case.scene(), &[finding]).expect("a plan");
+    let plan = build(&case.scene(), &Survey::of(&case.scene()), &[finding]).expect("a plan");
     assert_eq!(plan.waivers, case.config.waivers[..1]);
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::case::{cluster, control_plane, dns, labelled, node, planned, pod, refused, with};
 use crate::check::tests::Case;
+use crate::plan::Survey;
 use crate::plan::canon::{bytes, hash, read};
 
 /// Numbers by chance, the same ones for the same seed. *Source*: Marsaglia, "Xorshift RNGs" (2003).
@@ -62,7 +63,7 @@ fn the_order_of_objects_makes_no_difference_and_each_node_has_one_place() {
         let objects = objects(&mut chance);
         let nodes = objects.iter().filter(|one| one["kind"] == "Node").count();
         let case = || with(cluster(objects.clone()), SETTINGS);
-        let Ok(plan) = crate::plan::build(&case().scene(), &[]) else {
+        let Ok(plan) = crate::plan::build(&case().scene(), &Survey::of(&case().scene()), &[]) else {
             // All nodes are left out.
             continue;
         };
