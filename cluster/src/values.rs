@@ -6,7 +6,7 @@ mod cilium;
 mod install;
 mod row;
 
-pub use install::{command, manifest, upgrade};
+pub use install::{CHAINING, command, has_host_ports, manifest, upgrade, wanted};
 pub use row::{Row, rows};
 
 use serde::Serialize;

@@ -6,11 +6,11 @@ use types::quote::shell_word;
 
 use super::{Check, Need};
 use crate::finding::{Finding, Severity};
-use crate::model::{Kind, Object, Pod, Port};
+use crate::model::{Kind, Pod, Port};
 use crate::network::cilium;
 use crate::scene::Scene;
 use crate::support::Cni;
-use crate::values::command;
+use crate::values::{CHAINING, command, has_host_ports};
 use crate::workload::{groups, platform};
 
 /// See the module.
@@ -40,7 +40,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let found = match cilium::config(scene.snapshot) {
         None => Some((Severity::Note, INSTALL.to_owned())),
-        Some(config) => losing(scene, config).map(|steps| (Severity::Blocks, steps)),
+        Some(_) => unserved(scene, true).map(|unserved| (Severity::Blocks, unserved.fix(scene))),
     };
     let finding = |(severity, fix): (Severity, String)| {
         let what = "Pods with pod network use ports of their node.";
@@ -64,12 +64,33 @@ fn ports(pod: &Pod) -> String {
 const CHAIN: &str = "cni-chaining-mode";
 const REPLACE: &str = "kube-proxy-replacement";
 
-/// What lets portmap serve the ports on each node where nobody would; none if every node has somebody.
+/// What every node needs, whoever sets the value.
+pub(super) const PLUGIN: &str = "Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.";
+
+/// Where no program serves the ports of nodes that pods use.
+pub(super) struct Unserved {
+    /// The settings of the whole cluster must chain portmap.
+    pub(super) is_cluster: bool,
+    /// The commands that change settings of some nodes.
+    pub(super) patches: Vec<String>,
+}
+
+impl Unserved {
+    fn fix(self, scene: &Scene<'_>) -> String {
+        let run = |()| format!("Run: {}.", command(scene, &[(CHAINING, "portmap")]));
+        let cluster = self.is_cluster.then_some(()).map(run);
+        cluster.into_iter().chain(self.patches).chain([PLUGIN.to_owned()]).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Where no program serves the ports of nodes that pods use; none if every node has one. `may_replace` says whether a node counts as served on which
+/// Cilium replaces kube-proxy.
 ///
 /// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them; "Per-node
 /// configuration": a CiliumNodeConfig counts before the ConfigMap. The conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap
 /// by themselves.
-fn losing(scene: &Scene<'_>, config: &Object) -> Option<String> {
+pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<Unserved> {
+    let config = cilium::config(scene.snapshot).filter(|_| has_host_ports(scene))?;
     let nodes = &scene.snapshot.nodes;
     let by_node: Vec<_> = scene
         .snapshot
@@ -78,7 +99,7 @@ fn losing(scene: &Scene<'_>, config: &Object) -> Option<String> {
         .filter(|object| object.namespace() == config.namespace())
         .map(|object| (object, cilium::selected(object, nodes)))
         .collect();
-    let mut cluster = false;
+    let mut is_cluster = false;
     let mut wrong: BTreeSet<(&str, &str)> = BTreeSet::new();
     for node in nodes.iter().filter(|node| platform(node).is_none()) {
         let of = |key: &'static str| {
@@ -89,33 +110,25 @@ fn losing(scene: &Scene<'_>, config: &Object) -> Option<String> {
             if own.is_empty() { vec![(config, config.data(key).unwrap_or_default())] } else { own }
         };
         // Where several objects select the node, each of them may be the one that counts.
-        if of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
+        if may_replace && of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
             continue;
         }
         for (object, _) in of(CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
             if std::ptr::eq(object, config) {
-                cluster = true;
+                is_cluster = true;
             } else {
                 wrong.insert((object.namespace(), object.name()));
             }
         }
     }
-    let mut steps = Vec::new();
-    if cluster {
-        steps.push(format!("Run: {}.", command(scene, &[("cni.chainingMode", "portmap")])));
-    }
-    steps.extend(wrong.into_iter().map(|(namespace, name)| {
+    let patches = wrong.into_iter().map(|(namespace, name)| {
         let (namespace, name) = (shell_word(namespace), shell_word(name));
         format!(
             r#"Run: kubectl -n {namespace} patch ciliumnodeconfigs.cilium.io {name} --type merge -p '{{"spec":{{"defaults":{{"{CHAIN}":"portmap"}}}}}}', then restart the agents of its nodes."#
         )
-    }));
-    (!steps.is_empty()).then(|| {
-        format!(
-            "{} Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.",
-            steps.join(" ")
-        )
-    })
+    });
+    let patches: Vec<String> = patches.collect();
+    (is_cluster || !patches.is_empty()).then_some(Unserved { is_cluster, patches })
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The settings of the new CNI, compared with what the stage of the migration needs. Pure.
 
-use super::{Check, Need};
+use super::{Check, Need, host_ports};
 use crate::cidr;
 use crate::finding::{Finding, Severity};
 use crate::model::Kind;
 use crate::network::{antrea, calico, cilium};
 use crate::scene::Scene;
 use crate::support::{Cni, Stage, Strategy};
-use crate::values::{Row, State, command, manifest, rows, upgrade};
+use crate::values::{self, Row, State, command, manifest, rows, upgrade};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -42,6 +42,8 @@ pub(super) const CHECK: Check = Check {
         Need::Always(Kind::CONFIG_MAP),
         Need::Always(Kind::DAEMON_SET),
         Need::To(Cni::Cilium, Kind::CILIUM_NODE_CONFIG),
+        Need::To(Cni::Cilium, Kind::NODE),
+        Need::To(Cni::Cilium, Kind::POD),
         Need::To(Cni::Calico, Kind::FELIX_CONFIGURATION),
     ],
     run,
@@ -83,12 +85,16 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         title(scene.to),
         wanted.words()
     );
-    let value = rule.chart(wanted.first().unwrap_or(rule.absent));
+    let value = values::wanted(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =
         row.by.iter().partition(|by| by.kind == Kind::CILIUM_NODE_CONFIG.name());
-    let mut steps: Vec<String> = Vec::new();
-    if !cluster.is_empty() {
-        steps.push(format!("Run: {}.", command(scene, &[(rule.set, value)])));
+    let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();
+    // Once Cilium replaces kube-proxy nowhere, portmap must serve the ports of nodes, or the next check blocks on these.
+    let ports = if rule.code == "cilium-kube-proxy" { host_ports::unserved(scene, false) } else { None };
+    sets.extend(ports.as_ref().filter(|ports| ports.is_cluster).map(|_| (values::CHAINING, "portmap")));
+    let mut steps: Vec<String> = ports.iter().flat_map(|ports| &ports.patches).cloned().collect();
+    if !sets.is_empty() {
+        steps.push(format!("Run: {}.", command(scene, &sets)));
     }
     for by in nodes {
         steps.push(format!(
@@ -96,6 +102,7 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
             by.namespace, by.name
         ));
     }
+    steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
     Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.by.clone())
 }
 
@@ -248,6 +255,38 @@ mod tests {
             let case = with("ipam", "kubernetes").pair(from, Cni::Cilium).strategy(strategy);
             assert_eq!(case.finding(&CHECK, "cilium-ipam").severity, severity, "{from} {strategy}");
         }
+    }
+
+    /// A fix that takes the ports of nodes away would be followed by `host-port-lost`.
+    #[test]
+    fn the_fix_of_kube_proxy_serves_the_ports_of_nodes() {
+        let fix = |key: &str, value: &str, ports: Value| {
+            let mut data = guide();
+            data[key] = value.into();
+            let config = object(
+                Kind::CONFIG_MAP,
+                "cilium-config",
+                json!({"metadata": {"namespace": "kube-system"}, "data": data}),
+            );
+            let pod = object(
+                Kind::POD,
+                "web",
+                json!({"metadata": {"namespace": "x"}, "spec": {"containers": [{"name": "c", "ports": [ports]}]}}),
+            );
+            let node = object(Kind::NODE, "n1", json!({}));
+            let case = Case::new(Cni::Calico, Cni::Cilium, vec![config, pod, node]);
+            case.found(&CHECK)[0].fix.clone()
+        };
+        let (host, own) = (json!({"containerPort": 80, "hostPort": 80}), json!({"containerPort": 80}));
+        let replaced = fix("kube-proxy-replacement", "true", host.clone());
+        let (both, alone) = (
+            "--set kubeProxyReplacement=false --set cni.chainingMode=portmap",
+            "--set kubeProxyReplacement=false &&",
+        );
+        assert!(replaced.contains(both) && replaced.contains("plugin portmap"), "{replaced}");
+        assert!(fix("kube-proxy-replacement", "true", own.clone()).contains(alone));
+        assert!(fix("cni-chaining-mode", "aws-cni", host).contains("--set cni.chainingMode=portmap"));
+        assert!(fix("cni-chaining-mode", "aws-cni", own).contains("--set cni.chainingMode=none"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Row, State, rules};
+use super::{Row, Rule, State, rules};
 use crate::network::{flannel, tunnels};
 use crate::scene::Scene;
 use crate::support::{Cni, Stage};
@@ -80,9 +80,9 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     if !matches!(scene.to, Cni::Cilium | Cni::Antrea) {
         return None;
     }
-    let wanted = rules(scene.to).iter().filter_map(|rule| Some((rule, rule.at(Stage::Install).first()?)));
+    let wanted = rules(scene.to).iter().filter_map(|rule| Some((rule, wanted(scene, rule, Stage::Install)?)));
     let mut values: Vec<(String, String)> =
-        wanted.map(|(rule, value)| (rule.set.to_owned(), quoted(rule.chart(value)))).collect();
+        wanted.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
     if scene.to == Cni::Cilium {
         cilium(scene, &mut values);
     }
@@ -91,7 +91,24 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     Some(nested(&values))
 }
 
-/// What depends on the cluster: the ranges, the tunnel, and who maps ports of nodes while kube-proxy is not replaced.
+/// The value of the chart that a setting must have in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
+/// portmap serves the ports of nodes that pods use.
+#[must_use]
+pub fn wanted(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
+    let value = rule.chart(rule.at(stage).first()?);
+    Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
+}
+
+/// Helm's value for what Cilium is chained to.
+pub const CHAINING: &str = "cni.chainingMode";
+
+/// Whether a pod with pod network uses a port of its node.
+#[must_use]
+pub fn has_host_ports(scene: &Scene<'_>) -> bool {
+    scene.snapshot.pods.iter().any(|pod| pod.host_ports().next().is_some())
+}
+
+/// What depends on the cluster: the ranges, and the tunnel.
 fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     let ranges = &scene.config.networks.new.cidrs;
     for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
@@ -102,11 +119,6 @@ fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
             .collect();
         if !of.is_empty() {
             values.push((format!("ipam.operator.{key}"), format!("[{}]", of.join(", "))));
-        }
-    }
-    if scene.snapshot.pods.iter().any(|pod| pod.host_ports().next().is_some()) {
-        for (_, value) in values.iter_mut().filter(|(key, _)| key == "cni.chainingMode") {
-            *value = "portmap".into();
         }
     }
     let has_flannel = flannel::read(scene.snapshot).is_some();
