@@ -23,12 +23,13 @@ pub(super) const CHECK: Check = Check {
         ("karpenter-startup-taint", "a NodePool does not declare the start-up taint"),
         ("startup-taint-agent-waits", "an agent does not tolerate the taint that only a ready agent ends"),
         ("startup-taint-daemonset-waits", "a DaemonSet of the node waits for the start-up taint to go"),
-        ("startup-taint-left", "every node bears a start-up taint, although its network is ready"),
+        ("startup-taint-left", "nodes bear a start-up taint that should have gone"),
         ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
         ("startup-taint-no-lifter", "nobody removes the start-up taint"),
     ],
     needs: &[
         Need::Always(Kind::NODE),
+        Need::Always(Kind::POD),
         Need::Always(Kind::DAEMON_SET),
         Need::Always(Kind::DEPLOYMENT),
         Need::Always(Kind::KARPENTER_NODE_POOL),
@@ -42,7 +43,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
     let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
     findings.extend(waiting(scene, &taints));
-    findings.extend(left::everywhere(scene));
+    findings.extend(left::left(scene));
     for taint in &taints {
         findings.extend(lifted(scene, taint));
         findings.extend(autoscaler::karpenter(scene, taint));
