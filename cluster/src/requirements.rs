@@ -30,7 +30,8 @@ pub struct Requirement {
     pub what: &'static str,
     /// Why it matters, in a sentence.
     pub why: &'static str,
-    /// The codes of findings that say the same in more detail. Where `check` has one of them, it does not report this row as well.
+    /// The codes of findings that say the same in more detail. Where `check` has one of them, it does not report this row as well, unless the row is
+    /// not met and none of them blocks.
     pub found_by: &'static [&'static str],
     /// The CNI that it is about: the old one or the new one must be this one. None is about every migration.
     pub of: Of,

@@ -14,14 +14,18 @@ pub(super) const CODES: [(&str, &str); 2] = [
     (UNKNOWN, "nobody knows whether the cluster has what the migration requires"),
 ];
 
-/// The requirements that are not met, or of which nobody knows. What another finding says in more detail is left out.
+/// The requirements that are not met, or of which nobody knows. What another finding says in more detail is left out, but a requirement that is not met
+/// only where that finding blocks as well.
 pub(super) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
-    let is_said = |row: &Requirement| others.iter().any(|other| row.found_by.contains(&other.code));
-    let readable = |row: &&Requirement| row.missing(scene.snapshot).is_empty();
+    let is_hidden = |row: &Requirement, found: &Finding| {
+        let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
+        same.any(|other| found.code == UNKNOWN || other.severity == Severity::Blocks)
+    };
     about(scene.from, scene.to)
-        .filter(readable)
-        .filter(|row| !is_said(row))
-        .filter_map(|row| finding(row, scene))
+        .filter(|row| row.missing(scene.snapshot).is_empty())
+        .filter_map(|row| Some((row, finding(row, scene)?)))
+        .filter(|(row, found)| !is_hidden(row, found))
+        .map(|(_, found)| found)
         .collect()
 }
 

@@ -83,7 +83,7 @@ pub(super) const ROWS: &[Requirement] = &[
             let Some(text) = config.and_then(|config| config.data("antrea-agent.conf")) else {
                 return State::unknown(
                     "there is no ConfigMap antrea-config",
-                    "install Antrea first, or check its mode by hand",
+                    "install Antrea first, or check its mode by hand and accept this with a waiver",
                 );
             };
             let mode = text.lines().find_map(|line| line.trim().strip_prefix("trafficEncapMode:"));

@@ -19,11 +19,8 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update kubelet on these nodes", |node| {
-                let text = &node.status.node_info.kubelet_version;
-                Version::read(text)
-                    .is_some_and(|version| version >= KUBELET)
-                    .then_some(())
-                    .ok_or_else(|| text.to_string())
+                let text = node.status.node_info.kubelet_version.as_ref();
+                (text, Version::read(text).map(|version| version >= KUBELET))
             })
         },
     },
@@ -36,7 +33,8 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update or replace the runtime on these nodes", |node| {
-                runtime(&node.status.node_info.container_runtime_version)
+                let text = node.status.node_info.container_runtime_version.as_ref();
+                (text, runtime(text))
             })
         },
     },
@@ -48,28 +46,31 @@ pub(super) const ROWS: &[Requirement] = &[
         of: Of::All,
         needs: &[Kind::NODE],
         state: |scene| {
-            each(scene, "keep these nodes out of the migration: their pods stay on the old network", |node| {
-                let system = &node.status.node_info.operating_system;
-                if matches!(system.as_ref(), "linux" | "") { Ok(()) } else { Err(system.to_string()) }
+            let fix = "let these nodes leave the cluster, or accept this with a waiver: their pods stay on the old network until it is removed";
+            each(scene, fix, |node| {
+                let system = node.status.node_info.operating_system.as_ref();
+                (system, Some(matches!(system, "linux" | "")))
             })
         },
     },
 ];
 
-fn runtime(text: &str) -> Result<(), String> {
-    let known = text.split_once("://").and_then(|(name, version)| Some((name, Version::read(version)?)));
-    let is_known = match known {
-        Some(("containerd", version)) => version >= CONTAINERD,
-        Some(("cri-o", version)) => version >= CRIO,
+/// Whether a runtime is one of those that are tried; none if its version cannot be read.
+fn runtime(text: &str) -> Option<bool> {
+    let (name, version) = text.split_once("://")?;
+    let version = Version::read(version)?;
+    Some(match name {
+        "containerd" => version >= CONTAINERD,
+        "cri-o" => version >= CRIO,
         _ => false,
-    };
-    if is_known { Ok(()) } else { Err(text.to_owned()) }
+    })
 }
 
 /// How many nodes are named in a row.
 const NAMED: usize = 5;
 
-fn each(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Node) -> Result<(), String>) -> State {
+/// Whether all nodes have what a row wants. `judged` is what a node says, and whether that is right; none if it cannot be read.
+fn each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str, Option<bool>)) -> State {
     let nodes = &scene.snapshot.nodes;
     if nodes.is_empty() {
         return State::unknown(
@@ -77,15 +78,25 @@ fn each(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Node) -> Result<(), String
             "take the snapshot again, with a right to list nodes",
         );
     }
-    let wrong: Vec<String> = nodes
-        .iter()
-        .filter_map(|node| holds(node).err().map(|seen| format!("{} ({seen})", node.name())))
-        .collect();
-    match wrong.len() {
-        0 => State::met(format!("on all {} nodes", nodes.len())),
-        count if count > NAMED => {
-            State::not_met(format!("{} and {} more nodes", wrong[..NAMED].join(", "), count - NAMED), fix)
-        }
-        _ => State::not_met(wrong.join(", "), fix),
+    let named = |wanted: Option<bool>| -> Vec<String> {
+        let of = nodes.iter().map(|node| (node.name(), judged(node)));
+        of.filter(|(_, (_, found))| *found == wanted)
+            .map(|(name, (text, _))| format!("{name} ({text})"))
+            .collect()
+    };
+    let listed = |all: &[String]| match all.len() {
+        count if count > NAMED => format!("{} and {} more nodes", all[..NAMED].join(", "), count - NAMED),
+        _ => all.join(", "),
+    };
+    let (wrong, unread) = (named(Some(false)), named(None));
+    if !wrong.is_empty() {
+        State::not_met(listed(&wrong), fix)
+    } else if unread.is_empty() {
+        State::met(format!("on all {} nodes", nodes.len()))
+    } else {
+        State::unknown(
+            format!("these nodes do not say it: {}", listed(&unread)),
+            "take the snapshot again, with status.nodeInfo, or accept this with a waiver",
+        )
     }
 }

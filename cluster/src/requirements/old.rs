@@ -6,7 +6,7 @@ use crate::config::Named;
 use crate::model::{Kind, Object, Workload};
 use crate::network::calico;
 use crate::scene::Scene;
-use crate::support::Cni;
+use crate::support::{Cni, Strategy};
 
 /// The versions of which a migration is published. *Source*: Antrea's issue 5578 and its migration guide.
 const CALICO: Version = Version(3, 26, 0);
@@ -54,6 +54,9 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
+            if scene.strategy == Strategy::Rotation {
+                return State::met(ONE_NETWORK);
+            }
             // Addresses of a pool for tunnels or load balancers alone are no pod's.
             pools(scene, fix, |pool| !calico::serves(pool, "Workload") || encapsulates(pool))
         },
@@ -95,7 +98,7 @@ pub(super) const ROWS: &[Requirement] = &[
             match scene.snapshot.objects(Kind::FELIX_CONFIGURATION).iter().find(on) {
                 Some(config) => State::not_met(
                     format!("FelixConfiguration/{} has bpfEnabled: true", config.name()),
-                    "two eBPF dataplanes cannot share a node: use --strategy rotation, or turn Calico's off first",
+                    "two eBPF dataplanes cannot share a node: turn Calico's off first",
                 ),
                 None => State::met("bpfEnabled is not true"),
             }
@@ -127,13 +130,13 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let snapshot = scene.snapshot;
+            if scene.strategy == Strategy::Rotation {
+                return State::met(ONE_NETWORK);
+            }
             let config =
                 ["kube-flannel-cfg", "canal-config"].iter().find_map(|name| snapshot.config_map(name));
             let Some(config) = config else {
-                return State::unknown(
-                    "there is no ConfigMap kube-flannel-cfg",
-                    "check net-conf.json of Flannel by hand",
-                );
+                return State::unknown("there is no ConfigMap kube-flannel-cfg", BACKEND_BY_HAND);
             };
             let conf = config
                 .data("net-conf.json")
@@ -144,9 +147,7 @@ pub(super) const ROWS: &[Requirement] = &[
                     State::met(format!("backend {backend}"))
                 }
                 Some(other) => State::not_met(format!("backend {other}"), "use --strategy rotation"),
-                None => {
-                    State::unknown("net-conf.json names no backend", "check net-conf.json of Flannel by hand")
-                }
+                None => State::unknown("net-conf.json names no backend", BACKEND_BY_HAND),
             }
         },
     },
@@ -248,6 +249,13 @@ fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State
         State::not_met(format!("not so: {}", wrong.join(", ")), fix)
     }
 }
+
+/// Why a rotation does not depend on how the old CNI sends packets.
+const ONE_NETWORK: &str = "each node has one network, as long as it lives";
+
+/// What to do where the cluster does not say Flannel's backend.
+const BACKEND_BY_HAND: &str =
+    "check the backend in net-conf.json of Flannel by hand, and accept this with a waiver";
 
 /// What to do where the cluster does not say a version.
 const BY_HAND: &str = "check the version by hand, and accept this with a waiver";

@@ -6,15 +6,26 @@ mod world;
 use std::collections::BTreeSet;
 
 use crate::finding::Finding;
-use table::{OUTSIDE, ROWS};
+use crate::requirements::{PAIRS, about};
+use table::{OUTSIDE, ROWS, UNSEEN};
 use world::World;
 
 /// A finding, and the way out of it.
 struct Row {
     code: &'static str,
+    /// The requirement that a finding of requirements is about; empty for any other finding.
+    requirement: &'static str,
     /// What makes a good cluster have it.
     given: fn(&mut World),
     fix: Fix,
+}
+
+/// Why a state of a requirement is no finding of its own.
+enum Unseen {
+    /// A requirement is never in this state.
+    Never,
+    /// This finding says the same, and there is a row for it.
+    SaidBy(&'static str),
 }
 
 /// How a fix is carried out.
@@ -35,6 +46,15 @@ enum Fix {
 
 fn found<'f>(all: &'f [Finding], code: &str) -> Option<&'f Finding> {
     all.iter().find(|finding| finding.code == code && finding.waived.is_none())
+}
+
+/// The finding of a row.
+fn found_of<'f>(all: &'f [Finding], row: &Row) -> Option<&'f Finding> {
+    let is_about = |finding: &&Finding| {
+        row.requirement.is_empty() || finding.objects.iter().any(|object| object.name == row.requirement)
+    };
+    let mut of_code = all.iter().filter(|finding| finding.code == row.code && finding.waived.is_none());
+    of_code.find(is_about)
 }
 
 /// What blocks, with the objects that it is about.
@@ -58,7 +78,7 @@ fn tried(row: &Row) -> Result<(), String> {
     (row.given)(&mut world);
     let before = world.check();
     let codes = |all: &[Finding]| all.iter().map(|one| one.code).collect::<Vec<_>>().join(" ");
-    let Some(finding) = found(&before, row.code) else {
+    let Some(finding) = found_of(&before, row) else {
         return Err(format!("the cluster does not have it, only {}", codes(&before)));
     };
     let fix = &finding.fix;
@@ -93,7 +113,7 @@ fn tried(row: &Row) -> Result<(), String> {
         }
     }
     let after = world.check();
-    if let Some(left) = found(&after, row.code) {
+    if let Some(left) = found_of(&after, row) {
         return Err(format!("it is still there after {fix}\n{left:#?}"));
     }
     let new: Vec<_> = blocking(&after).difference(&blocking(&before)).cloned().collect();
@@ -104,6 +124,10 @@ fn tried(row: &Row) -> Result<(), String> {
     Ok(())
 }
 
+fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().copied().flatten()
+}
+
 #[test]
 fn every_fix_leads_out() {
     let one = |row: &Row| {
@@ -111,21 +135,44 @@ fn every_fix_leads_out() {
         let result = result.unwrap_or_else(|why| {
             Err(why.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".into()))
         });
-        result.err().map(|why| format!("{}: {why}", row.code))
+        result.err().map(|why| format!("{} {}: {why}", row.code, row.requirement))
     };
-    let wrong: Vec<String> = ROWS.iter().filter_map(one).collect();
+    let wrong: Vec<String> = rows().filter_map(one).collect();
     assert!(wrong.is_empty(), "{} fixes:\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[test]
 fn every_code_is_tried_or_has_a_reason() {
     let codes: BTreeSet<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
-    let tried: BTreeSet<&str> = ROWS.iter().map(|row| row.code).collect();
+    let tried: BTreeSet<&str> = rows().map(|row| row.code).collect();
     let outside: BTreeSet<&str> = OUTSIDE.iter().map(|(code, _)| *code).collect();
     assert_eq!(tried.intersection(&outside).collect::<Vec<_>>(), [&""; 0]);
     let all: BTreeSet<&str> = tried.union(&outside).copied().collect();
     assert_eq!(codes.symmetric_difference(&all).collect::<Vec<_>>(), [&""; 0]);
     assert!(OUTSIDE.len() < 12, "a fix that cannot be tried is the exception");
+}
+
+/// Each requirement is tried when it is not met and when nobody knows, but where the other list says why neither is seen.
+#[test]
+fn every_requirement_is_tried_or_has_a_reason() {
+    let tried: BTreeSet<(&str, &str)> =
+        rows().filter(|row| !row.requirement.is_empty()).map(|row| (row.requirement, row.code)).collect();
+    let unseen: BTreeSet<(&str, &str)> = UNSEEN.iter().map(|(name, code, _)| (*name, *code)).collect();
+    assert_eq!(tried.intersection(&unseen).collect::<Vec<_>>(), [&("", ""); 0]);
+    let all: BTreeSet<(&str, &str)> = PAIRS
+        .iter()
+        .flat_map(|pair| about(pair.from, pair.to))
+        .flat_map(|row| ["requirement-not-met", "requirement-unknown"].map(|code| (row.name, code)))
+        .collect();
+    let listed: BTreeSet<(&str, &str)> = tried.union(&unseen).copied().collect();
+    assert_eq!(all.symmetric_difference(&listed).collect::<Vec<_>>(), [&("", ""); 0]);
+    for (name, code, why) in UNSEEN {
+        let Unseen::SaidBy(other) = why else { continue };
+        let mut rows_of = PAIRS.iter().flat_map(|pair| about(pair.from, pair.to));
+        let requirement = rows_of.find(|row| row.name == *name).expect("a requirement");
+        assert!(requirement.found_by.contains(other), "{name} {code}: {other} does not hide it");
+        assert!(rows().any(|row| row.code == *other), "{name} {code}: {other} is not tried");
+    }
 }
 
 /// Nothing stands in the way of a good cluster, so that each finding of the table is of what its row changes.
