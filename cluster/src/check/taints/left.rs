@@ -43,10 +43,13 @@ fn takes_pods(node: &Node, is_startup: &impl Fn(&str) -> bool) -> bool {
         && node.spec.taints.iter().all(|taint| is_startup(&taint.key) || !keeps_away(&taint.effect))
 }
 
-/// What the taint waits for has happened on the node, or never will. The program that the settings name may wait for anything.
+/// What the taint waits for has happened on the node, or never will: a node that is left out of the run need not get an agent, or Crossfade. The program
+/// that the settings name may wait for anything.
 fn is_past_start(scene: &Scene<'_>, node: &Node, key: &str) -> bool {
+    let is_left_out = scene.config.roll.left_out(node.name()).is_some();
     if OWN_TAINTS.contains(&key) {
-        return is_true(node, "CrossfadeReady");
+        let condition = "CrossfadeReady";
+        return is_true(node, condition) || is_left_out && node.condition(condition).is_none();
     }
     let agent = container_of(Cni::Cilium);
     let runs_agent = |daemon_set: &Workload| {
@@ -56,9 +59,11 @@ fn is_past_start(scene: &Scene<'_>, node: &Node, key: &str) -> bool {
         pod.spec.node_name.as_ref() == node.name()
             && pod.lasting_containers().any(|one| one.name.as_ref() == agent)
     };
+    let agents: Vec<&Pod> = scene.snapshot.pods.iter().filter(is_agent).collect();
     key == START_TAINT_CILIUM
         && (!scene.snapshot.workloads(Kind::DAEMON_SET).iter().any(runs_agent)
-            || scene.snapshot.pods.iter().filter(is_agent).any(is_ready))
+            || agents.iter().any(|pod| is_ready(pod))
+            || is_left_out && agents.is_empty())
 }
 
 fn is_true(node: &Node, condition: &str) -> bool {
@@ -140,7 +145,7 @@ mod tests {
             assert_eq!((severity, &*objects[0]), (Blocks, &*format!("Node/a: {CILIUM}")), "{other}");
             assert!(fix.contains("kubectl taint node a b"), "{fix}");
         }
-        // A taint of somebody's own is none of the start.
+        // Another taint is none of the start.
         let own = |name: &str| node(name, READY, &["dedicated"], "", "");
         assert_eq!(left(&[own("a"), own("b")].concat()), None);
     }
@@ -177,9 +182,23 @@ mod tests {
         assert!(fix.contains("kubectl taint node a "), "{fix}");
     }
 
+    #[test]
+    fn a_start_up_taint_stays_on_a_node_that_is_left_out_and_has_no_agent() {
+        for (taint, found) in [(CILIUM, true), ("crossfade/not-ready", true), ("mine", false)] {
+            let text = [node("a", READY, &[taint], "", ""), node("b", READY, &[], "", ""), AGENT.to_owned()]
+                .concat();
+            let code = |config: &str| {
+                let case = Case::of(&text).config(config);
+                case.codes(&CHECK).contains(&"startup-taint-left")
+            };
+            assert!(!code(""), "{taint}");
+            assert_eq!(code("roll: {leaveOut: [{node: a, reason: why}]}"), found, "{taint}");
+        }
+    }
+
     /// The taint of the settings stands on a node until the named program removes it, which may be long after its network is ready.
     #[test]
-    fn a_start_up_taint_that_somebody_waits_with_is_no_leftover() {
+    fn a_start_up_taint_of_the_settings_is_no_leftover() {
         let text = [node("a", READY, &["mine"], "", ""), node("b", READY, &[], "", "")].concat();
         let case = Case::of(&text)
             .config("startupTaint: {key: mine, effect: NoSchedule, lifter: {namespace: x, name: y}}\n");
