@@ -152,7 +152,7 @@ fn every_code_is_tried_or_has_a_reason() {
     assert!(OUTSIDE.len() < 12, "a fix that cannot be tried is the exception");
 }
 
-/// Each requirement is tried when it is not met and when nobody knows, but where the other list says why neither is seen.
+/// Each requirement is tried as it is not met and as it is unknown, but where the other list says why no finding is about it.
 #[test]
 fn every_requirement_is_tried_or_has_a_reason() {
     let tried: BTreeSet<(&str, &str)> =

@@ -1,4 +1,4 @@
-//! Requirements, each as it is not met and as nobody knows whether it is.
+//! Requirements, each as it is not met and as it is unknown.
 
 use serde_json::json;
 
