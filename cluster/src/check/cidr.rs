@@ -38,7 +38,10 @@ pub(super) const CHECK: Check = Check {
             "a range of the new network overlaps a pool from which the old one still takes blocks",
         ),
         ("cidr-overlap-reserved", "a range of the new network covers addresses with a meaning of their own"),
-        ("cidr-overlap-services", "a range of the new network covers addresses of Services"),
+        (
+            "cidr-overlap-services",
+            "a range of the new network covers addresses of Services, or those that lead to them",
+        ),
         ("cidr-plan", "what to do about the overlaps of both networks"),
         ("cidr-same-on-node", "both networks give the same addresses on a node"),
         ("cidr-too-small", "the new network has too few addresses for the nodes or their pods"),
@@ -48,6 +51,7 @@ pub(super) const CHECK: Check = Check {
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::SERVICE),
+        Need::Always(Kind::INGRESS),
         Need::Always(Kind::CONFIG_MAP),
         Need::With(Cni::Calico, Kind::IP_POOL),
         Need::With(Cni::Calico, Kind::IPAM_BLOCK),
@@ -172,7 +176,7 @@ fn words(code: &str) -> (&'static str, &'static str, &'static str) {
             "Leave spec.disabled of these pools true until the old network is removed.",
         ),
         "cidr-overlap-services" => (
-            "Ranges of the new network cover addresses of Services.",
+            "Ranges of the new network cover addresses of Services, or those that lead to them.",
             "Packets for a Service with the address of a pod, or the other way round, go to the wrong place.",
             CHOOSE,
         ),

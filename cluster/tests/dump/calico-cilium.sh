@@ -69,6 +69,7 @@ dump IPAMBlock ipamblocks.crd.projectcalico.org
 dump IPAMConfig ipamconfigs.crd.projectcalico.org
 dump IPPool ippools.crd.projectcalico.org ippools.projectcalico.org
 dump IPReservation ipreservations.crd.projectcalico.org ipreservations.projectcalico.org
+dump Ingress ingresses.networking.k8s.io
 dump Installation installations.operator.tigera.io
 dump KubernetesClusterNetworkPolicy clusternetworkpolicies.policy.networking.k8s.io
 dump MachineDeployment machinedeployments.cluster.x-k8s.io

@@ -1,5 +1,7 @@
 //! What an address may mean besides a pod: a Service, a node, something outside, or nothing that may be used.
 
+use serde_json::Value;
+
 use super::{Claims, claimed, subject};
 use crate::cidr::Use;
 use crate::finding::Subject;
@@ -22,6 +24,13 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
     for service in &scene.snapshot.services {
         for address in service.outside_ips() {
             claims.add_address(address, Use::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+        }
+    }
+    for ingress in scene.snapshot.objects(Kind::INGRESS) {
+        let all = ingress.at("/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
+        // One with a name instead has no address.
+        for address in all.filter_map(|one| one.get("ip")?.as_str()).filter(|ip| !ip.is_empty()) {
+            claims.add_address(address, Use::Service, None, crate::network::subject(Kind::INGRESS, ingress));
         }
     }
     for node in &scene.snapshot.nodes {
