@@ -60,7 +60,7 @@ fn measured(policies: usize, pods: usize) -> Value {
 }
 
 fn kubernetes_of(policies: &[kubernetes::Policy], world: &World) -> Enforcement {
-    let blocks = Blocks { pods: true, nodes: true };
+    let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
     let of = |direction| vec![kubernetes::tier(policies, world, direction, blocks).expect("selectors")];
     Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
 }

@@ -91,8 +91,9 @@ impl Phase {
 
 /// Whether a CNI enforces policies of a kind for its own pods.
 ///
-/// *Source*: the documentation of each CNI on network policies; Flannel has none; amazon-vpc-cni-k8s: README, "Network Policies". That of
-/// `AdminNetworkPolicy` depends on releases, and is not verified.
+/// *Source*: the documentation of each CNI on network policies; Flannel has none; amazon-vpc-cni-k8s: README, "Network Policies". Which releases enforce
+/// policies of administrators is known; where the snapshot does not say the release, the old CNI counts as enforcing them, since they could be lost, and the
+/// new one does not.
 #[must_use]
 pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
     match kind {
@@ -103,60 +104,123 @@ pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
                 aws_enforces(scene.snapshot) || calico::policy_engine(scene.snapshot, cni).is_some()
             }
         },
-        Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
-            matches!(cni, Cni::Calico | Cni::Antrea) || calico::policy_engine(scene.snapshot, cni).is_some()
+        Kind::ADMIN_NETWORK_POLICY
+        | Kind::BASELINE_ADMIN_NETWORK_POLICY
+        | Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
+            let has_engine = calico::policy_engine(scene.snapshot, cni).is_some();
+            let by = if has_engine { Cni::Calico } else { cni };
+            support(by, kind).is_some_and(|support| {
+                let is_in = release(scene, by).map_or(cni == scene.from, |found| support.has(found));
+                is_in && support.is_on(scene.snapshot)
+            })
         }
         Kind::CALICO_NETWORK_POLICY | Kind::CALICO_GLOBAL_NETWORK_POLICY => {
             matches!(cni, Cni::Calico | Cni::Canal) || calico::policy_engine(scene.snapshot, cni).is_some()
         }
         Kind::CILIUM_NETWORK_POLICY | Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY => cni == Cni::Cilium,
         Kind::ANTREA_NETWORK_POLICY | Kind::ANTREA_CLUSTER_NETWORK_POLICY => cni == Cni::Antrea,
-        Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => cluster_policies(scene, cni).is_ok(),
         _ => false,
+    }
+}
+
+/// What a CNI must have to enforce policies of administrators of a kind.
+struct Support {
+    /// The first release that enforces them.
+    first: Version,
+    /// The first one that does not any more.
+    end: Option<Version>,
+    /// The setting without which it does not.
+    switch: Option<Switch>,
+}
+
+/// A setting that is off by default.
+enum Switch {
+    /// A feature gate of Antrea's controller.
+    AntreaGate(&'static str),
+    /// A key of Cilium's ConfigMap.
+    CiliumKey(&'static str),
+}
+
+/// What a CNI must have to enforce policies of administrators of a kind; none if no release of it does.
+///
+/// *Source* for AdminNetworkPolicy and BaselineAdminNetworkPolicy (`policy.networking.k8s.io/v1alpha1`): Calico's release notes of 3.29, its pull request
+/// 9464, which is in 3.30, and its issue 10745, by which ClusterNetworkPolicy replaces both in 3.32; Antrea, "AdminNetworkPolicy API Support in Antrea"
+/// (1.13), and `pkg/features/antrea_features.go` (off by default, of the controller); Cilium's issue 23380, which was closed with ClusterNetworkPolicy.
+///
+/// *Source* for ClusterNetworkPolicy (`v1alpha2`): kubernetes-sigs/network-policy-api, "Implementations" (Calico 3.32); Antrea, "ClusterNetworkPolicy API
+/// Support in Antrea" (2.7); Cilium, "Network Policy" of Kubernetes (1.20); Amazon EKS, "ClusterNetworkPolicy": a kind of its own, of `networking.k8s.aws`.
+fn support(cni: Cni, kind: Kind) -> Option<Support> {
+    let (first, end, switch) = match (cni, kind) {
+        (Cni::Calico | Cni::Canal, Kind::ADMIN_NETWORK_POLICY) => ((3, 29), Some((3, 32)), None),
+        (Cni::Calico | Cni::Canal, Kind::BASELINE_ADMIN_NETWORK_POLICY) => ((3, 30), Some((3, 32)), None),
+        (Cni::Calico | Cni::Canal, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => ((3, 32), None, None),
+        (Cni::Antrea, Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY) => {
+            ((1, 13), None, Some(Switch::AntreaGate("AdminNetworkPolicy")))
+        }
+        (Cni::Antrea, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => {
+            ((2, 7), None, Some(Switch::AntreaGate("ClusterNetworkPolicy")))
+        }
+        (Cni::Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => {
+            ((1, 20), None, Some(Switch::CiliumKey("enable-k8s-cluster-network-policy")))
+        }
+        _ => return None,
+    };
+    Some(Support { first, end, switch })
+}
+
+impl Support {
+    fn has(&self, release: Version) -> bool {
+        release >= self.first && self.end.is_none_or(|end| release < end)
+    }
+
+    fn is_on(&self, snapshot: &Snapshot) -> bool {
+        match self.switch {
+            Some(Switch::AntreaGate(gate)) => antrea::has_gate(snapshot, gate),
+            Some(Switch::CiliumKey(key)) => {
+                cilium::setting(snapshot, key).is_some_and(|set| is_yes(&set.value))
+            }
+            None => true,
+        }
     }
 }
 
 /// Whether a CNI enforces ClusterNetworkPolicies of Kubernetes (`policy.networking.k8s.io/v1alpha2`).
 ///
-/// *Source*: kubernetes-sigs/network-policy-api, "Implementations" (Calico 3.32); Antrea, "ClusterNetworkPolicy API Support in Antrea" (2.7, feature
-/// gate `ClusterNetworkPolicy`); Cilium, "Network Policy" of Kubernetes (1.20, `enable-k8s-cluster-network-policy`); Amazon EKS, "ClusterNetworkPolicy":
-/// a kind of its own, of `networking.k8s.aws`.
-///
 /// # Errors
 /// Why it does not, or why the snapshot does not say that it does.
 pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
-    let from = |first: Version| match release(scene, cni) {
-        Some(found) if found >= first => Ok(()),
-        Some((major, minor)) => {
-            Err(format!("its release {major}.{minor} is too old: {}.{} is the first one", first.0, first.1))
-        }
-        None => Err(format!(
-            "it does from release {}.{} on, and the snapshot has no agent of it whose image names a release",
-            first.0, first.1
-        )),
-    };
-    match cni {
-        Cni::Calico | Cni::Canal => from((3, 32)),
-        Cni::Antrea => {
-            from((2, 7))?;
-            let gate = "ClusterNetworkPolicy";
-            let is_on = antrea::has_gate(scene.snapshot, gate);
-            if is_on {
-                Ok(())
-            } else {
-                Err(format!("the feature gate {gate} is off in antrea-controller.conf"))
+    let Some(support) = support(cni, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) else {
+        return Err(match cni {
+            Cni::AwsVpcCni => {
+                "its own kind of this name is of the group networking.k8s.aws, and it reads no other"
             }
+            Cni::Flannel | Cni::Calico | Cni::Canal | Cni::Cilium | Cni::Antrea => "it enforces no policies",
         }
-        Cni::Cilium => {
-            from((1, 20))?;
-            let key = "enable-k8s-cluster-network-policy";
-            let is_on = cilium::setting(scene.snapshot, key).is_some_and(|set| is_yes(&set.value));
-            if is_on { Ok(()) } else { Err(format!("{key} is not true in the ConfigMap cilium-config")) }
+        .into());
+    };
+    let first = support.first;
+    match release(scene, cni) {
+        Some(found) if support.has(found) => {}
+        Some((major, minor)) => {
+            return Err(format!(
+                "its release {major}.{minor} is too old: {}.{} is the first one",
+                first.0, first.1
+            ));
         }
-        Cni::AwsVpcCni => {
-            Err("its own kind of this name is of the group networking.k8s.aws, and it reads no other".into())
+        None => {
+            return Err(format!(
+                "it does from release {}.{} on, and the snapshot has no agent of it whose image names a release",
+                first.0, first.1
+            ));
         }
-        Cni::Flannel => Err("it enforces no policies".into()),
+    }
+    match support.switch {
+        _ if support.is_on(scene.snapshot) => Ok(()),
+        Some(Switch::AntreaGate(gate)) => {
+            Err(format!("the feature gate {gate} is off in antrea-controller.conf"))
+        }
+        Some(Switch::CiliumKey(key)) => Err(format!("{key} is not true in the ConfigMap cilium-config")),
+        None => Ok(()),
     }
 }
 
@@ -285,7 +349,9 @@ mod tests {
             (Flannel, Calico, plain, [No, No, Partly, Yes, Yes]),
             (Flannel, Calico, calicos, [No, No, Partly, Yes, Yes]),
             (Calico, Antrea, Kind::ANTREA_NETWORK_POLICY, [No, No, Partly, Yes, Yes]),
-            (Calico, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [No; 5]),
+            // The release of both is unknown, and what may hold today must not be lost in silence.
+            (Calico, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [Yes, Partly, Partly, No, No]),
+            (Flannel, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [No; 5]),
         ] {
             assert_eq!(told(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
         }
@@ -331,6 +397,61 @@ mod tests {
             assert_eq!(found.is_ok(), why.is_none(), "{cni}: {found:?}");
             assert!(why.is_none_or(|why| found.is_err_and(|found| found.contains(why))), "{cni}");
             assert_eq!(enforces(&case.scene(), cni, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY), why.is_none());
+        }
+    }
+
+    /// The agent of a CNI.
+    fn agent_of(cni: Cni, tag: &str) -> (Kind, serde_json::Value) {
+        let name = container_of(cni);
+        let containers = json!([{"name": name, "image": format!("registry/{name}:{tag}"),
+            "env": [{"name": "CALICO_NETWORKING_BACKEND", "value": "none"}]}]);
+        object(
+            Kind::DAEMON_SET,
+            name,
+            json!({"metadata": {"namespace": "kube-system"}, "spec": {"template": {"spec": {"containers": containers}}}}),
+        )
+    }
+
+    #[test]
+    fn admin_network_policies_hold_only_in_the_releases_that_enforce_them() {
+        use Cni::{Antrea, AwsVpcCni, Calico, Canal, Cilium, Flannel};
+        let gates = |gates: &str| {
+            let data =
+                json!({"antrea-agent.conf": "", "antrea-controller.conf": format!("featureGates: {gates}")});
+            object(Kind::CONFIG_MAP, "antrea-config", json!({ "data": data }))
+        };
+        let gate = || gates("{AdminNetworkPolicy: true}");
+        for (from, to, objects, expected) in [
+            (Flannel, Calico, vec![agent_of(Calico, "v3.28.4")], [false, false]),
+            (Flannel, Calico, vec![agent_of(Calico, "v3.29.0")], [true, false]),
+            (Flannel, Calico, vec![agent_of(Calico, "v3.30.0")], [true, true]),
+            (Flannel, Calico, vec![agent_of(Calico, "v3.31.5")], [true, true]),
+            // ClusterNetworkPolicy has come in their place.
+            (Flannel, Calico, vec![agent_of(Calico, "v3.32.0")], [false, false]),
+            (Flannel, Antrea, vec![agent_of(Antrea, "v1.12.0"), gate()], [false, false]),
+            (Flannel, Antrea, vec![agent_of(Antrea, "v1.13.0"), gate()], [true, true]),
+            (Flannel, Antrea, vec![agent_of(Antrea, "v2.4.0"), gates("{}")], [false, false]),
+            (Flannel, Cilium, vec![agent_of(Cilium, "v1.20.1")], [false, false]),
+            (Flannel, AwsVpcCni, vec![agent_of(AwsVpcCni, "v1.21.1")], [false, false]),
+        ] {
+            let case = Case::new(from, to, objects);
+            let found = [Kind::ADMIN_NETWORK_POLICY, Kind::BASELINE_ADMIN_NETWORK_POLICY]
+                .map(|kind| enforces(&case.scene(), to, kind));
+            assert_eq!(found, expected, "{to} {:?}", release(&case.scene(), to));
+        }
+        // Where the release is unknown, what may hold today counts, and what is to come does not.
+        let first = Kind::ADMIN_NETWORK_POLICY;
+        for (from, to) in [(Calico, Cilium), (Canal, Cilium), (Flannel, Calico)] {
+            let case = Case::new(from, to, vec![]);
+            assert_eq!(
+                [enforces(&case.scene(), from, first), enforces(&case.scene(), to, first)],
+                [from != Flannel, false]
+            );
+        }
+        // Calico as the policy engine of Amazon's network.
+        for (tag, expected) in [("v3.28.4", false), ("v3.30.0", true), ("latest", true)] {
+            let case = Case::new(AwsVpcCni, Cilium, vec![agent_of(Calico, tag)]);
+            assert_eq!(enforces(&case.scene(), AwsVpcCni, first), expected, "{tag}");
         }
     }
 

@@ -28,7 +28,15 @@ pub(super) const CHECK: Check = Check {
         Need::From(Cni::Canal, Kind::CALICO_GLOBAL_NETWORK_POLICY),
         Need::From(Cni::AwsVpcCni, Kind::CALICO_NETWORK_POLICY),
         Need::From(Cni::AwsVpcCni, Kind::CALICO_GLOBAL_NETWORK_POLICY),
+        Need::Always(Kind::ADMIN_NETWORK_POLICY),
+        Need::Always(Kind::BASELINE_ADMIN_NETWORK_POLICY),
+        Need::Always(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY),
         Need::To(Cni::Cilium, Kind::CILIUM_NETWORK_POLICY),
+        Need::To(Cni::Cilium, Kind::CILIUM_CLUSTERWIDE_NETWORK_POLICY),
+        Need::To(Cni::Antrea, Kind::ANTREA_NETWORK_POLICY),
+        Need::To(Cni::Antrea, Kind::ANTREA_CLUSTER_NETWORK_POLICY),
+        Need::To(Cni::Calico, Kind::CALICO_NETWORK_POLICY),
+        Need::To(Cni::Calico, Kind::CALICO_GLOBAL_NETWORK_POLICY),
     ],
     run,
 };
@@ -52,7 +60,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn lost(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
-    let what = format!("{} enforces these policies, and {} does not know their kind.", scene.from, scene.to);
+    let what =
+        format!("{} enforces these policies, and {} enforces none of their kind.", scene.from, scene.to);
     let why = "They stop to hold for each pod that moves, and never hold again. Nothing reports this: the objects are still there.";
     let fix =
         format!("{} Accept this finding with a waiver for each policy that is rewritten.", rewrite(scene));
@@ -152,6 +161,21 @@ mod tests {
             let found = found(from, to, strategy, kind);
             let found: Vec<_> = found.iter().map(|(code, detail)| (*code, detail.as_str())).collect();
             assert_eq!(found, expected, "{from} {to} {strategy} {kind}");
+        }
+    }
+
+    /// A snapshot without policies that a CNI enforces says nothing about them.
+    #[test]
+    fn whatever_a_cni_may_enforce_is_needed() {
+        for pair in crate::requirements::PAIRS {
+            let case = Case::new(pair.from, pair.to, vec![]);
+            let needed: Vec<Kind> =
+                CHECK.needs.iter().filter_map(|need| need.of(pair.from, pair.to)).collect();
+            let may =
+                |kind: &Kind| [pair.from, pair.to].iter().any(|cni| enforces(&case.scene(), *cni, *kind));
+            let missing: Vec<Kind> =
+                KINDS.into_iter().filter(|kind| may(kind) && !needed.contains(kind)).collect();
+            assert_eq!(missing, [], "{} to {}", pair.from, pair.to);
         }
     }
 }

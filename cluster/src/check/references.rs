@@ -24,6 +24,8 @@ pub(super) const CHECK: Check = Check {
         Need::Always(Kind::SERVICE),
         Need::Always(Kind::CONFIG_MAP),
         Need::Always(Kind::NETWORK_POLICY),
+        Need::Always(Kind::ADMIN_NETWORK_POLICY),
+        Need::Always(Kind::BASELINE_ADMIN_NETWORK_POLICY),
         Need::With(Cni::Calico, Kind::CALICO_NETWORK_POLICY),
         Need::With(Cni::Calico, Kind::CALICO_GLOBAL_NETWORK_POLICY),
         Need::With(Cni::Calico, Kind::CALICO_NETWORK_SET),

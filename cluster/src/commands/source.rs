@@ -70,7 +70,9 @@ pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
             Cni::AwsVpcCni if cni == from => {
                 (Engine::Calico.kinds(), &[Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION])
             }
-            Cni::AwsVpcCni => (Engine::Kubernetes(Blocks { pods: true, nodes: true }).kinds(), &[]),
+            Cni::AwsVpcCni => {
+                (Engine::Kubernetes(Blocks { pods: true, nodes: true, names_of_cluster: false }).kinds(), &[])
+            }
             Cni::Flannel => (&[], &[]),
         }
     };

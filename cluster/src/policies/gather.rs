@@ -18,7 +18,7 @@ mod shape;
 pub use self::antrea::Antrea;
 pub use self::calico::{Calico, Partly};
 pub use self::cluster::{CLUSTER_KINDS, cluster};
-pub use self::engine::Engine;
+pub use self::engine::{ADMIN, Engine};
 pub use self::found::Found;
 pub use self::policies::{Own, Policies};
 pub use self::reference::{Reference, Unread};

@@ -6,7 +6,7 @@ mod meaning;
 mod object;
 mod selector;
 
-pub(super) use self::meaning::to_port;
 pub use self::meaning::{Blocks, mentions, tier};
+pub(super) use self::meaning::{to_port, to_port_by_cluster};
 pub use self::object::{Block, Peer, Policy, Port, PortNumber, Rule, read};
 pub use self::selector::{LabelSelector, Requirement};

@@ -665,3 +665,154 @@ fn a_port_by_name_that_others_receive_at_is_of_the_pods_that_are_there() {
     };
     assert!(outcome("spec.egress[0].destination.ports") && outcome("spec.egress[0].ports"), "{answer:#}");
 }
+
+/// The same, where a NetworkPolicy stays as it is and Cilium enforces ClusterNetworkPolicies of Kubernetes beside it.
+#[test]
+fn a_port_by_name_of_kubernetes_is_of_the_pods_that_are_there_whatever_is_written() {
+    let of_kubernetes = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "sends", "namespace": "office", "uid": "uid-sends", "generation": 1},
+        "spec": {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"],
+            "egress": [{"to": [{"podSelector": {}}], "ports": [{"protocol": "TCP", "port": "metrics"}]}]}});
+    let dir = dir(&[of_kubernetes]);
+    write(dir.path(), "on.json", &cilium("v1.20.1", true));
+    for (to, outcome) in [("cilium", "snapshot"), ("antrea", "exact")] {
+        let check = ["policies", "check", "--from", "calico", "--to", to, "--kind", "cluster", "-o", "json"];
+        let files = ["--snapshot", "input.json", "--snapshot", "on.json"];
+        let output = in_cluster(dir.path(), &[&check[..], &files].concat());
+        let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+        let fields = answer["fields"].as_array().expect("fields");
+        let ports = fields.iter().find(|one| one["field"] == "spec.egress[0].ports").expect("the ports");
+        assert_eq!(ports["outcome"], outcome, "{to}: {answer:#}");
+    }
+}
+
+/// Calico from 3.32 on would enforce what is written for the CNI to come.
+#[test]
+fn what_the_old_cni_would_enforce_of_new_policies_is_not_unknown_in_silence() {
+    let calico = |tag: &str| {
+        let containers = json!([{"name": "calico-node", "image": format!("quay.io/calico/node:{tag}")}]);
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
+            "spec": {"template": {"spec": {"containers": containers}}}})
+    };
+    let mut denies = web(Value::Null);
+    denies["spec"]["order"] = json!(10);
+    denies["spec"]["ingress"] = json!([
+        {"action": "Deny", "source": {"selector": "app == 'db'"}},
+        {"action": "Allow", "source": {"namespaceSelector": "all()"}},
+    ]);
+    let dir = dir(&[denies]);
+    write(dir.path(), "on.json", &cilium("v1.20.1", true));
+    for (tag, is_known) in [("v3.31.2", true), ("v3.32.0", false)] {
+        write(dir.path(), "calico.json", &[calico(tag)]);
+        let check = |output: &[&str]| {
+            let check = ["policies", "check", "--from", "calico", "--to", "cilium", "--kind", "cluster"];
+            let files = ["--snapshot", "input.json", "--snapshot", "on.json", "--snapshot", "calico.json"];
+            in_cluster(dir.path(), &[&check[..], &files, output].concat())
+        };
+        let output = check(&[]);
+        assert_eq!(output.status.code(), Some(0), "{tag}: {}{}", stdout(&output), stderr(&output));
+        let said = stdout(&output);
+        let as_now =
+            "With the new policies applied, while calico enforces policies: every packet is treated as now.";
+        assert_eq!(said.contains(as_now), is_known, "{tag}: {said}");
+        let unknown = "With the new policies applied, while calico enforces policies: how packets are treated is not known";
+        assert_eq!(said.contains(unknown), !is_known, "{tag}: {said}");
+        let answer: Value = serde_json::from_str(stdout(&check(&["-o", "json"]))).expect("JSON");
+        assert_eq!(answer["moments"][0]["unread"].is_null(), is_known, "{tag}: {:#}", answer["moments"][0]);
+    }
+}
+
+/// An object that no evaluator reads may be a policy, or one that is misspelt.
+#[test]
+fn diff_names_the_objects_of_files_that_it_does_not_read() {
+    let dir = dir(&[web(Value::Null)]);
+    assert_eq!(run(dir.path(), "convert", &["--out", "good.yaml"]).status.code(), Some(0));
+    let diff = |more: &[&str]| {
+        let first = [
+            "policies",
+            "diff",
+            "--from",
+            "calico",
+            "--to",
+            "aws-vpc",
+            "--snapshot",
+            "input.json",
+            "--policies",
+            "good.yaml",
+        ];
+        in_cluster(dir.path(), &[&first[..], more].concat())
+    };
+    assert_eq!(diff(&[]).status.code(), Some(0));
+    let object = |api: &str, kind: &str, name: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": {}});
+    let unknown = [
+        object("extensions/v1beta1", "NetworkPolicy", "late"),
+        object("example.com/v1", "Firewall", "wall"),
+        object("example.com/v1", "Firewall", "other"),
+    ];
+    write(dir.path(), "unknown.json", &unknown);
+    let output = diff(&["--policies", "unknown.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    for words in [
+        "then, NetworkPolicy of extensions/v1beta1 (shop/late)",
+        "then, 2 objects Firewall of example.com/v1 (shop/wall and others)",
+    ] {
+        assert!(stdout(&output).contains(words), "{words}: {}", stdout(&output));
+    }
+    // YAML is read in another way.
+    fs::write(
+        dir.path().join("unknown.yaml"),
+        "spec: {}\nmetadata: {name: wall}\nkind: Firewall\napiVersion: example.com/v1\n",
+    )
+    .expect("written");
+    let output = diff(&["--policies", "unknown.yaml"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    assert!(stdout(&output).contains("Firewall of example.com/v1 (wall)"), "{}", stdout(&output));
+    // As many kinds as there are.
+    let many: Vec<Value> = (0..500).map(|at| object("example.com/v1", &format!("Kind{at}"), "a")).collect();
+    write(dir.path(), "many.json", &many);
+    let output = diff(&["--policies", "many.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    let shown = stdout(&output).lines().filter(|line| line.contains("example.com")).count();
+    assert!((1..=20).contains(&shown), "{shown}");
+    assert!(stdout(&output).contains("objects of other kinds"), "{}", stdout(&output));
+    // A policy that cannot be read is none that says nothing.
+    let broken = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "no name", "namespace": "shop"}, "spec": {}});
+    write(dir.path(), "broken.json", &[broken]);
+    let output = diff(&["--policies", "broken.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    assert!(stdout(&output).contains("NetworkPolicy/shop/no name"), "{}", stdout(&output));
+}
+
+/// What a policy means that cannot be read nobody knows, and the others may mean something else beside it.
+#[test]
+fn a_policy_of_the_cluster_that_cannot_be_read_stops_the_comparison() {
+    let dir = dir(&[web(Value::Null)]);
+    let broken = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "no name", "namespace": "shop"}, "spec": {}});
+    write(dir.path(), "broken.json", &[broken]);
+    assert_eq!(run(dir.path(), "check", &[]).status.code(), Some(0));
+    let output = run(dir.path(), "check", &["--snapshot", "broken.json"]);
+    assert_eq!(output.status.code(), Some(3), "{}{}", stdout(&output), stderr(&output));
+    assert!(stderr(&output).contains("NetworkPolicy/shop/no name: "), "{}", stderr(&output));
+}
+
+/// An AdminNetworkPolicy that no program enforces is there and says nothing.
+#[test]
+fn an_admin_network_policy_counts_where_a_release_enforces_it() {
+    let admin = json!({"apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "AdminNetworkPolicy", "metadata": {"name": "guard"},
+        "spec": {"priority": 10, "subject": {"namespaces": {}}, "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]}});
+    let dir = dir(&[web(Value::Null), admin]);
+    for (tag, status) in [("v3.28.4", 0), ("v3.30.2", 3), ("v3.32.0", 0)] {
+        let containers = json!([{"name": "calico-node", "image": format!("quay.io/calico/node:{tag}")}]);
+        let agent = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
+            "spec": {"template": {"spec": {"containers": containers}}}});
+        write(dir.path(), "calico.json", &[agent]);
+        let output = run(dir.path(), "check", &["--snapshot", "calico.json"]);
+        assert_eq!(output.status.code(), Some(status), "{tag}: {}{}", stdout(&output), stderr(&output));
+        assert_eq!(
+            stdout(&output).contains("AdminNetworkPolicy/guard"),
+            status == 3,
+            "{tag}: {}",
+            stdout(&output)
+        );
+    }
+}

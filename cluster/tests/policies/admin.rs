@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::kubernetes::{policy as kubernetes_policy, selector};
 use crate::town::{PROTOCOLS, compare, town};
 
-const BLOCKS: Blocks = Blocks { pods: true, nodes: true };
+const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
 
 /// Compares the evaluator with the reader; how many packets.
 fn agree(written: &[Value], beside: &[Value]) -> usize {

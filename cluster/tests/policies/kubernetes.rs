@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 use crate::town::{PROTOCOLS, compare, town};
 
-const BOTH: [Blocks; 2] = [Blocks { pods: true, nodes: true }, Blocks { pods: false, nodes: false }];
+const BOTH: [Blocks; 2] = [
+    Blocks { pods: true, nodes: true, names_of_cluster: false },
+    Blocks { pods: false, nodes: false, names_of_cluster: false },
+];
 
 fn enforcement(policies: &[Policy], world: &World, blocks: Blocks) -> Enforcement {
     let of = |direction| vec![tier(policies, world, direction, blocks).expect("a tier")];

@@ -49,7 +49,7 @@ fn by_calico(set: &[Value], town: &Cluster, world: &World) -> Enforcement {
 
 fn by_kubernetes(set: &[Value], _: &Cluster, world: &World) -> Enforcement {
     let policies: Vec<_> = set.iter().map(|one| kubernetes::read(one).expect("a policy")).collect();
-    let blocks = Blocks { pods: false, nodes: false };
+    let blocks = Blocks { pods: false, nodes: false, names_of_cluster: false };
     let of = |direction| vec![kubernetes::tier(&policies, world, direction, blocks).expect("a tier")];
     Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
 }

@@ -86,7 +86,18 @@ impl Turned {
             .at("--apply")
             .fix("write the policies to a file with --out, and apply it at the end of the migration")
         };
-        applied.flat_map(|moment| &moment.packets).map(problem).collect()
+        let unknown = |why: &String| {
+            Problem::new(format!(
+                "{} would enforce the new policies as well, and what they mean beside its own is not known: {why}",
+                self.turn.from
+            ))
+            .at("--apply")
+            .fix("write the policies to a file with --out, and apply it at the end of the migration")
+        };
+        let told = |moment: &Moment| -> Vec<Problem> {
+            moment.unread.iter().map(unknown).chain(moment.packets.iter().map(problem)).collect()
+        };
+        applied.flat_map(told).collect()
     }
 
     /// Adds what became of the policies in the cluster.
@@ -246,7 +257,9 @@ fn moments(document: &mut Document, told: &Turned) {
                 turn.to
             ),
         };
-        if moment.packets.is_empty() {
+        if let Some(why) = &moment.unread {
+            document.text(format!("{when}: how packets are treated is not known, since {why}."));
+        } else if moment.packets.is_empty() {
             let is_said = moment.when == When::NewNetwork && !told.packets.is_empty();
             let but = if is_said { " but those above" } else { "" };
             document.text(format!("{when}: every packet{but} is treated as now."));

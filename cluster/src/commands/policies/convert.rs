@@ -12,7 +12,9 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
+use crate::enforcement::KINDS;
 use crate::live;
+use crate::model::Kind;
 use crate::policies::convert::{CONVERTED_FROM, Conversion, Target, Waiver, Waivers, Wanted, turned};
 use crate::policies::gather::{Engine, Policies, Reference};
 use crate::print::{self, Progress, Report as _};
@@ -79,7 +81,8 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
     let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
     let (target, after) = target(&given, &turn, to)?;
     let cluster = given.cluster()?;
-    let present = given.objects(from);
+    let present = given.objects(turn.from, from);
+    let enforced: Vec<Kind> = KINDS.into_iter().filter(|kind| given.enforces(turn.from, *kind)).collect();
     let before = Policies::read(from, present.iter().copied());
     let waivers = given.config.policies.waivers.iter().map(|one| Waiver {
         object: one.object.clone(),
@@ -90,11 +93,12 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
     let wanted = Wanted {
         before: &before,
         present: &present,
-        written: &given.written(from),
+        written: &given.written(turn.from, from),
         cluster: &cluster,
         target,
         after,
-        beside: &given.objects(after),
+        enforced: &enforced,
+        beside: &given.objects(turn.to, after),
         waivers: &Waivers(waivers.collect()),
     };
     let staged = before.staged().to_vec();

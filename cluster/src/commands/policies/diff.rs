@@ -18,7 +18,7 @@ use crate::enforcement::KINDS;
 use crate::model::{Kind, Reading};
 use crate::policies::compare::{Bound, compared};
 use crate::policies::convert::Packet;
-use crate::policies::gather::{Engine, Policies, Reference, Unread};
+use crate::policies::gather::{ADMIN, Engine, Policies, Reference, Unread};
 use crate::print::{Document, Progress, Report};
 use crate::snapshot;
 use crate::support::Cni;
@@ -48,7 +48,7 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
     let given = Given::of(global, wanted.from, wanted.to)?;
     let (from, mut to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
     let cluster = given.cluster()?;
-    let objects = read(&wanted.policies)?;
+    let (objects, left_out) = read(&wanted.policies)?;
     let own: HashSet<_> = objects.iter().map(named).collect();
     // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
     let replaced = if from == to { to.own() } else { &[] };
@@ -56,12 +56,12 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
         to = given.cluster_engine(wanted.to, to, "--policies")?;
     }
     // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
-    let beside = given.present(to).filter(|object| {
+    let beside = given.present(wanted.to, to).filter(|object| {
         !own.contains(&named(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
     });
-    let before = Policies::read(from, given.objects(from));
+    let before = Policies::read(from, given.objects(wanted.from, from));
     let mut after = Policies::read(to, beside.chain(&objects));
-    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, to)));
+    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &given, wanted.to, to)));
     let comparison = compared(&cluster, &before, &after, true).map_err(undecided)?;
     let packet = |one: &crate::policies::verdict::Difference| Packet {
         words: one.words(&comparison.world),
@@ -75,22 +75,25 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
         from: wanted.from,
         to: wanted.to,
         packets: comparison.differences.iter().map(packet).collect(),
-        unread: sides.map(unread).collect(),
+        unread: sides.map(unread).chain(left_out.into_iter().map(|one| format!("then, {one}"))).collect(),
         bound: comparison.bound,
     })
 }
 
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
-fn not_enforced(object: &Value, to: Engine) -> Option<Unread> {
-    let kind = kind(object).filter(|kind| KINDS.contains(kind) && !to.kinds().contains(kind))?;
+fn not_enforced(object: &Value, given: &Given, cni: Cni, to: Engine) -> Option<Unread> {
+    let is_enforced =
+        |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || given.enforces(cni, *kind));
+    let kind = kind(object).filter(|kind| KINDS.contains(kind) && !is_enforced(kind))?;
     let why = format!("{} does not enforce this kind", to.name());
     Some(Unread { object: Reference::of(kind, object), why })
 }
 
-/// The objects of files.
-fn read(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
+/// The objects of files, and what of the files is none of them: objects of kinds that this program does not know, any of which may be a policy, and those
+/// that cannot be read.
+fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
     let progress = Progress::new();
-    let snapshot = snapshot::gather(files, &[], &mut |left_out| progress.note(left_out))
+    let (snapshot, unknown) = snapshot::gather_all(files, &[], &mut |left_out| progress.note(left_out))
         .map_err(|problems| Failure::all(Exit::Failed, problems))?;
     let incomplete = snapshot.readings.iter().filter_map(|(kind, reading)| match reading {
         Reading::Incomplete(why) => {
@@ -110,8 +113,18 @@ fn read(files: &[PathBuf]) -> Result<Vec<Value>, Failure> {
             .fix("name files with policies, as kubectl apply takes them");
         return Err(Failure::of(Exit::Usage, problem));
     }
-    Ok(all)
+    let why = "this program does not know the kind, and it may be a policy";
+    let mut left_out: Vec<String> = unknown.words().map(|of| format!("{of}: {why}")).collect();
+    let illegible = snapshot.illegible.iter().take(SHOWN);
+    left_out.extend(illegible.map(|one| format!("{}/{}/{}: {}", one.kind, one.namespace, one.name, one.why)));
+    if let more @ 1.. = snapshot.illegible.len().saturating_sub(SHOWN) {
+        left_out.push(format!("{more} more objects cannot be read"));
+    }
+    Ok((all, left_out))
 }
+
+/// How many objects that cannot be read are named.
+const SHOWN: usize = 12;
 
 fn kind(object: &Value) -> Option<Kind> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();

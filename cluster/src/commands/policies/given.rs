@@ -9,12 +9,12 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::commands::source;
 use crate::config::Config;
-use crate::enforcement::cluster_policies;
-use crate::model::{Kind, Reading, Snapshot};
+use crate::enforcement::{cluster_policies, enforces};
+use crate::model::{Illegible, Kind, Reading, Snapshot};
 use crate::network::{calico, cilium};
 use crate::policies::cilium::Settings;
 use crate::policies::convert::CONVERTED_FROM;
-use crate::policies::gather::{Engine, Reference, cluster};
+use crate::policies::gather::{ADMIN, Engine, Reference, cluster};
 use crate::policies::kubernetes::Blocks;
 use crate::policies::world::Cluster;
 use crate::scene::Scene;
@@ -41,8 +41,9 @@ impl Given {
         let given = Self { config, snapshot, from, to };
         let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
-        let missing: Vec<Problem> =
-            needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)).collect();
+        let illegible = given.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
+        let mut missing: Vec<Problem> = illegible.take(SHOWN).map(unreadable).collect();
+        missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)));
         if missing.is_empty() { Ok(given) } else { Err(Failure::all(Exit::No, missing)) }
     }
 
@@ -57,7 +58,7 @@ impl Given {
     /// Nobody does.
     pub(super) fn engine(&self, cni: Cni) -> Result<Engine, Failure> {
         // The API leaves to the CNI what an ipBlock matches; these go by addresses, whoever has them.
-        let blocks = Blocks { pods: true, nodes: true };
+        let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         match cni {
             Cni::Calico | Cni::Canal => Ok(Engine::Calico),
             Cni::Antrea => Ok(Engine::Antrea),
@@ -109,9 +110,15 @@ impl Given {
         if !beside.is_empty() {
             return Err(Failure::all(Exit::No, beside));
         }
-        // The API leaves to the CNI what an ipBlock matches. Cilium alone judges ranges by who has the address.
-        let by_address = !matches!(by, Engine::Cilium(_));
-        Ok(Engine::Kubernetes(Blocks { pods: by_address, nodes: by_address }))
+        // Cilium alone judges ranges by who has the address, and names of ports by the whole cluster.
+        Ok(Engine::Kubernetes(match by {
+            Engine::Cilium(settings) => {
+                Blocks { pods: false, nodes: settings.ranges_match_nodes, names_of_cluster: true }
+            }
+            Engine::Kubernetes(_) | Engine::Calico | Engine::Antrea => {
+                Blocks { pods: true, nodes: true, names_of_cluster: false }
+            }
+        }))
     }
 
     /// The ranges from which pods of both networks get their addresses.
@@ -144,23 +151,34 @@ impl Given {
         if unread.is_empty() { Ok(cluster) } else { Err(Failure::all(Exit::No, unread.iter().map(problem))) }
     }
 
-    /// The objects that an engine goes by, without those that an earlier conversion made.
-    pub(super) fn objects(&self, engine: Engine) -> Vec<&Value> {
-        self.present(engine).filter(|object| !is_converted(object)).collect()
+    /// Whether a CNI enforces policies of a kind, as it is installed.
+    pub(super) fn enforces(&self, cni: Cni, kind: Kind) -> bool {
+        enforces(&self.scene(), cni, kind)
     }
 
-    /// All objects that an engine goes by.
-    pub(super) fn present(&self, engine: Engine) -> impl Iterator<Item = &Value> {
-        let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
-        kinds.flat_map(|kind| self.snapshot.objects(*kind)).map(crate::model::Object::value)
+    /// The kinds of objects that an engine goes by where this CNI is. Of policies of administrators, its release may enforce none.
+    fn kinds(&self, cni: Cni, engine: Engine) -> impl Iterator<Item = Kind> {
+        let counts = move |kind: &Kind| !ADMIN.contains(kind) || self.enforces(cni, *kind);
+        engine.kinds().iter().copied().filter(counts)
+    }
+
+    /// The objects that an engine goes by where this CNI is, without those that an earlier conversion made.
+    pub(super) fn objects(&self, cni: Cni, engine: Engine) -> Vec<&Value> {
+        self.present(cni, engine).filter(|object| !is_converted(object)).collect()
+    }
+
+    /// All objects that an engine goes by where this CNI is.
+    pub(super) fn present(&self, cni: Cni, engine: Engine) -> impl Iterator<Item = &Value> {
+        let kinds = self.kinds(cni, engine).chain([Kind::CUSTOM_RESOURCE_DEFINITION]);
+        kinds.flat_map(|kind| self.snapshot.objects(kind)).map(crate::model::Object::value)
     }
 
     /// The policies among those objects, with what they are.
-    pub(super) fn written(&self, engine: Engine) -> Vec<(Reference, &Value)> {
+    pub(super) fn written(&self, cni: Cni, engine: Engine) -> Vec<(Reference, &Value)> {
         let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION, Kind::HOST_ENDPOINT];
-        let kinds = engine.kinds().iter().filter(|kind| !no_policy.contains(kind));
+        let kinds = self.kinds(cni, engine).filter(|kind| !no_policy.contains(kind));
         let all = kinds
-            .flat_map(|kind| self.snapshot.objects(*kind).iter().map(move |object| (*kind, object.value())));
+            .flat_map(|kind| self.snapshot.objects(kind).iter().map(move |object| (kind, object.value())));
         all.filter(|(_, object)| !is_converted(object))
             .map(|(kind, object)| (Reference::of(kind, object), object))
             .collect()
@@ -170,6 +188,16 @@ impl Given {
 /// A conversion made this object.
 fn is_converted(object: &Value) -> bool {
     object.pointer("/metadata/annotations").is_some_and(|all| all.get(CONVERTED_FROM).is_some())
+}
+
+/// How many objects that cannot be read are named.
+const SHOWN: usize = 12;
+
+fn unreadable(one: &Illegible) -> Problem {
+    let place = format!("{}/{}/{}", one.kind, one.namespace, one.name);
+    Problem::new(format!("{place}: {}, and what policies mean without it is not known", one.why))
+        .at(place)
+        .fix("correct the field that is named here, or delete the object")
 }
 
 fn unknown(given: &Given, kind: Kind) -> Problem {

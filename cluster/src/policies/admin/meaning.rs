@@ -2,7 +2,7 @@
 
 use super::object::{Peer, Place, Policy, Port, Rule, RuleAction};
 use crate::model::Text;
-use crate::policies::kubernetes::{self, Blocks, to_port};
+use crate::policies::kubernetes::{self, Blocks, to_port, to_port_by_cluster};
 use crate::policies::mention::Mentions;
 use crate::policies::parties::Parties;
 use crate::policies::tier::{self, Action, Direction, End, Enforcement, Tier};
@@ -94,7 +94,8 @@ impl Input<'_> {
                     RuleAction::Deny => Action::Deny,
                     RuleAction::Pass => Action::GoTo(number + 1),
                 };
-                for (receivers, traffic) in traffic(rule, world) {
+                let by_cluster = self.blocks.names_of_cluster && direction == Direction::Egress;
+                for (receivers, traffic) in traffic(rule, world, by_cluster) {
                     let (mut own, mut peers) = (subjects.clone(), ends(rule, world));
                     if let Some(receivers) = receivers {
                         match direction {
@@ -119,7 +120,7 @@ fn ends(rule: &Rule, world: &World) -> Parties {
 }
 
 /// The traffic of a rule, with the receivers for whom a port's name stands for it.
-fn traffic(rule: &Rule, world: &World) -> Vec<(Option<Parties>, Traffic)> {
+fn traffic(rule: &Rule, world: &World, by_cluster: bool) -> Vec<(Option<Parties>, Traffic)> {
     if rule.ports.is_empty() {
         return vec![(None, world.space.all())];
     }
@@ -129,7 +130,8 @@ fn traffic(rule: &Rule, world: &World) -> Vec<(Option<Parties>, Traffic)> {
             .iter()
             .flat_map(|protocol| {
                 let port = kubernetes::PortNumber::Name(name.clone());
-                to_port(&kubernetes::Port { protocol: *protocol, port: Some(port) }, None, world)
+                let port = kubernetes::Port { protocol: *protocol, port: Some(port) };
+                if by_cluster { to_port_by_cluster(&port, world) } else { to_port(&port, None, world) }
             })
             .collect(),
     };

@@ -84,7 +84,7 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
             all.push(input.tier(&tier.name, kubernetes_at, world, direction)?);
         }
         // Antrea goes by addresses, whoever has them.
-        let blocks = Blocks { pods: true, nodes: true };
+        let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         all.push(kubernetes::tier(input.kubernetes, world, direction, blocks)?);
         all.push(input.tier(BASELINE, kubernetes_at, world, direction)?);
         Ok::<_, String>(all)

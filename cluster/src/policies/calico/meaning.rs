@@ -150,7 +150,7 @@ impl Input<'_> {
         if *tier.order.name == *DEFAULT {
             for policy in self.kubernetes {
                 // Calico goes by addresses, whoever has them.
-                let blocks = Blocks { pods: true, nodes: true };
+                let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
                 let one = kubernetes::tier(std::slice::from_ref(policy), world, direction, blocks)?;
                 parts.push((kubernetes_order(policy), one.ends, one.rules));
             }

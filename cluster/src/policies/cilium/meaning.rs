@@ -2,7 +2,7 @@
 
 use super::object::{End as Ends, Kind, Policy, Rule};
 use crate::model::Labels;
-use crate::policies::kubernetes::{self, Port, PortNumber, to_port};
+use crate::policies::kubernetes::{self, Port, PortNumber, to_port, to_port_by_cluster};
 use crate::policies::mention::Mentions;
 use crate::policies::parties::Parties;
 use crate::policies::tier::{self, Action, Direction, End, Enforcement, Tier};
@@ -154,19 +154,12 @@ impl Input<'_> {
                 {
                     return Err(format!("{}: endPort: this release reads no ranges of ports", whole.origin));
                 }
-                Kind::Port(Port { protocol, port: Some(PortNumber::Name(name)) })
-                    if direction == Direction::Egress =>
-                {
-                    // *Source*: cilium/cilium, `Endpoint.GetNamedPort`: of what a pod sends, a name is the number that it is in the whole
-                    // cluster, for every receiver; none if it is more than one number.
-                    let mut numbers = world.named(*protocol, name).map(|(number, _)| number);
-                    if let (Some(number), None) = (numbers.next(), numbers.next()) {
-                        let traffic = world.space.ports(*protocol, &[number..=number], None);
-                        rules.push(whole.only(direction, None, traffic));
-                    }
-                }
                 Kind::Port(port) => {
-                    let parts = to_port(port, None, world).into_iter();
+                    let parts = match direction {
+                        Direction::Egress => to_port_by_cluster(port, world),
+                        Direction::Ingress => to_port(port, None, world),
+                    }
+                    .into_iter();
                     rules.extend(parts.map(|(pods, traffic)| whole.only(direction, pods.as_ref(), traffic)));
                 }
             }

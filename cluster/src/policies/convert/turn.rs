@@ -15,9 +15,9 @@ use super::report::{Effect, Entry, Left, Reference, Refusal, Report};
 use super::target::Target;
 use super::waiver::{Stale, Waivers};
 use super::written::Written;
-use crate::model::Text;
+use crate::model::{Kind, Text};
 use crate::policies::compare::{Bound, Comparison, compared, meanwhile};
-use crate::policies::gather::{Calico, Engine, Own, Policies};
+use crate::policies::gather::{Calico, Engine, Own, Policies, Unread};
 use crate::policies::verdict::Difference;
 use crate::policies::world::{Cluster, World};
 
@@ -39,6 +39,8 @@ pub struct Wanted<'a> {
     pub target: Target,
     /// Who enforces what is written.
     pub after: Engine,
+    /// The kinds of policies that the old CNI enforces.
+    pub enforced: &'a [Kind],
     /// The objects that the new CNI finds in the cluster already.
     pub beside: &'a [&'a Value],
     /// Losses that somebody accepts.
@@ -71,6 +73,9 @@ pub struct Moment {
     pub when: When,
     /// Packets, at most a few, but for those that are treated in another way in the end, too; none if all others are treated alike.
     pub packets: Vec<Packet>,
+    /// The first policy that is enforced at this moment and that the evaluator does not take, with the reason: how packets are treated is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 /// A moment of a migration.
@@ -130,10 +135,7 @@ impl Round {
     fn of(wanted: &Wanted<'_>, accepted: &BTreeMap<Left, (Effect, String)>) -> Result<Self, String> {
         let mut report = unread(wanted.before);
         addresses::of_kubernetes(wanted.before, &wanted.cluster.pod_ranges, &mut report);
-        if matches!(
-            (wanted.before.engine(), wanted.after),
-            (Engine::Kubernetes(_) | Engine::Calico | Engine::Antrea, Engine::Cilium(_))
-        ) {
+        if !names_are_of_cluster(wanted.before.engine()) && names_are_of_cluster(wanted.after) {
             named_of_kubernetes(wanted.before, &mut report);
         }
         for (left, (effect, why)) in accepted {
@@ -181,8 +183,14 @@ impl Round {
 
     /// What happens in the course of a migration: with all policies that are there, also those that are left out.
     fn moments(&self, wanted: &Wanted<'_>) -> Result<Vec<Moment>, String> {
-        let objects = wanted.present.iter().copied().chain(&self.objects);
+        let is_enforced = |object: &&Value| {
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+            Kind::of(text("apiVersion"), text("kind")).is_some_and(|kind| wanted.enforced.contains(&kind))
+        };
+        let objects = wanted.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
         let applied = Policies::read(wanted.before.engine(), objects);
+        let is_new = |one: &&Unread| !wanted.before.unread.iter().any(|known| known.object == one.object);
+        let unknown = applied.unread.iter().find(is_new).map(|one| format!("{}: {}", one.object, one.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         // What nobody can read is the same on both sides; the rules beside it decide as ever.
         let unread = unread(wanted.before).left;
@@ -195,9 +203,11 @@ impl Round {
         let moment = |when, world: &World, found: &[Difference]| Moment {
             when,
             packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
+            unread: None,
         };
+        let first = moment(When::Applied, &applied.world, &applied.differences);
         Ok(vec![
-            moment(When::Applied, &applied.world, &applied.differences),
+            Moment { unread: unknown, ..first },
             moment(When::OldNetwork, &mixed.world, &mixed.old),
             moment(When::NewNetwork, &mixed.world, &new),
         ])
@@ -217,6 +227,15 @@ impl Round {
             bound: self.comparison.bound,
             objects: self.objects,
         })
+    }
+}
+
+/// Whether a port's name is one number in the whole cluster for what pods send.
+const fn names_are_of_cluster(engine: Engine) -> bool {
+    match engine {
+        Engine::Cilium(_) => true,
+        Engine::Kubernetes(blocks) => blocks.names_of_cluster,
+        Engine::Calico | Engine::Antrea => false,
     }
 }
 

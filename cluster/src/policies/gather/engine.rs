@@ -18,7 +18,7 @@ pub enum Engine {
 }
 
 /// The kinds of administrators' policies.
-pub(super) const ADMIN: [Kind; 3] = [
+pub const ADMIN: [Kind; 3] = [
     Kind::KUBERNETES_CLUSTER_NETWORK_POLICY,
     Kind::ADMIN_NETWORK_POLICY,
     Kind::BASELINE_ADMIN_NETWORK_POLICY,

@@ -10,13 +10,16 @@ use crate::policies::tier::{self, Action, Direction, End, Tier};
 use crate::policies::traffic::{Ports, Traffic};
 use crate::policies::world::World;
 
-/// Whose addresses an `ipBlock` matches beside those outside of the cluster, which the API leaves to the CNI.
+/// What the API leaves to the CNI, or a CNI does in another way: whose addresses an `ipBlock` matches beside those outside of the cluster, and what a port
+/// is by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocks {
     /// Those of pods.
     pub pods: bool,
     /// Those of nodes.
     pub nodes: bool,
+    /// Of what a pod sends, the name of a port is one number in the whole cluster, as Cilium has it, and not one of each receiver.
+    pub names_of_cluster: bool,
 }
 
 impl Policy {
@@ -89,7 +92,15 @@ pub fn tier(
             )
             .into();
             let peers = peers(rule, policy, world, blocks)?;
-            all.rules.extend(allowed(rule, &subjects, &peers, world, direction, &origin));
+            let by_cluster = blocks.names_of_cluster && direction == Direction::Egress;
+            let whole = tier::Rule {
+                subjects: subjects.clone(),
+                peers,
+                traffic: world.space.all(),
+                action: Action::Allow,
+                origin,
+            };
+            all.rules.extend(allowed(rule, &whole, world, direction, by_cluster));
         }
         all.ends = all.ends.or(&subjects);
     }
@@ -145,24 +156,30 @@ pub(in crate::policies) fn to_port(
     }
 }
 
+/// The same of what a pod sends, where a port's name is the number that it is in the whole cluster, for every receiver; nothing if it is more than one
+/// number. *Source*: cilium/cilium, `Endpoint.GetNamedPort`.
+pub(in crate::policies) fn to_port_by_cluster(port: &Port, world: &World) -> Vec<(Option<Parties>, Traffic)> {
+    let Some(PortNumber::Name(name)) = &port.port else { return to_port(port, None, world) };
+    let mut numbers = world.named(port.protocol, name).map(|(number, _)| number);
+    match (numbers.next(), numbers.next()) {
+        (Some(number), None) => vec![(None, world.space.ports(port.protocol, &[number..=number], None))],
+        _ => Vec::new(),
+    }
+}
+
+/// The parts of a rule that allows all of its traffic to the ports that it names.
 fn allowed(
     rule: &Rule,
-    subjects: &Parties,
-    peers: &Parties,
+    whole: &tier::Rule,
     world: &World,
     direction: Direction,
-    origin: &Text,
+    by_cluster: bool,
 ) -> Vec<tier::Rule> {
-    let whole = tier::Rule {
-        subjects: subjects.clone(),
-        peers: peers.clone(),
-        traffic: world.space.all(),
-        action: Action::Allow,
-        origin: origin.clone(),
-    };
     if rule.ports.is_empty() {
-        return vec![whole];
+        return vec![whole.clone()];
     }
-    let parts = rule.ports.iter().flat_map(|port| to_port(port, None, world));
+    let parts =
+        |port: &Port| if by_cluster { to_port_by_cluster(port, world) } else { to_port(port, None, world) };
+    let parts = rule.ports.iter().flat_map(parts);
     parts.map(|(receivers, traffic)| whole.only(direction, receivers.as_ref(), traffic)).collect()
 }

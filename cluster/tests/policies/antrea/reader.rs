@@ -41,7 +41,7 @@ pub(super) fn allowed(all: &Written, cluster: &Cluster, packet: &Packet<'_>) -> 
         .filter(|policy| kubernetes::isolates(policy, packet.subject.0, packet.direction));
     let isolating: Vec<&Value> = isolating.collect();
     if !isolating.is_empty() {
-        let blocks = Blocks { pods: true, nodes: true };
+        let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         return isolating.iter().any(|policy| kubernetes::lets_through(policy, cluster, packet, blocks));
     }
     action(all, "baseline", cluster, packet).is_none_or(|action| action == "Allow")

@@ -33,7 +33,7 @@ pub(crate) struct Everything<'a> {
 }
 
 /// Calico matches addresses, whoever has them.
-const BLOCKS: Blocks = Blocks { pods: true, nodes: true };
+const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
 
 /// A policy, and whether it is one of Kubernetes.
 type Placed<'a> = (&'a Value, bool);

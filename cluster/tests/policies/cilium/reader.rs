@@ -183,7 +183,7 @@ impl<'a> Reading<'a> {
             Direction::Ingress => ("ingress", "from"),
             Direction::Egress => ("egress", "to"),
         };
-        let blocks = Blocks { pods: false, nodes: self.settings.ranges_match_nodes };
+        let blocks = Blocks { pods: false, nodes: self.settings.ranges_match_nodes, names_of_cluster: false };
         let is_said = |selector: &Value| {
             !list(&selector["matchExpressions"]).is_empty()
                 || selector["matchLabels"].as_object().is_some_and(|labels| !labels.is_empty())

@@ -22,7 +22,7 @@ fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
     let plain = of("NetworkPolicy").chain(beside);
     let plain: Vec<_> = plain.map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
     assert_eq!(policies.len() + plain.len(), objects.len() + beside.len(), "no other kind");
-    let blocks = Blocks { pods: true, nodes: true };
+    let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
     let input = Input { policies: &policies, kubernetes: &plain, blocks };
     let mentions = mentions(&input).expect("selectors");
     let evaluate = move |world: &World| {

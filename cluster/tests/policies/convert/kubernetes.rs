@@ -17,7 +17,7 @@ pub(super) fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) 
     let all: Vec<_> =
         objects.iter().chain(beside).map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
     let mentions = kubernetes::mentions(&all).expect("selectors");
-    let blocks = Blocks { pods: true, nodes: true };
+    let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
     let evaluate = move |world: &World| {
         let of = |direction| vec![kubernetes::tier(&all, world, direction, blocks).expect("selectors")];
         Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{identified, names, object, policies, told, within};
 use crate::town::town;
 
-const KUBERNETES: Engine = Engine::Kubernetes(Blocks { pods: true, nodes: true });
+const KUBERNETES: Engine = Engine::Kubernetes(Blocks { pods: true, nodes: true, names_of_cluster: false });
 const CILIUM: Engine = Engine::Cilium(Settings { ranges_match_nodes: false, has_port_ranges: true });
 const EARLIER_CILIUM: Engine = Engine::Cilium(Settings { ranges_match_nodes: false, has_port_ranges: false });
 const ALL: [Engine; 4] = [KUBERNETES, Engine::Calico, Engine::Antrea, CILIUM];

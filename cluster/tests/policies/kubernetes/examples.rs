@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::enforcement;
 use crate::town::{Question, town};
 
-const BLOCKS: Blocks = Blocks { pods: true, nodes: true };
+const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
 fn may(policies: &[Value], direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
