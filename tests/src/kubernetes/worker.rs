@@ -338,11 +338,15 @@ fn spare_the_machine(node: &Node) -> Result<()> {
 
 /// Puts the node's settings onto the machine's disk: a phase that the cluster asks for must outlive a reboot, so `crossfade-bootstrap`
 /// refuses to write one into memory, where the rest of a node lies.
+///
+/// Below `/var/cache`, which a node shares with the machine; a checkout below `/tmp` is often in memory as well.
 fn settings_on_disk(node: &Node) -> Result<TempDir> {
-    let parent = crate::dist::workspace().join("target/tmp");
-    fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
     let readable = fs::Permissions::from_mode(0o755);
-    let dir = tempfile::Builder::new().prefix("settings-").permissions(readable).tempdir_in(&parent)?;
+    let dir = tempfile::Builder::new()
+        .prefix("crossfade-lab-settings-")
+        .permissions(readable)
+        .tempdir_in("/var/cache")
+        .context("a directory in /var/cache")?;
     let target = Path::new("/etc/crossfade");
     node.run(&["mount".as_ref(), "--bind".as_ref(), dir.path().as_os_str(), target.as_os_str()])?;
     Ok(dir)
