@@ -253,6 +253,19 @@ fn margin_percent() -> u32 {
     crate::config::Capacity::default().margin_percent
 }
 
+impl Wave {
+    /// Whether nodes of this zone move in it: a wave of one zone has no other nodes.
+    #[must_use]
+    pub fn takes(&self, zone: &str) -> bool {
+        self.kind != WaveKind::Zone || waves::zone_of(&self.name).is_none_or(|of| of == zone)
+    }
+
+    /// The names and UIDs of its nodes, in order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.nodes.iter().map(|one| (&*one.name, &*one.uid))
+    }
+}
+
 impl Plan {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;

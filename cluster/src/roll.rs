@@ -18,6 +18,7 @@ mod places;
 mod replan;
 pub mod run;
 mod sent;
+mod soak;
 mod start;
 pub mod step;
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! What has become of a cluster since its plan was made, and whether the plan still holds. Pure.
 
+mod cnis;
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use types::policy::Phase;
@@ -9,7 +12,7 @@ use super::canon::short;
 use super::fix::behind;
 use super::parts::Course;
 use super::passes::bridge;
-use super::site::{Survey, cluster, named};
+use super::site::{Site, Survey, cluster, named};
 use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
 use crate::config::Config;
 use crate::reach;
@@ -38,7 +41,11 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     let (absorbed, mut stale) = nodes(plan, &survey);
     stale.extend(settings(plan, scene, &survey));
     stale.extend(policies(plan, scene, &survey));
-    stale.extend(agents(&plan.agents, &parts::agents(scene)));
+    let changed = agents(&plan.agents, &parts::agents(scene));
+    if changed.is_empty() {
+        stale.extend(cnis::ungiven(plan, scene, &survey));
+    }
+    stale.extend(changed);
     if stale.is_empty() { Drift::Absorbed(absorbed) } else { Drift::Stale(stale) }
 }
 
@@ -64,7 +71,7 @@ fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
 /// Nodes that came or went: what the plan's rules have an answer to, and what not. A node writes its own labels, so whatever they say concerns that node alone.
 fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
     let mut gone: BTreeMap<&str, &str> = BTreeMap::new();
-    gone.extend(plan.waves.iter().flat_map(|wave| &wave.nodes).map(|one| (&*one.name, &*one.uid)));
+    gone.extend(plan.waves.iter().flat_map(super::Wave::members));
     let mut gone_out: BTreeMap<&str, &str> =
         plan.left_out.iter().map(|out| (&*out.name, &*out.uid)).collect();
     let pools: BTreeSet<&str> = plan.pools.iter().map(|pool| &*pool.name).collect();
@@ -95,6 +102,11 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
             absorbed.push(format!(
                 "Node {name} is in zone {zone:?}, which the plan does not know; the run holds it."
             ));
+        } else if let Some(wave) = other_zone(plan, site) {
+            absorbed.push(format!(
+                "Node {name} is in zone {zone:?}, and the plan moves it in the wave {}; the run holds it.",
+                wave.name
+            ));
         } else if !is_known && !plan.fixes_stragglers() {
             absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
         }
@@ -119,6 +131,13 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
     }
     absorbed.extend(gone.keys().chain(gone_out.keys()).map(|name| format!("Node {name} is gone.")));
     (absorbed, stale)
+}
+
+/// The wave of another zone that a node is in.
+fn other_zone<'p>(plan: &'p Plan, site: &Site<'_>) -> Option<&'p Wave> {
+    let node = (site.name(), &*site.node.metadata.uid);
+    let mut waves = plan.waves.iter().filter(|wave| !wave.takes(site.zone()));
+    waves.find(|wave| wave.members().any(|member| member == node))
 }
 
 fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
@@ -171,6 +190,7 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
             format!("The plan waives the finding {}, and the settings do not.", waiver.finding)
         }),
     );
+    lines.extend(order::ungiven(plan, survey, scene.config));
     let has_scouts = plan.waves.first().is_some_and(|wave| wave.kind == WaveKind::Scouts);
     if plan.waves.iter().any(|wave| matches!(wave.kind, WaveKind::Canary | WaveKind::Zone)) && !has_scouts {
         lines.push("The plan has no scouts.".into());
@@ -178,6 +198,11 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     lines.extend(
         blockers::strategy(plan.strategy).map(|problem| format!("The plan cannot be: {}.", problem.what)),
     );
+    let phases = || [plan.start].into_iter().chain(plan.passes.iter().copied());
+    let mut parted = phases().zip(phases().skip(1)).filter(|(from, to)| reach::is_parted(*from, *to));
+    if let (true, None, Some((from, to))) = (lines.is_empty(), &plan.bridge, parted.next()) {
+        lines.push(format!("The plan goes from {from} to {to}, which needs a bridge, and has none."));
+    }
     if plan.fixes_stragglers() {
         lines.extend(
             behind(survey, plan.target())

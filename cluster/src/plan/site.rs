@@ -54,14 +54,23 @@ pub(super) fn cluster<'a>(scene: &Scene<'a>) -> Option<&'a str> {
 
 /// Why no pass touches a node; none if passes do.
 pub(super) fn left_out(scene: &Scene<'_>, node: &Node) -> Option<String> {
-    let why = platform(node).map(|platform| match platform {
+    let named = || scene.config.roll.left_out(node.name());
+    platform(node).map(because).map(str::to_owned).or_else(|| named().map(|out| out.reason.clone()))
+}
+
+/// Why no pass touches a node of a platform.
+const fn because(platform: Platform) -> &'static str {
+    match platform {
         Platform::EksAutoMode => "EKS Auto Mode decides on the CNI of its nodes",
         Platform::Fargate => "Fargate decides on the network of its pods",
         Platform::Virtual => "a virtual node has no CNI",
         Platform::Windows => "Crossfade runs on Linux alone",
-    });
-    let named = || scene.config.roll.left_out(node.name());
-    why.map(str::to_owned).or_else(|| named().map(|out| out.reason.clone()))
+    }
+}
+
+/// Every reason that a platform gives.
+pub(super) fn of_platforms() -> [&'static str; 4] {
+    [Platform::EksAutoMode, Platform::Fargate, Platform::Virtual, Platform::Windows].map(because)
 }
 
 impl<'a> Survey<'a> {

@@ -13,7 +13,11 @@ use crate::model::Pod;
 use crate::workload::Place;
 
 /// One of so many nodes of a zone is in the canary.
-const CANARY: usize = 50;
+pub(super) const CANARY: usize = 50;
+/// What stands before the zone in the name of its wave.
+const ZONE: &str = "zone ";
+/// The wave of nodes without a zone.
+const ZONELESS: &str = "nodes without a zone";
 
 /// The waves. Each node is in one of them.
 pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
@@ -59,8 +63,13 @@ fn sizes<'a>(sites: &[Site<'a>]) -> BTreeMap<&'a str, usize> {
 }
 
 /// `zone eu-1a`.
-fn title(zone: &str) -> String {
-    if zone.is_empty() { "nodes without a zone".into() } else { format!("zone {zone}") }
+pub(super) fn title(zone: &str) -> String {
+    if zone.is_empty() { ZONELESS.into() } else { format!("{ZONE}{zone}") }
+}
+
+/// The zone of a title; none if it is no title of a zone. It is asked of every node at every step of a run.
+pub(super) fn zone_of(title: &str) -> Option<&str> {
+    if title == ZONELESS { Some("") } else { title.strip_prefix(ZONE) }
 }
 
 /// In each zone that has DNS pods: a node where they can land, and then the nodes that have them.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use types::policy::Phase;
 use types::quote::quote;
 use types::step::{Cordon, State, Step};
@@ -13,11 +12,11 @@ use super::memory::is_of;
 use super::nodes::{One, Standing, foreign as foreign_step};
 use super::places::{Places, full, full_by, is_asked_back, unfit};
 use super::transit::parted;
-use super::view::{View, is_done, is_of_pass, is_ours, is_unheard, patch};
+use super::view::{View, is_done, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
 use super::waves::{bounded, is_within, wave};
 use super::world::Node;
-use super::{gates, workload};
+use super::{gates, soak, workload};
 use crate::model::Text;
 use crate::plan::canon;
 
@@ -188,6 +187,10 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
             keeps(view, &mut places, one);
             continue;
         }
+        if view.is_foreign(one) {
+            // It is taken before all others, to a phase that parts nobody.
+            continue;
+        }
         if has_place(one) {
             if !places.is_within(one) {
                 is_full = true;
@@ -244,7 +247,7 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     }
     // Stragglers are parted from the others already, and moving them ends that.
     let is_new_phase = !view.run.fixes_stragglers();
-    if let Some((client, server)) = view.parted(view.target).filter(|_| is_new_phase) {
+    if let Some((client, server)) = view.parted().filter(|_| is_new_phase) {
         waits.push(parted("Run".into(), client, server));
     }
     waits.extend(gates::unmet(view));
@@ -253,7 +256,7 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if !is_moving {
         waits.extend(workload::short(view));
     }
-    waits.extend(soak(view, wave));
+    waits.extend(soak::left(view, wave));
     waits
 }
 
@@ -284,18 +287,23 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     waits
 }
 
-/// A node in a pool or zone that the plan does not know: a label that changed, or a node that joined. The plan says nothing of it.
+/// A node in a pool or zone that the plan does not know, or in the wave of another zone: a label that changed, a node that joined, or a plan that another
+/// program wrote. The plan says nothing of it.
 #[must_use]
 pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
     let pools = &view.plan.pools;
-    let (what, value) = if !pools.iter().any(|pool| pool.name == node.pool) {
-        ("pool", &node.pool)
+    let place = view.nodes.get(name).and_then(|one| one.place);
+    let wave = place.and_then(|place| view.plan.waves.get(place.wave));
+    let named = |value: &Text| quote(value.as_bytes(), NAMED);
+    let what = if !pools.iter().any(|pool| pool.name == node.pool) {
+        format!("it is of pool {:?}, which the plan does not know", named(&node.pool))
     } else if !pools.iter().any(|pool| pool.zones.contains(&node.zone)) {
-        ("zone", &node.zone)
+        format!("it is of zone {:?}, which the plan does not know", named(&node.zone))
+    } else if let Some(wave) = wave.filter(|wave| !wave.takes(&node.zone)) {
+        format!("it is of zone {:?}, and the plan moves it in the wave {}", named(&node.zone), wave.name)
     } else {
         return None;
     };
-    let what = format!("it is of {what} {:?}, which the plan does not know", quote(value.as_bytes(), NAMED));
     let help = format!(
         "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade skip {name}"
     );
@@ -338,45 +346,6 @@ pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
         types::step::KEY
     );
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
-}
-
-/// The rest of the soak of the wave before this one, as long as no node of this wave or a later one has moved.
-fn soak(view: &View<'_>, at: usize) -> Option<Wait> {
-    let (wave, before) = (view.plan.waves.get(at)?, view.plan.waves.get(at.checked_sub(1)?)?);
-    let soak = Duration::from_secs(before.soak_seconds.into());
-    if soak.is_zero() {
-        return None;
-    }
-    let is_of_these = |one: &&One<'_>| one.place.is_some_and(|place| place.wave >= at);
-    let has_moved = |one: &One<'_>| matches!(one.standing, Standing::Done | Standing::Transit(_));
-    if view.nodes().filter(is_of_these).any(has_moved) {
-        return None;
-    }
-    let over = match view.memory.done() {
-        Some(done) => view.ago(done),
-        // Another holder saw the wave end.
-        None => {
-            let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
-            ended_ago(view, at).map_or(known, |ago| ago.max(known))
-        }
-    };
-    let left = soak.checked_sub(over).filter(|left| !left.is_zero())?;
-    let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
-    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
-}
-
-/// How long ago the last node of the waves before this one was done, as their steps say; none if a step does not say it, or names a time that is to come.
-fn ended_ago(view: &View<'_>, at: usize) -> Option<Duration> {
-    let is_before = |one: &&One<'_>| one.place.is_some_and(|place| place.wave < at);
-    let steps = view.nodes().filter(is_before).filter_map(|one| one.node.step.as_ref());
-    let done = steps.filter(|step| step.state == State::Done && is_of_pass(step, view.run));
-    let mut ago: Option<Duration> = None;
-    for step in done {
-        let since: Timestamp = step.since.as_deref()?.parse().ok()?;
-        let passed = Duration::try_from(view.world.wall.duration_since(since)).ok()?;
-        ago = Some(ago.map_or(passed, |ago| ago.min(passed)));
-    }
-    ago
 }
 
 /// Patches that set the taint on nodes that have not moved, and take it from those that have.

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::case::{agent, cluster, flannel, labelled, node, observed, planned, pods, report, with};
+use super::case::{
+    agent, cluster, control_plane, dns, flannel, labelled, node, observed, planned, pod, pods, report, with,
+};
 use crate::check::tests::{Case, object};
 use crate::model::Kind;
-use crate::plan::{Bridge, Drift, Plan, drift};
+use crate::plan::{Bridge, Drift, Plan, Wave, WaveKind, drift};
 use crate::support::{Cni, Strategy};
 
 const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
@@ -121,7 +123,8 @@ fn a_node_that_its_labels_leave_out_now_or_no_longer() {
         let line =
             format!("Node {} is left out by the plan, and its labels say that it takes part now.", out.name);
         let uid = uid.map_or(out.uid, Into::into);
-        earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid, why: "edge".into() });
+        let why = "Crossfade runs on Linux alone".into();
+        earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid, why });
         assert_eq!(told(drift(&earlier, &case(objects()).scene())), (class, vec![line]));
     }
 }
@@ -205,6 +208,13 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
     let fixing =
         Plan { start: types::policy::Phase::New, passes: vec![types::policy::Phase::New], ..honest.clone() };
     let last = honest.waves.len() - 1;
+    let renamed = |kind: &str, name: &str| json!([{"name": name, "kind": kind, "atOnce": 1, "soakSeconds": 0, "nodes": [{"name": "x", "uid": "x", "why": "so"}]}]);
+    let waves = serde_json::to_value(&honest.waves).expect("JSON");
+    let and = |more: Value| {
+        Value::from(
+            [waves.as_array().expect("waves").clone(), more.as_array().expect("waves").clone()].concat(),
+        )
+    };
     for (plan, words) in [
         (forged("/gates", plus(gate("evil", "/tmp/evil"))), "The plan's gates"),
         (forged("/gates/3/source", json!({"command": ["/tmp/evil"]})), "The plan's gates"),
@@ -222,6 +232,20 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
         (forged("/waves/0/atOnce", 9.into()), "The plan's waves"),
         (forged("/waves/0/soakSeconds", 0.into()), "The plan's waves"),
         (forged(&format!("/waves/{last}/atOnce"), 1000.into()), "The plan's waves"),
+        (forged("/waves", and(renamed("zone", "zone z9"))), "The settings give no wave \"zone z9\""),
+        (forged("/waves", and(renamed("stateful", "group db"))), "The settings give no wave \"group db\""),
+        (forged("/waves", and(renamed("dns", "dns"))), "The wave dns comes later"),
+        (
+            forged("/waves", and(renamed("dns", "dns stragglers"))),
+            "The settings give no wave \"dns stragglers\"",
+        ),
+        (
+            forged(
+                "/leftOut",
+                json!([{"name": "edge-1", "uid": "uid-edge-1", "why": "edge"}, {"name": "x", "uid": "x", "why": "I say so"}]),
+            ),
+            "The plan leaves out node x, and the settings do not: I say so.",
+        ),
         (forged("/pools/0/method", "drain".into()), "The plan's pools"),
         (
             forged("/waivers", json!([{"finding": "capacity-short", "reason": "I say so"}])),
@@ -239,6 +263,15 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
         let (class, lines) = told(drift(&plan, &case.scene()));
         assert!(class == 1 && lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:?}");
     }
+    let unbridged = Plan {
+        strategy: Strategy::Bridge,
+        passes: vec![types::policy::Phase::New],
+        bridge: None,
+        ..honest.clone()
+    };
+    let case = Case { strategy: Strategy::Bridge, ..case };
+    let (class, lines) = told(drift(&unbridged, &case.scene()));
+    assert!(class == 1 && lines.iter().any(|line| line.contains("needs a bridge")), "{lines:?}");
     let rotation = Case { strategy: Strategy::Rotation, ..case };
     let (class, lines) = told(drift(&rotated, &rotation.scene()));
     assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan cannot be")), "{lines:?}");
@@ -278,4 +311,120 @@ fn a_policy_that_no_node_has_any_more_is_no_drift() {
     let mut moved = objects();
     moved[1] = b;
     assert_eq!(drift(&plan, &case(moved).scene()), Drift::Absorbed(Vec::new()));
+}
+
+/// A large cluster in the order that its plan gives it: two zones, a control plane, and a group of stateful workloads. Nodes come, go and lose pods since.
+#[test]
+fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
+    let large = || -> Vec<Value> {
+        let of = |zone: &'static str| (0..60).map(move |at| node(&format!("{zone}-{at:02}"), zone));
+        let mut all: Vec<Value> = of("z1").chain(of("z2")).collect();
+        all.extend([control_plane("cp", "z1"), dns("z1-07"), dns("z2-09")]);
+        all.push(pod("db-0", "z2-03", "StatefulSet", "db"));
+        all
+    };
+    let settings = "freeze: [{name: db, members: [{kind: StatefulSet, namespace: default, name: db}]}]";
+    let plan = planned(&with(cluster(large()), settings));
+    let kinds: Vec<WaveKind> = plan.waves.iter().map(|wave| wave.kind).collect();
+    let every = [
+        WaveKind::Scouts,
+        WaveKind::Dns,
+        WaveKind::Canary,
+        WaveKind::Zone,
+        WaveKind::Zone,
+        WaveKind::Stateful,
+        WaveKind::ControlPlane,
+    ];
+    assert_eq!(kinds, every);
+    let of = |wave: &Wave| wave.nodes.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
+    let canary = of(&plan.waves[2]);
+    let named =
+        |one: &Value, names: &[String]| names.iter().any(|name| one["metadata"]["name"] == name.as_str());
+    // Whatever a wave of its own was made for has moved elsewhere, and nodes have gone that it was made of.
+    for gone in [Vec::new(), canary.clone(), of(&plan.waves[0]), of(&plan.waves[3]), of(&plan.waves[6])] {
+        let mut today: Vec<Value> = large().into_iter().filter(|one| !named(one, &gone)).collect();
+        for one in today.iter_mut().filter(|one| one["kind"] == "Pod") {
+            one["spec"]["nodeName"] = "z1-40".into();
+        }
+        today.push(node("new", "z2"));
+        let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
+        assert_eq!(class, 0, "{lines:?}");
+    }
+    // A node writes its own zone, and no label of one node keeps the others.
+    for name in canary.iter().chain(&of(&plan.waves[3])[..1]) {
+        let mut today = large();
+        let one = today.iter_mut().find(|one| one["metadata"]["name"] == name.as_str()).expect("a node");
+        let zone = if name.starts_with("z1") { "z2" } else { "z1" };
+        *one = labelled(one.clone(), "topology.kubernetes.io/zone", zone);
+        let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
+        assert_eq!(class, 0, "{lines:?}");
+    }
+    // Others put nodes elsewhere.
+    let moved = |from: usize, to: usize| {
+        let mut plan = plan.clone();
+        let nodes = std::mem::take(&mut plan.waves[from].nodes);
+        plan.waves[to].nodes.extend(nodes);
+        plan.waves.retain(|wave| !wave.nodes.is_empty());
+        plan
+    };
+    let mut swapped = plan.clone();
+    swapped.waves.swap(3, 4);
+    for (forged, words) in [
+        (moved(6, 3), "Node cp is of the control plane, and the plan moves it in the wave zone z1."),
+        (moved(4, 2), "The wave canary has"),
+        (swapped, "The wave zone z1 comes later"),
+    ] {
+        let (class, lines) = told(drift(&forged, &with(cluster(large()), settings).scene()));
+        assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
+    }
+    let (class, lines) = told(drift(&moved(4, 3), &with(cluster(large()), settings).scene()));
+    assert!(class == 0 && lines.len() > 50, "the run holds each of them: {lines:?}");
+}
+
+/// The command that resumes a run names no CNI: these are those that the plan names. Each row: the plan's CNIs, what nodes are in, their pods' address, and
+/// a word of the line.
+#[test]
+fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
+    let cluster = |phase: &str, address: &str| {
+        let mut a = node("a", "z1");
+        let mut seen = observed();
+        (seen["phase"], seen["mints"], seen["attached"]) = (phase.into(), json!([phase]), json!({phase: 1}));
+        report(&mut a, &seen);
+        let mut one = pod("web", "a", "ReplicaSet", "web");
+        one["status"]["podIPs"] = json!([{"ip": address}]);
+        let pool =
+            object(Kind::IP_POOL, "pool", json!({"spec": {"cidr": "10.244.0.0/16", "ipipMode": "Always"}})).1;
+        let config = json!({"metadata": {"namespace": "kube-system"},
+            "data": {"ipam": "cluster-pool", "cluster-pool-ipv4-cidr": "10.245.0.0/16"}});
+        let cilium = object(Kind::CONFIG_MAP, "cilium-config", config).1;
+        let agents = [agent("calico-node", "calico-node", 1), agent("cilium", "cilium-agent", 3)];
+        let objects = agents.into_iter().chain([a, node("b", "z2"), one, pool, cilium]).collect();
+        let mut case = Case::having(Cni::Calico, Cni::Cilium, objects);
+        case.snapshot.cluster.uid = Some("cluster-1".into());
+        case
+    };
+    let direction = "have addresses of the other network";
+    for (from, to, phase, address, words) in [
+        (Cni::Calico, Cni::Cilium, "old", "10.244.1.2", None),
+        (Cni::Calico, Cni::Cilium, "new", "10.245.1.2", None),
+        (Cni::Calico, Cni::Cilium, "old", "192.0.2.1", None),
+        (Cni::Cilium, Cni::Calico, "old", "10.244.1.2", Some(direction)),
+        (Cni::Calico, Cni::Cilium, "old", "10.245.1.2", Some(direction)),
+        (Cni::Calico, Cni::Cilium, "new", "10.244.1.2", Some(direction)),
+        (Cni::Flannel, Cni::Cilium, "old", "10.244.1.2", Some("the cluster has no agent of flannel")),
+        (Cni::Calico, Cni::Antrea, "old", "10.244.1.2", Some("the cluster has no agent of antrea")),
+    ] {
+        let plan = planned(&cluster("old", "10.244.1.2"));
+        let case = Case { from, to, ..cluster(phase, address) };
+        let scene = case.scene();
+        let (networks, agents) = (crate::plan::parts::networks(&scene), crate::plan::parts::agents(&scene));
+        let forged = Plan { from, to, networks, agents, ..plan };
+        let (class, lines) = told(drift(&forged, &scene));
+        match words {
+            None => assert_eq!((class, lines), (0, Vec::new()), "{phase} {address}"),
+            Some(words) => {
+                assert!(class == 1 && lines.iter().any(|line| line.contains(words)), "{words}: {lines:?}")
+            }
+        }
+    }
 }

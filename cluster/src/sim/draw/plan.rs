@@ -136,7 +136,9 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[LeftOut]) -> Vec<Wave> 
         let is_special = taking > 0 && random.chance(250);
         let any = random.below(waves.len() as u64);
         let of_zone = waves.iter().position(|wave| wave.name == zone);
-        let at = if is_special { usize::try_from(any).ok() } else { of_zone };
+        // No plan moves a node in the wave of another zone.
+        let special = usize::try_from(any).ok().filter(|at| is_special && waves[*at].takes(&node.api.zone));
+        let at = special.or(of_zone);
         let placed = Placed { name: node.name.clone(), uid: node.api.uid.clone(), why: String::new() };
         waves[at.unwrap_or_default()].nodes.push(placed);
     }
