@@ -97,6 +97,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
             left: Some(1),
             attached: None,
         }],
+        skipped: [("Namespace/batch".into(), "its jobs may wait".into())].into(),
         gates: vec![Gate { name: "dns".into(), is: "green", why: String::new() }],
         waits: vec![Wait::new("Node/a", Reason::NodeSilent, "a does not answer")],
     };

@@ -52,6 +52,8 @@ pub struct Status {
     pub silent: Vec<Text>,
     /// Nodes that are being moved.
     pub moving: Vec<Moving>,
+    /// What people skipped, with their reasons: nodes by their names, workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`).
+    pub skipped: BTreeMap<Text, String>,
     /// What gates say.
     pub gates: Vec<Gate>,
     /// What the run waits for, those first that need a person.
@@ -168,6 +170,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         attached: BTreeMap::new(),
         silent: Vec::new(),
         moving: Vec::new(),
+        skipped: run.skipped.clone(),
         gates: plan.gates.iter().map(|gate| told(view, &gate.name)).collect(),
         waits: waits.to_vec(),
     };
@@ -245,35 +248,39 @@ pub fn line(status: &Status) -> String {
     )
 }
 
+/// A run that is over, with so many of its three nodes as it left them.
+#[cfg(test)]
+pub(crate) fn finished(done: u32) -> Status {
+    Status {
+        run: "r-1".into(),
+        plan: "4be1".into(),
+        pass: 3,
+        passes_left: 0,
+        from: Phase::New,
+        to: None,
+        state: State::Done,
+        holder: None,
+        held_since: None,
+        renewed: None,
+        nodes: Counts { all: 3, done, ..Counts::default() },
+        zones: BTreeMap::new(),
+        attached: BTreeMap::new(),
+        silent: Vec::new(),
+        moving: Vec::new(),
+        skipped: BTreeMap::new(),
+        gates: Vec::new(),
+        waits: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_run_that_is_over_says_how_its_nodes_are_now() {
-        let over = |done: u32| {
-            line(&Status {
-                run: "r-1".into(),
-                plan: "4be1".into(),
-                pass: 3,
-                passes_left: 0,
-                from: Phase::New,
-                to: None,
-                state: State::Done,
-                holder: None,
-                held_since: None,
-                renewed: None,
-                nodes: Counts { all: 3, done, ..Counts::default() },
-                zones: BTreeMap::new(),
-                attached: BTreeMap::new(),
-                silent: Vec::new(),
-                moving: Vec::new(),
-                gates: Vec::new(),
-                waits: Vec::new(),
-            })
-        };
-        assert_eq!(over(3), "all 3 nodes are in phase new");
-        let moved_on = over(1);
+        assert_eq!(line(&finished(3)), "all 3 nodes are in phase new");
+        let moved_on = line(&finished(1));
         assert!(
             moved_on.contains("now 1 of 3 nodes are in phase new") && moved_on.contains("stragglers"),
             "{moved_on}"

@@ -84,6 +84,10 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         document.heading("In transit");
         document.table(vec!["NODE", "STATE", "TO", "LEFT", "ATTACHED"], rows.collect());
     }
+    if !status.skipped.is_empty() {
+        document.heading("Skipped");
+        document.list(status.skipped.iter().map(|(object, reason)| format!("{object}: {reason}")), SHOWN);
+    }
     if !status.gates.is_empty() {
         let rows = status.gates.iter().map(|gate| vec![gate.name.clone(), gate.is.into(), gate.why.clone()]);
         document.heading("Gates");
@@ -119,5 +123,23 @@ impl Report for Told {
 
     fn exit(&self) -> Exit {
         Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::print::Block;
+
+    #[test]
+    fn what_is_skipped_is_shown_with_its_reason() {
+        let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
+        let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
+        let told = Told(Status { skipped, ..crate::status::finished(2) });
+        let blocks = told.document().blocks;
+        let at =
+            blocks.iter().position(|block| *block == Block::Heading("Skipped".into())).expect("a heading");
+        let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
+        assert_eq!(blocks[at + 1], Block::List(expected.map(str::to_owned).into()));
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Known {
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
     /// counts its pods.
     touched: BTreeMap<Owner, Option<u32>>,
+    /// It was looked at.
+    has_looked: bool,
     shortages: Shortages,
     health: BTreeMap<Place, Health>,
 }
@@ -259,7 +261,7 @@ impl Known {
     /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
     /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
     pub(super) fn short(&self) -> BTreeMap<String, u32> {
-        let is = |(owner, available): &(&Owner, &Available)| !is_daemon(owner) && available.is_short(0);
+        let is = |(owner, available): &(&Owner, &Available)| !owner.is_daemon_set() && available.is_short(0);
         let missing = |(owner, available): (&Owner, &Available)| {
             (owner.title(), available.wanted.saturating_sub(available.ready))
         };
@@ -279,7 +281,7 @@ impl Known {
 
     /// Puts together what a decision looks at. `api` is how the API server answers.
     pub(super) fn look(&mut self, run: &Run, plan: &Plan, wanted: &[Owner], api: &Verdict, now: Duration) {
-        self.touch();
+        self.touch(run);
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
         world.now = now;
@@ -300,8 +302,12 @@ impl Known {
             gates.filter_map(|gate| Some((gate.name.clone(), verdict(&gate.source, &gate.name)?))).collect();
     }
 
-    /// Remembers what makes the pods of nodes in transit that will come back elsewhere.
-    fn touch(&mut self) {
+    /// Remembers what makes the pods of nodes in transit that will come back elsewhere, and at the first look what earlier holders have moved.
+    fn touch(&mut self, run: &Run) {
+        if !std::mem::replace(&mut self.has_looked, true) {
+            let moved = run.moved.iter().filter_map(|(title, wanted)| Some((Owner::titled(title)?, *wanted)));
+            self.touched.extend(moved);
+        }
         let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
         let moves =
             |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
@@ -321,7 +327,7 @@ impl Known {
     /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what somebody adds meanwhile. Of a DaemonSet
     /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
     fn owners(&self) -> BTreeMap<Owner, Available> {
-        let workloads = self.touched.iter().filter(|(owner, _)| !is_daemon(owner));
+        let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
         let available = |(owner, wanted): (&Owner, &Option<u32>)| {
             let now = self.workloads.get(owner)?;
             let wanted = wanted.map_or(now.wanted, |before| before.min(now.wanted));
@@ -331,7 +337,7 @@ impl Known {
         let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
         for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
             let Some(owner) =
-                pod.owner.as_ref().filter(|owner| is_daemon(owner) && self.touched.contains_key(*owner))
+                pod.owner.as_ref().filter(|owner| owner.is_daemon_set() && self.touched.contains_key(*owner))
             else {
                 continue;
             };
@@ -345,10 +351,6 @@ impl Known {
 
 fn version(stored: &Result<Stored, Unreadable>) -> &str {
     stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
-}
-
-fn is_daemon(owner: &Owner) -> bool {
-    &*owner.kind == "DaemonSet"
 }
 
 /// Whether a version is older than another. Where they are no numbers, nobody knows, and the one that comes later counts.

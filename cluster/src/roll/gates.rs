@@ -38,7 +38,11 @@ pub(super) fn pending(view: &View<'_>) -> Vec<Wait> {
     let is_moved = |owner: &Owner| match view.world.owners.get(owner) {
         Some(now) => now.is_short_beyond(|| view.run.missing(owner)),
         // Of a kind that nothing counts.
-        None => view.run.missing(owner) == 0 && view.memory.moved(owner).is_some(),
+        None => {
+            let is_moved =
+                || view.memory.moved(owner).is_some() || view.run.moved.contains_key(&owner.title());
+            view.run.missing(owner) == 0 && is_moved()
+        }
     };
     let counts =
         |pod: &&super::world::Pod| pod.is(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);

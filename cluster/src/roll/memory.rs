@@ -12,7 +12,7 @@ use super::act::{Patch, PodId};
 use super::agreed::Agreed;
 use super::run::Run;
 use super::sent::Sent;
-use super::view::is_later;
+use super::view::{is_later, is_of_pass};
 use super::world::{Node, Owner, Trait, World};
 use crate::model::Text;
 
@@ -49,6 +49,8 @@ struct Timer {
     steady: Option<Duration>,
     /// Since when it is not Ready.
     down: Option<Duration>,
+    /// The pass in which it was seen done last. A node writes its own steps, so it counts once in a pass, however often it says so.
+    done: Option<u32>,
 }
 
 /// What became of the last eviction of a pod.
@@ -94,12 +96,13 @@ impl Memory {
             };
             match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
                 Some((_, timer)) if timer.uid == node.uid => {
-                    if timer.observe(node, now, is_steady()) {
+                    let is_asked = run.asked.contains_key(name);
+                    if timer.observe(node, now, is_steady(), run, is_asked) {
                         self.done = Some(now);
                     }
                 }
-                Some((_, timer)) => *timer = Timer::of(node, now, is_steady()),
-                None => new.push((name.clone(), Timer::of(node, now, is_steady()))),
+                Some((_, timer)) => *timer = Timer::of(node, now, is_steady(), run),
+                None => new.push((name.clone(), Timer::of(node, now, is_steady(), run))),
             }
         }
         gone.extend(known.map(|(name, _)| name.clone()));
@@ -251,20 +254,29 @@ impl Memory {
 
 impl Timer {
     /// Of a node that is seen for the first time.
-    fn of(node: &Node, now: Duration, is_steady: bool) -> Self {
+    fn of(node: &Node, now: Duration, is_steady: bool, run: &Run) -> Self {
         let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
-        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down }
+        let done = is_done_step(node, run).then_some(run.pass);
+        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down, done }
     }
 
-    /// Takes up how the node is now; whether it has become done.
-    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool) -> bool {
+    /// Takes up how the node is now; whether it has become done in the present pass. One that a person asked to move again may become so again.
+    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool, run: &Run, is_asked: bool) -> bool {
         let bears = self.bears(node);
         if !bears {
             (self.step, self.since) = (borne(node), now);
         }
         self.steady = is_steady.then(|| self.steady.unwrap_or(now));
         self.down = (!node.is_ready).then(|| self.down.unwrap_or(now));
-        !bears && node.step.as_ref().is_some_and(|step| step.state == State::Done)
+        if is_asked {
+            self.done = None;
+        }
+        let before = self.done;
+        let is_done = !bears && is_done_step(node, run);
+        if is_done {
+            self.done = Some(run.pass);
+        }
+        is_done && before != self.done
     }
 
     /// Whether the node bears the same step as before.
@@ -272,6 +284,11 @@ impl Timer {
         let known = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
         known == node.step.as_ref().map(|step| (step.claim.as_str(), step.state))
     }
+}
+
+/// The node bears a step of the present pass that says that it is done.
+fn is_done_step(node: &Node, run: &Run) -> bool {
+    node.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
 }
 
 /// The claim and the state of a node's step.

@@ -49,6 +49,10 @@ pub struct Run {
     /// What somebody asked of single nodes and no act has met yet.
     #[serde(default)]
     pub asked: BTreeMap<Text, Asked>,
+    /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
+    /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<String, Option<u32>>,
 }
 
 /// Whether a run goes on.
@@ -115,6 +119,10 @@ impl Run {
     /// The last pass that a run may have, and the last try of a node in a pass: numbers that no run reaches by itself.
     pub const MAX_COUNT: u32 = 1_000_000;
 
+    /// How many bytes the names of moved workloads may have: the run's ConfigMap has a limit, and tenants make workloads. The next holder does not wait for
+    /// further ones.
+    pub const MOVED_BYTES: usize = 256 << 10;
+
     /// Whether its numbers are ones that a run reaches, so that the next ones can be counted.
     ///
     /// # Errors
@@ -146,6 +154,7 @@ impl Run {
             delete: BTreeSet::new(),
             wish: 0,
             asked: BTreeMap::new(),
+            moved: BTreeMap::new(),
         }
     }
 

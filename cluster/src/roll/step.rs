@@ -12,10 +12,14 @@ use super::nodes::{One, Standing};
 use super::run::{Asked, Run, State};
 use super::view::{View, is_later};
 use super::wait::{Reason, Wait};
+use super::world::Owner;
 use super::{cordon, flips, places, start, transit, turns, workload};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
 pub const FRESH: Duration = Duration::from_secs(40);
+
+/// So long after an eviction the status of its workload tells of it.
+const SETTLED: Duration = Duration::from_mins(2);
 
 /// What a step decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,8 +80,40 @@ pub fn step(view: &View<'_>) -> Decided {
         return Decided { acts: vec![Act::Record(Box::new(tidied))], ..Decided::default() };
     }
     let mut decided = decide(view);
+    record_moved(view, &mut decided.acts);
     one_wait_each(&mut decided.waits);
     decided
+}
+
+/// Pods go once the run names their workloads as moved, so that the next holder waits for them as well. Those that have all their pods again are named no more.
+fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
+    let new = |act: &Act| match act {
+        Act::Evict(pod) | Act::Delete(pod) => {
+            let owner = pod.owner.clone().filter(|owner| !owner.is_daemon_set())?;
+            (!view.run.moved.contains_key(&owner.title())).then_some(owner)
+        }
+        Act::Patch(_) | Act::Census | Act::Record(_) => None,
+    };
+    let owners: BTreeSet<Owner> = acts.iter().filter_map(new).collect();
+    if owners.is_empty() {
+        return;
+    }
+    let mut run = view.run.clone();
+    // What the status of a workload says may be older than its last eviction.
+    let is_late = |owner: &Owner| {
+        let moved = view.memory.moved(owner).map(|(_, at)| *at).or_else(|| view.memory.pass_since());
+        moved.is_some_and(|at| view.ago(at) > SETTLED)
+    };
+    for (owner, _) in view.world.owners.iter().filter(|(owner, now)| !now.is_short(0) && is_late(owner)) {
+        run.moved.remove(&owner.title());
+    }
+    let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.wanted);
+    run.moved.extend(owners.iter().map(|owner| (owner.title(), wanted(owner))));
+    if run.moved.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
+        return;
+    }
+    acts.retain(|act| new(act).is_none());
+    acts.push(Act::Record(Box::new(run)));
 }
 
 fn decide(view: &View<'_>) -> Decided {
@@ -133,7 +169,13 @@ fn decide(view: &View<'_>) -> Decided {
         }
     }
     if decided.waits.iter().any(|wait| wait.reason == Reason::WouldPart) {
-        decided.waits.extend(start::foreign(view));
+        let foreign = start::foreign(view);
+        // Where a person has to act on each of these nodes, the run waits for a person as well.
+        let is_held = !foreign.is_empty() && foreign.iter().all(|wait| wait.is_held);
+        let of_run =
+            decided.waits.iter_mut().filter(|wait| wait.reason == Reason::WouldPart && wait.object == "Run");
+        of_run.for_each(|wait| wait.is_held |= is_held);
+        decided.waits.extend(foreign);
     }
     decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
     compatible(view, &mut decided.acts);

@@ -16,7 +16,7 @@ use super::step::{Decided, step};
 use super::view::View;
 use super::wait::Reason;
 use super::wish::{What, Wish};
-use super::world::{Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
+use super::world::{Available, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 use crate::model::Text;
 use crate::plan::Plan;
 
@@ -221,7 +221,13 @@ fn pod(name: &str, uid: &str, node: &str, traits: &[Trait]) -> Pod {
 }
 
 fn evicted(world: &World) -> Vec<String> {
-    let acts = decided(world, &run()).acts.into_iter();
+    let first = decided(world, &run()).acts;
+    // What is moved is recorded first.
+    let acts = match first.last() {
+        Some(Act::Record(next)) => decided(world, next).acts,
+        _ => first,
+    };
+    let acts = acts.into_iter();
     acts.filter_map(|act| match act {
         Act::Evict(pod) => Some(pod.name.to_string()),
         _ => None,
@@ -417,6 +423,104 @@ fn a_soak_goes_on_under_the_next_holder() {
         let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
         assert_eq!(soak.and_then(|wait| wait.until), Some(NOW + Duration::from_secs(600)), "{since:?}");
     }
+}
+
+/// It may write its own step again and again.
+#[test]
+fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
+    let mut plan = plan(&["b", "c"]);
+    let (mut scouts, mut zone) = (plan.waves[0].clone(), plan.waves.remove(0));
+    scouts.soak_seconds = 600;
+    scouts.nodes.retain(|node| &*node.name == "b");
+    zone.nodes.retain(|node| &*node.name == "c");
+    plan.waves = vec![scouts, zone];
+    let mut world = world();
+    moving(&mut world, "b");
+    world.put("b".into(), Node { step: world.nodes["b"].step.clone(), ..node("b", &json!({"new": 2}), &[]) });
+    let mut memory = Memory::default();
+    let mut soak = |seconds: u64, state: State, run: &Run| {
+        (world.now, world.renewed) = (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
+        world.verdicts.get_mut("smoke").expect("a gate").at = world.now;
+        world.census.as_mut().expect("a count").at = world.now;
+        world.node("b").step.as_mut().expect("a step").state = state;
+        let decided = by(&plan, &mut memory, &world, run);
+        let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
+        soak.and_then(|wait| wait.until).map(|until| (until - NOW).as_secs())
+    };
+    soak(0, State::Settling, &run());
+    assert_eq!(soak(1, State::Done, &run()), Some(601));
+    for seconds in (10..590).step_by(20) {
+        soak(seconds, State::Held, &run());
+        assert_eq!(soak(seconds + 10, State::Done, &run()), Some(601), "{seconds}");
+    }
+    // A person asked for another try, so what came of it is new.
+    let asked = Run { asked: [("b".into(), Asked::Retry)].into(), ..run() };
+    soak(592, State::Moving, &asked);
+    assert_eq!(soak(594, State::Done, &run()), Some(1194));
+}
+
+/// A holder remembers nothing of the one before, so the run names the workloads whose pods it has moved.
+#[test]
+fn the_next_holder_knows_which_workloads_the_run_has_moved() {
+    let owner = |kind: &str| Owner { kind: kind.into(), namespace: "x".into(), name: "train".into() };
+    let with = |kind: &str| {
+        let mut world = world();
+        moving(&mut world, "b");
+        world.pods.put(Pod { owner: Some(owner(kind)), ..pod("late", "11111111-x", "b", &[Trait::Ready]) });
+        world
+    };
+    let mut counted = with("Deployment");
+    counted.owners.insert(owner("Deployment"), Available { wanted: 3, ready: 3 });
+    for (world, kind, wanted) in
+        [(with("TrainingJob"), "TrainingJob", None), (counted, "Deployment", Some(3))]
+    {
+        let first = decided(&world, &run()).acts;
+        let [Act::Record(next)] = &first[..] else { panic!("{first:?}") };
+        assert_eq!(next.moved, [(owner(kind).title(), wanted)].into());
+        let then = decided(&world, next).acts;
+        assert!(then.iter().any(|act| matches!(act, Act::Evict(_))), "{then:?}");
+    }
+    let of_node = decided(&with("DaemonSet"), &run()).acts;
+    assert!(
+        of_node.iter().any(|act| matches!(act, Act::Evict(_))),
+        "it comes back on the same node: {of_node:?}"
+    );
+    let full = [(format!("Tenant/x/{}", "y".repeat(Run::MOVED_BYTES)), None)].into();
+    let evicts = decided(&with("TrainingJob"), &Run { moved: full, ..run() }).acts;
+    assert!(evicts.iter().any(|act| matches!(act, Act::Evict(_))), "tenants name what makes their pods");
+    // The next holder has seen no eviction.
+    let mut world = world();
+    let pending = pod("again", "44444444-x", "", &[Trait::Unschedulable]);
+    world.pods.put(Pod { owner: Some(owner("TrainingJob")), ..pending });
+    let moved = Run { moved: [(owner("TrainingJob").title(), None)].into(), ..run() };
+    for (run, is_known) in [(&moved, true), (&run(), false)] {
+        assert_eq!(starts(&world, run).1.contains(&Reason::PodsPending), is_known);
+    }
+}
+
+/// The list would grow with every workload of the cluster.
+#[test]
+fn a_workload_that_has_all_its_pods_again_is_named_as_moved_no_more() {
+    let owner = |name: &str| Owner { kind: "Deployment".into(), namespace: "x".into(), name: name.into() };
+    let mut world = world();
+    moving(&mut world, "b");
+    world.pods.put(pod("late", "11111111-x", "b", &[Trait::Ready]));
+    world.owners.insert(owner("back"), Available { wanted: 2, ready: 2 });
+    world.owners.insert(owner("short"), Available { wanted: 2, ready: 1 });
+    let moved = ["back", "short"].map(|name| (owner(name).title(), Some(2)));
+    let run = Run { moved: moved.into(), ..run() };
+    let mut memory = Memory::default();
+    let mut named = |world: &World| -> Vec<String> {
+        let acts = remembering(&mut memory, world, &run).acts;
+        let Some(Act::Record(next)) = acts.last() else { panic!("{acts:?}") };
+        next.moved.keys().cloned().collect()
+    };
+    let web = "Deployment/x/web".to_owned();
+    assert_eq!(named(&world), [owner("back").title(), owner("short").title(), web.clone()], "it may be old");
+    let later = NOW + Duration::from_secs(121);
+    (world.now, world.renewed) = (later, later);
+    world.verdicts.get_mut("smoke").expect("a gate").at = later;
+    assert_eq!(named(&world), [owner("short").title(), web]);
 }
 
 #[test]

@@ -135,15 +135,20 @@ impl<'a> View<'a> {
             && one.said.iter().any(|phase| phase != self.target && phase != self.run.from)
     }
 
-    /// Two phases of pods that could not reach each other if nodes went to `to`; none if all could.
+    /// Two phases of pods that would lose each other if nodes went from the phase where this pass begins to the one where it leads: the client's, and the
+    /// server's. None if all that reach each other now still do. A node whose pods reach no pod of the pass anyway keeps no other node.
     #[must_use]
-    pub fn parted(&self, to: Phase) -> Option<(Phase, Phase)> {
+    pub fn parted(&self) -> Option<(Phase, Phase)> {
         if self.is_bridged() {
             return None;
         }
-        let mut living = self.living(None);
-        living.insert(to);
-        reach::cut(&living)
+        let (from, to) = (self.run.from, self.target);
+        let loses =
+            |client: Phase, server: Phase, before: bool| reach::needs_bridge(client, server) && !before;
+        self.living(None).into_iter().find_map(|other| {
+            let client = loses(other, to, reach::needs_bridge(other, from)).then_some((other, to));
+            client.or_else(|| loses(to, other, reach::needs_bridge(from, other)).then_some((to, other)))
+        })
     }
 
     /// Two phases of pods that this node would part if it went to `to`: the client's, and the server's. None if nobody is parted who is together now.

@@ -324,6 +324,19 @@ impl Census {
 }
 
 impl Owner {
+    /// The owner of a title; none if it is no title.
+    #[must_use]
+    pub fn titled(title: &str) -> Option<Self> {
+        let mut parts = title.splitn(3, '/').map(Text::from);
+        Some(Self { kind: parts.next()?, namespace: parts.next()?, name: parts.next()? })
+    }
+
+    /// Whether its pods belong to single nodes, so that none comes back elsewhere.
+    #[must_use]
+    pub fn is_daemon_set(&self) -> bool {
+        &*self.kind == "DaemonSet"
+    }
+
     /// `KIND/NAMESPACE/NAME`.
     #[must_use]
     pub fn title(&self) -> String {

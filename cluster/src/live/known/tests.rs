@@ -341,6 +341,24 @@ fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
     assert_eq!(wants(&mut known, 10, 9), available(10, 9));
 }
 
+/// Their pods may all be gone from the nodes in transit, and not be back.
+#[test]
+fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
+    let moved = [("Deployment/x/web", Some(3)), ("Deployment/x/db", None), ("no title", Some(1))];
+    let plan = plan();
+    let moved = moved.map(|(title, wanted)| (title.to_owned(), wanted)).into();
+    let run = Run { moved, ..Run::new("r", "", &plan) };
+    let mut known = Known::default();
+    for (name, wanted, ready) in [("web", 1000, 0), ("db", 2, 1), ("other", 5, 0)] {
+        let now = Change::Put((owner("Deployment", name), available(wanted, ready)));
+        known.apply(Event::Workloads(Kind::DEPLOYMENT, now), NOW);
+    }
+    known.look(&run, &plan, &[], &verdict(Color::Green), NOW);
+    let owners: Vec<_> = known.world.owners.iter().map(|(owner, now)| (owner.title(), *now)).collect();
+    let expected = [("Deployment/x/db", available(2, 1)), ("Deployment/x/web", available(3, 0))];
+    assert_eq!(owners, expected.map(|(title, now)| (title.to_owned(), now)));
+}
+
 /// The run's ConfigMap has a limit, and tenants make workloads.
 #[test]
 fn what_a_run_remembers_at_its_start_is_bounded() {

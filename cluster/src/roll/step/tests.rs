@@ -201,6 +201,22 @@ fn waves_do_not_wait_for_a_node_that_nobody_starts() {
     }
 }
 
+/// Its label changed, or another program wrote the plan: zones move one after the other.
+#[test]
+fn a_node_in_the_wave_of_another_zone_holds_itself_alone() {
+    let mut plan = plan();
+    plan.waves[0].name = "zone z1".into();
+    plan.pools[0].zones.push("z2".into());
+    let mut world = world();
+    world.node("a").zone = "z2".into();
+    let (run, order, mut memory) = (run(), Order::of(&plan), Memory::default());
+    memory.observe(&world, &run);
+    let nodes = Nodes::of(&world, &run, &order);
+    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    assert_eq!(claimed(&decided, &world), ["b", "c"]);
+    assert_eq!(waits(&decided, Reason::PlaceUnknown), ["Node/a"]);
+}
+
 /// Nobody acts on such a node, whatever was asked for it: its step may be in use.
 #[test]
 fn a_node_with_a_step_of_another_run_can_be_skipped() {
@@ -351,4 +367,55 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         Wish { seq: 2, by: "alice".into(), reason: "so".into(), what: What::Retry("Namespace/x".into()) };
     let back = next.wished(&retry, &plan(), false).expect("a wish");
     assert!(back.skipped.is_empty() && back.asked.is_empty(), "{back:?}");
+}
+
+/// A node that says that it has pods of a phase which no pod of this pass reaches: before the others move as after it, nobody reaches these.
+#[test]
+fn a_node_with_pods_of_a_forbidden_phase_holds_itself_alone() {
+    for state in [None, Some(NodeState::Held)] {
+        let mut world = world();
+        world.put("a".into(), node("a", Phase::Old, &json!({"old": 2, "new": 1})));
+        world.node("a").step = state.map(|state| a_step("r-1", state));
+        let decided = decided(&world, &run());
+        let claimed = claimed(&decided, &world);
+        assert!(
+            claimed.contains(&"b".to_owned()) && claimed.contains(&"c".to_owned()),
+            "{state:?}: {decided:?}"
+        );
+        assert_eq!(decided.end, None);
+    }
+}
+
+/// The pods on it reach the others now, and would not once these have moved: that is no matter of one node. A person is called.
+#[test]
+fn a_node_that_the_next_phase_would_cut_off_keeps_the_others_and_calls_a_person() {
+    let mut plan = plan();
+    (plan.start, plan.passes) = (Phase::BothOld, vec![Phase::BothNew]);
+    let mut world = world();
+    for name in ["a", "b", "c"] {
+        world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
+        world.node(name).is_fenced = true;
+    }
+    world.put("a".into(), node("a", Phase::BothOld, &json!({"both-old": 2, "old": 1})));
+    world.node("a").step = Some(Step { to: Phase::BothOld, ..a_step("r-1", NodeState::Held) });
+    let run = Run::new("r-1", HASH, &plan);
+    let (order, mut memory) = (Order::of(&plan), Memory::default());
+    memory.observe(&world, &run);
+    let nodes = Nodes::of(&world, &run, &order);
+    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    assert_eq!(claimed(&decided, &world), [""; 0]);
+    assert_eq!(waits(&decided, Reason::WouldPart), ["Run", "Node/a"], "{decided:?}");
+    assert_eq!(decided.end, Some(End::Held));
+}
+
+#[test]
+fn status_names_what_is_skipped() {
+    for object in ["a", "Deployment/x/web", "Namespace/x"] {
+        let (world, plan, run, mut memory) = (world(), plan(), skipped(object), Memory::default());
+        memory.observe(&world, &run);
+        let order = Order::of(&plan);
+        let nodes = Nodes::of(&world, &run, &order);
+        let status = crate::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+        assert_eq!(status.skipped, [(object.into(), "so".to_owned())].into());
+    }
 }
