@@ -4,6 +4,7 @@
 //! decided, each act once.
 
 mod act;
+mod answer;
 mod api_server;
 mod call;
 mod clock;

@@ -3,6 +3,7 @@
 //! Nobody makes a request again here, the library neither: an eviction whose answer was lost may have happened. Who decides looks at the world and asks
 //! anew.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use types::refusal::Refusal;
@@ -11,6 +12,7 @@ use http::{Method, Request};
 use kube::Client;
 use serde::de::DeserializeOwned;
 
+use super::answer::{Unanswered, answer};
 use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
@@ -48,6 +50,15 @@ pub(super) struct Reply {
     pub(super) warnings: Vec<String>,
     /// The body.
     pub(super) body: Vec<u8>,
+}
+
+/// Why there is no reply. What was asked for may have happened.
+#[derive(Debug)]
+pub(super) enum NoReply {
+    /// None arrived; why.
+    Lost(String),
+    /// It is too long; in words.
+    TooLong(String),
 }
 
 /// Makes requests, not too fast, and remembers how they were answered.
@@ -133,6 +144,22 @@ impl Reply {
     }
 }
 
+impl From<Unanswered> for NoReply {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Lost(e) => Self::Lost(format!("no answer: {}", chain(&*e))),
+            Unanswered::TooLong(why) => Self::TooLong(why),
+        }
+    }
+}
+
+impl fmt::Display for NoReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Lost(why) | Self::TooLong(why)) = self;
+        f.write_str(why)
+    }
+}
+
 impl Caller {
     /// Makes requests through this client, which must not retry by itself.
     pub(super) fn new(client: Client, clock: Clock) -> Self {
@@ -194,7 +221,7 @@ impl Caller {
     /// No answer arrived. What was asked for may have happened.
     pub(super) async fn urgent(&self, ask: &Ask) -> Result<Reply, String> {
         let began = self.clock.now();
-        let reply = self.exchange(ask).await?;
+        let reply = self.exchange(ask).await.map_err(|why| why.to_string())?;
         self.state().pulse.answered(began, self.clock.now());
         Ok(reply)
     }
@@ -202,33 +229,36 @@ impl Caller {
     /// Makes a request whose answer is large, so that its time says nothing about the API server.
     ///
     /// # Errors
-    /// No answer arrived.
-    pub(super) async fn page(&self, ask: &Ask) -> Result<Reply, String> {
+    /// No answer arrived, or it is too long.
+    pub(super) async fn page(&self, ask: &Ask) -> Result<Reply, NoReply> {
         self.turn().await;
         self.exchange(ask).await
     }
 
-    async fn exchange(&self, ask: &Ask) -> Result<Reply, String> {
+    async fn exchange(&self, ask: &Ask) -> Result<Reply, NoReply> {
         let Some(left) = self.left.as_ref().map(|left| left()) else { return self.answer(ask).await };
-        // The API server takes whole seconds.
+        // One half is for the way, after which nothing more is sent; the other is the API server's, which counts from when the request arrives. It takes whole
+        // seconds.
+        let left = left / 2;
         let seconds = left.as_secs();
         if seconds == 0 {
-            return Err("it was not asked: the Lease must be renewed first".into());
+            return Err(NoReply::Lost("it was not asked: the Lease must be renewed first".into()));
         }
-        let late =
-            |_| Err(format!("no answer within {seconds} s; after that another holder might take the Lease"));
+        let late = |_| {
+            let why = format!("no answer within {seconds} s; after that another holder might take the Lease");
+            Err(NoReply::Lost(why))
+        };
         tokio::time::timeout(left, self.answer(&ask.within(seconds))).await.unwrap_or_else(late)
     }
 
-    async fn answer(&self, ask: &Ask) -> Result<Reply, String> {
-        let lost = |e: kube::Error| format!("no answer: {}", chain(&e));
-        let response = self.client.send(ask.request()?).await.map_err(lost)?;
-        let status = response.status().as_u16();
-        let header = response.headers().get(http::header::RETRY_AFTER);
+    async fn answer(&self, ask: &Ask) -> Result<Reply, NoReply> {
+        let request = ask.request().map_err(NoReply::Lost)?;
+        let (parts, body) = answer(&self.client, request).await?.into_parts();
+        let status = parts.status.as_u16();
+        let header = parts.headers.get(http::header::RETRY_AFTER);
         let retry_after = header.and_then(|value| value.to_str().ok()?.parse().ok());
-        let headers = response.headers().get_all(http::header::WARNING);
+        let headers = parts.headers.get_all(http::header::WARNING);
         let warnings = headers.iter().filter_map(|value| value.to_str().ok()).flat_map(warnings).collect();
-        let body = response.into_body().collect_bytes().await.map_err(lost)?.into();
         let reply = Reply { status, retry_after, warnings, body };
         if status == 429 && !reply.refusal().is_budget() {
             let (now, mut state) = (self.clock.now(), self.state());
@@ -239,8 +269,8 @@ impl Caller {
     }
 }
 
-impl std::fmt::Debug for Caller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").field("clock", &self.clock).finish_non_exhaustive()
     }
 }
@@ -299,10 +329,14 @@ mod tests {
             let caller = server.caller().within(move || end.saturating_sub(now.now()));
             let began = clock.now();
             let why = caller.call(&Ask::post("/x", b"{}".to_vec())).await.expect_err("no answer");
-            assert_eq!((clock.now() - began).as_secs(), 20, "{why}");
+            assert_eq!((clock.now() - began).as_secs(), 10, "{why}");
+            // The first half is over, and what is left of the second is halved once more.
+            let why = caller.call(&Ask::get("/z")).await.expect_err("no answer");
+            assert!(why.contains("no answer within 5 s"), "{why}");
+            tokio::time::sleep(Duration::from_secs(4)).await;
             let why = caller.call(&Ask::get("/y?a=b")).await.expect_err("too late");
             assert!(why.contains("the Lease must be renewed first"), "{why}");
-            assert_eq!(server.lines(), ["POST /x?timeout=20s"]);
+            assert_eq!(server.lines(), ["POST /x?timeout=10s", "GET /z?timeout=5s"]);
         });
     }
 }

@@ -1,5 +1,7 @@
 //! A client from a kubeconfig and kubectl's flags.
 
+mod direct;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use kube::config::{
 };
 use kube::{Client, Error};
 use types::problem::Problem;
+
+pub(super) use direct::UnderWay;
 
 use super::error;
 use super::told::Told;
@@ -48,7 +52,11 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
     config.read_timeout = within;
     config.reset_reader_on_write = true;
     let told = access.tell.map(|tell| Told::new(&config.cluster_url, tell));
-    let builder = ClientBuilder::try_from(config).map_err(|e| credential(access, &e))?;
+    let builder = match config.proxy_url {
+        None => direct::builder(&config),
+        Some(_) => ClientBuilder::try_from(config),
+    };
+    let builder = builder.map_err(|e| credential(access, &e))?;
     Ok(match told {
         Some(told) => builder.with_layer(&told).build(),
         None => builder.build(),

@@ -3,6 +3,9 @@
 use kube::Error;
 use types::exit::Exit;
 use types::problem::Problem;
+use types::refusal::Refusal;
+
+use super::answer::Unanswered;
 
 /// What a failed request means.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,23 +18,33 @@ pub(super) enum Meaning {
     Expired,
     /// It may work in a moment.
     Transient(String),
+    /// The answer is longer than what is read; in words, with what helps.
+    TooLong(String),
     /// It will not work.
     Failed(String),
 }
 
-/// Reads an error of the client.
-pub(super) fn meaning(e: &Error) -> Meaning {
-    match e {
-        Error::Api(status) => match status.code {
-            403 => Meaning::Forbidden(status.message.clone()),
-            404 => Meaning::NotFound,
-            410 => Meaning::Expired,
-            429 | 500 | 502 | 503 | 504 => Meaning::Transient(format!("{} {}", status.code, status.message)),
-            401 => Meaning::Failed("the API server does not accept the credential".into()),
-            code => Meaning::Failed(format!("{code} {}", status.message)),
+/// Reads why there is no answer.
+pub(super) fn meaning(why: Unanswered) -> Meaning {
+    match why {
+        Unanswered::TooLong(why) => Meaning::TooLong(why),
+        Unanswered::Lost(e) => match *e {
+            Error::Service(_) | Error::HyperError(_) | Error::ReadEvents(_) => Meaning::Transient(chain(&*e)),
+            _ => Meaning::Failed(chain(&*e)),
         },
-        Error::Service(_) | Error::HyperError(_) | Error::ReadEvents(_) => Meaning::Transient(chain(e)),
-        _ => Meaning::Failed(chain(e)),
+    }
+}
+
+/// Reads a refusal of the API server.
+pub(super) fn refused(refusal: &Refusal) -> Meaning {
+    let Refusal { code, message, .. } = refusal;
+    match code {
+        403 => Meaning::Forbidden(message.clone()),
+        404 => Meaning::NotFound,
+        410 => Meaning::Expired,
+        429 | 500 | 502 | 503 | 504 => Meaning::Transient(format!("{code} {message}")),
+        401 => Meaning::Failed("the API server does not accept the credential".into()),
+        _ => Meaning::Failed(format!("{code} {message}")),
     }
 }
 
@@ -55,6 +68,12 @@ pub(super) fn problem(what: &str, meaning: Meaning) -> (Exit, Problem) {
             Problem::new(format!("{what}: {why}"))
                 .at("the API server")
                 .fix("check that kubectl get nodes works with the same flags"),
+        ),
+        Meaning::TooLong(why) => (
+            Exit::Failed,
+            Problem::new(format!("{what}: {why}"))
+                .at("the API server")
+                .fix("check that --server is the API server itself, and that what stands before it hands its answers on as they are"),
         ),
         Meaning::NotFound | Meaning::Expired => (
             Exit::Failed,

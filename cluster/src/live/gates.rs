@@ -2,9 +2,10 @@
 //!
 //! A command is run every `everySeconds`, and has as long for its answer as its last one counts. It is started as it is written, never through a shell. Its last line on stderr says why.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::clock::Clock;
@@ -15,6 +16,8 @@ use crate::roll::world::{Color, Verdict};
 const SHORTEST: Duration = Duration::from_secs(2);
 /// How many characters of its words are kept.
 const WORDS: usize = 200;
+/// How many bytes of the end of its stderr are kept: a command may write without end.
+const KEPT: usize = 64 << 10;
 
 /// Asks a gate's command again and again, until it is dropped. A gate of another source is not asked.
 pub(super) async fn ask(gate: Gate, clock: Clock, sink: impl Fn(String, Verdict) + Send) {
@@ -35,20 +38,43 @@ async fn verdict(words: &[String], within: Duration) -> (Color, String) {
         return (Color::Unknown, "the gate has no command".into());
     };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-    let output = match tokio::time::timeout(within, command.output()).await {
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let (status, stderr) = match tokio::time::timeout(within, ended(&mut command)).await {
         Err(_) => return (Color::Unknown, format!("{program} did not end within {} s", within.as_secs())),
         Ok(Err(e)) => return (Color::Unknown, format!("{program}: {e}")),
-        Ok(Ok(output)) => output,
+        Ok(Ok(ended)) => ended,
     };
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&stderr);
     let said: String = said.trim_end().lines().last().unwrap_or_default().chars().take(WORDS).collect();
     let colon = if said.is_empty() { "" } else { ": " };
-    match output.status.code() {
+    match status.code() {
         Some(0) => (Color::Green, said),
         Some(1) => (Color::Red, format!("{program} says no{colon}{said}")),
-        _ => (Color::Unknown, format!("{program} ended with {}{colon}{said}", output.status)),
+        _ => (Color::Unknown, format!("{program} ended with {status}{colon}{said}")),
     }
+}
+
+/// How a command ended, and the end of what it wrote on stderr.
+async fn ended(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = command.spawn()?;
+    let (mut kept, mut piece) = (Vec::new(), [0; 8 << 10]);
+    if let Some(mut stderr) = child.stderr.take() {
+        loop {
+            let read = stderr.read(&mut piece).await?;
+            if read == 0 {
+                break;
+            }
+            kept.extend_from_slice(&piece[..read]);
+            let too_many = kept.len().saturating_sub(KEPT);
+            kept.drain(..too_many);
+        }
+    }
+    Ok((child.wait().await?, kept))
 }
 
 #[cfg(test)]
@@ -85,6 +111,17 @@ mod tests {
         // It would hang for ever; the test waits for one millisecond of it.
         let (color, why) = said(&["/bin/sh", "-c", "exec sleep 1000000"], Duration::from_millis(1));
         assert_eq!((color, why.contains("did not end within")), (Color::Unknown, true), "{why}");
+    }
+
+    #[test]
+    fn only_the_end_of_what_a_command_writes_is_kept() {
+        let mut command = Command::new("/bin/sh");
+        let script = "i=0; while [ $i -lt 2000 ]; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx >&2; i=$((i + 1)); done; echo last >&2";
+        command.args(["-c", script]).stderr(Stdio::piped());
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let (status, kept) =
+            runtime.enable_all().build().expect("a runtime").block_on(ended(&mut command)).expect("it ran");
+        assert!(status.success() && kept.len() == KEPT && kept.ends_with(b"x\nlast\n"), "{}", kept.len());
     }
 
     #[test]

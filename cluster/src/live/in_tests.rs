@@ -49,6 +49,8 @@ enum Then {
     Hang,
     /// The connection breaks before any answer.
     Lost,
+    /// The last frame comes again and again.
+    Again,
 }
 
 type Rule = Box<dyn FnMut(&Asked) -> Answer + Send>;
@@ -95,6 +97,12 @@ impl Answer {
         Self { frames, then: Then::Hang, ..Self::text(200, "") }
     }
 
+    /// A body that does not end.
+    pub(super) fn endless() -> Self {
+        let frames = VecDeque::from([Bytes::from(vec![b' '; 1 << 20])]);
+        Self { frames, then: Then::Again, ..Self::text(200, "") }
+    }
+
     /// The same, but it ends.
     pub(super) fn ending(mut self) -> Self {
         self.then = Then::End;
@@ -125,6 +133,11 @@ impl Server {
     /// Answers by a rule.
     pub(super) fn by(rule: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
         Self { asked: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
+    }
+
+    /// What it answers to a request that another server got.
+    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+        (self.rule.lock().expect("a rule"))(asked)
     }
 
     /// What it was asked so far.
@@ -178,7 +191,7 @@ impl Server {
         if let Some(warning) = answer.warning {
             response = response.header(http::header::WARNING, warning);
         }
-        Ok(response.body(Frames { frames: answer.frames, hangs: answer.then == Then::Hang })?)
+        Ok(response.body(Frames { frames: answer.frames, then: answer.then })?)
     }
 }
 
@@ -186,7 +199,7 @@ impl Server {
 #[derive(Debug)]
 struct Frames {
     frames: VecDeque<Bytes>,
-    hangs: bool,
+    then: Then,
 }
 
 impl http_body::Body for Frames {
@@ -198,8 +211,13 @@ impl http_body::Body for Frames {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
-            None if self.hangs => Poll::Pending,
+            Some(frame) => {
+                if self.then == Then::Again {
+                    self.frames.push_back(frame.clone());
+                }
+                Poll::Ready(Some(Ok(Frame::data(frame))))
+            }
+            None if self.then == Then::Hang => Poll::Pending,
             None => Poll::Ready(None),
         }
     }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
+use types::refusal::Refusal;
 
-use super::error::{Meaning, meaning};
+use super::answer::{PAGE, answer, fewer};
+use super::call::Ask;
+use super::error::{Meaning, meaning, refused};
 use super::path::encoded;
 use super::progress::Event;
 use crate::model::{Kind, Reading};
 use crate::snapshot::{Collector, Page};
 
-/// Objects in one page; what kubectl asks for as well.
-const PAGE: usize = 500;
 /// How often a request is made that fails for a moment. A list is only read, so that making it twice harms nothing.
 const TRIES: u32 = 5;
 /// How often a list begins anew because its continuation expired.
@@ -44,9 +45,8 @@ pub(super) async fn ask(
 ) -> Result<String, Meaning> {
     let mut wait = Duration::from_millis(500);
     for left in (0..TRIES).rev() {
-        let request =
-            http::Request::get(path).body(Vec::new()).map_err(|e| Meaning::Failed(e.to_string()))?;
-        match client.request_text(request).await.map_err(|e| meaning(&e)) {
+        let request = Ask::get(path).request().map_err(Meaning::Failed)?;
+        match answer(client, request).await.map_err(meaning).and_then(text) {
             Err(Meaning::Transient(why)) if left > 0 => {
                 again(why);
                 tokio::time::sleep(wait).await;
@@ -56,6 +56,15 @@ pub(super) async fn ask(
         }
     }
     Err(Meaning::Failed(format!("{path} was never asked for")))
+}
+
+/// The text of an answer that is no refusal.
+fn text(response: http::Response<Vec<u8>>) -> Result<String, Meaning> {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        return Err(refused(&Refusal::read(status.as_u16(), None, response.body())));
+    }
+    String::from_utf8(response.into_body()).map_err(|e| Meaning::Failed(format!("the answer: {e}")))
 }
 
 /// Lists all objects of a kind into the collector, from the first group and version that serves it.
@@ -145,9 +154,9 @@ pub(super) async fn each_part(
 ) -> Result<(), Meaning> {
     let failed = |e: serde_json::Error| Meaning::Failed(format!("the answer of {path}: {e}"));
     let mut restarts = 0;
-    let mut next = String::new();
+    let (mut next, mut limit) = (String::new(), PAGE);
     loop {
-        let mut page = format!("{path}?limit={PAGE}");
+        let mut page = format!("{path}?limit={limit}");
         if !next.is_empty() {
             page.push_str(&format!("&continue={}", encoded(&next)));
         }
@@ -160,6 +169,13 @@ pub(super) async fn each_part(
                 restarts += 1;
                 continue;
             }
+            Err(Meaning::TooLong(why)) => {
+                // A continuation goes with the limit of its list, so the list begins anew.
+                limit = fewer(limit).ok_or(Meaning::TooLong(why))?;
+                take(Part::Restart).map_err(failed)?;
+                next = String::new();
+                continue;
+            }
             answer => answer?,
         };
         let Listed { metadata } = serde_json::from_str(&text).map_err(failed)?;
@@ -170,5 +186,58 @@ pub(super) async fn each_part(
         if is_last {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::in_tests::{Answer, Server, run};
+    use super::*;
+
+    /// Objects of the largest size that etcd takes: 500 of them are longer than what is read. Each row: the largest limit that is short enough, and what is
+    /// asked for.
+    #[test]
+    fn a_page_that_is_too_long_is_asked_for_with_fewer_objects() {
+        for (most, limits) in [(500, &[500, 500][..]), (50, &[500, 50, 50]), (1, &[500, 50, 5, 1, 1])] {
+            run(async {
+                let server = Server::by(move |asked| {
+                    let query = asked.line.split_once("limit=").expect("a limit").1;
+                    let (limit, next) = query.split_once('&').unwrap_or((query, ""));
+                    if limit.parse::<usize>().expect("a number") > most {
+                        return Answer::endless();
+                    }
+                    let metadata = if next.is_empty() { r#"{"continue":"c"}"# } else { "{}" };
+                    Answer::text(200, &format!(r#"{{"metadata":{metadata},"items":[]}}"#))
+                });
+                let mut pages = 0;
+                let mut take = |part: Part<'_>| {
+                    match part {
+                        Part::Page { .. } => pages += 1,
+                        Part::Restart => pages = 0,
+                        Part::Again(why) => panic!("{why}"),
+                    }
+                    Ok(())
+                };
+                each_part(&server.client(), "/api/v1/pods", &mut take).await.expect("read");
+                assert_eq!(pages, 2);
+                let asked: Vec<String> = server.lines();
+                let expected = limits.iter().map(|limit| format!("GET /api/v1/pods?limit={limit}"));
+                assert!(
+                    asked.iter().zip(expected).all(|(asked, start)| asked.starts_with(&start)),
+                    "{asked:?}"
+                );
+                assert_eq!(asked.len(), limits.len());
+            });
+        }
+    }
+
+    #[test]
+    fn one_object_that_is_too_long_is_an_error_that_names_the_call() {
+        run(async {
+            let server = Server::by(|_| Answer::endless());
+            let read = each_part(&server.client(), "/api/v1/pods", &mut |_| Ok(())).await;
+            let Err(Meaning::TooLong(why)) = read else { panic!("{read:?}") };
+            assert!(why.contains("GET /api/v1/pods?limit=1 is longer than 64 MiB"), "{why}");
+        });
     }
 }

@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::task::JoinSet;
 
+use super::answer::answer;
 use super::api_server;
+use super::call::Ask;
 use super::lease;
 use super::path::NAMESPACE;
 use crate::model::{CONFIG_MAPS, Kind};
+
+/// Where an API server says what a credential may do.
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// The rights that reading these kinds needs and the credential does not have, as a person says them: `list nodes`. Kinds of groups that the API
 /// server does not serve need none.
@@ -181,7 +185,9 @@ async fn refused(client: Client, right: ResourceAttributes) -> Option<String> {
     let words = said(&right);
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
-    let answer = Api::all(client).create(&PostParams::default(), &review).await.ok()?;
+    let ask = Ask::post(REVIEWS, serde_json::to_vec(&review).ok()?);
+    let answer = answer(&client, ask.request().ok()?).await.ok()?;
+    let answer: SelfSubjectAccessReview = serde_json::from_slice(answer.body()).ok()?;
     answer.status.is_some_and(|status| !status.allowed).then_some(words)
 }
 

@@ -50,7 +50,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
             let (hand, server) = hand(vec![in_tests::Answer::text(201, "{}")]).await;
             assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
             let asked = &server.asked()[2];
-            assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=55s");
+            assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=27s");
             assert_eq!((asked.body.as_str(), asked.content.as_str()), (bytes, "application/json"));
         });
     }
@@ -62,7 +62,7 @@ fn a_deletion_names_the_uid() {
         let (hand, server) = hand(vec![in_tests::Answer::text(200, "{}")]).await;
         assert_eq!(delete(&hand, Box::new(id())).await, said(Answer::Accepted));
         let asked = &server.asked()[2];
-        assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=55s");
+        assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=27s");
         assert_eq!(
             asked.body,
             r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"1f2e"}}"#
@@ -267,7 +267,7 @@ fn no_call_outlives_the_lease_under_which_it_was_made() {
                 "{took:?}: then another holder may have the Lease"
             );
             let line = &server.lines()[2];
-            assert!(line.ends_with(&format!("/eviction?timeout={}s", 55 - age)), "{line}");
+            assert!(line.ends_with(&format!("/eviction?timeout={}s", (55 - age) / 2)), "{line}");
         }
     });
 }

@@ -267,7 +267,7 @@ fn a_patch_is_made_on_what_is_known_and_known_at_once() {
         assert_eq!(session.act(&claim("a", "5")).await, Outcome::Done);
         let asked =
             server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
-        assert_eq!(asked.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=54s");
+        assert_eq!(asked.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=27s");
         let body = asked.json();
         assert_eq!(
             (&body["metadata"]["resourceVersion"], &body["metadata"]["uid"]),

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Source;
-use crate::live::call::{Ask, Caller, Reply};
+use crate::live::answer::{PAGE, fewer};
+use crate::live::call::{Ask, Caller, NoReply, Reply};
 
 /// How often a page is asked for that fails for a moment. A list is only read, so that making the request twice harms nothing.
 const TRIES: u32 = 5;
@@ -39,9 +40,19 @@ pub(in crate::live) async fn pages(
     source: &Source,
     take: &mut (dyn FnMut(Option<&str>) + Send),
 ) -> Result<String, String> {
-    let (mut next, mut restarts) = (String::new(), 0);
+    let (mut next, mut restarts, mut limit) = (String::new(), 0, PAGE);
     loop {
-        let reply = page(caller, &source.page(&next)).await?;
+        let reply = match page(caller, &source.page(limit, &next)).await {
+            Ok(reply) => reply,
+            Err(NoReply::Lost(why)) => return Err(why),
+            Err(NoReply::TooLong(why)) => {
+                // A continuation goes with the limit of its list, so the list begins anew.
+                limit = fewer(limit).ok_or(why)?;
+                next.clear();
+                take(None);
+                continue;
+            }
+        };
         if !reply.is_done() {
             let refusal = reply.refusal();
             if refusal.code != 410 || restarts == RESTARTS {
@@ -53,7 +64,7 @@ pub(in crate::live) async fn pages(
             continue;
         }
         let Page { metadata, items } = serde_json::from_slice(&reply.body)
-            .map_err(|e| format!("the answer of {}: {e}", source.page("")))?;
+            .map_err(|e| format!("the answer of {}: {e}", source.page(limit, "")))?;
         for item in items.unwrap_or_default() {
             take(Some(item.get()));
         }
@@ -65,14 +76,17 @@ pub(in crate::live) async fn pages(
 }
 
 /// One page, asked for again while it fails for a moment.
-async fn page(caller: &Caller, path: &str) -> Result<Reply, String> {
+async fn page(caller: &Caller, path: &str) -> Result<Reply, NoReply> {
     let mut wait = Duration::from_millis(500);
     let mut left = TRIES;
     loop {
         left -= 1;
         let reply = caller.page(&Ask::get(path)).await;
-        let is_passing =
-            reply.as_ref().map_or(true, |reply| !reply.is_done() && reply.refusal().is_passing());
+        let is_passing = match &reply {
+            Ok(reply) => !reply.is_done() && reply.refusal().is_passing(),
+            Err(NoReply::Lost(_)) => true,
+            Err(NoReply::TooLong(_)) => false,
+        };
         if !is_passing || left == 0 {
             return reply;
         }

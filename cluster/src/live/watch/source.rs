@@ -2,8 +2,6 @@
 
 use crate::live::path::with_query;
 
-/// Objects in one page; what kubectl asks for as well.
-const PAGE: &str = "500";
 /// After how many seconds the API server ends a watch. It sends a bookmark two seconds before.
 ///
 /// *Source*: Kubernetes 1.34, `apiserver/pkg/storage/cacher/cache_watcher.go` (`nextBookmarkTime`).
@@ -39,9 +37,10 @@ impl Source {
         with_query(&self.path, &selectors.chain(more.iter().copied()).collect::<Vec<_>>())
     }
 
-    /// The path of a page. The first one has no continuation.
-    pub(super) fn page(&self, next: &str) -> String {
-        let more = [("limit", PAGE), ("continue", next)];
+    /// The path of a page with at most `limit` objects. The first one has no continuation.
+    pub(super) fn page(&self, limit: usize, next: &str) -> String {
+        let limit = limit.to_string();
+        let more = [("limit", &*limit), ("continue", next)];
         self.query(if next.is_empty() { &more[..1] } else { &more })
     }
 
@@ -64,8 +63,11 @@ mod tests {
     #[test]
     fn a_source_is_listed_and_watched_with_its_selectors() {
         let pods = Source::new("/api/v1/pods").fields("spec.nodeName=b7");
-        assert_eq!(pods.page(""), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500");
-        assert_eq!(pods.page("a="), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500&continue=a%3D");
+        assert_eq!(pods.page(500, ""), "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=500");
+        assert_eq!(
+            pods.page(50, "a="),
+            "/api/v1/pods?fieldSelector=spec.nodeName%3Db7&limit=50&continue=a%3D"
+        );
         assert_eq!(
             Source::new("/x").labels("a=b,c=d").watch("41"),
             "/x?labelSelector=a%3Db%2Cc%3Dd&watch=true&allowWatchBookmarks=true&resourceVersion=41&timeoutSeconds=20"

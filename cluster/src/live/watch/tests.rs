@@ -188,5 +188,14 @@ fn a_line_without_an_end_is_bounded() {
     let piece = "x".repeat(1 << 20);
     let pieces = vec![piece.as_str(); 20];
     let (seen, _) = watched(5, vec![page(&[], "", "7"), Answer::stream(&pieces)]);
-    assert!(seen.iter().any(|word| word.starts_with("lost: ") && word.contains("8 MiB")), "{seen:?}");
+    assert!(seen.iter().any(|word| word.starts_with("lost: ") && word.contains("16 MiB")), "{seen:?}");
+}
+
+#[test]
+fn a_list_with_a_page_that_is_too_long_begins_anew_with_smaller_pages() {
+    let (seen, asked) =
+        watched(1, vec![page(&["a"], "c", "1"), Answer::endless(), page(&["a", "b"], "", "7")]);
+    assert_eq!(seen[0], "= a b", "{seen:?}");
+    let start = ["GET /x?limit=500", "GET /x?limit=500&continue=c", "GET /x?limit=50"];
+    assert!(asked.iter().zip(start).all(|(asked, start)| asked.starts_with(start)), "{asked:?}");
 }
