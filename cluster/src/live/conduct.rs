@@ -13,8 +13,7 @@ use types::problem::Problem;
 
 use super::act::Outcome as Done;
 use super::clock::Clock;
-use super::failure::{Failed, interrupted};
-use super::health::Blind;
+use super::failure::{Failed, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, Patience, Untaken};
 use super::plans::{SavedPlan, no_run, other_plan, plan_of, planned};
@@ -37,7 +36,7 @@ use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
 use crate::roll::world::{Color, Verdict, World};
 use crate::status::{Holder, Status, status};
-use hand::Hand;
+use hand::{Hand, identity};
 
 /// How long one look waits for a change.
 const LOOK: Duration = Duration::from_secs(2);
@@ -128,11 +127,7 @@ async fn driven(
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<(Ended, Option<Problem>), Failed> {
-    let loaded = tokio::select! {
-        loaded = loaded(session, wanted) => loaded?,
-        () = interrupt.wait() => return Err(interrupted()),
-    };
-    let Loaded { run, plan, hash, replaced } = loaded;
+    let Loaded { run, plan, hash, replaced } = loaded(session, wanted, &interrupt).await?;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
     let mut hand = Hand {
@@ -142,7 +137,7 @@ async fn driven(
         interrupt,
         is_unwritten: false,
         unseen: Unseen::default(),
-        own: RefCell::new(vec![run.clone()]),
+        own: RefCell::new([identity(&run)].into()),
         has_seen_own: false,
         tell: &tell,
     };
@@ -156,22 +151,26 @@ async fn driven(
     Ok((ended, lacking))
 }
 
-/// The run that is begun, or that goes on.
-async fn loaded(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
-    if wanted.is_resumed { taken_up(session, wanted).await } else { begun(session, wanted).await }
+/// The run that is begun, or that goes on. Only the first look can be interrupted: what is written is written to its end, and the run then ends in order.
+async fn loaded(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
+    if wanted.is_resumed {
+        taken_up(session, wanted, interrupt).await
+    } else {
+        begun(session, wanted, interrupt).await
+    }
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.
-async fn begun(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+async fn begun(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
     let SavedPlan { plan, hash } = wanted.plan.clone();
     let stored = session.store().run().await?;
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
-        return taken_up(session, wanted).await;
+        return taken_up(session, wanted, interrupt).await;
     }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = wanted.bounds.clone();
     run.delete = wanted.delete.clone();
-    looked(session, &run, &plan).await?;
+    looked_first(session, &run, &plan, interrupt).await?;
     run.short = session.short();
     let store = session.held_store();
     store.begin(&run).await?;
@@ -181,7 +180,7 @@ async fn begun(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed>
 }
 
 /// The run that the cluster has, going on, maybe by another plan.
-async fn taken_up(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Failed> {
+async fn taken_up(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
     let mut has_looked = false;
     loop {
         let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
@@ -191,7 +190,7 @@ async fn taken_up(session: &mut Session, wanted: &Wanted) -> Result<Loaded, Fail
         let Loaded { mut run, plan, hash, replaced } =
             by_plan(session, &before, Some(wanted.plan.clone())).await?;
         if !std::mem::replace(&mut has_looked, true) {
-            looked(session, &run, &plan).await?;
+            looked_first(session, &run, &plan, interrupt).await?;
         }
         if run.state != State::Done {
             run.state = State::Running;
@@ -228,6 +227,19 @@ async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Res
 /// Looks until something is known.
 async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failed> {
     session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
+}
+
+/// The same for a holder, which the operator may interrupt before it writes anything.
+async fn looked_first(
+    session: &mut Session,
+    run: &Run,
+    plan: &Plan,
+    interrupt: &Interrupt,
+) -> Result<(), Failed> {
+    tokio::select! {
+        world = looked(session, run, plan) => world.map(drop),
+        () = interrupt.wait() => Err(interrupted()),
+    }
 }
 
 /// What the next step of a run would be, without anything being done. Nothing is written, no Lease is taken, and no command of a gate is started: where no
@@ -357,21 +369,6 @@ fn id(clock: &Clock) -> String {
     format!("r-{at}-{end}")
 }
 
-fn unseen(blind: &Blind) -> Failed {
-    let problem = Problem::new(blind.to_string()).at("the API server");
-    (
-        Exit::TryLater,
-        problem.fix(
-            "check that kubectl get nodes,pods works with the same flags, then run the same command again",
-        ),
-    )
-}
-
-fn no_rights(missing: &[String]) -> Failed {
-    let problem = Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
-    (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
-}
-
 /// Whose Lease has to expire before the run is taken over.
 fn waits_for(holder: &Holder, left: Duration) -> Wait {
     let what = format!(
@@ -388,7 +385,7 @@ fn untaken(why: Untaken) -> Failed {
         Untaken::Held(holder) => {
             let problem =
                 Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
-            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute"))
+            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
         }
     }
 }

@@ -4,6 +4,7 @@ use types::exit::Exit;
 use types::problem::Problem;
 use types::refusal::Refusal;
 
+use super::health::Blind;
 use super::path::NAMESPACE;
 
 /// The exit status, and what is wrong.
@@ -45,11 +46,28 @@ pub(super) fn refused(what: &str, refusal: &Refusal) -> Failed {
     }
 }
 
-/// The operator ended the command while it waited for the Lease or read the run.
+/// The operator ended the command while it waited for the Lease or looked at the cluster for the first time.
 pub(super) fn interrupted() -> Failed {
-    let problem =
-        Problem::new("it was interrupted before it did anything").at("ConfigMap/crossfade/crossfade-run");
+    let what = "it was interrupted before it began the run or went on with it; the run and the nodes are as they were";
+    let problem = Problem::new(what).at("ConfigMap/crossfade/crossfade-run");
     (Exit::TryLater, problem.fix("run the same command again"))
+}
+
+/// What is known of the cluster decides nothing yet.
+pub(super) fn unseen(blind: &Blind) -> Failed {
+    let problem = Problem::new(blind.to_string()).at("the API server");
+    (
+        Exit::TryLater,
+        problem.fix(
+            "check that kubectl get nodes,pods works with the same flags, then run the same command again",
+        ),
+    )
+}
+
+/// The credential lacks rights that acting needs.
+pub(super) fn no_rights(missing: &[String]) -> Failed {
+    let problem = Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
+    (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
 }
 
 #[cfg(test)]

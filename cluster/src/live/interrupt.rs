@@ -33,6 +33,13 @@ impl Interrupt {
         this
     }
 
+    /// As after one signal.
+    #[cfg(test)]
+    pub(super) fn set(&self) {
+        self.is_set.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
     /// Somebody asked.
     pub(super) fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)

@@ -1,6 +1,7 @@
 //! A session as a driver works with it: it looks until something is known, carries out acts, and keeps the journal.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,8 +32,8 @@ pub(super) struct Hand<'a> {
     /// The last write of the journal failed.
     pub(super) is_unwritten: bool,
     pub(super) unseen: Unseen,
-    /// The run as this holder found it, and every run that it wrote or meant to write: any other one is somebody else's.
-    pub(super) own: RefCell<Vec<Run>>,
+    /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one is somebody else's.
+    pub(super) own: RefCell<BTreeSet<String>>,
     /// One of these was seen in the cluster.
     pub(super) has_seen_own: bool,
     pub(super) tell: &'a RefCell<dyn FnMut(&Event) + 'a>,
@@ -94,6 +95,11 @@ impl Hand<'_> {
     }
 }
 
+/// Stands for a run, which is long in a large cluster.
+pub(super) fn identity(run: &Run) -> String {
+    canon::sha256(&canon::bytes(run))
+}
+
 /// The run's ConfigMap was deleted.
 fn gone(run: &Run) -> Why {
     let what = format!(
@@ -141,7 +147,7 @@ impl Cluster for Hand<'_> {
                 // The watch does not tell yet what this holder wrote when it began.
                 None => continue,
             };
-            let is_own = self.own.borrow().contains(&stored.run);
+            let is_own = self.own.borrow().contains(&identity(&stored.run));
             self.has_seen_own |= is_own;
             if !self.has_seen_own {
                 // The watch does not tell yet what this holder wrote when it began.
@@ -160,7 +166,7 @@ impl Cluster for Hand<'_> {
 
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
         if let Act::Record(run) = act {
-            self.own.borrow_mut().push((**run).clone());
+            self.own.borrow_mut().insert(identity(run));
         }
         let work = self.session.act(act);
         async move {

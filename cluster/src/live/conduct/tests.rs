@@ -74,7 +74,7 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         let server = cluster(stored, None);
         let mut session = session(&server).await;
         let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
-        let loaded = taken_up(&mut session, &wanted).await.expect("taken up");
+        let loaded = taken_up(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
         let patch =
@@ -92,8 +92,10 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         let other = saved(&Plan { gates: Vec::new(), ..plan() });
         let server = cluster(Run::new("r-1", other.hash, &other.plan), None);
         let mut session = session(&server).await;
-        let (exit, problem) =
-            taken_up(&mut session, &resumed(compared, &[])).await.map(|_| ()).expect_err("refused");
+        let (exit, problem) = taken_up(&mut session, &resumed(compared, &[]), &Interrupt::new())
+            .await
+            .map(|_| ())
+            .expect_err("refused");
         assert_eq!(exit, Exit::TryLater);
         assert!(problem.what.contains("goes by plan"), "{problem:?}");
         let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
@@ -141,4 +143,49 @@ fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
     let (exit, problem) = untaken(Untaken::Held(holder.clone()));
     assert_eq!((exit, problem.what), (Exit::TryLater, format!("the run is held by {held_by}")));
     assert_eq!(holder.to_string(), held_by);
+}
+
+/// Each row: the request during which the operator interrupts, and whether the run has begun by then.
+#[test]
+fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
+    for (during, has_begun) in [("GET /api/v1/nodes", false), ("POST ", true), ("PATCH ", true)] {
+        run(async {
+            let interrupt = Interrupt::new();
+            let signal = interrupt.clone();
+            let rest = cluster(Run::new("r-0", "", &plan()), None);
+            let server = Server::by(move |asked| {
+                if asked.line.starts_with(during) {
+                    signal.set();
+                }
+                match asked.line.as_str() {
+                    "GET /api/v1/namespaces/crossfade/configmaps/crossfade-run" => {
+                        Answer::refusal(404, "NotFound", "configmaps \"crossfade-run\" not found")
+                    }
+                    // The cluster does not become known before the interrupt.
+                    line if line.starts_with("GET /api/v1/nodes") && !has_begun => Answer::stream(&[]),
+                    line if line.starts_with("POST ") || line.starts_with("PATCH ") => {
+                        Answer::json(200, &json!({"metadata": {"resourceVersion": "8"}}))
+                    }
+                    _ => rest.answer(asked),
+                }
+            });
+            let mut session = session(&server).await;
+            let wanted = Wanted { is_resumed: false, ..resumed(saved(&plan()), &[]) };
+            let loaded = loaded(&mut session, &wanted, &interrupt).await;
+            let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
+            match loaded {
+                Ok(loaded) => {
+                    assert!(has_begun && writes == 2 && loaded.run.id.starts_with("r-"), "{during}")
+                }
+                Err((exit, problem)) => {
+                    assert_eq!(
+                        (exit, writes, has_begun),
+                        (Exit::TryLater, 0, false),
+                        "{during}: {problem:?}"
+                    );
+                    assert!(problem.what.contains("as they were"), "{problem:?}");
+                }
+            }
+        });
+    }
 }

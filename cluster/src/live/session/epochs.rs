@@ -1,25 +1,12 @@
 //! The epochs that Nodes bear, read before the Lease is taken: where it was deleted, it begins anew, and would begin below them.
 
-use serde::Deserialize;
 use types::step::{self, Step};
 
 use crate::live::call::Caller;
 use crate::live::failure::{Failed, lost};
 use crate::live::lease::MAX_SEEN_EPOCH;
 use crate::live::watch::{Source, pages};
-
-/// What is read of a Node.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Node {
-    metadata: Metadata,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    annotations: Option<std::collections::BTreeMap<String, String>>,
-}
+use crate::model::Node;
 
 /// The greatest epoch that a Node bears; 0 if none bears any.
 ///
@@ -39,8 +26,7 @@ pub(super) async fn greatest(caller: &Caller) -> Result<u64, Failed> {
 /// The epoch of a Node's step. One that no Lease reaches is not a holder's, and raises none.
 fn epoch(node: &str) -> Option<u64> {
     let node: Node = serde_json::from_str(node).ok()?;
-    let annotations = node.metadata.annotations?;
-    let step = Step::parse(annotations.get(step::KEY)?).ok()?;
+    let step = Step::parse(node.metadata.annotation(step::KEY)?).ok()?;
     Some(step.epoch).filter(|epoch| *epoch <= MAX_SEEN_EPOCH)
 }
 

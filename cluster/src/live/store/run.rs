@@ -16,6 +16,8 @@ use crate::roll::wish::{self, Wish};
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
+/// What helps where another program wrote the run.
+const NEW_RUN: &str = "if another program wrote it, keep a copy, and begin anew: kubectl -n crossfade get configmap crossfade-run -o yaml > crossfade-run.yaml; kubectl -n crossfade delete configmap crossfade-run; kubectl crossfade plan --save; kubectl crossfade roll --plan HASH";
 /// Longest id of a run: it is part of names and labels.
 const MAX_ID: usize = 32;
 
@@ -56,18 +58,18 @@ impl Stored {
             (Exit::Failed, problem.fix(fix.to_owned()))
         };
         let newer = "use the version of kubectl-crossfade that began the run";
-        let map: ConfigMap = serde_json::from_str(json)
-            .map_err(|e| wrong(format!("the run: {e}"), "look at it with kubectl"))?;
+        let newer_or_new = format!("{newer}; {NEW_RUN}");
+        let map: ConfigMap =
+            serde_json::from_str(json).map_err(|e| wrong(format!("the run: {e}"), &newer_or_new))?;
         let text = map.data.get(RUN_KEY).map_or("", String::as_str);
-        let run: Run =
-            serde_json::from_str(text).map_err(|e| wrong(format!("the run's key {RUN_KEY}: {e}"), newer))?;
+        let run: Run = serde_json::from_str(text)
+            .map_err(|e| wrong(format!("the run's key {RUN_KEY}: {e}"), &newer_or_new))?;
         if run.version != Run::VERSION {
             let what =
                 format!("the run is of version {}, and this program reads {}", run.version, Run::VERSION);
             return Err(wrong(what, newer));
         }
-        run.bounded()
-            .map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), "look at it with kubectl"))?;
+        run.bounded().map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), NEW_RUN))?;
         let wishes = map.data.get(WISH_KEY).map_or("[]", String::as_str);
         let wishes = serde_json::from_str(wishes).map_err(|e| e.to_string());
         let wishes = wishes.and_then(|wishes| wish::ordered(wishes, run.wish));

@@ -165,6 +165,31 @@ fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
     }
 }
 
+/// Who may write ConfigMaps can write anything into the run. No command goes on with that, and the way out is one that works.
+#[test]
+fn a_run_that_nothing_can_read_is_replaced_as_the_error_says() {
+    let garbage = |text: &str| json!({"metadata": {"name": "crossfade-run", "resourceVersion": "5"}, "data": {"run.json": text}});
+    let long = serde_json::to_string(&Run { pass: u32::MAX, ..a_run("r-1") }).expect("JSON");
+    for text in ["", "{", "[]", "{}", "\u{0}", &long] {
+        run(async {
+            let server =
+                Server::new(vec![Answer::json(200, &garbage(text)), missing(), written("7"), written("8")]);
+            let (exit, problem) = store(&server).begin(&a_run("r-2")).await.expect_err("nothing to read");
+            assert_eq!(exit, Exit::Failed);
+            for part in [
+                "-o yaml > crossfade-run.yaml",
+                "kubectl -n crossfade delete configmap crossfade-run",
+                "plan --save",
+                "roll --plan",
+            ] {
+                assert!(problem.fix.contains(part), "{part}: {}", problem.fix);
+            }
+            assert_eq!(server.lines().len(), 1, "nothing is written");
+            store(&server).begin(&a_run("r-2")).await.expect("it is deleted now");
+        });
+    }
+}
+
 #[test]
 fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
     run(async {

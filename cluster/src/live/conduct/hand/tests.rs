@@ -76,7 +76,7 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut Hand<'_>) -> T
         interrupt: Interrupt::new(),
         is_unwritten: false,
         unseen: Unseen::default(),
-        own: RefCell::new(vec![a_run()]),
+        own: RefCell::new([identity(&a_run())].into()),
         has_seen_own: false,
         tell: &tell,
     };
