@@ -71,7 +71,10 @@ impl Hand {
     async fn call(&self, ask: &Ask) -> Result<Reply, Outcome> {
         self.caller.turn().await;
         self.may()?;
-        self.caller.urgent(ask).await.map_err(Outcome::Failed)
+        self.caller.urgent(ask).await.map_err(|why| {
+            self.held.unanswered();
+            Outcome::Failed(why)
+        })
     }
 }
 

@@ -271,3 +271,21 @@ fn no_call_outlives_the_lease_under_which_it_was_made() {
         }
     });
 }
+
+/// It may be carried out after the holder has ended: the next one must not be there by then.
+#[test]
+fn a_lease_is_left_to_expire_while_a_call_without_an_answer_may_take_effect() {
+    run(async {
+        for (age, is_released) in [(0, false), (54, false), (56, true)] {
+            let answers = vec![in_tests::Answer::lost(), in_tests::Answer::text(200, "{}")];
+            let (hand, server) = hand(answers).await;
+            let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
+            assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(_))), "{outcome:?}");
+            let before = server.lines().len();
+            tokio::time::advance(std::time::Duration::from_secs(age)).await;
+            hand.held.release().await.expect("released or left");
+            assert_eq!(server.lines().len() > before, is_released, "{age}: {:?}", server.lines());
+            assert!(matches!(hand.held.standing(), crate::live::lease::Standing::Lost(_)), "it acts no more");
+        }
+    });
+}

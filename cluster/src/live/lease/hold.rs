@@ -33,6 +33,8 @@ struct State {
     renewed: Duration,
     /// Why it is lost; it never comes back to this holder.
     lost: Option<String>,
+    /// Until when an act without an answer may take effect.
+    doubtful: Duration,
 }
 
 /// Whether a holder may act.
@@ -48,7 +50,12 @@ pub enum Standing {
 
 impl Held {
     pub(super) fn new(caller: Caller, own: String, epoch: u64, renewed: Duration, lease: Value) -> Self {
-        Self { caller, own, epoch, state: Arc::new(Mutex::new(State { lease, renewed, lost: None })) }
+        Self {
+            caller,
+            own,
+            epoch,
+            state: Arc::new(Mutex::new(State { lease, renewed, lost: None, doubtful: Duration::ZERO })),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,6 +102,12 @@ impl Held {
             return Duration::ZERO;
         }
         ACTS_WITHIN.saturating_sub(now.saturating_sub(state.renewed))
+    }
+
+    /// An act had no answer: the API server may still carry it out, for as long as an act may be under way.
+    pub(in crate::live) fn unanswered(&self) {
+        let mut state = self.state();
+        state.doubtful = state.renewed + ACTS_WITHIN;
     }
 
     /// Renews the Lease once.
@@ -159,7 +172,8 @@ impl Held {
         }
     }
 
-    /// Gives the Lease back, so that the next holder need not wait. Afterwards it is lost.
+    /// Gives the Lease back, so that the next holder need not wait. Afterwards it is lost. While an act may still take effect, the Lease is left to expire: no
+    /// other holder may be there before.
     ///
     /// # Errors
     /// The Lease could not be written. Others can take it once it has expired.
@@ -170,6 +184,9 @@ impl Held {
         }
         let lease = self.state().lease.clone();
         self.state().lost = Some("this program released it".into());
+        if self.caller.clock().now() < self.state().doubtful {
+            return Ok(());
+        }
         let mut reply = self.write(&self.released(lease)).await.map_err(|why| lost(what, &why))?;
         // A renewal may have been under way.
         if !reply.is_done() && reply.refusal().is_conflict() {
