@@ -188,7 +188,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
             continue;
         }
         if view.is_foreign(one) {
-            // It is taken before all others, to a phase that parts nobody.
+            // It is taken before all others, to a phase that parts no pods.
             continue;
         }
         if has_place(one) {

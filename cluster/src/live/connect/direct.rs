@@ -249,7 +249,7 @@ mod tests {
                 answer = answer(&client, request) => panic!("{answer:?}"),
                 begun = has_begun => begun.expect("a server"),
             }
-            // The task of the connection hears that nobody waits any more.
+            // The task of the connection notices that its request was given up.
             for _ in 0..16 {
                 tokio::task::yield_now().await;
             }

@@ -369,7 +369,7 @@ fn a_workload_or_a_namespace_can_be_skipped() {
     assert!(back.skipped.is_empty() && back.asked.is_empty(), "{back:?}");
 }
 
-/// A node that says that it has pods of a phase which no pod of this pass reaches: before the others move as after it, nobody reaches these.
+/// A node that says that it has pods of a phase which no pod of this pass reaches: these pods are cut off before the others move as after it.
 #[test]
 fn a_node_with_pods_of_a_forbidden_phase_holds_itself_alone() {
     for state in [None, Some(NodeState::Held)] {
