@@ -3,23 +3,12 @@
 # Only the demo's and the benchmark's own answers go to stdout, so that --output json can be piped.
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT    := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
-comma  := ,
 
-# Static, and still a PIE. What makes it smaller is understood by the linker that Rust brings along for x86_64:
-# packed relocations (which glibc knows from 2.36 on, and a static program relocates itself with the glibc it was linked with),
-# and the plugin without tables for unwinding.
-LIBC := $(lastword $(shell getconf GNU_LIBC_VERSION))
-LLD  := $(filter x86_64-%,$(TARGET))
-RELR := $(and $(LLD),$(shell printf '2.36\n$(LIBC)\n' | sort -VC && echo yes))
-RELEASE_FLAGS := -C target-feature=+crt-static $(if $(RELR),-C link-arg=-Wl$(comma)--pack-dyn-relocs=relr)
-SHIM_LINK     := $(if $(LLD),-C link-arg=-Wl$(comma)--no-eh-frame-hdr -C link-arg=shim/no-unwind-tables.ld)
-
-# The plugin's C library. It is musl on x86_64, because a program of glibc takes longer to start (packages/musl). `make build PLUGIN_LIBC=glibc` needs
-# no compiler but the machine's own.
-LIBCS       := glibc $(if $(filter x86_64-%,$(TARGET)),musl)
-PLUGIN_LIBC := $(lastword $(LIBCS))
-$(if $(filter-out $(LIBCS),$(PLUGIN_LIBC)),$(error PLUGIN_LIBC=$(PLUGIN_LIBC): for $(TARGET), expected one of: $(LIBCS)))
-PLUGIN      := $(if $(filter musl,$(PLUGIN_LIBC)),$(or $(CARGO_TARGET_DIR),target)/musl/x86_64-unknown-linux-musl/release,$(OUT))/crossfade
+# The plugin is linked with musl where rustc has the library (rustup target add x86_64-unknown-linux-musl): a program of glibc takes longer to start,
+# because it asks the processor for its features, and in a virtual machine each of these questions is an exit to the hypervisor.
+MUSL          := $(TARGET:gnu=musl)
+PLUGIN_TARGET := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib),$(MUSL),$(TARGET))
+PLUGIN        := $(or $(CARGO_TARGET_DIR),target)/$(PLUGIN_TARGET)/release/crossfade
 
 # Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.
 LAB := cargo build --locked -p lab --bins
@@ -87,7 +76,7 @@ bench: setup build ## bare against through-the-shim, as ratios; MULTUS=FILE meas
 
 .PHONY: build
 build: ## the static release programs in target/dist/
-	@cargo fetch --quiet --locked --target $(TARGET)
+	@cargo fetch --quiet --locked --target $(TARGET) --target $(PLUGIN_TARGET)
 	@$(MAKE) --no-print-directory --jobs=$(shell nproc) program-of-operator plugin program-of-node
 	@install -d target/dist
 # Programs that did not change are not touched: tests may be reading them.
@@ -95,17 +84,12 @@ build: ## the static release programs in target/dist/
 	@CNI_COMMAND=VERSION target/dist/crossfade >&2 && echo >&2
 
 # Package by package: building the workspace at once would unify the features of shared crates. The directories of this machine are not in
-# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce). The rules have profiles or compilers,
-# and so directories, of their own: one builds while a single core links the other's programs. cargo knows by itself how many cores there are.
-RELEASE := env --unset=MAKEFLAGS CARGO_ENCODED_RUSTFLAGS="$$(packages/remap $(RELEASE_FLAGS))" cargo
+# the programs (packages/remap), so that they can be built again elsewhere and compared (packages/reproduce).
+RELEASE := env --unset=MAKEFLAGS CARGO_ENCODED_RUSTFLAGS="$$(packages/remap -C target-feature=+crt-static)" cargo
 
 .PHONY: plugin
 plugin:
-ifeq ($(PLUGIN_LIBC),musl)
-	@env --unset=MAKEFLAGS packages/musl
-else
-	@$(RELEASE) rustc --release --locked --target $(TARGET) -p shim --bin crossfade -- $(SHIM_LINK)
-endif
+	@$(RELEASE) build --release --locked --target $(PLUGIN_TARGET) -p shim
 
 .PHONY: program-of-node
 program-of-node:

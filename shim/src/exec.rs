@@ -10,7 +10,6 @@
 //! - At the deadline, or at a signal that asks the shim to stop, the whole process group ends.
 
 mod binary;
-mod launch;
 mod program;
 mod ready;
 mod running;
@@ -20,7 +19,6 @@ use std::ffi::OsString;
 use types::quote::quote;
 
 pub use binary::{Binary, NoBinary, explain_start};
-pub use launch::{Launch, Launcher, launch_by};
 pub use ready::ReadyPlugin;
 pub use running::{RunningPlugin, end_all, wait_any};
 

@@ -15,7 +15,6 @@ pub mod inventory;
 pub mod journal;
 pub mod layout;
 pub mod ledger;
-pub mod listing;
 pub mod local_cleanup;
 pub mod lock;
 pub mod netns;

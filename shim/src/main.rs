@@ -3,23 +3,21 @@
 //! A container runtime calls it with `CNI_*` variables and a network configuration on stdin. The plugin writes one JSON document to stdout
 //! and exits with status 0, or it writes an error document and exits with 1. Without `CNI_COMMAND`, it prints its usage.
 
-#![cfg_attr(not(test), no_main)]
-#![cfg_attr(test, expect(dead_code, reason = "a test program has an entry point of its own"))]
-
-mod start;
-mod streams;
-
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
 
 use shim::reply::{CniError, code};
 use shim::signal::Signals;
 use shim::version::Version;
 use shim::{journal, serve, trust};
-use start::standard;
-use streams::{Stdin, Stdout};
 
-/// Serves the call, or prints the usage, and returns the exit status.
-fn run() -> i32 {
+/// Serves the call, or prints the usage.
+fn main() -> ExitCode {
+    // Confs hold tokens: no core dumps, and no other process of this uid reads the memory or the environment. A delegate starts dumpable again (man 2
+    // `prctl`, PR_SET_DUMPABLE), whereas it would inherit a limit on core dumps. If the kernel refuses, the process is as dumpable as any other.
+    let _ = nix::sys::prctl::set_dumpable(false);
     // The runtime gets an error document after a panic too. Nothing is unwound: the record names the DELs that are owed, as after a kill.
     std::panic::set_hook(Box::new(|panic| {
         fail(&format!("internal error: {panic}"));
@@ -32,27 +30,33 @@ fn run() -> i32 {
     }
     journal::init();
     trust::inspect_once();
-    let signals = match Signals::receive() {
-        Ok(signals) => signals,
-        Err(error) => {
-            fail(&format!("receive signals: {error}"));
-            return 1;
+    let served = Signals::receive()
+        .map_err(|error| format!("receive signals: {error}"))
+        .and_then(|signals| Ok((signals, stdout().map_err(|error| format!("open stdout: {error}"))?)));
+    match served {
+        Ok((signals, mut stdout)) => {
+            serve::serve(&vars, &mut io::stdin().lock(), &mut stdout, &signals).into()
         }
-    };
-    serve::serve(&vars, &mut Stdin(standard(0)), &mut stdout(), &signals).into()
+        Err(why) => {
+            fail(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Stdout without a buffer. If a document cannot be written, a buffer would print it together with the error that says so.
+fn stdout() -> io::Result<File> {
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
 /// Prints an error document for a failure outside of a verb. If a record exists by now, it names the DELs that are owed.
 fn fail(what: &str) {
     let text = CniError::new(code::IO, what).to_json(Version::V110.as_str());
-    let _ = stdout().write_all(text.as_bytes());
+    // There is no other place to report a failure to.
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }
 
-fn stdout() -> Stdout {
-    Stdout(standard(1))
-}
-
-fn about() -> i32 {
+fn about() -> ExitCode {
     let text = format!(
         "crossfade {}: a CNI plugin that moves pods from one CNI to another.\n\
          A container runtime calls it with CNI_COMMAND set and a network configuration on stdin.\n\
@@ -60,6 +64,6 @@ fn about() -> i32 {
         env!("CARGO_PKG_VERSION"),
         Version::supported_text()
     );
-    let _ = std::io::stderr().write_all(text.as_bytes());
-    0
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::boot;
 use crate::file;
 use crate::layout::Layout;
-use crate::listing;
 use crate::trust;
 
 /// The largest marker, in bytes: a boot id and a path.
@@ -34,8 +33,8 @@ pub fn is_marked(layout: &Layout, name: &str) -> bool {
 /// Whether a network whose conf is one of `paths` was ready in this boot. This works without the conf itself.
 #[must_use]
 pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
-    let markers = listing::paths(&layout.ready()).unwrap_or_default();
-    markers.iter().filter_map(|path| read(path)).any(|marker| paths.contains(&marker.conf))
+    let Ok(markers) = std::fs::read_dir(layout.ready()) else { return false };
+    markers.flatten().filter_map(|entry| read(&entry.path())).any(|marker| paths.contains(&marker.conf))
 }
 
 /// Whether the network of this name was ready in this boot, with its conf at `conf`. Then [`mark`] would change nothing.

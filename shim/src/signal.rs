@@ -2,10 +2,11 @@
 //!
 //! The signals are blocked, and a descriptor reports them (man 2 `signalfd`), so that one `poll` waits for an ended child, a signal to stop and a pipe
 //! with data. No handler interrupts a system call. A blocked signal stays blocked across exec, so whoever starts a program must unblock it
-//! (`exec::launch`; the standard library's `Command` does so by itself).
+//! (`exec::ReadyPlugin` does; the standard library's `Command` does so by itself).
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,7 @@ impl Signals {
     /// Receives the signals from now on, unblocks all others that the caller had blocked, and makes orphans of delegates children of this process
     /// (man 2 `prctl`, PR_SET_CHILD_SUBREAPER).
     ///
-    /// The main thread must call it before there is another: a thread that does not block a signal would get it, and it would end the process. SIGCHLD
-    /// must not be ignored, or ended children leave no exit status.
+    /// The main thread must call it before there is another: a thread that does not block a signal would get it, and it would end the process.
     ///
     /// # Errors
     /// No file descriptor is free.
@@ -38,6 +38,9 @@ impl Signals {
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let ours: SigSet =
             [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+        // Of a SIGCHLD that the caller ignored, the kernel would discard the exit status of delegates (man 2 `sigaction`, SA_NOCLDWAIT). Any handler
+        // prevents that; this one never runs, because the signal is blocked.
+        signal_hook::flag::register(libc::SIGCHLD, Arc::default())?;
         let arrived = SignalFd::with_flags(&ours, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         ours.thread_set_mask()?;
         Ok(Self { arrived, stop: AtomicBool::new(false), child_ended: AtomicBool::new(false) })

@@ -16,7 +16,6 @@ pub use types::key::{Key, container_name};
 use crate::boot::boot_id;
 use crate::file::{self, NewFile, read_bounded};
 use crate::layout::Layout;
-use crate::listing;
 use crate::trust::{self, Distrust};
 
 /// The largest record that Crossfade reads, in bytes: two confs, two results and some lines.
@@ -71,21 +70,6 @@ pub struct OpenRecord {
     file: Option<File>,
     /// The record with all events so far.
     pub attachment: Attachment,
-}
-
-/// Events, and their lines in a record.
-#[derive(Debug)]
-pub struct EventLines {
-    events: Vec<Event>,
-    bytes: Vec<u8>,
-}
-
-impl EventLines {
-    /// The lines of these events.
-    #[must_use]
-    pub fn of(events: Vec<Event>) -> Self {
-        Self { bytes: lines(&events), events }
-    }
 }
 
 impl Store {
@@ -340,17 +324,9 @@ impl OpenRecord {
     /// # Errors
     /// The events cannot be written. They are applied to [`Self::attachment`] all the same.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
-        self.append_lines(EventLines::of(events.to_vec()))
-    }
-
-    /// [`Self::append`] of events whose lines exist already.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub fn append_lines(&mut self, lines: EventLines) -> io::Result<()> {
-        let EventLines { events, bytes } = lines;
+        let bytes = lines(events);
         let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
-        for event in events {
+        for event in events.iter().cloned() {
             self.attachment.apply(event);
         }
         if written.is_ok() {
@@ -369,9 +345,9 @@ fn lines(events: &[Event]) -> Vec<u8> {
 
 /// The paths in a directory. An absent directory is empty.
 fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    match listing::paths(dir) {
+    match std::fs::read_dir(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other,
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
     }
 }
 

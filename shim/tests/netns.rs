@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use namespaces::{Space, ample, privileged, wait_until};
+use namespaces::{Space, ample, privileged};
 use shim::netns::Netns;
-use shim::route::{Budget, Changes};
+use shim::route::Budget;
 
 #[test]
 fn a_file_that_is_no_namespace_is_refused_by_name() {
@@ -128,40 +128,4 @@ fn a_cookie_is_the_namespaces_own_and_learned_from_any_socket_in_it() {
     let cookie = first.cookie().expect("this kernel has cookies");
     assert_eq!(again.cookie(), Some(cookie));
     assert!(other.cookie().is_some_and(|theirs| theirs != cookie));
-}
-
-#[test]
-fn every_change_to_interfaces_and_addresses_is_told_and_nothing_else() {
-    if !privileged() {
-        return;
-    }
-    let space = Space::new("cfns");
-    let here = Netns::current().expect("own netns").id();
-    space.run("sysctl -qw net.ipv6.conf.all.accept_dad=1 net.ipv6.conf.default.accept_dad=1");
-    // The interface stays down: the kernel tells later that one that is up has found its carrier.
-    for (change, is_told) in [
-        ("link add eth0 type veth peer name host0", true),
-        ("link set eth0 mtu 1400", true),
-        ("address add 10.1.0.2/24 dev eth0", true),
-        ("address add fd00::2/64 dev eth0", true),
-        ("address add fd00::3/128 dev lo nodad", true),
-        ("rule add from 10.1.0.2 lookup 1001", false),
-        ("route add blackhole 10.2.0.0/24 table 1001", false),
-        ("address del 10.1.0.2/24 dev eth0", true),
-        ("address del fd00::2/64 dev eth0", true),
-        ("link set eth0 name eth1", true),
-        ("link del eth1", true),
-        ("rule del from 10.1.0.2", false),
-    ] {
-        let changes = Changes::from_now(&space.open()).expect("a socket inside");
-        assert_eq!(Netns::current().expect("own netns").id(), here);
-        assert!(changes.are_none(), "before: {change}");
-        space.ip(change);
-        if is_told {
-            // Of an address without duplicate address detection, the kernel tells a moment later.
-            wait_until(change, || !changes.are_none());
-        } else {
-            assert!(changes.are_none(), "{change}");
-        }
-    }
 }

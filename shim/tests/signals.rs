@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use shim::exec::{Binary, PluginCall, PluginEnd, ReadyPlugin};
 use shim::signal::Signals;
 
 /// Longer than any wait that is ended by a signal, however slow the machine is.
@@ -18,7 +17,6 @@ fn main() -> ExitCode {
     a_child_that_ended_before_a_look_ends_the_next_wait(&signals);
     each_child_ends_one_wait(&signals);
     a_signal_to_stop_is_kept_until_it_is_cleared(&signals);
-    who_asks_whether_to_stop_beside_a_plugin_does_not_make_the_wait_longer(&signals);
     ExitCode::SUCCESS
 }
 
@@ -67,18 +65,4 @@ fn a_signal_to_stop_is_kept_until_it_is_cleared(signals: &Signals) {
     raise(Signal::SIGTERM).expect("raise");
     signals.clear_stop_request();
     assert!(!signals.stop_requested(), "cleared");
-}
-
-/// As an early look at a pod does. The plugin says that it is done before the shim looks at it again by itself, unless it is ended at once.
-fn who_asks_whether_to_stop_beside_a_plugin_does_not_make_the_wait_longer(signals: &Signals) {
-    let binary = Binary::find("dash", &["/usr/bin"]).expect("a shell");
-    let call = PluginCall { binary: &binary, env: Vec::new(), stdin: b"sleep 0.9; echo done".to_vec() };
-    let plugin = ReadyPlugin::new(&call).expect("ready");
-    let mut stop = |_: &[u8]| {
-        raise(Signal::SIGTERM).expect("raise");
-        assert!(signals.stop_requested(), "the signal is taken");
-    };
-    let outcome = plugin.run(None, Instant::now() + NEVER, signals, &mut stop).expect("an outcome");
-    assert_eq!((outcome.end, outcome.stdout.as_slice()), (PluginEnd::Stopped, b"".as_slice()));
-    signals.clear_stop_request();
 }

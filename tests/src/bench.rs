@@ -9,7 +9,6 @@ mod call;
 mod containerd;
 mod cores;
 mod cost;
-mod crowd;
 mod floor;
 mod footprint;
 #[cfg(feature = "kubernetes")]
@@ -55,8 +54,6 @@ pub enum Section {
     Single,
     /// Single calls with the standard plugins.
     Plugins,
-    /// Many attachments started together.
-    Crowd,
     /// Many live records.
     Records,
     /// Sandboxes of a real containerd.
@@ -86,7 +83,6 @@ impl Section {
         Section::Watch,
         Section::Single,
         Section::Plugins,
-        Section::Crowd,
         Section::Records,
         Section::Containerd,
         Section::Operator,
@@ -104,7 +100,7 @@ impl Section {
             #[cfg(feature = "kubernetes")]
             Section::Roll | Section::Live => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
-            Section::Plugins | Section::Crowd | Section::Watch => &[NODES, PLUGINS],
+            Section::Plugins | Section::Watch => &[NODES, PLUGINS],
             Section::Boot | Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
         }
     }
@@ -113,7 +109,6 @@ impl Section {
         match self {
             Section::Single => single::run(bench),
             Section::Plugins => plugins::run(bench),
-            Section::Crowd => crowd::run(bench),
             Section::Records => records::run(bench),
             Section::Boot => boot::run(bench),
             Section::Containerd => containerd::run(bench),
@@ -137,9 +132,9 @@ pub struct Options {
     pub pairs: usize,
     /// Live records.
     pub records: usize,
-    /// Attachments, and sandboxes, started together in the largest crowd.
-    pub crowd: usize,
-    /// Pairs of crowds.
+    /// Sandboxes that containerd starts together.
+    pub sandboxes: usize,
+    /// How often it starts them.
     pub rounds: usize,
     /// Nodes of the large cluster.
     pub nodes: usize,
@@ -162,7 +157,7 @@ impl Options {
     pub const FULL: Options = Options {
         pairs: 500,
         records: 10_000,
-        crowd: 110,
+        sandboxes: 110,
         rounds: 7,
         nodes: 5_000,
         simulated_nodes: 500,
@@ -176,7 +171,7 @@ impl Options {
     pub const QUICK: Options = Options {
         pairs: 20,
         records: 200,
-        crowd: 12,
+        sandboxes: 12,
         rounds: 2,
         nodes: 500,
         simulated_nodes: 50,

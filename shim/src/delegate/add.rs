@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::early::EarlyResult;
 use super::{Limits, Network};
 use crate::exec::{self, Binary, ReadyPlugin};
 use crate::lock::Lock;
@@ -24,33 +23,24 @@ impl Network<'_> {
 
     /// Runs ADD through the chain, and returns the network's result at the version of its conf. `first` is what [`Self::prepare`] returned.
     ///
-    /// `early` gets the result that the last plugin has written so far, while the plugin is ending. What it makes of it is returned if that was the whole
-    /// output in the end.
-    ///
     /// # Errors
     /// The error of the plugin that failed. The caller runs the rollback.
-    pub fn add<T>(
+    pub fn add(
         &self,
         binaries: &[Binary],
         first: io::Result<ReadyPlugin<'_>>,
         lock: &mut Lock,
         limits: &Limits<'_>,
-        early: impl Fn(&AddResult) -> Option<T>,
-    ) -> Result<(AddResult, Option<T>), CniError> {
+    ) -> Result<AddResult, CniError> {
         let mut first = Some(first);
         let mut result: Option<AddResult> = None;
-        let mut made = None;
-        for (at, (plugin, binary)) in self.conf.plugins.iter().zip(binaries).enumerate() {
-            let is_last = at + 1 == self.conf.plugins.len();
+        for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
             let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
             let ready = first
                 .take()
                 .unwrap_or_else(|| self.ready(Verb::Add, binary, self.stdin(plugin, previous.as_deref())));
-            let mut written = EarlyResult::new(self.conf.version);
-            let mut beside =
-                |output: &[u8]| written.read(output, |result| is_last.then(|| early(result)).flatten());
             let outcome = ready
-                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals, &mut beside))
+                .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals))
                 .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
             self.succeeded(plugin, Verb::Add, &outcome)?;
             if outcome.overflow {
@@ -61,15 +51,14 @@ impl Network<'_> {
                     CniError::new(code::DECODE, format!("invalid result: more than {limit} bytes")),
                 ));
             }
-            let (parsed, early_made) =
-                written.of_all(&outcome.stdout).map_err(|error| self.failed(plugin, Verb::Add, error))?;
+            let parsed = AddResult::parse(&outcome.stdout, self.conf.version)
+                .map_err(|error| self.failed(plugin, Verb::Add, error))?;
             crate::journal::pass_on(&outcome.stderr);
             result = Some(parsed);
-            made = early_made.flatten();
         }
         // A conflist has at least one plugin, so there is a result; at its conf's version it goes on record.
         match result {
-            Some(result) => result.into_version(self.conf.version).map(|result| (result, made)),
+            Some(result) => result.into_version(self.conf.version),
             None => Err(CniError::new(code::CONFIG, format!("network {:?} has no plugins", self.conf.name))),
         }
     }

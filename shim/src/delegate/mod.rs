@@ -8,7 +8,6 @@
 
 mod add;
 mod del;
-mod early;
 mod missing_netns;
 
 use std::ffi::OsString;
@@ -211,7 +210,7 @@ impl Network<'_> {
         let binary = self.find(plugin)?;
         let outcome = self
             .ready(verb, &binary, stdin)
-            .and_then(|ready| ready.run(lock, limits.deadline, limits.signals, &mut |_| {}))
+            .and_then(|ready| ready.run(lock, limits.deadline, limits.signals))
             .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
         self.succeeded(plugin, verb, &outcome)
     }

@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::program::Program;
-use super::running::{RunningPlugin, end_all, wait_any_beside};
+use super::running::{RunningPlugin, end_all, wait_any};
 use super::{PluginCall, PluginEnd, PluginOutcome};
 use crate::lock::Lock;
 use crate::process::Process;
@@ -81,9 +81,6 @@ impl<'a> ReadyPlugin<'a> {
     /// Runs the plugin to its end. After its deadline, or a signal that asks the shim to stop, the plugin does not start at all, since killing it at
     /// once would leave its work half done.
     ///
-    /// While the plugin runs, `beside` gets what it has written to its stdout so far, each time before the shim waits. A plugin takes a while to
-    /// end after it has written its result.
-    ///
     /// # Errors
     /// The error of the kernel if the plugin cannot be started or waited for.
     pub fn run(
@@ -91,7 +88,6 @@ impl<'a> ReadyPlugin<'a> {
         lock: Option<&mut Lock>,
         deadline: Instant,
         signals: &Signals,
-        beside: &mut dyn FnMut(&[u8]),
     ) -> io::Result<PluginOutcome> {
         if signals.stop_requested() {
             return Ok(PluginOutcome::without_output(PluginEnd::Stopped));
@@ -100,9 +96,7 @@ impl<'a> ReadyPlugin<'a> {
             return Ok(PluginOutcome::without_output(PluginEnd::Late));
         }
         let mut running = self.start(lock, deadline, signals)?;
-        let waited = wait_any_beside(&mut [&mut running], deadline, signals, &mut |plugins| {
-            plugins.iter().for_each(|plugin| beside(plugin.output()));
-        });
+        let waited = wait_any(&mut [&mut running], deadline, signals);
         if !matches!(waited, Ok(Some(_))) {
             // Also if the wait fails: a plugin that still ran after the error would work against the rollback.
             end_all(&mut [&mut running], signals);

@@ -86,11 +86,6 @@ impl RunningPlugin {
         }
     }
 
-    /// What the plugin has written to its stdout so far.
-    pub(super) fn output(&self) -> &[u8] {
-        &self.outcome.stdout
-    }
-
     fn close(&mut self) {
         self.stdout = None;
         self.stderr = None;
@@ -135,16 +130,6 @@ pub fn wait_any(
     until: Instant,
     signals: &Signals,
 ) -> io::Result<Option<usize>> {
-    wait_any_beside(running, until, signals, &mut |_| {})
-}
-
-/// [`wait_any`], which calls `beside` each time before it goes on waiting. `beside` may ask whether to stop.
-pub(super) fn wait_any_beside(
-    running: &mut [&mut RunningPlugin],
-    until: Instant,
-    signals: &Signals,
-    beside: &mut dyn FnMut(&[&mut RunningPlugin]),
-) -> io::Result<Option<usize>> {
     loop {
         for (index, plugin) in running.iter_mut().enumerate() {
             if plugin.advance()? {
@@ -153,11 +138,6 @@ pub(super) fn wait_any_beside(
         }
         if signals.stop_requested() || Instant::now() >= until {
             return Ok(None);
-        }
-        beside(running);
-        // It may have taken a signal to stop from the descriptor, which would end the wait no more.
-        if signals.stop_requested() {
-            continue;
         }
         let mut fds: Vec<PollFd<'_>> = running.iter().flat_map(|plugin| plugin.fds()).collect();
         signals.wait(&mut fds, until.min(Instant::now() + LOOK_AGAIN))?;

@@ -21,7 +21,6 @@
 //! step has no rule.
 
 mod budget;
-mod changes;
 mod decide;
 pub(crate) mod entry;
 mod pod_state;
@@ -37,7 +36,6 @@ use nix::errno::Errno;
 
 use crate::netns::Netns;
 pub use budget::Budget;
-pub use changes::Changes;
 use decide::RouteChange;
 use pod_state::{Address, PodRoutes, SeenInterfaces};
 use rtnl::{Link, Rtnl, RtnlRequest, emit};

@@ -1,7 +1,7 @@
 //! The way to a path: every directory and link on it, each inspected and checked.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -14,36 +14,36 @@ use super::Distrust;
 /// The number of links on one path that count as a loop. The kernel has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// Directories that were inspected, by their real paths. They are few, so a list will do.
-type Inspected = RefCell<Vec<(PathBuf, Metadata)>>;
-
 thread_local! {
-    /// What this thread has inspected; none while it inspects each directory every time. A reference, because musl would set up a heap of its own for
-    /// the first value that must be dropped with its thread.
-    static INSPECTED: Cell<Option<&'static Inspected>> = const { Cell::new(None) };
+    /// The directories that this thread has inspected, by their real paths; none while it inspects each directory every time. They are few, so a list
+    /// will do.
+    static INSPECTED: RefCell<Option<Vec<(PathBuf, Metadata)>>> = const { RefCell::new(None) };
 }
 
 /// From now on, this thread inspects each directory on the way to a file once. Only for a program that ends with its call.
 pub fn inspect_once() {
-    if INSPECTED.get().is_none() {
-        INSPECTED.set(Some(Box::leak(Box::default())));
-    }
+    INSPECTED.with_borrow_mut(|inspected| {
+        inspected.get_or_insert_default();
+    });
 }
 
 /// The metadata of what is at a real path, itself and not what a link leads to.
 fn look(at: &Path) -> Result<Metadata, Distrust> {
     // A real path has one spelling, so its bytes will do. To compare paths name by name was an eighth of an ADD's instructions.
     let is_this = |path: &Path| path.as_os_str() == at.as_os_str();
-    let inspected = INSPECTED.get();
-    let known = inspected.and_then(|inspected| {
-        inspected.borrow().iter().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
+    let known = INSPECTED.with_borrow(|inspected| {
+        inspected.iter().flatten().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
     });
     if let Some(meta) = known {
         return Ok(meta);
     }
     let meta = at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e))?;
-    if let Some(inspected) = inspected.filter(|_| meta.is_dir()) {
-        inspected.borrow_mut().push((at.into(), meta.clone()));
+    if meta.is_dir() {
+        INSPECTED.with_borrow_mut(|inspected| {
+            if let Some(inspected) = inspected {
+                inspected.push((at.into(), meta.clone()));
+            }
+        });
     }
     Ok(meta)
 }

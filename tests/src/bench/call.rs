@@ -113,16 +113,6 @@ impl Call {
         Path::new(self.command.get_program())
     }
 
-    /// The call of another program with `arguments`, which starts this call's program and awaits it.
-    ///
-    /// # Errors
-    /// A descriptor cannot be copied.
-    pub(super) fn beneath(self, program: &Path, arguments: &[&str]) -> Result<Call> {
-        let mut command = self.after(program.as_os_str(), arguments);
-        connect(&mut command, &self.stdin, &self.output)?;
-        Ok(Call { command, ..self })
-    }
-
     /// The same call under a wrapper that runs what follows it, with its own stdout and stderr discarded.
     ///
     /// # Errors

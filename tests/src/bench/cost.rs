@@ -8,7 +8,7 @@ use super::Turn;
 use super::call::Call;
 use super::floor::Floor;
 use super::report::{Cost, Report};
-use super::statistics::{Pairs, Ratio, Summary};
+use super::statistics::{Pairs, Summary};
 
 /// One verb, measured turn by turn.
 pub(super) struct Verb {
@@ -49,11 +49,6 @@ impl Verb {
     /// The same of a verb for which the shim calls nobody: all that it takes.
     pub(super) fn report_whole(&self, what: &str, report: &mut Report) -> Cost {
         self.report_by(what, report, Pairs::through)
-    }
-
-    /// Through the shim by bare, pair by pair.
-    pub(super) fn by_bare(&self) -> Ratio {
-        self.through_shim.ratio()
     }
 
     fn report_by(&self, what: &str, report: &mut Report, cost: impl Fn(&Pairs) -> Summary) -> Cost {

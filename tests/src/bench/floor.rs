@@ -76,32 +76,6 @@ fn applet(workshop: &Workshop, name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The least that stands between a runtime and a delegate if it makes something durable: a durable file, and a static program that does nothing but
-/// start the delegate and await it.
-pub(super) struct Between {
-    durable: DurableWrite,
-    start: Call,
-}
-
-impl Between {
-    /// In front of `delegate`, with a durable file of this length.
-    pub(super) fn new(workshop: &Workshop, label: &str, length: u64, delegate: Call) -> Result<Between> {
-        let start = delegate.beneath(&applet(workshop, "time")?, &["-o", "/dev/null"])?;
-        Ok(Between { durable: DurableWrite::new(workshop, label, length)?, start })
-    }
-
-    /// Writes the file, and runs the delegate.
-    pub(super) fn run(&mut self) -> Result<()> {
-        self.durable.write().context("a durable write")?;
-        self.start.run().map(drop)
-    }
-
-    /// Removes the file.
-    pub(super) fn clear(&self) -> Result<()> {
-        self.durable.remove()
-    }
-}
-
 /// What durability alone costs: a file as long as a record, written with a temporary name, and renamed.
 struct DurableWrite {
     directory: PathBuf,

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::call::{Attachment, Call};
 use super::cost::Verb;
 use super::floor::Floor;
-use super::report::Limit;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
 use crate::node;
@@ -109,8 +108,6 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     nothing_left("bridge + host-local", &network.leftovers()?)?;
     let report = &mut bench.report;
     add.report("bridge + host-local ADD", report);
-    let through = Limit::new("by bare", add.by_bare().median, 1.12, "");
-    report.goal("bridge + host-local through the shim", vec![through]);
     del.report("bridge + host-local DEL", report);
     Ok(())
 }

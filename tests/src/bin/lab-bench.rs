@@ -28,10 +28,10 @@ struct Cli {
     /// Live records.
     #[arg(long)]
     records: Option<usize>,
-    /// Attachments, and sandboxes, in the largest crowd.
+    /// Sandboxes that containerd starts together.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
-    crowd: Option<u16>,
-    /// Pairs of crowds.
+    sandboxes: Option<u16>,
+    /// How often it starts them.
     #[arg(long)]
     rounds: Option<usize>,
     /// Nodes of the large cluster.
@@ -69,7 +69,7 @@ impl Cli {
         Options {
             pairs: self.pairs.unwrap_or(usual.pairs),
             records: self.records.unwrap_or(usual.records),
-            crowd: self.crowd.map_or(usual.crowd, usize::from),
+            sandboxes: self.sandboxes.map_or(usual.sandboxes, usize::from),
             rounds: self.rounds.unwrap_or(usual.rounds),
             nodes: self.nodes.unwrap_or(usual.nodes),
             simulated_nodes: self.simulated_nodes.unwrap_or(usual.simulated_nodes),

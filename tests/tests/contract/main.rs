@@ -15,7 +15,7 @@ mod del;
 mod del_errors;
 mod delegate_input;
 mod delegates;
-mod early;
+mod ending;
 mod environment;
 mod filled;
 mod formats;
@@ -69,7 +69,7 @@ fn all_trials() -> Vec<Trial> {
         del::trials(),
         del_errors::trials(),
         delegates::trials(),
-        early::trials(),
+        ending::trials(),
         environment::trials(),
         delegate_input::trials(),
         filled::trials(),

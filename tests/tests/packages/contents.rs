@@ -261,9 +261,6 @@ fn bills() -> Result<()> {
         ensure!(lock.contains("name = \"serde_json\""), "Cargo.lock");
         ensure!(named("serde_json") && named("nix"), "{package} is linked with more than that");
         ensure!(named("kube") == (package == "bootstrap"), "{program} and kube");
-        // On x86_64 the plugin is linked with musl, and then it has an allocator of its own.
-        let on_musl = program == "crossfade" && debian == "amd64";
-        ensure!(named("dlmalloc") == on_musl, "{program} and dlmalloc");
         ensure!(!named("proptest") && !named("libtest-mimic"), "{program} and what only tests use");
     }
     Ok(())

@@ -18,7 +18,7 @@ trials![
     relocated_pointers_are_read_only_once_the_shim_runs,
     programs_gain_no_privilege,
     programs_have_no_hook_for_faults,
-    unsafe_code_is_in_one_file,
+    no_code_is_unsafe,
 ];
 
 fn programs() -> Result<[PathBuf; 2]> {
@@ -149,9 +149,16 @@ fn programs_have_no_page_to_write_and_execute() -> Result<()> {
     Ok(())
 }
 
+/// A variable that every program of glibc knows.
+const GLIBC: &[u8] = b"GLIBC_TUNABLES";
+
 /// S21: the header above is only a wish. Whether a static program follows it is up to its C library.
 fn relocated_pointers_are_read_only_once_the_shim_runs() -> Result<()> {
     let shim = lab::dist::crossfade()?;
+    if !fs::read(&shim)?.windows(GLIBC.len()).any(|bytes| bytes == GLIBC) {
+        // musl leaves it to a dynamic loader, which a static program has not (docs/security.md, S21).
+        return Ok(());
+    }
     let elf = Elf::read(&shim)?;
     let marked = elf.of(PT_GNU_RELRO).next().context("no table of pointers is marked")?;
     let running = Plugin::new(&shim).env("CNI_COMMAND", "STATUS").stdin_left_open().spawn()?;
@@ -241,7 +248,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// S21: the lint denies it, an attribute would allow it again; so the word itself is looked for.
-fn unsafe_code_is_in_one_file() -> Result<()> {
+fn no_code_is_unsafe() -> Result<()> {
     let workspace = lab::dist::workspace();
     let manifest = fs::read_to_string(workspace.join("Cargo.toml"))?;
     ensure!(manifest.contains("unsafe_code = \"deny\""), "the workspace's lint");
@@ -261,6 +268,6 @@ fn unsafe_code_is_in_one_file() -> Result<()> {
             })
         })
         .collect();
-    assert_eq!(with, [workspace.join("shim/src/start.rs")]);
+    assert_eq!(with, Vec::<PathBuf>::new());
     Ok(())
 }

@@ -7,7 +7,7 @@ use types::attachment::Event;
 
 use super::Times;
 use super::gather::ReadyNetwork;
-use super::look::{EarlyLook, late_look, unless_failed};
+use super::look::{attached, unless_failed};
 use crate::delegate::Limits;
 use crate::exec::ReadyPlugin;
 use crate::hostroute::{self, RoutedInterface};
@@ -40,12 +40,8 @@ pub(super) fn attach_all(
         let left = times.attached_by.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
         let limits = session.limits(Instant::now() + share);
-        let early = |result: &AddResult| {
-            let netns = netns.filter(|_| legs.len() == 1)?;
-            EarlyLook::take(session, netns, leg, result, limits.deadline)
-        };
-        let (result, early) = match attach_leg(session, leg, first, lock, &limits, early) {
-            Ok(attached) => attached,
+        let result = match attach_leg(session, leg, first, lock, &limits) {
+            Ok(result) => result,
             Err(error) if leg.plan.tolerated && !session.signals.stop_requested() => {
                 leave_out(session, index, leg, open, lock, &error, times.end_of_leaving_out())?;
                 continue;
@@ -55,12 +51,7 @@ pub(super) fn attach_all(
         let budget = route::Budget::until(times.attached_by, Some(session.signals));
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
-            let lines = match early.and_then(EarlyLook::if_unchanged) {
-                Some(lines) => lines,
-                None => late_look(netns, leg, &result, budget)?,
-            };
-            let written = open.append_lines(lines);
-            written.map_err(|error| not_recorded(open, &error))?;
+            append(open, &attached(netns, leg, &result, budget)?)?;
         } else {
             let raw = result.at(leg.loaded.conf.version)?;
             let seen = netns.map(|netns| SeenPod::look(netns, budget));
@@ -90,16 +81,15 @@ pub(super) fn attach_all(
     primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
 }
 
-fn attach_leg<T>(
+fn attach_leg(
     session: &Session<'_>,
     leg: &ReadyNetwork<'_>,
     first: io::Result<ReadyPlugin<'_>>,
     lock: &mut Lock,
     limits: &Limits<'_>,
-    early: impl Fn(&AddResult) -> Option<T>,
-) -> Result<(AddResult, Option<T>), CniError> {
+) -> Result<AddResult, CniError> {
     session.note_called(&leg.loaded.conf.name);
-    let (result, early) = leg.network(session).add(&leg.binaries, first, lock, limits, early)?;
+    let result = leg.network(session).add(&leg.binaries, first, lock, limits)?;
     if leg.plan.primary && result.addresses().is_empty() {
         // The runtime would fail later, with an error that names no network.
         return Err(CniError::new(
@@ -108,7 +98,7 @@ fn attach_leg<T>(
         )
         .details("expected at least one entry in ips"));
     }
-    Ok((result, early))
+    Ok(result)
 }
 
 /// Sets the host routes of a network, before the pod starts. They are recorded before they are set.
@@ -189,11 +179,9 @@ fn route_step(
 
 fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
     let written = open.append(events);
-    written.map_err(|error| not_recorded(open, &error))
-}
-
-fn not_recorded(open: &OpenRecord, error: &io::Error) -> CniError {
-    let intent = &open.attachment.intent;
-    let attachment = format!("{} {}", intent.container_id, intent.ifname);
-    CniError::new(code::IO, format!("write the record of attachment {attachment}: {error}"))
+    written.map_err(|error| {
+        let intent = &open.attachment.intent;
+        let attachment = format!("{} {}", intent.container_id, intent.ifname);
+        CniError::new(code::IO, format!("write the record of attachment {attachment}: {error}"))
+    })
 }
