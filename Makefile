@@ -10,18 +10,21 @@ MUSL          := $(TARGET:gnu=musl)
 PLUGIN_TARGET := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(MUSL)/lib/libstd-*.rlib),$(MUSL),$(TARGET))
 PLUGIN        := $(or $(CARGO_TARGET_DIR),target)/$(PLUGIN_TARGET)/release/crossfade
 
-# Builds the programs of the demonstration and of the benchmark. Whoever has just built all tests has them: `make demo LAB=:`.
+# Builds the benchmark's programs. Whoever has just built all tests has them: `make bench LAB=:`.
 LAB := cargo build --locked -p lab --bins
 
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
+# The plugin, the node's program and the lab, with a profile that compiles quickly: the demonstration needs neither small nor fast programs.
+DEMO := $(or $(CARGO_TARGET_DIR),target)/demo
+
 .PHONY: demo
-demo: setup build ## three nodes, live pods, both strategies, every probe counted (two minutes)
-	@$(LAB)
-	@target/debug/lab-preflight fetch >&2
-	@tests/raise target/debug/lab-demo $(DEMO_ARGS)
+demo: setup ## three nodes, live pods, both strategies, every probe counted (two minutes)
+	@cargo build --locked --profile demo -p shim -p bootstrap -p lab --bins
+	@$(DEMO)/lab-preflight fetch >&2
+	@CROSSFADE_DIST="$$(realpath '$(DEMO)')" tests/raise $(DEMO)/lab-demo $(DEMO_ARGS)
 
 .PHONY: demo-cluster
 demo-cluster: setup build ## the same on a real Kubernetes, by kubectl crossfade alone; its programs are built once (five minutes)
