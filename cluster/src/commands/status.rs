@@ -138,7 +138,7 @@ mod tests {
         let told = Told(Status { skipped, ..crate::status::finished(2) });
         let blocks = told.document().blocks;
         let at =
-            blocks.iter().position(|block| *block == Block::Heading("Skipped".into())).expect("a heading");
+            blocks.iter().position(|block| *block == Block::Heading(None, "Skipped".into())).expect("a heading");
         let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
         assert_eq!(blocks[at + 1], Block::List(expected.map(str::to_owned).into()));
     }
