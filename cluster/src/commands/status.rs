@@ -137,8 +137,10 @@ mod tests {
         let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
         let told = Told(Status { skipped, ..crate::status::finished(2) });
         let blocks = told.document().blocks;
-        let at =
-            blocks.iter().position(|block| *block == Block::Heading(None, "Skipped".into())).expect("a heading");
+        let at = blocks
+            .iter()
+            .position(|block| *block == Block::Heading(None, "Skipped".into()))
+            .expect("a heading");
         let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
         assert_eq!(blocks[at + 1], Block::List(expected.map(str::to_owned).into()));
     }
