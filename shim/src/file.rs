@@ -46,7 +46,7 @@ pub fn read_bounded(file: &mut impl Read, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a whole regular file of at most `max` bytes, whoever owns it. A link to the file is followed.
+/// Reads a whole regular file of at most `max` bytes, of any owner. A link to the file is followed.
 ///
 /// Nothing but a regular file is opened, because opening a device may have an effect, and opening a FIFO waits for its other end (man 7 `fifo`).
 ///
@@ -86,7 +86,7 @@ pub fn is_at(file: &File, path: &Path) -> bool {
 /// # Errors
 /// Any I/O error. Then no temporary file is left, and `path` is unchanged.
 pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    settle(write_unnamed(parent(path)?, bytes, mode)?, path, bytes, mode, Placing::Rename)
+    settle(write_unnamed(parent(path)?, bytes, mode)?, path, bytes, mode, Placement::Rename)
 }
 
 /// A new state file that holds its bytes, and is neither durable nor under its name yet. Dropped, it was never there.
@@ -116,7 +116,7 @@ impl NewFile {
     /// # Errors
     /// As [`write_durable`].
     pub fn settle(self) -> io::Result<File> {
-        settle(self.unnamed, &self.path, &self.bytes, PRIVATE, Placing::Link)
+        settle(self.unnamed, &self.path, &self.bytes, PRIVATE, Placement::Link)
     }
 }
 
@@ -130,7 +130,7 @@ fn start_write_back(file: &File) {
 
 /// How a complete file without a name gets its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Placing {
+enum Placement {
     /// By a link if the name is free, else by a rename.
     Link,
     /// By a link to a temporary name and a rename.
@@ -142,12 +142,18 @@ fn parent(path: &Path) -> io::Result<&Path> {
 }
 
 /// Makes `unnamed`, which holds `bytes`, durable at `path`. Without an unnamed file, one is written with a temporary name.
-fn settle(unnamed: Option<File>, path: &Path, bytes: &[u8], mode: u32, placing: Placing) -> io::Result<File> {
+fn settle(
+    unnamed: Option<File>,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    placement: Placement,
+) -> io::Result<File> {
     let dir = parent(path)?;
     let file = match unnamed {
         Some(file) => {
             sync(&file, mode)?;
-            match place(&file, dir, path, placing) {
+            match place(&file, dir, path, placement) {
                 Ok(()) => file,
                 // Without the privilege to link it, or on a file system that cannot, the file is written again with a temporary name.
                 Err(_) => write_named(dir, path, bytes, mode)?,
@@ -217,10 +223,10 @@ fn create_unnamed(dir: &Path, mode: u32) -> io::Result<Option<File>> {
 }
 
 /// Gives a complete file its name.
-fn place(file: &File, dir: &Path, path: &Path, placing: Placing) -> io::Result<()> {
+fn place(file: &File, dir: &Path, path: &Path, placement: Placement) -> io::Result<()> {
     let link =
         |name: &Path| -> io::Result<()> { Ok(linkat(file, c"", AT_FDCWD, name, AtFlags::AT_EMPTY_PATH)?) };
-    if placing == Placing::Link {
+    if placement == Placement::Link {
         match link(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other,
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn however_a_file_comes_to_its_name_it_replaces_what_was_there_and_leaves_nothing_else() {
-        let dir = std::env::temp_dir().join(format!("crossfade-placing-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("crossfade-placement-{}", std::process::id()));
         create_private_dir(&dir).expect("dir");
         let path = dir.join("f");
         let holds = |expected: &[u8], mode: u32| {

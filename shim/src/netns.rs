@@ -109,7 +109,7 @@ impl Netns {
         self.cookie.get().copied().flatten()
     }
 
-    /// A conversation by rtnetlink in this namespace: the last one, if nobody uses it any more, or else one on a new socket. The thread is back in
+    /// A conversation by rtnetlink in this namespace: the last one, if it is no longer in use, or else one on a new socket. The thread is back in
     /// its own namespace when this returns.
     ///
     /// # Errors

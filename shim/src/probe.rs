@@ -108,7 +108,7 @@ pub fn at_any(
         let asked = ask(*address, now + end.saturating_duration_since(now) / left);
         match &asked {
             Ok(()) => return asked,
-            Err(error) if at == 0 || !nobody_listens(error) => failed = asked,
+            Err(error) if at == 0 || !is_refused(error) => failed = asked,
             Err(_) => {}
         }
     }
@@ -116,7 +116,7 @@ pub fn at_any(
 }
 
 /// Whether a connect failed because no process listens at the address, or there is no such address.
-fn nobody_listens(error: &io::Error) -> bool {
+fn is_refused(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | AddrNotAvailable | NetworkUnreachable)
 }

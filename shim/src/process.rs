@@ -39,7 +39,7 @@ impl Process {
         Self::of(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
     }
 
-    /// The process that certainly has this pid at the moment: this process, or a child that nobody has waited for. It takes the clock and not a read of
+    /// The process that certainly has this pid at the moment: this process, or a child that was not waited for. It takes the clock and not a read of
     /// `/proc`.
     ///
     /// # Errors

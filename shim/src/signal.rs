@@ -1,7 +1,7 @@
 //! The signals of a short-lived process: a child ended, or the process is asked to stop.
 //!
 //! The signals are blocked, and a descriptor reports them (man 2 `signalfd`), so that one `poll` waits for an ended child, a signal to stop and a pipe
-//! with data. No handler interrupts a system call. A blocked signal stays blocked across exec, so whoever starts a program must unblock it
+//! with data. No handler interrupts a system call. A blocked signal stays blocked across exec, so code that starts a program must unblock it
 //! (`exec::ReadyPlugin` does; the standard library's `Command` does so by itself).
 
 use std::io;
@@ -77,7 +77,7 @@ impl Signals {
     pub fn wait(&self, fds: &mut [PollFd<'_>], until: Instant) -> io::Result<Vec<bool>> {
         let mut all = vec![PollFd::new(self.arrived.as_fd(), PollFlags::POLLIN)];
         all.extend(fds.iter().cloned());
-        // Whoever asked whether to stop may have taken the signal of a child that ended just before.
+        // An earlier look for a signal to stop may have taken the signal of a child that ended just before.
         let ended = self.child_ended.swap(false, Ordering::SeqCst);
         match poll(&mut all, if ended { PollTimeout::ZERO } else { timeout(until) }) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}

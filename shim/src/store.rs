@@ -141,7 +141,7 @@ impl Store {
         self.write(intent, events)?.begin()
     }
 
-    /// Writes a record's first line, and its earlier events if it has some, to a file that has no name yet. Nobody finds the record before
+    /// Writes a record's first line, and its earlier events if it has some, to a file that has no name yet. No other call finds the record before
     /// [`WrittenRecord::begin`].
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //! in a directory that it has not checked.
 //!
 //! All files of one call are below the same few directories. So a program that serves one call and ends may inspect each directory once
-//! ([`inspect_once`]): whoever could change a directory that passed the check decides what runs as root anyway.
+//! ([`inspect_once`]): a user who could change a directory that passed the check decides what runs as root anyway.
 
 mod walk;
 

@@ -36,7 +36,7 @@ fn leave(path: &Path) -> io::Result<()> {
     file::write_durable(path, json.get().as_bytes(), file::PRIVATE).map(drop)
 }
 
-/// The time of the last VERSION call if the process `of` made it; none if another process did, or nobody.
+/// The time of the last VERSION call if the process `of` made it; none if another process or no process did.
 #[must_use]
 pub fn last_by(layout: &Layout, of: Process) -> Option<SystemTime> {
     let mut file = trust::open(&layout.version_query()).ok()?;

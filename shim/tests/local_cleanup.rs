@@ -72,7 +72,7 @@ fn clean_record(
         conf: conf.as_bytes(),
         result: result.as_ref().map(String::as_bytes),
         netns,
-        reached: DelReach::Nobody,
+        reached: DelReach::NoPlugin,
     };
     clean(&attached, OtherClaims::default)
 }
@@ -200,7 +200,7 @@ fn an_interface_that_cannot_be_removed_is_left_and_named() {
             conf: br#"{"type":"ptp"}"#,
             result: None,
             netns: Some(&netns),
-            reached: DelReach::Nobody,
+            reached: DelReach::NoPlugin,
         };
         clean(&attached, OtherClaims::default)
     });
@@ -270,7 +270,7 @@ fn a_record_that_cannot_be_read_is_said_to_be_so() {
         conf: b"{\"plugins\": [",
         result: Some(b"not JSON"),
         netns: None,
-        reached: DelReach::Nobody,
+        reached: DelReach::NoPlugin,
     };
     let cleaned = clean(&attached, OtherClaims::default);
     assert_eq!(cleaned.removed, [""; 0]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 
-/// Annotations that ask that nobody disrupts a pod, with the value that does.
+/// Annotations that ask for a pod not to be disrupted, with the value that does.
 ///
 /// *Source*: cluster-autoscaler FAQ, "What types of pods can prevent CA from removing a node?"; Karpenter 1.14, "Disruption", "Pod-level controls".
 pub const STAY: [(&str, &str); 2] =
@@ -58,7 +58,7 @@ pub enum Answer {
     TwoBudgets,
     /// The namespace is being deleted, and its pods with it.
     NamespaceGoes,
-    /// Nobody knows: the call was refused for another reason, or its answer was lost.
+    /// Not known: the call was refused for another reason, or its answer was lost.
     Failed(String),
 }
 

@@ -175,7 +175,7 @@ impl Protocol {
 pub enum Outcome {
     /// Nothing arrived, as far as this node can see.
     Silent,
-    /// Somebody answered that nothing listens there.
+    /// A host answered that nothing listens there.
     Refused,
     /// The request arrived, and its answer did not.
     NoAnswer,

@@ -244,7 +244,7 @@ pub struct Exclusive {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NetworkUnavailable {
-    /// The CNI or its operator writes the condition, so nobody else has to.
+    /// The CNI or its operator writes the condition, so no other program has to.
     pub written: bool,
     /// The CNI leaves the condition True when it is removed.
     pub left_true: bool,

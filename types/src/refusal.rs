@@ -89,7 +89,7 @@ impl Refusal {
         self.code == 404 && self.reason == "NotFound"
     }
 
-    /// Somebody changed the object since it was read, or an object of this name exists.
+    /// The object was changed since it was read, or an object of this name exists.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
         self.code == 409

@@ -73,7 +73,7 @@ pub enum State {
 pub enum Cordon {
     /// The run's, which takes it away at the end.
     Ours,
-    /// Somebody else's, which stays.
+    /// Set by another user or program; it stays.
     Theirs,
 }
 

@@ -115,10 +115,10 @@ impl<'a> Del<'a> {
     /// Whether the plugin failed only because of a netns that is certainly gone.
     fn netns_was_missing(&self, outcome: &PluginOutcome) -> Option<DoneBefore> {
         let profile = self.outlives_netns?;
-        let told = self.network.scope.netns;
+        let netns_path = self.network.scope.netns;
         let error = answered(Verb::Del, outcome).err()?;
-        let before = only_netns_was_missing(profile, told, &error)?;
-        netns::is_gone(Path::new(told)).then_some(before)
+        let before = only_netns_was_missing(profile, netns_path, &error)?;
+        netns::is_gone(Path::new(netns_path)).then_some(before)
     }
 }
 

@@ -32,23 +32,27 @@ const OPERATIONS: [&str; 5] = ["open", "stat", "lstat", "statfs", "failed to sta
 /// The longest message that is read, in bytes. One error about one path is far shorter.
 const MAX_BYTES: usize = 4096;
 
-/// Decides about the error of a plugin's DEL in a leg of this `profile`; `told` is the CNI_NETNS that the plugin was given, where
+/// Decides about the error of a plugin's DEL in a leg of this `profile`; `netns_path` is the CNI_NETNS that the plugin was given, where
 /// certainly no netns is. None: the failure is about something else, or may be.
 #[must_use]
-pub(super) fn only_netns_was_missing(profile: &str, told: &str, error: &CniError) -> Option<DoneBefore> {
-    let about = |text: &str| is_about(text, told);
+pub(super) fn only_netns_was_missing(
+    profile: &str,
+    netns_path: &str,
+    error: &CniError,
+) -> Option<DoneBefore> {
+    let about = |text: &str| is_about(text, netns_path);
     let details = error.details.trim();
     if !about(error.msg.trim()) || !(details.is_empty() || about(details)) {
         return None;
     }
     let own_words = OF_PROFILES.iter().any(|(name, words)| {
-        *name == profile && without_wrapping(error.msg.trim()).starts_with(&format!("{words}{told}: "))
+        *name == profile && without_wrapping(error.msg.trim()).starts_with(&format!("{words}{netns_path}: "))
     });
     Some(if own_words { DoneBefore::Released } else { DoneBefore::Unknown })
 }
 
-/// Whether `text` is one error, about the netns at `told`, which is not there.
-fn is_about(text: &str, told: &str) -> bool {
+/// Whether `text` is one error, about the netns at `netns_path`, which is not there.
+fn is_about(text: &str, netns_path: &str) -> bool {
     // Several errors are joined by line ends, and another one of them may matter.
     if text.len() > MAX_BYTES || text.contains(char::is_control) {
         return false;
@@ -58,11 +62,15 @@ fn is_about(text: &str, told: &str) -> bool {
     // ASCII lower-casing keeps byte offsets.
     let cut = |end: &str| lower.ends_with(end).then(|| &text[..text.len() - end.len()]);
     if let Some(context) = ABSENT.iter().find_map(|end| cut(end)) {
-        let operation = before_path(context, told).and_then(before_operation);
-        return operation.or_else(|| before_path(context, told)).is_some_and(|rest| names_netns(rest, told));
+        let operation = before_path(context, netns_path).and_then(before_operation);
+        return operation
+            .or_else(|| before_path(context, netns_path))
+            .is_some_and(|rest| names_netns(rest, netns_path));
     }
     let direct = [": not found", " not found"].iter().find_map(|end| cut(end));
-    direct.and_then(|context| before_path(context, told)).is_some_and(|rest| names_netns(rest, told))
+    direct
+        .and_then(|context| before_path(context, netns_path))
+        .is_some_and(|rest| names_netns(rest, netns_path))
 }
 
 /// The message without the text that the reference library wraps around every delegate's error.
@@ -79,9 +87,9 @@ fn without_wrapping(mut text: &str) -> &str {
 }
 
 /// `text` up to the path at its end, which is quoted or stands for itself.
-fn before_path<'a>(text: &'a str, told: &str) -> Option<&'a str> {
-    let quoted = text.strip_suffix(&format!("{told:?}"));
-    let before = quoted.or_else(|| text.strip_suffix(told))?;
+fn before_path<'a>(text: &'a str, netns_path: &str) -> Option<&'a str> {
+    let quoted = text.strip_suffix(&format!("{netns_path:?}"));
+    let before = quoted.or_else(|| text.strip_suffix(netns_path))?;
     before.ends_with(' ').then_some(before)
 }
 
@@ -92,12 +100,12 @@ fn before_operation(text: &str) -> Option<&str> {
     named.then_some(before)
 }
 
-/// Whether these are plain words about a network namespace and, but for `told`, name nothing: no other path, no second error,
-/// nobody who was spoken to.
-fn names_netns(words: &str, told: &str) -> bool {
+/// Whether these are plain words about a network namespace and, but for `netns_path`, name nothing: no other path, no second error,
+/// no peer of a connection.
+fn names_netns(words: &str, netns_path: &str) -> bool {
     let lower = words.to_ascii_lowercase();
-    let told = told.to_ascii_lowercase();
-    let rest = if told.is_empty() { lower } else { lower.replace(&told, "") };
+    let netns_path = netns_path.to_ascii_lowercase();
+    let rest = if netns_path.is_empty() { lower } else { lower.replace(&netns_path, "") };
     let speaks_of_it = ["netns", "network namespace", "net ns"].iter().any(|name| rest.contains(name));
     let else_where =
         ["dial", "connect", "socket", "agent", "daemon", "server", "refused", "timeout", "deadline", " and "];

@@ -84,9 +84,9 @@ pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec
     let rules = facts.rules.iter().copied().filter(|rule| !has(&known, *rule));
     changes.extend(rules.map(HostRouteChange::RemoveRule));
     // A wanted route has already replaced any other route to its address.
-    let nobodys =
+    let unused =
         facts.routes.iter().copied().filter(|way| !known.contains(way) && !has(&wanted, way.address));
-    changes.extend(nobodys.map(HostRouteChange::RemoveRoute));
+    changes.extend(unused.map(HostRouteChange::RemoveRoute));
     changes
 }
 

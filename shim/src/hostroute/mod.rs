@@ -164,7 +164,7 @@ pub fn unconverged(
 /// # Errors
 /// As [`set`], and that the records cannot be read.
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
-    alone(layout, "converge the host routes", || {
+    with_lock(layout, "converge the host routes", || {
         let (records, damaged) = Store::new(layout).all()?;
         let recorded = RecordedRoutes::of(&records, &damaged)?;
         act(&recorded.known, budget, |_| true, |facts| decide::converge(&recorded, facts))
@@ -217,14 +217,14 @@ fn changed(
         return Ok(());
     }
     let wanted = |address| has_family(routes, address);
-    alone(layout, "change the host routes", || act(routes, budget, wanted, decide)).map(drop)
+    with_lock(layout, "change the host routes", || act(routes, budget, wanted, decide)).map(drop)
 }
 
-/// The outcome of one change under the lock: the changes as text, or those that the kernel refused.
-type Converged = Result<Vec<String>, RouteError>;
+/// The changes as text, or those that the kernel refused.
+type Changes = Result<Vec<String>, RouteError>;
 
 /// Runs `step` under the lock of host routes.
-fn alone(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Converged>) -> Converged {
+fn with_lock(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Changes>) -> Changes {
     let failed = |error| RouteError::of(attempted.to_owned(), error);
     lock::exclusively(layout, LOCK, step).map_err(failed)?
 }
@@ -235,12 +235,12 @@ fn act(
     budget: Budget<'_>,
     wanted: impl Fn(IpAddr) -> bool,
     decide: impl FnOnce(&HostRoutes) -> Vec<HostRouteChange>,
-) -> io::Result<Converged> {
+) -> io::Result<Changes> {
     let mut rtnl = Rtnl::of_host(budget)?;
     let changes = decide(&HostRoutes::gather(&mut rtnl, wanted)?);
     let refused = apply(&mut rtnl, routes, &changes)?;
-    let told = changes.iter().map(|change| change.describe(routes)).collect();
-    Ok(RouteError::unless_empty(refused).map(|()| told))
+    let texts = changes.iter().map(|change| change.describe(routes)).collect();
+    Ok(RouteError::unless_empty(refused).map(|()| texts))
 }
 
 /// Applies all changes in order, even after a failure. Returns the changes that the kernel refused.

@@ -44,7 +44,7 @@ pub struct CleanupTarget<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DelReach {
     /// No plugin was ever called.
-    Nobody,
+    NoPlugin,
     /// The DEL stopped before this plugin, which was never called. Plugins count from 0 in the order of ADD.
     Before(usize),
     /// This plugin was called, now or earlier, and failed. It is not known what the plugin removed.
@@ -64,7 +64,7 @@ impl DelReach {
         match self {
             Self::Before(at) | Self::Failed(at) if plugin > at => KeptFate::Removed,
             Self::Failed(at) if plugin == at => KeptFate::Unknown,
-            Self::Nobody | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
+            Self::NoPlugin | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
         }
     }
 }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
         for (reached, fates) in [
-            (DelReach::Nobody, [KeptFate::Left; 3]),
+            (DelReach::NoPlugin, [KeptFate::Left; 3]),
             (DelReach::Before(1), [KeptFate::Left, KeptFate::Left, KeptFate::Removed]),
             (DelReach::Failed(1), [KeptFate::Left, KeptFate::Unknown, KeptFate::Removed]),
             (DelReach::Failed(0), [KeptFate::Unknown, KeptFate::Removed, KeptFate::Removed]),

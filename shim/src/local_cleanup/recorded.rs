@@ -207,7 +207,7 @@ mod tests {
             conf: conf.as_bytes(),
             result: Some(result.as_bytes()),
             netns: None,
-            reached: super::super::DelReach::Nobody,
+            reached: super::super::DelReach::NoPlugin,
         })
     }
 

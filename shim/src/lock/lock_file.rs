@@ -25,14 +25,14 @@ pub(super) fn prepare(layout: &Layout, name: &str) -> io::Result<PathBuf> {
     Ok(dir.join(name))
 }
 
-/// Opens a lock's file, which is created if nobody holds or waits for the lock. The shim writes the holder into it, so the file must be a lock alone,
+/// Opens a lock's file, which is created if no call holds or waits for the lock. The shim writes the holder into it, so the file must be a lock alone,
 /// without a second name elsewhere.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).mode(file::PRIVATE);
     let flags = OFlag::O_NOFOLLOW.bits();
     match options.clone().create_new(true).custom_flags(flags).open(path) {
-        // Nobody but this uid had the file before, for the directory is private.
+        // No other uid had the file before, because the directory is private.
         Ok(file) => return Ok(file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(Distrust::Io(path.into(), error).into()),

@@ -1,4 +1,4 @@
-//! The call that holds the lock of an attachment, for whoever asks why nothing happens. Nothing is locked, created or ended.
+//! The call that holds the lock of an attachment, to explain why nothing happens. Nothing is locked, created or ended.
 
 use std::fs::File;
 

@@ -35,7 +35,7 @@ impl From<RouteMessage> for Route {
 impl Route {
     /// Parses a dumped route; none if the route step does not use it: a cached route, or one of another family or table.
     ///
-    /// For IPv6, the kernel shows routes to one destination with one metric as one multipath route, whoever created them, but adds and removes each
+    /// For IPv6, the kernel shows routes to one destination with one metric as one multipath route, also if several programs created them, but adds and removes each
     /// by itself. If they use several interfaces, this function splits them.
     pub(super) fn parse(payload: &[u8]) -> Result<Vec<Self>, DecodeError> {
         if !is_ip(payload) {

@@ -98,7 +98,7 @@ impl fmt::Display for RouteError {
 
 impl std::error::Error for RouteError {}
 
-/// A pod's interfaces and their addresses, read once for whoever needs no more of them and for the step, which goes on from there.
+/// A pod's interfaces and their addresses, read once, for callers that need no more of them and for the route step, which goes on from there.
 #[derive(Debug)]
 pub struct SeenPod<'a> {
     rtnl: Rtnl<'a>,

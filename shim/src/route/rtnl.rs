@@ -96,7 +96,7 @@ impl<'a> Rtnl<'a> {
         Self { conversation, datagram, budget, excess, most, tries }
     }
 
-    /// A socket of this netlink family in the netns that this thread is in, for whoever has to see all of a node: a dump may have this many
+    /// A socket of this netlink family in the netns that this thread is in, for a caller that has to see all of a node: a dump may have this many
     /// entries, and is repeated this often while others keep changing what it reads.
     ///
     /// # Errors

@@ -47,11 +47,11 @@ impl Session<'_> {
     /// # Errors
     /// As [`Self::adopt`].
     pub(crate) fn leg_of_entry(&self, entry: &Entry) -> Result<Leg, CniError> {
-        let told = self.runtime_config()?;
+        let runtime_config = self.runtime_config()?;
         let mut leg = self.leg_of_conf(entry)?;
         let listed = || RawObject::parse(entry.runtime_config.as_ref()?.get().as_bytes()).ok();
-        if let Some(told) = told.or_else(listed) {
-            let declared = networks::recorded_conf(&leg)?.declared(told);
+        if let Some(runtime_config) = runtime_config.or_else(listed) {
+            let declared = networks::recorded_conf(&leg)?.declared(runtime_config);
             leg.runtime_config = (!declared.is_empty()).then(|| declared.to_raw());
         }
         Ok(leg)
@@ -93,8 +93,8 @@ impl Session<'_> {
     /// The result of the attachment's ADD: from the runtime's call, else from the entry, else from the runtime's cache. It is converted to the version
     /// of the network's conf.
     pub(crate) fn result_of_entry(&self, entry: &Entry, conf: &Conflist) -> Option<Box<RawValue>> {
-        let told = self.prev_result().map(|(raw, version)| (raw.to_owned(), version));
-        let (raw, version) = told
+        let prev_result = self.prev_result().map(|(raw, version)| (raw.to_owned(), version));
+        let (raw, version) = prev_result
             .or_else(|| Some((entry.prev_result.clone()?, conf.version)))
             .or_else(|| Some((cached_result(&self.conf.name, entry)?, conf.version)))?;
         AddResult::parse(raw.get().as_bytes(), version).ok()?.at(conf.version).ok()

@@ -40,13 +40,13 @@ pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
 /// The netns that delegates receive: the caller's path, even if nothing is there. If another pod's netns is at that path by now, the delegates
 /// receive none, because a delegate goes by the path and would remove that pod's interface.
 fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
-    let told = session.env.netns.as_str();
+    let netns_path = session.env.netns.as_str();
     if session.netns().ok().and_then(|found| networks::is_its(intent, found)) != Some(false) {
-        return told;
+        return netns_path;
     }
     tracing::warn!(
         container_id = intent.container_id,
-        netns = told,
+        netns = netns_path,
         "another netns is at this path by now; the DEL runs without one"
     );
     ""
@@ -85,7 +85,7 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
     })?;
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
     // It is not known which network was the primary. Undoing too much is harmless, so every network gets the whole runtimeConfig.
-    let told = session.runtime_config()?;
+    let runtime_config = session.runtime_config()?;
     let mut legs = Vec::new();
     for side in &sides {
         let loaded = match networks::load(session, policy, *side) {
@@ -97,7 +97,7 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
         let primary = sides.len() == 1 || *side == policy.both.primary();
         let both = policy.attach == types::policy::Attach::Both;
         let ifname = if primary || !both { &session.env.ifname } else { &policy.both.secondary_ifname };
-        let declared = told.clone().map(|told| loaded.conf.declared(told));
+        let declared = runtime_config.clone().map(|runtime_config| loaded.conf.declared(runtime_config));
         let runtime_config = declared.filter(|config| !config.is_empty()).map(|config| config.to_raw());
         legs.push(Leg { runtime_config, ..loaded.leg(ifname, primary) });
     }

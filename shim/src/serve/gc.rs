@@ -27,7 +27,7 @@ use super::{Session, networks};
 const LIST_KEYS: [&str; 2] = ["cni.dev/valid-attachments", "cni.dev/attachments"];
 
 #[derive(Debug, Deserialize)]
-struct Listed {
+struct ListedAttachment {
     #[serde(rename = "containerID")]
     container_id: String,
     ifname: String,
@@ -78,7 +78,7 @@ fn kept_for_forwarding(policy: &Policy) -> Duration {
 /// The runtime's list; none if the runtime passed none, which differs from an empty list.
 fn valid_list(session: &Session<'_>) -> Result<Option<BTreeSet<Key>>, CniError> {
     for key in LIST_KEYS {
-        let listed: Option<Vec<Listed>> = session
+        let listed: Option<Vec<ListedAttachment>> = session
             .conf
             .object
             .decode(key)

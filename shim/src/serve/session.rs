@@ -238,8 +238,8 @@ mod tests {
             .map(|(key, value)| (key.to_owned(), value.into()));
             let env = Env::parse(&vars).expect("valid");
             let session = Session::new(&env, &conf, &signals);
-            let told = session.runtime_config().expect("an object");
-            (session.prev_result().is_some(), told.is_some())
+            let runtime_config = session.runtime_config().expect("an object");
+            (session.prev_result().is_some(), runtime_config.is_some())
         };
         assert_eq!(session("DEL"), (true, true));
         assert_eq!(session("GC"), (false, false));

@@ -22,7 +22,7 @@ use crate::version::V1;
 /// How a node takes part. [`Node::default`] is what an absent file means.
 ///
 /// *Shape*: `{"version": 1, "confDir": "private", "taints": [{"key": "a.b/c", "effect": "NoSchedule"}]}`; every key but `version` is optional.
-// `remote` lets the derived functions be inherent, so that nobody deserialises settings without their rules.
+// `remote` lets the derived functions be inherent, so that no code deserialises settings without their rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -35,7 +35,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 ///
 /// *Shape*: `{"version": 1, "networks": {"old": {"conf": ["/etc/cni/net.d/10-a.conflist"]}}, "attach": "old"}`; every other key is optional.
 /// A key that says no more than its default is not written.
-// `remote` lets the derived functions be inherent, so that nobody deserialises a policy without its rules.
+// `remote` lets the derived functions be inherent, so that no code deserialises a policy without its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, remote = "Self")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

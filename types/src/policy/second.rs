@@ -18,7 +18,7 @@ pub enum Secondary {
     Works,
     /// Its agent follows the Pod's status; the node routes the pod's address of this network to its interface instead.
     HostRoute,
-    /// It must not be the second network: it does not bear it, or nobody has tried.
+    /// It must not be the second network: it does not bear it, or that was never tried.
     Refused,
 }
 

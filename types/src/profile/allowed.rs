@@ -1,11 +1,11 @@
-//! What no profile may name among what its CNI leaves, whoever wrote it: names that are the kernel's, kubelet's, kube-proxy's or everybody's.
+//! What no profile may name among what its CNI leaves, even one that the operator wrote: names of the kernel, kubelet or kube-proxy, and names in common use.
 
 use std::path::{Component, Path};
 
 use super::leaves::{Leaves, LeftRoute};
 use super::pattern::Pattern;
 
-/// Interfaces that are nobody's CNI, by their beginnings: hardware (systemd.net-naming-scheme), and those of the kernel and of kube-proxy.
+/// Interfaces that belong to no CNI, by their beginnings: hardware (systemd.net-naming-scheme), and those of the kernel and of kube-proxy.
 const LINKS: [&str; 14] = [
     "lo",
     "eth",
@@ -28,7 +28,7 @@ const CHAINS: [&str; 4] = ["KUBE-", "CNI-", "CNI_", "DOCKER"];
 const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 /// iptables' own tables, which are tables of nftables as well.
 const TABLES: [&str; 5] = ["raw", "mangle", "nat", "filter", "security"];
-/// Tables of nftables that are somebody else's.
+/// Tables of nftables that other programs own.
 const NFT_TABLES: [&str; 3] = ["kube-proxy", "cni_hostport", "firewalld"];
 /// The plugins of containernetworking/plugins, which every CNI may use.
 const STANDARD: [&str; 20] = [

@@ -1,7 +1,7 @@
-//! What a CNI leaves on a node once its agent is gone, by names that are nobody else's.
+//! What a CNI leaves on a node once its agent is gone, by names that no other program uses.
 //!
 //! `crossfade-bootstrap cleanup` removes these things and nothing else. So each name is exact or an anchored [`Pattern`], and each list has its
-//! source in [`sources`](super::Profile::sources), under `leaves.LIST`. A name that nobody has read in the CNI's own sources does not belong
+//! source in [`sources`](super::Profile::sources), under `leaves.LIST`. A name that is not in the CNI's own sources does not belong
 //! here, but to `look`, which is only reported.
 
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ pub struct Leaves {
     /// What only a reboot removes, if one of these interfaces or paths shows that it is there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reboot: Vec<Reboot>,
-    /// Interfaces that are probably the CNI's, and that a person has to judge: their names are not its alone, or nobody has read them in its
+    /// Interfaces that are probably the CNI's, and that a person has to judge: their names are not its alone, or were not read in its
     /// sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub look: Vec<LeftLink>,
@@ -134,7 +134,7 @@ pub struct LeftRoute {
     pub within: bool,
 }
 
-/// Routing rules. A rule that selects by anything that is not said here is somebody else's.
+/// Routing rules. A rule that selects by anything else belongs to another program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -196,7 +196,7 @@ pub struct LeftChain {
     pub name: Pattern,
     /// The tables.
     pub tables: Vec<String>,
-    /// The built-in chains from which the CNI jumps there. A jump from elsewhere is somebody else's, and keeps the chain.
+    /// The built-in chains from which the CNI jumps there. A jump from elsewhere is another program's, and keeps the chain.
     pub jumps: Vec<String>,
 }
 

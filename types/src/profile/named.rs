@@ -13,7 +13,7 @@ pub fn unknown(name: &str) -> String {
     format!("no CNI is known as {name:?}; {meant}known are {}", names.join(", "))
 }
 
-/// Refuses a policy that names a profile which nobody knows: most likely its name is mistyped, and then nothing that is known of the CNI
+/// Refuses a policy that names a profile that does not exist: most likely its name is mistyped, and then nothing that is known of the CNI
 /// would count. Pure.
 ///
 /// # Errors

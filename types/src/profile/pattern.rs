@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The bytes that a pattern has before its first class. A shorter beginning would be somebody else's as well.
+/// The bytes that a pattern has before its first class. A shorter beginning would match names of other programs as well.
 const LEAST_LITERAL: usize = 3;
 
 /// A name, or a pattern of names, that is compared with a whole name.

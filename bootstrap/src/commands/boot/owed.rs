@@ -57,7 +57,7 @@ fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line>
                 conf: leg.conf.get().as_bytes(),
                 result: progress.result.as_deref().map(|raw| raw.get().as_bytes()),
                 netns: None,
-                reached: progress.resume_at.map_or(DelReach::Nobody, DelReach::Failed),
+                reached: progress.resume_at.map_or(DelReach::NoPlugin, DelReach::Failed),
             },
         )
     })
@@ -74,7 +74,7 @@ fn of_entry(entry: &Entry, now: u64) -> Line {
             conf: entry.conf.as_deref().map_or(b"{}", |raw| raw.get().as_bytes()),
             result: entry.prev_result.as_deref().map(|raw| raw.get().as_bytes()),
             netns: None,
-            reached: DelReach::Nobody,
+            reached: DelReach::NoPlugin,
         },
     )
 }

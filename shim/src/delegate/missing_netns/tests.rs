@@ -9,22 +9,30 @@ fn said(msg: &str) -> CniError {
 /// cilium-cni up to 1.17.5, as measured: with a path, and without one.
 #[test]
 fn words_of_cilium_after_it_has_deleted_the_endpoint_count() {
-    for (told, msg) in [
+    for (netns_path, msg) in [
         ("", "opening netns pinned at : open : no such file or directory"),
         (
             PATH,
             "opening netns pinned at /var/run/netns/cni-3c1f: open /var/run/netns/cni-3c1f: no such file or directory",
         ),
     ] {
-        assert_eq!(only_netns_was_missing("cilium", told, &said(msg)), Some(DoneBefore::Released), "{msg}");
-        // Whoever says so under another profile need not have released anything.
-        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(DoneBefore::Unknown), "{msg}");
+        assert_eq!(
+            only_netns_was_missing("cilium", netns_path, &said(msg)),
+            Some(DoneBefore::Released),
+            "{msg}"
+        );
+        // A plugin of another profile that says so need not have released anything.
+        assert_eq!(
+            only_netns_was_missing("generic", netns_path, &said(msg)),
+            Some(DoneBefore::Unknown),
+            "{msg}"
+        );
     }
 }
 
 #[test]
 fn any_plugin_may_fail_on_nothing_but_the_netns() {
-    for (told, msg) in [
+    for (netns_path, msg) in [
         (
             PATH,
             "failed to open netns \"/var/run/netns/cni-3c1f\": failed to Statfs \"/var/run/netns/cni-3c1f\": no such file or directory",
@@ -43,14 +51,18 @@ fn any_plugin_may_fail_on_nothing_but_the_netns() {
         ("", "failed to open netns \"\": failed to Statfs \"\": no such file or directory"),
         ("", "open netns: open : no such file or directory"),
     ] {
-        assert_eq!(only_netns_was_missing("generic", told, &said(msg)), Some(DoneBefore::Unknown), "{msg}");
+        assert_eq!(
+            only_netns_was_missing("generic", netns_path, &said(msg)),
+            Some(DoneBefore::Unknown),
+            "{msg}"
+        );
     }
 }
 
 #[test]
 fn an_agent_that_is_down_and_anything_else_is_a_failure() {
     let cilium = "opening netns pinned at /var/run/netns/cni-3c1f: open /var/run/netns/cni-3c1f: no such file or directory";
-    for (told, msg) in [
+    for (netns_path, msg) in [
         // Real ones: Cilium's agent, Calico's kubeconfig and datastore.
         (
             "",
@@ -105,7 +117,11 @@ fn an_agent_that_is_down_and_anything_else_is_a_failure() {
         ("", ""),
     ] {
         for profile in ["cilium", "calico", "generic"] {
-            assert_eq!(only_netns_was_missing(profile, told, &said(msg)), None, "{told:?}: {msg}");
+            assert_eq!(
+                only_netns_was_missing(profile, netns_path, &said(msg)),
+                None,
+                "{netns_path:?}: {msg}"
+            );
         }
     }
 }

@@ -37,7 +37,7 @@ const LONGEST_NAME: usize = 15;
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
-    /// IFF_UP: set up by whoever made it (says nothing about the carrier).
+    /// IFF_UP: administratively up (says nothing about the carrier).
     pub(crate) up: bool,
     /// Hardware address; empty where the kind has none.
     pub(crate) mac: Vec<u8>,

@@ -41,11 +41,11 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let patience = Patience { until, ask_from: None };
     let key = session.key();
     let taken = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals);
-    let lock = told_in_turn(session, taken)?;
+    let lock = defer_io_error(session, taken)?;
     refuse_existing(session)?;
 
     let netns = session.netns();
-    let choice = told_in_turn(session, lock_choice(session, attach, patience))?;
+    let choice = defer_io_error(session, lock_choice(session, attach, patience))?;
     let taken = taken_ifnames(session, attach, netns, until)?;
     let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
@@ -127,8 +127,9 @@ impl Times {
     }
 }
 
-/// Ends the ADD at once if another call kept it from a lock, or a signal did. That a run directory or a file in it cannot be used is told in its turn.
-fn told_in_turn<T>(session: &Session<'_>, taken: Result<T, NoLock>) -> Result<Result<T, NoLock>, CniError> {
+/// Ends the ADD at once if another call or a signal kept it from a lock. An I/O error of the run directory is reported after the checks that come before it
+/// in the order of errors.
+fn defer_io_error<T>(session: &Session<'_>, taken: Result<T, NoLock>) -> Result<Result<T, NoLock>, CniError> {
     match taken {
         Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => Err(session.lock_error(why)),
         other => Ok(other),

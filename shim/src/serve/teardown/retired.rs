@@ -147,7 +147,7 @@ impl Teardown<'_> {
 /// How far the DEL of a failed network certainly came in its chain.
 fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
     let Some(at) = after.progress[failed.leg].resume_at else {
-        return DelReach::Nobody;
+        return DelReach::NoPlugin;
     };
     let resumed_at = before.progress[failed.leg].resume_at;
     // An earlier DEL that reached this plugin may have called it. An earlier DEL that failed without a record of it may have called any plugin.
