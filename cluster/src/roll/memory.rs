@@ -30,8 +30,9 @@ pub struct Memory {
     unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
     starts: Vec<Duration>,
-    /// When a node was seen done that was not before.
-    done: Option<Duration>,
+    /// Nodes that were seen done in the present pass, by their UIDs, and when they became so; none where they were when they were seen first. A node writes its
+    /// own steps, so it counts once in a pass, however often it says so. One that is gone still counts.
+    done: BTreeMap<Text, Option<Duration>>,
     /// Since when the present pass goes on.
     pass: Option<(u32, Duration)>,
     /// Nodes that bore a step of a later holder, by their UIDs, and when that was seen first.
@@ -49,8 +50,6 @@ struct Timer {
     steady: Option<Duration>,
     /// Since when it is not Ready.
     down: Option<Duration>,
-    /// The pass in which it was seen done last. A node writes its own steps, so it counts once in a pass, however often it says so.
-    done: Option<u32>,
 }
 
 /// What became of the last eviction of a pod.
@@ -70,15 +69,16 @@ impl Memory {
     /// Takes up what is known now.
     pub fn observe(&mut self, world: &World, run: &Run) {
         let now = world.now;
+        if self.pass.is_none_or(|(pass, _)| pass != run.pass) {
+            self.pass = Some((run.pass, now));
+            self.done.clear();
+        }
         self.observe_nodes(world, run);
         self.observe_later(world, run);
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.sent.observe(world);
         self.agreed.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
-        if self.pass.is_none_or(|(pass, _)| pass != run.pass) {
-            self.pass = Some((run.pass, now));
-        }
     }
 
     /// Both are in the order of names, so that a large cluster is gone through once.
@@ -96,13 +96,21 @@ impl Memory {
             };
             match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
                 Some((_, timer)) if timer.uid == node.uid => {
-                    let is_asked = run.asked.contains_key(name);
-                    if timer.observe(node, now, is_steady(), run, is_asked) {
-                        self.done = Some(now);
+                    // One that a person asked to move again may become done again.
+                    if run.asked.contains_key(name) {
+                        self.done.remove(&node.uid);
                     }
+                    if !timer.bears(node) && is_done_step(node, run) {
+                        self.done.entry(node.uid.clone()).or_insert(Some(now));
+                    }
+                    timer.observe(node, now, is_steady());
+                    continue;
                 }
-                Some((_, timer)) => *timer = Timer::of(node, now, is_steady(), run),
-                None => new.push((name.clone(), Timer::of(node, now, is_steady(), run))),
+                Some((_, timer)) => *timer = Timer::of(node, now, is_steady()),
+                None => new.push((name.clone(), Timer::of(node, now, is_steady()))),
+            }
+            if is_done_step(node, run) {
+                self.done.entry(node.uid.clone()).or_insert(None);
             }
         }
         gone.extend(known.map(|(name, _)| name.clone()));
@@ -239,10 +247,10 @@ impl Memory {
         self.starts.len()
     }
 
-    /// When a node was seen to be done that had not been before; none if this holder has seen none.
+    /// When the node of this UID was seen to become done in the present pass; none if this holder has not seen it.
     #[must_use]
-    pub const fn done(&self) -> Option<Duration> {
-        self.done
+    pub(super) fn done(&self, uid: &str) -> Option<Duration> {
+        *self.done.get(uid)?
     }
 
     /// Since when this holder has seen the present pass.
@@ -254,29 +262,18 @@ impl Memory {
 
 impl Timer {
     /// Of a node that is seen for the first time.
-    fn of(node: &Node, now: Duration, is_steady: bool, run: &Run) -> Self {
+    fn of(node: &Node, now: Duration, is_steady: bool) -> Self {
         let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
-        let done = is_done_step(node, run).then_some(run.pass);
-        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down, done }
+        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down }
     }
 
-    /// Takes up how the node is now; whether it has become done in the present pass. One that a person asked to move again may become so again.
-    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool, run: &Run, is_asked: bool) -> bool {
-        let bears = self.bears(node);
-        if !bears {
+    /// Takes up how the node is now.
+    fn observe(&mut self, node: &Node, now: Duration, is_steady: bool) {
+        if !self.bears(node) {
             (self.step, self.since) = (borne(node), now);
         }
         self.steady = is_steady.then(|| self.steady.unwrap_or(now));
         self.down = (!node.is_ready).then(|| self.down.unwrap_or(now));
-        if is_asked {
-            self.done = None;
-        }
-        let before = self.done;
-        let is_done = !bears && is_done_step(node, run);
-        if is_done {
-            self.done = Some(run.pass);
-        }
-        is_done && before != self.done
     }
 
     /// Whether the node bears the same step as before.

@@ -3,47 +3,43 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use types::step::State;
+use types::step::{State, Step};
 
-use super::nodes::{One, Standing};
 use super::view::{View, is_of_pass};
 use super::wait::{Reason, Wait};
+use crate::plan::Placed;
 
-/// The rest of the soak of the wave before this one, as long as no node of this wave or a later one has moved.
+/// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
+/// say: a node writes its own step and its own report.
 pub(super) fn left(view: &View<'_>, at: usize) -> Option<Wait> {
-    let (wave, before) = (view.plan.waves.get(at)?, view.plan.waves.get(at.checked_sub(1)?)?);
-    let soak = Duration::from_secs(before.soak_seconds.into());
-    if soak.is_zero() {
-        return None;
-    }
-    let is_of_these = |one: &&One<'_>| one.place.is_some_and(|place| place.wave >= at);
-    let has_moved = |one: &One<'_>| matches!(one.standing, Standing::Done | Standing::Transit(_));
-    if view.nodes().filter(is_of_these).any(has_moved) {
-        return None;
-    }
-    let over = match view.memory.done() {
-        Some(done) => view.ago(done),
-        // Another holder saw the wave end.
-        None => {
-            let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
-            ended_ago(view, at).map_or(known, |ago| ago.max(known))
-        }
-    };
-    let left = soak.checked_sub(over).filter(|left| !left.is_zero())?;
+    let wave = view.plan.waves.get(at)?;
+    let before = view.plan.waves.iter().enumerate().take(at).filter(|(_, before)| before.soak_seconds > 0);
+    let soaks = before.map(|(place, before)| {
+        let soak = Duration::from_secs(before.soak_seconds.into());
+        (soak.saturating_sub(ended_ago(view, place)), before)
+    });
+    let (left, before) = soaks.max_by_key(|(left, _)| *left).filter(|(left, _)| !left.is_zero())?;
     let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
     Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
 }
 
-/// How long ago the last node of the waves before this one was done, as their steps say; none if a step does not say it, or names a time that is to come.
-fn ended_ago(view: &View<'_>, at: usize) -> Option<Duration> {
-    let is_before = |one: &&One<'_>| one.place.is_some_and(|place| place.wave < at);
-    let steps = view.nodes().filter(is_before).filter_map(|one| one.node.step.as_ref());
-    let done = steps.filter(|step| step.state == State::Done && is_of_pass(step, view.run));
-    let mut ago: Option<Duration> = None;
-    for step in done {
-        let since: Timestamp = step.since.as_deref()?.parse().ok()?;
-        let passed = Duration::try_from(view.world.wall.duration_since(since)).ok()?;
-        ago = Some(ago.map_or(passed, |ago| ago.min(passed)));
+/// How long ago the last node up to this wave was done; as long as this holder has seen the pass if it does not know of any.
+fn ended_ago(view: &View<'_>, place: usize) -> Duration {
+    let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
+    let nodes = view.plan.waves.iter().take(place + 1).flat_map(|wave| &wave.nodes);
+    nodes.filter_map(|placed| done_ago(view, placed, known)).min().unwrap_or(known)
+}
+
+/// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
+/// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
+fn done_ago(view: &View<'_>, placed: &Placed, known: Duration) -> Option<Duration> {
+    if let Some(done) = view.memory.done(&placed.uid) {
+        return Some(view.ago(done));
     }
-    ago
+    let one = view.nodes.get(&placed.name).filter(|one| one.node.uid == placed.uid)?;
+    let is_done = |step: &&Step| step.state == State::Done && is_of_pass(step, view.run);
+    let step = one.node.step.as_ref().filter(is_done)?;
+    let since: Option<Timestamp> = step.since.as_deref().and_then(|since| since.parse().ok());
+    let ago = since.and_then(|since| Duration::try_from(view.world.wall.duration_since(since)).ok());
+    Some(ago.unwrap_or_default().max(known))
 }

@@ -459,6 +459,69 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
     assert_eq!(soak(594, State::Done, &run()), Some(1194));
 }
 
+/// Nodes write their own steps and reports, and a Node may go. Each row: what the nodes of the waves after the scouts `b` say one minute after `b` was done, and
+/// whether `b` is gone by then. The soak is ten minutes in all rows, for the holder that saw `b` become done, and for the next one.
+#[test]
+fn no_node_of_a_later_wave_shortens_a_soak() {
+    let mut plan = plan(&["b", "c", "d", "e"]);
+    let wave = |names: &[&str], soak_seconds: u32| {
+        let mut wave = plan.waves[0].clone();
+        (wave.name, wave.soak_seconds) = (format!("zone-{}", names[0]).into(), soak_seconds);
+        wave.nodes.retain(|node| names.contains(&&*node.name));
+        wave
+    };
+    plan.waves = vec![wave(&["b"], 600), wave(&["c", "e"], 0), wave(&["d"], 0)];
+    let all_new = |name: &str| node(name, &json!({"new": 2}), &[]);
+    for (what, name, state, is_in_phase, is_gone) in [
+        ("nothing", "c", None, false, false),
+        ("a done step, and the phase", "c", Some(State::Done), true, false),
+        ("the phase", "c", None, true, false),
+        ("a claim", "c", Some(State::Claimed), false, false),
+        ("a claim in the last wave", "d", Some(State::Moving), false, false),
+        ("a done step in the last wave", "d", Some(State::Done), false, false),
+        ("a done step, and the scout is gone", "c", Some(State::Done), true, true),
+    ] {
+        let mut world = world();
+        world.wall = "2026-01-01T12:01:00Z".parse().expect("a time");
+        for name in ["d", "e"] {
+            world.put(name.into(), node(name, &json!({"old": 1, "new": 1}), &["33333333"]));
+        }
+        moving(&mut world, "b");
+        world.put("b".into(), Node { step: world.nodes["b"].step.clone(), ..all_new("b") });
+        let step_of_b = world.node("b").step.as_mut().expect("a step");
+        (step_of_b.state, step_of_b.cordon) = (State::Settling, None);
+        let mut memory = Memory::default();
+        memory.observe(&world, &run());
+        let step_of_b = world.node("b").step.as_mut().expect("a step");
+        (step_of_b.state, step_of_b.since) = (State::Done, Some("2026-01-01T12:00:00Z".into()));
+        let done = world.nodes["b"].step.clone().expect("a step");
+        memory.observe(&world, &run());
+        let later = NOW + Duration::from_secs(60);
+        (world.now, world.renewed) = (later, later);
+        world.verdicts.get_mut("smoke").expect("a gate").at = later;
+        world.census.as_mut().expect("a count").at = later;
+        if is_in_phase {
+            world.put(name.into(), all_new(name));
+        }
+        let since = Some("2026-01-01T11:00:00Z".into());
+        world.node(name).step = state.map(|state| Step { state, since, ..done });
+        if is_gone {
+            world.nodes.remove("b");
+        }
+        let left = |memory: &mut Memory| {
+            let decided = by(&plan, memory, &world, &run());
+            let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
+            soak.and_then(|wait| wait.until).map(|until| (until - later).as_secs())
+        };
+        assert_eq!(left(&mut memory), Some(540), "{what}");
+        assert_eq!(
+            left(&mut Memory::default()),
+            Some(if is_gone { 600 } else { 540 }),
+            "the next holder: {what}"
+        );
+    }
+}
+
 /// A holder remembers nothing of the one before, so the run names the workloads whose pods it has moved.
 #[test]
 fn the_next_holder_knows_which_workloads_the_run_has_moved() {
