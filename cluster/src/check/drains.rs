@@ -115,10 +115,14 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
         "Pods may take longer to stop than the {limit} s within which a node's pods must have moved."
     );
     let why = "A run that waits longer for a node calls it stuck and stops. A pod that is drained by its own program, such as a database or a queue, often takes all of its time.";
-    let fix = format!(
-        "Let a run wait longer than the longest of them: roll: {{limits: {{moveSeconds: {}}}}} in the settings file.",
-        most.saturating_add(most / 10).saturating_add(60)
-    );
+    let fix = match u32::try_from(most.saturating_add(most / 10).saturating_add(60)) {
+        Ok(seconds) => format!(
+            "Let a run wait longer than the longest of them: roll: {{limits: {{moveSeconds: {seconds}}}}} in the settings file."
+        ),
+        Err(_) => format!(
+            "Set terminationGracePeriodSeconds of these pods to {limit} at most: no run can wait for {most} s."
+        ),
+    };
     (!objects.is_empty())
         .then(|| Finding::new("pod-grace-long", Severity::Risk, what, why, fix).about(objects))
 }

@@ -126,6 +126,13 @@ pub(super) const ROWS: &[Row] = &[
         Settings("roll: {limits: {moveSeconds: 7980}}", ""),
     ),
     row(
+        "pod-grace-long",
+        |w| pod(w, "web", "ReplicaSet/web", json!({"spec": {"terminationGracePeriodSeconds": i64::MAX}})),
+        Edit("Set terminationGracePeriodSeconds of these pods to 1800 at most", |w| {
+            w.merge("pod", "web", json!({"spec": {"terminationGracePeriodSeconds": 1800}}))
+        }),
+    ),
+    row(
         "pod-zonal-volume",
         zonal,
         Edit("Add a node to the zone", |w| {
