@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use clap::ValueEnum;
 use types::policy::Phase;
 
 use crate::cidr::Range;
@@ -13,12 +14,18 @@ use crate::plan::Plan;
 use crate::plan::parts;
 use crate::plan::site::{Site, Survey};
 use crate::scene::Scene;
+use crate::support::Cni;
 use crate::workload::agents;
 
-/// What the plan says of the CNIs and the cluster contradicts: a CNI without an agent, and networks that are those of the other direction.
+/// What the plan says of the CNIs and the cluster contradicts: a CNI without an agent where
+/// another one has agents, and networks that are those of the other direction.
 pub(super) fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     let of_plan = format!("The plan moves {} to {}", plan.from, plan.to);
-    let missing = [plan.from, plan.to].into_iter().filter(|cni| agents(scene, *cni).is_empty());
+    let named = [plan.from, plan.to];
+    // Agents may be no DaemonSets, or have names that nothing knows. Those of a CNI that the plan does not name tell that another one is meant.
+    let has_others = scene.config.agents.new.is_empty()
+        && Cni::value_variants().iter().any(|cni| !named.contains(cni) && !agents(scene, *cni).is_empty());
+    let missing = named.into_iter().filter(|cni| has_others && agents(scene, *cni).is_empty());
     let mut lines: Vec<String> =
         missing.map(|cni| format!("{of_plan}, and the cluster has no agent of {cni}.")).collect();
     let networks = parts::networks(scene);
