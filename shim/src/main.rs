@@ -3,6 +3,7 @@
 //! A container runtime calls it with `CNI_*` variables and a network configuration on stdin. The plugin writes one JSON document to stdout
 //! and exits with status 0, or it writes an error document and exits with 1. Without `CNI_COMMAND`, it prints its usage.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -30,18 +31,20 @@ fn main() -> ExitCode {
     }
     journal::init();
     trust::inspect_once();
-    let served = Signals::receive()
-        .map_err(|error| format!("receive signals: {error}"))
-        .and_then(|signals| Ok((signals, stdout().map_err(|error| format!("open stdout: {error}"))?)));
-    match served {
-        Ok((signals, mut stdout)) => {
-            serve::serve(&vars, &mut io::stdin().lock(), &mut stdout, &signals).into()
-        }
+    match call(&vars) {
+        Ok(status) => status.into(),
         Err(why) => {
             fail(&why);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Serves the call of these variables, and returns the exit status.
+fn call(vars: &[(String, OsString)]) -> Result<u8, String> {
+    let signals = Signals::receive().map_err(|error| format!("receive signals: {error}"))?;
+    let mut stdout = stdout().map_err(|error| format!("open stdout: {error}"))?;
+    Ok(serve::serve(vars, &mut io::stdin().lock(), &mut stdout, &signals))
 }
 
 /// Stdout without a buffer. If a document cannot be written, a buffer would print it together with the error that says so.
