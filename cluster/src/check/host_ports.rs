@@ -64,7 +64,7 @@ fn ports(pod: &Pod) -> String {
 const CHAIN: &str = "cni-chaining-mode";
 const REPLACE: &str = "kube-proxy-replacement";
 
-/// What every node needs, whoever sets the value.
+/// What every node needs beside the settings.
 pub(super) const PLUGIN: &str = "Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.";
 
 /// Where no program serves the ports of nodes that pods use.

@@ -14,7 +14,7 @@ pub(super) const CODES: [(&str, &str); 2] = [
     (UNKNOWN, "nobody knows whether the cluster has what the migration requires"),
 ];
 
-/// The requirements that are not met, or of which nobody knows. What another finding says in more detail is left out, but a requirement that is not met
+/// The requirements that are not met, or of which that is not known. What another finding says in more detail is left out, but a requirement that is not met
 /// only where that finding blocks as well.
 pub(super) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
     let is_hidden = |row: &Requirement, found: &Finding| {

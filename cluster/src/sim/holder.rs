@@ -38,7 +38,7 @@ pub(super) struct Holder {
     pub(super) wishes: Vec<Wish>,
     /// The run that it knows to be written.
     pub(super) stored: Option<Run>,
-    /// Runs that it read when it began, wrote, or meant to write: any other one is somebody else's.
+    /// Runs that it read when it began, wrote, or meant to write: any other one was written by another user or program.
     pub(super) own: Vec<Run>,
     /// The version of the run's ConfigMap that it knows.
     pub(super) version: u64,

@@ -398,16 +398,21 @@ fn cilium(tag: &str, is_set: bool) -> [Value; 2] {
     ]
 }
 
-/// Of a denial before an allow, the denial would stand in an object that nobody enforces.
-#[test]
-fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
+/// A policy that denies one peer before it allows all others.
+fn denial_before_allow() -> Value {
     let mut denies = web(Value::Null);
     denies["spec"]["order"] = json!(10);
     denies["spec"]["ingress"] = json!([
         {"action": "Deny", "source": {"selector": "app == 'db'"}},
         {"action": "Allow", "source": {"namespaceSelector": "all()"}},
     ]);
-    let dir = dir(&[denies]);
+    denies
+}
+
+/// Of a denial before an allow, the denial would stand in an object that nobody enforces.
+#[test]
+fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
+    let dir = dir(&[denial_before_allow()]);
     let convert = |to: &str, files: &[&str]| {
         let first =
             ["policies", "convert", "--from", "calico", "--to", to, "--kind", "cluster", "--out", "out.yaml"];
@@ -694,13 +699,7 @@ fn what_the_old_cni_would_enforce_of_new_policies_is_not_unknown_in_silence() {
         json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "calico-node", "namespace": "kube-system"},
             "spec": {"template": {"spec": {"containers": containers}}}})
     };
-    let mut denies = web(Value::Null);
-    denies["spec"]["order"] = json!(10);
-    denies["spec"]["ingress"] = json!([
-        {"action": "Deny", "source": {"selector": "app == 'db'"}},
-        {"action": "Allow", "source": {"namespaceSelector": "all()"}},
-    ]);
-    let dir = dir(&[denies]);
+    let dir = dir(&[denial_before_allow()]);
     write(dir.path(), "on.json", &cilium("v1.20.1", true));
     for (tag, is_known) in [("v3.31.2", true), ("v3.32.0", false)] {
         write(dir.path(), "calico.json", &[calico(tag)]);

@@ -94,10 +94,10 @@ impl Turned {
             .at("--apply")
             .fix("write the policies to a file with --out, and apply it at the end of the migration")
         };
-        let told = |moment: &Moment| -> Vec<Problem> {
+        let problems = |moment: &Moment| -> Vec<Problem> {
             moment.unread.iter().map(unknown).chain(moment.packets.iter().map(problem)).collect()
         };
-        applied.flat_map(told).collect()
+        applied.flat_map(problems).collect()
     }
 
     /// Adds what became of the policies in the cluster.

@@ -10,7 +10,7 @@ use types::problem::Problem;
 
 use super::answer::{bound, line, packets};
 use super::convert::undecided;
-use super::given::Given;
+use super::given::{Given, MOST_UNREADABLE};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Diff;
@@ -115,16 +115,13 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
     }
     let why = "this program does not know the kind, and it may be a policy";
     let mut left_out: Vec<String> = unknown.words().map(|of| format!("{of}: {why}")).collect();
-    let illegible = snapshot.illegible.iter().take(SHOWN);
+    let illegible = snapshot.illegible.iter().take(MOST_UNREADABLE);
     left_out.extend(illegible.map(|one| format!("{}/{}/{}: {}", one.kind, one.namespace, one.name, one.why)));
-    if let more @ 1.. = snapshot.illegible.len().saturating_sub(SHOWN) {
+    if let more @ 1.. = snapshot.illegible.len().saturating_sub(MOST_UNREADABLE) {
         left_out.push(format!("{more} more objects cannot be read"));
     }
     Ok((all, left_out))
 }
-
-/// How many objects that cannot be read are named.
-const SHOWN: usize = 12;
 
 fn kind(object: &Value) -> Option<Kind> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -42,7 +42,7 @@ impl Given {
         let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
         let illegible = given.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
-        let mut missing: Vec<Problem> = illegible.take(SHOWN).map(unreadable).collect();
+        let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable).collect();
         missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)));
         if missing.is_empty() { Ok(given) } else { Err(Failure::all(Exit::No, missing)) }
     }
@@ -191,7 +191,7 @@ fn is_converted(object: &Value) -> bool {
 }
 
 /// How many objects that cannot be read are named.
-const SHOWN: usize = 12;
+pub(super) const MOST_UNREADABLE: usize = 12;
 
 fn unreadable(one: &Illegible) -> Problem {
     let place = format!("{}/{}/{}", one.kind, one.namespace, one.name);

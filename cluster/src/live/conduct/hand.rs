@@ -32,7 +32,7 @@ pub(super) struct Hand<'a> {
     /// The last write of the journal failed.
     pub(super) is_unwritten: bool,
     pub(super) unseen: Unseen,
-    /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one is somebody else's.
+    /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one was written by another user or program.
     pub(super) own: RefCell<BTreeSet<String>>,
     /// One of these was seen in the cluster.
     pub(super) has_seen_own: bool,

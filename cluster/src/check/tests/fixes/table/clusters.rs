@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::super::world::{World, merge};
 use crate::support::{Cni, Strategy};
 
-/// Cilium beside another CNI, as the stage `install` needs it.
-pub(in crate::check::tests::fixes) const CILIUM: &str = r#"
+macro_rules! cilium_objects {
+    () => {
+        r#"
 {apiVersion: apps/v1, kind: DaemonSet, metadata: {name: cilium, namespace: kube-system}, spec: {updateStrategy: {type: OnDelete}, template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}],
   containers: [{name: cilium-agent, image: "quay.io/cilium/cilium:v1.17.4"}]}}}}
 ---
@@ -16,10 +17,16 @@ pub(in crate::check::tests::fixes) const CILIUM: &str = r#"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: cilium-config, namespace: kube-system}, data: {custom-cni-conf: "true", cni-exclusive: "false", cni-uninstall: "false",
   unmanaged-pod-watcher-interval: "0", enable-policy: never, enable-host-legacy-routing: "true", ipam: cluster-pool, cluster-pool-ipv4-cidr: 10.245.0.0/16, kube-proxy-replacement: "false",
   routing-mode: tunnel, tunnel-port: "8473", mtu: "1450", enable-ipv4-masquerade: "false"}}
-"#;
+"#
+    };
+}
+
+/// Cilium beside another CNI, as the stage `install` needs it.
+pub(in crate::check::tests::fixes) const CILIUM: &str = cilium_objects!();
 
 /// A cluster with Calico in which nothing stands in the way of Cilium.
-pub(in crate::check::tests::fixes) const GOOD: &str = r#"
+pub(in crate::check::tests::fixes) const GOOD: &str = concat!(
+    r#"
 {apiVersion: v1, kind: Namespace, metadata: {name: kube-system, uid: u}}
 ---
 {apiVersion: v1, kind: Node, metadata: {name: n1, labels: {kubernetes.io/os: linux, crossfade/phase: old}, annotations: {crossfade/observed: '{"bootId":"b","phase":"old"}'}},
@@ -55,17 +62,9 @@ pub(in crate::check::tests::fixes) const GOOD: &str = r#"
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: coredns-2, namespace: kube-system, labels: {k8s-app: kube-dns, pod-template-hash: h}, ownerReferences: [{kind: ReplicaSet, name: coredns-h, controller: true}]},
   spec: {nodeName: n2, containers: [{name: coredns}]}, status: {phase: Running, podIPs: [{ip: 10.10.2.2}], conditions: [{type: Ready, status: "True"}]}}
----
-{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: cilium, namespace: kube-system}, spec: {updateStrategy: {type: OnDelete}, template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}],
-  containers: [{name: cilium-agent, image: "quay.io/cilium/cilium:v1.17.4"}]}}}}
----
-{apiVersion: apps/v1, kind: Deployment, metadata: {name: cilium-operator, namespace: kube-system}, spec: {replicas: 2, template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}],
-  containers: [{name: cilium-operator}]}}}, status: {readyReplicas: 2}}
----
-{apiVersion: v1, kind: ConfigMap, metadata: {name: cilium-config, namespace: kube-system}, data: {custom-cni-conf: "true", cni-exclusive: "false", cni-uninstall: "false",
-  unmanaged-pod-watcher-interval: "0", enable-policy: never, enable-host-legacy-routing: "true", ipam: cluster-pool, cluster-pool-ipv4-cidr: 10.245.0.0/16, kube-proxy-replacement: "false",
-  routing-mode: tunnel, tunnel-port: "8473", mtu: "1450", enable-ipv4-masquerade: "false"}}
-"#;
+---"#,
+    cilium_objects!()
+);
 
 pub(super) fn cilium(world: &mut World, data: Value) {
     world.merge("configmap", "cilium-config", json!({ "data": data }));
