@@ -52,6 +52,7 @@ pub(super) const CHECK: Check = Check {
         Need::Always(Kind::NODE),
         Need::Always(Kind::SERVICE),
         Need::Always(Kind::INGRESS),
+        Need::Always(Kind::GATEWAY),
         Need::Always(Kind::CONFIG_MAP),
         Need::With(Cni::Calico, Kind::IP_POOL),
         Need::With(Cni::Calico, Kind::IPAM_BLOCK),

@@ -49,7 +49,7 @@ impl Kind {
     pub fn is_custom(self) -> bool {
         let (group, _) = self.served_by()[0];
         let is_builtin = !group.contains('.') || group.ends_with(".k8s.io");
-        !is_builtin || group == "policy.networking.k8s.io"
+        !is_builtin || ["gateway.networking.k8s.io", "policy.networking.k8s.io"].contains(&group)
     }
 
     /// What an object of this kind says in `kind`. Some names are those of several APIs: of these kinds, all but one have another [`Self::name`].
@@ -179,6 +179,8 @@ mod tests {
             (Kind::IP_POOL, true),
             (Kind::MACHINE, true),
             (Kind::ADMIN_NETWORK_POLICY, true),
+            (Kind::GATEWAY, true),
+            (Kind::INGRESS, false),
             (Kind::NETWORK_ATTACHMENT_DEFINITION, true),
         ] {
             assert_eq!(kind.is_custom(), is_custom, "{kind}");

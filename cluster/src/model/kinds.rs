@@ -53,6 +53,7 @@ kinds! {
     SERVICE "Service" "services" true ["" "v1"];
     ENDPOINT_SLICE "EndpointSlice" "endpointslices" true ["discovery.k8s.io" "v1", "discovery.k8s.io" "v1beta1"];
     INGRESS "Ingress" "ingresses" true ["networking.k8s.io" "v1"];
+    GATEWAY "Gateway" "gateways" true ["gateway.networking.k8s.io" "v1", "gateway.networking.k8s.io" "v1beta1"];
     SERVICE_CIDR "ServiceCIDR" "servicecidrs" false ["networking.k8s.io" "v1", "networking.k8s.io" "v1beta1"];
     CONFIG_MAP "ConfigMap" "configmaps" true ["" "v1"];
     NETWORK_POLICY "NetworkPolicy" "networkpolicies" true ["networking.k8s.io" "v1"];

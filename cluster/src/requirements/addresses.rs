@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Requirement] = &[Requirement {
         "cidr-unknown",
     ],
     of: Of::All,
-    needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS],
+    needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS, Kind::GATEWAY],
     state: distinct,
 }];
 

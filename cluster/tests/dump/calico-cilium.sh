@@ -61,6 +61,7 @@ dump CustomResourceDefinition customresourcedefinitions.apiextensions.k8s.io
 dump DaemonSet daemonsets.apps
 dump Deployment deployments.apps
 dump FelixConfiguration felixconfigurations.crd.projectcalico.org felixconfigurations.projectcalico.org
+dump Gateway gateways.gateway.networking.k8s.io
 dump GlobalNetworkPolicy globalnetworkpolicies.crd.projectcalico.org globalnetworkpolicies.projectcalico.org
 dump GlobalNetworkSet globalnetworksets.crd.projectcalico.org globalnetworksets.projectcalico.org
 dump HorizontalPodAutoscaler horizontalpodautoscalers.autoscaling

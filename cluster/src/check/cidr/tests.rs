@@ -232,6 +232,30 @@ fn addresses_that_lead_to_ingresses_are_no_pods() {
 }
 
 #[test]
+fn addresses_of_gateways_are_no_pods() {
+    for (status, found) in [
+        ("{addresses: [{type: IPAddress, value: 10.10.1.9}]}", true),
+        ("{addresses: [{value: 10.10.1.9}]}", true),
+        ("{addresses: [{type: Hostname, value: lb.example}, {type: IPAddress, value: 10.10.1.9}]}", true),
+        ("{addresses: [{type: IPAddress, value: 10.11.1.9}]}", false),
+        ("{addresses: [{type: Hostname, value: lb.example}]}", false),
+        ("{addresses: [{type: networking.example/name, value: 10.10.1.9}]}", false),
+        ("{}", false),
+    ] {
+        let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
+        let text = format!(
+            "{cluster}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: web, namespace: x}}\nstatus: {status}\n"
+        );
+        let case = Case::of(&text).pair(Cni::Calico, Cni::Antrea);
+        assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!found)..], "{status}");
+        if found {
+            let finding = case.finding(&CHECK, "cidr-overlap-services");
+            assert_eq!(finding.objects[0].to_string(), "Gateway/x/web");
+        }
+    }
+}
+
+#[test]
 fn a_range_of_pods_that_cannot_be_read_blocks() {
     use crate::finding::Severity;
     let severity = |pool: &str| {

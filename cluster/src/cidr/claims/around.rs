@@ -27,10 +27,20 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
         }
     }
     for ingress in scene.snapshot.objects(Kind::INGRESS) {
-        let all = ingress.at("/status/loadBalancer/ingress").and_then(Value::as_array).into_iter().flatten();
+        let all = ingress.list("/status/loadBalancer/ingress").iter();
         // One with a name instead has no address.
         for address in all.filter_map(|one| one.get("ip")?.as_str()).filter(|ip| !ip.is_empty()) {
             claims.add_address(address, Use::Service, None, crate::network::subject(Kind::INGRESS, ingress));
+        }
+    }
+    for gateway in scene.snapshot.objects(Kind::GATEWAY) {
+        for address in gateway.list("/status/addresses") {
+            let text = |key: &str| address.get(key).and_then(Value::as_str);
+            // Other types are names, or what an implementation makes of them. An address without a type is one.
+            let value = text("value").filter(|_| text("type").is_none_or(|kind| kind == "IPAddress"));
+            if let Some(ip) = value {
+                claims.add_address(ip, Use::Service, None, crate::network::subject(Kind::GATEWAY, gateway));
+            }
         }
     }
     for node in &scene.snapshot.nodes {
