@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bootstrap::publish::Publisher;
-use bootstrap::publish::report::{Credential, Happened, NodeReport, Publish as _, Reason};
+use bootstrap::publish::report::{Credential, NodeEvent, NodeReport, Publish as _, Reason};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -101,7 +101,7 @@ fn main() -> anyhow::Result<()> {
         if let Some(seconds) = order["settle"].as_u64() {
             println!("settled {}", publisher.settle(Duration::from_secs(seconds)));
         } else if let Some(events) = order["events"].as_array() {
-            let happened: Vec<Happened> = events.iter().map(happened).collect();
+            let happened: Vec<NodeEvent> = events.iter().map(happened).collect();
             publisher.publish(known(&last)?, &happened);
         } else if order["event"].is_string() {
             publisher.publish(known(&last)?, &[happened(&order)]);
@@ -118,8 +118,8 @@ fn known(last: &Option<NodeReport>) -> anyhow::Result<&NodeReport> {
     last.as_ref().ok_or_else(|| anyhow::anyhow!("an event comes with a report"))
 }
 
-fn happened(order: &Value) -> Happened {
-    Happened {
+fn happened(order: &Value) -> NodeEvent {
+    NodeEvent {
         // As many as a test sends.
         reason: Box::leak(text(&order["event"]).into_boxed_str()),
         warning: order["warning"] == true,

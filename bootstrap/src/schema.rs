@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use types::schema::{of_answer, stale};
 
 use crate::change::outcome::Changed;
-use crate::commands::attachments::Listed;
+use crate::commands::attachments::AttachmentsReport;
 use crate::commands::boot::explain;
-use crate::commands::cleanup::report::Cleaned;
-use crate::commands::graduate::report::Graduated;
-use crate::commands::restart_pods::report::Restarted;
+use crate::commands::cleanup::report::CleanupReport;
+use crate::commands::graduate::report::GraduateReport;
+use crate::commands::restart_pods::report::RestartReport;
 use crate::commands::status::Status;
 use crate::commands::{policy, render, status};
 use crate::doctor::report::Diagnosis;
@@ -26,28 +26,28 @@ fn schema<R: JsonSchema>() -> String {
 /// One schema for each command, by the name of its file.
 fn all() -> BTreeMap<&'static str, String> {
     [
-        ("attachments", schema::<Listed>()),
-        ("bake", schema::<bake::Baked>()),
+        ("attachments", schema::<AttachmentsReport>()),
+        ("bake", schema::<bake::BakeReport>()),
         ("boot", schema::<Changed>()),
-        ("cleanup", schema::<Cleaned>()),
-        ("restart-pods", schema::<Restarted>()),
+        ("cleanup", schema::<CleanupReport>()),
+        ("restart-pods", schema::<RestartReport>()),
         ("doctor", schema::<Diagnosis>()),
-        ("explain", schema::<explain::Explained>()),
+        ("explain", schema::<explain::BootExplanation>()),
         ("gate", schema::<Changed>()),
-        ("graduate", schema::<Graduated>()),
+        ("graduate", schema::<GraduateReport>()),
         ("install", schema::<Changed>()),
         ("place", schema::<Changed>()),
-        ("policy-check", schema::<policy::Shown>()),
-        ("policy-explain", schema::<policy::explain::Explained>()),
+        ("policy-check", schema::<policy::PolicyReport>()),
+        ("policy-explain", schema::<policy::explain::PolicyExplanation>()),
         ("policy-set", schema::<Changed>()),
-        ("policy-show", schema::<policy::Shown>()),
-        ("prove", schema::<watch::prove::Proved>()),
-        ("render", schema::<render::Rendered>()),
+        ("policy-show", schema::<policy::PolicyReport>()),
+        ("prove", schema::<watch::prove::ProofReport>()),
+        ("render", schema::<render::RenderReport>()),
         ("retract", schema::<Changed>()),
-        ("seal", schema::<seal::report::Sealed>()),
-        ("selftest", schema::<selftest::Tested>()),
+        ("seal", schema::<seal::report::SealReport>()),
+        ("selftest", schema::<selftest::SelftestReport>()),
         ("status", schema::<Status>()),
-        ("status-reported", schema::<status::Reported>()),
+        ("status-reported", schema::<status::ReportedStatus>()),
         ("sweep", schema::<Changed>()),
         ("uninstall", schema::<Changed>()),
         ("watch", schema::<watch::Round>()),

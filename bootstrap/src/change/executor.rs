@@ -13,7 +13,7 @@ use crate::systemd::systemctl;
 
 /// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of
 /// their own.
-pub trait Means {
+pub trait ChangeHandler {
     /// Carries out a change that is this command's own, and words its failure; `None` where it is not, which leaves it to the [`Executor`]. The change is
     /// settled (see [`settle()`]).
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
@@ -21,9 +21,9 @@ pub trait Means {
 
 /// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are everybody's.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Plain;
+pub struct DefaultHandler;
 
-impl Means for Plain {
+impl ChangeHandler for DefaultHandler {
     fn carry_out(&mut self, _: &Change) -> Option<Result<Outcome, Failure>> {
         None
     }
@@ -36,15 +36,15 @@ pub struct Executor<'a, M> {
     means: M,
 }
 
-impl<'a> Executor<'a, Plain> {
+impl<'a> Executor<'a, DefaultHandler> {
     /// One without means of its own.
     #[must_use]
     pub const fn plain(root: &'a Root) -> Self {
-        Self::new(root, Plain)
+        Self::new(root, DefaultHandler)
     }
 }
 
-impl<'a, M: Means> Executor<'a, M> {
+impl<'a, M: ChangeHandler> Executor<'a, M> {
     /// One with these means.
     #[must_use]
     pub const fn new(root: &'a Root, means: M) -> Self {
@@ -88,17 +88,17 @@ impl<'a, M: Means> Executor<'a, M> {
         let change = settle(change);
         match self.settled(&change) {
             Ok(outcome) => Ok(Done { change, outcome }),
-            Err(Failed::Means(failure)) => Err(failure),
-            Err(Failed::Act(why)) => {
+            Err(ChangeError::Means(failure)) => Err(failure),
+            Err(ChangeError::Act(why)) => {
                 Err(Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target)))
             }
         }
     }
 
     /// None for what is kept, and for what is left for a later pass.
-    fn settled(&mut self, change: &Change) -> Result<Option<Outcome>, Failed> {
+    fn settled(&mut self, change: &Change) -> Result<Option<Outcome>, ChangeError> {
         if let Some(done) = self.means.carry_out(change) {
-            return done.map(Some).map_err(Failed::Means);
+            return done.map(Some).map_err(ChangeError::Means);
         }
         match change.act.clone().inside(self.root) {
             Act::Keep | Act::Wait => return Ok(None),
@@ -116,7 +116,7 @@ impl<'a, M: Means> Executor<'a, M> {
                     return Ok(Some(Outcome::Busy));
                 }
             }
-            Act::Systemctl(arguments) => systemctl::run(&arguments).map_err(Failed::Act)?,
+            Act::Systemctl(arguments) => systemctl::run(&arguments).map_err(ChangeError::Act)?,
             Act::Confirm
             | Act::Close(..)
             | Act::CloseEntry(_)
@@ -126,7 +126,7 @@ impl<'a, M: Means> Executor<'a, M> {
             | Act::Start { .. }
             | Act::Retract => {
                 let why = "this command has no means for it; please report that as a mistake of crossfade-bootstrap";
-                return Err(Failed::Act(why.into()));
+                return Err(ChangeError::Act(why.into()));
             }
         }
         Ok(Some(Outcome::Done))
@@ -134,14 +134,14 @@ impl<'a, M: Means> Executor<'a, M> {
 }
 
 /// Why a change was not carried out.
-enum Failed {
+enum ChangeError {
     /// A command's own means failed, and said so in words of their own.
     Means(Failure),
     /// The act failed.
     Act(String),
 }
 
-impl Failed {
+impl ChangeError {
     fn words(self) -> String {
         match self {
             Self::Means(failure) => failure.lines().join("; "),
@@ -150,7 +150,7 @@ impl Failed {
     }
 }
 
-impl From<io::Error> for Failed {
+impl From<io::Error> for ChangeError {
     fn from(error: io::Error) -> Self {
         Self::Act(error.to_string())
     }
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn the_means_of_a_command_come_first_and_what_is_kept_has_no_outcome() {
-        struct Refuses;
-        impl Means for Refuses {
+        struct RefusingHandler;
+        impl ChangeHandler for RefusingHandler {
             fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
                 matches!(change.act, Act::Write(_)).then(|| Err(Failure::later("not now")))
             }
@@ -224,12 +224,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
         let path = dir.path().join("file");
-        let failure =
-            Executor::new(&root, Refuses).carry_out(vec![write_to(path.clone())]).expect_err("refused");
+        let failure = Executor::new(&root, RefusingHandler)
+            .carry_out(vec![write_to(path.clone())])
+            .expect_err("refused");
         assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
         assert!(!path.exists());
         Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
-        let again = Executor::new(&root, Refuses).carry_out(vec![write_to(path)]).expect("kept");
+        let again = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");
         assert!(matches!(again[0].change.act, Act::Keep) && again[0].outcome.is_none());
     }
 }

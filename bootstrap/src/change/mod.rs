@@ -28,7 +28,7 @@ use shim::ledger::Line;
 use shim::store::Key;
 
 pub use self::annotations::StaleAnnotations;
-pub use self::executor::{Executor, Means, Plain};
+pub use self::executor::{ChangeHandler, DefaultHandler, Executor};
 pub use self::files::{OPEN_DIR, look, remove, write};
 pub use self::kernel::KernelObject;
 pub use self::settle::settle;

@@ -10,18 +10,18 @@ const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
 
 /// The user who runs the program: a missing right has another remedy for root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+enum User {
     Root,
     Another,
 }
 
 /// Completes the problems of a command that ends with `exit`: each gets an object and a next step.
 pub(crate) fn complete(exit: Exit, problems: &[Problem]) -> Vec<Problem> {
-    let who = if geteuid().is_root() { Who::Root } else { Who::Another };
+    let who = if geteuid().is_root() { User::Root } else { User::Another };
     problems.iter().map(|problem| completed(exit, problem.clone(), who)).collect()
 }
 
-fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
+fn completed(exit: Exit, mut problem: Problem, who: User) -> Problem {
     if problem.place.is_empty() {
         problem.place = problem.named().unwrap_or(PROGRAM).to_owned();
     }
@@ -36,13 +36,13 @@ fn completed(exit: Exit, mut problem: Problem, who: Who) -> Problem {
 /// The object of a problem whose words name none.
 const PROGRAM: &str = "crossfade-bootstrap";
 
-fn missing_right(what: &str, who: Who) -> Option<&'static str> {
+fn missing_right(what: &str, who: User) -> Option<&'static str> {
     if !DENIED.iter().any(|denied| what.contains(denied)) {
         return None;
     }
     Some(match who {
-        Who::Another => "run the command as root",
-        Who::Root => {
+        User::Another => "run the command as root",
+        User::Root => {
             "root lacks a right here: look at the capabilities and mounts of the container, and at AppArmor or SELinux"
         }
     })
@@ -90,11 +90,11 @@ mod tests {
             ),
             (Exit::No, Problem::new("chroot: EPERM: Operation not permitted"), PROGRAM, "as root"),
         ] {
-            let told = completed(exit, problem.clone(), Who::Another);
+            let told = completed(exit, problem.clone(), User::Another);
             assert_eq!(told.place, place);
             assert!(problem.what.starts_with(&told.what), "{told:?}");
             assert!(told.fix.contains(fix), "{told:?}");
-            let told = completed(exit, problem, Who::Root);
+            let told = completed(exit, problem, User::Root);
             assert!(!told.fix.contains("as root") && !told.fix.is_empty(), "{told:?}");
         }
     }

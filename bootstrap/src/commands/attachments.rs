@@ -23,7 +23,7 @@ use crate::node::paths::Root;
 use crate::node::scratch;
 use crate::node::selected::{is_on, require_known};
 use crate::node::settings::Settings;
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 
 /// How long all probes of the networks that owe DELs may take together.
@@ -34,7 +34,7 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 /// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}],"leaks":[..],"ledger":[..]}`; the last two where they were asked for.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Listed {
+pub struct AttachmentsReport {
     /// Attachments, and damaged records.
     #[serde(flatten)]
     found: Attachments,
@@ -53,7 +53,7 @@ pub struct Listed {
 ///
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
-pub fn attachments(global: &Global, wanted: &List) -> Result<Listed, Failure> {
+pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
     let node = if wanted.leaks { asked(global, wanted)? } else { NodeFacts::certain(global)? };
     let mut found = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if wanted.leaks { Some(left(&node, &found)?) } else { None };
@@ -61,7 +61,7 @@ pub fn attachments(global: &Global, wanted: &List) -> Result<Listed, Failure> {
     if let Some(on) = &wanted.on {
         keep(&mut found, on, &node)?;
     }
-    Ok(Listed { found, leaks, ledger, is_part: wanted.on.is_some() })
+    Ok(AttachmentsReport { found, leaks, ledger, is_part: wanted.on.is_some() })
 }
 
 /// The node with its runtime; nothing is guessed.
@@ -100,7 +100,7 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let now = boot::now().map_err(failed)?;
     let listed = sandboxes(node)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
-    let judged = judge(&records, &inventory, &Listing::Cri(listed.clone()), &owners, &now);
+    let judged = judge(&records, &inventory, &SandboxList::Cri(listed.clone()), &owners, &now);
     let mut left = leaks::of_attachments(&judged, policy.gc.grace_secs);
     let known: BTreeSet<String> = found
         .attachments
@@ -128,7 +128,7 @@ fn sandboxes(node: &NodeFacts) -> Result<std::collections::BTreeMap<String, crat
     })
 }
 
-impl Report for Listed {
+impl Report for AttachmentsReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for line in &self.found.attachments {

@@ -50,7 +50,7 @@ pub fn main() -> Exit {
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1") {
         return Exit::Done;
     }
-    let Planned { files, troubles, bad_settings } = plan(&root);
+    let GeneratorPlan { files, troubles, bad_settings } = plan(&root);
     let written = files.iter().map(|file| file.write(Path::new(dir)));
     let failed: Vec<String> = written.filter_map(Result::err).collect();
     for trouble in troubles.iter().chain(&failed) {
@@ -68,11 +68,11 @@ pub fn main() -> Exit {
 struct Output {
     /// The file's path below the directory that systemd named.
     path: PathBuf,
-    what: What,
+    what: OutputContent,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum What {
+enum OutputContent {
     Text(String),
     LinkTo(PathBuf),
 }
@@ -82,8 +82,8 @@ impl Output {
     fn write(&self, dir: &Path) -> Result<(), String> {
         let path = dir.join(&self.path);
         let done = fs::create_dir_all(path.parent().unwrap_or(dir)).and_then(|()| match &self.what {
-            What::Text(text) => fs::write(&path, text),
-            What::LinkTo(target) => symlink(target, &path),
+            OutputContent::Text(text) => fs::write(&path, text),
+            OutputContent::LinkTo(target) => symlink(target, &path),
         });
         done.map_err(|e| format!("write {}: {e}", path.display()))
     }
@@ -91,7 +91,7 @@ impl Output {
 
 /// The files to write, and lines for the kernel's log.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Planned {
+struct GeneratorPlan {
     files: Vec<Output>,
     troubles: Vec<String>,
     /// Whether node.json cannot be used.
@@ -103,8 +103,8 @@ struct Planned {
 /// node.json names the units. While it cannot be used, the generator extends units of the usual names all the same. A command with an unset
 /// variable at its end stays as it was. A command without Crossfade's variable would start the runtime without Crossfade's arguments once
 /// the file is repaired, because systemd does not run generators again by then.
-fn plan(root: &Root) -> Planned {
-    let mut planned = Planned::default();
+fn plan(root: &Root) -> GeneratorPlan {
+    let mut planned = GeneratorPlan::default();
     if switch::off(root).is_some() {
         return planned;
     }
@@ -125,7 +125,9 @@ fn plan(root: &Root) -> Planned {
             }
         };
         match continuation::continuation(root, &unit, role) {
-            Ok(Some(text)) => planned.files.push(Output { path: output(&name), what: What::Text(text) }),
+            Ok(Some(text)) => {
+                planned.files.push(Output { path: output(&name), what: OutputContent::Text(text) })
+            }
             Ok(None) => {}
             Err(why) => {
                 planned.troubles.push(why.into());
@@ -133,7 +135,7 @@ fn plan(root: &Root) -> Planned {
             }
         }
         let link = packaged_link(root, &unit, role);
-        planned.files.extend(link.map(|(path, target)| Output { path, what: What::LinkTo(target) }));
+        planned.files.extend(link.map(|(path, target)| Output { path, what: OutputContent::LinkTo(target) }));
     }
     planned
 }

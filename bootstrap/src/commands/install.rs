@@ -16,12 +16,12 @@ use types::problem::Problem;
 
 use self::decide::{InstallDecision, decide, left_out, names};
 use self::facts::InstallFacts;
-use self::inventory::{Surroundings, take};
+use self::inventory::{InventoryFacts, take};
 use self::payload::Plan;
 use self::payload::load::Load;
 use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
-use crate::change::{self, Act, Change, Executor, Means, settle};
+use crate::change::{self, Act, Change, ChangeHandler, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
 use crate::node::evidence::{self, Keeper};
@@ -30,7 +30,7 @@ use crate::node::networks::needed;
 use crate::node::paths::Root;
 use crate::node::settings::Settings;
 use crate::node::{attachments, host, name, switch, watch_unit};
-use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
+use crate::runtime::adding::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
@@ -94,7 +94,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }
-    let installing = Installing { facts: &facts, wanted, notes: Vec::new() };
+    let installing = InstallHandler { facts: &facts, wanted, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
         done.extend(carry_out(&Root::default(), watch_unit::start(news))?);
@@ -152,13 +152,13 @@ fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usiz
 }
 
 /// The changes that `install` carries out in its own way: it completes the policy, and it confirms that the runtime uses Crossfade's conf.
-struct Installing<'a> {
+struct InstallHandler<'a> {
     facts: &'a InstallFacts,
     wanted: &'a Install,
     notes: Vec<String>,
 }
 
-impl Installing<'_> {
+impl InstallHandler<'_> {
     /// Carries out the changes behind those that are `done`; what it learnt on the way comes back.
     fn carry_out_all(self, changes: Vec<Change>, done: &mut Vec<Done>) -> Result<Vec<String>, Failure> {
         let root = Root::default();
@@ -177,7 +177,7 @@ impl Installing<'_> {
     }
 }
 
-impl Means for Installing<'_> {
+impl ChangeHandler for InstallHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let layout = &self.facts.node.dirs.layout;
         if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is(change)) {
@@ -246,7 +246,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
     let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
     let late = take(
         &cache,
-        &Surroundings {
+        &InventoryFacts {
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
@@ -272,7 +272,7 @@ fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
     let caller =
         Caller::at(facts.node.runtime.whom.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
             .map_err(|e| Failure::later(format!("{e:#}")))?;
-    wait_for_quiet(AddsOfWhom::PastUs, caller, LOADED_WITHIN).map_err(|running| {
+    wait_for_quiet(AddPath::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         let ids = ids.join(", ");
         Failure::later(format!("an ADD under the conf before Crossfade's still runs for {ids}")).at(ids)

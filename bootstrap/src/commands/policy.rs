@@ -17,7 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
 use crate::node::facts::NodeFacts;
-use crate::node::late::{self, Late};
+use crate::node::late::{self, UnreadyNetwork};
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::policy::flip;
@@ -47,7 +47,7 @@ pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
 /// *Shape*: `{"file":"..","phase":"old","warnings":["..."],"policy":{..}}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Shown {
+pub struct PolicyReport {
     file: PathBuf,
     phase: &'static str,
     warnings: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Shown {
     policy: Option<Box<RawValue>>,
 }
 
-impl Report for Shown {
+impl Report for PolicyReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let file = self.file.display();
@@ -93,17 +93,17 @@ fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Bad settings.
-fn show(node: &NodeFacts) -> Result<Shown, Failure> {
+fn show(node: &NodeFacts) -> Result<PolicyReport, Failure> {
     let read = node.require_policy()?;
     let text = String::from_utf8_lossy(&read.bytes).into_owned();
-    Ok(Shown { policy: RawValue::from_string(text).ok(), ..shown(read) })
+    Ok(PolicyReport { policy: RawValue::from_string(text).ok(), ..shown(read) })
 }
 
 /// Says whether a policy is valid: the one that counts, or another file, whose path is absolute.
 ///
 /// # Errors
 /// Bad settings; usage where the other file is not there.
-fn check(node: &NodeFacts, file: Option<&Path>) -> Result<Shown, Failure> {
+fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure> {
     let read = match file {
         None => node.require_policy()?.clone(),
         Some(file) if !file.exists() => {
@@ -117,9 +117,9 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<Shown, Failure> {
     Ok(shown(&usable))
 }
 
-fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> Shown {
+fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> PolicyReport {
     let (phase, warnings) = (policy.phase().as_str(), secondary::warnings(policy));
-    Shown { file: path.clone(), phase, warnings, policy: None }
+    PolicyReport { file: path.clone(), phase, warnings, policy: None }
 }
 
 /// `policy set`: flips the policy, and says whether the runtime is known to use it.
@@ -132,7 +132,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
         refuse(node, &late)?;
     }
     let set = flip::set(&node.dirs.layout, wanted.phase, wanted.runtime, global.dry_run)?;
-    let set = set.noted(late.iter().map(Late::warning).collect());
+    let set = set.noted(late.iter().map(UnreadyNetwork::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
         format!(
@@ -143,7 +143,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
 }
 
 /// The networks of a phase that are not ready. Nothing is known of a policy that cannot be flipped, which is reported elsewhere.
-fn late_in(node: &NodeFacts, phase: Phase) -> Vec<Late> {
+fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
     let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
     let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
     policy.map_or_else(Vec::new, |policy| late::networks(&node.root, &policy))
@@ -153,7 +153,7 @@ fn late_in(node: &NodeFacts, phase: Phase) -> Vec<Late> {
 ///
 /// # Errors
 /// 3, with each such network; usage for a tree, whose networks nobody can ask.
-fn refuse(node: &NodeFacts, late: &[Late]) -> Result<(), Failure> {
+fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
     if !node.root.is_node() {
         return Err(Failure::usage(
             "--require-ready: only a node can be asked whether its networks are ready",

@@ -16,7 +16,7 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
-use crate::kubelet::check::{self, Checked, CheckedUpTo};
+use crate::kubelet::check::{self, CheckDepth, Checked};
 use crate::kubelet::own::{own, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
@@ -33,7 +33,7 @@ const MODE: u32 = 0o644;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub enum Rendered {
+pub enum RenderReport {
     /// Files were written or removed.
     Changed(Changed),
     /// `--check`: render would succeed.
@@ -42,7 +42,7 @@ pub enum Rendered {
     Fragment(Fragment),
 }
 
-impl Report for Rendered {
+impl Report for RenderReport {
     fn human(&self) -> Page {
         match self {
             Self::Changed(changed) => changed.human(),
@@ -71,25 +71,25 @@ impl Report for Rendered {
 ///
 /// # Errors
 /// Bad settings; 3 with everything that `--check` found; 75 while a file is missing without which kubelet does not start.
-pub fn render(global: &Global, wanted: &Render) -> Result<Rendered, Failure> {
+pub fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure> {
     if wanted.runtime {
-        return runtime::render(global).map(Rendered::Changed);
+        return runtime::render(global).map(RenderReport::Changed);
     }
     let root = Root::new(&global.root);
     if let Some(off) = switch::off(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
-        return finish(global, remove(&root, &off.to_string()), Vec::new()).map(Rendered::Changed);
+        return finish(global, remove(&root, &off.to_string()), Vec::new()).map(RenderReport::Changed);
     }
     let node = NodeFacts::by_files(global, Settings::required(&root)?);
     if wanted.check {
-        let way = if root.is_node() { CheckedUpTo::Loaded } else { CheckedUpTo::Files };
-        return check::check(&root, &node.settings, way).map(Rendered::Checked);
+        let way = if root.is_node() { CheckDepth::Loaded } else { CheckDepth::Files };
+        return check::check(&root, &node.settings, way).map(RenderReport::Checked);
     }
     accepted(&node.settings)?;
     if let Some(platform) = &wanted.print {
-        return platform::print(platform, &node.settings).map(Rendered::Fragment);
+        return platform::print(platform, &node.settings).map(RenderReport::Fragment);
     }
     let (changes, notes) = plan(&node)?;
-    finish(global, changes, notes).map(Rendered::Changed)
+    finish(global, changes, notes).map(RenderReport::Changed)
 }
 
 /// Refuses labels and taints that kubelet would refuse.

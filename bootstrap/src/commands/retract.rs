@@ -16,8 +16,8 @@ use crate::node::paths::Root;
 use crate::node::settings::Settings;
 use crate::node::switch;
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
-use crate::publish::report::{LastWord, Reason};
-use crate::publish::{Depth, Retracted, reporter, retract as last_word};
+use crate::publish::report::{FinalCondition, Reason};
+use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 
 /// Says the last word on the Node, or whether there is one to say.
 ///
@@ -34,12 +34,12 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
     refuse_watched(&node.root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
     match last_word(&credential, Some(&word), Duration::from_secs(wanted.timeout_secs), depth) {
-        Ok(Retracted::Nothing(node)) => {
+        Ok(RetractOutcome::Nothing(node)) => {
             let change =
                 Change::new(Act::Keep, format!("Node {node}"), "nothing of Crossfade is to be taken back");
             Ok(changed(global, change, None))
         }
-        Ok(Retracted::Written(node)) => {
+        Ok(RetractOutcome::Written(node)) => {
             Ok(changed(global, change(&format!("Node {node}"), &word), Some(Outcome::Done)))
         }
         Err(why) => Err(unsaid(&why, &word)),
@@ -47,7 +47,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
 }
 
 /// The API server did not take the word; a person can still say it.
-fn unsaid(why: &Problem, word: &LastWord) -> Failure {
+fn unsaid(why: &Problem, word: &FinalCondition) -> Failure {
     let what = Problem::new(format!("the Node still says what it said: {}", why.what)).at("the Node");
     let again = "run crossfade-bootstrap retract again, or what follows by hand";
     let fix = if why.fix.is_empty() { again.to_owned() } else { format!("{}; then {again}", why.fix) };
@@ -64,17 +64,17 @@ fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed
 }
 
 /// The last word about this node, which the Node is to bear.
-fn word(node: &NodeFacts, is_removed: bool) -> Result<LastWord, Failure> {
+fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
     if is_removed {
         return Ok(removed());
     }
     if let Some(off) = switch::off(&node.root) {
-        return Ok(LastWord { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
+        return Ok(FinalCondition { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
     }
     if node.without_plugin().is_some() {
         let message =
             "this node runs a final image: its pods get the agents' network, and nobody reports any more";
-        return Ok(LastWord { status: "Unknown", reason: Reason::FinalImage, message: message.into() });
+        return Ok(FinalCondition { status: "Unknown", reason: Reason::FinalImage, message: message.into() });
     }
     Err(Failure::new(Exit::No, "Crossfade takes part on this node, so what its Node says stays")
         .at("the Node")

@@ -25,17 +25,17 @@ use crate::node::attachments::{self, Attachments, Life};
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::identity::Booted;
+use crate::node::identity::BootRecord;
 use crate::node::paths::{BOOTED, Root, STATUS};
 use crate::node::policy::{roll, secondary};
-use crate::node::settings::{Settings, Unusable};
+use crate::node::settings::{InvalidSettings, Settings};
 use crate::node::status_file::{self, NOT_READY, StatusFile};
 use crate::node::{hostroutes, mode};
-use crate::runtime::answer::Uses;
+use crate::runtime::answer::ConfUse;
 
 pub use self::follow::follow;
 use self::follow::{until, wait};
-pub use self::reported::{Reported, reported};
+pub use self::reported::{ReportedStatus, reported};
 
 /// Where this node stands.
 ///
@@ -109,7 +109,7 @@ fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     // If node.json cannot be used, the rest of the status stays useful, with the mode that other sources give.
     let settings = mode::settings(&root);
-    let bad = settings.unusable.as_ref().map(|Unusable { why, mode_by, .. }| {
+    let bad = settings.unusable.as_ref().map(|InvalidSettings { why, mode_by, .. }| {
         format!("{why}; what is said here is for confDir {}: {mode_by}", settings.node.conf_dir.as_str())
     });
     let mut status = of_node(global, wanted, settings)?;
@@ -166,7 +166,7 @@ impl Status {
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
 fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    let booted = || Booted::is_of_now(&root);
+    let booted = || BootRecord::is_of_now(&root);
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let dirs = NodeFacts::by_files(global, settings).dirs;
     let found = attachments::list(&dirs.layout, None)?;
@@ -216,7 +216,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         Ok(Some(conf)) => Some(node.runtime.asked.uses(&conf.name)),
         Ok(None) | Err(_) => None,
     };
-    let installed = used.as_ref().is_some_and(|used| !matches!(used, Uses::Other(_)));
+    let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
     problems.extend(problems::of_the_conf(node, &CniFacts::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));

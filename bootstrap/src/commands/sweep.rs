@@ -32,23 +32,23 @@ use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock};
 use types::policy::Policy;
 
-use self::annotations::Before;
+use self::annotations::PassFacts;
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{Act, Change, Executor, Means};
+use crate::change::{Act, Change, ChangeHandler, Executor};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
-use crate::node::candidates::{self, SweepCandidate, Written, judge};
+use crate::node::candidates::{self, RecordLocation, SweepCandidate, judge};
 use crate::node::directories::Directories;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::hostroutes;
 use crate::node::paths::Root;
 use crate::node::plugins::joined;
 use crate::node::settings::Settings;
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::RuntimeFacts;
 
 /// How long all probes of all networks may take together.
@@ -101,7 +101,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
         .collect();
     notes.push(format!("{live} attachments belong to living sandboxes and stay"));
     let before =
-        Before { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
+        PassFacts { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
     if global.dry_run {
         let stale = annotations::look(node, wanted, before);
         changes.extend(stale.changes);
@@ -141,22 +141,22 @@ fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
     Ok(node)
 }
 
-fn listing(whom: &Whom, wanted: &Sweep) -> Result<Listing, Failure> {
+fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure> {
     if let Some(file) = &wanted.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-        return Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
+        return SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = match whom {
-        Whom::Nobody | Whom::NotSought => {
+        RuntimeChoice::Nobody | RuntimeChoice::NotSought => {
             return Err(Failure::usage("sweep needs the living sandboxes")
                 .at("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));
         }
-        Whom::Unknown(why) => return Err(Failure::of(Exit::No, why.clone())),
-        Whom::At(endpoint) => endpoint,
+        RuntimeChoice::Unknown(why) => return Err(Failure::of(Exit::No, why.clone())),
+        RuntimeChoice::At(endpoint) => endpoint,
     };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
-    sandboxes.map(Listing::Cri).map_err(|e| {
+    sandboxes.map(SandboxList::Cri).map_err(|e| {
         Failure::later(format!("{e:#}; nothing is swept without a list"))
             .at(endpoint)
             .fix("start the runtime, or name another with --runtime-endpoint, then run sweep again")
@@ -201,13 +201,13 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
             SweepVerdict::Close => {
                 let key = one.key.clone();
                 let more = match (&one.written, one.owner) {
-                    (Written::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
+                    (RecordLocation::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
                     (_, Owner::Retired) => ", which is retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
                 let act = match &one.written {
-                    Written::Record(begun) => Act::Close(key, Box::new(begun.clone())),
-                    Written::Entry(_) => Act::CloseEntry(key),
+                    RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
+                    RecordLocation::Entry(_) => Act::CloseEntry(key),
                 };
                 (act, format!("{seen}; age {age}; network {}{more}", one.networks))
             }
@@ -251,19 +251,19 @@ fn apply(
     let conf = Conf::of_sweep(&settings.layout, name.unwrap_or_default());
     let session = Session::new(&env, &conf, signals).with_policy(policy.clone());
     let pass = Pass { session: &session, deadline: end };
-    let closing = Closing { pass, shares, layout: &settings.layout, signals };
+    let closing = SweepHandler { pass, shares, layout: &settings.layout, signals };
     Executor::new(&Root::default(), closing).carry_out_each(changes)
 }
 
 /// Closes attachments, each within its share of the pass; what there is no time for is left to the next pass.
-struct Closing<'a> {
+struct SweepHandler<'a> {
     pass: Pass<'a>,
     shares: TimeShares,
     layout: &'a Layout,
     signals: &'a Signals,
 }
 
-impl Closing<'_> {
+impl SweepHandler<'_> {
     fn close(
         &self,
         close: impl FnOnce(&Pass<'_>, Instant) -> Result<bool, CniError>,
@@ -278,7 +278,7 @@ impl Closing<'_> {
     }
 }
 
-impl Means for Closing<'_> {
+impl ChangeHandler for SweepHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Close(key, begun) => Some(self.close(|pass, until| pass.close(key, begun, until))),

@@ -15,12 +15,12 @@ use crate::node::attachments::Attachments;
 use crate::node::candidates::SweepCandidate;
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
-use crate::node::last_sweep::Swept;
+use crate::node::last_sweep::SweepResult;
 use crate::node::leaks::Leak;
 use crate::node::readiness::NetworkReadiness;
 use crate::node::status_file::StatusFile;
-use crate::node::switch::Off;
-use crate::publish::look::Looked;
+use crate::node::switch::OffSwitch;
+use crate::publish::look::ApiServerState;
 use crate::runtime::{Sandbox, State};
 
 /// One source of facts.
@@ -56,7 +56,7 @@ pub struct Facts {
     /// Now, on the clock of this boot.
     pub now: Moment,
     /// What switched Crossfade off.
-    pub off: Option<Off>,
+    pub off: Option<OffSwitch>,
     /// Whether `boot` has succeeded in this boot.
     pub booted: Result<(), Problem>,
     /// What keeps the gate shut; `None` if the gate does not hold kubelet back in this boot.
@@ -68,13 +68,13 @@ pub struct Facts {
     /// The report of `watch`; `None` for a tree, and for directories that the command line named: nobody can tell whose `watch` that is.
     pub watch: Option<StatusFile>,
     /// What the last sweep of this boot came to.
-    pub swept: Option<Swept>,
+    pub swept: Option<SweepResult>,
     /// The policy's networks, asked now.
     pub networks: Vec<NetworkReadiness>,
     /// The networks of which pods asked for host ports that no plugin maps.
     pub unmapped: Vec<String>,
     /// Records, inventory and ledger.
-    pub state: Source<Recorded>,
+    pub state: Source<AttachmentRecords>,
     /// What the kernel has of attachments.
     pub kernel: Source<Kernel>,
     /// The runtime's sandboxes.
@@ -84,12 +84,12 @@ pub struct Facts {
     /// What Crossfade wrote to the journal in this boot, the oldest first.
     pub journal: Source<Vec<Entry>>,
     /// What the API server has of this node.
-    pub server: Source<Looked>,
+    pub server: Source<ApiServerState>,
 }
 
 /// What Crossfade keeps of attachments.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct AttachmentRecords {
     /// The attachments as `attachments` lists them.
     pub attached: Attachments,
     /// The same as a sweep judges them.

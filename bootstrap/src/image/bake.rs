@@ -30,7 +30,7 @@ const MODE: u32 = 0o644;
 /// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Baked {
+pub struct BakeReport {
     #[serde(flatten)]
     changed: Changed,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,7 +55,7 @@ impl File {
     }
 }
 
-impl Report for Baked {
+impl Report for BakeReport {
     fn human(&self) -> Page {
         let mut text = self.changed.human();
         for file in &self.files {
@@ -78,7 +78,7 @@ impl Report for Baked {
 /// # Errors
 /// All findings, before anything is touched: 2 for options that make no sense together, 78 for settings that nobody could use, 3 for a
 /// file that would hide what is baked.
-pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
+pub fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);
     let facts = BakeFacts::gather(global, wanted)?;
     let BakeDecision { policy, node, notes } = decide(wanted, &facts)?;
@@ -100,7 +100,7 @@ pub fn bake(global: &Global, wanted: &Bake) -> Result<Baked, Failure> {
         files.extend(policy.iter().map(|bytes| File::new(&policy_place, bytes)));
         files.push(File::new(&node_place, &node));
     }
-    Ok(Baked { changed: finish(global, changes, notes)?, files })
+    Ok(BakeReport { changed: finish(global, changes, notes)?, files })
 }
 
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {

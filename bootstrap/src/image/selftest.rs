@@ -41,7 +41,7 @@ use crate::systemd::unit::{Order, Unit};
 /// *Shape*: `{"version":1,"image":true,"root":"/","release":"0.1.0","passed":false,"checks":[{..}]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Tested {
+pub struct SelftestReport {
     /// Nothing of a boot was expected.
     image: bool,
     root: PathBuf,
@@ -52,7 +52,7 @@ pub struct Tested {
     checks: Vec<Check>,
 }
 
-impl Report for Tested {
+impl Report for SelftestReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let wide = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
@@ -87,7 +87,7 @@ impl Report for Tested {
 ///
 /// # Errors
 /// None: what is wrong is in the report, which then ends with 3.
-pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
+pub fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Failure> {
     let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
     let root = Root::new(&dir);
     let global = &Global { root: dir.clone(), ..global.clone() };
@@ -112,7 +112,7 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<Tested, Failure> {
     if !wanted.image {
         checks.extend(running::checks(global, &facts, &units));
     }
-    Ok(Tested {
+    Ok(SelftestReport {
         image: wanted.image,
         root: dir,
         release: env!("CARGO_PKG_VERSION"),

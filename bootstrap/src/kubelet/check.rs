@@ -51,7 +51,7 @@ impl Report for Checked {
 
 /// How far the way from node.json to kubelet's command line is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckedUpTo {
+pub enum CheckDepth {
     /// To what systemd has loaded.
     Loaded,
     /// To the units' files: systemd has not read them yet, or is another one's.
@@ -64,7 +64,7 @@ pub enum CheckedUpTo {
 ///
 /// # Errors
 /// 3 with every finding.
-pub fn check(root: &Root, node: &Node, way: CheckedUpTo) -> Result<Checked, Failure> {
+pub fn check(root: &Root, node: &Node, way: CheckDepth) -> Result<Checked, Failure> {
     let mut findings: Vec<Problem> = refusals(node).into_iter().map(Problem::from).collect();
     findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
     let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
@@ -88,7 +88,7 @@ pub fn check(root: &Root, node: &Node, way: CheckedUpTo) -> Result<Checked, Fail
 fn registered(
     root: &Root,
     node: &Node,
-    way: CheckedUpTo,
+    way: CheckDepth,
     (findings, notes): (&mut Vec<Problem>, &mut Vec<String>),
 ) -> Vec<String> {
     let own = own(root, node);
@@ -96,7 +96,7 @@ fn registered(
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
         Ok(None) => {
-            let matters = speaks && way != CheckedUpTo::Unasked;
+            let matters = speaks && way != CheckDepth::Unasked;
             let problem = absent(&node.kubelet.unit);
             if matters {
                 findings.push(problem)
@@ -136,14 +136,14 @@ fn registered(
 }
 
 /// What keeps Crossfade's flags from kubelet's command line.
-fn in_the_way(root: &Root, node: &Node, unit: &Unit, asked: CheckedUpTo) -> Vec<Problem> {
+fn in_the_way(root: &Root, node: &Node, unit: &Unit, asked: CheckDepth) -> Vec<Problem> {
     let mut way = Vec::new();
-    if asked == CheckedUpTo::Unasked {
+    if asked == CheckDepth::Unasked {
         return way;
     }
     way.extend(continuation::installed(root).err());
     way.extend(continuation::continuation(root, unit, Role::Kubelet).err());
-    if way.is_empty() && asked == CheckedUpTo::Loaded && switch::off(root).is_none() {
+    if way.is_empty() && asked == CheckDepth::Loaded && switch::off(root).is_none() {
         way.extend(continuation::check(root, node, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))

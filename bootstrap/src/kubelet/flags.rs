@@ -4,7 +4,7 @@ use crate::systemd::unit::Word;
 
 /// One occurrence of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Given<'w> {
+pub struct FlagValue<'w> {
     /// Its value.
     pub value: &'w str,
     /// The variable that it comes from.
@@ -16,7 +16,7 @@ pub struct Given<'w> {
 ///
 /// *Source*: `spf13/pflag`, `parseArgs`; `component-base/cli/flag`, `WordSepNormalizeFunc`.
 #[must_use]
-pub fn given<'w>(words: &'w [Word], name: &str) -> Vec<Given<'w>> {
+pub fn given<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
     let mut all = Vec::new();
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -31,7 +31,7 @@ pub fn given<'w>(words: &'w [Word], name: &str) -> Vec<Given<'w>> {
             continue;
         }
         let value = value.or_else(|| words.next().map(|next| next.text.as_str()));
-        all.extend(value.map(|value| Given { value, variable: word.variable.as_deref() }));
+        all.extend(value.map(|value| FlagValue { value, variable: word.variable.as_deref() }));
     }
     all
 }

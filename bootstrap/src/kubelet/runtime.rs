@@ -9,7 +9,7 @@ use crate::systemd::unit::{Unit, Word};
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedEndpoint {
     /// `unix:///path`.
     pub endpoint: String,
     /// Who says so.
@@ -21,15 +21,15 @@ pub struct Named {
 ///
 /// *Source*: `cmd/kubelet/app/options`, `--container-runtime-endpoint`; `KubeletConfiguration`, `containerRuntimeEndpoint`.
 #[must_use]
-pub fn endpoint(root: &Root, unit: &str) -> Option<Named> {
+pub fn endpoint(root: &Root, unit: &str) -> Option<NamedEndpoint> {
     let words = words(root, unit)?;
     let flag = given(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
     let by_flag = flag
         .filter(|endpoint| !endpoint.is_empty())
-        .map(|endpoint| Named { endpoint, by: format!("--container-runtime-endpoint of {unit}") });
+        .map(|endpoint| NamedEndpoint { endpoint, by: format!("--container-runtime-endpoint of {unit}") });
     let by_file = |file: &Path| {
         let endpoint = config::read(root, file).ok().flatten()?.endpoint?;
-        Some(Named { endpoint, by: format!("containerRuntimeEndpoint in {}", file.display()) })
+        Some(NamedEndpoint { endpoint, by: format!("containerRuntimeEndpoint in {}", file.display()) })
     };
     by_flag.or_else(|| config::files(root, &words).all().rev().find_map(|file| by_file(file)))
 }

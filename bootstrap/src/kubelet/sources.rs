@@ -6,7 +6,7 @@ use types::label;
 use types::taint::{self, Taint};
 
 use super::config::{self, KubeletConfig};
-use super::flags::{Given, given, is_off};
+use super::flags::{FlagValue, given, is_off};
 use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
@@ -111,7 +111,7 @@ impl KubeletSources {
 }
 
 /// `--flag in $VARIABLE of FILE`, or `--flag in FILE` for a word of the command itself.
-fn source(unit: &Unit, flag: &str, given: &Given<'_>) -> String {
+fn source(unit: &Unit, flag: &str, given: &FlagValue<'_>) -> String {
     let line = || unit.exec_start().first().map(|line| line.source.as_path());
     match given.variable {
         Some(variable) => match unit.source(variable) {

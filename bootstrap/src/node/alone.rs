@@ -9,7 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// The lock of a command, and how messages speak of the command.
 #[derive(Debug, Clone, Copy)]
-pub struct Alone {
+pub struct CommandLock {
     /// The name of the lock.
     pub lock: &'static str,
     /// The command: `the clean-up`.
@@ -18,7 +18,7 @@ pub struct Alone {
     pub another: &'static str,
 }
 
-impl Alone {
+impl CommandLock {
     /// Does `act` while nobody else on this node does the same.
     ///
     /// # Errors

@@ -15,12 +15,12 @@ use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::raw::RawObject;
 
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::cache::made_by_cri;
 
 /// Where Crossfade keeps an attachment.
 #[derive(Debug, Clone)]
-pub enum Written {
+pub enum RecordLocation {
     /// In a record that was begun then, which tells it from a later one of the same container and ifname.
     Record(Moment),
     /// Only in the inventory, with the sender of its DEL.
@@ -35,7 +35,7 @@ pub struct SweepCandidate {
     /// The names of its networks, as people read them.
     pub networks: String,
     /// Where Crossfade keeps the attachment.
-    pub written: Written,
+    pub written: RecordLocation,
     /// What the runtime's list says about the sandbox.
     pub seen: ListStatus,
     /// Its age; an entry that does not tell is past every grace.
@@ -51,7 +51,7 @@ pub struct SweepCandidate {
 pub fn judge(
     records: &[Attachment],
     inventory: &Inventory,
-    listing: &Listing,
+    listing: &SandboxList,
     owners: &Owners<'_>,
     now: &Moment,
 ) -> Vec<SweepCandidate> {
@@ -63,7 +63,7 @@ pub fn judge(
         judged.push(SweepCandidate {
             seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
-            written: Written::Record(intent.begun.clone()),
+            written: RecordLocation::Record(intent.begun.clone()),
             age: intent.begun.age(now),
             owner: owners.of(record),
             netns_lives: !netns_of(record).is_empty(),
@@ -79,7 +79,7 @@ pub fn judge(
         judged.push(SweepCandidate {
             seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
-            written: Written::Entry(entry.deleted_by),
+            written: RecordLocation::Entry(entry.deleted_by),
             age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {

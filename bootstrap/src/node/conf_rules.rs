@@ -8,16 +8,16 @@ use types::profile;
 use crate::change::obstacles::Obstacles;
 use crate::node::conf::OWN_CAPABILITIES;
 use crate::node::confdir::ConfDir;
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::node::networks::NetworkConf;
 use crate::runtime::CniSetup;
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 
 /// Finds everything in the runtime's conf directory that keeps pods from coming through Crossfade's conf.
 pub fn conf_dir(
     dir: &ConfDir,
     name: Option<&str>,
-    picks: &Picks,
+    picks: &ConfSelection,
     way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) {
@@ -75,7 +75,7 @@ pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
 }
 
 /// The capabilities of the delegates and of the plugin itself. While a network has no conf, the capabilities of the installed conf stay.
-pub fn capabilities(networks: &[NetworkConf], installed: Option<&Installed>) -> BTreeSet<String> {
+pub fn capabilities(networks: &[NetworkConf], installed: Option<&InstalledConf>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in networks {
         match &network.conf {

@@ -6,12 +6,12 @@ pub struct DesiredPhase {
     /// The annotation's value, at most 256 bytes of it.
     pub value: String,
     /// The policy that it was set for.
-    pub policy: DesiredFor,
+    pub policy: DesiredScope,
 }
 
 /// The policy that a desired phase was set for, by what the Node said when it was set. The value itself names none, because people and pipelines set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DesiredFor {
+pub enum DesiredScope {
     /// Any: no policy was reported on the Node.
     Any,
     /// The one with this digest ([`types::observed::Observed::base`]), which was reported on the Node.
@@ -25,9 +25,9 @@ impl DesiredPhase {
     #[must_use]
     pub fn is_for(&self, base: Option<&str>) -> bool {
         match &self.policy {
-            DesiredFor::Any => true,
-            DesiredFor::Base(known) => base.is_none_or(|base| base == known),
-            DesiredFor::Earlier => false,
+            DesiredScope::Any => true,
+            DesiredScope::Base(known) => base.is_none_or(|base| base == known),
+            DesiredScope::Earlier => false,
         }
     }
 }

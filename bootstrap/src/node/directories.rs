@@ -32,12 +32,12 @@ pub struct Directories {
     /// The same as the node sees them, for a conf that the node's runtime will read.
     pub named: Layout,
     /// Crossfade's installed conf; `None` if there is none, else the problem that keeps it from being read.
-    pub installed: Result<Option<Installed>, Problem>,
+    pub installed: Result<Option<InstalledConf>, Problem>,
 }
 
 /// Crossfade's conf, with the parts that the plugin reads in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installed {
+pub struct InstalledConf {
     /// The file's bytes.
     pub bytes: Vec<u8>,
     /// Mode of the file.
@@ -58,14 +58,19 @@ impl Directories {
     /// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
     /// where that is known, `before` what Crossfade's conf said when it was last there.
     #[must_use]
-    pub fn on(global: &Global, node: &Node, agents_dir: Option<&Path>, before: Option<&Installed>) -> Self {
+    pub fn on(
+        global: &Global,
+        node: &Node,
+        agents_dir: Option<&Path>,
+        before: Option<&InstalledConf>,
+    ) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
             root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
         } else {
             global.conf_dir.clone()
         };
-        let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
+        let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
         let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
         let layout = there.or(before).map_or_else(|| usual(&root), |conf| held(&root, &conf.layout));
         let layout = flagged(global, layout);
@@ -77,7 +82,7 @@ impl Directories {
     pub fn of_agents(global: &Global, agents_dir: &Path) -> Self {
         let root = Root::new(&global.root);
         let conf_dir = root.at(agents_dir);
-        let installed = Installed::read(&root.inside(&conf_dir.join(CONF_FILE)));
+        let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
         let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
         Self { conf_dir, layout: below(&root, &named), named, installed }
     }
@@ -146,7 +151,7 @@ fn usual(root: &Root) -> Layout {
     }
 }
 
-impl Installed {
+impl InstalledConf {
     /// Reads Crossfade's conf; `None` if there is no file.
     ///
     /// # Errors
@@ -195,7 +200,7 @@ impl Installed {
 
 /// The directories that Crossfade's conf names, as the node sees them.
 #[must_use]
-pub fn named(global: &Global, installed: Option<&Installed>) -> Layout {
+pub fn named(global: &Global, installed: Option<&InstalledConf>) -> Layout {
     let ours = installed.filter(|conf| conf.is_ours);
     flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
 }

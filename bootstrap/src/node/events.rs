@@ -25,7 +25,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What wakes the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wake {
+pub enum WakeReason {
     /// Something changed in a directory that `watch` observes.
     Changed,
     /// A record or the inventory changed.
@@ -43,7 +43,7 @@ pub enum Wake {
 /// The watched directories.
 #[derive(Debug)]
 pub struct Events {
-    wake: Sender<Wake>,
+    wake: Sender<WakeReason>,
     state: Arc<State>,
     watcher: Option<INotifyWatcher>,
     /// The directories whose events are worth a pass.
@@ -68,17 +68,17 @@ struct State {
     /// The loop was woken for the records and has not counted yet.
     uncounted: AtomicBool,
     /// What an event's directory is worth.
-    worth: Mutex<Worth>,
+    worth: Mutex<ObservedDirectories>,
 }
 
 /// The directories of [`Events::passes`] and of [`Events::records`].
 #[derive(Debug, Default)]
-struct Worth {
+struct ObservedDirectories {
     passes: BTreeSet<PathBuf>,
     records: BTreeSet<PathBuf>,
 }
 
-impl Worth {
+impl ObservedDirectories {
     /// Whether an event with these paths is worth a pass, and whether it is worth a count. One without paths tells of lost events, and is worth
     /// both. One that is nowhere known, because a directory has two paths, is worth a pass.
     fn of(&self, paths: &[PathBuf]) -> (bool, bool) {
@@ -96,7 +96,7 @@ impl Worth {
 impl Events {
     /// Starts the thread that reads events. No directory is observed yet.
     #[must_use]
-    pub fn new(wake: Sender<Wake>) -> Self {
+    pub fn new(wake: Sender<WakeReason>) -> Self {
         let state = State {
             began: Instant::now(),
             pending: AtomicBool::new(false),
@@ -175,7 +175,7 @@ impl Events {
     fn rearm(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         // Before the first of them is observed: its events must not count for less than they are worth.
-        *self.state.worth.lock().unwrap_or_else(PoisonError::into_inner) = Worth {
+        *self.state.worth.lock().unwrap_or_else(PoisonError::into_inner) = ObservedDirectories {
             passes: self.passes.keys().cloned().collect(),
             records: self.records.keys().cloned().collect(),
         };
@@ -213,7 +213,7 @@ impl Events {
             let (pass, count) = state.worth.lock().unwrap_or_else(PoisonError::into_inner).of(&paths);
             // A loop that is gone means that the process ends soon.
             if count && !state.uncounted.swap(true, Ordering::SeqCst) {
-                let _ = wake.send(Wake::Records);
+                let _ = wake.send(WakeReason::Records);
             }
             if !pass {
                 return;
@@ -221,7 +221,7 @@ impl Events {
             let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             state.last_ms.store(now, Ordering::SeqCst);
             if !state.pending.swap(true, Ordering::SeqCst) {
-                let _ = wake.send(Wake::Changed);
+                let _ = wake.send(WakeReason::Changed);
             }
         };
         INotifyWatcher::new(heard, notify::Config::default()).ok()
@@ -254,11 +254,11 @@ fn nearest(path: &Path) -> Option<(PathBuf, (u64, u64))> {
 ///
 /// # Errors
 /// When there is no file descriptor left.
-pub fn signals(wake: Sender<Wake>) -> Result<()> {
+pub fn signals(wake: Sender<WakeReason>) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("install signal handlers")?;
     let listen = move || {
         for signal in signals.forever() {
-            let sent = wake.send(if signal == SIGHUP { Wake::Hangup } else { Wake::Stop });
+            let sent = wake.send(if signal == SIGHUP { WakeReason::Hangup } else { WakeReason::Stop });
             if sent.is_err() {
                 return;
             }
@@ -298,7 +298,7 @@ mod tests {
         assert!(!events.arm(wanted.iter()));
         for step in ["a", "a/b"] {
             std::fs::create_dir(dir.path().join(step)).expect("mkdir");
-            assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Changed), "{step}");
+            assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "{step}");
             assert!(events.arm(wanted.iter()));
             events.look();
         }
@@ -310,7 +310,7 @@ mod tests {
         while wakes.try_recv().is_ok() {}
         events.look();
         std::fs::write(wanted[0].join("f"), "x").expect("write");
-        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Changed), "in the new one");
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "in the new one");
     }
 
     #[test]
@@ -328,15 +328,15 @@ mod tests {
         assert!(events.arm_records([&state, &shard].into_iter()) && events.hears_records());
         assert!(!events.arm_records([&state, &shard].into_iter()), "the same again");
         std::fs::create_dir(&shard).expect("mkdir");
-        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Records));
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Records));
         assert!(events.arm_records([&state, &shard].into_iter()), "another directory is nearest now");
         events.count();
         std::fs::write(shard.join("c@eth0"), "x").expect("write");
-        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Records));
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Records));
         std::fs::write(shard.join("c@eth0"), "xy").expect("write");
         // The next event of a pass is behind those of the record, and the first that is told.
         std::fs::write(conf.join("f"), "x").expect("write");
-        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(Wake::Changed));
+        assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed));
         assert!(!events.arm([&conf].into_iter()), "the records make no set for passes new");
         // A directory for both is worth both.
         assert!(events.arm([&conf, &state].into_iter()));
@@ -345,13 +345,13 @@ mod tests {
         events.count();
         std::fs::write(state.join("f"), "x").expect("write");
         let mut told = [0, 1].map(|_| wakes.recv_timeout(Duration::from_secs(20)).expect("a wake"));
-        told.sort_by_key(|wake| *wake == Wake::Changed);
-        assert_eq!(told, [Wake::Records, Wake::Changed]);
+        told.sort_by_key(|wake| *wake == WakeReason::Changed);
+        assert_eq!(told, [WakeReason::Records, WakeReason::Changed]);
     }
 
     #[test]
     fn lost_events_are_worth_everything() {
-        let worth = Worth { passes: ["/c".into()].into(), records: ["/s".into()].into() };
+        let worth = ObservedDirectories { passes: ["/c".into()].into(), records: ["/s".into()].into() };
         for (paths, expected) in [
             (&[][..], (true, true)),
             (&["/c"], (true, false)),

@@ -21,7 +21,7 @@ use crate::node::{probe, switch, watch_unit};
 
 /// A network whose ADDs wait for a file that `watch` keeps.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct GatedNetwork {
     /// Whether the network is the policy's `old` or `new`.
     pub side: Side,
     /// The name of the network's profile.
@@ -38,10 +38,10 @@ pub struct Waiting {
 
 /// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
-pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<Waiting> {
+pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
     let waited = |side: Side| before.is_some_and(|before| files(before).any(|(one, ..)| one == side));
     files(policy)
-        .map(|(side, network, file)| Waiting {
+        .map(|(side, network, file)| GatedNetwork {
             side,
             profile: network.profile.clone(),
             there: file.is_file(),
@@ -131,14 +131,14 @@ fn waits(side: Side, file: &Path) -> String {
 /// | nobody | any | no | | refused |
 /// | nobody | ready | yes | | a note, and the file is written where it is missing |
 pub(crate) fn decide(
-    waiting: &[Waiting],
+    waiting: &[GatedNetwork],
     keeper: &Keeper,
     needed: &BTreeSet<Side>,
     way: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
-    for Waiting { side, profile, file, there, asked, is_new } in waiting {
+    for GatedNetwork { side, profile, file, there, asked, is_new } in waiting {
         let waits = waits(*side, file);
         match keeper {
             Keeper::Nobody(why) if *is_new => {
@@ -220,7 +220,7 @@ mod tests {
         ] {
             let asked = if red { Err("no answer".to_owned()) } else { Ok(()) };
             let file = PathBuf::from("/run/crossfade/probe/new");
-            let one = Waiting { side: Side::New, profile: "calico".into(), file, there, asked, is_new };
+            let one = GatedNetwork { side: Side::New, profile: "calico".into(), file, there, asked, is_new };
             let (mut way, mut notes) = (Obstacles::default(), Vec::new());
             let needed = needed.then_some(Side::New).into_iter().collect();
             let changes = decide(&[one], keeper, &needed, &mut way, &mut notes);

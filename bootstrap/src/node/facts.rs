@@ -12,11 +12,11 @@ use types::problem::Problem;
 
 use crate::cli::exit::Failure;
 use crate::cli::{self, Global};
-use crate::node::directories::{Directories, Installed};
+use crate::node::directories::{Directories, InstalledConf};
 use crate::node::name;
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
-use crate::node::settings::{Settings, Unusable};
+use crate::node::settings::{InvalidSettings, Settings};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::RuntimeFacts;
 
@@ -30,7 +30,7 @@ pub struct NodeFacts {
     /// The node.json that counts; `None` if there is none. Its values count before what an installation chose.
     pub node_file: Option<PathBuf>,
     /// Why node.json cannot be used; only commands that have to go on all the same get that far.
-    pub unusable: Option<Unusable>,
+    pub unusable: Option<InvalidSettings>,
     /// The runtime, as far as the command asked for it.
     pub runtime: RuntimeFacts,
     /// The conf directory, Crossfade's conf in it, and the directories which that conf names.
@@ -47,7 +47,7 @@ pub enum ConfDirChoice<'a> {
     /// The one in which the runtime finds Crossfade's conf, by node.json and by what the runtime reads.
     InForce {
         /// Crossfade's conf when it was last installed.
-        before: Option<&'a Installed>,
+        before: Option<&'a InstalledConf>,
     },
     /// The same for commands that people give: a directory of containerd's own counts only if the command line names it, so that every
     /// command, also one that asks no runtime, means the same installation.
@@ -141,7 +141,7 @@ impl NodeFacts {
 
     /// Crossfade's conf, if it is installed, readable and not another owner's.
     #[must_use]
-    pub fn ours(&self) -> Option<&Installed> {
+    pub fn ours(&self) -> Option<&InstalledConf> {
         self.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
     }
 

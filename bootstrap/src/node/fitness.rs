@@ -9,7 +9,7 @@ use crate::cli::Global;
 use crate::kubelet::own;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::identity::Booted;
+use crate::node::identity::BootRecord;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::settings::Settings;
 use crate::node::{foreign, plugins, switch};
@@ -33,7 +33,7 @@ pub fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> V
 /// try.
 pub fn look(global: &Global, settings: Settings, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let (root, mut way) = (&Root::new(&global.root), Obstacles::default());
-    way.extend(Booted::is_of_now(root).err());
+    way.extend(BootRecord::is_of_now(root).err());
     if let Some(unusable) = &settings.unusable {
         way.settings(Some(&unusable.why));
         return way;

@@ -19,7 +19,7 @@ const OF_TEMPLATE: &str = "10-containerd-net.conflist";
 
 /// One entry of the private conf directory that is not Crossfade's and that a runtime would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignEntry {
     /// The entry's path.
     pub path: PathBuf,
     /// What it is, for people: its file name and, where that can be told, its network.
@@ -32,20 +32,20 @@ pub struct Foreign {
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn look(dir: &Path) -> io::Result<Vec<Foreign>> {
+pub fn look(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        found.extend(Foreign::of(entry?.path()));
+        found.extend(ForeignEntry::of(entry?.path()));
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(found)
 }
 
-impl Foreign {
+impl ForeignEntry {
     /// `None` if no runtime reads the entry, or if the entry is Crossfade's.
     fn of(path: PathBuf) -> Option<Self> {
         let file = path.file_name()?.to_string_lossy().into_owned();
@@ -92,7 +92,7 @@ impl Foreign {
 
 /// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
 #[must_use]
-pub fn describe(dir: &Path, found: &[Foreign]) -> Problem {
+pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
     let names: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
     let by_template = found.iter().any(|one| one.path.ends_with(OF_TEMPLATE));
     let (who, fix) = if by_template {
@@ -100,7 +100,7 @@ pub fn describe(dir: &Path, found: &[Foreign]) -> Problem {
             "; containerd makes it from its conf_template".to_owned(),
             "restart containerd, whose start empties the key conf_template",
         )
-    } else if let Some((name, setting)) = found.iter().find_map(Foreign::agent) {
+    } else if let Some((name, setting)) = found.iter().find_map(ForeignEntry::agent) {
         (format!("; the agent of {name} writes a conf of this name"), setting)
     } else {
         (String::new(), "find out who writes into this directory, which is Crossfade's alone")

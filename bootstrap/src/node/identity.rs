@@ -81,7 +81,7 @@ pub enum BootKind {
 ///
 /// *Shape*: `{"version":1,"kind":"first","bootID":"5c1e.."}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Booted {
+pub struct BootRecord {
     version: u32,
     /// What kind of boot `boot` found.
     pub kind: BootKind,
@@ -142,7 +142,7 @@ impl Identity {
     /// | one | differs, and both are known | another | clone |
     /// | one | the same, or unknown | another | reboot |
     #[must_use]
-    pub fn kind(&self, before: Option<&Self>, booted: Option<&Booted>) -> BootKind {
+    pub fn kind(&self, before: Option<&Self>, booted: Option<&BootRecord>) -> BootKind {
         let differs = |one: &Option<String>, other: &Option<String>| {
             one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
         };
@@ -169,7 +169,7 @@ impl Identity {
     }
 }
 
-impl Booted {
+impl BootRecord {
     /// The marker that `boot` leaves when it succeeds.
     #[must_use]
     pub const fn new(kind: BootKind, boot_id: String) -> Self {
@@ -262,7 +262,7 @@ mod tests {
             (Some(identity("b2", Some("other"), None)), None, BootKind::Again),
             (Some(identity("b1", Some("other"), None)), Some("b2"), BootKind::Again),
         ] {
-            let booted = booted.map(|boot| Booted::new(BootKind::First, boot.to_owned()));
+            let booted = booted.map(|boot| BootRecord::new(BootKind::First, boot.to_owned()));
             assert_eq!(now.kind(before.as_ref(), booted.as_ref()), kind, "{before:?} {booted:?}");
         }
         let unknown = identity("b2", None, None);
@@ -297,6 +297,6 @@ mod tests {
         write(IDENTITY, "torn");
         assert_eq!(Identity::before(&root), None);
         write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);
-        assert_eq!(Booted::read(&root), Some(Booted::new(BootKind::Clone, "b".into())));
+        assert_eq!(BootRecord::read(&root), Some(BootRecord::new(BootKind::Clone, "b".into())));
     }
 }

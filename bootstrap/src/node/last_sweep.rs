@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// The result of one pass of `sweep`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Swept {
+pub struct SweepResult {
     /// Version of this shape; 1.
     pub version: u32,
     /// The number of the pass within this boot.
@@ -40,8 +40,8 @@ pub fn place(layout: &Layout) -> PathBuf {
 
 /// Reads a result of this boot.
 #[must_use]
-pub fn read(layout: &Layout, boot_id: &str) -> Option<Swept> {
+pub fn read(layout: &Layout, boot_id: &str) -> Option<SweepResult> {
     let bytes = read_bounded(&mut trust::open(&place(layout)).ok()?, MAX_BYTES).ok()?;
-    let swept: Swept = serde_json::from_slice(&bytes).ok()?;
+    let swept: SweepResult = serde_json::from_slice(&bytes).ok()?;
     (swept.version == 1 && swept.boot_id == boot_id).then_some(swept)
 }

@@ -9,12 +9,12 @@ use crate::node::status_file::{self, StatusFile};
 
 /// A network that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Late {
+pub struct UnreadyNetwork {
     side: Side,
     why: String,
 }
 
-impl Late {
+impl UnreadyNetwork {
     /// The line that a person gets with the flip.
     #[must_use]
     pub fn warning(&self) -> String {
@@ -33,7 +33,7 @@ impl Late {
 /// The networks that the policy attaches and that are not ready now: by their confs and probes, and by what `watch` says of those that pods get
 /// already. Nothing is known of a tree.
 #[must_use]
-pub fn networks(root: &Root, policy: &Policy) -> Vec<Late> {
+pub fn networks(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
     if !root.is_node() {
         return Vec::new();
     }
@@ -48,7 +48,7 @@ pub fn networks(root: &Root, policy: &Policy) -> Vec<Late> {
             watched.iter().find(|network| network.network == *side && network.attached && !network.ready);
         let asked = asked.iter().find(|network| network.side == *side)?.why_not();
         let why = asked.or_else(|| by_watch.and_then(|network| network.why.clone()))?;
-        Some(Late { side: *side, why })
+        Some(UnreadyNetwork { side: *side, why })
     };
     attached.iter().filter_map(of).collect()
 }

@@ -9,7 +9,7 @@ use shim::local_cleanup::{Lease, lease_directories, leases};
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use types::attachment::Attachment;
 
-use crate::node::candidates::{SweepCandidate, Written};
+use crate::node::candidates::{RecordLocation, SweepCandidate};
 use crate::node::networks::NetworkConf;
 use crate::runtime::State;
 
@@ -70,8 +70,8 @@ pub fn of_attachments(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Leak> {
             (_, Age::ThisBoot(_)) => "its sandbox has ended",
         };
         let kind = match one.written {
-            Written::Record(_) => LeakKind::Record,
-            Written::Entry(_) => LeakKind::Inventory,
+            RecordLocation::Record(_) => LeakKind::Record,
+            RecordLocation::Entry(_) => LeakKind::Inventory,
         };
         Some(Leak {
             kind,
@@ -144,7 +144,7 @@ mod tests {
         SweepCandidate {
             key: Key::new("c1", "eth0"),
             networks: "oldnet".into(),
-            written: Written::Record(begun),
+            written: RecordLocation::Record(begun),
             seen,
             age: Age::ThisBoot(Duration::from_secs(secs)),
             owner,
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!(found.first().map(|leak| leak.waits), expected, "{seen:?} {secs} {owner:?}");
         }
         let entry = SweepCandidate {
-            written: Written::Entry(Deleter::Crossfade),
+            written: RecordLocation::Entry(Deleter::Crossfade),
             age: Age::EarlierBoot,
             ..candidate(ListStatus::OutOfScope, 0, Owner::Ready)
         };

@@ -11,12 +11,12 @@ use crate::node::paths::LEAVING;
 /// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
 /// good, or until the command gives up. It is in the run directory, so the next boot removes what a killed command left.
 #[derive(Debug)]
-pub struct Leaving {
+pub struct RepairPause {
     path: PathBuf,
     stays: bool,
 }
 
-impl Leaving {
+impl RepairPause {
     /// Writes the marker.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Leaving {
     }
 }
 
-impl Drop for Leaving {
+impl Drop for RepairPause {
     fn drop(&mut self) {
         if !self.stays {
             // Of a run directory; the next boot removes it.

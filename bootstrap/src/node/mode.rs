@@ -21,7 +21,7 @@ use types::raw::RawObject;
 use crate::node::conf::our_conf;
 use crate::node::identity::Identity;
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::settings::{self, Settings, Unusable};
+use crate::node::settings::{self, InvalidSettings, Settings};
 use crate::runtime::facts::RuntimeFacts;
 
 /// Largest node.json that is looked into, in bytes.
@@ -55,7 +55,7 @@ pub fn settings(root: &Root) -> Settings {
             let salvaged = file.as_deref().and_then(settings::salvage);
             let (node, lost) = salvaged.map_or_else(Default::default, |(node, lost)| (node, Some(lost)));
             let (conf_dir, mode_by) = of_unusable(root, &node);
-            let unusable = Some(Unusable { why, mode_by, lost });
+            let unusable = Some(InvalidSettings { why, mode_by, lost });
             Settings { node: Node { conf_dir, ..node }, file, unusable }
         }
     }

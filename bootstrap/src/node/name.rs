@@ -9,7 +9,7 @@ use types::names::is_name;
 use types::problem::Problem;
 
 use crate::node::confdir::ConfDir;
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 
 /// Longest name file, in bytes.
 const MAX_NAME_BYTES: usize = 4096;
@@ -34,18 +34,18 @@ pub const DEFAULT_NAME: &str = "crossfade";
 
 /// The sources of the name of Crossfade's network.
 #[derive(Debug)]
-pub struct Naming<'a> {
+pub struct NameSources<'a> {
     /// The content of the name file, if it exists.
     pub written: Option<&'a str>,
     /// The path of the name file.
     pub file: &'a Path,
     /// Crossfade's installed conf.
-    pub installed: Option<&'a Installed>,
+    pub installed: Option<&'a InstalledConf>,
     /// The confs of this node, whose first one gives its name.
     pub dir: &'a ConfDir,
 }
 
-impl Naming<'_> {
+impl NameSources<'_> {
     /// The name of Crossfade's network, and its source. The name is the key of the runtime's result cache, so Crossfade takes that of the
     /// network which the node has now, and never changes it afterwards.
     ///

@@ -100,7 +100,7 @@ fn https(target: &str) -> Result<(), String> {
         .with_safe_default_protocol_versions()
         .map_err(|e| text(&e))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     let config = Arc::new(config);
     let end = Instant::now() + WITHIN;
@@ -136,9 +136,9 @@ fn get(
 
 /// A verifier that accepts every certificate; see [`https`].
 #[derive(Debug)]
-struct Anyone;
+struct AnyCertificate;
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

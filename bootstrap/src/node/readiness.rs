@@ -20,7 +20,7 @@ pub struct NetworkReadiness {
     /// Whether a pod may get the network now, by the policy's `attach` or one of its rules.
     pub needed: bool,
     /// The network's own name, or why its conf cannot be loaded.
-    pub conf: Result<String, NoConf>,
+    pub conf: Result<String, ConfError>,
     /// Why plugins of the network cannot be used, one line for each.
     pub missing: Vec<String>,
     /// What its probes say: the first that does not hold, in words.
@@ -31,7 +31,7 @@ pub struct NetworkReadiness {
 
 /// Why a network has no conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoConf {
+pub enum ConfError {
     /// No file of it is there yet.
     Absent(String),
     /// The file cannot be used.
@@ -43,7 +43,7 @@ impl NetworkReadiness {
     #[must_use]
     pub fn why_not(&self) -> Option<String> {
         match (&self.conf, self.missing.first(), &self.probes) {
-            (Err(NoConf::Absent(why) | NoConf::Broken(why)), _, _) => Some(why.clone()),
+            (Err(ConfError::Absent(why) | ConfError::Broken(why)), _, _) => Some(why.clone()),
             (Ok(_), Some(why), _) => Some(why.clone()),
             (Ok(_), None, Err(why)) => Some(why.clone()),
             (Ok(_), None, Ok(())) => match &self.waits_for {
@@ -79,8 +79,8 @@ pub fn ask(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<Network
             needed: needed.contains(&side),
             conf: match &conf.conf {
                 Ok((conf, _)) => Ok(conf.name.clone()),
-                Err(why @ Unloadable::Absent(_)) => Err(NoConf::Absent(why.to_string())),
-                Err(why) => Err(NoConf::Broken(why.to_string())),
+                Err(why @ Unloadable::Absent(_)) => Err(ConfError::Absent(why.to_string())),
+                Err(why) => Err(ConfError::Broken(why.to_string())),
             },
             missing: conf.missing.clone(),
             probes: probe::ask(network, &file).all,
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(red.why_not().as_deref(), Some("no answer"));
         let lacks = NetworkReadiness { missing: vec!["plugin \"x\"".into()], ..red };
         assert_eq!(lacks.why_not().as_deref(), Some("plugin \"x\""));
-        for conf in [NoConf::Absent("why".into()), NoConf::Broken("why".into())] {
+        for conf in [ConfError::Absent("why".into()), ConfError::Broken("why".into())] {
             let none = NetworkReadiness { conf: Err(conf), ..lacks.clone() };
             assert_eq!(none.why_not().as_deref(), Some("why"));
         }

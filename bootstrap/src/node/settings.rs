@@ -27,12 +27,12 @@ pub struct Settings {
     /// The file that counts; `None` if there is none.
     pub file: Option<PathBuf>,
     /// Why the file cannot be used.
-    pub unusable: Option<Unusable>,
+    pub unusable: Option<InvalidSettings>,
 }
 
 /// A node.json that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
+pub struct InvalidSettings {
     /// One line that names the file, and the key, what was expected and the remedy.
     pub why: String,
     /// Who tells the mode that the node is taken to be in.
@@ -60,13 +60,13 @@ impl Settings {
         match load(root) {
             Ok(node) => Self { node, file, unusable: None },
             Err(why) => {
-                let known = || Unusable {
+                let known = || InvalidSettings {
                     why: String::new(),
                     mode_by: "it was in this mode before",
                     lost: Some(BTreeSet::new()),
                 };
                 let before = last.unusable.clone().unwrap_or_else(known);
-                Self { node: last.node.clone(), file, unusable: Some(Unusable { why, ..before }) }
+                Self { node: last.node.clone(), file, unusable: Some(InvalidSettings { why, ..before }) }
             }
         }
     }

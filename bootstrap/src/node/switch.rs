@@ -11,14 +11,14 @@ pub const KERNEL_ARGUMENT: &str = "crossfade.disable";
 
 /// What switched Crossfade off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Off {
+pub enum OffSwitch {
     /// The file [`DISABLED`] exists.
     File,
     /// The kernel's command line has [`KERNEL_ARGUMENT`], for example from the boot menu.
     Kernel,
 }
 
-impl Off {
+impl OffSwitch {
     /// The switch as a problem of a command that needs Crossfade switched on.
     #[must_use]
     pub fn problem(self) -> Problem {
@@ -35,7 +35,7 @@ impl Off {
 }
 
 /// What switched Crossfade off and how to switch it on again, in one line.
-impl fmt::Display for Off {
+impl fmt::Display for OffSwitch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.problem().fmt(f)
     }
@@ -46,12 +46,12 @@ impl fmt::Display for Off {
 /// Whatever exists at [`DISABLED`] counts, even a dangling link: a person in an emergency must not need to know the details. A kernel
 /// command line that cannot be read switches nothing off.
 #[must_use]
-pub fn off(root: &Root) -> Option<Off> {
+pub fn off(root: &Root) -> Option<OffSwitch> {
     if root.entry(DISABLED).symlink_metadata().is_ok() {
-        return Some(Off::File);
+        return Some(OffSwitch::File);
     }
     let arguments = std::fs::read_to_string(root.at("/proc/cmdline")).unwrap_or_default();
-    by_kernel(&arguments).then_some(Off::Kernel)
+    by_kernel(&arguments).then_some(OffSwitch::Kernel)
 }
 
 /// Whether a kernel's command line has the argument.
@@ -91,6 +91,6 @@ mod tests {
         assert_eq!(off(&root), None);
         std::fs::create_dir_all(dir.path().join("etc/crossfade")).expect("etc");
         std::os::unix::fs::symlink("nowhere", dir.path().join("etc/crossfade/disabled")).expect("link");
-        assert_eq!(off(&root), Some(Off::File));
+        assert_eq!(off(&root), Some(OffSwitch::File));
     }
 }

@@ -16,7 +16,7 @@ use types::refusal::Refusal;
 use super::bound::{BoundPod, bound};
 use super::error::Trouble;
 use super::link::Link;
-use super::look::Unseen;
+use super::look::ApiReadError;
 use crate::change::StaleAnnotations;
 use crate::publish::report::Credential;
 
@@ -25,13 +25,13 @@ use crate::publish::report::Credential;
 pub struct AnnotatedPods {
     node: String,
     requests: Sender<StaleAnnotations>,
-    answers: Receiver<Removed>,
+    answers: Receiver<AnnotationRemoval>,
     until: Instant,
 }
 
 /// What became of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Removed {
+pub enum AnnotationRemoval {
     /// The annotations are gone.
     Done,
     /// The Pod is gone, or says something else by now; nothing of it was changed.
@@ -44,15 +44,15 @@ impl AnnotatedPods {
     /// Connects and reads the pods, as the API server's cache has them; nothing is asked after `until`.
     ///
     /// # Errors
-    /// [`Unseen`].
-    pub fn open(credential: &Credential, until: Instant) -> Result<(Self, Vec<BoundPod>), Unseen> {
+    /// [`ApiReadError`].
+    pub fn open(credential: &Credential, until: Instant) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
         let (requests, asked) = channel();
         let (answer, answers) = channel();
         let (found, first) = channel();
         let credential = credential.clone();
         let ask = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime.map_err(|e| Unseen::of(format!("start a runtime: {e}"))) {
+            let runtime = match runtime.map_err(|e| ApiReadError::of(format!("start a runtime: {e}"))) {
                 Ok(runtime) => runtime,
                 Err(why) => return drop(found.send(Err(why))),
             };
@@ -82,9 +82,9 @@ impl AnnotatedPods {
         std::thread::Builder::new()
             .name("annotations".into())
             .spawn(ask)
-            .map_err(|e| Unseen::of(format!("start a thread: {e}")))?;
+            .map_err(|e| ApiReadError::of(format!("start a thread: {e}")))?;
         let answer = first.recv_timeout(until.saturating_duration_since(Instant::now()));
-        let late = |_| Err(Unseen::of("list the pods of this node: no answer in time"));
+        let late = |_| Err(ApiReadError::of("list the pods of this node: no answer in time"));
         let (node, pods) = answer.unwrap_or_else(late)?;
         Ok((Self { node, requests, answers, until }, pods))
     }
@@ -97,8 +97,8 @@ impl AnnotatedPods {
 
     /// Removes the annotations from their Pod, unless the Pod says something else by now.
     #[must_use]
-    pub fn remove(&self, stale: &StaleAnnotations) -> Removed {
-        let late = || Removed::Failed("no answer in time".into());
+    pub fn remove(&self, stale: &StaleAnnotations) -> AnnotationRemoval {
+        let late = || AnnotationRemoval::Failed("no answer in time".into());
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() || self.requests.send(stale.clone()).is_err() {
             return late();
@@ -108,14 +108,16 @@ impl AnnotatedPods {
     }
 }
 
-async fn remove(link: &Link, stale: &StaleAnnotations) -> Removed {
+async fn remove(link: &Link, stale: &StaleAnnotations) -> AnnotationRemoval {
     let path = format!("{}/status", Link::pod(&stale.namespace, &stale.pod));
     match link.patch(&path, patch(stale).to_string().into_bytes()).await {
-        Ok(reply) if reply.is_done() => Removed::Done,
+        Ok(reply) if reply.is_done() => AnnotationRemoval::Done,
         // 422: a test of the patch failed. 409: somebody else writes the Pod again and again.
-        Ok(reply) if matches!(reply.status, 404 | 409 | 422) => Removed::Changed,
-        Ok(reply) => Removed::Failed(Refusal::read(reply.status, reply.retry_after, &reply.body).to_string()),
-        Err(trouble) => Removed::Failed(trouble.why.to_string()),
+        Ok(reply) if matches!(reply.status, 404 | 409 | 422) => AnnotationRemoval::Changed,
+        Ok(reply) => {
+            AnnotationRemoval::Failed(Refusal::read(reply.status, reply.retry_after, &reply.body).to_string())
+        }
+        Err(trouble) => AnnotationRemoval::Failed(trouble.why.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use types::step::Step;
 
 use super::error::Trouble;
 use super::link::{Link, Reply};
-use super::look::Unseen;
+use super::look::ApiReadError;
 use super::pods::PodObject;
 use crate::publish::report::Credential;
 
@@ -94,9 +94,9 @@ impl BoundPods {
     /// Connects, and asks which API of evictions there is.
     ///
     /// # Errors
-    /// [`Unseen`].
-    pub fn open(credential: &Credential) -> Result<Self, Unseen> {
-        let failed = |e: std::io::Error| Unseen::of(format!("start a runtime: {e}"));
+    /// [`ApiReadError`].
+    pub fn open(credential: &Credential) -> Result<Self, ApiReadError> {
+        let failed = |e: std::io::Error| ApiReadError::of(format!("start a runtime: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (link, evictions) = runtime.block_on(async {
             let (link, _) = Link::open(credential).await?;
@@ -104,8 +104,8 @@ impl BoundPods {
             Ok::<_, Trouble>((link, reply))
         })?;
         let evictions = match evictions.is_done() {
-            true => Evictions::read(&evictions.body).map_err(Unseen::of)?,
-            false => return Err(Unseen::of(evictions.refusal().to_string())),
+            true => Evictions::read(&evictions.body).map_err(ApiReadError::of)?,
+            false => return Err(ApiReadError::of(evictions.refusal().to_string())),
         };
         Ok(Self { runtime, link, evictions })
     }
@@ -113,8 +113,8 @@ impl BoundPods {
     /// What there is now.
     ///
     /// # Errors
-    /// [`Unseen`].
-    pub fn look(&self) -> Result<Bound, Unseen> {
+    /// [`ApiReadError`].
+    pub fn look(&self) -> Result<Bound, ApiReadError> {
         let asked = self.runtime.block_on(async {
             let (node, _) = self.link.list().await?;
             let pods = self.link.pods().await?;

@@ -26,8 +26,8 @@ use types::step::Step;
 
 use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
-use crate::node::desired_phase::{DesiredFor, DesiredPhase};
-use crate::publish::report::{LastWord, NodeReport, Reason};
+use crate::node::desired_phase::{DesiredPhase, DesiredScope};
+use crate::publish::report::{FinalCondition, NodeReport, Reason};
 
 /// The annotation with the node's report.
 pub(super) const OBSERVED: &str = types::observed::KEY;
@@ -103,12 +103,12 @@ pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Optio
     let has_left =
         || seen.condition(READY).is_some_and(|condition| left.contains(&condition.reason.as_str()));
     let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
-        Some(Some(base)) => DesiredFor::Base(base),
-        None if has_left() => DesiredFor::Earlier,
+        Some(Some(base)) => DesiredScope::Base(base),
+        None if has_left() => DesiredScope::Earlier,
         // The policy cannot be used at the moment, or the Node was reported on by nobody yet.
         Some(None) | None => before
             .filter(|before| before.value == value)
-            .map_or(DesiredFor::Any, |before| before.policy.clone()),
+            .map_or(DesiredScope::Any, |before| before.policy.clone()),
     };
     Some(DesiredPhase { value, policy })
 }
@@ -174,7 +174,7 @@ pub(super) fn begin(seen: &NodeObject) -> Vec<Write> {
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
-pub(super) fn retract(seen: &NodeObject, word: &LastWord, now: Timestamp) -> Vec<Write> {
+pub(super) fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
     let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
     let stands = seen.condition(READY);

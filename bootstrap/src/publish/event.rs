@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::decide::time;
 use crate::cli::print::escaped_line;
-use crate::publish::report::Happened;
+use crate::publish::report::NodeEvent;
 
 /// How many are remembered to be counted up.
 const REMEMBERED: usize = 32;
@@ -32,14 +32,14 @@ pub(super) struct Recorder {
 
 #[derive(Debug)]
 struct Sent {
-    happened: Happened,
+    happened: NodeEvent,
     name: String,
     count: u32,
 }
 
 impl Recorder {
     /// The request that records what happened on `node`, `at` that time.
-    pub(super) fn record(&self, node: &str, happened: &Happened, at: Timestamp) -> EventRecord {
+    pub(super) fn record(&self, node: &str, happened: &NodeEvent, at: Timestamp) -> EventRecord {
         let last = time(at);
         if let Some(sent) = self.sent.iter().find(|sent| sent.happened == *happened) {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
@@ -68,7 +68,7 @@ impl Recorder {
     }
 
     /// It is written.
-    pub(super) fn recorded(&mut self, happened: &Happened, record: &EventRecord) {
+    pub(super) fn recorded(&mut self, happened: &NodeEvent, record: &EventRecord) {
         match record {
             EventRecord::First(body) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_same_again_is_counted_up_until_it_is_forgotten() {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let happened = Happened { reason: "ConfRepaired", warning: true, message: "ä".repeat(600) };
+        let happened = NodeEvent { reason: "ConfRepaired", warning: true, message: "ä".repeat(600) };
         let mut recorder = Recorder::default();
         let first = recorder.record("n1", &happened, at("2026-11-20T15:00:00.5Z"));
         let EventRecord::First(body) = &first else { panic!("{first:?}") };
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(again, EventRecord::Again { name: name.clone(), body: expected });
             recorder.recorded(&happened, &again);
         }
-        let other = Happened { warning: false, reason: "Flipped", message: "x".into() };
+        let other = NodeEvent { warning: false, reason: "Flipped", message: "x".into() };
         assert!(matches!(recorder.record("n1", &other, at("2026-11-20T15:01:00Z")), EventRecord::First(_)));
         recorder.forget(&name);
         assert!(matches!(
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_event_says_anything_to_the_terminal_of_its_reader() {
-        let happened = Happened { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
+        let happened = NodeEvent { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
         let at = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
         let EventRecord::First(body) = Recorder::default().record("n1", &happened, at) else {
             panic!("first")

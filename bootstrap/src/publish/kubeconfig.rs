@@ -4,7 +4,7 @@
 //! Who could write one of these files could have watch run a program or believe a server of his. So each is held to the rule for files that
 //! root runs ([`shim::trust`]), and so is the program that `exec` names ([`crate::node::program`]).
 //!
-//! All of it is read at once, so that a connection has one credential; [`Loaded::is_current`] says when there is another one.
+//! All of it is read at once, so that a connection has one credential; [`ClientCredential::is_current`] says when there is another one.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_secs(60);
 const MAX_BYTES: usize = 4 << 20;
 
 /// A credential, ready to connect with.
-pub(super) struct Loaded {
+pub(super) struct ClientCredential {
     pub(super) config: Config,
     /// The client certificate, PEM.
     pub(super) certificate: Option<Vec<u8>>,
@@ -36,7 +36,7 @@ pub(super) struct Loaded {
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-impl Loaded {
+impl ClientCredential {
     /// Whether what it was read from is as it was, and it has not ended.
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
         self.renew.is_none_or(|renew| now < renew)
@@ -66,7 +66,7 @@ impl Stamp {
 /// # Errors
 /// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in
 /// it.
-pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
+pub(super) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
     let bad = |why: &str| bad(path, why.into());
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
@@ -105,7 +105,7 @@ pub(super) async fn load(path: &Path) -> Result<Loaded, Trouble> {
     let until = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
     let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
-    Ok(Loaded { config, certificate, renew, files })
+    Ok(ClientCredential { config, certificate, renew, files })
 }
 
 /// A kubeconfig with which nobody can be reached; a problem without a next step gets that of the file.
@@ -219,7 +219,7 @@ mod tests {
     /// Fails the test that finds it in an error.
     const CANARY: &str = "canary-77ab";
 
-    fn load_now(path: &Path) -> Result<Loaded, Trouble> {
+    fn load_now(path: &Path) -> Result<ClientCredential, Trouble> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
         runtime.block_on(load(path))
     }

@@ -19,7 +19,7 @@ use tower::{BoxError, ServiceBuilder, service_fn};
 use super::decide::Write;
 use super::error::{ErrorKind, Trouble};
 use super::event::EventRecord;
-use super::kubeconfig::{self, Loaded};
+use super::kubeconfig::{self, ClientCredential};
 use super::name;
 use super::node_object::{List, NodeObject};
 use super::pods::{PodObject, Pods};
@@ -72,7 +72,7 @@ impl Link {
     ///
     /// # Errors
     /// The credential is not there yet, or cannot be used.
-    pub(super) async fn open(credential: &Credential) -> Result<(Self, Loaded), Trouble> {
+    pub(super) async fn open(credential: &Credential) -> Result<(Self, ClientCredential), Trouble> {
         let loaded = kubeconfig::load(&credential.kubeconfig).await?;
         let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
         let told = credential.node_name.as_deref();

@@ -17,20 +17,20 @@ use crate::publish::report::Credential;
 
 /// What the API server says of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct ApiServerState {
     /// The name of the Node.
     pub node: String,
     /// Its Node; `None` while it is not registered.
-    pub registered: Option<Registered>,
+    pub registered: Option<RegisteredNode>,
     /// The pods that are bound to the node.
-    pub pods: Vec<PodSeen>,
+    pub pods: Vec<ObservedPod>,
 }
 
 /// A Node that is registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registered {
+pub struct RegisteredNode {
     /// Its conditions by type.
-    pub conditions: BTreeMap<String, ConditionSeen>,
+    pub conditions: BTreeMap<String, ObservedCondition>,
     /// The annotation `crossfade/desired`.
     pub desired: Option<String>,
     /// The annotation `crossfade/observed`.
@@ -41,7 +41,7 @@ pub struct Registered {
 
 /// A condition of a Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConditionSeen {
+pub struct ObservedCondition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// The reason, in one word.
@@ -52,7 +52,7 @@ pub struct ConditionSeen {
 
 /// A pod that is bound to the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PodSeen {
+pub struct ObservedPod {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -69,20 +69,20 @@ pub struct PodSeen {
 
 /// Why the API server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unseen {
+pub enum ApiReadError {
     /// kubelet has no credential yet, so there is nobody to ask.
     NoCredential(String),
     /// It was asked, or was to be asked, and did not answer; the next step.
     Trouble(Problem),
 }
 
-impl Unseen {
+impl ApiReadError {
     pub(super) fn of(why: impl Into<String>) -> Self {
         Self::Trouble(Problem::new(why.into()).at("the API server"))
     }
 }
 
-impl From<Trouble> for Unseen {
+impl From<Trouble> for ApiReadError {
     fn from(trouble: Trouble) -> Self {
         match trouble.kind {
             ErrorKind::NoCredential => Self::NoCredential(trouble.why.what),
@@ -100,37 +100,37 @@ impl From<Trouble> for Unseen {
 /// Asks for this node's Node and its pods, once.
 ///
 /// # Errors
-/// [`Unseen`]; after `within` at the latest.
-pub fn look(credential: &Credential, within: Duration) -> Result<Looked, Unseen> {
-    let failed = |e: std::io::Error| Unseen::Trouble(Problem::new(format!("start a runtime: {e}")));
+/// [`ApiReadError`]; after `within` at the latest.
+pub fn look(credential: &Credential, within: Duration) -> Result<ApiServerState, ApiReadError> {
+    let failed = |e: std::io::Error| ApiReadError::Trouble(Problem::new(format!("start a runtime: {e}")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let asked = runtime.block_on(async { tokio::time::timeout(within, ask(credential)).await });
     // A look-up that still hangs in a thread of the runtime's is not waited for.
     runtime.shutdown_background();
     match asked {
-        Ok(answer) => answer.map_err(Unseen::from),
+        Ok(answer) => answer.map_err(ApiReadError::from),
         Err(_) => {
             let what = format!("the API server: no answer within {} s", within.as_secs());
-            Err(Unseen::of(what))
+            Err(ApiReadError::of(what))
         }
     }
 }
 
-async fn ask(credential: &Credential) -> Result<Looked, Trouble> {
+async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
     let (link, _) = Link::open(credential).await?;
     let (seen, _) = link.list().await?;
     let now = Timestamp::now().as_second();
     let pods = link.pods().await?.iter().map(|pod| pod_seen(pod, now)).collect();
-    Ok(Looked { registered: seen.as_ref().map(registered), pods, node: link.node })
+    Ok(ApiServerState { registered: seen.as_ref().map(registered), pods, node: link.node })
 }
 
-fn registered(seen: &NodeObject) -> Registered {
+fn registered(seen: &NodeObject) -> RegisteredNode {
     let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
     let condition = |one: &super::node_object::Condition| {
         let (status, reason, message) = (one.status.clone(), one.reason.clone(), one.message.clone());
-        (one.kind.clone(), ConditionSeen { status, reason, message })
+        (one.kind.clone(), ObservedCondition { status, reason, message })
     };
-    Registered {
+    RegisteredNode {
         conditions: seen.status.conditions.iter().map(condition).collect(),
         desired: annotation(DESIRED),
         observed: annotation(types::observed::KEY),
@@ -141,14 +141,14 @@ fn registered(seen: &NodeObject) -> Registered {
 /// The type of the condition that `watch` writes.
 pub const CONDITION: &str = READY;
 
-fn pod_seen(pod: &PodObject, now: i64) -> PodSeen {
+fn pod_seen(pod: &PodObject, now: i64) -> ObservedPod {
     let secs_since = |time: &str| {
         let then: Timestamp = time.parse().ok()?;
         u64::try_from(now - then.as_second()).ok()
     };
     let (metadata, status) = (&pod.metadata, &pod.status);
     let begins = !status.ended() && !status.has_a_container();
-    PodSeen {
+    ObservedPod {
         namespace: metadata.namespace.clone(),
         name: metadata.name.clone(),
         annotations: metadata.annotations.clone(),

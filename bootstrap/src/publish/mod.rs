@@ -30,4 +30,4 @@ mod session;
 
 pub use credential::reporter;
 pub use publisher::Publisher;
-pub use retract::{Depth, Retracted, retract};
+pub use retract::{Depth, RetractOutcome, retract};

@@ -23,7 +23,7 @@ const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authenti
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Given {
+struct ExecCredential {
     api_version: String,
     status: Option<Status>,
 }
@@ -94,7 +94,7 @@ fn given(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
     if !answer.status.success() {
         return Err(format!("ended with {}", answer.status));
     }
-    let given: Given =
+    let given: ExecCredential =
         serde_json::from_slice(&answer.stdout).map_err(|_| "gave no ExecCredential in JSON".to_owned())?;
     if given.api_version != version {
         return Err(format!("was asked in {version} and answered in another version"));

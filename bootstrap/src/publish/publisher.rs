@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::session::Session;
 use crate::node::desired_phase::DesiredPhase;
-use crate::publish::report::{Credential, Happened, NodeReport, Publish};
+use crate::publish::report::{Credential, NodeEvent, NodeReport, Publish};
 
 /// How long the last word (switched off, say) may take when the publisher is dropped; nobody waits for an API server that is away.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 64;
 /// Publishes on this node's Node, in a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 impl Publisher {
@@ -32,7 +32,7 @@ impl Publisher {
         credential: Credential,
         on_desired: impl Fn(Option<DesiredPhase>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedState::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut session = Session::new(credential, Arc::clone(&shared), on_desired);
         std::thread::Builder::new().name("publisher".into()).spawn(move || {
@@ -51,7 +51,7 @@ impl Publisher {
 }
 
 impl Publish for Publisher {
-    fn publish(&self, report: &NodeReport, happened: &[Happened]) {
+    fn publish(&self, report: &NodeReport, happened: &[NodeEvent]) {
         let mut state = self.shared.state();
         let news = state.report.as_ref() != Some(report);
         if news {
@@ -78,7 +78,7 @@ impl Drop for Publisher {
 
 /// Between the loop and the thread.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     state: Mutex<State>,
     pub(super) changed: Notify,
     settled: Condvar,
@@ -92,7 +92,7 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// The last that is on the Node.
     published: u64,
-    pub(super) waiting: VecDeque<(Happened, Timestamp)>,
+    pub(super) waiting: VecDeque<(NodeEvent, Timestamp)>,
     /// The moment of the last that was taken.
     last: Option<Timestamp>,
     /// Whether it pauses because something went wrong.
@@ -106,7 +106,7 @@ impl State {
     }
 
     /// Has an event written; the oldest that waits makes room.
-    fn wait_for(&mut self, happened: &Happened) {
+    fn wait_for(&mut self, happened: &NodeEvent) {
         let at = self.moment(Timestamp::now());
         self.waiting.push_back((happened.clone(), at));
         while self.waiting.len() > MAX_WAITING {
@@ -123,7 +123,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl SharedState {
     /// Nothing panics while it is held; if something did, what is in it is still whole.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -144,7 +144,7 @@ impl Shared {
     }
 
     /// Something happened in the publisher's own thread.
-    pub(super) fn happened(&self, happened: &Happened) {
+    pub(super) fn happened(&self, happened: &NodeEvent) {
         tracing::warn!(event = happened.reason, "{}", happened.message);
         self.state().wait_for(happened);
     }
@@ -162,7 +162,7 @@ impl Shared {
     }
 
     /// The first that waits was written, or never will be; unless it had to make room meanwhile.
-    pub(super) fn done_with(&self, happened: &(Happened, Timestamp)) {
+    pub(super) fn done_with(&self, happened: &(NodeEvent, Timestamp)) {
         let mut state = self.state();
         if state.waiting.front() == Some(happened) {
             state.waiting.pop_front();

@@ -6,8 +6,8 @@ use types::node::Node;
 use types::node_keys::{self, DESIRED, PHASE};
 use types::problem::Problem;
 
-use super::report::{Credential, LastWord, Reason};
-use super::{Depth, Retracted, reporter, retract as last_word};
+use super::report::{Credential, FinalCondition, Reason};
+use super::{Depth, RetractOutcome, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
 use crate::node::paths::{Root, STATUS};
@@ -27,7 +27,7 @@ const LEFTOVERS_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Removal {
     credential: Option<Credential>,
-    word: LastWord,
+    word: FinalCondition,
     watched: Option<Problem>,
 }
 
@@ -85,8 +85,8 @@ impl Leftovers {
         let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
         let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
         match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
-            Ok(Retracted::Written(node)) => Ok(Some(Self { credential, node })),
-            Ok(Retracted::Nothing(_)) => Ok(None),
+            Ok(RetractOutcome::Written(node)) => Ok(Some(Self { credential, node })),
+            Ok(RetractOutcome::Nothing(_)) => Ok(None),
             Err(why) => Err(stays(&why)),
         }
     }
@@ -116,7 +116,7 @@ fn stays(why: &Problem) -> String {
     )
 }
 
-pub(crate) fn change(target: &str, word: &LastWord) -> Change {
+pub(crate) fn change(target: &str, word: &FinalCondition) -> Change {
     let goes = if word.reason == Reason::SwitchedOff {
         "label crossfade/phase and annotation crossfade/observed go".to_owned()
     } else {
@@ -126,9 +126,9 @@ pub(crate) fn change(target: &str, word: &LastWord) -> Change {
     Change::new(Act::Retract, target, why)
 }
 
-pub(crate) fn removed() -> LastWord {
+pub(crate) fn removed() -> FinalCondition {
     let message = "Crossfade was removed from this node, and nobody reports any more";
-    LastWord { status: "Unknown", reason: Reason::Removed, message: message.into() }
+    FinalCondition { status: "Unknown", reason: Reason::Removed, message: message.into() }
 }
 
 /// A `watch` that runs would say its own word again.
@@ -144,7 +144,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
 }
 
 /// The commands with which a person takes back what this node said.
-pub(crate) fn by_hand(word: &LastWord) -> [String; 3] {
+pub(crate) fn by_hand(word: &FinalCondition) -> [String; 3] {
     let reason = word.reason.as_str();
     let keys: &[&str] =
         if word.reason == Reason::SwitchedOff { &[types::observed::KEY] } else { &node_keys::ANNOTATIONS };

@@ -79,7 +79,7 @@ impl Reason {
 
 /// What is said last about a node on which nobody reports any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastWord {
+pub struct FinalCondition {
     /// `False` or `Unknown`, as the condition spells it.
     pub status: &'static str,
     /// Why, in one word.
@@ -90,7 +90,7 @@ pub struct LastWord {
 
 /// Something that happened once, for the Node's events and the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happened {
+pub struct NodeEvent {
     /// Its name, in one word: `Flipped`, `FlipRefused`, `ConfRepaired`, `ConfContended`, ...
     pub reason: &'static str,
     /// Whether it takes a person.
@@ -102,7 +102,7 @@ pub struct Happened {
 /// A place that tells others of the node: the API server.
 pub trait Publish {
     /// Takes the latest truth, and what happened since the last call. Never blocks: what comes later overtakes what was not told yet.
-    fn publish(&self, report: &NodeReport, happened: &[Happened]);
+    fn publish(&self, report: &NodeReport, happened: &[NodeEvent]);
 }
 
 /// What the publisher has to know of the node; gathered once by `watch`.

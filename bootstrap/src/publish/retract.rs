@@ -11,7 +11,7 @@ use types::problem::Problem;
 use super::decide::{begin, retract as decide};
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
-use crate::publish::report::{Credential, LastWord};
+use crate::publish::report::{Credential, FinalCondition};
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub enum Depth {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Retracted {
+pub enum RetractOutcome {
     /// This Node was written, or would be.
     Written(String),
     /// There is nothing of Crossfade's on this Node, or it says so already.
@@ -41,10 +41,10 @@ pub enum Retracted {
 /// Why the Node is not as it should be.
 pub fn retract(
     credential: &Credential,
-    word: Option<&LastWord>,
+    word: Option<&FinalCondition>,
     within: Duration,
     depth: Depth,
-) -> Result<Retracted, Problem> {
+) -> Result<RetractOutcome, Problem> {
     let end = Instant::now() + within;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("start a runtime: {e}"))?;
@@ -73,9 +73,9 @@ pub fn retract(
 
 async fn attempt(
     credential: &Credential,
-    word: Option<&LastWord>,
+    word: Option<&FinalCondition>,
     depth: Depth,
-) -> Result<Retracted, Trouble> {
+) -> Result<RetractOutcome, Trouble> {
     let (link, _) = Link::open(credential).await?;
     let (seen, _) = link.list().await?;
     let writes = seen.map(|seen| match word {
@@ -84,12 +84,12 @@ async fn attempt(
     });
     let writes = writes.unwrap_or_default();
     if writes.is_empty() {
-        return Ok(Retracted::Nothing(link.node));
+        return Ok(RetractOutcome::Nothing(link.node));
     }
     if depth == Depth::Write {
         for write in &writes {
             link.write(write).await?;
         }
     }
-    Ok(Retracted::Written(link.node))
+    Ok(RetractOutcome::Written(link.node))
 }

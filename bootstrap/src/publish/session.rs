@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use super::decide::{Write, decide, desired, is_obsolete};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
-use super::kubeconfig::Loaded;
+use super::kubeconfig::ClientCredential;
 use super::link::{Link, WATCH_SECS};
 use super::node_object::NodeObject;
-use super::publisher::Shared;
+use super::publisher::SharedState;
 use crate::node::desired_phase::DesiredPhase;
-use crate::publish::report::{Credential, Happened};
+use crate::publish::report::{Credential, NodeEvent};
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const OVERTIME: Duration = Duration::from_secs(20);
 
 pub(super) struct Session<F> {
     credential: Credential,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     on_desired: F,
     journal: Journal,
     recorder: Recorder,
@@ -49,7 +49,7 @@ pub(super) struct Session<F> {
 }
 
 /// Why a connection ended without trouble.
-enum Ended {
+enum SessionEnd {
     /// There is another credential.
     Renew,
     /// The publisher was dropped.
@@ -57,7 +57,7 @@ enum Ended {
 }
 
 impl<F: Fn(Option<DesiredPhase>)> Session<F> {
-    pub(super) fn new(credential: Credential, shared: Arc<Shared>, on_desired: F) -> Self {
+    pub(super) fn new(credential: Credential, shared: Arc<SharedState>, on_desired: F) -> Self {
         Self {
             credential,
             shared,
@@ -76,8 +76,8 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     pub(super) async fn run(&mut self) {
         while !self.shared.state().closed {
             match self.connected().await {
-                Ok(Ended::Closed) => return,
-                Ok(Ended::Renew) => {}
+                Ok(SessionEnd::Closed) => return,
+                Ok(SessionEnd::Renew) => {}
                 // The credential was good and is not any more: there may be another one already.
                 Err(trouble)
                     if trouble.kind == ErrorKind::Unauthorized && std::mem::take(&mut self.worked) => {}
@@ -106,7 +106,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     }
 
     /// With one credential, as long as it is good.
-    async fn connected(&mut self) -> Result<Ended, Trouble> {
+    async fn connected(&mut self) -> Result<SessionEnd, Trouble> {
         let (link, loaded) = Link::open(&self.credential).await?;
         self.worked = false;
         while loaded.is_current(Timestamp::now()) {
@@ -127,20 +127,20 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 ));
             }
         }
-        Ok(Ended::Renew)
+        Ok(SessionEnd::Renew)
     }
 
     /// Converges on every event of this node's Node and on every report, until the watch ends.
     async fn follow(
         &mut self,
         link: &Link,
-        loaded: &Loaded,
+        loaded: &ClientCredential,
         mut events: impl Stream<Item = Result<WatchEvent<NodeObject>, Error>> + Unpin,
-    ) -> Result<Option<Ended>, Trouble> {
+    ) -> Result<Option<SessionEnd>, Trouble> {
         let end = Instant::now() + Duration::from_secs(WATCH_SECS.into()) + OVERTIME;
         loop {
             if self.shared.state().closed {
-                return Ok(Some(Ended::Closed));
+                return Ok(Some(SessionEnd::Closed));
             }
             let shared = Arc::clone(&self.shared);
             let next = pin!(tokio::time::timeout_at(end, events.next()));
@@ -250,12 +250,12 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
 }
 
 /// A desired phase was taken off the Node.
-fn obsolete(desired: &DesiredPhase) -> Happened {
+fn obsolete(desired: &DesiredPhase) -> NodeEvent {
     let message = format!(
         "crossfade/desired asked for phase {:?} when the Node reported another policy than this node's, or none any more; it was removed: set it again",
         desired.value
     );
-    Happened { reason: "FlipRefused", warning: true, message }
+    NodeEvent { reason: "FlipRefused", warning: true, message }
 }
 
 /// Between a half and one, another one each time: nodes that lost the same API server do not come back in step.

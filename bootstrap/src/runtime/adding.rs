@@ -34,7 +34,7 @@ const MOST_SCRIPT_WORDS: usize = 3;
 
 /// Which way an ADD goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddsOfWhom {
+pub enum AddPath {
     /// The runtime calls the plugins of a network itself.
     PastUs,
     /// The runtime calls Crossfade, and Crossfade calls the plugins.
@@ -101,7 +101,7 @@ impl Caller {
 ///
 /// # Errors
 /// The container ids of those that still run after `within`.
-pub fn wait_for_quiet(way: AddsOfWhom, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
+pub fn wait_for_quiet(way: AddPath, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
     let end = Instant::now() + within;
     let mut quiet_since = Instant::now();
     loop {
@@ -167,7 +167,7 @@ impl Process {
 }
 
 /// Container ids of the ADDs of the runtime `root` that go this way.
-fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddsOfWhom) -> BTreeSet<String> {
+fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddPath) -> BTreeSet<String> {
     let Some(uid) = processes.0.get(&root).map(|runtime| runtime.uid) else {
         return BTreeSet::new();
     };
@@ -177,7 +177,7 @@ fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddsO
         let plugin = plugin(*pid, bin_dirs)?;
         let is_ours = |pid: i32| self::plugin(pid, bin_dirs).is_some_and(|name| name == PLUGIN);
         let through = was_marked || plugin == PLUGIN || line[1..].iter().any(|pid| is_ours(*pid));
-        let way = if through { AddsOfWhom::ThroughUs } else { AddsOfWhom::PastUs };
+        let way = if through { AddPath::ThroughUs } else { AddPath::PastUs };
         (way == wanted).then_some(container_id)
     };
     processes.0.iter().filter_map(of).collect()
@@ -299,17 +299,17 @@ mod tests {
             Plugin::start(Path::new("/bin/cat"), &id("elsewhere")),
             Plugin::start(&past, "\x1b[31mred"),
         ];
-        assert_eq!(seen(own, &bin_dirs, AddsOfWhom::PastUs), [id("past")].into());
-        assert_eq!(seen(own, &bin_dirs, AddsOfWhom::ThroughUs), [id("ours")].into());
+        assert_eq!(seen(own, &bin_dirs, AddPath::PastUs), [id("past")].into());
+        assert_eq!(seen(own, &bin_dirs, AddPath::ThroughUs), [id("ours")].into());
         // Of another process than the runtime, or where the runtime has another directory.
         let child = i32::try_from(plugins[2].0.id()).expect("pid");
-        assert_eq!(seen(child, &bin_dirs, AddsOfWhom::PastUs), [].into());
-        assert_eq!(seen(own, &[PathBuf::from("/nowhere")], AddsOfWhom::PastUs), [].into());
+        assert_eq!(seen(child, &bin_dirs, AddPath::PastUs), [].into());
+        assert_eq!(seen(own, &[PathBuf::from("/nowhere")], AddPath::PastUs), [].into());
         // Of another uid than the runtime's.
         let mut others = Processes::now();
         others.0.get_mut(&own).expect("we").uid += 1;
-        assert_eq!(running(&others, own, &bin_dirs, AddsOfWhom::PastUs), [].into());
+        assert_eq!(running(&others, own, &bin_dirs, AddPath::PastUs), [].into());
         drop(plugins);
-        assert_eq!(seen(own, &bin_dirs, AddsOfWhom::PastUs), [].into());
+        assert_eq!(seen(own, &bin_dirs, AddPath::PastUs), [].into());
     }
 }

@@ -5,7 +5,7 @@
 
 use super::CniSetup;
 use super::cri::Runtime;
-use super::endpoint::Whom;
+use super::endpoint::RuntimeChoice;
 use super::facts::RuntimeFacts;
 use shim::inventory::Deleter;
 
@@ -28,7 +28,7 @@ pub enum RuntimeAnswer {
 
 /// Whether the next pod comes through Crossfade.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Uses {
+pub enum ConfUse {
     /// It does.
     Ours,
     /// It does not; what the runtime has loaded instead, in words.
@@ -42,11 +42,11 @@ pub enum Uses {
 impl RuntimeAnswer {
     /// Asks the runtime that was found, if there is one to ask.
     #[must_use]
-    pub fn whom(whom: &Whom) -> Self {
+    pub fn whom(whom: &RuntimeChoice) -> Self {
         match whom {
-            Whom::Nobody | Whom::NotSought => Self::NotAsked,
-            Whom::Unknown(why) => Self::Unknown(why.to_string()),
-            Whom::At(endpoint) => match Runtime::at(endpoint) {
+            RuntimeChoice::Nobody | RuntimeChoice::NotSought => Self::NotAsked,
+            RuntimeChoice::Unknown(why) => Self::Unknown(why.to_string()),
+            RuntimeChoice::At(endpoint) => match Runtime::at(endpoint) {
                 Ok(runtime) => Self::ask(&runtime, endpoint),
                 Err(why) => Self::Unknown(why.to_string()),
             },
@@ -85,12 +85,14 @@ impl RuntimeAnswer {
 
     /// Whether the next pod comes through Crossfade's network, which is called `name`.
     #[must_use]
-    pub fn uses(&self, name: &str) -> Uses {
+    pub fn uses(&self, name: &str) -> ConfUse {
         match self {
-            Self::NotAsked | Self::Silent => Uses::Untold,
-            Self::Unknown(why) | Self::Absent(why) | Self::Unanswered(why) => Uses::Unanswered(why.clone()),
-            Self::Told(setup) if setup.is_ours(name) => Uses::Ours,
-            Self::Told(setup) => Uses::Other(setup.in_words()),
+            Self::NotAsked | Self::Silent => ConfUse::Untold,
+            Self::Unknown(why) | Self::Absent(why) | Self::Unanswered(why) => {
+                ConfUse::Unanswered(why.clone())
+            }
+            Self::Told(setup) if setup.is_ours(name) => ConfUse::Ours,
+            Self::Told(setup) => ConfUse::Other(setup.in_words()),
         }
     }
 }
@@ -147,18 +149,18 @@ mod tests {
             (&[("ours", "crossfade"), ("cilium", "cilium-cni")], false),
             (&[], false),
         ] {
-            assert_eq!(told(1, networks).uses("ours") == Uses::Ours, ours, "{networks:?}");
+            assert_eq!(told(1, networks).uses("ours") == ConfUse::Ours, ours, "{networks:?}");
         }
         let other = told(1, &[("cilium", "cilium-cni")]).uses("another");
-        assert_eq!(other, Uses::Other("it has loaded network cilium (cilium-cni)".into()));
-        assert_eq!(told(1, &[]).uses("ours"), Uses::Other("it has loaded no conf".into()));
+        assert_eq!(other, ConfUse::Other("it has loaded network cilium (cilium-cni)".into()));
+        assert_eq!(told(1, &[]).uses("ours"), ConfUse::Other("it has loaded no conf".into()));
     }
 
     #[test]
     fn what_is_not_told_is_neither_yes_nor_no() {
-        assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), Uses::Untold);
-        assert_eq!(RuntimeAnswer::Silent.uses("ours"), Uses::Untold);
-        let nobody = RuntimeAnswer::whom(&Whom::At("unix:///nonexistent/r.sock".into()));
+        assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), ConfUse::Untold);
+        assert_eq!(RuntimeAnswer::Silent.uses("ours"), ConfUse::Untold);
+        let nobody = RuntimeAnswer::whom(&RuntimeChoice::At("unix:///nonexistent/r.sock".into()));
         assert!(
             matches!(&nobody, RuntimeAnswer::Absent(why) if why.contains("/nonexistent/r.sock")),
             "{nobody:?}"
@@ -166,7 +168,7 @@ mod tests {
         for unknown in [nobody, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Unanswered("why".into())]
         {
             let why = unknown.trouble().expect("a reason").to_owned();
-            assert_eq!(unknown.uses("ours"), Uses::Unanswered(why));
+            assert_eq!(unknown.uses("ours"), ConfUse::Unanswered(why));
         }
     }
 }

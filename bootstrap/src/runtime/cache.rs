@@ -35,14 +35,14 @@ const SANDBOX_ARG: &str = "K8S_POD_INFRA_CONTAINER_ID";
 #[derive(Debug, Default)]
 pub struct Cache {
     /// The attachments, loopback left out, in the order of their file names.
-    pub attachments: Vec<Cached>,
+    pub attachments: Vec<CacheEntry>,
     /// Files that could not be read as one (a crash leaves empty ones), and why.
     pub unreadable: Vec<(PathBuf, String)>,
 }
 
 /// One attachment as the runtime remembers it.
 #[derive(Debug, Clone)]
-pub struct Cached {
+pub struct CacheEntry {
     /// Container id and ifname.
     pub key: Key,
     /// The network's name.
@@ -88,7 +88,7 @@ impl Cache {
     }
 }
 
-impl Cached {
+impl CacheEntry {
     /// The attachment as an entry of the inventory, as of `now`: the network `side` of the policy attached it, and `deleter` serves its DEL.
     #[must_use]
     pub fn entry(&self, side: Side, deleter: Deleter, now: &Moment) -> Entry {
@@ -117,14 +117,14 @@ impl Cached {
 }
 
 /// One file; none for what is no attachment of a pod network.
-fn read(path: &Path) -> Result<Option<Cached>, String> {
+fn read(path: &Path) -> Result<Option<CacheEntry>, String> {
     let mut file = trust::open(path).map_err(|e| e.to_string())?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| e.to_string())?;
     let object = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
     parse(&object)
 }
 
-fn parse(object: &RawObject) -> Result<Option<Cached>, String> {
+fn parse(object: &RawObject) -> Result<Option<CacheEntry>, String> {
     let text = |key: &str| -> Result<String, String> {
         object.decode(key).map(Option::unwrap_or_default).map_err(|e| format!("{key}: {e}"))
     };
@@ -149,7 +149,7 @@ fn parse(object: &RawObject) -> Result<Option<Cached>, String> {
     let args: Vec<(String, String)> =
         object.decode("cniArgs").map_err(|e| format!("cniArgs: {e}"))?.unwrap_or_default();
     let args: Vec<String> = args.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Ok(Some(Cached {
+    Ok(Some(CacheEntry {
         key: Key::new(container_id, ifname),
         network,
         netns: text("netns")?,
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn cached(change: &Value) -> Result<Option<Cached>, String> {
+    fn cached(change: &Value) -> Result<Option<CacheEntry>, String> {
         let conf =
             r#"{"cniVersion":"0.3.1","name":"k8s-pod-network","plugins":[{"type":"calico","mtu":1.50}]}"#;
         let mut info = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(conf),"ifName":"eth0",

@@ -20,7 +20,7 @@ use super::facts::ConfigFact;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::systemd::unit::Unit;
 
-pub use render::{DROP_IN, Rehearsed, is_told, leave, rehearse};
+pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
 
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use types::problem::Problem;
 
 use super::config::RuntimeConfig;
 use crate::cli;
-use crate::kubelet::runtime::{self as kubelet, Named};
+use crate::kubelet::runtime::{self as kubelet, NamedEndpoint};
 use crate::node::paths::Root;
 use crate::systemd::unit::Unit;
 
@@ -27,7 +27,7 @@ const ENDPOINT_KEY: &str = "node.json, runtime.endpoint";
 
 /// Whom a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
+pub enum RuntimeChoice {
     /// Nobody: somebody said so (`none`), or the tree is no node.
     Nobody,
     /// The command asks no runtime, and looked for none.
@@ -38,7 +38,7 @@ pub enum Whom {
     Unknown(Problem),
 }
 
-impl Whom {
+impl RuntimeChoice {
     /// The runtime that the command line names; none where it names none.
     #[must_use]
     pub fn named(wanted: &cli::Endpoint) -> Option<Self> {
@@ -73,7 +73,7 @@ impl Whom {
 }
 
 /// A runtime that has a usual place.
-struct Usual {
+struct WellKnownRuntime {
     name: &'static str,
     endpoint: &'static str,
     /// Units that start it inside another program, and the configuration file which that program writes; none for a runtime that
@@ -83,10 +83,14 @@ struct Usual {
 
 /// *Source*: man pages `containerd(8)` and `crio(8)`; k3s `pkg/agent/config`, RKE2's data directory; MicroK8s' `containerd-template.toml`;
 /// k0s' documentation "Runtime"; cri-dockerd's unit.
-const USUAL: [Usual; 7] = [
-    Usual { name: "containerd", endpoint: "unix:///run/containerd/containerd.sock", embedded: None },
-    Usual { name: "CRI-O", endpoint: "unix:///run/crio/crio.sock", embedded: None },
-    Usual {
+const USUAL: [WellKnownRuntime; 7] = [
+    WellKnownRuntime {
+        name: "containerd",
+        endpoint: "unix:///run/containerd/containerd.sock",
+        embedded: None,
+    },
+    WellKnownRuntime { name: "CRI-O", endpoint: "unix:///run/crio/crio.sock", embedded: None },
+    WellKnownRuntime {
         name: "k3s",
         endpoint: "unix:///run/k3s/containerd/containerd.sock",
         embedded: Some((
@@ -94,7 +98,7 @@ const USUAL: [Usual; 7] = [
             "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
         )),
     },
-    Usual {
+    WellKnownRuntime {
         name: "RKE2",
         endpoint: "unix:///run/k3s/containerd/containerd.sock",
         embedded: Some((
@@ -102,7 +106,7 @@ const USUAL: [Usual; 7] = [
             "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
         )),
     },
-    Usual {
+    WellKnownRuntime {
         name: "MicroK8s",
         endpoint: "unix:///var/snap/microk8s/common/run/containerd.sock",
         embedded: Some((
@@ -110,24 +114,24 @@ const USUAL: [Usual; 7] = [
             "/var/snap/microk8s/current/args/containerd.toml",
         )),
     },
-    Usual {
+    WellKnownRuntime {
         name: "k0s",
         endpoint: "unix:///run/k0s/containerd.sock",
         embedded: Some((&["k0sworker.service", "k0scontroller.service"], "/etc/k0s/containerd.toml")),
     },
-    Usual { name: "cri-dockerd", endpoint: "unix:///run/cri-dockerd.sock", embedded: None },
+    WellKnownRuntime { name: "cri-dockerd", endpoint: "unix:///run/cri-dockerd.sock", embedded: None },
 ];
 
 /// Finds the endpoint; `config` is the runtime that has a unit here, or that node.json names.
 ///
 /// # Errors
 /// Nobody names one, or two name different ones; with what to say where.
-pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<Named, Problem> {
+pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<NamedEndpoint, Problem> {
     let by_kubelet = kubelet::endpoint(root, &node.kubelet.unit);
     let by_node = node.runtime.endpoint.clone();
     match (by_node, by_kubelet) {
         (Some(endpoint), Some(other)) if !is_same(root, &endpoint, &other.endpoint) => {
-            let Named { endpoint: of_kubelet, by } = other;
+            let NamedEndpoint { endpoint: of_kubelet, by } = other;
             let what = format!(
                 "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {of_kubelet} ({by})"
             );
@@ -135,7 +139,7 @@ pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<
                 .at(ENDPOINT_KEY)
                 .fix(format!("name {of_kubelet} in node.json, runtime.endpoint")))
         }
-        (Some(endpoint), _) => Ok(Named { endpoint, by: "runtime.endpoint in node.json".into() }),
+        (Some(endpoint), _) => Ok(NamedEndpoint { endpoint, by: "runtime.endpoint in node.json".into() }),
         (None, Some(named)) => Ok(named),
         (None, None) => match config.and_then(of_config) {
             Some(named) => Ok(named),
@@ -145,31 +149,35 @@ pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<
 }
 
 /// What a runtime's own configuration says, or where it lies: every program that has a runtime inside writes its own file.
-fn of_config(config: &RuntimeConfig) -> Option<Named> {
-    let file = |usual: &&Usual| usual.embedded.is_some_and(|(_, file)| Path::new(file) == config.file);
+fn of_config(config: &RuntimeConfig) -> Option<NamedEndpoint> {
+    let file =
+        |usual: &&WellKnownRuntime| usual.embedded.is_some_and(|(_, file)| Path::new(file) == config.file);
     let usual = || USUAL.iter().find(file).map(|usual| usual.endpoint.to_owned());
     let endpoint = config.endpoint.clone().or_else(usual)?;
-    Some(Named {
+    Some(NamedEndpoint {
         endpoint,
         by: format!("the configuration of {}, {}", config.kind.as_str(), config.file.display()),
     })
 }
 
 /// The one usual socket that is there, where no other runtime can be meant.
-fn lone(root: &Root) -> Result<Named, Problem> {
-    let is_there = |usual: &&Usual| root.at(socket(usual.endpoint)).exists();
-    let mut there: Vec<&Usual> = USUAL.iter().filter(is_there).collect();
+fn lone(root: &Root) -> Result<NamedEndpoint, Problem> {
+    let is_there = |usual: &&WellKnownRuntime| root.at(socket(usual.endpoint)).exists();
+    let mut there: Vec<&WellKnownRuntime> = USUAL.iter().filter(is_there).collect();
     there.dedup_by_key(|usual| usual.endpoint);
     match there.as_slice() {
-        [Usual { endpoint, embedded: None, .. }] if embedded(root).next().is_none() => {
-            Ok(Named { endpoint: (*endpoint).into(), by: "the only runtime's socket that is here".into() })
+        [WellKnownRuntime { endpoint, embedded: None, .. }] if embedded(root).next().is_none() => {
+            Ok(NamedEndpoint {
+                endpoint: (*endpoint).into(),
+                by: "the only runtime's socket that is here".into(),
+            })
         }
         _ => Err(unnamed(root)),
     }
 }
 
 /// Runtimes inside another program that this node seems to have.
-fn embedded(root: &Root) -> impl Iterator<Item = (&'static Usual, &'static str)> {
+fn embedded(root: &Root) -> impl Iterator<Item = (&'static WellKnownRuntime, &'static str)> {
     USUAL.iter().filter_map(|usual| {
         let (units, config) = usual.embedded?;
         let has_unit = units.iter().any(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));

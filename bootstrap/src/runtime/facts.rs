@@ -7,7 +7,7 @@
 //! | runs before the runtime, or is about an image | [`RuntimeFacts::configured`] |
 //! | has to know what the runtime has loaded | [`RuntimeFacts::asked`] |
 //!
-//! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`Whom::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
+//! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`RuntimeChoice::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
 //! nobody takes it for a runtime that is not there.
 
 use std::path::Path;
@@ -18,8 +18,8 @@ use types::problem::Problem;
 
 use super::answer::RuntimeAnswer;
 use super::config::RuntimeConfig;
-use super::endpoint::Whom;
-use super::picks::Picks;
+use super::endpoint::RuntimeChoice;
+use super::picks::ConfSelection;
 use crate::cli;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 
@@ -66,14 +66,14 @@ pub struct RuntimeFacts {
     /// What its configuration says.
     pub config: ConfigFact,
     /// Whom to ask what it has loaded.
-    pub whom: Whom,
+    pub whom: RuntimeChoice,
     /// What it answered; [`RuntimeAnswer::NotAsked`] for commands that run before the runtime.
     pub asked: RuntimeAnswer,
 }
 
 impl Default for RuntimeFacts {
     fn default() -> Self {
-        Self { config: ConfigFact::NotRead, whom: Whom::NotSought, asked: RuntimeAnswer::NotAsked }
+        Self { config: ConfigFact::NotRead, whom: RuntimeChoice::NotSought, asked: RuntimeAnswer::NotAsked }
     }
 }
 
@@ -97,14 +97,14 @@ impl RuntimeFacts {
     /// configuration of containerd.
     #[must_use]
     pub fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
-        match Whom::named(wanted) {
+        match RuntimeChoice::named(wanted) {
             Some(whom) => Self { whom, ..Self::by_files(root, node) },
             None => Self::configured(root, node),
         }
     }
 
     fn of(root: &Root, node: &Node, config: ConfigFact) -> Self {
-        let whom = Whom::on(root, node, config.read());
+        let whom = RuntimeChoice::on(root, node, config.read());
         Self { config, whom, asked: RuntimeAnswer::NotAsked }
     }
 
@@ -112,7 +112,7 @@ impl RuntimeFacts {
     #[must_use]
     pub fn asked(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
         let facts = Self::configured(root, node);
-        Self { whom: Whom::named(wanted).unwrap_or(facts.whom), ..facts }.answered()
+        Self { whom: RuntimeChoice::named(wanted).unwrap_or(facts.whom), ..facts }.answered()
     }
 
     /// The same once the runtime was asked what it has loaded.
@@ -150,8 +150,8 @@ impl RuntimeFacts {
 
     /// Which conf of its directory it uses.
     #[must_use]
-    pub fn picks(&self) -> Picks {
-        Picks::of(self.config())
+    pub fn picks(&self) -> ConfSelection {
+        ConfSelection::of(self.config())
     }
 
     /// The conf directory of the agents, as the node sees it, by the runtime's configuration or its answer; the usual one where neither
@@ -179,7 +179,7 @@ mod tests {
             let root = Root::new(dir.path());
             let found = RuntimeFacts::by_files(&root, &Node::default());
             assert_eq!(found.config == ConfigFact::NotRead, !is_read, "{unit}: {found:?}");
-            assert_eq!(found.whom == Whom::NotSought, !is_read, "{unit}: {found:?}");
+            assert_eq!(found.whom == RuntimeChoice::NotSought, !is_read, "{unit}: {found:?}");
             assert_eq!(found.crio().is_some(), is_read, "{unit}: {found:?}");
             assert!(RuntimeFacts::configured(&root, &Node::default()).config().is_some(), "{unit}");
         }
@@ -193,7 +193,7 @@ mod tests {
         let named = |endpoint: &str| cli::Endpoint { runtime_endpoint: Some(endpoint.into()) };
         let (root, node) = (Root::new(Path::new("/nonexistent")), Node::default());
         let whom = |wanted: &cli::Endpoint| RuntimeFacts::to_ask(&root, &node, wanted).whom;
-        assert_eq!(whom(&named("unix:///run/r.sock")), Whom::At("unix:///run/r.sock".into()));
-        assert_eq!(whom(&named("none")), Whom::Nobody);
+        assert_eq!(whom(&named("unix:///run/r.sock")), RuntimeChoice::At("unix:///run/r.sock".into()));
+        assert_eq!(whom(&named("none")), RuntimeChoice::Nobody);
     }
 }

@@ -101,11 +101,11 @@ pub struct Sandbox {
 
 /// The sandboxes that live.
 #[derive(Debug, Clone)]
-pub enum Listing {
+pub enum SandboxList {
     /// The sandboxes of a CRI runtime by container id. It knows those that it made and no others.
     Cri(BTreeMap<String, State>),
     /// The whole truth, from a file.
-    File(Vec<Listed>),
+    File(Vec<ListedAttachment>),
 }
 
 /// The state of a sandbox, as a CRI runtime tells it.
@@ -120,15 +120,15 @@ pub enum State {
 /// One line of a listing in a file: `{"containerID":"..","ifname":"eth0"}`; without `ifname` all of its interfaces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listed {
+pub struct ListedAttachment {
     #[serde(rename = "containerID")]
     container_id: String,
     #[serde(default)]
     ifname: Option<String>,
 }
 
-impl Listing {
-    /// Reads a JSON list of [`Listed`].
+impl SandboxList {
+    /// Reads a JSON list of [`ListedAttachment`].
     ///
     /// # Errors
     /// One line that names the file.
@@ -187,8 +187,9 @@ mod tests {
 
     #[test]
     fn a_runtime_is_asked_only_about_what_it_made_and_a_file_about_everything() {
-        let cri = Listing::Cri([("c1".to_owned(), State::Ready), ("c3".to_owned(), State::NotReady)].into());
-        let file: Listing = Listing::File(
+        let cri =
+            SandboxList::Cri([("c1".to_owned(), State::Ready), ("c3".to_owned(), State::NotReady)].into());
+        let file: SandboxList = SandboxList::File(
             serde_json::from_str(r#"[{"containerID":"c1"},{"containerID":"c2","ifname":"eth0"}]"#)
                 .expect("list"),
         );

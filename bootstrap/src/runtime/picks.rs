@@ -17,7 +17,7 @@ use crate::node::confdir::{ConfDir, ConfFile};
 
 /// How a runtime chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Picks {
+pub enum ConfSelection {
     /// The first file of the directory.
     First,
     /// CRI-O, which is not told a name.
@@ -29,7 +29,7 @@ pub enum Picks {
 /// What a person does about a finding, in words that follow it.
 const HARM: &str = "do not restart CRI-O until then: it would send the DEL of every pod that lives";
 
-impl Picks {
+impl ConfSelection {
     /// As this runtime is configured; one that is not known uses the first file.
     #[must_use]
     pub fn of(config: Option<&RuntimeConfig>) -> Self {
@@ -87,17 +87,17 @@ impl Picks {
     /// Whether the name that CRI-O is told is right, where Crossfade's network is called `name`. With a meta-plugin that leads to Crossfade it
     /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
-    pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameTold {
+    pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameCheck {
         let wanted =
             dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
         match self {
-            Self::First => NetworkNameTold::Right,
-            Self::Named(told) if told == wanted || told == name => NetworkNameTold::Right,
-            Self::Named(told) => NetworkNameTold::Other(untold(
+            Self::First => NetworkNameCheck::Right,
+            Self::Named(told) if told == wanted || told == name => NetworkNameCheck::Right,
+            Self::Named(told) => NetworkNameCheck::Other(untold(
                 format!("CRI-O uses no network but {told} (cni_default_network), and Crossfade's is called {wanted}"),
                 wanted,
             )),
-            Self::FirstOfCrio => NetworkNameTold::Nothing(untold(
+            Self::FirstOfCrio => NetworkNameCheck::Nothing(untold(
                 "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
                  the DEL of every pod that lives"
                     .into(),
@@ -109,7 +109,7 @@ impl Picks {
 
 /// Whether CRI-O is told the right name; what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetworkNameTold {
+pub enum NetworkNameCheck {
     /// It is; or the runtime is another one and needs no name.
     Right,
     /// It uses another network than Crossfade's.
@@ -118,7 +118,7 @@ pub enum NetworkNameTold {
     Nothing(Problem),
 }
 
-impl NetworkNameTold {
+impl NetworkNameCheck {
     /// What is wrong.
     #[must_use]
     pub fn wrong(self) -> Option<Problem> {
@@ -168,10 +168,10 @@ mod tests {
             ("10-late.conflist", Some("ours")),
         ]);
         for (picks, before) in [
-            (Picks::First, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
-            (Picks::FirstOfCrio, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
-            (Picks::Named("ours".into()), vec!["00-ours.conflist"]),
-            (Picks::Named("a".into()), vec!["00-a.conflist"]),
+            (ConfSelection::First, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
+            (ConfSelection::FirstOfCrio, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
+            (ConfSelection::Named("ours".into()), vec!["00-ours.conflist"]),
+            (ConfSelection::Named("a".into()), vec!["00-a.conflist"]),
         ] {
             let found: Vec<_> =
                 picks.instead_of_ours(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn crio_must_be_told_our_name_and_whoever_finds_that_it_is_not_says_how() {
         for (picks, wrong) in [
-            (Picks::First, None),
-            (Picks::Named("ours".into()), None),
-            (Picks::Named("other".into()), Some("no network but other")),
-            (Picks::FirstOfCrio, Some("the DEL of every pod that lives")),
+            (ConfSelection::First, None),
+            (ConfSelection::Named("ours".into()), None),
+            (ConfSelection::Named("other".into()), Some("no network but other")),
+            (ConfSelection::FirstOfCrio, Some("the DEL of every pod that lives")),
         ] {
             let why = picks.told(&dir(&[]), "ours").wrong();
             assert_eq!(why.is_some(), wrong.is_some(), "{picks:?}");
@@ -199,11 +199,11 @@ mod tests {
         let mut multus = dir(&[("00-multus.conflist", Some("meta"))]);
         multus.confs[0].content =
             Content::parse(br#"{"name":"meta","type":"multus","clusterNetwork":"ours"}"#);
-        assert_eq!(Picks::Named("meta".into()).told(&multus, "ours"), NetworkNameTold::Right);
+        assert_eq!(ConfSelection::Named("meta".into()).told(&multus, "ours"), NetworkNameCheck::Right);
         assert!(
-            matches!(Picks::Named("x".into()).told(&multus, "ours"), NetworkNameTold::Other(why) if why.fix.contains("\"meta\""))
+            matches!(ConfSelection::Named("x".into()).told(&multus, "ours"), NetworkNameCheck::Other(why) if why.fix.contains("\"meta\""))
         );
-        assert!(Picks::FirstOfCrio.harm_of_a_restart().is_some());
-        assert!(Picks::First.harm_of_a_restart().is_none());
+        assert!(ConfSelection::FirstOfCrio.harm_of_a_restart().is_some());
+        assert!(ConfSelection::First.harm_of_a_restart().is_none());
     }
 }

@@ -17,13 +17,13 @@ use crate::node::paths::{Root, WATCH_LOCK, WATCH_REFUSED};
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]
-pub struct Alone(#[expect(dead_code, reason = "held, and never read")] Flock<File>);
+pub struct WatchLock(#[expect(dead_code, reason = "held, and never read")] Flock<File>);
 
 /// Takes the lock.
 ///
 /// # Errors
 /// 75 when another `watch` runs here; 1 when the lock's file cannot be used.
-pub fn hold(root: &Root) -> Result<Alone, Failure> {
+pub fn hold(root: &Root) -> Result<WatchLock, Failure> {
     let path = root.at(WATCH_LOCK);
     let failed = |why: &dyn Display| {
         Failure::new(Exit::Failed, format!("lock {}: {why}", path.display())).at(path.display())
@@ -32,7 +32,7 @@ pub fn hold(root: &Root) -> Result<Alone, Failure> {
         close(dir).map_err(|e| failed(&e))?;
     }
     if let Some(held) = take(&path).map_err(|e| failed(&e))? {
-        return Ok(Alone(held));
+        return Ok(WatchLock(held));
     }
     // The `watch` of a pod finds this file in a directory that it observes, and gives way to the unit. It cannot observe the directory of
     // locks, which only root may read.

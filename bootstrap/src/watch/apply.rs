@@ -7,7 +7,7 @@ use std::time::Duration;
 use shim::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, Executor, Means, OPEN_DIR};
+use crate::change::{Act, Change, ChangeHandler, Executor, OPEN_DIR};
 use crate::cli::Global;
 use crate::cli::exit::Failure;
 use crate::node::command::{RunLimits, run};
@@ -22,13 +22,13 @@ const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max
 
 /// Carries out `changes`, one after the other; a failed change does not stop the others. `start` is called for units.
 pub fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
-    Executor::new(root, Starting(start)).carry_out_each(changes)
+    Executor::new(root, UnitStartHandler(start)).carry_out_each(changes)
 }
 
 /// Units are started by the loop, which does not wait for them.
-struct Starting<F>(F);
+struct UnitStartHandler<F>(F);
 
-impl<F: FnMut(&Act)> Means for Starting<F> {
+impl<F: FnMut(&Act)> ChangeHandler for UnitStartHandler<F> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         matches!(change.act, Act::Start { .. }).then(|| {
             (self.0)(&change.act);

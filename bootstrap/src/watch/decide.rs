@@ -29,8 +29,8 @@ use crate::node::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
 use crate::node::own_command::OwnCommand;
 use crate::node::policy::roll;
-use crate::node::settings::Unusable;
-use crate::publish::report::{Happened, NodeReport, Reason};
+use crate::node::settings::InvalidSettings;
+use crate::publish::report::{NodeEvent, NodeReport, Reason};
 
 /// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -45,7 +45,7 @@ pub struct WatchDecision {
     /// What `watch` reports about the node.
     pub report: NodeReport,
     /// What happened since the earlier pass, for the journal and for Events.
-    pub happened: Vec<Happened>,
+    pub happened: Vec<NodeEvent>,
     /// The content of status.json.
     pub document: Document,
     /// The bytes of Crossfade's conf after the changes; `None` if the pass leaves the conf as it is.
@@ -65,7 +65,7 @@ impl WatchDecision {
         let reason = Reason::ConfNotFirst;
         let message = shorten(&format!("what is to be done cannot be done: {why}"));
         self.happened.retain(|one| one.reason != self.report.reason.as_str());
-        self.happened.push(Happened { reason: reason.as_str(), warning: true, message: message.clone() });
+        self.happened.push(NodeEvent { reason: reason.as_str(), warning: true, message: message.clone() });
         self.memory.verdict = Some((false, reason.as_str()));
         self.document.ready = false;
         self.document.reason = reason.as_str().to_owned();
@@ -182,7 +182,7 @@ fn verdict(
     if let Some(off) = facts.off {
         return (Reason::SwitchedOff, off.to_string());
     }
-    if let Some(Unusable { why, .. }) = &facts.node.unusable {
+    if let Some(InvalidSettings { why, .. }) = &facts.node.unusable {
         return (Reason::BadSettings, why.clone());
     }
     if let Err(why) = &facts.node.policy {
@@ -233,12 +233,12 @@ fn since_the_last(
     memory: &mut Memory,
     (phase, verdict): (Option<Phase>, &(Reason, String)),
     (conf, findings): (&OwnConfDecision, &[String]),
-) -> Vec<Happened> {
+) -> Vec<NodeEvent> {
     let mut happened = Vec::new();
     if let Some(phase) = phase {
         if let Some(from) = memory.phase.filter(|from| *from != phase) {
             let message = format!("the policy went from phase {from} to {phase}");
-            happened.push(Happened { reason: "Flipped", warning: false, message });
+            happened.push(NodeEvent { reason: "Flipped", warning: false, message });
         }
         memory.phase = Some(phase);
     }
@@ -246,7 +246,7 @@ fn since_the_last(
     if memory.verdict != Some(now) {
         let warning =
             !matches!(verdict.0, Reason::NetworkReady | Reason::WaitingForNetwork | Reason::SwitchedOff);
-        happened.push(Happened { reason: verdict.0.as_str(), warning, message: verdict.1.clone() });
+        happened.push(NodeEvent { reason: verdict.0.as_str(), warning, message: verdict.1.clone() });
         memory.verdict = Some(now);
     }
     let mut told: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
@@ -256,7 +256,7 @@ fn since_the_last(
     for (reason, message) in told.difference(&memory.told) {
         // The verdict said it.
         if facts.off.is_none() && *message != verdict.1 {
-            happened.push(Happened { reason, warning: true, message: message.clone() });
+            happened.push(NodeEvent { reason, warning: true, message: message.clone() });
         }
     }
     memory.told = told;

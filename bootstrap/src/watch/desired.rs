@@ -20,13 +20,13 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub struct Desired {
     asked: Option<DesiredPhase>,
-    tried: Option<Tried>,
-    unmet: Option<Unmet>,
+    tried: Option<FailedFlip>,
+    unmet: Option<PhaseMismatch>,
 }
 
 /// The last try that failed.
 #[derive(Debug, Clone)]
-struct Tried {
+struct FailedFlip {
     at: Duration,
     /// The policy that it was made on: another one is another case.
     policy: Option<String>,
@@ -35,7 +35,7 @@ struct Tried {
 
 /// Why the node is not in the desired phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmet {
+pub struct PhaseMismatch {
     /// Whether a person has to act.
     pub kind: DesiredKind,
     /// One sentence that names the phase.
@@ -143,12 +143,12 @@ impl Desired {
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
         self.stands(kind, why);
-        self.tried = Some(Tried { at: node.now, policy, failures: before.saturating_add(1) });
+        self.tried = Some(FailedFlip { at: node.now, policy, failures: before.saturating_add(1) });
     }
 
     /// What keeps the node from the desired phase.
     #[must_use]
-    pub const fn unmet(&self) -> Option<&Unmet> {
+    pub const fn unmet(&self) -> Option<&PhaseMismatch> {
         self.unmet.as_ref()
     }
 
@@ -163,13 +163,15 @@ impl Desired {
     fn stands(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
         self.tried = None;
         let value = self.asked.as_ref().map_or("", |asked| asked.value.as_str());
-        self.unmet =
-            Some(Unmet { kind, message: format!("crossfade/desired asks for phase {value:?}: {why}") });
+        self.unmet = Some(PhaseMismatch {
+            kind,
+            message: format!("crossfade/desired asks for phase {value:?}: {why}"),
+        });
         None
     }
 }
 
-impl Tried {
+impl FailedFlip {
     fn pause(&self) -> Duration {
         (PAUSE * 2u32.saturating_pow(self.failures.saturating_sub(1).min(16))).min(LONGEST)
     }
@@ -178,7 +180,7 @@ impl Tried {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::desired_phase::DesiredFor;
+    use crate::node::desired_phase::DesiredScope;
 
     const ALL: &[Phase] = &Phase::ALL;
 
@@ -188,13 +190,13 @@ mod tests {
         Node { now, phase, policy, base: phase.map(|_| "b1"), follows: true, allowed, is_off: false }
     }
 
-    fn wanted(value: &str, policy: DesiredFor) -> Option<DesiredPhase> {
+    fn wanted(value: &str, policy: DesiredScope) -> Option<DesiredPhase> {
         Some(DesiredPhase { value: value.into(), policy })
     }
 
     fn asked(value: &str) -> Desired {
         let mut desired = Desired::default();
-        desired.set(wanted(value, DesiredFor::Any));
+        desired.set(wanted(value, DesiredScope::Any));
         desired
     }
 
@@ -243,7 +245,7 @@ mod tests {
             (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
             (None, Some(DesiredKind::Refused))
         );
-        desired.set(wanted("both-old", DesiredFor::Any));
+        desired.set(wanted("both-old", DesiredScope::Any));
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
         desired.failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
         desired.set(None);
@@ -257,10 +259,10 @@ mod tests {
     fn a_phase_that_was_asked_of_another_policy_is_not_followed() {
         let old = node(0, Some(Phase::Old), ALL);
         for (policy, expected) in [
-            (DesiredFor::Any, Some(Phase::New)),
-            (DesiredFor::Base("b1".into()), Some(Phase::New)),
-            (DesiredFor::Base("b0".into()), None),
-            (DesiredFor::Earlier, None),
+            (DesiredScope::Any, Some(Phase::New)),
+            (DesiredScope::Base("b1".into()), Some(Phase::New)),
+            (DesiredScope::Base("b0".into()), None),
+            (DesiredScope::Earlier, None),
         ] {
             let mut desired = Desired::default();
             desired.set(wanted("new", policy.clone()));
@@ -270,7 +272,7 @@ mod tests {
             // The policy is changed under a phase that it was in.
             desired.step(Node { base: Some("b2"), ..old });
             let still =
-                matches!(policy, DesiredFor::Any).then_some(None).unwrap_or(Some(DesiredKind::Refused));
+                matches!(policy, DesiredScope::Any).then_some(None).unwrap_or(Some(DesiredKind::Refused));
             assert_eq!(kind(&desired), still, "{policy:?}");
             assert_eq!(desired.step(Node { base: Some("b2"), ..node(1, Some(Phase::New), ALL) }), None);
             assert_eq!(kind(&desired), None, "the policy is in that phase anyway");

@@ -8,18 +8,18 @@ use types::observed::Attached;
 use types::policy::{Phase, Side};
 use types::status::Document;
 
-use super::desired::Unmet;
+use super::desired::PhaseMismatch;
 use super::guard::Guard;
 use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     /// Crossfade's conf when it was last in place.
-    pub good: Option<Installed>,
+    pub good: Option<InstalledConf>,
     /// Its bytes while it is as it should be; none while it is not.
     pub settled: Option<Vec<u8>>,
     /// It was there once in this boot: in private mode it stays from then on.
@@ -45,7 +45,7 @@ pub struct Memory {
     /// The life of the runtime that has lost its directory.
     pub lost_by: Option<String>,
     /// The state of each network's agent.
-    pub standing: BTreeMap<Side, Standing>,
+    pub standing: BTreeMap<Side, AgentState>,
     /// The phase in the last report.
     pub phase: Option<Phase>,
     /// The last report: whether the node was ready, and the reason.
@@ -65,12 +65,12 @@ pub struct Memory {
     /// The attachments as they were counted last; none if they could not be.
     pub attached: Option<Attached>,
     /// Why the node is not in the phase that its annotation asks for.
-    pub unmet: Option<Unmet>,
+    pub unmet: Option<PhaseMismatch>,
 }
 
 /// The state of one network's agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AgentState {
     /// Whether the network's probes held in the last pass.
     pub green: bool,
     /// The identity of the agent's socket files at that time, which tells a restart.

@@ -32,7 +32,7 @@ use serde::Serialize;
 use shim::process::Process;
 use types::problem::Problem;
 
-use self::observe::Remembered;
+use self::observe::PriorFacts;
 use crate::change::outcome::{Changed, finish};
 use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
@@ -63,12 +63,16 @@ impl Scope {
     /// A node.json that cannot be used is among what is to be told. Nobody tells while it is not known whether the node is to be reported,
     /// and with whose credential.
     #[must_use]
-    pub fn publisher(&self, settings: &Settings, wake: &Sender<events::Wake>) -> Option<Box<dyn Publish>> {
+    pub fn publisher(
+        &self,
+        settings: &Settings,
+        wake: &Sender<events::WakeReason>,
+    ) -> Option<Box<dyn Publish>> {
         let credential = self.credential(settings)?;
         let wake = wake.clone();
         let publisher = Publisher::start(credential, move |phase| {
             // A loop that has ended follows nothing any more.
-            let _ = wake.send(events::Wake::Desired(phase));
+            let _ = wake.send(events::WakeReason::Desired(phase));
         });
         match publisher {
             Ok(publisher) => Some(Box::new(publisher)),
@@ -182,7 +186,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let runtime = RuntimeFacts::configured(&scope.root, &settings.node).answered();
-    let known = Remembered { settings, runtime, before: None, in_pod: scope.in_pod };
+    let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =

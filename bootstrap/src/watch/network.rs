@@ -3,9 +3,9 @@
 use types::policy::Side;
 use types::profile::{self, Profile, Proof};
 
-use super::memory::Standing;
+use super::memory::AgentState;
 use super::observe::{NetworkObservation, Observation};
-use super::proof::{self, Asked, Proofs};
+use super::proof::{self, ProofInputs, Proofs};
 use crate::change::{Act, Change};
 use crate::node::evidence::evidence;
 use crate::node::own_command::{OwnCommand, proof_within_secs};
@@ -32,14 +32,14 @@ pub struct NetworkVerdict {
 pub fn judge(
     facts: &Observation,
     network: &NetworkObservation,
-    standing: &mut Standing,
+    standing: &mut AgentState,
     needed: bool,
 ) -> NetworkVerdict {
     let mut changes = marker(facts, network);
     let allowed = profile::find(&network.profile).map_or(Proof::Probe, |profile| profile.proof);
     let by = allowed.weaker(facts.node.settings.proof);
     let usable = usable(network);
-    let first = *standing == Standing::default();
+    let first = *standing == AgentState::default();
     if first {
         standing.proofs = Proofs::resume(network.proof.as_ref(), by, network.marked);
     }
@@ -57,7 +57,7 @@ pub fn judge(
         changes: Vec::new(),
     };
     if by != Proof::Probe && needed && judged.ready.is_ok() {
-        let asked = Asked { by, was_ready: network.marked, now: facts.now };
+        let asked = ProofInputs { by, was_ready: network.marked, now: facts.now };
         if standing.proofs.step(network.proof.as_ref(), asked) {
             changes.push(start(facts, network.side, (by, standing.proofs.turn)));
         }

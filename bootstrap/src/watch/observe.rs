@@ -13,20 +13,20 @@ use types::endpoint::socket;
 use types::node::{Mode, Proof};
 use types::policy::{Policy, Probe, Side};
 
-pub use self::networks::{Absent, Loaded, NetworkObservation};
+pub use self::networks::{ConfAbsence, ConfSummary, NetworkObservation};
 use self::networks::{lives, networks};
 use super::proof;
 use crate::cli::Global;
 use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::foreign::{self, Foreign};
-use crate::node::identity::Booted;
-use crate::node::last_sweep::{self, Swept};
+use crate::node::foreign::{self, ForeignEntry};
+use crate::node::identity::BootRecord;
+use crate::node::last_sweep::{self, SweepResult};
 use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
 use crate::node::probe;
 use crate::node::settings::Settings;
-use crate::node::switch::{self, Off};
+use crate::node::switch::{self, OffSwitch};
 use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::unread;
 
@@ -45,13 +45,13 @@ pub struct Observation {
     /// `watch` runs in a pod.
     pub in_pod: bool,
     /// What switched Crossfade off.
-    pub off: Option<Off>,
+    pub off: Option<OffSwitch>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
     /// The policy's networks, with what their agents and probes say.
     pub networks: Vec<NetworkObservation>,
     /// Foreign files in Crossfade's own conf directory, in private mode.
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignEntry>,
     /// Which directory the conf directory is, by device and inode; none while there is none.
     pub dir_id: Option<String>,
     /// Whether `uninstall` is removing Crossfade's conf.
@@ -61,20 +61,20 @@ pub struct Observation {
     /// Why CRI-O, which does not tell what it has loaded, may not have read Crossfade's conf.
     pub unread: Option<String>,
     /// What the last pass of the sweep in this boot came to.
-    pub swept: Option<Swept>,
+    pub swept: Option<SweepResult>,
     /// The directory of markers of networks whose probes held, and the networks that have one.
     pub probed: (PathBuf, BTreeSet<Side>),
 }
 
 /// What earlier passes have found.
 #[derive(Debug)]
-pub struct Remembered<'a> {
+pub struct PriorFacts<'a> {
     /// node.json as it was in force before.
     pub settings: &'a Settings,
     /// The runtime as it was configured when it was started, and what it says that it uses.
     pub runtime: RuntimeFacts,
     /// Crossfade's conf when it was last installed.
-    pub before: Option<&'a Installed>,
+    pub before: Option<&'a InstalledConf>,
     /// `watch` runs in a pod.
     pub in_pod: bool,
 }
@@ -82,8 +82,8 @@ pub struct Remembered<'a> {
 impl Observation {
     /// Looks at everything, with what was known before. `now` is the time since `watch` began.
     #[must_use]
-    pub fn gather(global: &Global, known: Remembered<'_>, now: Duration) -> Self {
-        let Remembered { settings: last, runtime, before, in_pod } = known;
+    pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Self {
+        let PriorFacts { settings: last, runtime, before, in_pod } = known;
         let root = Root::new(&global.root);
         let mut settings = Settings::after(&root, last);
         // A proof is a unit of its own, and a pod cannot start one.
@@ -98,7 +98,7 @@ impl Observation {
         let endpoint = node.runtime.whom.endpoint();
         Self {
             off: switch::off(&root),
-            not_booted: Booted::is_of(&root, &boot_id).err().map(String::from),
+            not_booted: BootRecord::is_of(&root, &boot_id).err().map(String::from),
             foreign: foreign_in(&node),
             dir_id: identity(&node.dirs.conf_dir, false),
             leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
@@ -197,7 +197,7 @@ impl Observation {
 
 /// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to whoever named it,
 /// so nothing in it counts as foreign. A directory that cannot be listed is reported elsewhere.
-fn foreign_in(node: &NodeFacts) -> Vec<Foreign> {
+fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;
     let is_private = node.settings.conf_dir == Mode::Private && *conf_dir == node.root.at(PRIVATE_CONF_DIR);
     if is_private { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }

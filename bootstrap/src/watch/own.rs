@@ -22,11 +22,11 @@ use super::observe::Observation;
 use super::runtime;
 use crate::change::{Act, Change, Write};
 use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf};
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::node::foreign;
 use crate::node::name::DEFAULT_NAME;
-use crate::publish::report::{Happened, Reason};
-use crate::runtime::answer::Uses;
+use crate::publish::report::{NodeEvent, Reason};
+use crate::runtime::answer::ConfUse;
 
 /// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ pub struct OwnConfDecision {
     /// The changes to the conf and its directory.
     pub changes: Vec<Change>,
     /// What happened, for the journal and for Events.
-    pub happened: Vec<Happened>,
+    pub happened: Vec<NodeEvent>,
     /// What holds and takes a person, the gravest first.
     pub standing: Vec<(Reason, String)>,
     /// Findings for status.json.
@@ -151,12 +151,12 @@ fn loaded(
     (name, wanted): (&str, Vec<u8>),
 ) -> OwnConfState {
     let what = match facts.node.runtime.asked.uses(name) {
-        Uses::Ours => {
+        ConfUse::Ours => {
             memory.reload.loaded();
             return OwnConfState::InPlace;
         }
-        Uses::Untold | Uses::Unanswered(_) => return OwnConfState::InPlace,
-        Uses::Other(what) => what,
+        ConfUse::Untold | ConfUse::Unanswered(_) => return OwnConfState::InPlace,
+        ConfUse::Other(what) => what,
     };
     if memory.reload.is_awaited(facts.now) {
         return OwnConfState::NotLoaded;
@@ -169,7 +169,7 @@ fn loaded(
     if is_first && memory.reload.is_due(facts.now) {
         memory.reload.again(facts.now);
         let message = format!("{why}; written anew so that it reloads");
-        decided.happened.push(Happened { reason: "ConfReloaded", warning: true, message });
+        decided.happened.push(NodeEvent { reason: "ConfReloaded", warning: true, message });
         let path = facts.node.dirs.conf_dir.join(CONF_FILE);
         let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
         let reason = format!("the runtime has not loaded it: {what}");
@@ -223,7 +223,7 @@ fn repair(
         memory.repairs += 1;
         ("ConfRepaired", true, format!("{shown} {what}; put back ({} times since boot)", memory.repairs))
     };
-    decided.happened.push(Happened { reason, warning, message });
+    decided.happened.push(NodeEvent { reason, warning, message });
     decided.state = OwnConfState::Written;
     memory.reload.wrote(facts.now);
     if matches!(facts.node.name, Ok(None)) {
@@ -256,7 +256,7 @@ fn shown_path(facts: &Observation) -> String {
 fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
         let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign).to_string();
-        decided.changes.extend(facts.foreign.iter().map(foreign::Foreign::removal));
+        decided.changes.extend(facts.foreign.iter().map(foreign::ForeignEntry::removal));
         memory.expelled = Some((memory.expelled.as_ref().map_or(0, |(count, _)| *count) + 1, why.clone()));
         decided.standing.push((Reason::ForeignConf, why));
     } else if let Some((count, why)) = &memory.expelled {
@@ -274,8 +274,8 @@ fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
 
 /// The name of Crossfade's network: from the name file, else from the conf. In private mode without either, a name is chosen, because there
 /// was no network before Crossfade's. If a shared directory has neither, somebody has uninstalled Crossfade, whatever `watch` remembers.
-fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>) -> Option<String> {
-    let of = |conf: Option<&Installed>| conf.map(|conf| conf.name.clone());
+fn name(facts: &Observation, own: Option<&InstalledConf>, basis: Option<&InstalledConf>) -> Option<String> {
+    let of = |conf: Option<&InstalledConf>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
     let known = match &facts.node.name {
         Ok(Some(name)) => Some(name.clone()),
@@ -285,7 +285,7 @@ fn name(facts: &Observation, own: Option<&Installed>, basis: Option<&Installed>)
     known.or_else(private)
 }
 
-fn bytes(facts: &Observation, basis: Option<&Installed>, name: &str) -> Vec<u8> {
+fn bytes(facts: &Observation, basis: Option<&InstalledConf>, name: &str) -> Vec<u8> {
     let layout = basis.map_or(&facts.node.dirs.layout, |conf| &conf.layout);
     let version = match basis {
         // Where there is a node.json, it decides; else what an installation chose stays.

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::alone::{Alone, hold};
+use super::alone::{WatchLock, hold};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
 use crate::node::paths::{Root, WATCH_UNIT};
@@ -33,7 +33,7 @@ pub fn unit_runs(root: &Root) -> bool {
 ///
 /// # Errors
 /// The lock fails for another reason than that another process holds it.
-pub fn turn(root: &Root) -> Result<Alone, Failure> {
+pub fn turn(root: &Root) -> Result<WatchLock, Failure> {
     let mut said = String::new();
     loop {
         let why = if unit_runs(root) {

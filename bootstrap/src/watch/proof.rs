@@ -126,7 +126,7 @@ pub struct Proofs {
 
 /// What a step goes by, beside the last result.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct ProofInputs {
     /// The strongest proof that profile and node.json allow.
     pub by: Proof,
     /// Whether the network was ready earlier in this boot.
@@ -184,8 +184,8 @@ impl Proofs {
     }
 
     /// Goes on with what lies there; whether a proof is to be started.
-    pub fn step(&mut self, kept: Option<&ProofResult>, asked: Asked) -> bool {
-        let Asked { by, was_ready, now } = asked;
+    pub fn step(&mut self, kept: Option<&ProofResult>, asked: ProofInputs) -> bool {
+        let ProofInputs { by, was_ready, now } = asked;
         if let Progress::Running(since) = self.progress {
             let done = kept.filter(|kept| kept.turn == self.turn);
             let late = now.saturating_sub(since) > Duration::from_secs(proof_within_secs(by) + 30);

@@ -77,9 +77,10 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         Failure::new(Exit::Failed, format!("write {path}: {e}")).at(path)
     })?;
     match kept.failed {
-        None => {
-            Ok(print::report(global.output, &Proved { network: kept.network, by, packets: kept.packets }))
-        }
+        None => Ok(print::report(
+            global.output,
+            &ProofReport { network: kept.network, by, packets: kept.packets },
+        )),
         Some(why) => {
             let failure =
                 Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}"));
@@ -95,13 +96,13 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
 /// *Shape*: `{"network":"new","by":"packet","packets":{..}}`, with `packets` null for a proof by attachment.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Proved {
+pub(crate) struct ProofReport {
     network: String,
     by: Proof,
     packets: Option<Packets>,
 }
 
-impl Report for Proved {
+impl Report for ProofReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let how = if self.packets.is_some() {

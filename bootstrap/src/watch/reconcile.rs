@@ -25,11 +25,11 @@ use super::memory::Memory;
 use super::observe::Observation;
 use super::{Scope, pod};
 use crate::cli::exit::{Exit, Failure};
-use crate::node::events::{Events, Wake, signals};
+use crate::node::events::{Events, WakeReason, signals};
 use crate::node::paths::STATUS;
 use crate::node::settings::Settings;
 use crate::node::status_file;
-use crate::publish::report::{Happened, NodeReport, Publish, Reason};
+use crate::publish::report::{NodeEvent, NodeReport, Publish, Reason};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::facts::RuntimeFacts;
 
@@ -93,7 +93,7 @@ struct Watch<'a> {
     settings: Settings,
     began: Instant,
     me: Process,
-    wake: Sender<Wake>,
+    wake: Sender<WakeReason>,
     events: Events,
     debounce: Debounce,
     count_pace: CountPace,
@@ -110,14 +110,14 @@ struct Watch<'a> {
     reported: Option<NodeReport>,
     desired: Desired,
     /// Happenings outside of a pass, which the next pass reports.
-    pending: Vec<Happened>,
+    pending: Vec<NodeEvent>,
     status_line: String,
     /// The loop ends with this exit status.
     ended: Option<Exit>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(scope: &'a Scope, settings: Settings, wake: Sender<Wake>) -> Result<Self, Failure> {
+    fn new(scope: &'a Scope, settings: Settings, wake: Sender<WakeReason>) -> Result<Self, Failure> {
         let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
         let before = status_file::of_this_boot(&scope.root.at(STATUS));
         Ok(Self {
@@ -145,20 +145,20 @@ impl<'a> Watch<'a> {
     }
 
     /// Takes the event that woke the loop, and those that come right behind it. Returns whether files may have changed; none is the end.
-    fn debounce(&mut self, first: Wake, wakes: &Receiver<Wake>) -> Option<bool> {
+    fn debounce(&mut self, first: WakeReason, wakes: &Receiver<WakeReason>) -> Option<bool> {
         let began = Instant::now();
         let (quiet, at_most) = match first {
-            Wake::Changed => self.debounce_for(),
+            WakeReason::Changed => self.debounce_for(),
             _ => (Duration::ZERO, Duration::ZERO),
         };
         let mut next = Some(first);
         loop {
             match next.take() {
-                Some(Wake::Stop) => return None,
-                Some(Wake::Desired(phase)) => self.desired.set(phase),
-                Some(Wake::NotStarted(unit, why)) => self.not_started(&unit, why),
-                Some(Wake::Records) => self.count_pace.changed(self.began.elapsed()),
-                Some(Wake::Changed | Wake::Hangup) | None => {}
+                Some(WakeReason::Stop) => return None,
+                Some(WakeReason::Desired(phase)) => self.desired.set(phase),
+                Some(WakeReason::NotStarted(unit, why)) => self.not_started(&unit, why),
+                Some(WakeReason::Records) => self.count_pace.changed(self.began.elapsed()),
+                Some(WakeReason::Changed | WakeReason::Hangup) | None => {}
             }
             let left = at_most.saturating_sub(began.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
             match wakes.recv_timeout(left) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::memory::Memory;
 use super::observe::Observation;
 use crate::publish::report::Reason;
-use crate::runtime::answer::{RuntimeAnswer, Uses};
+use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 
 /// How long a runtime may be absent before that is a problem: it may be restarting.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -17,10 +17,10 @@ pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) ->
     standing.extend(unknown(facts, memory).map(|why| (Reason::RuntimeUnknown, why)));
     standing.extend(missing(facts).map(|why| (Reason::PluginMissing, why)));
     memory.used = match facts.node.runtime.asked.uses(name.unwrap_or_default()) {
-        Uses::Ours => true,
-        Uses::Other(_) | Uses::Untold => false,
+        ConfUse::Ours => true,
+        ConfUse::Other(_) | ConfUse::Untold => false,
         // A runtime that is being restarted reads the same directory again.
-        Uses::Unanswered(_) => memory.used,
+        ConfUse::Unanswered(_) => memory.used,
     };
     standing
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::node::last_sweep::{LIMIT_SECS, Swept};
+use crate::node::last_sweep::{LIMIT_SECS, SweepResult};
 
 /// The name of the unit in which a pass of `sweep` runs.
 pub const UNIT: &str = "crossfade-sweep";
@@ -40,7 +40,7 @@ impl Sweeps {
     }
 
     /// Begins the pass that is due, if one is; its number. `kept` is the last result of this boot.
-    pub fn begin(&mut self, kept: Option<&Swept>, now: Duration) -> Option<u64> {
+    pub fn begin(&mut self, kept: Option<&SweepResult>, now: Duration) -> Option<u64> {
         if now < self.due {
             return None;
         }
@@ -56,7 +56,7 @@ impl Sweeps {
 
     /// The finding about the last pass, if it failed or ended without a result.
     #[must_use]
-    pub fn finding(&self, kept: Option<&Swept>, now: Duration) -> Option<String> {
+    pub fn finding(&self, kept: Option<&SweepResult>, now: Duration) -> Option<String> {
         if let Some(why) = &self.not_started {
             return Some(format!("nothing is swept: {why}"));
         }
@@ -76,8 +76,8 @@ impl Sweeps {
 mod tests {
     use super::*;
 
-    fn kept(turn: u64, failed: Option<&str>) -> Swept {
-        Swept { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned) }
+    fn kept(turn: u64, failed: Option<&str>) -> SweepResult {
+        SweepResult { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned) }
     }
 
     fn at(secs: u64) -> Duration {
@@ -99,8 +99,9 @@ mod tests {
         let mut sweeps = Sweeps::default();
         assert_eq!(sweeps.finding(None, at(59)), None);
         assert_eq!(Sweeps::never().finding(None, at(99_999)), None, "none was begun");
-        let said =
-            |sweeps: &Sweeps, kept: Option<&Swept>, secs| sweeps.finding(kept, at(secs)).unwrap_or_default();
+        let said = |sweeps: &Sweeps, kept: Option<&SweepResult>, secs| {
+            sweeps.finding(kept, at(secs)).unwrap_or_default()
+        };
         assert_eq!(sweeps.begin(None, at(60)), Some(1));
         assert_eq!(said(&sweeps, None, 61), "");
         let failed = kept(1, Some("no answer"));

@@ -23,7 +23,7 @@ use types::node::Mode;
 use types::problem::Problem;
 use types::profile::Profile;
 
-use super::decision::{Aside, BootDecision, kind, recorded};
+use super::decision::{AsideDir, BootDecision, kind, recorded};
 use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
@@ -32,13 +32,13 @@ use crate::node::bin_dirs::PluginState;
 use crate::node::conf::{CONF_MODE, conf};
 use crate::node::conf_rules;
 use crate::node::confdir::ConfDir;
-use crate::node::foreign::Foreign;
+use crate::node::foreign::ForeignEntry;
 use crate::node::identity::BootKind;
-use crate::node::name::Naming;
+use crate::node::name::NameSources;
 use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::endpoint;
-use crate::runtime::picks::{NetworkNameTold, Picks};
+use crate::runtime::picks::{ConfSelection, NetworkNameCheck};
 
 /// Decides, or finds everything that stands in the way.
 ///
@@ -58,7 +58,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     unlisted(facts, &mut way);
     runtime(facts, &mut way, &mut notes);
 
-    let aside = Aside::new(facts);
+    let aside = AsideDir::new(facts);
     let mut changes = Vec::new();
     let set_aside = if facts.kind == BootKind::Clone { facts.state.as_slice() } else { &[] };
     changes.extend(set_aside.iter().map(|path| aside.change(path, "another machine's", false)));
@@ -169,7 +169,7 @@ fn name(
     let wanted = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
     let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), wanted) {
         (None, Some(wanted)) => (wanted.to_owned(), "the runtime's cni_default_network".to_owned()),
-        _ => match (Naming { written, file: &file, installed, dir }).choose() {
+        _ => match (NameSources { written, file: &file, installed, dir }).choose() {
             Ok(named) => named,
             Err(why) => {
                 way.found(why);
@@ -224,7 +224,7 @@ fn private(
             "the runtime reads it",
         ));
     }
-    changes.extend(facts.foreign.iter().map(Foreign::removal));
+    changes.extend(facts.foreign.iter().map(ForeignEntry::removal));
     if let Ok(found) = &facts.private
         && facts.kind != BootKind::Again
     {
@@ -256,7 +256,7 @@ fn shared(
     facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
-    aside: &Aside,
+    aside: &AsideDir,
     (way, notes): (&mut Obstacles, &mut Vec<String>),
 ) -> Vec<Change> {
     let strangers = strangers(facts, usual);
@@ -267,11 +267,11 @@ fn shared(
     }
     way.extend(not_ours(facts, usual));
     let named = name(facts, &left, written, way);
-    let picks = Picks::of(facts.node.runtime.config());
+    let picks = ConfSelection::of(facts.node.runtime.config());
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
-        && let NetworkNameTold::Nothing(why) = picks.told(&left, name)
+        && let NetworkNameCheck::Nothing(why) = picks.told(&left, name)
     {
         notes.push(why.into());
     }

@@ -6,7 +6,7 @@ use shim::file::PRIVATE;
 
 use super::gather::BootFacts;
 use crate::change::{Act, Change, Write};
-use crate::node::identity::{BootKind, Booted};
+use crate::node::identity::{BootKind, BootRecord};
 
 /// Mode of files that every user of the node may read.
 pub(super) const PUBLIC: u32 = 0o644;
@@ -31,9 +31,9 @@ pub(super) const fn kind(facts: &BootFacts) -> &'static str {
 }
 
 /// Where things go that are set aside: a directory of this boot, since nothing there is ever overwritten.
-pub(super) struct Aside(PathBuf);
+pub(super) struct AsideDir(PathBuf);
 
-impl Aside {
+impl AsideDir {
     pub(super) fn new(facts: &BootFacts) -> Self {
         Self(facts.places.aside.clone())
     }
@@ -50,7 +50,7 @@ pub(super) fn recorded(facts: &BootFacts) -> [Change; 2] {
     let write = |path: &Path, bytes: Vec<u8>, mode: u32, why: &str| {
         Change::ensure(Write { path: path.into(), bytes, mode, nudge: false }, why)
     };
-    let booted = Booted::new(facts.kind, facts.identity.boot_id.clone());
+    let booted = BootRecord::new(facts.kind, facts.identity.boot_id.clone());
     [
         write(
             &facts.places.identity,

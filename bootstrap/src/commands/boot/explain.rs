@@ -27,7 +27,7 @@ use crate::systemd::continuation;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Explained {
+pub struct BootExplanation {
     /// What switched Crossfade off; none while it is on.
     off: Option<String>,
     node: SettingsFile,
@@ -56,7 +56,7 @@ enum Planned {
     Refused { error: Vec<String> },
 }
 
-impl Report for Explained {
+impl Report for BootExplanation {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
@@ -100,7 +100,7 @@ impl Report for Explained {
 ///
 /// # Errors
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
-pub fn explain(global: &Global) -> Result<Explained, Failure> {
+pub fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
     let root = &facts.root;
     // What is decided by node.json is explained only if the file can be used.
@@ -133,7 +133,7 @@ pub fn explain(global: &Global) -> Result<Explained, Failure> {
         Ok(changed) => Planned::Changes(changed),
         Err(failure) => Planned::Refused { error: failure.lines() },
     };
-    Ok(Explained {
+    Ok(BootExplanation {
         off,
         node: settings,
         policy,

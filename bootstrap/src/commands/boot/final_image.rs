@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::problem::Problem;
 
-use super::decision::{Aside, BootDecision, PUBLIC, kind, recorded};
+use super::decision::{AsideDir, BootDecision, PUBLIC, kind, recorded};
 use super::gather::BootFacts;
 use super::leavings::Leavings;
 use crate::change::obstacles::Obstacles;
@@ -76,7 +76,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         } else {
             "its sandboxes went with their boot"
         };
-        let place = Aside::new(facts);
+        let place = AsideDir::new(facts);
         changes.extend(aside.iter().map(|path| place.change(path, why, false)));
         plugins(facts, left, &mut changes, &mut notes);
     }

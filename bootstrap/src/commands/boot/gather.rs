@@ -19,8 +19,8 @@ use crate::node::conf::our_conf;
 use crate::node::confdir::ConfDir;
 use crate::node::distrust::{self, DirectoryRule};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::foreign::{self, Foreign};
-use crate::node::identity::{BootKind, Booted, Identity};
+use crate::node::foreign::{self, ForeignEntry};
+use crate::node::identity::{BootKind, BootRecord, Identity};
 use crate::node::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
@@ -28,7 +28,7 @@ use crate::node::{attachments, digest, rooted, switch};
 use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::{self, Whom};
+use crate::runtime::endpoint::{self, RuntimeChoice};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::systemd::continuation;
 
@@ -55,7 +55,7 @@ pub struct BootFacts {
     /// Confs in Crossfade's private directory, or why they cannot be listed.
     pub private: Result<ConfDir, String>,
     /// Foreign entries in Crossfade's private directory.
-    pub foreign: Vec<Foreign>,
+    pub foreign: Vec<ForeignEntry>,
     /// Of what is in the usual directory: SHA-256 by file name, in hex, of what can be read.
     pub sums: BTreeMap<String, String>,
     /// Whether the agents' conf directory exists.
@@ -136,7 +136,7 @@ impl BootFacts {
             Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
             known => known.map_err(Failure::later)?,
         };
-        let kind = identity.kind(Identity::before(&root).as_ref(), Booted::read(&root).as_ref());
+        let kind = identity.kind(Identity::before(&root).as_ref(), BootRecord::read(&root).as_ref());
         let cni = CniFacts::gather(&node, PluginChoice::default());
         let layout = &node.dirs.layout;
         root.holds_state(layout)
@@ -232,7 +232,7 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match RuntimeAnswer::whom(&Whom::on(root, node, None)) {
+    match RuntimeAnswer::whom(&RuntimeChoice::on(root, node, None)) {
         RuntimeAnswer::Told(setup) => Some(RuntimeConfig::told(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());

@@ -19,7 +19,7 @@ use self::decide::decide;
 use self::decision::BootDecision;
 use self::gather::BootFacts;
 use crate::change::outcome::{Changed, Outcome, finish};
-use crate::change::{Change, Executor, Means};
+use crate::change::{Change, ChangeHandler, Executor};
 use crate::cli::Global;
 use crate::cli::exit::Failure;
 use crate::kubelet::drop_in;
@@ -28,7 +28,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::mode;
 use crate::node::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
 use crate::node::settings::Settings;
-use crate::node::switch::{self, Off};
+use crate::node::switch::{self, OffSwitch};
 use crate::runtime::config;
 use crate::runtime::facts::RuntimeFacts;
 
@@ -52,7 +52,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     }
     // It takes the ledger's lines where the disk cannot.
     shim::journal::init();
-    let done = Executor::new(&facts.node.root, Completing(&facts)).carry_out(changes)?;
+    let done = Executor::new(&facts.node.root, PolicyCompletionHandler(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))
 }
 
@@ -77,9 +77,9 @@ fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
 }
 
 /// A completed policy is written only while it is what it was when it was read.
-struct Completing<'a>(&'a BootFacts);
+struct PolicyCompletionHandler<'a>(&'a BootFacts);
 
-impl Means for Completing<'_> {
+impl ChangeHandler for PolicyCompletionHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let BootFacts { completion, node, .. } = self.0;
         let completion = completion.as_ref().filter(|one| one.is(change))?;
@@ -89,7 +89,7 @@ impl Means for Completing<'_> {
 
 /// What switching off changes: Crossfade's conf leaves the agents' directory, and no command line changes. In private mode the runtime
 /// keeps its directory, which is on tmpfs, until it starts again.
-fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: Off) -> BootDecision {
+fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: OffSwitch) -> BootDecision {
     let mut notes = vec![off.to_string()];
     notes.extend(unusable.as_ref().map(|unusable| {
         let why = &unusable.why;

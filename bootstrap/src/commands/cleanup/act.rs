@@ -6,14 +6,14 @@ use nix::mount::{MntFlags, umount2};
 
 use super::kernel::{ipset, legacy, link, nft, route, rule};
 use crate::change::outcome::Outcome;
-use crate::change::{Act, Change, KernelObject, Means};
+use crate::change::{Act, Change, ChangeHandler, KernelObject};
 use crate::cli::exit::{Exit, Failure};
 
 /// The means of `cleanup`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Removing;
+pub struct CleanupHandler;
 
-impl Means for Removing {
+impl ChangeHandler for CleanupHandler {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let Act::Kernel(object) = &change.act else { return None };
         let failed = |why: io::Error| {

@@ -143,7 +143,7 @@ impl Decision {
 
 /// Another CNI that is in use on this node.
 #[derive(Debug, Clone)]
-pub struct InUse {
+pub struct ActiveCni {
     /// Who says so: a network of the policy, a conf.
     pub whose: String,
     /// Its profile.
@@ -180,7 +180,7 @@ pub fn decide(facts: &CleanupFacts) -> Decision {
 
 /// Who else's profile names the same, if anybody's does.
 fn claimed(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
-    let claims = |one: &&InUse| one.leaves.iter().any(&names);
+    let claims = |one: &&ActiveCni| one.leaves.iter().any(&names);
     facts.in_use.iter().find(claims).map(|one| one.whose.as_str())
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 use types::profile::Profile;
 
-use super::decide::InUse;
+use super::decide::ActiveCni;
 use super::kernel::KernelFacts;
 
 /// The facts about one CNI on a node.
@@ -21,7 +21,7 @@ pub struct CleanupFacts {
     /// What Crossfade knows of attachments to the CNI.
     pub claims: Claims,
     /// The other CNIs of this node.
-    pub in_use: Vec<InUse>,
+    pub in_use: Vec<ActiveCni>,
     /// The confs in the runtime's directories.
     pub confs: Vec<ConfFact>,
     /// The conf that the runtime uses, if it is the CNI's.
@@ -37,7 +37,7 @@ pub struct CleanupFacts {
     /// The sandboxes that live; none if the runtime was not asked or does not answer.
     pub live: Option<BTreeSet<String>>,
     /// What earlier runs have noted.
-    pub earlier: Earlier,
+    pub earlier: EarlierRuns,
     /// The directory to which files are moved.
     pub aside: PathBuf,
 }
@@ -130,7 +130,7 @@ pub struct LeaseFact {
 
 /// What earlier runs have noted in the journal.
 #[derive(Debug, Clone, Default)]
-pub struct Earlier {
+pub struct EarlierRuns {
     /// Why a reboot was necessary, in this very boot.
     pub reboot: BTreeSet<String>,
     /// The names of the CNI's networks, when its confs were still there.

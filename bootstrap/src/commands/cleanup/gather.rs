@@ -11,7 +11,7 @@ use types::policy::{Attach, Policy, Side};
 use types::profile::{self, Leaves, Profile};
 use types::raw::RawObject;
 
-use super::decide::InUse;
+use super::decide::ActiveCni;
 use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact};
 use super::journal::Journal;
 use super::kernel::KernelFacts;
@@ -21,9 +21,9 @@ use crate::node::confdir::{ConfDir, Content, is_conf_name};
 use crate::node::facts::NodeFacts;
 use crate::node::mounts::Mounts;
 use crate::node::{probe, rooted};
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 
 /// Where host-local keeps the leases of each network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
 const LEASES: &str = "/var/lib/cni/networks";
@@ -94,10 +94,10 @@ fn cidrs(policy: &Policy, profile: &Profile) -> Vec<ipnetwork::IpNetwork> {
 }
 
 /// The sandboxes that the runtime lists, in whichever state.
-fn live(whom: &Whom) -> Option<BTreeSet<String>> {
-    let Whom::At(endpoint) = whom else { return None };
+fn live(whom: &RuntimeChoice) -> Option<BTreeSet<String>> {
+    let RuntimeChoice::At(endpoint) = whom else { return None };
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).ok()?;
-    Some(Listing::Cri(sandboxes).ids())
+    Some(SandboxList::Cri(sandboxes).ids())
 }
 
 fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> Result<Claims, String> {
@@ -256,9 +256,9 @@ fn used(first: &Option<(PathBuf, Content)>, profile: &Profile) -> Option<PathBuf
 }
 
 /// The other CNIs of the node: the policy's other network, and every conf of a known CNI.
-fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<InUse> {
+fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     let own = &subject.profile.name;
-    let mut found: Vec<InUse> = Vec::new();
+    let mut found: Vec<ActiveCni> = Vec::new();
     let mut add = |whose: String, name: &str| {
         if found.iter().any(|one| one.profile.name == name) {
             return;
@@ -266,7 +266,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<InUse> {
         let Some(profile) = profile::find(name).cloned() else { return };
         let parts = profile.parts.iter().filter_map(|part| profile::find(part)?.leaves.clone());
         let leaves = profile.leaves.iter().cloned().chain(parts).collect();
-        found.push(InUse { whose, profile, leaves });
+        found.push(ActiveCni { whose, profile, leaves });
     };
     if let Some(policy) = subject.node.policy() {
         for (side, network) in policy.networks().filter(|(_, network)| network.profile != *own) {

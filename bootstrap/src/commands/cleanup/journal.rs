@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shim::boot;
 
 use super::decide::Removal;
-use super::facts::Earlier;
+use super::facts::EarlierRuns;
 use crate::change::journal::{JournalFile, Line};
 
 /// What happened.
@@ -84,7 +84,7 @@ impl Journal {
 
     /// What earlier runs have noted; nothing of what cannot be read.
     #[must_use]
-    pub fn earlier(&self) -> Earlier {
+    pub fn earlier(&self) -> EarlierRuns {
         earlier(self.file().lines(), boot::boot_id().unwrap_or_default())
     }
 
@@ -115,8 +115,8 @@ impl Journal {
 }
 
 /// What the lines of a journal tell a later run in this boot.
-fn earlier(lines: Vec<Line<Event>>, boot_id: &str) -> Earlier {
-    let mut all = Earlier::default();
+fn earlier(lines: Vec<Line<Event>>, boot_id: &str) -> EarlierRuns {
+    let mut all = EarlierRuns::default();
     for Line { at, event, .. } in lines {
         match event {
             Event::Begin { networks, reboot } => {

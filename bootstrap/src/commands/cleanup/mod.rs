@@ -22,30 +22,30 @@ use shim::boot;
 use types::problem::Problem;
 use types::profile::{self, Profile};
 
-use self::act::Removing;
+use self::act::CleanupHandler;
 use self::decide::{Decision, Removal, Stage, decide};
 use self::gather::{Subject, gather};
 use self::journal::{Event, Journal};
-use self::report::Cleaned;
+use self::report::CleanupReport;
 use crate::change::Executor;
 use crate::change::outcome::{Done, Outcome};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Cleanup, Global};
-use crate::node::alone::Alone;
+use crate::node::alone::CommandLock;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
 use crate::node::settings::Settings;
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::facts::RuntimeFacts;
 
 /// One clean-up at a time.
-const ALONE: Alone = Alone { lock: "cleanup", this: "the clean-up", another: "another clean-up" };
+const ALONE: CommandLock = CommandLock { lock: "cleanup", this: "the clean-up", another: "another clean-up" };
 
 /// Removes what a CNI has left, or says what that would be.
 ///
 /// # Errors
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
-pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
+pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
     let profile = named(&wanted.profile)?;
     if global.host.is_some() {
@@ -74,7 +74,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<Cleaned, Failure> {
 /// The sandboxes that live, by a file.
 fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
     let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-    let listing = Listing::read(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
+    let listing = SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
     Ok(listing.ids())
 }
 
@@ -122,7 +122,7 @@ fn allowed(subject: &Subject<'_>) -> Result<Decision, Failure> {
     if decision.refusals.is_empty() { Ok(decision) } else { Err(Failure::all(Exit::No, decision.refusals)) }
 }
 
-fn planned(profile: &Profile, decision: Decision) -> Cleaned {
+fn planned(profile: &Profile, decision: Decision) -> CleanupReport {
     let notes = if decision.removals.is_empty() {
         vec![format!("nothing of {} is left that can be removed", profile.name)]
     } else {
@@ -133,7 +133,7 @@ fn planned(profile: &Profile, decision: Decision) -> Cleaned {
     };
     let changes =
         decision.removals.into_iter().map(|one| Done { change: one.change, outcome: None }).collect();
-    Cleaned {
+    CleanupReport {
         profile: profile.name.clone(),
         dry_run: true,
         changes,
@@ -147,7 +147,7 @@ fn planned(profile: &Profile, decision: Decision) -> Cleaned {
     }
 }
 
-fn apply(subject: &Subject<'_>) -> Result<Cleaned, Failure> {
+fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
     let facts = gather(subject)?;
     let first = decide(&facts);
     if !first.refusals.is_empty() {
@@ -208,7 +208,7 @@ fn key(removal: &Removal) -> (&str, &str) {
 /// Carries out one removal. One that fails stops none of the others: each is looked at again at the end.
 fn one(subject: &Subject<'_>, removal: Removal) -> io::Result<Done> {
     let target = removal.change.target.clone();
-    let mut executor = Executor::new(&subject.node.root, Removing);
+    let mut executor = Executor::new(&subject.node.root, CleanupHandler);
     let done = executor.carry_out_each(vec![removal.change]).remove(0);
     let event = match &done.outcome {
         Some(Outcome::Failed(why)) => Event::Failed { target, why: why.clone() },

@@ -15,7 +15,7 @@ use crate::cli::print::{Page, Report};
 /// absent in a dry run.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Cleaned {
+pub struct CleanupReport {
     /// The CNI's profile.
     pub profile: String,
     /// Nothing was changed.
@@ -41,7 +41,7 @@ pub struct Cleaned {
     pub stopped: Vec<Problem>,
 }
 
-impl Report for Cleaned {
+impl Report for CleanupReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {

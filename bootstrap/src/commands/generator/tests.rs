@@ -24,7 +24,7 @@ impl Tree {
     }
 
     fn generate(&self) -> Vec<String> {
-        let Planned { files, troubles, .. } = plan(&self.root());
+        let GeneratorPlan { files, troubles, .. } = plan(&self.root());
         let dir = self.0.path().join("run/systemd/generator");
         files.iter().for_each(|file| file.write(&dir).expect("written"));
         troubles
@@ -104,8 +104,8 @@ fn who_writes_our_variable_is_left_alone() {
 fn switched_off_or_without_units_nothing_is_written() {
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
     tree.write(DISABLED, "");
-    assert_eq!(plan(&tree.root()), Planned::default());
-    assert_eq!(plan(&Tree::new(&[]).root()), Planned::default());
+    assert_eq!(plan(&tree.root()), GeneratorPlan::default());
+    assert_eq!(plan(&Tree::new(&[]).root()), GeneratorPlan::default());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
     );
     let text = plan(&tree.root()).files.remove(2).what;
     assert!(
-        matches!(text, What::Text(text) if text.ends_with("/usr/bin/crio $CRIO_CONFIG_OPTIONS $CROSSFADE_RUNTIME_ARGS\n"))
+        matches!(text, OutputContent::Text(text) if text.ends_with("/usr/bin/crio $CRIO_CONFIG_OPTIONS $CROSSFADE_RUNTIME_ARGS\n"))
     );
     tree.write("etc/crossfade/node.json", "broken");
     assert_eq!(paths(&tree).len(), 3, "the usual units");

@@ -13,10 +13,10 @@ use types::policy::Side;
 use types::problem::Problem;
 use types::profile;
 
-use super::gather::Gathered;
+use super::gather::NodeSnapshot;
 use super::journal::{Event, Journal};
 use crate::change::outcome::Outcome;
-use crate::change::{self, Act, Change, Executor, Means, Write};
+use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::command::{RunLimits, run};
@@ -24,13 +24,13 @@ use crate::node::conf::CONF_MODE;
 use crate::node::own_command::{OwnCommand, proof_within_secs};
 use crate::publish::removal::Removal;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{AddsOfWhom, Caller, wait_for_quiet};
+use crate::runtime::adding::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cache::handover::file_name;
 use crate::runtime::cri::Runtime;
 use crate::runtime::parting;
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 use crate::systemd::systemctl;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
@@ -46,16 +46,16 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What carries the steps out.
 #[derive(Debug)]
-pub struct Graduating<'a> {
+pub struct GraduationHandler<'a> {
     /// The node as it was read before this stage.
-    pub seen: &'a Gathered,
+    pub seen: &'a NodeSnapshot,
     /// The journal.
     pub journal: &'a Journal,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
 
-impl Means for Graduating<'_> {
+impl ChangeHandler for GraduationHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Remove { path, .. } if *path == self.seen.facts.conf.file => {
@@ -80,7 +80,7 @@ impl Means for Graduating<'_> {
     }
 }
 
-impl Graduating<'_> {
+impl GraduationHandler<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         self.note(Event::Left {})?;
         change::remove(path, true).map_err(|e| {
@@ -125,7 +125,7 @@ impl Graduating<'_> {
                 Runtime::at(endpoint).map_err(said)?.wait_for(UNUSED_WITHIN, uses).map_err(said)?;
             }
             // One that is told the name of its network has been started anew since.
-            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, Picks::Named(_)) => {}
+            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::Named(_)) => {}
             RuntimeAnswer::Silent => {
                 parting::read_again(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
             }
@@ -135,7 +135,7 @@ impl Graduating<'_> {
             }
         }
         let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(said)?;
-        wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
+        wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
             let ids: Vec<String> = running.into_iter().collect();
             Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", "))).at(endpoint)
         })?;
@@ -245,7 +245,7 @@ impl Graduating<'_> {
             runtime.wait_for(UNUSED_WITHIN, ours).map_err(|e| format!("{e:#}"))?;
         }
         if let Ok(caller) = Caller::at(self.endpoint(), &self.seen.bin_dirs) {
-            wait_for_quiet(AddsOfWhom::PastUs, caller, UNUSED_WITHIN)
+            wait_for_quiet(AddPath::PastUs, caller, UNUSED_WITHIN)
                 .map_err(|ids| format!("an ADD without Crossfade still runs for {ids:?}"))?;
         }
         self.list(&name)

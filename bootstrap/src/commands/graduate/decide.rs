@@ -96,7 +96,7 @@ pub fn decide(facts: &GraduateFacts) -> Decision {
     if !decision.refusals.is_empty() || !decision.later.is_empty() {
         return decision;
     }
-    let names = Names { ours: name, new, conf: path };
+    let names = NetworkNames { ours: name, new, conf: path };
     prepare(facts, &names, &mut decision);
     switch(facts, &names, &mut decision);
     confirm(facts, &names, &mut decision);
@@ -107,7 +107,7 @@ pub fn decide(facts: &GraduateFacts) -> Decision {
 }
 
 /// The two names of a node that Crossfade leaves.
-struct Names<'a> {
+struct NetworkNames<'a> {
     ours: &'a str,
     new: &'a str,
     conf: &'a Path,
@@ -129,7 +129,7 @@ fn has_left(facts: &GraduateFacts) -> bool {
     facts.conf.ours.is_none() && facts.progress.left.is_some()
 }
 
-fn prepare(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
+fn prepare(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     for conf in same_name(facts, names.ours, names.conf) {
         let from = facts.conf.dir.path.join(&conf.file);
         let to = facts.aside.join("net.d").join(&conf.file);
@@ -156,7 +156,7 @@ fn same_name<'a>(
 }
 
 /// Writes the entries of the runtime's cache under the new network's name.
-fn entries(facts: &GraduateFacts, names: &Names<'_>, stage: Stage, decision: &mut Decision) {
+fn entries(facts: &GraduateFacts, names: &NetworkNames<'_>, stage: Stage, decision: &mut Decision) {
     if facts.runtime.replays {
         return;
     }
@@ -169,7 +169,7 @@ fn entries(facts: &GraduateFacts, names: &Names<'_>, stage: Stage, decision: &mu
     }
 }
 
-fn switch(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
+fn switch(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     if let Some(ours) = &facts.conf.ours {
         let path = facts.aside.join(CONF_FILE);
         let copy = Write { path, bytes: ours.bytes.clone(), mode: PRIVATE, nudge: false };
@@ -179,7 +179,7 @@ fn switch(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
     }
 }
 
-fn confirm(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
+fn confirm(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     if facts.progress.is_confirmed && has_left(facts) {
         return;
     }
@@ -207,7 +207,7 @@ fn confirm(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
     decision.step(Stage::Confirm, Change::new(Act::Confirm, format!("network {}", names.new), why));
 }
 
-fn settle(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
+fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     if !decision.waits.is_empty() {
         return;
     }
@@ -230,7 +230,7 @@ fn settle(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
     decision.step(Stage::Settle, Change::ensure(write, why));
 }
 
-fn leave(facts: &GraduateFacts, names: &Names<'_>, decision: &mut Decision) {
+fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     decision.waits.extend(replayed(facts));
     let layout = &facts.layout;
     if !facts.runtime.replays {

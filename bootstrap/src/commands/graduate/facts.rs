@@ -14,17 +14,17 @@ use types::policy::Policy;
 use crate::change::Change;
 use crate::node::bin_dirs::BinDir;
 use crate::node::confdir::ConfDir;
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 
 /// The facts about a node that Crossfade is to leave.
 #[derive(Debug, Clone)]
 pub struct GraduateFacts {
     /// The runtime.
-    pub runtime: RuntimeSeen,
+    pub runtime: ObservedRuntime,
     /// The directory of confs.
-    pub conf: ConfSeen,
+    pub conf: ObservedConf,
     /// The policy's network `new`; none if the policy has none.
     pub new: Option<NewNetwork>,
     /// The policy.
@@ -36,11 +36,11 @@ pub struct GraduateFacts {
     /// The entries of the inventory, and what the runtime's list says of each sandbox.
     pub entries: Vec<(Entry, ListStatus)>,
     /// The runtime's result cache.
-    pub cache: CacheSeen,
+    pub cache: ObservedCache,
     /// How far earlier runs have come.
     pub progress: Progress,
     /// What is on its way from elsewhere.
-    pub transit: Transit,
+    pub transit: NodeAnnotations,
     /// node.json.
     pub node_json: NodeJson,
     /// Crossfade's plugin in the runtime's directories.
@@ -61,7 +61,7 @@ pub struct GraduateFacts {
 
 /// The runtime, as it is configured and as it answers.
 #[derive(Debug, Clone)]
-pub struct RuntimeSeen {
+pub struct ObservedRuntime {
     /// It sends a DEL with the conf of the ADD, as CRI-O does.
     pub replays: bool,
     /// What it answered.
@@ -69,7 +69,7 @@ pub struct RuntimeSeen {
     /// Why its ADDs cannot be seen from here, if so.
     pub blind: Option<String>,
     /// Which conf of its directory it uses.
-    pub picks: Picks,
+    pub picks: ConfSelection,
     /// It reads Crossfade's private directory.
     pub is_private: bool,
     /// systemd can restart it under its usual name.
@@ -84,13 +84,13 @@ pub struct RuntimeSeen {
 
 /// The directory of confs.
 #[derive(Debug, Clone)]
-pub struct ConfSeen {
+pub struct ObservedConf {
     /// Its content.
     pub dir: ConfDir,
     /// The path of Crossfade's conf, whether it exists or not.
     pub file: PathBuf,
     /// Crossfade's conf, if it is installed.
-    pub ours: Option<Installed>,
+    pub ours: Option<InstalledConf>,
     /// The name of Crossfade's network, as long as it is known.
     pub name: Option<String>,
 }
@@ -108,7 +108,7 @@ pub struct NewNetwork {
 
 /// The runtime's result cache.
 #[derive(Debug, Clone, Default)]
-pub struct CacheSeen {
+pub struct ObservedCache {
     /// Its directory.
     pub dir: PathBuf,
     /// The bytes of the entries of attachments with a record, under Crossfade's name or under that of the new network.
@@ -138,7 +138,7 @@ pub struct Progress {
 
 /// What is on its way to this node from elsewhere.
 #[derive(Debug, Clone, Default)]
-pub struct Transit {
+pub struct NodeAnnotations {
     /// The annotation `crossfade/desired`.
     pub desired: Option<String>,
     /// The annotation `crossfade/step`.

@@ -20,22 +20,23 @@ use types::policy::Side;
 use types::raw::{RawObject, raw_string};
 
 use super::facts::{
-    CacheSeen, ConfSeen, GraduateFacts, NewNetwork, NodeJson, Progress, RuntimeSeen, Transit,
+    GraduateFacts, NewNetwork, NodeAnnotations, NodeJson, ObservedCache, ObservedConf, ObservedRuntime,
+    Progress,
 };
 use super::journal::Journal;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Graduate};
 use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::node::durable;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
 use crate::node::readiness;
 use crate::node::settings::Settings;
-use crate::publish::look::{self, Unseen};
+use crate::publish::look::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 use crate::runtime::adding::can_see;
 use crate::runtime::answer::deleter;
 use crate::runtime::cache::handover::file_name;
@@ -59,12 +60,12 @@ pub struct Subject<'a> {
     /// The options of the command.
     pub wanted: &'a Graduate,
     /// What is on its way from elsewhere: the API server is asked once.
-    pub transit: &'a Transit,
+    pub transit: &'a NodeAnnotations,
 }
 
 /// The node, and everything that is decided by.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct NodeSnapshot {
     /// The node.
     pub node: NodeFacts,
     /// The directories in which the runtime looks for plugins.
@@ -93,23 +94,25 @@ pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
 }
 
 /// The copy of Crossfade's conf that an earlier run made.
-fn copy(state_dir: &Path) -> Option<Installed> {
+fn copy(state_dir: &Path) -> Option<InstalledConf> {
     let path = Journal::new(state_dir).aside().join(CONF_FILE);
-    Installed::read(&path).ok().flatten()
+    InstalledConf::read(&path).ok().flatten()
 }
 
 /// What is on its way to this node from elsewhere.
 #[must_use]
-pub fn transit(node: &NodeFacts) -> Transit {
-    let Some(credential) = reporter(&node.root, &node.settings) else { return Transit::default() };
+pub fn transit(node: &NodeFacts) -> NodeAnnotations {
+    let Some(credential) = reporter(&node.root, &node.settings) else { return NodeAnnotations::default() };
     match look::look(&credential, SERVER_WITHIN) {
         Ok(seen) => {
             let (desired, step) = seen.registered.map(|one| (one.desired, one.step)).unwrap_or_default();
-            Transit { desired, step, unseen: None }
+            NodeAnnotations { desired, step, unseen: None }
         }
         // A node without a credential is on no roll.
-        Err(Unseen::NoCredential(_)) => Transit::default(),
-        Err(Unseen::Trouble(why)) => Transit { unseen: Some(why.what), ..Transit::default() },
+        Err(ApiReadError::NoCredential(_)) => NodeAnnotations::default(),
+        Err(ApiReadError::Trouble(why)) => {
+            NodeAnnotations { unseen: Some(why.what), ..NodeAnnotations::default() }
+        }
     }
 }
 
@@ -117,7 +120,7 @@ pub fn transit(node: &NodeFacts) -> Transit {
 ///
 /// # Errors
 /// Bad settings; records, inventory or confs cannot be read.
-pub fn gather(subject: &Subject<'_>) -> Result<Gathered, Failure> {
+pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, why.to_string());
     let node = node(subject.global, subject.wanted)?;
     let policy = node.require_policy()?.policy.clone();
@@ -173,7 +176,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<Gathered, Failure> {
     let facts = GraduateFacts {
         runtime: runtime(&node, listing.as_ref().err(), listing.as_ref().ok(), &progress),
         cache: cache(&subject.wanted.cache_dir, &keys, (name.as_deref(), new_name)),
-        conf: ConfSeen { dir, file: node.dirs.conf_file(), ours, name },
+        conf: ObservedConf { dir, file: node.dirs.conf_file(), ours, name },
         new,
         policy,
         records,
@@ -193,30 +196,30 @@ pub fn gather(subject: &Subject<'_>) -> Result<Gathered, Failure> {
         watch_runs: systemctl::is_here() && node.root.entry(WATCH_UNIT).symlink_metadata().is_ok(),
         retract: Removal::gather(&node.root, &node.settings).change(),
     };
-    Ok(Gathered { bin_dirs: cni.plugins.paths(), node, facts })
+    Ok(NodeSnapshot { bin_dirs: cni.plugins.paths(), node, facts })
 }
 
 fn key(record: &Attachment) -> Key {
     Key::new(&record.intent.container_id, &record.intent.ifname)
 }
 
-fn listing(node: &NodeFacts) -> Result<Listing, String> {
+fn listing(node: &NodeFacts) -> Result<SandboxList, String> {
     let endpoint = node.runtime.whom.endpoint().ok_or("no runtime is known")?;
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
-    sandboxes.map(Listing::Cri).map_err(|why| format!("{why:#}"))
+    sandboxes.map(SandboxList::Cri).map_err(|why| format!("{why:#}"))
 }
 
 fn runtime(
     node: &NodeFacts,
     unlisted: Option<&String>,
-    listing: Option<&Listing>,
+    listing: Option<&SandboxList>,
     progress: &Progress,
-) -> RuntimeSeen {
+) -> ObservedRuntime {
     let endpoint = node.runtime.whom.endpoint();
     let has_answered = node.runtime.asked.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
     let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
-    RuntimeSeen {
+    ObservedRuntime {
         replays: deleter(&node.runtime) == Deleter::Runtime,
         asked: node.runtime.asked.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
@@ -226,7 +229,7 @@ fn runtime(
         is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
         // One that does not answer is named once.
         unlisted: unlisted.filter(|_| has_answered).cloned(),
-        sandboxes: listing.map(Listing::ids).unwrap_or_default(),
+        sandboxes: listing.map(SandboxList::ids).unwrap_or_default(),
     }
 }
 
@@ -249,8 +252,8 @@ fn started_after(endpoint: &str, then: &Moment) -> bool {
 }
 
 /// The cache, with the entries of these attachments under Crossfade's name and under the new network's; the first counts.
-fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> CacheSeen {
-    let mut seen = CacheSeen { dir: dir.into(), ..CacheSeen::default() };
+fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> ObservedCache {
+    let mut seen = ObservedCache { dir: dir.into(), ..ObservedCache::default() };
     match Cache::read(dir) {
         Ok(cache) => {
             let ours = cache.attachments.into_iter().filter(|cached| cached.through_us);

@@ -27,7 +27,7 @@ pub enum Event {
     /// Entries of the runtime's cache are about to be written under the new network's name.
     Handing {
         /// Whose they are.
-        attachments: Vec<Attached>,
+        attachments: Vec<JournalAttachment>,
     },
     /// Crossfade's conf is about to be removed.
     Left {},
@@ -44,7 +44,7 @@ pub enum Event {
 
 /// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attached {
+pub struct JournalAttachment {
     /// Container id.
     #[serde(rename = "containerID")]
     container_id: String,
@@ -52,7 +52,7 @@ pub struct Attached {
     ifname: String,
 }
 
-impl From<&Key> for Attached {
+impl From<&Key> for JournalAttachment {
     fn from(key: &Key) -> Self {
         Self { container_id: key.container_id.clone(), ifname: key.ifname.clone() }
     }
@@ -135,7 +135,8 @@ mod tests {
             events.into_iter().for_each(|event| journal.write(event).expect("written"));
             journal.progress()
         };
-        let handed = after(vec![begin(), Event::Handing { attachments: vec![Attached::from(&key)] }]);
+        let handed =
+            after(vec![begin(), Event::Handing { attachments: vec![JournalAttachment::from(&key)] }]);
         assert_eq!((handed.left, handed.handed), (None, [key].into()));
         assert!(after(vec![Event::Left {}]).left.is_some());
         assert!(after(vec![Event::Confirmed {}]).is_confirmed);

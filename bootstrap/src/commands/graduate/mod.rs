@@ -15,22 +15,22 @@ use std::time::Duration;
 
 use shim::ledger;
 
-use self::act::{Graduating, noted};
+use self::act::{GraduationHandler, noted};
 use self::decide::{Decision, Stage, decide};
-use self::gather::{Gathered, Subject, gather};
-use self::journal::{Attached, Event, Journal};
-use self::report::{Graduated, Reached};
+use self::gather::{NodeSnapshot, Subject, gather};
+use self::journal::{Event, Journal, JournalAttachment};
+use self::report::{GraduateReport, Reached};
 use crate::change::outcome::Done;
 use crate::change::{Act, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
-use crate::node::alone::Alone;
-use crate::node::leaving::Leaving;
+use crate::node::alone::CommandLock;
+use crate::node::leaving::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
 
 /// One `graduate` at a time.
-const ALONE: Alone = Alone { lock: "graduate", this: "graduate", another: "another graduate" };
+const ALONE: CommandLock = CommandLock { lock: "graduate", this: "graduate", another: "another graduate" };
 /// Pause between two tries while something has to end first.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -38,7 +38,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Bad settings; 3 with everything that stands in the way, or after Crossfade's conf was put back; 75 while an ADD or another run is under way.
-pub fn graduate(global: &Global, wanted: &Graduate) -> Result<Graduated, Failure> {
+pub fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
     if !wanted.wait || !wanted.apply {
         return once(global, wanted);
     }
@@ -65,7 +65,7 @@ pub fn graduate(global: &Global, wanted: &Graduate) -> Result<Graduated, Failure
     }
 }
 
-fn once(global: &Global, wanted: &Graduate) -> Result<Graduated, Failure> {
+fn once(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
     let node = gather::node(global, wanted)?;
     let transit = gather::transit(&node);
     let subject = Subject { global, wanted, transit: &transit };
@@ -89,14 +89,14 @@ fn allowed(decision: Decision) -> Result<Decision, Failure> {
     Ok(decision)
 }
 
-fn planned(seen: &Gathered, decision: Decision) -> Result<Graduated, Failure> {
+fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
     let changes: Vec<Done> =
         decision.steps.into_iter().map(|step| Done { change: settle(step.change), outcome: None }).collect();
     let mut notes = decision.notes;
     if !changes.is_empty() {
         notes.push("nothing was changed; crossfade-bootstrap graduate --apply carries this out".into());
     }
-    Ok(Graduated {
+    Ok(GraduateReport {
         dry_run: true,
         stage: Reached::Planned,
         changes,
@@ -108,14 +108,14 @@ fn planned(seen: &Gathered, decision: Decision) -> Result<Graduated, Failure> {
 }
 
 /// The whole ledger.
-fn lines(seen: &Gathered) -> Result<Vec<ledger::Line>, Failure> {
+fn lines(seen: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
     let path = seen.node.dirs.layout.ledger();
     ledger::read(&seen.node.dirs.layout).map_err(|why| {
         Failure::new(Exit::Failed, format!("read the ledger {}: {why}", path.display())).at(path.display())
     })
 }
 
-fn apply(subject: &Subject<'_>) -> Result<Graduated, Failure> {
+fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
     let mut seen = gather(subject)?;
     let mut decision = allowed(decide(&seen.facts))?;
     let journal = Journal::new(&seen.facts.layout.state_dir);
@@ -123,7 +123,7 @@ fn apply(subject: &Subject<'_>) -> Result<Graduated, Failure> {
     if decision.steps.is_empty() && decision.waits.is_empty() {
         return run.report(&seen, decision, Reached::Graduated);
     }
-    let mut leaving = Leaving::say(&seen.facts.layout)?;
+    let mut leaving = RepairPause::say(&seen.facts.layout)?;
     run.begin(&seen)?;
     let reached = run.stages(subject, &mut seen, &mut decision);
     // Until the name of the network is gone, `watch` would write the conf again.
@@ -140,7 +140,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn begin(&self, seen: &Gathered) -> Result<(), Failure> {
+    fn begin(&self, seen: &NodeSnapshot) -> Result<(), Failure> {
         let from = seen.facts.conf.name.clone().unwrap_or_default();
         let to = seen.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
         let to = to.map_or_else(String::new, |(name, _)| name.clone());
@@ -151,7 +151,7 @@ impl Run<'_> {
     fn stages(
         &mut self,
         subject: &Subject<'_>,
-        seen: &mut Gathered,
+        seen: &mut NodeSnapshot,
         decision: &mut Decision,
     ) -> Result<Reached, Failure> {
         for stage in Stage::ALL {
@@ -175,18 +175,20 @@ impl Run<'_> {
         Ok(Reached::Graduated)
     }
 
-    fn stage(&mut self, stage: Stage, seen: &Gathered, decision: &mut Decision) -> Result<(), Failure> {
+    fn stage(&mut self, stage: Stage, seen: &NodeSnapshot, decision: &mut Decision) -> Result<(), Failure> {
         let (due, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut decision.steps).into_iter().partition(|step| step.stage == stage);
         decision.steps = rest;
         self.notes.append(&mut decision.notes);
         if matches!(stage, Stage::Prepare | Stage::Settle) && !decision.handing.is_empty() {
-            let attachments = decision.handing.iter().map(Attached::from).collect();
+            let attachments = decision.handing.iter().map(JournalAttachment::from).collect();
             let handing = Event::Handing { attachments };
             self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
         }
-        let mut executor =
-            Executor::new(&seen.node.root, Graduating { seen, journal: self.journal, notes: Vec::new() });
+        let mut executor = Executor::new(
+            &seen.node.root,
+            GraduationHandler { seen, journal: self.journal, notes: Vec::new() },
+        );
         for step in due {
             let done = executor.one(step.change)?;
             // What a stage finds as it should be was said by an earlier one, or by nobody's doing.
@@ -199,11 +201,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn report(self, seen: &Gathered, decision: Decision, stage: Reached) -> Result<Graduated, Failure> {
+    fn report(
+        self,
+        seen: &NodeSnapshot,
+        decision: Decision,
+        stage: Reached,
+    ) -> Result<GraduateReport, Failure> {
         let mut notes = self.notes;
         notes.extend(decision.notes);
         notes.dedup();
-        Ok(Graduated {
+        Ok(GraduateReport {
             dry_run: false,
             stage,
             changes: self.changes,

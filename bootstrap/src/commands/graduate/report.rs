@@ -14,7 +14,7 @@ use crate::cli::print::{Page, Report};
 /// "waits":[{"what":"..","where":"..","fix":".."}],"ledger":[{..}],"journal":"/var/lib/..","notes":[".."]}`; an outcome is absent in a dry run.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Graduated {
+pub struct GraduateReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -46,7 +46,7 @@ pub enum Reached {
     Graduated,
 }
 
-impl Report for Graduated {
+impl Report for GraduateReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {

@@ -29,21 +29,21 @@ use crate::change::{Act, Change, Write};
 use crate::cli::Install;
 use crate::cli::exit::Failure;
 use crate::commands::install::facts::InstallFacts;
-use crate::commands::install::inventory::{Surroundings, take};
+use crate::commands::install::inventory::{InventoryFacts, take};
 use crate::commands::install::uncached::{self, UncachedChoice};
 use crate::node::bin_dirs::BinDir;
 use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
 use crate::node::conf_rules::{capabilities, conf_dir, one_conf};
 use crate::node::evidence::{self, Keeper};
-use crate::node::name::Naming;
+use crate::node::name::NameSources;
 use crate::node::networks::{NetworkConf, needed};
 use crate::node::paths::{NODE_FILE, Root};
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
 use crate::publish::removal::Leftovers;
-use crate::runtime::answer::{RuntimeAnswer, Uses};
-use crate::runtime::endpoint::Whom;
-use crate::runtime::picks::Picks;
+use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::runtime::endpoint::RuntimeChoice;
+use crate::runtime::picks::ConfSelection;
 
 /// What `install` changes.
 #[derive(Debug)]
@@ -125,14 +125,14 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
 /// The name of Crossfade's network and its source; problems of the conf directory become obstacles.
 fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
     facts.cni.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
-        let named = Naming {
+        let named = NameSources {
             written: written.as_deref(),
             file: &facts.node.dirs.layout.name(),
             installed: facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref),
             dir,
         };
         let named = named.choose().map_err(|why| way.found(why)).ok();
-        let picks = Picks::of(facts.unsaid());
+        let picks = ConfSelection::of(facts.unsaid());
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
         if let Some((name, _)) = &named {
             way.extend(picks.told(dir, name).wrong());
@@ -187,7 +187,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
         way.found(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
-    if let Whom::At(endpoint) = &facts.node.runtime.whom
+    if let RuntimeChoice::At(endpoint) = &facts.node.runtime.whom
         && facts.later != facts.node.runtime.whom
     {
         notes.push(format!(
@@ -239,7 +239,7 @@ fn inventory(
     };
     let taken = take(
         cache,
-        &Surroundings {
+        &InventoryFacts {
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
@@ -325,7 +325,7 @@ fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
     let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
-    if let (Uses::Other(what), Some(_)) = (facts.node.runtime.asked.uses(name), installed) {
+    if let (ConfUse::Other(what), Some(_)) = (facts.node.runtime.asked.uses(name), installed) {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("the runtime has not loaded it: {what}"));
     }

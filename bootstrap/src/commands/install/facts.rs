@@ -14,7 +14,7 @@ use crate::node::attachments::{listed, recorded};
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::distrust::{self, DirectoryRule};
-use crate::node::evidence::{self, Keeper, Waiting};
+use crate::node::evidence::{self, GatedNetwork, Keeper};
 use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
 use crate::node::policy::completion::Completion;
@@ -25,7 +25,7 @@ use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::{Sandbox, unread};
 
@@ -43,7 +43,7 @@ pub struct InstallFacts {
     /// The probes that its profiles know and it does not.
     pub completion: Option<Completion>,
     /// Networks whose pods will wait for a file of `watch`.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<GatedNetwork>,
     /// Who keeps the files that pods wait for.
     pub keeper: Keeper,
     /// The attachments in the runtime's result cache.
@@ -59,7 +59,7 @@ pub struct InstallFacts {
     /// Whether a runtime that does not name its conf has read Crossfade's conf, if the conf is installed.
     pub read: Result<(), String>,
     /// The runtime that `watch`, `boot` and later commands will ask without options of a command line.
-    pub later: Whom,
+    pub later: RuntimeChoice,
     /// What an earlier installation may have left on the Node, if this one begins.
     pub leftovers: Result<Option<Leftovers>, String>,
     /// Who sends the DELs of the attachments from before the installation.
@@ -122,7 +122,7 @@ impl InstallFacts {
             },
             later: match wanted.runtime.runtime_endpoint {
                 // Whom `watch` and `boot` will ask goes by what is configured.
-                Some(_) => Whom::on(&root, &node.settings, node.runtime.config()),
+                Some(_) => RuntimeChoice::on(&root, &node.settings, node.runtime.config()),
                 None => whom.clone(),
             },
             read: match whom.endpoint() {
@@ -156,7 +156,11 @@ fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
 }
 
 /// The sandboxes of a runtime that runs which are not among the known ones.
-fn uncached(asked: &RuntimeAnswer, whom: &Whom, known: &[&BTreeSet<String>]) -> Result<Vec<Sandbox>, String> {
+fn uncached(
+    asked: &RuntimeAnswer,
+    whom: &RuntimeChoice,
+    known: &[&BTreeSet<String>],
+) -> Result<Vec<Sandbox>, String> {
     let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
         return Ok(Vec::new());
     };

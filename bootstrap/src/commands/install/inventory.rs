@@ -9,11 +9,11 @@ use types::names::{is_name, validate_ifname};
 use types::policy::Side;
 use types::problem::Problem;
 
-use crate::runtime::cache::{Cache, Cached};
+use crate::runtime::cache::{Cache, CacheEntry};
 
 /// The facts that the decision needs.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct InventoryFacts<'a> {
     /// The policy's networks, with the names of their confs.
     pub names: &'a [(Side, String)],
     /// The policy's key `unrecorded`.
@@ -34,7 +34,7 @@ pub struct Surroundings<'a> {
 
 /// The decision about the runtime's cache.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct InventoryDecision {
     /// Entries to add.
     pub entries: Vec<Entry>,
     /// Problems that keep `install` from going on.
@@ -53,8 +53,8 @@ pub struct Taken {
 /// | its network was left out | nothing |
 /// | any other | a finding: `sweep` would close a listed one, and one that is left out would lose its DEL, so a person must decide |
 #[must_use]
-pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
-    let mut taken = Taken::default();
+pub fn take(cache: &Cache, known: &InventoryFacts<'_>) -> InventoryDecision {
+    let mut taken = InventoryDecision::default();
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     for cached in &cache.attachments {
         let there = known.recorded.contains(&cached.key) || known.listed.contains(&cached.key);
@@ -101,12 +101,12 @@ pub fn take(cache: &Cache, known: &Surroundings<'_>) -> Taken {
     taken
 }
 
-fn entry(cached: &Cached, side: Side, known: &Surroundings<'_>) -> Entry {
+fn entry(cached: &CacheEntry, side: Side, known: &InventoryFacts<'_>) -> Entry {
     cached.entry(side, known.deleter, known.now)
 }
 
 /// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
-fn unreadable(file: &str, why: &str, known: &Surroundings<'_>, taken: &mut Taken) {
+fn unreadable(file: &str, why: &str, known: &InventoryFacts<'_>, taken: &mut InventoryDecision) {
     if file.starts_with("cni-loopback-") || known.left_out.iter().any(|name| strip(file, name).is_some()) {
         return;
     }
@@ -142,8 +142,8 @@ mod tests {
 
     use super::*;
 
-    fn cached(id: &str, network: &str) -> Cached {
-        Cached {
+    fn cached(id: &str, network: &str) -> CacheEntry {
+        CacheEntry {
             key: Key::new(id, "eth0"),
             network: network.into(),
             netns: String::new(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     impl World {
-        fn of(attachments: Vec<Cached>) -> Self {
+        fn of(attachments: Vec<CacheEntry>) -> Self {
             Self {
                 cache: Cache { attachments, unreadable: Vec::new() },
                 unrecorded: Some(Side::Old),
@@ -178,11 +178,11 @@ mod tests {
             }
         }
 
-        fn take(&self) -> Taken {
+        fn take(&self) -> InventoryDecision {
             let names = [(Side::Old, "oldnet".to_owned()), (Side::New, "newnet".to_owned())];
             take(
                 &self.cache,
-                &Surroundings {
+                &InventoryFacts {
                     names: &names,
                     unrecorded: self.unrecorded,
                     accepted: &self.accepted,
@@ -196,7 +196,7 @@ mod tests {
         }
     }
 
-    fn entries(taken: &Taken) -> Vec<(&str, &str)> {
+    fn entries(taken: &InventoryDecision) -> Vec<(&str, &str)> {
         taken.entries.iter().map(|entry| (entry.container_id.as_str(), entry.network.as_str())).collect()
     }
 

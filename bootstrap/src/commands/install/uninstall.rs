@@ -6,20 +6,20 @@ use std::time::Duration;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
-use crate::change::{self, Act, Change, Executor, Means, Write};
+use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Uninstall, print};
-use crate::commands::install::payload::removal::Leave;
+use crate::commands::install::payload::removal::PayloadRemoval;
 use crate::node::attachments::{self, Attachments};
 use crate::node::bin_dirs::BinDir;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::leaving::Leaving;
+use crate::node::leaving::RepairPause;
 use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS};
 use crate::node::settings::Settings;
 use crate::publish::removal::{IN_CLUSTER, Removal};
-use crate::runtime::adding::{AddsOfWhom, Caller, can_see, wait_for_quiet};
+use crate::runtime::adding::{AddPath, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cri::Runtime;
 use crate::runtime::facts::RuntimeFacts;
@@ -70,7 +70,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
     let mut changes = decide(&node, &cni, wanted, left);
     changes.extend(forget(&node));
-    let leave = wanted.brought.then(Leave::gather).transpose()?;
+    let leave = wanted.brought.then(PayloadRemoval::gather).transpose()?;
     let removal = Removal::gather(&node.root, &node.settings);
     let in_cluster = wanted.purge.then(|| IN_CLUSTER.to_owned());
     if global.dry_run {
@@ -80,11 +80,11 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         notes.extend(in_cluster);
         return Ok(Changed::planned(changes, notes));
     }
-    let leaving = Leaving::say(&node.dirs.layout)?;
-    let parting = Parting { node: &node, bin_dirs: cni.plugins.paths() };
+    let leaving = RepairPause::say(&node.dirs.layout)?;
+    let parting = UninstallHandler { node: &node, bin_dirs: cni.plugins.paths() };
     let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
-    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), Leave::carry_out)?;
+    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::carry_out)?;
     done.extend(more);
     // Last, because it needs the API server, whose absence must not keep anybody from uninstalling.
     let (said, by_hand) = removal.carry_out();
@@ -103,12 +103,12 @@ fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
 }
 
 /// Removes Crossfade's conf, and restores it if a pod was attached through it meanwhile.
-struct Parting<'a> {
+struct UninstallHandler<'a> {
     node: &'a NodeFacts,
     bin_dirs: Vec<PathBuf>,
 }
 
-impl Means for Parting<'_> {
+impl ChangeHandler for UninstallHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Remove { path, nudge: true } => Some(self.remove_conf(path).map(|()| Outcome::Done)),
@@ -117,7 +117,7 @@ impl Means for Parting<'_> {
     }
 }
 
-impl Parting<'_> {
+impl UninstallHandler<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         change::remove(path, true).map_err(|e| Failure::new(Exit::Failed, e))?;
         wait_until_unused(self.node, &self.bin_dirs).or_else(|why| put_back(&self.node.dirs, why))?;
@@ -253,7 +253,7 @@ fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failu
     }
     let caller = Caller::at(whom.endpoint().unwrap_or_default(), bin_dirs)
         .map_err(|e| Failure::later(format!("{e:#}")))?;
-    wait_for_quiet(AddsOfWhom::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
+    wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         let ids = ids.join(", ");
         Failure::later(format!("an ADD through Crossfade still runs for {ids}")).at(ids)

@@ -17,7 +17,7 @@ use crate::node::facts::NodeFacts;
 /// "live":{"namespace":"web","pod":"a","hostNetwork":false,"attachments":[..]}}`, interfaces in the order of ADD; `live` for a pod of this node.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Explained {
+pub struct PolicyExplanation {
     attach: &'static str,
     because: String,
     interfaces: Vec<Interface>,
@@ -34,7 +34,7 @@ struct Interface {
     primary: bool,
 }
 
-impl Report for Explained {
+impl Report for PolicyExplanation {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = writeln!(text, "{}: {}", self.attach, self.because);
@@ -54,7 +54,7 @@ impl Report for Explained {
 ///
 /// # Errors
 /// Bad settings; 3 if a pod of this node was named that nobody knows.
-pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<Explained, Failure> {
+pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
     let Some(named) = &wanted.live else {
         let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
@@ -66,12 +66,12 @@ pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<Explained,
     let annotations = known.annotations.into_iter().chain(wanted.annotations.iter().cloned());
     let mut explained = explain(policy, &pod, &annotations.collect::<Vec<_>>());
     explained.warnings.extend(known.doubts);
-    Ok(Explained { live: Some(live), ..explained })
+    Ok(PolicyExplanation { live: Some(live), ..explained })
 }
 
 /// Says which networks a pod would get, and why. Pure.
 #[must_use]
-pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> Explained {
+pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> PolicyExplanation {
     let choice = policy.choose(pod, |key| {
         annotations.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     });
@@ -95,7 +95,7 @@ pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> 
         let allowed: Vec<_> = ours.allow.iter().map(|attach: &Attach| attach.as_str()).collect();
         format!("annotation {}={value} is ignored; the policy allows {}", ours.key, allowed.join(", "))
     });
-    Explained {
+    PolicyExplanation {
         attach: choice.attach.as_str(),
         because,
         interfaces: interfaces.collect(),

@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::Page;
 use crate::node::attachments::{self, Line};
 use crate::node::facts::NodeFacts;
-use crate::publish::look::{self, Unseen};
+use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
 
 /// How long the API server may take to answer.
@@ -33,7 +33,7 @@ pub struct Live {
 
 /// What is known of a pod besides.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct PodFacts {
     /// Its annotations.
     pub(super) annotations: Vec<(String, String)>,
     /// What the explanation cannot know.
@@ -49,7 +49,7 @@ impl Live {
         node: &NodeFacts,
         named: &str,
         namespace: Option<&str>,
-    ) -> Result<(Self, Known), Failure> {
+    ) -> Result<(Self, PodFacts), Failure> {
         let (namespace, pod) = split(named, namespace)?;
         let found = attachments::list(&node.dirs.layout, node.policy())?;
         let is_it =
@@ -64,7 +64,7 @@ impl Live {
                 "name a pod of this node, as crossfade-bootstrap attachments lists it".into()
             })));
         }
-        let mut known = Known::default();
+        let mut known = PodFacts::default();
         if let Some(seen) = &seen {
             known.annotations = seen.annotations.clone().into_iter().collect();
         } else if node.policy().is_some_and(|policy| policy.pod_annotation.is_some()) {
@@ -116,18 +116,18 @@ fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a
 }
 
 /// The pod as the API server has it, or why the API server cannot be asked.
-fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::PodSeen>, Option<String>) {
+fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::ObservedPod>, Option<String>) {
     let none = |why: String| (None, Some(why));
     let Some(credential) = reporter(&node.root, &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };
     match look::look(&credential, SERVER_WITHIN) {
         Ok(looked) => {
-            let is_it = |seen: &look::PodSeen| seen.namespace == namespace && seen.name == pod;
+            let is_it = |seen: &look::ObservedPod| seen.namespace == namespace && seen.name == pod;
             (looked.pods.into_iter().find(is_it), None)
         }
-        Err(Unseen::NoCredential(why)) => none(why),
-        Err(Unseen::Trouble(why)) => none(why.what),
+        Err(ApiReadError::NoCredential(why)) => none(why),
+        Err(ApiReadError::Trouble(why)) => none(why.what),
     }
 }
 

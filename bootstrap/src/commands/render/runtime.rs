@@ -11,11 +11,11 @@ use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::settings::Unusable;
+use crate::node::settings::InvalidSettings;
 use crate::node::{mode, switch};
 use crate::runtime::config::containerd;
 use crate::runtime::config::render::{
-    AskedContainerd, RuntimeWords, changes, choose, crio_words, embedded, prove, remove,
+    ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded, prove, remove,
 };
 use crate::runtime::facts::RuntimeFacts;
 
@@ -31,7 +31,7 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     let runtime = RuntimeFacts::configured(&root, &settings.node);
     let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents });
     let remove = |why: &str| remove(&root, node.runtime.config(), why);
-    let unusable = node.unusable.as_ref().map(|Unusable { why, mode_by, .. }| {
+    let unusable = node.unusable.as_ref().map(|InvalidSettings { why, mode_by, .. }| {
         let mode = node.settings.conf_dir.as_str();
         format!("{why} (the node is taken for one in mode {mode}: {mode_by})")
     });
@@ -87,7 +87,7 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
     let mut asked = None;
     let told = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(config))),
-        (RuntimeKind::Crio, _) => RuntimeWords::Words(crio_words(root).map_err(refuse)?),
+        (RuntimeKind::Crio, _) => RuntimeInstruction::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
             let root = global.root.display().to_string();
             let what = format!(
@@ -99,7 +99,7 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            let asked = asked.insert(AskedContainerd { program, file: &config.file, dump });
+            let asked = asked.insert(ContainerdDump { program, file: &config.file, dump });
             choose(root, asked, conf_dir).map_err(refuse)?
         }
     };

@@ -1,4 +1,4 @@
-//! Moves pods, one after the other. It knows the node only by a [`Hand`], so that its rules are tested without one.
+//! Moves pods, one after the other. It knows the node only by a [`NodeClient`], so that its rules are tested without one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use types::eviction::{Answer, Depth};
 use types::problem::Problem;
 
-use super::decide::{Candidate, Fate, Wanted, decide, phase_of};
+use super::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
 use super::facts::Facts;
 use crate::cli::exit::Exit;
 use crate::node::attached;
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// What reaches the node and the cluster.
-pub trait Hand {
+pub trait NodeClient {
     /// What there is now.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ pub trait Hand {
 
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Became {
+pub enum RestartOutcome {
     /// It, or a pod of its owner in its place, is back on this node, Ready and on the right network, in this sandbox.
     Back(String),
     /// It is gone, and no pod of its owner has come to this node.
@@ -61,16 +61,16 @@ pub enum Became {
 
 /// A pod that had its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct PodRestart {
     /// The pod.
     pub candidate: Candidate,
     /// What became of it.
-    pub became: Became,
+    pub became: RestartOutcome,
 }
 
 /// Why the pods after one were not touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stopped {
+pub struct Interruption {
     /// The exit status that it means.
     pub exit: Exit,
     /// The reasons.
@@ -79,20 +79,25 @@ pub struct Stopped {
 
 /// Everything that was done.
 #[derive(Debug, Default)]
-pub struct Carried {
+pub struct RestartResult {
     /// The pods that had their turn.
-    pub done: Vec<Done>,
+    pub done: Vec<PodRestart>,
     /// Why it ended before the last one.
-    pub stopped: Option<Stopped>,
+    pub stopped: Option<Interruption>,
 }
 
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
-pub fn carry(hand: &mut impl Hand, wanted: &Wanted, first: Vec<Candidate>, within: Duration) -> Carried {
-    let mut carried = Carried::default();
+pub fn carry(
+    hand: &mut impl NodeClient,
+    wanted: &RestartOptions,
+    first: Vec<Candidate>,
+    within: Duration,
+) -> RestartResult {
+    let mut carried = RestartResult::default();
     for candidate in first.into_iter().filter(|one| one.fate.is_act()) {
         let became = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
         match became {
-            Ok(became) => carried.done.push(Done { candidate, became }),
+            Ok(became) => carried.done.push(PodRestart { candidate, became }),
             Err(stopped) => {
                 carried.stopped = Some(stopped);
                 break;
@@ -105,7 +110,7 @@ pub fn carry(hand: &mut impl Hand, wanted: &Wanted, first: Vec<Candidate>, withi
 /// One pod's turn.
 struct Move<'a, H> {
     hand: &'a mut H,
-    wanted: &'a Wanted,
+    wanted: &'a RestartOptions,
     within: Duration,
     candidate: &'a Candidate,
 }
@@ -117,28 +122,33 @@ struct Successor {
     before: BTreeSet<String>,
 }
 
-impl<H: Hand> Move<'_, H> {
-    fn carry(mut self) -> Result<Became, Stopped> {
+impl<H: NodeClient> Move<'_, H> {
+    fn carry(mut self) -> Result<RestartOutcome, Interruption> {
         let facts = self.look()?;
         let now = decide(&facts, self.wanted);
         if !now.refusals.is_empty() {
-            return Err(Stopped { exit: Exit::No, why: now.refusals });
+            return Err(Interruption { exit: Exit::No, why: now.refusals });
         }
         let same =
             |one: &&Candidate| one.sandbox == self.candidate.sandbox && one.fate == self.candidate.fate;
         let is_due = now.candidates.iter().any(|one| same(&one));
         let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
-            return Ok(Became::Skipped);
+            return Ok(RestartOutcome::Skipped);
         };
         match self.candidate.fate {
-            Fate::Restarted => self.restart(pod),
-            Fate::Evicted | Fate::Deleted | Fate::Leaves | Fate::Stays(_) => self.remove(pod, &facts),
+            PodDisposition::Restarted => self.restart(pod),
+            PodDisposition::Evicted
+            | PodDisposition::Deleted
+            | PodDisposition::Leaves
+            | PodDisposition::Stays(_) => self.remove(pod, &facts),
         }
     }
 
-    fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<Became, Stopped> {
-        let is_evicted = self.candidate.fate == Fate::Evicted;
-        if let Some(became) = self.ask(pod, if is_evicted { Ask::Evict } else { Ask::Delete })? {
+    fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<RestartOutcome, Interruption> {
+        let is_evicted = self.candidate.fate == PodDisposition::Evicted;
+        if let Some(became) =
+            self.ask(pod, if is_evicted { PodRequest::Evict } else { PodRequest::Delete })?
+        {
             return Ok(became);
         }
         let done = if is_evicted { "evicted" } else { "deleted" };
@@ -150,9 +160,9 @@ impl<H: Hand> Move<'_, H> {
         self.successor(&Successor { owner, before }, pod.is_ready)
     }
 
-    fn restart(mut self, pod: &BoundPod) -> Result<Became, Stopped> {
+    fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
         // Nobody else asks the budgets before a restart in place.
-        if let Some(became) = self.ask(pod, Ask::Try)? {
+        if let Some(became) = self.ask(pod, PodRequest::Try)? {
             return Ok(became);
         }
         self.say("is stopped; kubelet starts it in a new sandbox");
@@ -162,18 +172,18 @@ impl<H: Hand> Move<'_, H> {
     }
 
     /// Asks until the API server allows it; what became of the pod if it does not.
-    fn ask(&mut self, pod: &BoundPod, ask: Ask) -> Result<Option<Became>, Stopped> {
+    fn ask(&mut self, pod: &BoundPod, ask: PodRequest) -> Result<Option<RestartOutcome>, Interruption> {
         let end = self.hand.now() + self.within;
         let mut is_told = false;
         loop {
             let answer = match ask {
-                Ask::Evict => self.hand.evict(pod, Depth::Carried),
-                Ask::Try => self.hand.evict(pod, Depth::Tried),
-                Ask::Delete => self.hand.delete(pod),
+                PodRequest::Evict => self.hand.evict(pod, Depth::Carried),
+                PodRequest::Try => self.hand.evict(pod, Depth::Tried),
+                PodRequest::Delete => self.hand.delete(pod),
             };
             let (after, what) = match answer {
                 Answer::Accepted => return Ok(None),
-                Answer::Gone | Answer::NamespaceGoes => return Ok(Some(Became::Skipped)),
+                Answer::Gone | Answer::NamespaceGoes => return Ok(Some(RestartOutcome::Skipped)),
                 Answer::Budget(after) => (after, "a PodDisruptionBudget does not allow it now"),
                 Answer::Busy(after) => (after, "the API server has too much to do"),
                 Answer::TwoBudgets => {
@@ -183,7 +193,7 @@ impl<H: Hand> Move<'_, H> {
                     );
                     let what =
                         "more than one PodDisruptionBudget selects it, so that no eviction of it succeeds";
-                    return Ok(Some(Became::Left(self.problem(what, &fix))));
+                    return Ok(Some(RestartOutcome::Left(self.problem(what, &fix))));
                 }
                 Answer::Failed(why) => return Err(self.failed(&why)),
             };
@@ -194,7 +204,7 @@ impl<H: Hand> Move<'_, H> {
                     "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
                     pod.namespace
                 );
-                return Ok(Some(Became::Left(self.problem(&what, &fix))));
+                return Ok(Some(RestartOutcome::Left(self.problem(&what, &fix))));
             }
             if !is_told {
                 self.say(&format!("waits: {what}"));
@@ -204,7 +214,7 @@ impl<H: Hand> Move<'_, H> {
         }
     }
 
-    fn until_gone(&mut self, pod: &BoundPod) -> Result<(), Stopped> {
+    fn until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
         let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.within;
         loop {
             let facts = self.look()?;
@@ -223,8 +233,8 @@ impl<H: Hand> Move<'_, H> {
     }
 
     /// Waits for a pod of the same owner that comes to this node.
-    fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<Became, Stopped> {
-        let Some(owner) = &successor.owner else { return Ok(Became::Gone) };
+    fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<RestartOutcome, Interruption> {
+        let Some(owner) = &successor.owner else { return Ok(RestartOutcome::Gone) };
         let comes_here = owner.kind == "DaemonSet";
         let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
         loop {
@@ -244,7 +254,7 @@ impl<H: Hand> Move<'_, H> {
                     let fix = "look at the DaemonSet: kubectl describe daemonset; then run the command again";
                     Err(self.stopped(&what, fix))
                 } else {
-                    Ok(Became::Gone)
+                    Ok(RestartOutcome::Gone)
                 };
             }
             self.hand.sleep(PAUSE);
@@ -257,11 +267,11 @@ impl<H: Hand> Move<'_, H> {
         uid: &str,
         before: &BTreeSet<String>,
         was_ready: bool,
-    ) -> Result<Became, Stopped> {
+    ) -> Result<RestartOutcome, Interruption> {
         let end = self.hand.now() + self.within;
         loop {
             let facts = self.look()?;
-            let Some(pod) = facts.pod(uid) else { return Ok(Became::Gone) };
+            let Some(pod) = facts.pod(uid) else { return Ok(RestartOutcome::Gone) };
             let other = |sandbox: &&Sandbox| sandbox.uid == uid && sandbox.id != self.candidate.sandbox;
             let sandbox = facts.sandboxes.iter().find(other);
             if let Some(sandbox) = sandbox {
@@ -271,7 +281,7 @@ impl<H: Hand> Move<'_, H> {
                 let is_new = !pod.containers.is_empty() && pod.containers.is_disjoint(before);
                 if is_attached && is_new && (pod.is_ready || !was_ready) {
                     self.say(&format!("is back, in sandbox {}", sandbox.id));
-                    return Ok(Became::Back(sandbox.id.clone()));
+                    return Ok(RestartOutcome::Back(sandbox.id.clone()));
                 }
             }
             if self.hand.now() >= end {
@@ -287,7 +297,7 @@ impl<H: Hand> Move<'_, H> {
     }
 
     /// A pod that came back on another network than the policy says, or past Crossfade.
-    fn refuse_wrong(&self, facts: &Facts, sandbox: &Sandbox, pod: &BoundPod) -> Result<(), Stopped> {
+    fn refuse_wrong(&self, facts: &Facts, sandbox: &Sandbox, pod: &BoundPod) -> Result<(), Interruption> {
         let Some(policy) = &facts.policy else { return Ok(()) };
         let fix = "find out why with crossfade-bootstrap doctor before you move another pod";
         match facts.line(&sandbox.id) {
@@ -307,8 +317,8 @@ impl<H: Hand> Move<'_, H> {
         }
     }
 
-    fn look(&mut self) -> Result<Facts, Stopped> {
-        self.hand.look().map_err(|why| Stopped { exit: Exit::TryLater, why: vec![why] })
+    fn look(&mut self) -> Result<Facts, Interruption> {
+        self.hand.look().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })
     }
 
     fn say(&mut self, what: &str) {
@@ -320,19 +330,19 @@ impl<H: Hand> Move<'_, H> {
         Problem::new(format!("pod {title}: {what}")).at(format!("pod {title}")).fix(fix)
     }
 
-    fn stopped(&self, what: &str, fix: &str) -> Stopped {
-        Stopped { exit: Exit::No, why: vec![self.problem(what, fix)] }
+    fn stopped(&self, what: &str, fix: &str) -> Interruption {
+        Interruption { exit: Exit::No, why: vec![self.problem(what, fix)] }
     }
 
-    fn failed(&self, what: &str) -> Stopped {
+    fn failed(&self, what: &str) -> Interruption {
         let fix = "remove the cause, then run the same command again; it goes on where it stopped";
-        Stopped { exit: Exit::Failed, why: vec![self.problem(what, fix)] }
+        Interruption { exit: Exit::Failed, why: vec![self.problem(what, fix)] }
     }
 }
 
 /// What the API server is asked for.
 #[derive(Debug, Clone, Copy)]
-enum Ask {
+enum PodRequest {
     Evict,
     Try,
     Delete,

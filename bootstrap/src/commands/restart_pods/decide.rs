@@ -14,7 +14,7 @@ use crate::runtime::Sandbox;
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct RestartOptions {
     /// Only pods that were attached in this phase, or have a network of this name.
     pub on: Option<String>,
     /// Only these pods; all of them if it is empty. `NAMESPACE/NAME`, in which `*` stands for any text, as in the lists below.
@@ -47,12 +47,12 @@ pub struct Candidate {
     /// The phase in which the policy would attach it now.
     pub to: Phase,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: PodDisposition,
 }
 
 /// What becomes of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PodDisposition {
     /// It is evicted, and its owner makes another one.
     Evicted,
     /// It is deleted for good, since somebody named it.
@@ -62,12 +62,12 @@ pub enum Fate {
     /// It is on its way out already.
     Leaves,
     /// It stays.
-    Stays(Why),
+    Stays(StayReason),
 }
 
 /// Why a pod stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum StayReason {
     /// kubelet made it from a file of the node.
     Static,
     /// No record says what it is attached to.
@@ -90,7 +90,7 @@ pub enum Why {
     PreStop,
 }
 
-impl Why {
+impl StayReason {
     /// The reason, in one word for programs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -167,7 +167,7 @@ pub struct Decision {
 
 /// Decides.
 #[must_use]
-pub fn decide(facts: &Facts, wanted: &Wanted) -> Decision {
+pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();
     if let Some(step) = facts.step.as_ref().filter(|step| step.state.is_in_transit()) {
         let what = format!(
@@ -193,7 +193,12 @@ pub fn decide(facts: &Facts, wanted: &Wanted) -> Decision {
 }
 
 /// A sandbox, if it is not as it would be made now, or has what was asked for.
-fn candidate(facts: &Facts, policy: &Policy, wanted: &Wanted, sandbox: &Sandbox) -> Option<Candidate> {
+fn candidate(
+    facts: &Facts,
+    policy: &Policy,
+    wanted: &RestartOptions,
+    sandbox: &Sandbox,
+) -> Option<Candidate> {
     let title = format!("{}/{}", sandbox.namespace, sandbox.name);
     let is_named = |globs: &[String]| globs.iter().any(|glob| matches(glob, &title));
     if !wanted.pods.is_empty() && !is_named(&wanted.pods) {
@@ -210,9 +215,9 @@ fn candidate(facts: &Facts, policy: &Policy, wanted: &Wanted, sandbox: &Sandbox)
         (Some(_), None) => false,
     };
     let fate = match (line, pod) {
-        (None, _) => Fate::Stays(Why::Unrecorded),
-        (Some(_), None) => Fate::Stays(Why::Unknown),
-        (Some(_), Some(_)) if is_right => Fate::Stays(Why::Same),
+        (None, _) => PodDisposition::Stays(StayReason::Unrecorded),
+        (Some(_), None) => PodDisposition::Stays(StayReason::Unknown),
+        (Some(_), Some(_)) if is_right => PodDisposition::Stays(StayReason::Same),
         (Some(_), Some(pod)) => fate(pod, wanted, is_named),
     };
     let (namespace, name, uid) = (sandbox.namespace.clone(), sandbox.name.clone(), sandbox.uid.clone());
@@ -231,36 +236,36 @@ pub(super) fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod
     Phase::of(attach, primary)
 }
 
-fn fate(pod: &BoundPod, wanted: &Wanted, is_named: impl Fn(&[String]) -> bool) -> Fate {
+fn fate(pod: &BoundPod, wanted: &RestartOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
     let owner = pod.owner.as_ref().map(|owner| owner.kind.as_str());
     let asks_to_stay =
         STAY.iter().any(|(key, value)| pod.annotations.get(*key).is_some_and(|is| is == value));
     let may_disrupt = is_named(&wanted.disrupt);
     if pod.is_static {
-        Fate::Stays(Why::Static)
+        PodDisposition::Stays(StayReason::Static)
     } else if pod.is_leaving || pod.has_ended {
-        Fate::Leaves
+        PodDisposition::Leaves
     } else if asks_to_stay && !may_disrupt {
-        Fate::Stays(Why::Undisturbed)
+        PodDisposition::Stays(StayReason::Undisturbed)
     } else if wanted.in_place {
         match pod {
-            pod if !pod.restarts_always => Fate::Stays(Why::Once),
-            pod if pod.has_pre_stop && !wanted.skip_pre_stop => Fate::Stays(Why::PreStop),
-            _ => Fate::Restarted,
+            pod if !pod.restarts_always => PodDisposition::Stays(StayReason::Once),
+            pod if pod.has_pre_stop && !wanted.skip_pre_stop => PodDisposition::Stays(StayReason::PreStop),
+            _ => PodDisposition::Restarted,
         }
     } else if pod.has_empty_dir && !wanted.delete_empty_dir && owner != Some("DaemonSet") {
-        Fate::Stays(Why::EmptyDir)
+        PodDisposition::Stays(StayReason::EmptyDir)
     } else {
         match owner {
-            None if is_named(&wanted.delete_bare) => Fate::Deleted,
-            None => Fate::Stays(Why::Bare),
-            Some("Job") if !may_disrupt => Fate::Stays(Why::OfJob),
-            Some(_) => Fate::Evicted,
+            None if is_named(&wanted.delete_bare) => PodDisposition::Deleted,
+            None => PodDisposition::Stays(StayReason::Bare),
+            Some("Job") if !may_disrupt => PodDisposition::Stays(StayReason::OfJob),
+            Some(_) => PodDisposition::Evicted,
         }
     }
 }
 
-impl Fate {
+impl PodDisposition {
     /// Whether something is done to the pod.
     #[must_use]
     pub const fn is_act(self) -> bool {

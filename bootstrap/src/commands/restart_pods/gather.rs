@@ -7,7 +7,7 @@ use shim::layout::Layout;
 use types::eviction::{Answer, Depth};
 use types::problem::Problem;
 
-use super::carry::Hand;
+use super::carry::NodeClient;
 use super::facts::Facts;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Endpoint, Global, print};
@@ -17,21 +17,21 @@ use crate::node::policy::file::PolicyFile;
 use crate::node::settings::Settings;
 use crate::node::{attachments, late, switch};
 use crate::publish::bound::{BoundPod, BoundPods};
-use crate::publish::look::Unseen;
+use crate::publish::look::ApiReadError;
 use crate::publish::reporter;
-use crate::runtime::answer::{RuntimeAnswer, Uses};
+use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::runtime::cri::Runtime;
 
 /// The node, and who is asked about its pods.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct LiveClient {
     node: NodeFacts,
     runtime: Runtime,
     pods: BoundPods,
     began: Instant,
 }
 
-impl Gathering {
+impl LiveClient {
     /// Finds out whom to ask.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Gathering {
     /// Why a pod that is made now might get no network, or another one than the policy says.
     fn obstacles(&self, policy: &Result<PolicyFile, String>) -> Vec<Problem> {
         let mut obstacles = Vec::new();
-        obstacles.extend(switch::off(&self.node.root).map(switch::Off::problem));
+        obstacles.extend(switch::off(&self.node.root).map(switch::OffSwitch::problem));
         match policy {
             Ok(read) => {
                 let fix = "wait until crossfade-bootstrap status says that it is; a pod that is moved now would wait for it";
@@ -113,19 +113,19 @@ impl Gathering {
         let name = self.node.name.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
         let fix = "run crossfade-bootstrap doctor, and mend what it finds of the conf";
         match RuntimeAnswer::whom(&self.node.runtime.whom).uses(name) {
-            Uses::Ours | Uses::Untold => {}
-            Uses::Other(what) => obstacles.push(
+            ConfUse::Ours | ConfUse::Untold => {}
+            ConfUse::Other(what) => obstacles.push(
                 Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))
                     .at("the runtime")
                     .fix(fix),
             ),
-            Uses::Unanswered(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
+            ConfUse::Unanswered(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
         }
         obstacles
     }
 }
 
-impl Hand for Gathering {
+impl NodeClient for LiveClient {
     fn look(&mut self) -> Result<Facts, Problem> {
         self.gather()
     }
@@ -155,11 +155,11 @@ impl Hand for Gathering {
     }
 }
 
-fn unseen(why: Unseen) -> Problem {
+fn unseen(why: ApiReadError) -> Problem {
     match why {
-        Unseen::NoCredential(why) => Problem::new(why)
+        ApiReadError::NoCredential(why) => Problem::new(why)
             .at("kubelet's credential")
             .fix("wait until kubelet has registered this node, then run the command again"),
-        Unseen::Trouble(why) => why,
+        ApiReadError::Trouble(why) => why,
     }
 }

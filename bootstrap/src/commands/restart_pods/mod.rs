@@ -16,40 +16,41 @@ use types::glob::matches;
 use types::policy::Phase;
 
 use self::carry::carry;
-use self::decide::{Decision, Wanted, decide};
+use self::decide::{Decision, RestartOptions, decide};
 use self::facts::Facts;
-use self::gather::Gathering;
-use self::report::Restarted;
+use self::gather::LiveClient;
+use self::report::RestartReport;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{self, Global};
-use crate::node::alone::Alone;
+use crate::node::alone::CommandLock;
 use crate::node::selected::require_known;
 
 /// One command moves pods at a time.
-const ALONE: Alone = Alone { lock: "restart-pods", this: "restart-pods", another: "another restart-pods" };
+const ALONE: CommandLock =
+    CommandLock { lock: "restart-pods", this: "restart-pods", another: "another restart-pods" };
 
 /// Moves pods, or says which and how.
 ///
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
-pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<Restarted, Failure> {
+pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
     let asked = asked(wanted);
-    let mut hand = Gathering::open(global, &wanted.node.runtime)?;
+    let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
         let (phase, decision) = decided(&mut hand, &asked)?;
-        return Ok(Restarted::of(phase, wanted.in_place, &decision.candidates, None));
+        return Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, None));
     }
     let layout = hand.layout().clone();
     ALONE.does(&layout, || {
         let (phase, decision) = decided(&mut hand, &asked)?;
         let within = Duration::from_secs(wanted.timeout_secs);
         let carried = carry(&mut hand, &asked, decision.candidates.clone(), within);
-        Ok(Restarted::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
+        Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
     })
 }
 
-fn asked(wanted: &cli::RestartPods) -> Wanted {
-    Wanted {
+fn asked(wanted: &cli::RestartPods) -> RestartOptions {
+    RestartOptions {
         on: wanted.on.clone(),
         pods: wanted.pods.clone(),
         in_place: wanted.in_place,
@@ -61,7 +62,7 @@ fn asked(wanted: &cli::RestartPods) -> Wanted {
 }
 
 /// What is to be done, and the policy's phase.
-fn decided(hand: &mut Gathering, wanted: &Wanted) -> Result<(Phase, Decision), Failure> {
+fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Decision), Failure> {
     let facts = hand.gather().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
     known(&facts, wanted)?;
@@ -73,7 +74,7 @@ fn decided(hand: &mut Gathering, wanted: &Wanted) -> Result<(Phase, Decision), F
 }
 
 /// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
-fn known(facts: &Facts, wanted: &Wanted) -> Result<(), Failure> {
+fn known(facts: &Facts, wanted: &RestartOptions) -> Result<(), Failure> {
     for glob in &wanted.pods {
         let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
         if facts.sandboxes.iter().any(|one| is(&one.namespace, &one.name)) {

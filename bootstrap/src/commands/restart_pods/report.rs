@@ -4,8 +4,8 @@ use serde::Serialize;
 use types::policy::Phase;
 use types::problem::Problem;
 
-use super::carry::{Became, Carried, Stopped};
-use super::decide::{Candidate, Fate};
+use super::carry::{Interruption, RestartOutcome, RestartResult};
+use super::decide::{Candidate, PodDisposition};
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
 
@@ -15,7 +15,7 @@ use crate::cli::print::{Page, Report};
 /// "fate":"evict","outcome":"gone"}],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Restarted {
+pub struct RestartReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -30,7 +30,7 @@ pub struct Restarted {
     pub notes: Vec<String>,
     /// Why it stopped on the way.
     #[serde(skip)]
-    pub stopped: Option<Stopped>,
+    pub stopped: Option<Interruption>,
     /// What keeps pods from moving.
     #[serde(skip)]
     pub left: Vec<Problem>,
@@ -65,20 +65,25 @@ pub struct Row {
     pub new_sandbox: Option<String>,
 }
 
-impl Restarted {
+impl RestartReport {
     /// Reports on candidates of which some had their turn.
     #[must_use]
-    pub fn of(phase: Phase, in_place: bool, candidates: &[Candidate], carried: Option<Carried>) -> Self {
+    pub fn of(
+        phase: Phase,
+        in_place: bool,
+        candidates: &[Candidate],
+        carried: Option<RestartResult>,
+    ) -> Self {
         let dry_run = carried.is_none();
-        let Carried { done, stopped } = carried.unwrap_or_default();
+        let RestartResult { done, stopped } = carried.unwrap_or_default();
         let mut left = Vec::new();
         let rows = candidates.iter().map(|one| {
             let became =
                 done.iter().find(|done| done.candidate.sandbox == one.sandbox).map(|done| &done.became);
-            if let Some(Became::Left(why)) = became {
+            if let Some(RestartOutcome::Left(why)) = became {
                 left.push(why.clone());
             }
-            if let Fate::Stays(why) = one.fate {
+            if let PodDisposition::Stays(why) = one.fate {
                 let (why, fix) = why.words();
                 let what = format!("pod {} stays: {why}", one.title());
                 left.push(Problem::new(what).at(format!("pod {}", one.title())).fix(fix));
@@ -97,13 +102,13 @@ impl Restarted {
 }
 
 impl Row {
-    fn of(one: &Candidate, became: Option<&Became>) -> Self {
+    fn of(one: &Candidate, became: Option<&RestartOutcome>) -> Self {
         let (outcome, new_sandbox) = match became {
             None => (None, None),
-            Some(Became::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
-            Some(Became::Gone) => (Some("gone"), None),
-            Some(Became::Skipped) => (Some("skipped"), None),
-            Some(Became::Left(_)) => (Some("left"), None),
+            Some(RestartOutcome::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
+            Some(RestartOutcome::Gone) => (Some("gone"), None),
+            Some(RestartOutcome::Skipped) => (Some("skipped"), None),
+            Some(RestartOutcome::Left(_)) => (Some("left"), None),
         };
         Self {
             namespace: one.namespace.clone(),
@@ -114,8 +119,11 @@ impl Row {
             to: one.to,
             fate: one.fate.as_str(),
             why: match one.fate {
-                Fate::Stays(why) => Some(why.as_str()),
-                Fate::Evicted | Fate::Deleted | Fate::Restarted | Fate::Leaves => None,
+                PodDisposition::Stays(why) => Some(why.as_str()),
+                PodDisposition::Evicted
+                | PodDisposition::Deleted
+                | PodDisposition::Restarted
+                | PodDisposition::Leaves => None,
             },
             outcome,
             new_sandbox,
@@ -134,7 +142,7 @@ impl Row {
     }
 }
 
-impl Report for Restarted {
+impl Report for RestartReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for row in &self.pods {

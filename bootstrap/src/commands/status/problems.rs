@@ -13,7 +13,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root, STATUS};
 use crate::node::status_file::StatusFile;
 use crate::node::switch;
-use crate::runtime::answer::Uses;
+use crate::runtime::answer::ConfUse;
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {
@@ -54,17 +54,17 @@ pub(super) fn of_the_conf(node: &NodeFacts, cni: &CniFacts) -> Vec<Problem> {
 }
 
 /// A problem if the runtime does not use the conf, or does not answer.
-pub(super) fn of_its_use(settings: &Directories, used: Uses) -> Option<Problem> {
+pub(super) fn of_its_use(settings: &Directories, used: ConfUse) -> Option<Problem> {
     match used {
-        Uses::Other(what) => {
+        ConfUse::Other(what) => {
             let file = settings.conf_file();
             let why = format!("{} is there, and the runtime does not use it: {what}", file.display());
             Some(Problem::new(why).at(file.display().to_string()).fix(
                 "run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again",
             ))
         }
-        Uses::Unanswered(why) => Some(why.into()),
-        Uses::Ours | Uses::Untold => None,
+        ConfUse::Unanswered(why) => Some(why.into()),
+        ConfUse::Ours | ConfUse::Untold => None,
     }
 }
 

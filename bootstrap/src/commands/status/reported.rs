@@ -19,7 +19,7 @@ const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the D
 /// says why the node is not ready, or why its readiness is unknown.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Reported {
+pub struct ReportedStatus {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     watch: Option<Watched>,
@@ -29,7 +29,7 @@ pub struct Reported {
 
 /// Reads the report of `watch` alone: policy, confs and records need not be here.
 #[must_use]
-pub fn reported(global: &Global) -> Reported {
+pub fn reported(global: &Global) -> ReportedStatus {
     let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
         StatusFile::Absent => (None, Some("no watch has run in this boot".to_owned())),
         StatusFile::Unreadable(why) => (None, Some(why)),
@@ -37,10 +37,10 @@ pub fn reported(global: &Global) -> Reported {
         StatusFile::Stale(document, why) => (Some(Watched { document, stale: Some(why.clone()) }), Some(why)),
     };
     let ready = problem.is_none() && watch.as_ref().is_some_and(|watch| watch.document.ready);
-    Reported { ready, watch, problem }
+    ReportedStatus { ready, watch, problem }
 }
 
-impl Report for Reported {
+impl Report for ReportedStatus {
     fn human(&self) -> Page {
         let mut text = Page::new();
         if let Some(Watched { document, .. }) = &self.watch {

@@ -29,36 +29,36 @@ use types::profile::{self, PodAnnotations};
 use self::decide::{DAMAGED, Facts, decide};
 use super::budget::ANNOTATIONS_SECS;
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, Executor, Means, StaleAnnotations};
+use crate::change::{Act, Change, ChangeHandler, Executor, StaleAnnotations};
 use crate::cli::Sweep;
 use crate::cli::exit::Failure;
 use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
-use crate::publish::annotated::{AnnotatedPods, Removed};
-use crate::publish::look::Unseen;
+use crate::publish::annotated::{AnnotatedPods, AnnotationRemoval};
+use crate::publish::look::ApiReadError;
 use crate::publish::reporter;
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 
 /// What the pass knew when it began.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Before<'a> {
+pub(super) struct PassFacts<'a> {
     pub(super) policy: &'a Policy,
     pub(super) records: &'a [Attachment],
     pub(super) damaged: &'a [DamagedFile],
     pub(super) inventory: &'a Inventory,
     /// The list that the pass believes in.
-    pub(super) listing: &'a Listing,
+    pub(super) listing: &'a SandboxList,
 }
 
 /// What is to be removed, and how. A failure of the API server is a note, and never one of the pass.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct RemovalPlan {
     pub(super) changes: Vec<Change>,
     pub(super) notes: Vec<String>,
     pods: Option<AnnotatedPods>,
 }
 
-impl Found {
+impl RemovalPlan {
     fn note(why: impl Into<String>) -> Self {
         Self {
             notes: vec![format!("annotations that a CNI left on Pods: {}", why.into())],
@@ -71,7 +71,7 @@ impl Found {
         let Self { changes, mut notes, pods } = self;
         let Some(pods) = pods else { return (Vec::new(), notes) };
         let root = Root::default();
-        let mut executor = Executor::new(&root, Removing { pods, failed: Vec::new() });
+        let mut executor = Executor::new(&root, AnnotationHandler { pods, failed: Vec::new() });
         let done = executor.carry_out_each(changes);
         let failed = executor.into_means().failed;
         if let Some(why) = failed.first() {
@@ -82,17 +82,17 @@ impl Found {
 }
 
 /// Looks which annotations are of sandboxes that are gone. Asks nobody where no CNI of the node leaves any.
-pub(super) fn look(node: &NodeFacts, wanted: &Sweep, before: Before<'_>) -> Found {
+pub(super) fn look(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
     match found(node, wanted, before) {
         Ok(found) => found,
-        Err(why) => Found::note(why),
+        Err(why) => RemovalPlan::note(why),
     }
 }
 
-fn found(node: &NodeFacts, wanted: &Sweep, before: Before<'_>) -> Result<Found, String> {
+fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
     let written = written(before)?;
     if written.is_empty() {
-        return Ok(Found::default());
+        return Ok(RemovalPlan::default());
     }
     // Then there is nothing to ask for.
     if !before.damaged.is_empty() {
@@ -105,15 +105,15 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: Before<'_>) -> Result<Found, 
     };
     let until = Instant::now() + Duration::from_secs(ANNOTATIONS_SECS);
     let (pods, bound) = AnnotatedPods::open(&credential, until).map_err(|unseen| match unseen {
-        Unseen::NoCredential(why) => format!("this node does not look for them: {why}"),
-        Unseen::Trouble(why) => format!("{why}; the next pass looks again"),
+        ApiReadError::NoCredential(why) => format!("this node does not look for them: {why}"),
+        ApiReadError::Trouble(why) => format!("{why}; the next pass looks again"),
     })?;
     let mut earlier = named(before.records, before.inventory);
     earlier.extend(before.listing.ids());
     let facts =
         Facts { node: pods.node(), written: &written, pods: &bound, sandboxes: &earlier, damaged: false };
     if decide(facts)?.is_empty() {
-        return Ok(Found::default());
+        return Ok(RemovalPlan::default());
     }
     let listed = listed_again(node, wanted, before.listing)?;
     let store = Store::new(&node.dirs.layout);
@@ -123,11 +123,11 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: Before<'_>) -> Result<Found, 
     sandboxes.extend(listed);
     sandboxes.extend(earlier.iter().cloned());
     let changes = decide(Facts { sandboxes: &sandboxes, damaged: !damaged.is_empty(), ..facts })?;
-    Ok(Found { changes, notes: Vec::new(), pods: Some(pods) })
+    Ok(RemovalPlan { changes, notes: Vec::new(), pods: Some(pods) })
 }
 
 /// What the plugins of the policy's networks write on Pods, and of those that a record is of.
-fn written(before: Before<'_>) -> Result<BTreeSet<PodAnnotations>, String> {
+fn written(before: PassFacts<'_>) -> Result<BTreeSet<PodAnnotations>, String> {
     let networks = before.policy.networks().map(|(_, network)| network.profile.as_str());
     let legs = before.records.iter().flat_map(|record| &record.intent.legs);
     let names: BTreeSet<&str> = networks.chain(legs.map(|leg| leg.profile.as_str())).collect();
@@ -151,8 +151,8 @@ fn named(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
 }
 
 /// The sandboxes that the runtime lists by now. A list from a file is the whole truth as it is.
-fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &Listing) -> Result<BTreeSet<String>, String> {
-    if matches!(before, Listing::File(_)) {
+fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &SandboxList) -> Result<BTreeSet<String>, String> {
+    if matches!(before, SandboxList::File(_)) {
         return Ok(BTreeSet::new());
     }
     let now = super::listing(&node.runtime.whom, wanted).map_err(|failure| failure.lines().join("; "))?;
@@ -165,21 +165,21 @@ fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &Listing) -> Result<BT
 }
 
 /// Removes annotations, and remembers why some were not.
-struct Removing {
+struct AnnotationHandler {
     pods: AnnotatedPods,
     failed: Vec<String>,
 }
 
-impl Removing {
+impl AnnotationHandler {
     fn remove(&mut self, stale: &StaleAnnotations) -> Outcome {
         match self.pods.remove(stale) {
-            Removed::Done => {
+            AnnotationRemoval::Done => {
                 let (namespace, pod) = (stale.namespace.as_str(), stale.pod.as_str());
                 tracing::info!(namespace, pod, container_id = stale.sandbox.1, "stale annotations removed");
                 Outcome::Done
             }
-            Removed::Changed => Outcome::Busy,
-            Removed::Failed(why) => {
+            AnnotationRemoval::Changed => Outcome::Busy,
+            AnnotationRemoval::Failed(why) => {
                 self.failed.push(why);
                 Outcome::Busy
             }
@@ -187,7 +187,7 @@ impl Removing {
     }
 }
 
-impl Means for Removing {
+impl ChangeHandler for AnnotationHandler {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Unannotate(stale) => Some(Ok(self.remove(stale))),

@@ -11,7 +11,7 @@ use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
 use crate::node::directories::flagged;
-use crate::node::last_sweep::{Swept, place};
+use crate::node::last_sweep::{SweepResult, place};
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;
@@ -31,7 +31,7 @@ pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     };
     let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
     let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    let kept = Swept { version: 1, turn, boot_id, failed };
+    let kept = SweepResult { version: 1, turn, boot_id, failed };
     let bytes = serde_json::to_vec(&kept).unwrap_or_default();
     let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };
     let written = file::create_private_dir(&layout.run_dir).and_then(|()| change::write(&write));

@@ -10,7 +10,7 @@ fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> Swe
     SweepCandidate {
         key: Key::new("c1", "eth0"),
         networks: "oldnet".into(),
-        written: entry.map_or(Written::Record(begun), Written::Entry),
+        written: entry.map_or(RecordLocation::Record(begun), RecordLocation::Entry),
         seen,
         age: Age::ThisBoot(Duration::from_secs(secs)),
         owner,
@@ -53,7 +53,7 @@ fn every_verdict_has_its_line() {
         ),
         (one(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
     ] {
-        let is_entry = matches!(judged.written, Written::Entry(_));
+        let is_entry = matches!(judged.written, RecordLocation::Entry(_));
         let changes = decide(&[judged], 600);
         assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
         let closes_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));

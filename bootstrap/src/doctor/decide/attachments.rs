@@ -7,11 +7,11 @@ use shim::store::Key;
 use types::policy::{Deadlines, Gc};
 
 use super::super::code::Code;
-use super::super::facts::{Facts, Recorded};
+use super::super::facts::{AttachmentRecords, Facts};
 use super::super::finding::Finding;
 use super::super::gather::journal::Entry;
 use crate::node::attachments::{Life, Line};
-use crate::publish::look::PodSeen;
+use crate::publish::look::ObservedPod;
 
 /// ADDs that failed within this time are told.
 const RECENT_SECS: u64 = 600;
@@ -55,7 +55,7 @@ pub(super) fn calls(facts: &Facts) -> Vec<String> {
     running.into_iter().flatten().map(line).collect()
 }
 
-fn lines(state: &Recorded, life: Life) -> impl Iterator<Item = &Line> {
+fn lines(state: &AttachmentRecords, life: Life) -> impl Iterator<Item = &Line> {
     state.attached.attachments.iter().filter(move |line| line.life == life)
 }
 
@@ -127,7 +127,10 @@ fn adds_fail(facts: &Facts) -> Option<Finding> {
     ))
 }
 
-fn pods_stuck<'a>(facts: &'a Facts, secs: impl Fn(&PodSeen) -> Option<u64> + 'a) -> Vec<(&'a PodSeen, u64)> {
+fn pods_stuck<'a>(
+    facts: &'a Facts,
+    secs: impl Fn(&ObservedPod) -> Option<u64> + 'a,
+) -> Vec<(&'a ObservedPod, u64)> {
     let pods = facts.server.read().map(|looked| looked.pods.as_slice()).unwrap_or_default();
     let on_pod_network = pods.iter().filter(|pod| !pod.host_network);
     on_pod_network.filter_map(|pod| Some((pod, secs(pod).filter(|secs| *secs >= STUCK_SECS)?))).collect()
@@ -211,7 +214,7 @@ const fn of_owner(owner: Owner) -> (&'static str, &'static str) {
     }
 }
 
-fn owner(state: &Recorded, line: &Line) -> Option<Owner> {
+fn owner(state: &AttachmentRecords, line: &Line) -> Option<Owner> {
     let key = Key::new(&line.container_id, &line.ifname);
     state.judged.iter().find(|one| one.key == key).map(|one| one.owner)
 }

@@ -11,10 +11,10 @@ use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
 use super::{is_private, networks};
 use crate::node::confdir::ConfDir;
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::publish::report::Reason;
-use crate::runtime::answer::Uses;
+use crate::runtime::answer::ConfUse;
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
 const MANY_REPAIRS: usize = 3;
@@ -105,7 +105,7 @@ fn foreign(facts: &Facts) -> Option<Finding> {
 }
 
 /// What is wrong although Crossfade's conf is there.
-fn installed(facts: &Facts, conf: &Installed) -> Vec<Finding> {
+fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
     let mut found = Vec::new();
     match &facts.cni.confs {
         Err(why) => {
@@ -129,7 +129,7 @@ fn installed(facts: &Facts, conf: &Installed) -> Vec<Finding> {
         }
     }
     if found.is_empty()
-        && let Uses::Other(what) = facts.node.runtime.asked.uses(&conf.name)
+        && let ConfUse::Other(what) = facts.node.runtime.asked.uses(&conf.name)
     {
         found.push(not_loaded(facts, &what));
     }

@@ -6,7 +6,7 @@ use types::policy::Side;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::node::readiness::{NetworkReadiness, NoConf};
+use crate::node::readiness::{ConfError, NetworkReadiness};
 
 /// How `watch` calls a proof that failed, in status.json.
 const FAILED: &str = "failed";
@@ -36,12 +36,12 @@ fn of(facts: &Facts, network: &NetworkReadiness) -> Option<Finding> {
         Finding::new(code, cause).on([format!("network {side} ({profile})")]).seen([why])
     };
     Some(match (&network.conf, network.missing.as_slice(), &network.probes) {
-        (Err(NoConf::Absent(why)), _, _) => {
+        (Err(ConfError::Absent(why)), _, _) => {
             let cause = "a network that pods get has no conf yet, because its agent has not written it: each ADD answers 11 (try again later)";
             finding(Code::NetworkWithoutConf, cause, why)
                 .run(agents(facts), "lists the pods of this node; look whether the agent runs")
         }
-        (Err(NoConf::Broken(why)), _, _) => {
+        (Err(ConfError::Broken(why)), _, _) => {
             let cause = "the conf of a network that pods get cannot be used: each ADD fails with code 7";
             finding(Code::NetworkConfBroken, cause, why)
                 .by_hand(format!("let the network's agent write its conf anew: delete {agent}"))

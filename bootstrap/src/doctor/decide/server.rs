@@ -6,7 +6,7 @@ use types::policy::Phase;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::publish::look::{CONDITION, ConditionSeen, Registered};
+use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut found = node_itself(facts);
@@ -24,15 +24,15 @@ pub(super) fn node_itself(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
-fn registered(facts: &Facts) -> Option<&Registered> {
+fn registered(facts: &Facts) -> Option<&RegisteredNode> {
     facts.server.read()?.registered.as_ref()
 }
 
-fn condition<'a>(node: &'a Registered, kind: &str) -> Option<&'a ConditionSeen> {
+fn condition<'a>(node: &'a RegisteredNode, kind: &str) -> Option<&'a ObservedCondition> {
     node.conditions.get(kind)
 }
 
-fn line(kind: &str, condition: &ConditionSeen) -> String {
+fn line(kind: &str, condition: &ObservedCondition) -> String {
     format!("condition {kind} is {}, {}: {}", condition.status, condition.reason, condition.message)
 }
 
@@ -55,7 +55,7 @@ fn unregistered(facts: &Facts) -> Option<Finding> {
     )
 }
 
-fn ready(facts: &Facts, node: &Registered) -> Option<Finding> {
+fn ready(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let seen = condition(node, "Ready").filter(|condition| condition.status != "True")?;
     let cause = "the Node is not Ready, so the scheduler keeps new pods away, and pods are evicted after five minutes";
     let finding =
@@ -74,7 +74,7 @@ fn ready(facts: &Facts, node: &Registered) -> Option<Finding> {
     })
 }
 
-fn unavailable(facts: &Facts, node: &Registered) -> Option<Finding> {
+fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let seen = condition(node, "NetworkUnavailable").filter(|condition| condition.status == "True")?;
     let cause = "the Node says that its network is unavailable, so no pod is scheduled to it. An agent that left may have left this behind";
     let finding = Finding::new(Code::NetworkUnavailable, cause)
@@ -87,7 +87,7 @@ fn unavailable(facts: &Facts, node: &Registered) -> Option<Finding> {
 }
 
 /// The condition is that of another boot, or says the opposite of `watch`.
-fn outdated(facts: &Facts, node: &Registered) -> Option<Finding> {
+fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let report = facts.watched()?;
     let ours = condition(node, CONDITION)?;
     let says_ready = ours.status == "True";
@@ -115,7 +115,7 @@ fn outdated(facts: &Facts, node: &Registered) -> Option<Finding> {
     )
 }
 
-fn desired(facts: &Facts, node: &Registered) -> Option<Finding> {
+fn desired(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let desired = node.desired.as_deref()?;
     let phase = facts.node.policy()?.phase();
     if Phase::parse(desired) == Some(phase) {

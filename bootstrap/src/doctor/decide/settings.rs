@@ -4,19 +4,19 @@ use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
 use crate::node::paths::{DISABLED, NODE_FILE};
-use crate::node::settings::Unusable;
-use crate::node::switch::{KERNEL_ARGUMENT, Off};
+use crate::node::settings::InvalidSettings;
+use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
 
 pub(super) fn switched_off(facts: &Facts) -> Option<Finding> {
     let cause =
         "Crossfade is switched off on this node, so the agents' confs count and new pods bypass Crossfade";
     let finding = Finding::new(Code::SwitchedOff, cause);
     Some(match facts.off? {
-        Off::File => finding.on([DISABLED]).seen([format!("{DISABLED} is there")]).run(
+        OffSwitch::File => finding.on([DISABLED]).seen([format!("{DISABLED} is there")]).run(
             format!("rm {DISABLED} && systemctl reboot"),
             "switches Crossfade on again, once the node is drained",
         ),
-        Off::Kernel => finding
+        OffSwitch::Kernel => finding
             .on([KERNEL_ARGUMENT])
             .seen([format!("the kernel's command line has {KERNEL_ARGUMENT}")])
             .run(
@@ -27,7 +27,7 @@ pub(super) fn switched_off(facts: &Facts) -> Option<Finding> {
 }
 
 pub(super) fn node_json(facts: &Facts) -> Option<Finding> {
-    let Unusable { why, mode_by, .. } = facts.node.unusable.as_ref()?;
+    let InvalidSettings { why, mode_by, .. } = facts.node.unusable.as_ref()?;
     let file =
         facts.node.node_file.as_ref().map_or_else(|| NODE_FILE.to_owned(), |file| file.display().to_string());
     let cause =

@@ -14,7 +14,7 @@ use super::decide;
 use crate::cli::exit::Exit;
 use crate::cli::print::Report;
 use crate::doctor::code::{Code, Severity};
-use crate::doctor::facts::{BOOT_UNIT, Facts, Kernel, Recorded, Sandboxes, Source, WATCH_UNIT};
+use crate::doctor::facts::{AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxes, Source, WATCH_UNIT};
 use crate::doctor::finding::Finding;
 use crate::doctor::gather::units::UnitState;
 use crate::doctor::report::Diagnosis;
@@ -22,17 +22,17 @@ use crate::node::attachments::Attachments;
 use crate::node::bin_dirs::{BinDir, PluginState};
 use crate::node::cni::CniFacts;
 use crate::node::confdir::{ConfDir, ConfFile, Content};
-use crate::node::directories::{Directories, Installed};
+use crate::node::directories::{Directories, InstalledConf};
 use crate::node::facts::NodeFacts;
 use crate::node::packaged_plugin::Plugins;
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::readiness::NetworkReadiness;
 use crate::node::status_file::StatusFile;
-use crate::publish::look::{ConditionSeen, Looked, Registered};
+use crate::publish::look::{ApiServerState, ObservedCondition, RegisteredNode};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::{CniSetup, Network};
 
@@ -67,8 +67,8 @@ fn held(policy: &Value) -> PolicyFile {
     PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes, policy, sha256: "x".into() }
 }
 
-fn installed() -> Installed {
-    Installed {
+fn installed() -> InstalledConf {
+    InstalledConf {
         bytes: Vec::new(),
         mode: 0o644,
         is_ours: true,
@@ -144,8 +144,8 @@ fn unit(active: &str, sub: &str) -> UnitState {
     UnitState { load: "loaded".into(), active: active.into(), sub: sub.into(), result: "success".into() }
 }
 
-fn condition(status: &str) -> ConditionSeen {
-    ConditionSeen { status: status.into(), reason: "Why".into(), message: "as it is".into() }
+fn condition(status: &str) -> ObservedCondition {
+    ObservedCondition { status: status.into(), reason: "Why".into(), message: "as it is".into() }
 }
 
 /// A node in shared mode on which nothing is wrong, and every source was read.
@@ -160,7 +160,7 @@ fn well() -> Facts {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     let mut runtime = RuntimeConfig::told(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
-    let registered = Registered {
+    let registered = RegisteredNode {
         conditions: [
             ("Ready".to_owned(), condition("True")),
             ("CrossfadeReady".to_owned(), condition("True")),
@@ -179,7 +179,7 @@ fn well() -> Facts {
             unusable: None,
             runtime: RuntimeFacts {
                 config: ConfigFact::Read(runtime),
-                whom: Whom::At("unix:///run/r.sock".into()),
+                whom: RuntimeChoice::At("unix:///run/r.sock".into()),
                 asked: loaded("oldnet", "crossfade", 1),
             },
             dirs: Directories {
@@ -215,7 +215,7 @@ fn well() -> Facts {
         swept: None,
         networks: vec![network(Side::Old, true), network(Side::New, false)],
         unmapped: Vec::new(),
-        state: Source::Read(Recorded {
+        state: Source::Read(AttachmentRecords {
             attached: Attachments { attachments: Vec::new(), damaged: Vec::new() },
             judged: Vec::new(),
             running: std::collections::BTreeMap::new(),
@@ -233,7 +233,11 @@ fn well() -> Facts {
             .into(),
         ),
         journal: Source::Read(Vec::new()),
-        server: Source::Read(Looked { node: "n1".into(), registered: Some(registered), pods: Vec::new() }),
+        server: Source::Read(ApiServerState {
+            node: "n1".into(),
+            registered: Some(registered),
+            pods: Vec::new(),
+        }),
     }
 }
 

@@ -30,10 +30,10 @@ use crate::cli::Doctor;
 use crate::cli::Global;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::NodeFacts;
-use crate::node::identity::{Booted, Identity};
+use crate::node::identity::{BootRecord, Identity};
 use crate::node::paths::{GATE, PRIVATE_CONF_DIR, PROBED, Root, STATUS, UNFIT};
 use crate::node::{fitness, foreign, last_sweep, mode, readiness, status_file, switch};
-use crate::publish::look::{self, Looked, Unseen};
+use crate::publish::look::{self, ApiReadError, ApiServerState};
 use crate::publish::reporter;
 
 /// How long the API server may take to answer both questions.
@@ -65,7 +65,7 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
         let others = foreign::look(&foreign_dir).unwrap_or_default();
         Facts {
             off: switch::off(&root),
-            booted: if is_here { Booted::is_of_now(&root) } else { Ok(()) },
+            booted: if is_here { BootRecord::is_of_now(&root) } else { Ok(()) },
             gate: gate(global, &node, &boot_id).filter(|_| is_here),
             unfit: text(&root, UNFIT).filter(|_| is_here),
             foreign: (is_private && !others.is_empty()).then(|| foreign::describe(&foreign_dir, &others)),
@@ -123,13 +123,13 @@ fn unmapped(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
         .collect()
 }
 
-fn server(root: &Root, node: &Node) -> Source<Looked> {
+fn server(root: &Root, node: &Node) -> Source<ApiServerState> {
     let Some(credential) = reporter(root, node) else {
         return Source::Absent("this node has no kubelet, or node.json says report.node false".into());
     };
     match look::look(&credential, SERVER_WITHIN) {
         Ok(looked) => Source::Read(looked),
-        Err(Unseen::NoCredential(why)) => Source::Absent(why),
-        Err(Unseen::Trouble(why)) => Source::Unread(why),
+        Err(ApiReadError::NoCredential(why)) => Source::Absent(why),
+        Err(ApiReadError::Trouble(why)) => Source::Unread(why),
     }
 }

@@ -17,14 +17,14 @@ use types::attachment::Attachment;
 use types::problem::Problem;
 
 use super::sandboxes;
-use crate::doctor::facts::{Kernel, Recorded, Sandboxes, Source};
+use crate::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
 use crate::node::attachments::{self, Life};
 use crate::node::candidates::{SweepCandidate, judge};
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::leaks::{held_leases, of_leases};
 use crate::node::{hostroutes, leaks, scratch};
-use crate::runtime::Listing;
+use crate::runtime::SandboxList;
 
 /// How long the probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 pub(super) fn gather(
     node: &NodeFacts,
     cni: &CniFacts,
-) -> (Source<Recorded>, Source<Kernel>, Source<Sandboxes>) {
+) -> (Source<AttachmentRecords>, Source<Kernel>, Source<Sandboxes>) {
     let store = Store::new(&node.dirs.layout);
     let before = store.all().map(|(records, _)| held_leases(&cni.networks, &records)).unwrap_or_default();
     let read = store.all().and_then(|records| Ok((records, inventory::load(&node.dirs.layout)?)));
@@ -81,7 +81,7 @@ fn judged(
     let (Some(policy), Ok(now)) = (node.policy(), boot::now()) else { return Vec::new() };
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let is_unlisted = listed.is_none();
-    let listing = Listing::Cri(listed.unwrap_or_default());
+    let listing = SandboxList::Cri(listed.unwrap_or_default());
     let mut judged = judge(records, inventory, &listing, &owners, &now);
     if is_unlisted {
         judged.iter_mut().for_each(|one| one.seen = shim::sweep::ListStatus::OutOfScope);
@@ -94,7 +94,7 @@ fn recorded(
     records: Vec<Attachment>,
     damaged: Vec<DamagedFile>,
     judged: Vec<SweepCandidate>,
-) -> Source<Recorded> {
+) -> Source<AttachmentRecords> {
     let layout = &node.dirs.layout;
     let attached = match attachments::of(layout, records, damaged, node.policy()) {
         Ok(attached) => attached,
@@ -111,7 +111,7 @@ fn recorded(
     });
     let running = running.collect();
     match ledger::read(layout) {
-        Ok(ledger) => Source::Read(Recorded { attached, judged, running, ledger }),
+        Ok(ledger) => Source::Read(AttachmentRecords { attached, judged, running, ledger }),
         Err(error) => {
             let path = layout.ledger().display().to_string();
             Source::Unread(Problem::new(format!("ledger {path}: {error}")).at(path).fix(STATE))

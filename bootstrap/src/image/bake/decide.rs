@@ -30,7 +30,7 @@ use types::taint;
 
 use super::gather::BakeFacts;
 use super::registration::{self, Registration};
-use super::sides::{self, Sides, pretty};
+use super::sides::{self, NetworkSpecs, pretty};
 use crate::change::obstacles::Obstacles;
 use crate::cli::exit::Failure;
 use crate::cli::{Bake, Image};
@@ -144,7 +144,7 @@ fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Obstacles) -> Option<Ve
             return None;
         }
     };
-    let sides = Sides::of(wanted, conf_dir, way)?;
+    let sides = NetworkSpecs::of(wanted, conf_dir, way)?;
     Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
 }
 

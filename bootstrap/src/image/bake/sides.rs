@@ -13,14 +13,14 @@ use crate::cli::Bake;
 
 /// The networks of options.
 #[derive(Serialize)]
-pub(super) struct Sides {
-    old: One,
-    new: One,
+pub(super) struct NetworkSpecs {
+    old: NetworkSpec,
+    new: NetworkSpec,
 }
 
 /// A network as a policy spells it, without the probes: `boot` adds those of its profile, of the release that is there then.
 #[derive(Serialize)]
-struct One {
+struct NetworkSpec {
     profile: String,
     conf: Vec<PathBuf>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -31,20 +31,20 @@ struct One {
 #[derive(Serialize)]
 struct PolicyFile<'a> {
     version: u32,
-    networks: &'a Sides,
+    networks: &'a NetworkSpecs,
     attach: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    both: Option<Both>,
+    both: Option<BothSpec>,
     unrecorded: &'static str,
 }
 
 /// How both networks share a pod; what is left out is the policy's default.
 #[derive(Serialize)]
-struct Both {
+struct BothSpec {
     primary: &'static str,
 }
 
-impl Sides {
+impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
     pub(super) fn of(wanted: &Bake, conf_dir: &Path, way: &mut Obstacles) -> Option<Self> {
         if let (Some(old), Some(new)) = (&wanted.old, &wanted.new)
@@ -67,7 +67,7 @@ impl Sides {
             version: 1,
             networks: self,
             attach: attach.as_str(),
-            both: primary.map(|side| Both { primary: side.as_str() }),
+            both: primary.map(|side| BothSpec { primary: side.as_str() }),
             unrecorded: Side::Old.as_str(),
         })
     }
@@ -79,7 +79,7 @@ fn one(
     conf: &[PathBuf],
     cidrs: &[String],
     (conf_dir, way): (&Path, &mut Obstacles),
-) -> Option<One> {
+) -> Option<NetworkSpec> {
     let Some(name) = name else {
         let what = if side == Side::Old { "leave" } else { "go to" };
         let option = format!("--{side}");
@@ -103,7 +103,7 @@ fn one(
             return None;
         }
     };
-    Some(One { profile: name.to_owned(), conf, cidrs: cidrs.to_vec() })
+    Some(NetworkSpec { profile: name.to_owned(), conf, cidrs: cidrs.to_vec() })
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.

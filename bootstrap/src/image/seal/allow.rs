@@ -89,13 +89,13 @@ impl Allow {
     /// Which entry lets `path` stay: one that matches it, or a directory above it.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<usize> {
-        self.0.iter().position(|entry| fits(&entry.pattern, path) == Some(Fit::Whole))
+        self.0.iter().position(|entry| fits(&entry.pattern, path) == Some(PatternMatch::Whole))
     }
 
     /// Whether an entry may match something below `path`.
     #[must_use]
     pub fn reaches_below(&self, path: &Path) -> bool {
-        self.0.iter().any(|entry| fits(&entry.pattern, path) == Some(Fit::Above))
+        self.0.iter().any(|entry| fits(&entry.pattern, path) == Some(PatternMatch::Above))
     }
 
     /// How an entry is spelled, and who named it.
@@ -127,18 +127,18 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Fit {
+enum PatternMatch {
     /// The pattern names the path, or a directory above it.
     Whole,
     /// The pattern goes on below the path.
     Above,
 }
 
-fn fits(pattern: &str, path: &Path) -> Option<Fit> {
+fn fits(pattern: &str, path: &Path) -> Option<PatternMatch> {
     let mut parts = Path::new(pattern).components();
     for part in path.components() {
         match parts.next() {
-            None => return Some(Fit::Whole),
+            None => return Some(PatternMatch::Whole),
             Some(wanted) => {
                 let (wanted, part) =
                     (wanted.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
@@ -148,7 +148,7 @@ fn fits(pattern: &str, path: &Path) -> Option<Fit> {
             }
         }
     }
-    Some(if parts.next().is_none() { Fit::Whole } else { Fit::Above })
+    Some(if parts.next().is_none() { PatternMatch::Whole } else { PatternMatch::Above })
 }
 
 #[cfg(test)]

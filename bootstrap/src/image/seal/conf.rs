@@ -9,7 +9,7 @@ use types::profile;
 
 use super::finding::SealFinding;
 use super::secret;
-use super::settings::Read;
+use super::settings::PolicyState;
 use super::tree::Item;
 use crate::node::confdir::{ConfDir, ConfFile, Content};
 use crate::node::facts::NodeFacts;
@@ -20,13 +20,17 @@ const REMOVE: &str = "remove it; where it belongs to the image, name it in the p
 
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
-pub fn look(NodeFacts { root, runtime, .. }: &NodeFacts, policy: &Read, given: &Path) -> Vec<SealFinding> {
+pub fn look(
+    NodeFacts { root, runtime, .. }: &NodeFacts,
+    policy: &PolicyState,
+    given: &Path,
+) -> Vec<SealFinding> {
     let mut found = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
     match runtime.problem() {
         None => dirs.extend(runtime.config().map(|config| config.agents_dir().to_path_buf())),
         // Where Crossfade is not installed, the usual directory has to do.
-        Some(_) if *policy == Read::Needless => {}
+        Some(_) if *policy == PolicyState::Needless => {}
         Some(why) => found.push(SealFinding::refused(
             Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
             format!("where the runtime reads confs cannot be told: {why}"),
@@ -73,7 +77,7 @@ fn secret_of(dir: &Path, conf: &ConfFile) -> Option<SealFinding> {
 fn judge(
     dir: &Path,
     confs: &ConfDir,
-    policy: &Read,
+    policy: &PolicyState,
     item: &dyn Fn(&Path) -> Option<Item>,
 ) -> Vec<SealFinding> {
     let mut found = Vec::new();
@@ -110,7 +114,7 @@ fn judge(
 }
 
 /// What is wrong with somebody's conf, and what to do; none where it may stay.
-fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, String)> {
+fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(String, String)> {
     let told = |why: String| Some((why, REMOVE.to_owned()));
     let owner = conf.profile();
     let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
@@ -138,14 +142,14 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &Read) -> Option<(String, Str
             }
         },
         None => match policy {
-            Read::Policy(_) => told(format!(
+            PolicyState::Policy(_) => told(format!(
                 "a conf{of} that the policy does not name: a runtime without Crossfade takes it for the node's network"
             )),
-            Read::Needless => told(format!(
+            PolicyState::Needless => told(format!(
                 "a conf{of}: a runtime takes it for the node's network before any agent is there"
             )),
             // Once it can be read, it may name what nobody's agent writes.
-            Read::Broken => owner.and_then(|_| told(format!("a conf{of}, and no policy names it"))),
+            PolicyState::Broken => owner.and_then(|_| told(format!("a conf{of}, and no policy names it"))),
         },
     }
 }
@@ -159,19 +163,19 @@ fn is_an_agent_s(network: &Network) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Fate;
+    use super::super::finding::Remedy;
     use super::super::tree::ItemKind;
     use super::*;
 
-    fn policy() -> Read {
+    fn policy() -> PolicyState {
         let text = json!({"version":1,"attach":"new","networks":{
             "old":{"conf":["/etc/cni/net.d/20-static.conflist"]},
             "new":{"profile":"cilium","conf":["/etc/cni/net.d/05-cilium.conflist"]}}});
-        Read::Policy(Box::new(Policy::parse(text.to_string().as_bytes()).expect("valid")))
+        PolicyState::Policy(Box::new(Policy::parse(text.to_string().as_bytes()).expect("valid")))
     }
 
     /// What is said of a directory with these confs (file, plugin; none cannot be read) and renamed ones.
-    fn told(confs: &[(&str, Option<&str>)], taken: &[&str], policy: &Read) -> Vec<(String, String)> {
+    fn told(confs: &[(&str, Option<&str>)], taken: &[&str], policy: &PolicyState) -> Vec<(String, String)> {
         let content = |plugin: &str| Content {
             name: "n".into(),
             types: vec![plugin.into()],
@@ -191,7 +195,7 @@ mod tests {
         let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: ItemKind::File });
         let found = judge(Path::new("/etc/cni/net.d"), &dir, policy, &item);
         let line = |found: SealFinding| {
-            let word = if matches!(found.fate, Fate::Refuse(_)) { "refuse" } else { "remove" };
+            let word = if matches!(found.fate, Remedy::Refuse(_)) { "refuse" } else { "remove" };
             let file = found.what.file_name().expect("file").to_string_lossy().into_owned();
             (format!("{word} {file}"), found.why)
         };
@@ -211,7 +215,9 @@ mod tests {
             ("01-crossfade.conflist", Some("bridge"), "refuse ", "refuse ", ""),
             ("02-crossfade.conflist", Some("crossfade"), "refuse ", "refuse ", "refuse "),
         ] {
-            for (policy, word) in [(&policy, with), (&Read::Needless, without), (&Read::Broken, broken)] {
+            for (policy, word) in
+                [(&policy, with), (&PolicyState::Needless, without), (&PolicyState::Broken, broken)]
+            {
                 let expected = if word.is_empty() { vec![] } else { vec![format!("{word}{file}")] };
                 let told: Vec<_> =
                     told(&[(file, plugin)], &[], policy).into_iter().map(|(told, _)| told).collect();
@@ -239,7 +245,7 @@ mod tests {
         let told = told(
             &[],
             &["01-crossfade.conflist.cilium_bak", "10-calico.conflist.cilium_bak"],
-            &Read::Needless,
+            &PolicyState::Needless,
         );
         let words: Vec<_> = told.iter().map(|(told, _)| told.as_str()).collect();
         assert_eq!(

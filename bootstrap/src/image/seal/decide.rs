@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Fate, SealFinding};
+use super::finding::{Remedy, SealFinding};
 use super::gather::SealFacts;
 use super::report::Finding;
 use crate::change::{Act, Change};
@@ -44,8 +44,8 @@ pub fn decide(facts: SealFacts) -> SealDecision {
                     format!("allowed by {}; {why}", allow.says(at)),
                 ));
             }
-            (None, Fate::Change(act)) => decision.changes.push(Change::new(act, target, why)),
-            (None, Fate::Refuse(fix)) => {
+            (None, Remedy::Change(act)) => decision.changes.push(Change::new(act, target, why)),
+            (None, Remedy::Refuse(fix)) => {
                 decision.findings.push(Finding { path: target, why, fix });
             }
         }
@@ -67,7 +67,8 @@ mod tests {
     use super::*;
 
     fn removed(path: &str) -> SealFinding {
-        let fate = Fate::Change(Act::Remove { path: PathBuf::from("/root").join(&path[1..]), nudge: false });
+        let fate =
+            Remedy::Change(Act::Remove { path: PathBuf::from("/root").join(&path[1..]), nudge: false });
         SealFinding { what: path.into(), fate, why: "why".into() }
     }
 

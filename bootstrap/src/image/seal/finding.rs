@@ -11,14 +11,14 @@ pub struct SealFinding {
     /// What, as the node sees it: a path, or a unit.
     pub what: PathBuf,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: Remedy,
     /// What it is, and what it would do in an image.
     pub why: String,
 }
 
 /// What becomes of a thing.
 #[derive(Debug, Clone)]
-pub enum Fate {
+pub enum Remedy {
     /// This is done.
     Change(Act),
     /// A person has to decide; what to do.
@@ -28,7 +28,7 @@ pub enum Fate {
 impl SealFinding {
     /// A thing that only a person can judge.
     pub fn refused(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fate: Fate::Refuse(fix.into()), why: why.into() }
+        Self { what: what.into(), fate: Remedy::Refuse(fix.into()), why: why.into() }
     }
 
     /// A thing that is removed; what a directory holds is said.
@@ -43,7 +43,7 @@ impl SealFinding {
                 (Act::Remove { path: item.real.clone(), nudge: false }, why.to_owned())
             }
         };
-        Self { what: item.path.clone(), fate: Fate::Change(act), why }
+        Self { what: item.path.clone(), fate: Remedy::Change(act), why }
     }
 
     /// A file that is emptied.
@@ -51,7 +51,7 @@ impl SealFinding {
         match item.kind {
             ItemKind::File => Self {
                 what: item.path.clone(),
-                fate: Fate::Change(Act::Empty(item.real.clone())),
+                fate: Remedy::Change(Act::Empty(item.real.clone())),
                 why: why.into(),
             },
             ItemKind::Dir | ItemKind::Other => Self::refused(

@@ -10,9 +10,9 @@ use types::problem::Problem;
 use types::profile;
 
 use super::allow::Allow;
-use super::finding::{Fate, SealFinding};
+use super::finding::{Remedy, SealFinding};
 use super::rules::{self, Rule};
-use super::settings::Baked;
+use super::settings::ImageSettings;
 use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
@@ -51,7 +51,7 @@ impl SealFacts {
         })?;
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let real = Global { root: root.at("/"), ..global.clone() };
-        let Baked { node, policy, mut found, notes } = Baked::look(&real);
+        let ImageSettings { node, policy, mut found, notes } = ImageSettings::look(&real);
         let layout = &node.dirs.named;
         found.extend(running(&root, &node.settings));
         found.extend(attached(&root, layout));
@@ -163,15 +163,15 @@ fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFindin
         let first = seen.insert(real.clone());
         match (mounts.place(&root.at("/"), &real), &found.fate) {
             (MountPlace::Volatile, _) => {}
-            (_, Fate::Refuse(_)) => {
+            (_, Remedy::Refuse(_)) => {
                 let known = |one: &SealFinding| one.what == found.what && one.why == found.why;
                 if !kept.iter().any(known) {
                     kept.push(found);
                 }
             }
-            (_, Fate::Change(_)) if !first => {}
-            (MountPlace::Foreign(point), Fate::Change(_)) => kept.push(mounted(found, &point)),
-            (MountPlace::Image, Fate::Change(_)) => kept.push(match mounts.within(&real) {
+            (_, Remedy::Change(_)) if !first => {}
+            (MountPlace::Foreign(point), Remedy::Change(_)) => kept.push(mounted(found, &point)),
+            (MountPlace::Image, Remedy::Change(_)) => kept.push(match mounts.within(&real) {
                 Some(point) => mounted(found, point),
                 None => found,
             }),
@@ -186,7 +186,7 @@ fn mounted(found: SealFinding, point: &Path) -> SealFinding {
         found.why,
         point.display()
     );
-    SealFinding { fate: Fate::Refuse(format!("umount {}", point.display())), why, ..found }
+    SealFinding { fate: Remedy::Refuse(format!("umount {}", point.display())), why, ..found }
 }
 
 #[cfg(test)]

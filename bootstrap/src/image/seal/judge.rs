@@ -1,7 +1,7 @@
 //! What a rule says of one thing.
 
 use super::finding::SealFinding;
-use super::rules::{Only, Rule, Verdict};
+use super::rules::{ContentFilter, Rule, Verdict};
 use super::tree::{Item, ItemKind};
 use super::{credential, secret};
 
@@ -12,13 +12,13 @@ impl Rule {
         let is_file = item.kind == ItemKind::File;
         let mut why = self.why.to_owned();
         match self.only {
-            Only::Any => {}
-            Only::Files if is_file => {}
-            Only::Holding(words) if is_file => match content() {
+            ContentFilter::Any => {}
+            ContentFilter::Files if is_file => {}
+            ContentFilter::Holding(words) if is_file => match content() {
                 Err(found) => return Some(found),
                 Ok(bytes) => why = format!("{why} ({})", holds(&bytes, words)?),
             },
-            Only::Other(fine) if is_file => match content() {
+            ContentFilter::Other(fine) if is_file => match content() {
                 Err(found) => return Some(found),
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
@@ -28,11 +28,12 @@ impl Rule {
                 }
             },
             // What is no file there is not what it should be.
-            Only::Other(_) => {}
-            Only::Credentials | Only::Secrets if is_file => match content() {
+            ContentFilter::Other(_) => {}
+            ContentFilter::Credentials | ContentFilter::Secrets if is_file => match content() {
                 Err(found) => return Some(found),
                 Ok(bytes) => {
-                    let find = if self.only == Only::Secrets { secret::find } else { credential::find };
+                    let find =
+                        if self.only == ContentFilter::Secrets { secret::find } else { credential::find };
                     let found = find(&bytes);
                     if found.is_empty() {
                         return None;
@@ -40,7 +41,10 @@ impl Rule {
                     why = format!("{why} ({})", found.join(", "));
                 }
             },
-            Only::Files | Only::Holding(_) | Only::Credentials | Only::Secrets => return None,
+            ContentFilter::Files
+            | ContentFilter::Holding(_)
+            | ContentFilter::Credentials
+            | ContentFilter::Secrets => return None,
         }
         Some(match self.verdict {
             Verdict::Remove => SealFinding::removed(item, &why),

@@ -21,7 +21,7 @@ pub mod tree;
 
 use self::decide::{SealDecision, decide};
 use self::gather::SealFacts;
-use self::report::{Sealed, is_kept};
+use self::report::{SealReport, is_kept};
 use crate::change::Act;
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::exit::Failure;
@@ -34,7 +34,7 @@ const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, un
 ///
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
-pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
+pub fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
     let SealDecision { changes, findings, mut notes } = decide(SealFacts::gather(global, wanted)?);
     let only_looks = wanted.check || global.dry_run;
     let is_refused = !findings.is_empty();
@@ -48,7 +48,7 @@ pub fn seal(global: &Global, wanted: &Seal) -> Result<Sealed, Failure> {
     if wanted.check && (is_refused || !is_clean) {
         notes.push(REMEDY.into());
     }
-    Ok(Sealed {
+    Ok(SealReport {
         sealed: !is_refused && (is_clean || !only_looks),
         dry_run: only_looks,
         findings,

@@ -15,7 +15,7 @@ use crate::cli::print::{Page, Report};
 /// is done) or absent (only looked at, or kept because it is allowed).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Sealed {
+pub struct SealReport {
     /// Nothing is in the way of an image any more.
     pub sealed: bool,
     /// Nothing was changed.
@@ -49,7 +49,7 @@ pub(super) const fn is_kept(done: &Done) -> bool {
     matches!(done.change.act, Act::Keep)
 }
 
-impl Report for Sealed {
+impl Report for SealReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for Finding { path, why, fix } in &self.findings {

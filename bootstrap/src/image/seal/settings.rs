@@ -26,7 +26,7 @@ const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap bake)";
 
 /// The policy, as far as it counts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Read {
+pub enum PolicyState {
     /// It is valid.
     Policy(Box<Policy>),
     /// It is missing or invalid, and a node would want it.
@@ -36,7 +36,7 @@ pub enum Read {
     Needless,
 }
 
-impl Read {
+impl PolicyState {
     /// The policy, where it is valid.
     #[must_use]
     pub const fn get(&self) -> Option<&Policy> {
@@ -49,23 +49,23 @@ impl Read {
 
 /// What the settings of an image say, as far as they can be read.
 #[derive(Debug)]
-pub struct Baked {
+pub struct ImageSettings {
     /// A node of the image, as its first boot finds it.
     pub node: NodeFacts,
     /// The policy.
-    pub policy: Read,
+    pub policy: PolicyState,
     /// What is wrong.
     pub found: Vec<SealFinding>,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
 
-impl Baked {
+impl ImageSettings {
     /// Looks at a tree, whose path is `global`'s root without a link on the way to it.
     #[must_use]
     pub fn look(global: &Global) -> Self {
         let root = Root::new(&global.root);
-        let mut told = Told::default();
+        let mut told = SettingsFindings::default();
         let settings = told.node(&root);
         let wants_policy = settings.node.conf_dir != Mode::Without;
         let file = if wants_policy { told.policy_file(&root, global.policy.as_deref()) } else { None };
@@ -75,7 +75,7 @@ impl Baked {
             NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
                 .with_usable_policy();
         let policy = match file {
-            _ if !wants_policy => Read::Needless,
+            _ if !wants_policy => PolicyState::Needless,
             None => told.without_policy(&root),
             Some(file) => told.policy(&node, &file),
         };
@@ -85,12 +85,12 @@ impl Baked {
 
 /// What is said of the settings.
 #[derive(Debug, Default)]
-struct Told {
+struct SettingsFindings {
     found: Vec<SealFinding>,
     notes: Vec<String>,
 }
 
-impl Told {
+impl SettingsFindings {
     /// How the image's nodes take part. A file that cannot be used is a finding, and the rest is looked at by the usual settings.
     fn node(&mut self, root: &Root) -> Settings {
         self.places(root, NODE_FILE);
@@ -119,24 +119,24 @@ impl Told {
         })
     }
 
-    fn without_policy(&mut self, root: &Root) -> Read {
+    fn without_policy(&mut self, root: &Root) -> PolicyState {
         if in_run(root, POLICY_FILE) {
             self.found.push(only_in_run(POLICY_FILE));
-            return Read::Broken;
+            return PolicyState::Broken;
         }
         if !is_installed(root) {
             self.notes.push("Crossfade is not installed, and there is no policy".into());
-            return Read::Needless;
+            return PolicyState::Needless;
         }
         self.found.push(SealFinding::refused(
             Path::new(KEPT[1]).join(POLICY_FILE),
             "Crossfade is installed, and there is no policy: every node of this image would be held back",
             format!("{BAKE}; allow this where user data brings the policy"),
         ));
-        Read::Broken
+        PolicyState::Broken
     }
 
-    fn policy(&mut self, node: &NodeFacts, path: &Path) -> Read {
+    fn policy(&mut self, node: &NodeFacts, path: &Path) -> PolicyState {
         match &node.policy {
             Err(why) => {
                 self.found.push(SealFinding::refused(
@@ -144,12 +144,12 @@ impl Told {
                     why,
                     "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
                 ));
-                Read::Broken
+                PolicyState::Broken
             }
             Ok(PolicyFile { policy, .. }) => {
                 self.found.extend(secrets(path, policy));
                 self.found.extend(ready_already(policy, &|file| Item::at(&node.root, file).is_some()));
-                Read::Policy(Box::new(policy.clone()))
+                PolicyState::Policy(Box::new(policy.clone()))
             }
         }
     }

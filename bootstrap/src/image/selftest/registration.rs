@@ -4,14 +4,14 @@ use types::node::Node;
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok};
-use crate::kubelet::check::{CheckedUpTo, check};
+use crate::kubelet::check::{CheckDepth, check};
 use crate::node::paths::Root;
 
 const ID: &str = "registration";
 
 /// Everything that `render --check` finds, but for the way to kubelet's command line, which units are asked about.
 pub(super) fn checks(root: &Root, node: &Node) -> Vec<Check> {
-    match check(root, node, CheckedUpTo::Unasked) {
+    match check(root, node, CheckDepth::Unasked) {
         Ok(checked) => {
             let words = checked.arguments();
             ok(

@@ -9,15 +9,15 @@ use crate::cli::Global;
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
 use crate::node::fitness;
-use crate::node::identity::{Booted, Identity};
+use crate::node::identity::{BootRecord, Identity};
 use crate::node::paths::Root;
-use crate::runtime::answer::Uses;
+use crate::runtime::answer::ConfUse;
 use crate::runtime::config::RuntimeConfig;
 use crate::systemd::continuation;
 
 /// Whether this boot is one of Crossfade's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Since {
+enum EffectiveBoot {
     /// It is, or is meant to be.
     ThisBoot,
     /// The package came while kubelet ran, so kubelet and the runtime are as they were, and `boot` and `watch` are started by the next
@@ -31,10 +31,11 @@ const LATER: &str = "kubelet ran when the package was installed, so this comes w
 /// All of it.
 pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     let root = &facts.root;
-    let since = if all.iter().any(|told| told.is_masked) { Since::NextBoot } else { Since::ThisBoot };
-    let not_booted = Booted::is_of_now(root).err();
+    let since =
+        if all.iter().any(|told| told.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
+    let not_booted = BootRecord::is_of_now(root).err();
     let mut checks = booted(root, since);
-    checks.extend(watched(if not_booted.is_none() { Since::ThisBoot } else { since }));
+    checks.extend(watched(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
     checks.extend(loaded(facts, all));
     checks.extend(uses(global, facts));
     checks.extend(opens(global, facts, since, not_booted.is_some()));
@@ -54,37 +55,37 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
         Err(why) => return skipped(ID, why.to_string()),
     };
     let fault = match facts.runtime.asked.uses(&conf.name) {
-        Uses::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
-        Uses::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
-        Uses::Other(what) => Fault::new(
+        ConfUse::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
+        ConfUse::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
+        ConfUse::Other(what) => Fault::new(
             format!("the runtime does not use Crossfade's conf: {what}"),
             "crossfade-bootstrap install makes it look again, and so does watch",
         ),
-        Uses::Unanswered(why) => {
+        ConfUse::Unanswered(why) => {
             Fault::new(why, "start the runtime, or name it in node.json, runtime.endpoint")
         }
     };
     decided(ID, vec![fault], "")
 }
 
-fn booted(root: &Root, since: Since) -> Vec<Check> {
+fn booted(root: &Root, since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.boot";
-    let well = match (Identity::now(root), Booted::read(root)) {
+    let well = match (Identity::now(root), BootRecord::read(root)) {
         (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
             return ok(ID, "boot has succeeded in this boot");
         }
         (Err(why), _) => why,
-        _ if since == Since::NextBoot => return skipped(ID, LATER),
+        _ if since == EffectiveBoot::NextBoot => return skipped(ID, LATER),
         _ => "boot has not succeeded in this boot".into(),
     };
     decided(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
 }
 
-fn watched(since: Since) -> Vec<Check> {
+fn watched(since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.watch";
     let what = match systemd::active("crossfade-watch.service") {
         Ok(state) if state == "active" => return ok(ID, "watch runs"),
-        Ok(state) if state == "inactive" && since == Since::NextBoot => return skipped(ID, LATER),
+        Ok(state) if state == "inactive" && since == EffectiveBoot::NextBoot => return skipped(ID, LATER),
         Ok(state) => format!("crossfade-watch.service is {state}"),
         Err(why) => why,
     };
@@ -108,9 +109,9 @@ fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
 }
 
 /// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
-fn opens(global: &Global, facts: &NodeFacts, since: Since, is_unbooted: bool) -> Vec<Check> {
+fn opens(global: &Global, facts: &NodeFacts, since: EffectiveBoot, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
-    if since == Since::NextBoot && is_unbooted {
+    if since == EffectiveBoot::NextBoot && is_unbooted {
         return skipped(ID, LATER);
     }
     let faults = fitness::findings(global, facts.node_json(), facts.runtime.clone())

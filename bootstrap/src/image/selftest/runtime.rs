@@ -5,9 +5,9 @@ use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::facts::NodeFacts;
-use crate::runtime::config::{Rehearsed, rehearse};
+use crate::runtime::config::{RehearsalResult, rehearse};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 
 /// What is known of the runtime.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Runtime<'a> {
     found: &'a RuntimeFacts,
     mode: Mode,
     /// How it would be told of Crossfade's conf directory; only asked where it would be.
-    told: Option<Result<Rehearsed, Problem>>,
+    told: Option<Result<RehearsalResult, Problem>>,
     is_node: bool,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Runtime<'a> {
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
-            (_, Mode::Shared) if self.found.picks() == Picks::FirstOfCrio => {
+            (_, Mode::Shared) if self.found.picks() == ConfSelection::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";
                 let fix = "name the network in cni_default_network of CRI-O's configuration; Crossfade's network takes that name";
@@ -94,8 +94,10 @@ impl<'a> Runtime<'a> {
                 skipped(ID, "there is no plugin of Crossfade's, and the runtime reads its usual directory")
             }
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
-            (Some(Ok(Rehearsed::Told(how))), Mode::Private) => ok(ID, format!("{how}{}", self.emptied())),
-            (Some(Ok(Rehearsed::NotHere(why))), Mode::Private) => skipped(ID, why),
+            (Some(Ok(RehearsalResult::Told(how))), Mode::Private) => {
+                ok(ID, format!("{how}{}", self.emptied()))
+            }
+            (Some(Ok(RehearsalResult::NotHere(why))), Mode::Private) => skipped(ID, why),
             (Some(Err(why)), Mode::Private) => decided(
                 ID,
                 vec![Fault::of(why, "mend the runtime's configuration, or use confDir shared")],

@@ -9,7 +9,7 @@ use types::policy::Policy;
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::facts::NodeFacts;
 use crate::node::paths::{NODE_FILE, Root};
-use crate::node::switch::{self, KERNEL_ARGUMENT, Off};
+use crate::node::switch::{self, KERNEL_ARGUMENT, OffSwitch};
 use crate::systemd::unit::glob;
 
 /// Where boot loaders keep the kernel's command line, and where it is made from.
@@ -155,11 +155,11 @@ pub(super) fn switch(root: &Root) -> Vec<Check> {
     let mut faults = Vec::new();
     if let Some(off) = switch::off(root) {
         let fix = match off {
-            Off::File if Places::gather(root, POLICY_FILE).counts.is_none() => {
+            OffSwitch::File if Places::gather(root, POLICY_FILE).counts.is_none() => {
                 "write /etc/crossfade/policy.json first, for without a policy the next boot holds kubelet back; then rm /etc/crossfade/disabled"
             }
-            Off::File => "rm /etc/crossfade/disabled",
-            Off::Kernel => "boot without it",
+            OffSwitch::File => "rm /etc/crossfade/disabled",
+            OffSwitch::Kernel => "boot without it",
         };
         faults.push(Fault::new(off.to_string(), fix));
     }

@@ -24,7 +24,7 @@ const SYSINIT: [&str; 2] = ["/usr/lib/systemd/system/sysinit.target", "/lib/syst
 
 /// Whether a unit is started at boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Enabled {
+pub(super) enum Enablement {
     /// It is.
     Yes,
     /// It is not, in systemctl's word.
@@ -53,7 +53,7 @@ pub(super) enum Verdict {
 ///
 /// # Errors
 /// systemctl is not here, or does not answer.
-pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enabled, String> {
+pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enablement, String> {
     let mut systemctl = systemctl::command().map_err(|why| format!("systemctl: {why}"))?;
     systemctl.arg("--root").arg(root.at("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
     let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
@@ -62,14 +62,14 @@ pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enabled, String> {
 }
 
 /// *Source*: man 1 `systemctl`, the table of `is-enabled`.
-fn state(out: &str, err: &str) -> Option<Enabled> {
+fn state(out: &str, err: &str) -> Option<Enablement> {
     Some(match out {
-        "enabled" | "enabled-runtime" | "alias" => Enabled::Yes,
-        "masked" | "masked-runtime" => Enabled::Masked,
-        "not-found" => Enabled::Absent,
-        "" if err.contains("No such file") => Enabled::Absent,
+        "enabled" | "enabled-runtime" | "alias" => Enablement::Yes,
+        "masked" | "masked-runtime" => Enablement::Masked,
+        "not-found" => Enablement::Absent,
+        "" if err.contains("No such file") => Enablement::Absent,
         "" => return None,
-        other => Enabled::No(other.into()),
+        other => Enablement::No(other.into()),
     })
 }
 
@@ -162,16 +162,16 @@ mod tests {
     #[test]
     fn the_words_of_is_enabled() {
         for (out, err, wanted) in [
-            ("enabled", "", Some(Enabled::Yes)),
-            ("alias", "", Some(Enabled::Yes)),
-            ("masked", "", Some(Enabled::Masked)),
-            ("disabled", "", Some(Enabled::No("disabled".into()))),
-            ("static", "", Some(Enabled::No("static".into()))),
-            ("not-found", "", Some(Enabled::Absent)),
+            ("enabled", "", Some(Enablement::Yes)),
+            ("alias", "", Some(Enablement::Yes)),
+            ("masked", "", Some(Enablement::Masked)),
+            ("disabled", "", Some(Enablement::No("disabled".into()))),
+            ("static", "", Some(Enablement::No("static".into()))),
+            ("not-found", "", Some(Enablement::Absent)),
             (
                 "",
                 "Failed to get unit file state for x.service: No such file or directory",
-                Some(Enabled::Absent),
+                Some(Enablement::Absent),
             ),
             ("", "something else", None),
         ] {

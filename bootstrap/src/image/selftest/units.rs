@@ -6,7 +6,7 @@ use types::node::{Mode, Node};
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use super::systemd::{Enabled, Verdict};
+use super::systemd::{Enablement, Verdict};
 use crate::kubelet::own;
 use crate::node::paths::{PACKAGED, Root};
 use crate::systemd::continuation::{self, Role};
@@ -73,7 +73,7 @@ impl UnitOnDisk {
 }
 
 /// Whether both of Crossfade's units are started at boot, as systemctl says.
-pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
+pub(super) fn enabled(root: &Root, states: &[(&str, Enablement)]) -> Vec<Check> {
     const ID: &str = "unit.enabled";
     let systemctl = if root.is_node() {
         "systemctl".into()
@@ -84,11 +84,13 @@ pub(super) fn enabled(root: &Root, states: &[(&str, Enabled)]) -> Vec<Check> {
     let wrong = states.iter().filter_map(|(unit, state)| {
         let fault = |what: &str, fix: String| Some(Fault::new(format!("{unit} {what}"), fix));
         match state {
-            Enabled::Yes => None,
-            Enabled::No(_) if is_extension => None,
-            Enabled::No(state) => fault(&format!("is {state}"), format!("{systemctl} enable {unit}")),
-            Enabled::Masked => fault("is masked, so it never starts", format!("{systemctl} unmask {unit}")),
-            Enabled::Absent => fault("is missing", "install the package whole".into()),
+            Enablement::Yes => None,
+            Enablement::No(_) if is_extension => None,
+            Enablement::No(state) => fault(&format!("is {state}"), format!("{systemctl} enable {unit}")),
+            Enablement::Masked => {
+                fault("is masked, so it never starts", format!("{systemctl} unmask {unit}"))
+            }
+            Enablement::Absent => fault("is missing", "install the package whole".into()),
         }
     });
     let well = if is_extension {

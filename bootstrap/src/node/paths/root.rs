@@ -22,7 +22,7 @@ pub struct Root(PathBuf);
 
 /// What becomes of a link that is the last component of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum FinalLink {
     Followed,
     Kept,
 }
@@ -51,14 +51,14 @@ impl Root {
     /// Every link is followed inside the tree, the last component too: this is the path to read, and to look into.
     #[must_use]
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.place(path.as_ref(), Last::Followed)
+        self.place(path.as_ref(), FinalLink::Followed)
     }
 
     /// Where `path` itself lies, even if it is a link: this is the path to write by rename, to remove, and to ask whether
     /// something is there, be it a link that leads nowhere.
     #[must_use]
     pub fn entry(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.place(path.as_ref(), Last::Kept)
+        self.place(path.as_ref(), FinalLink::Kept)
     }
 
     /// As [`Root::at`], for a path that has the root before it already and was made longer since.
@@ -82,7 +82,7 @@ impl Root {
     /// Where `path` leads as the node sees it; none where something is missing. A masked unit's /dev/null is always there.
     #[must_use]
     pub fn chase(&self, path: &Path) -> Option<PathBuf> {
-        let real = self.resolve(path, Last::Followed).ok()?;
+        let real = self.resolve(path, FinalLink::Followed).ok()?;
         (real == Path::new("/dev/null") || self.raw(&real).symlink_metadata().is_ok()).then_some(real)
     }
 
@@ -161,7 +161,7 @@ impl Root {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    fn place(&self, path: &Path, last: Last) -> PathBuf {
+    fn place(&self, path: &Path, last: FinalLink) -> PathBuf {
         if self.is_node() {
             return self.raw(path);
         }
@@ -172,7 +172,7 @@ impl Root {
     }
 
     /// Follows the links of `path` inside the tree, and goes on below what is missing as if it were a directory without any.
-    fn resolve(&self, path: &Path, last: Last) -> io::Result<PathBuf> {
+    fn resolve(&self, path: &Path, last: FinalLink) -> io::Result<PathBuf> {
         let mut real = PathBuf::from("/");
         let mut left = parts(path);
         let mut links = 0;
@@ -182,7 +182,7 @@ impl Root {
                 continue;
             }
             real.push(part);
-            if last == Last::Kept && left.is_empty() {
+            if last == FinalLink::Kept && left.is_empty() {
                 break;
             }
             // A link that cannot be read cannot be opened either: it is not followed, and its reader reports why.

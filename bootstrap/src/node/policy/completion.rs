@@ -51,7 +51,7 @@ impl Completion {
     pub fn but(file: &Path, held: &[Side]) -> Option<Self> {
         let from = shim::trust::resolve(file).ok()?;
         let (was, mode) = change::look(&from)?;
-        let Completed { bytes, networks, probed } = complete_but(&was, held).ok()??;
+        let CompletedPolicy { bytes, networks, probed } = complete_but(&was, held).ok()??;
         Some(Self { place: file.into(), from, was, mode, bytes, networks, probed })
     }
 
@@ -122,7 +122,7 @@ impl Completion {
 
 /// A policy with what its profiles know in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completed {
+pub struct CompletedPolicy {
     /// The bytes of the completed policy.
     pub bytes: Vec<u8>,
     /// The networks that got something, each with its profile: `new (cilium)`.
@@ -136,12 +136,12 @@ pub struct Completed {
 ///
 /// # Errors
 /// It is no valid policy, before or after.
-pub fn complete(bytes: &[u8]) -> Result<Option<Completed>, String> {
+pub fn complete(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
     complete_but(bytes, &[])
 }
 
 /// [`complete`] without the probes of the networks in `held`.
-fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String> {
+fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<CompletedPolicy>, String> {
     fill(bytes, |side, profile| !(held.contains(&side) && profile.needs_watch()))
 }
 
@@ -149,12 +149,12 @@ fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<Completed>, String
 ///
 /// # Errors
 /// As [`complete`].
-pub fn with_secondary(bytes: &[u8]) -> Result<Option<Completed>, String> {
+pub fn with_secondary(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
     fill(bytes, |_, _| false)
 }
 
 /// [`complete`] with the probes of those networks alone for which `may_wait` says so.
-fn fill(bytes: &[u8], may_wait: impl Fn(Side, &Profile) -> bool) -> Result<Option<Completed>, String> {
+fn fill(bytes: &[u8], may_wait: impl Fn(Side, &Profile) -> bool) -> Result<Option<CompletedPolicy>, String> {
     let policy = Policy::parse(bytes)?;
     let mut text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_owned();
     let (mut networks, mut probed) = (Vec::new(), Vec::new());
@@ -182,7 +182,7 @@ fn fill(bytes: &[u8], may_wait: impl Fn(Side, &Profile) -> bool) -> Result<Optio
         return Ok(None);
     }
     Policy::parse(text.as_bytes()).map_err(|why| format!("what a profile says is not valid: {why}"))?;
-    Ok(Some(Completed { bytes: text.into_bytes(), networks, probed }))
+    Ok(Some(CompletedPolicy { bytes: text.into_bytes(), networks, probed }))
 }
 
 #[cfg(test)]

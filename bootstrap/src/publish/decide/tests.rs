@@ -49,7 +49,7 @@ fn conditions(writes: &[Write]) -> Vec<Value> {
 
 #[test]
 fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
-    let word = LastWord { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
+    let word = FinalCondition { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
     let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
     let mut seen = published();
     for (key, value) in [(DESIRED, "new"), (STEP, "no step"), ("other", "x")] {
@@ -69,7 +69,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     assert_eq!(begin(&seen), [Write::Metadata(all)]);
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.
-    let pause = LastWord { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
+    let pause = FinalCondition { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
     assert_eq!(retract(&seen, &pause, now()).last(), Some(&Write::Metadata(gone.clone())));
     // Switched off, watch takes them away itself.
     let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
@@ -119,16 +119,16 @@ fn asking(value: &str, observed: Option<&str>) -> NodeObject {
 
 #[test]
 fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
-    let base = |base: &str| DesiredFor::Base(base.into());
+    let base = |base: &str| DesiredScope::Base(base.into());
     let before = Some(DesiredPhase { value: "new".into(), policy: base("b1") });
     for (value, observed, before, policy) in [
         ("new", Some("b1"), None, base("b1")),
         ("new", Some("b2"), before.as_ref(), base("b2")),
         // While the policy is torn, what was known before counts, if it is the same value.
         ("new", Some(""), before.as_ref(), base("b1")),
-        ("old", Some(""), before.as_ref(), DesiredFor::Any),
-        ("new", Some(""), None, DesiredFor::Any),
-        ("new", None, None, DesiredFor::Any),
+        ("old", Some(""), before.as_ref(), DesiredScope::Any),
+        ("new", Some(""), None, DesiredScope::Any),
+        ("new", None, None, DesiredScope::Any),
     ] {
         let asked = desired(&asking(value, observed), before).expect("asked");
         assert_eq!((asked.value.as_str(), &asked.policy), (value, &policy), "{observed:?}");
@@ -138,9 +138,9 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
         format!(r#"{{"type":"CrossfadeReady","status":"Unknown","reason":"{reason}","message":""}}"#)
     };
     for (reason, policy) in [
-        ("Removed", DesiredFor::Earlier),
-        ("FinalImage", DesiredFor::Earlier),
-        ("SwitchedOff", DesiredFor::Any),
+        ("Removed", DesiredScope::Earlier),
+        ("FinalImage", DesiredScope::Earlier),
+        ("SwitchedOff", DesiredScope::Any),
     ] {
         let mut seen = asking("new", None);
         seen.status.conditions = vec![serde_json::from_str(&condition(reason)).expect("a condition")];
@@ -171,7 +171,7 @@ fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
         assert_eq!(body["metadata"]["resourceVersion"] == "7", goes, "{observed:?} {own:?}");
         assert!(annotations[OBSERVED].is_string(), "in the same patch");
     }
-    let left = Some(DesiredPhase { value: "new".into(), policy: DesiredFor::Earlier });
+    let left = Some(DesiredPhase { value: "new".into(), policy: DesiredScope::Earlier });
     let writes = decide(&asking("new", None), &of_base(None), left.as_ref(), now());
     let Some(Write::Metadata(body)) = writes.first() else { panic!("{writes:?}") };
     assert!(body["metadata"]["annotations"][DESIRED].is_null());

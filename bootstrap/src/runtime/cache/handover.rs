@@ -62,7 +62,7 @@ impl Handover {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::{Cached, parse};
+    use super::super::{CacheEntry, parse};
     use super::*;
 
     fn handover() -> Handover {
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    fn read(bytes: &[u8]) -> Cached {
+    fn read(bytes: &[u8]) -> CacheEntry {
         parse(&RawObject::parse(bytes).expect("JSON")).expect("valid").expect("an attachment")
     }
 

@@ -26,7 +26,7 @@ use crate::node::name;
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
 use crate::systemd::unit::matches;
 
-pub use self::rehearse::{Rehearsed, rehearse};
+pub use self::rehearse::{RehearsalResult, rehearse};
 
 /// File name of Crossfade's drop-in in a directory that containerd 2 imports from; it sorts last.
 pub const DROP_IN: &str = "zz-crossfade.toml";
@@ -37,7 +37,7 @@ const PUBLIC: u32 = 0o644;
 
 /// What the runtime has to be told, decided from its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RuntimeWords {
+pub(crate) enum RuntimeInstruction {
     /// These words at the end of its command line.
     Words(String),
     /// The same, and the file that they name: a whole configuration of containerd.
@@ -70,7 +70,7 @@ pub(crate) fn embedded(config: &RuntimeConfig) -> Problem {
 }
 
 /// A containerd that was asked what its configuration comes to.
-pub(crate) struct AskedContainerd<'a> {
+pub(crate) struct ContainerdDump<'a> {
     pub(crate) program: &'a Path,
     pub(crate) file: &'a Path,
     /// Its answer; it may hold credentials.
@@ -79,16 +79,20 @@ pub(crate) struct AskedContainerd<'a> {
 
 /// How containerd is told: by a drop-in where it merges keys, its file is of the drop-in's version and imports from below /run; else by a
 /// copy.
-pub(crate) fn choose(root: &Root, asked: &AskedContainerd, conf_dir: &Path) -> Result<RuntimeWords, Problem> {
+pub(crate) fn choose(
+    root: &Root,
+    asked: &ContainerdDump,
+    conf_dir: &Path,
+) -> Result<RuntimeInstruction, Problem> {
     let before = tree(asked.file, &asked.dump)?;
     containerd::ensure_cri(asked.file, &before)?;
     if containerd::merges_keys(&before)
         && containerd::takes_drop_in(root, asked.file)?
         && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
     {
-        return Ok(RuntimeWords::DropIn(place));
+        return Ok(RuntimeInstruction::DropIn(place));
     }
-    containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeWords::Copy)
+    containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeInstruction::Copy)
 }
 
 /// Where a drop-in of Crossfade's would be imported from, of all that every boot empties.
@@ -102,7 +106,7 @@ fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     (!dir.to_string_lossy().contains(['*', '?', '['])).then(|| dir.join(DROP_IN))
 }
 
-pub(crate) fn changes(root: &Root, told: &RuntimeWords) -> Vec<Change> {
+pub(crate) fn changes(root: &Root, told: &RuntimeInstruction) -> Vec<Change> {
     let env = root.entry(RUNTIME_ENV);
     let copy = root.entry(CONTAINERD_CONFIG);
     let words = |words: &str| {
@@ -114,12 +118,12 @@ pub(crate) fn changes(root: &Root, told: &RuntimeWords) -> Vec<Change> {
         )
     };
     match told {
-        RuntimeWords::Words(text) => vec![words(text), gone(&copy, "not needed")],
-        RuntimeWords::Copy(text) => vec![
+        RuntimeInstruction::Words(text) => vec![words(text), gone(&copy, "not needed")],
+        RuntimeInstruction::Copy(text) => vec![
             file(&copy, text.clone(), PRIVATE, "containerd's configuration with Crossfade's conf directory"),
             words(&format!("--config {CONTAINERD_CONFIG}")),
         ],
-        RuntimeWords::DropIn(place) => vec![
+        RuntimeInstruction::DropIn(place) => vec![
             file(
                 &root.entry(place),
                 containerd::drop_in(Path::new(PRIVATE_CONF_DIR)),
@@ -141,42 +145,42 @@ fn gone(path: &Path, why: &str) -> Change {
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
-pub(crate) fn prove(root: &Root, asked: &AskedContainerd, told: &RuntimeWords) -> Result<(), Problem> {
+pub(crate) fn prove(root: &Root, asked: &ContainerdDump, told: &RuntimeInstruction) -> Result<(), Problem> {
     let place = match told {
-        RuntimeWords::Words(_) => return Ok(()),
-        RuntimeWords::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
-        RuntimeWords::DropIn(place) => root.entry(place),
+        RuntimeInstruction::Words(_) => return Ok(()),
+        RuntimeInstruction::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
+        RuntimeInstruction::DropIn(place) => root.entry(place),
     };
     let written = (|| {
         let dir = place.parent().unwrap_or(Path::new("/"));
         match told {
-            RuntimeWords::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
+            RuntimeInstruction::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
             _ => shim::file::create_private_dir(dir)?,
         }
         Ok::<_, std::io::Error>(dir.to_path_buf())
     })();
     written.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
     let result = compare(asked, told, &place);
-    let keeps = matches!((&result, told), (Ok(()), RuntimeWords::DropIn(_)));
+    let keeps = matches!((&result, told), (Ok(()), RuntimeInstruction::DropIn(_)));
     if !keeps {
         change::remove(&place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
     }
     result
 }
 
-fn compare(asked: &AskedContainerd, told: &RuntimeWords, place: &Path) -> Result<(), Problem> {
+fn compare(asked: &ContainerdDump, told: &RuntimeInstruction, place: &Path) -> Result<(), Problem> {
     let write = |text: &str, mode| {
         shim::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
     };
     let dump = |from: &Path| tree(from, &containerd::dump(asked.program, from)?);
     let (before, after) = match told {
-        RuntimeWords::Words(_) => return Ok(()),
-        RuntimeWords::Copy(text) => {
+        RuntimeInstruction::Words(_) => return Ok(()),
+        RuntimeInstruction::Copy(text) => {
             write(text, PRIVATE)?;
             (tree(asked.file, &asked.dump)?, dump(place)?)
         }
-        RuntimeWords::DropIn(_) => {
+        RuntimeInstruction::DropIn(_) => {
             // One of an earlier start is in force already, and is the same.
             change::remove(place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
             let before = dump(asked.file)?;

@@ -99,11 +99,11 @@ impl Unit {
         Ok(Self::merge(root, name, boot)?.map(|(unit, _)| unit))
     }
 
-    fn merge(root: &Root, name: &str, boot: Boot) -> Result<Option<(Self, Merging)>, String> {
+    fn merge(root: &Root, name: &str, boot: Boot) -> Result<Option<(Self, UnitBuilder)>, String> {
         let Some(found) = search::find(root, name, GENERATED, boot) else {
             return Ok(None);
         };
-        let mut merging = Merging::default();
+        let mut merging = UnitBuilder::default();
         let mut files = vec![found.fragment];
         files.extend(found.drop_ins);
         for file in &files {
@@ -211,7 +211,7 @@ impl Unit {
 
 /// What the files of a unit have said so far.
 #[derive(Default)]
-struct Merging {
+struct UnitBuilder {
     exec_start_pre: Vec<ExecLine>,
     exec_start: Vec<ExecLine>,
     passed_over: Vec<String>,
@@ -221,7 +221,7 @@ struct Merging {
     unset: Vec<String>,
 }
 
-impl Merging {
+impl UnitBuilder {
     fn take(&mut self, unit: &str, file: &Path, text: &str) {
         for assignment in syntax::parse(text) {
             if assignment.section == "Unit" {

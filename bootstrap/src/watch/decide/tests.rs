@@ -10,19 +10,19 @@ use types::policy::Policy;
 use super::*;
 use crate::node::cni::CniFacts;
 use crate::node::confdir::{ConfDir, ConfFile};
-use crate::node::directories::{Directories, Installed};
+use crate::node::directories::{Directories, InstalledConf};
 use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::probe::ProbeAnswers;
-use crate::node::switch::Off;
+use crate::node::switch::OffSwitch;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 use crate::watch::guard::CALM;
-use crate::watch::observe::{Absent, Loaded};
+use crate::watch::observe::{ConfAbsence, ConfSummary};
 use crate::watch::proof::ProofResult;
 
 mod boots;
@@ -44,7 +44,7 @@ struct World {
 
 /// The result of a pass, in words.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct PassSummary {
     reason: &'static str,
     changes: Vec<String>,
     happened: Vec<&'static str>,
@@ -59,7 +59,10 @@ impl World {
             settings: Node { conf_dir: mode, ..Node::default() },
             node_file: None,
             unusable: None,
-            runtime: RuntimeFacts { whom: Whom::At("/run/r.sock".into()), ..RuntimeFacts::default() },
+            runtime: RuntimeFacts {
+                whom: RuntimeChoice::At("/run/r.sock".into()),
+                ..RuntimeFacts::default()
+            },
             dirs: Directories {
                 conf_dir: DIR.into(),
                 layout: Layout::default(),
@@ -110,7 +113,7 @@ impl World {
     }
 
     /// Runs one pass `secs` later.
-    fn round(&mut self, secs: u64) -> Told {
+    fn round(&mut self, secs: u64) -> PassSummary {
         self.facts.now += Duration::from_secs(secs);
         let decision = decide(&self.facts, &self.memory, ME);
         self.memory = decision.memory;
@@ -136,7 +139,7 @@ impl World {
             }
         }
         let short = |change: &Change| format!("{} {}", change.act.word(), file_name(&change.target));
-        Told {
+        PassSummary {
             reason: decision.report.reason.as_str(),
             changes: decision.changes.iter().map(short).collect(),
             happened: decision.happened.iter().map(|one| one.reason).collect(),
@@ -145,7 +148,7 @@ impl World {
 
     /// Runs one pass that finds nothing to do.
     fn quiet(&mut self, reason: &'static str) {
-        assert_eq!(self.round(1), Told { reason, changes: vec![], happened: vec![] });
+        assert_eq!(self.round(1), PassSummary { reason, changes: vec![], happened: vec![] });
     }
 
     fn listed(&mut self, file: &str) {
@@ -189,7 +192,10 @@ fn network(side: Side) -> NetworkObservation {
     NetworkObservation {
         side,
         profile: "generic".into(),
-        conf: Ok((Loaded { name: format!("{side}net"), capabilities: BTreeSet::new() }, PathBuf::from("/x"))),
+        conf: Ok((
+            ConfSummary { name: format!("{side}net"), capabilities: BTreeSet::new() },
+            PathBuf::from("/x"),
+        )),
         missing: Vec::new(),
         asked: ProbeAnswers { all: Ok(()), ours: None },
         agent: Vec::new(),
@@ -199,8 +205,8 @@ fn network(side: Side) -> NetworkObservation {
     }
 }
 
-fn installed(bytes: &[u8], mode: u32) -> Installed {
-    Installed {
+fn installed(bytes: &[u8], mode: u32) -> InstalledConf {
+    InstalledConf {
         bytes: bytes.to_vec(),
         mode,
         is_ours: true,
@@ -239,11 +245,11 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
 }
 
 /// A runtime of this kind with this configured network name; `None` for an unknown runtime.
-fn configured(kind: Option<RuntimeKind>, picks: &Picks) -> ConfigFact {
+fn configured(kind: Option<RuntimeKind>, picks: &ConfSelection) -> ConfigFact {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     kind.map_or(ConfigFact::NoRuntime, |kind| {
         let mut config = RuntimeConfig::told(kind, setup);
-        if let Picks::Named(name) = picks {
+        if let ConfSelection::Named(name) = picks {
             config.default_network = Some(name.clone());
         }
         ConfigFact::Read(config)

@@ -22,7 +22,7 @@ pub struct NetworkObservation {
     /// The name of the network's profile.
     pub profile: String,
     /// The network's conf and its path, or why it is not there.
-    pub conf: Result<(Loaded, PathBuf), Absent>,
+    pub conf: Result<(ConfSummary, PathBuf), ConfAbsence>,
     /// Binaries that are missing or cannot be used.
     pub missing: Vec<String>,
     /// The answers of the network's probes.
@@ -39,7 +39,7 @@ pub struct NetworkObservation {
 
 /// The parts of a conf that `watch` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
+pub struct ConfSummary {
     /// The network's own name.
     pub name: String,
     /// The capabilities that the conf's plugins declare.
@@ -48,7 +48,7 @@ pub struct Loaded {
 
 /// Why a conf is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absent(pub String);
+pub struct ConfAbsence(pub String);
 
 pub(super) fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
     sockets.iter().map(|socket| identity(socket, false)).collect()
@@ -65,11 +65,11 @@ pub(super) fn networks(
     let observe = |of: &NetworkConf| {
         let network = policy.network(of.side)?;
         let conf = match &of.conf {
-            Ok((conf, path)) => Ok((Loaded::of(conf), path.clone())),
-            Err(why) => Err(Absent(why.to_string())),
+            Ok((conf, path)) => Ok((ConfSummary::of(conf), path.clone())),
+            Err(why) => Err(ConfAbsence(why.to_string())),
         };
         let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
-        let maps_hostports = |conf: &Loaded| conf.capabilities.contains(hostports::CAPABILITY);
+        let maps_hostports = |conf: &ConfSummary| conf.capabilities.contains(hostports::CAPABILITY);
         Some(NetworkObservation {
             side: of.side,
             profile: network.profile.clone(),
@@ -87,7 +87,7 @@ pub(super) fn networks(
     cni.networks.iter().filter_map(observe).collect()
 }
 
-impl Loaded {
+impl ConfSummary {
     fn of(conf: &Conflist) -> Self {
         let capabilities = conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities).collect();
         Self { name: conf.name.clone(), capabilities }

@@ -7,7 +7,7 @@ use types::profile;
 use super::OwnConfDecision;
 use crate::node::confdir::{ConfDir, Content};
 use crate::publish::report::Reason;
-use crate::runtime::picks::NetworkNameTold;
+use crate::runtime::picks::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observe::Observation;
 
@@ -83,9 +83,9 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
     // In private mode the runtime's command line names the network; without Crossfade's conf there is no network to name.
     if !facts.is_private() && !name.is_empty() {
         match facts.node.runtime.picks().told(dir, name) {
-            NetworkNameTold::Right => {}
-            NetworkNameTold::Other(why) => decided.standing.push((Reason::ConfNotFirst, why.into())),
-            NetworkNameTold::Nothing(why) => decided.findings.push(why.into()),
+            NetworkNameCheck::Right => {}
+            NetworkNameCheck::Other(why) => decided.standing.push((Reason::ConfNotFirst, why.into())),
+            NetworkNameCheck::Nothing(why) => decided.findings.push(why.into()),
         }
     }
     for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {

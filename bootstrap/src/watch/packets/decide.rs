@@ -29,7 +29,7 @@ pub fn decide(exchanges: &[Exchange]) -> Judgement {
     }
 }
 
-type Failing = Option<(PacketReason, String)>;
+type PacketFailure = Option<(PacketReason, String)>;
 
 const FAMILIES: [(bool, &str); 2] = [(false, "IPv4"), (true, "IPv6")];
 
@@ -51,7 +51,7 @@ fn source(exchange: &Exchange) -> String {
 }
 
 /// The exchanges that never leave this node.
-fn local(exchanges: &[Exchange]) -> Failing {
+fn local(exchanges: &[Exchange]) -> PacketFailure {
     let local: Vec<&Exchange> = exchanges
         .iter()
         .filter(|one| matches!(one.path, PacketPath::PodToPod | PacketPath::NodeToPod))
@@ -91,7 +91,7 @@ fn paths(exchanges: &[&Exchange]) -> String {
 }
 
 /// One family of which some requests arrive.
-fn of_family(of: &[&Exchange], family: &str) -> Failing {
+fn of_family(of: &[&Exchange], family: &str) -> PacketFailure {
     let on = |path: PacketPath| of.iter().copied().filter(move |one| one.path == path);
     let datagrams = |path: PacketPath| on(path).filter(|one| one.protocol == Protocol::Udp);
     let arriving = datagrams(PacketPath::PodToPod).find(|one| arrived(one));
@@ -146,7 +146,7 @@ fn of_family(of: &[&Exchange], family: &str) -> Failing {
 }
 
 /// Packets that fill the interface's MTU, are lost, and nobody says so.
-fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> Failing {
+fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> PacketFailure {
     let is_lost = |one: &&Exchange| {
         (one.path == PacketPath::PodToPeer) == of_others
             && one.mtu.is_some_and(|mtu| one.passes.is_none_or(|passes| passes < mtu))
@@ -181,7 +181,7 @@ fn targets(exchanges: &[&Exchange]) -> String {
     exchanges.iter().map(|one| one.to.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn dns(exchanges: &[Exchange]) -> Failing {
+fn dns(exchanges: &[Exchange]) -> PacketFailure {
     let asked = of_path(exchanges, PacketPath::PodToDns);
     (!asked.is_empty() && !asked.iter().any(|one| answered(one))).then(|| {
         let why =
@@ -191,7 +191,7 @@ fn dns(exchanges: &[Exchange]) -> Failing {
 }
 
 /// Other nodes, family by family: one that answers is enough, because others may be down.
-fn peers(exchanges: &[Exchange]) -> Failing {
+fn peers(exchanges: &[Exchange]) -> PacketFailure {
     FAMILIES.into_iter().find_map(|(v6, family)| {
         let asked: Vec<&Exchange> =
             of_path(exchanges, PacketPath::PodToPeer).into_iter().filter(|one| is_of(one, v6)).collect();

@@ -11,7 +11,7 @@ use nix::sys::time::TimeVal;
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::size::{self, Largest, Sent};
+use super::size::{self, LargestPacket, PacketOutcome};
 use super::{WAIT, outcome, until};
 
 /// Bytes of a UDP header.
@@ -19,7 +19,7 @@ const UDP_HEADER: u32 = 8;
 
 /// The ends of an exchange.
 #[derive(Debug, Clone)]
-pub struct Ends {
+pub struct ExchangeEnds {
     /// Where the request is sent.
     pub from: Place,
     /// The sender's address; `None` for the kernel's choice.
@@ -52,19 +52,19 @@ pub(super) fn payload(length: usize) -> Vec<u8> {
 
 /// Sends a datagram there, and one back. The sender's address comes with the outcome.
 #[must_use]
-pub fn udp(ends: &Ends) -> (Outcome, Option<IpAddr>) {
-    let pair = match Pair::open(ends) {
+pub fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
+    let pair = match SocketPair::open(ends) {
         Ok(pair) => pair,
         Err(error) => return (outcome(&error), None),
     };
     let source = pair.client.local_addr().ok().map(|address| address.ip());
     let found = match pair.pass(&nonce()) {
         Ok(()) => Outcome::Passed,
-        Err(Missed::Request(error)) => {
+        Err(LostMessage::Request(error)) => {
             let refused = pair.client.take_error().ok().flatten();
             outcome(&refused.unwrap_or(error))
         }
-        Err(Missed::Answer(_)) => Outcome::NoAnswer,
+        Err(LostMessage::Answer(_)) => Outcome::NoAnswer,
     };
     (found, source)
 }
@@ -72,8 +72,8 @@ pub fn udp(ends: &Ends) -> (Outcome, Option<IpAddr>) {
 /// The largest datagram that passes there and back, and the size that the interfaces and routes of both ends allow. `None` if the kernel does not
 /// say the latter.
 #[must_use]
-pub fn largest(ends: &Ends) -> Option<(u32, Largest)> {
-    let pair = Pair::open(ends).ok()?;
+pub fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
+    let pair = SocketPair::open(ends).ok()?;
     pair.pass(&nonce()).ok()?;
     // The first pass has connected both.
     let known = |socket: &UdpSocket, to: IpAddr| size::mtu(socket, to).ok();
@@ -82,27 +82,27 @@ pub fn largest(ends: &Ends) -> Option<(u32, Largest)> {
     size::whole(&pair.server, ends.target).ok()?;
     let headers = size::ip_header(ends.target) + UDP_HEADER;
     let send = |size: u32| match pair.pass(&payload(size.saturating_sub(headers) as usize)) {
-        Ok(()) => Sent::Passed,
-        Err(Missed::Request(error)) => Sent::of(&error, &pair.client, ends.target),
-        Err(Missed::Answer(error)) => Sent::of(&error, &pair.server, ends.target),
+        Ok(()) => PacketOutcome::Passed,
+        Err(LostMessage::Request(error)) => PacketOutcome::of(&error, &pair.client, ends.target),
+        Err(LostMessage::Answer(error)) => PacketOutcome::of(&error, &pair.server, ends.target),
     };
     Some((mtu, size::largest(mtu, size::least(ends.target).min(mtu), send)))
 }
 
 /// What did not arrive, and what the socket that sent or waited for it says.
-enum Missed {
+enum LostMessage {
     Request(io::Error),
     Answer(io::Error),
 }
 
 /// A socket at each end. The sender's is connected, and the receiver's once something has come.
-struct Pair {
+struct SocketPair {
     client: UdpSocket,
     server: UdpSocket,
 }
 
-impl Pair {
-    fn open(ends: &Ends) -> io::Result<Self> {
+impl SocketPair {
+    fn open(ends: &ExchangeEnds) -> io::Result<Self> {
         let server = ends.to.inside(|| UdpSocket::bind((ends.target, 0)))?;
         let target = server.local_addr()?;
         let client = ends.from.inside(|| {
@@ -116,17 +116,17 @@ impl Pair {
         Ok(Self { client, server })
     }
 
-    fn pass(&self, payload: &[u8]) -> Result<(), Missed> {
-        self.client.send(payload).map_err(Missed::Request)?;
+    fn pass(&self, payload: &[u8]) -> Result<(), LostMessage> {
+        self.client.send(payload).map_err(LostMessage::Request)?;
         let came = receive(&self.server, payload).map_err(|error| {
             // A router's word about the size comes to the sender.
-            Missed::Request(self.client.take_error().ok().flatten().unwrap_or(error))
+            LostMessage::Request(self.client.take_error().ok().flatten().unwrap_or(error))
         })?;
         let answered = self.server.connect(came).and_then(|()| self.server.send(payload));
-        answered.map_err(Missed::Answer)?;
+        answered.map_err(LostMessage::Answer)?;
         receive(&self.client, payload)
             .map(drop)
-            .map_err(|error| Missed::Answer(self.server.take_error().ok().flatten().unwrap_or(error)))
+            .map_err(|error| LostMessage::Answer(self.server.take_error().ok().flatten().unwrap_or(error)))
     }
 }
 
@@ -137,7 +137,7 @@ fn receive(socket: &UdpSocket, expected: &[u8]) -> io::Result<SocketAddr> {
 
 /// Makes a connection, and sends some bytes there and back.
 #[must_use]
-pub fn tcp(ends: &Ends) -> Outcome {
+pub fn tcp(ends: &ExchangeEnds) -> Outcome {
     match connection(ends) {
         Ok(true) => Outcome::Passed,
         Ok(false) => Outcome::NoAnswer,
@@ -146,7 +146,7 @@ pub fn tcp(ends: &Ends) -> Outcome {
 }
 
 /// Whether the bytes came back over a connection that was made.
-fn connection(ends: &Ends) -> io::Result<bool> {
+fn connection(ends: &ExchangeEnds) -> io::Result<bool> {
     let listener = ends.to.inside(|| TcpListener::bind((ends.target, 0)))?;
     // accept(2) observes this limit.
     let micros = i64::try_from(WAIT.as_micros()).unwrap_or(i64::MAX);
@@ -183,9 +183,9 @@ pub fn connect(from: &Place, target: SocketAddr) -> Outcome {
 mod tests {
     use super::*;
 
-    fn on_loopback(target: &str) -> Ends {
+    fn on_loopback(target: &str) -> ExchangeEnds {
         let target = target.parse().expect(target);
-        Ends { from: Place::Node, source: None, to: Place::Node, target }
+        ExchangeEnds { from: Place::Node, source: None, to: Place::Node, target }
     }
 
     #[test]

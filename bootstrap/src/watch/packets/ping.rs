@@ -9,7 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::size::{self, Largest, Sent};
+use super::size::{self, LargestPacket, PacketOutcome};
 use super::{WAIT, echo, outcome, until};
 
 /// Bytes of an ICMP header of an echo.
@@ -30,15 +30,15 @@ pub fn ping(from: &Place, target: IpAddr) -> Outcome {
 
 /// The largest echo request that comes back, and the size that the interface and the route allow.
 #[must_use]
-pub fn largest(from: &Place, target: IpAddr) -> Option<(u32, Largest)> {
+pub fn largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
     let socket = open(from, target).ok()?;
     let mtu = size::mtu(&socket, target).ok()?;
     size::whole(&socket, target).ok()?;
     let headers = size::ip_header(target) as usize + HEADER;
     let send =
         |size: u32| match echoed(&socket, target, &echo::payload((size as usize).saturating_sub(headers))) {
-            Ok(()) => Sent::Passed,
-            Err(error) => Sent::of(&error, &socket, target),
+            Ok(()) => PacketOutcome::Passed,
+            Err(error) => PacketOutcome::of(&error, &socket, target),
         };
     Some((mtu, size::largest(mtu, size::least(target).min(mtu), send)))
 }

@@ -21,7 +21,7 @@ pub enum Party {
 
 /// One exchange that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedExchange {
     /// Between whom.
     pub path: PacketPath,
     /// How.
@@ -40,7 +40,7 @@ pub struct Planned {
 
 /// What the exchanges are planned by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ground {
+pub struct ExchangeInputs {
     /// The addresses of the two scratch attachments. Those of the second are missing if it was refused.
     pub pods: [Vec<IpAddr>; 2],
     /// The node's own addresses, one of each family that it has.
@@ -55,7 +55,7 @@ pub struct Ground {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The exchanges.
-    pub exchanges: Vec<Planned>,
+    pub exchanges: Vec<PlannedExchange>,
     /// What is left out and why.
     pub notes: Vec<String>,
 }
@@ -86,7 +86,7 @@ pub fn allowed<'a>(
 
 /// Plans the exchanges on the paths `allowed`.
 #[must_use]
-pub fn plan(ground: &Ground, allowed: &[PacketPath]) -> Plan {
+pub fn plan(ground: &ExchangeInputs, allowed: &[PacketPath]) -> Plan {
     let mut plan = Plan { notes: left_out(allowed).into_iter().collect(), ..Plan::default() };
     let sources: Vec<IpAddr> = [false, true].into_iter().filter_map(|v6| of(&ground.pods[0], v6)).collect();
     for first in &sources {
@@ -117,13 +117,13 @@ pub fn left_out(allowed: &[PacketPath]) -> Option<String> {
 }
 
 /// The exchanges of one family that never leave the node.
-fn local(plan: &mut Plan, ground: &Ground, allowed: &[PacketPath], first: IpAddr) {
+fn local(plan: &mut Plan, ground: &ExchangeInputs, allowed: &[PacketPath], first: IpAddr) {
     let mut add = |path, from, source, to, target| {
         if !allowed.contains(&path) {
             return;
         }
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            plan.exchanges.push(Planned { path, protocol, from, source, to, target, port: None });
+            plan.exchanges.push(PlannedExchange { path, protocol, from, source, to, target, port: None });
         }
     };
     if let Some(second) = of(&ground.pods[1], first.is_ipv6()) {
@@ -157,7 +157,7 @@ impl Plan {
                 continue;
             };
             let protocol = protocol(port);
-            self.exchanges.push(Planned {
+            self.exchanges.push(PlannedExchange {
                 path,
                 protocol,
                 from: Party::First,
@@ -187,8 +187,8 @@ mod tests {
         text.parse().expect(text)
     }
 
-    fn ground() -> Ground {
-        Ground {
+    fn ground() -> ExchangeInputs {
+        ExchangeInputs {
             pods: [vec![ip("10.1.0.2"), ip("fe80::2"), ip("fd00::2")], vec![ip("10.1.0.3"), ip("fd00::3")]],
             node: vec![ip("192.0.2.1")],
             dns: Ok(vec![ip("10.96.0.10")]),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn words(plan: &Plan) -> Vec<String> {
-        let word = |one: &Planned| {
+        let word = |one: &PlannedExchange| {
             let source = one.source.map_or("node".to_owned(), |source| source.to_string());
             let port = one.port.map(|port| format!(" {port}")).unwrap_or_default();
             format!("{} {source} {}{port}", one.protocol.word(), one.target)

@@ -8,7 +8,7 @@ use types::packets::{Exchange, Outcome, PacketPath, Protocol};
 
 use super::decide::decide;
 use super::place::Place;
-use super::plan::{Party, Planned};
+use super::plan::{Party, PlannedExchange};
 use super::{WAIT, dns, echo, ping};
 
 /// How long exchanges with others are repeated at most, after those on this node have passed.
@@ -30,7 +30,7 @@ pub struct Stage {
 
 /// What came of a plan.
 #[derive(Debug)]
-pub struct Made {
+pub struct ExchangeResults {
     /// Each exchange, in the order of the plan.
     pub exchanges: Vec<Exchange>,
     /// How long it took until the last one passed of those that count on this node; `None` if one did not, or there is none.
@@ -44,7 +44,7 @@ fn is_local(path: PacketPath) -> bool {
 
 /// Makes the exchanges, then looks for the largest packets of those that passed.
 #[must_use]
-pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
+pub fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
     let began = Instant::now();
     let mut exchanges: Vec<Exchange> = plan.iter().map(blank).collect();
     let mut settled = None;
@@ -70,10 +70,10 @@ pub fn make(stage: &Stage, plan: &[Planned]) -> Made {
     }
     measure(stage, plan, &mut exchanges);
     let settled = settled.filter(|_| exchanges.iter().any(|exchange| is_local(exchange.path)));
-    Made { exchanges, settled }
+    ExchangeResults { exchanges, settled }
 }
 
-fn blank(planned: &Planned) -> Exchange {
+fn blank(planned: &PlannedExchange) -> Exchange {
     Exchange {
         path: planned.path,
         protocol: planned.protocol,
@@ -87,7 +87,7 @@ fn blank(planned: &Planned) -> Exchange {
 }
 
 /// Tries each exchange once that has not passed, all at the same time.
-fn again(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
+fn again(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) {
     thread::scope(|scope| {
         for (planned, exchange) in plan.iter().zip(exchanges) {
             if exchange.outcome != Outcome::Passed {
@@ -102,7 +102,7 @@ fn again(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
     });
 }
 
-fn attempt(stage: &Stage, planned: &Planned) -> (Outcome, Option<IpAddr>) {
+fn attempt(stage: &Stage, planned: &PlannedExchange) -> (Outcome, Option<IpAddr>) {
     let from = stage.place(planned.from);
     let outside = |port: u16| SocketAddr::new(planned.target, port);
     match (planned.protocol, planned.port) {
@@ -117,7 +117,7 @@ fn attempt(stage: &Stage, planned: &Planned) -> (Outcome, Option<IpAddr>) {
 }
 
 /// Looks for the largest packets, of all exchanges at the same time.
-fn measure(stage: &Stage, plan: &[Planned], exchanges: &mut [Exchange]) {
+fn measure(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) {
     thread::scope(|scope| {
         for (planned, exchange) in plan.iter().zip(exchanges) {
             if exchange.outcome != Outcome::Passed {
@@ -151,8 +151,8 @@ impl Stage {
         pod.cloned().unwrap_or(Place::Node)
     }
 
-    fn ends(&self, planned: &Planned) -> echo::Ends {
-        echo::Ends {
+    fn ends(&self, planned: &PlannedExchange) -> echo::ExchangeEnds {
+        echo::ExchangeEnds {
             from: self.place(planned.from),
             source: planned.source,
             to: self.place(planned.to),

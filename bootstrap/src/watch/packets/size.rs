@@ -69,7 +69,7 @@ pub fn mtu(socket: &UdpSocket, target: IpAddr) -> io::Result<u32> {
 
 /// What became of one packet of a certain size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub enum PacketOutcome {
     /// It came back whole.
     Passed,
     /// It did not come back.
@@ -78,7 +78,7 @@ pub enum Sent {
     Announced(u32),
 }
 
-impl Sent {
+impl PacketOutcome {
     /// What an error of a connected socket means for a packet that was too large for it.
     #[must_use]
     pub fn of(error: &io::Error, socket: &UdpSocket, target: IpAddr) -> Self {
@@ -92,7 +92,7 @@ impl Sent {
 
 /// The largest packet that passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Largest {
+pub struct LargestPacket {
     /// Its size in bytes; `None` if none of at least `least` passes.
     pub passes: Option<u32>,
     /// Whether somebody announced this size to the sender of a packet that fills the interface.
@@ -100,33 +100,33 @@ pub struct Largest {
 }
 
 /// Searches between `least` and `mtu` for the largest packet that passes. A lost packet is sent once more.
-pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> Sent) -> Largest {
+pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome) -> LargestPacket {
     let mut twice = |size| match send(size) {
-        Sent::Lost => send(size),
+        PacketOutcome::Lost => send(size),
         sent => sent,
     };
     let (mut low, mut high, mut next) = (least, mtu, mtu);
     let (mut passes, mut said) = (None, None);
     while low <= high {
         match twice(next) {
-            Sent::Passed => {
+            PacketOutcome::Passed => {
                 passes = Some(next);
                 if said == Some(next) || next == mtu {
                     break;
                 }
                 low = next + 1;
             }
-            Sent::Announced(size) if (low..next).contains(&size) => {
+            PacketOutcome::Announced(size) if (low..next).contains(&size) => {
                 // Only who is told so of the largest packets adapts. If these are lost, nobody ever tries the size of which this is said.
                 said = (next == mtu).then_some(size).or(said);
                 (high, next) = (size, size);
                 continue;
             }
-            Sent::Announced(_) | Sent::Lost => high = next - 1,
+            PacketOutcome::Announced(_) | PacketOutcome::Lost => high = next - 1,
         }
         next = low + high.saturating_sub(low) / 2;
     }
-    Largest { passes, announced: said.is_some() && said == passes }
+    LargestPacket { passes, announced: said.is_some() && said == passes }
 }
 
 #[cfg(test)]
@@ -134,14 +134,14 @@ mod tests {
     use super::*;
 
     /// A path that swallows what is larger than `real`, and announces `says` where it does.
-    fn search(mtu: u32, real: u32, says: Option<u32>) -> (Largest, usize) {
+    fn search(mtu: u32, real: u32, says: Option<u32>) -> (LargestPacket, usize) {
         let mut tries = 0;
         let found = largest(mtu, 576, |size| {
             tries += 1;
             match (size <= real, says) {
-                (true, _) => Sent::Passed,
-                (false, Some(said)) => Sent::Announced(said),
-                (false, None) => Sent::Lost,
+                (true, _) => PacketOutcome::Passed,
+                (false, Some(said)) => PacketOutcome::Announced(said),
+                (false, None) => PacketOutcome::Lost,
             }
         });
         (found, tries)
@@ -163,7 +163,7 @@ mod tests {
             (576, 576, None, Some(576), false),
         ] {
             let (found, tries) = search(mtu, real, says);
-            assert_eq!(found, Largest { passes, announced }, "{mtu} {real} {says:?}");
+            assert_eq!(found, LargestPacket { passes, announced }, "{mtu} {real} {says:?}");
             assert!(tries <= 30, "{mtu} {real} {says:?}: {tries} tries");
         }
     }
@@ -172,17 +172,18 @@ mod tests {
     #[test]
     fn what_is_announced_to_smaller_packets_alone_helps_nobody() {
         let found = largest(1450, 576, |size| match size {
-            1405.. => Sent::Lost,
-            1401..=1404 => Sent::Announced(1400),
-            _ => Sent::Passed,
+            1405.. => PacketOutcome::Lost,
+            1401..=1404 => PacketOutcome::Announced(1400),
+            _ => PacketOutcome::Passed,
         });
-        assert_eq!(found, Largest { passes: Some(1400), announced: false });
+        assert_eq!(found, LargestPacket { passes: Some(1400), announced: false });
     }
 
     #[test]
     fn one_lost_packet_means_nothing() {
         let mut lost = Some(());
-        let found = largest(1450, 576, |_| lost.take().map_or(Sent::Passed, |()| Sent::Lost));
+        let found =
+            largest(1450, 576, |_| lost.take().map_or(PacketOutcome::Passed, |()| PacketOutcome::Lost));
         assert_eq!(found.passes, Some(1450));
     }
 }

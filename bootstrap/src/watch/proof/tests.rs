@@ -23,8 +23,8 @@ fn lost(turn: u64, reason: PacketReason) -> ProofResult {
     ProofResult { packets: Some(packets), ..kept(turn, Some("no")) }
 }
 
-fn at(secs: u64) -> Asked {
-    Asked { by: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
+fn at(secs: u64) -> ProofInputs {
+    ProofInputs { by: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
 }
 
 fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
@@ -127,7 +127,7 @@ fn what_fails_on_this_node_is_never_let_go() {
         let mut proofs = Proofs::default();
         assert!(proofs.step(None, at(0)));
         assert!(!proofs.step(Some(&lost(1, reason)), at(1)));
-        proofs.step(None, Asked { was_ready: true, ..at(9999) });
+        proofs.step(None, ProofInputs { was_ready: true, ..at(9999) });
         proofs.step(Some(&lost(2, reason)), at(10_000));
         assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none(), "{reason:?}");
     }

@@ -13,7 +13,7 @@ use crate::kubelet::dns::cluster_dns;
 use crate::node::facts::NodeFacts;
 use crate::watch::packets::decide::decide;
 use crate::watch::packets::place::Place;
-use crate::watch::packets::plan::{Ground, plan};
+use crate::watch::packets::plan::{ExchangeInputs, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
 
@@ -34,7 +34,7 @@ pub(super) fn exchange(
     let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;
-    let ground = Ground {
+    let ground = ExchangeInputs {
         node: own(&first),
         dns: dns.clone().map_or_else(|| known.map(|known| known.servers), Ok),
         peers: peers.clone().map_or_else(|| neighbours(network, &first), Ok),

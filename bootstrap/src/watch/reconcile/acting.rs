@@ -6,10 +6,10 @@ use super::Watch;
 use crate::change::Act;
 use crate::change::outcome::Outcome;
 use crate::cli::exit::Exit;
-use crate::node::events::Wake;
+use crate::node::events::WakeReason;
 use crate::node::packaged_plugin;
 use crate::node::policy::{flip, roll};
-use crate::publish::report::Happened;
+use crate::publish::report::NodeEvent;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, desired, proof};
@@ -27,7 +27,7 @@ impl Watch<'_> {
                     let why = format!("{} {}: {why}", change.act.word(), change.target);
                     if self.memory.failed.as_ref() != Some(&why) {
                         let message = why.clone();
-                        decision.happened.push(Happened { reason: "Failed", warning: true, message });
+                        decision.happened.push(NodeEvent { reason: "Failed", warning: true, message });
                     }
                     failed = Some(why);
                 }
@@ -55,7 +55,7 @@ impl Watch<'_> {
         let started = std::thread::Builder::new().name("start".into()).spawn(move || {
             if let Err(why) = apply::start_unit(&global, &act) {
                 // If the loop has ended, no pass needs the message.
-                let _ = wake.send(Wake::NotStarted(unit, why));
+                let _ = wake.send(WakeReason::NotStarted(unit, why));
             }
         });
         if let Err(error) = started {
@@ -68,7 +68,7 @@ impl Watch<'_> {
         let of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
             let message = format!("Crossfade's plugin cannot be put back: {why}");
-            self.pending.push(Happened { reason: "Failed", warning: true, message });
+            self.pending.push(NodeEvent { reason: "Failed", warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {

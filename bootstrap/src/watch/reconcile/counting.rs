@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{LOOKS, Watch};
 use crate::node::attached;
-use crate::node::events::Wake;
+use crate::node::events::WakeReason;
 use crate::watch::observe::Observation;
 
 /// What the counts depend on beside the records: with another policy, or when a network's conf comes or goes, each of them may be another.
@@ -33,7 +33,7 @@ impl Basis {
 
 impl Watch<'_> {
     /// Waits for the next pass, at most for `wait`. Returns whether files may have changed; none is the end.
-    pub(super) fn next_pass(&mut self, wakes: &Receiver<Wake>, wait: Duration) -> Option<bool> {
+    pub(super) fn next_pass(&mut self, wakes: &Receiver<WakeReason>, wait: Duration) -> Option<bool> {
         let end = Instant::now() + wait;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -42,8 +42,8 @@ impl Watch<'_> {
             let counts = self.publisher.is_some() && self.facts.is_some();
             let counts_in = self.count_pace.due().filter(|_| counts).map(|due| due.saturating_sub(now));
             match wakes.recv_timeout(counts_in.map_or(left, |due| due.min(left))) {
-                Err(RecvTimeoutError::Disconnected) | Ok(Wake::Stop) => return None,
-                Ok(Wake::Records) => self.count_pace.changed(self.began.elapsed()),
+                Err(RecvTimeoutError::Disconnected) | Ok(WakeReason::Stop) => return None,
+                Ok(WakeReason::Records) => self.count_pace.changed(self.began.elapsed()),
                 Ok(first) => return self.debounce(first, wakes),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < end => self.count_alone(),
                 Err(RecvTimeoutError::Timeout) => return Some(false),
@@ -106,7 +106,7 @@ mod tests {
     use crate::cli::{Global, Output};
     use crate::node::mode;
     use crate::node::paths::Root;
-    use crate::publish::report::{Happened, NodeReport, Publish};
+    use crate::publish::report::{NodeEvent, NodeReport, Publish};
     use crate::watch::Scope;
 
     /// Tells the answer from a hang.
@@ -114,16 +114,16 @@ mod tests {
 
     /// Keeps what was published.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<Observed>>>);
+    struct PublishedReports(Arc<Mutex<Vec<Observed>>>);
 
-    impl Kept {
+    impl PublishedReports {
         fn last(&self) -> Observed {
             self.0.lock().expect("kept").last().cloned().expect("published")
         }
     }
 
-    impl Publish for Kept {
-        fn publish(&self, report: &NodeReport, _: &[Happened]) {
+    impl Publish for PublishedReports {
+        fn publish(&self, report: &NodeReport, _: &[NodeEvent]) {
             self.0.lock().expect("kept").push(report.observed.clone());
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
         let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
         let (wake, wakes) = channel();
-        let kept = Kept::default();
+        let kept = PublishedReports::default();
         let mut watch = Watch::new(&scope, mode::settings(&scope.root), wake).expect("a loop");
         watch.publisher = Some(Box::new(kept.clone()));
         watch.reconcile(true);

@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
 use crate::node::settings::Settings;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::endpoint::Whom;
+use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::RuntimeFacts;
-use crate::watch::observe::{Observation, Remembered, prints};
+use crate::watch::observe::{Observation, PriorFacts, prints};
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
@@ -40,7 +40,7 @@ impl Watch<'_> {
             let good = self.memory.good.as_ref();
             let runtime = RuntimeFacts { asked: self.asked.0.clone(), ..found.runtime.clone() };
             let known =
-                Remembered { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
+                PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
             let facts = Observation::gather(&self.scope.global, known, now(self.began));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
@@ -88,14 +88,15 @@ impl Watch<'_> {
         let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
         let node = Settings::after(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
-            found.wanted.as_ref() == Some(&node.runtime) && !matches!(found.runtime.whom, Whom::Unknown(_))
+            found.wanted.as_ref() == Some(&node.runtime)
+                && !matches!(found.runtime.whom, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
             let runtime = RuntimeFacts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
-        let whom = self.found.as_ref().map_or(Whom::Nobody, |found| found.runtime.whom.clone());
+        let whom = self.found.as_ref().map_or(RuntimeChoice::Nobody, |found| found.runtime.whom.clone());
         let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
         before.0 != self.asked.0
     }

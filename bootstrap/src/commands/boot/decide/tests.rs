@@ -14,7 +14,7 @@ use super::*;
 use crate::node::bin_dirs::BinDir;
 use crate::node::cni::CniFacts;
 use crate::node::confdir::{ConfFile, Content};
-use crate::node::directories::{Directories, Installed};
+use crate::node::directories::{Directories, InstalledConf};
 use crate::node::facts::NodeFacts;
 use crate::node::identity::Identity;
 use crate::node::networks::NetworkConf;
@@ -213,7 +213,7 @@ fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
 #[test]
 fn a_name_of_ours_that_somebody_else_uses_is_refused() {
     let mut facts = facts(BootKind::Reboot, Mode::Shared);
-    facts.node.dirs.installed = Ok(Some(Installed {
+    facts.node.dirs.installed = Ok(Some(InstalledConf {
         bytes: Vec::new(),
         mode: 0o644,
         is_ours: false,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use types::profile::{Leaves, Profile};
 
-use super::super::facts::{CleanupFacts, ConfFact, Earlier};
+use super::super::facts::{CleanupFacts, ConfFact, EarlierRuns};
 use super::super::kernel::KernelFacts;
 use super::*;
 
@@ -31,17 +31,17 @@ fn node(profile: &str) -> CleanupFacts {
         agents: Vec::new(),
         answering: Vec::new(),
         live: Some(BTreeSet::new()),
-        earlier: Earlier::default(),
+        earlier: EarlierRuns::default(),
         aside: PathBuf::from("/var/lib/crossfade/cleanup/it"),
     }
 }
 
 /// Another CNI that the policy names.
-fn beside(name: &str) -> InUse {
+fn beside(name: &str) -> ActiveCni {
     let profile: Profile = types::profile::find(name).expect(name).clone();
     let parts = profile.parts.iter().filter_map(|part| types::profile::find(part)?.leaves.clone());
     let leaves: Vec<Leaves> = profile.leaves.iter().cloned().chain(parts).collect();
-    InUse { whose: "the network new of the policy".into(), profile, leaves }
+    ActiveCni { whose: "the network new of the policy".into(), profile, leaves }
 }
 
 fn conf(path: &str, name: &str, types: &[&str], bridges: &[&str]) -> ConfFact {

@@ -13,9 +13,9 @@ use super::super::facts::*;
 use super::*;
 use crate::node::bin_dirs::{BinDir, PluginState};
 use crate::node::confdir::{ConfDir, Content};
-use crate::node::directories::Installed;
+use crate::node::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::picks::Picks;
+use crate::runtime::picks::ConfSelection;
 use crate::runtime::{CniSetup, Network};
 
 const DIR: &str = "/etc/cni/net.d";
@@ -66,8 +66,8 @@ fn conf(file: &str, name: &str) -> ConfFile {
     ConfFile { file: file.into(), content: Content::parse(text.as_bytes()) }
 }
 
-fn installed() -> Installed {
-    Installed {
+fn installed() -> InstalledConf {
+    InstalledConf {
         bytes: b"ours".to_vec(),
         mode: 0o644,
         is_ours: true,
@@ -84,7 +84,7 @@ fn facts() -> GraduateFacts {
         "new":{"conf":["/etc/cni/net.d/20-new.conflist"]}},"attach":"new"}"#;
     let network = Network { name: "oldnet".into(), types: vec!["crossfade".into()], conf: String::new() };
     GraduateFacts {
-        runtime: RuntimeSeen {
+        runtime: ObservedRuntime {
             replays: false,
             asked: RuntimeAnswer::Told(CniSetup {
                 conf_dir: DIR.into(),
@@ -93,14 +93,14 @@ fn facts() -> GraduateFacts {
                 networks: vec![network],
             }),
             blind: None,
-            picks: Picks::First,
+            picks: ConfSelection::First,
             is_private: false,
             can_restart: false,
             is_restarted: false,
             unlisted: None,
             sandboxes: ["c1".to_owned()].into(),
         },
-        conf: ConfSeen {
+        conf: ObservedConf {
             dir: ConfDir {
                 path: DIR.into(),
                 confs: vec![
@@ -123,13 +123,13 @@ fn facts() -> GraduateFacts {
         records: vec![(record("c1", &[("newnet", "eth0")]), ListStatus::Listed)],
         damaged: Vec::new(),
         entries: Vec::new(),
-        cache: CacheSeen {
+        cache: ObservedCache {
             dir: "/cache".into(),
             under_ours: [Key::new("c1", "eth0")].into(),
-            ..CacheSeen::default()
+            ..ObservedCache::default()
         },
         progress: Progress::default(),
-        transit: Transit::default(),
+        transit: NodeAnnotations::default(),
         node_json: NodeJson {
             path: "/etc/crossfade/node.json".into(),
             before: Some(b"before".to_vec()),
@@ -166,7 +166,7 @@ fn left() -> GraduateFacts {
 fn crio(mut facts: GraduateFacts) -> GraduateFacts {
     facts.runtime.replays = true;
     facts.runtime.asked = RuntimeAnswer::Silent;
-    facts.runtime.picks = Picks::Named("newnet".into());
+    facts.runtime.picks = ConfSelection::Named("newnet".into());
     if let Some(new) = &mut facts.new {
         new.is_checked = false;
     }
@@ -281,7 +281,7 @@ fn crio_that_is_told_a_name_is_started_anew_between_the_conf_and_the_proof() {
     after.runtime.is_restarted = true;
     assert!(steps(&after).contains(&"Confirm confirm network newnet".into()));
     // One that is told no name takes the next conf by itself.
-    after.runtime.picks = Picks::FirstOfCrio;
+    after.runtime.picks = ConfSelection::FirstOfCrio;
     after.runtime.is_restarted = false;
     assert!(steps(&after).contains(&"Confirm confirm network newnet".into()));
 }

@@ -15,7 +15,7 @@ use crate::systemd::systemctl;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.
 #[derive(Debug)]
-pub struct Leave {
+pub struct PayloadRemoval {
     record: PayloadRecord,
     /// The removals, in order.
     pub changes: Vec<Change>,
@@ -23,7 +23,7 @@ pub struct Leave {
     pub notes: Vec<String>,
 }
 
-impl Leave {
+impl PayloadRemoval {
     /// Looks at what was brought.
     ///
     /// # Errors

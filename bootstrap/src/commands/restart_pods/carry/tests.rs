@@ -8,21 +8,21 @@ use types::policy::Policy;
 /// A node on which time goes by as `carry` waits, and things happen when somebody does something or time is up.
 struct Node {
     now: Duration,
-    facts: fn(&Seen) -> Facts,
-    seen: Seen,
+    facts: fn(&ActLog) -> Facts,
+    seen: ActLog,
     answers: VecDeque<Answer>,
     stop: Result<(), String>,
 }
 
 /// What was done to the node, and when.
 #[derive(Debug, Default)]
-struct Seen {
+struct ActLog {
     secs: u64,
     acts: Vec<(u64, String)>,
     said: Vec<String>,
 }
 
-impl Seen {
+impl ActLog {
     /// When a call of this name was made; none if none was.
     fn since(&self, act: &str) -> Option<u64> {
         self.acts.iter().rev().find(|(_, name)| name == act).map(|(at, _)| self.secs - at)
@@ -30,9 +30,9 @@ impl Seen {
 }
 
 impl Node {
-    fn new(facts: fn(&Seen) -> Facts, answers: impl IntoIterator<Item = Answer>) -> Self {
+    fn new(facts: fn(&ActLog) -> Facts, answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers = answers.into_iter().collect();
-        Self { now: Duration::ZERO, facts, seen: Seen::default(), answers, stop: Ok(()) }
+        Self { now: Duration::ZERO, facts, seen: ActLog::default(), answers, stop: Ok(()) }
     }
 
     fn act(&mut self, name: &str) -> Answer {
@@ -42,7 +42,7 @@ impl Node {
         answer
     }
 
-    fn carry(&mut self, wanted: &Wanted) -> Carried {
+    fn carry(&mut self, wanted: &RestartOptions) -> RestartResult {
         let first = decide(&(self.facts)(&self.seen), wanted).candidates;
         carry(self, wanted, first, Duration::from_secs(60))
     }
@@ -52,7 +52,7 @@ impl Node {
     }
 }
 
-impl Hand for Node {
+impl NodeClient for Node {
     fn look(&mut self) -> Result<Facts, Problem> {
         self.seen.secs = self.now.as_secs();
         Ok((self.facts)(&self.seen))
@@ -109,18 +109,18 @@ fn daemon(title: &str) -> BoundPod {
     BoundPod { owner: Some(Owner { kind: "DaemonSet".into(), uid: "ds".into() }), ..pod(title) }
 }
 
-fn became(carried: &Carried) -> Vec<Became> {
+fn became(carried: &RestartResult) -> Vec<RestartOutcome> {
     carried.done.iter().map(|done| done.became.clone()).collect()
 }
 
-fn why(carried: &Carried) -> &str {
+fn why(carried: &RestartResult) -> &str {
     let stopped = carried.stopped.as_ref().expect("it stopped");
     assert_eq!(stopped.exit, Exit::No);
     &stopped.why[0].what
 }
 
 /// `a` is gone five seconds after its eviction, and `b` after its own; nothing comes back.
-fn two(seen: &Seen) -> Facts {
+fn two(seen: &ActLog) -> Facts {
     let gone = |name: &str| seen.since(&format!("evict {name}")).is_some_and(|secs| secs >= 5);
     let all = ["a", "b"].into_iter().filter(|name| !gone(name));
     with(
@@ -132,8 +132,8 @@ fn two(seen: &Seen) -> Facts {
 #[test]
 fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
     let mut node = Node::new(two, [Answer::Accepted, Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
-    assert_eq!(became(&carried), [Became::Gone, Became::Gone]);
+    let carried = node.carry(&RestartOptions::default());
+    assert_eq!(became(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
     assert_eq!(carried.stopped, None);
     assert_eq!(node.acts(), [(0, "evict a"), (15, "evict b")], "5 s until it is gone, and 10 s more");
 }
@@ -142,8 +142,8 @@ fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
 fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let refused = || std::iter::repeat_n(Answer::Budget(Some(7)), 3);
     let mut node = Node::new(two, refused().chain([Answer::Accepted, Answer::Busy(None), Answer::Accepted]));
-    let carried = node.carry(&Wanted::default());
-    assert_eq!(became(&carried), [Became::Gone, Became::Gone]);
+    let carried = node.carry(&RestartOptions::default());
+    assert_eq!(became(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
     assert_eq!(node.acts()[3], (21, "evict a"));
     assert_eq!(node.acts()[4..], [(36, "evict b: refused"), (41, "evict b")]);
     assert_eq!(node.seen.said.iter().filter(|line| line.contains("PodDisruptionBudget")).count(), 1);
@@ -151,40 +151,43 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     // The next pod has its turn all the same.
     let answers = std::iter::repeat_n(Answer::Budget(None), 13).chain([Answer::Accepted]);
     let mut node = Node::new(two, answers);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     let all = became(&carried);
-    assert!(matches!(&all[0], Became::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
-    assert_eq!((all[1].clone(), node.acts()[13]), (Became::Gone, (60, "evict b")));
+    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
+    assert_eq!((all[1].clone(), node.acts()[13]), (RestartOutcome::Gone, (60, "evict b")));
 
     // A time that is much too long is cut.
     let mut node = Node::new(two, [Answer::Budget(Some(3600)), Answer::Accepted, Answer::Gone]);
-    assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
+    assert_eq!(
+        became(&node.carry(&RestartOptions::default())),
+        [RestartOutcome::Gone, RestartOutcome::Skipped]
+    );
     assert_eq!(node.acts()[1], (30, "evict a"));
 
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     let all = became(&carried);
-    assert!(matches!(&all[0], Became::Left(why) if why.what.contains("more than one")), "{all:?}");
-    assert_eq!(all[1], Became::Skipped);
+    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("more than one")), "{all:?}");
+    assert_eq!(all[1], RestartOutcome::Skipped);
 
     let mut node = Node::new(two, [Answer::Failed("lost".into())]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     let stopped = carried.stopped.expect("it stopped");
     assert_eq!((stopped.exit, carried.done.len()), (Exit::Failed, 0));
 }
 
 #[test]
 fn a_pod_that_does_not_go_stops_all() {
-    let stays = |_: &Seen| with(vec![(pod("web/a"), "s1", &["old"]), (pod("web/b"), "s2", &["old"])]);
+    let stays = |_: &ActLog| with(vec![(pod("web/a"), "s1", &["old"]), (pod("web/b"), "s2", &["old"])]);
     let mut node = Node::new(stays, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     assert_eq!(why(&carried), "pod web/a: it is not gone after its grace and 60 s");
     assert_eq!((node.now, carried.done.len()), (Duration::from_secs(90), 0));
 }
 
 #[test]
 fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() {
-    fn facts(seen: &Seen) -> Facts {
+    fn facts(seen: &ActLog) -> Facts {
         let other = BoundPod { is_ready: seen.secs >= 40, ..daemon("web/b") };
         match seen.since("evict a") {
             None | Some(0..3) => with(vec![(daemon("web/a"), "s1", &["old"])]),
@@ -195,41 +198,41 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
         }
     }
     let mut node = Node::new(facts, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
-    assert_eq!(became(&carried), [Became::Back("s2".into())]);
+    let carried = node.carry(&RestartOptions::default());
+    assert_eq!(became(&carried), [RestartOutcome::Back("s2".into())]);
     assert_eq!(node.now.as_secs(), 40, "not before it is Ready");
 
-    let never = |seen: &Seen| match seen.since("evict a") {
+    let never = |seen: &ActLog| match seen.since("evict a") {
         None => with(vec![(daemon("web/a"), "s1", &["old"])]),
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(never, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     assert_eq!(why(&carried), "pod web/a: its DaemonSet has made no other pod on this node within 60 s");
 }
 
 #[test]
 fn a_pod_that_comes_back_on_another_network_stops_all() {
-    let wrong = |seen: &Seen| match seen.since("evict a") {
+    let wrong = |seen: &ActLog| match seen.since("evict a") {
         None => with(vec![(daemon("web/a"), "s1", &["old"]), (pod("web/z"), "s9", &["old"])]),
         Some(_) => with(vec![(daemon("web/b"), "s2", &["old"]), (pod("web/z"), "s9", &["old"])]),
     };
     let mut node = Node::new(wrong, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     assert_eq!(why(&carried), "pod web/a: it came back attached old, and the policy says new");
     assert_eq!(node.acts(), [(0, "evict a")], "no other pod goes");
 
-    let past = |seen: &Seen| match seen.since("evict a") {
+    let past = |seen: &ActLog| match seen.since("evict a") {
         None => with(vec![(daemon("web/a"), "s1", &["old"])]),
         Some(_) => with(vec![(daemon("web/b"), "s2", &[])]),
     };
     let mut node = Node::new(past, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     assert_eq!(why(&carried), "pod web/a: sandbox s2 came up past Crossfade");
 }
 
 /// Stopped, `a` has a new sandbox after 4 seconds, and its status says so after 8.
-fn restarted(seen: &Seen) -> Facts {
+fn restarted(seen: &ActLog) -> Facts {
     let (old, new) = (pod("web/a"), BoundPod { containers: ["new-c".to_owned()].into(), ..pod("web/a") });
     match seen.since("stop s1") {
         None => with(vec![(old, "s1", &["old"])]),
@@ -241,10 +244,10 @@ fn restarted(seen: &Seen) -> Facts {
 
 #[test]
 fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
-    let wanted = Wanted { in_place: true, ..Wanted::default() };
+    let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
     let mut node = Node::new(restarted, [Answer::Budget(Some(2)), Answer::Accepted]);
     let carried = node.carry(&wanted);
-    assert_eq!(became(&carried), [Became::Back("s2".into())]);
+    assert_eq!(became(&carried), [RestartOutcome::Back("s2".into())]);
     assert_eq!(node.acts(), [(0, "try a: refused"), (2, "try a"), (2, "stop s1")]);
     assert_eq!(node.now.as_secs(), 10);
 
@@ -256,36 +259,42 @@ fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
 
 #[test]
 fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
-    fn sick(seen: &Seen) -> Facts {
+    fn sick(seen: &ActLog) -> Facts {
         let mut facts = restarted(seen);
         facts.pods.iter_mut().for_each(|pod| pod.is_ready = false);
         facts
     }
-    let wanted = Wanted { in_place: true, ..Wanted::default() };
+    let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
     let mut node = Node::new(sick, [Answer::Accepted]);
-    assert_eq!(became(&node.carry(&wanted)), [Became::Back("s2".into())]);
+    assert_eq!(became(&node.carry(&wanted)), [RestartOutcome::Back("s2".into())]);
 }
 
 #[test]
 fn what_a_person_changes_meanwhile_counts() {
     // Somebody deletes the second pod while the first one goes.
-    let gone = |seen: &Seen| match seen.since("evict a") {
+    let gone = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(gone, [Answer::Accepted]);
-    assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
+    assert_eq!(
+        became(&node.carry(&RestartOptions::default())),
+        [RestartOutcome::Gone, RestartOutcome::Skipped]
+    );
 
     // Somebody moves it: in its new sandbox it is as it should be.
-    let moved = |seen: &Seen| match seen.since("evict a") {
+    let moved = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),
     };
     let mut node = Node::new(moved, [Answer::Accepted]);
-    assert_eq!(became(&node.carry(&Wanted::default())), [Became::Gone, Became::Skipped]);
+    assert_eq!(
+        became(&node.carry(&RestartOptions::default())),
+        [RestartOutcome::Gone, RestartOutcome::Skipped]
+    );
 
     // The new network fails.
-    let fails = |seen: &Seen| {
+    let fails = |seen: &ActLog| {
         let obstacles = match seen.since("evict a") {
             None => Vec::new(),
             Some(_) => vec![Problem::new("network new is not ready")],
@@ -293,6 +302,6 @@ fn what_a_person_changes_meanwhile_counts() {
         Facts { obstacles, ..two(seen) }
     };
     let mut node = Node::new(fails, [Answer::Accepted]);
-    let carried = node.carry(&Wanted::default());
+    let carried = node.carry(&RestartOptions::default());
     assert_eq!((why(&carried), node.acts().len()), ("network new is not ready", 1));
 }

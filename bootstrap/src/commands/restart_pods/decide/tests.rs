@@ -77,13 +77,13 @@ fn facts() -> Facts {
     }
 }
 
-fn fates(facts: &Facts, wanted: &Wanted) -> Vec<(String, Fate)> {
+fn fates(facts: &Facts, wanted: &RestartOptions) -> Vec<(String, PodDisposition)> {
     let decision = decide(facts, wanted);
     assert_eq!(decision.refusals, []);
     decision.candidates.iter().map(|one| (one.title(), one.fate)).collect()
 }
 
-fn fate_of(pod: BoundPod, wanted: &Wanted) -> Fate {
+fn fate_of(pod: BoundPod, wanted: &RestartOptions) -> PodDisposition {
     let facts = Facts { pods: vec![pod], ..facts() };
     match fates(&facts, wanted).as_slice() {
         [(title, fate)] if title == "web/a" => *fate,
@@ -102,7 +102,7 @@ fn a_pod_goes_if_the_policy_would_attach_it_otherwise_now() {
             pods: vec![BoundPod { annotations, ..pod(title) }],
             ..facts()
         };
-        let decision = decide(&facts, &Wanted::default());
+        let decision = decide(&facts, &RestartOptions::default());
         decision.candidates.first().map(|one| (one.from, one.to))
     };
     let both = (Some(Phase::Old), Phase::BothOld);
@@ -121,8 +121,8 @@ fn a_pod_goes_if_the_policy_would_attach_it_otherwise_now() {
     // A network that the policy does not name any more.
     let mut retired = facts();
     retired.lines[0].networks[0].side = None;
-    let decision = decide(&retired, &Wanted::default());
-    assert_eq!((decision.candidates[0].from, decision.candidates[0].fate), (None, Fate::Evicted));
+    let decision = decide(&retired, &RestartOptions::default());
+    assert_eq!((decision.candidates[0].from, decision.candidates[0].fate), (None, PodDisposition::Evicted));
 }
 
 #[test]
@@ -134,15 +134,15 @@ fn only_what_was_asked_for_goes() {
         ..facts()
     };
     let titles = |on: Option<&str>, pods: &[&str]| {
-        let wanted = Wanted {
+        let wanted = RestartOptions {
             on: on.map(Into::into),
             pods: pods.iter().map(|glob| (*glob).to_owned()).collect(),
-            ..Wanted::default()
+            ..RestartOptions::default()
         };
         fates(&facts, &wanted)
     };
-    let (evicted, same) = (Fate::Evicted, Fate::Stays(Why::Same));
-    let named = |all: &[(&str, Fate)]| -> Vec<_> {
+    let (evicted, same) = (PodDisposition::Evicted, PodDisposition::Stays(StayReason::Same));
+    let named = |all: &[(&str, PodDisposition)]| -> Vec<_> {
         all.iter().map(|(title, fate)| ((*title).to_owned(), *fate)).collect()
     };
     assert_eq!(titles(None, &[]), named(&[("web/a", evicted), ("web/b", evicted)]));
@@ -155,9 +155,9 @@ fn only_what_was_asked_for_goes() {
 
 #[test]
 fn each_pod_has_one_fate_and_options_change_it() {
-    use Fate::{Deleted, Evicted, Leaves, Restarted, Stays};
-    let none = Wanted::default();
-    let in_place = Wanted { in_place: true, ..Wanted::default() };
+    use PodDisposition::{Deleted, Evicted, Leaves, Restarted, Stays};
+    let none = RestartOptions::default();
+    let in_place = RestartOptions { in_place: true, ..RestartOptions::default() };
     let this = || vec!["web/*".to_owned()];
     let bare = || BoundPod { owner: None, ..pod("web/a") };
     let of = |kind: &str| Some(Owner { kind: kind.into(), uid: "o".into() });
@@ -172,28 +172,32 @@ fn each_pod_has_one_fate_and_options_change_it() {
     for (pod, wanted, expected) in [
         (pod("web/a"), none.clone(), Evicted),
         (pod("web/a"), in_place.clone(), Restarted),
-        (fixed(), none.clone(), Stays(Why::Static)),
-        (fixed(), Wanted { disrupt: this(), ..in_place.clone() }, Stays(Why::Static)),
+        (fixed(), none.clone(), Stays(StayReason::Static)),
+        (fixed(), RestartOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Static)),
         (BoundPod { is_leaving: true, ..bare() }, none.clone(), Leaves),
         (BoundPod { has_ended: true, ..job() }, in_place.clone(), Leaves),
-        (pinned(), none.clone(), Stays(Why::Undisturbed)),
-        (pinned(), in_place.clone(), Stays(Why::Undisturbed)),
-        (pinned(), Wanted { disrupt: this(), ..none.clone() }, Evicted),
-        (pinned(), Wanted { disrupt: vec!["db/*".into()], ..none.clone() }, Stays(Why::Undisturbed)),
-        (local(), none.clone(), Stays(Why::EmptyDir)),
+        (pinned(), none.clone(), Stays(StayReason::Undisturbed)),
+        (pinned(), in_place.clone(), Stays(StayReason::Undisturbed)),
+        (pinned(), RestartOptions { disrupt: this(), ..none.clone() }, Evicted),
+        (
+            pinned(),
+            RestartOptions { disrupt: vec!["db/*".into()], ..none.clone() },
+            Stays(StayReason::Undisturbed),
+        ),
+        (local(), none.clone(), Stays(StayReason::EmptyDir)),
         (local(), in_place.clone(), Restarted),
-        (local(), Wanted { delete_empty_dir: true, ..none.clone() }, Evicted),
+        (local(), RestartOptions { delete_empty_dir: true, ..none.clone() }, Evicted),
         (BoundPod { owner: of("DaemonSet"), ..local() }, none.clone(), Evicted),
-        (bare(), none.clone(), Stays(Why::Bare)),
-        (bare(), Wanted { delete_bare: this(), ..none.clone() }, Deleted),
+        (bare(), none.clone(), Stays(StayReason::Bare)),
+        (bare(), RestartOptions { delete_bare: this(), ..none.clone() }, Deleted),
         (bare(), in_place.clone(), Restarted),
-        (pod("web/a"), Wanted { delete_bare: this(), ..none.clone() }, Evicted),
-        (job(), none.clone(), Stays(Why::OfJob)),
-        (job(), Wanted { disrupt: this(), ..none.clone() }, Evicted),
-        (job(), Wanted { disrupt: this(), ..in_place.clone() }, Stays(Why::Once)),
+        (pod("web/a"), RestartOptions { delete_bare: this(), ..none.clone() }, Evicted),
+        (job(), none.clone(), Stays(StayReason::OfJob)),
+        (job(), RestartOptions { disrupt: this(), ..none.clone() }, Evicted),
+        (job(), RestartOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Once)),
         (hooked(), none, Evicted),
-        (hooked(), in_place.clone(), Stays(Why::PreStop)),
-        (hooked(), Wanted { skip_pre_stop: true, ..in_place }, Restarted),
+        (hooked(), in_place.clone(), Stays(StayReason::PreStop)),
+        (hooked(), RestartOptions { skip_pre_stop: true, ..in_place }, Restarted),
     ] {
         assert_eq!(fate_of(pod.clone(), &wanted), expected, "{pod:?} {wanted:?}");
     }
@@ -202,10 +206,10 @@ fn each_pod_has_one_fate_and_options_change_it() {
 #[test]
 fn a_sandbox_of_which_too_little_is_known_stays() {
     let unrecorded = Facts { lines: Vec::new(), ..facts() };
-    let stays = |why| vec![("web/a".to_owned(), Fate::Stays(why))];
-    assert_eq!(fates(&unrecorded, &Wanted::default()), stays(Why::Unrecorded));
+    let stays = |why| vec![("web/a".to_owned(), PodDisposition::Stays(why))];
+    assert_eq!(fates(&unrecorded, &RestartOptions::default()), stays(StayReason::Unrecorded));
     let unknown = Facts { pods: Vec::new(), ..facts() };
-    assert_eq!(fates(&unknown, &Wanted::default()), stays(Why::Unknown));
+    assert_eq!(fates(&unknown, &RestartOptions::default()), stays(StayReason::Unknown));
 }
 
 #[test]
@@ -223,7 +227,8 @@ fn pods_of_daemon_sets_go_first_and_those_that_stay_are_last() {
         pods: vec![BoundPod { owner: None, ..pod("a/bare") }, pod("web/b"), pod("web/a"), daemon],
         ..facts()
     };
-    let order: Vec<_> = fates(&facts, &Wanted::default()).into_iter().map(|(title, _)| title).collect();
+    let order: Vec<_> =
+        fates(&facts, &RestartOptions::default()).into_iter().map(|(title, _)| title).collect();
     assert_eq!(order, ["web/z", "web/a", "web/b", "a/bare"]);
 }
 
@@ -237,11 +242,11 @@ fn nothing_goes_while_a_run_moves_the_node_or_something_stands_in_the_way() {
     };
     for (state, refused) in [("moving", 1), ("claimed", 1), ("done", 0)] {
         let facts = Facts { step: step(state), ..facts() };
-        assert_eq!(decide(&facts, &Wanted::default()).refusals.len(), refused, "{state}");
+        assert_eq!(decide(&facts, &RestartOptions::default()).refusals.len(), refused, "{state}");
     }
     let obstacles = vec![Problem::new("the new network is not ready")];
     let both = Facts { step: step("moving"), obstacles, ..facts() };
-    assert_eq!(decide(&both, &Wanted::default()).refusals.len(), 2);
+    assert_eq!(decide(&both, &RestartOptions::default()).refusals.len(), 2);
     let no_policy = Facts { policy: None, ..facts() };
-    assert!(decide(&no_policy, &Wanted::default()).candidates.is_empty());
+    assert!(decide(&no_policy, &RestartOptions::default()).candidates.is_empty());
 }

@@ -4,12 +4,12 @@ use types::node::Desired;
 use types::problem::Problem;
 
 use super::*;
-use crate::node::last_sweep::Swept;
-use crate::node::settings::Unusable;
-use crate::node::switch::Off;
+use crate::node::last_sweep::SweepResult;
+use crate::node::settings::InvalidSettings;
+use crate::node::switch::OffSwitch;
 
-fn registered(facts: &mut Facts) -> &mut Registered {
-    let Source::Read(Looked { registered: Some(registered), .. }) = &mut facts.server else {
+fn registered(facts: &mut Facts) -> &mut RegisteredNode {
+    let Source::Read(ApiServerState { registered: Some(registered), .. }) = &mut facts.server else {
         panic!("it is registered")
     };
     registered
@@ -38,11 +38,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn node() -> Vec<Case> {
     vec![
-        case(Code::SwitchedOff, |facts| facts.off = Some(Off::File), |facts| facts.off = None),
+        case(Code::SwitchedOff, |facts| facts.off = Some(OffSwitch::File), |facts| facts.off = None),
         case(
             Code::NodeJsonUnusable,
             |facts| {
-                facts.node.unusable = Some(Unusable {
+                facts.node.unusable = Some(InvalidSettings {
                     why: "node.json: lables".into(),
                     mode_by: "the file itself says so",
                     lost: None,
@@ -108,8 +108,8 @@ fn node() -> Vec<Case> {
     ]
 }
 
-fn swept(failed: Option<&str>) -> Swept {
-    Swept { version: 1, turn: 1, boot_id: BOOT.into(), failed: failed.map(str::to_owned) }
+fn swept(failed: Option<&str>) -> SweepResult {
+    SweepResult { version: 1, turn: 1, boot_id: BOOT.into(), failed: failed.map(str::to_owned) }
 }
 
 fn runtime() -> Vec<Case> {
@@ -164,7 +164,9 @@ fn server() -> Vec<Case> {
         ),
         case(
             Code::NodeUnregistered,
-            |facts| facts.server = Source::Read(Looked { node: "n1".into(), ..Looked::default() }),
+            |facts| {
+                facts.server = Source::Read(ApiServerState { node: "n1".into(), ..ApiServerState::default() })
+            },
             |facts| facts.server = Source::Absent("no credential".into()),
         ),
         case(
@@ -210,7 +212,7 @@ fn a_condition_that_says_the_opposite_of_watch_is_outdated() {
 #[test]
 fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
     let all = found(|facts| {
-        facts.off = Some(Off::File);
+        facts.off = Some(OffSwitch::File);
         facts.watch = Some(StatusFile::Absent);
         facts.node.dirs.installed = Ok(None);
         facts.node.runtime.asked = loaded("other", "bridge", 1);

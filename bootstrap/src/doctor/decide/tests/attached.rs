@@ -11,12 +11,12 @@ use types::problem::Problem;
 use super::*;
 use crate::doctor::gather::journal::Entry;
 use crate::node::attachments::{Damaged, Life, Line, Part};
-use crate::node::candidates::{SweepCandidate, Written};
+use crate::node::candidates::{RecordLocation, SweepCandidate};
 use crate::node::leaks::{Leak, LeakKind};
-use crate::publish::look::PodSeen;
+use crate::publish::look::ObservedPod;
 use crate::runtime::{Sandbox, State};
 
-fn state(facts: &mut Facts) -> &mut Recorded {
+fn state(facts: &mut Facts) -> &mut AttachmentRecords {
     let Source::Read(state) = &mut facts.state else { panic!("read") };
     state
 }
@@ -68,7 +68,7 @@ fn candidate(facts: &mut Facts, seen: ListStatus, secs: u64, owner: Owner) {
     let one = SweepCandidate {
         key: Key::new("c1", "eth0"),
         networks: "oldnet".into(),
-        written: Written::Record(begun),
+        written: RecordLocation::Record(begun),
         seen,
         age: Age::ThisBoot(Duration::from_secs(secs)),
         owner,
@@ -102,7 +102,7 @@ fn adds(all: &[(u64, bool)]) -> Source<Vec<Entry>> {
 fn pod(facts: &mut Facts, starting_secs: Option<u64>, overdue_secs: Option<u64>) {
     let Source::Read(looked) = &mut facts.server else { panic!("read") };
     let (namespace, name) = ("web".into(), "a".into());
-    looked.pods.push(PodSeen { namespace, name, starting_secs, overdue_secs, ..PodSeen::default() });
+    looked.pods.push(ObservedPod { namespace, name, starting_secs, overdue_secs, ..ObservedPod::default() });
 }
 
 /// A record whose netns is gone, and the state of its sandbox.

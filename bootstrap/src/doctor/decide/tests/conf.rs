@@ -4,7 +4,7 @@ use types::problem::Problem;
 
 use super::*;
 use crate::doctor::gather::journal::Entry;
-use crate::node::readiness::NoConf;
+use crate::node::readiness::ConfError;
 
 fn dir(facts: &mut Facts) -> &mut ConfDir {
     facts.cni.confs.as_mut().expect("read")
@@ -126,13 +126,13 @@ fn networks() -> Vec<Case> {
     vec![
         case(
             Code::NetworkWithoutConf,
-            |facts| facts.networks[0].conf = Err(NoConf::Absent("no conf yet at /o".into())),
-            |facts| facts.networks[1].conf = Err(NoConf::Absent("no conf yet at /n".into())),
+            |facts| facts.networks[0].conf = Err(ConfError::Absent("no conf yet at /o".into())),
+            |facts| facts.networks[1].conf = Err(ConfError::Absent("no conf yet at /n".into())),
         ),
         case(
             Code::NetworkConfBroken,
-            |facts| facts.networks[0].conf = Err(NoConf::Broken("invalid conf /o".into())),
-            |facts| facts.networks[0].conf = Err(NoConf::Absent("no conf yet at /o".into())),
+            |facts| facts.networks[0].conf = Err(ConfError::Broken("invalid conf /o".into())),
+            |facts| facts.networks[0].conf = Err(ConfError::Absent("no conf yet at /o".into())),
         ),
         case(
             Code::NetworkPluginMissing,

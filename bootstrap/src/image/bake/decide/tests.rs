@@ -256,7 +256,7 @@ fn what_would_hide_it_is_found_together_with_everything_else() {
 
 /// Who names the networks or the labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
+enum NameSource {
     Options,
     File,
 }
@@ -264,27 +264,27 @@ enum By {
 const POLICY: &str = r#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}},"attach":"old"}"#;
 
 /// A command line and files of which each says something else, so that an outcome tells its source.
-fn given(image: Image, policy: By, node: By, dir: Option<Mode>) -> (String, BakeFacts) {
+fn given(image: Image, policy: NameSource, node: NameSource, dir: Option<Mode>) -> (String, BakeFacts) {
     let mut facts = facts();
     let mut line = match image {
         Image::Migration => "--image migration".to_owned(),
         Image::Final => "--image final".to_owned(),
     };
     match (policy, image) {
-        (By::File, _) => {
+        (NameSource::File, _) => {
             line += " --from-policy -";
             facts.policy = Some(POLICY.into());
         }
-        (By::Options, Image::Migration) => line += " --old calico --new cilium",
-        (By::Options, Image::Final) => {}
+        (NameSource::Options, Image::Migration) => line += " --old calico --new cilium",
+        (NameSource::Options, Image::Final) => {}
     }
     match node {
-        By::File => {
+        NameSource::File => {
             let dir = dir.map_or_else(String::new, |dir| format!(r#","confDir":"{}""#, dir.as_str()));
             line += " --from-node -";
             facts.node = Some(format!(r#"{{"version":1,"labels":{{"file":"x"}}{dir}}}"#).into());
         }
-        By::Options => {
+        NameSource::Options => {
             line += " --label options=x";
             if let Some(dir) = dir {
                 line += &format!(" --mode {}", dir.as_str());
@@ -296,8 +296,8 @@ fn given(image: Image, policy: By, node: By, dir: Option<Mode>) -> (String, Bake
 
 #[test]
 fn the_whole_table_of_what_is_baked() {
-    use By::{File, Options};
     use Image::{Final, Migration};
+    use NameSource::{File, Options};
     const USUAL: &str = "io.cilium.migration/cilium-default";
     let (none, private, shared) = (Some(Mode::Without), Some(Mode::Private), Some(Mode::Shared));
     // Image, source of the policy and of node.json, confDir as it is given; whose policy, confDir and labels are baked.

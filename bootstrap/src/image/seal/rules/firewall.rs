@@ -1,6 +1,6 @@
 //! Firewall rules that were saved while a network was running: restored at boot, they stand before those of the network there.
 
-use super::{Only, Rule, refuse};
+use super::{ContentFilter, Rule, refuse};
 
 /// What the chains and tables of Kubernetes and of CNIs are called.
 const CHAINS: &[&str] = &[
@@ -32,4 +32,4 @@ pub(super) const RULES: &[Rule] = &[refuse(
     "take the lines with KUBE-, CNI- and the like out, or save the rules again after a boot without pods",
     "man 8 iptables-save; netfilter-persistent, iptables-services, nftables and ufw load these",
 )
-.only(Only::Holding(CHAINS))];
+.only(ContentFilter::Holding(CHAINS))];

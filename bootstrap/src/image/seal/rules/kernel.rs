@@ -1,6 +1,6 @@
 //! The kernel's command line, as boot loaders have it.
 
-use super::{Only, Rule, refuse};
+use super::{ContentFilter, Rule, refuse};
 use crate::node::switch::KERNEL_ARGUMENT;
 
 pub(super) const RULES: &[Rule] = &[refuse(
@@ -23,4 +23,4 @@ pub(super) const RULES: &[Rule] = &[refuse(
     "take crossfade.disable out, and write the boot loader's configuration again (update-grub, grub2-mkconfig)",
     "docs/node.md, the off switch; man 7 kernel-command-line; systemd.io/BOOT (where entries lie)",
 )
-.only(Only::Holding(&[KERNEL_ARGUMENT]))];
+.only(ContentFilter::Holding(&[KERNEL_ARGUMENT]))];

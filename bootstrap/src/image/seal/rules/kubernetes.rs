@@ -1,6 +1,6 @@
 //! What kubelet and kubeadm write on a node, and credentials for a cluster.
 
-use super::{Only, Rule, refuse, remove};
+use super::{ContentFilter, Rule, refuse, remove};
 
 const FILES: &str = "kubernetes.io: reference/node/kubelet-files";
 const CREDENTIAL: &str =
@@ -71,14 +71,14 @@ pub(super) const RULES: &[Rule] = &[
         "remove it (kubeadm reset, where kubeadm wrote it); nodes get theirs when they boot",
         "kubernetes/kubernetes: cmd/kubeadm/app/constants/constants.go; awslabs/amazon-eks-ami bakes one that runs a plugin and holds none",
     )
-    .only(Only::Credentials),
+    .only(ContentFilter::Credentials),
     refuse(
         &["/etc/kubernetes/pki/*", "/etc/kubernetes/pki/*/*"],
         "a private key of a cluster",
         "remove it (kubeadm reset)",
         "kubernetes/kubernetes: cmd/kubeadm/app/constants/constants.go",
     )
-    .only(Only::Holding(&["PRIVATE KEY-----"])),
+    .only(ContentFilter::Holding(&["PRIVATE KEY-----"])),
     refuse(
         &["/var/lib/etcd/member"],
         "a cluster's data",

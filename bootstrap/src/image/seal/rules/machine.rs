@@ -1,13 +1,13 @@
 //! What makes a machine this one.
 
-use super::{Only, Rule, Verdict, remove};
+use super::{ContentFilter, Rule, Verdict, remove};
 
 const BUILDING: &str = "systemd.io/BUILDING_IMAGES, resources to reset";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         paths: &["/etc/machine-id"],
-        only: Only::Other(&["", "uninitialized"]),
+        only: ContentFilter::Other(&["", "uninitialized"]),
         verdict: Verdict::Empty,
         why: "this machine's id: all nodes of this image would have it, and no boot would be their first",
         source: BUILDING,
@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         "a copy of this machine's id",
         "dbus.freedesktop.org: man 1 dbus-uuidgen; a link to /etc/machine-id stays",
     )
-    .only(Only::Files),
+    .only(ContentFilter::Files),
     remove(
         &[
             "/var/lib/systemd/random-seed",
@@ -66,5 +66,5 @@ pub(super) const RULES: &[Rule] = &[
         "memory of a program that crashed on this machine, with all that was in it",
         "man 5 core",
     )
-    .only(Only::Files),
+    .only(ContentFilter::Files),
 ];

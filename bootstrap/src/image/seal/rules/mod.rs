@@ -20,7 +20,7 @@ pub struct Rule {
     /// Where: absolute, as the node sees it, with `*` for what is between two slashes.
     pub paths: &'static [&'static str],
     /// Which of the things at those places.
-    pub only: Only,
+    pub only: ContentFilter,
     /// What becomes of it.
     pub verdict: Verdict,
     /// What it is, and what it would do in an image.
@@ -31,7 +31,7 @@ pub struct Rule {
 
 /// Which of the things at a place a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
+pub enum ContentFilter {
     /// Whatever is there.
     Any,
     /// Regular files.
@@ -79,7 +79,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 const fn remove(paths: &'static [&'static str], why: &'static str, source: &'static str) -> Rule {
-    Rule { paths, only: Only::Any, verdict: Verdict::Remove, why, source }
+    Rule { paths, only: ContentFilter::Any, verdict: Verdict::Remove, why, source }
 }
 
 const fn refuse(
@@ -88,12 +88,12 @@ const fn refuse(
     fix: &'static str,
     source: &'static str,
 ) -> Rule {
-    Rule { paths, only: Only::Any, verdict: Verdict::Refuse { fix }, why, source }
+    Rule { paths, only: ContentFilter::Any, verdict: Verdict::Refuse { fix }, why, source }
 }
 
 impl Rule {
     /// The same for some of the things at its places.
-    const fn only(self, only: Only) -> Self {
+    const fn only(self, only: ContentFilter) -> Self {
         Self { only, ..self }
     }
 }
@@ -128,10 +128,10 @@ mod tests {
             for rule in rules {
                 let paths: Vec<_> = rule.paths.iter().map(|path| format!("`{path}`")).collect();
                 let only = match rule.only {
-                    Only::Any | Only::Files => String::new(),
-                    Only::Holding(words) => format!(" with {}", words.join(", ")),
-                    Only::Other(_) => " unless empty or `uninitialized`".into(),
-                    Only::Credentials | Only::Secrets => " with a credential".into(),
+                    ContentFilter::Any | ContentFilter::Files => String::new(),
+                    ContentFilter::Holding(words) => format!(" with {}", words.join(", ")),
+                    ContentFilter::Other(_) => " unless empty or `uninitialized`".into(),
+                    ContentFilter::Credentials | ContentFilter::Secrets => " with a credential".into(),
                 };
                 let verdict = match rule.verdict {
                     Verdict::Remove => "removed",
@@ -159,7 +159,10 @@ mod tests {
         for rule in all().filter(|rule| !matches!(rule.verdict, Verdict::Refuse { .. })) {
             for path in rule.paths {
                 assert!(!packaged.iter().any(|dir| path.starts_with(dir)), "{path}");
-                assert!(path.matches('/').count() >= 2 || rule.only == Only::Files, "{path} is too much");
+                assert!(
+                    path.matches('/').count() >= 2 || rule.only == ContentFilter::Files,
+                    "{path} is too much"
+                );
             }
         }
     }

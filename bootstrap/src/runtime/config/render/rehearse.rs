@@ -11,13 +11,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::node::RuntimeKind;
 use types::problem::Problem;
 
-use super::{AskedContainerd, RuntimeWords, choose, containerd, embedded, held, tree};
+use super::{ContainerdDump, RuntimeInstruction, choose, containerd, embedded, held, tree};
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rehearsed {
+pub enum RehearsalResult {
     /// It would be told, so.
     Told(String),
     /// It cannot be asked here; why.
@@ -28,38 +28,38 @@ pub enum Rehearsed {
 ///
 /// # Errors
 /// It could not be told, or would differ in more than its conf directory.
-pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<Rehearsed, Problem> {
+pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, Problem> {
     if config.unit.is_none() {
         return Err(embedded(config));
     }
     let Some(program) = &config.program else {
         return Ok(match config.kind {
-            RuntimeKind::Crio => Rehearsed::Told(format!(
+            RuntimeKind::Crio => RehearsalResult::Told(format!(
                 "by --cni-config-dir={PRIVATE_CONF_DIR}, and --cni-default-network with the name that boot gives Crossfade's network"
             )),
-            RuntimeKind::Containerd => Rehearsed::NotHere(
+            RuntimeKind::Containerd => RehearsalResult::NotHere(
                 "containerd's copy is proven by containerd itself, and programs of another root are not run"
                     .into(),
             ),
         });
     };
     let dump = containerd::dump(program, &config.file)?;
-    let asked = AskedContainerd { program, file: &config.file, dump };
+    let asked = ContainerdDump { program, file: &config.file, dump };
     let text = match choose(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
-        RuntimeWords::Words(words) => return Ok(Rehearsed::Told(format!("by {words}"))),
+        RuntimeInstruction::Words(words) => return Ok(RehearsalResult::Told(format!("by {words}"))),
         // A file at its place would be in force for whoever starts containerd now; `render --runtime` proves it then.
-        RuntimeWords::DropIn(place) => {
-            return Ok(Rehearsed::Told(format!("by the drop-in {}", place.display())));
+        RuntimeInstruction::DropIn(place) => {
+            return Ok(RehearsalResult::Told(format!("by the drop-in {}", place.display())));
         }
-        RuntimeWords::Copy(text) => text,
+        RuntimeInstruction::Copy(text) => text,
     };
     let Some(after) = in_memory(&text, |copy| containerd::dump(program, copy))? else {
-        return Ok(Rehearsed::NotHere(
+        return Ok(RehearsalResult::NotHere(
             "/proc is not mounted, through which containerd reads what it would be given".into(),
         ));
     };
     held(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
-    Ok(Rehearsed::Told(format!("by --config {CONTAINERD_CONFIG}, which containerd reads as it should")))
+    Ok(RehearsalResult::Told(format!("by --config {CONTAINERD_CONFIG}, which containerd reads as it should")))
 }
 
 /// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.

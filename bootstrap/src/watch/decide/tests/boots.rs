@@ -7,7 +7,7 @@ use shim::plan::decide_add;
 use types::pod::Pod;
 
 use super::*;
-use crate::watch::observe::Absent;
+use crate::watch::observe::ConfAbsence;
 
 /// How many boots, and how many moments of a second each has; after that everything is well.
 const BOOTS: u64 = 1000;
@@ -95,7 +95,7 @@ impl Boot {
         self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(held(&policy)) };
         for (side, agent) in Side::BOTH.into_iter().zip(self.agents) {
             let found = self.world.of(side);
-            found.conf = if agent.conf { network(side).conf } else { Err(Absent("no conf yet".into())) };
+            found.conf = if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
             found.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
             found.asked.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
         }

@@ -30,15 +30,20 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
 #[test]
 fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
     for (kind, picks, words, not) in [
-        (None, Picks::First, "restart the runtime", "CRI-O"),
-        (Some(RuntimeKind::Containerd), Picks::First, "containerd before 2.1", "CRI-O"),
+        (None, ConfSelection::First, "restart the runtime", "CRI-O"),
+        (Some(RuntimeKind::Containerd), ConfSelection::First, "containerd before 2.1", "CRI-O"),
         (
             Some(RuntimeKind::Crio),
-            Picks::Named("oldnet".into()),
+            ConfSelection::Named("oldnet".into()),
             "restart CRI-O (its pods run on)",
             "containerd",
         ),
-        (Some(RuntimeKind::Crio), Picks::FirstOfCrio, "once Crossfade's conf is the first one", "containerd"),
+        (
+            Some(RuntimeKind::Crio),
+            ConfSelection::FirstOfCrio,
+            "once Crossfade's conf is the first one",
+            "containerd",
+        ),
     ] {
         let mut world = World::new(Mode::Shared);
         world.facts.node.runtime.config = configured(kind, &picks);
@@ -55,9 +60,9 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
 #[test]
 fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
     for (picks, reason, words) in [
-        (Picks::Named("oldnet".into()), Reason::NetworkReady, ""),
-        (Picks::Named("another".into()), Reason::ConfNotFirst, "cni_default_network"),
-        (Picks::FirstOfCrio, Reason::ConfNotFirst, "do not restart CRI-O until then"),
+        (ConfSelection::Named("oldnet".into()), Reason::NetworkReady, ""),
+        (ConfSelection::Named("another".into()), Reason::ConfNotFirst, "cni_default_network"),
+        (ConfSelection::FirstOfCrio, Reason::ConfNotFirst, "do not restart CRI-O until then"),
     ] {
         let mut world = World::new(Mode::Shared);
         world.facts.node.runtime.config = configured(Some(RuntimeKind::Crio), &picks);
@@ -74,11 +79,11 @@ fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
 fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
     const CRIO: Option<RuntimeKind> = Some(RuntimeKind::Crio);
     for (mode, kind, picks, said) in [
-        (Mode::Shared, CRIO, Picks::FirstOfCrio, true),
-        (Mode::Shared, CRIO, Picks::Named("oldnet".into()), false),
-        (Mode::Private, CRIO, Picks::FirstOfCrio, false),
-        (Mode::Shared, None, Picks::First, false),
-        (Mode::Shared, Some(RuntimeKind::Containerd), Picks::First, false),
+        (Mode::Shared, CRIO, ConfSelection::FirstOfCrio, true),
+        (Mode::Shared, CRIO, ConfSelection::Named("oldnet".into()), false),
+        (Mode::Private, CRIO, ConfSelection::FirstOfCrio, false),
+        (Mode::Shared, None, ConfSelection::First, false),
+        (Mode::Shared, Some(RuntimeKind::Containerd), ConfSelection::First, false),
     ] {
         let mut world = World::new(mode);
         world.facts.node.runtime.config = configured(kind, &picks);

@@ -9,7 +9,10 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
     world.red(Side::New, true);
     assert_eq!(world.round(0).changes, [""; 0]);
     world.red(Side::New, false);
-    assert_eq!(world.round(1), Told { reason: "WaitingForNetwork", changes: vec![], happened: vec![] });
+    assert_eq!(
+        world.round(1),
+        PassSummary { reason: "WaitingForNetwork", changes: vec![], happened: vec![] }
+    );
     world.red(Side::Old, false);
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("NetworkReady", vec![CONF.to_owned()]));
@@ -66,11 +69,11 @@ fn private_what_must_hold_before_the_first_write() {
         ("BootFailed", |world| world.facts.not_booted = Some("x".into())),
         ("BadSettings", |world| world.facts.node.policy = Err("x".into())),
         ("BadSettings", |world| {
-            world.facts.node.unusable = Some(Unusable { why: "x".into(), mode_by: "", lost: None });
+            world.facts.node.unusable = Some(InvalidSettings { why: "x".into(), mode_by: "", lost: None });
             world.red(Side::Old, true);
         }),
-        ("SwitchedOff", |world| world.facts.off = Some(Off::File)),
-        ("WaitingForNetwork", |world| world.of(Side::Old).conf = Err(Absent("x".into()))),
+        ("SwitchedOff", |world| world.facts.off = Some(OffSwitch::File)),
+        ("WaitingForNetwork", |world| world.of(Side::Old).conf = Err(ConfAbsence("x".into()))),
         ("WaitingForNetwork", |world| world.of(Side::Old).missing = vec!["x".into()]),
         ("WaitingForNetwork", |world| {
             world.policy(|policy| policy["attach"] = json!("both"));
@@ -118,7 +121,11 @@ fn shared_a_conf_that_was_installed_is_put_back_by_one_write() {
         let told = world.round(100);
         assert_eq!(
             told,
-            Told { reason: "NetworkReady", changes: vec![CONF.into()], happened: vec!["ConfRepaired"] }
+            PassSummary {
+                reason: "NetworkReady",
+                changes: vec![CONF.into()],
+                happened: vec!["ConfRepaired"]
+            }
         );
         world.quiet("NetworkReady");
     }
@@ -154,7 +161,7 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
         // The agent takes its conf away: what it declared stays.
         let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.capabilities.push("bandwidth".into());
-        world.of(Side::New).conf = Err(Absent("gone".into()));
+        world.of(Side::New).conf = Err(ConfAbsence("gone".into()));
         world.quiet("NetworkReady");
         assert_eq!(world.memory.repairs, repairs);
     }
@@ -181,7 +188,10 @@ fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
     assert!(decision.report.message.contains("cilium") && decision.report.message.contains("cni.exclusive"));
     assert!(decision.document.findings.iter().any(|finding| finding.contains(".cilium_bak")));
     for _ in 0..100 {
-        assert_eq!(world.round(10), Told { reason: "ConfContended", changes: vec![], happened: vec![] });
+        assert_eq!(
+            world.round(10),
+            PassSummary { reason: "ConfContended", changes: vec![], happened: vec![] }
+        );
     }
     assert_eq!(world.round(CALM.as_secs()).changes, [CONF], "one try");
     world.facts.node.dirs.installed = Ok(None);
@@ -210,7 +220,7 @@ fn off_takes_our_conf_away_in_shared_mode_alone_and_only_ours() {
         world.round(0);
         let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.is_ours = ours;
-        world.facts.off = Some(Off::File);
+        world.facts.off = Some(OffSwitch::File);
         let told = world.round(1);
         assert_eq!((told.reason, told.changes.len()), ("SwitchedOff", usize::from(removed)), "{told:?}");
         assert_eq!(world.facts.node.dirs.installed == Ok(None), removed);

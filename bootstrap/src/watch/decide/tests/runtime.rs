@@ -105,7 +105,7 @@ fn a_runtime_that_is_being_restarted_has_half_a_minute() {
     let mut world = world();
     world.facts.node.runtime.asked = Runtime::Absent("no socket".into());
     for _ in 0..30 {
-        assert_eq!(world.round(1), Told { reason: "NetworkReady", changes: vec![], happened: vec![] });
+        assert_eq!(world.round(1), PassSummary { reason: "NetworkReady", changes: vec![], happened: vec![] });
     }
     assert_eq!(world.round(1).reason, "RuntimeUnknown");
     world.facts.node.runtime.asked = ours();
@@ -144,7 +144,7 @@ fn what_is_taken_away_on_purpose_is_not_put_back() {
     world.facts.leaving = true;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
-    world.facts.off = Some(Off::File);
+    world.facts.off = Some(OffSwitch::File);
     world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
 }

@@ -1,20 +1,21 @@
 //! What a round says of what it cannot do.
 
 use super::*;
-use crate::watch::desired::{DesiredKind, Unmet};
+use crate::watch::desired::{DesiredKind, PhaseMismatch};
 
 #[test]
 fn an_unmet_desired_phase_is_one_event_and_in_the_condition_as_long_as_it_stands() {
     let mut world = World::new(Mode::Private);
     assert_eq!(world.round(0).reason, "NetworkReady");
-    world.memory.unmet = Some(Unmet { kind: DesiredKind::Refused, message: "asks for \"new\": no".into() });
+    world.memory.unmet =
+        Some(PhaseMismatch { kind: DesiredKind::Refused, message: "asks for \"new\": no".into() });
     assert_eq!(world.round(1).happened, ["FlipRefused"]);
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready && decision.report.message.contains("asks for \"new\""));
     assert!(decision.document.findings.iter().any(|finding| finding.contains("asks for \"new\"")));
     world.quiet("NetworkReady");
     world.memory.unmet =
-        Some(Unmet { kind: DesiredKind::Failed, message: "asks for \"new\": no space".into() });
+        Some(PhaseMismatch { kind: DesiredKind::Failed, message: "asks for \"new\": no space".into() });
     assert_eq!(world.round(1).happened, ["FlipFailed"]);
     world.quiet("NetworkReady");
     world.memory.unmet = None;

@@ -6,11 +6,11 @@ use types::attachment::{HostRoute, RouteStep};
 use super::*;
 
 /// What is wrong, by the words of its refusal.
-type Wrong<'a> = (&'a str, fn(&mut GraduateFacts));
+type RefusalCase<'a> = (&'a str, fn(&mut GraduateFacts));
 
 #[test]
 fn every_reason_is_named_with_the_way_on() {
-    let cases: [Wrong<'_>; 24] = [
+    let cases: [RefusalCase<'_>; 24] = [
         ("no runtime is asked", |f| f.runtime.asked = RuntimeAnswer::NotAsked),
         ("it is not there", |f| f.runtime.asked = RuntimeAnswer::Absent("it is not there".into())),
         ("max_conf_num", |f| {
@@ -81,7 +81,7 @@ fn every_reason_is_named_with_the_way_on() {
 
 #[test]
 fn what_ends_by_itself_is_for_later() {
-    let cases: [Wrong<'_>; 4] = [
+    let cases: [RefusalCase<'_>; 4] = [
         ("1 ADDs through Crossfade run", |f| f.records[0].0.attached = false),
         ("no answer", |f| f.runtime.asked = RuntimeAnswer::Unanswered("no answer".into())),
         ("cannot be seen", |f| f.runtime.blind = Some("its ADDs cannot be seen".into())),
@@ -146,7 +146,7 @@ fn crio_s_check_at_its_start_must_find_a_result() {
     assert!(decision.refusals[0].what.contains("CHECK") && decision.refusals[0].fix.contains("disableCheck"));
     facts.records.clear();
     assert!(decide(&facts).refusals.is_empty());
-    facts.runtime.picks = Picks::Named("oldnet".into());
+    facts.runtime.picks = ConfSelection::Named("oldnet".into());
     let told = decide(&facts);
     assert!(told.refusals[0].fix.contains("cni_default_network = \"newnet\""), "{told:?}");
     assert!(told.refusals[0].fix.contains("do not restart CRI-O"), "{told:?}");
