@@ -9,7 +9,7 @@ mod nested;
 mod plan;
 mod range;
 
-pub use claim::{Claim, Use};
+pub use claim::{Claim, Usage};
 pub use claims::{Claims, TUNNELS, gives_addresses, has_node_cidrs, of};
 pub use free::free;
 pub use judge::{Clash, clashes};

@@ -12,7 +12,7 @@ mod read;
 mod write;
 mod yaml;
 
-pub use collect::{Collector, Unknown};
+pub use collect::{Collector, UnknownKinds};
 pub use document::Page;
 pub use gather::{gather, gather_all};
 pub use header::Header;

@@ -18,7 +18,7 @@ use super::conduct::runtime;
 use super::connect::connect;
 use super::error;
 use super::failure::Failure;
-use crate::backup::decide::Live;
+use crate::backup::decide::LiveState;
 use crate::backup::{Id, Step};
 use crate::cli::access::Access;
 
@@ -100,7 +100,7 @@ pub fn gather_policies(
     access: &Access,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Live, Failures> {
+) -> Result<LiveState, Failures> {
     let alone = |(exit, problem): Failure| (exit, vec![problem]);
     runtime().map_err(alone)?.block_on(async {
         let client = connect(access).await.map_err(|problem| (Exit::BadSettings, vec![problem]))?;

@@ -1,6 +1,6 @@
 //! Rows about the nodes: kubelet, runtime and operating system.
 
-use super::{Of, Requirement, State, Version};
+use super::{Requirement, Scope, State, Version};
 use crate::model::{Kind, Node};
 use crate::scene::Scene;
 
@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "kubelet is 1.25 or later on every node.",
         why: "Older kubelets are not tried: they may lose a pod's network when its CNI changes.",
         found_by: &["version-kubelet", "version-unknown"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update kubelet on these nodes", |node| {
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "The runtime is containerd 1.6 or later, or CRI-O 1.28 or later, on every node.",
         why: "Older runtimes are not tried: they may call a CNI differently, so that a DEL is lost and an address leaks.",
         found_by: &["version-runtime", "version-unknown"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update or replace the runtime on these nodes", |node| {
@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Every node runs Linux.",
         why: "Crossfade runs on Linux alone, so these nodes cannot pass from one CNI to the other.",
         found_by: &["platform-windows"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             let fix = "let these nodes leave the cluster, or accept this with a waiver: their pods stay on the old network until it is removed";

@@ -13,7 +13,7 @@ use crate::backup::{Act, Id, Step, apply as made};
 use crate::live::call::{ApiRequest, Caller};
 use crate::live::failure::lost;
 
-/// Steps on their way.
+/// Steps while they are carried out.
 struct StepExecution<'a> {
     caller: &'a Caller,
     steps: &'a [Step],

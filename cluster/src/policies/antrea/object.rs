@@ -7,7 +7,7 @@ use crate::model::Text;
 use crate::policies::expression::Expression;
 use crate::policies::kubernetes::{self, Block};
 use crate::policies::traffic::Ports;
-use crate::policies::written::{self, Written};
+use crate::policies::written::{self, Manifest};
 
 /// A Tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Message {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_tier(object: &Value) -> Result<Tier, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     Ok(Tier { name: written.metadata.name, priority: written.spec.priority })
 }
 

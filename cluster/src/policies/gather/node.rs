@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::reference::{Reference, Unread};
+use super::reference::{Reference, UnreadObject};
 use crate::cidr::{Range, TUNNELS};
 use crate::model::{Kind, Node, Object};
 
@@ -24,7 +24,7 @@ const ANTREA: &str = "node.antrea.io/mac-address";
 const FLANNEL: &str = "flannel.alpha.coreos.com/backend-type";
 
 /// The addresses of a node, each once, and what the node has in their place that is none. `of_cilium` is the CiliumNode of its name.
-pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<Unread>) {
+pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<UnreadObject>) {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let reported = ["InternalIP", "ExternalIP"].into_iter().flat_map(|kind| node.addresses(kind));
     let annotated = OWN.iter().chain(&TUNNELS).filter_map(|key| node.metadata.annotation(key));

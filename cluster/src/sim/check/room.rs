@@ -37,7 +37,7 @@ impl Pod {
 
 impl History {
     /// A holder counts all pods.
-    pub(in crate::sim) fn counted(&mut self, flight: &Flight) {
+    pub(in crate::sim) fn check_census(&mut self, flight: &Flight) {
         let mut count = Count { at: flight.sent, ..Count::default() };
         let largest = self.truth.hosts().largest;
         for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {
