@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::failure::{Failed, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, Patience, Untaken};
-use super::plans::{SavedPlan, no_run, other_plan, plan_of, planned};
+use super::plans::{SavedPlan, check_passes, no_run, other_plan, plan_of, planned};
 use super::session::{Session, Settings};
 use super::store::{Recorded, Stored, last_verdict};
 use super::unseen::Unseen;
@@ -210,7 +210,10 @@ async fn taken_up(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt)
 async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<Loaded, Failed> {
     let (SavedPlan { plan, hash }, own) = match wanted {
         Some(wanted) if wanted.hash != run.plan => (wanted, Some(plan_of(session, run).await?)),
-        Some(own) => (own, None),
+        Some(own) => {
+            check_passes(run, &own.plan)?;
+            (own, None)
+        }
         None => (plan_of(session, run).await?, None),
     };
     let Some(SavedPlan { plan: own, hash: own_hash }) = own else {
