@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster::cli::access::Access;
-use cluster::live::{Journal, Outcome, Patience, Session, Settings, Untaken, apply};
+use cluster::live::{AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
 use cluster::plan::Plan;
 use cluster::policies::convert::CONVERTED_FROM;
 use cluster::roll::act::{Act, Change, Patch, PodId};
@@ -141,9 +141,9 @@ impl Driver {
         };
         match self.session.take_lease(patience, std::future::pending(), &mut |_, _| {}).await {
             Ok(epoch) => Ok(json!({ "epoch": epoch })),
-            Err(Untaken::Held(holder)) => Ok(json!({ "held": holder.name })),
-            Err(Untaken::Failed(_, problem)) => Err(problem.to_string()),
-            Err(Untaken::Interrupted) => Err("interrupted".to_owned()),
+            Err(AcquireError::Held(holder)) => Ok(json!({ "held": holder.name })),
+            Err(AcquireError::Failed(_, problem)) => Err(problem.to_string()),
+            Err(AcquireError::Interrupted) => Err("interrupted".to_owned()),
         }
     }
 

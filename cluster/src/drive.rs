@@ -18,12 +18,12 @@ use news::News;
 
 use crate::plan::Plan;
 use crate::roll::act::Act;
-use crate::roll::invariant::{self, Broken};
+use crate::roll::invariant::{self, Violation};
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
 use crate::roll::order::Order;
 use crate::roll::run::Run;
-use crate::roll::step::{Decided, End, step};
+use crate::roll::step::{Decision, End, step};
 use crate::roll::view::View;
 use crate::roll::wish::Wish;
 use crate::roll::world::World;
@@ -38,7 +38,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// Why the run cannot go on: somebody else holds it, or it is gone.
-    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Seen, Why>>;
+    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Observation, EndReason>>;
 
     /// Makes one call when it is driven. Several may be under way.
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
@@ -52,7 +52,7 @@ pub trait Cluster {
 
 /// What is known.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct Observation {
     /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
     pub world: Arc<World>,
     /// The run as the cluster has it.
@@ -78,11 +78,11 @@ pub enum Outcome {
 
 /// How a holder's part of a run ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct DriveEnd {
     /// The run as it is now.
     pub run: Run,
     /// Why it ended.
-    pub why: Why,
+    pub why: EndReason,
     /// How far the run is.
     pub status: Option<Status>,
     /// How long this holder's decisions took.
@@ -91,13 +91,13 @@ pub struct Ended {
 
 /// Why a holder's part of a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum EndReason {
     /// The run decided so.
     End(End),
     /// Somebody asked this holder to end.
     Interrupted,
     /// A decision would have broken an invariant: a fault of this program. Nothing was done of it.
-    Broken(Broken),
+    Broken(Violation),
     /// Somebody else holds the run; in words.
     Gone(String),
     /// The object that keeps the run is gone or cannot be read, so that nothing that people ask is heard; in words, and what helps.
@@ -111,7 +111,7 @@ pub async fn drive<C: Cluster>(
     plan: &Plan,
     hash: &str,
     tell: &mut dyn FnMut(&Event),
-) -> Ended {
+) -> DriveEnd {
     let order = Order::of(plan);
     let mut memory = Memory::default();
     let mut news = News::default();
@@ -120,16 +120,16 @@ pub async fn drive<C: Cluster>(
     loop {
         let seen = match cluster.look(&run, plan).await {
             Ok(seen) => seen,
-            Err(why) => return Ended { run, why, status: last, decisions },
+            Err(why) => return DriveEnd { run, why, status: last, decisions },
         };
         if seen.is_interrupted {
-            return Ended { run, why: Why::Interrupted, status: last, decisions };
+            return DriveEnd { run, why: EndReason::Interrupted, status: last, decisions };
         }
         let world = &*seen.world;
         if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
             // Its answer was lost, and it was written.
             run = written.clone();
-            memory.written();
+            memory.confirm_write();
         }
         // What people wish is taken up by the run that the cluster has.
         let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
@@ -140,7 +140,7 @@ pub async fn drive<C: Cluster>(
         let before = cluster.worked();
         memory.observe(world, &run);
         let mut nodes = Nodes::of(world, &run, &order);
-        let Decided { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
+        let Decision { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
         let now = status(&View::of(world, &memory, &run, &nodes), &waits);
         decisions.add(cluster.worked().saturating_sub(before));
         for wait in news.of(&waits, world.now) {
@@ -156,11 +156,11 @@ pub async fn drive<C: Cluster>(
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
                     cluster.note(&event).await;
                     tell(&event);
-                    return Ended { run, why: Why::Broken(broken), status: last, decisions };
+                    return DriveEnd { run, why: EndReason::Broken(broken), status: last, decisions };
                 }
                 match act {
-                    Act::Patch(patch) => memory.patching(patch, world),
-                    Act::Census => memory.counting(world),
+                    Act::Patch(patch) => memory.record_patch(patch, world),
+                    Act::Census => memory.begin_census(world),
                     _ => {}
                 }
             }
@@ -180,7 +180,7 @@ pub async fn drive<C: Cluster>(
             }
         }
         if let Some(end) = end {
-            return Ended { run, why: Why::End(end), status: last, decisions };
+            return DriveEnd { run, why: EndReason::End(end), status: last, decisions };
         }
     }
 }
@@ -191,7 +191,7 @@ const fn goes_beside(act: &Act) -> bool {
 }
 
 /// A run that is over is written as it is.
-fn allowed(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Broken> {
+fn allowed(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     if view.run.target().is_none() { Ok(()) } else { invariant::hold(act, view, hash) }
 }
 
@@ -199,18 +199,18 @@ fn allowed(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Broken> {
 fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, world: &World) {
     match (act, outcome) {
         (Act::Evict(pod) | Act::Delete(pod), Outcome::Answered(answer)) => {
-            memory.answered(pod, answer.clone(), world.now);
+            memory.record_answer(pod, answer.clone(), world.now);
         }
         (Act::Evict(pod) | Act::Delete(pod), Outcome::Failed(why)) => {
-            memory.answered(pod, Answer::Failed(why.clone()), world.now);
+            memory.record_answer(pod, Answer::Failed(why.clone()), world.now);
         }
-        (Act::Patch(patch), Outcome::Conflict) => memory.unpatched(patch),
-        (Act::Patch(patch), Outcome::Done) => memory.patched(patch, world),
+        (Act::Patch(patch), Outcome::Conflict) => memory.reject_patch(patch),
+        (Act::Patch(patch), Outcome::Done) => memory.confirm_patch(patch, world),
         (Act::Record(next), Outcome::Done) => {
-            memory.written();
+            memory.confirm_write();
             run.clone_from(next);
         }
-        (Act::Record(next), Outcome::Failed(_)) => memory.maybe_written(next),
+        (Act::Record(next), Outcome::Failed(_)) => memory.record_unconfirmed_write(next),
         _ => {}
     }
 }

@@ -27,9 +27,9 @@ pub enum Phase {
 
 /// How far policies hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Holds"))]
 #[serde(rename_all = "kebab-case")]
-pub enum Holds {
+pub enum Coverage {
     /// A CNI enforces them.
     Yes,
     /// A CNI enforces them for a part of the traffic.
@@ -50,7 +50,7 @@ pub struct Line {
     /// The phase of the pods that they are for.
     pub phase: Phase,
     /// Whether they hold.
-    pub holds: Holds,
+    pub holds: Coverage,
     /// Who enforces them; none if nobody does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Cni>,
@@ -263,34 +263,34 @@ fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
     let new = enforces(scene, scene.to, kind);
     let is_early = new && early(scene);
     let (holds, by, why) = match phase {
-        Phase::Old if old => (Holds::Yes, Some(scene.from), "the old CNI enforces them"),
-        Phase::Old => (Holds::No, None, "the old CNI does not know this kind"),
+        Phase::Old if old => (Coverage::Yes, Some(scene.from), "the old CNI enforces them"),
+        Phase::Old => (Coverage::No, None, "the old CNI does not know this kind"),
         Phase::BothOld if old => (
-            Holds::Partly,
+            Coverage::Partly,
             Some(scene.from),
             "the old CNI filters its own interface of a pod; what comes through the second one passes",
         ),
         Phase::BothNew if is_early => (
-            Holds::Partly,
+            Coverage::Partly,
             Some(scene.to),
             "the new CNI filters its own interface of a pod; the old one knows other pods by addresses that they no longer use",
         ),
         Phase::BothNew if old => (
-            Holds::Partly,
+            Coverage::Partly,
             Some(scene.from),
             "the old CNI filters its own interface of a pod, and knows other pods by addresses that they no longer use; what comes through the new one passes",
         ),
         Phase::BothOld | Phase::BothNew => {
-            (Holds::No, None, "neither CNI enforces them for pods with both networks")
+            (Coverage::No, None, "neither CNI enforces them for pods with both networks")
         }
-        Phase::New if is_early => (Holds::Yes, Some(scene.to), "the new CNI enforces them"),
+        Phase::New if is_early => (Coverage::Yes, Some(scene.to), "the new CNI enforces them"),
         Phase::New if new => (
-            Holds::No,
+            Coverage::No,
             None,
             "the new CNI enforces policies at the end only, since it takes pods of the old network for the outside world",
         ),
-        Phase::Finished if new => (Holds::Yes, Some(scene.to), "the new CNI enforces them"),
-        Phase::New | Phase::Finished => (Holds::No, None, "the new CNI does not know this kind"),
+        Phase::Finished if new => (Coverage::Yes, Some(scene.to), "the new CNI enforces them"),
+        Phase::New | Phase::Finished => (Coverage::No, None, "the new CNI does not know this kind"),
     };
     Line { kind, policies, phase, holds, by, why }
 }
@@ -303,7 +303,7 @@ mod tests {
     use serde_json::json;
 
     /// How policies of a kind hold in the five phases.
-    fn told(case: &Case, kind: Kind) -> Vec<Holds> {
+    fn told(case: &Case, kind: Kind) -> Vec<Coverage> {
         lines(&case.scene()).into_iter().filter(|line| line.kind == kind).map(|line| line.holds).collect()
     }
 
@@ -324,14 +324,14 @@ mod tests {
             let first = |kind| told(&case, kind)[0];
             [first(Kind::NETWORK_POLICY), first(Kind::CALICO_GLOBAL_NETWORK_POLICY)]
         };
-        assert_eq!(holds("none"), [Holds::Yes; 2]);
-        assert_eq!(holds("bird"), [Holds::No; 2]);
+        assert_eq!(holds("none"), [Coverage::Yes; 2]);
+        assert_eq!(holds("bird"), [Coverage::No; 2]);
     }
 
     #[test]
     fn each_phase_has_who_enforces() {
         use Cni::{Antrea, Calico, Cilium, Flannel};
-        use Holds::{No, Partly, Yes};
+        use Coverage::{No, Partly, Yes};
         let kinds = [
             Kind::CALICO_GLOBAL_NETWORK_POLICY,
             Kind::ANTREA_NETWORK_POLICY,
@@ -467,6 +467,6 @@ mod tests {
         let first = |value: &str| {
             told(&Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![map(value)]), Kind::NETWORK_POLICY)[0]
         };
-        assert_eq!((first("true"), first("false")), (Holds::Yes, Holds::No));
+        assert_eq!((first("true"), first("false")), (Coverage::Yes, Coverage::No));
     }
 }

@@ -10,5 +10,5 @@ mod workload;
 pub use api::Pulse;
 pub use dns::dns;
 pub use watched::watched;
-pub use window::{Local, is_open};
+pub use window::{LocalTime, is_open};
 pub use workload::Shortages;

@@ -67,7 +67,7 @@ pub struct Plan {
     /// The nodes in their order; the same for each pass.
     pub waves: Vec<Wave>,
     /// Nodes that no pass touches.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<ExcludedNode>,
     /// Pools, with the way in which their nodes move.
     pub pools: Vec<Pool>,
     /// How much may happen at once, and how long it may take.
@@ -118,7 +118,7 @@ pub struct Wave {
     /// How long nothing starts after its last node is done, in seconds.
     pub soak_seconds: u32,
     /// Its nodes, in order.
-    pub nodes: Vec<Placed>,
+    pub nodes: Vec<PlannedNode>,
 }
 
 /// What is special about a wave.
@@ -142,9 +142,9 @@ pub enum WaveKind {
 
 /// A node in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Placed"))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Placed {
+pub struct PlannedNode {
     /// The Node's name.
     pub name: Text,
     /// The Node's UID.
@@ -155,9 +155,9 @@ pub struct Placed {
 
 /// A node that no pass touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LeftOut"))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct LeftOut {
+pub struct ExcludedNode {
     /// The Node's name.
     pub name: Text,
     /// The Node's UID.

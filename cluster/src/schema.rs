@@ -19,14 +19,14 @@ use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
 use crate::finding::Explanation;
-use crate::live::{Became, Written};
+use crate::live::{WriteOutcome, WriteReport};
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::What;
 use crate::snapshot::Header;
-use crate::status::{Counts, Gate, Moving, Status};
-use crate::stragglers::{Because, Found, Stragglers};
+use crate::status::{Counts, Gate, MovingNode, Status};
+use crate::stragglers::{StragglerReason, StragglerReport, Stragglers};
 
 fn written<T: JsonSchema>() -> Schema {
     // A schema that is an object, as all of these are.
@@ -90,7 +90,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         zones: [("eu-1a".into(), counts.clone())].into(),
         attached: [(Phase::Old, 3), (Phase::BothOld, 4)].into(),
         silent: vec!["c".into()],
-        moving: vec![Moving {
+        moving: vec![MovingNode {
             node: "a".into(),
             state: types::step::State::Moving,
             to: Phase::BothOld,
@@ -111,10 +111,10 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         let acts = json!([{"act": "census"}, {"act": "record", "pass": 1, "to": to}, {"act": "patch", "node": "a", "cordon": true}]);
         holds("roll", &json!({"status": status(state, to), "acts": acts}));
     }
-    let found = Found {
+    let found = StragglerReport {
         stragglers: vec![Stragglers {
             owner: "Deployment/default/web".into(),
-            because: Because::Attached,
+            because: StragglerReason::Attached,
             pods: vec!["default/web-1".into()],
             nodes: vec!["a".into()],
             fix: "kubectl -n default rollout restart deployment web".into(),
@@ -157,16 +157,16 @@ fn answers_about_policies_are_as_the_schemas_say() {
 
     let id = || Id::of(&tier).expect("an object");
     for became in [
-        Became::WouldCreate,
-        Became::WouldReplace,
-        Became::AwaitsTier,
-        Became::Unchanged,
-        Became::Created,
-        Became::Replaced,
-        Became::NotWritten,
-        Became::Unknown,
+        WriteOutcome::WouldCreate,
+        WriteOutcome::WouldReplace,
+        WriteOutcome::AwaitsTier,
+        WriteOutcome::Unchanged,
+        WriteOutcome::Created,
+        WriteOutcome::Replaced,
+        WriteOutcome::NotWritten,
+        WriteOutcome::Unknown,
     ] {
-        let written = Written { object: id(), became, added: vec!["spec.order".into()] };
+        let written = WriteReport { object: id(), outcome: became, added: vec!["spec.order".into()] };
         let left = |state| Left { object: id(), state, why: "Calico makes it".into() };
         let restored = policies::restore::Restored {
             file: "policies.json".into(),

@@ -7,8 +7,8 @@ mod pod;
 mod workload;
 
 pub use counted::counted;
-pub use node::{FENCE, Seen, node};
-pub use pod::{About, pod, pod_of};
+pub use node::{FENCE, ObservedNode, node};
+pub use pod::{PodClassifier, pod, pod_of};
 pub use workload::workload;
 
 /// Labels, annotations and the condition that a node's `watch` writes or obeys.
@@ -38,7 +38,7 @@ mod tests {
         );
         let dns = Dns { namespace: "kube-system".into(), labels: [].into() };
         assert!(node(&object, &[]).is_ok());
-        assert!(pod(&object, &About { dns, agents: Vec::new() }).is_ok());
+        assert!(pod(&object, &PodClassifier { dns, agents: Vec::new() }).is_ok());
         assert!(counted(&object).is_ok());
         assert!(workload(Kind::DEPLOYMENT, &object).is_ok());
     }

@@ -9,7 +9,7 @@ use types::step::State as NodeState;
 
 use crate::model::Text;
 use crate::plan::canon;
-use crate::roll::nodes::{One, Standing};
+use crate::roll::nodes::{NodeStatus, Standing};
 use crate::roll::run::State;
 use crate::roll::view::View;
 use crate::roll::wait::Wait;
@@ -51,7 +51,7 @@ pub struct Status {
     /// Nodes that do not say what is attached to them.
     pub silent: Vec<Text>,
     /// Nodes that are being moved.
-    pub moving: Vec<Moving>,
+    pub moving: Vec<MovingNode>,
     /// What people skipped, with their reasons: nodes by their names, workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`).
     pub skipped: BTreeMap<Text, String>,
     /// What gates say.
@@ -121,9 +121,9 @@ pub struct Counts {
 
 /// A node that is being moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Moving"))]
 #[serde(rename_all = "camelCase")]
-pub struct Moving {
+pub struct MovingNode {
     /// Its name.
     pub node: Text,
     /// How far it is.
@@ -176,7 +176,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
     };
     status.waits.sort_by_key(|wait| !wait.is_held);
     let mut zones = vec![Counts::default(); view.nodes.zones().len()];
-    for &One { name, node, standing, zone, .. } in view.nodes() {
+    for &NodeStatus { name, node, standing, zone, .. } in view.nodes() {
         status.nodes.count(standing, node.is_ready);
         zones[zone].count(standing, node.is_ready);
         match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
@@ -189,7 +189,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
             None => status.silent.push(name.clone()),
         }
         if let Standing::Transit(step) = standing {
-            status.moving.push(Moving {
+            status.moving.push(MovingNode {
                 node: name.clone(),
                 state: step.state,
                 to: step.to,

@@ -14,9 +14,9 @@ const FIX: &str = "kubectl crossfade stragglers --fix";
 
 /// Why a pod is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Because"))]
 #[serde(rename_all = "kebab-case")]
-pub enum Because {
+pub enum StragglerReason {
     /// Its node says that it was attached in another phase.
     Attached,
     /// Its node is in another phase.
@@ -35,7 +35,7 @@ pub struct Stragglers {
     /// `Deployment/default/web`; a pod without an owner is its own.
     pub owner: String,
     /// Why.
-    pub because: Because,
+    pub because: StragglerReason,
     /// The pods: `NAMESPACE/NAME`, sorted.
     pub pods: Vec<String>,
     /// Their nodes, sorted.
@@ -48,7 +48,7 @@ pub struct Stragglers {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Found {
+pub struct StragglerReport {
     /// The pods.
     pub stragglers: Vec<Stragglers>,
     /// Attachments of another phase that nodes count and that no pod is known for, by node.
@@ -67,7 +67,7 @@ fn observed(node: &Node) -> Option<Observed> {
 }
 
 /// A pod that is not attached as it should be, and why.
-pub type Straggler<'a> = (&'a Pod, Because);
+pub type Straggler<'a> = (&'a Pod, StragglerReason);
 
 /// The stragglers of each node, by the order of nodes. Pods that use the node's network and pods that ended are none.
 #[must_use]
@@ -88,9 +88,9 @@ pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>
 
 /// All pods that are not attached in phase `to`, by what makes them.
 #[must_use]
-pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
-    let mut by: BTreeMap<(Owner<'_>, Because), Vec<&Pod>> = BTreeMap::new();
-    let mut found = Found::default();
+pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
+    let mut by: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
+    let mut found = StragglerReport::default();
     for (node, pods) in by_node(snapshot, to) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
         for (pod, because) in pods {
@@ -112,26 +112,26 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> Found {
 }
 
 /// Why a pod is a straggler; none if it is none.
-fn because(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<Because> {
+fn because(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<StragglerReason> {
     let is_ours = |seen: &&Observed| seen.attached.is_some() && seen.phase.is_some();
     let because = match observed.filter(is_ours) {
-        None => Because::Silent,
+        None => StragglerReason::Silent,
         Some(seen) => {
             let short = short_uid(&pod.metadata.uid);
             let is_other =
                 seen.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
             match (is_other, seen.phase == Some(to)) {
                 // In a node of another phase, those that differ from it may be the ones that are right.
-                (true, true) => Because::Attached,
-                (false, false) => Because::Node,
+                (true, true) => StragglerReason::Attached,
+                (false, false) => StragglerReason::Node,
                 (true, false) | (false, true) => return None,
             }
         }
     };
-    Some(if pod.metadata.deletion_timestamp.is_some() { Because::Terminating } else { because })
+    Some(if pod.metadata.deletion_timestamp.is_some() { StragglerReason::Terminating } else { because })
 }
 
-fn told(owner: &Owner<'_>, because: Because, pods: &[&Pod]) -> Stragglers {
+fn told(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
     let mut names: Vec<String> =
         pods.iter().map(|pod| format!("{}/{}", pod.namespace(), pod.name())).collect();
     let mut nodes: Vec<String> = pods.iter().map(|pod| pod.spec.node_name.to_string()).collect();
@@ -142,24 +142,24 @@ fn told(owner: &Owner<'_>, because: Because, pods: &[&Pod]) -> Stragglers {
     Stragglers { owner: owner.subject().to_string(), because, pods: names, nodes, fix }
 }
 
-fn fix(owner: &Owner<'_>, because: Because, pods: &[&Pod], nodes: &[String]) -> String {
+fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[String]) -> String {
     let Owner { kind, namespace, name } = owner;
     match because {
-        Because::Node => format!(
+        StragglerReason::Node => format!(
             "{FIX} brings the nodes into the phase; while a run goes on that skipped them: {}",
             nodes.iter().map(|node| format!("kubectl crossfade retry {node}")).collect::<Vec<_>>().join("; ")
         ),
-        Because::Silent => {
+        StragglerReason::Silent => {
             "on the node: systemctl status crossfade-watch; it must report what is attached".into()
         }
-        Because::Terminating => format!(
+        StragglerReason::Terminating => format!(
             "wait, then look at its finalizers: kubectl -n {namespace} get pod {} -o yaml",
             pods[0].name()
         ),
-        Because::Attached if pods.iter().any(|pod| pod.is_static()) => {
+        StragglerReason::Attached if pods.iter().any(|pod| pod.is_static()) => {
             "on the node, move the file of the static pod out of its directory and back".into()
         }
-        Because::Attached => match *kind {
+        StragglerReason::Attached => match *kind {
             "Pod" => {
                 format!("nobody makes it again; if that is right: {FIX} --delete-bare {namespace}/{name}")
             }
@@ -196,7 +196,7 @@ mod tests {
         json!({"bootId": "b", "phase": phase, "attached": attached})
     }
 
-    fn found(nodes: Vec<Node>, pods: Vec<Pod>) -> Found {
+    fn found(nodes: Vec<Node>, pods: Vec<Pod>) -> StragglerReport {
         let mut snapshot = Snapshot { nodes, pods, ..Snapshot::default() };
         snapshot.sort();
         find(&snapshot, Phase::New)
@@ -209,12 +209,12 @@ mod tests {
             pod("p", "a", "11111111-aaaa", "StatefulSet"),
             pod("q", "a", "22222222-aaaa", "StatefulSet"),
         ];
-        let Found { stragglers, unnamed } = found(nodes, pods);
+        let StragglerReport { stragglers, unnamed } = found(nodes, pods);
         assert_eq!(stragglers.len(), 1);
         let one = &stragglers[0];
         assert_eq!(
             (one.owner.as_str(), one.because, &one.pods[..]),
-            ("StatefulSet/x/web", Because::Attached, &["x/p".to_owned()][..])
+            ("StatefulSet/x/web", StragglerReason::Attached, &["x/p".to_owned()][..])
         );
         assert_eq!(one.fix, "kubectl crossfade stragglers --fix moves them");
         assert_eq!(unnamed, BTreeMap::new());
@@ -224,9 +224,9 @@ mod tests {
     fn every_pod_of_a_node_in_another_phase_is_one_but_those_that_are_ahead() {
         let nodes = vec![node("a", &said("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
         let pods = vec![pod("p", "a", "11111111", "Job"), pod("q", "a", "22222222", "Job")];
-        let Found { stragglers, .. } = found(nodes, pods);
+        let StragglerReport { stragglers, .. } = found(nodes, pods);
         let told: Vec<_> = stragglers.iter().map(|one| (one.because, one.pods.clone())).collect();
-        assert_eq!(told, [(Because::Node, vec!["x/p".to_owned()])]);
+        assert_eq!(told, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
         // A skipped node takes part again by retry; bounds of a run leave it skipped.
         let fix = &stragglers[0].fix;
         assert!(fix.ends_with("kubectl crossfade retry a") && !fix.contains("--only"), "{fix}");
@@ -236,7 +236,7 @@ mod tests {
     fn what_nobody_knows_is_not_fine() {
         let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
         let told = found(silent, vec![pod("p", "a", "1", "")]);
-        assert_eq!(told.stragglers[0].because, Because::Silent);
+        assert_eq!(told.stragglers[0].because, StragglerReason::Silent);
         let counts = vec![node("a", &said("new", &json!({"old": 2}), &["11111111"]))];
         let told = found(counts, vec![pod("p", "a", "11111111", "")]);
         assert_eq!(told.unnamed, [("a".to_owned(), 1)].into());
@@ -246,6 +246,6 @@ mod tests {
     #[test]
     fn a_cluster_that_is_done_has_none() {
         let nodes = vec![node("a", &said("new", &json!({"new": 1}), &[]))];
-        assert_eq!(found(nodes, vec![pod("p", "a", "11111111", "")]), Found::default());
+        assert_eq!(found(nodes, vec![pod("p", "a", "11111111", "")]), StragglerReport::default());
     }
 }

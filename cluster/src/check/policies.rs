@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Need};
-use crate::enforcement::{Holds, KINDS, Phase, enforces, lines};
+use crate::enforcement::{Coverage, KINDS, Phase, enforces, lines};
 use crate::finding::{Finding, Severity, Subject};
 use crate::model::Kind;
 use crate::network::{calico, subject};
@@ -101,8 +101,8 @@ fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
     let wanted = phases(scene.strategy);
     let mut weak: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
-        if line.holds != Holds::Yes && wanted.contains(&line.phase) {
-            let how = if line.holds == Holds::Partly { "in part" } else { "not" };
+        if line.holds != Coverage::Yes && wanted.contains(&line.phase) {
+            let how = if line.holds == Coverage::Partly { "in part" } else { "not" };
             weak.entry(line.kind).or_default().push(format!("{} ({how})", line.phase.name()));
         }
     }

@@ -10,9 +10,9 @@ use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::config::Config;
-use crate::drive::decisions::Took;
+use crate::drive::decisions::DecisionTimes;
 use crate::drive::event::{Event, but};
-use crate::drive::{Ended, Why};
+use crate::drive::{DriveEnd, EndReason};
 use crate::live;
 use crate::plan::{Drift, Plan, canon, drift};
 use crate::print::{Document, Progress};
@@ -32,7 +32,7 @@ pub struct Rolled {
     pub ended: String,
     /// How long this program's decisions took; none if it made none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decisions: Option<Took>,
+    pub decisions: Option<DecisionTimes>,
     /// Why the journal in the cluster lacks the last lines, and what has them; none if it lacks none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
@@ -47,7 +47,11 @@ pub struct Rolled {
 ///
 /// # Errors
 /// The run cannot be read, the plan does not cover the cluster and the settings of today, somebody else holds the run, or a request failed.
-pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -> Result<Rolled, Failure> {
+pub(super) fn conduct(
+    global: &Global,
+    config: &Config,
+    wanted: &live::RunOptions,
+) -> Result<Rolled, Failure> {
     let plan = &wanted.plan.plan;
     covered(global, config, plan)?;
     let progress = Progress::new();
@@ -114,29 +118,31 @@ fn show(progress: &Progress, event: &Event) {
     }
 }
 
-fn told(ended: Ended, plan: &Plan, resume: &str) -> Rolled {
+fn told(ended: DriveEnd, plan: &Plan, resume: &str) -> Rolled {
     let (exit, why, next) = match ended.why {
-        Why::End(End::Done) if plan.fixes_stragglers() => {
+        EndReason::End(End::Done) if plan.fixes_stragglers() => {
             (Exit::Done, "every node of the plan is done".into(), String::new())
         }
-        Why::End(End::Done) => (Exit::Done, "every pass is done".into(), String::new()),
-        Why::End(End::Bounded) => (Exit::Done, "everything within the bounds is done".into(), resume.into()),
-        Why::End(End::Paused) => (
+        EndReason::End(End::Done) => (Exit::Done, "every pass is done".into(), String::new()),
+        EndReason::End(End::Bounded) => {
+            (Exit::Done, "everything within the bounds is done".into(), resume.into())
+        }
+        EndReason::End(End::Paused) => (
             Exit::TryLater,
             "the run is paused".into(),
             format!("kubectl crossfade resume --reason TEXT, then {resume}"),
         ),
-        Why::End(End::Held) => (
+        EndReason::End(End::Held) => (
             Exit::No,
             "nothing goes on until a person acts".into(),
             format!("do what the waits say, then {resume}"),
         ),
-        Why::Gone(why) => (Exit::TryLater, why, resume.into()),
-        Why::Unreadable(why, fix) => (Exit::No, why, fix),
-        Why::Interrupted => {
+        EndReason::Gone(why) => (Exit::TryLater, why, resume.into()),
+        EndReason::Unreadable(why, fix) => (Exit::No, why, fix),
+        EndReason::Interrupted => {
             (Exit::TryLater, "it was interrupted; nodes in transit stay as they are".into(), resume.into())
         }
-        Why::Broken(broken) => (
+        EndReason::Broken(broken) => (
             Exit::Failed,
             format!("the program refused its own decision, {}: {}", broken.name, broken.why),
             "nothing was done of it; report this with the journal of the run".into(),

@@ -16,7 +16,7 @@ use crate::input;
 use crate::live;
 use crate::plan::decisions::{self, Class};
 use crate::plan::{self, Plan, Survey, canon, eta};
-use crate::print::plan::{Shown, add, blockers, differences};
+use crate::print::plan::{PlanView, add, blockers, differences};
 use crate::print::{self, Document, Report};
 use crate::scene::Scene;
 
@@ -161,7 +161,7 @@ impl Report for Planned {
             let short = canon::short(hash);
             document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
         }
-        add(&mut document, plan, &Shown { hash, seconds: *eta_seconds, pods, other_policy, notes });
+        add(&mut document, plan, &PlanView { hash, seconds: *eta_seconds, pods, other_policy, notes });
         document
     }
 

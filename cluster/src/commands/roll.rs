@@ -63,7 +63,7 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
         };
         return Ok(Answer::Previewed(Previewed { preview, next }));
     }
-    let asked = live::Wanted {
+    let asked = live::RunOptions {
         plan: live::saved_plan(&global.access, wanted.plan.as_ref()).map_err(failed)?,
         is_resumed: wanted.plan.is_none(),
         bounds,

@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
-use crate::stragglers::{Because, Found, find, furthest};
+use crate::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 pub use fix::{Carried, Planned};
 
@@ -28,7 +28,7 @@ pub struct Told {
     pub phase: Phase,
     /// What is not.
     #[serde(flatten)]
-    pub found: Found,
+    pub found: StragglerReport,
 }
 
 /// What the command answers.
@@ -70,18 +70,18 @@ fn no_phase() -> Failure {
     Failure::of(Exit::No, problem.fix(fix))
 }
 
-const fn said(because: Because) -> &'static str {
+const fn said(because: StragglerReason) -> &'static str {
     match because {
-        Because::Attached => "attached in another phase",
-        Because::Node => "its node is in another phase",
-        Because::Silent => "its node does not report",
-        Because::Terminating => "being deleted",
+        StragglerReason::Attached => "attached in another phase",
+        StragglerReason::Node => "its node is in another phase",
+        StragglerReason::Silent => "its node does not report",
+        StragglerReason::Terminating => "being deleted",
     }
 }
 
 impl Told {
     fn describe(&self, document: &mut Document) {
-        let Found { stragglers, unnamed } = &self.found;
+        let StragglerReport { stragglers, unnamed } = &self.found;
         if stragglers.is_empty() && unnamed.is_empty() {
             document.text("There are none.");
             return;
@@ -109,7 +109,7 @@ impl Told {
     }
 
     fn exit(&self) -> Exit {
-        if self.found == Found::default() { Exit::Done } else { Exit::No }
+        if self.found == StragglerReport::default() { Exit::Done } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -10,9 +10,9 @@ pub struct Decisions(Vec<u32>);
 
 /// How long decisions worked, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Took"))]
 #[serde(rename_all = "camelCase")]
-pub struct Took {
+pub struct DecisionTimes {
     /// How many decisions there were.
     pub count: usize,
     /// Half of them took at most this long.
@@ -31,13 +31,18 @@ impl Decisions {
 
     /// All of them in four numbers; none if there was no decision.
     #[must_use]
-    pub fn took(&self) -> Option<Took> {
+    pub fn took(&self) -> Option<DecisionTimes> {
         let mut all = self.0.clone();
         all.sort_unstable();
         let most_micros = *all.last()?;
         // The smallest one that at least so many percent do not exceed.
         let percent = |percent: usize| all[(all.len() * percent).div_ceil(100) - 1];
-        Some(Took { count: all.len(), p50_micros: percent(50), p99_micros: percent(99), most_micros })
+        Some(DecisionTimes {
+            count: all.len(),
+            p50_micros: percent(50),
+            p99_micros: percent(99),
+            most_micros,
+        })
     }
 }
 
@@ -50,12 +55,12 @@ mod tests {
         let mut decisions = Decisions::default();
         assert_eq!(decisions.took(), None);
         decisions.add(Duration::from_micros(7));
-        let one = Took { count: 1, p50_micros: 7, p99_micros: 7, most_micros: 7 };
+        let one = DecisionTimes { count: 1, p50_micros: 7, p99_micros: 7, most_micros: 7 };
         assert_eq!(decisions.took(), Some(one));
         for micros in 1..=199 {
             decisions.add(Duration::from_micros(1000 + micros));
         }
-        let all = Took { count: 200, p50_micros: 1099, p99_micros: 1197, most_micros: 1199 };
+        let all = DecisionTimes { count: 200, p50_micros: 1099, p99_micros: 1197, most_micros: 1199 };
         assert_eq!(decisions.took(), Some(all));
     }
 }

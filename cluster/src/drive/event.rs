@@ -9,7 +9,7 @@ use types::step::State;
 
 use super::Outcome;
 use crate::roll::act::{Act, Change, Patch, PodId};
-use crate::roll::invariant::Broken;
+use crate::roll::invariant::Violation;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
 use crate::status::Status;
@@ -20,7 +20,7 @@ pub enum Event {
     /// A call was made.
     Acted {
         /// Which.
-        act: Told,
+        act: ActRecord,
         /// What became of it.
         outcome: Outcome,
     },
@@ -36,9 +36,9 @@ pub enum Event {
     /// A decision would have broken an invariant.
     Broken {
         /// What was decided.
-        act: Told,
+        act: ActRecord,
         /// Which invariant, and how.
-        broken: Broken,
+        broken: Violation,
     },
     /// Somebody approved another plan for the run.
     Replanned {
@@ -55,9 +55,9 @@ pub enum Event {
 
 /// A call, as a history tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Told"))]
 #[serde(rename_all = "camelCase", tag = "act")]
-pub enum Told {
+pub enum ActRecord {
     /// A Node was patched.
     #[serde(rename_all = "camelCase")]
     Patch {
@@ -109,7 +109,7 @@ pub enum Told {
     },
 }
 
-impl From<Act> for Told {
+impl From<Act> for ActRecord {
     fn from(act: Act) -> Self {
         match act {
             Act::Patch(patch) => patched(*patch),
@@ -135,17 +135,17 @@ impl From<Act> for Told {
     }
 }
 
-fn patched(patch: Patch) -> Told {
+fn patched(patch: Patch) -> ActRecord {
     let (state, why) = match &patch.step {
         Change::Set(step) => (Some(step.state), step.why.clone()),
         Change::Keep | Change::Remove => (None, None),
     };
     let Patch { node, desired, cordon, fence, .. } = patch;
-    Told::Patch { node: node.to_string(), state, desired, why, cordon, fence }
+    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence }
 }
 
 /// One line for people.
-impl fmt::Display for Told {
+impl fmt::Display for ActRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Evict { pod, node, .. } => write!(f, "node {node}: pod {pod} is evicted"),

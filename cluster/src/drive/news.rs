@@ -10,10 +10,10 @@ const PASSING: Duration = Duration::from_secs(10);
 
 /// What the run waits for, and since when.
 #[derive(Debug, Default)]
-pub(super) struct News(BTreeMap<String, Known>);
+pub(super) struct News(BTreeMap<String, KnownWait>);
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KnownWait {
     since: Duration,
     is_told: bool,
 }
@@ -26,7 +26,7 @@ impl News {
         let mut news = Vec::new();
         for wait in waits {
             let key = format!("{} {} {}", wait.object, wait.reason, wait.is_held);
-            let mut known = before.get(&key).copied().unwrap_or(Known { since: now, is_told: false });
+            let mut known = before.get(&key).copied().unwrap_or(KnownWait { since: now, is_told: false });
             if !known.is_told && (wait.is_held || now.saturating_sub(known.since) >= PASSING) {
                 known.is_told = true;
                 news.push(wait.clone());

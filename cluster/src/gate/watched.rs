@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::roll::world::{Available, Color, Owner, Verdict};
+use crate::roll::world::{Availability, Color, Owner, Verdict};
 
 /// Green if each of them exists and is ready, red otherwise. Nothing is watched: green.
 #[must_use]
-pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Available>, now: Duration) -> Verdict {
+pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Availability>, now: Duration) -> Verdict {
     let wrong: Vec<String> = wanted
         .iter()
         .filter_map(|owner| match known.get(owner) {
@@ -33,9 +33,9 @@ mod tests {
     fn a_workload_that_is_short_or_missing_is_red() {
         let owner = |name: &str| Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: name.into() };
         let known = BTreeMap::from([
-            (owner("all"), Available { wanted: 2, ready: 2 }),
-            (owner("short"), Available { wanted: 2, ready: 1 }),
-            (owner("none"), Available { wanted: 0, ready: 0 }),
+            (owner("all"), Availability { wanted: 2, ready: 2 }),
+            (owner("short"), Availability { wanted: 2, ready: 1 }),
+            (owner("none"), Availability { wanted: 0, ready: 0 }),
         ]);
         for (names, color, why) in [
             (&[][..], Color::Green, "0 workloads are ready"),

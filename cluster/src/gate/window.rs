@@ -7,7 +7,7 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A time of the week in some time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Local {
+pub struct LocalTime {
     /// Days since Monday.
     pub day: usize,
     /// Minutes since midnight.
@@ -17,13 +17,13 @@ pub struct Local {
 /// Whether a window is open, or there is none at all. `local` says what time it is in a time zone; none if nobody knows the zone, and a window there is
 /// closed.
 #[must_use]
-pub fn is_open(windows: &[Window], local: impl Fn(Option<&str>) -> Option<Local>) -> bool {
+pub fn is_open(windows: &[Window], local: impl Fn(Option<&str>) -> Option<LocalTime>) -> bool {
     windows.is_empty()
         || windows.iter().any(|window| local(window.zone.as_deref()).is_some_and(|at| contains(window, at)))
 }
 
 /// Whether a moment is in a window. One that ends at or before it begins ends on the next day.
-fn contains(window: &Window, at: Local) -> bool {
+fn contains(window: &Window, at: LocalTime) -> bool {
     let (Some(from), Some(to)) = (minute(&window.from), minute(&window.to)) else { return false };
     let begins = |day: usize| {
         window.days.is_empty()
@@ -70,7 +70,7 @@ mod tests {
             (&[], "00:00", "00:00", 3, (13, 7), true),
             (&[], "25:00", "26:00", 3, (13, 7), false),
         ] {
-            let local = Local { day, minute: hour * 60 + past };
+            let local = LocalTime { day, minute: hour * 60 + past };
             let is = is_open(&[window(days, from, to, None)], |_| Some(local));
             assert_eq!(is, open, "{days:?} {from}-{to} on {} at {hour}:{past}", DAYS[day]);
         }

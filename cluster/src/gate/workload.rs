@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::roll::world::{Available, Color, Owner, Verdict};
+use crate::roll::world::{Availability, Color, Owner, Verdict};
 
 /// How many workloads are named.
 const NAMED: usize = 5;
@@ -20,7 +20,7 @@ impl Shortages {
     /// Takes up how available workloads are now. `missing` says how many pods of each were missing when the run began.
     pub fn observe(
         &mut self,
-        owners: &BTreeMap<Owner, Available>,
+        owners: &BTreeMap<Owner, Availability>,
         missing: impl Fn(&Owner) -> u32,
         now: Duration,
     ) {
@@ -68,8 +68,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn owners(wanted: u32, ready: u32) -> BTreeMap<Owner, Available> {
-        BTreeMap::from([(owner("web"), Available { wanted, ready })])
+    fn owners(wanted: u32, ready: u32) -> BTreeMap<Owner, Availability> {
+        BTreeMap::from([(owner("web"), Availability { wanted, ready })])
     }
 
     /// Each row: wanted, ready, missing before, whether it is short.
@@ -83,7 +83,7 @@ mod tests {
             (0, 0, 0, false),
             (2, 3, 0, false),
         ] {
-            assert_eq!(Available { wanted, ready }.is_short(before), short);
+            assert_eq!(Availability { wanted, ready }.is_short(before), short);
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_few_are_named() {
-        let all = (0..7).map(|at| (owner(&format!("w{at}")), Available { wanted: 1, ready: 0 })).collect();
+        let all = (0..7).map(|at| (owner(&format!("w{at}")), Availability { wanted: 1, ready: 0 })).collect();
         let mut shortages = Shortages::default();
         shortages.observe(&all, |_| 0, secs(1));
         let why = shortages.verdict(secs(9), secs(2)).why;

@@ -9,8 +9,8 @@ mod patch;
 
 use types::eviction::Answer;
 
-use super::call::{Ask, Caller, Reply};
-use super::lease::{Held, Standing};
+use super::call::{ApiRequest, Caller, Reply};
+use super::lease::{HeldLease, Standing};
 use crate::roll::act::PodId;
 use crate::roll::world::Census;
 
@@ -39,13 +39,13 @@ pub enum Outcome {
 
 /// Makes the requests of a holder, and none when it must not act.
 #[derive(Debug, Clone)]
-pub(super) struct Hand {
+pub(super) struct LeasedCaller {
     caller: Caller,
-    held: Held,
+    held: HeldLease,
 }
 
-impl Hand {
-    pub(super) fn new(caller: &Caller, held: Held) -> Self {
+impl LeasedCaller {
+    pub(super) fn new(caller: &Caller, held: HeldLease) -> Self {
         let lease = held.clone();
         Self { caller: caller.within(move || lease.left()), held }
     }
@@ -68,7 +68,7 @@ impl Hand {
     }
 
     /// Makes a request when its turn comes, if the holder may act then.
-    async fn call(&self, ask: &Ask) -> Result<Reply, Outcome> {
+    async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
         self.caller.turn().await;
         self.may()?;
         self.caller.urgent(ask).await.map_err(|why| {
@@ -79,7 +79,7 @@ impl Hand {
 }
 
 /// Changes a Node. Gives the Node as it is then.
-pub(super) async fn change(hand: &Hand, ask: &Ask) -> Result<String, Outcome> {
+pub(super) async fn change(hand: &LeasedCaller, ask: &ApiRequest) -> Result<String, Outcome> {
     let reply = hand.call(ask).await?;
     if reply.is_done() {
         return Ok(String::from_utf8_lossy(&reply.body).into_owned());

@@ -12,7 +12,7 @@ use http::{Method, Request};
 use kube::Client;
 use serde::de::DeserializeOwned;
 
-use super::answer::{Unanswered, answer};
+use super::answer::{AnswerError, answer};
 use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
@@ -26,7 +26,7 @@ pub(super) const MERGE: &str = "application/merge-patch+json";
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ask {
+pub(super) struct ApiRequest {
     /// What is done.
     pub(super) method: Method,
     /// To what, with its query.
@@ -54,7 +54,7 @@ pub(super) struct Reply {
 
 /// Why there is no reply. What was asked for may have happened.
 #[derive(Debug)]
-pub(super) enum NoReply {
+pub(super) enum CallError {
     /// None arrived; why.
     Lost(String),
     /// It is too long; in words.
@@ -68,11 +68,11 @@ pub(super) struct Caller {
     clock: Clock,
     state: Arc<Mutex<State>>,
     /// How long requests may take now; as long as the client lets them without it.
-    left: Option<Left>,
+    time_limit: Option<TimeLimit>,
 }
 
 /// How long a request may take that begins now.
-type Left = Arc<dyn Fn() -> Duration + Send + Sync>;
+type TimeLimit = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 #[derive(Debug)]
 struct State {
@@ -80,7 +80,7 @@ struct State {
     pulse: Pulse,
 }
 
-impl Ask {
+impl ApiRequest {
     /// Reads an object.
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), content: None, accept: None, body: Vec::new() }
@@ -144,16 +144,16 @@ impl Reply {
     }
 }
 
-impl From<Unanswered> for NoReply {
-    fn from(why: Unanswered) -> Self {
+impl From<AnswerError> for CallError {
+    fn from(why: AnswerError) -> Self {
         match why {
-            Unanswered::Lost(e) => Self::Lost(format!("no answer: {}", chain(&*e))),
-            Unanswered::TooLong(why) => Self::TooLong(why),
+            AnswerError::Lost(e) => Self::Lost(format!("no answer: {}", chain(&*e))),
+            AnswerError::TooLong(why) => Self::TooLong(why),
         }
     }
 }
 
-impl fmt::Display for NoReply {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Lost(why) | Self::TooLong(why)) = self;
         f.write_str(why)
@@ -165,7 +165,7 @@ impl Caller {
     pub(super) fn new(client: Client, clock: Clock) -> Self {
         let pace = Pace::new(clock.now());
         let state = Arc::new(Mutex::new(State { pace, pulse: Pulse::default() }));
-        Self { client, clock, state, left: None }
+        Self { client, clock, state, time_limit: None }
     }
 
     /// The same pace for requests through another client.
@@ -175,7 +175,7 @@ impl Caller {
 
     /// The same for requests that must have ended when nothing is left of this time, here and at the API server. One that cannot is not made.
     pub(super) fn within(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self { left: Some(Arc::new(left)), ..self.clone() }
+        Self { time_limit: Some(Arc::new(left)), ..self.clone() }
     }
 
     /// The clock by which requests are paced.
@@ -210,7 +210,7 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived. What was asked for may have happened.
-    pub(super) async fn call(&self, ask: &Ask) -> Result<Reply, String> {
+    pub(super) async fn call(&self, ask: &ApiRequest) -> Result<Reply, String> {
         self.turn().await;
         self.urgent(ask).await
     }
@@ -219,7 +219,7 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived. What was asked for may have happened.
-    pub(super) async fn urgent(&self, ask: &Ask) -> Result<Reply, String> {
+    pub(super) async fn urgent(&self, ask: &ApiRequest) -> Result<Reply, String> {
         let began = self.clock.now();
         let reply = self.exchange(ask).await.map_err(|why| why.to_string())?;
         self.state().pulse.answered(began, self.clock.now());
@@ -230,29 +230,29 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived, or it is too long.
-    pub(super) async fn page(&self, ask: &Ask) -> Result<Reply, NoReply> {
+    pub(super) async fn page(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
         self.turn().await;
         self.exchange(ask).await
     }
 
-    async fn exchange(&self, ask: &Ask) -> Result<Reply, NoReply> {
-        let Some(left) = self.left.as_ref().map(|left| left()) else { return self.answer(ask).await };
+    async fn exchange(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
+        let Some(left) = self.time_limit.as_ref().map(|left| left()) else { return self.answer(ask).await };
         // One half is for the way, after which nothing more is sent; the other is the API server's, which counts from when the request arrives. It takes whole
         // seconds.
         let left = left / 2;
         let seconds = left.as_secs();
         if seconds == 0 {
-            return Err(NoReply::Lost("it was not asked: the Lease must be renewed first".into()));
+            return Err(CallError::Lost("it was not asked: the Lease must be renewed first".into()));
         }
         let late = |_| {
             let why = format!("no answer within {seconds} s; after that another holder might take the Lease");
-            Err(NoReply::Lost(why))
+            Err(CallError::Lost(why))
         };
         tokio::time::timeout(left, self.answer(&ask.within(seconds))).await.unwrap_or_else(late)
     }
 
-    async fn answer(&self, ask: &Ask) -> Result<Reply, NoReply> {
-        let request = ask.request().map_err(NoReply::Lost)?;
+    async fn answer(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
+        let request = ask.request().map_err(CallError::Lost)?;
         let (parts, body) = answer(&self.client, request).await?.into_parts();
         let status = parts.status.as_u16();
         let header = parts.headers.get(http::header::RETRY_AFTER);
@@ -288,9 +288,10 @@ mod tests {
                 Answer::lost(),
             ]);
             let caller = server.caller();
-            let reply = caller.call(&Ask::post("/api/v1/x?a=b", b"{}".to_vec())).await.expect("an answer");
+            let reply =
+                caller.call(&ApiRequest::post("/api/v1/x?a=b", b"{}".to_vec())).await.expect("an answer");
             assert_eq!((reply.status, reply.retry_after), (429, Some(1)));
-            let lost = caller.call(&Ask::get("/api/v1/y")).await.expect_err("no answer");
+            let lost = caller.call(&ApiRequest::get("/api/v1/y")).await.expect_err("no answer");
             assert!(lost.starts_with("no answer: "), "{lost}");
             let asked = server.asked();
             assert_eq!(asked.len(), 2, "{asked:?}");
@@ -310,7 +311,7 @@ mod tests {
                 let caller = Server::new(answers).caller();
                 let began = caller.clock().now();
                 for _ in 0..40 {
-                    caller.call(&Ask::get("/x")).await.expect("an answer");
+                    caller.call(&ApiRequest::get("/x")).await.expect("an answer");
                 }
                 assert_eq!(caller.clock().now() > began, is_slow, "{body}");
                 assert_eq!(caller.pulse().color == crate::roll::world::Color::Red, is_slow, "{body}");
@@ -328,13 +329,13 @@ mod tests {
             let now = clock.clone();
             let caller = server.caller().within(move || end.saturating_sub(now.now()));
             let began = clock.now();
-            let why = caller.call(&Ask::post("/x", b"{}".to_vec())).await.expect_err("no answer");
+            let why = caller.call(&ApiRequest::post("/x", b"{}".to_vec())).await.expect_err("no answer");
             assert_eq!((clock.now() - began).as_secs(), 10, "{why}");
             // The first half is over, and what is left of the second is halved once more.
-            let why = caller.call(&Ask::get("/z")).await.expect_err("no answer");
+            let why = caller.call(&ApiRequest::get("/z")).await.expect_err("no answer");
             assert!(why.contains("no answer within 5 s"), "{why}");
             tokio::time::sleep(Duration::from_secs(4)).await;
-            let why = caller.call(&Ask::get("/y?a=b")).await.expect_err("too late");
+            let why = caller.call(&ApiRequest::get("/y?a=b")).await.expect_err("too late");
             assert!(why.contains("the Lease must be renewed first"), "{why}");
             assert_eq!(server.lines(), ["POST /x?timeout=10s", "GET /z?timeout=5s"]);
         });

@@ -10,9 +10,9 @@ mod identity;
 mod object;
 mod take;
 
-pub use hold::{Held, Standing};
+pub use hold::{HeldLease, Standing};
 pub(super) use identity::{Identity, person, random};
-pub use take::{Patience, Untaken};
+pub use take::{AcquireError, Patience};
 pub(super) use take::{found, take};
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use types::exit::Exit;
 use types::problem::Problem;
 
 use super::conduct::runtime;
-use super::failure::Failed;
+use super::failure::Failure;
 use super::session::{Session, Settings};
 use super::store::{NEW_RUN, RUN_KEY};
 use crate::cli::access::Access;
@@ -23,7 +23,7 @@ pub struct SavedPlan {
 }
 
 /// The plan whose hash begins so.
-pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failed> {
+pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failure> {
     let (hash, bytes) = session.store().plan(prefix).await?;
     let plan =
         canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
@@ -31,7 +31,7 @@ pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedP
 }
 
 /// The plan of a run, which names it by its whole hash.
-pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, Failed> {
+pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, Failure> {
     let nameless = |why: String| {
         let problem = Problem::new(format!("the run's key plan: {why}"));
         let fix = "approve a plan for it: kubectl crossfade roll --plan HASH";
@@ -47,7 +47,7 @@ pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, F
 }
 
 /// Refuses a run that leads nodes further than its plan.
-pub(super) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failed> {
+pub(super) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failure> {
     run.keeps_to(plan).map_err(|why| {
         let problem = Problem::new(format!("the run's key {RUN_KEY}: {why}"));
         (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(NEW_RUN))
@@ -58,7 +58,7 @@ pub(super) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failed> {
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failed> {
+pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         match prefix {
@@ -75,7 +75,7 @@ pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan,
 ///
 /// # Errors
 /// The plan is too large, or a request failed.
-pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
+pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().save_plan(canonical).await
@@ -86,7 +86,7 @@ pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
 ///
 /// # Errors
 /// They cannot be read, or a request failed.
-pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
+pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         let Some(stored) = session.store().run().await? else { return Ok(None) };
@@ -96,7 +96,7 @@ pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
 }
 
 /// The run goes by another plan than the one that was compared with the settings.
-pub(super) fn other_plan(run: &Run) -> Failed {
+pub(super) fn other_plan(run: &Run) -> Failure {
     let plan = canon::short(&run.plan);
     let problem =
         Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
@@ -105,7 +105,7 @@ pub(super) fn other_plan(run: &Run) -> Failed {
 }
 
 /// The cluster never had a run.
-pub(super) fn no_run() -> Failed {
+pub(super) fn no_run() -> Failure {
     let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
     (
         Exit::No,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::answer::answer;
 use super::api_server;
-use super::call::Ask;
+use super::call::ApiRequest;
 use super::lease;
 use super::path::NAMESPACE;
 use crate::model::{CONFIG_MAPS, Kind};
@@ -185,7 +185,7 @@ async fn refused(client: Client, right: ResourceAttributes) -> Option<String> {
     let words = said(&right);
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
-    let ask = Ask::post(REVIEWS, serde_json::to_vec(&review).ok()?);
+    let ask = ApiRequest::post(REVIEWS, serde_json::to_vec(&review).ok()?);
     let answer = answer(&client, ask.request().ok()?).await.ok()?;
     let answer: SelfSubjectAccessReview = serde_json::from_slice(answer.body()).ok()?;
     answer.status.is_some_and(|status| !status.allowed).then_some(words)

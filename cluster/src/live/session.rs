@@ -17,22 +17,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
 
-use super::act::Hand;
+use super::act::LeasedCaller;
 use super::call::Caller;
 use super::clock::Clock;
 use super::connect::{connect, connect_for_ever};
-use super::failure::Failed;
-use super::health::Blind;
-use super::known::{Event, Known, Place};
-use super::lease::{self, Held, Identity, Patience, Untaken};
+use super::failure::Failure;
+use super::health::BlindSpot;
+use super::known::{ClusterState, Event, WatchScope};
+use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
-use super::store::{Store, Stored, Unreadable};
+use super::store::{Store, StoredRun, UnreadableRun};
 use crate::cli::access::Access;
 use crate::config::Config;
-use crate::gate::{Local, is_open};
+use crate::gate::{LocalTime, is_open};
 use crate::plan::{Gate, Plan, gates};
 use crate::roll::run::Run;
-use crate::roll::world::{Available, Owner, World};
+use crate::roll::world::{Availability, Owner, World};
 use crate::status::Holder;
 use types::exit::Exit;
 
@@ -59,16 +59,16 @@ pub struct Session {
     store: Store,
     settings: Settings,
     evictions: Evictions,
-    held: Option<Held>,
+    held: Option<HeldLease>,
     keeper: Option<JoinHandle<()>>,
     /// The version of the run that the driver decides on.
     basis: Arc<Mutex<Option<String>>>,
-    known: Known,
+    known: ClusterState,
     changes: UnboundedReceiver<Event>,
     sender: UnboundedSender<Event>,
-    watches: BTreeMap<Place, JoinHandle<()>>,
+    watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
-    about: Option<crate::seen::About>,
+    about: Option<crate::seen::PodClassifier>,
     gates: Vec<(Gate, JoinHandle<()>)>,
     /// Something changed since the last look.
     is_new: bool,
@@ -93,7 +93,7 @@ impl Session {
     ///
     /// # Errors
     /// The kubeconfig cannot be used, or the API server does not answer.
-    pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failed> {
+    pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failure> {
         let bad = |problem| (Exit::BadSettings, problem);
         let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::of_machine());
         let watcher = caller.beside(connect_for_ever(access).await.map_err(bad)?);
@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// The same over clients that are there.
-    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failed> {
+    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
         let evictions = super::act::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
@@ -113,7 +113,7 @@ impl Session {
             held: None,
             keeper: None,
             basis: Arc::default(),
-            known: Known::default(),
+            known: ClusterState::default(),
             changes,
             sender,
             watches: BTreeMap::new(),
@@ -133,7 +133,7 @@ impl Session {
     #[must_use]
     pub fn held_store(&self) -> Store {
         match self.held.clone() {
-            Some(held) => Store::new(Hand::new(&self.caller, held).caller().clone()),
+            Some(held) => Store::new(LeasedCaller::new(&self.caller, held).caller().clone()),
             None => self.store.clone(),
         }
     }
@@ -152,12 +152,12 @@ impl Session {
         patience: Patience,
         stop: impl Future<Output = ()>,
         waiting: &mut dyn FnMut(&Holder, Duration),
-    ) -> Result<u64, Untaken> {
+    ) -> Result<u64, AcquireError> {
         let mut stop = pin!(stop);
         let own = Identity::of(&self.caller).await;
         let floor = tokio::select! {
             floor = epochs::greatest(&self.caller) => floor?,
-            () = &mut stop => return Err(Untaken::Interrupted),
+            () = &mut stop => return Err(AcquireError::Interrupted),
         };
         let held = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
         let epoch = held.epoch();
@@ -169,7 +169,7 @@ impl Session {
 
     /// The Lease; none before it was taken.
     #[must_use]
-    pub const fn lease(&self) -> Option<&Held> {
+    pub const fn lease(&self) -> Option<&HeldLease> {
         self.held.as_ref()
     }
 
@@ -177,7 +177,7 @@ impl Session {
     ///
     /// # Errors
     /// A request failed.
-    pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failed> {
+    pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failure> {
         lease::found(&self.caller).await
     }
 
@@ -190,7 +190,7 @@ impl Session {
     ///
     /// # Errors
     /// The Lease could not be written. Others can take it once it has expired.
-    pub async fn release(&mut self) -> Result<(), Failed> {
+    pub async fn release(&mut self) -> Result<(), Failure> {
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
@@ -207,12 +207,12 @@ impl Session {
 
     /// The run as it is known now; none if there is none, or before the first look.
     #[must_use]
-    pub const fn stored(&self) -> Option<&Result<Stored, Unreadable>> {
+    pub const fn stored(&self) -> Option<&Result<StoredRun, UnreadableRun>> {
         self.known.stored.as_ref()
     }
 
     /// The same, to decide on: the next [`Act::Record`](crate::roll::act::Act::Record) is written only if nobody has written it since.
-    pub fn take_up(&mut self) -> Option<Result<Stored, Unreadable>> {
+    pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
         let stored = self.known.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
         *self.basis.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -222,7 +222,7 @@ impl Session {
 
     /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
     #[must_use]
-    pub const fn workloads(&self) -> &BTreeMap<Owner, Available> {
+    pub const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         self.known.all_workloads()
     }
 
@@ -238,7 +238,7 @@ impl Session {
     ///
     /// # Errors
     /// Something is not known well enough to decide anything. The watches go on.
-    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<Arc<World>, Blind> {
+    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<Arc<World>, BlindSpot> {
         let end = tokio::time::Instant::now() + at_most;
         loop {
             self.take_changes();
@@ -264,8 +264,8 @@ impl Session {
         self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
         let world = Arc::make_mut(&mut self.known.world);
         world.wall = self.caller.clock().wall();
-        world.epoch = self.held.as_ref().map_or(0, Held::epoch);
-        world.renewed = self.held.as_ref().map_or(Duration::ZERO, Held::renewed);
+        world.epoch = self.held.as_ref().map_or(0, HeldLease::epoch);
+        world.renewed = self.held.as_ref().map_or(Duration::ZERO, HeldLease::renewed);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
         Ok(Arc::clone(&self.known.world))
     }
@@ -282,12 +282,12 @@ impl Session {
 }
 
 /// What time of the week it is in a time zone; none if this machine does not know the zone.
-fn local(clock: &Clock, zone: Option<&str>) -> Option<Local> {
+fn local(clock: &Clock, zone: Option<&str>) -> Option<LocalTime> {
     let zone = zone.map_or(Ok(TimeZone::UTC), TimeZone::get).ok()?;
     let at = clock.wall().to_zoned(zone);
     let day = usize::try_from(at.weekday().to_monday_zero_offset()).ok()?;
     let minute = u32::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute())).ok()?;
-    Some(Local { day, minute })
+    Some(LocalTime { day, minute })
 }
 
 impl Drop for Session {

@@ -10,13 +10,13 @@ use tower::{BoxError, Layer, Service};
 
 /// Lets every request of a client be told.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct RequestLog {
     /// The address of the API server, without a credential.
     server: String,
     tell: fn(&str),
 }
 
-impl Told {
+impl RequestLog {
     /// Tells of requests to this server.
     pub(super) fn new(server: &Uri, tell: fn(&str)) -> Self {
         let scheme = server.scheme_str().unwrap_or("https");
@@ -26,22 +26,22 @@ impl Told {
     }
 }
 
-impl<S> Layer<S> for Told {
-    type Service = Telling<S>;
+impl<S> Layer<S> for RequestLog {
+    type Service = LoggedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Telling { told: self.clone(), inner }
+        LoggedService { told: self.clone(), inner }
     }
 }
 
 /// A client whose requests are told.
 #[derive(Debug, Clone)]
-pub(super) struct Telling<S> {
-    told: Told,
+pub(super) struct LoggedService<S> {
+    told: RequestLog,
     inner: S,
 }
 
-impl<S, B> Service<Request<Body>> for Telling<S>
+impl<S, B> Service<Request<Body>> for LoggedService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -82,7 +82,7 @@ mod tests {
     fn a_line_names_the_server_without_a_credential() {
         let uri: Uri =
             "https://user:c4nary@rancher.example:8443/k8s/clusters/c-1/".parse().expect("an address");
-        assert_eq!(Told::new(&uri, |_| {}).server, "https://rancher.example:8443/k8s/clusters/c-1");
+        assert_eq!(RequestLog::new(&uri, |_| {}).server, "https://rancher.example:8443/k8s/clusters/c-1");
         let what = "GET https://a/version";
         assert_eq!(line(what, Some(200), Duration::from_millis(13)), "GET https://a/version 200 in 13 ms");
         assert_eq!(line(what, None, Duration::ZERO), "GET https://a/version without an answer in 0 ms");

@@ -6,7 +6,7 @@ use types::policy::Phase;
 use types::problem::Problem;
 
 use crate::config::Waiver;
-use crate::enforcement::{Holds, lines};
+use crate::enforcement::{Coverage, lines};
 use crate::finding::Finding;
 use crate::model::Kind;
 use crate::scene::Scene;
@@ -16,7 +16,7 @@ pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, 
     let mut kinds: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
     let is_passed = |name: &str| phases.iter().any(|phase| phase.as_str() == name);
     for line in lines(scene) {
-        if line.policies > 0 && line.holds == Holds::No && is_passed(line.phase.name()) {
+        if line.policies > 0 && line.holds == Coverage::No && is_passed(line.phase.name()) {
             kinds.entry(line.kind).or_default().push(line.phase.name());
         }
     }

@@ -2,7 +2,7 @@
 
 use types::problem::Problem;
 
-use super::passes::{Parted, Passes};
+use super::passes::{Disconnection, Passes};
 use super::site::{Survey, cluster, named};
 use crate::config::{Config, Freeze, Method};
 use crate::finding::Finding;
@@ -79,8 +79,8 @@ pub(super) fn nothing(survey: &Survey<'_>, passes: Option<&Passes>) -> Option<Pr
 }
 
 /// A pass would part pods, and nothing says that nodes forward between both networks.
-pub(super) fn parted(parted: &Parted<'_>) -> Problem {
-    let Parted { target, client, server, nodes } = parted;
+pub(super) fn parted(parted: &Disconnection<'_>) -> Problem {
+    let Disconnection { target, client, server, nodes } = parted;
     let apart = format!(
         "in the pass to {target}, pods in {client} reach pods in {server} only if nodes forward between both networks"
     );

@@ -26,7 +26,7 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     problems.extend(blockers::scaled(scene.config));
     problems.extend(blockers::nothing(survey, passes.as_ref()));
     problems.extend(silent(&survey.sites, passes.as_ref()));
-    let parted = passes.as_ref().and_then(|passes| passes.parted(&survey.sites));
+    let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
     problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(blockers::parted));
     problems.extend(passes.iter().flat_map(|passes| unaccepted(scene, &passes.targets)));

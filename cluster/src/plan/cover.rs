@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::site::Site;
 
 /// What a scout stands for, in words.
-struct Stands<'s, 'a> {
+struct ScoutRole<'s, 'a> {
     site: &'s Site<'a>,
     kind: String,
     zone: String,
@@ -19,15 +19,15 @@ struct Stands<'s, 'a> {
 /// A node with DNS pods is no scout, since they would land on nodes of which nobody has learnt anything. Where all nodes have some, the first node is
 /// the only scout.
 pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, String)> {
-    let mut candidates: Vec<Stands<'s, 'a>> =
-        sites.iter().filter(|site| site.dns.is_empty()).map(|site| Stands::of(site)).collect();
+    let mut candidates: Vec<ScoutRole<'s, 'a>> =
+        sites.iter().filter(|site| site.dns.is_empty()).map(|site| ScoutRole::of(site)).collect();
     if candidates.is_empty() {
-        candidates.extend(sites.first().map(|site| Stands::of(site)));
+        candidates.extend(sites.first().map(|site| ScoutRole::of(site)));
     }
     let mut covered: BTreeSet<&str> = BTreeSet::new();
     let mut scouts = Vec::new();
     loop {
-        let mut best: Option<(usize, &Stands<'_, '_>)> = None;
+        let mut best: Option<(usize, &ScoutRole<'_, '_>)> = None;
         for one in &candidates {
             let gain = one.words().iter().filter(|words| !covered.contains(**words)).count();
             // The first of those with the same gain stays.
@@ -41,7 +41,7 @@ pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, Strin
     }
 }
 
-impl<'s, 'a> Stands<'s, 'a> {
+impl<'s, 'a> ScoutRole<'s, 'a> {
     fn of(site: &'s Site<'a>) -> Self {
         let zone = match site.zone() {
             "" => "without a zone".into(),

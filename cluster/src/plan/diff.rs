@@ -9,7 +9,7 @@ use crate::model::Text;
 
 /// Where a plan has a node.
 #[derive(PartialEq, Eq)]
-struct Spot<'a> {
+struct Location<'a> {
     uid: &'a str,
     /// `in wave zone a`, or `left out (no pod network)`.
     place: String,
@@ -97,14 +97,15 @@ fn nodes(old: &Plan, new: &Plan) -> Vec<String> {
     names.into_iter().filter_map(line).collect()
 }
 
-fn spots(plan: &Plan) -> BTreeMap<&str, Spot<'_>> {
+fn spots(plan: &Plan) -> BTreeMap<&str, Location<'_>> {
     let placed = plan.waves.iter().flat_map(|wave| {
         wave.nodes
             .iter()
-            .map(|one| (&*one.name, Spot { uid: &one.uid, place: format!("in wave {}", wave.name) }))
+            .map(|one| (&*one.name, Location { uid: &one.uid, place: format!("in wave {}", wave.name) }))
     });
     let out = plan.left_out.iter();
-    let out = out.map(|one| (&*one.name, Spot { uid: &one.uid, place: format!("left out ({})", one.why) }));
+    let out =
+        out.map(|one| (&*one.name, Location { uid: &one.uid, place: format!("left out ({})", one.why) }));
     placed.chain(out).collect()
 }
 

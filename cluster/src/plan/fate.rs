@@ -8,7 +8,7 @@ use super::Pods;
 
 /// What the decision about a pod depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub struct PodFacts<'a> {
     /// `NAMESPACE/NAME`.
     pub title: &'a str,
     /// The kind of what makes it; none for a pod that nobody makes again.
@@ -23,20 +23,20 @@ pub struct Facts<'a> {
 
 /// What becomes of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PodDisposition {
     /// It is evicted.
-    Evicted,
+    Evict,
     /// It is deleted, since nobody makes it again and somebody named it.
-    Deleted,
+    Delete,
     /// Its Job has time to end first.
-    OfJob,
+    AwaitJob,
     /// It stays until a person acts.
-    Stays(Why),
+    Stay(StayReason),
 }
 
 /// Why a pod stays until a person acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum StayReason {
     /// It is a static pod.
     Static,
     /// An annotation asks not to disrupt it.
@@ -47,7 +47,7 @@ pub enum Why {
     Bare,
 }
 
-impl Why {
+impl StayReason {
     /// The reason in words that follow the pod's name.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -62,22 +62,22 @@ impl Why {
 
 /// What becomes of a pod by these decisions. `delete` names more pods that may be deleted. It is long because it is a table: one rule after the other.
 #[must_use]
-pub fn fate(pod: &Facts<'_>, decisions: &Pods, delete: &BTreeSet<String>) -> Fate {
+pub fn pod_disposition(pod: &PodFacts<'_>, decisions: &Pods, delete: &BTreeSet<String>) -> PodDisposition {
     let is_listed = |list: &[String]| list.iter().any(|glob| matches(glob, pod.title));
     if pod.is_static {
-        return Fate::Stays(Why::Static);
+        return PodDisposition::Stay(StayReason::Static);
     }
     if pod.asks_to_stay && !is_listed(&decisions.disrupt) {
-        return Fate::Stays(Why::Undisturbed);
+        return PodDisposition::Stay(StayReason::Undisturbed);
     }
     if pod.has_empty_dir && !decisions.delete_empty_dir && pod.owner != Some("DaemonSet") {
-        return Fate::Stays(Why::EmptyDir);
+        return PodDisposition::Stay(StayReason::EmptyDir);
     }
     match pod.owner {
-        None if is_listed(&decisions.delete) || delete.contains(pod.title) => Fate::Deleted,
-        None => Fate::Stays(Why::Bare),
-        Some("Job") => Fate::OfJob,
-        Some(_) => Fate::Evicted,
+        None if is_listed(&decisions.delete) || delete.contains(pod.title) => PodDisposition::Delete,
+        None => PodDisposition::Stay(StayReason::Bare),
+        Some("Job") => PodDisposition::AwaitJob,
+        Some(_) => PodDisposition::Evict,
     }
 }
 
@@ -85,7 +85,7 @@ pub fn fate(pod: &Facts<'_>, decisions: &Pods, delete: &BTreeSet<String>) -> Fat
 mod tests {
     use super::*;
 
-    const NONE: Facts<'static> = Facts {
+    const NONE: PodFacts<'static> = PodFacts {
         title: "x/p",
         owner: Some("Deployment"),
         is_static: false,
@@ -97,33 +97,47 @@ mod tests {
     fn each_pod_has_one_fate() {
         let (named, other) = (vec!["x/*".to_owned()], vec!["y/*".to_owned()]);
         let none = Pods::default();
-        let bare = Facts { owner: None, ..NONE };
-        let pinned = Facts { asks_to_stay: true, ..NONE };
-        let local = Facts { has_empty_dir: true, ..NONE };
+        let bare = PodFacts { owner: None, ..NONE };
+        let pinned = PodFacts { asks_to_stay: true, ..NONE };
+        let local = PodFacts { has_empty_dir: true, ..NONE };
         for (pod, decisions, delete, expected) in [
-            (NONE, none.clone(), &[][..], Fate::Evicted),
-            (Facts { owner: Some("Job"), ..NONE }, none.clone(), &[], Fate::OfJob),
+            (NONE, none.clone(), &[][..], PodDisposition::Evict),
+            (PodFacts { owner: Some("Job"), ..NONE }, none.clone(), &[], PodDisposition::AwaitJob),
             (
-                Facts { is_static: true, owner: Some("Node"), ..NONE },
+                PodFacts { is_static: true, owner: Some("Node"), ..NONE },
                 none.clone(),
                 &[],
-                Fate::Stays(Why::Static),
+                PodDisposition::Stay(StayReason::Static),
             ),
-            (bare, none.clone(), &[], Fate::Stays(Why::Bare)),
-            (bare, none.clone(), &["x/p"], Fate::Deleted),
-            (bare, none.clone(), &["x/q"], Fate::Stays(Why::Bare)),
-            (bare, Pods { delete: named.clone(), ..none.clone() }, &[], Fate::Deleted),
-            (bare, Pods { delete: other.clone(), ..none.clone() }, &[], Fate::Stays(Why::Bare)),
-            (NONE, Pods { delete: named.clone(), ..none.clone() }, &["x/p"], Fate::Evicted),
-            (pinned, none.clone(), &[], Fate::Stays(Why::Undisturbed)),
-            (pinned, Pods { disrupt: other, ..none.clone() }, &[], Fate::Stays(Why::Undisturbed)),
-            (pinned, Pods { disrupt: named, ..none.clone() }, &[], Fate::Evicted),
-            (local, none.clone(), &[], Fate::Stays(Why::EmptyDir)),
-            (local, Pods { delete_empty_dir: true, ..none.clone() }, &[], Fate::Evicted),
-            (Facts { owner: Some("DaemonSet"), ..local }, none, &[], Fate::Evicted),
+            (bare, none.clone(), &[], PodDisposition::Stay(StayReason::Bare)),
+            (bare, none.clone(), &["x/p"], PodDisposition::Delete),
+            (bare, none.clone(), &["x/q"], PodDisposition::Stay(StayReason::Bare)),
+            (bare, Pods { delete: named.clone(), ..none.clone() }, &[], PodDisposition::Delete),
+            (
+                bare,
+                Pods { delete: other.clone(), ..none.clone() },
+                &[],
+                PodDisposition::Stay(StayReason::Bare),
+            ),
+            (NONE, Pods { delete: named.clone(), ..none.clone() }, &["x/p"], PodDisposition::Evict),
+            (pinned, none.clone(), &[], PodDisposition::Stay(StayReason::Undisturbed)),
+            (
+                pinned,
+                Pods { disrupt: other, ..none.clone() },
+                &[],
+                PodDisposition::Stay(StayReason::Undisturbed),
+            ),
+            (pinned, Pods { disrupt: named, ..none.clone() }, &[], PodDisposition::Evict),
+            (local, none.clone(), &[], PodDisposition::Stay(StayReason::EmptyDir)),
+            (local, Pods { delete_empty_dir: true, ..none.clone() }, &[], PodDisposition::Evict),
+            (PodFacts { owner: Some("DaemonSet"), ..local }, none, &[], PodDisposition::Evict),
         ] {
             let delete = delete.iter().map(|one| (*one).to_owned()).collect();
-            assert_eq!(fate(&pod, &decisions, &delete), expected, "{pod:?} {decisions:?} {delete:?}");
+            assert_eq!(
+                pod_disposition(&pod, &decisions, &delete),
+                expected,
+                "{pod:?} {decisions:?} {delete:?}"
+            );
         }
     }
 }

@@ -11,16 +11,16 @@ use types::policy::Phase;
 use types::problem::Problem;
 
 use super::accepted::unaccepted;
-use super::fate::{Facts, Fate, Why, fate};
+use super::fate::{PodDisposition, PodFacts, StayReason, pod_disposition};
 use super::parts::Course;
 use super::passes::bridge;
 use super::site::{Site, Survey, cluster};
-use super::{LeftOut, Plan, blockers, parts};
+use super::{ExcludedNode, Plan, blockers, parts};
 use crate::finding::Finding;
 use crate::model::Pod;
 use crate::reach;
 use crate::scene::Scene;
-use crate::stragglers::{Because, Straggler, by_node};
+use crate::stragglers::{Straggler, StragglerReason, by_node};
 use crate::workload::{asks_to_stay, has_empty_dir, owner};
 
 /// What can be done about the stragglers of a cluster.
@@ -29,16 +29,16 @@ pub struct Fix {
     /// The plan; none if there is nothing to move.
     pub plan: Option<Plan>,
     /// Every straggler, by node and name.
-    pub pods: Vec<Fixed>,
+    pub pods: Vec<StragglerFix>,
     /// Nodes without a straggler that is known by name, and that are left to a person nevertheless.
-    pub nodes: Vec<Left>,
+    pub nodes: Vec<ManualNode>,
 }
 
 /// A node that is left to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Left"))]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
+pub struct ManualNode {
     /// Its name.
     pub node: String,
     /// Why.
@@ -49,9 +49,9 @@ pub struct Left {
 
 /// A straggler, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Fixed"))]
 #[serde(rename_all = "camelCase")]
-pub struct Fixed {
+pub struct StragglerFix {
     /// Its node.
     pub node: String,
     /// `NAMESPACE/NAME`.
@@ -59,17 +59,17 @@ pub struct Fixed {
     /// What makes it: `Deployment/default/web`; a pod without an owner is its own.
     pub owner: String,
     /// Why it is a straggler.
-    pub because: Because,
+    pub because: StragglerReason,
     /// What becomes of it.
     #[serde(flatten)]
-    pub becomes: Becomes,
+    pub becomes: Remedy,
 }
 
 /// What becomes of a straggler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Becomes"))]
 #[serde(rename_all = "kebab-case", tag = "becomes")]
-pub enum Becomes {
+pub enum Remedy {
     /// It is evicted.
     Evicted,
     /// It is evicted, unless its Job ends within the time that the limits give it.
@@ -121,15 +121,15 @@ pub fn fix(
 
     let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> =
         by_node(scene.snapshot, to).into_iter().map(|(node, pods)| (node.name(), pods)).collect();
-    let mut kept = node::Kept::of(&survey.sites, to, bridge.is_some());
+    let mut kept = node::Obstacles::of(&survey.sites, to, bridge.is_some());
     for out in &survey.left_out {
         kept.leave_out(&out.name, &out.why);
     }
-    let mut pods: Vec<Fixed> = Vec::new();
+    let mut pods: Vec<StragglerFix> = Vec::new();
     for (name, on) in &stragglers {
         let fixed = on.iter().map(|(pod, because)| {
             let becomes = becomes(scene, pod, *because, kept.of_node(name), delete);
-            Fixed {
+            StragglerFix {
                 node: (*name).to_owned(),
                 pod: title(pod),
                 owner: owner(pod).subject().to_string(),
@@ -137,11 +137,11 @@ pub fn fix(
                 becomes,
             }
         });
-        let fixed: Vec<Fixed> = fixed.collect();
+        let fixed: Vec<StragglerFix> = fixed.collect();
         if fixed.is_empty() {
             continue;
         }
-        if fixed.iter().all(|one| matches!(one.becomes, Becomes::Stays { .. })) {
+        if fixed.iter().all(|one| matches!(one.becomes, Remedy::Stays { .. })) {
             kept.nothing_moves(name);
         }
         pods.extend(fixed);
@@ -157,14 +157,14 @@ pub fn fix(
     let is_kept = |site: &Site<'_>| kept.of_node(site.name());
     let left = |site: &Site<'_>| {
         let Obstacle { why, help } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
-        Some(Left { node: site.name().to_owned(), why, help })
+        Some(ManualNode { node: site.name().to_owned(), why, help })
     };
     let nodes = sites.iter().filter_map(left).collect();
     let mut left_out = left_out.clone();
     left_out.extend(sites.iter().filter_map(|site| {
         let meta = &site.node.metadata;
         let why = is_kept(site)?.why.clone();
-        Some(LeftOut { name: meta.name.clone(), uid: meta.uid.clone(), why })
+        Some(ExcludedNode { name: meta.name.clone(), uid: meta.uid.clone(), why })
     }));
     left_out.sort_by(|a, b| a.name.cmp(&b.name));
     let behind = |site: &&Site<'_>| is_kept(site).is_none() && !node::is_done(site, to);
@@ -185,7 +185,7 @@ pub fn fix(
     Ok(Fix { plan: Some(plan), pods, nodes })
 }
 
-fn has_any(pods: &[Fixed], node: &str) -> bool {
+fn has_any(pods: &[StragglerFix], node: &str) -> bool {
     pods.iter().any(|one| one.node == node)
 }
 
@@ -208,50 +208,52 @@ fn title(pod: &Pod) -> String {
 fn becomes(
     scene: &Scene<'_>,
     pod: &Pod,
-    because: Because,
+    because: StragglerReason,
     node: Option<&Obstacle>,
     delete: &BTreeSet<String>,
-) -> Becomes {
-    let stays = |why: &str, help: String| Becomes::Stays { why: why.to_owned(), help };
+) -> Remedy {
+    let stays = |why: &str, help: String| Remedy::Stays { why: why.to_owned(), help };
     let (title, decisions) = (title(pod), &scene.config.roll.pods);
     let (namespace, name) = (pod.namespace(), pod.name());
     match because {
-        Because::Terminating => {
+        StragglerReason::Terminating => {
             let help =
                 format!("wait, then look at its finalizers: kubectl -n {namespace} get pod {name} -o yaml");
             return stays("it is being deleted", help);
         }
-        Because::Attached | Because::Node | Because::Silent => {}
+        StragglerReason::Attached | StragglerReason::Node | StragglerReason::Silent => {}
     }
     if let Some(Obstacle { why, help }) = node {
         return stays(why, help.clone());
     }
-    let facts = Facts {
+    let facts = PodFacts {
         title: &title,
         owner: pod.metadata.controller().map(|owner| &*owner.kind),
         is_static: pod.is_static(),
         asks_to_stay: asks_to_stay(pod),
         has_empty_dir: has_empty_dir(pod),
     };
-    let why = match fate(&facts, decisions, delete) {
-        Fate::Evicted => return Becomes::Evicted,
-        Fate::Deleted => return Becomes::Deleted,
-        Fate::OfJob if decisions.evict_jobs => return Becomes::EvictedLater,
-        Fate::OfJob => {
+    let why = match pod_disposition(&facts, decisions, delete) {
+        PodDisposition::Evict => return Remedy::Evicted,
+        PodDisposition::Delete => return Remedy::Deleted,
+        PodDisposition::AwaitJob if decisions.evict_jobs => return Remedy::EvictedLater,
+        PodDisposition::AwaitJob => {
             let help = "wait for its Job; or in the settings: roll: {pods: {evictJobs: true}}";
             return stays("its Job goes on", help.into());
         }
-        Fate::Stays(why) => why,
+        PodDisposition::Stay(why) => why,
     };
     let help = match why {
-        Why::Static => "on the node, move its file out of the directory for static pods and back".into(),
-        Why::Undisturbed => {
+        StayReason::Static => {
+            "on the node, move its file out of the directory for static pods and back".into()
+        }
+        StayReason::Undisturbed => {
             format!("remove its annotation; or in the settings: roll: {{pods: {{disrupt: [{title}]}}}}")
         }
-        Why::EmptyDir => {
+        StayReason::EmptyDir => {
             "delete the pod yourself; or in the settings: roll: {pods: {deleteEmptyDir: true}}".into()
         }
-        Why::Bare => format!("if that is right, name it: --delete-bare {title}"),
+        StayReason::Bare => format!("if that is right, name it: --delete-bare {title}"),
     };
     stays(why.words(), help)
 }

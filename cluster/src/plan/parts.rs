@@ -8,7 +8,7 @@ use types::policy::Phase;
 use super::accepted::{unenforced, waivers};
 use super::canon::{bytes, sha256};
 use super::site::{Site, Survey};
-use super::{Agent, Bridge, Dns, Gate, GateSource, LeftOut, Networks, Plan, Pool, Wave};
+use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
 use crate::cidr::{self, Range, Use, merged};
 use crate::config::Config;
 use crate::config::roll::BUILT_IN;
@@ -33,7 +33,7 @@ pub(super) struct Course {
     /// The nodes in their order.
     pub(super) waves: Vec<Wave>,
     /// Nodes that no pass touches.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<ExcludedNode>,
     /// Pools of the nodes.
     pub(super) pools: Vec<Pool>,
     /// Policies of the nodes.

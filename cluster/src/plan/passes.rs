@@ -21,7 +21,7 @@ pub(super) struct Passes {
 
 /// Pods that a pass would part, unless nodes forward between both networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parted<'a> {
+pub(super) struct Disconnection<'a> {
     /// The phase that the pass brings nodes to.
     pub(super) target: Phase,
     /// The phase of pods that do not reach others.
@@ -47,7 +47,7 @@ impl Passes {
     }
 
     /// The first pass that parts pods.
-    pub(super) fn parted<'a>(&self, sites: &[Site<'a>]) -> Option<Parted<'a>> {
+    pub(super) fn disconnection<'a>(&self, sites: &[Site<'a>]) -> Option<Disconnection<'a>> {
         self.steps().enumerate().find_map(|(at, (from, target))| {
             let others = |site: &Site<'_>| -> BTreeSet<Phase> {
                 let mut phases = site.extra();
@@ -63,7 +63,7 @@ impl Passes {
             let (client, server) = reach::cut(&living)?;
             let nodes = sites.iter().filter(|site| !others(site).is_empty()).map(Site::name).collect();
             let nodes = if reach::cut(&[from, target].into()).is_some() { Vec::new() } else { nodes };
-            Some(Parted { target, client, server, nodes })
+            Some(Disconnection { target, client, server, nodes })
         })
     }
 }

@@ -11,7 +11,7 @@ use super::site::{Site, named};
 
 /// What a node does not say or do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lack {
+enum MissingFact {
     Report,
     Phase,
     Attachments,
@@ -22,7 +22,7 @@ enum Lack {
 /// A blocker for each thing that nodes lack, with the nodes by name.
 pub(super) fn silent(sites: &[Site<'_>], passes: Option<&Passes>) -> Vec<Problem> {
     let targets = passes.map_or(&[][..], |passes| &passes.targets);
-    let mut by: BTreeMap<Lack, Vec<&str>> = BTreeMap::new();
+    let mut by: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
     for site in sites {
         for lack in lacks(site, targets) {
             by.entry(lack).or_default().push(site.name());
@@ -32,42 +32,42 @@ pub(super) fn silent(sites: &[Site<'_>], passes: Option<&Passes>) -> Vec<Problem
 }
 
 /// What a node lacks. Without a report, or in a phase that nobody knows, nothing else is asked of it.
-fn lacks(site: &Site<'_>, targets: &[Phase]) -> Vec<Lack> {
-    let Some(seen) = &site.observed else { return vec![Lack::Report] };
-    let Some(phase) = seen.phase else { return vec![Lack::Phase] };
+fn lacks(site: &Site<'_>, targets: &[Phase]) -> Vec<MissingFact> {
+    let Some(seen) = &site.observed else { return vec![MissingFact::Report] };
+    let Some(phase) = seen.phase else { return vec![MissingFact::Phase] };
     let mut lacks = Vec::new();
     if seen.attached.is_none() {
-        lacks.push(Lack::Attachments);
+        lacks.push(MissingFact::Attachments);
     }
     if seen.base.is_none() {
-        lacks.push(Lack::Policy);
+        lacks.push(MissingFact::Policy);
     }
     let unfollowed = |target: &&Phase| **target != phase && !seen.follows.contains(target);
-    lacks.extend(targets.iter().filter(unfollowed).map(|target| Lack::Follow(*target)));
+    lacks.extend(targets.iter().filter(unfollowed).map(|target| MissingFact::Follow(*target)));
     lacks
 }
 
-fn problem(lack: Lack, nodes: &[&str]) -> Problem {
+fn problem(lack: MissingFact, nodes: &[&str]) -> Problem {
     let names = named(nodes.iter().copied());
     let first = nodes.first().copied().unwrap_or_default();
     let (what, fix) = match lack {
-        Lack::Report => (
+        MissingFact::Report => (
             format!("no Crossfade reports to these Nodes (annotation {}): {names}", observed::KEY),
             "install it there (docs/packages.md, docs/daemonset.md) with report.node: true in node.json, or leave nodes out: roll: {leaveOut: [{node: NAME, reason: WHY}]}".to_owned(),
         ),
-        Lack::Phase => (
+        MissingFact::Phase => (
             format!("these nodes are in no phase, since their policy cannot be used: {names}"),
             format!("on each node: crossfade-bootstrap policy check; from here: kubectl describe node {first}"),
         ),
-        Lack::Attachments => (
+        MissingFact::Attachments => (
             format!("these nodes do not say what is attached to them, so nobody knows when they are done: {names}"),
             "update Crossfade there to this release; then: crossfade-bootstrap status on the node".to_owned(),
         ),
-        Lack::Policy => (
+        MissingFact::Policy => (
             format!("these nodes do not say which policy they have beside its phase: {names}"),
             "update Crossfade there to this release; then: crossfade-bootstrap status on the node".to_owned(),
         ),
-        Lack::Follow(phase) => (
+        MissingFact::Follow(phase) => (
             format!("these nodes would not go to phase {phase}: {names}"),
             format!("in node.json of each: \"desired\": \"node-annotation\", and {:?} in \"allowed\" (docs/kubernetes.md)", phase.as_str()),
         ),

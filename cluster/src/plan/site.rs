@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use types::observed::{self, Observed};
 use types::policy::Phase;
 
-use super::LeftOut;
+use super::ExcludedNode;
 use super::canon::sha256;
 use crate::model::{Kind, Node, Pod};
 use crate::scene::Scene;
@@ -42,7 +42,7 @@ pub struct Survey<'a> {
     /// Those that take part, by name.
     pub(super) sites: Vec<Site<'a>>,
     /// Those that no pass touches, by name.
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<ExcludedNode>,
 }
 
 /// The UID of the cluster: that of the namespace kube-system.
@@ -87,7 +87,7 @@ impl<'a> Survey<'a> {
         for node in &scene.snapshot.nodes {
             if let Some(why) = left_out(scene, node) {
                 let (name, uid) = (node.metadata.name.clone(), node.metadata.uid.clone());
-                survey.left_out.push(LeftOut { name, uid, why });
+                survey.left_out.push(ExcludedNode { name, uid, why });
                 continue;
             }
             let pods = pods.get(node.name()).map_or(&[][..], Vec::as_slice);

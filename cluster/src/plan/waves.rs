@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cover::scouts;
 use super::site::Site;
-use super::{Placed, Wave, WaveKind};
+use super::{PlannedNode, Wave, WaveKind};
 use crate::config::Config;
 use crate::model::Pod;
 use crate::workload::Place;
@@ -41,14 +41,16 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     waves
 }
 
-pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<Placed>) -> Wave {
+pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<PlannedNode>) -> Wave {
     Wave { name: name.into(), kind, at_once, soak_seconds: 0, nodes }
 }
 
-pub(super) fn placed<'s, 'a: 's>(sites: impl IntoIterator<Item = (&'s Site<'a>, String)>) -> Vec<Placed> {
+pub(super) fn placed<'s, 'a: 's>(
+    sites: impl IntoIterator<Item = (&'s Site<'a>, String)>,
+) -> Vec<PlannedNode> {
     let placed = |(site, why): (&Site<'_>, String)| {
         let meta = &site.node.metadata;
-        Placed { name: meta.name.clone(), uid: meta.uid.clone(), why }
+        PlannedNode { name: meta.name.clone(), uid: meta.uid.clone(), why }
     };
     sites.into_iter().map(placed).collect()
 }

@@ -4,7 +4,7 @@ use types::problem::Problem;
 
 use super::Document;
 use crate::plan::decisions::Class;
-use crate::plan::{Bridge, Gate, GateSource, Method, Placed, Plan, Wave};
+use crate::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
 
 /// How many nodes of a wave are shown to people.
 const FIRST: usize = 3;
@@ -15,7 +15,7 @@ const SHOWN: usize = 60;
 
 /// What a plan shows that is no part of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a> {
+pub struct PlanView<'a> {
     /// Its hash.
     pub hash: &'a str,
     /// How long it takes, roughly, in seconds.
@@ -50,7 +50,7 @@ pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[Str
 }
 
 /// Adds a plan: what it is, its waves, its limits, its gates, and what somebody decided or accepted.
-pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
+pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
     document.text(format!(
         "{} in {}, {} left out.",
@@ -112,7 +112,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
     document.heading("Order");
     let mut rows = Vec::new();
     for wave in &plan.waves {
-        let why = |node: &Placed| {
+        let why = |node: &PlannedNode| {
             let differs = other_policy.iter().any(|name| **name == *node.name);
             format!("{}{}", node.why, if differs { "; its policy is not that of most nodes" } else { "" })
         };

@@ -18,7 +18,7 @@ const LASTS: Duration = Duration::from_mins(10);
 
 /// Which nodes agreed with a count, and which count that was.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Agreed {
+pub(super) struct CensusAgreement {
     /// When the last count began that nodes were held against.
     over: Option<Duration>,
     /// The fewest attachments that each node has said it has since just before the count that is to come, or since the one that is not over.
@@ -29,9 +29,9 @@ pub(super) struct Agreed {
     disagreed: BTreeMap<Text, u32>,
 }
 
-impl Agreed {
+impl CensusAgreement {
     /// All pods are about to be counted. Counting takes a while in large clusters, and what nodes say meanwhile is not seen.
-    pub(super) fn counting(&mut self, world: &World) {
+    pub(super) fn begin_count(&mut self, world: &World) {
         self.least.clear();
         self.note(world);
     }
@@ -53,7 +53,7 @@ impl Agreed {
         if is_over(census, world.now) {
             self.over = Some(census.at);
             self.agreed.retain(|name, _| world.nodes.contains_key(name));
-            let agree = |(name, least): &(Text, u32)| *least >= running(census, name);
+            let agree = |(name, least): &(Text, u32)| *least >= counted_on(census, name);
             let least = std::mem::take(&mut self.least);
             let (agree, others): (Vec<_>, Vec<_>) = least.into_iter().partition(agree);
             let before = std::mem::take(&mut self.disagreed);
@@ -80,7 +80,7 @@ pub(super) fn is_over(census: &Census, now: Duration) -> bool {
 }
 
 /// How many pods a count found on a node.
-pub(super) fn running(census: &Census, node: &str) -> u32 {
+pub(super) fn counted_on(census: &Census, node: &str) -> u32 {
     census.running.get(node).copied().unwrap_or(0)
 }
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn agrees(said: &[(u64, u32)], running: u32) -> bool {
-        let mut agreed = Agreed::default();
+        let mut agreed = CensusAgreement::default();
         for (second, attached) in said {
             agreed.observe(&world(*second, *attached, running));
         }
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_was_said_before_the_count_matters_too() {
-        let mut agreed = Agreed::default();
-        agreed.counting(&world(99, 3, 0));
+        let mut agreed = CensusAgreement::default();
+        agreed.begin_count(&world(99, 3, 0));
         agreed.observe(&world(160, 4, 4));
         assert!(
             !agreed.agrees("a", AT - Duration::from_secs(1), AT),
@@ -144,10 +144,10 @@ mod tests {
     /// What a node says after a count that failed says nothing of the count before.
     #[test]
     fn a_count_that_fails_leaves_what_the_last_one_showed() {
-        let mut agreed = Agreed::default();
+        let mut agreed = CensusAgreement::default();
         agreed.observe(&world(100, 4, 5));
         agreed.observe(&world(110, 4, 5));
-        agreed.counting(&world(140, 5, 5));
+        agreed.begin_count(&world(140, 5, 5));
         agreed.observe(&world(141, 5, 5));
         assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT), "another pod came");
     }
@@ -155,7 +155,7 @@ mod tests {
     /// A pod that came and went while all were counted is no fault of its node, and the next count shows it.
     #[test]
     fn a_node_disagrees_after_two_counts_in_a_row() {
-        let mut agreed = Agreed::default();
+        let mut agreed = CensusAgreement::default();
         let mut counted = |second: u64, attached: u32| {
             for now in [second, second + 10] {
                 let mut world = world(now, attached, 4);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_node_that_agreed_is_not_asked_again_until_it_has_changed() {
-        let mut agreed = Agreed::default();
+        let mut agreed = CensusAgreement::default();
         agreed.observe(&world(100, 4, 4));
         agreed.observe(&world(110, 4, 4));
         agreed.observe(&world(120, 1, 4));

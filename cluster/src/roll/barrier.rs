@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::act::Act;
 use super::agreed;
-use super::nodes::{One, Standing};
+use super::nodes::{NodeStatus, Standing};
 use super::transit::DOWN;
 use super::view::View;
 use super::wait::{Reason, Wait};
@@ -29,7 +29,7 @@ pub enum Barrier {
 #[must_use]
 pub fn barrier(view: &View<'_>) -> Barrier {
     let mut waits = Vec::new();
-    for &One { name, node, standing, .. } in view.nodes() {
+    for &NodeStatus { name, node, standing, .. } in view.nodes() {
         match standing {
             // What it said is from before, and its machine may have been made anew since.
             Standing::Done if !node.is_ready => waits.push(unreachable(view, name)),
@@ -70,7 +70,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
-        let running = agreed::running(census, name);
+        let running = agreed::counted_on(census, name);
         if !view.memory.disagrees(name) {
             let what = format!(
                 "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"

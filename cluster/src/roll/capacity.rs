@@ -10,7 +10,7 @@ use super::nodes::Standing;
 use super::transit::DOWN;
 use super::view::View;
 use super::wait::{Reason, Wait};
-use super::world::{Census, Node, Requested};
+use super::world::{Census, Node, RequestSums};
 use crate::capacity::{Place, Request, Room, State};
 use crate::model::Text;
 use crate::plan::Method;
@@ -142,7 +142,7 @@ impl<'a> Capacity<'a> {
     }
 }
 
-fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
+fn place(requested: RequestSums, node: &Node, state: State) -> Place<'_> {
     let taints = node.taints.iter().map(|key| &**key).collect();
     // Pods may name a node whose kubelet never looks at them. What runs on a node is never more than it offers.
     let says = node.offers != Request::default();
@@ -152,14 +152,14 @@ fn place(requested: Requested, node: &Node, state: State) -> Place<'_> {
 
 /// Whether the scheduler gives pods to a node: it does not once the run cordoned it, also if the Node does not show that yet.
 fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
-    let is_cordoned = node.is_cordoned || view.memory.sent().has_cordoned(name);
+    let is_cordoned = node.is_cordoned || view.memory.pending_patches().has_cordoned(name);
     node.is_ready && !node.has_no_network && !is_cordoned && !node.is_going
 }
 
 fn state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> State {
     let is_moving = match standing {
         Standing::Transit(step) => step.state != types::step::State::Held,
-        Standing::Pending => view.is_behind(node),
+        Standing::Pending => view.is_held_since_earlier_pass(node),
         _ => false,
     };
     let is_short = || view.memory.down(name, view.world.now).is_none_or(|down| down < DOWN);

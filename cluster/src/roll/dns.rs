@@ -64,7 +64,7 @@ fn unreached(view: &View<'_>, pod: &Pod) -> Option<Phase> {
     let has_other = |client: &Phase| {
         others.iter().any(|of| !of.is_empty() && of.iter().all(|server| reaches(*client, server)))
     };
-    view.asking().into_iter().find(|client| may_need(client) && !has_other(client))
+    view.client_phases().into_iter().find(|client| may_need(client) && !has_other(client))
 }
 
 /// The phases that a pod may have: that of its node, unless the node names it as one of another phase. All of them if what the node says is of an earlier boot.

@@ -22,31 +22,31 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
 use super::memory::is_of;
-use super::nodes::{One, Standing};
+use super::nodes::{NodeStatus, Standing};
 use super::places::places;
-use super::run::{Asked, Run, State as RunState};
+use super::run::{NodeRequest, Run, State as RunState};
 use super::step::FRESH;
 use super::view::{View, is_later, is_of_pass, is_ours};
 use super::world::{Node, Trait};
 
 /// An invariant that an act would break.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct Violation {
     /// `I5`.
     pub name: &'static str,
     /// How, in one sentence that names the object.
     pub why: String,
 }
 
-fn broken(name: &'static str, why: impl Into<String>) -> Result<(), Broken> {
-    Err(Broken { name, why: why.into() })
+fn broken(name: &'static str, why: impl Into<String>) -> Result<(), Violation> {
+    Err(Violation { name, why: why.into() })
 }
 
 /// Whether an act may be done.
 ///
 /// # Errors
 /// The invariant that it would break.
-pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Broken> {
+pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     let world = view.world;
     if world.now.saturating_sub(world.renewed) >= FRESH {
         return broken("I1", "the Lease was not renewed within 40 s");
@@ -63,7 +63,7 @@ pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Broken> {
     }
 }
 
-fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
+fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     let name = &patch.node;
     let Some(node) = view.world.nodes.get(name) else {
         return broken("I10", format!("there is no Node {name}"));
@@ -112,7 +112,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Broken> {
 }
 
 /// I10: the plan was made for the node's policy.
-fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Broken> {
+fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Violation> {
     if view.is_covered(node) {
         return Ok(());
     }
@@ -120,8 +120,8 @@ fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Broken> {
 }
 
 /// I3: a phase that is asked for, beside all that live.
-fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Broken> {
-    match view.parts(&patch.node, node, to) {
+fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Violation> {
+    match view.lost_connectivity(&patch.node, node, to) {
         None => Ok(()),
         Some((client, server)) => broken(
             "I3",
@@ -134,7 +134,7 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
 }
 
 /// I2 and I9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
-fn may_claim(step: &Step, view: &View<'_>, one: &One<'_>) -> Result<(), Broken> {
+fn may_claim(step: &Step, view: &View<'_>, one: &NodeStatus<'_>) -> Result<(), Violation> {
     let (name, node) = (one.name, one.node);
     if !is_of_pass(step, view.run) || !(step.to == view.target || step.to == view.run.from) {
         return broken(
@@ -143,7 +143,7 @@ fn may_claim(step: &Step, view: &View<'_>, one: &One<'_>) -> Result<(), Broken> 
         );
     }
     let had_place = matches!(one.standing, Standing::Transit(_));
-    let is_asked = view.run.asked.get(name) == Some(&Asked::Rollback);
+    let is_asked = view.run.asked.get(name) == Some(&NodeRequest::Rollback);
     if had_place || view.is_foreign(one) {
         return Ok(());
     }
@@ -181,7 +181,7 @@ fn may_claim(step: &Step, view: &View<'_>, one: &One<'_>) -> Result<(), Broken> 
 }
 
 /// I8.
-fn is_proven(step: &Step, name: &str, node: &Node) -> Result<(), Broken> {
+fn is_proven(step: &Step, name: &str, node: &Node) -> Result<(), Violation> {
     let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
     if !node.is_in(step.to) || echo != Some(&step.claim) {
         return broken(
@@ -197,7 +197,7 @@ fn is_proven(step: &Step, name: &str, node: &Node) -> Result<(), Broken> {
 }
 
 /// I4, I5 and I12.
-fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<(), Broken> {
+fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<(), Violation> {
     let title = format!("{}/{}", id.namespace, id.name);
     if matches!(view.run.state, RunState::Stopped(_)) {
         return broken("I12", format!("pod {title} would be evicted while everything is stopped"));
@@ -252,7 +252,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
 }
 
 /// A run keeps its plan, and its passes only go on.
-fn held_by_record(next: &Run, view: &View<'_>) -> Result<(), Broken> {
+fn held_by_record(next: &Run, view: &View<'_>) -> Result<(), Violation> {
     if next.id != view.run.id || next.plan != view.run.plan || next.pass < view.run.pass {
         return broken("I10", "the run would become another one");
     }

@@ -9,9 +9,9 @@ use types::policy::Phase;
 use types::step::{State, Step};
 
 use super::act::{Patch, PodId};
-use super::agreed::Agreed;
+use super::agreed::CensusAgreement;
 use super::run::Run;
-use super::sent::Sent;
+use super::sent::PendingPatches;
 use super::view::{is_later, is_of_pass};
 use super::world::{Node, Owner, Trait, World};
 use crate::model::Text;
@@ -20,12 +20,12 @@ use crate::model::Text;
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     nodes: BTreeMap<Text, Timer>,
-    answers: BTreeMap<Text, Answered>,
+    answers: BTreeMap<Text, EvictionAttempt>,
     /// The pod of each workload that was evicted last, and when.
     moved: BTreeMap<Owner, (Text, Duration)>,
     /// Patches that the Nodes, as they are known, do not show yet.
-    sent: Sent,
-    agreed: Agreed,
+    pending_patches: PendingPatches,
+    agreed: CensusAgreement,
     /// The run as it was to be written, if nobody knows whether it was.
     unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
@@ -54,7 +54,7 @@ struct Timer {
 
 /// What became of the last eviction of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct EvictionAttempt {
     /// When.
     pub at: Duration,
     /// What.
@@ -76,7 +76,7 @@ impl Memory {
         self.observe_nodes(world, run);
         self.observe_later(world, run);
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
-        self.sent.observe(world);
+        self.pending_patches.observe(world);
         self.agreed.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
     }
@@ -136,7 +136,7 @@ impl Memory {
     }
 
     /// Takes up what became of an eviction or a deletion.
-    pub fn answered(&mut self, pod: &PodId, answer: Answer, now: Duration) {
+    pub fn record_answer(&mut self, pod: &PodId, answer: Answer, now: Duration) {
         let uid = &pod.uid;
         // An answer that was lost may have been a yes.
         if let (Some(owner), Answer::Accepted | Answer::Failed(_)) = (&pod.owner, &answer) {
@@ -146,47 +146,47 @@ impl Memory {
         let before = self.answers.get(uid).filter(|_| !has_effect);
         let refused = before.map_or(0, |before| before.refused).saturating_add(u32::from(!has_effect));
         let first = before.map_or(now, |before| before.first);
-        self.answers.insert(uid.clone(), Answered { at: now, answer, refused, first });
+        self.answers.insert(uid.clone(), EvictionAttempt { at: now, answer, refused, first });
     }
 
     /// Takes up that a Node is about to be patched: from now on it may have happened.
-    pub fn patching(&mut self, patch: &Patch, world: &World) {
+    pub fn record_patch(&mut self, patch: &Patch, world: &World) {
         if let Some(node) = world.nodes.get(&patch.node) {
-            self.sent.add(patch, node, world.now);
+            self.pending_patches.add(patch, node, world.now);
         }
     }
 
     /// Takes up that a patch was made.
-    pub fn patched(&mut self, patch: &Patch, world: &World) {
-        self.sent.done(&patch.node);
+    pub fn confirm_patch(&mut self, patch: &Patch, world: &World) {
+        self.pending_patches.confirm(&patch.node);
         if world.nodes.get(&patch.node).is_some_and(|node| patch.claims(node)) {
             self.starts.push(world.now);
         }
     }
 
     /// Takes up that a patch was not made: somebody had changed the Node before.
-    pub fn unpatched(&mut self, patch: &Patch) {
-        self.sent.not_done(&patch.node);
+    pub fn reject_patch(&mut self, patch: &Patch) {
+        self.pending_patches.reject(&patch.node);
     }
 
     /// What this holder did to Nodes that they do not show yet.
     #[must_use]
-    pub(super) const fn sent(&self) -> &Sent {
-        &self.sent
+    pub(super) const fn pending_patches(&self) -> &PendingPatches {
+        &self.pending_patches
     }
 
     /// Takes up that all pods are about to be counted.
-    pub fn counting(&mut self, world: &World) {
-        self.agreed.counting(world);
+    pub fn begin_census(&mut self, world: &World) {
+        self.agreed.begin_count(world);
     }
 
     /// Takes up that the run was written.
-    pub fn written(&mut self) {
+    pub fn confirm_write(&mut self) {
         self.unwritten = None;
     }
 
     /// Takes up that the run was to be written, and that nobody knows whether it was: its answer was lost.
-    pub fn maybe_written(&mut self, run: &Run) {
+    pub fn record_unconfirmed_write(&mut self, run: &Run) {
         self.unwritten.get_or_insert_with(|| run.clone());
     }
 
@@ -231,7 +231,7 @@ impl Memory {
 
     /// What became of the last eviction of a pod.
     #[must_use]
-    pub fn answer(&self, uid: &str) -> Option<&Answered> {
+    pub fn answer(&self, uid: &str) -> Option<&EvictionAttempt> {
         self.answers.get(uid)
     }
 

@@ -12,7 +12,7 @@ use super::view::View;
 use super::wait::{Reason, Wait};
 use super::world::{Node, Pod, Trait};
 use crate::model::Text;
-use crate::plan::fate::{Facts, Fate, Why, fate};
+use crate::plan::fate::{PodDisposition, PodFacts, StayReason, pod_disposition};
 
 /// First pause after a refused eviction, doubled each time.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(super) struct Moves {
 }
 
 /// What a rule says of a pod.
-enum Rule {
+enum PodAction {
     /// It is evicted.
     Evict,
     /// It is deleted, and nobody makes it again.
@@ -66,20 +66,20 @@ pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> M
     let mut under_way = older.iter().filter(|pod| pod.is(Trait::Terminating)).count();
     for pod in older {
         let rule = match rule(view, pod, step) {
-            Rule::Evict if is_daemon(pod) && others_wait => {
-                Rule::Wait(evicting(pod, "it is evicted after the node's other pods"))
+            PodAction::Evict if is_daemon(pod) && others_wait => {
+                PodAction::Wait(evicting(pod, "it is evicted after the node's other pods"))
             }
-            Rule::Evict => turns::turn(view, pod).map_or(Rule::Evict, Rule::Wait),
+            PodAction::Evict => turns::turn(view, pod).map_or(PodAction::Evict, PodAction::Wait),
             other => other,
         };
         let act = match rule {
-            Rule::Ignore => continue,
-            Rule::Wait(wait) => {
+            PodAction::Ignore => continue,
+            PodAction::Wait(wait) => {
                 moves.waits.push(wait);
                 continue;
             }
-            Rule::Evict => Act::Evict(PodId::of(pod)),
-            Rule::Delete => Act::Delete(PodId::of(pod)),
+            PodAction::Evict => Act::Evict(PodId::of(pod)),
+            PodAction::Delete => Act::Delete(PodId::of(pod)),
         };
         match later(view, pod) {
             Some(wait) => moves.waits.push(wait),
@@ -110,56 +110,58 @@ fn object(pod: &Pod) -> String {
 }
 
 /// What holds of a pod by itself: what the plan says of it, and who has to act where it stays.
-fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
+fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> PodAction {
     if pod.is(Trait::HostNetwork) || pod.is(Trait::Finished) {
-        return Rule::Ignore;
+        return PodAction::Ignore;
     }
     if pod.is(Trait::Terminating) {
         let help = format!(
             "if it does not end, look at its finalizers, or shorten its grace: kubectl -n {} delete pod {} --grace-period=30",
             pod.namespace, pod.name
         );
-        return Rule::Wait(Wait::new(object(pod), Reason::Terminating, "it is being deleted").help(help));
+        return PodAction::Wait(
+            Wait::new(object(pod), Reason::Terminating, "it is being deleted").help(help),
+        );
     }
     let title = pod.title();
-    let facts = Facts {
+    let facts = PodFacts {
         title: &title,
         owner: pod.owner.as_ref().map(|owner| &*owner.kind),
         is_static: pod.is(Trait::Static),
         asks_to_stay: pod.is(Trait::Undisturbed),
         has_empty_dir: pod.is(Trait::EmptyDir),
     };
-    let why = match fate(&facts, &view.plan.pods, &view.run.delete) {
-        Fate::Evicted => return Rule::Evict,
-        Fate::Deleted => return Rule::Delete,
-        Fate::OfJob => return job(view, pod, step),
-        Fate::Stays(why) => why,
+    let why = match pod_disposition(&facts, &view.plan.pods, &view.run.delete) {
+        PodDisposition::Evict => return PodAction::Evict,
+        PodDisposition::Delete => return PodAction::Delete,
+        PodDisposition::AwaitJob => return job(view, pod, step),
+        PodDisposition::Stay(why) => why,
     };
     let (reason, help) = match why {
-        Why::Static => (
+        StayReason::Static => (
             Reason::StaticPod,
             format!(
                 "on the node, restart it: move its file out of the directory for static pods and back; {}",
                 retry(&pod.node)
             ),
         ),
-        Why::Undisturbed => (
+        StayReason::Undisturbed => (
             Reason::Undisturbed,
             format!(
                 "wait until it ends, or remove its annotation: kubectl -n {} annotate pod {} cluster-autoscaler.kubernetes.io/safe-to-evict- karpenter.sh/do-not-disrupt-",
                 pod.namespace, pod.name
             ),
         ),
-        Why::EmptyDir => (
+        StayReason::EmptyDir => (
             Reason::EmptyDir,
             "make a plan with roll: {pods: {deleteEmptyDir: true}}, or delete the pod yourself".to_owned(),
         ),
-        Why::Bare => (
+        StayReason::Bare => (
             Reason::BarePod,
             format!("delete it if that is right: kubectl crossfade roll --resume --delete-bare {title}"),
         ),
     };
-    Rule::Wait(Wait::held(object(pod), reason, why.words(), help))
+    PodAction::Wait(Wait::held(object(pod), reason, why.words(), help))
 }
 
 fn retry(node: &str) -> String {
@@ -167,26 +169,26 @@ fn retry(node: &str) -> String {
 }
 
 /// A Job's pod goes on for a time, and is evicted only where that was accepted.
-fn job(view: &View<'_>, pod: &Pod, step: &Step) -> Rule {
+fn job(view: &View<'_>, pod: &Pod, step: &Step) -> PodAction {
     let limits = &view.plan.limits;
     let patience = Duration::from_secs(limits.job_seconds.into());
     let since = view.memory.since(&pod.node, view.world.now);
     let _ = step;
     if since < patience {
         let until = view.world.now + (patience - since);
-        return Rule::Wait(
+        return PodAction::Wait(
             Wait::new(object(pod), Reason::JobRunning, "its Job may end by itself").until(until),
         );
     }
     if view.plan.pods.evict_jobs {
-        return Rule::Evict;
+        return PodAction::Evict;
     }
     let what = format!("its Job has not ended within {} s", limits.job_seconds);
     let help = format!(
         "wait for it, or delete it: kubectl -n {} delete pod {}; a plan with roll: {{pods: {{evictJobs: true}}}} evicts such pods",
         pod.namespace, pod.name
     );
-    Rule::Wait(Wait::held(object(pod), Reason::JobRunning, what, help))
+    PodAction::Wait(Wait::held(object(pod), Reason::JobRunning, what, help))
 }
 
 /// Why the pod's eviction is not asked for again now.

@@ -6,7 +6,7 @@ use types::step::{State, Step};
 use super::memory::is_of;
 use super::order::{Order, Place};
 use super::run::Run;
-use super::view::{is_done, is_later, is_of_pass, kinds, said};
+use super::view::{is_done, is_later, is_of_pass, possible_phases, reported_phases};
 use super::world::{Node, World};
 use crate::model::Text;
 use crate::plan::Plan;
@@ -30,7 +30,7 @@ pub enum Standing<'a> {
 
 /// A node that passes touch.
 #[derive(Debug, Clone, Copy)]
-pub struct One<'a> {
+pub struct NodeStatus<'a> {
     /// Its name.
     pub name: &'a Text,
     /// The Node.
@@ -42,9 +42,9 @@ pub struct One<'a> {
     /// Its zone, as a place in [`Nodes::zones`].
     pub zone: usize,
     /// Phases that it says its pods have, or may get as it is now.
-    pub said: Phases,
+    pub reported_phases: Phases,
     /// The same, or all of them if nobody knows.
-    pub kinds: Phases,
+    pub possible_phases: Phases,
 }
 
 /// All of them.
@@ -55,7 +55,7 @@ pub struct Nodes<'a> {
     /// The phase that the pass brings nodes to; where the run is over, the one that it has brought them to.
     pub target: Phase,
     /// By name.
-    all: Vec<One<'a>>,
+    all: Vec<NodeStatus<'a>>,
     zones: Vec<&'a Text>,
     /// How many nodes have pods of each phase, or may get some.
     living: [usize; Phase::ALL.len()],
@@ -99,17 +99,17 @@ impl<'a> Nodes<'a> {
         let mut nodes =
             Self { plan: order.plan, target, all: Vec::new(), zones: Vec::new(), living: Default::default() };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
-            let said = said(node).collect();
-            let one = One {
+            let said = reported_phases(node).collect();
+            let one = NodeStatus {
                 name,
                 node,
                 standing: standing(world.epoch, run, target, name, node),
                 place: order.place(name, node),
                 zone: nodes.zone(&node.zone),
-                said,
-                kinds: kinds(node, said),
+                reported_phases: said,
+                possible_phases: possible_phases(node, said),
             };
-            for phase in one.kinds.iter() {
+            for phase in one.possible_phases.iter() {
                 nodes.living[phase as usize] += 1;
             }
             nodes.all.push(one);
@@ -127,7 +127,7 @@ impl<'a> Nodes<'a> {
 
     /// All of them, by name.
     #[must_use]
-    pub fn all(&self) -> &[One<'a>] {
+    pub fn all(&self) -> &[NodeStatus<'a>] {
         &self.all
     }
 
@@ -139,15 +139,15 @@ impl<'a> Nodes<'a> {
 
     /// The node of this name; none if there is none, or if no pass touches it.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&One<'a>> {
+    pub fn get(&self, name: &str) -> Option<&NodeStatus<'a>> {
         let at = self.all.binary_search_by(|one| (**one.name).cmp(name)).ok()?;
         self.all.get(at)
     }
 
     /// Every phase that a pod has or may get as nodes are now, one node left out.
     #[must_use]
-    pub fn living(&self, without: Option<&str>) -> Phases {
-        let own = without.and_then(|name| self.get(name)).map(|one| one.kinds).unwrap_or_default();
+    pub fn live_phases(&self, without: Option<&str>) -> Phases {
+        let own = without.and_then(|name| self.get(name)).map(|one| one.possible_phases).unwrap_or_default();
         let lives = |phase: &Phase| self.living[*phase as usize] > usize::from(own.has(*phase));
         Phase::ALL.into_iter().filter(lives).collect()
     }
@@ -214,7 +214,7 @@ mod tests {
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
         let order = Order::of(&plan);
         let living = |world: &World, without| {
-            Nodes::of(world, &run, &order).living(without).iter().collect::<Vec<_>>()
+            Nodes::of(world, &run, &order).live_phases(without).iter().collect::<Vec<_>>()
         };
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
         assert_eq!(living(&world, Some("a")), [Phase::Old, Phase::BothOld]);

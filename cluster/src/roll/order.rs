@@ -20,7 +20,7 @@ pub struct Place {
     /// Which wave it is of, from 0.
     pub wave: usize,
     /// Which of the wave's nodes it is, from 0.
-    pub at: usize,
+    pub index: usize,
 }
 
 impl<'a> Order<'a> {
@@ -28,8 +28,8 @@ impl<'a> Order<'a> {
     #[must_use]
     pub fn of(plan: &'a Plan) -> Self {
         let of_wave = |(wave, of): (usize, &'a crate::plan::Wave)| {
-            let place = move |(at, one): (usize, &'a crate::plan::Placed)| {
-                (&*one.name, (Place { wave, at }, &*one.uid))
+            let place = move |(at, one): (usize, &'a crate::plan::PlannedNode)| {
+                (&*one.name, (Place { wave, index: at }, &*one.uid))
             };
             of.nodes.iter().enumerate().map(place)
         };

@@ -4,8 +4,8 @@ use types::step::State;
 
 use super::gates;
 use super::memory::is_of;
-use super::nodes::{One, Standing};
-use super::run::Asked;
+use super::nodes::{NodeStatus, Standing};
+use super::run::NodeRequest;
 use super::view::{View, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::Node;
@@ -30,26 +30,26 @@ struct Zone {
 impl Places {
     /// Whether this node may be in transit beside those that are.
     #[must_use]
-    pub(super) fn has_room(&self, one: &One<'_>) -> bool {
+    pub(super) fn has_room(&self, one: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[one.zone];
         self.taken < self.most && zone.taken < zone.most
     }
 
     /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
     #[must_use]
-    pub(super) fn is_within(&self, one: &One<'_>) -> bool {
+    pub(super) fn is_within(&self, one: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[one.zone];
         self.taken <= self.most && zone.taken <= zone.most
     }
 
     /// How many are taken in the node's zone.
     #[must_use]
-    pub(super) fn taken_beside(&self, one: &One<'_>) -> u32 {
+    pub(super) fn taken_beside(&self, one: &NodeStatus<'_>) -> u32 {
         self.zones[one.zone].taken
     }
 
     /// The node takes one.
-    pub(super) fn add(&mut self, one: &One<'_>) {
+    pub(super) fn add(&mut self, one: &NodeStatus<'_>) {
         self.taken += 1;
         self.zones[one.zone].taken += 1;
     }
@@ -64,7 +64,7 @@ pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
     for one in view.nodes() {
         let zone = &mut zones[one.zone];
         zone.most += 1;
-        let is_counted = takes_place(view, one) || view.memory.sent().has_claimed(one.name);
+        let is_counted = takes_place(view, one) || view.memory.pending_patches().has_claimed(one.name);
         if Some(&**one.name) != without && is_counted {
             taken += 1;
             zone.taken += 1;
@@ -87,7 +87,7 @@ pub(super) fn room(view: &View<'_>) -> u32 {
 /// Somebody asked to bring this node back.
 #[must_use]
 pub(super) fn is_asked_back(view: &View<'_>, name: &str) -> bool {
-    view.run.asked.get(name) == Some(&Asked::Rollback)
+    view.run.asked.get(name) == Some(&NodeRequest::Rollback)
 }
 
 /// How many nodes may be in transit at once in the whole cluster.
@@ -98,7 +98,7 @@ fn most(view: &View<'_>) -> u32 {
 }
 
 /// Whether a node is in transit, or in trouble.
-fn takes_place(view: &View<'_>, one: &One<'_>) -> bool {
+fn takes_place(view: &View<'_>, one: &NodeStatus<'_>) -> bool {
     match one.standing {
         Standing::Transit(_) => true,
         // Somebody decided that this one stays cordoned.
@@ -143,8 +143,9 @@ pub(super) fn full(object: String) -> Wait {
 /// Waits for a place, and for each node that takes one although nobody moves it.
 #[must_use]
 pub(super) fn full_by(view: &View<'_>, object: String) -> Vec<Wait> {
-    let is_at_rest =
-        |one: &&One<'_>| matches!(one.standing, Standing::Done | Standing::Pending | Standing::Foreign(_));
+    let is_at_rest = |one: &&NodeStatus<'_>| {
+        matches!(one.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
+    };
     let in_trouble = view.nodes().filter(is_at_rest);
     let troubles = in_trouble.filter_map(|one| unfit(view, one.name, one.node));
     [full(object)].into_iter().chain(troubles).collect()

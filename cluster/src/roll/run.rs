@@ -48,7 +48,7 @@ pub struct Run {
     pub wish: u64,
     /// What somebody asked of single nodes and no act has met yet.
     #[serde(default)]
-    pub asked: BTreeMap<Text, Asked>,
+    pub asked: BTreeMap<Text, NodeRequest>,
     /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
     /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -100,7 +100,7 @@ pub struct Bounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Asked {
+pub enum NodeRequest {
     /// Try once more, from the start.
     Retry,
     /// Go back to the phase that the nodes leave in this pass.

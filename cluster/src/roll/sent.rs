@@ -16,11 +16,11 @@ const DOUBTFUL: Duration = Duration::from_mins(10);
 
 /// Patches by the name of their Node.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sent(BTreeMap<Text, One>);
+pub(super) struct PendingPatches(BTreeMap<Text, PendingPatch>);
 
 /// One of them.
 #[derive(Debug, Clone)]
-struct One {
+struct PendingPatch {
     uid: Text,
     /// The version that it was decided on: it is not known as long as the Node has it.
     version: Text,
@@ -33,25 +33,26 @@ struct One {
     is_again: bool,
 }
 
-impl Sent {
+impl PendingPatches {
     /// A patch of this Node is about to be sent.
     pub(super) fn add(&mut self, patch: &Patch, node: &Node, now: Duration) {
         let Patch { uid, version, desired, .. } = patch.clone();
         let is_again = self.0.get(&patch.node).is_some_and(|one| one.version == version);
         let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
-        let one = One { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
+        let one =
+            PendingPatch { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
         self.0.insert(patch.node.clone(), one);
     }
 
     /// It was made.
-    pub(super) fn done(&mut self, node: &str) {
+    pub(super) fn confirm(&mut self, node: &str) {
         if let Some(one) = self.0.get_mut(node) {
             one.is_done = true;
         }
     }
 
     /// Somebody changed the Node before: it was not made, and never will be. If it was sent before, that may have been the change.
-    pub(super) fn not_done(&mut self, node: &str) {
+    pub(super) fn reject(&mut self, node: &str) {
         match self.0.get_mut(node) {
             Some(one) if one.is_again => one.is_done = true,
             _ => drop(self.0.remove(node)),
@@ -60,11 +61,11 @@ impl Sent {
 
     /// Forgets those that Nodes show by now, and those that will never be.
     pub(super) fn observe(&mut self, world: &World) {
-        let is_unseen = |name: &Text, one: &One| {
+        let is_unseen = |name: &Text, one: &PendingPatch| {
             let node = world.nodes.get(name);
             node.is_some_and(|node| node.uid == one.uid && node.version == one.version)
         };
-        let is_doubtful = |one: &One| one.is_done || world.now.saturating_sub(one.at) < DOUBTFUL;
+        let is_doubtful = |one: &PendingPatch| one.is_done || world.now.saturating_sub(one.at) < DOUBTFUL;
         self.0.retain(|name, one| is_unseen(name, one) && is_doubtful(one));
     }
 
@@ -79,7 +80,7 @@ impl Sent {
     }
 
     /// The phases that nodes may have been asked for.
-    pub(super) fn all_asked(&self) -> impl Iterator<Item = (&Text, Phase)> {
+    pub(super) fn requested_phases(&self) -> impl Iterator<Item = (&Text, Phase)> {
         self.0.iter().filter_map(|(name, one)| Some((name, one.desired?)))
     }
 
@@ -103,8 +104,8 @@ mod tests {
         }
     }
 
-    fn asked(sent: &Sent) -> Option<Phase> {
-        sent.all_asked().find(|(name, _)| &***name == "a").map(|(_, phase)| phase)
+    fn asked(sent: &PendingPatches) -> Option<Phase> {
+        sent.requested_phases().find(|(name, _)| &***name == "a").map(|(_, phase)| phase)
     }
 
     /// A patch of the Node at version 7.
@@ -113,8 +114,8 @@ mod tests {
     }
 
     /// It was sent at second 100.
-    fn flipped() -> Sent {
-        let mut sent = Sent::default();
+    fn flipped() -> PendingPatches {
+        let mut sent = PendingPatches::default();
         sent.add(&flip(), &world("7", 100).nodes["a"], Duration::from_secs(100));
         sent
     }
@@ -134,7 +135,7 @@ mod tests {
         for (is_done, expected) in [(false, None), (true, Some(Phase::New))] {
             let mut sent = flipped();
             if is_done {
-                sent.done("a");
+                sent.confirm("a");
             }
             sent.observe(&world("7", 100 + 600));
             assert_eq!(asked(&sent), expected, "done: {is_done}");
@@ -146,7 +147,7 @@ mod tests {
         let mut sent = flipped();
         sent.observe(&world("7", 110));
         sent.add(&flip(), &world("7", 110).nodes["a"], Duration::from_secs(110));
-        sent.not_done("a");
+        sent.reject("a");
         assert_eq!(asked(&sent), Some(Phase::New));
         assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
     }
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn a_conflict_leaves_nothing() {
         let mut sent = flipped();
-        sent.not_done("a");
+        sent.reject("a");
         assert_eq!(asked(&sent), None);
     }
 }

@@ -7,7 +7,7 @@ use types::step::{State, Step};
 
 use super::view::{View, is_of_pass};
 use super::wait::{Reason, Wait};
-use crate::plan::Placed;
+use crate::plan::PlannedNode;
 
 /// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
 /// say: a node writes its own step and its own report.
@@ -32,7 +32,7 @@ fn ended_ago(view: &View<'_>, place: usize) -> Duration {
 
 /// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
 /// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
-fn done_ago(view: &View<'_>, placed: &Placed, known: Duration) -> Option<Duration> {
+fn done_ago(view: &View<'_>, placed: &PlannedNode, known: Duration) -> Option<Duration> {
     if let Some(done) = view.memory.done(&placed.uid) {
         return Some(view.ago(done));
     }

@@ -9,9 +9,9 @@ use types::step::{Cordon, State, Step};
 use super::act::{Act, Change, Patch};
 use super::capacity::{self, Guard};
 use super::memory::is_of;
-use super::nodes::{One, Standing, foreign as foreign_step};
+use super::nodes::{NodeStatus, Standing, foreign as foreign_step};
 use super::places::{Places, full, full_by, is_asked_back, unfit};
-use super::transit::parted;
+use super::transit::disconnection_wait;
 use super::view::{View, is_done, is_ours, is_unheard, patch};
 use super::wait::{Reason, Wait};
 use super::waves::{bounded, is_within, wave};
@@ -43,12 +43,12 @@ pub(super) struct Starts {
 /// They are taken at once: nothing lands on them any more, and they are brought to a phase that other nodes have.
 #[must_use]
 pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
-    let is_intruder = |one: &&One<'_>| {
+    let is_intruder = |one: &&NodeStatus<'_>| {
         one.standing == Standing::Pending && view.is_foreign(one) && !one.node.is_going && one.node.is_ready
     };
-    let is_moving = |one: &One<'_>| {
+    let is_moving = |one: &NodeStatus<'_>| {
         matches!(one.standing, Standing::Transit(step) if step.state != State::Held)
-            || view.memory.sent().has_claimed(one.name)
+            || view.memory.pending_patches().has_claimed(one.name)
     };
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
     let has_other = view.nodes().any(|one| is_moving(one) && view.is_foreign(one));
@@ -57,7 +57,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
     for one in view.nodes().filter(is_intruder) {
         let (name, node) = (one.name, one.node);
         // One whose claim's answer was lost has its place, and is asked once more.
-        let has_place = view.memory.sent().has_claimed(name);
+        let has_place = view.memory.pending_patches().has_claimed(name);
         if !has_place && room == 0 {
             continue;
         }
@@ -75,7 +75,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
 /// The phase of this pass that a node may go to, since that parts nobody: where it leads, or where it begins.
 #[must_use]
 pub(super) fn permitted(view: &View<'_>, name: &str, node: &Node) -> Option<Phase> {
-    [view.target, view.run.from].into_iter().find(|to| view.parts(name, node, *to).is_none())
+    [view.target, view.run.from].into_iter().find(|to| view.lost_connectivity(name, node, *to).is_none())
 }
 
 /// Nodes that somebody asked to bring back, and that no step is doing yet.
@@ -84,7 +84,7 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
     let (mut acts, mut waits) = (Vec::new(), Vec::new());
     let to = view.run.from;
     for one in view.nodes() {
-        let One { name, node, standing, .. } = *one;
+        let NodeStatus { name, node, standing, .. } = *one;
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
@@ -92,17 +92,17 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             waits.push(foreign_run(name, step));
             continue;
         }
-        let has_place = view.memory.sent().has_claimed(name);
+        let has_place = view.memory.pending_patches().has_claimed(name);
         let has_room = if has_place { places.is_within(one) } else { places.has_room(one) };
         if !has_room {
             waits.push(full(format!("Node/{name}")));
             continue;
         }
         let mut to = to;
-        if let Some((client, server)) = view.parts(name, node, to) {
+        if let Some((client, server)) = view.lost_connectivity(name, node, to) {
             // It may have pods that have to go first, in a phase that parts nobody.
             let Some(other) = permitted(view, name, node) else {
-                waits.push(parted(format!("Node/{name}"), client, server));
+                waits.push(disconnection_wait(format!("Node/{name}"), client, server));
                 continue;
             };
             to = other;
@@ -173,8 +173,8 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
         return starts;
     }
     starts.waits = held;
-    let has_place = |one: &One<'_>| view.memory.sent().has_claimed(one.name);
-    let takes = |one: &&&One<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
+    let has_place = |one: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(one.name);
+    let takes = |one: &&&NodeStatus<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
     let mut in_wave = nodes.iter().filter(takes).count();
     let mut left = match view.plan.limits.per_hour {
         0 => usize::MAX,
@@ -233,8 +233,8 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
-fn keeps(view: &View<'_>, places: &mut Places, one: &One<'_>) {
-    if view.is_behind(one.node) && one.node.is_cordoned {
+fn keeps(view: &View<'_>, places: &mut Places, one: &NodeStatus<'_>) {
+    if view.is_held_since_earlier_pass(one.node) && one.node.is_cordoned {
         places.add(one);
     }
 }
@@ -247,8 +247,8 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     }
     // Stragglers are parted from the others already, and moving them ends that.
     let is_new_phase = !view.run.fixes_stragglers();
-    if let Some((client, server)) = view.parted().filter(|_| is_new_phase) {
-        waits.push(parted("Run".into(), client, server));
+    if let Some((client, server)) = view.lost_connectivity_of_pass().filter(|_| is_new_phase) {
+        waits.push(disconnection_wait("Run".into(), client, server));
     }
     waits.extend(gates::unmet(view));
     waits.extend(gates::pending(view));
@@ -313,7 +313,7 @@ pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait>
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
 pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for &One { name, standing, .. } in view.nodes().filter(|one| view.is_foreign(one)) {
+    for &NodeStatus { name, standing, .. } in view.nodes().filter(|one| view.is_foreign(one)) {
         let mut wait = Wait::new(
             format!("Node/{name}"),
             Reason::WouldPart,
@@ -351,7 +351,7 @@ pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
 /// Patches that set the taint on nodes that have not moved, and take it from those that have.
 #[must_use]
 pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
-    let is_wrong = |one: &&One<'_>| match one.standing {
+    let is_wrong = |one: &&NodeStatus<'_>| match one.standing {
         Standing::Pending => one.node.is_fenced != view.plan.limits.fence && !one.node.is_going,
         Standing::Done => one.node.is_fenced,
         Standing::Skipped => one.node.is_fenced && foreign_step(one.node, view.run).is_none(),

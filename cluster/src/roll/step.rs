@@ -8,8 +8,8 @@ use types::step::State as NodeState;
 use super::act::Act;
 use super::barrier::{Barrier, barrier};
 use super::memory::is_of;
-use super::nodes::{One, Standing};
-use super::run::{Asked, Run, State};
+use super::nodes::{NodeStatus, Standing};
+use super::run::{NodeRequest, Run, State};
 use super::view::{View, is_later};
 use super::wait::{Reason, Wait};
 use super::world::Owner;
@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_mins(2);
 
 /// What a step decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Decided {
+pub struct Decision {
     /// What is done, in this order.
     pub acts: Vec<Act>,
     /// Why the rest waits.
@@ -47,12 +47,12 @@ pub enum End {
 
 /// Decides what comes next.
 #[must_use]
-pub fn step(view: &View<'_>) -> Decided {
+pub fn step(view: &View<'_>) -> Decision {
     let View { world, memory, run, .. } = *view;
-    let end = |end| Decided { end: Some(end), ..Decided::default() };
-    let waits_for_lease = |what: String| Decided {
+    let end = |end| Decision { end: Some(end), ..Decision::default() };
+    let waits_for_lease = |what: String| Decision {
         waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
-        ..Decided::default()
+        ..Decision::default()
     };
     if let Some(name) = memory.later(world.renewed) {
         return waits_for_lease(format!(
@@ -67,17 +67,17 @@ pub fn step(view: &View<'_>) -> Decided {
     }
     if memory.unwritten().is_some() {
         // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
-        return Decided { acts: vec![Act::Record(Box::new(run.clone()))], ..Decided::default() };
+        return Decision { acts: vec![Act::Record(Box::new(run.clone()))], ..Decision::default() };
     }
     if let State::Stopped(pause) = &run.state {
-        return Decided {
+        return Decision {
             waits: vec![paused(&pause.by, &pause.why)],
             end: Some(End::Paused),
-            ..Decided::default()
+            ..Decision::default()
         };
     }
     if let Some(tidied) = tidied(view) {
-        return Decided { acts: vec![Act::Record(Box::new(tidied))], ..Decided::default() };
+        return Decision { acts: vec![Act::Record(Box::new(tidied))], ..Decision::default() };
     }
     let mut decided = decide(view);
     record_moved(view, &mut decided.acts);
@@ -116,13 +116,13 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.push(Act::Record(Box::new(run)));
 }
 
-fn decide(view: &View<'_>) -> Decided {
-    let mut decided = Decided { acts: cordon::disowned(view), ..Decided::default() };
+fn decide(view: &View<'_>) -> Decision {
+    let mut decided = Decision { acts: cordon::disowned(view), ..Decision::default() };
     let (mut moving, mut room) = (0, places::room(view));
-    for &One { name, node, standing, .. } in view.nodes() {
+    for &NodeStatus { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
             // It was claimed, and does not show it yet.
-            moving += usize::from(view.memory.sent().has_claimed(name));
+            moving += usize::from(view.memory.pending_patches().has_claimed(name));
             if let Standing::Foreign(step) = standing
                 && is_of(step, view.run)
             {
@@ -133,7 +133,8 @@ fn decide(view: &View<'_>) -> Decided {
         let mut next = transit::next(view, name, node, step);
         if step.state == NodeState::Held && !next.acts.is_empty() {
             if room == 0 {
-                next = transit::Next { acts: Vec::new(), waits: vec![places::full(format!("Node/{name}"))] };
+                next =
+                    transit::NextStep { acts: Vec::new(), waits: vec![places::full(format!("Node/{name}"))] };
             }
             room = room.saturating_sub(1);
         }
@@ -201,7 +202,7 @@ fn compatible(view: &View<'_>, acts: &mut Vec<Act>) {
 
 /// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
 fn is_up_to_date(view: &View<'_>, act: &Act) -> bool {
-    !matches!(act, Act::Patch(patch) if view.memory.sent().is_outdated(&patch.node))
+    !matches!(act, Act::Patch(patch) if view.memory.pending_patches().is_outdated(&patch.node))
 }
 
 /// A Node whose step no holder up to this one wrote is left as it is.
@@ -232,12 +233,12 @@ fn paused(by: &str, why: &str) -> Wait {
 
 /// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
 fn tidied(view: &View<'_>) -> Option<Run> {
-    let is_met = |name: &crate::model::Text, asked: &Asked| {
+    let is_met = |name: &crate::model::Text, asked: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };
         let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());
         match asked {
-            Asked::Retry => step.is_none_or(|step| step.state != NodeState::Held),
-            Asked::Rollback => match step {
+            NodeRequest::Retry => step.is_none_or(|step| step.state != NodeState::Held),
+            NodeRequest::Rollback => match step {
                 Some(step) => step.to == view.run.from && step.state != NodeState::Held,
                 None => start::is_back(view, node),
             },

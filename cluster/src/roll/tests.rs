@@ -11,12 +11,12 @@ use super::act::{Act, Change};
 use super::memory::Memory;
 use super::nodes::Nodes;
 use super::order::Order;
-use super::run::{Asked, Run, State as RunState};
-use super::step::{Decided, step};
+use super::run::{NodeRequest, Run, State as RunState};
+use super::step::{Decision, step};
 use super::view::View;
 use super::wait::Reason;
 use super::wish::{What, Wish};
-use super::world::{Available, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
+use super::world::{Availability, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 use crate::model::Text;
 use crate::plan::Plan;
 
@@ -83,16 +83,16 @@ fn run() -> Run {
     Run::new("r-1", HASH, &plan(&["b", "c"]))
 }
 
-fn decided(world: &World, run: &Run) -> Decided {
+fn decided(world: &World, run: &Run) -> Decision {
     remembering(&mut Memory::default(), world, run)
 }
 
 /// The same for a holder that has looked before.
-fn remembering(memory: &mut Memory, world: &World, run: &Run) -> Decided {
+fn remembering(memory: &mut Memory, world: &World, run: &Run) -> Decision {
     by(&plan(&["b", "c"]), memory, world, run)
 }
 
-fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decided {
+fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
     memory.observe(world, run);
     let order = Order::of(plan);
     let nodes = Nodes::of(world, run, &order);
@@ -109,7 +109,7 @@ fn starts(world: &World, run: &Run) -> (Vec<String>, Vec<Reason>) {
     told(decided(world, run), world)
 }
 
-fn told(Decided { acts, waits, .. }: Decided, world: &World) -> (Vec<String>, Vec<Reason>) {
+fn told(Decision { acts, waits, .. }: Decision, world: &World) -> (Vec<String>, Vec<Reason>) {
     let claimed = acts.iter().filter_map(|act| match act {
         Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
         _ => None,
@@ -298,7 +298,7 @@ fn there_is_no_phase_to_go_back_to() {
         }
     }
     let retried = run().wished(&wish(What::Retry("b".into())), &plan, false).expect("taken up");
-    assert_eq!(retried.asked.get("b"), Some(&Asked::Retry));
+    assert_eq!(retried.asked.get("b"), Some(&NodeRequest::Retry));
     let paused = run().wished(&wish(What::Pause), &plan, false).expect("taken up");
     assert!(matches!(paused.state, RunState::Paused(_)));
 }
@@ -479,7 +479,7 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
         assert_eq!(soak(seconds + 10, State::Done, &run()), Some(601), "{seconds}");
     }
     // A person asked for another try, so what came of it is new.
-    let asked = Run { asked: [("b".into(), Asked::Retry)].into(), ..run() };
+    let asked = Run { asked: [("b".into(), NodeRequest::Retry)].into(), ..run() };
     soak(592, State::Moving, &asked);
     assert_eq!(soak(594, State::Done, &run()), Some(1194));
 }
@@ -558,7 +558,7 @@ fn the_next_holder_knows_which_workloads_the_run_has_moved() {
         world
     };
     let mut counted = with("Deployment");
-    counted.owners.insert(owner("Deployment"), Available { wanted: 3, ready: 3 });
+    counted.owners.insert(owner("Deployment"), Availability { wanted: 3, ready: 3 });
     for (world, kind, wanted) in
         [(with("TrainingJob"), "TrainingJob", None), (counted, "Deployment", Some(3))]
     {
@@ -593,8 +593,8 @@ fn a_workload_that_has_all_its_pods_again_is_named_as_moved_no_more() {
     let mut world = world();
     moving(&mut world, "b");
     world.pods.put(pod("late", "11111111-x", "b", &[Trait::Ready]));
-    world.owners.insert(owner("back"), Available { wanted: 2, ready: 2 });
-    world.owners.insert(owner("short"), Available { wanted: 2, ready: 1 });
+    world.owners.insert(owner("back"), Availability { wanted: 2, ready: 2 });
+    world.owners.insert(owner("short"), Availability { wanted: 2, ready: 1 });
     let moved = ["back", "short"].map(|name| (owner(name).title(), Some(2)));
     let run = Run { moved: moved.into(), ..run() };
     let mut memory = Memory::default();
@@ -645,7 +645,7 @@ fn the_greatest_numbers_of_a_node_overflow_nothing() {
     (step.claim, step.r#try, step.state) = (format!("r-1.1.{most}"), most, State::Moving);
     let mut run = run();
     decided(&world, &run);
-    run.asked.insert("b".into(), Asked::Retry);
+    run.asked.insert("b".into(), NodeRequest::Retry);
     world.node("b").step.as_mut().expect("a step").state = State::Held;
     decided(&world, &run);
     assert_eq!(run.tried(&format!("r-1.1.{most}")), None);

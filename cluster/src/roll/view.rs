@@ -9,7 +9,7 @@ use types::step::{Cordon, State, Step};
 
 use super::act::{Change, Patch};
 use super::memory::{Memory, is_of};
-use super::nodes::{Nodes, One, Phases, Standing};
+use super::nodes::{NodeStatus, Nodes, Phases, Standing};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::model::Text;
@@ -51,14 +51,14 @@ impl<'a> View<'a> {
 
     /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
     #[must_use]
-    pub fn is_behind(&self, node: &Node) -> bool {
+    pub fn is_held_since_earlier_pass(&self, node: &Node) -> bool {
         let is =
             |step: &Step| step.state == State::Held && is_of(step, self.run) && !is_of_pass(step, self.run);
         node.step.as_ref().is_some_and(is)
     }
 
     /// All nodes that passes touch, by name.
-    pub fn nodes(&self) -> impl Iterator<Item = &'a One<'a>> {
+    pub fn nodes(&self) -> impl Iterator<Item = &'a NodeStatus<'a>> {
         self.nodes.all().iter()
     }
 
@@ -129,23 +129,23 @@ impl<'a> View<'a> {
     ///
     /// Where a run fixes stragglers, such pods are all that it moves: none of their nodes goes before the others, or past a gate.
     #[must_use]
-    pub fn is_foreign(&self, one: &One<'_>) -> bool {
+    pub fn is_foreign(&self, one: &NodeStatus<'_>) -> bool {
         !self.run.fixes_stragglers()
             && !self.is_bridged()
-            && one.said.iter().any(|phase| phase != self.target && phase != self.run.from)
+            && one.reported_phases.iter().any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that would lose each other if nodes went from the phase where this pass begins to the one where it leads: the client's, and the
     /// server's. None if all that reach each other now still do. A node whose pods reach no pod of the pass anyway keeps no other node.
     #[must_use]
-    pub fn parted(&self) -> Option<(Phase, Phase)> {
+    pub fn lost_connectivity_of_pass(&self) -> Option<(Phase, Phase)> {
         if self.is_bridged() {
             return None;
         }
         let (from, to) = (self.run.from, self.target);
         let loses =
             |client: Phase, server: Phase, before: bool| reach::needs_bridge(client, server) && !before;
-        self.living(None).into_iter().find_map(|other| {
+        self.live_phases(None).into_iter().find_map(|other| {
             let client = loses(other, to, reach::needs_bridge(other, from)).then_some((other, to));
             client.or_else(|| loses(to, other, reach::needs_bridge(from, other)).then_some((to, other)))
         })
@@ -155,7 +155,7 @@ impl<'a> View<'a> {
     ///
     /// A node whose own phase is parted from others already may go to one that others have: that is the way out.
     #[must_use]
-    pub fn parts(&self, name: &str, node: &Node, to: Phase) -> Option<(Phase, Phase)> {
+    pub fn lost_connectivity(&self, name: &str, node: &Node, to: Phase) -> Option<(Phase, Phase)> {
         if self.is_bridged() {
             return None;
         }
@@ -166,32 +166,37 @@ impl<'a> View<'a> {
         };
         // Where its own phase is what has to go, pods of such phases are parted from the others anyway, until they have gone.
         let is_right = now.is_none_or(is_of_pass);
-        let mut with = self.living(Some(name));
-        with.extend(self.nodes.get(name).iter().flat_map(|one| one.kinds.iter()).filter(|_| is_right));
+        let mut with = self.live_phases(Some(name));
+        with.extend(
+            self.nodes.get(name).iter().flat_map(|one| one.possible_phases.iter()).filter(|_| is_right),
+        );
         let with = with.into_iter().filter(|phase| is_right || is_of_pass(*phase)).find(is_lost)?;
         Some(if reach::needs_bridge(to, with) { (to, with) } else { (with, to) })
     }
 
     /// Every phase that a pod has, may get as nodes are now, or may get soon since a node is asked to change; one node left out.
     #[must_use]
-    pub fn living(&self, without: Option<&str>) -> BTreeSet<Phase> {
+    pub fn live_phases(&self, without: Option<&str>) -> BTreeSet<Phase> {
         let is_other = |(name, _): &(&Text, Phase)| {
             Some(&***name) != without && self.standing(name) != Standing::LeftOut
         };
-        let asked = self.memory.sent().all_asked().filter(is_other).map(|(_, phase)| phase);
-        self.nodes.living(without).iter().chain(asked).collect()
+        let asked = self.memory.pending_patches().requested_phases().filter(is_other).map(|(_, phase)| phase);
+        self.nodes.live_phases(without).iter().chain(asked).collect()
     }
 
     /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
     #[must_use]
-    pub fn asking(&self) -> BTreeSet<Phase> {
+    pub fn client_phases(&self) -> BTreeSet<Phase> {
         let has_dns: BTreeSet<&Text> =
             self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
-        let asks = |one: &One<'_>| {
+        let asks = |one: &NodeStatus<'_>| {
             let without = has_dns.contains(one.name).then(|| self.without_dns(one.node)).flatten();
-            without.map_or_else(|| one.kinds, |node| kinds(&node, said(&node).collect()))
+            without.map_or_else(
+                || one.possible_phases,
+                |node| possible_phases(&node, reported_phases(&node).collect()),
+            )
         };
-        let asked = self.memory.sent().all_asked();
+        let asked = self.memory.pending_patches().requested_phases();
         let asked = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
         self.nodes().flat_map(|one| asks(one).iter()).chain(asked.map(|(_, phase)| phase)).collect()
     }
@@ -216,7 +221,7 @@ impl<'a> View<'a> {
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
-pub(super) fn kinds(node: &Node, said: Phases) -> Phases {
+pub(super) fn possible_phases(node: &Node, said: Phases) -> Phases {
     if is_unheard(node) { Phases::ALL } else { said }
 }
 
@@ -231,7 +236,7 @@ pub fn is_unheard(node: &Node) -> bool {
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change, as far as the node says it.
-pub(super) fn said(node: &Node) -> impl Iterator<Item = Phase> {
+pub(super) fn reported_phases(node: &Node) -> impl Iterator<Item = Phase> {
     let follows = |to: &Phase| node.observed.as_ref().is_none_or(|seen| seen.follows.contains(to));
     node.phases().chain(node.desired.filter(follows))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::nodes::{One, Standing};
+use super::nodes::{NodeStatus, Standing};
 use super::order::Place;
 use super::start::unplaced;
 use super::view::View;
@@ -22,8 +22,8 @@ pub(super) fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
 ///
 /// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
 #[must_use]
-pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
-    let mut waves: BTreeMap<usize, Vec<(usize, &One<'_>)>> = BTreeMap::new();
+pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
+    let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
     let (mut behind, mut joined) = (Vec::new(), None);
     for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
         let is_out = match one.standing {
@@ -37,13 +37,13 @@ pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
             continue;
         }
         let place = one.place.unwrap_or_else(|| {
-            let joined = joined.get_or_insert_with(|| Joined::of(view));
-            Place { wave: joined.wave(one), at: usize::MAX }
+            let joined = joined.get_or_insert_with(|| JoinerWaves::of(view));
+            Place { wave: joined.wave(one), index: usize::MAX }
         });
-        if view.is_behind(one.node) {
-            behind.push((place.at, place.wave, one));
+        if view.is_held_since_earlier_pass(one.node) {
+            behind.push((place.index, place.wave, one));
         } else {
-            waves.entry(place.wave).or_default().push((place.at, one));
+            waves.entry(place.wave).or_default().push((place.index, one));
         }
     }
     let last = behind.first().map(|(_, wave, _)| *wave);
@@ -59,13 +59,13 @@ pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a One<'a>>)> {
 }
 
 /// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
-struct Joined {
+struct JoinerWaves {
     /// By the zone, as a place in [`super::nodes::Nodes::zones`].
     zones: Vec<Option<usize>>,
     last: usize,
 }
 
-impl Joined {
+impl JoinerWaves {
     fn of(view: &View<'_>) -> Self {
         let mut zones = vec![None; view.nodes.zones().len()];
         for one in view.nodes() {
@@ -78,7 +78,7 @@ impl Joined {
         Self { zones, last: view.plan.waves.len().saturating_sub(1) }
     }
 
-    fn wave(&self, one: &One<'_>) -> usize {
+    fn wave(&self, one: &NodeStatus<'_>) -> usize {
         self.zones[one.zone].unwrap_or(self.last)
     }
 }

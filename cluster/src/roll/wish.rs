@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use types::policy::Phase;
 
-use super::run::{Asked, Bounds, Pause, Run, State, is_node};
+use super::run::{Bounds, NodeRequest, Pause, Run, State, is_node};
 use crate::model::Text;
 use crate::plan::Plan;
 
@@ -107,12 +107,12 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
         What::Retry(node) => {
             next.skipped.remove(node);
             if is_node(node) {
-                next.asked.insert(node.clone(), Asked::Retry);
+                next.asked.insert(node.clone(), NodeRequest::Retry);
             }
         }
         What::Rollback(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
-            next.asked.insert(node.clone(), Asked::Rollback);
+            next.asked.insert(node.clone(), NodeRequest::Rollback);
         }
     }
     Ok(next)

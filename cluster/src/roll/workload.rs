@@ -2,14 +2,14 @@
 
 use super::view::View;
 use super::wait::{Reason, Wait};
-use super::world::{Available, Owner};
+use super::world::{Availability, Owner};
 use super::{gates, places};
 
 /// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
 #[must_use]
 pub(super) fn short(view: &View<'_>) -> Vec<Wait> {
-    let is_short = |(owner, now): &(&Owner, &Available)| now.is_short_beyond(|| view.run.missing(owner));
-    let wait = |(owner, now): (&Owner, &Available)| {
+    let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing(owner));
+    let wait = |(owner, now): (&Owner, &Availability)| {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.wanted);
         let help = format!(

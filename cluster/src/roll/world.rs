@@ -35,7 +35,7 @@ pub struct World {
     /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
     pub pods: Pods,
     /// What makes the pods that were evicted.
-    pub owners: BTreeMap<Owner, Available>,
+    pub owners: BTreeMap<Owner, Availability>,
     /// The last verdict of each gate.
     pub verdicts: BTreeMap<String, Verdict>,
     /// The last count of all pods.
@@ -149,7 +149,7 @@ pub struct Owner {
 
 /// How many pods of a workload are ready.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Available {
+pub struct Availability {
     /// Pods that it wants.
     pub wanted: u32,
     /// Pods that are Ready.
@@ -189,7 +189,7 @@ pub struct Census {
     /// Running pods with pod network, by node.
     pub running: BTreeMap<Text, u32>,
     /// What pods request that have not ended, with any network, by node; of those that the scheduler has still to place, by the empty name.
-    pub requests: BTreeMap<Text, Requested>,
+    pub requests: BTreeMap<Text, RequestSums>,
 }
 
 /// Where pods can be, when they are counted.
@@ -203,7 +203,7 @@ pub struct Hosts {
 
 /// A pod, as a count reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counted {
+pub struct CountedPod {
     /// Its node; empty if it has none yet.
     pub node: Text,
     /// It runs there with the pod network.
@@ -216,7 +216,7 @@ pub struct Counted {
 
 /// What pods of a node request. Which node a pod is on changes all the time, so nothing but sums over nodes is asked of the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Requested {
+pub struct RequestSums {
     /// Those that go elsewhere when the node is drained.
     pub moves: Request,
     /// Those that stay: of DaemonSets, and static ones.
@@ -309,7 +309,7 @@ impl Node {
 impl Census {
     /// Counts one more pod, as it was read. One that no node could take requests no room of those that run, and neither does one of a node that does not exist:
     /// whoever makes a pod chooses what it requests, and may choose its node.
-    pub fn count(&mut self, pod: Counted, hosts: &Hosts) {
+    pub fn count(&mut self, pod: CountedPod, hosts: &Hosts) {
         if pod.is_running {
             *self.running.entry(pod.node.clone()).or_default() += 1;
         }
@@ -344,7 +344,7 @@ impl Owner {
     }
 }
 
-impl Available {
+impl Availability {
     /// Whether fewer pods are ready than it wants, if so many may be missing.
     #[must_use]
     pub const fn is_short(self, missing: u32) -> bool {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::capacity::Request;
 use crate::model::{Resources, Text};
-use crate::roll::world::Counted;
+use crate::roll::world::CountedPod;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -51,14 +51,14 @@ struct Spec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
-    resources: Limited,
+    resources: ContainerResources,
     /// `Always` for an init container that keeps running.
     restart_policy: Option<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Limited {
+struct ContainerResources {
     requests: Option<Resources>,
 }
 
@@ -85,7 +85,7 @@ const SCHEDULER: &str = "default-scheduler";
 ///
 /// # Errors
 /// Why it is no Pod.
-pub fn counted(json: &str) -> Result<Option<Counted>, String> {
+pub fn counted(json: &str) -> Result<Option<CountedPod>, String> {
     let Pod { metadata, spec, status } = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
     let is_placed = !spec.node_name.is_empty();
     let is_refused = |one: &Condition| (&*one.kind, &*one.status) == ("PodScheduled", "False");
@@ -97,7 +97,7 @@ pub fn counted(json: &str) -> Result<Option<Counted>, String> {
     }
     let is_bound = |owner: &Owner| owner.controller && matches!(&*owner.kind, "DaemonSet" | "Node");
     let is_static = metadata.annotations.is_some_and(|all| all.mirror.is_some());
-    Ok(Some(Counted {
+    Ok(Some(CountedPod {
         is_running: is_placed && &*status.phase == "Running" && !spec.host_network,
         stays: is_static || metadata.owner_references.iter().flatten().any(is_bound),
         request: requested(&spec),
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(pod: &Value) -> Option<Counted> {
+    fn read(pod: &Value) -> Option<CountedPod> {
         counted(&pod.to_string()).expect("a pod")
     }
 

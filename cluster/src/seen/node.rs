@@ -31,7 +31,7 @@ const REPORT_BYTES: usize = 4 * observed::MAX_BYTES;
 
 /// A Node, and its taints as they are written: whoever changes one has to write them all.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct ObservedNode {
     /// Its name.
     pub name: Text,
     /// What decisions are made on.
@@ -43,20 +43,20 @@ pub struct Seen {
 /// What the slim type of a Node does not have.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Rest {
-    metadata: Versioned,
-    spec: Tainted,
+struct NodeExtras {
+    metadata: NodeMeta,
+    spec: NodeTaints,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Versioned {
+struct NodeMeta {
     resource_version: Text,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Tainted {
+struct NodeTaints {
     taints: Option<Vec<Value>>,
 }
 
@@ -64,10 +64,10 @@ struct Tainted {
 ///
 /// # Errors
 /// Why it is no Node.
-pub fn node(json: &str, pool_labels: &[String]) -> Result<Seen, String> {
+pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> {
     let wrong = |e: serde_json::Error| format!("a Node: {e}");
     let read: model::Node = serde_json::from_str(json).map_err(wrong)?;
-    let Rest { metadata, spec } = serde_json::from_str(json).map_err(wrong)?;
+    let NodeExtras { metadata, spec } = serde_json::from_str(json).map_err(wrong)?;
     let label = |key: &str| read.metadata.label(key);
     let annotation = |key: &str| read.metadata.annotation(key);
     let is_true = |kind: &str| read.condition(kind).is_some_and(|condition| &*condition.status == "True");
@@ -91,7 +91,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<Seen, String> {
         crossfade: read.condition(READY).map(condition),
         step: annotation(step::KEY).map(|text| read_step(text, phase)),
     };
-    Ok(Seen { name: read.metadata.name, node, taints: spec.taints.unwrap_or_default() })
+    Ok(ObservedNode { name: read.metadata.name, node, taints: spec.taints.unwrap_or_default() })
 }
 
 /// The condition, whose message ends with the boot that it was written in: `old is ready (boot 1c5e..)`.
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: &Value) -> Seen {
+    fn read(value: &Value) -> ObservedNode {
         node(&value.to_string(), &["pool".into(), "other".into()]).expect("a node")
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn a_node_is_read_as_a_whole() {
         let observed = r#"{"bootId":"b1","phase":"both-old","attached":{"old":3,"unknown":1,"others":["1f2e3d4c"]},"echo":"r.1.1","new":1}"#;
         let step = r#"{"run":"r","plan":"4be1","epoch":3,"claim":"r.1.1","to":"both-old","state":"moving","cordon":"ours","try":2}"#;
-        let Seen { name, node, taints } = read(&json!({
+        let ObservedNode { name, node, taints } = read(&json!({
             "metadata": {"name": "b7", "uid": "u", "resourceVersion": "41",
                 "labels": {"topology.kubernetes.io/zone": "eu-1a", "pool": "blue", "crossfade/phase": "both-old"},
                 "annotations": {"crossfade/observed": observed, "crossfade/step": step, "crossfade/desired": "both-old"}},

@@ -9,14 +9,14 @@ use crate::workload::{asks_to_stay, is_ready, owner};
 
 /// What a plan says of pods: which ones answer DNS queries, and which ones are agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
+pub struct PodClassifier {
     /// The cluster's DNS.
     pub dns: Dns,
     /// Namespaces and names of the agents' DaemonSets.
     pub agents: Vec<(Text, Text)>,
 }
 
-impl About {
+impl PodClassifier {
     /// What this plan says.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
@@ -41,14 +41,14 @@ impl About {
 ///
 /// # Errors
 /// Why it is no Pod.
-pub fn pod(json: &str, about: &About) -> Result<Pod, String> {
+pub fn pod(json: &str, about: &PodClassifier) -> Result<Pod, String> {
     let read: model::Pod = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
     Ok(pod_of(&read, about))
 }
 
 /// The same of a Pod that was read already.
 #[must_use]
-pub fn pod_of(read: &model::Pod, about: &About) -> Pod {
+pub fn pod_of(read: &model::Pod, about: &PodClassifier) -> Pod {
     let by = owner(read);
     let by = Owner { kind: by.kind.into(), namespace: by.namespace.into(), name: by.name.into() };
     // A pod that nobody makes again owns itself there.
@@ -86,8 +86,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn about() -> About {
-        About {
+    fn about() -> PodClassifier {
+        PodClassifier {
             dns: Dns {
                 namespace: "kube-system".into(),
                 labels: [("k8s-app".into(), "kube-dns".into())].into(),

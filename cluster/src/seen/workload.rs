@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use crate::model::{Kind, Meta};
-use crate::roll::world::{Available, Owner};
+use crate::roll::world::{Availability, Owner};
 
 /// What is read of a workload: its template is none of a run's business.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Read {
+struct WorkloadObject {
     metadata: Meta,
     spec: Spec,
     status: Status,
@@ -32,16 +32,17 @@ struct Status {
 ///
 /// # Errors
 /// Why it is no such object.
-pub fn workload(kind: Kind, json: &str) -> Result<Option<(Owner, Available)>, String> {
-    let Read { metadata, spec, status } = serde_json::from_str(json).map_err(|e| format!("a {kind}: {e}"))?;
+pub fn workload(kind: Kind, json: &str) -> Result<Option<(Owner, Availability)>, String> {
+    let WorkloadObject { metadata, spec, status } =
+        serde_json::from_str(json).map_err(|e| format!("a {kind}: {e}"))?;
     if kind == Kind::REPLICA_SET && metadata.controller().is_some() {
         return Ok(None);
     }
     let available = if kind == Kind::DAEMON_SET {
-        Available { wanted: status.desired_number_scheduled, ready: status.number_ready }
+        Availability { wanted: status.desired_number_scheduled, ready: status.number_ready }
     } else {
         // The API server sets what is not written to 1.
-        Available { wanted: spec.replicas.unwrap_or(1), ready: status.ready_replicas }
+        Availability { wanted: spec.replicas.unwrap_or(1), ready: status.ready_replicas }
     };
     let owner = Owner { kind: kind.name().into(), namespace: metadata.namespace, name: metadata.name };
     Ok(Some((owner, available)))

@@ -12,7 +12,7 @@ use super::truth::Who;
 use crate::drive::Outcome;
 use crate::roll::act::{Act, Change, Patch, PodId};
 use crate::roll::run::Run;
-use crate::roll::world::{Census, Counted, Trait};
+use crate::roll::world::{Census, CountedPod, Trait};
 
 impl History {
     /// A call reaches the API server.
@@ -144,7 +144,7 @@ impl History {
         let mut census = Census { at: super::truth::at(flight.sent), ..Census::default() };
         let hosts = self.truth.hosts();
         for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
-            let pod = Counted {
+            let pod = CountedPod {
                 node: pod.api.node.clone(),
                 // A pod runs once its sandbox has its attachment.
                 is_running: pod.has_network() && pod.node.is_some() && pod.attached.is_some(),

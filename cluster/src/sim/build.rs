@@ -118,7 +118,7 @@ impl Truth {
             is_over: false,
             pods: BTreeSet::new(),
             is_awake: false,
-            status: world::Available::default(),
+            status: world::Availability::default(),
             is_counting: false,
             short: None,
         });

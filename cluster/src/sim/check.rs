@@ -20,7 +20,7 @@ use super::truth::{Node, Pod, Who, at};
 use crate::plan::Bridge;
 use crate::reach::is_parted;
 use crate::roll::act::{Change, Patch};
-use crate::roll::run::{Asked, Run, State as RunState};
+use crate::roll::run::{NodeRequest, Run, State as RunState};
 use crate::roll::view::is_of_pass;
 use crate::roll::world::{Color, Verdict};
 
@@ -206,7 +206,7 @@ impl History {
 
     /// Somebody asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
     fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
-        let asks = |run: &Run| run.asked.get(name) == Some(&Asked::Rollback);
+        let asks = |run: &Run| run.asked.get(name) == Some(&NodeRequest::Rollback);
         asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own.iter().any(asks))
     }
 

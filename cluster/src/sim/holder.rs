@@ -18,11 +18,11 @@ use super::queue::{Millis, SECOND};
 use super::tamper::Tamper;
 use super::truth::at;
 use super::unseen::Unseen;
-use crate::drive::{self, Ended, Seen, Why};
+use crate::drive::{self, DriveEnd, EndReason, Observation};
 use crate::roll::run::Run;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
-use crate::roll::world::{Available, Color, Verdict, World};
+use crate::roll::world::{Availability, Color, Verdict, World};
 pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
@@ -65,7 +65,7 @@ pub(super) struct Holder {
     /// Workloads whose pods have changed.
     pub(super) workloads: Unseen<usize>,
     /// What it knows of each workload.
-    pub(super) available: BTreeMap<usize, Available>,
+    pub(super) available: BTreeMap<usize, Availability>,
     /// Workloads of pods on nodes that it moved, and how many pods each wanted then.
     pub(super) touched: BTreeMap<usize, u32>,
     /// Whether it does not know the newest run.
@@ -96,7 +96,7 @@ struct Looked {
     is_bridged: bool,
 }
 
-type Drive = Pin<Box<dyn Future<Output = Ended>>>;
+type Drive = Pin<Box<dyn Future<Output = DriveEnd>>>;
 
 /// How a holder stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -317,7 +317,7 @@ impl History {
             let known = one.available.get(workload)?;
             let wanted = known.wanted.min(*wanted);
             let owner = self.truth.workloads[*workload].made.owner.clone();
-            Some((owner, Available { wanted, ready: known.ready }))
+            Some((owner, Availability { wanted, ready: known.ready }))
         };
         let owners = one.touched.iter().filter_map(owner).collect();
         let one = &mut self.holders[holder];
@@ -334,14 +334,14 @@ impl History {
         world.synced = synced;
         world.owners = owners;
         if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
-            one.mail.borrow_mut().seen = Some(Err(Why::Gone("somebody else wrote the run".into())));
+            one.mail.borrow_mut().seen = Some(Err(EndReason::Gone("somebody else wrote the run".into())));
             return;
         }
         let taken = one.mail.borrow().taken;
         let wishes = one.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
         let run = one.stored.clone();
         let mut seen =
-            Seen { world: Arc::clone(&one.world), run, wishes, is_interrupted: one.is_interrupted };
+            Observation { world: Arc::clone(&one.world), run, wishes, is_interrupted: one.is_interrupted };
         if let Some(tamper) = self.tamper {
             tamper.seen(&mut seen, &self.plan.policies);
         }
@@ -351,7 +351,7 @@ impl History {
     /// Tells the driver that it cannot go on.
     pub(super) fn refuse(&mut self, holder: usize, why: &str) {
         let one = &mut self.holders[holder];
-        one.mail.borrow_mut().seen = Some(Err(Why::Gone(why.to_owned())));
+        one.mail.borrow_mut().seen = Some(Err(EndReason::Gone(why.to_owned())));
         if one.is_looking {
             one.is_looking = false;
             self.run_on(holder);

@@ -4,7 +4,7 @@ use super::event::Event;
 use super::history::History;
 use super::holder::{Holder, Stand};
 use super::queue::{MINUTE, Millis, SECOND};
-use crate::drive::{Ended, Why};
+use crate::drive::{DriveEnd, EndReason};
 use crate::roll::run::State;
 use crate::roll::step::End;
 
@@ -105,23 +105,23 @@ impl History {
     }
 
     /// A driver has ended.
-    pub(super) fn ended(&mut self, holder: usize, ended: &Ended) {
+    pub(super) fn ended(&mut self, holder: usize, ended: &DriveEnd) {
         self.drop_drive(holder);
         self.note(|_| format!("holder {holder} ends: {:?}", ended.why));
         if self.truth.lease.holder == Some(holder) {
             self.truth.lease.holder = None;
         }
         match &ended.why {
-            Why::End(End::Done) => self.check_done(),
-            Why::End(end) => self.tally.count(&format!("an end: {end:?}")),
-            Why::Interrupted => self.tally.count("a holder that was interrupted"),
-            Why::Gone(_) => self.tally.count("a holder whose Lease was taken"),
-            Why::Unreadable(why, _) => self.broken("the end", why.clone()),
-            Why::Broken(broken) => {
+            EndReason::End(End::Done) => self.check_done(),
+            EndReason::End(end) => self.tally.count(&format!("an end: {end:?}")),
+            EndReason::Interrupted => self.tally.count("a holder that was interrupted"),
+            EndReason::Gone(_) => self.tally.count("a holder whose Lease was taken"),
+            EndReason::Unreadable(why, _) => self.broken("the end", why.clone()),
+            EndReason::Broken(broken) => {
                 self.broken(broken.name, format!("step decided what hold refuses: {}", broken.why));
             }
         }
-        if self.truth.lease.holder.is_none() && !self.is_over && matches!(ended.why, Why::Interrupted) {
+        if self.truth.lease.holder.is_none() && !self.is_over && matches!(ended.why, EndReason::Interrupted) {
             self.within(5 * SECOND, MINUTE, Event::Start);
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::drive::{self, Cluster, Outcome, Seen, Why};
+use crate::drive::{self, Cluster, EndReason, Observation, Outcome};
 use crate::plan::Plan;
 use crate::roll::act::Act;
 use crate::roll::run::Run;
@@ -18,7 +18,7 @@ use crate::roll::wait::Wait;
 pub(super) struct Mail {
     /// The driver waits for a look.
     pub(super) is_looking: bool,
-    pub(super) seen: Option<Result<Seen, Why>>,
+    pub(super) seen: Option<Result<Observation, EndReason>>,
     /// Calls that are to be made, by number.
     pub(super) calls: Vec<(u64, Act)>,
     /// What became of calls.
@@ -59,7 +59,7 @@ impl<T, F: FnMut(&mut Mail) -> Option<T> + Unpin> Future for Arrives<F> {
 }
 
 impl Cluster for Port {
-    async fn look(&mut self, run: &Run, _: &Plan) -> Result<Seen, Why> {
+    async fn look(&mut self, run: &Run, _: &Plan) -> Result<Observation, EndReason> {
         {
             let mut mail = self.0.borrow_mut();
             (mail.is_looking, mail.taken) = (true, run.wish);

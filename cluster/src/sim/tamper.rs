@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::history::History;
-use crate::drive::Seen;
+use crate::drive::Observation;
 use crate::plan::{Bridge, Plan};
 use crate::roll::wish::What;
 use crate::roll::world::{Pod, Trait};
@@ -73,7 +73,7 @@ impl Tamper {
     ];
 
     /// Hides it from what a run sees.
-    pub(super) fn seen(self, seen: &mut Seen, policies: &[String]) {
+    pub(super) fn seen(self, seen: &mut Observation, policies: &[String]) {
         let world = Arc::make_mut(&mut seen.world);
         match self {
             Self::Uid | Self::Version | Self::Reach => {}

@@ -11,7 +11,7 @@ use crate::capacity::Request;
 use crate::model::Text;
 use crate::roll::run::Run;
 use crate::roll::wish::Wish;
-use crate::roll::world::{self, Available, Color, Trait};
+use crate::roll::world::{self, Availability, Color, Trait};
 
 /// The cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -203,7 +203,7 @@ pub(super) struct Workload {
     /// It is about to make pods.
     pub(super) is_awake: bool,
     /// Its status, which is written a little later than its pods change.
-    pub(super) status: Available,
+    pub(super) status: Availability,
     /// Its status is about to be written.
     pub(super) is_counting: bool,
     /// Since when its status says that pods are missing, and the most that were Ready since; none if it misses none.
@@ -321,7 +321,7 @@ impl Truth {
     }
 
     /// How many pods of a workload are wanted and Ready, as its status says.
-    pub(super) fn available(&self, workload: usize) -> Available {
+    pub(super) fn available(&self, workload: usize) -> Availability {
         let of = &self.workloads[workload];
         let pods = || of.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
@@ -330,7 +330,7 @@ impl Truth {
             "Job" => 0,
             _ => of.made.replicas,
         };
-        Available { wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+        Availability { wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
 
     /// DNS pods that answer, with their zones.

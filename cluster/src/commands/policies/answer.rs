@@ -6,7 +6,7 @@ use types::problem::Problem;
 
 use super::carried::carried;
 use crate::cli::policies::Turn;
-use crate::live::{Applied, Written};
+use crate::live::{ApplyReport, WriteReport};
 use crate::policies::compare::{Bound, Effect};
 use crate::policies::convert::report::{Entry, Outcome, Reference};
 use crate::policies::convert::{Conversion, Moment, Packet, Stale, When};
@@ -44,7 +44,7 @@ pub struct Turned {
     pub file: Option<String>,
     /// What became of the policies in the cluster, where they were to be applied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub applied: Vec<Written>,
+    pub applied: Vec<WriteReport>,
     /// What stood in the way of that.
     #[serde(skip)]
     refused: Vec<Problem>,
@@ -101,8 +101,8 @@ impl Turned {
     }
 
     /// Adds what became of the policies in the cluster.
-    pub(super) fn apply(&mut self, applied: Applied) {
-        let Applied { objects, problems, exit } = applied;
+    pub(super) fn apply(&mut self, applied: ApplyReport) {
+        let ApplyReport { objects, problems, exit } = applied;
         (self.applied, self.refused, self.ended) = (objects, problems, exit);
     }
 

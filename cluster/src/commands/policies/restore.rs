@@ -15,7 +15,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as Wanted;
 use crate::input;
-use crate::live::{self, Applied, Became, Scope, Written};
+use crate::live::{self, ApplyReport, Scope, WriteOutcome, WriteReport};
 use crate::print::{Document, Progress, Report};
 
 /// Most bytes of a backup. *Source*: none; it is as much as a snapshot keeps of policies and other rare objects.
@@ -41,7 +41,7 @@ pub struct Restored {
     /// How many objects were there and equal.
     pub equal: usize,
     /// The others, in the order in which they are written.
-    pub objects: Vec<Written>,
+    pub objects: Vec<WriteReport>,
     /// What is not brought back, and why.
     pub left: Vec<Left>,
     /// What is there and not in the backup. Nothing of it is deleted.
@@ -84,7 +84,7 @@ pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
     let Decided { steps, equal, left, extra } =
         decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
     let applied = write(global, &steps, wanted.dry_run, &mut event)?;
-    let Applied { objects, problems, exit } = applied;
+    let ApplyReport { objects, problems, exit } = applied;
     Ok(Restored {
         file,
         hash,
@@ -105,7 +105,7 @@ fn write(
     steps: &[Step],
     dry_run: bool,
     event: &mut dyn FnMut(&live::PolicyEvent<'_>),
-) -> Result<Applied, Failure> {
+) -> Result<ApplyReport, Failure> {
     live::carry_out(&global.access, steps, dry_run, event)
         .map_err(|(exit, problem)| Failure::of(exit, problem))
 }
@@ -126,17 +126,17 @@ fn loaded(file: &Path) -> Result<(Backup, String, Verified), Failure> {
 impl Restored {
     /// In a sentence, what became of it.
     fn summary(&self) -> String {
-        let of = |became: Became| self.objects.iter().filter(|one| one.became == became).count();
+        let of = |became: WriteOutcome| self.objects.iter().filter(|one| one.outcome == became).count();
         let others = [
-            Became::WouldCreate,
-            Became::WouldReplace,
-            Became::AwaitsTier,
-            Became::Created,
-            Became::Replaced,
-            Became::NotWritten,
-            Became::Unknown,
+            WriteOutcome::WouldCreate,
+            WriteOutcome::WouldReplace,
+            WriteOutcome::AwaitsTier,
+            WriteOutcome::Created,
+            WriteOutcome::Replaced,
+            WriteOutcome::NotWritten,
+            WriteOutcome::Unknown,
         ];
-        let mut words = vec![format!("{} unchanged", self.equal + of(Became::Unchanged))];
+        let mut words = vec![format!("{} unchanged", self.equal + of(WriteOutcome::Unchanged))];
         let others = others.into_iter().filter(|became| of(*became) > 0);
         words.extend(others.map(|became| format!("{} {}", of(became), said(became))));
         if !self.left.is_empty() {

@@ -17,7 +17,7 @@ use crate::commands::conduct::{Rolled, conduct, failed};
 use crate::commands::source;
 use crate::live::{self, Patience};
 use crate::plan::canon::{self, Prefix};
-use crate::plan::fix::{Becomes, Fix, Fixed, Left, fix};
+use crate::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
 use crate::plan::{self, Plan, Survey, eta};
 use crate::print::Document;
 use crate::print::plan::{blockers, duration};
@@ -39,9 +39,9 @@ pub struct Planned {
     #[serde(flatten)]
     pub migration: Migration,
     /// Every straggler, and what becomes of it.
-    pub pods: Vec<Fixed>,
+    pub pods: Vec<StragglerFix>,
     /// Nodes that are left to a person, and have no straggler that is known by name.
-    pub nodes: Vec<Left>,
+    pub nodes: Vec<ManualNode>,
     /// The plan; none if there is nothing to move, or something stands in the way.
     #[serde(flatten)]
     pub made: Option<Made>,
@@ -128,7 +128,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
     let phase = saved.plan.target();
-    let asked = live::Wanted {
+    let asked = live::RunOptions {
         plan: saved,
         is_resumed: false,
         bounds: Bounds::default(),
@@ -164,14 +164,14 @@ fn no_migration() -> Failure {
 }
 
 /// What becomes of a pod, in words; none if it stays.
-fn moved(plan: &Plan, becomes: &Becomes) -> Option<String> {
+fn moved(plan: &Plan, becomes: &Remedy) -> Option<String> {
     match becomes {
-        Becomes::Evicted => Some("evicted".into()),
-        Becomes::EvictedLater => {
+        Remedy::Evicted => Some("evicted".into()),
+        Remedy::EvictedLater => {
             Some(format!("evicted, unless its Job ends within {} s", plan.limits.job_seconds))
         }
-        Becomes::Deleted => Some("deleted; nobody makes it again".into()),
-        Becomes::Stays { .. } => None,
+        Remedy::Deleted => Some("deleted; nobody makes it again".into()),
+        Remedy::Stays { .. } => None,
     }
 }
 
@@ -192,7 +192,7 @@ impl Planned {
             document.text("There is no plan: a person has to act for all of them.");
         }
         let pods = self.pods.iter().filter_map(|one| match &one.becomes {
-            Becomes::Stays { why, help } => {
+            Remedy::Stays { why, help } => {
                 Some(vec![one.node.clone(), one.pod.clone(), why.clone(), help.clone()])
             }
             _ => None,
@@ -247,12 +247,12 @@ impl Planned {
 
     pub(super) fn problems(&self) -> Vec<Problem> {
         let pods = self.pods.iter().filter_map(|one| match &one.becomes {
-            Becomes::Stays { why, help } => {
+            Remedy::Stays { why, help } => {
                 Some(Problem::new(why.clone()).at(format!("Pod/{}", one.pod)).fix(help.clone()))
             }
             _ => None,
         });
-        let node = |left: &Left| {
+        let node = |left: &ManualNode| {
             Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())
         };
         self.blockers.iter().cloned().chain(pods).chain(self.nodes.iter().map(node)).collect()

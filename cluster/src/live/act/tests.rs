@@ -13,7 +13,7 @@ use crate::model::Text;
 use crate::roll::world::Hosts;
 
 /// A holder, and the server of what comes after it took the Lease.
-async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
+async fn hand(mut then: Vec<in_tests::Answer>) -> (LeasedCaller, Server) {
     let lease = |holder: &str| json!({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": holder, "leaseTransitions": 1}});
     then.insert(0, in_tests::Answer::json(200, &lease("")));
     then.insert(1, in_tests::Answer::json(200, &lease("alice")));
@@ -22,7 +22,7 @@ async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
     let held = take(&caller, "alice", 0, Patience::None, std::future::pending(), &mut |_, _| {})
         .await
         .expect("taken");
-    (Hand::new(&caller, held), server)
+    (LeasedCaller::new(&caller, held), server)
 }
 
 fn said(answer: Answer) -> Outcome {
@@ -163,7 +163,7 @@ fn a_holder_whose_lease_is_not_fresh_is_barred() {
         let outcomes = [
             evict(Evictions::V1, &hand, Box::new(id())).await,
             delete(&hand, Box::new(id())).await,
-            change(&hand, &Ask::merge("/api/v1/nodes/b7", b"{}".to_vec())).await.expect_err("barred"),
+            change(&hand, &ApiRequest::merge("/api/v1/nodes/b7", b"{}".to_vec())).await.expect_err("barred"),
         ];
         assert!(
             outcomes
@@ -209,7 +209,7 @@ fn a_node_is_changed_once_and_a_conflict_means_to_look_again() {
     ] {
         run(async {
             let (hand, server) = hand(vec![reply]).await;
-            let result = change(&hand, &Ask::merge("/api/v1/nodes/b7", b"{}".to_vec())).await;
+            let result = change(&hand, &ApiRequest::merge("/api/v1/nodes/b7", b"{}".to_vec())).await;
             assert_eq!(result.err(), outcome);
             assert_eq!(server.asked().len(), 3);
         });

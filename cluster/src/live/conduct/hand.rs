@@ -8,30 +8,30 @@ use serde::Serialize;
 use types::problem::Problem;
 
 use super::LOOK;
-use crate::drive::event::Told;
-use crate::drive::{Cluster, Event, Outcome, Seen, Why};
+use crate::drive::event::ActRecord;
+use crate::drive::{Cluster, EndReason, Event, Observation, Outcome};
 use crate::live::act::Outcome as Done;
 use crate::live::clock::{self, Clock};
-use crate::live::health::Blind;
+use crate::live::health::BlindSpot;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
-use crate::live::store::{Journal, Unreadable, Verdicts};
-use crate::live::unseen::Unseen;
+use crate::live::store::{Journal, UnreadableRun, Verdicts};
+use crate::live::unseen::Outage;
 use crate::plan::{Plan, canon};
 use crate::roll::act::Act;
 use crate::roll::run::Run;
 use crate::roll::wait::Wait;
 
 /// A session that a driver works with.
-pub(super) struct Hand<'a> {
+pub(super) struct LiveCluster<'a> {
     pub(super) session: &'a mut Session,
     pub(super) journal: Journal,
     pub(super) verdicts: Verdicts,
     pub(super) interrupt: Interrupt,
     /// The last write of the journal failed.
     pub(super) is_unwritten: bool,
-    pub(super) unseen: Unseen,
+    pub(super) unseen: Outage,
     /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one was written by another user or program.
     pub(super) own: RefCell<BTreeSet<String>>,
     /// One of these was seen in the cluster.
@@ -41,24 +41,24 @@ pub(super) struct Hand<'a> {
 
 /// A line of the journal.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct JournalLine<'a> {
     /// When, in RFC 3339, by this machine's clock: for people.
     at: String,
     #[serde(flatten)]
-    said: Said<'a>,
+    said: JournalEntry<'a>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
-enum Said<'a> {
-    Acted { act: &'a Told, outcome: String },
+enum JournalEntry<'a> {
+    Acted { act: &'a ActRecord, outcome: String },
     Waits { wait: &'a Wait },
     Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
-    Broken { act: &'a Told, invariant: &'a str, why: &'a str },
+    Broken { act: &'a ActRecord, invariant: &'a str, why: &'a str },
     Replanned { before: &'a str, plan: &'a str },
 }
 
-impl Hand<'_> {
+impl LiveCluster<'_> {
     /// Writes the journal, and gives what it lacks in the cluster. A journal is a history, so the run goes on without it; the operator is told when its
     /// writes begin to fail, and when they work again.
     pub(super) async fn flush(&mut self, is_last: bool) -> Option<Problem> {
@@ -84,8 +84,8 @@ impl Hand<'_> {
     }
 
     /// Says why nothing happens.
-    async fn cannot_see(&mut self, blind: &Blind) {
-        let standing = self.session.lease().map(lease::Held::standing);
+    async fn cannot_see(&mut self, blind: &BlindSpot) {
+        let standing = self.session.lease().map(lease::HeldLease::standing);
         let now = Clock::of_machine().now();
         if let Some(wait) = self.unseen.told(blind, standing.as_ref(), now) {
             let event = Event::Waits(wait);
@@ -101,7 +101,7 @@ pub(super) fn identity(run: &Run) -> String {
 }
 
 /// The run's ConfigMap was deleted.
-fn gone(run: &Run) -> Why {
+fn gone(run: &Run) -> EndReason {
     let what = format!(
         "ConfigMap crossfade-run, which kept run {}, was deleted; nodes in transit stay as they are",
         run.id
@@ -111,17 +111,17 @@ fn gone(run: &Run) -> Why {
         "put it back from a backup of the namespace crossfade, then go on; or take the annotation crossfade/step from each node that bears a step of run {}, and begin anew: kubectl crossfade roll --plan {plan}",
         run.id
     );
-    Why::Unreadable(what, fix)
+    EndReason::Unreadable(what, fix)
 }
 
-impl Cluster for Hand<'_> {
-    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, Why> {
+impl Cluster for LiveCluster<'_> {
+    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Observation, EndReason> {
         loop {
             if self.interrupt.is_set() {
-                return Ok(Seen { is_interrupted: true, ..Seen::default() });
+                return Ok(Observation { is_interrupted: true, ..Observation::default() });
             }
-            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
-                return Err(Why::Gone(format!("the Lease is lost: {why}")));
+            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::HeldLease::standing) {
+                return Err(EndReason::Gone(format!("the Lease is lost: {why}")));
             }
             let looked = tokio::select! {
                 looked = self.session.look(run, plan, LOOK) => looked,
@@ -140,8 +140,8 @@ impl Cluster for Hand<'_> {
             self.unseen.end();
             let stored = match self.session.take_up() {
                 Some(Ok(stored)) => stored,
-                Some(Err(Unreadable { problem, .. })) => {
-                    return Err(Why::Unreadable(problem.what, problem.fix));
+                Some(Err(UnreadableRun { problem, .. })) => {
+                    return Err(EndReason::Unreadable(problem.what, problem.fix));
                 }
                 None if self.has_seen_own || self.is_gone().await => return Err(gone(run)),
                 // The watch does not tell yet what this holder wrote when it began.
@@ -154,13 +154,13 @@ impl Cluster for Hand<'_> {
                 continue;
             }
             if stored.run.id != run.id {
-                return Err(Why::Gone(format!("the cluster's run is {} now", stored.run.id)));
+                return Err(EndReason::Gone(format!("the cluster's run is {} now", stored.run.id)));
             }
             if !is_own {
-                return Err(Why::Gone("another program has written the run".into()));
+                return Err(EndReason::Gone("another program has written the run".into()));
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
-            return Ok(Seen { world, run: Some(stored.run), wishes, is_interrupted: false });
+            return Ok(Observation { world, run: Some(stored.run), wishes, is_interrupted: false });
         }
     }
 
@@ -185,14 +185,16 @@ impl Cluster for Hand<'_> {
 
     async fn note(&mut self, event: &Event) {
         let said = match event {
-            Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
-            Event::Waits(wait) => Said::Waits { wait },
-            Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
-            Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
-            Event::Replanned { before, plan } => Said::Replanned { before, plan },
+            Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: format!("{outcome:?}") },
+            Event::Waits(wait) => JournalEntry::Waits { wait },
+            Event::Wished { wish, refused } => JournalEntry::Wished { wish, refused: refused.as_deref() },
+            Event::Broken { act, broken } => {
+                JournalEntry::Broken { act, invariant: broken.name, why: &broken.why }
+            }
+            Event::Replanned { before, plan } => JournalEntry::Replanned { before, plan },
             Event::Status(_) | Event::Journal(_) => return,
         };
-        let line = Line { at: Clock::of_machine().wall().to_string(), said };
+        let line = JournalLine { at: Clock::of_machine().wall().to_string(), said };
         if let Err(problem) = self.journal.note(&line) {
             (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
         }

@@ -57,9 +57,9 @@ async fn session(server: &Server) -> Session {
     Session::over(caller, watcher, Settings::default()).await.expect("a session")
 }
 
-fn resumed(plan: SavedPlan, delete: &[&str]) -> Wanted {
+fn resumed(plan: SavedPlan, delete: &[&str]) -> RunOptions {
     let delete = delete.iter().map(|pod| (*pod).to_owned()).collect();
-    Wanted { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
+    RunOptions { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
 }
 
 fn saved(plan: &Plan) -> SavedPlan {
@@ -173,7 +173,7 @@ fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
         wait.what,
         format!("the run is held by {held_by}; it is taken over if the Lease is not renewed within 60 s")
     );
-    let (exit, problem) = untaken(Untaken::Held(holder.clone()));
+    let (exit, problem) = untaken(AcquireError::Held(holder.clone()));
     assert_eq!((exit, problem.what), (Exit::TryLater, format!("the run is held by {held_by}")));
     assert_eq!(holder.to_string(), held_by);
 }
@@ -203,7 +203,7 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
                 }
             });
             let mut session = session(&server).await;
-            let wanted = Wanted { is_resumed: false, ..resumed(saved(&plan()), &[]) };
+            let wanted = RunOptions { is_resumed: false, ..resumed(saved(&plan()), &[]) };
             let loaded = loaded(&mut session, &wanted, &interrupt).await;
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match loaded {

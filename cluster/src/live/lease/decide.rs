@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::object::Seen;
+use super::object::LeaseRecord;
 use super::{LASTS, MAX_EPOCH};
 use crate::status::Holder;
 
@@ -42,7 +42,7 @@ impl Observer {
     /// Takes up how the Lease is now, and decides. A new epoch is above `floor`, which is the greatest one that a Node bears.
     pub(super) fn decide(
         &mut self,
-        lease: Option<&Seen>,
+        lease: Option<&LeaseRecord>,
         own: &str,
         is_forced: bool,
         floor: u64,
@@ -64,7 +64,7 @@ impl Observer {
         } else if lease.holder.is_empty() || is_forced || left.is_zero() {
             raised(lease.epoch.max(floor), Decision::Take)
         } else {
-            let Seen { holder, acquired, renewed, .. } = lease.clone();
+            let LeaseRecord { holder, acquired, renewed, .. } = lease.clone();
             Decision::Wait(Holder { name: holder, since: acquired, renewed }, left)
         }
     }
@@ -80,8 +80,8 @@ fn raised(epoch: u64, decision: impl FnOnce(u64) -> Decision) -> Decision {
 mod tests {
     use super::*;
 
-    fn lease(holder: &str, epoch: u64, renewed: &str) -> Seen {
-        Seen { holder: holder.into(), epoch, renewed: renewed.into(), ..Seen::default() }
+    fn lease(holder: &str, epoch: u64, renewed: &str) -> LeaseRecord {
+        LeaseRecord { holder: holder.into(), epoch, renewed: renewed.into(), ..LeaseRecord::default() }
     }
 
     fn secs(seconds: u64) -> Duration {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_lease_that_does_not_change_for_a_minute_is_free() {
         let mut observer = Observer::default();
-        let mut look = |lease: &Seen, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
+        let mut look = |lease: &LeaseRecord, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
         let bob = lease("bob", 4, "1999-01-01T00:00:00.000000Z");
         assert!(matches!(look(&bob, 1000), Decision::Wait(..)));
         assert!(matches!(look(&bob, 1059), Decision::Wait(_, left) if left == secs(1)));

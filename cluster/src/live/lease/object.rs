@@ -7,7 +7,7 @@ use crate::live::path::NAMESPACE;
 
 /// What a decision looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct LeaseRecord {
     /// Who holds it; empty if nobody does.
     pub(super) holder: String,
     /// How often it changed hands.
@@ -18,7 +18,7 @@ pub(super) struct Seen {
     pub(super) renewed: String,
 }
 
-impl Seen {
+impl LeaseRecord {
     /// Reads a Lease.
     pub(super) fn read(lease: &Value) -> Self {
         let text = |key: &str| lease["spec"][key].as_str().unwrap_or_default().to_owned();

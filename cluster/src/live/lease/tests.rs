@@ -30,12 +30,12 @@ fn conflict() -> Answer {
     Answer::refusal(409, "Conflict", "the object has been modified")
 }
 
-async fn taken(server: &Server, patience: Patience) -> Result<Held, Untaken> {
+async fn taken(server: &Server, patience: Patience) -> Result<HeldLease, AcquireError> {
     take(&server.caller(), "alice", 0, patience, pending(), &mut |_, _| {}).await
 }
 
 /// A Lease that alice holds, and the server of what comes then.
-async fn held(mut then: Vec<Answer>) -> (Held, Server) {
+async fn held(mut then: Vec<Answer>) -> (HeldLease, Server) {
     then.insert(0, found(&lease("1", "", 2, "x")));
     then.insert(1, found(&lease("2", "alice", 3, "x")));
     let server = Server::new(then);
@@ -87,7 +87,9 @@ fn a_free_lease_is_taken_with_the_next_epoch_and_its_version() {
 fn without_patience_the_holder_is_named() {
     run(async {
         let server = Server::new(vec![found(&lease("1", "bob", 2, "12:00"))]);
-        let Err(Untaken::Held(holder)) = taken(&server, Patience::None).await else { panic!("bob has it") };
+        let Err(AcquireError::Held(holder)) = taken(&server, Patience::None).await else {
+            panic!("bob has it")
+        };
         assert_eq!((holder.name.as_str(), holder.since.as_str()), ("bob", "2025-12-31T00:00:00.000000Z"));
     });
 }
@@ -132,7 +134,7 @@ fn who_is_faster_has_it() {
             found(&lease("2", "bob", 3, "12:00")),
         ]);
         assert!(
-            matches!(taken(&server, Patience::None).await, Err(Untaken::Held(holder)) if holder.name == "bob")
+            matches!(taken(&server, Patience::None).await, Err(AcquireError::Held(holder)) if holder.name == "bob")
         );
     });
 }
@@ -142,7 +144,7 @@ fn a_missing_namespace_is_an_error_that_names_the_manifest() {
     run(async {
         let body = json!({"kind": "Status", "reason": "NotFound", "message": "namespaces \"crossfade\" not found", "details": {"kind": "namespaces"}});
         let server = Server::new(vec![missing(), Answer::json(404, &body)]);
-        let Err(Untaken::Failed(_, problem)) = taken(&server, Patience::None).await else {
+        let Err(AcquireError::Failed(_, problem)) = taken(&server, Patience::None).await else {
             panic!("no namespace")
         };
         assert!(problem.fix.contains("kubectl apply -f deploy/cluster/rbac-operator.yaml"), "{problem:?}");
@@ -155,7 +157,8 @@ fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
         let (held, server) =
             held((3..6).map(|version| found(&lease(&version.to_string(), "alice", 3, "x"))).collect()).await;
         let _ended = tokio::time::timeout(Duration::from_secs(35), held.keep()).await;
-        let writes: Vec<Value> = server.asked()[2..].iter().map(crate::live::in_tests::Asked::json).collect();
+        let writes: Vec<Value> =
+            server.asked()[2..].iter().map(crate::live::in_tests::RecordedRequest::json).collect();
         let versions: Vec<&Value> = writes.iter().map(|body| &body["metadata"]["resourceVersion"]).collect();
         assert_eq!(versions, ["2", "3", "4"]);
         let times: Vec<&Value> = writes.iter().map(|body| &body["spec"]["renewTime"]).collect();
@@ -295,7 +298,7 @@ fn a_wait_for_the_lease_ends_when_the_operator_ends_it() {
         let server = Server::by(|_| found(&lease("1", "bob", 2, "12:00")));
         let stop = tokio::time::sleep(Duration::from_secs(7));
         let taken = take(&server.caller(), "alice", 0, Patience::UntilExpired, stop, &mut |_, _| {}).await;
-        assert!(matches!(taken, Err(Untaken::Interrupted)), "{taken:?}");
+        assert!(matches!(taken, Err(AcquireError::Interrupted)), "{taken:?}");
         assert!(server.lines().iter().all(|line| line.starts_with("GET")), "nothing is written");
     });
 }
@@ -315,7 +318,7 @@ fn a_new_lease_begins_above_the_steps_of_nodes() {
 fn a_lease_without_an_epoch_left_is_named_with_what_helps() {
     run(async {
         let server = Server::new(vec![found(&lease("1", "", u64::from(u32::MAX), "x"))]);
-        let Err(Untaken::Failed(_, problem)) = taken(&server, Patience::None).await else {
+        let Err(AcquireError::Failed(_, problem)) = taken(&server, Patience::None).await else {
             panic!("there is no next epoch")
         };
         assert!(problem.fix.contains("kubectl -n crossfade delete lease crossfade-run"), "{problem:?}");

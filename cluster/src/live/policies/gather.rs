@@ -8,15 +8,15 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::discover::{Served, discover};
-use super::{AllFailed, POLICIES, PolicyEvent, Versions, failed};
+use super::discover::{ServedResources, discover};
+use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
 use crate::backup::decide::Live;
 use crate::backup::file::{About, Reading};
 use crate::backup::hidden::hidden;
 use crate::backup::{Id, KINDS, Row};
 use crate::live::api_server;
 use crate::live::error::Meaning;
-use crate::live::list::{Part, ask, each_part};
+use crate::live::list::{ListEvent, ask, each_part};
 
 /// The APIService that says who serves Calico's API.
 const CALICO: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org";
@@ -43,7 +43,7 @@ pub(super) async fn gather(
     client: &Client,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Live, AllFailed> {
+) -> Result<Live, Failures> {
     let alone = |what: &str, meaning| {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
@@ -94,7 +94,7 @@ pub(super) async fn gather(
 }
 
 /// Which cluster it is. Without its UID, a backup could be brought back into another one.
-async fn about(client: &Client) -> Result<About, AllFailed> {
+async fn about(client: &Client) -> Result<About, Failures> {
     let alone = |what: &str, meaning| {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
@@ -128,11 +128,11 @@ async fn objects(
 
 async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> Result<Vec<Value>, Meaning> {
     let mut all = Vec::new();
-    let mut take = |part: Part<'_>| {
+    let mut take = |part: ListEvent<'_>| {
         match part {
-            Part::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
-            Part::Restart => all.clear(),
-            Part::Again(why) => again(why),
+            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
+            ListEvent::Restart => all.clear(),
+            ListEvent::Again(why) => again(why),
         }
         Ok(())
     };
@@ -144,12 +144,12 @@ async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> R
 /// CustomResourceDefinitions, objects of the older group are those of before, and say nothing.
 async fn kept_back(
     client: &Client,
-    served: &Served,
+    served: &ServedResources,
     row: &Row,
     version: &str,
     shown: &[Value],
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Option<Problem>, AllFailed> {
+) -> Result<Option<Problem>, Failures> {
     let Some(twin) = served.twin(row, version).filter(|_| version.starts_with("projectcalico.org/")) else {
         return Ok(None);
     };

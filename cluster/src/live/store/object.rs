@@ -43,19 +43,19 @@ pub(super) struct Meta {
 /// A list of objects, of which only the metadata is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Named {
+pub(super) struct MetaList {
     /// Go writes null for an empty list.
-    items: Option<Vec<NamedItem>>,
+    items: Option<Vec<MetaItem>>,
 }
 
 /// One of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct NamedItem {
+struct MetaItem {
     metadata: Meta,
 }
 
-impl Named {
+impl MetaList {
     /// Their metadata.
     pub(super) fn all(self) -> impl Iterator<Item = Meta> {
         self.items.unwrap_or_default().into_iter().map(|item| item.metadata)

@@ -111,9 +111,9 @@ fn a_run_that_goes_on_is_in_the_way_of_another() {
 #[test]
 fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
     for (answer, recorded) in [
-        (written("6"), Some(Recorded::Written("6".into()))),
-        (conflict(), Some(Recorded::Changed)),
-        (missing(), Some(Recorded::Changed)),
+        (written("6"), Some(RecordOutcome::Written("6".into()))),
+        (conflict(), Some(RecordOutcome::Changed)),
+        (missing(), Some(RecordOutcome::Changed)),
         (Answer::lost(), None),
         (Answer::text(503, "overloaded"), None),
     ] {
@@ -142,7 +142,7 @@ fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
 fn a_run_is_never_written_without_a_version() {
     run(async {
         let server = Server::new(vec![]);
-        assert_eq!(store(&server).record(&a_run("r-1"), "").await.ok(), Some(Recorded::Changed));
+        assert_eq!(store(&server).record(&a_run("r-1"), "").await.ok(), Some(RecordOutcome::Changed));
         assert!(server.asked().is_empty());
     });
 }
@@ -151,7 +151,7 @@ fn a_run_is_never_written_without_a_version() {
 fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
     let run_1 = Run { wish: 1, ..a_run("r-1") };
     let wishes = [wish(1, What::Pause), wish(2, What::Skip("b7".into()))];
-    let read = Stored::read(&stored(&run_1, &wishes, "5").to_string()).expect("a run");
+    let read = StoredRun::read(&stored(&run_1, &wishes, "5").to_string()).expect("a run");
     assert_eq!((&read.run, read.version.as_str()), (&run_1, "5"));
     assert_eq!(read.new_wishes().collect::<Vec<_>>(), [&wishes[1]]);
     let newer = Run { version: 2, ..a_run("r-1") };
@@ -160,7 +160,7 @@ fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
         (json!({"metadata": {}, "data": {"run.json": "{}"}}), "run.json"),
         (json!({"metadata": {}, "data": {}}), "run.json"),
     ] {
-        let (_, problem) = Stored::read(&object.to_string()).expect_err("no such run");
+        let (_, problem) = StoredRun::read(&object.to_string()).expect_err("no such run");
         assert!(problem.what.contains(words) && !problem.fix.is_empty(), "{problem:?}");
     }
 }
@@ -348,7 +348,7 @@ fn wishes_are_heard_in_the_order_of_their_numbers_or_not_read_at_all() {
     ] {
         let run = Run { wish: taken, ..a_run("r-1") };
         let wishes: Vec<Wish> = numbers.iter().map(|seq| wish(*seq, What::PauseNow)).collect();
-        let read = Stored::read(&stored(&run, &wishes, "7").to_string());
+        let read = StoredRun::read(&stored(&run, &wishes, "7").to_string());
         match heard {
             Ok(heard) => {
                 let read = read.expect("a run");
@@ -381,7 +381,7 @@ fn a_pause_after_the_greatest_number_is_an_error_and_not_the_number_zero() {
 #[test]
 fn a_pass_that_no_run_reaches_is_not_read() {
     let run = Run { pass: u32::MAX, ..a_run("r-1") };
-    let (_, problem) = Stored::read(&stored(&run, &[], "7").to_string()).expect_err("no run");
+    let (_, problem) = StoredRun::read(&stored(&run, &[], "7").to_string()).expect_err("no run");
     assert!(problem.what.contains("pass is 4294967295"), "{problem:?}");
 }
 
@@ -389,7 +389,7 @@ fn a_pass_that_no_run_reaches_is_not_read() {
 fn what_cannot_be_read_has_its_version_all_the_same() {
     let mut map = stored(&a_run("r-1"), &[], "9");
     map["data"]["wish.json"] = "[{".into();
-    let unreadable = Stored::found(&map.to_string()).expect_err("no wishes");
+    let unreadable = StoredRun::found(&map.to_string()).expect_err("no wishes");
     assert_eq!(unreadable.version, "9");
     assert!(
         unreadable.problem.what.contains("wish.json")

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::Config;
 use crate::plan::site::{Survey, of_platforms};
 use crate::plan::waves::{CANARY, title};
-use crate::plan::{LeftOut, Plan, Wave, WaveKind};
+use crate::plan::{ExcludedNode, Plan, Wave, WaveKind};
 
 /// What could not come from these settings and this cluster. A node writes its own zone, so that a zone makes no plan stale.
 pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<String> {
@@ -48,7 +48,7 @@ pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<
 }
 
 /// Whether the platform of a node or the settings leave it out for this reason.
-fn is_given(out: &LeftOut, config: &Config) -> bool {
+fn is_given(out: &ExcludedNode, config: &Config) -> bool {
     let named = config.roll.left_out(&out.name).map(|given| given.reason.as_str());
     of_platforms().into_iter().chain(named).any(|why| why == out.why)
 }

@@ -10,9 +10,9 @@ use crate::plan::site::Site;
 use crate::reach::is_parted;
 
 /// What keeps each node from being moved; a node that is not there is not kept.
-pub(super) struct Kept(BTreeMap<String, Obstacle>);
+pub(super) struct Obstacles(BTreeMap<String, Obstacle>);
 
-impl Kept {
+impl Obstacles {
     /// Nodes of which too little is known, or that cannot be brought to the phase.
     pub(super) fn of(sites: &[Site<'_>], to: Phase, is_bridged: bool) -> Self {
         let kept = |site: &Site<'_>| {

@@ -60,7 +60,11 @@ fn a_node_that_moves_with_another_wave_is_said_once() {
     new.waves[0].nodes.push(moved);
     assert_eq!(diff(&plan(), &new), ["node b: in wave scouts, was in wave dns"]);
     let mut joined = plan();
-    joined.waves[0].nodes.push(crate::plan::Placed { name: "e".into(), uid: "u".into(), why: "w".into() });
+    joined.waves[0].nodes.push(crate::plan::PlannedNode {
+        name: "e".into(),
+        uid: "u".into(),
+        why: "w".into(),
+    });
     assert_eq!(diff(&plan(), &joined), ["node e: in wave scouts, was not there"]);
     let other = joined.clone();
     joined.waves[0].nodes.swap(0, 1);

@@ -124,7 +124,7 @@ fn a_node_that_its_labels_leave_out_now_or_no_longer() {
             format!("Node {} is left out by the plan, and its labels say that it takes part now.", out.name);
         let uid = uid.map_or(out.uid, Into::into);
         let why = "Crossfade runs on Linux alone".into();
-        earlier.left_out.push(crate::plan::LeftOut { name: out.name, uid, why });
+        earlier.left_out.push(crate::plan::ExcludedNode { name: out.name, uid, why });
         assert_eq!(told(drift(&earlier, &case(objects()).scene())), (class, vec![line]));
     }
 }

@@ -8,7 +8,7 @@ use types::policy::Phase;
 use super::case::{BASE, cluster, control_plane, dns, labelled, names, node, pod, report, with};
 use crate::check::tests::Case;
 use crate::plan::Survey;
-use crate::plan::fix::{Becomes, Fix, fix};
+use crate::plan::fix::{Fix, Remedy, fix};
 use crate::plan::{Drift, Plan, WaveKind, canon, drift};
 
 /// What a node reports: its phase, its attachments by phase, and the pods that it names as attached in another one.
@@ -54,8 +54,8 @@ fn planned(fix: &Fix) -> Vec<&str> {
 
 /// Each pod with what becomes of it: the first word of why it stays is enough.
 fn fates(fix: &Fix) -> Vec<(&str, String)> {
-    let fate = |becomes: &Becomes| match becomes {
-        Becomes::Stays { why, help } => {
+    let fate = |becomes: &Remedy| match becomes {
+        Remedy::Stays { why, help } => {
             assert!(!why.is_empty());
             assert!(!help.is_empty() || why.starts_with("none"), "{why}");
             why.clone()

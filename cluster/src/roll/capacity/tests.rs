@@ -59,7 +59,7 @@ fn world(nodes: Vec<(Node, u128, u128)>) -> World {
     let mut world = World { now: NOW, epoch: 1, ..World::default() };
     for (letter, (node, moves, stays)) in ('a'..).zip(nodes) {
         let name = Text::from(letter.to_string());
-        census.requests.insert(name.clone(), Requested { moves: cores(moves), stays: cores(stays) });
+        census.requests.insert(name.clone(), RequestSums { moves: cores(moves), stays: cores(stays) });
         world.put(name, node);
     }
     world.census = Some(census);
@@ -140,7 +140,7 @@ fn a_node_is_drained_if_the_others_have_room() {
 fn nodes_that_are_left_out_are_no_room_and_need_none() {
     let mut world = world(vec![(node(), 4, 0), (node(), 5, 0)]);
     world.put("out".into(), node());
-    let of_out = Requested { moves: cores(9), stays: cores(0) };
+    let of_out = RequestSums { moves: cores(9), stays: cores(0) };
     world.census.iter_mut().for_each(|census| census.requests.extend([("out".into(), of_out)]));
     assert!(starts(&world));
     world.nodes.remove("b");
@@ -153,7 +153,7 @@ fn pods_without_a_node_need_room() {
     for name in ["gone", ""] {
         for (moves, starts_now) in [(1, true), (2, false)] {
             let mut world = world(vec![(node(), 4, 0), (node(), 4, 0)]);
-            let of = Requested { moves: cores(moves), stays: cores(9) };
+            let of = RequestSums { moves: cores(moves), stays: cores(9) };
             world.census.iter_mut().for_each(|census| census.requests.extend([(name.into(), of)]));
             assert_eq!(starts(&world), starts_now, "{name:?} {moves}");
         }
@@ -282,12 +282,12 @@ fn hosts() -> Hosts {
 /// Each row: a pod's node and its cores, and whether they count.
 #[test]
 fn what_no_node_could_take_requests_no_room() {
-    use crate::roll::world::Counted;
+    use crate::roll::world::CountedPod;
     for (node, request, counts) in
         [("a", 10, true), ("", 10, true), ("a", 11, false), ("", 1 << 60, false), ("ghost", 1, false)]
     {
         let mut census = Census::default();
-        let pod = Counted { node: node.into(), is_running: true, stays: false, request: cores(request) };
+        let pod = CountedPod { node: node.into(), is_running: true, stays: false, request: cores(request) };
         census.count(pod, &hosts());
         assert_eq!(census.requests.contains_key(node), counts, "{node} {request}");
         assert_eq!(census.running[node], 1, "it is still a pod");
@@ -303,12 +303,12 @@ fn pods_of_a_node_request_no_more_than_it_offers() {
 
 #[test]
 fn a_count_adds_up_pods_by_node() {
-    use crate::roll::world::Counted;
+    use crate::roll::world::CountedPod;
     let mut census = Census::default();
     for (node, is_running, stays, request) in
         [("a", true, false, 1), ("a", false, false, 2), ("a", true, true, 4), ("", false, false, 8)]
     {
-        census.count(Counted { node: node.into(), is_running, stays, request: cores(request) }, &hosts());
+        census.count(CountedPod { node: node.into(), is_running, stays, request: cores(request) }, &hosts());
     }
     assert_eq!(census.running, BTreeMap::from([("a".into(), 2)]));
     let of = |name: &str| (census.requests[name].moves.cpu / 1000, census.requests[name].stays.cpu / 1000);

@@ -16,7 +16,7 @@ use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
 use crate::roll::order::Order;
 use crate::roll::wish::{What, Wish};
-use crate::roll::world::{Available, Census, Condition, Node, Owner, Pod, Trait, World};
+use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
 use types::eviction::Answer;
 
 const NOW: Duration = Duration::from_secs(10_000);
@@ -92,7 +92,7 @@ fn a_step(run: &str, state: NodeState) -> Step {
 }
 
 /// What is decided by a holder that remembers this; every act passes the invariants.
-fn decided_with(memory: &mut Memory, world: &World, run: &Run) -> Decided {
+fn decided_with(memory: &mut Memory, world: &World, run: &Run) -> Decision {
     let plan = plan();
     memory.observe(world, run);
     let order = Order::of(&plan);
@@ -105,12 +105,12 @@ fn decided_with(memory: &mut Memory, world: &World, run: &Run) -> Decided {
     decided
 }
 
-fn decided(world: &World, run: &Run) -> Decided {
+fn decided(world: &World, run: &Run) -> Decision {
     decided_with(&mut Memory::default(), world, run)
 }
 
 /// The nodes that are claimed.
-fn claimed(decided: &Decided, world: &World) -> Vec<String> {
+fn claimed(decided: &Decision, world: &World) -> Vec<String> {
     let claims = decided.acts.iter().filter_map(|act| match act {
         Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
         Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
@@ -118,12 +118,12 @@ fn claimed(decided: &Decided, world: &World) -> Vec<String> {
     claims.collect()
 }
 
-fn has_patch(decided: &Decided, node: &str) -> bool {
+fn has_patch(decided: &Decision, node: &str) -> bool {
     decided.acts.iter().any(|act| matches!(act, Act::Patch(patch) if &*patch.node == node))
 }
 
 /// The waits of this reason, by their objects.
-fn waits(decided: &Decided, reason: Reason) -> Vec<&str> {
+fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
     let of_reason = decided.waits.iter().filter(|wait| wait.reason == reason);
     of_reason.map(|wait| wait.object.as_str()).collect()
 }
@@ -319,8 +319,8 @@ fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
 /// Each row: whose pod the scheduler finds no node for, and whether nodes start meanwhile.
 #[test]
 fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
-    let full = Available { wanted: 3, ready: 3 };
-    let short = Available { wanted: 3, ready: 2 };
+    let full = Availability { wanted: 3, ready: 3 };
+    let short = Availability { wanted: 3, ready: 2 };
     for (what, owner, known, is_moved, starts) in [
         ("nobody makes it", None, None, false, true),
         ("a workload that the run has not touched", Some(owner("mine")), None, false, true),
@@ -333,7 +333,7 @@ fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
         world.owners.extend(owner.clone().zip(known));
         if is_moved {
             let id = PodId { owner, ..PodId::of(&unschedulable("before", None)) };
-            memory.answered(&id, Answer::Accepted, NOW);
+            memory.record_answer(&id, Answer::Accepted, NOW);
         }
         let decided = decided_with(&mut memory, &world, &run());
         assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{what}: {:?}", decided.waits);
@@ -352,7 +352,7 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         ("x", false),
     ] {
         let mut world = world();
-        world.owners.insert(owner("web"), Available { wanted: 1000, ready: 2 });
+        world.owners.insert(owner("web"), Availability { wanted: 1000, ready: 2 });
         world.pods.put(unschedulable("p", Some(owner("web"))));
         let decided = decided(&world, &skipped(object));
         assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{object}: {:?}", decided.waits);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use types::step::State;
 
-use super::{Moved, Next};
+use super::{NextStep, TransitNode};
 use crate::roll::view::is_done;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::workload;
@@ -12,15 +12,15 @@ use crate::roll::workload;
 /// How soon a settling node is looked at again if a watch has brought nothing since it began to settle.
 const RESYNC: Duration = Duration::from_secs(2);
 
-impl Moved<'_> {
+impl TransitNode<'_> {
     /// Its workloads have to be as available as before, and nothing may happen for a time.
-    pub(super) fn settling(&self) -> Next {
-        if let Some(next) = self.fell_back() {
+    pub(super) fn settling(&self) -> NextStep {
+        if let Some(next) = self.check_regression() {
             return next;
         }
         let limits = &self.view.plan.limits;
         if !is_done(self.node, self.step.to) {
-            return Next::act(self.to(State::Moving));
+            return NextStep::act(self.patch_to(State::Moving));
         }
         let short = workload::short(self.view);
         let quiet = Duration::from_secs(limits.settle_seconds.into());
@@ -29,22 +29,22 @@ impl Moved<'_> {
         let is_synced = self.view.world.synced > self.now().saturating_sub(self.since());
         if short.is_empty() && left.is_none() && !is_synced {
             let what = "it settles, and the API server has not told since then how the workloads are";
-            return self.waiting(Reason::Settling, what, Some(RESYNC));
+            return self.wait(Reason::Settling, what, Some(RESYNC));
         }
         if short.is_empty() && left.is_none() {
-            let mut patch = self.to(State::Done);
+            let mut patch = self.patch_to(State::Done);
             patch.fence = self.node.is_fenced.then_some(false);
-            return Next::act(patch);
+            return NextStep::act(patch);
         }
         // This run's own cordon is gone by now.
         let is_cordoned = self.node.is_cordoned;
-        if !short.is_empty() && self.left(limits.owners_seconds).is_none() {
+        if !short.is_empty() && self.time_left(limits.owners_seconds).is_none() {
             return self.hold(if is_cordoned { Reason::ForeignCordon } else { Reason::OwnersTimeout });
         }
         if short.is_empty() {
-            return self.waiting(Reason::Settling, "it settles", left);
+            return self.wait(Reason::Settling, "it settles", left);
         }
-        let until = self.left(limits.owners_seconds).map(|left| self.now() + left);
+        let until = self.time_left(limits.owners_seconds).map(|left| self.now() + left);
         let waits = short.into_iter().map(|mut wait| {
             wait.until = until;
             wait
@@ -53,6 +53,6 @@ impl Moved<'_> {
             let what = "somebody else cordoned it, and pods that moved from it find no other node";
             Wait::held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
         });
-        Next { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
+        NextStep { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
     }
 }

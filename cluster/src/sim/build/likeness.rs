@@ -13,7 +13,7 @@ use crate::model::{self, Text};
 use crate::plan::Plan;
 use crate::roll::world::{self, Trait};
 use crate::scene::Scene;
-use crate::seen::{self, About};
+use crate::seen::{self, PodClassifier};
 use crate::sim::draw::{Choice, Drawn};
 use crate::sim::queue::{MINUTE, SECOND};
 use crate::sim::random::Random;
@@ -47,7 +47,7 @@ impl Drawn {
             requests: Requests::default(),
         };
         likeness.nodes(scene, plan);
-        likeness.pods(scene, &About::of(plan));
+        likeness.pods(scene, &PodClassifier::of(plan));
         for gate in &plan.gates {
             likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
         }
@@ -102,7 +102,7 @@ impl Likeness {
         }
     }
 
-    fn pods(&mut self, scene: &Scene<'_>, about: &About) {
+    fn pods(&mut self, scene: &Scene<'_>, about: &PodClassifier) {
         let budgets = &scene.snapshot.budgets;
         let mut selected: Vec<Option<usize>> = vec![None; budgets.len()];
         for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {

@@ -5,8 +5,8 @@ use types::policy::Phase;
 use super::BASE;
 use crate::model::{Labels, Text};
 use crate::plan::{
-    Bridge, Dns, Gate, GateSource, LeftOut, Limits, Method, Networks, Placed, Plan, Pods, Pool, Wave,
-    WaveKind,
+    Bridge, Dns, ExcludedNode, Gate, GateSource, Limits, Method, Networks, Plan, PlannedNode, Pods, Pool,
+    Wave, WaveKind,
 };
 use crate::reach;
 use crate::sim::queue::SECOND;
@@ -61,9 +61,9 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
 }
 
 /// Sometimes the last node of several takes no part.
-fn left_out(random: &mut Random, truth: &Truth) -> Vec<LeftOut> {
+fn left_out(random: &mut Random, truth: &Truth) -> Vec<ExcludedNode> {
     let last = truth.nodes.last().filter(|_| truth.nodes.len() > 3 && random.chance(50));
-    let out = |node: &crate::sim::truth::Node| LeftOut {
+    let out = |node: &crate::sim::truth::Node| ExcludedNode {
         name: node.name.clone(),
         uid: node.api.uid.clone(),
         why: "it is virtual".into(),
@@ -116,7 +116,7 @@ fn pods(random: &mut Random) -> Pods {
     }
 }
 
-fn waves(random: &mut Random, truth: &Truth, left_out: &[LeftOut]) -> Vec<Wave> {
+fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<Wave> {
     let mut kinds = vec![WaveKind::Scouts, WaveKind::Dns, WaveKind::Canary, WaveKind::ControlPlane];
     kinds.retain(|_| random.chance(600));
     let mut waves: Vec<Wave> = kinds.iter().map(|kind| wave(random, format!("{kind:?}"), *kind)).collect();
@@ -139,7 +139,7 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[LeftOut]) -> Vec<Wave> 
         // No plan moves a node in the wave of another zone.
         let special = usize::try_from(any).ok().filter(|at| is_special && waves[*at].takes(&node.api.zone));
         let at = special.or(of_zone);
-        let placed = Placed { name: node.name.clone(), uid: node.api.uid.clone(), why: String::new() };
+        let placed = PlannedNode { name: node.name.clone(), uid: node.api.uid.clone(), why: String::new() };
         waves[at.unwrap_or_default()].nodes.push(placed);
     }
     waves

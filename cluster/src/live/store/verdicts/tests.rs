@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, Asked, Server, run};
+use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 use crate::roll::world::Verdict;
 
 const MAP: &str = "/api/v1/namespaces/crossfade/configmaps";
@@ -29,7 +29,7 @@ fn world(server_now: Duration, color: Color, why: &str) -> World {
 /// What the writes bear.
 fn written(server: &Server) -> Vec<(String, Value)> {
     let asked = server.asked().into_iter();
-    let data = |asked: &Asked| {
+    let data = |asked: &RecordedRequest| {
         serde_json::from_str(asked.json()["data"][KEY].as_str().expect("verdicts")).expect("JSON")
     };
     asked.map(|asked| (asked.line.clone(), data(&asked))).collect()
