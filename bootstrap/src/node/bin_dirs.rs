@@ -76,7 +76,6 @@ fn existing(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinDir {
-    /// The directory's path.
     pub path: PathBuf,
     /// Whether the package's plugin is in the directory.
     pub plugin: PluginState,

@@ -27,7 +27,6 @@ pub fn is_conf_name(file: &str) -> bool {
 /// The content of a conf directory.
 #[derive(Debug, Clone, Default)]
 pub struct ConfDir {
-    /// The directory's path.
     pub path: PathBuf,
     /// The confs, in the order in which a runtime considers them.
     pub confs: Vec<ConfFile>,
@@ -40,7 +39,6 @@ pub struct ConfDir {
 /// One conf of the directory.
 #[derive(Debug, Clone)]
 pub struct ConfFile {
-    /// File name.
     pub file: String,
     /// The conf's content, or why Crossfade cannot read it.
     pub content: Result<Content, String>,
@@ -53,7 +51,6 @@ pub struct Content {
     pub name: String,
     /// The plugins' types, in order.
     pub types: Vec<String>,
-    /// The whole conf.
     pub object: RawObject,
 }
 

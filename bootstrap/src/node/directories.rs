@@ -38,7 +38,6 @@ pub struct Directories {
 /// Crossfade's conf, with the parts that the plugin reads in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledConf {
-    /// The file's bytes.
     pub bytes: Vec<u8>,
     /// Mode of the file.
     pub mode: u32,

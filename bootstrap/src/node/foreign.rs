@@ -20,7 +20,6 @@ const OF_TEMPLATE: &str = "10-containerd-net.conflist";
 /// One entry of the private conf directory that is not Crossfade's and that a runtime would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEntry {
-    /// The entry's path.
     pub path: PathBuf,
     /// What it is, for people: its file name and, where that can be told, its network.
     pub what: String,

@@ -50,7 +50,6 @@ pub enum LeakKind {
 pub struct HeldLease {
     /// The network's own name.
     pub network: String,
-    /// The lease.
     pub lease: Lease,
 }
 

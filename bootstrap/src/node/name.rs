@@ -39,7 +39,6 @@ pub struct NameSources<'a> {
     pub written: Option<&'a str>,
     /// The path of the name file.
     pub file: &'a Path,
-    /// Crossfade's installed conf.
     pub installed: Option<&'a InstalledConf>,
     /// The confs of this node, whose first one gives its name.
     pub dir: &'a ConfDir,

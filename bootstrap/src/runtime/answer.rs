@@ -9,7 +9,6 @@ use super::endpoint::RuntimeChoice;
 use super::facts::RuntimeFacts;
 use shim::inventory::Deleter;
 
-/// The answer of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeAnswer {
     /// Nobody was to be asked: the command does not ask, somebody said so, or the tree is no node.

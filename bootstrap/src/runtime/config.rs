@@ -25,7 +25,6 @@ pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// Which runtime.
     pub kind: RuntimeKind,
     /// Its own unit; none where it is part of another program, whose command line is not the runtime's.
     pub unit: Option<String>,

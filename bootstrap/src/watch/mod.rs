@@ -180,7 +180,6 @@ impl Report for Round {
     }
 }
 
-/// Runs one pass.
 fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));

@@ -23,7 +23,6 @@ pub struct NetworkVerdict {
     pub unproven: Option<String>,
     /// What its proof did not find, although pods get the network.
     pub degraded: Option<String>,
-    /// The changes for this network.
     pub changes: Vec<Change>,
 }
 

@@ -40,7 +40,6 @@ pub struct Observation {
     pub cni: CniFacts,
     /// Time since `watch` began.
     pub now: Duration,
-    /// The id of this boot.
     pub boot_id: String,
     /// `watch` runs in a pod.
     pub in_pod: bool,

@@ -71,7 +71,6 @@ impl OwnConfState {
 /// The decision about Crossfade's conf.
 #[derive(Debug)]
 pub struct OwnConfDecision {
-    /// The state of the conf.
     pub state: OwnConfState,
     /// The changes to the conf and its directory.
     pub changes: Vec<Change>,

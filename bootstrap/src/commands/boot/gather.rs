@@ -89,15 +89,12 @@ pub struct BootFacts {
 /// Crossfade's files and directories that boot writes and removes, below the root.
 #[derive(Debug)]
 pub struct Places {
-    /// [`WITHOUT`].
     pub without: PathBuf,
     /// A directory of this boot in [`SET_ASIDE`].
     pub aside: PathBuf,
     /// [`PRIVATE_CONF_DIR`].
     pub private: PathBuf,
-    /// [`IDENTITY`].
     pub identity: PathBuf,
-    /// [`BOOTED`].
     pub booted: PathBuf,
 }
 

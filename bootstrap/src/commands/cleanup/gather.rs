@@ -37,7 +37,6 @@ const COMM_BYTES: usize = 15;
 /// What stays the same from one reading to the next.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The node.
     pub node: &'a NodeFacts,
     /// The CNI.
     pub profile: &'a Profile,

@@ -49,7 +49,6 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub struct GraduationHandler<'a> {
     /// The node as it was read before this stage.
     pub seen: &'a NodeSnapshot,
-    /// The journal.
     pub journal: &'a Journal,
     /// What a person may want to know.
     pub notes: Vec<String>,

@@ -66,11 +66,9 @@ pub struct Subject<'a> {
 /// The node, and everything that is decided by.
 #[derive(Debug)]
 pub struct NodeSnapshot {
-    /// The node.
     pub node: NodeFacts,
     /// The directories in which the runtime looks for plugins.
     pub bin_dirs: Vec<PathBuf>,
-    /// The facts.
     pub facts: GraduateFacts,
 }
 

@@ -107,7 +107,6 @@ fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Fa
     })
 }
 
-/// The whole ledger.
 fn lines(seen: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
     let path = seen.node.dirs.layout.ledger();
     ledger::read(&seen.node.dirs.layout).map_err(|why| {

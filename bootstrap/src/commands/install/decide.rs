@@ -45,7 +45,6 @@ use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::picks::ConfSelection;
 
-/// What `install` changes.
 #[derive(Debug)]
 pub struct InstallDecision {
     /// The changes, in the order in which `install` makes them.

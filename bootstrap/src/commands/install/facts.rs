@@ -66,7 +66,6 @@ pub struct InstallFacts {
     pub deleter: Deleter,
     /// Whether its ADDs that are running can be seen from here.
     pub sees: Result<(), String>,
-    /// The current moment.
     pub now: Result<Moment, String>,
 }
 

@@ -34,13 +34,9 @@ pub struct RestartOptions {
 /// One pod that is not as the policy says, or that was asked for by `--on`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
-    /// Its sandbox.
     pub sandbox: String,
     /// The phase that it was attached in; none if no phase of the policy attaches so.
     pub from: Option<Phase>,
@@ -61,7 +57,6 @@ pub enum PodDisposition {
     Restarted,
     /// It is on its way out already.
     Leaves,
-    /// It stays.
     Stays(StayReason),
 }
 
@@ -78,9 +73,7 @@ pub enum StayReason {
     Same,
     /// An annotation asks not to disrupt it.
     Undisturbed,
-    /// It has an emptyDir.
     EmptyDir,
-    /// It is a Job's.
     OfJob,
     /// Nobody makes it again.
     Bare,
@@ -165,7 +158,6 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
 }
 
-/// Decides.
 #[must_use]
 pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();

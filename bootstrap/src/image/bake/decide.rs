@@ -37,7 +37,6 @@ use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
 use crate::node::policy::secondary;
 
-/// What is baked.
 #[derive(Debug)]
 pub(super) struct BakeDecision {
     /// The policy; none in a final image.

@@ -28,7 +28,6 @@ const WATCH: &str = "crossfade-watch.service";
 /// How long systemd may take to say what runs, and the largest answer.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
 
-/// What was found.
 #[derive(Debug)]
 pub struct SealFacts {
     /// Everything that must not be in an image, allowed or not; each thing once.

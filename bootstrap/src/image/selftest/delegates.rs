@@ -27,7 +27,6 @@ pub(super) struct Delegate {
     conf: Conf,
 }
 
-/// A network's conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Conf {
     Absent,

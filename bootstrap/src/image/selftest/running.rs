@@ -28,7 +28,6 @@ enum EffectiveBoot {
 /// What is said of everything that comes with the next boot.
 const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
 
-/// All of it.
 pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     let root = &facts.root;
     let since =

@@ -12,11 +12,9 @@ use crate::node::policy::secondary;
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]
 pub struct PolicyFile {
-    /// The path of the file.
     pub path: PathBuf,
     /// The content of the file.
     pub bytes: Vec<u8>,
-    /// The same, parsed.
     pub policy: Policy,
     /// SHA-256 of the file's bytes, in hex.
     pub sha256: String,

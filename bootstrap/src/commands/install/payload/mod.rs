@@ -113,7 +113,6 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 }
 
 impl PlaceOnNode {
-    /// Inspects the path.
     #[must_use]
     pub fn look(path: &Path) -> Self {
         match change::look(path) {
