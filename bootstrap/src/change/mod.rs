@@ -29,7 +29,7 @@ use shim::store::Key;
 
 pub use self::annotations::StaleAnnotations;
 pub use self::executor::{ChangeHandler, DefaultHandler, Executor};
-pub use self::files::{OPEN_DIR, look, remove, write};
+pub use self::files::{OPEN_DIR, read_with_mode, remove, write};
 pub use self::kernel::KernelObject;
 pub use self::settle::settle;
 

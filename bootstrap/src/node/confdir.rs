@@ -1,4 +1,4 @@
-//! The runtime's conf directory, read as runtimes read it.
+//! The runtime's conf directory, as runtimes read it.
 //!
 //! *Source*: `libcni/conf.go` (`ConfFiles`) and the CNI libraries of containerd and CRI-O: the files whose extension is `.conf`, `.conflist` or
 //! `.json`, hidden ones included, sorted byte-wise; the first one counts. Sub-folders are not looked into, but a folder that is called
@@ -167,10 +167,10 @@ fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
     let inline = delegates
         .iter()
         .any(|object| types(object).is_ok_and(|types| types.iter().any(|plugin| plugin == PLUGIN)));
-    let named: Option<String> = object.decode("clusterNetwork").ok().flatten();
+    let network: Option<String> = object.decode("clusterNetwork").ok().flatten();
     inline
-        || named.is_some_and(|named| {
-            named == our_name || Path::new(&named).file_name().is_some_and(|file| file == CONF_FILE)
+        || network.is_some_and(|network| {
+            network == our_name || Path::new(&network).file_name().is_some_and(|file| file == CONF_FILE)
         })
 }
 

@@ -83,7 +83,7 @@ impl RuntimeConfig {
 
     /// A runtime whose configuration cannot be read here and that told its setup itself. Its command line counts as another program's.
     #[must_use]
-    pub fn told(kind: RuntimeKind, setup: CniSetup) -> Self {
+    pub fn from_answer(kind: RuntimeKind, setup: CniSetup) -> Self {
         let setup = CniSetup { networks: Vec::new(), ..setup };
         let (file, handlers) = (PathBuf::new(), Vec::new());
         Self {

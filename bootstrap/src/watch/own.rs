@@ -149,12 +149,12 @@ fn loaded(
     decided: &mut OwnConfDecision,
     (name, wanted): (&str, Vec<u8>),
 ) -> OwnConfState {
-    let what = match facts.node.runtime.asked.uses(name) {
+    let what = match facts.node.runtime.answer.uses(name) {
         ConfUse::Ours => {
             memory.reload.loaded();
             return OwnConfState::InPlace;
         }
-        ConfUse::Untold | ConfUse::Unanswered(_) => return OwnConfState::InPlace,
+        ConfUse::Unknown | ConfUse::Failed(_) => return OwnConfState::InPlace,
         ConfUse::Other(what) => what,
     };
     if memory.reload.is_awaited(facts.now) {

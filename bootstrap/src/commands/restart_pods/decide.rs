@@ -8,7 +8,7 @@ use types::problem::Problem;
 
 use super::facts::Facts;
 use crate::node::attached;
-use crate::node::selected::is_on;
+use crate::node::selection::is_selected;
 use crate::publish::bound::BoundPod;
 use crate::runtime::Sandbox;
 
@@ -203,7 +203,7 @@ fn candidate(
     let is_right = from == Some(to);
     let is_wanted = match (&wanted.on, line) {
         (None, _) => !is_right,
-        (Some(on), Some(line)) => is_on(line, on, Some(policy)),
+        (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
         (Some(_), None) => false,
     };
     let fate = match (line, pod) {

@@ -51,7 +51,7 @@ impl SealFacts {
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let real = Global { root: root.at("/"), ..global.clone() };
         let ImageSettings { node, policy, mut found, notes } = ImageSettings::look(&real);
-        let layout = &node.dirs.named;
+        let layout = &node.dirs.layout_on_node;
         found.extend(running(&root, &node.settings));
         found.extend(attached(&root, layout));
         found.extend(conf::look(&node, &policy, &global.conf_dir));
