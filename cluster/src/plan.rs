@@ -22,6 +22,8 @@ mod site;
 mod tests;
 mod waves;
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use types::policy::Phase;
 
@@ -280,5 +282,15 @@ impl Plan {
     #[must_use]
     pub fn target(&self) -> Phase {
         self.passes.last().copied().unwrap_or(self.start)
+    }
+
+    /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.
+    #[must_use]
+    pub fn covers(&self, phase: Phase) -> bool {
+        match self.start.cmp(&self.target()) {
+            Ordering::Less => phase <= self.target(),
+            Ordering::Equal => phase == self.target(),
+            Ordering::Greater => phase >= self.target(),
+        }
     }
 }

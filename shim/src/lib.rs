@@ -3,6 +3,8 @@
 //! Every verb is one straight line: parse ([`request`], [`mod@types::policy`], [`conflist`]) -> decide ([`plan`], pure) -> act
 //! ([`delegate`], [`route`]) -> record ([`store`]) -> report ([`reply`]). [`serve`] is that line.
 
+#![warn(missing_docs)]
+
 pub mod boot;
 pub mod conflist;
 pub mod delegate;

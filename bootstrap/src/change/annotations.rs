@@ -4,9 +4,7 @@
 /// something else by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleAnnotations {
-    /// The Pod's namespace.
     pub namespace: String,
-    /// The Pod's name.
     pub pod: String,
     /// The Pod's UID at the API server.
     pub uid: String,

@@ -137,7 +137,6 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
 enum ChangeError {
     /// A command's own means failed, and said so in words of their own.
     Means(Failure),
-    /// The act failed.
     Act(String),
 }
 

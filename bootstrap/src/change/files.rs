@@ -19,7 +19,7 @@ pub const OPEN_DIR: u32 = 0o755;
 
 /// A file's bytes and mode; none where it is absent, cannot be read, or is a link.
 #[must_use]
-pub fn look(path: &Path) -> Option<(Vec<u8>, u32)> {
+pub fn read_with_mode(path: &Path) -> Option<(Vec<u8>, u32)> {
     let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
     let bytes = file::read_regular(path, MAX_BYTES).ok()?;
     Some((bytes, meta.mode() & 0o7777))

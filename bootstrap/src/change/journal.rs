@@ -18,14 +18,11 @@ const MAX_BYTES: usize = 64 << 20;
 /// The version of this shape.
 const VERSION: u32 = 1;
 
-/// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line<E> {
-    /// 1.
     pub version: u32,
     /// When it was written.
     pub at: Moment,
-    /// What happened.
     #[serde(flatten)]
     pub event: E,
 }
@@ -41,7 +38,6 @@ impl JournalFile {
         Self(path)
     }
 
-    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0

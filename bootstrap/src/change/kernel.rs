@@ -5,7 +5,6 @@ use std::path::PathBuf;
 /// One object of the kernel, and what is done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelObject {
-    /// Removes an interface.
     Link {
         /// Its index; another interface may have the name by then.
         index: u32,
@@ -14,14 +13,11 @@ pub enum KernelObject {
     },
     /// Sets an interface down that cannot be removed, and takes its addresses from it.
     LinkDown {
-        /// Its index.
         index: u32,
-        /// Its name.
         name: String,
         /// The addresses, as rtnetlink names them.
         addresses: Vec<Vec<u8>>,
     },
-    /// Removes a route.
     Route {
         /// The route, as rtnetlink names it.
         body: Vec<u8>,
@@ -51,25 +47,19 @@ pub enum KernelObject {
     NftTable {
         /// The family, as the kernel numbers them.
         family: u8,
-        /// The table's name.
         name: String,
         /// The kernel's number for the table.
         handle: u64,
     },
     /// Runs the older back end of iptables once, with arguments that change one thing.
     Legacy {
-        /// The program.
         program: PathBuf,
-        /// The table.
         table: String,
         /// `-D CHAIN RULE`, `-F CHAIN` or `-X CHAIN`.
         arguments: Vec<String>,
     },
     /// Removes a set of addresses.
-    IpSet {
-        /// The set's name.
-        name: String,
-    },
+    IpSet { name: String },
     /// Takes a mount away from its mount point.
     Mount(PathBuf),
 }
@@ -79,9 +69,7 @@ pub enum KernelObject {
 pub struct NftChain {
     /// The family, as the kernel numbers them.
     pub family: u8,
-    /// The table's name.
     pub table: String,
-    /// The chain's name.
     pub name: String,
 }
 

@@ -29,14 +29,13 @@ use shim::store::Key;
 
 pub use self::annotations::StaleAnnotations;
 pub use self::executor::{ChangeHandler, DefaultHandler, Executor};
-pub use self::files::{OPEN_DIR, look, remove, write};
+pub use self::files::{OPEN_DIR, read_with_mode, remove, write};
 pub use self::kernel::KernelObject;
 pub use self::settle::settle;
 
 /// One change, or the decision to leave something as it is.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// What is done.
     pub act: Act,
     /// The object of the change, in words of the node: a path, an attachment.
     pub target: String,
@@ -62,14 +61,11 @@ pub enum Act {
     },
     /// Removes a file, unless there is none; see [`settle()`].
     EnsureGone {
-        /// The file.
         path: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
     },
-    /// Removes a file.
     Remove {
-        /// The file.
         path: PathBuf,
         /// Whether it lies in a runtime's conf directory.
         nudge: bool,
@@ -116,7 +112,6 @@ pub enum Act {
         layout: Box<Layout>,
         /// The network's own name.
         name: String,
-        /// Its conf.
         conf: PathBuf,
     },
     /// Removes one object of the kernel, or sets it as it was before a CNI changed it.
@@ -125,7 +120,6 @@ pub enum Act {
     Start {
         /// The unit's name, without `.service`.
         unit: String,
-        /// The arguments.
         arguments: Vec<String>,
         /// How long it may run, in seconds.
         within_secs: u64,
@@ -141,7 +135,6 @@ pub enum Act {
 pub struct Write {
     /// The path of the file.
     pub path: PathBuf,
-    /// Its whole content.
     pub bytes: Vec<u8>,
     /// Its mode, whatever the umask.
     pub mode: u32,
@@ -181,7 +174,6 @@ impl Act {
 }
 
 impl Change {
-    /// A change of `target`.
     pub fn new(act: Act, target: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { act, target: target.into(), reason: reason.into() }
     }

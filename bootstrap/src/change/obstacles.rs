@@ -1,4 +1,4 @@
-//! Everything that stands in the way of a command. A command collects all of it before it touches anything, so that one run names every
+//! The obstacles of a command: every problem that keeps it from starting. A command collects all of it before it touches anything, so that one run names every
 //! problem.
 //!
 //! | among the findings | the command ends with |
@@ -31,26 +31,26 @@ enum Kind {
 
 impl Obstacles {
     /// Adds something that was found on the node or in the tree.
-    pub fn found(&mut self, finding: impl Into<Problem>) {
-        self.add(Kind::Found, finding);
+    pub fn add(&mut self, finding: impl Into<Problem>) {
+        self.push(Kind::Found, finding);
     }
 
-    /// Adds each of these, as [`Obstacles::found`] does.
+    /// Adds each of these, as [`Obstacles::add`] does.
     pub fn extend(&mut self, findings: impl IntoIterator<Item = impl Into<Problem>>) {
-        findings.into_iter().for_each(|finding| self.found(finding));
+        findings.into_iter().for_each(|finding| self.add(finding));
     }
 
     /// Adds what is wrong with a settings file, if anything is.
-    pub fn settings(&mut self, finding: Option<impl Into<Problem>>) {
-        finding.into_iter().for_each(|finding| self.add(Kind::Settings, finding));
+    pub fn add_settings(&mut self, finding: Option<impl Into<Problem>>) {
+        finding.into_iter().for_each(|finding| self.push(Kind::Settings, finding));
     }
 
     /// Adds what is wrong with the command line.
-    pub fn usage(&mut self, finding: impl Into<Problem>) {
-        self.add(Kind::Usage, finding);
+    pub fn add_usage(&mut self, finding: impl Into<Problem>) {
+        self.push(Kind::Usage, finding);
     }
 
-    fn add(&mut self, kind: Kind, finding: impl Into<Problem>) {
+    fn push(&mut self, kind: Kind, finding: impl Into<Problem>) {
         self.worst = self.worst.max(kind);
         self.findings.push(finding.into());
     }
@@ -91,14 +91,14 @@ mod tests {
             (true, true, false, Some(Exit::Usage)),
             (true, true, true, Some(Exit::Usage)),
         ] {
-            let mut way = Obstacles::default();
+            let mut obstacles = Obstacles::default();
             // The worst comes first, so that a later finding could lower the exit status.
             if usage {
-                way.usage("--old and --new are the same");
+                obstacles.add_usage("--old and --new are the same");
             }
-            way.settings(settings.then_some("policy.json: not JSON"));
-            way.extend(found.then_some("a conf is in the way"));
-            let refused = way.refuse().err();
+            obstacles.add_settings(settings.then_some("policy.json: not JSON"));
+            obstacles.extend(found.then_some("a conf is in the way"));
+            let refused = obstacles.refuse().err();
             let count = [usage, settings, found].into_iter().filter(|is| *is).count();
             assert_eq!(refused.as_ref().map(|failure| failure.exit), expected);
             assert_eq!(refused.map_or(0, |failure| failure.problems.len()), count);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Act, Change, Write, look};
+use super::{Act, Change, Write, read_with_mode};
 
 /// The same change with its `Ensure` acts settled by what is there now: an act of its own kind where something has to be done, else
 /// [`Act::Keep`]. The reason says what is wrong with what is there. Every other act stays as it is.
@@ -11,7 +11,7 @@ pub fn settle(change: Change) -> Change {
     let Change { act, target, reason } = change;
     match act {
         Act::Ensure(write) => {
-            let found = look(&write.path);
+            let found = read_with_mode(&write.path);
             let (act, reason) =
                 ensured(write, found.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), reason);
             Change { act, target, reason }

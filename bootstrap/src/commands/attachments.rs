@@ -15,14 +15,14 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, List};
 use crate::node::attachments::{self, Attachments, Line, Part, age_text};
-use crate::node::candidates::judge;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::NodeFacts;
 use crate::node::leaks::{self, Leak};
 use crate::node::paths::Root;
 use crate::node::scratch;
-use crate::node::selected::{is_on, require_known};
+use crate::node::selection::{is_selected, require_known};
 use crate::node::settings::Settings;
+use crate::node::sweep_candidates::judge;
 use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 
@@ -67,7 +67,7 @@ pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, 
 /// The node with its runtime; nothing is guessed.
 fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -78,7 +78,7 @@ fn keep(found: &mut Attachments, on: &str, node: &NodeFacts) -> Result<(), Failu
         node.require_policy()?;
     }
     require_known(&found.attachments, on)?;
-    found.attachments.retain(|line| is_on(line, on, node.policy()));
+    found.attachments.retain(|line| is_selected(line, on, node.policy()));
     Ok(())
 }
 
@@ -101,7 +101,7 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let listed = sandboxes(node)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let judged = judge(&records, &inventory, &SandboxList::Cri(listed.clone()), &owners, &now);
-    let mut left = leaks::of_attachments(&judged, policy.gc.grace_secs);
+    let mut left = leaks::leaked_attachments(&judged, policy.gc.grace_secs);
     let known: BTreeSet<String> = found
         .attachments
         .iter()
@@ -111,7 +111,7 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
         .collect();
     let after = leaks::held_leases(&cni.networks, &records);
     let still: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
-    left.extend(leaks::of_leases(&still, &known, &listed));
+    left.extend(leaks::leaked_leases(&still, &known, &listed));
     Ok(left)
 }
 

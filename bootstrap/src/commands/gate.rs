@@ -29,7 +29,7 @@ const PUBLIC: u32 = 0o644;
 /// Everything that is not as it must be; 78 when a settings file is among it, else 3.
 pub fn gate(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
-    if let Some(off) = switch::off(&root) {
+    if let Some(off) = switch::off_switch(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
     }
     // A node.json that cannot be used holds kubelet back whatever it says; what it says of `gate` tells how long a try may take.
@@ -40,15 +40,15 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     let end = Instant::now() + patience(&settings.node.gate, &first, &now);
     let mut said = false;
     let mut failure = loop {
-        let way = fitness::look(global, settings.clone(), &mut runtime);
-        if way.findings.is_empty() {
+        let obstacles = fitness::obstacles(global, settings.clone(), &mut runtime);
+        if obstacles.findings.is_empty() {
             return finish(global, clear(&root, "this node is fit"), Vec::new());
         }
         if global.dry_run || Instant::now() >= end {
-            break way.failure();
+            break obstacles.failure();
         }
         if !std::mem::replace(&mut said, true) {
-            print::waiting(&way.findings);
+            print::waiting(&obstacles.findings);
         }
         std::thread::sleep(PAUSE);
         settings = mode::settings(&root);
@@ -80,7 +80,8 @@ fn untold(root: &Root, node: &Node) -> Option<Problem> {
 
 /// When the gate was tried first since this boot, or since it was last open.
 fn first_try(root: &Root, now: &Moment) -> Moment {
-    let written = change::look(&root.entry(GATE)).and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
+    let written =
+        change::read_with_mode(&root.entry(GATE)).and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
     written.filter(|first: &Moment| first.boot_id == now.boot_id).unwrap_or_else(|| now.clone())
 }
 

@@ -105,7 +105,7 @@ struct GeneratorPlan {
 /// the file is repaired, because systemd does not run generators again by then.
 fn plan(root: &Root) -> GeneratorPlan {
     let mut planned = GeneratorPlan::default();
-    if switch::off(root).is_some() {
+    if switch::off_switch(root).is_some() {
         return planned;
     }
     let node = settings::load(root).unwrap_or_else(|why| {

@@ -24,8 +24,8 @@ use crate::change::outcome::{Changed, Done, Outcome, carry_out};
 use crate::change::{self, Act, Change, ChangeHandler, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
-use crate::node::evidence::{self, Keeper};
 use crate::node::facts::NodeFacts;
+use crate::node::gated::{self, Keeper};
 use crate::node::networks::needed;
 use crate::node::paths::Root;
 use crate::node::settings::Settings;
@@ -52,7 +52,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     host::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
-    match switch::off(&Root::default()) {
+    match switch::off_switch(&Root::default()) {
         // The pod of a DaemonSet goes on: it installs when the node is switched on.
         Some(off) if brings => {
             return Ok(Changed::applied(
@@ -125,12 +125,12 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
         _ => None,
     });
     let Some(policy) = brought else { return Ok(Vec::new()) };
-    let before = node.policy().filter(|_| node.dirs.has_ours());
-    let waiting = evidence::waiting(&policy, before);
-    let mut way = Obstacles::default();
-    let files = evidence::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut way, notes);
-    if !way.findings.is_empty() {
-        return Err(way.failure());
+    let before = node.policy().filter(|_| node.dirs.has_own_conf());
+    let waiting = gated::gather(&policy, before);
+    let mut obstacles = Obstacles::default();
+    let files = gated::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut obstacles, notes);
+    if !obstacles.findings.is_empty() {
+        return Err(obstacles.failure());
     }
     carry_out(&Root::default(), files)
 }
@@ -180,7 +180,7 @@ impl InstallHandler<'_> {
 impl ChangeHandler for InstallHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let layout = &self.facts.node.dirs.layout;
-        if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is(change)) {
+        if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is_written_by(change)) {
             let done = completion.apply(&Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }
@@ -192,7 +192,7 @@ impl ChangeHandler for InstallHandler<'_> {
                 }))
             }),
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
-            Act::Write(write) if write.nudge && self.facts.node.runtime.asked == RuntimeAnswer::Silent => {
+            Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
                 let made = shim::file::create_private_dir(&Layout::default().run_dir);
                 made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
@@ -216,9 +216,9 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
 fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
-    let name = name::of(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
-    match &facts.node.runtime.asked {
-        RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => notes.push(
+    let name = name::read(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
+    match &facts.node.runtime.answer {
+        RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Failed(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),
         ),
         RuntimeAnswer::Silent => {
@@ -233,7 +233,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             })?;
             quiet(facts)?;
         }
-        RuntimeAnswer::Told(_) => {
+        RuntimeAnswer::Setup(_) => {
             let runtime = Runtime::at(facts.node.runtime.whom.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;

@@ -19,19 +19,19 @@ use crate::node::switch;
 /// The package's plugin is missing or not trusted, or a user other than root could change a directory.
 pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
-    if let Some(off) = switch::off(&root) {
+    if let Some(off) = switch::off_switch(&root) {
         return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));
     }
-    let mut way = Obstacles::default();
-    way.extend(wanted.bin_dirs.iter().filter_map(|dir| {
+    let mut obstacles = Obstacles::default();
+    obstacles.extend(wanted.bin_dirs.iter().filter_map(|dir| {
         let why = trust::check_dir(dir).err()?;
         let fix = "make the directory and those above it root's alone, or name another with --bin-dir";
         Some(Problem::new(why.to_string()).at(dir.display().to_string()).fix(fix))
     }));
     if let Err(why) = trust::open(&root.at(PACKAGED_PLUGIN)) {
         let problem = Problem::new(format!("the package's plugin: {why}"));
-        way.found(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
+        obstacles.add(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
     }
-    way.refuse()?;
-    finish(global, Plugins::look(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
+    obstacles.refuse()?;
+    finish(global, Plugins::gather(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
 }

@@ -17,12 +17,12 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
 use crate::node::facts::NodeFacts;
-use crate::node::late::{self, UnreadyNetwork};
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::policy::flip;
 use crate::node::policy::secondary;
 use crate::node::settings::Settings;
+use crate::node::unready::{self, UnreadyNetwork};
 use crate::runtime::unread;
 
 /// Carries out a verb and prints its answer.
@@ -146,7 +146,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
 fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
     let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
     let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
-    policy.map_or_else(Vec::new, |policy| late::networks(&node.root, &policy))
+    policy.map_or_else(Vec::new, |policy| unready::gather(&node.root, &policy))
 }
 
 /// Refuses to flip while a network of the phase is not ready.
@@ -172,7 +172,7 @@ fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
 /// runs. A record of an attachment that began after the conf was written counts as much as the plugin's mark.
 fn doubt(node: &NodeFacts) -> Option<String> {
     node.runtime.crio().filter(|_| node.root.is_node())?;
-    node.ours()?;
+    node.own_conf()?;
     let endpoint = node.runtime.whom.endpoint()?;
     let conf = node.dirs.conf_file();
     // One that does not run reads the conf when it starts.

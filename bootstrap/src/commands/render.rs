@@ -76,7 +76,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure>
         return runtime::render(global).map(RenderReport::Changed);
     }
     let root = Root::new(&global.root);
-    if let Some(off) = switch::off(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
+    if let Some(off) = switch::off_switch(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
         return finish(global, remove(&root, &off.to_string()), Vec::new()).map(RenderReport::Changed);
     }
     let node = NodeFacts::by_files(global, Settings::required(&root)?);

@@ -68,7 +68,7 @@ fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
     if is_removed {
         return Ok(removed());
     }
-    if let Some(off) = switch::off(&node.root) {
+    if let Some(off) = switch::off_switch(&node.root) {
         return Ok(FinalCondition { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
     }
     if node.without_plugin().is_some() {

@@ -126,7 +126,7 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
     let file = Root::new(&global.root).at(STATUS);
     let policy = || NodeFacts::by_files(global, settings.clone()).dirs.layout.policy_file();
     let ready = within.is_none_or(|within| wait(&file, &policy(), within));
-    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
     let read = status_file::read(&file);
@@ -166,7 +166,7 @@ impl Status {
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
 fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    let booted = || BootRecord::is_of_now(&root);
+    let booted = || BootRecord::is_current(&root);
     let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let dirs = NodeFacts::by_files(global, settings).dirs;
     let found = attachments::list(&dirs.layout, None)?;
@@ -210,10 +210,10 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let (held, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
     let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;
-    let found = attachments::of(layout, records, damaged, policy)?;
+    let found = attachments::from_records(layout, records, damaged, policy)?;
     let networks = count(&found);
     let used = match &node.dirs.installed {
-        Ok(Some(conf)) => Some(node.runtime.asked.uses(&conf.name)),
+        Ok(Some(conf)) => Some(node.runtime.answer.uses(&conf.name)),
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
@@ -232,7 +232,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         attached: attached::count(&found, policy),
         base: held.map(roll::base),
         mints: policy.map(Policy::mints).unwrap_or_default(),
-        follows: roll::follows(&node.settings, held),
+        follows: roll::followed_phases(&node.settings, held),
         problems,
         watch: None,
         timed_out: false,

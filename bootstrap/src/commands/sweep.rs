@@ -39,13 +39,13 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep, print};
 use crate::node::attachments::age_text;
 use crate::node::bin_dirs::BinDirSources;
-use crate::node::candidates::{self, RecordLocation, SweepCandidate, judge};
 use crate::node::directories::Directories;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::hostroutes;
 use crate::node::paths::Root;
 use crate::node::plugins::joined;
 use crate::node::settings::Settings;
+use crate::node::sweep_candidates::{self, RecordLocation, SweepCandidate, judge};
 use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::RuntimeChoice;
@@ -113,7 +113,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
         Signals::receive().map_err(|e| Failure::new(Exit::Failed, format!("receive signals: {e}")))?;
     // Each record says where its plugins are; this is for what has none.
     let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
-    let sources = BinDirSources { given, config, ..BinDirSources::of_node(&node.settings) };
+    let sources = BinDirSources { flags: given, config, ..BinDirSources::of_node(&node.settings) };
     let search = joined(&sources.search(&node.root));
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
@@ -165,7 +165,7 @@ fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure>
 
 /// Refuses an empty answer that something contradicts.
 fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
-    let contradiction = candidates::contradiction(judged);
+    let contradiction = sweep_candidates::contradiction(judged);
     match contradiction {
         None => Ok(()),
         Some(one) => {
@@ -185,12 +185,12 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for one in judged {
         let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if one.seen == ListStatus::Stopped {
+        let seen = if one.listed == ListStatus::Stopped {
             "the sandbox ended with an earlier boot"
         } else {
             "the runtime does not list the sandbox"
         };
-        let (act, reason) = match verdict(one.seen, one.age, grace_secs, one.owner) {
+        let (act, reason) = match verdict(one.listed, one.age, grace_secs, one.owner) {
             SweepVerdict::Live => continue,
             SweepVerdict::Young => {
                 (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
@@ -200,12 +200,12 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
             }
             SweepVerdict::Close => {
                 let key = one.key.clone();
-                let more = match (&one.written, one.owner) {
+                let more = match (&one.location, one.owner) {
                     (RecordLocation::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
                     (_, Owner::Retired) => ", which is retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
-                let act = match &one.written {
+                let act = match &one.location {
                     RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
                     RecordLocation::Entry(_) => Act::CloseEntry(key),
                 };

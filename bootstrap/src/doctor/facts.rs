@@ -12,21 +12,19 @@ use types::problem::Problem;
 use super::gather::journal::Entry;
 use super::gather::units::UnitState;
 use crate::node::attachments::Attachments;
-use crate::node::candidates::SweepCandidate;
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::last_sweep::SweepResult;
 use crate::node::leaks::Leak;
 use crate::node::readiness::NetworkReadiness;
 use crate::node::status_file::StatusFile;
+use crate::node::sweep_candidates::SweepCandidate;
 use crate::node::switch::OffSwitch;
 use crate::publish::look::ApiServerState;
 use crate::runtime::{Sandbox, State};
 
-/// One source of facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source<T> {
-    /// What it says.
     Read(T),
     /// It does not exist here, or is not to be asked; why.
     Absent(String),
@@ -51,7 +49,6 @@ pub struct Facts {
     pub node: NodeFacts,
     /// The conf directory, the networks' confs, and Crossfade's plugin.
     pub cni: CniFacts,
-    /// The id of this boot.
     pub boot_id: String,
     /// Now, on the clock of this boot.
     pub now: Moment,
@@ -77,7 +74,6 @@ pub struct Facts {
     pub state: Source<AttachmentRecords>,
     /// What the kernel has of attachments.
     pub kernel: Source<Kernel>,
-    /// The runtime's sandboxes.
     pub sandboxes: Source<Sandboxes>,
     /// The units, by name.
     pub units: Source<BTreeMap<String, UnitState>>,
@@ -96,7 +92,6 @@ pub struct AttachmentRecords {
     pub judged: Vec<SweepCandidate>,
     /// The calls of the plugin that run now.
     pub running: BTreeMap<Key, RunningCall>,
-    /// The lines of the ledger.
     pub ledger: Vec<ledger::Line>,
 }
 
@@ -122,7 +117,6 @@ pub struct Sandboxes {
 
 /// Units that `doctor` asks systemd about.
 pub const BOOT_UNIT: &str = "crossfade-boot.service";
-/// The unit of `watch`.
 pub const WATCH_UNIT: &str = "crossfade-watch.service";
 
 impl Facts {

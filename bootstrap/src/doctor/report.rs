@@ -66,7 +66,7 @@ impl Diagnosis {
     /// The answer for these findings.
     #[must_use]
     pub fn new(facts: &Facts, findings: Vec<Finding>) -> Self {
-        let runtime = match facts.node.runtime.asked.trouble() {
+        let runtime = match facts.node.runtime.answer.trouble() {
             Some(why) => {
                 SourceState { source: "runtime", state: ReadState::Unread, why: Some(why.to_owned()) }
             }

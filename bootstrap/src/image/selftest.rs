@@ -126,7 +126,7 @@ fn gather(global: &Global, wanted: &Selftest) -> NodeFacts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
     let runtime = RuntimeFacts::configured(&root, &settings.node);
-    let runtime = if wanted.image { runtime } else { runtime.answered() };
+    let runtime = if wanted.image { runtime } else { runtime.ask() };
     NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
         .with_usable_policy()
 }

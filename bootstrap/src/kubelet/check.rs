@@ -64,13 +64,13 @@ pub enum CheckDepth {
 ///
 /// # Errors
 /// 3 with every finding.
-pub fn check(root: &Root, node: &Node, way: CheckDepth) -> Result<Checked, Failure> {
+pub fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Checked, Failure> {
     let mut findings: Vec<Problem> = refusals(node).into_iter().map(Problem::from).collect();
     findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
-    let mut notes: Vec<String> = switch::off(root).iter().map(ToString::to_string).collect();
+    let mut notes: Vec<String> = switch::off_switch(root).iter().map(ToString::to_string).collect();
     let mut arguments = Vec::new();
     if node.kubelet.register {
-        arguments = registered(root, node, way, (&mut findings, &mut notes));
+        arguments = registered(root, node, depth, (&mut findings, &mut notes));
     } else if !node.labels.is_empty() || !node.taints.is_empty() {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
@@ -88,7 +88,7 @@ pub fn check(root: &Root, node: &Node, way: CheckDepth) -> Result<Checked, Failu
 fn registered(
     root: &Root,
     node: &Node,
-    way: CheckDepth,
+    depth: CheckDepth,
     (findings, notes): (&mut Vec<Problem>, &mut Vec<String>),
 ) -> Vec<String> {
     let own = own(root, node);
@@ -96,7 +96,7 @@ fn registered(
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
         Ok(None) => {
-            let matters = speaks && way != CheckDepth::Unasked;
+            let matters = speaks && depth != CheckDepth::Unasked;
             let problem = absent(&node.kubelet.unit);
             if matters {
                 findings.push(problem)
@@ -110,7 +110,7 @@ fn registered(
             return Vec::new();
         }
     };
-    let problems = in_the_way(root, node, &unit, way);
+    let problems = in_the_way(root, node, &unit, depth);
     if speaks {
         findings.extend(problems)
     } else {
@@ -137,21 +137,22 @@ fn registered(
 
 /// What keeps Crossfade's flags from kubelet's command line.
 fn in_the_way(root: &Root, node: &Node, unit: &Unit, asked: CheckDepth) -> Vec<Problem> {
-    let mut way = Vec::new();
+    let mut problems = Vec::new();
     if asked == CheckDepth::Unasked {
-        return way;
+        return problems;
     }
-    way.extend(continuation::installed(root).err());
-    way.extend(continuation::continuation(root, unit, Role::Kubelet).err());
-    if way.is_empty() && asked == CheckDepth::Loaded && switch::off(root).is_none() {
-        way.extend(continuation::check(root, node, unit.name()).err());
+    problems.extend(continuation::installed(root).err());
+    problems.extend(continuation::continuation(root, unit, Role::Kubelet).err());
+    if problems.is_empty() && asked == CheckDepth::Loaded && switch::off_switch(root).is_none() {
+        problems.extend(continuation::check(root, node, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))
         && !continuation::brings_drop_in(root, unit, Role::Kubelet)
     {
         let unit = unit.name();
         let fix = format!("install the package whole, or link its {PACKAGED} into {unit}.d");
-        way.push(Problem::new(format!("{unit}: no drop-in of it reads {KUBELET_ENV}")).at(unit).fix(fix));
+        problems
+            .push(Problem::new(format!("{unit}: no drop-in of it reads {KUBELET_ENV}")).at(unit).fix(fix));
     }
-    way
+    problems
 }

@@ -27,7 +27,6 @@ pub struct KubeletConfig {
     pub endpoint: Option<String>,
     /// `clusterDNS`; an empty list says nothing.
     pub cluster_dns: Option<Vec<String>>,
-    /// `clusterDomain`.
     pub cluster_domain: Option<String>,
 }
 
@@ -89,7 +88,6 @@ pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
 /// The configuration files that a command line names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Files {
-    /// `--config`.
     pub main: Option<PathBuf>,
     /// The files of `--config-dir` in the order in which they are merged; none where kubelet reads no such directory.
     pub drop_ins: Option<Vec<PathBuf>>,

@@ -5,7 +5,6 @@ use crate::systemd::unit::Word;
 /// One occurrence of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlagValue<'w> {
-    /// Its value.
     pub value: &'w str,
     /// The variable that it comes from.
     pub variable: Option<&'w str>,

@@ -21,7 +21,6 @@ use types::taint::Taint;
 use super::sources::{KubeletSources, Label};
 use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
-/// What Crossfade says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnRegistration {
     /// Labels of node.json.

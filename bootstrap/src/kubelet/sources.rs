@@ -32,9 +32,7 @@ pub struct KubeletSources {
 /// A label that is there already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// Its key.
     pub key: String,
-    /// Its value.
     pub value: String,
     /// Who says so, for people.
     pub source: String,

@@ -1,4 +1,4 @@
-//! How many attachments there are on this node, by the phase that they were attached in: the counts in the annotation `crossfade/observed`.
+//! The number of attachments on this node by the phase that they were made in, for the annotation `crossfade/observed`.
 //!
 //! The API server cannot tell a pod on the old network alone from one on both with the old one as primary: both publish the same address. The
 //! node can, from its records and its inventory, as `attachments` lists them.

@@ -1,4 +1,4 @@
-//! Who is attached to what, from records and inventory.
+//! The attachments of a node, from records and inventory.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -148,8 +148,8 @@ impl Life {
     /// How far the life of a recorded attachment has come.
     #[must_use]
     pub fn of(record: &Attachment) -> Self {
-        let begun = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
-        if record.del_failed.is_some() || begun {
+        let is_ending = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
+        if record.del_failed.is_some() || is_ending {
             Self::Detaching
         } else if record.attached {
             Self::Attached
@@ -165,14 +165,14 @@ impl Life {
 /// When state cannot be read.
 pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
     let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
-    of(layout, records, damaged, policy)
+    from_records(layout, records, damaged, policy)
 }
 
 /// [`list`] of records that have been read already.
 ///
 /// # Errors
 /// When the inventory cannot be read.
-pub fn of(
+pub fn from_records(
     layout: &Layout,
     mut records: Vec<Attachment>,
     damaged: Vec<DamagedFile>,

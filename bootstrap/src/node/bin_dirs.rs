@@ -1,4 +1,4 @@
-//! The directories in which the runtime looks for plugins, and what lies there under the name of Crossfade's plugin.
+//! The runtime's directories of plugins, and the file under the name of Crossfade's plugin in each.
 //!
 //! | who names the directories | counts |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | the runtime, where it was asked and tells | next |
 //! | node.json, `runtime.binDirs` | next |
 //! | the runtime's configuration | next |
-//! | nobody: the usual directories | last |
+//! | none of these: the usual directories | last |
 //!
 //! What is configured may name directories that are not there. Then those that exist count, and where none does, the first one.
 
@@ -17,7 +17,7 @@ use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 use shim::trust;
 use types::node::Node;
 
-use crate::change::look;
+use crate::change::read_with_mode;
 use crate::node::paths::Root;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::CniSetup;
@@ -27,9 +27,9 @@ use crate::runtime::config::RuntimeConfig;
 #[derive(Debug, Clone, Copy)]
 pub struct BinDirSources<'a> {
     /// Directories from the command line (`--bin-dir`).
-    pub given: &'a [PathBuf],
+    pub flags: &'a [PathBuf],
     /// What the runtime says of itself; none where it was not asked, or does not tell.
-    pub answered: Option<&'a CniSetup>,
+    pub runtime: Option<&'a CniSetup>,
     /// node.json, whose `runtime.binDirs` names directories.
     pub node: &'a Node,
     /// The runtime's configuration; none where there is none that can be read.
@@ -40,14 +40,14 @@ impl<'a> BinDirSources<'a> {
     /// Only node.json is a source: no command line and no configuration of a runtime.
     #[must_use]
     pub const fn of_node(node: &'a Node) -> Self {
-        Self { given: &[], answered: None, node, config: None }
+        Self { flags: &[], runtime: None, node, config: None }
     }
 
     /// The directories by their paths in this process, with the root before them.
     #[must_use]
     pub fn search(&self, root: &Root) -> Vec<PathBuf> {
-        match self.answered {
-            _ if !self.given.is_empty() => self.given.to_vec(),
+        match self.runtime {
+            _ if !self.flags.is_empty() => self.flags.to_vec(),
             Some(setup) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
             _ => existing(root, &self.configured()),
         }
@@ -76,13 +76,12 @@ fn existing(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinDir {
-    /// The directory's path.
     pub path: PathBuf,
     /// Whether the package's plugin is in the directory.
     pub plugin: PluginState,
     /// The bytes of another plugin of that name. A link has none, wherever it leads.
     pub other: Option<Vec<u8>>,
-    /// The file system refuses writes there, whoever writes: the unit of `watch` sees most of the node so.
+    /// The file system refuses writes there: the unit of `watch` sees most of the node so.
     pub read_only: bool,
     /// Why a user other than root could change the plugin, or the directory in which it would be made.
     pub distrust: Option<String>,
@@ -91,14 +90,14 @@ pub struct BinDir {
 /// What is found under the name of Crossfade's plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PluginState {
-    /// The package's plugin; or any program, where there is no package to compare it with.
+    /// The package's plugin, or any program where there is no package to compare it with.
     Sound,
     /// The package's plugin with another mode.
     Mode,
     /// The directory has no file of the plugin's name.
     Missing,
     /// Another file has the plugin's name.
-    Other,
+    OtherFile,
     /// The directory itself is missing.
     NoDirectory,
 }
@@ -106,7 +105,7 @@ pub enum PluginState {
 impl BinDir {
     /// Looks into a directory; `packaged` is the package's plugin.
     #[must_use]
-    pub fn look(path: &Path, packaged: Option<&[u8]>) -> Self {
+    pub fn gather(path: &Path, packaged: Option<&[u8]>) -> Self {
         let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
         let (plugin, other) = plugin_in(path, packaged);
         Self {
@@ -136,7 +135,7 @@ impl BinDir {
         match (&self.other, self.plugin) {
             (Some(bytes), _) => Some(names(bytes)),
             (None, PluginState::Sound | PluginState::Mode) => Some(true),
-            (None, PluginState::Missing | PluginState::Other | PluginState::NoDirectory) => None,
+            (None, PluginState::Missing | PluginState::OtherFile | PluginState::NoDirectory) => None,
         }
     }
 
@@ -152,14 +151,14 @@ fn plugin_in(dir: &Path, packaged: Option<&[u8]>) -> (PluginState, Option<Vec<u8
     if !dir.is_dir() {
         return (PluginState::NoDirectory, None);
     }
-    match (look(&path), packaged) {
+    match (read_with_mode(&path), packaged) {
         (Some((bytes, mode)), Some(packaged)) if bytes == packaged => {
             (if mode == PLUGIN_MODE { PluginState::Sound } else { PluginState::Mode }, None)
         }
         (Some((bytes, mode)), None) if mode & 0o111 != 0 => (PluginState::Sound, Some(bytes)),
-        (Some((bytes, _)), _) => (PluginState::Other, Some(bytes)),
+        (Some((bytes, _)), _) => (PluginState::OtherFile, Some(bytes)),
         (None, _) if path.symlink_metadata().is_err() => (PluginState::Missing, None),
-        (None, _) => (PluginState::Other, None),
+        (None, _) => (PluginState::OtherFile, None),
     }
 }
 
@@ -191,14 +190,14 @@ mod tests {
             (b"/var/lib/crossfad", false),
             (b"", false),
         ] {
-            assert_eq!(dir(PluginState::Other, Some(bytes)).is_crossfades(), Some(is), "{bytes:?}");
+            assert_eq!(dir(PluginState::OtherFile, Some(bytes)).is_crossfades(), Some(is), "{bytes:?}");
         }
         for (state, is) in [
             (PluginState::Sound, Some(true)),
             (PluginState::Mode, Some(true)),
             (PluginState::Missing, None),
             (PluginState::NoDirectory, None),
-            (PluginState::Other, None),
+            (PluginState::OtherFile, None),
         ] {
             assert_eq!(dir(state, None).is_crossfades(), is, "{state:?}");
         }
@@ -211,16 +210,16 @@ mod tests {
         for dir in ["node", "config-b", "usr/lib/cni"] {
             std::fs::create_dir_all(tree.path().join(dir)).expect("directory");
         }
-        let configured = |dirs: &[&str]| RuntimeConfig::told(RuntimeKind::Crio, setup(dirs));
-        for (given, answered, node, config, expected) in [
+        let configured = |dirs: &[&str]| RuntimeConfig::from_answer(RuntimeKind::Crio, setup(dirs));
+        for (flags, runtime, node, config, expected) in [
             (
-                &["/given"][..],
-                Some(&["/answered"][..]),
+                &["/flags"][..],
+                Some(&["/runtime"][..]),
                 &["/node"][..],
                 Some(&["/config-b"][..]),
-                &["/given"][..],
+                &["/flags"][..],
             ),
-            (&[], Some(&["/answered", "/more"]), &["/node"], None, &["/answered", "/more"]),
+            (&[], Some(&["/runtime", "/more"]), &["/node"], None, &["/runtime", "/more"]),
             (&[], Some(&[]), &["/node"], Some(&["/config-b"]), &["TREE/node"]),
             (&[], None, &["/node-gone", "/node"], None, &["TREE/node"]),
             (&[], None, &["/node-gone", "/node-gone-too"], None, &["TREE/node-gone"]),
@@ -231,11 +230,11 @@ mod tests {
             let paths = |dirs: &[&str]| dirs.iter().map(PathBuf::from).collect::<Vec<_>>();
             let mut settings = Node::default();
             settings.runtime.bin_dirs = paths(node);
-            let (answered, config) = (answered.map(setup), config.map(&configured));
-            let given = paths(given);
+            let (runtime, config) = (runtime.map(setup), config.map(&configured));
+            let flags = paths(flags);
             let sources = BinDirSources {
-                given: &given,
-                answered: answered.as_ref(),
+                flags: &flags,
+                runtime: runtime.as_ref(),
                 node: &settings,
                 config: config.as_ref(),
             };
@@ -255,10 +254,10 @@ mod tests {
         assert_eq!(plugin_in(&dir.path().join("gone"), Some(b"p")), (PluginState::NoDirectory, None));
         for (bytes, mode, packaged, expected, is_other) in [
             (&b"p"[..], 0o755, Some(&b"p"[..]), PluginState::Sound, false),
-            (b"q", 0o755, Some(b"p"), PluginState::Other, true),
+            (b"q", 0o755, Some(b"p"), PluginState::OtherFile, true),
             (b"p", 0o775, Some(b"p"), PluginState::Mode, false),
             (b"q", 0o755, None, PluginState::Sound, true),
-            (b"q", 0o644, None, PluginState::Other, true),
+            (b"q", 0o644, None, PluginState::OtherFile, true),
         ] {
             std::fs::write(&path, bytes).expect("plugin");
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode");
@@ -267,6 +266,6 @@ mod tests {
         }
         std::fs::remove_file(&path).expect("gone");
         std::os::unix::fs::symlink("nowhere", &path).expect("link");
-        assert_eq!(found(Some(b"p")), (PluginState::Other, None));
+        assert_eq!(found(Some(b"p")), (PluginState::OtherFile, None));
     }
 }

@@ -1,4 +1,4 @@
-//! What pods get their network from: the confs, the networks and the plugins that lie in the directories of a node's runtime.
+//! The CNI files that give pods their network: the confs, the networks and the plugins that lie in the directories of a node's runtime.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use crate::node::networks::NetworkConf;
 use crate::node::packaged_plugin::Plugins;
 use crate::node::rooted;
 
-/// The CNI files of a node. Which directories hold them is known by the runtime's configuration or its answer, so whoever gathers these facts
-/// has gathered the runtime with one of both.
+/// The CNI files of a node. Only the runtime's configuration or its answer names their directories, so a command that gathers these facts
+/// gathers one of the two first.
 #[derive(Debug)]
 pub struct CniFacts {
     /// The confs in the conf directory, or why they cannot be listed.
@@ -38,8 +38,8 @@ impl CniFacts {
     pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> Self {
         let NodeFacts { root, settings, runtime, dirs, .. } = node;
         let sources = BinDirSources {
-            given: choice.bin_dirs,
-            answered: runtime.asked.setup(),
+            flags: choice.bin_dirs,
+            runtime: runtime.answer.setup(),
             node: settings,
             config: runtime.config(),
         };
@@ -51,8 +51,8 @@ impl CniFacts {
                 .policy()
                 .map_or_else(Vec::new, |policy| NetworkConf::load_all(root, policy, &bin_dirs)),
             plugins: match choice.plugin {
-                Some(plugin) => Plugins::look(plugin, &bin_dirs),
-                None => Plugins::look(&root.at(PACKAGED_PLUGIN), &bin_dirs),
+                Some(plugin) => Plugins::gather(plugin, &bin_dirs),
+                None => Plugins::gather(&root.at(PACKAGED_PLUGIN), &bin_dirs),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The one way to run another program: with a deadline, a bound on what it writes, and a process group of its own that ends as a whole.
+//! The runner of other programs: with a deadline, a bound on what it writes, and a process group of its own that ends as a whole.
 
 use std::fmt;
 use std::fs::File;
@@ -146,10 +146,10 @@ pub fn run_with(
     }
     let stdout = read_in_thread(child.stdout.take(), Some(limits.max_bytes));
     let stderr = read_in_thread(child.stderr.take(), keeps_stderr.then_some(limits.max_bytes));
-    let ended = wait_in_thread(child);
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let outputs = [stdout, stderr].map(|pipe| pipe.recv_timeout(left()));
-    let status = ended.recv_timeout(left());
+    let exit = wait_in_thread(child);
+    let remaining = || deadline.saturating_duration_since(Instant::now());
+    let outputs = [stdout, stderr].map(|pipe| pipe.recv_timeout(remaining()));
+    let status = exit.recv_timeout(remaining());
     let ([Ok(stdout), Ok(stderr)], Ok(status)) = (outputs, status) else {
         match group {
             Some(group) => group.kill_group(),
@@ -157,7 +157,7 @@ pub fn run_with(
             None => drop(killpg(Pid::from_raw(pid), Signal::SIGKILL)),
         }
         // Nothing but an uninterruptible sleep in the kernel survives this for long.
-        let _ = ended.recv_timeout(KILLED_WITHIN);
+        let _ = exit.recv_timeout(KILLED_WITHIN);
         return Err(CommandError::TimedOut(limits.within));
     };
     let status = status.map_err(CommandError::Unknown)?;
@@ -179,7 +179,7 @@ fn read_in_thread(
             Some(max) => pipe.take(max as u64 + 1).read_to_end(&mut bytes).map(|_| bytes.len() <= max),
             None => io::copy(&mut pipe, &mut io::sink()).map(|_| true),
         });
-        // Nobody receives it any more once the deadline has passed.
+        // The caller has stopped receiving once the deadline has passed.
         let _ = sender.send(matches!(read, Ok(true)).then_some(bytes));
     });
     receiver

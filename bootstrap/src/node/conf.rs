@@ -1,4 +1,4 @@
-//! Crossfade's own conf, as a runtime reads it.
+//! The content of Crossfade's own conf.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ struct Plugin<'a> {
 #[must_use]
 pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<String>) -> Vec<u8> {
     let usual = Layout::default();
-    let on: BTreeMap<_, _> = capabilities.iter().map(|name| (name, true)).collect();
+    let enabled: BTreeMap<_, _> = capabilities.iter().map(|name| (name, true)).collect();
     let conf = Conf {
         cni_version: version,
         name,
@@ -57,7 +57,7 @@ pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<
             policy: layout.policy.as_deref(),
             state_dir: Some(layout.state_dir.as_path()).filter(|dir| *dir != usual.state_dir),
             run_dir: Some(layout.run_dir.as_path()).filter(|dir| *dir != usual.run_dir),
-            capabilities: to_raw(&on),
+            capabilities: to_raw(&enabled),
         }],
     };
     // The conf always serialises. It is indented for people who read it.
@@ -77,8 +77,8 @@ pub const CONF_MODE: u32 = 0o644;
 #[must_use]
 pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     let found = rooted::conf_dir(root, dir).ok()?;
-    let ours = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
-    ours.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
+    let conf = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
+    conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What Crossfade's conf needs of the runtime's conf directory, and which capabilities the conf declares.
+//! The rules for Crossfade's conf: what it needs of the runtime's conf directory, and the capabilities that it declares.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +18,15 @@ pub fn conf_dir(
     dir: &ConfDir,
     name: Option<&str>,
     picks: &ConfSelection,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) {
-    way.extend(picks.in_the_way(dir, name.unwrap_or_default()));
+    obstacles.extend(picks.in_the_way(dir, name.unwrap_or_default()));
     for conf in
         dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours))
     {
         let (file, path) = (&conf.file, dir.path.join(&conf.file));
-        way.found(
+        obstacles.add(
             Problem::new(format!("{file} has a plugin of type crossfade, too, and there must be one"))
                 .at(path.display().to_string())
                 .fix(format!("remove {file}, or its plugin of type crossfade")),
@@ -37,7 +37,7 @@ pub fn conf_dir(
         let what = format!(
             "{folder} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade"
         );
-        way.found(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
+        obstacles.add(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
     }
     for file in &dir.taken_away {
         let exclusive = profile::all().iter().find(|profile| profile.takes(file));
@@ -48,7 +48,7 @@ pub fn conf_dir(
             "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well"
         );
         let path = dir.path.join(file).display().to_string();
-        way.found(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
+        obstacles.add(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
     }
     let exclusive = dir.of_others().find_map(|conf| {
         let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
@@ -63,14 +63,14 @@ pub fn conf_dir(
 }
 
 /// Refuses a runtime that uses more than one conf: the other confs would attach pods beside Crossfade.
-pub fn one_conf(setup: &CniSetup, way: &mut Obstacles) {
+pub fn one_conf(setup: &CniSetup, obstacles: &mut Obstacles) {
     if setup.max_confs != 1 {
         let count = if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() };
         let what = format!(
             "the runtime uses {count} confs at once (max_conf_num), so pods would get the old network beside Crossfade's"
         );
         let place = "max_conf_num of the runtime's configuration";
-        way.found(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
+        obstacles.add(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The runtime's conf directory, read as runtimes read it.
+//! The runtime's conf directory, as runtimes read it.
 //!
 //! *Source*: `libcni/conf.go` (`ConfFiles`) and the CNI libraries of containerd and CRI-O: the files whose extension is `.conf`, `.conflist` or
 //! `.json`, hidden ones included, sorted byte-wise; the first one counts. Sub-folders are not looked into, but a folder that is called
@@ -27,7 +27,6 @@ pub fn is_conf_name(file: &str) -> bool {
 /// The content of a conf directory.
 #[derive(Debug, Clone, Default)]
 pub struct ConfDir {
-    /// The directory's path.
     pub path: PathBuf,
     /// The confs, in the order in which a runtime considers them.
     pub confs: Vec<ConfFile>,
@@ -40,7 +39,6 @@ pub struct ConfDir {
 /// One conf of the directory.
 #[derive(Debug, Clone)]
 pub struct ConfFile {
-    /// File name.
     pub file: String,
     /// The conf's content, or why Crossfade cannot read it.
     pub content: Result<Content, String>,
@@ -53,7 +51,6 @@ pub struct Content {
     pub name: String,
     /// The plugins' types, in order.
     pub types: Vec<String>,
-    /// The whole conf.
     pub object: RawObject,
 }
 
@@ -170,10 +167,10 @@ fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
     let inline = delegates
         .iter()
         .any(|object| types(object).is_ok_and(|types| types.iter().any(|plugin| plugin == PLUGIN)));
-    let named: Option<String> = object.decode("clusterNetwork").ok().flatten();
+    let network: Option<String> = object.decode("clusterNetwork").ok().flatten();
     inline
-        || named.is_some_and(|named| {
-            named == our_name || Path::new(&named).file_name().is_some_and(|file| file == CONF_FILE)
+        || network.is_some_and(|network| {
+            network == our_name || Path::new(&network).file_name().is_some_and(|file| file == CONF_FILE)
         })
 }
 

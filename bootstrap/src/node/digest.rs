@@ -1,4 +1,4 @@
-//! What a file's bytes are told apart by.
+//! The SHA-256 digest by which Crossfade tells two versions of a file apart.
 
 use sha2::{Digest, Sha256};
 

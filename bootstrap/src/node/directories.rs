@@ -1,4 +1,4 @@
-//! Which directories a command works on.
+//! The directories that a command works on.
 //!
 //! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
 //! there always mean the same policy.
@@ -30,7 +30,7 @@ pub struct Directories {
     /// State, run directory, and the policy where it is named, as this process finds them.
     pub layout: Layout,
     /// The same as the node sees them, for a conf that the node's runtime will read.
-    pub named: Layout,
+    pub layout_on_node: Layout,
     /// Crossfade's installed conf; `None` if there is none, else the problem that keeps it from being read.
     pub installed: Result<Option<InstalledConf>, Problem>,
 }
@@ -38,7 +38,6 @@ pub struct Directories {
 /// Crossfade's conf, with the parts that the plugin reads in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledConf {
-    /// The file's bytes.
     pub bytes: Vec<u8>,
     /// Mode of the file.
     pub mode: u32,
@@ -58,7 +57,7 @@ impl Directories {
     /// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
     /// where that is known, `before` what Crossfade's conf said when it was last there.
     #[must_use]
-    pub fn on(
+    pub fn resolve(
         global: &Global,
         node: &Node,
         agents_dir: Option<&Path>,
@@ -71,10 +70,12 @@ impl Directories {
             global.conf_dir.clone()
         };
         let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
-        let there = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
-        let layout = there.or(before).map_or_else(|| usual(&root), |conf| held(&root, &conf.layout));
-        let layout = flagged(global, layout);
-        Self { conf_dir, named: layout.clone(), layout, installed }
+        let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
+        let layout = own_conf
+            .or(before)
+            .map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
+        let layout = with_flags(global, layout);
+        Self { conf_dir, layout_on_node: layout.clone(), layout, installed }
     }
 
     /// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
@@ -83,8 +84,8 @@ impl Directories {
         let root = Root::new(&global.root);
         let conf_dir = root.at(agents_dir);
         let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
-        let named = named(global, installed.as_ref().ok().and_then(Option::as_ref));
-        Self { conf_dir, layout: below(&root, &named), named, installed }
+        let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
+        Self { conf_dir, layout: below(&root, &layout_on_node), layout_on_node, installed }
     }
 
     /// Refuses a conf of Crossfade that cannot be read: it might name other directories.
@@ -100,11 +101,11 @@ impl Directories {
 
     /// Whether Crossfade's conf is installed, so that pods come through the plugin.
     #[must_use]
-    pub fn has_ours(&self) -> bool {
+    pub fn has_own_conf(&self) -> bool {
         matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
     }
 
-    /// The path of Crossfade's conf, whether the file exists or not.
+    /// The path of Crossfade's conf; the file need not exist.
     #[must_use]
     pub fn conf_file(&self) -> PathBuf {
         self.conf_dir.join(CONF_FILE)
@@ -113,7 +114,7 @@ impl Directories {
 
 /// Directories, with those that the command line names in their places.
 #[must_use]
-pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
+pub fn with_flags(global: &Global, mut layout: Layout) -> Layout {
     if let Some(dir) = &global.state_dir {
         layout.state_dir.clone_from(dir);
     }
@@ -127,18 +128,18 @@ pub fn flagged(global: &Global, mut layout: Layout) -> Layout {
 }
 
 /// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
-fn held(root: &Root, named: &Layout) -> Layout {
-    let held = |path: &PathBuf| root.at_or_inside(path);
+fn rooted_layout(root: &Root, named: &Layout) -> Layout {
+    let rooted = |path: &PathBuf| root.at_or_inside(path);
     Layout {
-        state_dir: held(&named.state_dir),
-        run_dir: held(&named.run_dir),
+        state_dir: rooted(&named.state_dir),
+        run_dir: rooted(&named.run_dir),
         // Without a name it is the first of the tree's usual places, and not of this machine's.
-        policy: named.policy.as_ref().map(held).or_else(|| usual(root).policy),
+        policy: named.policy.as_ref().map(rooted).or_else(|| default_layout(root).policy),
     }
 }
 
 /// The usual directories of a node, or of a tree that is inspected instead.
-fn usual(root: &Root) -> Layout {
+fn default_layout(root: &Root) -> Layout {
     let usual = Layout::default();
     if root.is_node() {
         return usual;
@@ -157,19 +158,19 @@ impl InstalledConf {
     /// # Errors
     /// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
     pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
-        let named = |why: String| {
+        let problem = |why: String| {
             let what = format!("Crossfade's conf {}: {why}", path.display());
             Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
         };
         let mut file = match trust::open(path) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),
-            Err(why) => return Err(named(why.to_string())),
+            Err(why) => return Err(problem(why.to_string())),
         };
-        let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| named(e.to_string()))?;
-        let mode = file.metadata().map_err(|e| named(e.to_string()))?;
+        let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| problem(e.to_string()))?;
+        let mode = file.metadata().map_err(|e| problem(e.to_string()))?;
         let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
-        Self::parse(bytes, mode).map(Some).map_err(named)
+        Self::parse(bytes, mode).map(Some).map_err(problem)
     }
 
     fn parse(bytes: Vec<u8>, mode: u32) -> Result<Self, String> {
@@ -200,9 +201,9 @@ impl InstalledConf {
 
 /// The directories that Crossfade's conf names, as the node sees them.
 #[must_use]
-pub fn named(global: &Global, installed: Option<&InstalledConf>) -> Layout {
-    let ours = installed.filter(|conf| conf.is_ours);
-    flagged(global, ours.map_or_else(Layout::default, |conf| conf.layout.clone()))
+pub fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
+    let own_conf = installed.filter(|conf| conf.is_ours);
+    with_flags(global, own_conf.map_or_else(Layout::default, |conf| conf.layout.clone()))
 }
 
 /// The policy that counts: the one that is named, else the first of the usual places that has one.

@@ -1,4 +1,4 @@
-//! Does what is written at a place outlive a reboot?
+//! The check whether a file outlives a reboot.
 
 use std::path::{Path, PathBuf};
 

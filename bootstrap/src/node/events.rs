@@ -1,4 +1,4 @@
-//! What wakes the loop of `watch`: file system events, signals, and the desired phase.
+//! The events that wake the loop of `watch`: of the file system, signals, and the desired phase.
 //!
 //! Every event only starts another full pass, so the loop ignores what an event says. Events among the records are apart: every pod makes several,
 //! and they only make the loop count the attachments. Reading a file is no event, because `watch` itself
@@ -50,9 +50,9 @@ pub struct Events {
     passes: Places,
     /// The directories whose events are worth a count of the attachments.
     records: Places,
-    /// Those that are observed, for whatever.
+    /// Those that inotify observes, for passes or for counts.
     armed: Places,
-    tried: Option<Instant>,
+    last_try: Option<Instant>,
 }
 
 /// Directories, with the device and inode of each.
@@ -60,10 +60,10 @@ type Places = BTreeMap<PathBuf, (u64, u64)>;
 
 #[derive(Debug)]
 struct State {
-    began: Instant,
+    started: Instant,
     /// The loop was woken and has not observed yet.
     pending: AtomicBool,
-    /// When the last event came, in milliseconds since `began`.
+    /// When the last event came, in milliseconds since `started`.
     last_ms: AtomicU64,
     /// The loop was woken for the records and has not counted yet.
     uncounted: AtomicBool,
@@ -81,7 +81,7 @@ struct ObservedDirectories {
 impl ObservedDirectories {
     /// Whether an event with these paths is worth a pass, and whether it is worth a count. One without paths tells of lost events, and is worth
     /// both. One that is nowhere known, because a directory has two paths, is worth a pass.
-    fn of(&self, paths: &[PathBuf]) -> (bool, bool) {
+    fn worth(&self, paths: &[PathBuf]) -> (bool, bool) {
         let is_in = |dirs: &BTreeSet<PathBuf>| {
             let hits = |path: &PathBuf| {
                 dirs.contains(path) || path.parent().is_some_and(|parent| dirs.contains(parent))
@@ -98,7 +98,7 @@ impl Events {
     #[must_use]
     pub fn new(wake: Sender<WakeReason>) -> Self {
         let state = State {
-            began: Instant::now(),
+            started: Instant::now(),
             pending: AtomicBool::new(false),
             last_ms: AtomicU64::new(0),
             uncounted: AtomicBool::new(false),
@@ -111,7 +111,7 @@ impl Events {
             passes: Places::new(),
             records: Places::new(),
             armed: Places::new(),
-            tried: None,
+            last_try: None,
         }
     }
 
@@ -122,33 +122,33 @@ impl Events {
     }
 
     /// From now on the next event wakes the loop; what came until now it is about to see.
-    pub fn look(&self) {
+    pub fn reset_pending(&self) {
         self.state.pending.store(false, Ordering::SeqCst);
     }
 
     /// How long ago the last event was.
     #[must_use]
     pub fn quiet(&self) -> Duration {
-        let now = self.state.began.elapsed();
+        let now = self.state.started.elapsed();
         now.saturating_sub(Duration::from_millis(self.state.last_ms.load(Ordering::SeqCst)))
     }
 
     /// From now on the next event among the records wakes the loop; what came until now it is about to count.
-    pub fn count(&self) {
+    pub fn reset_uncounted(&self) {
         self.state.uncounted.store(false, Ordering::SeqCst);
     }
 
     /// Whether a change of a record wakes the loop. Where it does not, the records have to be counted at intervals.
     #[must_use]
-    pub fn hears_records(&self) -> bool {
+    pub fn watches_records(&self) -> bool {
         !self.records.is_empty() && is_armed(&self.records, &self.armed)
     }
 
     /// Observes exactly these directories for passes, and the nearest existing one above where a directory is absent. Returns whether the set is
     /// new: then a directory may have changed between the earlier observation and this call.
     pub fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
-        if self.watcher.is_none() && self.tried.is_none_or(|at| at.elapsed() >= TRY_AGAIN) {
-            self.tried = Some(Instant::now());
+        if self.watcher.is_none() && self.last_try.is_none_or(|started| started.elapsed() >= TRY_AGAIN) {
+            self.last_try = Some(Instant::now());
             self.watcher = self.start();
             (self.passes, self.records, self.armed) = (Places::new(), Places::new(), Places::new());
         }
@@ -205,12 +205,12 @@ impl Events {
 
     fn start(&self) -> Option<INotifyWatcher> {
         let (state, wake) = (Arc::clone(&self.state), self.wake.clone());
-        let heard = move |event: notify::Result<notify::Event>| {
+        let handler = move |event: notify::Result<notify::Event>| {
             if event.as_ref().is_ok_and(|event| is_a_look(event.kind)) {
                 return;
             }
             let paths = event.map(|event| event.paths).unwrap_or_default();
-            let (pass, count) = state.worth.lock().unwrap_or_else(PoisonError::into_inner).of(&paths);
+            let (pass, count) = state.worth.lock().unwrap_or_else(PoisonError::into_inner).worth(&paths);
             // A loop that is gone means that the process ends soon.
             if count && !state.uncounted.swap(true, Ordering::SeqCst) {
                 let _ = wake.send(WakeReason::Records);
@@ -218,17 +218,17 @@ impl Events {
             if !pass {
                 return;
             }
-            let now = u64::try_from(state.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now = u64::try_from(state.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             state.last_ms.store(now, Ordering::SeqCst);
             if !state.pending.swap(true, Ordering::SeqCst) {
                 let _ = wake.send(WakeReason::Changed);
             }
         };
-        INotifyWatcher::new(heard, notify::Config::default()).ok()
+        INotifyWatcher::new(handler, notify::Config::default()).ok()
     }
 }
 
-/// Somebody opened or read something. An overflow of the queue is no such event.
+/// A process opened or read something. An overflow of the queue is no such event.
 fn is_a_look(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
@@ -300,7 +300,7 @@ mod tests {
             std::fs::create_dir(dir.path().join(step)).expect("mkdir");
             assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "{step}");
             assert!(events.arm(wanted.iter()));
-            events.look();
+            events.reset_pending();
         }
         assert_eq!(events.armed.keys().collect::<Vec<_>>(), [&wanted[0]]);
         // Replaced by another one of the same name.
@@ -308,7 +308,7 @@ mod tests {
         std::fs::create_dir(&wanted[0]).expect("mkdir");
         assert!(events.arm(wanted.iter()));
         while wakes.try_recv().is_ok() {}
-        events.look();
+        events.reset_pending();
         std::fs::write(wanted[0].join("f"), "x").expect("write");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed), "in the new one");
     }
@@ -322,31 +322,31 @@ mod tests {
         for dir in [&conf, &state] {
             std::fs::create_dir(dir).expect("mkdir");
         }
-        assert!(!events.arm_records([&state].into_iter()) && !events.hears_records(), "no watcher yet");
+        assert!(!events.arm_records([&state].into_iter()) && !events.watches_records(), "no watcher yet");
         let shard = state.join("a");
         assert!(events.arm([&conf].into_iter()));
-        assert!(events.arm_records([&state, &shard].into_iter()) && events.hears_records());
+        assert!(events.arm_records([&state, &shard].into_iter()) && events.watches_records());
         assert!(!events.arm_records([&state, &shard].into_iter()), "the same again");
         std::fs::create_dir(&shard).expect("mkdir");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Records));
         assert!(events.arm_records([&state, &shard].into_iter()), "another directory is nearest now");
-        events.count();
+        events.reset_uncounted();
         std::fs::write(shard.join("c@eth0"), "x").expect("write");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Records));
         std::fs::write(shard.join("c@eth0"), "xy").expect("write");
-        // The next event of a pass is behind those of the record, and the first that is told.
+        // The next event of a pass is behind those of the record, and the first that is wakes_seen.
         std::fs::write(conf.join("f"), "x").expect("write");
         assert_eq!(wakes.recv_timeout(Duration::from_secs(20)), Ok(WakeReason::Changed));
         assert!(!events.arm([&conf].into_iter()), "the records make no set for passes new");
         // A directory for both is worth both.
         assert!(events.arm([&conf, &state].into_iter()));
         while wakes.try_recv().is_ok() {}
-        events.look();
-        events.count();
+        events.reset_pending();
+        events.reset_uncounted();
         std::fs::write(state.join("f"), "x").expect("write");
-        let mut told = [0, 1].map(|_| wakes.recv_timeout(Duration::from_secs(20)).expect("a wake"));
-        told.sort_by_key(|wake| *wake == WakeReason::Changed);
-        assert_eq!(told, [WakeReason::Records, WakeReason::Changed]);
+        let mut wakes_seen = [0, 1].map(|_| wakes.recv_timeout(Duration::from_secs(20)).expect("a wake"));
+        wakes_seen.sort_by_key(|wake| *wake == WakeReason::Changed);
+        assert_eq!(wakes_seen, [WakeReason::Records, WakeReason::Changed]);
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
             (&["/elsewhere/f"], (true, false)),
         ] {
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            assert_eq!(worth.of(&paths), expected, "{paths:?}");
+            assert_eq!(worth.worth(&paths), expected, "{paths:?}");
         }
     }
 }

@@ -78,15 +78,15 @@ impl NodeFacts {
         let (root, runtime) = (Root::new(&global.root), query.runtime);
         let dirs = match query.conf_dir {
             ConfDirChoice::InForce { before } => {
-                Directories::on(global, &settings, Some(runtime.agents_dir()), before)
+                Directories::resolve(global, &settings, Some(runtime.agents_dir()), before)
             }
             ConfDirChoice::Named => {
-                Directories::on(global, &settings, runtime.crio().map(RuntimeConfig::agents_dir), None)
+                Directories::resolve(global, &settings, runtime.crio().map(RuntimeConfig::agents_dir), None)
             }
             ConfDirChoice::OfAgents => Directories::of_agents(global, runtime.agents_dir()),
         };
         Self {
-            name: name::of(&root.inside(&dirs.layout.name())),
+            name: name::read(&root.inside(&dirs.layout.name())),
             policy: PolicyFile::load(&dirs.layout.policy_file()),
             root,
             settings,
@@ -107,8 +107,8 @@ impl NodeFacts {
     /// The facts for a command about a running node, whose runtime is asked what it has loaded: the runtime that `wanted` names, or else the
     /// node's own.
     #[must_use]
-    pub fn asked(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> Self {
-        let runtime = RuntimeFacts::asked(&Root::new(&global.root), &settings.node, wanted);
+    pub fn with_runtime(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> Self {
+        let runtime = RuntimeFacts::with_answer(&Root::new(&global.root), &settings.node, wanted);
         Self::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
     }
 
@@ -141,7 +141,7 @@ impl NodeFacts {
 
     /// Crossfade's conf, if it is installed, readable and not another owner's.
     #[must_use]
-    pub fn ours(&self) -> Option<&InstalledConf> {
+    pub fn own_conf(&self) -> Option<&InstalledConf> {
         self.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours)
     }
 

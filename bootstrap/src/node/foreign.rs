@@ -1,7 +1,7 @@
-//! What other programs have put into Crossfade's private conf directory.
+//! The entries that other programs have put into Crossfade's private conf directory.
 //!
 //! In private mode the runtime reads this directory, so a conf there decides which network pods get. Only `boot` and `watch` write there,
-//! and they write only [`CONF_FILE`]. So Crossfade removes everything else that a runtime would read, whoever wrote it. containerd is one
+//! and they write only [`CONF_FILE`]. So Crossfade removes everything else that a runtime would read. containerd is one
 //! such writer: with `conf_template` it makes a conf as soon as kubelet passes the node's pod CIDR.
 
 use std::io;
@@ -20,7 +20,6 @@ const OF_TEMPLATE: &str = "10-containerd-net.conflist";
 /// One entry of the private conf directory that is not Crossfade's and that a runtime would read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEntry {
-    /// The entry's path.
     pub path: PathBuf,
     /// What it is, for people: its file name and, where that can be told, its network.
     pub what: String,
@@ -32,22 +31,22 @@ pub struct ForeignEntry {
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn look(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
+pub fn list(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        found.extend(ForeignEntry::of(entry?.path()));
+        found.extend(ForeignEntry::read(entry?.path()));
     }
-    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
 impl ForeignEntry {
     /// `None` if no runtime reads the entry, or if the entry is Crossfade's.
-    fn of(path: PathBuf) -> Option<Self> {
+    fn read(path: PathBuf) -> Option<Self> {
         let file = path.file_name()?.to_string_lossy().into_owned();
         // An entry that no longer exists is not foreign.
         let is_link = path.symlink_metadata().ok()?.is_symlink();
@@ -93,9 +92,9 @@ impl ForeignEntry {
 /// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
 #[must_use]
 pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
-    let names: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
-    let by_template = found.iter().any(|one| one.path.ends_with(OF_TEMPLATE));
-    let (who, fix) = if by_template {
+    let names: Vec<&str> = found.iter().map(|entry| entry.what.as_str()).collect();
+    let by_template = found.iter().any(|entry| entry.path.ends_with(OF_TEMPLATE));
+    let (writer, fix) = if by_template {
         (
             "; containerd makes it from its conf_template".to_owned(),
             "restart containerd, whose start empties the key conf_template",
@@ -106,7 +105,7 @@ pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
         (String::new(), "find out who writes into this directory, which is Crossfade's alone")
     };
     let what = format!(
-        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf{who}",
+        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf{writer}",
         names.join(", "),
         dir.display()
     );
@@ -124,7 +123,7 @@ mod tests {
     const THEIRS: &str = r#"{"cniVersion":"1.0.0","name":"containerd-net","plugins":[{"type":"ptp"}]}"#;
 
     fn found(dir: &Path) -> Vec<String> {
-        look(dir).expect("listed").into_iter().map(|one| one.what).collect()
+        list(dir).expect("listed").into_iter().map(|entry| entry.what).collect()
     }
 
     #[test]
@@ -191,14 +190,14 @@ mod tests {
             ("10-flannel.conflist", "skipCNIConfigInstallation"),
         ] {
             fs::write(dir.path().join(file), THEIRS).expect("file");
-            let found = look(dir.path()).expect("listed");
+            let found = list(dir.path()).expect("listed");
             let told = describe(dir.path(), &found);
             let told = told.to_string();
             assert!(told.contains(file) && told.contains("containerd-net") && told.contains(words), "{told}");
             let change = found[0].removal();
             let root = crate::node::paths::Root::default();
             crate::change::Executor::plain(&root).carry_out(vec![change]).expect("removed");
-            assert!(look(dir.path()).expect("listed").is_empty());
+            assert!(list(dir.path()).expect("listed").is_empty());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The node that a pod has mounted: everything after [`enter`] is done in there.
+//! The root of the node that a pod has mounted: after [`enter`], the process runs in it.
 
 use std::path::Path;
 

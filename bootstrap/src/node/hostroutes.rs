@@ -1,4 +1,4 @@
-//! What this node's routes to its pods' addresses lack or have too much, for people.
+//! The differences between this node's routes to its pods' addresses and those that its records ask for, as findings.
 
 use shim::hostroute;
 use shim::route::Budget;

@@ -1,4 +1,4 @@
-//! Which machine this is, and which boot of the machine.
+//! The identity of the machine, and of its boot.
 //!
 //! The kernel's id identifies a boot. systemd's machine id identifies a machine, and so does the provider's instance id where cloud-init
 //! writes it before `boot` runs. `boot` keeps the last identity beside the records (`/var/lib/crossfade/boot.json`), so that a node made
@@ -43,7 +43,7 @@ pub struct Identity {
     pub conf_dir: Option<Mode>,
 }
 
-/// Reads and writes a mode by its word in node.json.
+/// Reads and writes a mode by its mode in node.json.
 mod mode {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -58,8 +58,8 @@ mod mode {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mode>, D::Error> {
-        let word = Option::<String>::deserialize(deserializer)?;
-        Ok(Mode::ALL.into_iter().find(|mode| word.as_deref() == Some(mode.as_str())))
+        let mode = Option::<String>::deserialize(deserializer)?;
+        Ok(Mode::ALL.into_iter().find(|known| mode.as_deref() == Some(known.as_str())))
     }
 }
 
@@ -103,11 +103,11 @@ impl Identity {
         }
     }
 
-    /// Of now.
+    /// The identity of this machine in its current boot.
     ///
     /// # Errors
     /// The kernel's boot id cannot be read.
-    pub fn now(root: &Root) -> Result<Self, String> {
+    pub fn current(root: &Root) -> Result<Self, String> {
         let boot_id =
             line(root, BOOT_ID).ok_or_else(|| format!("{BOOT_ID} cannot be read: is /proc mounted?"))?;
         let is_id = |id: &String| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -127,9 +127,9 @@ impl Identity {
         Self { conf_dir: Some(mode), ..self.clone() }
     }
 
-    /// As it was seen last; none where it never was, or is not readable, which is the same.
+    /// The identity that the last boot recorded; none if there is no readable record.
     #[must_use]
-    pub fn before(root: &Root) -> Option<Self> {
+    pub fn recorded(root: &Root) -> Option<Self> {
         read(root, IDENTITY)
     }
 
@@ -143,8 +143,8 @@ impl Identity {
     /// | one | the same, or unknown | another | reboot |
     #[must_use]
     pub fn kind(&self, before: Option<&Self>, booted: Option<&BootRecord>) -> BootKind {
-        let differs = |one: &Option<String>, other: &Option<String>| {
-            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        let differs = |earlier: &Option<String>, now: &Option<String>| {
+            earlier.as_ref().zip(now.as_ref()).is_some_and(|(earlier, now)| earlier != now)
         };
         if booted.is_some_and(|booted| booted.boot_id == self.boot_id) {
             return BootKind::Again;
@@ -186,8 +186,8 @@ impl BootRecord {
     ///
     /// # Errors
     /// It has not, or this boot cannot be told.
-    pub fn is_of_now(root: &Root) -> Result<(), Problem> {
-        Self::is_of(root, &Identity::now(root)?.boot_id)
+    pub fn is_current(root: &Root) -> Result<(), Problem> {
+        Self::is_of(root, &Identity::current(root)?.boot_id)
     }
 
     /// The same for the boot with this id.
@@ -273,7 +273,7 @@ mod tests {
     fn what_is_no_id_says_nothing() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
-        assert!(Identity::now(&root).expect_err("no /proc").contains("boot_id"));
+        assert!(Identity::current(&root).expect_err("no /proc").contains("boot_id"));
         let write = |path: &str, text: &str| {
             let path = root.at(path);
             std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
@@ -284,18 +284,18 @@ mod tests {
             [("", false), ("uninitialized\n", false), ("0123456789abcdef0123456789abcdef\n", true)]
         {
             write(MACHINE_ID, text);
-            let now = Identity::now(&root).expect("identity");
+            let now = Identity::current(&root).expect("identity");
             assert_eq!((now.boot_id.as_str(), now.machine_id.is_some()), ("b", known), "{text}");
             write(IDENTITY, &String::from_utf8(now.to_bytes()).expect("UTF-8"));
-            assert_eq!(Identity::before(&root), Some(now));
+            assert_eq!(Identity::recorded(&root), Some(now));
         }
-        let private = Identity::now(&root).expect("identity").in_mode(Mode::Private);
+        let private = Identity::current(&root).expect("identity").in_mode(Mode::Private);
         write(IDENTITY, &String::from_utf8(private.to_bytes()).expect("UTF-8"));
-        assert_eq!(Identity::before(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
+        assert_eq!(Identity::recorded(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
         write(IDENTITY, r#"{"version":1,"bootID":"b","confDir":"of a later release"}"#);
-        assert_eq!(Identity::before(&root).map(|before| before.conf_dir), Some(None), "still known");
+        assert_eq!(Identity::recorded(&root).map(|before| before.conf_dir), Some(None), "still known");
         write(IDENTITY, "torn");
-        assert_eq!(Identity::before(&root), None);
+        assert_eq!(Identity::recorded(&root), None);
         write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);
         assert_eq!(BootRecord::read(&root), Some(BootRecord::new(BootKind::Clone, "b".into())));
     }

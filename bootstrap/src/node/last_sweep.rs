@@ -1,7 +1,7 @@
-//! What the last pass of the sweep came to, kept for `watch`, which starts a pass as a unit and does not wait for it.
+//! The result of the last pass of the sweep, kept for `watch`, which starts a pass as a unit and does not wait for it.
 //!
 //! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
-//! the pass closed what it had to. It names attachments and quotes no delegate, for everybody may read what `watch` makes of it.
+//! the pass closed what it had to. It names attachments and quotes no delegate, because every user may read what `watch` publishes of it.
 
 use std::path::PathBuf;
 

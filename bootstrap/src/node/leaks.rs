@@ -1,4 +1,4 @@
-//! What stayed behind of attachments that ended: records and inventory entries whose sandboxes are gone, and leases that nobody accounts for.
+//! Leaks of attachments that ended: records and inventory entries whose sandboxes are gone, and leases of unknown containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use shim::local_cleanup::{Lease, lease_directories, leases};
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use types::attachment::Attachment;
 
-use crate::node::candidates::{RecordLocation, SweepCandidate};
 use crate::node::networks::NetworkConf;
+use crate::node::sweep_candidates::{RecordLocation, SweepCandidate};
 use crate::runtime::State;
 
 /// One thing that stayed behind.
@@ -50,48 +50,47 @@ pub enum LeakKind {
 pub struct HeldLease {
     /// The network's own name.
     pub network: String,
-    /// The lease.
     pub lease: Lease,
 }
 
 /// Attachments whose sandbox is gone for longer than the grace. Without an answer of the runtime these are the ones of earlier boots.
 /// An attachment whose netns is gone although the runtime lists its sandbox is none: the DEL is still to come.
 #[must_use]
-pub fn of_attachments(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Leak> {
-    let leak = |one: &SweepCandidate| {
-        let waits = match verdict(one.seen, one.age, grace_secs, one.owner) {
+pub fn leaked_attachments(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Leak> {
+    let leak = |candidate: &SweepCandidate| {
+        let waits = match verdict(candidate.listed, candidate.age, grace_secs, candidate.owner) {
             SweepVerdict::Live | SweepVerdict::Young => return None,
             SweepVerdict::Waiting => true,
             SweepVerdict::Close => false,
         };
-        let why = match (one.seen, one.age) {
+        let why = match (candidate.listed, candidate.age) {
             (ListStatus::Missing, _) => "the runtime does not list its sandbox",
             (_, Age::EarlierBoot) => "its sandbox ended with an earlier boot",
             (_, Age::ThisBoot(_)) => "its sandbox has ended",
         };
-        let kind = match one.written {
+        let kind = match candidate.location {
             RecordLocation::Record(_) => LeakKind::Record,
             RecordLocation::Entry(_) => LeakKind::Inventory,
         };
         Some(Leak {
             kind,
-            container_id: one.key.container_id.clone(),
-            ifname: one.key.ifname.clone(),
-            what: format!("an attachment of network {}, and {why}", one.networks),
+            container_id: candidate.key.container_id.clone(),
+            ifname: candidate.key.ifname.clone(),
+            what: format!("an attachment of network {}, and {why}", candidate.networks),
             waits,
         })
     };
     judged.iter().filter_map(leak).collect()
 }
 
-/// Leases of containers that nobody knows: they have neither a record nor an inventory entry, and the runtime does not list them.
+/// Leases of unknown containers: those have neither a record nor an inventory entry, and the runtime does not list them.
 #[must_use]
-pub fn of_leases(
+pub fn leaked_leases(
     held: &[HeldLease],
     attached: &BTreeSet<String>,
     listed: &BTreeMap<String, State>,
 ) -> Vec<Leak> {
-    let unknown = |held: &&HeldLease| {
+    let is_unknown = |held: &&HeldLease| {
         let id = &held.lease.container_id;
         !attached.contains(id) && !listed.contains_key(id)
     };
@@ -107,7 +106,7 @@ pub fn of_leases(
         ),
         waits: false,
     };
-    held.iter().filter(unknown).map(leak).collect()
+    held.iter().filter(is_unknown).map(leak).collect()
 }
 
 /// Reads the leases of the networks in `confs` and of those that `records` name. A directory that cannot be read has none.
@@ -144,8 +143,8 @@ mod tests {
         SweepCandidate {
             key: Key::new("c1", "eth0"),
             networks: "oldnet".into(),
-            written: RecordLocation::Record(begun),
-            seen,
+            location: RecordLocation::Record(begun),
+            listed: seen,
             age: Age::ThisBoot(Duration::from_secs(secs)),
             owner,
             netns_lives: false,
@@ -161,15 +160,15 @@ mod tests {
             (ListStatus::Listed, 9999, Owner::Ready, None),
             (ListStatus::OutOfScope, 9999, Owner::Ready, None),
         ] {
-            let found = of_attachments(&[candidate(seen, secs, owner)], 600);
+            let found = leaked_attachments(&[candidate(seen, secs, owner)], 600);
             assert_eq!(found.first().map(|leak| leak.waits), expected, "{seen:?} {secs} {owner:?}");
         }
         let entry = SweepCandidate {
-            written: RecordLocation::Entry(Deleter::Crossfade),
+            location: RecordLocation::Entry(Deleter::Crossfade),
             age: Age::EarlierBoot,
             ..candidate(ListStatus::OutOfScope, 0, Owner::Ready)
         };
-        let found = of_attachments(&[entry], 600);
+        let found = leaked_attachments(&[entry], 600);
         assert_eq!(found[0].kind, LeakKind::Inventory);
         assert!(found[0].what.contains("an earlier boot"), "{found:?}");
     }
@@ -187,7 +186,7 @@ mod tests {
         };
         let all = [held("recorded"), held("listed"), held("lost")];
         let listed = [("listed".to_owned(), State::Ready)].into();
-        let found = of_leases(&all, &["recorded".to_owned()].into(), &listed);
+        let found = leaked_leases(&all, &["recorded".to_owned()].into(), &listed);
         let ids: Vec<_> = found.iter().map(|leak| leak.container_id.as_str()).collect();
         assert_eq!(ids, ["lost"]);
         assert!(found[0].what.contains("10.1.0.5") && found[0].what.contains("oldnet"), "{found:?}");

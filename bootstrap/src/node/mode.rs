@@ -1,4 +1,4 @@
-//! Which mode a node is in when its node.json cannot be used.
+//! The mode of a node whose node.json cannot be used.
 //!
 //! Two things must not happen. A node in private mode must not start its runtime on the agents' directory. In shared mode node.json does
 //! not concern the runtime, so Crossfade must not keep the runtime from starting. So Crossfade asks every other source of the mode, in this
@@ -7,9 +7,9 @@
 //! 1. the file itself, if it is JSON and names a mode: the error is in another key;
 //! 2. the last boot that succeeded, which kept the mode beside its machine and boot ids;
 //! 3. another node.json that the broken one hides, such as the image's below /usr/lib/crossfade;
-//! 4. Crossfade's conf in the directory that the runtime reads without Crossfade: only shared mode puts the conf there.
+//! 4. Crossfade's conf in the directory that the runtime reads without Crossfade: only shared mode puts the conf existing.
 //!
-//! If no source answers, the node counts as private: somebody notices a runtime that waits, and nobody notices a pod on a wrong network.
+//! If no source answers, the node counts as private: a runtime that waits is noticed, and a pod on a wrong network is not.
 
 use std::path::Path;
 
@@ -27,16 +27,17 @@ use crate::runtime::facts::RuntimeFacts;
 /// Largest node.json that is looked into, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The mode of a node whose node.json cannot be used, and who tells it; see the module. `node` is what the file says all the same.
-fn of_unusable(root: &Root, node: &Node) -> (Mode, &'static str) {
-    let named = || Some((root.settings_file(NODE_FILE).and_then(|path| named(&path))?, "it names this mode"));
-    let remembered = || Some((Identity::before(root)?.conf_dir?, "the last boot was in this mode"));
+/// The mode of a node whose node.json cannot be used, and the source that tells it; see the module. `node` is what the file says all the same.
+fn infer_mode(root: &Root, node: &Node) -> (Mode, &'static str) {
+    let in_file =
+        || Some((root.settings_file(NODE_FILE).and_then(|path| mode_in(&path))?, "it names this mode"));
+    let remembered = || Some((Identity::recorded(root)?.conf_dir?, "the last boot was in this mode"));
     let hidden = || Some((hidden(root)?, "another node.json, which it hides, names this mode"));
     let installed = || {
         is_installed(root, node)
             .then_some((Mode::Shared, "Crossfade's conf is in the runtime's own directory"))
     };
-    named()
+    in_file()
         .or_else(remembered)
         .or_else(hidden)
         .or_else(installed)
@@ -54,25 +55,25 @@ pub fn settings(root: &Root) -> Settings {
         Err(why) => {
             let salvaged = file.as_deref().and_then(settings::salvage);
             let (node, lost) = salvaged.map_or_else(Default::default, |(node, lost)| (node, Some(lost)));
-            let (conf_dir, mode_by) = of_unusable(root, &node);
+            let (conf_dir, mode_by) = infer_mode(root, &node);
             let unusable = Some(InvalidSettings { why, mode_by, lost });
             Settings { node: Node { conf_dir, ..node }, file, unusable }
         }
     }
 }
 
-/// The mode that a file names, whatever else is wrong with the file. A file that other users could write names none.
-fn named(path: &Path) -> Option<Mode> {
+/// The mode that a file names, even if another key of the file is wrong. A file that other users could write names none.
+fn mode_in(path: &Path) -> Option<Mode> {
     let mut file = trust::open(path).ok()?;
     let bytes = file::read_bounded(&mut file, MAX_BYTES).ok()?;
-    let word: String = RawObject::parse(&bytes).ok()?.decode("confDir").ok()??;
-    Mode::ALL.into_iter().find(|mode| mode.as_str() == word)
+    let mode: String = RawObject::parse(&bytes).ok()?.decode("confDir").ok()??;
+    Mode::ALL.into_iter().find(|known| known.as_str() == mode)
 }
 
 fn hidden(root: &Root) -> Option<Mode> {
     let places = SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE)));
-    let mut there = places.filter(|place| place.symlink_metadata().is_ok()).skip(1);
-    there.find_map(|place| settings::read(&place).ok()).map(|node| node.conf_dir)
+    let mut existing = places.filter(|place| place.symlink_metadata().is_ok()).skip(1);
+    existing.find_map(|place| settings::read(&place).ok()).map(|node| node.conf_dir)
 }
 
 fn is_installed(root: &Root, node: &Node) -> bool {
@@ -92,26 +93,28 @@ mod tests {
 
     #[test]
     fn what_a_broken_file_says_by_sound_keys_counts() {
-        let told = settings_of(
+        let settings = settings_of(
             r#"{"version": 1, "confDir": "shared", "gate": {"trySeconds": 7}, "runtime": {"nmae": "crio"}, "lables": {}}"#,
         );
-        let unusable = told.unusable.as_ref().expect("broken");
+        let unusable = settings.unusable.as_ref().expect("broken");
         assert!(unusable.why.contains("node.json"), "{}", unusable.why);
-        assert_eq!((told.node.gate.try_secs, told.node.conf_dir), (7, Mode::Shared));
-        assert_eq!(told.node.runtime, Node::default().runtime);
-        let understood = ["gate", "runtime", "lables", "kubelet"].map(|key| told.understands(key));
+        assert_eq!((settings.node.gate.try_secs, settings.node.conf_dir), (7, Mode::Shared));
+        assert_eq!(settings.node.runtime, Node::default().runtime);
+        let understood = ["gate", "runtime", "lables", "kubelet"].map(|key| settings.understands(key));
         assert_eq!(understood, [true, false, false, true]);
     }
 
     #[test]
     fn of_a_file_that_is_no_json_or_of_another_version_nothing_counts() {
         for text in ["{", r#"{"version": 2, "gate": {"trySeconds": 7}}"#, r#"{"gate": {"trySeconds": 7}}"#] {
-            let told = settings_of(text);
+            let settings = settings_of(text);
             assert!(
-                told.unusable.is_some() && !told.understands("gate") && !told.understands("kubelet"),
+                settings.unusable.is_some()
+                    && !settings.understands("gate")
+                    && !settings.understands("kubelet"),
                 "{text}"
             );
-            assert_eq!(told.node.gate, Node::default().gate, "{text}");
+            assert_eq!(settings.node.gate, Node::default().gate, "{text}");
         }
         let well = settings_of(r#"{"version": 1, "gate": {"trySeconds": 7}}"#);
         assert!(well.unusable.is_none() && well.understands("gate") && well.node.gate.try_secs == 7);

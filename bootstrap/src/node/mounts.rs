@@ -1,4 +1,4 @@
-//! What is mounted where, as this process sees it: what must not be deleted, and what is no part of an image.
+//! The mount points of this process: the trees that must not be deleted, and those that are no part of an image.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,4 +1,4 @@
-//! The name of Crossfade's network on a node, which is written once and never changes afterwards.
+//! The name of Crossfade's network on a node: written once, and never changed afterwards.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const MAX_NAME_BYTES: usize = 4096;
 ///
 /// # Errors
 /// When the file cannot be read or is not trusted.
-pub fn of(path: &Path) -> Result<Option<String>, String> {
+pub fn read(path: &Path) -> Result<Option<String>, String> {
     let mut file = match trust::open(path) {
         Ok(file) => file,
         Err(why) if why.is_absent() => return Ok(None),
@@ -39,7 +39,6 @@ pub struct NameSources<'a> {
     pub written: Option<&'a str>,
     /// The path of the name file.
     pub file: &'a Path,
-    /// Crossfade's installed conf.
     pub installed: Option<&'a InstalledConf>,
     /// The confs of this node, whose first one gives its name.
     pub dir: &'a ConfDir,

@@ -1,4 +1,4 @@
-//! The confs of a policy's networks on a node, and which of the networks a pod may get now.
+//! The confs of a policy's networks on a node, and the networks that a pod may get now.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -43,12 +43,15 @@ impl NetworkConf {
 /// The networks that a pod may get now: these must work from the first moment. The other one may come later.
 #[must_use]
 pub fn needed(policy: &Policy) -> BTreeSet<Side> {
-    let of = |attach| match attach {
+    let sides = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {
             vec![policy.both.primary()]
         }
         Attach::Both => Side::BOTH.to_vec(),
     };
-    std::iter::once(policy.attach).chain(policy.rules.iter().map(|rule| rule.attach)).flat_map(of).collect()
+    std::iter::once(policy.attach)
+        .chain(policy.rules.iter().map(|rule| rule.attach))
+        .flat_map(sides)
+        .collect()
 }

@@ -20,8 +20,8 @@ pub const ATTACH_WITHIN_SECS: u64 = 180;
 
 /// How long a proof may take: one attachment, or two and the packets between them.
 #[must_use]
-pub fn proof_within_secs(by: Proof) -> u64 {
-    if by == Proof::Packet { 2 * ATTACH_WITHIN_SECS + 90 } else { ATTACH_WITHIN_SECS }
+pub fn proof_within_secs(proof: Proof) -> u64 {
+    if proof == Proof::Packet { 2 * ATTACH_WITHIN_SECS + 90 } else { ATTACH_WITHIN_SECS }
 }
 
 impl OwnCommand {
@@ -35,7 +35,7 @@ impl OwnCommand {
     /// `sweep`: one pass, started by `watch`. The result repeats `turn`.
     #[must_use]
     pub fn sweep(turn: u64, endpoint: Option<&str>, conf_dir: &Path, bin_dirs: &[PathBuf]) -> Self {
-        let command = Self::of("sweep").option("--turn", turn.to_string());
+        let command = Self::verb("sweep").option("--turn", turn.to_string());
         let command = command.options("--runtime-endpoint", endpoint);
         command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
     }
@@ -43,14 +43,14 @@ impl OwnCommand {
     /// `place`, which puts the plugin into `bin_dirs`.
     #[must_use]
     pub fn place<'a>(bin_dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
-        Self::of("place").options("--bin-dir", bin_dirs)
+        Self::verb("place").options("--bin-dir", bin_dirs)
     }
 
     /// `sweep`: one pass of a pod that sweeps every so often, with the pod's own options. The process is in the node's root already, so the
     /// line names neither root nor host.
     #[must_use]
     pub fn pass(global: &Global, sweep: &Sweep) -> Self {
-        let command = Self::of("sweep").option("--conf-dir", &global.conf_dir).directories(global);
+        let command = Self::verb("sweep").option("--conf-dir", &global.conf_dir).directories(global);
         let command = command.options("--listed", &sweep.listed).options("--bin-dir", &sweep.bin_dirs);
         let mut command = command.options("--runtime-endpoint", &sweep.runtime.runtime_endpoint);
         if global.dry_run {
@@ -61,14 +61,14 @@ impl OwnCommand {
 
     /// The same line for the installation whose directories `global` names.
     #[must_use]
-    pub fn on(self, global: &Global) -> Self {
+    pub fn with_directories(self, global: &Global) -> Self {
         self.directories(global)
     }
 
     /// The words of the line, for a change that a person may read.
     #[must_use]
     pub fn into_words(self) -> Vec<String> {
-        self.0.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+        self.0.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
 
     /// The arguments of the command line.
@@ -77,7 +77,7 @@ impl OwnCommand {
         self.0
     }
 
-    fn of(verb: &str) -> Self {
+    fn verb(verb: &str) -> Self {
         Self(vec![verb.into()])
     }
 
@@ -97,7 +97,7 @@ impl OwnCommand {
     }
 }
 
-/// The arguments for `systemd-run` that start `own`, this program, with `arguments` in a unit of its own.
+/// The arguments for `systemd-run` that start `program`, which is this one, with `arguments` in a unit of its own.
 ///
 /// `--wait` is not among them: it needs the system's message bus, which a node may not have. Each such command leaves its result in a file
 /// instead.
@@ -105,7 +105,7 @@ impl OwnCommand {
 pub fn transient_unit(
     unit: &str,
     within_secs: u64,
-    own: &Path,
+    program: &Path,
     global: &Global,
     arguments: &[String],
 ) -> Vec<OsString> {
@@ -114,13 +114,13 @@ pub fn transient_unit(
         ["--collect", "--quiet", "--no-block", &unit, "-p", "StandardInput=null", "-p"]
             .map(OsString::from)
             .into();
-    line.extend([format!("RuntimeMaxSec={within_secs}").into(), "--".into(), own.into()]);
+    line.extend([format!("RuntimeMaxSec={within_secs}").into(), "--".into(), program.into()]);
     let root = Some(&global.root).filter(|root| *root != Path::new("/"));
     line.extend(arguments.iter().map(OsString::from));
     // The conf directory is among the arguments; and putting the plugin somewhere has nothing to do with the other directories.
-    let named = OwnCommand(Vec::new()).options("--root", root);
+    let root_option = OwnCommand(Vec::new()).options("--root", root);
     let has_state = arguments.first().is_some_and(|command| command != "place");
-    line.extend(if has_state { named.directories(global) } else { named }.0);
+    line.extend(if has_state { root_option.directories(global) } else { root_option }.0);
     line
 }
 

@@ -1,4 +1,4 @@
-//! Crossfade's plugin in the runtime's directories: whether it is there, whether it is the package's, and how to repair it.
+//! Crossfade's plugin in the runtime's directories, compared with the package's, and the changes that repair it.
 //!
 //! A runtime's directory may change at any time: k3s unpacks its plugins anew with every release, and an image's tool may replace
 //! `/opt/cni/bin` as a whole. Without the plugin every new pod fails, so Crossfade copies it from the package's place again.
@@ -31,10 +31,10 @@ pub struct Plugins {
 impl Plugins {
     /// Reads the plugin at `file`, usually the package's, and inspects `dirs`.
     #[must_use]
-    pub fn look(file: &Path, dirs: &[PathBuf]) -> Self {
+    pub fn gather(file: &Path, dirs: &[PathBuf]) -> Self {
         let packaged = plugin(file);
         let sound = packaged.as_deref().ok();
-        Self { dirs: dirs.iter().map(|dir| BinDir::look(dir, sound)).collect(), packaged }
+        Self { dirs: dirs.iter().map(|dir| BinDir::gather(dir, sound)).collect(), packaged }
     }
 
     /// The paths of the directories.
@@ -70,12 +70,12 @@ impl Plugins {
         let has_none = self.check().is_err();
         let wanted = |dir: &&BinDir| match dir.plugin {
             PluginState::Sound | PluginState::NoDirectory => false,
-            PluginState::Mode | PluginState::Other => true,
+            PluginState::Mode | PluginState::OtherFile => true,
             PluginState::Missing => has_none,
         };
-        let (ours, theirs): (Vec<_>, Vec<_>) =
+        let (writable, read_only): (Vec<_>, Vec<_>) =
             self.dirs.iter().filter(wanted).partition(|dir| dir.is_writable());
-        let mut changes: Vec<Change> = ours
+        let mut changes: Vec<Change> = writable
             .into_iter()
             .map(|dir| {
                 let path = dir.plugin_file();
@@ -84,10 +84,10 @@ impl Plugins {
                 Change::new(Act::Write(write), target, why(dir.plugin))
             })
             .collect();
-        if !theirs.is_empty() {
-            let arguments = OwnCommand::place(theirs.iter().map(|dir| &dir.path)).into_words();
+        if !read_only.is_empty() {
+            let arguments = OwnCommand::place(read_only.iter().map(|dir| &dir.path)).into_words();
             let act = Act::Start { unit: UNIT.into(), arguments, within_secs: WITHIN_SECS };
-            changes.push(Change::new(act, UNIT, format!("the plugin: {}", why(theirs[0].plugin))));
+            changes.push(Change::new(act, UNIT, format!("the plugin: {}", why(read_only[0].plugin))));
         }
         changes
     }
@@ -101,7 +101,7 @@ impl Plugins {
 const fn why(state: PluginState) -> &'static str {
     match state {
         PluginState::Missing | PluginState::NoDirectory => "it was missing where the runtime looks for it",
-        PluginState::Sound | PluginState::Mode | PluginState::Other => "it was not the package's",
+        PluginState::Sound | PluginState::Mode | PluginState::OtherFile => "it was not the package's",
     }
 }
 
@@ -123,24 +123,27 @@ mod tests {
 
     #[test]
     fn it_is_put_where_it_is_missing_or_another_and_nowhere_else() {
-        use PluginState::{Missing, Mode, NoDirectory, Other, Sound};
+        use PluginState::{Missing, Mode, NoDirectory, OtherFile, Sound};
         for (places, well, changes) in [
             (&[("/a", Sound, true)][..], true, &[][..]),
             (&[("/a", Missing, true), ("/b", Sound, true)], true, &[]),
             (&[("/a", NoDirectory, false), ("/b", Sound, true)], true, &[]),
             (&[("/a", Missing, true)], false, &["write /a/crossfade"]),
-            (&[("/a", Other, true), ("/b", Sound, true)], false, &["write /a/crossfade"]),
+            (&[("/a", OtherFile, true), ("/b", Sound, true)], false, &["write /a/crossfade"]),
             (&[("/a", Mode, true), ("/b", Sound, true)], false, &["write /a/crossfade"]),
-            (&[("/a", Sound, true), ("/b", Other, true)], true, &["write /b/crossfade"]),
+            (&[("/a", Sound, true), ("/b", OtherFile, true)], true, &["write /b/crossfade"]),
             (&[("/a", Missing, false)], false, &["start crossfade-plugin"]),
             (&[("/a", NoDirectory, false)], false, &[]),
             (&[], false, &[]),
         ] {
             let plugins = plugins(places, true);
             assert_eq!(plugins.check().is_ok(), well, "{places:?}");
-            let told: Vec<String> =
-                plugins.changes().iter().map(|one| format!("{} {}", one.act.word(), one.target)).collect();
-            assert_eq!(told, changes, "{places:?}");
+            let lines: Vec<String> = plugins
+                .changes()
+                .iter()
+                .map(|change| format!("{} {}", change.act.word(), change.target))
+                .collect();
+            assert_eq!(lines, changes, "{places:?}");
         }
         let bare = plugins(&[("/a", Missing, true)], false);
         assert!(bare.check().is_err() && bare.changes().is_empty(), "there is nothing to put there");

@@ -1,4 +1,4 @@
-//! Every path of a node that Crossfade knows and that the shim does not know, below a root.
+//! The paths of a node that only `crossfade-bootstrap` knows, below a root.
 //!
 //! The root is `/` on a node. Another root is an image that is being built, or a test's tree. [`shim::layout`] has the paths that the shim
 //! reads as well.

@@ -57,13 +57,13 @@ pub fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String>
 /// # Errors
 /// It cannot be read or trusted.
 pub fn plugin(path: &Path) -> Result<Vec<u8>, Problem> {
-    let wrong = |what: String| Problem::new(what).at(path.display().to_string());
+    let problem = |what: String| Problem::new(what).at(path.display().to_string());
     let mut file = trust::open(path)
-        .map_err(|why| wrong(format!("plugin to install: {why}")).fix("name it with --plugin"))?;
+        .map_err(|why| problem(format!("plugin to install: {why}")).fix("name it with --plugin"))?;
     let bytes = read_bounded(&mut file, MAX_PLUGIN_BYTES)
-        .map_err(|e| wrong(format!("plugin to install {}: {e}", path.display())))?;
+        .map_err(|e| problem(format!("plugin to install {}: {e}", path.display())))?;
     if bytes.is_empty() {
-        return Err(wrong(format!("plugin to install {}: it is empty", path.display())));
+        return Err(problem(format!("plugin to install {}: it is empty", path.display())));
     }
     Ok(bytes)
 }

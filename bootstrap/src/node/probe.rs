@@ -1,4 +1,4 @@
-//! Probes as only `watch` asks them: those of the policy, and HTTPS and gRPC for the profiles that need them. All bounded.
+//! The probes that only `watch` asks: those of the policy, and HTTPS and gRPC for the profiles that need them. All bounded.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -31,7 +31,7 @@ pub struct ProbeAnswers {
     /// All of them; else the first that does not hold, in words.
     pub all: Result<(), String>,
     /// The same answer, where the policy waits for the file that `watch` keeps; `None` where it does not.
-    pub ours: Option<Result<(), String>>,
+    pub marker: Option<Result<(), String>>,
 }
 
 /// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
@@ -44,8 +44,8 @@ pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
     // Longer than an ADD waits: an agent that answers slowly on a busy node is still there.
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
     let profile = profile::find(&network.profile).filter(|_| waits);
-    let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), of_profile));
-    ProbeAnswers { ours: waits.then(|| all.clone()), all }
+    let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), ask_profile));
+    ProbeAnswers { marker: waits.then(|| all.clone()), all }
 }
 
 /// The probes of a profile to which an agent answers now, in words. A file may be left by an agent that is gone, and is not asked.
@@ -66,8 +66,9 @@ pub fn answering(profile: &Profile) -> Vec<String> {
 }
 
 fn is_held(probe: &profile::Probe) -> bool {
-    let own: Vec<Probe> = probe.in_policy().into_iter().collect();
-    !own.is_empty() && all_hold_within(&own, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN).is_ok()
+    let probes: Vec<Probe> = probe.in_policy().into_iter().collect();
+    !probes.is_empty()
+        && all_hold_within(&probes, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN).is_ok()
 }
 
 /// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.
@@ -77,7 +78,7 @@ pub fn sockets(network: &Network) -> Vec<PathBuf> {
     network.probes().iter().filter_map(unix).collect()
 }
 
-fn of_profile(profile: &Profile) -> Result<(), String> {
+fn ask_profile(profile: &Profile) -> Result<(), String> {
     for probe in &profile.probes {
         match probe {
             profile::Probe::Https { https: target } => {
@@ -118,18 +119,18 @@ fn get(
     connected_by: Instant,
     end: Instant,
 ) -> io::Result<()> {
-    let until = |end: Instant| match end.saturating_duration_since(Instant::now()) {
+    let remaining = |end: Instant| match end.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
         left => Ok(left),
     };
-    let mut socket = TcpStream::connect_timeout(&address, until(connected_by)?)?;
+    let mut socket = TcpStream::connect_timeout(&address, remaining(connected_by)?)?;
     socket.set_write_timeout(Some(WITHIN))?;
     socket.set_read_timeout(Some(WITHIN))?;
     let mut stream = Stream::new(session, &mut socket);
     // In one record, not one for each piece.
     stream.write_all(request(address, path, &[]).as_bytes())?;
     is_2xx(|chunk| {
-        until(end)?;
+        remaining(end)?;
         stream.read(chunk)
     })
 }

@@ -1,4 +1,4 @@
-//! The profiles of this node: the built-in ones, and what a person wrote in their place or beside them.
+//! The profiles of this node: the built-in ones, and what the operator wrote in their place or beside them.
 //!
 //! The first of `/etc/crossfade/profiles/NAME.json`, `/run/crossfade/profiles/NAME.json` and `/usr/lib/crossfade/profiles/NAME.json` wins as a
 //! whole over the built-in profile of that name. The file is held to the rule for settings ([`shim::trust`]). A file that cannot be used leaves
@@ -22,22 +22,22 @@ const DIRECTORY: &str = "profiles";
 /// Largest profile, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Lets the node's own profiles count in this process, once and before anything is decided. One that cannot be used, which hardly anybody may
+/// Lets the node's own profiles count in this process, once and before anything is decided. One that cannot be used, which few nodes may
 /// have in use, is told by [`profile::unusable`].
 ///
 /// # Errors
-/// One line: a directory of profiles cannot be listed, so nobody knows what counts.
+/// One line: a directory of profiles cannot be listed, so it is not known which profiles count.
 pub fn put_in_force(root: &Root) -> Result<(), String> {
-    let written = written(root)?;
-    // Without any, the built-in ones are read when somebody asks for one.
-    if !written.is_empty() {
-        profile::put_in_force(written);
+    let profiles = read_all(root)?;
+    // Without any, the built-in ones are read when a caller asks for one.
+    if !profiles.is_empty() {
+        profile::put_in_force(profiles);
     }
     Ok(())
 }
 
 /// The node's own profiles.
-fn written(root: &Root) -> Result<Written, String> {
+fn read_all(root: &Root) -> Result<Written, String> {
     let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
     for settings in SETTINGS_DIRS {
         let place = Path::new(settings).join(DIRECTORY);
@@ -82,7 +82,7 @@ mod tests {
     fn the_first_file_of_a_name_counts_and_a_bad_one_is_an_error() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
-        assert_eq!(written(&root).expect("none written"), Written::new());
+        assert_eq!(read_all(&root).expect("none written"), Written::new());
         let built_in = profile::find("flannel").expect("flannel");
         let mut own = built_in.clone();
         own.conf = vec!["99-mine.conflist".into()];
@@ -91,12 +91,12 @@ mod tests {
             std::fs::create_dir_all(place(settings)).expect("directory");
             std::fs::write(place(settings).join(file), text).expect("file");
         };
-        let flannel = || written(&root).expect("a list").remove("flannel").expect("flannel");
+        let flannel = || read_all(&root).expect("a list").remove("flannel").expect("flannel");
         let text = serde_json::to_string(&own).expect("JSON");
         write("usr/lib/crossfade", "flannel.json", &text);
         write("usr/lib/crossfade", "README", "no profile");
         write("usr/lib/crossfade", ".hidden.json.swp", "{");
-        assert_eq!(written(&root).expect("a list"), Written::from([("flannel".into(), Ok(own))]));
+        assert_eq!(read_all(&root).expect("a list"), Written::from([("flannel".into(), Ok(own))]));
         write("etc/crossfade", "flannel.json", "{");
         let why = flannel().expect_err("torn");
         assert!(why.contains("etc/crossfade/profiles/flannel.json"), "{why}");
@@ -108,6 +108,6 @@ mod tests {
         assert!(flannel().expect_err("anybody's").contains("writable by others"));
         std::fs::remove_dir_all(place("etc/crossfade")).expect("removed");
         std::fs::write(place("etc/crossfade"), "").expect("a file in place of the directory");
-        assert!(written(&root).expect_err("cannot be listed").contains("etc/crossfade/profiles"));
+        assert!(read_all(&root).expect_err("cannot be listed").contains("etc/crossfade/profiles"));
     }
 }

@@ -1,6 +1,6 @@
 //! Programs of other owners that Crossfade runs as root: found as the C library finds them, and held to the rule for files that root runs.
 //!
-//! The rule ([`shim::trust`]): the file, and every directory above it, belongs to root or to the uid of this process, and nobody else may
+//! The rule ([`shim::trust`]): the file, and every directory above it, belongs to root or to the uid of this process, and no other user may
 //! write there. Crossfade refuses a program that breaks the rule. It does not skip to the next one of that name, which may be another
 //! program.
 

@@ -1,4 +1,4 @@
-//! Whether the networks of a policy could attach a pod on this node now, asked once. `watch` follows the same over time
+//! The readiness of a policy's networks to attach a pod on this node now, gathered once. `watch` follows the same over time
 //! ([`crate::watch`]); a command asks here.
 
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub enum ConfError {
 impl NetworkReadiness {
     /// Why a pod could not get the network now; `None` if it could.
     #[must_use]
-    pub fn why_not(&self) -> Option<String> {
+    pub fn unready_reason(&self) -> Option<String> {
         match (&self.conf, self.missing.first(), &self.probes) {
             (Err(ConfError::Absent(why) | ConfError::Broken(why)), _, _) => Some(why.clone()),
             (Ok(_), Some(why), _) => Some(why.clone()),
@@ -54,7 +54,7 @@ impl NetworkReadiness {
     }
 }
 
-/// Asks about all networks of a policy whose plugins nobody looks for, because the runtime's directories are not known.
+/// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
 #[must_use]
 pub fn without_plugins(root: &Root, policy: &Policy) -> Vec<NetworkReadiness> {
     let confs = policy.networks().map(|(side, network)| NetworkConf {
@@ -62,14 +62,14 @@ pub fn without_plugins(root: &Root, policy: &Policy) -> Vec<NetworkReadiness> {
         conf: rooted::conf(root, &network.conf),
         missing: Vec::new(),
     });
-    ask(policy, &confs.collect::<Vec<_>>(), &root.at(PROBED))
+    gather(policy, &confs.collect::<Vec<_>>(), &root.at(PROBED))
 }
 
-/// Asks the probes of all networks of a policy, whose confs are `confs`. `probed` is the directory of the files that `watch` keeps.
+/// Gathers the readiness of all networks of a policy, whose confs are `confs`. `probed` is the directory of the files that `watch` keeps.
 #[must_use]
-pub fn ask(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<NetworkReadiness> {
+pub fn gather(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<NetworkReadiness> {
     let needed = needed(policy);
-    let of = |(side, network): (Side, &types::policy::Network)| {
+    let readiness = |(side, network): (Side, &types::policy::Network)| {
         let conf = confs.iter().find(|conf| conf.side == side)?;
         let file = probed.join(side.as_str());
         let waits = network.probes().iter().any(|probe| matches!(probe, Probe::File(path) if *path == file));
@@ -87,7 +87,7 @@ pub fn ask(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<Network
             waits_for: waits.then(|| (file.clone(), file.is_file())),
         })
     };
-    policy.networks().filter_map(of).collect()
+    policy.networks().filter_map(readiness).collect()
 }
 
 #[cfg(test)]
@@ -105,16 +105,16 @@ mod tests {
             probes: Ok(()),
             waits_for: Some(("/run/crossfade/probe/new".into(), true)),
         };
-        assert_eq!(ready.why_not(), None);
+        assert_eq!(ready.unready_reason(), None);
         let waits = NetworkReadiness { waits_for: Some(("/p".into(), false)), ..ready.clone() };
-        assert_eq!(waits.why_not().as_deref(), Some("/p is missing, which watch keeps"));
+        assert_eq!(waits.unready_reason().as_deref(), Some("/p is missing, which watch keeps"));
         let red = NetworkReadiness { probes: Err("no answer".into()), ..waits };
-        assert_eq!(red.why_not().as_deref(), Some("no answer"));
+        assert_eq!(red.unready_reason().as_deref(), Some("no answer"));
         let lacks = NetworkReadiness { missing: vec!["plugin \"x\"".into()], ..red };
-        assert_eq!(lacks.why_not().as_deref(), Some("plugin \"x\""));
+        assert_eq!(lacks.unready_reason().as_deref(), Some("plugin \"x\""));
         for conf in [ConfError::Absent("why".into()), ConfError::Broken("why".into())] {
             let none = NetworkReadiness { conf: Err(conf), ..lacks.clone() };
-            assert_eq!(none.why_not().as_deref(), Some("why"));
+            assert_eq!(none.unready_reason().as_deref(), Some("why"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Confs below a root, read so that no link in them leads out of it.
+//! The reader of confs below a root: no link in them leads out of it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn holds_folders(root: &Root, dir: &Path) -> Result<(), String> {
         if path.is_symlink() && (path.is_dir() || root.inside(&path).is_dir()) {
             root.agrees(&path)?;
         } else if path.is_dir() && !path.is_symlink() {
-            root.holds(&path)?;
+            root.check_links(&path)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Where the proof of a network keeps what it needs and says, apart from everything that is of pods.
+//! The directories of a network's proof: records, locks, policy and result, apart from those of pods.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

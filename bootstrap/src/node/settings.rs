@@ -1,4 +1,4 @@
-//! Which `node.json` counts on this node, and where its runtime reads confs.
+//! The `node.json` that counts on this node, and the directory of the runtime's confs.
 //!
 //! The first of /etc/crossfade, /run/crossfade and /usr/lib/crossfade that has the file wins as a whole, so that user data can
 //! overrule an image and an administrator both. An invalid file never falls through to the next; an absent one is all defaults.
@@ -55,17 +55,17 @@ impl Settings {
 
     /// node.json for a command that keeps running: if the file cannot be used, what was in force before stays in force.
     #[must_use]
-    pub fn after(root: &Root, last: &Self) -> Self {
+    pub fn reload(root: &Root, last: &Self) -> Self {
         let file = root.settings_file(NODE_FILE);
         match load(root) {
             Ok(node) => Self { node, file, unusable: None },
             Err(why) => {
-                let known = || InvalidSettings {
+                let first_failure = || InvalidSettings {
                     why: String::new(),
                     mode_by: "it was in this mode before",
                     lost: Some(BTreeSet::new()),
                 };
-                let before = last.unusable.clone().unwrap_or_else(known);
+                let before = last.unusable.clone().unwrap_or_else(first_failure);
                 Self { node: last.node.clone(), file, unusable: Some(InvalidSettings { why, ..before }) }
             }
         }
@@ -134,10 +134,10 @@ pub fn load(root: &Root) -> Result<Node, String> {
 /// # Errors
 /// As [`load`].
 pub fn read(path: &Path) -> Result<Node, String> {
-    let named = |why: String| format!("{}: {why}", path.display());
+    let in_file = |why: String| format!("{}: {why}", path.display());
     let mut file = trust::open(path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
-    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
-    Node::parse(&bytes).map_err(named)
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| in_file(e.to_string()))?;
+    Node::parse(&bytes).map_err(in_file)
 }
 
 /// The directory in which the runtime is to find Crossfade's conf: the private one, or in shared mode the runtime's own (`usual`, with a

@@ -38,8 +38,8 @@ pub fn read(path: &Path) -> StatusFile {
         Ok(document) => document,
         Err(e) => return StatusFile::Unreadable(format!("{}: {e}", path.display())),
     };
-    let here = boot::boot_id().unwrap_or_default();
-    if document.boot_id != here {
+    let boot_id = boot::boot_id().unwrap_or_default();
+    if document.boot_id != boot_id {
         StatusFile::Stale(document, "it is of another boot".into())
     } else if is_alive(&document.watch) {
         StatusFile::Fresh(document)
@@ -57,7 +57,9 @@ pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports
 pub fn of_this_boot(path: &Path) -> Option<Document> {
     match read(path) {
         StatusFile::Fresh(document) => Some(document),
-        StatusFile::Stale(document, _) if boot::boot_id().is_ok_and(|here| here == document.boot_id) => {
+        StatusFile::Stale(document, _)
+            if boot::boot_id().is_ok_and(|boot_id| boot_id == document.boot_id) =>
+        {
             Some(document)
         }
         _ => None,

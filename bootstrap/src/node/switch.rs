@@ -1,4 +1,4 @@
-//! The off switch: a file that a person makes, or a word on the kernel's command line. Never the absence of something.
+//! The off switch: a file that the operator makes, or an argument on the kernel's command line. Never the absence of something.
 
 use std::fmt;
 
@@ -43,10 +43,10 @@ impl fmt::Display for OffSwitch {
 
 /// Whether Crossfade is switched off, and by what.
 ///
-/// Whatever exists at [`DISABLED`] counts, even a dangling link: a person in an emergency must not need to know the details. A kernel
+/// Any entry at [`DISABLED`] counts, even a dangling link: an operator in an emergency must not need to know the details. A kernel
 /// command line that cannot be read switches nothing off.
 #[must_use]
-pub fn off(root: &Root) -> Option<OffSwitch> {
+pub fn off_switch(root: &Root) -> Option<OffSwitch> {
     if root.entry(DISABLED).symlink_metadata().is_ok() {
         return Some(OffSwitch::File);
     }
@@ -60,9 +60,9 @@ pub fn off(root: &Root) -> Option<OffSwitch> {
 /// that the units and this program agree.
 #[must_use]
 pub fn by_kernel(arguments: &str) -> bool {
-    arguments.split_ascii_whitespace().any(|word| {
-        let rest = word.strip_prefix(KERNEL_ARGUMENT);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    arguments.split_ascii_whitespace().any(|argument| {
+        let value = argument.strip_prefix(KERNEL_ARGUMENT);
+        value.is_some_and(|value| value.is_empty() || value.starts_with('='))
     })
 }
 
@@ -88,9 +88,9 @@ mod tests {
     fn whatever_is_at_the_file_s_place_counts() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
-        assert_eq!(off(&root), None);
+        assert_eq!(off_switch(&root), None);
         std::fs::create_dir_all(dir.path().join("etc/crossfade")).expect("etc");
         std::os::unix::fs::symlink("nowhere", dir.path().join("etc/crossfade/disabled")).expect("link");
-        assert_eq!(off(&root), Some(OffSwitch::File));
+        assert_eq!(off_switch(&root), Some(OffSwitch::File));
     }
 }

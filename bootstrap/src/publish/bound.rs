@@ -22,17 +22,13 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// A pod that is bound to this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BoundPod {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
     /// The Node that it is bound to.
     pub node: String,
     /// What makes the pod again; none if nobody does.
     pub owner: Option<Owner>,
-    /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// kubelet made it from a file of the node.
     pub is_static: bool,
@@ -61,7 +57,6 @@ pub struct BoundPod {
 pub struct Owner {
     /// Its kind: `ReplicaSet`, `DaemonSet`, ...
     pub kind: String,
-    /// Its UID.
     pub uid: String,
 }
 

@@ -42,7 +42,6 @@ const MAX_DESIRED_BYTES: usize = 256;
 /// Longest message of a condition, in bytes. The API allows more.
 const MAX_MESSAGE_BYTES: usize = 256;
 
-/// One patch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Write {
     /// A merge patch of the Node that names one label and one annotation.

@@ -15,7 +15,6 @@ const REMEMBERED: usize = 32;
 const MAX_MESSAGE_BYTES: usize = 1024;
 const COMPONENT: &str = "crossfade-bootstrap";
 
-/// One request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum EventRecord {
     /// It happened for the first time.

@@ -224,7 +224,6 @@ mod tests {
         runtime.block_on(load(path))
     }
 
-    /// A kubeconfig with this user.
     fn write(dir: &Path, user: &str) -> PathBuf {
         let path = dir.join("kubeconfig");
         let text = format!(

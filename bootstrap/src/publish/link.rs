@@ -53,7 +53,6 @@ pub(super) struct Link {
 
 /// An answer that arrived as a whole.
 pub(super) struct Reply {
-    /// The HTTP status.
     pub(super) status: u16,
     /// The header `Retry-After`, in seconds.
     pub(super) retry_after: Option<u32>,

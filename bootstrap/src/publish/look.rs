@@ -26,7 +26,6 @@ pub struct ApiServerState {
     pub pods: Vec<ObservedPod>,
 }
 
-/// A Node that is registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisteredNode {
     /// Its conditions by type.
@@ -53,11 +52,8 @@ pub struct ObservedCondition {
 /// A pod that is bound to the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedPod {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// Whether it is on the node's own network, and so has no attachment.
     pub host_network: bool,

@@ -91,7 +91,6 @@ impl Leftovers {
         }
     }
 
-    /// The change.
     #[must_use]
     pub fn change(&self) -> Change {
         let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS).collect::<Vec<_>>().join(", ");

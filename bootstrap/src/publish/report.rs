@@ -24,7 +24,6 @@ pub struct NodeReport {
 /// Why a node is ready or not; the reason of its condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Reason {
-    /// It is ready.
     NetworkReady,
     /// A network that the policy names is not ready yet.
     WaitingForNetwork,
@@ -108,7 +107,6 @@ pub trait Publish {
 /// What the publisher has to know of the node; gathered once by `watch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// kubelet's kubeconfig.
     pub kubeconfig: PathBuf,
     /// The Node's name; none is what kubelet would take.
     pub node_name: Option<String>,

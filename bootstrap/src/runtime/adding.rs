@@ -24,7 +24,7 @@ use super::cri::Runtime;
 
 /// So long nothing must be seen: a hundred times what lies between two plugins of a chain.
 const QUIET: Duration = Duration::from_secs(1);
-/// Between two looks.
+/// Between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// So many steps are between a plugin and the runtime at most.
@@ -125,7 +125,6 @@ pub fn wait_for_quiet(way: AddPath, mut caller: Caller, within: Duration) -> Res
 #[derive(Debug, Default)]
 struct Processes(BTreeMap<i32, Process>);
 
-/// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     parent: i32,

@@ -1,4 +1,4 @@
-//! What the runtime answers when it is asked what it uses now.
+//! The runtime's answer to the question which conf it uses now.
 //!
 //! A conf that lies in the directory is not a conf that the runtime has loaded: containerd 1.6 keeps what it had when a file is only
 //! moved into place. So every statement that Crossfade is installed, or that pods come through Crossfade, is decided on this answer.
@@ -9,21 +9,20 @@ use super::endpoint::RuntimeChoice;
 use super::facts::RuntimeFacts;
 use shim::inventory::Deleter;
 
-/// The answer of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeAnswer {
-    /// Nobody was to be asked: the command does not ask, somebody said so, or the tree is no node.
+    /// No runtime is asked: the command asks none, the operator chose `none`, or the tree is no node.
     NotAsked,
     /// Nothing says which runtime it is; what to name.
     Unknown(String),
     /// It does not run: there is no socket.
     Absent(String),
     /// It is there and does not answer; why.
-    Unanswered(String),
+    Failed(String),
     /// A runtime answered and does not tell what it has loaded. *Source*: CRI-O, whose Status has no `cniconfig`.
     Silent,
     /// Its setup, and what it has loaded.
-    Told(CniSetup),
+    Setup(CniSetup),
 }
 
 /// Whether the next pod comes through Crossfade.
@@ -33,53 +32,53 @@ pub enum ConfUse {
     Ours,
     /// It does not; what the runtime has loaded instead, in words.
     Other(String),
-    /// Nobody was asked, or the runtime does not tell: other evidence has to do.
-    Untold,
-    /// Nobody answered; why.
-    Unanswered(String),
+    /// No runtime was asked, or the runtime does not tell: other evidence has to do.
+    Unknown,
+    /// The request failed; why.
+    Failed(String),
 }
 
 impl RuntimeAnswer {
     /// Asks the runtime that was found, if there is one to ask.
     #[must_use]
-    pub fn whom(whom: &RuntimeChoice) -> Self {
+    pub fn ask(whom: &RuntimeChoice) -> Self {
         match whom {
             RuntimeChoice::Nobody | RuntimeChoice::NotSought => Self::NotAsked,
             RuntimeChoice::Unknown(why) => Self::Unknown(why.to_string()),
             RuntimeChoice::At(endpoint) => match Runtime::at(endpoint) {
-                Ok(runtime) => Self::ask(&runtime, endpoint),
+                Ok(runtime) => Self::query(&runtime, endpoint),
                 Err(why) => Self::Unknown(why.to_string()),
             },
         }
     }
 
-    fn ask(runtime: &Runtime, endpoint: &str) -> Self {
+    fn query(runtime: &Runtime, endpoint: &str) -> Self {
         if !runtime.is_there() {
             return Self::Absent(format!(
                 "no runtime listens at {endpoint}: it does not run, or it is another one"
             ));
         }
         match runtime.cni_setup() {
-            Ok(setup) => setup.map_or(Self::Silent, Self::Told),
-            Err(why) => Self::Unanswered(format!("{why:#}")),
+            Ok(setup) => setup.map_or(Self::Silent, Self::Setup),
+            Err(why) => Self::Failed(format!("{why:#}")),
         }
     }
 
-    /// What it told.
+    /// The setup in the answer.
     #[must_use]
     pub const fn setup(&self) -> Option<&CniSetup> {
         match self {
-            Self::Told(setup) => Some(setup),
-            Self::NotAsked | Self::Unknown(_) | Self::Absent(_) | Self::Unanswered(_) | Self::Silent => None,
+            Self::Setup(setup) => Some(setup),
+            Self::NotAsked | Self::Unknown(_) | Self::Absent(_) | Self::Failed(_) | Self::Silent => None,
         }
     }
 
-    /// Why nobody has answered, where somebody was to.
+    /// Why the runtime has not answered, where one was asked.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         match self {
-            Self::Unknown(why) | Self::Absent(why) | Self::Unanswered(why) => Some(why),
-            Self::NotAsked | Self::Silent | Self::Told(_) => None,
+            Self::Unknown(why) | Self::Absent(why) | Self::Failed(why) => Some(why),
+            Self::NotAsked | Self::Silent | Self::Setup(_) => None,
         }
     }
 
@@ -87,12 +86,10 @@ impl RuntimeAnswer {
     #[must_use]
     pub fn uses(&self, name: &str) -> ConfUse {
         match self {
-            Self::NotAsked | Self::Silent => ConfUse::Untold,
-            Self::Unknown(why) | Self::Absent(why) | Self::Unanswered(why) => {
-                ConfUse::Unanswered(why.clone())
-            }
-            Self::Told(setup) if setup.is_ours(name) => ConfUse::Ours,
-            Self::Told(setup) => ConfUse::Other(setup.in_words()),
+            Self::NotAsked | Self::Silent => ConfUse::Unknown,
+            Self::Unknown(why) | Self::Absent(why) | Self::Failed(why) => ConfUse::Failed(why.clone()),
+            Self::Setup(setup) if setup.is_ours(name) => ConfUse::Ours,
+            Self::Setup(setup) => ConfUse::Other(setup.in_words()),
         }
     }
 }
@@ -101,16 +98,16 @@ impl RuntimeAnswer {
 const CRIO_NAME: &str = "cri-o";
 
 /// Who sends the DELs of what is attached already: the runtime says by its name whether it replays the confs of its ADDs.
-/// One that cannot be asked is told by its configuration.
+/// One that cannot be asked is name by its configuration.
 #[must_use]
 pub fn deleter(runtime: &RuntimeFacts) -> Deleter {
-    let told = runtime
+    let name = runtime
         .whom
         .endpoint()
         .and_then(|endpoint| Runtime::at(endpoint).ok())
         .filter(Runtime::is_there)
         .and_then(|runtime| runtime.name().ok());
-    let is_crio = match told {
+    let is_crio = match name {
         Some(name) => name == CRIO_NAME,
         None => runtime.crio().is_some(),
     };
@@ -122,7 +119,7 @@ mod tests {
     use super::super::Network;
     use super::*;
 
-    fn told(max_confs: u64, networks: &[(&str, &str)]) -> RuntimeAnswer {
+    fn name(max_confs: u64, networks: &[(&str, &str)]) -> RuntimeAnswer {
         let network = |(name, plugin): &(&str, &str)| Network {
             name: (*name).to_owned(),
             types: vec![(*plugin).to_owned()],
@@ -132,7 +129,7 @@ mod tests {
                 if *plugin == "multus" { "ours" } else { "" }
             ),
         };
-        RuntimeAnswer::Told(CniSetup {
+        RuntimeAnswer::Setup(CniSetup {
             conf_dir: "/etc/cni/net.d".into(),
             bin_dirs: Vec::new(),
             max_confs,
@@ -149,26 +146,25 @@ mod tests {
             (&[("ours", "crossfade"), ("cilium", "cilium-cni")], false),
             (&[], false),
         ] {
-            assert_eq!(told(1, networks).uses("ours") == ConfUse::Ours, ours, "{networks:?}");
+            assert_eq!(name(1, networks).uses("ours") == ConfUse::Ours, ours, "{networks:?}");
         }
-        let other = told(1, &[("cilium", "cilium-cni")]).uses("another");
+        let other = name(1, &[("cilium", "cilium-cni")]).uses("another");
         assert_eq!(other, ConfUse::Other("it has loaded network cilium (cilium-cni)".into()));
-        assert_eq!(told(1, &[]).uses("ours"), ConfUse::Other("it has loaded no conf".into()));
+        assert_eq!(name(1, &[]).uses("ours"), ConfUse::Other("it has loaded no conf".into()));
     }
 
     #[test]
     fn what_is_not_told_is_neither_yes_nor_no() {
-        assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), ConfUse::Untold);
-        assert_eq!(RuntimeAnswer::Silent.uses("ours"), ConfUse::Untold);
-        let nobody = RuntimeAnswer::whom(&RuntimeChoice::At("unix:///nonexistent/r.sock".into()));
+        assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), ConfUse::Unknown);
+        assert_eq!(RuntimeAnswer::Silent.uses("ours"), ConfUse::Unknown);
+        let nobody = RuntimeAnswer::ask(&RuntimeChoice::At("unix:///nonexistent/r.sock".into()));
         assert!(
             matches!(&nobody, RuntimeAnswer::Absent(why) if why.contains("/nonexistent/r.sock")),
             "{nobody:?}"
         );
-        for unknown in [nobody, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Unanswered("why".into())]
-        {
+        for unknown in [nobody, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Failed("why".into())] {
             let why = unknown.trouble().expect("a reason").to_owned();
-            assert_eq!(unknown.uses("ours"), ConfUse::Unanswered(why));
+            assert_eq!(unknown.uses("ours"), ConfUse::Failed(why));
         }
     }
 }

@@ -45,17 +45,14 @@ pub struct Cache {
 pub struct CacheEntry {
     /// Container id and ifname.
     pub key: Key,
-    /// The network's name.
     pub network: String,
     /// Path of its netns.
     pub netns: String,
     /// `CNI_ARGS`.
     pub args: Option<String>,
-    /// `runtimeConfig`.
     pub runtime_config: Option<Box<RawValue>>,
     /// The network's conflist as it was; none where it cannot be used.
     pub conf: Option<Box<RawValue>>,
-    /// What ADD answered.
     pub result: Option<Box<RawValue>>,
     /// Whether it was attached through Crossfade.
     pub through_us: bool,

@@ -25,7 +25,6 @@ pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// Which runtime.
     pub kind: RuntimeKind,
     /// Its own unit; none where it is part of another program, whose command line is not the runtime's.
     pub unit: Option<String>,
@@ -84,7 +83,7 @@ impl RuntimeConfig {
 
     /// A runtime whose configuration cannot be read here and that told its setup itself. Its command line counts as another program's.
     #[must_use]
-    pub fn told(kind: RuntimeKind, setup: CniSetup) -> Self {
+    pub fn from_answer(kind: RuntimeKind, setup: CniSetup) -> Self {
         let setup = CniSetup { networks: Vec::new(), ..setup };
         let (file, handlers) = (PathBuf::new(), Vec::new());
         Self {

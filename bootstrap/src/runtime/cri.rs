@@ -33,7 +33,6 @@ pub(crate) const LOOPBACK_NETWORK: &str = "cni-loopback";
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
-/// A runtime's socket.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     socket: PathBuf,

@@ -32,7 +32,6 @@ pub enum RuntimeChoice {
     Nobody,
     /// The command asks no runtime, and looked for none.
     NotSought,
-    /// The runtime at this endpoint.
     At(String),
     /// Nothing says which; what to name.
     Unknown(Problem),

@@ -1,4 +1,4 @@
-//! What is known of a node's runtime: its configuration, where it listens, and what it answers.
+//! A node's runtime as a fact: its configuration, its endpoint and its answer.
 //!
 //! | a command that | gathers |
 //! |---|---|
@@ -33,8 +33,8 @@ pub enum ConfigFact {
     NoRuntime,
     /// The configuration, as far as it concerns CNI.
     Read(RuntimeConfig),
-    /// There is nothing to read here, but a runtime runs and told the same itself.
-    Told(RuntimeConfig),
+    /// There is no file to read here, but a runtime runs and answered the same.
+    Answered(RuntimeConfig),
     /// The configuration cannot be read, or nothing tells which of two runtimes is the node's.
     Unreadable(Problem),
 }
@@ -54,7 +54,7 @@ impl ConfigFact {
     #[must_use]
     pub const fn read(&self) -> Option<&RuntimeConfig> {
         match self {
-            Self::Read(config) | Self::Told(config) => Some(config),
+            Self::Read(config) | Self::Answered(config) => Some(config),
             Self::NotRead | Self::NoRuntime | Self::Unreadable(_) => None,
         }
     }
@@ -68,12 +68,12 @@ pub struct RuntimeFacts {
     /// Whom to ask what it has loaded.
     pub whom: RuntimeChoice,
     /// What it answered; [`RuntimeAnswer::NotAsked`] for commands that run before the runtime.
-    pub asked: RuntimeAnswer,
+    pub answer: RuntimeAnswer,
 }
 
 impl Default for RuntimeFacts {
     fn default() -> Self {
-        Self { config: ConfigFact::NotRead, whom: RuntimeChoice::NotSought, asked: RuntimeAnswer::NotAsked }
+        Self { config: ConfigFact::NotRead, whom: RuntimeChoice::NotSought, answer: RuntimeAnswer::NotAsked }
     }
 }
 
@@ -93,7 +93,7 @@ impl RuntimeFacts {
         Self::of(root, node, RuntimeConfig::gather(root, node).into())
     }
 
-    /// Finds the runtime that the command line names, or else the one of this node; whoever calls asks it. Only the second needs the
+    /// Finds the runtime that the command line names, or else the one of this node; the caller asks it. Only the second needs the
     /// configuration of containerd.
     #[must_use]
     pub fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
@@ -105,20 +105,20 @@ impl RuntimeFacts {
 
     fn of(root: &Root, node: &Node, config: ConfigFact) -> Self {
         let whom = RuntimeChoice::on(root, node, config.read());
-        Self { config, whom, asked: RuntimeAnswer::NotAsked }
+        Self { config, whom, answer: RuntimeAnswer::NotAsked }
     }
 
     /// Reads the runtime's configuration and asks the runtime that the command line names, or else the one of this node.
     #[must_use]
-    pub fn asked(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
+    pub fn with_answer(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
         let facts = Self::configured(root, node);
-        Self { whom: RuntimeChoice::named(wanted).unwrap_or(facts.whom), ..facts }.answered()
+        Self { whom: RuntimeChoice::named(wanted).unwrap_or(facts.whom), ..facts }.ask()
     }
 
     /// The same once the runtime was asked what it has loaded.
     #[must_use]
-    pub fn answered(self) -> Self {
-        Self { asked: RuntimeAnswer::whom(&self.whom), ..self }
+    pub fn ask(self) -> Self {
+        Self { answer: RuntimeAnswer::ask(&self.whom), ..self }
     }
 
     /// Its configuration, where there is one that can be read.
@@ -132,11 +132,13 @@ impl RuntimeFacts {
     pub const fn problem(&self) -> Option<&Problem> {
         match &self.config {
             ConfigFact::Unreadable(why) => Some(why),
-            ConfigFact::NotRead | ConfigFact::NoRuntime | ConfigFact::Read(_) | ConfigFact::Told(_) => None,
+            ConfigFact::NotRead | ConfigFact::NoRuntime | ConfigFact::Read(_) | ConfigFact::Answered(_) => {
+                None
+            }
         }
     }
 
-    /// The configuration of CRI-O, which tells nobody what it has loaded; none where the runtime is another one.
+    /// The configuration of CRI-O, which does not report what it has loaded; none where the runtime is another one.
     #[must_use]
     pub fn crio(&self) -> Option<&RuntimeConfig> {
         self.config().filter(|config| config.kind == RuntimeKind::Crio)
@@ -158,7 +160,7 @@ impl RuntimeFacts {
     /// names it.
     #[must_use]
     pub fn agents_dir(&self) -> &Path {
-        let answered = self.asked.setup().map(|setup| setup.conf_dir.as_path());
+        let answered = self.answer.setup().map(|setup| setup.conf_dir.as_path());
         let answered = || answered.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
         self.config().map(RuntimeConfig::agents_dir).or_else(answered).unwrap_or(Path::new(CONF_DIR))
     }

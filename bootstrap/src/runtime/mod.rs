@@ -41,7 +41,6 @@ pub struct CniSetup {
 /// A network that a runtime has loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Its name.
     pub name: String,
     /// The plugins' types, in order.
     pub types: Vec<String>,
@@ -89,13 +88,9 @@ impl CniSetup {
 /// A sandbox that runs on a pod network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sandbox {
-    /// Its container id.
     pub id: String,
-    /// The pod's namespace.
     pub namespace: String,
-    /// The pod's name.
     pub name: String,
-    /// The pod's uid.
     pub uid: String,
 }
 
@@ -111,7 +106,6 @@ pub enum SandboxList {
 /// The state of a sandbox, as a CRI runtime tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It runs.
     Ready,
     /// It was stopped, or ended with an earlier boot.
     NotReady,

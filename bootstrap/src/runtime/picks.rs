@@ -119,7 +119,6 @@ pub enum NetworkNameCheck {
 }
 
 impl NetworkNameCheck {
-    /// What is wrong.
     #[must_use]
     pub fn wrong(self) -> Option<Problem> {
         match self {

@@ -11,7 +11,7 @@ use shim::version_query;
 
 use super::cri::Runtime;
 
-/// Between two looks.
+/// Between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whether the runtime at `endpoint` has read `conf`, which is Crossfade's, since it was written.

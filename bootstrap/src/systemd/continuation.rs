@@ -33,9 +33,7 @@ const PACKAGED_UNITS: &str = "/usr/lib/systemd/system";
 /// Whose command is continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// kubelet's.
     Kubelet,
-    /// The container runtime's.
     Runtime(RuntimeKind),
 }
 

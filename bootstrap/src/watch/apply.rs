@@ -13,7 +13,7 @@ use crate::cli::exit::Failure;
 use crate::node::command::{RunLimits, run};
 use crate::node::own_command::transient_unit;
 use crate::node::paths::Root;
-use crate::node::{guest, program};
+use crate::node::{program, shared_dir};
 use crate::systemd::systemctl;
 use crate::watch::proof;
 
@@ -52,12 +52,12 @@ pub fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// has the file's name there.
 ///
 /// # Errors
-/// Any I/O error, and what [`guest::replace`] refuses.
+/// Any I/O error, and what [`shared_dir::replace`] refuses.
 pub fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         trust::create_dir(dir, OPEN_DIR)?;
     }
-    guest::replace(path, bytes, 0o644)
+    shared_dir::replace(path, bytes, 0o644)
 }
 
 /// Has systemd run this very program with an [`Act::Start`]'s arguments in a unit of its own; returns when it is started.

@@ -144,7 +144,7 @@ fn observed(facts: &Observation, memory: &Memory) -> Observed {
         policy_sha256: held.map(|held| held.sha256.clone()),
         base: held.map(roll::base),
         mints: held.map(|held| held.policy.mints().into_iter().collect()).unwrap_or_default(),
-        follows: roll::follows(&facts.node.settings, held),
+        follows: roll::followed_phases(&facts.node.settings, held),
         attached: memory.attached.clone(),
         echo: None,
     }
@@ -204,7 +204,7 @@ fn verdict(
             (Reason::WaitingForNetwork, "the runtime has yet to load Crossfade's conf".into())
         }
         (OwnConfState::Written, _)
-            if memory.failed.is_none() && facts.node.runtime.asked.setup().is_some() =>
+            if memory.failed.is_none() && facts.node.runtime.answer.setup().is_some() =>
         {
             (
                 Reason::WaitingForNetwork,

@@ -75,7 +75,6 @@ pub struct AgentState {
     pub green: bool,
     /// The identity of the agent's socket files at that time, which tells a restart.
     pub agent: Vec<Option<String>>,
-    /// The network's proofs.
     pub proofs: Proofs,
 }
 

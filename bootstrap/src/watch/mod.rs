@@ -180,12 +180,11 @@ impl Report for Round {
     }
 }
 
-/// Runs one pass.
 fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
-    let runtime = RuntimeFacts::configured(&scope.root, &settings.node).answered();
+    let runtime = RuntimeFacts::configured(&scope.root, &settings.node).ask();
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);

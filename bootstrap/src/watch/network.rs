@@ -7,7 +7,7 @@ use super::memory::AgentState;
 use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, ProofInputs, Proofs};
 use crate::change::{Act, Change};
-use crate::node::evidence::evidence;
+use crate::node::gated;
 use crate::node::own_command::{OwnCommand, proof_within_secs};
 
 /// The verdict on one network.
@@ -23,7 +23,6 @@ pub struct NetworkVerdict {
     pub unproven: Option<String>,
     /// What its proof did not find, although pods get the network.
     pub degraded: Option<String>,
-    /// The changes for this network.
     pub changes: Vec<Change>,
 }
 
@@ -93,8 +92,8 @@ fn usable(network: &NetworkObservation) -> Result<(), String> {
 fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
     let (dir, there) = &facts.probed;
     let path = dir.join(network.side.as_str());
-    let change = match (&network.asked.ours, there.contains(&network.side)) {
-        (Some(Ok(())), false) => evidence(path, &network.profile),
+    let change = match (&network.asked.marker, there.contains(&network.side)) {
+        (Some(Ok(())), false) => gated::marker(path, &network.profile),
         (Some(Err(why)), true) => Change::remove(path, false, why),
         // `install` writes it before the policy that waits for it.
         (None, true) if profile::find(&network.profile).is_some_and(Profile::needs_watch) => {

@@ -40,7 +40,6 @@ pub struct Observation {
     pub cni: CniFacts,
     /// Time since `watch` began.
     pub now: Duration,
-    /// The id of this boot.
     pub boot_id: String,
     /// `watch` runs in a pod.
     pub in_pod: bool,
@@ -85,7 +84,7 @@ impl Observation {
     pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Self {
         let PriorFacts { settings: last, runtime, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let mut settings = Settings::after(&root, last);
+        let mut settings = Settings::reload(&root, last);
         // A proof is a unit of its own, and a pod cannot start one.
         if in_pod {
             settings.node.proof = Proof::Probe;
@@ -97,7 +96,7 @@ impl Observation {
         let probed = root.at(PROBED);
         let endpoint = node.runtime.whom.endpoint();
         Self {
-            off: switch::off(&root),
+            off: switch::off_switch(&root),
             not_booted: BootRecord::is_of(&root, &boot_id).err().map(String::from),
             foreign: foreign_in(&node),
             dir_id: identity(&node.dirs.conf_dir, false),
@@ -200,7 +199,7 @@ impl Observation {
 fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;
     let is_private = node.settings.conf_dir == Mode::Private && *conf_dir == node.root.at(PRIVATE_CONF_DIR);
-    if is_private { foreign::look(conf_dir).unwrap_or_default() } else { Vec::new() }
+    if is_private { foreign::list(conf_dir).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.

@@ -71,7 +71,6 @@ impl OwnConfState {
 /// The decision about Crossfade's conf.
 #[derive(Debug)]
 pub struct OwnConfDecision {
-    /// The state of the conf.
     pub state: OwnConfState,
     /// The changes to the conf and its directory.
     pub changes: Vec<Change>,
@@ -150,12 +149,12 @@ fn loaded(
     decided: &mut OwnConfDecision,
     (name, wanted): (&str, Vec<u8>),
 ) -> OwnConfState {
-    let what = match facts.node.runtime.asked.uses(name) {
+    let what = match facts.node.runtime.answer.uses(name) {
         ConfUse::Ours => {
             memory.reload.loaded();
             return OwnConfState::InPlace;
         }
-        ConfUse::Untold | ConfUse::Unanswered(_) => return OwnConfState::InPlace,
+        ConfUse::Unknown | ConfUse::Failed(_) => return OwnConfState::InPlace,
         ConfUse::Other(what) => what,
     };
     if memory.reload.is_awaited(facts.now) {

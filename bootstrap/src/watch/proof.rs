@@ -35,7 +35,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 const STARTS: u32 = 3;
 const MAX_BYTES: usize = 64 << 10;
 
-/// The result of one proof.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofResult {
     /// Version of this shape; 1.
@@ -101,7 +100,6 @@ pub enum Progress {
     Running(Duration),
     /// The proof failed at this moment, for this reason.
     Failed(Duration, String),
-    /// The proof passed.
     Passed,
     /// No proof can run here, for this reason; probes alone decide readiness.
     Unavailable(String),

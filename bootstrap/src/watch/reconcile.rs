@@ -86,7 +86,6 @@ struct KnownRuntime {
     wanted: Option<types::node::Runtime>,
 }
 
-/// The loop's state.
 struct Watch<'a> {
     scope: &'a Scope,
     /// node.json as it was in force in the last pass.

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::failure::{Failure, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};
-use super::plans::{SavedPlan, find_plan, no_run, other_plan, plan_of};
+use super::plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
 use super::unseen::Outage;
@@ -222,7 +222,10 @@ async fn take_up_run(
 async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
     let (SavedPlan { plan, hash }, own) = match wanted {
         Some(wanted) if wanted.hash != run.plan => (wanted, Some(plan_of(session, run).await?)),
-        Some(own) => (own, None),
+        Some(own) => {
+            check_passes(run, &own.plan)?;
+            (own, None)
+        }
         None => (plan_of(session, run).await?, None),
     };
     let Some(SavedPlan { plan: own, hash: own_hash }) = own else {

@@ -6,6 +6,7 @@ use types::problem::Problem;
 use super::conduct::runtime;
 use super::failure::Failure;
 use super::session::{Session, Settings};
+use super::store::{NEW_RUN, RUN_KEY};
 use crate::cli::access::Access;
 use crate::plan::Plan;
 use crate::plan::canon::{self, Prefix};
@@ -38,11 +39,19 @@ pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, F
     };
     let prefix: Prefix = run.plan.parse().map_err(nameless)?;
     let saved = find_plan(session, &prefix).await?;
-    if saved.hash == run.plan {
-        Ok(saved)
-    } else {
-        Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)))
+    if saved.hash != run.plan {
+        return Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)));
     }
+    check_passes(run, &saved.plan)?;
+    Ok(saved)
+}
+
+/// Refuses a run that leads nodes further than its plan.
+pub(super) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failure> {
+    run.keeps_to(plan).map_err(|why| {
+        let problem = Problem::new(format!("the run's key {RUN_KEY}: {why}"));
+        (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(NEW_RUN))
+    })
 }
 
 /// The plan with this hash, or that of the run that is there.

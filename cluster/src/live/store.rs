@@ -21,7 +21,8 @@ mod verdicts;
 mod wish;
 
 pub use journal::Journal;
-pub(super) use object::RUN;
+pub(super) use object::{RUN, RUN_KEY};
+pub(super) use run::NEW_RUN;
 pub use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::last_verdict;
 pub use verdicts::{RecordedVerdict, Verdicts};

@@ -41,6 +41,7 @@ impl Run {
                 passes.join(", ")
             ));
         }
+        self.keeps_to(plan)?;
         Ok(Self { plan: hash.to_owned(), ..self.clone() })
     }
 }
@@ -121,5 +122,10 @@ mod tests {
         assert!(run.next_pass().replanned(&before, &far, "9a2f").is_ok(), "the first pass is over");
         let back = Run { targets: vec![Phase::Old, Phase::New], ..run };
         assert!(back.replanned(&before, &far, "9a2f").is_ok(), "it was turned back");
+        let short = later("old", json!(["both-old"]));
+        assert_eq!(
+            refused(&Run { targets: vec![Phase::Old], from: Phase::BothNew, ..back }, &before, &short),
+            "a pass from or to phase both-new, which is beyond the plan's; expected phases from old to both-old, or before them"
+        );
     }
 }

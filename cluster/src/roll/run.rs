@@ -137,6 +137,22 @@ impl Run {
         Ok(())
     }
 
+    /// Whether its passes are ones to which its plan, or an abort of it, can lead. Others may write the run, too, and have no right to take nodes further than
+    /// the plan that was approved.
+    ///
+    /// # Errors
+    /// Which phase is not.
+    pub fn keeps_to(&self, plan: &Plan) -> Result<(), String> {
+        match self.targets.iter().chain([&self.from]).find(|phase| !plan.covers(**phase)) {
+            Some(phase) => Err(format!(
+                "a pass from or to phase {phase}, which is beyond the plan's; expected phases from {} to {}, or before them",
+                plan.start,
+                plan.target()
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// A run of this plan that has not begun.
     #[must_use]
     pub fn new(id: impl Into<String>, hash: impl Into<String>, plan: &Plan) -> Self {

@@ -303,6 +303,31 @@ fn there_is_no_phase_to_go_back_to() {
     assert!(matches!(paused.state, RunState::Paused(_)));
 }
 
+#[test]
+fn an_abort_leads_no_further_than_the_plan() {
+    let abort = |to| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Abort(to) };
+    for (start, passes, refused) in [
+        (Phase::Old, vec![Phase::BothOld], &[Phase::BothNew, Phase::New][..]),
+        (Phase::New, vec![Phase::BothNew], &[Phase::BothOld, Phase::Old]),
+        (Phase::BothOld, vec![Phase::BothNew, Phase::New], &[]),
+    ] {
+        let plan = Plan { start, passes, ..plan(&["b", "c"]) };
+        let run = Run::new("r-1", HASH, &plan);
+        for to in Phase::ALL {
+            match run.wished(&abort(to), &plan, false) {
+                Ok(next) => {
+                    assert!(!refused.contains(&to), "{start} {to}");
+                    assert_eq!(next.keeps_to(&plan), Ok(()), "{start} {to}");
+                }
+                Err(why) => {
+                    assert!(refused.contains(&to), "{start} {to}: {why}");
+                    assert!(why.contains(&format!("to {to}")), "{why}");
+                }
+            }
+        }
+    }
+}
+
 /// Every node is in its phase, and says that nothing of another one is left: the only pass ends, and the run with it.
 #[test]
 fn the_run_ends_with_its_pass() {

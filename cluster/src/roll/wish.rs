@@ -88,6 +88,7 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
         What::Abort(_) | What::Rollback(_) if plan.fixes_stragglers() => {
             return Err(no_way_back(plan.target()));
         }
+        What::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
         What::Abort(to) => {
             next.targets = run.back_to(*to, is_bridged);
             // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
@@ -120,6 +121,14 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
 fn no_way_back(phase: Phase) -> String {
     format!(
         "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade skip NODE"
+    )
+}
+
+fn beyond(to: Phase, plan: &Plan) -> String {
+    format!(
+        "the plan goes from phase {} to {}, so that no way back from it leads to {to}; to go on with it: kubectl crossfade resume; for phase {to}, make a new plan: kubectl crossfade plan",
+        plan.start,
+        plan.target()
     )
 }
 

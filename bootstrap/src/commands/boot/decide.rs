@@ -45,18 +45,18 @@ use crate::runtime::picks::{ConfSelection, NetworkNameCheck};
 /// # Errors
 /// All findings at once; 78 when a settings file is among them, else 3.
 pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
-    let mut way = Obstacles::default();
+    let mut obstacles = Obstacles::default();
     let mut notes = vec![kind(facts).to_owned()];
-    way.settings(facts.node.policy.as_ref().err());
-    way.extend(facts.cni.plugins.packaged.as_ref().err());
+    obstacles.add_settings(facts.node.policy.as_ref().err());
+    obstacles.extend(facts.cni.plugins.packaged.as_ref().err());
     for error in [facts.cni.confs.as_ref().err(), facts.private.as_ref().err(), facts.recorded.as_ref().err()]
     {
-        way.extend(error.cloned());
+        obstacles.extend(error.cloned());
     }
-    way.extend(facts.node.runtime.problem());
-    way.extend(facts.distrusted.iter().cloned());
-    unlisted(facts, &mut way);
-    runtime(facts, &mut way, &mut notes);
+    obstacles.extend(facts.node.runtime.problem());
+    obstacles.extend(facts.distrusted.iter().cloned());
+    unlisted(facts, &mut obstacles);
+    runtime(facts, &mut obstacles, &mut notes);
 
     let aside = AsideDir::new(facts);
     let mut changes = Vec::new();
@@ -67,16 +67,16 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
         _ if set_aside.contains(&facts.node.dirs.layout.name()) => None,
         Ok(name) => name.as_deref(),
         Err(why) => {
-            way.settings(Some(why));
+            obstacles.add_settings(Some(why));
             None
         }
     };
-    let plugin = plugins(facts, &mut way, &mut notes);
+    let plugin = plugins(facts, &mut obstacles, &mut notes);
     if let Ok(usual) = &facts.cni.confs {
         let mode = if facts.node.settings.conf_dir == Mode::Private {
-            private(facts, usual, written, &mut way, &mut notes)
+            private(facts, usual, written, &mut obstacles, &mut notes)
         } else {
-            shared(facts, usual, written, &aside, (&mut way, &mut notes))
+            shared(facts, usual, written, &aside, (&mut obstacles, &mut notes))
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.node.root)));
@@ -88,8 +88,8 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
         }));
         changes.extend(mode);
     }
-    if !way.findings.is_empty() {
-        return Err(way.failure());
+    if !obstacles.findings.is_empty() {
+        return Err(obstacles.failure());
     }
     changes.extend(recorded(facts));
     if facts.marked_without {
@@ -99,7 +99,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
 }
 
 /// Refuses to put Crossfade's conf into force under pods of which nothing is known: their DELs would come to Crossfade.
-fn unlisted(facts: &BootFacts, way: &mut Obstacles) {
+fn unlisted(facts: &BootFacts, obstacles: &mut Obstacles) {
     let in_private = matches!(&facts.private, Ok(dir) if dir.confs.iter().any(|conf| conf.file == CONF_FILE));
     if facts.unlisted.is_empty() || facts.our_conf.is_some() || in_private {
         return;
@@ -111,14 +111,14 @@ fn unlisted(facts: &BootFacts, way: &mut Obstacles) {
         facts.unlisted[0]
     );
     let fix = "run crossfade-bootstrap install, which lists them first; then systemctl restart crossfade-boot crossfade-watch";
-    way.found(Problem::new(what).at(facts.node.dirs.layout.inventory().display().to_string()).fix(fix));
+    obstacles.add(Problem::new(what).at(facts.node.dirs.layout.inventory().display().to_string()).fix(fix));
 }
 
 /// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.
-fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
+fn runtime(facts: &BootFacts, obstacles: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.node.runtime.config() else {
         if facts.node.runtime.problem().is_none() {
-            way.found(endpoint::unconfigured(&facts.node.root));
+            obstacles.add(endpoint::unconfigured(&facts.node.root));
         }
         return;
     };
@@ -131,7 +131,7 @@ fn runtime(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) {
 }
 
 /// Puts Crossfade's plugin into every directory in which the runtime searches.
-fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
+fn plugins(facts: &BootFacts, obstacles: &mut Obstacles, notes: &mut Vec<String>) -> Vec<Change> {
     let Ok(plugin) = &facts.cni.plugins.packaged else {
         return Vec::new();
     };
@@ -142,7 +142,7 @@ fn plugins(facts: &BootFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> V
         if free.is_empty() {
             let what = format!("{text}, and the runtime looks nowhere else");
             let fix = format!("have {PLUGIN} in it when the image is built");
-            way.found(Problem::new(what).at(place.path.display().to_string()).fix(fix));
+            obstacles.add(Problem::new(what).at(place.path.display().to_string()).fix(fix));
         } else {
             notes.push(format!("{text}: the runtime finds the plugin in another one"));
         }
@@ -162,17 +162,17 @@ fn name(
     facts: &BootFacts,
     dir: &ConfDir,
     written: Option<&str>,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
 ) -> Option<(String, Option<Change>)> {
     let file = facts.node.dirs.layout.name();
-    let installed = facts.node.ours();
+    let installed = facts.node.own_conf();
     let wanted = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
     let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), wanted) {
         (None, Some(wanted)) => (wanted.to_owned(), "the runtime's cni_default_network".to_owned()),
         _ => match (NameSources { written, file: &file, installed, dir }).choose() {
             Ok(named) => named,
             Err(why) => {
-                way.found(why);
+                obstacles.add(why);
                 return None;
             }
         },
@@ -182,7 +182,7 @@ fn name(
             "the runtime insists on the network {wanted} (cni_default_network), and Crossfade's is called {name}, after {from}"
         );
         let fix = format!("set cni_default_network to {name}, or leave it out");
-        way.found(Problem::new(what).at("cni_default_network").fix(fix));
+        obstacles.add(Problem::new(what).at("cni_default_network").fix(fix));
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("Crossfade's network is called {name}, after {from}");
@@ -193,7 +193,7 @@ fn private(
     facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     match facts.node.runtime.config() {
@@ -202,9 +202,9 @@ fn private(
                 "private mode: {} is started by another program, so it cannot be told of Crossfade's directory",
                 config.kind.as_str()
             );
-            way.found(Problem::new(what).at(NODE_FILE).fix("use confDir shared"));
+            obstacles.add(Problem::new(what).at(NODE_FILE).fix("use confDir shared"));
         }
-        _ => way.extend(facts.handed_on.as_ref().err().cloned()),
+        _ => obstacles.extend(facts.handed_on.as_ref().err().cloned()),
     }
     // The runtime will read none of these confs. If its cache has results of one of them, Crossfade's network takes that name all the same:
     // by this name the runtime finds the results for the DELs of pods from before the boot.
@@ -214,7 +214,7 @@ fn private(
         prefix.is_some_and(|prefix| facts.cached.iter().any(|file| file.starts_with(&prefix)))
     });
     let mut changes: Vec<Change> =
-        name(facts, &readable, written, way).into_iter().filter_map(|(_, change)| change).collect();
+        name(facts, &readable, written, obstacles).into_iter().filter_map(|(_, change)| change).collect();
 
     let dir = &facts.places.private;
     if !facts.private_exists {
@@ -257,18 +257,18 @@ fn shared(
     usual: &ConfDir,
     written: Option<&str>,
     aside: &AsideDir,
-    (way, notes): (&mut Obstacles, &mut Vec<String>),
+    (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
 ) -> Vec<Change> {
     let strangers = strangers(facts, usual);
     let mut left = usual.clone();
     left.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
     if let Some(config) = facts.node.runtime.config() {
-        conf_rules::one_conf(&config.setup, way);
+        conf_rules::one_conf(&config.setup, obstacles);
     }
-    way.extend(not_ours(facts, usual));
-    let named = name(facts, &left, written, way);
+    obstacles.extend(not_ours(facts, usual));
+    let named = name(facts, &left, written, obstacles);
     let picks = ConfSelection::of(facts.node.runtime.config());
-    conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
+    conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
         && let NetworkNameCheck::Nothing(why) = picks.told(&left, name)
@@ -295,12 +295,12 @@ fn shared(
         let target = usual.path.display().to_string();
         changes.push(Change::new(Act::MakeDir(usual.path.clone()), target, "the runtime reads it"));
     }
-    let installed = facts.node.ours();
+    let installed = facts.node.own_conf();
     // Where there is a node.json, it decides; else what an installation chose stays.
     let chosen = installed.filter(|_| facts.node.node_file.is_none());
     let version = chosen.map_or(facts.node.settings.cni_version.as_str(), |conf| conf.cni_version.as_str());
     let bytes = conf(
-        &facts.node.dirs.named,
+        &facts.node.dirs.layout_on_node,
         &name,
         version,
         &conf_rules::capabilities(&facts.cni.networks, installed),

@@ -128,7 +128,7 @@ pub fn explain(global: &Global) -> Result<BootExplanation, Failure> {
         }
     });
     let (off, conf_dir) =
-        (switch::off(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
+        (switch::off_switch(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
     let boot = match boot::planned(&Global { dry_run: true, ..global.clone() }, facts) {
         Ok(changed) => Planned::Changes(changed),
         Err(failure) => Planned::Refused { error: failure.lines() },

@@ -35,12 +35,12 @@ const NAMED: usize = 10;
 /// # Errors
 /// 3: an attachment of this boot exists, or Crossfade cannot tell what an earlier image left.
 pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failure> {
-    let mut way = Obstacles::default();
+    let mut obstacles = Obstacles::default();
     let mut notes = vec![
         kind(facts).to_owned(),
         "confDir none: the agents' conf is the runtime's, and no plugin of Crossfade's is called".to_owned(),
     ];
-    way.extend(facts.distrusted.iter().cloned());
+    obstacles.extend(facts.distrusted.iter().cloned());
     let aside = set_aside(facts);
     match facts.node.runtime.problem() {
         // If Crossfade left nothing, the runtime's directory does not matter.
@@ -48,18 +48,18 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
         Some(why) => {
             let Problem { what, place, fix } = why.clone();
             let what = format!("{what}; Crossfade's conf from before may be in the directory that it reads");
-            way.found(Problem { what, place, fix });
+            obstacles.add(Problem { what, place, fix });
         }
         None => {}
     }
-    way.extend(facts.cni.confs.as_ref().err().cloned());
+    obstacles.extend(facts.cni.confs.as_ref().err().cloned());
     match &left.living {
-        Err(why) => way.found(why),
-        Ok(living) if !living.is_empty() => way.found(needed(living)),
+        Err(why) => obstacles.add(why),
+        Ok(living) if !living.is_empty() => obstacles.add(needed(living)),
         Ok(_) => {}
     }
-    if !way.findings.is_empty() {
-        return Err(way.failure());
+    if !obstacles.findings.is_empty() {
+        return Err(obstacles.failure());
     }
     let mut changes = Vec::new();
     let in_force = if facts.runtime_runs { in_force(facts, left) } else { Vec::new() };

@@ -11,19 +11,19 @@ use types::policy::{Policy, Side};
 use types::problem::Problem;
 
 use super::leavings::Leavings;
-use crate::change::look;
+use crate::change::read_with_mode;
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::conf::our_conf;
 use crate::node::confdir::ConfDir;
-use crate::node::distrust::{self, DirectoryRule};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::foreign::{self, ForeignEntry};
 use crate::node::identity::{BootKind, BootRecord, Identity};
 use crate::node::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
 use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
+use crate::node::untrusted::{self, DirectoryRule};
 use crate::node::{attachments, digest, rooted, switch};
 use crate::runtime::CniSetup;
 use crate::runtime::answer::RuntimeAnswer;
@@ -89,15 +89,12 @@ pub struct BootFacts {
 /// Crossfade's files and directories that boot writes and removes, below the root.
 #[derive(Debug)]
 pub struct Places {
-    /// [`WITHOUT`].
     pub without: PathBuf,
     /// A directory of this boot in [`SET_ASIDE`].
     pub aside: PathBuf,
     /// [`PRIVATE_CONF_DIR`].
     pub private: PathBuf,
-    /// [`IDENTITY`].
     pub identity: PathBuf,
-    /// [`BOOTED`].
     pub booted: PathBuf,
 }
 
@@ -116,7 +113,7 @@ impl Places {
 /// The node as a boot finds it. Switching off asks nobody anything.
 pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
-    let runtime = match switch::off(&root) {
+    let runtime = match switch::off_switch(&root) {
         Some(_) => RuntimeFacts::configured(&root, &settings.node),
         None => configured_or_told(&root, &settings.node),
     };
@@ -132,11 +129,11 @@ impl BootFacts {
     pub fn gather(global: &Global, node: NodeFacts) -> Result<Self, Failure> {
         let root = node.root.clone();
         let node = node.with_usable_policy();
-        let identity = match Identity::now(&root) {
+        let identity = match Identity::current(&root) {
             Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
             known => known.map_err(Failure::later)?,
         };
-        let kind = identity.kind(Identity::before(&root).as_ref(), BootRecord::read(&root).as_ref());
+        let kind = identity.kind(Identity::recorded(&root).as_ref(), BootRecord::read(&root).as_ref());
         let cni = CniFacts::gather(&node, PluginChoice::default());
         let layout = &node.dirs.layout;
         root.holds_state(layout)
@@ -154,16 +151,16 @@ impl BootFacts {
             }
             _ => Vec::new(),
         };
-        let completion = Completion::but(&policy_file, &held);
+        let completion = Completion::find_except(&policy_file, &held);
         let named_in =
             |one: &Option<Completion>| one.iter().flat_map(|one| one.probed.clone()).collect::<Vec<_>>();
-        let mut held_back = named_in(&Completion::of(&policy_file));
+        let mut held_back = named_in(&Completion::find(&policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {
-            Some(_) => distrust::directories(DirectoryRule::Possible, None, &[], (layout, &store)),
+            Some(_) => untrusted::directories(DirectoryRule::Possible, None, &[], (layout, &store)),
             None => {
                 let agents_dir = Some(node.dirs.conf_dir.as_path());
-                distrust::directories(
+                untrusted::directories(
                     DirectoryRule::Possible,
                     agents_dir,
                     &cni.plugins.paths(),
@@ -181,7 +178,7 @@ impl BootFacts {
             private: rooted::conf_dir(&root, &private)
                 .map_err(|e| format!("conf dir {}: {e}", private.display())),
             // Where it cannot be listed, `private` says so.
-            foreign: foreign::look(&private).unwrap_or_default(),
+            foreign: foreign::list(&private).unwrap_or_default(),
             recorded: recorded(&root, &store),
             policy_confs: node.policy().into_iter().flat_map(|policy| policy_confs(&root, policy)).collect(),
             sums: sums(&node.dirs.conf_dir),
@@ -223,7 +220,7 @@ impl BootFacts {
 fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = RuntimeFacts::configured(root, settings);
     let config = match facts.config {
-        ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Told),
+        ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
         known => known,
     };
     RuntimeFacts { config, ..facts }
@@ -232,17 +229,17 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match RuntimeAnswer::whom(&RuntimeChoice::on(root, node, None)) {
-        RuntimeAnswer::Told(setup) => Some(RuntimeConfig::told(RuntimeKind::Containerd, setup)),
+    match RuntimeAnswer::ask(&RuntimeChoice::on(root, node, None)) {
+        RuntimeAnswer::Setup(setup) => Some(RuntimeConfig::from_answer(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());
             let setup = CniSetup { conf_dir, bin_dirs, max_confs: 1, networks: Vec::new() };
-            Some(RuntimeConfig::told(RuntimeKind::Crio, setup))
+            Some(RuntimeConfig::from_answer(RuntimeKind::Crio, setup))
         }
         RuntimeAnswer::NotAsked
         | RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::Absent(_)
-        | RuntimeAnswer::Unanswered(_)
+        | RuntimeAnswer::Failed(_)
         | RuntimeAnswer::Silent => None,
     }
 }
@@ -260,7 +257,7 @@ fn policy_confs<'a>(root: &'a Root, policy: &'a Policy) -> impl Iterator<Item = 
 /// SHA-256 of the files in a directory; what is no file, or cannot be read, has none.
 fn sums(dir: &Path) -> BTreeMap<String, String> {
     let sum = |file: String| {
-        let (bytes, _) = look(&dir.join(&file))?;
+        let (bytes, _) = read_with_mode(&dir.join(&file))?;
         Some((file, digest::sha256(&bytes)))
     };
     names_in(dir).into_iter().filter_map(sum).collect()

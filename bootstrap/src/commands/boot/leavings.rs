@@ -38,7 +38,7 @@ impl Leavings {
         let is_crio = runtime.crio().is_some();
         let cache = root.at(RUNTIME_CACHE);
         let replayed = || {
-            root.holds(&cache).map_err(std::io::Error::other)?;
+            root.check_links(&cache).map_err(std::io::Error::other)?;
             Cache::read(&cache).map(|cache| cache.attachments)
         };
         Self {

@@ -38,7 +38,7 @@ use crate::runtime::facts::RuntimeFacts;
 /// All findings, before anything is touched; or the change that failed.
 pub fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
-    let switched_off = switch::off(&root);
+    let switched_off = switch::off_switch(&root);
     let settings = if switched_off.is_some() { mode::settings(&root) } else { Settings::required(&root)? };
     let node = gather::of_agents(global, settings);
     if let Some(off) = switched_off {
@@ -61,7 +61,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
 /// # Errors
 /// As [`boot`].
 fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
-    let BootDecision { changes, notes } = match (switch::off(&node.root), &node.unusable) {
+    let BootDecision { changes, notes } = match (switch::off_switch(&node.root), &node.unusable) {
         (Some(off), _) => leave(&node, off),
         (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
         (None, None) => decision(&BootFacts::gather(global, node)?)?,
@@ -82,7 +82,7 @@ struct PolicyCompletionHandler<'a>(&'a BootFacts);
 impl ChangeHandler for PolicyCompletionHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let BootFacts { completion, node, .. } = self.0;
-        let completion = completion.as_ref().filter(|one| one.is(change))?;
+        let completion = completion.as_ref().filter(|one| one.is_written_by(change))?;
         Some(completion.apply(&node.root, &node.dirs.layout, change.clone()).map(|_| Outcome::Done))
     }
 }

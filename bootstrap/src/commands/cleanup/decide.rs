@@ -31,7 +31,6 @@ use crate::change::{Act, Change, KernelObject};
 pub enum Stage {
     /// The rule that looks up this node's own addresses is put back, before another one of them is removed.
     LocalRule,
-    /// Routing rules.
     Rules,
     /// Rules of the firewall in chains that are not the CNI's.
     Jumps,
@@ -41,17 +40,14 @@ pub enum Stage {
     Chains,
     /// Sets of addresses.
     Sets,
-    /// Routes.
     Routes,
     /// Interfaces.
     Links,
-    /// Mounts.
     Mounts,
     /// Pinned BPF objects.
     Pins,
     /// Confs, files, leases and directories.
     Files,
-    /// The CNI's programs.
     Programs,
 }
 
@@ -76,9 +72,7 @@ impl Stage {
 /// One object that is removed.
 #[derive(Debug, Clone)]
 pub struct Removal {
-    /// When.
     pub stage: Stage,
-    /// The change.
     pub change: Change,
     /// What a person does to have the object back.
     pub undo: String,
@@ -146,7 +140,6 @@ impl Decision {
 pub struct ActiveCni {
     /// Who says so: a network of the policy, a conf.
     pub whose: String,
-    /// Its profile.
     pub profile: Profile,
     /// What it leaves, its parts' included.
     pub leaves: Vec<Leaves>,

@@ -60,7 +60,6 @@ pub struct Claims {
 /// A conf in a directory that the runtime reads, or that agents write to.
 #[derive(Debug, Clone)]
 pub struct ConfFact {
-    /// Its path.
     pub path: PathBuf,
     /// The name of its network.
     pub name: String,
@@ -81,15 +80,12 @@ pub struct FileFacts {
     pub mounts: Vec<PathBuf>,
     /// Pinned BPF objects and directories of them.
     pub pins: Vec<PinFact>,
-    /// Files.
     pub files: Vec<PathBuf>,
     /// Files under a name of the CNI's confs that are none of its confs, each with the reason.
     pub strange_confs: Vec<(PathBuf, String)>,
-    /// Directories.
     pub directories: Vec<DirectoryFact>,
     /// Directories of leases.
     pub leases: Vec<LeaseFact>,
-    /// Programs.
     pub programs: Vec<PathBuf>,
     /// Paths that show that only a reboot removes everything.
     pub shown: Vec<PathBuf>,
@@ -98,13 +94,11 @@ pub struct FileFacts {
 /// A pinned BPF object, or a directory of them.
 #[derive(Debug, Clone)]
 pub struct PinFact {
-    /// Its path.
     pub path: PathBuf,
     /// Whether it is a directory.
     pub is_dir: bool,
 }
 
-/// A directory.
 #[derive(Debug, Clone)]
 pub struct DirectoryFact {
     /// Its path, without a link in it.
@@ -116,9 +110,7 @@ pub struct DirectoryFact {
 /// The leases of a network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
 #[derive(Debug, Clone)]
 pub struct LeaseFact {
-    /// The directory.
     pub path: PathBuf,
-    /// The network's name.
     pub network: String,
     /// How many addresses are leased.
     pub count: usize,

@@ -37,7 +37,6 @@ const COMM_BYTES: usize = 15;
 /// What stays the same from one reading to the next.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The node.
     pub node: &'a NodeFacts,
     /// The CNI.
     pub profile: &'a Profile,
@@ -327,7 +326,7 @@ fn files(
     let root = &subject.node.root;
     let config = subject.node.runtime.config();
     let sources =
-        BinDirSources { given: subject.bin_dirs, config, ..BinDirSources::of_node(&subject.node.settings) };
+        BinDirSources { flags: subject.bin_dirs, config, ..BinDirSources::of_node(&subject.node.settings) };
     let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
     let programs = sources.search(root);
     let programs = programs.iter().flat_map(|dir| leaves.programs.iter().map(move |name| dir.join(name)));

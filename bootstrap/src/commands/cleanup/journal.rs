@@ -15,11 +15,9 @@ use super::decide::Removal;
 use super::facts::EarlierRuns;
 use crate::change::journal::{JournalFile, Line};
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "event")]
 pub enum Event {
-    /// A run begins.
     Begin {
         /// The names of the CNI's networks.
         networks: BTreeSet<String>,
@@ -30,23 +28,17 @@ pub enum Event {
     Remove {
         /// The word for what is done.
         action: String,
-        /// The object.
         target: String,
         /// Why it is removed.
         reason: String,
         /// What a person does to have it back.
         undo: String,
     },
-    /// It is done.
     Done {
-        /// The object.
         target: String,
     },
-    /// It failed.
     Failed {
-        /// The object.
         target: String,
-        /// Why.
         why: String,
     },
     /// A run has ended.
@@ -70,7 +62,6 @@ impl Journal {
         Self { directory: state_dir.join("set-aside/cleanup"), profile: profile.to_owned() }
     }
 
-    /// Its file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.directory.join(format!("{}.jsonl", self.profile))

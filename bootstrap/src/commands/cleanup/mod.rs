@@ -31,7 +31,7 @@ use crate::change::Executor;
 use crate::change::outcome::{Done, Outcome};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Cleanup, Global};
-use crate::node::alone::CommandLock;
+use crate::node::command_lock::CommandLock;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::paths::Root;
 use crate::node::settings::Settings;
@@ -39,7 +39,8 @@ use crate::runtime::SandboxList;
 use crate::runtime::facts::RuntimeFacts;
 
 /// One clean-up at a time.
-const ALONE: CommandLock = CommandLock { lock: "cleanup", this: "the clean-up", another: "another clean-up" };
+const ALONE: CommandLock =
+    CommandLock { lock: "cleanup", command: "the clean-up", another: "another clean-up" };
 
 /// Removes what a CNI has left, or says what that would be.
 ///
@@ -68,7 +69,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failu
         let decision = allowed(&subject)?;
         return Ok(planned(profile, decision));
     }
-    ALONE.does(&node.dirs.layout, || apply(&subject))
+    ALONE.run(&node.dirs.layout, || apply(&subject))
 }
 
 /// The sandboxes that live, by a file.

@@ -49,7 +49,6 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub struct GraduationHandler<'a> {
     /// The node as it was read before this stage.
     pub seen: &'a NodeSnapshot,
-    /// The journal.
     pub journal: &'a Journal,
     /// What a person may want to know.
     pub notes: Vec<String>,
@@ -117,7 +116,7 @@ impl GraduationHandler<'_> {
         let endpoint = self.endpoint();
         let said = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
         match &self.seen.facts.runtime.asked {
-            RuntimeAnswer::Told(_) => {
+            RuntimeAnswer::Setup(_) => {
                 let new = self.new_name();
                 let uses = |setup: &CniSetup| {
                     !setup.has_ours() && setup.networks.first().is_some_and(|network| network.name == new)
@@ -173,7 +172,8 @@ impl GraduationHandler<'_> {
             policy: Some(layout.policy_file()),
             ..Global::new(crate::cli::Output::Human)
         };
-        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.seen.bin_dirs).on(&global);
+        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.seen.bin_dirs)
+            .with_directories(&global);
         let failed = |why: String| Problem::new(why).at("network new");
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
@@ -226,7 +226,8 @@ impl GraduationHandler<'_> {
     fn restore(&self) -> Result<usize, String> {
         let facts = &self.seen.facts;
         let copy = facts.aside.join(CONF_FILE);
-        let (bytes, _) = change::look(&copy).ok_or_else(|| format!("{} cannot be read", copy.display()))?;
+        let (bytes, _) =
+            change::read_with_mode(&copy).ok_or_else(|| format!("{} cannot be read", copy.display()))?;
         let write = Write { path: facts.conf.file.clone(), bytes, mode: CONF_MODE, nudge: true };
         change::write(&write).map_err(|e| e.to_string())?;
         // Behind Crossfade's conf, which the runtime uses in their place.
@@ -239,7 +240,7 @@ impl GraduationHandler<'_> {
             }
         }
         let name = facts.conf.name.clone().unwrap_or_default();
-        if let RuntimeAnswer::Told(_) = &facts.runtime.asked {
+        if let RuntimeAnswer::Setup(_) = &facts.runtime.asked {
             let ours = |setup: &CniSetup| setup.is_ours(&name);
             let runtime = Runtime::at(self.endpoint()).map_err(|e| format!("{e:#}"))?;
             runtime.wait_for(UNUSED_WITHIN, ours).map_err(|e| format!("{e:#}"))?;

@@ -54,12 +54,9 @@ pub struct Decision {
     pub notes: Vec<String>,
 }
 
-/// One step.
 #[derive(Debug)]
 pub struct Step {
-    /// Its stage.
     pub stage: Stage,
-    /// What is done.
     pub change: Change,
 }
 
@@ -83,7 +80,6 @@ impl Stage {
     pub const ALL: [Self; 5] = [Self::Prepare, Self::Switch, Self::Confirm, Self::Settle, Self::Leave];
 }
 
-/// Decides.
 #[must_use]
 pub fn decide(facts: &GraduateFacts) -> Decision {
     let mut decision = Decision::default();

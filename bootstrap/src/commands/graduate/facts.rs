@@ -21,13 +21,11 @@ use crate::runtime::picks::ConfSelection;
 /// The facts about a node that Crossfade is to leave.
 #[derive(Debug, Clone)]
 pub struct GraduateFacts {
-    /// The runtime.
     pub runtime: ObservedRuntime,
     /// The directory of confs.
     pub conf: ObservedConf,
     /// The policy's network `new`; none if the policy has none.
     pub new: Option<NewNetwork>,
-    /// The policy.
     pub policy: Policy,
     /// The attachments with a record, and what the runtime's list says of each sandbox.
     pub records: Vec<(Attachment, ListStatus)>,
@@ -41,7 +39,6 @@ pub struct GraduateFacts {
     pub progress: Progress,
     /// What is on its way from elsewhere.
     pub transit: NodeAnnotations,
-    /// node.json.
     pub node_json: NodeJson,
     /// Crossfade's plugin in the runtime's directories.
     pub plugins: Vec<BinDir>,
@@ -64,7 +61,6 @@ pub struct GraduateFacts {
 pub struct ObservedRuntime {
     /// It sends a DEL with the conf of the ADD, as CRI-O does.
     pub replays: bool,
-    /// What it answered.
     pub asked: RuntimeAnswer,
     /// Why its ADDs cannot be seen from here, if so.
     pub blind: Option<String>,
@@ -85,7 +81,6 @@ pub struct ObservedRuntime {
 /// The directory of confs.
 #[derive(Debug, Clone)]
 pub struct ObservedConf {
-    /// Its content.
     pub dir: ConfDir,
     /// The path of Crossfade's conf, whether it exists or not.
     pub file: PathBuf,
@@ -109,7 +104,6 @@ pub struct NewNetwork {
 /// The runtime's result cache.
 #[derive(Debug, Clone, Default)]
 pub struct ObservedCache {
-    /// Its directory.
     pub dir: PathBuf,
     /// The bytes of the entries of attachments with a record, under Crossfade's name or under that of the new network.
     pub found: BTreeMap<Key, Vec<u8>>,
@@ -130,7 +124,6 @@ pub struct Progress {
     pub left: Option<Moment>,
     /// The runtime uses the new network, and an attachment to it worked.
     pub is_confirmed: bool,
-    /// Everything is done.
     pub is_ended: bool,
     /// The attachments whose entries in the cache were written under the new network's name.
     pub handed: BTreeSet<Key>,

@@ -66,11 +66,9 @@ pub struct Subject<'a> {
 /// The node, and everything that is decided by.
 #[derive(Debug)]
 pub struct NodeSnapshot {
-    /// The node.
     pub node: NodeFacts,
     /// The directories in which the runtime looks for plugins.
     pub bin_dirs: Vec<PathBuf>,
-    /// The facts.
     pub facts: GraduateFacts,
 }
 
@@ -80,9 +78,9 @@ pub struct NodeSnapshot {
 /// Bad settings: nothing is guessed.
 pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::asked(global, settings, &wanted.node.runtime);
+    let node = NodeFacts::with_runtime(global, settings, &wanted.node.runtime);
     node.dirs.require_readable()?;
-    if node.dirs.has_ours() {
+    if node.dirs.has_own_conf() {
         return Ok(node);
     }
     let copy = copy(&node.dirs.layout.state_dir);
@@ -146,7 +144,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         .map(|entry| (seen(&entry.key(), entry.cni_args.as_deref()), entry))
         .map(|(seen, entry)| (entry, seen))
         .collect();
-    let readiness = readiness::ask(&policy, &cni.networks, &node.root.at(PROBED));
+    let readiness = readiness::gather(&policy, &cni.networks, &node.root.at(PROBED));
     let new = cni.networks.iter().find(|network| network.side == Side::New).map(|network| NewNetwork {
         conf: network
             .conf
@@ -160,9 +158,9 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         why_not: readiness
             .iter()
             .find(|one| one.side == Side::New)
-            .and_then(readiness::NetworkReadiness::why_not),
+            .and_then(readiness::NetworkReadiness::unready_reason),
     });
-    let ours = node.ours().cloned();
+    let ours = node.own_conf().cloned();
     let name = node.name.clone().map_err(|why| failed(&why))?;
     let name = name
         .or_else(|| ours.as_ref().map(|conf| conf.name.clone()))
@@ -216,12 +214,12 @@ fn runtime(
     progress: &Progress,
 ) -> ObservedRuntime {
     let endpoint = node.runtime.whom.endpoint();
-    let has_answered = node.runtime.asked.trouble().is_none() && endpoint.is_some();
+    let has_answered = node.runtime.answer.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
     let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
     ObservedRuntime {
         replays: deleter(&node.runtime) == Deleter::Runtime,
-        asked: node.runtime.asked.clone(),
+        asked: node.runtime.answer.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
         picks: node.runtime.picks(),
         is_private: is_told || node.settings.conf_dir == Mode::Private,

@@ -13,7 +13,6 @@ use shim::store::Key;
 use super::facts::Progress;
 use crate::change::journal::{JournalFile, Line};
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
 pub enum Event {
@@ -35,17 +34,13 @@ pub enum Event {
     Confirmed {},
     /// Crossfade's conf is back.
     RolledBack {
-        /// Why.
         why: String,
     },
-    /// Everything is done.
     End {},
 }
 
-/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalAttachment {
-    /// Container id.
     #[serde(rename = "containerID")]
     container_id: String,
     /// The interface that the runtime asked for.
@@ -79,7 +74,6 @@ impl Journal {
         &self.directory
     }
 
-    /// The journal's own path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()

@@ -25,12 +25,12 @@ use crate::change::{Act, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
-use crate::node::alone::CommandLock;
-use crate::node::leaving::RepairPause;
+use crate::node::command_lock::CommandLock;
+use crate::node::repair_pause::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
 
 /// One `graduate` at a time.
-const ALONE: CommandLock = CommandLock { lock: "graduate", this: "graduate", another: "another graduate" };
+const ALONE: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };
 /// Pause between two tries while something has to end first.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -74,7 +74,7 @@ fn once(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
         let decision = allowed(decide(&seen.facts))?;
         return planned(&seen, decision);
     }
-    ALONE.does(&node.dirs.layout, || apply(&subject))
+    ALONE.run(&node.dirs.layout, || apply(&subject))
 }
 
 /// What is decided, unless something stands in the way.
@@ -107,7 +107,6 @@ fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Fa
     })
 }
 
-/// The whole ledger.
 fn lines(seen: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
     let path = seen.node.dirs.layout.ledger();
     ledger::read(&seen.node.dirs.layout).map_err(|why| {
@@ -123,7 +122,7 @@ fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
     if decision.steps.is_empty() && decision.waits.is_empty() {
         return run.report(&seen, decision, Reached::Graduated);
     }
-    let mut leaving = RepairPause::say(&seen.facts.layout)?;
+    let mut leaving = RepairPause::start(&seen.facts.layout)?;
     run.begin(&seen)?;
     let reached = run.stages(subject, &mut seen, &mut decision);
     // Until the name of the network is gone, `watch` would write the conf again.

@@ -34,7 +34,7 @@ use crate::commands::install::uncached::{self, UncachedChoice};
 use crate::node::bin_dirs::BinDir;
 use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
 use crate::node::conf_rules::{capabilities, conf_dir, one_conf};
-use crate::node::evidence::{self, Keeper};
+use crate::node::gated::{self, Keeper};
 use crate::node::name::NameSources;
 use crate::node::networks::{NetworkConf, needed};
 use crate::node::paths::{NODE_FILE, Root};
@@ -45,7 +45,6 @@ use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::picks::ConfSelection;
 
-/// What `install` changes.
 #[derive(Debug)]
 pub struct InstallDecision {
     /// The changes, in the order in which `install` makes them.
@@ -59,21 +58,21 @@ pub struct InstallDecision {
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
 pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision, Failure> {
-    let mut way = unreadable(facts);
+    let mut obstacles = unreadable(facts);
     let mut notes = Vec::new();
     let mut files = Vec::new();
     if let Some(policy) = facts.node.policy() {
-        networks(facts, policy, &mut way, &mut notes);
-        files = evidence::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut way, &mut notes);
+        networks(facts, policy, &mut obstacles, &mut notes);
+        files = gated::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut obstacles, &mut notes);
     }
-    let name = our_name(facts, &mut way, &mut notes);
-    runtime(facts, wanted, &mut way, &mut notes);
-    let entries = inventory(facts, wanted, &mut way, &mut notes);
+    let name = our_name(facts, &mut obstacles, &mut notes);
+    runtime(facts, wanted, &mut obstacles, &mut notes);
+    let entries = inventory(facts, wanted, &mut obstacles, &mut notes);
     let (Some((name, from)), Ok(plugin)) = (name, &facts.cni.plugins.packaged) else {
-        return Err(way.failure());
+        return Err(obstacles.failure());
     };
-    if !way.findings.is_empty() {
-        return Err(way.failure());
+    if !obstacles.findings.is_empty() {
+        return Err(obstacles.failure());
     }
     notes.extend(facts.leftovers.as_ref().err().cloned());
     let mut changes: Vec<Change> = facts.leftovers.iter().flatten().map(Leftovers::change).collect();
@@ -93,16 +92,16 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
 
 /// What cannot be read, and what nothing can be decided without.
 fn unreadable(facts: &InstallFacts) -> Obstacles {
-    let mut way = Obstacles::default();
+    let mut obstacles = Obstacles::default();
     if facts.mode == Mode::Private {
         let what = "--mode private: the runtime would have to be restarted under running pods";
-        way.found(Problem::new(what).at("--mode").fix(
+        obstacles.add(Problem::new(what).at("--mode").fix(
             "install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
         ));
     }
-    way.settings(facts.node.policy.as_ref().err());
-    way.settings(facts.node.name.as_ref().err());
-    way.extend(facts.cni.plugins.packaged.as_ref().err());
+    obstacles.add_settings(facts.node.policy.as_ref().err());
+    obstacles.add_settings(facts.node.name.as_ref().err());
+    obstacles.extend(facts.cni.plugins.packaged.as_ref().err());
     for error in [
         facts.cni.confs.as_ref().err(),
         facts.recorded.as_ref().err(),
@@ -112,18 +111,22 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
         facts.sees.as_ref().err(),
         facts.now.as_ref().err(),
     ] {
-        way.extend(error.cloned());
+        obstacles.extend(error.cloned());
     }
-    way.extend(facts.distrusted.iter().cloned());
+    obstacles.extend(facts.distrusted.iter().cloned());
     if facts.cni.plugins.dirs.is_empty() {
         let what = "no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists";
-        way.found(Problem::new(what).at("--bin-dir").fix("name the runtime's with --bin-dir"));
+        obstacles.add(Problem::new(what).at("--bin-dir").fix("name the runtime's with --bin-dir"));
     }
-    way
+    obstacles
 }
 
 /// The name of Crossfade's network and its source; problems of the conf directory become obstacles.
-fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) -> Option<(String, String)> {
+fn our_name(
+    facts: &InstallFacts,
+    obstacles: &mut Obstacles,
+    notes: &mut Vec<String>,
+) -> Option<(String, String)> {
     facts.cni.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = NameSources {
             written: written.as_deref(),
@@ -131,11 +134,11 @@ fn our_name(facts: &InstallFacts, way: &mut Obstacles, notes: &mut Vec<String>) 
             installed: facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref),
             dir,
         };
-        let named = named.choose().map_err(|why| way.found(why)).ok();
+        let named = named.choose().map_err(|why| obstacles.add(why)).ok();
         let picks = ConfSelection::of(facts.unsaid());
-        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, way, notes);
+        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
         if let Some((name, _)) = &named {
-            way.extend(picks.told(dir, name).wrong());
+            obstacles.extend(picks.told(dir, name).wrong());
         }
         named
     })
@@ -146,7 +149,7 @@ fn plugin_change(dir: &BinDir, plugin: &[u8]) -> Change {
     Change::ensure(write, "the plugin")
 }
 
-fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &mut Vec<String>) {
+fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, notes: &mut Vec<String>) {
     let needed = needed(policy);
     for network in &facts.cni.networks {
         let side = network.side;
@@ -154,15 +157,15 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
             Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
                 "network {side} has no conf yet; run install again when it has one, so that Crossfade's conf declares its capabilities"
             )),
-            Err(why) => way.found(format!("network {side}: {why}")),
+            Err(why) => obstacles.add(format!("network {side}: {why}")),
             Ok((conf, file)) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
                 let what = format!("network {side}: its conf leads back to Crossfade");
                 let fix = "name the conf of the CNI itself in the policy";
-                way.found(Problem::new(what).at(file.display().to_string()).fix(fix));
+                obstacles.add(Problem::new(what).at(file.display().to_string()).fix(fix));
             }
             Ok((_, file)) if needed.contains(&side) => {
                 let named = |why| Problem::new(format!("network {side}: {why}")).at(file.display().to_string());
-                way.extend(network.missing.iter().map(named));
+                obstacles.extend(network.missing.iter().map(named));
             }
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
@@ -171,21 +174,21 @@ fn networks(facts: &InstallFacts, policy: &Policy, way: &mut Obstacles, notes: &
         && let Some(name) = one.name().filter(|name| other.name() == Some(name))
     {
         let what = format!("both networks are called {name:?}, and records tell them apart by their names");
-        way.found(Problem::new(what).at(name).fix("change the name in one of the two confs"));
+        obstacles.add(Problem::new(what).at(name).fix("change the name in one of the two confs"));
     }
 }
 
 /// Compares what the runtime says about itself with what `install` is about to do.
-fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &mut Vec<String>) {
-    if let Some(why) = facts.node.runtime.asked.trouble() {
+fn runtime(facts: &InstallFacts, wanted: &Install, obstacles: &mut Obstacles, notes: &mut Vec<String>) {
+    if let Some(why) = facts.node.runtime.answer.trouble() {
         let what = format!("{why}. Without its answer it is not known where it looks for confs and plugins");
-        way.found(Problem::new(what).at("--runtime-endpoint").fix(
+        obstacles.add(Problem::new(what).at("--runtime-endpoint").fix(
             "start it, or name the right one; --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right",
         ));
     }
-    if facts.node.runtime.asked == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
+    if facts.node.runtime.answer == RuntimeAnswer::NotAsked && wanted.bin_dirs.is_empty() {
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
-        way.found(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
+        obstacles.add(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
     if let RuntimeChoice::At(endpoint) = &facts.node.runtime.whom
         && facts.later != facts.node.runtime.whom
@@ -195,14 +198,14 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
              program starts it, its configuration file in runtime.config"
         ));
     }
-    if facts.node.runtime.asked == RuntimeAnswer::Silent && facts.unsaid().is_none() {
+    if facts.node.runtime.answer == RuntimeAnswer::Silent && facts.unsaid().is_none() {
         let what = "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was \
                     not found";
         let fix = "name its unit in node.json, runtime.unit, or its file in runtime.config";
-        way.found(Problem::new(what).at(NODE_FILE).fix(fix));
+        obstacles.add(Problem::new(what).at(NODE_FILE).fix(fix));
     }
     let configured = facts.unsaid().map(|config| &config.setup);
-    let Some(setup) = facts.node.runtime.asked.setup().or(configured) else {
+    let Some(setup) = facts.node.runtime.answer.setup().or(configured) else {
         return;
     };
     if setup.conf_dir != facts.node.dirs.conf_dir {
@@ -212,24 +215,24 @@ fn runtime(facts: &InstallFacts, wanted: &Install, way: &mut Obstacles, notes: &
             facts.node.dirs.conf_dir.display()
         );
         let fix = format!("say --conf-dir {}", setup.conf_dir.display());
-        way.found(Problem::new(what).at("--conf-dir").fix(fix));
+        obstacles.add(Problem::new(what).at("--conf-dir").fix(fix));
     }
     let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|one| one.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
             let what = format!("the runtime looks for plugins in {}", dir.display());
             let fix = "name it with --bin-dir, too";
-            way.found(Problem::new(what).at(dir.display().to_string()).fix(fix));
+            obstacles.add(Problem::new(what).at(dir.display().to_string()).fix(fix));
         }
     }
-    one_conf(setup, way);
+    one_conf(setup, obstacles);
 }
 
 /// The entries that the inventory lacks.
 fn inventory(
     facts: &InstallFacts,
     wanted: &Install,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Entry> {
     let (Ok(cache), Ok(recorded), Ok(listed), Ok(now)) =
@@ -250,19 +253,19 @@ fn inventory(
             now,
         },
     );
-    way.extend(taken.findings);
+    obstacles.extend(taken.findings);
     notes.extend(taken.notes);
     let mut entries = taken.entries;
     let said = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
     let sandboxes = facts.uncached.as_deref().unwrap_or_default();
     match uncached::take(sandboxes, said, now) {
         Ok(more) => entries.extend(more),
-        Err(why) => way.found(why),
+        Err(why) => obstacles.add(why),
     }
     if let Some(side) = wanted.uncached
         && facts.node.policy().is_some_and(|policy| policy.network(side).is_none())
     {
-        way.found(
+        obstacles.add(
             Problem::new(format!("--uncached {side}: the policy has no network {side}")).at("--uncached"),
         );
     }
@@ -325,7 +328,7 @@ fn conf_change(facts: &InstallFacts, wanted: &Install, name: &str) -> Change {
     let write = Write { path: facts.node.dirs.conf_file(), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();
     // Right in the directory and unknown to the runtime: it reloads when the file is written anew.
-    if let (ConfUse::Other(what), Some(_)) = (facts.node.runtime.asked.uses(name), installed) {
+    if let (ConfUse::Other(what), Some(_)) = (facts.node.runtime.answer.uses(name), installed) {
         let target = write.path.display().to_string();
         return Change::new(Act::Write(write), target, format!("the runtime has not loaded it: {what}"));
     }

@@ -13,12 +13,12 @@ use crate::cli::{Global, Install};
 use crate::node::attachments::{listed, recorded};
 use crate::node::bin_dirs::BinDirSources;
 use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::distrust::{self, DirectoryRule};
-use crate::node::evidence::{self, GatedNetwork, Keeper};
 use crate::node::facts::NodeFacts;
+use crate::node::gated::{self, GatedNetwork, Keeper};
 use crate::node::paths::Root;
 use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
+use crate::node::untrusted::{self, DirectoryRule};
 use crate::publish::removal::Leftovers;
 use crate::runtime::adding::can_see;
 use crate::runtime::answer::{RuntimeAnswer, deleter};
@@ -66,7 +66,6 @@ pub struct InstallFacts {
     pub deleter: Deleter,
     /// Whether its ADDs that are running can be seen from here.
     pub sees: Result<(), String>,
-    /// The current moment.
     pub now: Result<Moment, String>,
 }
 
@@ -76,21 +75,21 @@ impl InstallFacts {
     #[must_use]
     pub fn gather(global: &Global, settings: Settings, wanted: &Install) -> Self {
         let root = Root::default();
-        let node = NodeFacts::asked(global, settings, &wanted.runtime).with_usable_policy();
+        let node = NodeFacts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
         let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };
         let cni = CniFacts::gather(&node, choice);
-        let NodeFacts { dirs, runtime: RuntimeFacts { whom, asked, .. }, .. } = &node;
+        let NodeFacts { dirs, runtime: RuntimeFacts { whom, answer, .. }, .. } = &node;
         let store = Store::new(&dirs.layout);
         let cache = Cache::read(&wanted.cache_dir)
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
         let (recorded, listed) = (recorded(&store), listed(dirs));
-        let completion = Completion::of(&dirs.layout.policy_file());
+        let completion = Completion::find(&dirs.layout.policy_file());
         let completed = completion.as_ref().and_then(|one| Policy::parse(&one.bytes).ok());
         let before = node.policy();
         let waiting = completed
             .as_ref()
             .or(before)
-            .map_or_else(Vec::new, |policy| evidence::waiting(policy, before.filter(|_| dirs.has_ours())));
+            .map_or_else(Vec::new, |policy| gated::gather(policy, before.filter(|_| dirs.has_own_conf())));
         Self {
             keeper: match waiting.as_slice() {
                 [] => Keeper::Watch,
@@ -98,13 +97,13 @@ impl InstallFacts {
             },
             waiting,
             mode: wanted.mode,
-            distrusted: distrust::directories(
+            distrusted: untrusted::directories(
                 DirectoryRule::Present,
                 Some(&dirs.conf_dir),
                 &cni.plugins.paths(),
                 (&dirs.layout, &store),
             ),
-            uncached: uncached(asked, whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
+            uncached: uncached(answer, whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
             cache,
             recorded,
             listed,
@@ -116,8 +115,8 @@ impl InstallFacts {
             },
             deleter: deleter(&node.runtime),
             completion,
-            sees: match (asked, whom.endpoint()) {
-                (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
+            sees: match (answer, whom.endpoint()) {
+                (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
                 _ => Ok(()),
             },
             later: match wanted.runtime.runtime_endpoint {
@@ -126,7 +125,7 @@ impl InstallFacts {
                 None => whom.clone(),
             },
             read: match whom.endpoint() {
-                Some(endpoint) if *asked == RuntimeAnswer::Silent => {
+                Some(endpoint) if *answer == RuntimeAnswer::Silent => {
                     unread::check(endpoint, &dirs.conf_file())
                 }
                 _ => Ok(()),
@@ -144,15 +143,15 @@ impl InstallFacts {
 }
 
 fn unsaid(runtime: &RuntimeFacts) -> Option<&RuntimeConfig> {
-    runtime.crio().filter(|_| runtime.asked == RuntimeAnswer::Silent)
+    runtime.crio().filter(|_| runtime.answer == RuntimeAnswer::Silent)
 }
 
 fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
-    let (answered, config) = (runtime.asked.setup(), unsaid(runtime));
+    let (answered, config) = (runtime.answer.setup(), unsaid(runtime));
     if answered.is_none() && config.is_none() {
         return Vec::new();
     }
-    BinDirSources { answered, config, ..BinDirSources::of_node(&Node::default()) }.search(root)
+    BinDirSources { runtime: answered, config, ..BinDirSources::of_node(&Node::default()) }.search(root)
 }
 
 /// The sandboxes of a runtime that runs which are not among the known ones.
@@ -161,7 +160,7 @@ fn uncached(
     whom: &RuntimeChoice,
     known: &[&BTreeSet<String>],
 ) -> Result<Vec<Sandbox>, String> {
-    let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
+    let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
         return Ok(Vec::new());
     };
     let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();

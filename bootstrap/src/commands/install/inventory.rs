@@ -28,14 +28,12 @@ pub struct InventoryFacts<'a> {
     pub listed: &'a BTreeSet<Key>,
     /// Who will send the DELs of attachments that the runtime makes without Crossfade.
     pub deleter: Deleter,
-    /// The current moment.
     pub now: &'a Moment,
 }
 
 /// The decision about the runtime's cache.
 #[derive(Debug, Default)]
 pub struct InventoryDecision {
-    /// Entries to add.
     pub entries: Vec<Entry>,
     /// Problems that keep `install` from going on.
     pub findings: Vec<Problem>,

@@ -15,8 +15,8 @@ use crate::node::bin_dirs::BinDir;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::leaving::RepairPause;
 use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS};
+use crate::node::repair_pause::RepairPause;
 use crate::node::settings::Settings;
 use crate::publish::removal::{IN_CLUSTER, Removal};
 use crate::runtime::adding::{AddPath, Caller, can_see, wait_for_quiet};
@@ -61,9 +61,9 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let node = gather(global, wanted)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
     refuse_told(&node)?;
-    let RuntimeFacts { whom, asked, .. } = &node.runtime;
-    answered(&node.dirs, asked)?;
-    if let (RuntimeAnswer::Told(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) {
+    let RuntimeFacts { whom, answer, .. } = &node.runtime;
+    answered(&node.dirs, answer)?;
+    if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, whom.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
     let left = Some(node.dirs.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
@@ -80,7 +80,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         notes.extend(in_cluster);
         return Ok(Changed::planned(changes, notes));
     }
-    let leaving = RepairPause::say(&node.dirs.layout)?;
+    let leaving = RepairPause::start(&node.dirs.layout)?;
     let parting = UninstallHandler { node: &node, bin_dirs: cni.plugins.paths() };
     let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
     drop(leaving);
@@ -97,7 +97,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
     let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::asked(global, settings, &wanted.runtime);
+    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -164,7 +164,7 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
             let way = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
             Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(way))
         }
-        RuntimeAnswer::Unanswered(why) => {
+        RuntimeAnswer::Failed(why) => {
             let way = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
             Err(Failure::later(why).at("--runtime-endpoint").fix(way))
         }
@@ -172,7 +172,7 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
         | RuntimeAnswer::NotAsked
         | RuntimeAnswer::Absent(_)
         | RuntimeAnswer::Silent
-        | RuntimeAnswer::Told(_) => Ok(()),
+        | RuntimeAnswer::Setup(_) => Ok(()),
     }
 }
 
@@ -196,7 +196,7 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
 fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
     let settings = &node.dirs;
     // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
-    let why = match node.runtime.asked {
+    let why = match node.runtime.answer {
         RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
             parting::FILE
@@ -235,9 +235,9 @@ fn forget(node: &NodeFacts) -> Vec<Change> {
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
 fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failure> {
     let whom = &node.runtime.whom;
-    match &RuntimeAnswer::whom(whom) {
+    match &RuntimeAnswer::ask(whom) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
-        RuntimeAnswer::Unanswered(why) => return Err(Failure::later(why)),
+        RuntimeAnswer::Failed(why) => return Err(Failure::later(why)),
         RuntimeAnswer::Silent => {
             let endpoint = whom.endpoint().unwrap_or_default();
             let read = parting::read_again(&node.dirs.conf_dir, endpoint, UNUSED_WITHIN);
@@ -245,7 +245,7 @@ fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failu
                 Failure::later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
             })?;
         }
-        RuntimeAnswer::Told(_) => {
+        RuntimeAnswer::Setup(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
             let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;

@@ -34,7 +34,6 @@ pub struct Live {
 /// What is known of a pod besides.
 #[derive(Debug, Default)]
 pub(super) struct PodFacts {
-    /// Its annotations.
     pub(super) annotations: Vec<(String, String)>,
     /// What the explanation cannot know.
     pub(super) doubts: Vec<String>,

@@ -35,7 +35,7 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
         let mode = node.settings.conf_dir.as_str();
         format!("{why} (the node is taken for one in mode {mode}: {mode_by})")
     });
-    if let Some(off) = switch::off(&root) {
+    if let Some(off) = switch::off_switch(&root) {
         let notes = [Some(off.to_string()), unusable].into_iter().flatten();
         return Ok(let_go(global, remove("switched off"), notes.collect()));
     }

@@ -14,7 +14,7 @@ use crate::node::attachments::Life;
 use crate::publish::bound::{BoundPod, Owner};
 use crate::runtime::Sandbox;
 
-/// Between two looks.
+/// Between two polls.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two requests for a pod whose budget allows nothing, where the API server names no time; and the longest that it may name.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -31,7 +31,6 @@ pub trait NodeClient {
     fn look(&mut self) -> Result<Facts, Problem>;
     /// Evicts a pod, or asks what the API server would say.
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer;
-    /// Deletes a pod.
     fn delete(&mut self, pod: &BoundPod) -> Answer;
     /// Ends the containers of a sandbox within their grace, and the sandbox.
     ///
@@ -40,7 +39,6 @@ pub trait NodeClient {
     fn stop(&mut self, sandbox: &str, grace: Duration) -> Result<(), String>;
     /// The time since some moment.
     fn now(&self) -> Duration;
-    /// Waits.
     fn sleep(&mut self, time: Duration);
     /// Says what goes on.
     fn say(&mut self, line: &str);
@@ -62,7 +60,6 @@ pub enum RestartOutcome {
 /// A pod that had its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRestart {
-    /// The pod.
     pub candidate: Candidate,
     /// What became of it.
     pub became: RestartOutcome,
@@ -73,7 +70,6 @@ pub struct PodRestart {
 pub struct Interruption {
     /// The exit status that it means.
     pub exit: Exit,
-    /// The reasons.
     pub why: Vec<Problem>,
 }
 
@@ -107,7 +103,6 @@ pub fn carry(
     carried
 }
 
-/// One pod's turn.
 struct Move<'a, H> {
     hand: &'a mut H,
     wanted: &'a RestartOptions,

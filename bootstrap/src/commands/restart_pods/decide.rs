@@ -8,7 +8,7 @@ use types::problem::Problem;
 
 use super::facts::Facts;
 use crate::node::attached;
-use crate::node::selected::is_on;
+use crate::node::selection::is_selected;
 use crate::publish::bound::BoundPod;
 use crate::runtime::Sandbox;
 
@@ -34,13 +34,9 @@ pub struct RestartOptions {
 /// One pod that is not as the policy says, or that was asked for by `--on`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
-    /// Its sandbox.
     pub sandbox: String,
     /// The phase that it was attached in; none if no phase of the policy attaches so.
     pub from: Option<Phase>,
@@ -61,7 +57,6 @@ pub enum PodDisposition {
     Restarted,
     /// It is on its way out already.
     Leaves,
-    /// It stays.
     Stays(StayReason),
 }
 
@@ -78,9 +73,7 @@ pub enum StayReason {
     Same,
     /// An annotation asks not to disrupt it.
     Undisturbed,
-    /// It has an emptyDir.
     EmptyDir,
-    /// It is a Job's.
     OfJob,
     /// Nobody makes it again.
     Bare,
@@ -165,7 +158,6 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
 }
 
-/// Decides.
 #[must_use]
 pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();
@@ -211,7 +203,7 @@ fn candidate(
     let is_right = from == Some(to);
     let is_wanted = match (&wanted.on, line) {
         (None, _) => !is_right,
-        (Some(on), Some(line)) => is_on(line, on, Some(policy)),
+        (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
         (Some(_), None) => false,
     };
     let fate = match (line, pod) {

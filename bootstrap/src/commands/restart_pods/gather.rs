@@ -15,7 +15,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::paths::Root;
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::Settings;
-use crate::node::{attachments, late, switch};
+use crate::node::{attachments, switch, unready};
 use crate::publish::bound::{BoundPod, BoundPods};
 use crate::publish::look::ApiReadError;
 use crate::publish::reporter;
@@ -42,7 +42,7 @@ impl LiveClient {
         if !root.is_node() {
             return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
         }
-        let node = NodeFacts::asked(global, Settings::required(&root)?, wanted);
+        let node = NodeFacts::with_runtime(global, Settings::required(&root)?, wanted);
         if let Some(why) = node.without_plugin() {
             return Err(Failure::of(Exit::No, why));
         }
@@ -97,12 +97,13 @@ impl LiveClient {
     /// Why a pod that is made now might get no network, or another one than the policy says.
     fn obstacles(&self, policy: &Result<PolicyFile, String>) -> Vec<Problem> {
         let mut obstacles = Vec::new();
-        obstacles.extend(switch::off(&self.node.root).map(switch::OffSwitch::problem));
+        obstacles.extend(switch::off_switch(&self.node.root).map(switch::OffSwitch::problem));
         match policy {
             Ok(read) => {
                 let fix = "wait until crossfade-bootstrap status says that it is; a pod that is moved now would wait for it";
-                let late = late::networks(&self.node.root, &read.policy);
-                obstacles.extend(late.iter().map(|late| late.problem(fix)));
+                let unready_networks = unready::gather(&self.node.root, &read.policy);
+                obstacles
+                    .extend(unready_networks.iter().map(|unready_networks| unready_networks.problem(fix)));
             }
             Err(why) => obstacles.push(
                 Problem::new(why.as_str())
@@ -112,14 +113,14 @@ impl LiveClient {
         }
         let name = self.node.name.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
         let fix = "run crossfade-bootstrap doctor, and mend what it finds of the conf";
-        match RuntimeAnswer::whom(&self.node.runtime.whom).uses(name) {
-            ConfUse::Ours | ConfUse::Untold => {}
+        match RuntimeAnswer::ask(&self.node.runtime.whom).uses(name) {
+            ConfUse::Ours | ConfUse::Unknown => {}
             ConfUse::Other(what) => obstacles.push(
                 Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))
                     .at("the runtime")
                     .fix(fix),
             ),
-            ConfUse::Unanswered(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
+            ConfUse::Failed(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
         }
         obstacles
     }

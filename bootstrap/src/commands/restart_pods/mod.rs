@@ -22,12 +22,12 @@ use self::gather::LiveClient;
 use self::report::RestartReport;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{self, Global};
-use crate::node::alone::CommandLock;
-use crate::node::selected::require_known;
+use crate::node::command_lock::CommandLock;
+use crate::node::selection::require_known;
 
 /// One command moves pods at a time.
 const ALONE: CommandLock =
-    CommandLock { lock: "restart-pods", this: "restart-pods", another: "another restart-pods" };
+    CommandLock { lock: "restart-pods", command: "restart-pods", another: "another restart-pods" };
 
 /// Moves pods, or says which and how.
 ///
@@ -41,7 +41,7 @@ pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<Restar
         return Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, None));
     }
     let layout = hand.layout().clone();
-    ALONE.does(&layout, || {
+    ALONE.run(&layout, || {
         let (phase, decision) = decided(&mut hand, &asked)?;
         let within = Duration::from_secs(wanted.timeout_secs);
         let carried = carry(&mut hand, &asked, decision.candidates.clone(), within);

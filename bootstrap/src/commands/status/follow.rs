@@ -38,7 +38,7 @@ pub(super) fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut
     let mut events = Events::new(wake);
     let dir = file.parent().map(Path::to_path_buf);
     loop {
-        events.look();
+        events.reset_pending();
         events.arm(dir.iter());
         if holds() {
             return true;

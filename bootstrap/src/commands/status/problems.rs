@@ -63,8 +63,8 @@ pub(super) fn of_its_use(settings: &Directories, used: ConfUse) -> Option<Proble
                 "run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again",
             ))
         }
-        ConfUse::Unanswered(why) => Some(why.into()),
-        ConfUse::Ours | ConfUse::Untold => None,
+        ConfUse::Failed(why) => Some(why.into()),
+        ConfUse::Ours | ConfUse::Unknown => None,
     }
 }
 
@@ -87,7 +87,10 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
 /// That no `watch` runs, on a node where one has to: for a tree, or for directories that the caller named, nobody can tell.
 pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -> Option<Problem> {
     let root = Root::new(&global.root);
-    if !root.is_node() || dirs.layout.run_dir != Layout::default().run_dir || switch::off(&root).is_some() {
+    if !root.is_node()
+        || dirs.layout.run_dir != Layout::default().run_dir
+        || switch::off_switch(&root).is_some()
+    {
         return None;
     }
     let why = match read {

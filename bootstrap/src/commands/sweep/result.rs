@@ -10,7 +10,7 @@ use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::directories::flagged;
+use crate::node::directories::with_flags;
 use crate::node::last_sweep::{SweepResult, place};
 
 /// Longest reason that is kept, in bytes.
@@ -23,8 +23,9 @@ const MAX_WHY_BYTES: usize = 1024;
 pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let node = super::gather(global, wanted);
     // `watch` passes directories on the command line if they are not the usual ones.
-    let layout =
-        node.as_ref().map_or_else(|_| flagged(global, Layout::default()), |known| known.dirs.layout.clone());
+    let layout = node
+        .as_ref()
+        .map_or_else(|_| with_flags(global, Layout::default()), |known| known.dirs.layout.clone());
     let swept = node.and_then(|node| super::sweep(global, &node, wanted));
     let Some(turn) = wanted.turn.filter(|_| !global.dry_run) else {
         return swept;

@@ -10,8 +10,8 @@ fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> Swe
     SweepCandidate {
         key: Key::new("c1", "eth0"),
         networks: "oldnet".into(),
-        written: entry.map_or(RecordLocation::Record(begun), RecordLocation::Entry),
-        seen,
+        location: entry.map_or(RecordLocation::Record(begun), RecordLocation::Entry),
+        listed: seen,
         age: Age::ThisBoot(Duration::from_secs(secs)),
         owner,
         netns_lives: true,
@@ -53,7 +53,7 @@ fn every_verdict_has_its_line() {
         ),
         (one(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
     ] {
-        let is_entry = matches!(judged.written, RecordLocation::Entry(_));
+        let is_entry = matches!(judged.location, RecordLocation::Entry(_));
         let changes = decide(&[judged], 600);
         assert_eq!(changes.first().map(ToString::to_string).as_deref(), line);
         let closes_entry = changes.iter().any(|change| matches!(change.act, Act::CloseEntry(_)));
@@ -69,6 +69,6 @@ fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
     judged.netns_lives = false;
     assert!(believe(std::slice::from_ref(&judged)).is_ok());
     judged.netns_lives = true;
-    judged.seen = ListStatus::OutOfScope;
+    judged.listed = ListStatus::OutOfScope;
     assert!(believe(&[judged]).is_ok(), "it need not be in that list");
 }

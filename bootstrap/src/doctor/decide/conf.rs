@@ -129,7 +129,7 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
         }
     }
     if found.is_empty()
-        && let ConfUse::Other(what) = facts.node.runtime.asked.uses(&conf.name)
+        && let ConfUse::Other(what) = facts.node.runtime.answer.uses(&conf.name)
     {
         found.push(not_loaded(facts, &what));
     }

@@ -5,8 +5,8 @@ use types::policy::Gc;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::node::candidates::{SweepCandidate, contradiction};
-use crate::node::leaks::{Leak, of_attachments};
+use crate::node::leaks::{Leak, leaked_attachments};
+use crate::node::sweep_candidates::{SweepCandidate, contradiction};
 
 /// A sweep believes that no sandbox lives only if a person says so.
 const SWEEP_ALL: &str = "printf '[]' >/run/crossfade/none-lives.json && crossfade-bootstrap sweep --listed /run/crossfade/none-lives.json";
@@ -15,7 +15,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let grace = facts.node.policy().map_or_else(Gc::default, |policy| policy.gc).grace_secs;
     let judged = facts.state.read().map(|state| state.judged.as_slice()).unwrap_or_default();
     let (waiting, closing): (Vec<Leak>, Vec<Leak>) =
-        of_attachments(judged, grace).into_iter().partition(|leak| leak.waits);
+        leaked_attachments(judged, grace).into_iter().partition(|leak| leak.waits);
     [forgotten(facts, judged, &closing), waits(&waiting), leases(facts), sweep(facts), ledger(facts)]
         .into_iter()
         .flatten()

@@ -25,7 +25,9 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
 /// Why networks that pods may get are not ready, one line for each.
 pub(super) fn not_ready(facts: &Facts) -> Vec<String> {
     let needed = facts.networks.iter().filter(|network| network.needed);
-    needed.filter_map(|network| Some(format!("network {}: {}", network.side, network.why_not()?))).collect()
+    needed
+        .filter_map(|network| Some(format!("network {}: {}", network.side, network.unready_reason()?)))
+        .collect()
 }
 
 /// The first reason why a network could not attach a pod.

@@ -16,8 +16,8 @@ fn answer(facts: &Facts) -> Option<Finding> {
     let state = facts.unit(unit).map(|state| state.line(unit));
     let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default().to_owned();
     let restart = (format!("systemctl restart {unit}"), "starts the runtime anew; pods keep running");
-    match &facts.node.runtime.asked {
-        RuntimeAnswer::NotAsked | RuntimeAnswer::Silent | RuntimeAnswer::Told(_) => None,
+    match &facts.node.runtime.answer {
+        RuntimeAnswer::NotAsked | RuntimeAnswer::Silent | RuntimeAnswer::Setup(_) => None,
         RuntimeAnswer::Unknown(why) => {
             let cause =
                 "nothing says which runtime kubelet talks to, so nobody knows which conf new pods get";
@@ -34,7 +34,7 @@ fn answer(facts: &Facts) -> Option<Finding> {
                 Finding::new(Code::RuntimeDown, cause).on([endpoint]).seen([why.as_str()]).seen(state);
             Some(finding.run(restart.0, restart.1))
         }
-        RuntimeAnswer::Unanswered(why) => {
+        RuntimeAnswer::Failed(why) => {
             let cause = "the runtime does not answer. containerd answers nobody while an ADD or DEL that hangs keeps it from loading a conf";
             let finding = Finding::new(Code::RuntimeHangs, cause).on([endpoint]).seen([why.as_str()]);
             let finding = finding.seen(state).seen(super::attachments::calls(facts));
@@ -57,7 +57,7 @@ fn restart(facts: &Facts) -> Option<Finding> {
 }
 
 fn several(facts: &Facts) -> Option<Finding> {
-    let setup = facts.node.runtime.asked.setup()?;
+    let setup = facts.node.runtime.answer.setup()?;
     if setup.max_confs == 1 {
         return None;
     }

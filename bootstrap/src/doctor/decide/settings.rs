@@ -58,7 +58,7 @@ pub(super) fn policy(facts: &Facts) -> Option<Finding> {
 
 /// On a node without Crossfade's plugin: what boot would have moved away.
 pub(super) fn earlier_image(facts: &Facts) -> Option<Finding> {
-    let conf = facts.node.ours().map(|_| facts.node.dirs.conf_file().display().to_string());
+    let conf = facts.node.own_conf().map(|_| facts.node.dirs.conf_file().display().to_string());
     let attachments = facts.state.read().map_or(0, |state| state.attached.attachments.len());
     let records = (attachments > 0)
         .then(|| format!("{attachments} attachments below {}", facts.node.dirs.layout.state_dir.display()));

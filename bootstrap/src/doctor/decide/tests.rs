@@ -86,7 +86,7 @@ fn conf_file(file: &str, name: &str, plugin: &str) -> ConfFile {
 
 fn loaded(network: &str, plugin: &str, max_confs: u64) -> RuntimeAnswer {
     let network = Network { name: network.into(), types: vec![plugin.into()], conf: String::new() };
-    RuntimeAnswer::Told(CniSetup {
+    RuntimeAnswer::Setup(CniSetup {
         conf_dir: DIR.into(),
         bin_dirs: vec!["/opt/cni/bin".into()],
         max_confs,
@@ -158,7 +158,7 @@ fn well() -> Facts {
         distrust: None,
     };
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
-    let mut runtime = RuntimeConfig::told(RuntimeKind::Containerd, setup);
+    let mut runtime = RuntimeConfig::from_answer(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
     let registered = RegisteredNode {
         conditions: [
@@ -180,12 +180,12 @@ fn well() -> Facts {
             runtime: RuntimeFacts {
                 config: ConfigFact::Read(runtime),
                 whom: RuntimeChoice::At("unix:///run/r.sock".into()),
-                asked: loaded("oldnet", "crossfade", 1),
+                answer: loaded("oldnet", "crossfade", 1),
             },
             dirs: Directories {
                 conf_dir: DIR.into(),
                 layout: Layout::default(),
-                named: Layout::default(),
+                layout_on_node: Layout::default(),
                 installed: Ok(Some(installed())),
             },
             name: Ok(Some("oldnet".into())),
@@ -318,7 +318,7 @@ fn only_a_note_leaves_a_node_all_right() {
 fn what_was_not_read_is_told() {
     let mut facts = well();
     facts.server = Source::Absent("kubelet has no credential yet".into());
-    facts.node.runtime.asked = RuntimeAnswer::Unanswered("no answer within 10 s".into());
+    facts.node.runtime.answer = RuntimeAnswer::Failed("no answer within 10 s".into());
     let findings = decide(&facts);
     assert!(
         findings.iter().all(|finding| finding.code != Code::ApiServer),

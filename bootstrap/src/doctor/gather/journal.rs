@@ -33,7 +33,6 @@ pub struct Entry {
     /// The unit that wrote it.
     #[serde(rename = "_SYSTEMD_UNIT")]
     pub unit: String,
-    /// The text.
     #[serde(deserialize_with = "text")]
     pub message: String,
     /// The event of `watch`.

@@ -50,22 +50,22 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
         let units = threads.spawn(|| units::gather(&root, &settings.node));
         let journal = threads.spawn(|| journal::gather(&root));
         let server = threads.spawn(|| server(&root, &settings.node));
-        let node = NodeFacts::asked(global, settings.clone(), &wanted.runtime);
+        let node = NodeFacts::with_runtime(global, settings.clone(), &wanted.runtime);
         let cni = CniFacts::gather(&node, PluginChoice::default());
         let now = boot::now();
-        let boot_id = Identity::now(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
+        let boot_id = Identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
         let networks = node
             .policy()
-            .map_or_else(Vec::new, |policy| readiness::ask(policy, &cni.networks, &root.at(PROBED)));
+            .map_or_else(Vec::new, |policy| readiness::gather(policy, &cni.networks, &root.at(PROBED)));
         let (state, kernel, sandboxes) = recorded::gather(&node, &cni);
         // What boot, the gate and watch left in /run is of this machine's own installation.
         let is_here = root.is_node() && node.dirs.layout.run_dir == Layout::default().run_dir;
         let foreign_dir = root.at(PRIVATE_CONF_DIR);
         let is_private = node.settings.conf_dir == Mode::Private;
-        let others = foreign::look(&foreign_dir).unwrap_or_default();
+        let others = foreign::list(&foreign_dir).unwrap_or_default();
         Facts {
-            off: switch::off(&root),
-            booted: if is_here { BootRecord::is_of_now(&root) } else { Ok(()) },
+            off: switch::off_switch(&root),
+            booted: if is_here { BootRecord::is_current(&root) } else { Ok(()) },
             gate: gate(global, &node, &boot_id).filter(|_| is_here),
             unfit: text(&root, UNFIT).filter(|_| is_here),
             foreign: (is_private && !others.is_empty()).then(|| foreign::describe(&foreign_dir, &others)),

@@ -19,10 +19,10 @@ use types::problem::Problem;
 use super::sandboxes;
 use crate::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
 use crate::node::attachments::{self, Life};
-use crate::node::candidates::{SweepCandidate, judge};
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
-use crate::node::leaks::{held_leases, of_leases};
+use crate::node::leaks::{held_leases, leaked_leases};
+use crate::node::sweep_candidates::{SweepCandidate, judge};
 use crate::node::{hostroutes, leaks, scratch};
 use crate::runtime::SandboxList;
 
@@ -55,7 +55,7 @@ pub(super) fn gather(
         let still: Vec<_> = before.into_iter().filter(|held| again.contains(held)).collect();
         let accounted: BTreeSet<String> =
             known.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
-        let leases = listed.map(|listed| of_leases(&still, &accounted, &listed)).unwrap_or_default();
+        let leases = listed.map(|listed| leaked_leases(&still, &accounted, &listed)).unwrap_or_default();
         of_kernel(&records, &damaged, leases)
     } else {
         Source::Absent("a tree is inspected, and no node".into())
@@ -84,7 +84,7 @@ fn judged(
     let listing = SandboxList::Cri(listed.unwrap_or_default());
     let mut judged = judge(records, inventory, &listing, &owners, &now);
     if is_unlisted {
-        judged.iter_mut().for_each(|one| one.seen = shim::sweep::ListStatus::OutOfScope);
+        judged.iter_mut().for_each(|one| one.listed = shim::sweep::ListStatus::OutOfScope);
     }
     judged
 }
@@ -96,7 +96,7 @@ fn recorded(
     judged: Vec<SweepCandidate>,
 ) -> Source<AttachmentRecords> {
     let layout = &node.dirs.layout;
-    let attached = match attachments::of(layout, records, damaged, node.policy()) {
+    let attached = match attachments::from_records(layout, records, damaged, node.policy()) {
         Ok(attached) => attached,
         Err(failure) => {
             let why = Problem::new(failure.lines().join("; ")).at(layout.state_dir.display().to_string());

@@ -13,11 +13,11 @@ use crate::runtime::{Sandbox, State};
 
 /// Asks the runtime, if it has answered before. `known` are the containers that Crossfade has attached, or found when it came.
 pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Source<Sandboxes> {
-    let asked = &node.runtime.asked;
+    let asked = &node.runtime.answer;
     match asked {
-        RuntimeAnswer::Told(_) | RuntimeAnswer::Silent => {}
+        RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent => {}
         RuntimeAnswer::NotAsked => return Source::Absent("no runtime is asked".into()),
-        RuntimeAnswer::Unknown(why) | RuntimeAnswer::Absent(why) | RuntimeAnswer::Unanswered(why) => {
+        RuntimeAnswer::Unknown(why) | RuntimeAnswer::Absent(why) | RuntimeAnswer::Failed(why) => {
             return Source::Absent(why.clone());
         }
     }
@@ -30,7 +30,7 @@ pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Sour
         Ok(listed) => listed,
         Err(error) => return unread(error),
     };
-    let Some(known) = known.filter(|_| node.ours().is_some()) else {
+    let Some(known) = known.filter(|_| node.own_conf().is_some()) else {
         return Source::Read(Sandboxes { listed, past_us: Vec::new() });
     };
     let is_known = |(id, state): (&String, &State)| *state != State::Ready || known.contains(id);

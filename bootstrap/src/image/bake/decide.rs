@@ -37,7 +37,6 @@ use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
 use crate::node::policy::secondary;
 
-/// What is baked.
 #[derive(Debug)]
 pub(super) struct BakeDecision {
     /// The policy; none in a final image.
@@ -77,14 +76,14 @@ impl Origin {
     }
 
     /// Adds a mistake in settings of this origin; `file` is the option with which a file is given.
-    fn unusable(self, why: impl Into<Problem>, file: &str, way: &mut Obstacles) {
+    fn unusable(self, why: impl Into<Problem>, file: &str, obstacles: &mut Obstacles) {
         let mut problem = why.into();
         match self {
             Self::Options => {
                 if problem.fix.is_empty() {
                     problem.fix = "correct the option that says so, then run bake again".into();
                 }
-                way.usage(problem);
+                obstacles.add_usage(problem);
             }
             Self::File => {
                 if problem.place.is_empty() {
@@ -93,7 +92,7 @@ impl Origin {
                 if problem.fix.is_empty() {
                     problem.fix = format!("correct the file of {file}, then run bake again");
                 }
-                way.settings(Some(problem));
+                obstacles.add_settings(Some(problem));
             }
         }
     }
@@ -104,22 +103,22 @@ impl Origin {
 /// # Errors
 /// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
 pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
-    let (mut way, mut notes) = (Obstacles::default(), Vec::new());
+    let (mut obstacles, mut notes) = (Obstacles::default(), Vec::new());
     let mut policy = None;
     let new = match wanted.image {
         Image::Migration => {
-            policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut way));
-            policy
-                .as_deref()
-                .and_then(|bytes| checked(bytes, Origin::of(facts.policy.as_ref()), &mut way, &mut notes))
+            policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut obstacles));
+            policy.as_deref().and_then(|bytes| {
+                checked(bytes, Origin::of(facts.policy.as_ref()), &mut obstacles, &mut notes)
+            })
         }
-        Image::Final => last(wanted, &mut way),
+        Image::Final => last(wanted, &mut obstacles),
     };
-    let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut way));
-    fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut way, &mut notes);
+    let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut obstacles));
+    fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut obstacles, &mut notes);
     for path in &facts.hiding {
         let path = path.display().to_string();
-        way.found(
+        obstacles.add(
             Problem::new(format!("{path} counts before what is baked"))
                 .fix(format!("remove {path}, or bake it with --from-policy or --from-node"))
                 .at(path),
@@ -130,21 +129,22 @@ pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, F
             "/etc/crossfade/disabled is there, so nodes of this image come up without Crossfade".into(),
         );
     }
-    way.refuse()?;
+    obstacles.refuse()?;
     Ok(BakeDecision { policy, node, notes })
 }
 
 /// The policy of options.
-fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Obstacles) -> Option<Vec<u8>> {
+fn migration(wanted: &Bake, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
             let fix = if why.fix.is_empty() { "name the runtime" } else { &why.fix };
-            way.found(why.clone().fix(format!("{fix}; a whole node.json (--from-node) can name it, too")));
+            obstacles
+                .add(why.clone().fix(format!("{fix}; a whole node.json (--from-node) can name it, too")));
             return None;
         }
     };
-    let sides = NetworkSpecs::of(wanted, conf_dir, way)?;
+    let sides = NetworkSpecs::of(wanted, conf_dir, obstacles)?;
     Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
 }
 
@@ -152,23 +152,23 @@ fn migration(wanted: &Bake, facts: &BakeFacts, way: &mut Obstacles) -> Option<Ve
 fn checked(
     bytes: &[u8],
     origin: Origin,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Option<&'static Profile> {
     let policy = match secondary::parse(bytes) {
         Ok(policy) => policy,
         Err(why) => {
-            origin.unusable(format!("policy: {why}"), FROM_POLICY, way);
+            origin.unusable(format!("policy: {why}"), FROM_POLICY, obstacles);
             return None;
         }
     };
-    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, way));
+    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, obstacles));
     notes.extend(sides::notes(&policy));
     policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
 }
 
 /// A final image: there is nothing to choose.
-fn last(wanted: &Bake, way: &mut Obstacles) -> Option<&'static Profile> {
+fn last(wanted: &Bake, obstacles: &mut Obstacles) -> Option<&'static Profile> {
     let given = [
         ("--old", wanted.old.is_some()),
         ("--old-conf", !wanted.old_conf.is_empty()),
@@ -181,16 +181,16 @@ fn last(wanted: &Bake, way: &mut Obstacles) -> Option<&'static Profile> {
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
         let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
-        way.usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
+        obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
     }
-    wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, way).flatten())
+    wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, obstacles).flatten())
 }
 
 /// node.json of options.
-fn settings(wanted: &Bake, new: Option<&'static Profile>, way: &mut Obstacles) -> Vec<u8> {
+fn settings(wanted: &Bake, new: Option<&'static Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
     let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
-    let Registration { labels, taints } = registration::decide(wanted, usual, way);
+    let Registration { labels, taints } = registration::decide(wanted, usual, obstacles);
     let mode = match wanted.image {
         Image::Migration => wanted.mode.unwrap_or(Mode::Private),
         Image::Final => Mode::Without,
@@ -206,20 +206,20 @@ fn conf_dir(expected: &str) -> Problem {
 }
 
 /// Holds a node.json against Crossfade's rules, those of kubelet, and what its image is for.
-fn fits(bytes: &[u8], (image, origin): (Image, Origin), way: &mut Obstacles, notes: &mut Vec<String>) {
+fn fits(bytes: &[u8], (image, origin): (Image, Origin), obstacles: &mut Obstacles, notes: &mut Vec<String>) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
-        Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, way),
+        Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, obstacles),
     };
-    refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, way));
-    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, way));
+    refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {
-            way.settings(Some(conf_dir("private or shared in a migration image, found none")));
+            obstacles.add_settings(Some(conf_dir("private or shared in a migration image, found none")));
         }
         (Image::Final, Mode::Private | Mode::Shared) => {
-            way.settings(Some(conf_dir("none in a final image")));
+            obstacles.add_settings(Some(conf_dir("none in a final image")));
         }
     }
     let says_nothing = node.labels.is_empty() && node.taints.is_empty();

@@ -16,7 +16,6 @@ use crate::node::paths::{DISABLED, NODE_FILE, Root};
 use crate::node::settings::Settings;
 use crate::runtime::facts::RuntimeFacts;
 
-/// What was found.
 #[derive(Debug)]
 pub(super) struct BakeFacts {
     /// The directory that the tree's runtime reads confs from, as the node will see it; the usual one where there is no runtime yet.

@@ -18,10 +18,12 @@ pub(super) struct Registration {
 
 /// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
 /// cannot be read is a finding and left out.
-pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, way: &mut Obstacles) -> Registration {
+pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut Obstacles) -> Registration {
     let mut told = Registration::default();
     let mut refuse = |option: &str, why: String| {
-        way.usage(Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")));
+        obstacles.add_usage(
+            Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")),
+        );
     };
     for text in &wanted.labels {
         let Some((key, value)) = text.split_once('=') else {

@@ -46,17 +46,19 @@ struct BothSpec {
 
 impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
-    pub(super) fn of(wanted: &Bake, conf_dir: &Path, way: &mut Obstacles) -> Option<Self> {
+    pub(super) fn of(wanted: &Bake, conf_dir: &Path, obstacles: &mut Obstacles) -> Option<Self> {
         if let (Some(old), Some(new)) = (&wanted.old, &wanted.new)
             && old == new
             && old != GENERIC
         {
             let what =
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
-            way.usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
+            obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
-        let old = one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, way));
-        let new = one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, way));
+        let old =
+            one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, obstacles));
+        let new =
+            one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, obstacles));
         Some(Self { old: old?, new: new? })
     }
 
@@ -78,24 +80,24 @@ fn one(
     name: Option<&str>,
     conf: &[PathBuf],
     cidrs: &[String],
-    (conf_dir, way): (&Path, &mut Obstacles),
+    (conf_dir, obstacles): (&Path, &mut Obstacles),
 ) -> Option<NetworkSpec> {
     let Some(name) = name else {
         let what = if side == Side::Old { "leave" } else { "go to" };
         let option = format!("--{side}");
-        way.usage(
+        obstacles.add_usage(
             Problem::new(format!("{option}: missing; a migration image has both networks"))
                 .fix(format!("name the CNI to {what} with {option}"))
                 .at(option),
         );
         return None;
     };
-    let profile = known(side, name, way)?;
+    let profile = known(side, name, obstacles)?;
     let conf = match profile {
         _ if !conf.is_empty() => conf.to_vec(),
         Some(profile) => profile.conf.iter().map(|file| conf_dir.join(file)).collect(),
         None => {
-            way.usage(
+            obstacles.add_usage(
                 Problem::new(format!("--{side} {GENERIC}: nothing is known of it"))
                     .at(format!("--{side}"))
                     .fix(format!("name its conf with --{side}-conf")),
@@ -107,13 +109,15 @@ fn one(
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
-pub(super) fn known(side: Side, name: &str, way: &mut Obstacles) -> Option<Option<&'static Profile>> {
+pub(super) fn known(side: Side, name: &str, obstacles: &mut Obstacles) -> Option<Option<&'static Profile>> {
     let found = profile::find(name);
     if found.is_some() || name == GENERIC {
         return Some(found);
     }
     let fix = format!("name a known CNI, or {GENERIC} with --{side}-conf");
-    way.usage(Problem::new(format!("--{side}: {}", profile::unknown(name))).at(format!("--{side}")).fix(fix));
+    obstacles.add_usage(
+        Problem::new(format!("--{side}: {}", profile::unknown(name))).at(format!("--{side}")).fix(fix),
+    );
     None
 }
 

@@ -28,7 +28,6 @@ const WATCH: &str = "crossfade-watch.service";
 /// How long systemd may take to say what runs, and the largest answer.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
 
-/// What was found.
 #[derive(Debug)]
 pub struct SealFacts {
     /// Everything that must not be in an image, allowed or not; each thing once.
@@ -52,7 +51,7 @@ impl SealFacts {
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let real = Global { root: root.at("/"), ..global.clone() };
         let ImageSettings { node, policy, mut found, notes } = ImageSettings::look(&real);
-        let layout = &node.dirs.named;
+        let layout = &node.dirs.layout_on_node;
         found.extend(running(&root, &node.settings));
         found.extend(attached(&root, layout));
         found.extend(conf::look(&node, &policy, &global.conf_dir));

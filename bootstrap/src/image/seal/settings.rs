@@ -27,7 +27,6 @@ const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap bake)";
 /// The policy, as far as it counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum PolicyState {
-    /// It is valid.
     Policy(Box<Policy>),
     /// It is missing or invalid, and a node would want it.
     Broken,
@@ -52,9 +51,7 @@ impl PolicyState {
 pub struct ImageSettings {
     /// A node of the image, as its first boot finds it.
     pub node: NodeFacts,
-    /// The policy.
     pub policy: PolicyState,
-    /// What is wrong.
     pub found: Vec<SealFinding>,
     /// What a person may want to know.
     pub notes: Vec<String>,

@@ -20,16 +20,12 @@ pub struct Item {
     pub path: PathBuf,
     /// Where it lies, the root included, with no link on the way.
     pub real: PathBuf,
-    /// What it is.
     pub kind: ItemKind,
 }
 
-/// What something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
-    /// A regular file.
     File,
-    /// A directory.
     Dir,
     /// A link, a socket, a FIFO or a device.
     Other,

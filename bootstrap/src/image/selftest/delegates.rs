@@ -27,7 +27,6 @@ pub(super) struct Delegate {
     conf: Conf,
 }
 
-/// A network's conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Conf {
     Absent,
@@ -131,7 +130,7 @@ pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfi
         )
     };
     let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
-    let dirs = dirs.iter().map(|dir| BinDir::look(dir, None));
+    let dirs = dirs.iter().map(|dir| BinDir::gather(dir, None));
     let places: Vec<_> = dirs
         .map(|dir| Dir {
             path: shown(&dir),

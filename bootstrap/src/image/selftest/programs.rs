@@ -53,7 +53,6 @@ struct ProgramFile {
     has_capabilities: bool,
     /// Why its path is not to be trusted.
     distrust: Option<String>,
-    /// Its bytes' digest.
     sha256: Option<String>,
     image: Result<Image, String>,
     /// What it says that it is; none where it was not asked.

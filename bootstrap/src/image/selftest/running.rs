@@ -28,12 +28,11 @@ enum EffectiveBoot {
 /// What is said of everything that comes with the next boot.
 const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
 
-/// All of it.
 pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     let root = &facts.root;
     let since =
         if all.iter().any(|told| told.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
-    let not_booted = BootRecord::is_of_now(root).err();
+    let not_booted = BootRecord::is_current(root).err();
     let mut checks = booted(root, since);
     checks.extend(watched(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
     checks.extend(loaded(facts, all));
@@ -49,19 +48,19 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
         return skipped(ID, unusable.why.as_str());
     }
     let crio = facts.runtime.crio().map(RuntimeConfig::agents_dir);
-    let conf = match Directories::on(global, &facts.settings, crio, None).installed {
+    let conf = match Directories::resolve(global, &facts.settings, crio, None).installed {
         Ok(Some(conf)) => conf,
         Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
         Err(why) => return skipped(ID, why.to_string()),
     };
-    let fault = match facts.runtime.asked.uses(&conf.name) {
+    let fault = match facts.runtime.answer.uses(&conf.name) {
         ConfUse::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
-        ConfUse::Untold => return skipped(ID, "the runtime does not tell which conf it uses"),
+        ConfUse::Unknown => return skipped(ID, "the runtime does not tell which conf it uses"),
         ConfUse::Other(what) => Fault::new(
             format!("the runtime does not use Crossfade's conf: {what}"),
             "crossfade-bootstrap install makes it look again, and so does watch",
         ),
-        ConfUse::Unanswered(why) => {
+        ConfUse::Failed(why) => {
             Fault::new(why, "start the runtime, or name it in node.json, runtime.endpoint")
         }
     };
@@ -70,7 +69,7 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
 
 fn booted(root: &Root, since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.boot";
-    let well = match (Identity::now(root), BootRecord::read(root)) {
+    let well = match (Identity::current(root), BootRecord::read(root)) {
         (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
             return ok(ID, "boot has succeeded in this boot");
         }

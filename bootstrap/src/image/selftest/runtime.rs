@@ -39,7 +39,7 @@ impl<'a> Runtime<'a> {
                 let fix = "install the runtime before the selftest, or name it in node.json, runtime";
                 decided(ID, vec![Fault::new(what, fix)], "")
             }
-            ConfigFact::Read(config) | ConfigFact::Told(config) => {
+            ConfigFact::Read(config) | ConfigFact::Answered(config) => {
                 let file = config.file.display();
                 let by = match (&config.program, config.kind) {
                     (Some(program), _) => format!("{} reads {file}", program.display()),
@@ -94,7 +94,7 @@ impl<'a> Runtime<'a> {
                 skipped(ID, "there is no plugin of Crossfade's, and the runtime reads its usual directory")
             }
             (None, Mode::Private) => skipped(ID, "there is no runtime whose configuration can be read"),
-            (Some(Ok(RehearsalResult::Told(how))), Mode::Private) => {
+            (Some(Ok(RehearsalResult::Accepted(how))), Mode::Private) => {
                 ok(ID, format!("{how}{}", self.emptied()))
             }
             (Some(Ok(RehearsalResult::NotHere(why))), Mode::Private) => skipped(ID, why),

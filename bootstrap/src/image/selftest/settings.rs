@@ -64,7 +64,7 @@ impl<'a> CheckedSettings<'a> {
         let root = &facts.root;
         let mut policy_places = Places::gather(root, POLICY_FILE);
         // The command line names it, or Crossfade's installed conf.
-        if let Some(named) = &facts.dirs.named.policy {
+        if let Some(named) = &facts.dirs.layout_on_node.policy {
             policy_places = Places { counts: Some(named.clone()), hidden: Vec::new() };
         }
         let policy = match &policy_places.counts {
@@ -153,7 +153,7 @@ const fn mode(mode: Mode) -> &'static str {
 pub(super) fn switch(root: &Root) -> Vec<Check> {
     const ID: &str = "settings.switch";
     let mut faults = Vec::new();
-    if let Some(off) = switch::off(root) {
+    if let Some(off) = switch::off_switch(root) {
         let fix = match off {
             OffSwitch::File if Places::gather(root, POLICY_FILE).counts.is_none() => {
                 "write /etc/crossfade/policy.json first, for without a policy the next boot holds kubelet back; then rm /etc/crossfade/disabled"

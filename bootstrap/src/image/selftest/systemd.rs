@@ -25,7 +25,6 @@ const SYSINIT: [&str; 2] = ["/usr/lib/systemd/system/sysinit.target", "/lib/syst
 /// Whether a unit is started at boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Enablement {
-    /// It is.
     Yes,
     /// It is not, in systemctl's word.
     No(String),
@@ -40,7 +39,6 @@ pub(super) enum Enablement {
 pub(super) enum Verdict {
     /// Lines that name something of Crossfade's, and the others.
     Said {
-        /// Ours.
         ours: Vec<String>,
         /// All others.
         theirs: Vec<String>,

@@ -12,7 +12,6 @@ use crate::node::paths::{PACKAGED, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
-/// Crossfade's units.
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 /// There while Crossfade's package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
 const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
@@ -22,7 +21,6 @@ const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfad
 pub(super) struct UnitOnDisk {
     /// Whose command line the unit has: kubelet's or the runtime's.
     pub(super) role: Role,
-    /// Its name.
     pub(super) name: String,
     /// The unit as the next boot will have it; none where there is none, or it is masked.
     pub(super) unit: Result<Option<Unit>, String>,

@@ -1,4 +1,4 @@
-//! Every line that is built is one that the parser of the command line takes, and says what was meant.
+//! Command lines that are built, read back by the parser of the command line.
 
 use clap::Parser;
 
@@ -12,7 +12,7 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Cli {
     Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
 }
 
-/// Options that no test leaves at their defaults.
+/// Options that no test leaves end_of_options their defaults.
 fn global() -> Global {
     let options =
         ["--root", "/usr", "--state-dir", "/s", "--run-dir", "/run/r", "--policy", "/p", "--conf-dir", "/c"];
@@ -26,10 +26,13 @@ fn dirs() -> Vec<PathBuf> {
 /// What systemd runs, read back.
 fn in_unit(command: OwnCommand) -> Cli {
     let line = transient_unit("u", 9, Path::new("/usr/bin/own"), &global(), &command.into_words());
-    let at = line.iter().position(|word| word == "--").expect("an end of systemd-run's options");
-    assert!(line[..at].contains(&"--unit=u".into()) && line[..at].contains(&"RuntimeMaxSec=9".into()));
-    assert_eq!(line[at + 1], "/usr/bin/own");
-    let cli = parse(line[at + 2..].iter().cloned());
+    let end_of_options = line.iter().position(|word| word == "--").expect("an end of systemd-run's options");
+    assert!(
+        line[..end_of_options].contains(&"--unit=u".into())
+            && line[..end_of_options].contains(&"RuntimeMaxSec=9".into())
+    );
+    assert_eq!(line[end_of_options + 1], "/usr/bin/own");
+    let cli = parse(line[end_of_options + 2..].iter().cloned());
     let (found, expected) = (cli.global(), global());
     assert_eq!(found.root, expected.root);
     if !matches!(cli.command, Command::Place(_)) {

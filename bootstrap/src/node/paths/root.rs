@@ -1,6 +1,6 @@
 //! A node's files, or those of a tree that is inspected instead: an image that is being built.
 //!
-//! Whoever made such a tree also decided where its links lead. So a link is followed as the node itself would follow it: an absolute one
+//! The builder of such a tree also decided where its links lead. So a link is followed as the node itself would follow it: an absolute one
 //! from the tree's own top, and `..` never above that top (man 2 `openat2`, `RESOLVE_IN_ROOT`). Nothing outside of the tree is read or
 //! written. The kernel resolves in this way only for a file that it opens. Crossfade also inspects, renames and removes by path, so it
 //! resolves the path first and uses it then. Only the tree's builder could change the tree in between, and the builder is trusted.
@@ -23,8 +23,8 @@ pub struct Root(PathBuf);
 /// What becomes of a link that is the last component of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FinalLink {
-    Followed,
-    Kept,
+    Follow,
+    Keep,
 }
 
 impl Default for Root {
@@ -51,14 +51,14 @@ impl Root {
     /// Every link is followed inside the tree, the last component too: this is the path to read, and to look into.
     #[must_use]
     pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.place(path.as_ref(), FinalLink::Followed)
+        self.place(path.as_ref(), FinalLink::Follow)
     }
 
     /// Where `path` itself lies, even if it is a link: this is the path to write by rename, to remove, and to ask whether
     /// something is there, be it a link that leads nowhere.
     #[must_use]
     pub fn entry(&self, path: impl AsRef<Path>) -> PathBuf {
-        self.place(path.as_ref(), FinalLink::Kept)
+        self.place(path.as_ref(), FinalLink::Keep)
     }
 
     /// As [`Root::at`], for a path that has the root before it already and was made longer since.
@@ -82,7 +82,7 @@ impl Root {
     /// Where `path` leads as the node sees it; none where something is missing. A masked unit's /dev/null is always there.
     #[must_use]
     pub fn chase(&self, path: &Path) -> Option<PathBuf> {
-        let real = self.resolve(path, FinalLink::Followed).ok()?;
+        let real = self.resolve(path, FinalLink::Follow).ok()?;
         (real == Path::new("/dev/null") || self.raw(&real).symlink_metadata().is_ok()).then_some(real)
     }
 
@@ -108,14 +108,14 @@ impl Root {
     ///
     /// # Errors
     /// One line that names the link.
-    pub fn holds(&self, dir: &Path) -> Result<(), String> {
+    pub fn check_links(&self, dir: &Path) -> Result<(), String> {
         if self.is_node() {
             return Ok(());
         }
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => self.holds(&path)?,
+                Ok(kind) if kind.is_dir() => self.check_links(&path)?,
                 Ok(kind) if kind.is_symlink() => self.agrees(&path)?,
                 _ => {}
             }
@@ -123,7 +123,7 @@ impl Root {
         Ok(())
     }
 
-    /// Refuses state that readers without a root would look for elsewhere than the node; as [`Root::holds`]. `layout` has the
+    /// Refuses state that readers without a root would look for elsewhere than the node; as [`Root::check_links`]. `layout` has the
     /// root before its directories.
     ///
     /// # Errors
@@ -131,10 +131,10 @@ impl Root {
     pub fn holds_state(&self, layout: &Layout) -> Result<(), String> {
         let all = [layout.attachments(), layout.locks(), layout.inventory(), layout.name(), layout.ledger()];
         all.iter().filter(|path| path.is_symlink()).try_for_each(|link| self.agrees(link))?;
-        [layout.attachments(), layout.locks()].iter().try_for_each(|dir| self.holds(dir))
+        [layout.attachments(), layout.locks()].iter().try_for_each(|dir| self.check_links(dir))
     }
 
-    /// Refuses a link that leads elsewhere for this process than for the node, as [`Root::holds`] does for all of a directory.
+    /// Refuses a link that leads elsewhere for this process than for the node, as [`Root::check_links`] does for all of a directory.
     ///
     /// # Errors
     /// One line that names the link.
@@ -174,15 +174,15 @@ impl Root {
     /// Follows the links of `path` inside the tree, and goes on below what is missing as if it were a directory without any.
     fn resolve(&self, path: &Path, last: FinalLink) -> io::Result<PathBuf> {
         let mut real = PathBuf::from("/");
-        let mut left = parts(path);
+        let mut rest = parts(path);
         let mut links = 0;
-        while let Some(part) = left.pop() {
+        while let Some(part) = rest.pop() {
             if part == ".." {
                 real.pop();
                 continue;
             }
             real.push(part);
-            if last == FinalLink::Kept && left.is_empty() {
+            if last == FinalLink::Keep && rest.is_empty() {
                 break;
             }
             // A link that cannot be read cannot be opened either: it is not followed, and its reader reports why.
@@ -195,7 +195,7 @@ impl Root {
             if target.is_absolute() {
                 real = PathBuf::from("/");
             }
-            left.extend(parts(&target));
+            rest.extend(parts(&target));
         }
         Ok(real)
     }
@@ -295,15 +295,15 @@ mod tests {
         fs::create_dir_all(dir.path().join("state/deep")).expect("directory");
         fs::write(dir.path().join("state/file"), "").expect("file");
         symlink("../file", dir.path().join("state/deep/inside")).expect("link");
-        root.holds(&root.at("/state")).expect("a link that stays inside");
-        root.holds(&root.at("/absent")).expect("nothing");
+        root.check_links(&root.at("/state")).expect("a link that stays inside");
+        root.check_links(&root.at("/absent")).expect("nothing");
         for target in ["/state/file", "/etc", "../../../../../../../../etc/passwd", "/nowhere"] {
             let link = dir.path().join("state/deep/link");
             symlink(target, &link).expect("link");
-            let why = root.holds(&root.at("/state")).expect_err(target);
+            let why = root.check_links(&root.at("/state")).expect_err(target);
             assert!(why.starts_with(&link.display().to_string()), "{why}");
             fs::remove_file(&link).expect("link");
         }
-        Root::default().holds(Path::new("/etc")).expect("the node itself");
+        Root::default().check_links(Path::new("/etc")).expect("the node itself");
     }
 }

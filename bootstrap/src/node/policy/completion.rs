@@ -1,4 +1,4 @@
-//! Completes a policy from the profiles of its networks.
+//! The completion of a policy from the profiles of its networks.
 //!
 //! A policy that names a CNI by its profile need not say how that CNI reports readiness, nor what the shim has to do where that CNI is the
 //! second network of a pod. Crossfade writes both into the policy. Only a network without the key `ready` gets probes; `"ready": []` means
@@ -24,11 +24,11 @@ use crate::node::paths::{PROBED, Root};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     /// The path of the policy in force.
-    pub place: PathBuf,
+    pub path_in_force: PathBuf,
     /// The same path with links resolved.
     pub from: PathBuf,
     /// Its bytes; they must still be these when it is written.
-    pub was: Vec<u8>,
+    pub original: Vec<u8>,
     /// The mode of the policy's file.
     pub mode: u32,
     /// The bytes of the completed policy.
@@ -42,24 +42,24 @@ pub struct Completion {
 impl Completion {
     /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
     #[must_use]
-    pub fn of(file: &Path) -> Option<Self> {
-        Self::but(file, &[])
+    pub fn find(file: &Path) -> Option<Self> {
+        Self::find_except(file, &[])
     }
 
     /// The same without the networks among `held` that would come to wait for a file of `watch`.
     #[must_use]
-    pub fn but(file: &Path, held: &[Side]) -> Option<Self> {
+    pub fn find_except(file: &Path, held: &[Side]) -> Option<Self> {
         let from = shim::trust::resolve(file).ok()?;
-        let (was, mode) = change::look(&from)?;
-        let CompletedPolicy { bytes, networks, probed } = complete_but(&was, held).ok()??;
-        Some(Self { place: file.into(), from, was, mode, bytes, networks, probed })
+        let (original, mode) = change::read_with_mode(&from)?;
+        let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held).ok()??;
+        Some(Self { path_in_force: file.into(), from, original, mode, bytes, networks, probed })
     }
 
     /// The file that is written: the policy's own, or, where that is the package's, one that counts before it.
     #[must_use]
     pub fn target(&self, root: &Root) -> PathBuf {
         let [_, volatile, packaged] = SETTINGS_DIRS;
-        if self.place.starts_with(root.at(packaged)) {
+        if self.path_in_force.starts_with(root.at(packaged)) {
             root.at(volatile).join(POLICY_FILE)
         } else {
             self.from.clone()
@@ -82,7 +82,7 @@ impl Completion {
 
     /// Whether `change` writes this completed policy.
     #[must_use]
-    pub fn is(&self, change: &Change) -> bool {
+    pub fn is_written_by(&self, change: &Change) -> bool {
         matches!(&change.act, Act::Write(write) if write.bytes == self.bytes)
     }
 
@@ -97,7 +97,7 @@ impl Completion {
         change: Change,
     ) -> Result<crate::change::outcome::Done, Failure> {
         let done = lock::exclusively(layout, "policy", || {
-            if change::look(&self.from).is_none_or(|(bytes, _)| bytes != self.was) {
+            if change::read_with_mode(&self.from).is_none_or(|(bytes, _)| bytes != self.original) {
                 return Ok(None);
             }
             Ok(Some(crate::change::outcome::carry_out(root, vec![change])))

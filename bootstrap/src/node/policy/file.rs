@@ -1,4 +1,4 @@
-//! The policy file of a node, with the digest by which everybody can say which one they mean.
+//! The policy file of a node, with the digest that identifies it in reports.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,9 @@ use crate::node::policy::secondary;
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]
 pub struct PolicyFile {
-    /// The path of the file.
     pub path: PathBuf,
     /// The content of the file.
     pub bytes: Vec<u8>,
-    /// The same, parsed.
     pub policy: Policy,
     /// SHA-256 of the file's bytes, in hex.
     pub sha256: String,
@@ -29,9 +27,9 @@ impl PolicyFile {
     /// # Errors
     /// One line that names the file, and the key where its content is at fault.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let named = |why: Unusable| why.to_string();
-        let bytes = policy_file::read(path).map_err(named)?;
-        let policy = policy_file::parse(path, &bytes).map_err(named)?;
+        let message = |why: Unusable| why.to_string();
+        let bytes = policy_file::read(path).map_err(message)?;
+        let policy = policy_file::parse(path, &bytes).map_err(message)?;
         profile::refuse_unusable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
         Ok(Self { path: path.to_path_buf(), policy, sha256: digest::sha256(&bytes), bytes })
     }

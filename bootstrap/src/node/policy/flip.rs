@@ -1,4 +1,4 @@
-//! Flips the policy to another phase.
+//! The flip of a policy to another phase.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use crate::change::outcome::{Changed, carry_out};
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::node::durable::outlives_reboot;
-use crate::node::evidence;
+use crate::node::gated;
 use crate::node::paths::Root;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
@@ -62,36 +62,36 @@ pub(super) fn flipped(bytes: &[u8], phase: Phase) -> Result<Vec<u8>, String> {
 fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
     let Act::Write(write) = &change.act else { return Vec::new() };
     let Ok(policy) = Policy::parse(&write.bytes) else { return Vec::new() };
-    [secondary::warnings(&policy), evidence::unkept(layout, &policy)].concat()
+    [secondary::warnings(&policy), gated::warnings(layout, &policy)].concat()
 }
 
 /// The change that flips the policy in force to `phase`.
 fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
     let from = layout.policy_file();
-    let to = target(layout)?;
+    let target = self::target(layout)?;
     let unusable = |why: Unusable| Failure::settings(why.to_string()).at(from.display());
     let bytes = policy_file::read(&from).map_err(unusable)?;
     let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
-    let shown = to.display().to_string();
+    let shown = target.display().to_string();
     let refused = |why: String| Failure::new(Exit::No, why);
     let flipped = flipped(&bytes, phase).map_err(refused)?;
-    if now == phase && from == to && flipped == bytes {
+    if now == phase && from == target && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }
     secondary::parse(&flipped).map_err(|why| {
         refused(format!("the policy does not allow the phase {phase}: {why}")).at(from.display())
     })?;
     if !volatile {
-        outlives_reboot(&to).map_err(|why| {
+        outlives_reboot(&target).map_err(|why| {
             Failure::new(Exit::No, why)
-                .at(to.display())
+                .at(target.display())
                 .fix("keep the policy on a disk (/etc/crossfade), or say --runtime if that is meant")
         })?;
     }
     let mode = from.metadata().map_or(POLICY_MODE, |meta| meta.mode() & 0o7777);
-    let moved = if from == to { String::new() } else { format!("; from {}", from.display()) };
+    let moved = if from == target { String::new() } else { format!("; from {}", from.display()) };
     Ok(Change::new(
-        Act::Write(Write { path: to, bytes: flipped, mode, nudge: false }),
+        Act::Write(Write { path: target, bytes: flipped, mode, nudge: false }),
         shown,
         format!("{now} -> {phase}{moved}"),
     ))

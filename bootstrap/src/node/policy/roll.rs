@@ -1,4 +1,4 @@
-//! What a cluster-wide roll has to know of a node's policy: whether it is the one that other nodes have, and where the node can be led. Pure.
+//! The facts about a node's policy that a cluster-wide roll needs: the digest that other nodes share, and the phases that it may ask for. Pure.
 
 use types::node::{Desired, Node};
 use types::policy::{Phase, Policy};
@@ -19,9 +19,9 @@ pub fn base(file: &PolicyFile) -> String {
 }
 
 /// The phases to which the node would flip if `crossfade/desired` asked for them, and the one that it is in: those that node.json allows and that
-/// the policy has. None if node.json does not follow the annotation, or reports nothing, so that nobody reads it.
+/// the policy has. None if node.json does not follow the annotation, or reports nothing, so that no roll reads it.
 #[must_use]
-pub fn follows(settings: &Node, file: Option<&PolicyFile>) -> Vec<Phase> {
+pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>) -> Vec<Phase> {
     let is_led = settings.desired == Desired::NodeAnnotation && settings.report.node;
     let Some(file) = file.filter(|_| is_led) else { return Vec::new() };
     let has = |phase: Phase| phase == file.policy.phase() || flip::allows(&file.bytes, phase).is_ok();
@@ -118,7 +118,7 @@ mod tests {
             ("not reported", unreported, Some(both("flannel", "cilium")), vec![]),
         ] {
             let file = policy.as_ref().map(file);
-            assert_eq!(follows(&settings, file.as_ref()), expected, "{what}");
+            assert_eq!(followed_phases(&settings, file.as_ref()), expected, "{what}");
         }
         assert!(!all.is_empty() && BothNew > BothOld);
     }

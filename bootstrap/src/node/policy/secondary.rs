@@ -1,4 +1,4 @@
-//! The second network of pods on both: not every CNI bears being one.
+//! The rule for the second network of pods on both: not every CNI can be one.
 //!
 //! A pod on both networks has the primary's address in its status. A CNI that knows a pod by what it attached does not mind. One whose
 //! agent follows the Pod's status takes the other network's address for its own; then the node routes the pod's real one
@@ -11,8 +11,8 @@ use types::profile::{self, GENERIC};
 /// What a network bears as the second one of a pod.
 #[must_use]
 pub fn bears(network: &Network) -> Secondary {
-    let of_profile = || profile::find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
-    network.secondary.unwrap_or_else(of_profile)
+    let secondary = || profile::find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
+    network.secondary.unwrap_or_else(secondary)
 }
 
 /// Refuses a policy that gives pods a second network which does not bear it. Pure.

@@ -9,7 +9,7 @@ use tonic_health::ServingStatus as Set;
 
 use super::*;
 
-/// Answers one request over TLS, with a certificate that nobody vouches for.
+/// Answers one request over TLS, with a certificate that no authority has signed.
 fn page(place: &str, answer: &'static str) -> (SocketAddr, std::thread::JoinHandle<String>) {
     let pair = rcgen::generate_simple_self_signed(["somebody".to_owned()]).expect("certificate");
     let key = pair.signing_key.serialize_der().try_into().expect("key");
@@ -48,8 +48,8 @@ fn an_https_probe_wants_2xx_and_takes_any_certificate() {
         assert_eq!(https(&format!("{address}/readyz")).is_ok(), good, "{answer:?}");
         assert!(server.join().expect("server").starts_with("GET /readyz HTTP/1.1\r\n"));
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
-    assert!(https(&format!("{nobody}/readyz")).is_err());
+    let closed = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
+    assert!(https(&format!("{closed}/readyz")).is_err());
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_grpc_probe_asks_the_first_place_that_takes_a_connection() {
     let socket = dir.path().join("health.sock");
     let places =
         [dir.path().join("absent.sock"), socket.clone()].map(|path| path.to_string_lossy().into_owned());
-    assert!(grpc(&places).expect_err("nobody listens").contains("connect to"));
+    assert!(grpc(&places).expect_err("nothing listens").contains("connect to"));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let (reporter, service) = tonic_health::server::health_reporter();
     let server = runtime();
@@ -98,12 +98,12 @@ fn the_marker_is_kept_by_all_probes_but_itself() {
         ready: Some(vec![Probe::File(marker.clone())]),
         secondary: None,
     };
-    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: Some(Ok(())) });
+    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), marker: Some(Ok(())) });
     network.ready = Some(vec![Probe::File(marker.clone()), Probe::File(dir.path().join("absent"))]);
-    let asked = ask(&network, &marker);
-    assert!(asked.all.is_err() && asked.ours == Some(asked.all.clone()), "{asked:?}");
+    let answers = ask(&network, &marker);
+    assert!(answers.all.is_err() && answers.marker == Some(answers.all.clone()), "{answers:?}");
     network.ready = Some(vec![Probe::File(dir.path().join("absent"))]);
-    assert!(ask(&network, &marker).ours.is_none());
+    assert!(ask(&network, &marker).marker.is_none());
     network.ready = None;
-    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), ours: None });
+    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), marker: None });
 }

@@ -55,7 +55,7 @@ fn crio_conf_dir() -> String {
 /// it starts again, take the pods of now for garbage as soon as a conf of another name sorts first.
 pub(crate) fn crio_words(root: &Root) -> Result<String, Problem> {
     let dir = crio_conf_dir();
-    let name = name::of(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
+    let name = name::read(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
     Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 

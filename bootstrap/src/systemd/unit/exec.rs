@@ -21,7 +21,6 @@ pub struct ExecLine {
 pub struct Command {
     /// The characters before the program: `@`, `-`, `:`, `+`, `!`.
     pub prefixes: String,
-    /// The program.
     pub program: String,
     /// Its arguments, without what `@` puts in the program's place.
     pub arguments: Vec<String>,
@@ -30,7 +29,6 @@ pub struct Command {
 /// A word of a command, expanded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
-    /// The word.
     pub text: String,
     /// The variable that it comes from, the first of several.
     pub variable: Option<String>,

@@ -10,9 +10,7 @@ use super::syntax::Assignment;
 /// How a unit is bound to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `After=`.
     After,
-    /// `Before=`.
     Before,
     /// `Wants=`: the other is started with it, and may fail.
     Wants,

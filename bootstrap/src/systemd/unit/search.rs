@@ -31,7 +31,6 @@ const NULL: &str = "/dev/null";
 /// The files of a unit, as the node sees them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Files {
-    /// The unit's own file.
     pub(super) fragment: PathBuf,
     /// Its drop-ins in the order in which they are applied; masked ones are left out.
     pub(super) drop_ins: Vec<PathBuf>,

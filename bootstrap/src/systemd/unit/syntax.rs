@@ -5,9 +5,7 @@
 /// `Key=value` in a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Assignment {
-    /// The section's name.
     pub(super) section: String,
-    /// The key.
     pub(super) key: String,
     /// The value, continuation lines joined; empty where the key is reset.
     pub(super) value: String,

@@ -66,7 +66,7 @@ impl World {
             dirs: Directories {
                 conf_dir: DIR.into(),
                 layout: Layout::default(),
-                named: Layout::default(),
+                layout_on_node: Layout::default(),
                 installed: Ok(None),
             },
             name: Ok(Some("oldnet".into())),
@@ -197,7 +197,7 @@ fn network(side: Side) -> NetworkObservation {
             PathBuf::from("/x"),
         )),
         missing: Vec::new(),
-        asked: ProbeAnswers { all: Ok(()), ours: None },
+        asked: ProbeAnswers { all: Ok(()), marker: None },
         agent: Vec::new(),
         marked: true,
         unmapped_hostports: false,
@@ -248,7 +248,7 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
 fn configured(kind: Option<RuntimeKind>, picks: &ConfSelection) -> ConfigFact {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     kind.map_or(ConfigFact::NoRuntime, |kind| {
-        let mut config = RuntimeConfig::told(kind, setup);
+        let mut config = RuntimeConfig::from_answer(kind, setup);
         if let ConfSelection::Named(name) = picks {
             config.default_network = Some(name.clone());
         }

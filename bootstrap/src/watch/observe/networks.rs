@@ -40,7 +40,6 @@ pub struct NetworkObservation {
 /// The parts of a conf that `watch` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfSummary {
-    /// The network's own name.
     pub name: String,
     /// The capabilities that the conf's plugins declare.
     pub capabilities: BTreeSet<String>,

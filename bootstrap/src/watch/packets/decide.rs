@@ -8,7 +8,6 @@ use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Protocol};
 /// What a proof by packets came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// In one word.
     pub reason: PacketReason,
     /// Why it failed, in words; `None` if it passed.
     pub failed: Option<String>,

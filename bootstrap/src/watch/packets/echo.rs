@@ -17,7 +17,6 @@ use super::{WAIT, outcome, until};
 /// Bytes of a UDP header.
 const UDP_HEADER: u32 = 8;
 
-/// The ends of an exchange.
 #[derive(Debug, Clone)]
 pub struct ExchangeEnds {
     /// Where the request is sent.
@@ -26,7 +25,6 @@ pub struct ExchangeEnds {
     pub source: Option<IpAddr>,
     /// Where the request is received.
     pub to: Place,
-    /// The receiver's address.
     pub target: IpAddr,
 }
 

@@ -7,7 +7,6 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns};
 
-/// A network namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The node's own, in which this process runs.

@@ -13,7 +13,6 @@ pub enum Party {
     First,
     /// The second scratch attachment.
     Second,
-    /// The node itself.
     Node,
     /// Somebody else, who answers without help.
     Outside,
@@ -22,9 +21,7 @@ pub enum Party {
 /// One exchange that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedExchange {
-    /// Between whom.
     pub path: PacketPath,
-    /// How.
     pub protocol: Protocol,
     /// Who sends the request.
     pub from: Party,
@@ -32,7 +29,6 @@ pub struct PlannedExchange {
     pub source: Option<IpAddr>,
     /// Who receives the request.
     pub to: Party,
-    /// The receiver's address.
     pub target: IpAddr,
     /// The receiver's port, where it is not the proof's own.
     pub port: Option<u16>,
@@ -54,7 +50,6 @@ pub struct ExchangeInputs {
 /// The exchanges, and what is left out, one line each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The exchanges.
     pub exchanges: Vec<PlannedExchange>,
     /// What is left out and why.
     pub notes: Vec<String>,

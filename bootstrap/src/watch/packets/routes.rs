@@ -20,11 +20,9 @@ const PEERS: usize = 3;
 /// A route with a next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The destination.
     pub to: IpNetwork,
     /// The next hop.
     pub via: IpAddr,
-    /// The interface.
     pub interface: String,
 }
 

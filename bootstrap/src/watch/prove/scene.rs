@@ -37,7 +37,6 @@ const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(ATTACH_WITHIN_
 /// Ends the container id of a second attachment, and the name of its namespace.
 const SECOND: &str = "-2";
 
-/// A scratch attachment.
 #[derive(Debug)]
 pub(super) struct Attachment {
     /// Where its network namespace is pinned.
@@ -56,7 +55,6 @@ pub(super) struct Scene {
     side: Side,
     /// The answers of the plugins, and their stderr. Both may hold secrets, so only root may read the file.
     answers: File,
-    /// The path of `answers`.
     answers_path: PathBuf,
     _alone: Flock<File>,
 }

@@ -66,14 +66,14 @@ impl Watch<'_> {
         let layout = &facts.node.dirs.layout;
         let directories = attached::directories(layout);
         // Before the look: what changes during it is told, and counted the next time.
-        self.events.count();
+        self.events.reset_uncounted();
         for _ in 0..LOOKS {
             if !self.events.arm_records(directories.iter()) {
                 break;
             }
         }
         self.memory.attached = attached::read(layout, facts.node.policy());
-        self.count_pace.counted(self.began.elapsed(), self.events.hears_records());
+        self.count_pace.counted(self.began.elapsed(), self.events.watches_records());
     }
 
     /// Counts between two passes, and publishes counts that have changed.
@@ -168,7 +168,7 @@ mod tests {
             assert!(Instant::now() < end, "{:?}", kept.last());
             // Files of passes have not changed but for the loop's own report; no pass reads the records.
             if watch.next_pass(&wakes, Duration::from_secs(1)).expect("it goes on") {
-                watch.events.look();
+                watch.events.reset_pending();
             }
         }
         assert_eq!(watch.count_pace.due(), None, "nothing else to count");

@@ -32,13 +32,13 @@ impl Watch<'_> {
         let mut looks = 0;
         loop {
             looks += 1;
-            self.events.look();
+            self.events.reset_pending();
             // Before the look: what changes during it is seen by the next tick.
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
             let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
-            let runtime = RuntimeFacts { asked: self.asked.0.clone(), ..found.runtime.clone() };
+            let runtime = RuntimeFacts { answer: self.asked.0.clone(), ..found.runtime.clone() };
             let known =
                 PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
             let facts = Observation::gather(&self.scope.global, known, now(self.began));
@@ -68,11 +68,11 @@ impl Watch<'_> {
         let facts = self.facts.as_ref();
         let settled = match &self.asked.0 {
             RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
-            RuntimeAnswer::Told(_) => {
+            RuntimeAnswer::Setup(_) => {
                 self.memory.used
                     || !matches!(facts.map(|facts| &facts.node.dirs.installed), Some(Ok(Some(_))))
             }
-            RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Unanswered(_) => false,
+            RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Failed(_) => false,
         };
         let pause = match &self.asked.0 {
             _ if settled => ASK_EVERY,
@@ -86,7 +86,7 @@ impl Watch<'_> {
     /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
         let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
-        let node = Settings::after(&self.scope.root, &known).node;
+        let node = Settings::reload(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime)
                 && !matches!(found.runtime.whom, RuntimeChoice::Unknown(_))
@@ -97,7 +97,7 @@ impl Watch<'_> {
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
         let whom = self.found.as_ref().map_or(RuntimeChoice::Nobody, |found| found.runtime.whom.clone());
-        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::whom(&whom), self.began.elapsed()));
+        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::ask(&whom), self.began.elapsed()));
         before.0 != self.asked.0
     }
 }

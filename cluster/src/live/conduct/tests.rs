@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use types::policy::Phase;
+
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
 
@@ -101,6 +103,37 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
         assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
     });
+}
+
+/// A plan as far as `both-old`. An abort may take nodes back to `old`, and no run takes them further than the plan.
+#[test]
+fn a_run_that_leads_further_than_its_plan_is_refused() {
+    let short = saved(&Plan { passes: vec![Phase::BothOld], ..plan() });
+    let planned = Run::new("r-1", short.hash.clone(), &short.plan);
+    for (from, targets, refused) in [
+        (Phase::Old, vec![Phase::BothOld], ""),
+        (Phase::BothOld, vec![Phase::Old], ""),
+        (Phase::Old, vec![Phase::BothOld, Phase::New], "phase new"),
+        (Phase::BothNew, vec![Phase::BothOld], "phase both-new"),
+    ] {
+        let stored = Run { from, targets: targets.clone(), ..planned.clone() };
+        run(async {
+            let server = cluster(stored.clone(), None);
+            let mut session = session(&server).await;
+            let resumed =
+                take_up_run(&mut session, &resumed(short.clone(), &[]), &Interrupt::new()).await.map(drop);
+            let shown = by_plan(&session, &stored, Some(short.clone())).await.map(drop);
+            let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
+            match resumed {
+                Ok(()) => assert_eq!((refused, shown.is_ok()), ("", true), "{from} {targets:?}"),
+                Err((exit, problem)) => {
+                    assert_eq!((exit, writes), (Exit::Failed, 0));
+                    assert!(!refused.is_empty() && problem.what.contains(refused), "{problem:?}");
+                    assert!(problem.what.contains("run.json"), "{problem:?}");
+                }
+            }
+        });
+    }
 }
 
 /// Each row: what the holder recorded; how the gate is, and whether the run waits for it, in a status and in a preview.

@@ -15,7 +15,7 @@ pub(super) const PART_LABEL: &str = "crossfade/part";
 /// The run that nobody has ended.
 pub(in crate::live) const RUN: &str = "crossfade-run";
 /// Its key that the holder writes.
-pub(super) const RUN_KEY: &str = "run.json";
+pub(in crate::live) const RUN_KEY: &str = "run.json";
 /// Its key that anybody writes.
 pub(super) const WISH_KEY: &str = "wish.json";
 /// A list of which only the metadata arrives. *Source*: Kubernetes, "API Concepts", "Receiving resources as Tables", `as=PartialObjectMetadataList`.

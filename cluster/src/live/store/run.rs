@@ -17,7 +17,7 @@ use crate::roll::wish::{self, Wish};
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
 /// What helps where another program wrote the run.
-const NEW_RUN: &str = "if another program wrote it, keep a copy, and begin anew: kubectl -n crossfade get configmap crossfade-run -o yaml > crossfade-run.yaml; kubectl -n crossfade delete configmap crossfade-run; kubectl crossfade plan --save; kubectl crossfade roll --plan HASH";
+pub(in crate::live) const NEW_RUN: &str = "if another program wrote it, keep a copy, and begin anew: kubectl -n crossfade get configmap crossfade-run -o yaml > crossfade-run.yaml; kubectl -n crossfade delete configmap crossfade-run; kubectl crossfade plan --save; kubectl crossfade roll --plan HASH";
 /// Longest id of a run: it is part of names and labels.
 const MAX_ID: usize = 32;
 

@@ -36,8 +36,9 @@ impl History {
         for wish in self.truth.record.wishes.iter().filter(|wish| wish.seq <= run.wish) {
             match wish.what {
                 What::PauseNow => stopped = true,
-                // A run that fixes stragglers has no way back, and refuses.
+                // A run that fixes stragglers has no way back, and refuses; so does each run what leads beyond its plan.
                 What::Abort(_) if self.plan.fixes_stragglers() => {}
+                What::Abort(to) if !self.plan.covers(to) => {}
                 What::Resume(_) | What::Abort(_) => stopped = false,
                 _ => {}
             }

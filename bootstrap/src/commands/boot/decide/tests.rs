@@ -45,7 +45,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         max_confs: 1,
         networks: Vec::new(),
     };
-    let mut runtime = RuntimeConfig::told(RuntimeKind::Containerd, setup);
+    let mut runtime = RuntimeConfig::from_answer(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
     let at = |file: &str| PathBuf::from("/state").join(file);
     let layout = Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None };
@@ -55,7 +55,12 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         node_file: Some("/etc/crossfade/node.json".into()),
         unusable: None,
         runtime: RuntimeFacts { config: ConfigFact::Read(runtime), ..RuntimeFacts::default() },
-        dirs: Directories { conf_dir: USUAL.into(), layout, named: Layout::default(), installed: Ok(None) },
+        dirs: Directories {
+            conf_dir: USUAL.into(),
+            layout,
+            layout_on_node: Layout::default(),
+            installed: Ok(None),
+        },
         name: Ok(Some("cilium".into())),
         policy: Policy::parse(policy.as_bytes()).map(|policy| PolicyFile {
             path: "/etc/crossfade/policy.json".into(),

@@ -41,7 +41,7 @@ impl SettingsFile {
     pub(super) fn policy(node: &NodeFacts) -> Self {
         let mut found = places(&node.root, POLICY_FILE);
         found.absent = "there is no policy, so the gate delays kubelet";
-        if let Some(named) = &node.dirs.named.policy {
+        if let Some(named) = &node.dirs.layout_on_node.policy {
             found.masked.splice(0..0, found.file.replace(named.clone()));
             found.masked.retain(|masked| masked != named);
         }

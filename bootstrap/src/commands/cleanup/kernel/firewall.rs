@@ -25,23 +25,18 @@ impl BackEnd {
     }
 }
 
-/// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Which back end holds it.
     pub back_end: BackEnd,
     /// `AF_INET` or `AF_INET6`.
     pub family: u8,
-    /// Its name.
     pub name: String,
-    /// Its chains.
     pub chains: Vec<Chain>,
 }
 
-/// A chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Its name.
     pub name: String,
     /// Whether the kernel sends packets there by itself.
     pub built_in: bool,
@@ -49,7 +44,6 @@ pub struct Chain {
     pub rules: Vec<FilterRule>,
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterRule {
     /// What removes it and nothing else.

@@ -29,10 +29,8 @@ const BUSY: i32 = 4100;
 /// Is there on a kernel that has sets, or has loaded the module. A request would load it.
 const MODULE: &str = "/sys/module/ip_set";
 
-/// A set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetFact {
-    /// Its name.
     pub name: String,
     /// Its type, as in `hash:net`.
     pub kind: String,

@@ -37,12 +37,9 @@ const IFLA_LINK_NETNSID: u16 = 37;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 
-/// An interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkFact {
-    /// The index.
     pub index: u32,
-    /// The name.
     pub name: String,
     /// `veth`, `vxlan`, ..; none for hardware and `lo`.
     pub kind: Option<String>,
@@ -54,7 +51,6 @@ pub struct LinkFact {
     pub peer_elsewhere: bool,
     /// How `ip link` would describe it, for whoever makes it again.
     pub details: String,
-    /// Its addresses.
     pub addresses: Vec<AddressFact>,
 }
 

@@ -47,12 +47,10 @@ const UDATA_COMMENT: u8 = 0;
 /// The families in which iptables keeps its tables.
 const FAMILIES: [u8; 2] = [2, 10];
 
-/// A table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NftTableFact {
     /// Its family, as the kernel numbers them.
     pub family: u8,
-    /// Its name.
     pub name: String,
     /// The kernel's number for it.
     pub handle: u64,

@@ -45,14 +45,11 @@ const TYPES: [&str; 10] = [
     "throw",
 ];
 
-/// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteFact {
-    /// The table.
     pub table: u32,
     /// The routing protocol: who made it.
     pub protocol: u8,
-    /// The destination.
     pub destination: IpNetwork,
     /// The index of the one interface by which it leaves.
     pub interface: Option<u32>,

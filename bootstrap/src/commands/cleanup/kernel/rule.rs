@@ -33,12 +33,10 @@ const FRA_PROTOCOL: u16 = 21;
 /// The table of the addresses of this node.
 pub const LOCAL: u32 = 255;
 
-/// A routing rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleFact {
     /// `AF_INET` or `AF_INET6`.
     pub family: u8,
-    /// The priority.
     pub priority: u32,
     /// The table that it looks up.
     pub table: u32,
@@ -48,7 +46,6 @@ pub struct RuleFact {
     pub from: Option<IpAddr>,
     /// The prefix length of the source; 0 for all.
     pub from_prefix: u8,
-    /// The destination.
     pub to: Option<IpAddr>,
     /// The prefix length of the destination; 0 for all.
     pub to_prefix: u8,

@@ -54,8 +54,8 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
                 .refusals
                 .push(refuse(why, "start the runtime, or name the right one with --runtime-endpoint"));
         }
-        RuntimeAnswer::Unanswered(why) => decision.later.push(refuse(why, "run the same command again")),
-        RuntimeAnswer::Silent | RuntimeAnswer::Told(_) => {}
+        RuntimeAnswer::Failed(why) => decision.later.push(refuse(why, "run the same command again")),
+        RuntimeAnswer::Silent | RuntimeAnswer::Setup(_) => {}
     }
     if let Some(why) = &facts.runtime.blind {
         decision.later.push(refuse(why, "run the command on the node, or give the pod what it lacks"));
@@ -68,9 +68,9 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
         decision.refusals.push(Problem::new(why.as_str()).at(facts.cache.dir.display().to_string()).fix(fix));
     }
     if let Some(setup) = facts.runtime.asked.setup() {
-        let mut way = Obstacles::default();
-        conf_rules::one_conf(setup, &mut way);
-        decision.refusals.extend(way.findings);
+        let mut obstacles = Obstacles::default();
+        conf_rules::one_conf(setup, &mut obstacles);
+        decision.refusals.extend(obstacles.findings);
         if setup.conf_dir != facts.conf.dir.path && !facts.runtime.is_private {
             let what = format!(
                 "the runtime reads {}, not {}",

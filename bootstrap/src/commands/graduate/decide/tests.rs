@@ -86,7 +86,7 @@ fn facts() -> GraduateFacts {
     GraduateFacts {
         runtime: ObservedRuntime {
             replays: false,
-            asked: RuntimeAnswer::Told(CniSetup {
+            asked: RuntimeAnswer::Setup(CniSetup {
                 conf_dir: DIR.into(),
                 bin_dirs: Vec::new(),
                 max_confs: 1,
@@ -289,7 +289,7 @@ fn crio_that_is_told_a_name_is_started_anew_between_the_conf_and_the_proof() {
 #[test]
 fn a_plugin_of_somebody_else_s_stays() {
     let mut facts = facts();
-    facts.plugins[0].plugin = PluginState::Other;
+    facts.plugins[0].plugin = PluginState::OtherFile;
     facts.plugins[0].other = Some(b"another program".to_vec());
     let decision = decide(&facts);
     assert!(!decision.steps.iter().any(|step| step.change.target.contains("/opt/cni/bin")), "{decision:?}");

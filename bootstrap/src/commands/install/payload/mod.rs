@@ -113,10 +113,9 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 }
 
 impl PlaceOnNode {
-    /// Inspects the path.
     #[must_use]
     pub fn look(path: &Path) -> Self {
-        match change::look(path) {
+        match change::read_with_mode(path) {
             Some((bytes, mode)) => Self::File { sha256: digest::sha256(&bytes), mode },
             None if path.symlink_metadata().is_ok() => Self::Other,
             None => Self::Nothing,

@@ -17,11 +17,9 @@ pub(super) const DAMAGED: &str = "they stay while a record is damaged, because i
 /// What the decision is made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts<'a> {
-    /// The Node of this node.
     pub(super) node: &'a str,
     /// What the plugins of this node's networks write on Pods.
     pub(super) written: &'a BTreeSet<PodAnnotations>,
-    /// The Pods.
     pub(super) pods: &'a [BoundPod],
     /// The container ids of all sandboxes that are not certainly gone: on the runtime's list, in a record, in the inventory.
     pub(super) sandboxes: &'a BTreeSet<String>,

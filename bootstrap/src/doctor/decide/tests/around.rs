@@ -116,18 +116,18 @@ fn runtime() -> Vec<Case> {
     vec![
         case(
             Code::RuntimeUnknown,
-            |facts| facts.node.runtime.asked = RuntimeAnswer::Unknown("two sockets".into()),
-            |facts| facts.node.runtime.asked = RuntimeAnswer::NotAsked,
+            |facts| facts.node.runtime.answer = RuntimeAnswer::Unknown("two sockets".into()),
+            |facts| facts.node.runtime.answer = RuntimeAnswer::NotAsked,
         ),
         case(
             Code::RuntimeDown,
-            |facts| facts.node.runtime.asked = RuntimeAnswer::Absent("no socket".into()),
-            |facts| facts.node.runtime.asked = RuntimeAnswer::Silent,
+            |facts| facts.node.runtime.answer = RuntimeAnswer::Absent("no socket".into()),
+            |facts| facts.node.runtime.answer = RuntimeAnswer::Silent,
         ),
         case(
             Code::RuntimeHangs,
-            |facts| facts.node.runtime.asked = RuntimeAnswer::Unanswered("no answer within 10 s".into()),
-            |facts| facts.node.runtime.asked = RuntimeAnswer::Absent("no socket".into()),
+            |facts| facts.node.runtime.answer = RuntimeAnswer::Failed("no answer within 10 s".into()),
+            |facts| facts.node.runtime.answer = RuntimeAnswer::Absent("no socket".into()),
         ),
         case(
             Code::RuntimeRestart,
@@ -136,8 +136,8 @@ fn runtime() -> Vec<Case> {
         ),
         case(
             Code::SeveralConfs,
-            |facts| facts.node.runtime.asked = loaded("oldnet", "crossfade", 0),
-            |facts| facts.node.runtime.asked = loaded("oldnet", "crossfade", 1),
+            |facts| facts.node.runtime.answer = loaded("oldnet", "crossfade", 0),
+            |facts| facts.node.runtime.answer = loaded("oldnet", "crossfade", 1),
         ),
         case(
             Code::RuntimeConfig,
@@ -215,7 +215,7 @@ fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
         facts.off = Some(OffSwitch::File);
         facts.watch = Some(StatusFile::Absent);
         facts.node.dirs.installed = Ok(None);
-        facts.node.runtime.asked = loaded("other", "bridge", 1);
+        facts.node.runtime.answer = loaded("other", "bridge", 1);
     });
     assert_eq!(all.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::SwitchedOff]);
 }

@@ -11,8 +11,8 @@ use types::problem::Problem;
 use super::*;
 use crate::doctor::gather::journal::Entry;
 use crate::node::attachments::{Damaged, Life, Line, Part};
-use crate::node::candidates::{RecordLocation, SweepCandidate};
 use crate::node::leaks::{Leak, LeakKind};
+use crate::node::sweep_candidates::{RecordLocation, SweepCandidate};
 use crate::publish::look::ObservedPod;
 use crate::runtime::{Sandbox, State};
 
@@ -68,8 +68,8 @@ fn candidate(facts: &mut Facts, seen: ListStatus, secs: u64, owner: Owner) {
     let one = SweepCandidate {
         key: Key::new("c1", "eth0"),
         networks: "oldnet".into(),
-        written: RecordLocation::Record(begun),
-        seen,
+        location: RecordLocation::Record(begun),
+        listed: seen,
         age: Age::ThisBoot(Duration::from_secs(secs)),
         owner,
         netns_lives: false,

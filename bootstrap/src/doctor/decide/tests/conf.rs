@@ -35,10 +35,10 @@ fn watched_network(facts: &mut Facts) -> &mut status::Network {
 
 fn crio(facts: &mut Facts, name: Option<&str>) {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
-    let mut config = RuntimeConfig::told(RuntimeKind::Crio, setup);
+    let mut config = RuntimeConfig::from_answer(RuntimeKind::Crio, setup);
     config.default_network = name.map(str::to_owned);
     facts.node.runtime.config = ConfigFact::Read(config);
-    facts.node.runtime.asked = RuntimeAnswer::Silent;
+    facts.node.runtime.answer = RuntimeAnswer::Silent;
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -83,9 +83,9 @@ fn conf() -> Vec<Case> {
         // What sorts first explains what is loaded.
         case(
             Code::ConfNotLoaded,
-            |facts| facts.node.runtime.asked = loaded("other", "bridge", 1),
+            |facts| facts.node.runtime.answer = loaded("other", "bridge", 1),
             |facts| {
-                facts.node.runtime.asked = loaded("other", "bridge", 1);
+                facts.node.runtime.answer = loaded("other", "bridge", 1);
                 dir(facts).confs.insert(0, conf_file("00-a.conflist", "other", "bridge"));
             },
         ),

@@ -32,9 +32,7 @@ pub struct Rule {
 /// Which of the things at a place a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentFilter {
-    /// Whatever is there.
     Any,
-    /// Regular files.
     Files,
     /// Regular files with one of these words, in a line that is no comment.
     Holding(&'static [&'static str]),
@@ -73,7 +71,6 @@ const GROUPS: [(&str, &[Rule]); 9] = [
     ("cloud-init", cloud::RULES),
 ];
 
-/// Every rule.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     GROUPS.into_iter().flat_map(|(_, rules)| rules)
 }

@@ -88,9 +88,9 @@ fn a_packaged_policy_is_completed_in_run_and_any_other_in_its_place() {
         ("/elsewhere/p.json", "/elsewhere/p.json"),
     ] {
         let completion = Completion {
-            place: from.into(),
+            path_in_force: from.into(),
             from: from.into(),
-            was: Vec::new(),
+            original: Vec::new(),
             mode: 0o644,
             bytes: b"x".to_vec(),
             networks: vec!["old (calico)".into()],

@@ -19,7 +19,7 @@ use crate::runtime::config::RuntimeConfig;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RehearsalResult {
     /// It would be told, so.
-    Told(String),
+    Accepted(String),
     /// It cannot be asked here; why.
     NotHere(String),
 }
@@ -34,7 +34,7 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
     }
     let Some(program) = &config.program else {
         return Ok(match config.kind {
-            RuntimeKind::Crio => RehearsalResult::Told(format!(
+            RuntimeKind::Crio => RehearsalResult::Accepted(format!(
                 "by --cni-config-dir={PRIVATE_CONF_DIR}, and --cni-default-network with the name that boot gives Crossfade's network"
             )),
             RuntimeKind::Containerd => RehearsalResult::NotHere(
@@ -46,10 +46,10 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
     let dump = containerd::dump(program, &config.file)?;
     let asked = ContainerdDump { program, file: &config.file, dump };
     let text = match choose(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
-        RuntimeInstruction::Words(words) => return Ok(RehearsalResult::Told(format!("by {words}"))),
+        RuntimeInstruction::Words(words) => return Ok(RehearsalResult::Accepted(format!("by {words}"))),
         // A file at its place would be in force for whoever starts containerd now; `render --runtime` proves it then.
         RuntimeInstruction::DropIn(place) => {
-            return Ok(RehearsalResult::Told(format!("by the drop-in {}", place.display())));
+            return Ok(RehearsalResult::Accepted(format!("by the drop-in {}", place.display())));
         }
         RuntimeInstruction::Copy(text) => text,
     };
@@ -59,7 +59,9 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
         ));
     };
     held(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
-    Ok(RehearsalResult::Told(format!("by --config {CONTAINERD_CONFIG}, which containerd reads as it should")))
+    Ok(RehearsalResult::Accepted(format!(
+        "by --config {CONTAINERD_CONFIG}, which containerd reads as it should"
+    )))
 }
 
 /// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.

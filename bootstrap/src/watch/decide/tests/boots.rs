@@ -36,7 +36,6 @@ struct Boot {
     phase: (&'static str, &'static str, &'static str),
     /// The policy's file cannot be used just now.
     torn: bool,
-    /// status.json.
     published: Option<Document>,
     dice: Dice,
 }

@@ -48,13 +48,13 @@ fn the_marker_of_probes_that_only_we_can_ask_follows_them() {
         (None, true, vec!["remove old"]),
         (None, false, vec![]),
     ] {
-        world.of(Side::Old).asked.ours = ours.clone();
+        world.of(Side::Old).asked.marker = ours.clone();
         world.facts.probed.1 = there.then_some(Side::Old).into_iter().collect();
         assert_eq!(world.round(1).changes, expected, "{ours:?} {there}");
     }
     // `install` has written it, and the policy that waits for it comes in a moment.
     world.of(Side::Old).profile = "calico".into();
-    world.of(Side::Old).asked.ours = None;
+    world.of(Side::Old).asked.marker = None;
     world.facts.probed.1 = [Side::Old].into();
     assert!(world.round(1).changes.is_empty());
 }

@@ -8,7 +8,7 @@ use crate::runtime::{CniSetup, Network};
 
 fn loaded(network: &str, plugin: &str) -> Runtime {
     let network = Network { name: network.into(), types: vec![plugin.into()], conf: String::new() };
-    Runtime::Told(CniSetup {
+    Runtime::Setup(CniSetup {
         conf_dir: DIR.into(),
         bin_dirs: vec!["/opt/cni/bin".into()],
         max_confs: 1,
@@ -27,7 +27,7 @@ fn other() -> Runtime {
 /// A node whose runtime answers, and uses Crossfade's conf.
 fn world() -> World {
     let mut world = World::new(Mode::Shared);
-    world.facts.node.runtime.asked = ours();
+    world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(0).reason, "WaitingForNetwork", "our conf is written in this round");
     assert_eq!(world.round(1).reason, "NetworkReady");
     world
@@ -36,7 +36,7 @@ fn world() -> World {
 #[test]
 fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_anew() {
     let mut world = world();
-    world.facts.node.runtime.asked = other();
+    world.facts.node.runtime.answer = other();
     // Nobody touched Crossfade's conf: its content is as it should be.
     let told = world.round(100);
     assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
@@ -44,7 +44,7 @@ fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_an
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(!decision.report.ready && decision.report.message.contains("cilium (cilium-cni)"));
     assert_eq!(decision.document.conf.state, "not loaded");
-    world.facts.node.runtime.asked = ours();
+    world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
     assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "nobody has taken it");
 }
@@ -52,7 +52,7 @@ fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_an
 #[test]
 fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
     let mut world = world();
-    world.facts.node.runtime.asked = other();
+    world.facts.node.runtime.answer = other();
     let mut writes = 0;
     for _ in 0..3600 {
         let told = world.round(1);
@@ -71,7 +71,7 @@ fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
 #[test]
 fn what_was_just_written_is_awaited_before_it_is_written_again() {
     let mut world = World::new(Mode::Private);
-    world.facts.node.runtime.asked = loaded("none", "none");
+    world.facts.node.runtime.answer = loaded("none", "none");
     world.facts.node.dirs.installed = Ok(None);
     let told = world.round(0);
     assert_eq!((told.reason, told.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
@@ -80,14 +80,14 @@ fn what_was_just_written_is_awaited_before_it_is_written_again() {
     }
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
-    world.facts.node.runtime.asked = ours();
+    world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
 #[test]
 fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
     let mut world = World::new(Mode::Shared);
-    world.facts.node.runtime.asked = Runtime::Silent;
+    world.facts.node.runtime.answer = Runtime::Silent;
     assert_eq!(world.round(0).reason, "NetworkReady");
 }
 
@@ -95,7 +95,7 @@ fn a_runtime_that_does_not_tell_is_judged_by_its_directory() {
 fn no_runtime_is_no_readiness() {
     for asked in [Runtime::Unknown("name it".into()), Runtime::Absent("no socket".into())] {
         let mut world = World::new(Mode::Shared);
-        world.facts.node.runtime.asked = asked;
+        world.facts.node.runtime.answer = asked;
         assert_eq!(world.round(0).reason, "RuntimeUnknown");
     }
 }
@@ -103,12 +103,12 @@ fn no_runtime_is_no_readiness() {
 #[test]
 fn a_runtime_that_is_being_restarted_has_half_a_minute() {
     let mut world = world();
-    world.facts.node.runtime.asked = Runtime::Absent("no socket".into());
+    world.facts.node.runtime.answer = Runtime::Absent("no socket".into());
     for _ in 0..30 {
         assert_eq!(world.round(1), PassSummary { reason: "NetworkReady", changes: vec![], happened: vec![] });
     }
     assert_eq!(world.round(1).reason, "RuntimeUnknown");
-    world.facts.node.runtime.asked = ours();
+    world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
 
@@ -132,7 +132,7 @@ fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
 #[test]
 fn a_plugin_of_another_release_is_replaced() {
     let mut world = world();
-    world.facts.cni.plugins.dirs[0].plugin = PluginState::Other;
+    world.facts.cni.plugins.dirs[0].plugin = PluginState::OtherFile;
     let told = world.round(1);
     assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
 }

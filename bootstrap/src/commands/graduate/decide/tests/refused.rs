@@ -14,12 +14,12 @@ fn every_reason_is_named_with_the_way_on() {
         ("no runtime is asked", |f| f.runtime.asked = RuntimeAnswer::NotAsked),
         ("it is not there", |f| f.runtime.asked = RuntimeAnswer::Absent("it is not there".into())),
         ("max_conf_num", |f| {
-            if let RuntimeAnswer::Told(setup) = &mut f.runtime.asked {
+            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.asked {
                 setup.max_confs = 2;
             }
         }),
         ("the runtime reads /other", |f| {
-            if let RuntimeAnswer::Told(setup) = &mut f.runtime.asked {
+            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.asked {
                 setup.conf_dir = "/other".into();
             }
         }),
@@ -83,7 +83,7 @@ fn every_reason_is_named_with_the_way_on() {
 fn what_ends_by_itself_is_for_later() {
     let cases: [RefusalCase<'_>; 4] = [
         ("1 ADDs through Crossfade run", |f| f.records[0].0.attached = false),
-        ("no answer", |f| f.runtime.asked = RuntimeAnswer::Unanswered("no answer".into())),
+        ("no answer", |f| f.runtime.asked = RuntimeAnswer::Failed("no answer".into())),
         ("cannot be seen", |f| f.runtime.blind = Some("its ADDs cannot be seen".into())),
         ("a roll has this node in hand", |f| {
             f.transit.step =

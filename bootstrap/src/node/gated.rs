@@ -1,8 +1,8 @@
-//! Files that pods wait for and that only `watch` keeps ([`PROBED`]). On a running node such a file exists, and `watch` keeps it, before a
+//! Networks whose pods wait for a file that only `watch` keeps ([`PROBED`]). On a running node such a file exists, and `watch` keeps it, before a
 //! policy names it.
 //!
 //! A boot needs none of this, because boot and `watch` start before every pod. Under running pods, every ADD would wait for ever for a file
-//! that nobody keeps.
+//! without a keeper.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,24 +29,25 @@ pub struct GatedNetwork {
     /// The file in [`PROBED`].
     pub file: PathBuf,
     /// Whether the file exists.
-    pub there: bool,
+    pub exists: bool,
     /// Whether all of the network's probes hold; else the first that does not.
-    pub asked: Result<(), String>,
+    pub probes: Result<(), String>,
     /// The network's ADDs do not wait for the file yet: Crossfade's conf is not installed, or the earlier policy did not name the file.
     pub is_new: bool,
 }
 
 /// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
-pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
-    let waited = |side: Side| before.is_some_and(|before| files(before).any(|(one, ..)| one == side));
+pub fn gather(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
+    let waited_before =
+        |side: Side| before.is_some_and(|before| files(before).any(|(file_side, ..)| file_side == side));
     files(policy)
         .map(|(side, network, file)| GatedNetwork {
             side,
             profile: network.profile.clone(),
-            there: file.is_file(),
-            asked: probe::ask(network, &file).all,
-            is_new: !waited(side),
+            exists: file.is_file(),
+            probes: probe::ask(network, &file).all,
+            is_new: !waited_before(side),
             file,
         })
         .collect()
@@ -56,24 +57,24 @@ pub fn waiting(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
 fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
     policy.networks().filter_map(|(side, network)| {
         let file = Path::new(PROBED).join(side.as_str());
-        let is_it = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
-        network.probes().iter().any(is_it).then_some((side, network, file))
+        let is_marker = |probe: &Probe| matches!(probe, Probe::File(path) if *path == file);
+        network.probes().iter().any(is_marker).then_some((side, network, file))
     })
 }
 
-/// Who keeps these files from now on.
+/// The keeper of these files from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Keeper {
     /// A `watch` that runs, one of the pod that this is the first container of, or one of the units that are brought.
     Watch,
     /// crossfade-watch.service, which `install` starts.
     Unit,
-    /// Nobody: why, and the next step.
-    Nobody(Problem),
+    /// There is none: why, and the next step.
+    Missing(Problem),
 }
 
 impl Keeper {
-    /// Finds who keeps the files on this node.
+    /// Finds the keeper of the files on this node.
     #[must_use]
     pub fn find(root: &Root, wanted: &Install) -> Self {
         let comes = wanted.bring.is_some() || wanted.units;
@@ -82,9 +83,9 @@ impl Keeper {
         }
         let remedy = |why: Problem| {
             let fix = format!("{}, then run install again", why.fix);
-            Self::Nobody(why.fix(fix))
+            Self::Missing(why.fix(fix))
         };
-        if let Some(off) = switch::off(root) {
+        if let Some(off) = switch::off_switch(root) {
             return remedy(off.problem());
         }
         match watch_unit::watch_unit() {
@@ -97,10 +98,10 @@ impl Keeper {
     }
 }
 
-/// Warnings about the policy that a flip writes: pods of a network that it attaches would wait for a file that nobody keeps. For a tree, or
+/// Warnings about the policy that a flip writes: pods of a network that it attaches would wait for a file without a keeper. For a tree, or
 /// for directories that the caller named, Crossfade cannot know this and warns of nothing.
 #[must_use]
-pub fn unkept(layout: &Layout, policy: &Policy) -> Vec<String> {
+pub fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
     let runs = matches!(status_file::read(Path::new(STATUS)), StatusFile::Fresh(_));
     if runs || layout.run_dir != Layout::default().run_dir {
         return Vec::new();
@@ -120,43 +121,43 @@ fn waits(side: Side, file: &Path) -> String {
     )
 }
 
-/// Holds what pods would wait for against what there is. The changes belong before the policy that names the files.
+/// Compares the files that pods would wait for with those that exist. The changes belong before the policy that names the files.
 ///
-/// | who keeps the file | the agent | pods wait for it already | a pod may need the network now | comes to |
+/// | the keeper of the file | the agent | pods wait for it already | a pod may need the network now | comes to |
 /// |---|---|---|---|---|
 /// | `watch` or its unit | ready | | | the file is written where it is missing |
 /// | `watch` or its unit | not ready | no | yes | refused |
 /// | `watch` or its unit | not ready | no | no | a note |
 /// | `watch` or its unit | not ready | yes | | a note |
-/// | nobody | any | no | | refused |
-/// | nobody | ready | yes | | a note, and the file is written where it is missing |
+/// | none | any | no | | refused |
+/// | none | ready | yes | | a note, and the file is written where it is missing |
 pub(crate) fn decide(
     waiting: &[GatedNetwork],
     keeper: &Keeper,
     needed: &BTreeSet<Side>,
-    way: &mut Obstacles,
+    obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
-    for GatedNetwork { side, profile, file, there, asked, is_new } in waiting {
+    for GatedNetwork { side, profile, file, exists, probes, is_new } in waiting {
         let waits = waits(*side, file);
         match keeper {
-            Keeper::Nobody(why) if *is_new => {
+            Keeper::Missing(why) if *is_new => {
                 let what = format!("{waits}, and no watch runs here: {}", why.what);
-                way.found(Problem::new(what).at(file.display().to_string()).fix(&why.fix));
+                obstacles.add(Problem::new(what).at(file.display().to_string()).fix(&why.fix));
             }
-            Keeper::Nobody(why) => notes.push(format!("{waits}, and no watch runs here: {why}")),
+            Keeper::Missing(why) => notes.push(format!("{waits}, and no watch runs here: {why}")),
             Keeper::Watch | Keeper::Unit => {}
         }
-        match asked {
-            Ok(()) if !there => changes.push(evidence(file.clone(), profile)),
+        match probes {
+            Ok(()) if !exists => changes.push(marker(file.clone(), profile)),
             Ok(()) => {}
             Err(red) if *is_new && needed.contains(side) => {
                 let fix = format!(
                     "wait until it is, or let networks.{side}.ready of the policy name what tells its readiness on this node"
                 );
                 let what = format!("{waits}, and the agent is not ready: {red}");
-                way.found(Problem::new(what).at(format!("network {side}")).fix(fix));
+                obstacles.add(Problem::new(what).at(format!("network {side}")).fix(fix));
             }
             Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
         }
@@ -166,7 +167,7 @@ pub(crate) fn decide(
 
 /// The change that writes a network's file.
 #[must_use]
-pub fn evidence(path: PathBuf, profile: &str) -> Change {
+pub fn marker(path: PathBuf, profile: &str) -> Change {
     let target = path.display().to_string();
     let bytes = format!("{profile}\n").into_bytes();
     Change::new(Act::Write(Write { path, bytes, mode: 0o644, nudge: false }), target, "its probes hold")
@@ -196,44 +197,50 @@ mod tests {
             ("", Some(own), vec![]),
         ] {
             let before = before.map(policy);
-            let found = waiting(&policy(now), before.as_ref());
-            assert_eq!(found.iter().map(|one| one.is_new).collect::<Vec<_>>(), expected, "{now} {before:?}");
-            assert!(found.iter().all(|one| one.side == Side::Old && one.asked.is_ok()));
+            let found = gather(&policy(now), before.as_ref());
+            assert_eq!(
+                found.iter().map(|network| network.is_new).collect::<Vec<_>>(),
+                expected,
+                "{now} {before:?}"
+            );
+            assert!(found.iter().all(|network| network.side == Side::Old && network.probes.is_ok()));
         }
     }
 
     #[test]
     fn nothing_comes_to_wait_for_what_nobody_keeps_or_what_is_not_so() {
         let (watch, unit) = (Keeper::Watch, Keeper::Unit);
-        let nobody = Keeper::Nobody("start one".into());
+        let missing = Keeper::Missing("start one".into());
         // Keeper; whether the agent is red, the file is there, the wait is new, the network needed; refused, files written, notes.
-        for (keeper, red, there, is_new, needed, expected) in [
+        for (keeper, red, exists, is_new, needed, expected) in [
             (&watch, false, false, true, true, (false, 1, 0)),
             (&unit, false, false, true, true, (false, 1, 0)),
             (&watch, false, true, true, true, (false, 0, 0)),
             (&watch, true, false, true, true, (true, 0, 0)),
             (&watch, true, false, true, false, (false, 0, 1)),
             (&watch, true, false, false, true, (false, 0, 1)),
-            (&nobody, false, true, true, true, (true, 0, 0)),
-            (&nobody, false, true, true, false, (true, 0, 0)),
-            (&nobody, false, false, false, true, (false, 1, 1)),
+            (&missing, false, true, true, true, (true, 0, 0)),
+            (&missing, false, true, true, false, (true, 0, 0)),
+            (&missing, false, false, false, true, (false, 1, 1)),
         ] {
-            let asked = if red { Err("no answer".to_owned()) } else { Ok(()) };
+            let probes = if red { Err("no answer".to_owned()) } else { Ok(()) };
             let file = PathBuf::from("/run/crossfade/probe/new");
-            let one = GatedNetwork { side: Side::New, profile: "calico".into(), file, there, asked, is_new };
-            let (mut way, mut notes) = (Obstacles::default(), Vec::new());
+            let network =
+                GatedNetwork { side: Side::New, profile: "calico".into(), file, exists, probes, is_new };
+            let (mut obstacles, mut notes) = (Obstacles::default(), Vec::new());
             let needed = needed.then_some(Side::New).into_iter().collect();
-            let changes = decide(&[one], keeper, &needed, &mut way, &mut notes);
-            let told = (!way.findings.is_empty(), changes.len(), notes.len());
+            let changes = decide(&[network], keeper, &needed, &mut obstacles, &mut notes);
+            let decided = (!obstacles.findings.is_empty(), changes.len(), notes.len());
             assert_eq!(
-                told, expected,
-                "{keeper:?} {red} {there} {is_new} {needed:?}: {:?} {notes:?}",
-                way.findings
+                decided, expected,
+                "{keeper:?} {red} {exists} {is_new} {needed:?}: {:?} {notes:?}",
+                obstacles.findings
             );
-            let said = way.findings.iter().map(ToString::to_string).chain(notes);
+            let lines = obstacles.findings.iter().map(ToString::to_string).chain(notes);
             assert!(
-                said.into_iter()
-                    .all(|said| said.contains("network new: its pods wait for /run/crossfade/probe/new"))
+                lines
+                    .into_iter()
+                    .all(|line| line.contains("network new: its pods wait for /run/crossfade/probe/new"))
             );
         }
     }

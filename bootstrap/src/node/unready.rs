@@ -1,4 +1,4 @@
-//! Networks that could not attach a pod now. New pods wait for them, or fail.
+//! Networks of the policy that are not ready. New pods wait for them, or fail.
 
 use types::policy::{Policy, Side};
 use types::problem::Problem;
@@ -33,7 +33,7 @@ impl UnreadyNetwork {
 /// The networks that the policy attaches and that are not ready now: by their confs and probes, and by what `watch` says of those that pods get
 /// already. Nothing is known of a tree.
 #[must_use]
-pub fn networks(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
+pub fn gather(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
     if !root.is_node() {
         return Vec::new();
     }
@@ -41,14 +41,14 @@ pub fn networks(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
         StatusFile::Fresh(report) => report.networks,
         StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Vec::new(),
     };
-    let asked = readiness::without_plugins(root, policy);
+    let readiness = readiness::without_plugins(root, policy);
     let attached = policy.attached();
-    let of = |side: &Side| {
+    let unready = |side: &Side| {
         let by_watch =
             watched.iter().find(|network| network.network == *side && network.attached && !network.ready);
-        let asked = asked.iter().find(|network| network.side == *side)?.why_not();
-        let why = asked.or_else(|| by_watch.and_then(|network| network.why.clone()))?;
+        let reason = readiness.iter().find(|network| network.side == *side)?.unready_reason();
+        let why = reason.or_else(|| by_watch.and_then(|network| network.why.clone()))?;
         Some(UnreadyNetwork { side: *side, why })
     };
-    attached.iter().filter_map(of).collect()
+    attached.iter().filter_map(unready).collect()
 }

@@ -43,7 +43,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
 
 /// Opens the directory at `path` as a descriptor that names only the place (`O_PATH`).
 fn directory(path: &Path) -> io::Result<File> {
-    let mut todo = names(path);
+    let mut todo = components(path);
     let mut dir = pin(Path::new("/"))?;
     // Whether only root, or the user of this process, can have decided what lies here.
     let mut certain = true;
@@ -58,16 +58,16 @@ fn directory(path: &Path) -> io::Result<File> {
         }
         links += 1;
         if !certain || links > MAX_LINKS {
-            let whose = dir.metadata()?.uid();
+            let owner = dir.metadata()?.uid();
             let why =
-                format!("{} is a link in a directory of uid {whose}; expected a directory", name.display());
+                format!("{} is a link in a directory of uid {owner}; expected a directory", name.display());
             return Err(io::Error::other(why));
         }
         let target = next.read_link()?;
         if target.is_absolute() {
             dir = pin(Path::new("/"))?;
         }
-        names(&target).into_iter().rev().for_each(|name| todo.push_front(name));
+        components(&target).into_iter().rev().for_each(|name| todo.push_front(name));
     }
     Ok(dir)
 }
@@ -78,12 +78,12 @@ fn pin(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(flags.bits()).open(path)
 }
 
-/// The name in this very directory, whatever becomes of the path to it.
+/// The name in this very directory, even if the path to the directory is changed meanwhile.
 fn below(dir: &File, name: &Path) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
 }
 
-fn names(path: &Path) -> VecDeque<OsString> {
+fn components(path: &Path) -> VecDeque<OsString> {
     let name = |component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some("..".into()),
@@ -93,8 +93,8 @@ fn names(path: &Path) -> VecDeque<OsString> {
 }
 
 fn is_ours_alone(meta: &Metadata) -> bool {
-    let ours = meta.uid() == 0 || meta.uid() == Uid::effective().as_raw();
-    ours && meta.mode() & 0o022 == 0
+    let is_own = meta.uid() == 0 || meta.uid() == Uid::effective().as_raw();
+    is_own && meta.mode() & 0o022 == 0
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use shim::layout::Layout;
 use shim::store::Store;
 use shim::trust;
 
-/// How strictly Crossfade holds directories to the rule.
+/// How strictly Crossfade checks directories against the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DirectoryRule {
     /// The directory has to be there. A run directory may be missing, for it is made when it is needed.
@@ -23,17 +23,18 @@ pub fn directories(
     bin_dirs: &[PathBuf],
     (layout, store): (&Layout, &Store),
 ) -> Vec<String> {
-    let held = |path: &Path| match rule {
+    let check = |path: &Path| match rule {
         DirectoryRule::Present => trust::check_dir(path),
         DirectoryRule::Possible => trust::check_place(path),
     };
-    let named =
+    let describe =
         |what: &str, checked: Result<(), trust::Distrust>| checked.err().map(|why| format!("{what}: {why}"));
-    let mut found: Vec<String> = conf_dir.and_then(|dir| named("conf dir", held(dir))).into_iter().collect();
-    found.extend(bin_dirs.iter().filter_map(|dir| named("bin dir", held(dir))));
-    let run_dir = held(&layout.run_dir);
+    let mut found: Vec<String> =
+        conf_dir.and_then(|dir| describe("conf dir", check(dir))).into_iter().collect();
+    found.extend(bin_dirs.iter().filter_map(|dir| describe("bin dir", check(dir))));
+    let run_dir = check(&layout.run_dir);
     let is_missing = run_dir.as_ref().is_err_and(trust::Distrust::is_absent);
-    found.extend(named("run dir", run_dir).filter(|_| !is_missing));
+    found.extend(describe("run dir", run_dir).filter(|_| !is_missing));
     found.extend(store.check_trust().err().map(|why| format!("state dir: {why}")));
     found
 }

@@ -1,4 +1,4 @@
-//! One command of a kind at a time on a node.
+//! The lock that keeps two commands of a kind from running on a node at the same time.
 
 use std::io;
 
@@ -12,23 +12,23 @@ use crate::cli::exit::{Exit, Failure};
 pub struct CommandLock {
     /// The name of the lock.
     pub lock: &'static str,
-    /// The command: `the clean-up`.
-    pub this: &'static str,
+    /// The command in a message: `the clean-up`.
+    pub command: &'static str,
     /// Another one like it: `another clean-up`.
     pub another: &'static str,
 }
 
 impl CommandLock {
-    /// Does `act` while nobody else on this node does the same.
+    /// Runs `act` while no other process on this node holds the lock.
     ///
     /// # Errors
     /// The failure of `act`; 75 while another one runs; 1 if the lock cannot be taken for another reason.
-    pub fn does<T>(&self, layout: &Layout, act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    pub fn run<T>(&self, layout: &Layout, act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         lock::exclusively(layout, self.lock, || Ok(act())).unwrap_or_else(|why| {
             if why.kind() == io::ErrorKind::WouldBlock {
                 return Err(Failure::later(format!("{} runs on this node", self.another)));
             }
-            Err(Failure::new(Exit::Failed, format!("lock {}: {why}", self.this)))
+            Err(Failure::new(Exit::Failed, format!("lock {}: {why}", self.command)))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The attachments that `--on PHASE|NAME` means: those that were made in a phase, or that have a network of this name. Pure.
+//! The selector `--on PHASE|NAME`: attachments that were made in a phase, or that have a network of this name. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::cli::exit::{Exit, Failure};
 
 /// Whether an attachment was made in this phase of the policy, or has a network of this name.
 #[must_use]
-pub fn is_on(line: &Line, on: &str, policy: Option<&Policy>) -> bool {
-    match Phase::parse(on) {
+pub fn is_selected(line: &Line, selector: &str, policy: Option<&Policy>) -> bool {
+    match Phase::parse(selector) {
         Some(wanted) => attached::phase(line, policy) == Some(wanted),
-        None => line.networks.iter().any(|part| part.name == on),
+        None => line.networks.iter().any(|part| part.name == selector),
     }
 }
 
@@ -22,16 +22,16 @@ pub fn is_on(line: &Line, on: &str, policy: Option<&Policy>) -> bool {
 ///
 /// # Errors
 /// 2, with the words that are known.
-pub fn require_known(lines: &[Line], on: &str) -> Result<(), Failure> {
+pub fn require_known(lines: &[Line], selector: &str) -> Result<(), Failure> {
     let names: BTreeSet<&str> =
         lines.iter().flat_map(|line| &line.networks).map(|part| part.name.as_str()).collect();
-    if Phase::parse(on).is_some() || names.contains(on) {
+    if Phase::parse(selector).is_some() || names.contains(selector) {
         return Ok(());
     }
     let phases = Phase::ALL.map(Phase::as_str).join(", ");
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     let fix =
         format!("name one of the phases {phases}, or one of the networks that attachments have: {names}");
-    let what = Problem::new(format!("--on {on}: no attachment has a network of this name")).at("--on");
+    let what = Problem::new(format!("--on {selector}: no attachment has a network of this name")).at("--on");
     Err(Failure::of(Exit::Usage, what.fix(fix)))
 }

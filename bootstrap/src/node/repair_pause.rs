@@ -1,4 +1,4 @@
-//! The marker of a command that is removing Crossfade's conf.
+//! The marker with which a command that removes Crossfade's conf stops the repairs of `watch`.
 
 use std::path::PathBuf;
 
@@ -21,10 +21,10 @@ impl RepairPause {
     ///
     /// # Errors
     /// 1: it cannot be written.
-    pub fn say(layout: &Layout) -> Result<Self, Failure> {
+    pub fn start(layout: &Layout) -> Result<Self, Failure> {
         let path = layout.run_dir.join(LEAVING);
-        let made = file::create_private_dir(&layout.run_dir).and_then(|()| std::fs::write(&path, ""));
-        made.map_err(|e| {
+        let written = file::create_private_dir(&layout.run_dir).and_then(|()| std::fs::write(&path, ""));
+        written.map_err(|e| {
             Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).at(path.display())
         })?;
         Ok(Self { path, stays: false })

@@ -1,4 +1,4 @@
-//! What a sweep judges: each attachment with what the runtime's list, its networks and its netns say of it. The verdict itself is the shim's
+//! The candidates of a sweep: each attachment with the evidence of the runtime's list, its networks and its netns. The verdict itself is the shim's
 //! ([`shim::sweep::decide`]).
 
 use std::collections::BTreeSet;
@@ -35,9 +35,9 @@ pub struct SweepCandidate {
     /// The names of its networks, as people read them.
     pub networks: String,
     /// Where Crossfade keeps the attachment.
-    pub written: RecordLocation,
+    pub location: RecordLocation,
     /// What the runtime's list says about the sandbox.
-    pub seen: ListStatus,
+    pub listed: ListStatus,
     /// Its age; an entry that does not tell is past every grace.
     pub age: Age,
     /// Whether the networks can serve the DELs.
@@ -61,25 +61,25 @@ pub fn judge(
         let key = Key::new(&intent.container_id, &intent.ifname);
         let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
         judged.push(SweepCandidate {
-            seen: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
+            listed: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
-            written: RecordLocation::Record(intent.begun.clone()),
+            location: RecordLocation::Record(intent.begun.clone()),
             age: intent.begun.age(now),
             owner: owners.of(record),
             netns_lives: !netns_of(record).is_empty(),
             key,
         });
     }
-    let recorded: BTreeSet<Key> = judged.iter().map(|one| one.key.clone()).collect();
+    let recorded: BTreeSet<Key> = judged.iter().map(|candidate| candidate.key.clone()).collect();
     for entry in &inventory.attachments {
         let key = entry.key();
         if recorded.contains(&key) {
             continue;
         }
         judged.push(SweepCandidate {
-            seen: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
+            listed: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
-            written: RecordLocation::Entry(entry.deleted_by),
+            location: RecordLocation::Entry(entry.deleted_by),
             age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {
@@ -97,7 +97,7 @@ pub fn judge(
 #[must_use]
 pub fn contradiction(judged: &[SweepCandidate]) -> Option<&SweepCandidate> {
     let contradicts = |one: &&SweepCandidate| {
-        one.seen == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot
+        one.listed == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot
     };
     judged.iter().find(contradicts)
 }
