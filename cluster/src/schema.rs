@@ -23,7 +23,7 @@ use crate::live::{WriteOutcome, WriteReport};
 use crate::plan::Plan;
 use crate::roll::run::{Bounds, Pause, State};
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::What;
+use crate::roll::wish::RunRequest;
 use crate::snapshot::Header;
 use crate::status::{Counts, Gate, MovingNode, Status};
 use crate::stragglers::{StragglerReason, StragglerReport, Stragglers};
@@ -123,11 +123,11 @@ fn answers_about_a_run_are_as_the_schemas_say() {
     };
     holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
     for asked in [
-        What::Pause,
-        What::PauseNow,
-        What::Resume(Bounds::default()),
-        What::Abort(Phase::Old),
-        What::Skip("a".into()),
+        RunRequest::Pause,
+        RunRequest::PauseNow,
+        RunRequest::Resume(Bounds::default()),
+        RunRequest::Abort(Phase::Old),
+        RunRequest::Skip("a".into()),
     ] {
         holds("ask", &wish::RequestReport { asked, holder: None, held: None });
     }

@@ -60,9 +60,9 @@ impl Range {
 
     /// The address at this place in the range; none if the range is smaller.
     #[must_use]
-    pub fn address(self, at: u128) -> Option<IpAddr> {
+    pub fn address(self, address: u128) -> Option<IpAddr> {
         let (first, last) = self.ends();
-        let number = first.checked_add(at).filter(|number| *number <= last)?;
+        let number = first.checked_add(address).filter(|number| *number <= last)?;
         Some(if self.is_v6() {
             IpAddr::V6(number.into())
         } else {

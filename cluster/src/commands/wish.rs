@@ -7,7 +7,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::live;
 use crate::print::{Document, Report};
-use crate::roll::wish::What;
+use crate::roll::wish::RunRequest;
 use crate::status::Holder;
 
 /// What was asked for, and who takes it up.
@@ -16,7 +16,7 @@ use crate::status::Holder;
 #[serde(rename_all = "camelCase")]
 pub struct RequestReport {
     /// What.
-    pub asked: What,
+    pub asked: RunRequest,
     /// Who holds the run; none if nobody does.
     pub holder: Option<String>,
     /// The same with the times of its Lease.
@@ -28,7 +28,7 @@ pub struct RequestReport {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(global: &Global, reason: &str, what: What) -> Result<RequestReport, Failure> {
+pub fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::of(
             Exit::Usage,

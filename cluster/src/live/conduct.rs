@@ -33,7 +33,7 @@ use crate::roll::run::{Bounds, Run, State};
 use crate::roll::step::{Decision, step};
 use crate::roll::view::View;
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::What;
+use crate::roll::wish::RunRequest;
 use crate::roll::world::{Color, Verdict, World};
 use crate::status::{Holder, Status, status};
 use hand::{LiveCluster, identity};
@@ -369,7 +369,7 @@ async fn preview_decision(
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>, Failure> {
+pub fn ask(access: &Access, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().wish(&session.person().await, reason, what).await?;
@@ -379,9 +379,9 @@ pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>,
 
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
 fn id(clock: &Clock) -> String {
-    let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
+    let time = clock.wall().strftime("%y%m%d-%H%M").to_string();
     let end: String = lease::random().chars().take(4).collect();
-    format!("r-{at}-{end}")
+    format!("r-{time}-{end}")
 }
 
 /// Whose Lease has to expire before the run is taken over.

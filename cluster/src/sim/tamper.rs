@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::history::History;
 use crate::drive::Observation;
 use crate::plan::{Bridge, Plan};
-use crate::roll::wish::What;
+use crate::roll::wish::RunRequest;
 use crate::roll::world::{Pod, Trait};
 
 /// What a run is blind to.
@@ -92,8 +92,8 @@ impl Tamper {
             }
             Self::Stop => {
                 for wish in &mut seen.wishes {
-                    if wish.what == What::PauseNow {
-                        wish.what = What::Pause;
+                    if wish.what == RunRequest::PauseNow {
+                        wish.what = RunRequest::Pause;
                     }
                 }
             }
@@ -122,11 +122,13 @@ impl Tamper {
             Self::Echo => observed.echo = claim,
             Self::Boot => {
                 observed.boot_id = node.boot.to_string();
-                node.crossfade.iter_mut().for_each(|said| said.boot = node.boot.clone());
+                node.crossfade.iter_mut().for_each(|condition| condition.boot = node.boot.clone());
             }
             Self::Attachments => {
                 let phase = observed.phase;
-                observed.attached.iter_mut().for_each(|of| of.by_phase.retain(|of, _| Some(*of) == phase));
+                observed.attached.iter_mut().for_each(|attached| {
+                    attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase)
+                });
             }
             Self::Policy => observed.base = policies.first().cloned(),
             _ => {}

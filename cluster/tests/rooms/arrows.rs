@@ -135,11 +135,11 @@ fn no_room_uses_what_stands_above_or_beside_it() {
     let mut wrong = Vec::new();
     for source in sources() {
         let Some(room) = source.room() else { continue };
-        for (at, line) in source.lines() {
+        for (index, line) in source.lines() {
             for used in named(line) {
                 seen += 1;
                 if !may(&room, &used) {
-                    wrong.push(format!("{}:{at}: {room} uses {used}", source.path));
+                    wrong.push(format!("{}:{index}: {room} uses {used}", source.path));
                 }
             }
         }
@@ -151,9 +151,9 @@ fn no_room_uses_what_stands_above_or_beside_it() {
 #[test]
 fn only_one_room_knows_kube() {
     for source in sources().iter().filter(|source| source.room().as_deref() != Some("live")) {
-        for (at, line) in source.lines() {
+        for (index, line) in source.lines() {
             let is_kube = ["kube::", "tokio::", "http::"].iter().any(|name| line.contains(name));
-            assert!(!is_kube, "{}:{at}: {line}", source.path);
+            assert!(!is_kube, "{}:{index}: {line}", source.path);
         }
     }
 }

@@ -54,7 +54,7 @@ impl Source {
 
     /// The lines that are code, each with its number.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.code.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+        let lines = self.code.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         lines.filter(|(_, line)| !line.starts_with("//"))
     }
 }

@@ -23,8 +23,8 @@ fn nothing_is_of_one_system_only() {
     assert!(all.len() >= 60, "only {} sources were found", all.len());
     let named = |source: &super::Source| -> Vec<String> {
         let lines = source.lines();
-        let words = lines.filter_map(|(at, line)| Some((at, of_one_system(line)?)));
-        words.map(|(at, word)| format!("{}:{at}: {word}", source.path)).collect()
+        let words = lines.filter_map(|(index, line)| Some((index, of_one_system(line)?)));
+        words.map(|(index, word)| format!("{}:{index}: {word}", source.path)).collect()
     };
     let wrong: Vec<String> = all.iter().flat_map(named).collect();
     assert_eq!(wrong, [""; 0]);

@@ -71,8 +71,8 @@ fn what_decides_looks_at_nothing() {
     assert!(pure.len() >= 20, "only {} modules were found", pure.len());
     let mut wrong = Vec::new();
     for source in pure {
-        for (at, line) in source.lines() {
-            wrong.extend(impure(line).map(|word| format!("{}:{at}: {word}: {line}", source.path)));
+        for (index, line) in source.lines() {
+            wrong.extend(impure(line).map(|word| format!("{}:{index}: {word}: {line}", source.path)));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -6,10 +6,10 @@ use super::sources;
 fn nobody_else_writes_to_stdout_or_stderr() {
     let ways = ["print!(", "println!(", "dbg!(", "io::stdout(", "io::stderr("];
     for source in sources().iter().filter(|source| !source.path.starts_with("print")) {
-        for (at, line) in source.lines() {
+        for (index, line) in source.lines() {
             assert!(
                 !ways.iter().any(|way| line.contains(way)),
-                "{}:{at}: print through print.rs",
+                "{}:{index}: print through print.rs",
                 source.path
             );
         }

@@ -8,7 +8,7 @@ use super::{Store, StoredRun};
 use crate::live::call::ApiRequest;
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::WISHER;
-use crate::roll::wish::{MAX_SEQ, What, Wish};
+use crate::roll::wish::{MAX_SEQ, RunRequest, Wish};
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// There is no run, or a request failed.
-    pub async fn wish(&self, by: &str, reason: &str, what: &What) -> Result<u64, Failure> {
+    pub async fn wish(&self, by: &str, reason: &str, what: &RunRequest) -> Result<u64, Failure> {
         let mut mine: Option<Wish> = None;
         let mut failed = None;
         for _ in 0..TRIES {
