@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use migration::backup::decide::{Decided, Left, State, decide};
+use migration::backup::file::{About, Backup, Reading, Verified, read};
+use migration::backup::{Id, Step};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::carried::{carried, said};
 use super::progress::show;
-use crate::backup::decide::{Decided, Left, State, decide};
-use crate::backup::file::{About, Backup, Reading, Verified, read};
-use crate::backup::{Id, Step};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as Wanted;
