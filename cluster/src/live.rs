@@ -48,4 +48,4 @@ pub use progress::Event;
 pub use rights::{ACTING, Rule};
 pub use session::{Session, Settings};
 pub use store::{Journal, RecordOutcome, RecordedVerdict, Store, StoredRun, UnreadableRun, Verdicts};
-pub use take::take;
+pub use take::gather;

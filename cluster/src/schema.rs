@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use ::snapshot::Header;
 use migration::backup::Id;
-use migration::backup::decide::{Left, State as Differs};
-use migration::backup::file::{About, Backup, Reading, Verified};
+use migration::backup::decide::{SkippedObject, State as Differs};
+use migration::backup::file::{Backup, ClusterId, Reading, Verification};
 use migration::finding::Explanation;
 use migration::plan::Plan;
 use migration::roll::run::{Bounds, Pause, State};
@@ -38,23 +38,23 @@ fn written<T: JsonSchema>() -> Schema {
 /// One schema for each command, and those of the files that commands write, by the name of the schema's file.
 fn all() -> BTreeMap<&'static str, String> {
     let all = [
-        ("ask", of_answer::<wish::Asked>()),
-        ("check", of_answer::<check::Checked>()),
+        ("ask", of_answer::<wish::RequestReport>()),
+        ("check", of_answer::<check::CheckReport>()),
         ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
-        ("plan", of_answer::<plan::Planned>()),
+        ("plan", of_answer::<plan::PlanReport>()),
         ("plan-file", written::<Plan>()),
-        ("policies-backup", of_answer::<policies::backup::Saved>()),
+        ("policies-backup", of_answer::<policies::backup::BackupReport>()),
         ("policies-backup-file", written::<Backup>()),
-        ("policies-check", of_answer::<policies::Turned>()),
-        ("policies-diff", of_answer::<policies::Compared>()),
-        ("policies-restore", of_answer::<policies::restore::Restored>()),
-        ("requirements", of_answer::<requirements::Required>()),
+        ("policies-check", of_answer::<policies::ConversionReport>()),
+        ("policies-diff", of_answer::<policies::DiffReport>()),
+        ("policies-restore", of_answer::<policies::restore::RestoreReport>()),
+        ("requirements", of_answer::<requirements::RequirementsReport>()),
         ("roll", of_answer::<roll::Answer>()),
-        ("simulate", of_answer::<simulate::Simulated>()),
-        ("snapshot", of_answer::<snapshot::Taken>()),
+        ("simulate", of_answer::<simulate::SimulationReport>()),
+        ("snapshot", of_answer::<snapshot::SnapshotReport>()),
         ("snapshot-header", written::<Header>()),
-        ("status", of_answer::<status::Told>()),
+        ("status", of_answer::<status::StatusReport>()),
         ("stragglers", of_answer::<stragglers::Answer>()),
     ];
     let text = |schema| serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
@@ -109,7 +109,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         (State::Stopped(pause()), Some(Phase::BothOld)),
         (State::Done, None),
     ] {
-        holds("status", &status::Told(status(state.clone(), to)));
+        holds("status", &status::StatusReport(status(state.clone(), to)));
         let acts = json!([{"act": "census"}, {"act": "record", "pass": 1, "to": to}, {"act": "patch", "node": "a", "cordon": true}]);
         holds("roll", &json!({"status": status(state, to), "acts": acts}));
     }
@@ -123,7 +123,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         }],
         unnamed: [("a".into(), 2)].into(),
     };
-    holds("stragglers", &stragglers::Told { phase: Phase::New, found });
+    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
     for asked in [
         What::Pause,
         What::PauseNow,
@@ -131,18 +131,18 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         What::Abort(Phase::Old),
         What::Skip("a".into()),
     ] {
-        holds("ask", &wish::Asked { asked, holder: None, held: None });
+        holds("ask", &wish::RequestReport { asked, holder: None, held: None });
     }
 }
 
 /// What only a live cluster answers about policies, each with every key that it may have.
 #[test]
 fn answers_about_policies_are_as_the_schemas_say() {
-    let about = || About { uid: "u".into(), api_server: "v1.30.0".into() };
+    let about = || ClusterId { uid: "u".into(), api_server: "v1.30.0".into() };
     let read = Reading::Read { api_version: "projectcalico.org/v3".into(), objects: 1 };
     let kinds =
         [("tiers.projectcalico.org".to_owned(), read), ("tiers.crd.antrea.io".into(), Reading::NotServed {})];
-    let saved = policies::backup::Saved {
+    let saved = policies::backup::BackupReport {
         file: "policies.json".into(),
         hash: "4be1".into(),
         is_new: true,
@@ -169,11 +169,11 @@ fn answers_about_policies_are_as_the_schemas_say() {
         WriteOutcome::Unknown,
     ] {
         let written = WriteReport { object: id(), outcome: became, added: vec!["spec.order".into()] };
-        let left = |state| Left { object: id(), state, why: "Calico makes it".into() };
-        let restored = policies::restore::Restored {
+        let left = |state| SkippedObject { object: id(), state, why: "Calico makes it".into() };
+        let restored = policies::restore::RestoreReport {
             file: "policies.json".into(),
             hash: "4be1".into(),
-            verified: Verified::Nothing,
+            verified: Verification::Nothing,
             cluster: about(),
             dry_run: false,
             equal: 1,

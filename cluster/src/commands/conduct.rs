@@ -22,9 +22,9 @@ use crate::print::{Document, Progress};
 
 /// How a part of a run ended.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rolled"))]
 #[serde(rename_all = "camelCase")]
-pub struct Rolled {
+pub struct RollReport {
     /// How far the run is; none if nothing was known of the cluster.
     #[serde(flatten)]
     pub status: Option<Status>,
@@ -51,7 +51,7 @@ pub(super) fn conduct(
     global: &Global,
     config: &Config,
     wanted: &live::RunOptions,
-) -> Result<Rolled, Failure> {
+) -> Result<RollReport, Failure> {
     let plan = &wanted.plan.plan;
     covered(global, config, plan)?;
     let progress = Progress::new();
@@ -59,8 +59,8 @@ pub(super) fn conduct(
     let (ended, lacking) =
         live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
             .map_err(failed)?;
-    let rolled = told(ended, plan, &global.next("roll --resume"));
-    Ok(Rolled { journal: lacking.map(|problem| problem.to_string()), ..rolled })
+    let rolled = report(ended, plan, &global.next("roll --resume"));
+    Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
@@ -118,8 +118,8 @@ fn show(progress: &Progress, event: &Event) {
     }
 }
 
-fn told(ended: DriveEnd, plan: &Plan, resume: &str) -> Rolled {
-    let (exit, why, next) = match ended.why {
+fn report(ended: DriveEnd, plan: &Plan, resume: &str) -> RollReport {
+    let (exit, why, next) = match ended.reason {
         EndReason::End(End::Done) if plan.fixes_stragglers() => {
             (Exit::Done, "every node of the plan is done".into(), String::new())
         }
@@ -149,10 +149,10 @@ fn told(ended: DriveEnd, plan: &Plan, resume: &str) -> Rolled {
         ),
     };
     let decisions = ended.decisions.took();
-    Rolled { status: ended.status, ended: why, decisions, journal: None, exit, next }
+    RollReport { status: ended.status, ended: why, decisions, journal: None, exit, next }
 }
 
-impl Rolled {
+impl RollReport {
     /// Adds how far the run is, and what comes next.
     pub(super) fn describe(&self, document: &mut Document) {
         if let Some(status) = &self.status {

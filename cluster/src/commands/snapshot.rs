@@ -18,7 +18,7 @@ use crate::print::{self, Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Taken {
+pub struct SnapshotReport {
     /// The file.
     pub file: String,
     /// How many nodes the snapshot has.
@@ -33,7 +33,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// The cluster cannot be read, or the file cannot be written.
-pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<Taken>, Failure> {
+pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
     let snapshot = source::snapshot(global, None)?;
     if wanted.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))
@@ -48,10 +48,10 @@ pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<Taken>, Failu
     )
     .map_err(|problem| Failure::of(Exit::Failed, problem))?;
     let Snapshot { nodes, pods, readings, .. } = snapshot;
-    Ok(Some(Taken { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
+    Ok(Some(SnapshotReport { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
 }
 
-impl Report for Taken {
+impl Report for SnapshotReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Snapshot: {}", self.file));
         document.text(format!("{} nodes, {} pods.", self.nodes, self.pods));

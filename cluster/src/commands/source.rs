@@ -8,7 +8,7 @@ use migration::support::Cni;
 use netpol::cilium::Settings;
 use netpol::gather::{CLUSTER_KINDS, Engine};
 use netpol::kubernetes::Blocks;
-use snapshot::model::{ALL_KINDS, Illegible, Kind, Snapshot};
+use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::exit::Exit;
 
 use crate::cli::Migration;
@@ -34,7 +34,7 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
         let is_wanted = |kind: &Kind| {
             needed.as_ref().is_none_or(|needed| needed.contains(kind) || !FREQUENT.contains(kind))
         };
-        return taken(global, all().filter(is_wanted).collect());
+        return take_live(global, all().filter(is_wanted).collect());
     }
     filed(global)
 }
@@ -42,7 +42,7 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
 /// The same with nodes and pods alone, as far as that saves reading anything.
 pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
     if global.snapshot.is_empty() {
-        return taken(global, [Kind::NODE, Kind::POD].into());
+        return take_live(global, [Kind::NODE, Kind::POD].into());
     }
     filed(global)
 }
@@ -107,7 +107,7 @@ fn missing(rights: &[String]) -> String {
     )
 }
 
-fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
+fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
     let progress = Progress::new();
     let mut show = |event: &Event| match event {
         Event::MissingRights(rights) => progress.note(&missing(rights)),
@@ -120,14 +120,14 @@ fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
         Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
         Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
     };
-    let taken = live::take(&global.access, &kinds, &mut show);
+    let taken = live::gather(&global.access, &kinds, &mut show);
     taken.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
 /// Says which objects could not be read, whatever the command does with the others.
 fn noted(snapshot: Snapshot) -> Snapshot {
     let progress = Progress::new();
-    for Illegible { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
+    for IllegibleObject { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
         progress.note(&format!("{kind} {namespace}/{name} cannot be read and is left out: {why}"));
     }
     if let more @ 1.. = snapshot.illegible.len().saturating_sub(NAMED) {

@@ -17,13 +17,13 @@ const SHOWN: usize = 30;
 /// How far the run is.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Told(pub Status);
+pub struct StatusReport(pub Status);
 
 /// Runs the command.
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn status(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+pub fn status(global: &Global, wanted: &Wanted) -> Result<StatusReport, Failure> {
     let settings = live::Settings::of(&source::settings(global)?);
     let progress = Progress::new();
     let mut tell = |status: &Status| {
@@ -33,7 +33,7 @@ pub fn status(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
         wanted.watch
     };
     live::watch_status(&global.access, settings, &mut tell)
-        .map(Told)
+        .map(StatusReport)
         .map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
@@ -114,7 +114,7 @@ fn state(status: &Status) -> String {
     }
 }
 
-impl Report for Told {
+impl Report for StatusReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Status");
         describe(&mut document, &self.0);
@@ -141,7 +141,7 @@ mod tests {
     fn what_is_skipped_is_shown_with_its_reason() {
         let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
         let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
-        let told = Told(Status {
+        let told = StatusReport(Status {
             run: "r-1".into(),
             plan: "4be1".into(),
             pass: 3,

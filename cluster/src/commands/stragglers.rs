@@ -13,7 +13,7 @@ use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 
-pub use fix::{Carried, Planned};
+pub use fix::{FixPreview, FixReport};
 use migration::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
@@ -21,9 +21,9 @@ const NAMED: usize = 3;
 
 /// What was found.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Told"))]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct StragglersReport {
     /// The phase in which every pod should be attached.
     pub phase: Phase,
     /// What is not.
@@ -37,11 +37,11 @@ pub struct Told {
 #[serde(untagged)]
 pub enum Answer {
     /// What there is.
-    Told(Told),
+    Told(StragglersReport),
     /// What would be done about it.
-    Planned(Box<Planned>),
+    Planned(Box<FixPreview>),
     /// What was done about it.
-    Carried(Box<Carried>),
+    Carried(Box<FixReport>),
 }
 
 /// Runs the command.
@@ -52,15 +52,15 @@ pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
         Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Carried(Box::new(carried))),
         None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
-        None => told(global, wanted).map(Answer::Told),
+        None => find_stragglers(global, wanted).map(Answer::Told),
     }
 }
 
-fn told(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+fn find_stragglers(global: &Global, wanted: &Wanted) -> Result<StragglersReport, Failure> {
     source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
     let phase = wanted.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
-    Ok(Told { phase, found: find(&snapshot, phase) })
+    Ok(StragglersReport { phase, found: find(&snapshot, phase) })
 }
 
 /// No node says in which phase it is.
@@ -70,7 +70,7 @@ fn no_phase() -> Failure {
     Failure::of(Exit::No, problem.fix(fix))
 }
 
-const fn said(because: StragglerReason) -> &'static str {
+const fn describe_reason(because: StragglerReason) -> &'static str {
     match because {
         StragglerReason::Attached => "attached in another phase",
         StragglerReason::Node => "its node is in another phase",
@@ -79,7 +79,7 @@ const fn said(because: StragglerReason) -> &'static str {
     }
 }
 
-impl Told {
+impl StragglersReport {
     fn describe(&self, document: &mut Document) {
         let StragglerReport { stragglers, unnamed } = &self.found;
         if stragglers.is_empty() && unnamed.is_empty() {
@@ -94,7 +94,7 @@ impl Told {
             vec![
                 one.owner.clone(),
                 one.pods.len().to_string(),
-                said(one.because).into(),
+                describe_reason(one.because).into(),
                 pods,
                 one.fix.clone(),
             ]
@@ -114,7 +114,8 @@ impl Told {
 
     fn problems(&self) -> Vec<Problem> {
         let pods = self.found.stragglers.iter();
-        pods.map(|one| Problem::new(said(one.because)).at(one.owner.clone()).fix(one.fix.clone())).collect()
+        pods.map(|one| Problem::new(describe_reason(one.because)).at(one.owner.clone()).fix(one.fix.clone()))
+            .collect()
     }
 }
 

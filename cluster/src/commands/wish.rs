@@ -14,7 +14,7 @@ use crate::print::{Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct RequestReport {
     /// What.
     pub asked: What,
     /// Who holds the run; none if nobody does.
@@ -28,7 +28,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> {
+pub fn ask(global: &Global, reason: &str, what: What) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::of(
             Exit::Usage,
@@ -37,10 +37,10 @@ pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> 
     }
     let held =
         live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
-    Ok(Asked { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
+    Ok(RequestReport { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
 }
 
-impl Report for Asked {
+impl Report for RequestReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Asked of the run");
         document.text(match &self.held {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use snapshot::model::{Kind, Snapshot};
-use snapshot::{Collector, GZIP, Unknown, read};
+use snapshot::{Collector, GZIP, UnknownKinds, read};
 use types::problem::Problem;
 
 use crate::input;
@@ -39,12 +39,14 @@ pub fn gather_all(
     files: &[PathBuf],
     dumped: &[Kind],
     note: &mut dyn FnMut(&str),
-) -> Result<(Snapshot, Unknown), Vec<Problem>> {
+) -> Result<(Snapshot, UnknownKinds), Vec<Problem>> {
     let mut collector = Collector::new();
     let mut problems = Vec::new();
     for file in files {
-        match all_of(file, note) {
-            Ok(files) => problems.extend(files.iter().filter_map(|file| one(&mut collector, file).err())),
+        match files_of(file, note) {
+            Ok(files) => {
+                problems.extend(files.iter().filter_map(|file| gather_file(&mut collector, file).err()))
+            }
             Err(wrong) => problems.extend(wrong),
         }
     }
@@ -55,7 +57,7 @@ pub fn gather_all(
     Ok((collector.finish(dumped), unknown))
 }
 
-fn one(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
+fn gather_file(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
     let name = file.display().to_string();
     let read = if name == "-" {
         read(collector, std::io::stdin().lock())
@@ -80,7 +82,7 @@ fn unreadable(name: &str, why: &str) -> Problem {
 }
 
 /// The file itself, or those of a directory in the order of their names.
-fn all_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec<Problem>> {
+fn files_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec<Problem>> {
     if !file.is_dir() {
         return Ok(vec![file.to_owned()]);
     }
@@ -94,7 +96,7 @@ fn all_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec<P
     for path in paths {
         match judged(&path) {
             Entry::Read => files.push(path),
-            Entry::LeftOut => left_out.push(path.file_name().map_or_else(String::new, shown)),
+            Entry::LeftOut => left_out.push(path.file_name().map_or_else(String::new, display_name)),
             Entry::Wrong(why, fix) => {
                 let path = path.display().to_string();
                 problems
@@ -115,7 +117,7 @@ fn all_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec<P
     if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
-fn shown(name: &OsStr) -> String {
+fn display_name(name: &OsStr) -> String {
     name.to_string_lossy().escape_debug().to_string()
 }
 
@@ -129,7 +131,7 @@ enum Entry {
 }
 
 fn judged(path: &Path) -> Entry {
-    let name = path.file_name().map_or_else(String::new, shown);
+    let name = path.file_name().map_or_else(String::new, display_name);
     let is_named = ENDINGS.iter().any(|ending| name.ends_with(ending));
     let is_hidden = name.starts_with('.');
     // What a link leads to.

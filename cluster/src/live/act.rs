@@ -41,13 +41,13 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct LeasedCaller {
     caller: Caller,
-    held: HeldLease,
+    lease: HeldLease,
 }
 
 impl LeasedCaller {
     pub(super) fn new(caller: &Caller, held: HeldLease) -> Self {
         let lease = held.clone();
-        Self { caller: caller.within(move || lease.left()), held }
+        Self { caller: caller.with_time_limit(move || lease.time_left()), lease: held }
     }
 
     /// What makes its requests: none of them outlives the Lease.
@@ -57,7 +57,7 @@ impl LeasedCaller {
 
     /// Whether the holder may act now.
     pub(super) fn may(&self) -> Result<(), Outcome> {
-        match self.held.standing() {
+        match self.lease.standing() {
             Standing::Fresh => Ok(()),
             Standing::Stale(age) => Err(Outcome::Barred(format!(
                 "the Lease was renewed {} s ago, and must be renewed first",
@@ -72,7 +72,7 @@ impl LeasedCaller {
         self.caller.turn().await;
         self.may()?;
         self.caller.urgent(ask).await.map_err(|why| {
-            self.held.unanswered();
+            self.lease.unanswered();
             Outcome::Failed(why)
         })
     }

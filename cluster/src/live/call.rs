@@ -24,7 +24,7 @@ pub(super) const JSON: &str = "application/json";
 /// A patch whose keys replace those of the object; null takes a key away. *Source*: RFC 7396.
 pub(super) const MERGE: &str = "application/merge-patch+json";
 
-/// A request.
+/// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiRequest {
     /// What is done.
@@ -109,7 +109,7 @@ impl ApiRequest {
     /// The same, to be ended by the API server after so many seconds.
     ///
     /// *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/endpoints/filters/request_deadline.go`: the query `timeout` of every request but watches.
-    fn within(&self, seconds: u64) -> Self {
+    fn with_timeout(&self, seconds: u64) -> Self {
         let mark = if self.path.contains('?') { '&' } else { '?' };
         Self { path: format!("{}{mark}timeout={seconds}s", self.path), ..self.clone() }
     }
@@ -169,12 +169,12 @@ impl Caller {
     }
 
     /// The same pace for requests through another client.
-    pub(super) fn beside(&self, client: Client) -> Self {
+    pub(super) fn with_client(&self, client: Client) -> Self {
         Self { client, ..self.clone() }
     }
 
     /// The same for requests that must have ended when nothing is left of this time, here and at the API server. One that cannot is not made.
-    pub(super) fn within(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+    pub(super) fn with_time_limit(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self { time_limit: Some(Arc::new(left)), ..self.clone() }
     }
 
@@ -248,7 +248,7 @@ impl Caller {
             let why = format!("no answer within {seconds} s; after that another holder might take the Lease");
             Err(CallError::Lost(why))
         };
-        tokio::time::timeout(left, self.answer(&ask.within(seconds))).await.unwrap_or_else(late)
+        tokio::time::timeout(left, self.answer(&ask.with_timeout(seconds))).await.unwrap_or_else(late)
     }
 
     async fn answer(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
@@ -293,7 +293,7 @@ mod tests {
             assert_eq!((reply.status, reply.retry_after), (429, Some(1)));
             let lost = caller.call(&ApiRequest::get("/api/v1/y")).await.expect_err("no answer");
             assert!(lost.starts_with("no answer: "), "{lost}");
-            let asked = server.asked();
+            let asked = server.requests();
             assert_eq!(asked.len(), 2, "{asked:?}");
             assert_eq!(asked[0].line, "POST /api/v1/x?a=b");
             assert_eq!((asked[0].content.as_str(), asked[0].body.as_str()), ("application/json", "{}"));
@@ -327,7 +327,7 @@ mod tests {
             let clock = server.caller().clock().clone();
             let end = clock.now() + Duration::from_millis(20_500);
             let now = clock.clone();
-            let caller = server.caller().within(move || end.saturating_sub(now.now()));
+            let caller = server.caller().with_time_limit(move || end.saturating_sub(now.now()));
             let began = clock.now();
             let why = caller.call(&ApiRequest::post("/x", b"{}".to_vec())).await.expect_err("no answer");
             assert_eq!((clock.now() - began).as_secs(), 10, "{why}");

@@ -31,7 +31,7 @@ use super::clock::Clock;
 use super::failure::{Failure, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};
-use super::plans::{SavedPlan, check_passes, no_run, other_plan, plan_of, planned};
+use super::plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
 use super::unseen::Outage;
@@ -45,7 +45,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(120);
 /// How long a later look at the status waits for a change: no watch tells of recorded verdicts.
 const NEXT_LOOK: Duration = Duration::from_secs(30);
 
-/// What is wanted of a run.
+/// What the operator wants of a run.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The plan that was approved, or that of the run that is to go on, as it was compared with the cluster and the settings.
@@ -136,10 +136,10 @@ async fn driven(
         journal,
         interrupt,
         is_unwritten: false,
-        unseen: Outage::default(),
-        own: RefCell::new([identity(&run)].into()),
+        outage: Outage::default(),
+        own_hashes: RefCell::new([identity(&run)].into()),
         has_seen_own: false,
-        tell: &tell,
+        report: &tell,
     };
     if let Some(before) = replaced {
         let event = Event::Replanned { before, plan: hash.clone() };
@@ -158,14 +158,14 @@ async fn loaded(
     interrupt: &Interrupt,
 ) -> Result<LoadedRun, Failure> {
     if wanted.is_resumed {
-        taken_up(session, wanted, interrupt).await
+        take_up_run(session, wanted, interrupt).await
     } else {
-        begun(session, wanted, interrupt).await
+        begin_run(session, wanted, interrupt).await
     }
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.
-async fn begun(
+async fn begin_run(
     session: &mut Session,
     wanted: &RunOptions,
     interrupt: &Interrupt,
@@ -173,12 +173,12 @@ async fn begun(
     let SavedPlan { plan, hash } = wanted.plan.clone();
     let stored = session.store().run().await?;
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
-        return taken_up(session, wanted, interrupt).await;
+        return take_up_run(session, wanted, interrupt).await;
     }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = wanted.bounds.clone();
     run.delete = wanted.delete.clone();
-    looked_first(session, &run, &plan, interrupt).await?;
+    look_first(session, &run, &plan, interrupt).await?;
     run.short = session.short();
     let store = session.held_store();
     store.begin(&run).await?;
@@ -188,7 +188,7 @@ async fn begun(
 }
 
 /// The run that the cluster has, going on, maybe by another plan.
-async fn taken_up(
+async fn take_up_run(
     session: &mut Session,
     wanted: &RunOptions,
     interrupt: &Interrupt,
@@ -202,7 +202,7 @@ async fn taken_up(
         let LoadedRun { mut run, plan, hash, replaced } =
             by_plan(session, &before, Some(wanted.plan.clone())).await?;
         if !std::mem::replace(&mut has_looked, true) {
-            looked_first(session, &run, &plan, interrupt).await?;
+            look_first(session, &run, &plan, interrupt).await?;
         }
         if run.state != State::Done {
             run.state = State::Running;
@@ -240,19 +240,19 @@ async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Res
 }
 
 /// Looks until something is known.
-async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
+async fn look_until_known(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
     session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
 }
 
 /// The same for a holder, which the operator may interrupt before it writes anything.
-async fn looked_first(
+async fn look_first(
     session: &mut Session,
     run: &Run,
     plan: &Plan,
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
     tokio::select! {
-        world = looked(session, run, plan) => world.map(drop),
+        world = look_until_known(session, run, plan) => world.map(drop),
         () = interrupt.wait() => Err(interrupted()),
     }
 }
@@ -273,7 +273,7 @@ pub fn preview(
         let mut session = Session::connect(access, settings).await?;
         let stored = session.store().run().await?;
         let other = match plan {
-            Some(prefix) => Some(planned(&session, prefix).await?),
+            Some(prefix) => Some(find_plan(&session, prefix).await?),
             None => None,
         };
         let LoadedRun { mut run, plan, .. } = match (other, stored) {
@@ -286,13 +286,13 @@ pub fn preview(
             }
             (None, _) => return Err(no_run()),
         };
-        let world = looked(&mut session, &run, &plan).await?;
+        let world = look_until_known(&mut session, &run, &plan).await?;
         run.authorize(bounds.clone(), delete.clone(), &session.short());
-        let mut now = decided(&session, world, &run, &plan, Color::Green).await?;
+        let mut now = preview_decision(&session, world, &run, &plan, Color::Green).await?;
         // A run counts before it drains a node; what it does then is what people want to see.
         if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
-            let world = looked(&mut session, &run, &plan).await?;
-            now = decided(&session, world, &run, &plan, Color::Green).await?;
+            let world = look_until_known(&mut session, &run, &plan).await?;
+            now = preview_decision(&session, world, &run, &plan, Color::Green).await?;
         }
         let (status, decided) = now;
         Ok(Preview { status, acts: decided.acts.into_iter().map(ActRecord::from).collect() })
@@ -316,7 +316,7 @@ pub fn watch_status(
             let stored = session.store().run().await?.ok_or_else(no_run)?;
             let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
             let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| unseen(&blind))?;
-            let (now, _) = decided(&session, world, &stored.run, &plan, Color::Unknown).await?;
+            let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
             let news = Status { renewed: None, ..now.clone() };
             if before.as_ref() != Some(&news) && !tell(&now) || now.to.is_none() {
@@ -330,7 +330,7 @@ pub fn watch_status(
 }
 
 /// What a holder would decide who has just looked. `unasked` is how a gate counts of whose command no holder has recorded a verdict lately.
-async fn decided(
+async fn preview_decision(
     session: &Session,
     world: Arc<World>,
     run: &Run,

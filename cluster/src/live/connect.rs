@@ -51,7 +51,7 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
     config.default_retry = false;
     config.read_timeout = within;
     config.reset_reader_on_write = true;
-    let told = access.tell.map(|tell| RequestLog::new(&config.cluster_url, tell));
+    let told = access.log.map(|tell| RequestLog::new(&config.cluster_url, tell));
     let builder = match config.proxy_url {
         None => direct::builder(&config),
         Some(_) => ClientBuilder::try_from(config),

@@ -36,7 +36,7 @@ pub(super) fn meaning(why: AnswerError) -> Meaning {
 }
 
 /// Reads a refusal of the API server.
-pub(super) fn refused(refusal: &Refusal) -> Meaning {
+pub(super) fn from_refusal(refusal: &Refusal) -> Meaning {
     let Refusal { code, message, .. } = refusal;
     match code {
         403 => Meaning::Forbidden(message.clone()),

@@ -58,7 +58,7 @@ type Rule = Box<dyn FnMut(&RecordedRequest) -> Answer + Send>;
 /// The server.
 #[derive(Clone)]
 pub(super) struct Server {
-    asked: Arc<Mutex<Vec<RecordedRequest>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     rule: Arc<Mutex<Rule>>,
 }
 
@@ -132,7 +132,7 @@ impl Server {
 
     /// Answers by a rule.
     pub(super) fn by(rule: impl FnMut(&RecordedRequest) -> Answer + Send + 'static) -> Self {
-        Self { asked: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
+        Self { requests: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
     }
 
     /// What it answers to a request that another server got.
@@ -141,13 +141,13 @@ impl Server {
     }
 
     /// What it was asked so far.
-    pub(super) fn asked(&self) -> Vec<RecordedRequest> {
-        self.asked.lock().expect("requests").clone()
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().expect("requests").clone()
     }
 
     /// The method, path and query of all that it was asked.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.asked().into_iter().map(|asked| asked.line).collect()
+        self.requests().into_iter().map(|asked| asked.line).collect()
     }
 
     /// A client of it. Its time is tokio's, so that tests do not wait.
@@ -179,7 +179,7 @@ impl Server {
             encoding: header(http::header::ACCEPT_ENCODING),
             body: String::from_utf8(body.collect_bytes().await?.to_vec())?,
         };
-        self.asked.lock().expect("requests").push(asked.clone());
+        self.requests.lock().expect("requests").push(asked.clone());
         let answer = (self.rule.lock().expect("a rule"))(&asked);
         if answer.then == Ending::Lost {
             return Err("connection reset by peer".into());

@@ -1,4 +1,4 @@
-//! What the watches have made known so far, and the world that it adds up to. Pure.
+//! The state of the cluster as watches have reported it, and the world that it adds up to. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::watch::Change;
 /// How many bytes of names a run remembers of workloads that missed pods at its start.
 const SHORT_BYTES: usize = 32 << 10;
 
-/// Where something became known.
+/// The objects that one watch follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WatchScope {
     /// All Nodes.
@@ -51,7 +51,7 @@ pub(super) enum Event {
     Census(Census),
 }
 
-/// All of it.
+/// The state of the cluster as watches have reported it.
 #[derive(Debug, Default)]
 pub(super) struct ClusterState {
     /// Nodes are kept here as they become known; everything else is put here for a look.
@@ -116,7 +116,7 @@ impl ClusterState {
             }
             Event::Workloads(kind, change) => {
                 let is_back = self.sync(&WatchScope::Workloads(kind), &change, now);
-                self.workloads(kind, change) || is_back
+                self.apply_workloads(kind, change) || is_back
             }
             Event::Pods(place, change) => {
                 let is_back = self.sync(&place, &change, now);
@@ -198,7 +198,7 @@ impl ClusterState {
         Some(self.taints.get(name).map_or(&[], Vec::as_slice))
     }
 
-    fn workloads(&mut self, kind: Kind, change: Change<(Owner, Availability)>) -> bool {
+    fn apply_workloads(&mut self, kind: Kind, change: Change<(Owner, Availability)>) -> bool {
         match change {
             Change::All(all) => {
                 self.workloads.retain(|owner, _| *owner.kind != *kind.name());
@@ -254,7 +254,7 @@ impl ClusterState {
     }
 
     /// All workloads that are watched.
-    pub(super) const fn all_workloads(&self) -> &BTreeMap<Owner, Availability> {
+    pub(super) const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         &self.workloads
     }
 
@@ -264,7 +264,7 @@ impl ClusterState {
         let is =
             |(owner, available): &(&Owner, &Availability)| !owner.is_daemon_set() && available.is_short(0);
         let missing = |(owner, available): (&Owner, &Availability)| {
-            (owner.title(), available.wanted.saturating_sub(available.ready))
+            (owner.title(), available.desired.saturating_sub(available.ready))
         };
         let mut left = SHORT_BYTES;
         let has_room = |(title, _): &(String, u32)| {
@@ -281,7 +281,14 @@ impl ClusterState {
     }
 
     /// Puts together what a decision looks at. `api` is how the API server answers.
-    pub(super) fn look(&mut self, run: &Run, plan: &Plan, wanted: &[Owner], api: &Verdict, now: Duration) {
+    pub(super) fn update_world(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        wanted: &[Owner],
+        api: &Verdict,
+        now: Duration,
+    ) {
         self.touch(run);
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
@@ -315,12 +322,12 @@ impl ClusterState {
         let owners =
             on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
-            let wanted = self.workloads.get(&owner).map(|now| now.wanted);
+            let wanted = self.workloads.get(&owner).map(|now| now.desired);
             self.touched.insert(owner, wanted);
         }
         for (owner, wanted) in &mut self.touched {
             if let Some(now) = self.workloads.get(owner).filter(|now| !now.is_short(0)) {
-                *wanted = Some(now.wanted);
+                *wanted = Some(now.desired);
             }
         }
     }
@@ -331,8 +338,8 @@ impl ClusterState {
         let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
         let available = |(owner, wanted): (&Owner, &Option<u32>)| {
             let now = self.workloads.get(owner)?;
-            let wanted = wanted.map_or(now.wanted, |before| before.min(now.wanted));
-            Some((owner.clone(), Availability { wanted, ready: now.ready }))
+            let wanted = wanted.map_or(now.desired, |before| before.min(now.desired));
+            Some((owner.clone(), Availability { desired: wanted, ready: now.ready }))
         };
         let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
         let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
@@ -343,7 +350,7 @@ impl ClusterState {
                 continue;
             };
             let counts = owners.entry(owner.clone()).or_default();
-            counts.wanted += 1;
+            counts.desired += 1;
             counts.ready += u32::from(pod.is(Trait::Ready) && !pod.is(Trait::Terminating));
         }
         owners

@@ -13,7 +13,7 @@ mod take;
 pub use hold::{HeldLease, Standing};
 pub(super) use identity::{Identity, person, random};
 pub use take::{AcquireError, Patience};
-pub(super) use take::{found, take};
+pub(super) use take::{current_holder, take};
 
 use std::time::Duration;
 

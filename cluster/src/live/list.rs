@@ -11,7 +11,7 @@ use types::refusal::Refusal;
 
 use super::answer::{PAGE, answer, fewer};
 use super::call::ApiRequest;
-use super::error::{Meaning, meaning, refused};
+use super::error::{Meaning, from_refusal, meaning};
 use super::path::encoded;
 use super::progress::Event;
 
@@ -20,7 +20,7 @@ const TRIES: u32 = 5;
 /// How often a list begins anew because its continuation expired.
 const RESTARTS: u32 = 3;
 
-/// Where a page is in its list.
+/// A page of a list, of which only the list's metadata is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ListEnvelope {
@@ -62,7 +62,7 @@ pub(super) async fn ask(
 fn text(response: http::Response<Vec<u8>>) -> Result<String, Meaning> {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        return Err(refused(&Refusal::read(status.as_u16(), None, response.body())));
+        return Err(from_refusal(&Refusal::read(status.as_u16(), None, response.body())));
     }
     String::from_utf8(response.into_body()).map_err(|e| Meaning::Failed(format!("the answer: {e}")))
 }

@@ -23,7 +23,7 @@ pub struct SavedPlan {
 }
 
 /// The plan whose hash begins so.
-pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failure> {
+pub(super) async fn find_plan(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failure> {
     let (hash, bytes) = session.store().plan(prefix).await?;
     let plan =
         canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
@@ -38,7 +38,7 @@ pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, F
         (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
     };
     let prefix: Prefix = run.plan.parse().map_err(nameless)?;
-    let saved = planned(session, &prefix).await?;
+    let saved = find_plan(session, &prefix).await?;
     if saved.hash != run.plan {
         return Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)));
     }
@@ -62,7 +62,7 @@ pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan,
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         match prefix {
-            Some(prefix) => planned(&session, prefix).await,
+            Some(prefix) => find_plan(&session, prefix).await,
             None => {
                 let stored = session.store().run().await?.ok_or_else(no_run)?;
                 plan_of(&session, &stored.run).await

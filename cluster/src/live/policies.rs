@@ -21,7 +21,7 @@ use super::failure::Failure;
 use crate::cli::access::Access;
 
 pub use gather::Scope;
-use migration::backup::decide::Live;
+use migration::backup::decide::LiveState;
 use migration::backup::{Id, Step};
 
 /// The manifest that has the rights.
@@ -100,7 +100,7 @@ pub fn gather_policies(
     access: &Access,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Live, Failures> {
+) -> Result<LiveState, Failures> {
     let alone = |(exit, problem): Failure| (exit, vec![problem]);
     runtime().map_err(alone)?.block_on(async {
         let client = connect(access).await.map_err(|problem| (Exit::BadSettings, vec![problem]))?;

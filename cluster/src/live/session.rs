@@ -59,16 +59,16 @@ pub struct Session {
     store: Store,
     settings: Settings,
     evictions: Evictions,
-    held: Option<HeldLease>,
+    lease: Option<HeldLease>,
     keeper: Option<JoinHandle<()>>,
     /// The version of the run that the driver decides on.
     basis: Arc<Mutex<Option<String>>>,
-    known: ClusterState,
+    cluster: ClusterState,
     changes: UnboundedReceiver<Event>,
     sender: UnboundedSender<Event>,
     watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
-    about: Option<migration::seen::PodClassifier>,
+    pod_classifier: Option<migration::seen::PodClassifier>,
     gates: Vec<(Gate, JoinHandle<()>)>,
     /// Something changed since the last look.
     is_new: bool,
@@ -96,7 +96,7 @@ impl Session {
     pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failure> {
         let bad = |problem| (Exit::BadSettings, problem);
         let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::of_machine());
-        let watcher = caller.beside(connect_for_ever(access).await.map_err(bad)?);
+        let watcher = caller.with_client(connect_for_ever(access).await.map_err(bad)?);
         Self::over(caller, watcher, settings).await
     }
 
@@ -110,14 +110,14 @@ impl Session {
             watcher,
             settings,
             evictions,
-            held: None,
+            lease: None,
             keeper: None,
             basis: Arc::default(),
-            known: ClusterState::default(),
+            cluster: ClusterState::default(),
             changes,
             sender,
             watches: BTreeMap::new(),
-            about: None,
+            pod_classifier: None,
             gates: Vec::new(),
             is_new: true,
         })
@@ -132,7 +132,7 @@ impl Session {
     /// The same for a holder: what it writes has ended before another one can take the Lease.
     #[must_use]
     pub fn held_store(&self) -> Store {
-        match self.held.clone() {
+        match self.lease.clone() {
             Some(held) => Store::new(LeasedCaller::new(&self.caller, held).caller().clone()),
             None => self.store.clone(),
         }
@@ -163,14 +163,14 @@ impl Session {
         let epoch = held.epoch();
         let keeper = held.clone();
         self.keeper = Some(tokio::spawn(async move { keeper.keep().await }));
-        self.held = Some(held);
+        self.lease = Some(held);
         Ok(epoch)
     }
 
     /// The Lease; none before it was taken.
     #[must_use]
     pub const fn lease(&self) -> Option<&HeldLease> {
-        self.held.as_ref()
+        self.lease.as_ref()
     }
 
     /// Who holds the Lease as the API server has it, with its epoch; none if nobody does.
@@ -178,7 +178,7 @@ impl Session {
     /// # Errors
     /// A request failed.
     pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failure> {
-        lease::found(&self.caller).await
+        lease::current_holder(&self.caller).await
     }
 
     /// The user of this program and its machine, as a wish names them.
@@ -194,7 +194,7 @@ impl Session {
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
-        match &self.held {
+        match &self.lease {
             Some(held) => held.release().await,
             None => Ok(()),
         }
@@ -208,12 +208,12 @@ impl Session {
     /// The run as it is known now; none if there is none, or before the first look.
     #[must_use]
     pub const fn stored(&self) -> Option<&Result<StoredRun, UnreadableRun>> {
-        self.known.stored.as_ref()
+        self.cluster.stored.as_ref()
     }
 
     /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if nobody has written it since.
     pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
-        let stored = self.known.stored.clone();
+        let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
         *self.basis.lock().unwrap_or_else(PoisonError::into_inner) =
             readable.map(|stored| stored.version.clone());
@@ -223,13 +223,13 @@ impl Session {
     /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
     #[must_use]
     pub const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
-        self.known.all_workloads()
+        self.cluster.workloads()
     }
 
     /// How many pods workloads miss now: what a run remembers in `short` when it begins.
     #[must_use]
     pub fn short(&self) -> BTreeMap<String, u32> {
-        self.known.short()
+        self.cluster.short()
     }
 
     /// Waits until something has changed since the last look, at most for this time, and gives what is known then.
@@ -243,7 +243,7 @@ impl Session {
         loop {
             self.take_changes();
             self.attend(plan);
-            let is_blind = self.known.blind(self.caller.clock().now()).is_some();
+            let is_blind = self.cluster.blind(self.caller.clock().now()).is_some();
             if self.is_new && !is_blind {
                 tokio::time::sleep_until(end.min(tokio::time::Instant::now() + BURST)).await;
                 self.take_changes();
@@ -257,17 +257,17 @@ impl Session {
             }
         }
         let now = self.caller.clock().now();
-        if let Some(blind) = self.known.blind(now) {
+        if let Some(blind) = self.cluster.blind(now) {
             return Err(blind);
         }
         self.is_new = false;
-        self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
-        let world = Arc::make_mut(&mut self.known.world);
+        self.cluster.update_world(run, plan, &self.settings.watched, &self.caller.pulse(), now);
+        let world = Arc::make_mut(&mut self.cluster.world);
         world.wall = self.caller.clock().wall();
-        world.epoch = self.held.as_ref().map_or(0, HeldLease::epoch);
-        world.renewed = self.held.as_ref().map_or(Duration::ZERO, HeldLease::renewed);
+        world.epoch = self.lease.as_ref().map_or(0, HeldLease::epoch);
+        world.renewed = self.lease.as_ref().map_or(Duration::ZERO, HeldLease::renewed);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
-        Ok(Arc::clone(&self.known.world))
+        Ok(Arc::clone(&self.cluster.world))
     }
 
     fn take_changes(&mut self) {
@@ -277,7 +277,7 @@ impl Session {
     }
 
     fn take_change(&mut self, event: Event) {
-        self.is_new |= self.known.apply(event, self.caller.clock().now());
+        self.is_new |= self.cluster.apply(event, self.caller.clock().now());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Says which requests are made: method, address, status and how long the answer took. Neither headers nor bodies, since these may hold secrets.
+//! A log of requests: method, address, status and how long the answer took. Neither headers nor bodies, since these may hold secrets.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,12 +8,12 @@ use http::{Request, Response, Uri};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-/// Lets every request of a client be told.
+/// Logs every request of a client.
 #[derive(Debug, Clone)]
 pub(super) struct RequestLog {
     /// The address of the API server, without a credential.
     server: String,
-    tell: fn(&str),
+    log: fn(&str),
 }
 
 impl RequestLog {
@@ -22,7 +22,7 @@ impl RequestLog {
         let scheme = server.scheme_str().unwrap_or("https");
         let port = server.port().map(|port| format!(":{port}")).unwrap_or_default();
         let path = server.path().trim_end_matches('/');
-        Self { server: format!("{scheme}://{}{port}{path}", server.host().unwrap_or_default()), tell }
+        Self { server: format!("{scheme}://{}{port}{path}", server.host().unwrap_or_default()), log: tell }
     }
 }
 
@@ -30,14 +30,14 @@ impl<S> Layer<S> for RequestLog {
     type Service = LoggedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        LoggedService { told: self.clone(), inner }
+        LoggedService { log: self.clone(), inner }
     }
 }
 
-/// A client whose requests are told.
+/// A client that logs its requests.
 #[derive(Debug, Clone)]
 pub(super) struct LoggedService<S> {
-    told: RequestLog,
+    log: RequestLog,
     inner: S,
 }
 
@@ -56,8 +56,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let what = format!("{} {}{}", request.method(), self.told.server, request.uri());
-        let (tell, since) = (self.told.tell, Instant::now());
+        let what = format!("{} {}{}", request.method(), self.log.server, request.uri());
+        let (tell, since) = (self.log.log, Instant::now());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);

@@ -1,4 +1,4 @@
-//! What a holder tells while it cannot see the cluster: nothing is decided then, so that nobody else would say why. Pure.
+//! What a holder reports while it cannot see the cluster: nothing is decided then, so no wait of the run says why. Pure.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use super::lease::Standing;
 /// A cluster that is seen again sooner is no news: a first look takes some seconds.
 const PASSING: Duration = Duration::from_secs(10);
 
-/// For how long the cluster has not been seen, and what was told of it.
+/// Since when the cluster cannot be seen, and what was reported of it.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     since: Option<Duration>,
-    told: Vec<Reason>,
+    reported: Vec<Reason>,
 }
 
 impl Outage {
     /// The wait to tell now, each once until the cluster is seen again.
-    pub(super) fn told(
+    pub(super) fn next_wait(
         &mut self,
         blind: &BlindSpot,
         standing: Option<&Standing>,
@@ -39,10 +39,10 @@ impl Outage {
             let what = format!("nothing is decided until the cluster is seen; {blind}");
             Wait::new("Run", Reason::Unwatched, what)
         };
-        if self.told.contains(&wait.reason) {
+        if self.reported.contains(&wait.reason) {
             return None;
         }
-        self.told.push(wait.reason);
+        self.reported.push(wait.reason);
         Some(wait.help("kubectl get nodes,pods must work with the same flags"))
     }
 
@@ -62,7 +62,7 @@ mod tests {
 
     fn reason(unseen: &mut Outage, blind: &BlindSpot, stale: Option<u64>, second: u64) -> Option<Reason> {
         let standing = stale.map_or(Standing::Fresh, |age| Standing::Stale(Duration::from_secs(age)));
-        unseen.told(blind, Some(&standing), Duration::from_secs(second)).map(|wait| wait.reason)
+        unseen.next_wait(blind, Some(&standing), Duration::from_secs(second)).map(|wait| wait.reason)
     }
 
     #[test]
@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn the_words_name_what_is_not_seen_and_for_how_long() {
         let stale = Standing::Stale(Duration::from_secs(41));
-        let wait = Outage::default().told(&blind(Some(41)), Some(&stale), Duration::ZERO).expect("a wait");
+        let wait =
+            Outage::default().next_wait(&blind(Some(41)), Some(&stale), Duration::ZERO).expect("a wait");
         assert_eq!(
             wait.what,
             "the Lease was renewed 41 s ago, and nothing is done until it is renewed; Nodes cannot be watched for 41 s: no answer"

@@ -54,8 +54,8 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
     document.text(format!(
         "{} in {}, {} left out.",
-        counted(nodes, "node"),
-        counted(plan.waves.len(), "wave"),
+        pluralize(nodes, "node"),
+        pluralize(plan.waves.len(), "wave"),
         plan.left_out.len()
     ));
     let passes = [plan.start].iter().chain(&plan.passes).map(|phase| phase.as_str()).collect::<Vec<_>>();
@@ -83,7 +83,7 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
 
 /// `1 node`, `3 nodes`.
 #[must_use]
-pub fn counted(count: usize, what: &str) -> String {
+pub fn pluralize(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -144,7 +144,7 @@ fn limits(document: &mut Document, plan: &Plan) {
     let limits = &plan.limits;
     let pace = match limits.per_hour {
         0 => "any number of nodes".to_owned(),
-        nodes => counted(nodes as usize, "node"),
+        nodes => pluralize(nodes as usize, "node"),
     };
     let window = |window: &migration::plan::Window| {
         let days = if window.days.is_empty() { "every day".to_owned() } else { window.days.join(" ") };
@@ -158,7 +158,7 @@ fn limits(document: &mut Document, plan: &Plan) {
             "in transit at once",
             format!(
                 "{}, and {} % of a zone",
-                counted(limits.in_transit as usize, "node"),
+                pluralize(limits.in_transit as usize, "node"),
                 limits.zone_percent
             ),
         ),
@@ -194,7 +194,7 @@ fn pods(document: &mut Document, classes: &[Class]) {
             class.pods.to_owned(),
             class.count.to_string(),
             class.decided.to_string(),
-            if waits == 0 { String::new() } else { format!("for {}", counted(waits, "pod")) },
+            if waits == 0 { String::new() } else { format!("for {}", pluralize(waits, "pod")) },
             class.setting.to_owned(),
         ]
     };

@@ -7,7 +7,7 @@ mod judge;
 mod nested;
 mod plan;
 
-pub use claim::{Claim, Use};
+pub use claim::{Claim, Usage};
 pub use claims::{Claims, gives_addresses, has_node_cidrs, of};
 pub use free::free;
 pub use judge::{Clash, clashes};

@@ -25,7 +25,7 @@ pub use dns::Dns;
 pub use file::read;
 pub use freeze::{Freeze, Member, MemberKind, Method};
 pub use labels::NodeLabels;
-pub use named::Named;
+pub use named::ObjectRef;
 pub use nodes::{Nodes, Template};
 pub use policies::{Policies, PolicyWaiver};
 pub use resources::Resources;

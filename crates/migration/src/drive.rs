@@ -50,7 +50,7 @@ pub trait Cluster {
     fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
 }
 
-/// What is known.
+/// What the driver knows of the cluster and of the run.
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
     /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
@@ -59,7 +59,7 @@ pub struct Observation {
     pub run: Option<Run>,
     /// Wishes that the run has not taken up, in order.
     pub wishes: Vec<Wish>,
-    /// Somebody asked this holder to end: no new act.
+    /// The operator asked this holder to end: no new act.
     pub is_interrupted: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct DriveEnd {
     /// The run as it is now.
     pub run: Run,
     /// Why it ended.
-    pub why: EndReason,
+    pub reason: EndReason,
     /// How far the run is.
     pub status: Option<Status>,
     /// How long this holder's decisions took.
@@ -94,11 +94,11 @@ pub struct DriveEnd {
 pub enum EndReason {
     /// The run decided so.
     End(End),
-    /// Somebody asked this holder to end.
+    /// The operator asked this holder to end.
     Interrupted,
     /// A decision would have broken an invariant: a fault of this program. Nothing was done of it.
     Broken(Violation),
-    /// Somebody else holds the run; in words.
+    /// Another holder has the run; in words.
     Gone(String),
     /// The object that keeps the run is gone or cannot be read, so that nothing that people ask is heard; in words, and what helps.
     Unreadable(String, String),
@@ -120,10 +120,10 @@ pub async fn drive<C: Cluster>(
     loop {
         let seen = match cluster.look(&run, plan).await {
             Ok(seen) => seen,
-            Err(why) => return DriveEnd { run, why, status: last, decisions },
+            Err(why) => return DriveEnd { run, reason: why, status: last, decisions },
         };
         if seen.is_interrupted {
-            return DriveEnd { run, why: EndReason::Interrupted, status: last, decisions };
+            return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
         }
         let world = &*seen.world;
         if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
@@ -150,13 +150,13 @@ pub async fn drive<C: Cluster>(
         }
         tell(&Event::Status(Box::new(now.clone())));
         last = Some(now);
-        for group in acts.chunk_by(|one, next| goes_beside(one) && goes_beside(next)) {
+        for group in acts.chunk_by(|one, next| may_run_concurrently(one) && may_run_concurrently(next)) {
             for act in group {
-                if let Err(broken) = allowed(act, &View::of(world, &memory, &run, &nodes), hash) {
+                if let Err(broken) = check_invariants(act, &View::of(world, &memory, &run, &nodes), hash) {
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
                     cluster.note(&event).await;
                     tell(&event);
-                    return DriveEnd { run, why: EndReason::Broken(broken), status: last, decisions };
+                    return DriveEnd { run, reason: EndReason::Broken(broken), status: last, decisions };
                 }
                 match act {
                     Act::Patch(patch) => memory.record_patch(patch, world),
@@ -180,18 +180,18 @@ pub async fn drive<C: Cluster>(
             }
         }
         if let Some(end) = end {
-            return DriveEnd { run, why: EndReason::End(end), status: last, decisions };
+            return DriveEnd { run, reason: EndReason::End(end), status: last, decisions };
         }
     }
 }
 
 /// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.
-const fn goes_beside(act: &Act) -> bool {
+const fn may_run_concurrently(act: &Act) -> bool {
     matches!(act, Act::Patch(_) | Act::Evict(_) | Act::Delete(_))
 }
 
 /// A run that is over is written as it is.
-fn allowed(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
+fn check_invariants(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     if view.run.target().is_none() { Ok(()) } else { invariant::hold(act, view, hash) }
 }
 

@@ -20,14 +20,14 @@ pub struct Setting {
     /// The value as text.
     pub value: String,
     /// Where it stands; `detail` names the key.
-    pub by: Subject,
+    pub source: Subject,
 }
 
 impl Setting {
     fn of(value: impl Into<String>, by: Subject, key: &str) -> Self {
         let value = value.into();
         let by = by.detail(format!("{key}: {value}"));
-        Self { value, by }
+        Self { value, source: by }
     }
 }
 

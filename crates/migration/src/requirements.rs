@@ -34,7 +34,7 @@ pub struct Requirement {
     /// not met and none of them blocks.
     pub found_by: &'static [&'static str],
     /// The CNI that it is about: the old one or the new one must be this one. None is about every migration.
-    pub of: Of,
+    pub scope: Scope,
     /// The kinds that it reads.
     pub needs: &'static [Kind],
     /// Whether it holds.
@@ -43,7 +43,7 @@ pub struct Requirement {
 
 /// Which migrations a row is about.
 #[derive(Debug, Clone, Copy)]
-pub enum Of {
+pub enum Scope {
     /// Every migration.
     All,
     /// Those from one of these CNIs.
@@ -94,19 +94,19 @@ pub struct Row {
 }
 
 /// What a migration requires, in the order in which it is told.
-pub fn about(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
+pub fn of_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
     let topics = [pair::ROWS, nodes::ROWS, old::ROWS, new::ROWS, addresses::ROWS];
-    topics.into_iter().flatten().filter(move |row| match row.of {
-        Of::All => true,
-        Of::From(cnis) => cnis.contains(&from),
-        Of::To(cnis) => cnis.contains(&to),
+    topics.into_iter().flatten().filter(move |row| match row.scope {
+        Scope::All => true,
+        Scope::From(cnis) => cnis.contains(&from),
+        Scope::To(cnis) => cnis.contains(&to),
     })
 }
 
 /// All rows of a migration, each with its state in this cluster.
 #[must_use]
 pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
-    about(scene.from, scene.to).map(|requirement| requirement.row(scene)).collect()
+    of_migration(scene.from, scene.to).map(|requirement| requirement.row(scene)).collect()
 }
 
 impl Requirement {
@@ -129,7 +129,7 @@ impl Row {
     /// The row and its state in one sentence: `Every node runs Linux: not met, a (windows)`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let (state, seen, _) = self.state.told();
+        let (state, seen, _) = self.state.words();
         format!("{}: {state}, {seen}", self.what.trim_end_matches('.'))
     }
 }
@@ -164,7 +164,7 @@ impl State {
 
     /// Its name, what was seen, and what to do.
     #[must_use]
-    pub fn told(&self) -> (&'static str, &str, &str) {
+    pub fn words(&self) -> (&'static str, &str, &str) {
         match self {
             Self::Met { seen } => ("met", seen, ""),
             Self::NotMet { seen, fix } => ("not met", seen, fix),

@@ -6,7 +6,7 @@ mod node;
 mod pod;
 mod workload;
 
-pub use counted::counted;
+pub use counted::count_pod;
 pub use node::{FENCE, ObservedNode, node};
 pub use pod::{PodClassifier, pod, pod_of};
 pub use workload::workload;
@@ -40,7 +40,7 @@ mod tests {
         let dns = Dns { namespace: "kube-system".into(), labels: [].into() };
         assert!(node(&object, &[]).is_ok());
         assert!(pod(&object, &PodClassifier { dns, agents: Vec::new() }).is_ok());
-        assert!(counted(&object).is_ok());
+        assert!(count_pod(&object).is_ok());
         assert!(workload(Kind::DEPLOYMENT, &object).is_ok());
     }
 }

@@ -171,7 +171,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         silent: Vec::new(),
         moving: Vec::new(),
         skipped: run.skipped.clone(),
-        gates: plan.gates.iter().map(|gate| told(view, &gate.name)).collect(),
+        gates: plan.gates.iter().map(|gate| gate_status(view, &gate.name)).collect(),
         waits: waits.to_vec(),
     };
     status.waits.sort_by_key(|wait| !wait.is_held);
@@ -216,7 +216,7 @@ impl Counts {
     }
 }
 
-fn told(view: &View<'_>, name: &str) -> Gate {
+fn gate_status(view: &View<'_>, name: &str) -> Gate {
     let verdict = view.verdict(name);
     let is = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
     let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());

@@ -81,7 +81,7 @@ pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>
     let of = |node| {
         let observed = observed(node);
         let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice).iter();
-        (node, pods.filter_map(|pod| Some((*pod, because(pod, observed.as_ref(), to)?))).collect())
+        (node, pods.filter_map(|pod| Some((*pod, straggler_reason(pod, observed.as_ref(), to)?))).collect())
     };
     snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(of).collect()
 }
@@ -107,12 +107,13 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
             found.unnamed.insert(node.name().to_owned(), counted - named);
         }
     }
-    found.stragglers = by.into_iter().map(|((owner, because), pods)| told(&owner, because, &pods)).collect();
+    found.stragglers =
+        by.into_iter().map(|((owner, because), pods)| describe_group(&owner, because, &pods)).collect();
     found
 }
 
 /// Why a pod is a straggler; none if it is none.
-fn because(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<StragglerReason> {
+fn straggler_reason(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<StragglerReason> {
     let is_ours = |seen: &&Observed| seen.attached.is_some() && seen.phase.is_some();
     let because = match observed.filter(is_ours) {
         None => StragglerReason::Silent,
@@ -131,7 +132,7 @@ fn because(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<Straggle
     Some(if pod.metadata.deletion_timestamp.is_some() { StragglerReason::Terminating } else { because })
 }
 
-fn told(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
+fn describe_group(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
     let mut names: Vec<String> =
         pods.iter().map(|pod| format!("{}/{}", pod.namespace(), pod.name())).collect();
     let mut nodes: Vec<String> = pods.iter().map(|pod| pod.spec.node_name.to_string()).collect();

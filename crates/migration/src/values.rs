@@ -6,7 +6,7 @@ mod cilium;
 mod install;
 mod row;
 
-pub use install::{CHAINING, command, has_host_ports, manifest, upgrade, wanted};
+pub use install::{CHAINING, command, has_host_ports, manifest, required_value, upgrade};
 pub use row::{Row, rows};
 
 use serde::Serialize;
@@ -16,7 +16,7 @@ use crate::support::{Cni, Stage};
 
 /// What a setting must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Expectation {
     /// Nothing depends on it.
     Any,
     /// One of these; the first is the one to set.
@@ -41,7 +41,7 @@ pub struct Rule {
     /// What an absent key means.
     pub absent: &'static str,
     /// In each stage, in order.
-    pub wanted: [Wanted; 3],
+    pub expected: [Expectation; 3],
     /// How bad another value is.
     pub severity: Severity,
     /// Why.
@@ -61,7 +61,7 @@ pub enum State {
     Absent,
 }
 
-impl Wanted {
+impl Expectation {
     /// Whether a value is right. Agents read `0s` as `0`, and `strict` and `disabled` as older words for true and false.
     #[must_use]
     pub fn accepts(self, value: &str) -> bool {
@@ -97,8 +97,8 @@ impl Wanted {
 impl Rule {
     /// What it must be in a stage.
     #[must_use]
-    pub const fn at(&self, stage: Stage) -> Wanted {
-        self.wanted[stage as usize]
+    pub const fn at(&self, stage: Stage) -> Expectation {
+        self.expected[stage as usize]
     }
 
     /// The value of the chart for a value of the cluster.
@@ -135,7 +135,7 @@ mod tests {
     fn rules_accept_the_value_that_they_tell_to_set() {
         let mut seen = 0;
         for rule in Cni::value_variants().iter().flat_map(|cni| rules(*cni)) {
-            for wanted in rule.wanted {
+            for wanted in rule.expected {
                 seen += 1;
                 assert!(wanted.first().is_none_or(|value| wanted.accepts(value)), "{}", rule.key);
             }
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn words_of_older_releases_are_read() {
-        let off = Wanted::OneOf(&["false", "disabled"]);
+        let off = Expectation::OneOf(&["false", "disabled"]);
         assert!(off.accepts("disabled") && off.accepts("False") && !off.accepts("strict"));
-        assert_eq!(Wanted::Not(&["a", "b"]).words(), "not a or b");
+        assert_eq!(Expectation::Not(&["a", "b"]).words(), "not a or b");
     }
 }

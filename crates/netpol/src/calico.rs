@@ -16,6 +16,6 @@ pub(super) use self::meaning::{is_after_kubernetes, is_among_kubernetes, named, 
 pub use self::object::{
     Entity, HostEndpoint, Message, NetworkSet, Order, Policy, Port, Protocol, Rule, RuleAction, Set, Tier,
 };
-pub use self::rules::{Refused, read_rules};
+pub use self::rules::{RefusedRule, read_rules};
 pub use self::selector::{parse, parse_for_namespaces};
 pub use self::written::{read_host_endpoint, read_policy, read_set, read_tier};

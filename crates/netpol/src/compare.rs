@@ -9,7 +9,7 @@ use serde::Serialize;
 use snapshot::model::Text;
 
 pub use self::bound::Bound;
-pub use self::meanwhile::{Meanwhile, meanwhile};
+pub use self::meanwhile::{MixedComparison, meanwhile};
 use super::gather::Policies;
 use super::tier::Enforcement;
 use super::verdict::{Difference, differences};
@@ -49,7 +49,7 @@ pub enum Effect {
 /// # Errors
 /// What an evaluator does not take of all policies together, in one line: a tier that is not there, or two policies of which nobody knows which comes
 /// first.
-pub fn compared(
+pub fn compare(
     cluster: &Cluster,
     before: &Policies,
     after: &Policies,
@@ -76,7 +76,7 @@ impl Difference {
     /// What tells it from others: the rules that decide before and after, and whether the first lets the packet through.
     #[must_use]
     pub fn rules(&self) -> (Option<Text>, Option<Text>, bool) {
-        (self.before.by.clone(), self.after.by.clone(), self.before.allowed)
+        (self.before.decided_by.clone(), self.after.decided_by.clone(), self.before.allowed)
     }
 
     /// What the other treatment does.

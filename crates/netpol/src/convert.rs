@@ -26,10 +26,10 @@ mod turn;
 mod waiver;
 mod written;
 
-pub use self::before::kept_of_calico;
+pub use self::before::kept_calico_policies;
 pub use self::draft::CONVERTED_FROM;
-pub use self::flatten::{Source, flattened};
+pub use self::flatten::{CalicoPolicies, flattened};
 pub use self::target::Target;
-pub use self::turn::{Conversion, Moment, Packet, Wanted, When, turned};
-pub use self::waiver::{Stale, Waiver, Waivers};
-pub use self::written::Written;
+pub use self::turn::{Conversion, ConversionInput, Moment, MomentKind, Packet, convert_policies};
+pub use self::waiver::{StaleWaiver, Waiver, Waivers};
+pub use self::written::ConvertedObjects;

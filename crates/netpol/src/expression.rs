@@ -4,7 +4,7 @@ use snapshot::model::{Labels, Text};
 
 /// Whose labels a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Of {
+pub enum LabelOwner {
     /// The pod's own.
     Pod,
     /// Those of its namespace.
@@ -25,11 +25,11 @@ pub enum Expression {
     /// Always true.
     Always,
     /// The key is there.
-    Has(Of, Text),
+    Has(LabelOwner, Text),
     /// The key is there with one of these values.
-    In(Of, Text, Vec<Text>),
+    In(LabelOwner, Text, Vec<Text>),
     /// The key is there with a value that this test accepts.
-    Like(Of, Text, Test, Text),
+    Like(LabelOwner, Text, Test, Text),
     /// The pod is in the namespace of this name.
     Within(Text),
     /// The condition is false.
@@ -85,10 +85,10 @@ impl Expression {
     /// Whether the condition is true of something with these labels, which is in a namespace with those labels if it is in any.
     #[must_use]
     pub fn holds(&self, labels: &Labels, namespace: Option<&Labels>) -> bool {
-        let value = |of: &Of, key: &Text| match of {
-            Of::Pod => labels.get(key),
-            Of::Namespace => namespace?.get(key),
-            Of::Account => None,
+        let value = |of: &LabelOwner, key: &Text| match of {
+            LabelOwner::Pod => labels.get(key),
+            LabelOwner::Namespace => namespace?.get(key),
+            LabelOwner::Account => None,
         };
         match self {
             Self::Always => true,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_condition_has_its_alternatives() {
-        let has = |key: &str| Expression::Has(Of::Pod, key.into());
+        let has = |key: &str| Expression::Has(LabelOwner::Pod, key.into());
         let (a, b, c) = (has("a"), has("b"), has("c"));
         let both = a.clone().and(Expression::Or(vec![b.clone(), c.clone().negated()]));
         assert_eq!(both.alternatives(9), [vec![(&a, true), (&b, true)], vec![(&a, true), (&c, false)]]);

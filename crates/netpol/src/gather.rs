@@ -16,9 +16,9 @@ mod reference;
 mod shape;
 
 pub use self::antrea::Antrea;
-pub use self::calico::{Calico, Partly};
+pub use self::calico::{Calico, PartialPolicy};
 pub use self::cluster::{CLUSTER_KINDS, cluster};
 pub use self::engine::{ADMIN, Engine};
-pub use self::found::Found;
-pub use self::policies::{Own, Policies};
-pub use self::reference::{Reference, Unread};
+pub use self::found::Catalog;
+pub use self::policies::{EnginePolicies, Policies};
+pub use self::reference::{Reference, UnreadObject};

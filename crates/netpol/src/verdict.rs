@@ -36,7 +36,7 @@ pub struct Verdict {
     /// Whether it is let through.
     pub allowed: bool,
     /// The rule that decides; none where no rule does.
-    pub by: Option<Text>,
+    pub decided_by: Option<Text>,
 }
 
 /// The peers of a subject to whom the same traffic is allowed.
@@ -165,7 +165,7 @@ fn signature(tiers: &[Tier], subject: usize) -> Signature {
 
 /// The cells of the peers, by what is allowed to them.
 fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic) -> Vec<Cell> {
-    let mut open = vec![Open {
+    let mut open = vec![OpenCell {
         peers: peers.clone(),
         allowed: Traffic::none(),
         undecided: real.clone(),
@@ -190,7 +190,7 @@ fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic
         }
     }
     // What passes all tiers is allowed, whichever tier it was to go to.
-    let closed = |cell: Open| {
+    let closed = |cell: OpenCell| {
         let passed = cell.later.values().fold(cell.undecided, |all, one| all.or(one));
         Cell { peers: cell.peers, allowed: cell.allowed.or(&passed) }
     };
@@ -199,7 +199,7 @@ fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic
 
 /// A cell of which rules are still to decide.
 #[derive(Debug, Clone)]
-struct Open {
+struct OpenCell {
     peers: Parties,
     allowed: Traffic,
     undecided: Traffic,
@@ -207,7 +207,7 @@ struct Open {
     later: BTreeMap<usize, Traffic>,
 }
 
-impl Open {
+impl OpenCell {
     /// The cell after a rule: cut in two where the rule is about some of its peers only.
     fn met(mut self, peers: &Parties, traffic: &Traffic, action: Action) -> impl Iterator<Item = Self> {
         let mut rest = None;
@@ -271,14 +271,14 @@ fn verdict(tiers: &[Tier], signature: &Signature, peer: usize, traffic: &Traffic
         let met = rules.find(|rule| rule.peers.has(peer) && !rule.traffic.and(traffic).is_empty());
         let by = met.map(|rule| rule.origin.clone());
         match met.map(|rule| rule.action) {
-            Some(Action::Allow) => return Verdict { allowed: true, by },
-            Some(Action::Deny) => return Verdict { allowed: false, by },
+            Some(Action::Allow) => return Verdict { allowed: true, decided_by: by },
+            Some(Action::Deny) => return Verdict { allowed: false, decided_by: by },
             Some(Action::GoTo(later)) => from = later,
-            None if *ends => return Verdict { allowed: tier.end == End::Allow, by: None },
+            None if *ends => return Verdict { allowed: tier.end == End::Allow, decided_by: None },
             None => {}
         }
     }
-    Verdict { allowed: true, by: None }
+    Verdict { allowed: true, decided_by: None }
 }
 
 impl Difference {
@@ -310,7 +310,7 @@ impl Difference {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.allowed { "allowed" } else { "denied" })?;
-        match &self.by {
+        match &self.decided_by {
             Some(origin) => write!(f, " by {origin}"),
             None => f.write_str(" because no rule says otherwise"),
         }

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
-use super::expression::{Expression, Of};
+use super::expression::{Expression, LabelOwner};
 use super::parties::Parties;
 use super::traffic::Space;
 
@@ -38,20 +38,20 @@ pub struct World {
     outside: Parties,
     v6: Parties,
     /// Pods that have the other network, in the middle of a migration.
-    others: Parties,
-    labels: HashMap<(Of, Text), BTreeMap<Text, Parties>>,
+    other_network: Parties,
+    labels: HashMap<(LabelOwner, Text), BTreeMap<Text, Parties>>,
     namespaces: BTreeMap<Text, Parties>,
     ports: HashMap<(u8, Text), BTreeMap<u16, Parties>>,
     stands_for: HashMap<(Text, Text, IpAddr), usize>,
     /// Pods beside which there can be no other one like them: some policy tells their address from every other.
-    alone: Parties,
+    isolated: Parties,
 }
 
 /// Whoever can send or receive a packet, with one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
     /// Who it is.
-    pub who: Who,
+    pub kind: PartyKind,
     /// Its address.
     pub address: IpAddr,
     /// In the middle of a migration: a pod that has the other network than the pod whose policies decide.
@@ -60,7 +60,7 @@ pub struct Party {
 
 /// Who a party is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
+pub enum PartyKind {
     /// A pod that is there: its namespace and name. It stands for all pods that no policy tells from it.
     Pod(Text, Text),
     /// A pod that is not there yet, in words: `a pod with app=web in namespace shop`.
@@ -128,8 +128,8 @@ impl World {
 
     /// The pods that have the other network, in a [mixed](Self::mixed) world.
     #[must_use]
-    pub const fn others(&self) -> &Parties {
-        &self.others
+    pub const fn other_network(&self) -> &Parties {
+        &self.other_network
     }
 
     /// The parties whose address is of IPv6.
@@ -147,22 +147,22 @@ impl World {
     /// Whether two parties stand for the same pods, whatever their network.
     #[must_use]
     pub fn are_alike(&self, one: usize, other: usize) -> bool {
-        let same = |one: &Party, other: &Party| one.who == other.who && one.address == other.address;
+        let same = |one: &Party, other: &Party| one.kind == other.kind && one.address == other.address;
         self.party(one).zip(self.party(other)).is_some_and(|(one, other)| same(one, other))
     }
 
     /// Whether a pod of the one party can send a packet to a pod of the other. What a pod sends to itself never leaves it, and no policy decides of it.
     #[must_use]
     pub fn can_meet(&self, one: usize, other: usize) -> bool {
-        !(self.alone.has(one) && self.are_alike(one, other))
+        !(self.isolated.has(one) && self.are_alike(one, other))
     }
 
     /// A second pod for which this party stands, in words.
     #[must_use]
     pub fn another(&self, number: usize) -> String {
         let Some(party) = self.party(number) else { return String::new() };
-        let words = match &party.who {
-            Who::Pod(namespace, name) => {
+        let words = match &party.kind {
+            PartyKind::Pod(namespace, name) => {
                 let own = self.stands_for(namespace, name, party.address);
                 let others = self.stands_for.iter().filter(|((space, other, _), at)| {
                     Some(**at) == own && (space, other) != (namespace, name)
@@ -172,8 +172,8 @@ impl World {
                     None => format!("another pod like {namespace}/{name}"),
                 }
             }
-            Who::Imagined(words) => words.replacen("a pod", "another pod", 1),
-            Who::Node(_) | Who::Outside => return party.to_string(),
+            PartyKind::Imagined(words) => words.replacen("a pod", "another pod", 1),
+            PartyKind::Node(_) | PartyKind::Outside => return party.to_string(),
         };
         format!("{words}{}", party.network())
     }
@@ -181,7 +181,7 @@ impl World {
     /// The pods for which a condition is true.
     #[must_use]
     pub fn select(&self, condition: &Expression) -> Parties {
-        let values = |of: Of, key: &Text, is: &dyn Fn(&str) -> bool| {
+        let values = |of: LabelOwner, key: &Text, is: &dyn Fn(&str) -> bool| {
             let values = self.labels.get(&(of, key.clone())).into_iter().flatten();
             values.filter(|(value, _)| is(value)).fold(self.nobody(), |all, (_, pods)| all.or(pods))
         };
@@ -209,13 +209,13 @@ impl World {
     }
 
     /// The pods that have a label, by its value.
-    pub fn values(&self, of: Of, key: &Text) -> impl Iterator<Item = &Parties> {
+    pub fn values(&self, of: LabelOwner, key: &Text) -> impl Iterator<Item = &Parties> {
         self.labels.get(&(of, key.clone())).into_iter().flat_map(BTreeMap::values)
     }
 
     /// The parties whose address is in a range, whoever they are.
     #[must_use]
-    pub fn within(&self, range: Range) -> Parties {
+    pub fn in_range(&self, range: Range) -> Parties {
         let mut found = self.nobody();
         for (number, party) in self.parties.iter().enumerate() {
             if range.contains(Range::of(party.address)) {
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// The pods that have a container port of this protocol and name, by the port's number.
-    pub fn named(&self, protocol: u8, name: &Text) -> impl Iterator<Item = (u16, &Parties)> {
+    pub fn by_port_name(&self, protocol: u8, name: &Text) -> impl Iterator<Item = (u16, &Parties)> {
         let ports = self.ports.get(&(protocol, name.clone())).into_iter().flatten();
         ports.map(|(number, pods)| (*number, pods))
     }
@@ -234,11 +234,11 @@ impl World {
 
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.who {
-            Who::Pod(namespace, name) => write!(f, "pod {namespace}/{name} ({})", self.address),
-            Who::Imagined(words) => write!(f, "{words} ({})", self.address),
-            Who::Node(name) => write!(f, "node {name} ({})", self.address),
-            Who::Outside => write!(f, "{}, outside of the cluster", self.address),
+        match &self.kind {
+            PartyKind::Pod(namespace, name) => write!(f, "pod {namespace}/{name} ({})", self.address),
+            PartyKind::Imagined(words) => write!(f, "{words} ({})", self.address),
+            PartyKind::Node(name) => write!(f, "node {name} ({})", self.address),
+            PartyKind::Outside => write!(f, "{}, outside of the cluster", self.address),
         }?;
         f.write_str(self.network())
     }

@@ -14,7 +14,7 @@ use super::traffic::{SCTP, TCP, UDP};
 
 /// An object of the API: what a reader needs of its metadata, and its spec.
 #[derive(Deserialize)]
-pub(super) struct Written<S> {
+pub(super) struct Manifest<S> {
     pub(super) metadata: Metadata,
     pub(super) spec: S,
 }
@@ -31,7 +31,7 @@ pub(super) struct Metadata {
 /// A range of addresses without some parts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WrittenBlock {
+pub(super) struct BlockSpec {
     cidr: Text,
     #[serde(default)]
     except: Option<Vec<Text>>,
@@ -127,7 +127,7 @@ pub(super) fn range_or_address(text: &Text) -> Result<Range, String> {
     text.parse::<IpAddr>().map_or_else(|_| range(text), |address| Ok(Range::of(address)))
 }
 
-impl WrittenBlock {
+impl BlockSpec {
     /// # Errors
     /// As [`range`], with the field before it.
     pub(super) fn read(&self) -> Result<Block, String> {

@@ -12,7 +12,7 @@ use super::history::History;
 use super::owners::number;
 use super::queue::SECOND;
 use super::tamper::Tamper;
-use super::truth::Who;
+use super::truth::Actor;
 
 impl History {
     /// A call reaches the API server.
@@ -27,11 +27,11 @@ impl History {
         self.note(|_| format!("  holder {}: {} -> {outcome:?}", flight.holder, brief(&flight.act)));
         let outcome = if flight.is_lost { Outcome::Failed("the answer was lost".into()) } else { outcome };
         let reply = Reply { number: flight.number, outcome, census };
-        self.within(2, 50, Event::Answer(flight.holder, Box::new(reply)));
+        self.schedule_within(2, 50, Event::Answer(flight.holder, Box::new(reply)));
     }
 
     fn patch(&mut self, flight: &Flight, patch: &Patch) -> Outcome {
-        let at = self.truth.named(&patch.node);
+        let at = self.truth.node_by_name(&patch.node);
         let Some(at) = at.filter(|at| self.truth.nodes[*at].api.uid == patch.uid) else {
             return Outcome::Failed("404".into());
         };
@@ -54,7 +54,7 @@ impl History {
             node.api.is_fenced = is_fenced;
         }
         if let Some(is_cordoned) = patch.cordon {
-            node.cordoned_by = is_cordoned.then(|| node.cordoned_by.unwrap_or(Who::Run));
+            node.cordoned_by = is_cordoned.then(|| node.cordoned_by.unwrap_or(Actor::Run));
             node.api.is_cordoned = is_cordoned;
             if is_cordoned {
                 node.drained = self.now;
@@ -140,7 +140,7 @@ impl History {
 
     fn census(&mut self, flight: &Flight) -> Census {
         self.tally.count("a census");
-        self.counted(flight);
+        self.check_census(flight);
         let mut census = Census { at: super::truth::at(flight.sent), ..Census::default() };
         let hosts = self.truth.hosts();
         for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
@@ -174,12 +174,12 @@ impl History {
     }
 
     /// A gate is asked, and every holder learns what it says.
-    pub(super) fn ask(&mut self, gate: usize) {
+    pub(super) fn ask_gate(&mut self, gate: usize) {
         let (name, every, says) = {
             let gate = &self.truth.gates[gate];
             (gate.name.clone(), gate.every, gate.says)
         };
-        self.after(every, Event::Ask(gate));
+        self.schedule_after(every, Event::Ask(gate));
         let Some(color) = says else { return };
         for holder in 0..self.holders.len() {
             self.judge(holder, &name, color);

@@ -11,12 +11,12 @@ use snapshot::model::Text;
 use types::policy::Phase;
 
 use super::queue::{Millis, SECOND};
-use super::truth::{Attached, Gate, Machine, Node, Pod, Truth, Workload};
+use super::truth::{Attachment, Gate, Machine, Node, Pod, Truth, Workload};
 use super::{owners, watch};
 
 /// A node to be built.
 #[derive(Debug, Clone)]
-pub(super) struct Built {
+pub(super) struct NodeBlueprint {
     /// Its name.
     pub(super) name: Text,
     /// Its zone.
@@ -35,7 +35,7 @@ pub(super) struct Built {
 
 /// What a workload is made as.
 #[derive(Debug, Clone)]
-pub(super) struct Made {
+pub(super) struct WorkloadBlueprint {
     /// Its kind and name.
     pub(super) owner: Owner,
     /// How many pods it wants; without meaning for DaemonSets.
@@ -54,9 +54,9 @@ pub(super) struct Made {
 
 impl Truth {
     /// Adds a node whose kubelet has not registered yet.
-    pub(super) fn add_node(&mut self, built: &Built) -> usize {
+    pub(super) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
         let at = self.nodes.len();
-        let Built { name, zone, pool, phase, base, offers, room } = built.clone();
+        let NodeBlueprint { name, zone, pool, phase, base, offers, room } = built.clone();
         let machine = Machine {
             phase,
             image: phase,
@@ -112,7 +112,7 @@ impl Truth {
     }
 
     /// Adds a workload without its pods.
-    pub(super) fn add_workload(&mut self, made: Made) -> usize {
+    pub(super) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
         self.workloads.push(Workload {
             made,
             is_over: false,
@@ -157,17 +157,17 @@ impl Truth {
                 if daemon { self.nodes.len() } else { self.workloads[workload].made.replicas as usize };
             for ordinal in 0..wanted {
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
-                self.rest(id, daemon.then_some(ordinal));
+                self.settle_pod(id, daemon.then_some(ordinal));
             }
         }
         let alone: Vec<u32> =
             self.pods.iter().filter(|(_, pod)| pod.workload.is_none()).map(|(id, _)| *id).collect();
-        alone.into_iter().for_each(|id| self.rest(id, None));
-        self.tell();
+        alone.into_iter().for_each(|id| self.settle_pod(id, None));
+        self.publish_status();
     }
 
     /// Workloads say how many of their pods are ready, and nodes what they are.
-    pub(super) fn tell(&mut self) {
+    pub(super) fn publish_status(&mut self) {
         for at in 0..self.workloads.len() {
             self.workloads[at].status = self.available(at);
         }
@@ -182,7 +182,7 @@ impl Truth {
     }
 
     /// A pod that has run for long: on its node if it has one, else on the best one.
-    fn rest(&mut self, id: u32, node: Option<usize>) {
+    fn settle_pod(&mut self, id: u32, node: Option<usize>) {
         let Some(node) = node.or_else(|| self.node_for(id)) else {
             self.pending.insert(id);
             return;
@@ -192,6 +192,6 @@ impl Truth {
         let Some(pod) = self.pods.get_mut(&id) else { return };
         (pod.node, pod.api.node, pod.sandbox) = (Some(node), name, 1);
         pod.api.traits.insert(Trait::Ready);
-        pod.attached = pod.has_network().then_some(Attached { phase, since: 0 });
+        pod.attached = pod.has_network().then_some(Attachment { phase, since: 0 });
     }
 }

@@ -22,7 +22,7 @@ use types::step::{Cordon, State, Step};
 use super::event::Flight;
 use super::history::History;
 use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Node, Pod, Who, at};
+use super::truth::{Actor, Node, Pod, at};
 
 impl History {
     fn is_left_out(&self, name: &str) -> bool {
@@ -90,7 +90,7 @@ impl History {
             self.broken("I10", format!("{} is left out", patch.node));
         }
         let node = &self.truth.nodes[at];
-        if patch.cordon == Some(false) && node.cordoned_by == Some(Who::Other) {
+        if patch.cordon == Some(false) && node.cordoned_by == Some(Actor::Other) {
             self.broken("I7", format!("the cordon of {} is somebody else's", patch.node));
         }
         if let Some(to) = patch.desired.filter(|to| self.truth.nodes[at].api.desired != Some(*to)) {
@@ -132,7 +132,7 @@ impl History {
         let node = &self.truth.nodes[at];
         let said = node.api.observed.as_ref().and_then(|said| said.phase);
         // Of a node that somebody just changed, or that has just followed, the run knows what it said before.
-        let has_flipped = node.machine.flipped > node.told(flight.nodes_seen);
+        let has_flipped = node.machine.flipped > node.published_at(flight.nodes_seen);
         let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
         let phase = said.filter(|_| is_told_late).unwrap_or(node.machine.phase);
         let mut kinds = self.kinds(flight.nodes_seen, Some(at), |_| true);
@@ -207,7 +207,7 @@ impl History {
     /// Somebody asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
     fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
         let asks = |run: &Run| run.asked.get(name) == Some(&NodeRequest::Rollback);
-        asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own.iter().any(asks))
+        asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
     }
 
     /// I2: nodes in transit, and nodes in trouble that the run could know of.
@@ -276,7 +276,8 @@ impl History {
             return;
         }
         // Somebody just had the node remember its pods.
-        let has_remembered = node.machine.misjudged.is_some_and(|at| at > node.told(flight.nodes_seen));
+        let has_remembered =
+            node.machine.misjudged.is_some_and(|at| at > node.published_at(flight.nodes_seen));
         if has_remembered || node.surprises(flight.nodes_seen) {
             return;
         }
@@ -316,12 +317,12 @@ impl History {
     /// last.
     fn countable(&self, at: usize, is_late: bool) -> Vec<Phase> {
         if is_late {
-            return self.truth.told_of(at).collect();
+            return self.truth.published_phases(at).collect();
         }
         let machine = &self.truth.nodes[at].machine;
         let is_recent = |at: Millis| self.now - at < 11 * MINUTE;
         if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
-            return self.truth.told_of(at).collect();
+            return self.truth.published_phases(at).collect();
         }
         self.truth.attached(at).collect()
     }

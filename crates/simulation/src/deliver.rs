@@ -31,10 +31,10 @@ impl History {
         for workload in 0..self.truth.workloads.len() {
             self.holders[holder].workloads.mark(workload, self.now);
         }
-        self.bring_workloads(holder);
-        self.bring_nodes(holder);
-        self.bring_pods(holder);
-        self.bring_run(holder);
+        self.deliver_workloads(holder);
+        self.deliver_nodes(holder);
+        self.deliver_pods(holder);
+        self.deliver_run(holder);
     }
 
     /// What changed reaches a holder.
@@ -49,21 +49,21 @@ impl History {
             return;
         }
         match stream {
-            Stream::Nodes => self.bring_nodes(holder),
-            Stream::Pods => self.bring_pods(holder),
-            Stream::Workloads => self.bring_workloads(holder),
-            Stream::Run => self.bring_run(holder),
+            Stream::Nodes => self.deliver_nodes(holder),
+            Stream::Pods => self.deliver_pods(holder),
+            Stream::Workloads => self.deliver_workloads(holder),
+            Stream::Run => self.deliver_run(holder),
         }
         self.news(holder);
     }
 
-    fn bring_nodes(&mut self, holder: usize) {
+    fn deliver_nodes(&mut self, holder: usize) {
         let changed = self.holders[holder].nodes.take();
         for at in changed {
             let name = self.truth.nodes[at].name.clone();
             let one = &mut self.holders[holder];
             // Another Node may have the name by now.
-            match self.truth.named(&name) {
+            match self.truth.node_by_name(&name) {
                 Some(living) => {
                     Arc::make_mut(&mut one.world).put(name, self.truth.nodes[living].api.clone());
                 }
@@ -83,13 +83,13 @@ impl History {
                 }
                 if is_first {
                     let (from, to) = one.lag;
-                    self.within(from, to, Event::Deliver(holder, Stream::Pods));
+                    self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
                 }
             }
         }
     }
 
-    fn bring_pods(&mut self, holder: usize) {
+    fn deliver_pods(&mut self, holder: usize) {
         let changed = self.holders[holder].pods.take();
         let one = &mut self.holders[holder];
         for id in changed {
@@ -101,7 +101,7 @@ impl History {
                         .any(|what| pod.api.is(what));
                     let is_on = pod.node.is_some_and(|node| one.watched.contains(&node));
                     if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
-                        let wanted = one.available.get(&workload).map_or(u32::MAX, |known| known.wanted);
+                        let wanted = one.available.get(&workload).map_or(u32::MAX, |known| known.desired);
                         one.touched.entry(workload).or_insert(wanted);
                     }
                     Arc::make_mut(&mut one.world).pods.put(pod.api.clone());
@@ -111,18 +111,18 @@ impl History {
         }
     }
 
-    fn bring_workloads(&mut self, holder: usize) {
+    fn deliver_workloads(&mut self, holder: usize) {
         let one = &mut self.holders[holder];
         for workload in one.workloads.take() {
             let now = self.truth.workloads[workload].status;
             one.available.insert(workload, now);
             if let Some(wanted) = one.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
-                *wanted = now.wanted;
+                *wanted = now.desired;
             }
         }
     }
 
-    fn bring_run(&mut self, holder: usize) {
+    fn deliver_run(&mut self, holder: usize) {
         let one = &mut self.holders[holder];
         one.record.take();
         one.version = self.truth.record.version;

@@ -16,7 +16,7 @@ impl History {
     pub(super) fn plan_faults(&mut self) {
         for (fault, mean) in self.faults.rates.clone() {
             if !fault.is_of_calls() {
-                self.within(0, 2 * mean, Event::Disturb(fault));
+                self.schedule_within(0, 2 * mean, Event::Disturb(fault));
             }
         }
     }
@@ -27,7 +27,7 @@ impl History {
             return;
         }
         let rate = self.faults.rates.iter().find(|(one, _)| *one == fault).map(|(_, mean)| *mean);
-        rate.into_iter().for_each(|mean| self.within(0, 2 * mean, Event::Disturb(fault)));
+        rate.into_iter().for_each(|mean| self.schedule_within(0, 2 * mean, Event::Disturb(fault)));
         self.tally.count(&format!("{fault:?}"));
         self.note(|_| format!("FAULT {fault:?}"));
         let _ = self.hit_machine(fault)
@@ -57,7 +57,7 @@ impl History {
             Fault::GateSilent => None,
             Fault::WindowClosed => {
                 self.truth.is_open = false;
-                self.within(10 * MINUTE, 60 * MINUTE, Event::Mend(fault, 0));
+                self.schedule_within(10 * MINUTE, 60 * MINUTE, Event::Mend(fault, 0));
                 return true;
             }
             _ => return false,
@@ -66,7 +66,7 @@ impl History {
         let gate = usize::try_from(self.random.below(gates)).unwrap_or_default();
         if let Some(one) = self.truth.gates.get_mut(gate) {
             one.says = says;
-            self.within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
+            self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
         }
         true
     }

@@ -15,7 +15,7 @@ use migration::plan::Plan;
 use migration::roll::world::{Owner, Trait};
 use snapshot::model::Text;
 
-use super::build::{Built, Made};
+use super::build::{NodeBlueprint, WorkloadBlueprint};
 use super::fault::Faults;
 use super::queue::{MINUTE, SECOND};
 use super::random::Random;
@@ -23,7 +23,7 @@ use super::truth::{Budget, Truth};
 
 /// What a history begins with.
 #[derive(Debug, Clone)]
-pub struct Drawn {
+pub struct Scenario {
     /// The cluster.
     pub(super) truth: Truth,
     /// The plan.
@@ -37,7 +37,7 @@ pub struct Drawn {
 /// The policy that all nodes have, without its phase.
 pub(super) const BASE: &str = "base-1";
 
-impl Drawn {
+impl Scenario {
     /// Draws a history. The same seed and choice draw the same one.
     #[must_use]
     pub fn of(seed: u64, choice: Choice) -> Self {
@@ -95,7 +95,7 @@ fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
     let pools = random.between(1, 2);
     for at in 0..count {
         let zone = if zones == 1 { String::new() } else { format!("z{}", at % zones) };
-        truth.add_node(&Built {
+        truth.add_node(&NodeBlueprint {
             name: Text::from(format!("n{at}")),
             zone: Text::from(zone),
             pool: Text::from(format!("p{}", random.below(pools))),
@@ -126,10 +126,16 @@ fn room(random: &mut Random, truth: &mut Truth) {
 fn workloads(random: &mut Random, truth: &mut Truth) {
     let host = || BTreeSet::from([Trait::HostNetwork, Trait::Agent]);
     for name in ["old-agent", "new-agent"] {
-        truth.add_workload(made(random, "DaemonSet", name.into(), 0, host()));
+        truth.add_workload(draw_workload(random, "DaemonSet", name.into(), 0, host()));
     }
     let replicas = if random.chance(100) { 1 } else { u32::try_from(random.between(2, 4)).unwrap_or(2) };
-    truth.add_workload(made(random, "Deployment", "dns".into(), replicas, BTreeSet::from([Trait::Dns])));
+    truth.add_workload(draw_workload(
+        random,
+        "Deployment",
+        "dns".into(),
+        replicas,
+        BTreeSet::from([Trait::Dns]),
+    ));
     let nodes = truth.nodes.len() as u64;
     for at in 0..random.between(1, 3 + nodes / 4) {
         let replicas = u32::try_from(random.between(1, 3 + nodes / 3)).unwrap_or(1);
@@ -151,7 +157,7 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
 }
 
 /// Some workload.
-fn drawn(random: &mut Random, at: u64, replicas: u32) -> Made {
+fn drawn(random: &mut Random, at: u64, replicas: u32) -> WorkloadBlueprint {
     let mut traits = BTreeSet::new();
     if random.chance(40) {
         traits.insert(Trait::EmptyDir);
@@ -160,25 +166,28 @@ fn drawn(random: &mut Random, at: u64, replicas: u32) -> Made {
         traits.insert(Trait::Undisturbed);
     }
     match random.below(100) {
-        0..60 => made(random, "Deployment", format!("web{at}"), replicas, traits),
-        60..78 => made(random, "StatefulSet", format!("db{at}"), replicas.min(4), traits),
-        78..90 => made(random, "DaemonSet", format!("log{at}"), 0, traits),
+        0..60 => draw_workload(random, "Deployment", format!("web{at}"), replicas, traits),
+        60..78 => draw_workload(random, "StatefulSet", format!("db{at}"), replicas.min(4), traits),
+        78..90 => draw_workload(random, "DaemonSet", format!("log{at}"), 0, traits),
         _ => {
             let lasts = random.between(5, 90) * MINUTE;
-            Made { lasts: Some(lasts), ..made(random, "Job", format!("job{at}"), 1, traits) }
+            WorkloadBlueprint {
+                lasts: Some(lasts),
+                ..draw_workload(random, "Job", format!("job{at}"), 1, traits)
+            }
         }
     }
 }
 
-fn made(
+fn draw_workload(
     random: &mut Random,
     kind: &'static str,
     name: String,
     replicas: u32,
     traits: BTreeSet<Trait>,
-) -> Made {
+) -> WorkloadBlueprint {
     let start = random.between(SECOND, 20 * SECOND);
     let grace = random.between(SECOND, 30 * SECOND);
     let owner = Owner { kind: kind.into(), namespace: "default".into(), name: name.into() };
-    Made { owner, replicas, traits, request: Request::POD, start, grace, lasts: None }
+    WorkloadBlueprint { owner, replicas, traits, request: Request::POD, start, grace, lasts: None }
 }

@@ -8,7 +8,7 @@ use migration::roll::run::{Run, State};
 use snapshot::model::Text;
 
 use super::check::Count;
-use super::draw::Drawn;
+use super::draw::Scenario;
 use super::event::{Event, Stream};
 use super::fault::{Fault, Faults};
 use super::holder::Holder;
@@ -41,10 +41,10 @@ pub struct History {
     pub(super) tamper: Option<Tamper>,
     /// The scheduler is about to look.
     pub(super) is_scheduling: bool,
-    pub(super) found: Vec<Violation>,
+    pub(super) violations: Vec<Violation>,
     pub(super) tally: Tally,
     /// What happened, in words; none if nobody asked.
-    pub(super) told: Option<Vec<String>>,
+    pub(super) trace: Option<Vec<String>>,
     /// The node that somebody is about to cordon again.
     pub(super) recordon: Option<usize>,
     /// What pods requested when each holder counted them last.
@@ -69,8 +69,8 @@ pub struct History {
 impl History {
     /// A history that has not begun.
     #[must_use]
-    pub fn of(drawn: Drawn, tamper: Option<Tamper>) -> Self {
-        let Drawn { truth, plan, faults, seed } = drawn;
+    pub fn of(drawn: Scenario, tamper: Option<Tamper>) -> Self {
+        let Scenario { truth, plan, faults, seed } = drawn;
         let mut history = Self {
             now: 0,
             random: Random::new(seed ^ 0x5eed),
@@ -82,9 +82,9 @@ impl History {
             faults,
             tamper,
             is_scheduling: false,
-            found: Vec::new(),
+            violations: Vec::new(),
             tally: Tally::default(),
-            told: None,
+            trace: None,
             counts: BTreeMap::new(),
             last_skipped: BTreeSet::new(),
             passed_seen: 0,
@@ -102,8 +102,8 @@ impl History {
 
     /// The same, and it tells what happens.
     #[must_use]
-    pub fn telling(mut self) -> Self {
-        self.told = Some(Vec::new());
+    pub fn with_trace(mut self) -> Self {
+        self.trace = Some(Vec::new());
         self
     }
 
@@ -111,15 +111,15 @@ impl History {
         let mut run = Run::new("r-1", self.hash.clone(), &self.plan);
         for at in 0..self.truth.workloads.len() {
             let available = self.truth.available(at);
-            if available.ready < available.wanted {
+            if available.ready < available.desired {
                 let owner = &self.truth.workloads[at].made.owner;
                 let title = format!("{}/{}/{}", owner.kind, owner.namespace, owner.name);
-                run.short.insert(title, available.wanted - available.ready);
+                run.short.insert(title, available.desired - available.ready);
             }
         }
         (self.truth.record.run, self.truth.record.version) = (Some(run), 1);
         for gate in 0..self.truth.gates.len() {
-            self.after(0, Event::Ask(gate));
+            self.schedule_after(0, Event::Ask(gate));
         }
         for node in 0..self.truth.nodes.len() {
             self.poke(node);
@@ -130,9 +130,9 @@ impl History {
         for pod in self.truth.pods.keys().copied().collect::<Vec<_>>() {
             self.plan_end(pod);
         }
-        self.after(SECOND, Event::Start);
+        self.schedule_after(SECOND, Event::Start);
         let visit = self.random.between(3, 10) * MINUTE;
-        self.after(visit, Event::Visit);
+        self.schedule_after(visit, Event::Visit);
         self.plan_faults();
     }
 
@@ -140,26 +140,26 @@ impl History {
     #[must_use]
     pub fn play(mut self) -> Outcome {
         let most = MOST + MOST_OF_NODE * self.truth.nodes.len() as u64;
-        while !self.is_over && self.found.is_empty() {
+        while !self.is_over && self.violations.is_empty() {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.tally.events += 1;
             self.happen(event);
             if self.now > self.faults.until + PATIENCE || self.tally.events > most {
-                self.found.push(self.stuck());
+                self.violations.push(self.stuck());
             }
         }
-        if self.found.is_empty() {
-            self.found.extend(self.unfinished());
+        if self.violations.is_empty() {
+            self.violations.extend(self.unfinished());
         }
-        let waits = if self.found.is_empty() { Vec::new() } else { self.last_waits() };
+        let waits = if self.violations.is_empty() { Vec::new() } else { self.last_waits() };
         Outcome {
-            found: self.found,
+            violations: self.violations,
             waits,
             tally: self.tally,
             took: self.now,
             passes: self.passes,
-            told: self.told.unwrap_or_default(),
+            trace: self.trace.unwrap_or_default(),
         }
     }
 
@@ -175,14 +175,14 @@ impl History {
             Event::Schedule => self.schedule(),
             Event::Follow(turn) => self.follow(turn),
             Event::Publish(turn) => self.publish(turn),
-            Event::Tell(turn, phase) => self.tell(turn, phase),
+            Event::Tell(turn, phase) => self.publish_condition(turn, phase),
             Event::Boot(node) => self.boot(node),
             Event::Connect(node) => self.connect(node),
             Event::Register(turn) => self.register(turn),
             Event::Miss(turn) => self.miss(turn),
             Event::GiveUp(turn) => self.give_up(turn),
             Event::Remove(node) => self.remove(node),
-            Event::Ask(gate) => self.ask(gate),
+            Event::Ask(gate) => self.ask_gate(gate),
             Event::Deliver(holder, stream) => self.deliver(holder, stream),
             Event::Moment(holder, number) => self.moment(holder, number),
             Event::Arrive(flight) => self.arrive(*flight),
@@ -197,21 +197,21 @@ impl History {
     }
 
     /// Has an event happen later.
-    pub(super) fn after(&mut self, wait: Millis, event: Event) {
+    pub(super) fn schedule_after(&mut self, wait: Millis, event: Event) {
         self.queue.push(self.now + wait, event);
     }
 
     /// Has an event happen after a time between both.
-    pub(super) fn within(&mut self, from: Millis, to: Millis, event: Event) {
+    pub(super) fn schedule_within(&mut self, from: Millis, to: Millis, event: Event) {
         let wait = self.random.between(from, to);
-        self.after(wait, event);
+        self.schedule_after(wait, event);
     }
 
     /// Says what happens, if somebody listens.
     pub(super) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
-        if self.told.is_some() {
+        if self.trace.is_some() {
             let line = format!("{:>9.3} {}", self.now as f64 / 1000.0, what(self));
-            self.told.iter_mut().for_each(|told| told.push(line.clone()));
+            self.trace.iter_mut().for_each(|told| told.push(line.clone()));
         }
     }
 
@@ -228,7 +228,7 @@ impl History {
         node.api.version = Text::from(node.version.to_string());
         let is_troubled = !node.api.is_ready
             || node.api.is_going
-            || (node.api.is_cordoned && node.cordoned_by == Some(super::truth::Who::Other));
+            || (node.api.is_cordoned && node.cordoned_by == Some(super::truth::Actor::Other));
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;
@@ -277,14 +277,14 @@ impl History {
     fn deliver_later(&mut self, holder: usize, stream: Stream, is_first: bool) {
         if is_first {
             let (from, to) = self.holders[holder].lag;
-            self.within(from, to, Event::Deliver(holder, stream));
+            self.schedule_within(from, to, Event::Deliver(holder, stream));
         }
     }
 
     /// An invariant is broken.
     pub(super) fn broken(&mut self, invariant: &'static str, why: String) {
         self.note(|_| format!("BROKEN {invariant}: {why}"));
-        self.found.push(Violation { invariant, why, at: self.now });
+        self.violations.push(Violation { invariant, why, at: self.now });
     }
 
     /// The history has not come to an end.

@@ -23,7 +23,7 @@ use super::port::{Mail, Port};
 use super::queue::{Millis, SECOND};
 use super::tamper::Tamper;
 use super::truth::at;
-use super::unseen::Unseen;
+use super::unseen::PendingChanges;
 pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
@@ -32,7 +32,7 @@ const BURST: Millis = 200;
 /// A holder.
 pub(super) struct Holder {
     /// How it stands.
-    pub(super) stand: Stand,
+    pub(super) state: HolderState,
     /// What it knows.
     pub(super) world: Arc<World>,
     /// Wishes that it knows of.
@@ -40,7 +40,7 @@ pub(super) struct Holder {
     /// The run that it knows to be written.
     pub(super) stored: Option<Run>,
     /// Runs that it read when it began, wrote, or meant to write: any other one was written by another user or program.
-    pub(super) own: Vec<Run>,
+    pub(super) own_runs: Vec<Run>,
     /// The version of the run's ConfigMap that it knows.
     pub(super) version: u64,
     /// Its epoch.
@@ -60,17 +60,17 @@ pub(super) struct Holder {
     /// How long its watches take, from and to.
     pub(super) lag: (Millis, Millis),
     /// Changes of Nodes that it does not know yet.
-    pub(super) nodes: Unseen<usize>,
+    pub(super) nodes: PendingChanges<usize>,
     /// Changes of Pods that it does not know yet.
-    pub(super) pods: Unseen<u32>,
+    pub(super) pods: PendingChanges<u32>,
     /// Workloads whose pods have changed.
-    pub(super) workloads: Unseen<usize>,
+    pub(super) workloads: PendingChanges<usize>,
     /// What it knows of each workload.
     pub(super) available: BTreeMap<usize, Availability>,
     /// Workloads of pods on nodes that it moved, and how many pods each wanted then.
     pub(super) touched: BTreeMap<usize, u32>,
     /// Whether it does not know the newest run.
-    pub(super) record: Unseen<()>,
+    pub(super) record: PendingChanges<()>,
     /// Nodes whose pods it watches.
     pub(super) watched: BTreeSet<usize>,
     /// Somebody asked it to end.
@@ -78,7 +78,7 @@ pub(super) struct Holder {
     /// Counts its looks.
     pub(super) looks: u64,
     /// What its last look was made on.
-    looked: Looked,
+    look_basis: LookBasis,
     has_news: bool,
     /// It has heard of a change, and waits for more.
     is_in_burst: bool,
@@ -90,7 +90,7 @@ pub(super) struct Holder {
 
 /// What a look was made on.
 #[derive(Debug, Clone, Copy, Default)]
-struct Looked {
+struct LookBasis {
     nodes: Millis,
     pods: Millis,
     is_gated: bool,
@@ -101,7 +101,7 @@ type Drive = Pin<Box<dyn Future<Output = DriveEnd>>>;
 
 /// How a holder stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum HolderState {
     /// It waits for the Lease: which holder, epoch and renewal it saw, since when, and until when it waits.
     Wants {
         /// What it saw of the Lease.
@@ -122,7 +122,7 @@ pub(super) enum Stand {
 impl fmt::Debug for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Holder")
-            .field("stand", &self.stand)
+            .field("stand", &self.state)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
     }
@@ -130,13 +130,13 @@ impl fmt::Debug for Holder {
 
 impl Holder {
     /// Somebody who wants the Lease.
-    pub(super) fn new(stand: Stand, lag: (Millis, Millis)) -> Self {
+    pub(super) fn new(stand: HolderState, lag: (Millis, Millis)) -> Self {
         Self {
-            stand,
+            state: stand,
             world: Arc::default(),
             wishes: Vec::new(),
             stored: None,
-            own: Vec::new(),
+            own_runs: Vec::new(),
             version: 0,
             epoch: 0,
             renewed: 0,
@@ -146,16 +146,16 @@ impl Holder {
             late_since: 0,
             silent: None,
             lag,
-            nodes: Unseen::default(),
-            pods: Unseen::default(),
-            workloads: Unseen::default(),
+            nodes: PendingChanges::default(),
+            pods: PendingChanges::default(),
+            workloads: PendingChanges::default(),
             available: BTreeMap::new(),
             touched: BTreeMap::new(),
-            record: Unseen::default(),
+            record: PendingChanges::default(),
             watched: BTreeSet::new(),
             is_interrupted: false,
             looks: 0,
-            looked: Looked::default(),
+            look_basis: LookBasis::default(),
             has_news: false,
             is_in_burst: false,
             has_acted: false,
@@ -171,7 +171,7 @@ impl Holder {
     }
 
     pub(super) fn holds(&self) -> bool {
-        self.stand == Stand::Holds
+        self.state == HolderState::Holds
     }
 }
 
@@ -181,12 +181,12 @@ impl History {
         self.replan();
         self.authorize();
         let Some(run) = self.truth.record.run.clone() else { return };
-        self.holders[holder].own.push(run.clone());
+        self.holders[holder].own_runs.push(run.clone());
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
         let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
         let one = &mut self.holders[holder];
-        one.stand = Stand::Holds;
+        one.state = HolderState::Holds;
         let mail = Rc::clone(&one.mail);
         one.drive = Some(Box::pin(async move {
             let mut port = Port(Rc::clone(&mail));
@@ -209,7 +209,7 @@ impl History {
             one.mail.borrow_mut().wake();
             let Some(drive) = one.drive.as_mut() else { return };
             if let Poll::Ready(ended) = drive.as_mut().poll(&mut Context::from_waker(waker)) {
-                self.ended(holder, &ended);
+                self.end_holder(holder, &ended);
                 return;
             }
             let (asks, calls) = {
@@ -258,7 +258,7 @@ impl History {
         // What it just did may have brought new waits.
         let wait = if std::mem::take(&mut one.has_acted) { SECOND } else { wait };
         let number = one.looks;
-        self.after(wait, Event::Moment(holder, number));
+        self.schedule_after(wait, Event::Moment(holder, number));
     }
 
     /// The moment is over.
@@ -269,14 +269,14 @@ impl History {
             return;
         }
         if one.asleep > now {
-            self.after(one.asleep - now, Event::Moment(holder, number));
+            self.schedule_after(one.asleep - now, Event::Moment(holder, number));
             return;
         }
         if now.saturating_sub(one.synced(now)) > STALE
             && !one.is_interrupted
             && !self.is_blind(Tamper::Silence)
         {
-            self.after(2 * SECOND, Event::Moment(holder, number));
+            self.schedule_after(2 * SECOND, Event::Moment(holder, number));
             return;
         }
         self.show(holder);
@@ -304,7 +304,7 @@ impl History {
         one.is_in_burst = true;
         one.looks += 1;
         let number = one.looks;
-        self.after(BURST, Event::Moment(holder, number));
+        self.schedule_after(BURST, Event::Moment(holder, number));
     }
 
     /// Shows the driver what its holder knows.
@@ -316,13 +316,18 @@ impl History {
         let synced = at(one.synced(now));
         let owner = |(workload, wanted): (&usize, &u32)| {
             let known = one.available.get(workload)?;
-            let wanted = known.wanted.min(*wanted);
+            let wanted = known.desired.min(*wanted);
             let owner = self.truth.workloads[*workload].made.owner.clone();
-            Some((owner, Availability { wanted, ready: known.ready }))
+            Some((owner, Availability { desired: wanted, ready: known.ready }))
         };
         let owners = one.touched.iter().filter_map(owner).collect();
         let one = &mut self.holders[holder];
-        one.looked = Looked { nodes: one.nodes.known(now), pods: one.pods.known(now), is_gated, is_bridged };
+        one.look_basis = LookBasis {
+            nodes: one.nodes.known_until(now),
+            pods: one.pods.known_until(now),
+            is_gated,
+            is_bridged,
+        };
         one.looks += 1;
         (one.has_news, one.is_in_burst, one.is_looking) = (false, false, false);
         let world = Arc::make_mut(&mut one.world);
@@ -334,8 +339,9 @@ impl History {
         world.is_open = is_open;
         world.synced = synced;
         world.owners = owners;
-        if one.stored.as_ref().is_some_and(|stored| !one.own.contains(stored)) {
-            one.mail.borrow_mut().seen = Some(Err(EndReason::Gone("somebody else wrote the run".into())));
+        if one.stored.as_ref().is_some_and(|stored| !one.own_runs.contains(stored)) {
+            one.mail.borrow_mut().observation =
+                Some(Err(EndReason::Gone("somebody else wrote the run".into())));
             return;
         }
         let taken = one.mail.borrow().taken;
@@ -346,13 +352,13 @@ impl History {
         if let Some(tamper) = self.tamper {
             tamper.seen(&mut seen, &self.plan.policies);
         }
-        self.holders[holder].mail.borrow_mut().seen = Some(Ok(seen));
+        self.holders[holder].mail.borrow_mut().observation = Some(Ok(seen));
     }
 
     /// Tells the driver that it cannot go on.
     pub(super) fn refuse(&mut self, holder: usize, why: &str) {
         let one = &mut self.holders[holder];
-        one.mail.borrow_mut().seen = Some(Err(EndReason::Gone(why.to_owned())));
+        one.mail.borrow_mut().observation = Some(Err(EndReason::Gone(why.to_owned())));
         if one.is_looking {
             one.is_looking = false;
             self.run_on(holder);
@@ -364,8 +370,8 @@ impl History {
         self.note(|_| format!("holder {holder} crashes"));
         self.tally.count("a holder that crashed");
         let one = &mut self.holders[holder];
-        (one.drive, one.stand) = (None, Stand::Ended);
-        self.within(5 * SECOND, 300 * SECOND, Event::Start);
+        (one.drive, one.state) = (None, HolderState::Ended);
+        self.schedule_within(5 * SECOND, 300 * SECOND, Event::Start);
     }
 
     /// What a gate says reaches a holder.
@@ -396,6 +402,6 @@ impl History {
     /// The driver's future is not needed any more.
     pub(super) fn drop_drive(&mut self, holder: usize) {
         let one = &mut self.holders[holder];
-        (one.drive, one.stand) = (None, Stand::Ended);
+        (one.drive, one.state) = (None, HolderState::Ended);
     }
 }

@@ -7,7 +7,7 @@ use super::event::{Event, Sandbox, Turn};
 use super::fault::Fault;
 use super::history::History;
 use super::queue::{MINUTE, SECOND};
-use super::truth::{Attached, Pod};
+use super::truth::{Attachment, Pod};
 
 impl History {
     /// The pod, if this is still its sandbox.
@@ -35,7 +35,7 @@ impl History {
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         pod.sandbox += 1;
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
-        self.within(200, 2 * SECOND, Event::Add(sandbox));
+        self.schedule_within(200, 2 * SECOND, Event::Add(sandbox));
     }
 
     /// The plugin reads the policy. Its record follows at once, or later where the disk is slow.
@@ -44,28 +44,28 @@ impl History {
         let Some(pod) = self.sandboxed(sandbox) else { return };
         let (Some(node), start) = (pod.node, pod.start) else { return };
         if pod.api.is(Trait::HostNetwork) {
-            self.after(start, Event::Ready(sandbox));
+            self.schedule_after(start, Event::Ready(sandbox));
             return;
         }
         let machine = &self.truth.nodes[node].machine;
         let (phase, works_from) = (machine.phase, machine.works_from);
         if now < works_from {
             // The network does not work yet, so the ADD fails, and kubelet tries again.
-            self.after(works_from - now + SECOND, Event::Add(sandbox));
+            self.schedule_after(works_from - now + SECOND, Event::Add(sandbox));
             return;
         }
         let gap = if self.strikes(Fault::SlowAdd) { self.random.between(100, 2500) } else { 5 };
-        self.after(gap, Event::Attach(sandbox, phase));
+        self.schedule_after(gap, Event::Attach(sandbox, phase));
     }
 
     /// The attachment is on record; its pod becomes Ready later, in whatever phase the node is then.
     pub(super) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
         let since = self.now;
         let Some(pod) = self.sandboxed(sandbox) else { return };
-        pod.attached = Some(Attached { phase, since });
+        pod.attached = Some(Attachment { phase, since });
         let (start, node) = (pod.start, pod.node);
         let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
-        self.after(start + late, Event::Ready(sandbox));
+        self.schedule_after(start + late, Event::Ready(sandbox));
         node.into_iter().for_each(|node| self.poke(node));
     }
 
@@ -92,7 +92,7 @@ impl History {
         let Some(pod) = self.truth.pods.get(&id) else { return };
         let lasts = pod.workload.and_then(|at| self.truth.workloads[at].made.lasts);
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
-        lasts.into_iter().for_each(|lasts| self.after(lasts, Event::Finish(sandbox)));
+        lasts.into_iter().for_each(|lasts| self.schedule_after(lasts, Event::Finish(sandbox)));
     }
 
     /// The pod has done its work.
@@ -128,10 +128,10 @@ impl History {
         self.touch_pod(id);
         workload.into_iter().for_each(|workload| self.wake(workload));
         match node {
-            None => self.after(0, Event::End(id)),
+            None => self.schedule_after(0, Event::End(id)),
             Some(node) if self.truth.nodes[node].answers() => {
                 let late = if self.strikes(Fault::SlowEnd) { self.random.between(1, 20) * MINUTE } else { 0 };
-                self.after(grace + late, Event::End(id));
+                self.schedule_after(grace + late, Event::End(id));
             }
             // kubelet learns of it when it is back.
             Some(_) => {}
@@ -182,12 +182,12 @@ impl History {
         for id in pods {
             let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
             if pod.api.is(Trait::Terminating) {
-                self.within(SECOND, 10 * SECOND, Event::End(id));
+                self.schedule_within(SECOND, 10 * SECOND, Event::End(id));
             } else if pod.api.is(Trait::Finished) {
             } else if pod.attached.is_some() || pod.api.is(Trait::HostNetwork) {
                 let sandbox = Sandbox { pod: id, number: pod.sandbox };
                 if !pod.api.is(Trait::Ready) {
-                    self.within(SECOND, 5 * SECOND, Event::Ready(sandbox));
+                    self.schedule_within(SECOND, 5 * SECOND, Event::Ready(sandbox));
                 }
             } else {
                 pod.api.traits.remove(&Trait::Ready);

@@ -6,7 +6,7 @@ use migration::roll::step::End;
 
 use super::event::Event;
 use super::history::History;
-use super::holder::{Holder, Stand};
+use super::holder::{Holder, HolderState};
 use super::queue::{MINUTE, Millis, SECOND};
 
 /// How often a holder renews the Lease.
@@ -23,22 +23,26 @@ impl History {
             self.check_done();
             return;
         }
-        if self.holders.iter().any(|one| one.stand != Stand::Ended) {
+        if self.holders.iter().any(|one| one.state != HolderState::Ended) {
             return;
         }
-        self.want(false, HOUR_OF_WAITING);
+        self.want_lease(false, HOUR_OF_WAITING);
     }
 
     /// Somebody wants the Lease.
-    pub(super) fn want(&mut self, is_forced: bool, patience: Millis) {
-        let stand =
-            Stand::Wants { seen: self.lease_seen(), since: self.now, until: self.now + patience, is_forced };
+    pub(super) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
+        let stand = HolderState::Wants {
+            seen: self.lease_seen(),
+            since: self.now,
+            until: self.now + patience,
+            is_forced,
+        };
         let slow = self.random.chance(200);
         let lag = if slow { (200, 4 * SECOND) } else { (5, 400) };
         self.holders.push(Holder::new(stand, lag));
         let holder = self.holders.len() - 1;
         self.note(|_| format!("holder {holder} wants the Lease"));
-        self.after(0, Event::Acquire(holder));
+        self.schedule_after(0, Event::Acquire(holder));
     }
 
     const fn lease_seen(&self) -> (Option<usize>, u64, u64) {
@@ -51,7 +55,9 @@ impl History {
         let now = self.now;
         let lease = self.lease_seen();
         let is_free = self.truth.lease.holder.is_none();
-        let Stand::Wants { seen, since, until, is_forced } = &mut self.holders[holder].stand else { return };
+        let HolderState::Wants { seen, since, until, is_forced } = &mut self.holders[holder].state else {
+            return;
+        };
         if *seen != lease {
             (*seen, *since) = (lease, now);
         }
@@ -65,12 +71,12 @@ impl History {
             (one.epoch, one.renewed) = (epoch, now);
             self.tally.count(if lived { "a Lease taken by force" } else { "a Lease taken" });
             self.note(|_| format!("holder {holder} takes the Lease: epoch {epoch}"));
-            self.after(EVERY, Event::Renew(holder));
+            self.schedule_after(EVERY, Event::Renew(holder));
             self.take_up(holder);
         } else if now >= *until {
-            self.holders[holder].stand = Stand::Ended;
+            self.holders[holder].state = HolderState::Ended;
         } else {
-            self.after(LOOK, Event::Acquire(holder));
+            self.schedule_after(LOOK, Event::Acquire(holder));
         }
     }
 
@@ -83,11 +89,11 @@ impl History {
         }
         if one.asleep > now {
             let wait = one.asleep - now;
-            self.after(wait, Event::Renew(holder));
+            self.schedule_after(wait, Event::Renew(holder));
             return;
         }
         if one.away > now {
-            self.within(SECOND, 10 * SECOND, Event::Renew(holder));
+            self.schedule_within(SECOND, 10 * SECOND, Event::Renew(holder));
             return;
         }
         let was_stale = now - one.renewed >= 40 * SECOND;
@@ -99,20 +105,20 @@ impl History {
         }
         one.renewed = now;
         self.truth.lease.renewals += 1;
-        self.after(EVERY, Event::Renew(holder));
+        self.schedule_after(EVERY, Event::Renew(holder));
         if was_stale {
             self.news(holder);
         }
     }
 
     /// A driver has ended.
-    pub(super) fn ended(&mut self, holder: usize, ended: &DriveEnd) {
+    pub(super) fn end_holder(&mut self, holder: usize, ended: &DriveEnd) {
         self.drop_drive(holder);
-        self.note(|_| format!("holder {holder} ends: {:?}", ended.why));
+        self.note(|_| format!("holder {holder} ends: {:?}", ended.reason));
         if self.truth.lease.holder == Some(holder) {
             self.truth.lease.holder = None;
         }
-        match &ended.why {
+        match &ended.reason {
             EndReason::End(End::Done) => self.check_done(),
             EndReason::End(end) => self.tally.count(&format!("an end: {end:?}")),
             EndReason::Interrupted => self.tally.count("a holder that was interrupted"),
@@ -122,8 +128,11 @@ impl History {
                 self.broken(broken.name, format!("step decided what hold refuses: {}", broken.why));
             }
         }
-        if self.truth.lease.holder.is_none() && !self.is_over && matches!(ended.why, EndReason::Interrupted) {
-            self.within(5 * SECOND, MINUTE, Event::Start);
+        if self.truth.lease.holder.is_none()
+            && !self.is_over
+            && matches!(ended.reason, EndReason::Interrupted)
+        {
+            self.schedule_within(5 * SECOND, MINUTE, Event::Start);
         }
     }
 }

@@ -42,11 +42,11 @@ mod truth;
 mod unseen;
 mod watch;
 
-pub use draw::{Choice, Drawn};
+pub use draw::{Choice, Scenario};
 pub use fault::{Fault, Faults};
 pub use history::History;
 pub use outcome::{Outcome, Tally, Violation};
 pub use queue::Millis;
-pub use summary::{Broken, Spread, Summary, Unended};
+pub use summary::{BrokenInvariant, Spread, Summary, UnendedRun};
 pub use tamper::Tamper;
 pub use truth::Truth;

@@ -7,7 +7,7 @@ use super::event::{Event, Turn};
 use super::fault::Fault;
 use super::history::History;
 use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Surprise, Teller};
+use super::truth::{Reporter, Surprise};
 use super::watch;
 
 /// After this time without a word of kubelet its Node is not Ready. *Source*: kube-controller-manager's `--node-monitor-grace-period` of long.
@@ -17,8 +17,8 @@ const TOLERATED: Millis = 5 * MINUTE;
 
 impl History {
     /// The history did something to a node that no run could foresee.
-    pub(super) fn surprise(&mut self, at: usize, by: Teller) {
-        self.truth.nodes[at].surprise = Some(Surprise { by, told: None });
+    pub(super) fn surprise(&mut self, at: usize, by: Reporter) {
+        self.truth.nodes[at].surprise = Some(Surprise { reporter: by, published: None });
     }
 
     fn turns(&mut self, at: usize) -> Turn {
@@ -30,7 +30,7 @@ impl History {
 
     /// The machine ends, with everything on it, and runs again after a time: with the policy that it had, or with that of its image.
     pub(super) fn reboot(&mut self, at: usize, away: Millis, is_fresh: bool) {
-        self.surprise(at, Teller::Kubelet);
+        self.surprise(at, Reporter::Kubelet);
         let turn = self.turns(at);
         let node = &mut self.truth.nodes[at];
         node.machine.is_up = false;
@@ -45,8 +45,8 @@ impl History {
                 (pod.attached, pod.sandbox) = (None, pod.sandbox + 1);
             }
         }
-        self.after(away, Event::Boot(at));
-        self.after(GRACE, Event::Miss(turn));
+        self.schedule_after(away, Event::Boot(at));
+        self.schedule_after(GRACE, Event::Miss(turn));
     }
 
     /// The machine runs again.
@@ -62,11 +62,11 @@ impl History {
         machine.boot += 1;
         if is_late {
             machine.watch_ended = Some(now);
-            self.within(5 * SECOND, 10 * MINUTE, Event::Mend(Fault::DeadWatch, at));
+            self.schedule_within(5 * SECOND, 10 * MINUTE, Event::Mend(Fault::DeadWatch, at));
         }
         let machine = &self.truth.nodes[at].machine;
         if machine.is_connected {
-            self.within(3 * SECOND, 10 * SECOND, Event::Register(turn));
+            self.schedule_within(3 * SECOND, 10 * SECOND, Event::Register(turn));
         }
     }
 
@@ -74,8 +74,8 @@ impl History {
     pub(super) fn disconnect(&mut self, at: usize, away: Millis) {
         let turn = self.turns(at);
         self.truth.nodes[at].machine.is_connected = false;
-        self.after(away, Event::Connect(at));
-        self.after(GRACE, Event::Miss(turn));
+        self.schedule_after(away, Event::Connect(at));
+        self.schedule_after(GRACE, Event::Miss(turn));
     }
 
     /// It reaches it again.
@@ -86,7 +86,7 @@ impl History {
         let turn = self.turns(at);
         self.truth.nodes[at].machine.is_connected = true;
         if self.truth.nodes[at].machine.is_up {
-            self.within(SECOND, 5 * SECOND, Event::Register(turn));
+            self.schedule_within(SECOND, 5 * SECOND, Event::Register(turn));
         }
     }
 
@@ -101,8 +101,10 @@ impl History {
             (node.api.boot, node.booted) = (boot, Some(now));
         }
         node.api.is_ready = true;
-        if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.by == Teller::Kubelet) {
-            surprise.told.get_or_insert(now);
+        if let Some(surprise) =
+            node.surprise.as_mut().filter(|surprise| surprise.reporter == Reporter::Kubelet)
+        {
+            surprise.published.get_or_insert(now);
         }
         self.touch_node(turn.node);
         self.resume_pods(turn);
@@ -130,7 +132,7 @@ impl History {
                 self.touch_pod(id);
             }
         }
-        self.after(TOLERATED, Event::GiveUp(turn));
+        self.schedule_after(TOLERATED, Event::GiveUp(turn));
     }
 
     /// Pods of a node that is away for long are deleted, those of DaemonSets left out.

@@ -8,7 +8,7 @@ use super::queue::Millis;
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// What must never happen and did; none if all is well.
-    pub found: Vec<Violation>,
+    pub violations: Vec<Violation>,
     /// What the run waited for at the end, where something was found.
     pub waits: Vec<String>,
     /// What happened how often.
@@ -18,7 +18,7 @@ pub struct Outcome {
     /// When each pass ended, in milliseconds of the history's time.
     pub passes: Vec<Millis>,
     /// What happened, in words, if somebody asked.
-    pub told: Vec<String>,
+    pub trace: Vec<String>,
 }
 
 /// What must never happen and did.

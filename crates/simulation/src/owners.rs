@@ -50,7 +50,7 @@ impl History {
     pub(super) fn wake(&mut self, workload: usize) {
         let of = &mut self.truth.workloads[workload];
         if !std::mem::replace(&mut of.is_awake, true) {
-            self.within(50, 400, Event::Reconcile(workload));
+            self.schedule_within(50, 400, Event::Reconcile(workload));
         }
     }
 
@@ -58,7 +58,7 @@ impl History {
     pub(super) fn count_later(&mut self, workload: usize) {
         let of = &mut self.truth.workloads[workload];
         if !std::mem::replace(&mut of.is_counting, true) {
-            self.within(20, 900, Event::Count(workload));
+            self.schedule_within(20, 900, Event::Count(workload));
         }
     }
 
@@ -68,7 +68,7 @@ impl History {
         let of = &mut self.truth.workloads[workload];
         of.is_counting = false;
         let (since, most) = of.short.unwrap_or((now, 0));
-        of.short = (status.ready < status.wanted).then_some((since, most.max(status.ready)));
+        of.short = (status.ready < status.desired).then_some((since, most.max(status.ready)));
         if of.status != status {
             of.status = status;
             self.touch_workload(workload);

@@ -13,7 +13,7 @@ use super::queue::{MINUTE, SECOND};
 impl History {
     /// A person looks at the run.
     pub(super) fn visit(&mut self) {
-        self.within(3 * MINUTE, 10 * MINUTE, Event::Visit);
+        self.schedule_within(3 * MINUTE, 10 * MINUTE, Event::Visit);
         self.tally.count("a visit");
         if self.is_calm() {
             self.truth.is_open = true;
@@ -30,7 +30,7 @@ impl History {
             self.note(|_| format!("visit: {} {} {}", wait.object, wait.reason, wait.what));
             self.help(&wait);
         }
-        self.within(SECOND, 10 * SECOND, Event::Start);
+        self.schedule_within(SECOND, 10 * SECOND, Event::Start);
     }
 
     fn help(&mut self, wait: &Wait) {
@@ -53,7 +53,7 @@ impl History {
     }
 
     fn help_node(&mut self, name: &str, wait: &Wait) {
-        let Some(at) = self.truth.named(name) else { return };
+        let Some(at) = self.truth.node_by_name(name) else { return };
         let is_asked = self.truth.run().is_some_and(|run| run.asked.contains_key(name));
         let name = self.truth.nodes[at].name.clone();
         match wait.reason {

@@ -18,7 +18,7 @@ use migration::roll::wait::Wait;
 pub(super) struct Mail {
     /// The driver waits for a look.
     pub(super) is_looking: bool,
-    pub(super) seen: Option<Result<Observation, EndReason>>,
+    pub(super) observation: Option<Result<Observation, EndReason>>,
     /// Calls that are to be made, by number.
     pub(super) calls: Vec<(u64, Act)>,
     /// What became of calls.
@@ -42,9 +42,9 @@ impl Mail {
 pub(super) struct Port(pub(super) Rc<RefCell<Mail>>);
 
 /// Waits until something is in the mail.
-struct Arrives<F>(Rc<RefCell<Mail>>, F);
+struct MailFuture<F>(Rc<RefCell<Mail>>, F);
 
-impl<T, F: FnMut(&mut Mail) -> Option<T> + Unpin> Future for Arrives<F> {
+impl<T, F: FnMut(&mut Mail) -> Option<T> + Unpin> Future for MailFuture<F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -64,7 +64,7 @@ impl Cluster for Port {
             let mut mail = self.0.borrow_mut();
             (mail.is_looking, mail.taken) = (true, run.wish);
         }
-        Arrives(Rc::clone(&self.0), |mail: &mut Mail| mail.seen.take()).await
+        MailFuture(Rc::clone(&self.0), |mail: &mut Mail| mail.observation.take()).await
     }
 
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
@@ -77,7 +77,7 @@ impl Cluster for Port {
                 mail.calls.push((number, act));
                 number
             };
-            Arrives(mail, move |mail: &mut Mail| mail.outcomes.remove(&number)).await
+            MailFuture(mail, move |mail: &mut Mail| mail.outcomes.remove(&number)).await
         }
     }
 

@@ -16,15 +16,15 @@ pub(super) const HOUR: Millis = 60 * MINUTE;
 /// Events by their time; of those at the same time the one that was pushed first comes first.
 #[derive(Debug, Clone)]
 pub(super) struct Queue<T> {
-    heap: BinaryHeap<Reverse<Due<T>>>,
+    heap: BinaryHeap<Reverse<QueueEntry<T>>>,
     pushed: u64,
 }
 
 #[derive(Debug, Clone)]
-struct Due<T> {
+struct QueueEntry<T> {
     at: Millis,
     order: u64,
-    what: T,
+    event: T,
 }
 
 impl<T> Queue<T> {
@@ -36,36 +36,36 @@ impl<T> Queue<T> {
     /// Adds an event.
     pub(super) fn push(&mut self, at: Millis, what: T) {
         self.pushed += 1;
-        self.heap.push(Reverse(Due { at, order: self.pushed, what }));
+        self.heap.push(Reverse(QueueEntry { at, order: self.pushed, event: what }));
     }
 
     /// The next event, with its time.
     pub(super) fn pop(&mut self) -> Option<(Millis, T)> {
-        self.heap.pop().map(|Reverse(due)| (due.at, due.what))
+        self.heap.pop().map(|Reverse(due)| (due.at, due.event))
     }
 }
 
-impl<T> Due<T> {
+impl<T> QueueEntry<T> {
     const fn key(&self) -> (Millis, u64) {
         (self.at, self.order)
     }
 }
 
-impl<T> PartialEq for Due<T> {
+impl<T> PartialEq for QueueEntry<T> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl<T> Eq for Due<T> {}
+impl<T> Eq for QueueEntry<T> {}
 
-impl<T> PartialOrd for Due<T> {
+impl<T> PartialOrd for QueueEntry<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> Ord for Due<T> {
+impl<T> Ord for QueueEntry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(&other.key())
     }

@@ -13,7 +13,7 @@ impl Random {
 
     /// Draws something else, without changing what is drawn here from now on.
     #[must_use]
-    pub(super) const fn aside(&self) -> Self {
+    pub(super) const fn fork(&self) -> Self {
         Self(self.0 ^ 0x0a51_de5e_ed00_0000)
     }
 

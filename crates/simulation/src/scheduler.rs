@@ -66,7 +66,7 @@ impl History {
     pub(super) fn wake_scheduler(&mut self) {
         if !self.is_scheduling && !self.truth.pending.is_empty() {
             self.is_scheduling = true;
-            self.within(20, 300, Event::Schedule);
+            self.schedule_within(20, 300, Event::Schedule);
         }
     }
 

@@ -20,8 +20,8 @@ pub struct Spread {
 
 /// An invariant that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Broken {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Broken"))]
+pub struct BrokenInvariant {
     /// The history's seed.
     pub seed: u64,
     /// When, in seconds of the history's time.
@@ -34,8 +34,8 @@ pub struct Broken {
 
 /// A run that did not come to an end, although somebody did what its waits said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Unended {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Unended"))]
+pub struct UnendedRun {
     /// The history's seed.
     pub seed: u64,
     /// What it waited for when the history was broken off, a line each.
@@ -58,9 +58,9 @@ pub struct Summary {
     /// In how many histories a person was needed, by the reason that the run gave.
     pub needed: BTreeMap<String, u64>,
     /// Runs that did not come to an end.
-    pub unended: Vec<Unended>,
+    pub unended: Vec<UnendedRun>,
     /// What must never happen and did.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenInvariant>,
 }
 
 impl Spread {
@@ -96,10 +96,10 @@ impl Summary {
         }
         let is_unended = |found: &&Violation| found.invariant == Violation::UNENDED;
         let unended =
-            histories.iter().filter(|(_, outcome)| outcome.found.iter().any(|found| is_unended(&found)));
-        let unended = unended.map(|(seed, outcome)| Unended { seed: *seed, waits: outcome.waits.clone() });
+            histories.iter().filter(|(_, outcome)| outcome.violations.iter().any(|found| is_unended(&found)));
+        let unended = unended.map(|(seed, outcome)| UnendedRun { seed: *seed, waits: outcome.waits.clone() });
         let broken = histories.iter().flat_map(|(seed, outcome)| {
-            outcome.found.iter().filter(|found| !is_unended(found)).map(|found| Broken {
+            outcome.violations.iter().filter(|found| !is_unended(found)).map(|found| BrokenInvariant {
                 seed: *seed,
                 at_seconds: found.at / 1000,
                 invariant: found.invariant.to_owned(),
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn histories_are_put_together() {
         let mut bad = history(30, &[10], &[("a hold: BarePod", 5), ("an eviction: done", 4)]);
-        bad.found.push(Violation { invariant: "I5", why: "so".into(), at: 2500 });
+        bad.violations.push(Violation { invariant: "I5", why: "so".into(), at: 2500 });
         let histories = [(1, history(20, &[8, 20], &[("an eviction: done", 6)])), (2, bad)];
         let summary = Summary::of(&histories);
         assert_eq!(summary.seconds, Spread { least: 20, median: 30, most: 30 });
@@ -152,7 +152,7 @@ mod tests {
         );
         assert_eq!((summary.evictions.least, summary.evictions.most), (4, 6));
         assert_eq!(summary.needed, [("BarePod".to_owned(), 1)].into());
-        let broken = Broken { seed: 2, at_seconds: 2, invariant: "I5".into(), why: "so".into() };
+        let broken = BrokenInvariant { seed: 2, at_seconds: 2, invariant: "I5".into(), why: "so".into() };
         assert_eq!(summary.broken, [broken]);
         assert_eq!(summary.unended, []);
     }
@@ -160,10 +160,14 @@ mod tests {
     #[test]
     fn a_run_without_an_end_breaks_nothing() {
         let mut endless = history(30, &[], &[]);
-        endless.found.push(Violation { invariant: Violation::UNENDED, why: "all of it".into(), at: 30_000 });
+        endless.violations.push(Violation {
+            invariant: Violation::UNENDED,
+            why: "all of it".into(),
+            at: 30_000,
+        });
         endless.waits.push("Node/a NodeSilent: it did not answer its claim".into());
         let summary = Summary::of(&[(7, endless.clone())]);
-        assert_eq!(summary.unended, [Unended { seed: 7, waits: endless.waits }]);
+        assert_eq!(summary.unended, [UnendedRun { seed: 7, waits: endless.waits }]);
         assert_eq!(summary.broken, []);
     }
 }

@@ -10,7 +10,7 @@ use migration::roll::world::{self, Availability, Color, Trait};
 use snapshot::model::Text;
 use types::policy::Phase;
 
-use super::build::Made;
+use super::build::WorkloadBlueprint;
 use super::queue::Millis;
 
 /// The cluster as it is.
@@ -52,7 +52,7 @@ pub(super) struct Node {
     /// When the object was deleted; none if it is there.
     pub(super) gone: Option<Millis>,
     /// Who cordoned it; none if it is not cordoned.
-    pub(super) cordoned_by: Option<Who>,
+    pub(super) cordoned_by: Option<Actor>,
     /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by somebody else, going.
     pub(super) troubled: Option<Millis>,
     /// Somebody else set its desired phase last.
@@ -89,7 +89,7 @@ pub(super) struct Node {
 
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Actor {
     /// The run.
     Run,
     /// Somebody else.
@@ -99,15 +99,15 @@ pub(super) enum Who {
 /// What the history did to a node by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Surprise {
-    /// What will tell of it.
-    pub(super) by: Teller,
+    /// What will report it.
+    pub(super) reporter: Reporter,
     /// Since when the object tells of it; none if it does not yet.
-    pub(super) told: Option<Millis>,
+    pub(super) published: Option<Millis>,
 }
 
-/// What tells of a surprise.
+/// What reports a surprise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Teller {
+pub(super) enum Reporter {
     /// kubelet, by registering the new boot.
     Kubelet,
     /// The node's `watch`, by what it observes.
@@ -165,7 +165,7 @@ pub(super) struct Pod {
     /// What it requests.
     pub(super) request: Request,
     /// How it is attached; none if it is not, or uses the node's network.
-    pub(super) attached: Option<Attached>,
+    pub(super) attached: Option<Attachment>,
     /// Counts its sandboxes.
     pub(super) sandbox: u32,
     /// How long it takes to become Ready.
@@ -184,7 +184,7 @@ pub(super) struct Pod {
 
 /// An attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attached {
+pub(super) struct Attachment {
     /// The phase that it was made in.
     pub(super) phase: Phase,
     /// When it got its record.
@@ -195,7 +195,7 @@ pub(super) struct Attached {
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
     /// What it was made as; people scale it.
-    pub(super) made: Made,
+    pub(super) made: WorkloadBlueprint,
     /// The Job has ended.
     pub(super) is_over: bool,
     /// Its pods.
@@ -270,7 +270,7 @@ impl Truth {
     }
 
     /// The living node of this name.
-    pub(super) fn named(&self, name: &str) -> Option<usize> {
+    pub(super) fn node_by_name(&self, name: &str) -> Option<usize> {
         self.living().find(|(_, node)| &*node.name == name).map(|(at, _)| at)
     }
 
@@ -287,7 +287,7 @@ impl Truth {
     }
 
     /// The same without those that the node does not know of.
-    pub(super) fn told_of(&self, node: usize) -> impl Iterator<Item = Phase> {
+    pub(super) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|of| of.phase));
@@ -307,8 +307,8 @@ impl Truth {
         such: impl Fn(&Pod) -> bool,
     ) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let told = node.told(seen);
-        let known = move |of: &Attached| of.since <= told;
+        let told = node.published_at(seen);
+        let known = move |of: &Attachment| of.since <= told;
         let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = pods.filter_map(move |pod| {
             let pod = self.pods.get(pod).filter(|pod| such(pod))?;
@@ -330,7 +330,7 @@ impl Truth {
             "Job" => 0,
             _ => of.made.replicas,
         };
-        Availability { wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+        Availability { desired: wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
 
     /// DNS pods that answer, with their zones.
@@ -347,14 +347,14 @@ impl Node {
     }
 
     /// When the node published what a run knew of it that saw everything up to `seen`.
-    pub(super) const fn told(&self, seen: Millis) -> Millis {
+    pub(super) const fn published_at(&self, seen: Millis) -> Millis {
         let (last, before) = self.published;
         if last > seen { before } else { last }
     }
 
     /// Whether a run that saw everything up to `seen` could not know how the node is.
     pub(super) fn surprises(&self, seen: Millis) -> bool {
-        self.surprise.is_some_and(|surprise| surprise.told.is_none_or(|told| told > seen))
+        self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|told| told > seen))
     }
 }
 

@@ -6,14 +6,14 @@ use super::queue::Millis;
 
 /// What of a kind changed that a holder does not know yet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unseen<T> {
+pub(super) struct PendingChanges<T> {
     /// Which.
     pub(super) what: BTreeSet<T>,
     /// Since when.
     pub(super) since: Option<Millis>,
 }
 
-impl<T: Ord> Unseen<T> {
+impl<T: Ord> PendingChanges<T> {
     /// Notes a change, and says whether it is the first one.
     pub(super) fn mark(&mut self, what: T, now: Millis) -> bool {
         self.what.insert(what);
@@ -23,7 +23,7 @@ impl<T: Ord> Unseen<T> {
     }
 
     /// Up to when everything is known.
-    pub(super) fn known(&self, now: Millis) -> Millis {
+    pub(super) fn known_until(&self, now: Millis) -> Millis {
         // A change of this very millisecond is not known.
         self.since.map_or(now, |since| since.saturating_sub(1))
     }

@@ -10,7 +10,7 @@ use types::policy::Phase;
 use super::event::{Event, Turn};
 use super::history::History;
 use super::queue::SECOND;
-use super::truth::{Teller, Truth};
+use super::truth::{Reporter, Truth};
 
 impl Truth {
     /// The present turn of a machine.
@@ -70,7 +70,7 @@ impl History {
         if machine.has_watch && machine.is_up && machine.is_connected && !machine.is_publishing {
             machine.is_publishing = true;
             let turn = self.truth.turn(at);
-            self.within(500, 5 * SECOND, Event::Publish(turn));
+            self.schedule_within(500, 5 * SECOND, Event::Publish(turn));
         }
     }
 
@@ -85,7 +85,7 @@ impl History {
     pub(super) fn compare(&mut self, at: usize) {
         let turn = self.truth.turn(at);
         let flip = self.truth.nodes[at].machine.flip;
-        self.within(flip + 200, flip + 2 * SECOND, Event::Follow(turn));
+        self.schedule_within(flip + 200, flip + 2 * SECOND, Event::Follow(turn));
     }
 
     /// `watch` flips the policy to the desired phase.
@@ -103,7 +103,7 @@ impl History {
         };
         (machine.phase, machine.works_from, machine.flipped) = (desired, works, self.now);
         if node.is_lured {
-            self.surprise(turn.node, Teller::Watch);
+            self.surprise(turn.node, Reporter::Watch);
         }
         self.note(|history| format!("{} flips to {desired}", history.truth.nodes[turn.node].name));
         self.poke(turn.node);
@@ -124,18 +124,19 @@ impl History {
         node.published = (now, node.published.0);
         let phase = node.machine.phase;
         let is_same = node.api.label == Some(phase) && node.api.observed.as_ref() == Some(&observed);
-        if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.by == Teller::Watch) {
-            surprise.told.get_or_insert(now);
+        if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.reporter == Reporter::Watch)
+        {
+            surprise.published.get_or_insert(now);
         }
         if !is_same {
             (node.api.label, node.api.observed) = (Some(phase), Some(observed));
             self.touch_node(turn.node);
         }
-        self.within(100, 900, Event::Tell(turn, phase));
+        self.schedule_within(100, 900, Event::Tell(turn, phase));
     }
 
     /// `watch` writes the condition.
-    pub(super) fn tell(&mut self, turn: Turn, phase: Phase) {
+    pub(super) fn publish_condition(&mut self, turn: Turn, phase: Phase) {
         if !self.truth.watches(turn) {
             return;
         }

@@ -12,15 +12,15 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error};
 use serde_json::{Map, Value};
 
-pub(super) use self::bound::{Bound, Bounded};
+pub(super) use self::bound::{Bound, BoundedReader};
 pub(super) use self::identity::Identity;
-use self::kept::Kept;
-pub use self::unknown::Unknown;
+use self::kept::Projection;
+pub use self::unknown::UnknownKinds;
 use super::document::Part as _;
 use super::header::Header;
 use crate::model::{
-    ALL_KINDS, Budget, EndpointSlice, Illegible, Kind, Node, Object, Pod, Pool, Reading, Service, Snapshot,
-    Text, Workload,
+    ALL_KINDS, Budget, EndpointSlice, IllegibleObject, Kind, Node, Object, Pod, Pool, Reading, Service,
+    Snapshot, Text, Workload,
 };
 
 /// From where one object is read.
@@ -49,7 +49,7 @@ pub struct Collector {
     /// Why not all objects of a kind were read.
     incomplete: BTreeMap<Kind, String>,
     /// Objects of kinds that no check reads.
-    unknown: Unknown,
+    unknown: UnknownKinds,
 }
 
 /// What the API server says of a list beside its items.
@@ -68,7 +68,7 @@ impl Collector {
     }
 
     /// A file of which no object may take more memory than one of the API does.
-    pub(super) fn bounded<R>(&self, input: R) -> Bounded<R> {
+    pub(super) fn bounded<R>(&self, input: R) -> BoundedReader<R> {
         self.bound.of(input)
     }
 
@@ -89,7 +89,7 @@ impl Collector {
         }
         self.seen.insert(kind);
         self.listed.insert(kind);
-        let one = Illegible { kind, namespace: metadata.namespace, name: metadata.name, why };
+        let one = IllegibleObject { kind, namespace: metadata.namespace, name: metadata.name, why };
         self.snapshot.illegible.push(one);
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Collector {
     }
 
     /// The objects of kinds that no check reads.
-    pub fn take_unknown(&mut self) -> Unknown {
+    pub fn take_unknown(&mut self) -> UnknownKinds {
         std::mem::take(&mut self.unknown)
     }
 
@@ -192,37 +192,41 @@ impl Collector {
         let Self { snapshot, pool, .. } = self;
         match kind {
             Kind::NODE => {
-                let mut node: Node = named(source.read()?, Node::named)?;
+                let mut node: Node = check_named(source.read()?, Node::check_names)?;
                 pool.node(&mut node);
                 snapshot.nodes.push(node);
             }
             Kind::POD => {
-                let mut pod: Pod = named(source.read()?, |pod: &Pod| pod.metadata.named())?;
+                let mut pod: Pod = check_named(source.read()?, |pod: &Pod| pod.metadata.check_names())?;
                 pool.pod(&mut pod);
                 snapshot.pods.push(pod);
             }
             Kind::POD_DISRUPTION_BUDGET => {
-                snapshot.budgets.push(named(source.read()?, |one: &Budget| one.metadata.named())?);
+                snapshot
+                    .budgets
+                    .push(check_named(source.read()?, |one: &Budget| one.metadata.check_names())?);
             }
             Kind::SERVICE => {
-                snapshot.services.push(named(source.read()?, |one: &Service| one.metadata.named())?);
+                snapshot
+                    .services
+                    .push(check_named(source.read()?, |one: &Service| one.metadata.check_names())?);
             }
             Kind::ENDPOINT_SLICE => {
-                let slice = named(source.read()?, |one: &EndpointSlice| one.metadata.named())?;
+                let slice = check_named(source.read()?, |one: &EndpointSlice| one.metadata.check_names())?;
                 snapshot.endpoint_slices.push(slice);
             }
             Kind::DEPLOYMENT | Kind::DAEMON_SET | Kind::STATEFUL_SET | Kind::REPLICA_SET | Kind::JOB => {
-                let mut workload = named(source.read()?, |one: &Workload| one.metadata.named())?;
+                let mut workload = check_named(source.read()?, |one: &Workload| one.metadata.check_names())?;
                 pool.workload(&mut workload);
                 snapshot.workloads.entry(kind).or_default().push(workload);
             }
             _ => {
-                let mut all: Map<String, Value> = source.read_as(Kept::of(kind))?;
+                let mut all: Map<String, Value> = source.read_as(Projection::of(kind))?;
                 self.bound.keep();
                 all.insert("apiVersion".into(), api_version.into());
                 all.insert("kind".into(), kind.api_name().into());
                 if let Some(object) = Object::new(kind, Value::Object(all)) {
-                    let object = named(object, Object::named)?;
+                    let object = check_named(object, Object::check_name)?;
                     snapshot.objects.entry(kind).or_default().push(object);
                 }
             }
@@ -294,7 +298,7 @@ impl Collector {
 }
 
 /// An object whose names could be: commands that an operator pastes into a shell have them.
-fn named<T, E: Error>(object: T, check: impl Fn(&T) -> Result<(), &'static str>) -> Result<T, E> {
+fn check_named<T, E: Error>(object: T, check: impl Fn(&T) -> Result<(), &'static str>) -> Result<T, E> {
     check(&object).map_err(E::custom)?;
     Ok(object)
 }

@@ -13,11 +13,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::collect::{Collector, Identity, ListMeta};
-use super::prefixed::Prefixed;
+use super::prefixed::PrefixedMap;
 use crate::model::Kind;
 
 /// `apiVersion` and `kind` of an object that does not say them itself.
-type Is = (String, String);
+type TypeMeta = (String, String);
 
 /// A part of a document: its text in JSON, however deep it is, and its value in any other format.
 pub(super) trait Part: DeserializeOwned {
@@ -26,7 +26,7 @@ pub(super) trait Part: DeserializeOwned {
     /// What it says as the metadata of a list.
     fn list_meta(self) -> Result<ListMeta, String>;
     /// Hands an object to the collector.
-    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String>;
+    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String>;
 }
 
 impl Part for Box<RawValue> {
@@ -39,7 +39,7 @@ impl Part for Box<RawValue> {
         Ok(meta.unwrap_or_default())
     }
 
-    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
+    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String> {
         text(collector, self.get(), is)
     }
 }
@@ -53,10 +53,10 @@ impl Part for Value {
         Ok(Option::<ListMeta>::deserialize(self).map_err(|e| e.to_string())?.unwrap_or_default())
     }
 
-    fn take(self, collector: &mut Collector, is: Option<&Is>) -> Result<(), String> {
+    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String> {
         collector.begin(None)?;
         let identity = Identity::of(&self, is);
-        match One::<Self>::new(collector, is.cloned()).deserialize(self) {
+        match ListItem::<Self>::new(collector, is.cloned()).deserialize(self) {
             Ok(()) => collector.name_unknown(|| identity),
             Err(e) => collector.illegible(identity, e.to_string())?,
         }
@@ -65,10 +65,10 @@ impl Part for Value {
 }
 
 /// Reads one JSON document from its text.
-pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&Is>) -> Result<(), String> {
+pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&TypeMeta>) -> Result<(), String> {
     collector.begin(Some(text.len()))?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let read = One::<Box<RawValue>>::new(collector, is.cloned()).deserialize(&mut json);
+    let read = ListItem::<Box<RawValue>>::new(collector, is.cloned()).deserialize(&mut json);
     let identity = || serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
     match read.and_then(|()| json.end()) {
         Ok(()) => collector.name_unknown(identity),
@@ -86,9 +86,9 @@ pub(super) struct Document<'c, P> {
 
 /// Reads one object of a list into the collector, and whatever else is a whole document.
 #[derive(Debug)]
-struct One<'c, P> {
+struct ListItem<'c, P> {
     collector: &'c mut Collector,
-    is: Option<Is>,
+    is: Option<TypeMeta>,
     part: PhantomData<P>,
 }
 
@@ -102,9 +102,9 @@ pub struct Page<'c> {
 
 /// Reads `items` of a list into the collector, and counts them.
 #[derive(Debug)]
-struct ListOf<'c, P> {
+struct ListItems<'c, P> {
     collector: &'c mut Collector,
-    is: Option<Is>,
+    is: Option<TypeMeta>,
     part: PhantomData<P>,
 }
 
@@ -115,13 +115,13 @@ impl<'c, P> Document<'c, P> {
     }
 }
 
-impl<'c, P> One<'c, P> {
-    const fn new(collector: &'c mut Collector, is: Option<Is>) -> Self {
+impl<'c, P> ListItem<'c, P> {
+    const fn new(collector: &'c mut Collector, is: Option<TypeMeta>) -> Self {
         Self { collector, is, part: PhantomData }
     }
 }
 
-impl<'c, P> ListOf<'c, P> {
+impl<'c, P> ListItems<'c, P> {
     /// `items` of a list that is of this version and kind, as far as it has said by now: one of `kubectl get` says `List`, and its items say what they
     /// are.
     fn new(collector: &'c mut Collector, api_version: Option<&str>, kind: Option<&str>) -> Self {
@@ -159,7 +159,7 @@ impl<'de> Visitor<'de> for Page<'_> {
             if key == "items" {
                 let is = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
                 let items =
-                    ListOf::<Box<RawValue>> { collector: &mut *self.collector, is, part: PhantomData };
+                    ListItems::<Box<RawValue>> { collector: &mut *self.collector, is, part: PhantomData };
                 count += map.next_value_seed(items)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -199,7 +199,7 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
                 "apiVersion" => api_version = Some(map.next_value()?),
                 "kind" => kind = Some(map.next_value()?),
                 "items" => {
-                    let items = ListOf::<P>::new(collector, api_version.as_deref(), kind.as_deref());
+                    let items = ListItems::<P>::new(collector, api_version.as_deref(), kind.as_deref());
                     map.next_value_seed(items)?;
                     is_list = true;
                 }
@@ -227,7 +227,7 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
     }
 }
 
-impl<'de, P: Part> DeserializeSeed<'de> for One<'_, P> {
+impl<'de, P: Part> DeserializeSeed<'de> for ListItem<'_, P> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -235,7 +235,7 @@ impl<'de, P: Part> DeserializeSeed<'de> for One<'_, P> {
     }
 }
 
-impl<'de, P: Part> Visitor<'de> for One<'_, P> {
+impl<'de, P: Part> Visitor<'de> for ListItem<'_, P> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,7 +255,7 @@ impl<'de, P: Part> Visitor<'de> for One<'_, P> {
                 "apiVersion" => api_version = Some(map.next_value()?),
                 "kind" => kind = Some(map.next_value()?),
                 "items" => {
-                    let items = ListOf::<P>::new(collector, api_version.as_deref(), kind.as_deref());
+                    let items = ListItems::<P>::new(collector, api_version.as_deref(), kind.as_deref());
                     map.next_value_seed(items)?;
                 }
                 _ => match (&api_version, &kind) {
@@ -298,13 +298,13 @@ fn object<'de, A: MapAccess<'de>>(
     impl<'de, A: MapAccess<'de>> super::collect::Source<'de> for Rest<'_, A> {
         type Error = A::Error;
         fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-            Prefixed::read(self.0, self.1, seed)
+            PrefixedMap::read(self.0, self.1, seed)
         }
     }
     collector.object(api_version, kind, Rest(key, map))
 }
 
-impl<'de, P: Part> DeserializeSeed<'de> for ListOf<'_, P> {
+impl<'de, P: Part> DeserializeSeed<'de> for ListItems<'_, P> {
     type Value = usize;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
@@ -312,7 +312,7 @@ impl<'de, P: Part> DeserializeSeed<'de> for ListOf<'_, P> {
     }
 }
 
-impl<'de, P: Part> Visitor<'de> for ListOf<'_, P> {
+impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -338,7 +338,7 @@ impl<'de, P: Part> Visitor<'de> for ListOf<'_, P> {
     }
 }
 
-impl<P> ListOf<'_, P> {
+impl<P> ListItems<'_, P> {
     /// A list of one kind was read, even if it is empty.
     fn seen(&mut self) {
         if let Some(kind) = self.is.as_ref().and_then(|(version, kind)| Kind::of(version, kind)) {

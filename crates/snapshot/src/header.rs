@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Cluster, Illegible, Kind, Reading};
+use crate::model::{Cluster, IllegibleObject, Kind, Reading};
 
 /// What begins a snapshot file; one object per line follows, each as the API writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Header {
     pub kinds: BTreeMap<Kind, Reading>,
     /// The objects that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub illegible: Vec<Illegible>,
+    pub illegible: Vec<IllegibleObject>,
 }
 
 impl Header {

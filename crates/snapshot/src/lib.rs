@@ -17,7 +17,7 @@ mod read;
 mod write;
 mod yaml;
 
-pub use collect::{Collector, Unknown};
+pub use collect::{Collector, UnknownKinds};
 pub use document::Page;
 pub use header::Header;
 pub use merged::merged;

@@ -32,4 +32,4 @@ pub use pool::Pool;
 pub use service::{
     Budget, BudgetSpec, BudgetStatus, Endpoint, EndpointSlice, Service, ServicePort, ServiceSpec,
 };
-pub use snapshot::{Cluster, Illegible, Reading, Snapshot, is_system};
+pub use snapshot::{Cluster, IllegibleObject, Reading, Snapshot, is_system};

@@ -4,12 +4,12 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess};
 
 /// The rest of an object, and the key before it whose value is still to come.
-pub(super) struct Prefixed<'a, A> {
+pub(super) struct PrefixedMap<'a, A> {
     key: Option<String>,
     rest: &'a mut A,
 }
 
-impl<'de, 'a, A: MapAccess<'de>> Prefixed<'a, A> {
+impl<'de, 'a, A: MapAccess<'de>> PrefixedMap<'a, A> {
     /// Reads a value from `key`, whose value comes next, and from all later keys.
     pub(super) fn read<S: DeserializeSeed<'de>>(
         key: String,
@@ -20,7 +20,7 @@ impl<'de, 'a, A: MapAccess<'de>> Prefixed<'a, A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Prefixed<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for PrefixedMap<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {

@@ -11,7 +11,7 @@ use crate::model::{ALL_KINDS, Kind, Snapshot};
 /// An object with what it is, as the API writes it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Whole<'a, T> {
+struct TypedObject<'a, T> {
     api_version: String,
     kind: &'static str,
     #[serde(flatten)]
@@ -63,7 +63,7 @@ fn all<T: Serialize>(out: &mut impl Write, kind: Kind, objects: &[T]) -> io::Res
     let (group, version) = kind.served_by()[0];
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     for object in objects {
-        line(out, &Whole { api_version: api_version.clone(), kind: kind.api_name(), object })?;
+        line(out, &TypedObject { api_version: api_version.clone(), kind: kind.api_name(), object })?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::print::Document;
 const SHOWN: usize = 30;
 
 /// In words.
-pub(super) const fn said(became: WriteOutcome) -> &'static str {
+pub(super) const fn describe_outcome(became: WriteOutcome) -> &'static str {
     match became {
         WriteOutcome::WouldCreate => "would be created",
         WriteOutcome::WouldReplace => "would be replaced",
@@ -23,10 +23,11 @@ pub(super) const fn said(became: WriteOutcome) -> &'static str {
 }
 
 /// Adds a table of all objects, and what stood in the way.
-pub(super) fn carried(document: &mut Document, objects: &[WriteReport], problems: &[Problem]) {
+pub(super) fn add_outcomes(document: &mut Document, objects: &[WriteReport], problems: &[Problem]) {
     if !objects.is_empty() {
-        let row =
-            |one: &WriteReport| vec![one.object.to_string(), said(one.outcome).into(), one.added.join(" ")];
+        let row = |one: &WriteReport| {
+            vec![one.object.to_string(), describe_outcome(one.outcome).into(), one.added.join(" ")]
+        };
         document.table(vec!["OBJECT", "WHAT", "FIELDS ADDED"], objects.iter().map(row).collect());
     }
     if !problems.is_empty() {

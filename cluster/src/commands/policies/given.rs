@@ -13,7 +13,7 @@ use netpol::gather::{ADMIN, Engine, Reference, cluster};
 use netpol::kubernetes::Blocks;
 use netpol::world::Cluster;
 use serde_json::Value;
-use snapshot::model::{Illegible, Kind, Reading, Snapshot};
+use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -25,14 +25,14 @@ use crate::commands::source;
 const PORT_RANGES: (u32, u32) = (1, 16);
 
 /// The settings and the snapshot.
-pub(super) struct Given {
+pub(super) struct PolicyInputs {
     pub(super) config: Config,
     pub(super) snapshot: Snapshot,
     from: Cni,
     to: Cni,
 }
 
-impl Given {
+impl PolicyInputs {
     /// # Errors
     /// They cannot be read, or the snapshot lacks something without which nobody knows what policies mean.
     pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
@@ -125,7 +125,7 @@ impl Given {
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
         cidr::merged(
-            claims.all.iter().filter(|claim| claim.used.is_pods()).map(|claim| claim.range).collect(),
+            claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
     }
 
@@ -143,7 +143,7 @@ impl Given {
             return Err(Failure::of(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
-        let problem = |one: &netpol::gather::Unread| {
+        let problem = |one: &netpol::gather::UnreadObject| {
             Problem::new(format!("{}: {}", one.object, one.why))
                 .at(one.object.path())
                 .fix("correct the address: without it nobody knows which packets come from this node")
@@ -174,7 +174,7 @@ impl Given {
     }
 
     /// The policies among those objects, with what they are.
-    pub(super) fn written(&self, cni: Cni, engine: Engine) -> Vec<(Reference, &Value)> {
+    pub(super) fn policies(&self, cni: Cni, engine: Engine) -> Vec<(Reference, &Value)> {
         let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION, Kind::HOST_ENDPOINT];
         let kinds = self.kinds(cni, engine).filter(|kind| !no_policy.contains(kind));
         let all = kinds
@@ -193,14 +193,14 @@ fn is_converted(object: &Value) -> bool {
 /// How many objects that cannot be read are named.
 pub(super) const MOST_UNREADABLE: usize = 12;
 
-fn unreadable(one: &Illegible) -> Problem {
+fn unreadable(one: &IllegibleObject) -> Problem {
     let place = format!("{}/{}/{}", one.kind, one.namespace, one.name);
     Problem::new(format!("{place}: {}, and what policies mean without it is not known", one.why))
         .at(place)
         .fix("correct the field that is named here, or delete the object")
 }
 
-fn unknown(given: &Given, kind: Kind) -> Problem {
+fn unknown(given: &PolicyInputs, kind: Kind) -> Problem {
     let why = match given.snapshot.readings.get(&kind) {
         Some(Reading::Forbidden(why)) => format!("they may not be read: {why}"),
         Some(Reading::Incomplete(why)) => {

@@ -1,4 +1,4 @@
-//! A session as a driver works with it: it looks until something is known, carries out acts, and keeps the journal.
+//! A live cluster as a driver works with it: it waits until something is known, carries out acts, and keeps the journal.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use crate::live::session::Session;
 use crate::live::store::{Journal, UnreadableRun, Verdicts};
 use crate::live::unseen::Outage;
 
-/// A session that a driver works with.
+/// A live cluster, as a driver works with it.
 pub(super) struct LiveCluster<'a> {
     pub(super) session: &'a mut Session,
     pub(super) journal: Journal,
@@ -31,12 +31,12 @@ pub(super) struct LiveCluster<'a> {
     pub(super) interrupt: Interrupt,
     /// The last write of the journal failed.
     pub(super) is_unwritten: bool,
-    pub(super) unseen: Outage,
+    pub(super) outage: Outage,
     /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one was written by another user or program.
-    pub(super) own: RefCell<BTreeSet<String>>,
+    pub(super) own_hashes: RefCell<BTreeSet<String>>,
     /// One of these was seen in the cluster.
     pub(super) has_seen_own: bool,
-    pub(super) tell: &'a RefCell<dyn FnMut(&Event) + 'a>,
+    pub(super) report: &'a RefCell<dyn FnMut(&Event) + 'a>,
 }
 
 /// A line of the journal.
@@ -45,7 +45,7 @@ struct JournalLine<'a> {
     /// When, in RFC 3339, by this machine's clock: for people.
     at: String,
     #[serde(flatten)]
-    said: JournalEntry<'a>,
+    entry: JournalEntry<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,16 +64,16 @@ impl LiveCluster<'_> {
     pub(super) async fn flush(&mut self, is_last: bool) -> Option<Problem> {
         let Err((_, problem)) = self.journal.flush(is_last).await else {
             if std::mem::take(&mut self.is_unwritten) {
-                (self.tell.borrow_mut())(&Event::Journal(
+                (self.report.borrow_mut())(&Event::Journal(
                     "the journal is written to the cluster again".into(),
                 ));
             }
             return None;
         };
-        let what = format!("{}; the run goes on, and {}", problem.what, self.journal.kept());
+        let what = format!("{}; the run goes on, and {}", problem.what, self.journal.describe_fallback());
         let problem = Problem { what, ..problem };
         if !std::mem::replace(&mut self.is_unwritten, true) {
-            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
+            (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }
         Some(problem)
     }
@@ -87,10 +87,10 @@ impl LiveCluster<'_> {
     async fn cannot_see(&mut self, blind: &BlindSpot) {
         let standing = self.session.lease().map(lease::HeldLease::standing);
         let now = Clock::of_machine().now();
-        if let Some(wait) = self.unseen.told(blind, standing.as_ref(), now) {
+        if let Some(wait) = self.outage.next_wait(blind, standing.as_ref(), now) {
             let event = Event::Waits(wait);
             self.note(&event).await;
-            (self.tell.borrow_mut())(&event);
+            (self.report.borrow_mut())(&event);
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn identity(run: &Run) -> String {
 }
 
 /// The run's ConfigMap was deleted.
-fn gone(run: &Run) -> EndReason {
+fn run_gone(run: &Run) -> EndReason {
     let what = format!(
         "ConfigMap crossfade-run, which kept run {}, was deleted; nodes in transit stay as they are",
         run.id
@@ -137,17 +137,17 @@ impl Cluster for LiveCluster<'_> {
                 }
             };
             self.verdicts.flush(plan, &world).await;
-            self.unseen.end();
+            self.outage.end();
             let stored = match self.session.take_up() {
                 Some(Ok(stored)) => stored,
                 Some(Err(UnreadableRun { problem, .. })) => {
                     return Err(EndReason::Unreadable(problem.what, problem.fix));
                 }
-                None if self.has_seen_own || self.is_gone().await => return Err(gone(run)),
+                None if self.has_seen_own || self.is_gone().await => return Err(run_gone(run)),
                 // The watch does not tell yet what this holder wrote when it began.
                 None => continue,
             };
-            let is_own = self.own.borrow().contains(&identity(&stored.run));
+            let is_own = self.own_hashes.borrow().contains(&identity(&stored.run));
             self.has_seen_own |= is_own;
             if !self.has_seen_own {
                 // The watch does not tell yet what this holder wrote when it began.
@@ -166,7 +166,7 @@ impl Cluster for LiveCluster<'_> {
 
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
         if let Act::Record(run) = act {
-            self.own.borrow_mut().insert(identity(run));
+            self.own_hashes.borrow_mut().insert(identity(run));
         }
         let work = self.session.act(act);
         async move {
@@ -194,9 +194,9 @@ impl Cluster for LiveCluster<'_> {
             Event::Replanned { before, plan } => JournalEntry::Replanned { before, plan },
             Event::Status(_) | Event::Journal(_) => return,
         };
-        let line = JournalLine { at: Clock::of_machine().wall().to_string(), said };
+        let line = JournalLine { at: Clock::of_machine().wall().to_string(), entry: said };
         if let Err(problem) = self.journal.note(&line) {
-            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
+            (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }
     }
 }

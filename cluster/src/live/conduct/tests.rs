@@ -53,7 +53,7 @@ fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
 
 async fn session(server: &Server) -> Session {
     let caller = server.caller();
-    let watcher = caller.beside(server.client());
+    let watcher = caller.with_client(server.client());
     Session::over(caller, watcher, Settings::default()).await.expect("a session")
 }
 
@@ -76,11 +76,11 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         let server = cluster(stored, None);
         let mut session = session(&server).await;
         let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
-        let loaded = taken_up(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
+        let loaded = take_up_run(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
         let patch =
-            server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
+            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
         let written: Run =
             serde_json::from_str(patch.json()["data"]["run.json"].as_str().expect("text")).expect("a run");
         assert_eq!(written, loaded.run, "and so it is recorded");
@@ -94,7 +94,7 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         let other = saved(&Plan { gates: Vec::new(), ..plan() });
         let server = cluster(Run::new("r-1", other.hash, &other.plan), None);
         let mut session = session(&server).await;
-        let (exit, problem) = taken_up(&mut session, &resumed(compared, &[]), &Interrupt::new())
+        let (exit, problem) = take_up_run(&mut session, &resumed(compared, &[]), &Interrupt::new())
             .await
             .map(|_| ())
             .expect_err("refused");
@@ -121,7 +121,7 @@ fn a_run_that_leads_further_than_its_plan_is_refused() {
             let server = cluster(stored.clone(), None);
             let mut session = session(&server).await;
             let resumed =
-                taken_up(&mut session, &resumed(short.clone(), &[]), &Interrupt::new()).await.map(drop);
+                take_up_run(&mut session, &resumed(short.clone(), &[]), &Interrupt::new()).await.map(drop);
             let shown = by_plan(&session, &stored, Some(short.clone())).await.map(drop);
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match resumed {
@@ -153,7 +153,8 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
             let mut session = session(&server).await;
             for (unasked, waits) in [(Color::Unknown, status_waits), (Color::Green, preview_waits)] {
                 let world = session.look(&going, &plan, LOOK).await.expect("a world");
-                let (status, _) = decided(&session, world, &going, &plan, unasked).await.expect("a status");
+                let (status, _) =
+                    preview_decision(&session, world, &going, &plan, unasked).await.expect("a status");
                 assert_eq!(status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(), [is], "{recorded:?}");
                 let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
                 assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);

@@ -51,7 +51,7 @@ fn pod(uid: &str, node: &str, owner: Option<Owner>, traits: &[Trait]) -> Pod {
 }
 
 fn available(wanted: u32, ready: u32) -> Availability {
-    Availability { wanted, ready }
+    Availability { desired: wanted, ready }
 }
 
 fn verdict(color: Color) -> Verdict {
@@ -60,7 +60,7 @@ fn verdict(color: Color) -> Verdict {
 
 fn look(known: &mut ClusterState, wanted: &[Owner]) {
     let plan = plan();
-    known.look(&Run::new("r", "", &plan), &plan, wanted, &verdict(Color::Green), NOW);
+    known.update_world(&Run::new("r", "", &plan), &plan, wanted, &verdict(Color::Green), NOW);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn owners_are_those_of_pods_that_move() {
     known.end(&on);
     look(&mut known, &[]);
     assert_eq!(known.world.owners, BTreeMap::from([web]));
-    assert_eq!(known.all_workloads().len(), 4);
+    assert_eq!(known.workloads().len(), 4);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn workloads_of_one_kind_do_not_hide_those_of_another() {
     assert!(apply(Kind::DEPLOYMENT, Change::Put((owner("Deployment", "a"), available(1, 0)))));
     assert!(apply(Kind::DEPLOYMENT, Change::All(vec![])));
     assert!(apply(Kind::STATEFUL_SET, Change::Gone((owner("StatefulSet", "b"), available(1, 1)))));
-    assert!(known.all_workloads().is_empty());
+    assert!(known.workloads().is_empty());
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
         let now = Change::Put((owner("Deployment", name), available(wanted, ready)));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, now), NOW);
     }
-    known.look(&run, &plan, &[], &verdict(Color::Green), NOW);
+    known.update_world(&run, &plan, &[], &verdict(Color::Green), NOW);
     let owners: Vec<_> = known.world.owners.iter().map(|(owner, now)| (owner.title(), *now)).collect();
     let expected = [("Deployment/x/db", available(2, 1)), ("Deployment/x/web", available(3, 0))];
     assert_eq!(owners, expected.map(|(title, now)| (title.to_owned(), now)));

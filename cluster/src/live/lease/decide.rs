@@ -35,7 +35,7 @@ pub(super) enum Decision {
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     /// What was seen, and when it was seen first.
-    seen: Option<((String, u64, String), Duration)>,
+    last_seen: Option<((String, u64, String), Duration)>,
 }
 
 impl Observer {
@@ -49,15 +49,15 @@ impl Observer {
         now: Duration,
     ) -> Decision {
         let Some(lease) = lease else {
-            self.seen = None;
+            self.last_seen = None;
             return raised(floor, Decision::Create);
         };
         let what = (lease.holder.clone(), lease.epoch, lease.renewed.clone());
-        let first = match &self.seen {
+        let first = match &self.last_seen {
             Some((seen, first)) if *seen == what => *first,
             _ => now,
         };
-        self.seen = Some((what, first));
+        self.last_seen = Some((what, first));
         let left = LASTS.saturating_sub(now.saturating_sub(first));
         if lease.holder == own {
             Decision::Held(lease.epoch)

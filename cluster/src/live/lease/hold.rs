@@ -20,7 +20,7 @@ const WITHIN: Duration = EVERY;
 #[derive(Debug, Clone)]
 pub struct HeldLease {
     caller: Caller,
-    own: String,
+    identity: String,
     epoch: u64,
     state: Arc<Mutex<State>>,
 }
@@ -52,7 +52,7 @@ impl HeldLease {
     pub(super) fn new(caller: Caller, own: String, epoch: u64, renewed: Duration, lease: Value) -> Self {
         Self {
             caller,
-            own,
+            identity: own,
             epoch,
             state: Arc::new(Mutex::new(State { lease, renewed, lost: None, doubtful: Duration::ZERO })),
         }
@@ -71,7 +71,7 @@ impl HeldLease {
     /// This holder: `user@host:pid:random`.
     #[must_use]
     pub fn holder(&self) -> &str {
-        &self.own
+        &self.identity
     }
 
     /// When the last request began that renewed the Lease, by the holder's clock.
@@ -95,7 +95,7 @@ impl HeldLease {
 
     /// How long an act that begins now may be under way: it has ended before another holder can take the Lease. Nothing is left once the Lease is lost.
     #[must_use]
-    pub fn left(&self) -> Duration {
+    pub fn time_left(&self) -> Duration {
         let now = self.caller.clock().now();
         let state = self.state();
         if state.lost.is_some() {
@@ -133,7 +133,7 @@ impl HeldLease {
         }
         let refusal = reply.refusal();
         if refusal.is_conflict() || refusal.is_not_found() {
-            self.look(what).await?;
+            self.read_holder(what).await?;
         }
         Err(refused(what, &refusal))
     }
@@ -143,7 +143,7 @@ impl HeldLease {
     }
 
     /// Reads whose the Lease is.
-    async fn look(&self, what: &str) -> Result<(), Failure> {
+    async fn read_holder(&self, what: &str) -> Result<(), Failure> {
         let lease = read(&self.caller, what).await?;
         let mut state = self.state();
         match lease {
@@ -204,6 +204,6 @@ impl HeldLease {
 
     fn is_own(&self, lease: &Value) -> bool {
         let seen = LeaseRecord::read(lease);
-        seen.holder == self.own && seen.epoch == self.epoch
+        seen.holder == self.identity && seen.epoch == self.epoch
     }
 }

@@ -149,7 +149,7 @@ mod tests {
             assert_eq!((parts.len(), parts[1]), (3, process::id().to_string().as_str()), "{one:?}");
             assert!(parts[0].starts_with("alice@") && parts[2].len() == 16, "{one:?}");
             assert_eq!(server.lines()[0], format!("POST {REVIEWS}"));
-            assert_eq!(server.asked()[0].json()["kind"], "SelfSubjectReview");
+            assert_eq!(server.requests()[0].json()["kind"], "SelfSubjectReview");
         });
     }
 }

@@ -107,7 +107,7 @@ pub(in crate::live) async fn take(
                 continue;
             }
             (Decision::Take(epoch), Some(lease)) => {
-                let body = object::taken(lease, own, epoch, &caller.clock().micro_time());
+                let body = object::take_over(lease, own, epoch, &caller.clock().micro_time());
                 (epoch, ApiRequest::put(write_path(), body.to_string().into_bytes()))
             }
             // Its own: an answer was lost. One more write makes sure of it, and of its version.
@@ -167,7 +167,7 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
 }
 
 /// Who holds the Lease as it is now, with its epoch; none if nobody does, or if there is none.
-pub(in crate::live) async fn found(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
+pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
     let seen = lease.as_ref().map(LeaseRecord::read).filter(|seen| !seen.holder.is_empty());
     Ok(seen.map(|LeaseRecord { holder, epoch, acquired, renewed }| {

@@ -58,7 +58,7 @@ fn a_lease_that_is_not_there_is_created() {
             "spec": {"acquireTime": at, "holderIdentity": "alice", "leaseDurationSeconds": 60, "leaseTransitions": 1, "renewTime": at},
         });
         assert_eq!(
-            (server.asked()[1].json(), server.asked()[1].content.as_str()),
+            (server.requests()[1].json(), server.requests()[1].content.as_str()),
             (body, "application/json")
         );
     });
@@ -70,7 +70,7 @@ fn a_free_lease_is_taken_with_the_next_epoch_and_its_version() {
         let (held, server) = held(vec![]).await;
         assert_eq!(held.epoch(), 3);
         assert_eq!(server.lines()[1], format!("PUT {PATH}/crossfade-run?fieldManager=crossfade"));
-        let body = server.asked()[1].json();
+        let body = server.requests()[1].json();
         assert_eq!(
             (&body["metadata"]["resourceVersion"], &body["metadata"]["labels"]),
             (&json!("1"), &json!({"x": "y"}))
@@ -158,7 +158,7 @@ fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
             held((3..6).map(|version| found(&lease(&version.to_string(), "alice", 3, "x"))).collect()).await;
         let _ended = tokio::time::timeout(Duration::from_secs(35), held.keep()).await;
         let writes: Vec<Value> =
-            server.asked()[2..].iter().map(crate::live::in_tests::RecordedRequest::json).collect();
+            server.requests()[2..].iter().map(crate::live::in_tests::RecordedRequest::json).collect();
         let versions: Vec<&Value> = writes.iter().map(|body| &body["metadata"]["resourceVersion"]).collect();
         assert_eq!(versions, ["2", "3", "4"]);
         let times: Vec<&Value> = writes.iter().map(|body| &body["spec"]["renewTime"]).collect();
@@ -200,7 +200,7 @@ fn in_other_hands_it_is_lost_for_ever() {
             assert!(held.renew().await.is_err(), "it does not come back");
             held.release().await.expect("nothing to release");
             held.keep().await;
-            assert_eq!(server.asked().len(), 4, "and nothing is asked any more");
+            assert_eq!(server.requests().len(), 4, "and nothing is asked any more");
         });
     }
 }
@@ -218,7 +218,7 @@ fn an_own_write_whose_answer_was_lost_is_no_loss() {
         assert!(held.renew().await.is_err());
         assert!(held.renew().await.is_err(), "the conflict itself renews nothing");
         held.renew().await.expect("renewed");
-        assert_eq!(server.asked()[5].json()["metadata"]["resourceVersion"], "7");
+        assert_eq!(server.requests()[5].json()["metadata"]["resourceVersion"], "7");
     });
 }
 
@@ -227,7 +227,7 @@ fn at_an_orderly_end_it_is_free_and_keeps_its_epoch() {
     run(async {
         let (held, server) = held(vec![found(&lease("3", "", 3, "x"))]).await;
         held.release().await.expect("released");
-        let body = server.asked()[2].json();
+        let body = server.requests()[2].json();
         assert_eq!(
             (&body["spec"]["holderIdentity"], &body["spec"]["leaseTransitions"]),
             (&json!(""), &json!(3))
@@ -243,7 +243,7 @@ fn a_renewal_under_way_does_not_keep_it_from_being_released() {
         let then = vec![conflict(), found(&lease("3", "alice", 3, "y")), found(&lease("4", "", 3, "x"))];
         let (held, server) = held(then).await;
         held.release().await.expect("released");
-        assert_eq!(server.asked()[4].json()["metadata"]["resourceVersion"], "3");
+        assert_eq!(server.requests()[4].json()["metadata"]["resourceVersion"], "3");
     });
 }
 
@@ -259,7 +259,7 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
         ];
         let (held, server) = held(then).await;
         let _ended = tokio::time::timeout(Duration::from_secs(30), held.keep()).await;
-        assert_eq!((server.asked().len(), held.standing()), (6, Standing::Fresh));
+        assert_eq!((server.requests().len(), held.standing()), (6, Standing::Fresh));
         assert!(
             held.renewed() >= Duration::from_secs(crate::live::in_tests::START + 24),
             "ten seconds, ten more, and twice two"
@@ -310,7 +310,7 @@ fn a_new_lease_begins_above_the_steps_of_nodes() {
         let server = Server::new(vec![missing(), Answer::json(201, &lease("1", "alice", 8, "x"))]);
         let held = take(&server.caller(), "alice", 7, Patience::None, pending(), &mut |_, _| {}).await;
         assert_eq!(held.expect("taken").epoch(), 8);
-        assert_eq!(server.asked()[1].json()["spec"]["leaseTransitions"], 8);
+        assert_eq!(server.requests()[1].json()["spec"]["leaseTransitions"], 8);
     });
 }
 

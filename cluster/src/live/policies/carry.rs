@@ -13,7 +13,7 @@ use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};
 use crate::live::call::{ApiRequest, Caller};
 use crate::live::failure::lost;
 
-/// Steps on their way.
+/// Steps while they are carried out.
 struct StepExecution<'a> {
     caller: &'a Caller,
     steps: &'a [Step],

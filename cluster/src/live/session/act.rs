@@ -32,12 +32,12 @@ impl Session {
 
     fn prepared(&self, act: &Act) -> Result<SessionAct, Outcome> {
         let sender = self.sender.clone();
-        let hand = || match self.held.clone() {
+        let hand = || match self.lease.clone() {
             Some(held) => Ok(LeasedCaller::new(&self.caller, held)),
             None => Err(Outcome::Barred("this program does not hold the Lease".into())),
         };
         Ok(match act {
-            Act::Census => SessionAct::Census(self.caller.clone(), self.known.world.hosts(), sender),
+            Act::Census => SessionAct::Census(self.caller.clone(), self.cluster.world.hosts(), sender),
             Act::Patch(wanted) => {
                 let labels = self.settings.pool_labels.clone();
                 SessionAct::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
@@ -55,7 +55,7 @@ impl Session {
                     basis: basis.ok_or(Outcome::Changed)?,
                     slot: Arc::clone(&self.basis),
                     wishes: self
-                        .known
+                        .cluster
                         .stored
                         .as_ref()
                         .and_then(|stored| stored.as_ref().ok())
@@ -69,7 +69,7 @@ impl Session {
 
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
     fn patched(&self, wanted: &Patch) -> Result<ApiRequest, Outcome> {
-        let taints = self.known.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
+        let taints = self.cluster.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
         patch(wanted, taints).map_err(Outcome::Failed)
     }
 }

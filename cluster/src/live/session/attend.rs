@@ -23,15 +23,15 @@ impl Session {
     /// Brings watches and gates in line with the plan and with what is known.
     pub(super) fn attend(&mut self, plan: &Plan) {
         let about = PodClassifier::of(plan);
-        if self.about.as_ref() != Some(&about) {
+        if self.pod_classifier.as_ref() != Some(&about) {
             // Pods mean something else now.
             let places: Vec<WatchScope> =
                 self.watches.keys().filter(|place| place.is_of_pods()).cloned().collect();
             places.iter().for_each(|place| self.end(place));
-            self.about = Some(about.clone());
+            self.pod_classifier = Some(about.clone());
         }
         let about = Arc::new(about);
-        let wanted = self.wanted(plan);
+        let wanted = self.wanted_scopes(plan);
         let unwanted: Vec<WatchScope> =
             self.watches.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
         unwanted.iter().for_each(|place| self.end(place));
@@ -44,12 +44,12 @@ impl Session {
     }
 
     /// All places to be watched now.
-    fn wanted(&self, plan: &Plan) -> BTreeSet<WatchScope> {
+    fn wanted_scopes(&self, plan: &Plan) -> BTreeSet<WatchScope> {
         let standing = [WatchScope::Nodes, WatchScope::Pending, WatchScope::Run];
         let counted = COUNTED.map(WatchScope::Workloads);
         // Without labels, it would be all pods of the namespace.
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
-        let on_nodes = self.known.in_transit().cloned().map(WatchScope::OnNode);
+        let on_nodes = self.cluster.in_transit().cloned().map(WatchScope::OnNode);
         standing.into_iter().chain(counted).chain(dns).chain(on_nodes).collect()
     }
 
@@ -57,11 +57,11 @@ impl Session {
         if let Some(task) = self.watches.remove(place) {
             task.abort();
         }
-        self.known.end(place);
+        self.cluster.end(place);
     }
 
     fn begin(&mut self, place: WatchScope, about: &Arc<PodClassifier>) {
-        self.known.begin(place.clone());
+        self.cluster.begin(place.clone());
         let source = source(&place, about);
         let task = match &place {
             WatchScope::Nodes => {
@@ -75,7 +75,7 @@ impl Session {
             }
             WatchScope::Run => {
                 // What cannot be read is known as such: a watch that fails goes on, and what it knew before would still count.
-                self.watch(source, Box::new(|json: &str| Ok(Some(StoredRun::found(json)))), Event::Run)
+                self.watch(source, Box::new(|json: &str| Ok(Some(StoredRun::parse(json)))), Event::Run)
             }
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
@@ -101,7 +101,7 @@ impl Session {
     /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. Whoever looks
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
-        let is_own = |gate: &&Gate| self.held.is_some() && self.settings.gates.contains(gate);
+        let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);
         let wanted: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
         if self.gates.iter().map(|(gate, _)| gate).eq(wanted.iter().copied()) {
             return;

@@ -88,7 +88,7 @@ async fn session(server: &Server) -> Session {
         server.caller(),
         Settings { pool_labels: vec!["pool".into()], gates: vec![command("ours")], ..Settings::default() },
     );
-    Session::over(caller.clone(), caller.beside(server.client()), settings).await.expect("a session")
+    Session::over(caller.clone(), caller.with_client(server.client()), settings).await.expect("a session")
 }
 
 async fn holding(server: &Server) -> Session {
@@ -146,7 +146,7 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
             assert!(lines.contains(&format!("GET {path}")), "{path}: {lines:#?}");
         }
         let watches: Vec<&RecordedRequest> =
-            server.asked().leak().iter().filter(|asked| asked.line.contains("watch=true")).collect();
+            server.requests().leak().iter().filter(|asked| asked.line.contains("watch=true")).collect();
         assert!(
             watches.len() == 9 && watches.iter().all(|asked| asked.encoding == "identity"),
             "{watches:?}"
@@ -266,7 +266,7 @@ fn a_patch_is_made_on_what_is_known_and_known_at_once() {
         assert!(!server.lines().iter().any(|line| line.starts_with("PATCH")), "and nothing is asked for");
         assert_eq!(session.act(&claim("a", "5")).await, Outcome::Done);
         let asked =
-            server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
+            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
         assert_eq!(asked.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=27s");
         let body = asked.json();
         assert_eq!(

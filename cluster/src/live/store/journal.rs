@@ -164,7 +164,7 @@ impl Journal {
 
     /// What becomes of lines that are not in the cluster, as the operator is told.
     #[must_use]
-    pub fn kept(&self) -> String {
+    pub fn describe_fallback(&self) -> String {
         let mirror = match self.mirror.place() {
             Some(file) => format!("{} has every line", file.display()),
             None => "no file on this machine has them".into(),
@@ -219,7 +219,7 @@ impl Journal {
         }
         let refusal = reply.refusal();
         if refusal.is_conflict()
-            && let Some(version) = self.own(&name, part).await?
+            && let Some(version) = self.find_own_version(&name, part).await?
         {
             return Ok(version);
         }
@@ -227,7 +227,7 @@ impl Journal {
     }
 
     /// The version of a part that is in the cluster as it was to be written: its answer was lost.
-    async fn own(&self, name: &str, part: &Part) -> Result<Option<String>, Failure> {
+    async fn find_own_version(&self, name: &str, part: &Part) -> Result<Option<String>, Failure> {
         let what = "write the journal";
         let map: ConfigMap = self
             .store

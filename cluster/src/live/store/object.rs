@@ -48,7 +48,7 @@ pub(super) struct MetaList {
     items: Option<Vec<MetaItem>>,
 }
 
-/// One of them.
+/// An object of such a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct MetaItem {

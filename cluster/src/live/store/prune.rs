@@ -123,7 +123,7 @@ mod tests {
             ]);
             let pruned = Store::new(server.caller()).prune("r-261122-9999-aaaa").await.expect("pruned");
             assert_eq!(pruned, [format!("crossfade-run-{}", id(0)), format!("crossfade-run-{}", id(1))]);
-            let asked = server.asked();
+            let asked = server.requests();
             assert!(asked[0].line.ends_with("configmaps?labelSelector=crossfade%2Frun"), "{}", asked[0].line);
             assert_eq!(asked[1].json()["preconditions"], json!({ "uid": "u0" }));
         });

@@ -21,7 +21,7 @@ pub(in crate::live) const NEW_RUN: &str = "if another program wrote it, keep a c
 /// Longest id of a run: it is part of names and labels.
 const MAX_ID: usize = 32;
 
-/// The run as it is kept.
+/// The run as its ConfigMap has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRun {
     /// The run.
@@ -78,7 +78,7 @@ impl StoredRun {
     }
 
     /// The same for a watch, which has to know of a run that it cannot read.
-    pub(in crate::live) fn found(json: &str) -> Result<Self, UnreadableRun> {
+    pub(in crate::live) fn parse(json: &str) -> Result<Self, UnreadableRun> {
         Self::read(json).map_err(|(_, problem)| {
             let map: ConfigMap = serde_json::from_str(json).unwrap_or_default();
             UnreadableRun { version: map.metadata.resource_version, problem }
@@ -132,7 +132,7 @@ impl Store {
                     object::changed(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
                 self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await?
             }
-            Some(other) => return Err(goes_on(&other.run)),
+            Some(other) => return Err(another_run_goes_on(&other.run)),
         };
         match written {
             RecordOutcome::Written(version) => {
@@ -207,7 +207,7 @@ fn text(run: &Run) -> Result<String, Failure> {
     serde_json::to_string(run).map_err(|e| (Exit::Failed, Problem::new(format!("write the run: {e}"))))
 }
 
-fn goes_on(other: &Run) -> Failure {
+fn another_run_goes_on(other: &Run) -> Failure {
     let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
     let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
     (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))

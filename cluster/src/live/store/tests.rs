@@ -63,7 +63,7 @@ fn a_run_begins_as_a_new_object_and_labels_its_plan() {
                 format!("PATCH {MAPS}/crossfade-plan-4be14be14be1?fieldManager=crossfade"),
             ]
         );
-        let asked = server.asked();
+        let asked = server.requests();
         let text = serde_json::to_string(&a_run("r-1")).expect("JSON");
         let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "crossfade-run", "namespace": "crossfade", "labels": {"crossfade/run": "r-1"}}, "data": {"run.json": text}});
@@ -83,7 +83,7 @@ fn a_run_that_is_over_is_kept_under_its_own_id() {
             written("8"),
         ]);
         store(&server).begin(&a_run("r-2")).await.expect("begun");
-        let asked = server.asked();
+        let asked = server.requests();
         assert_eq!(asked[1].json()["metadata"]["name"], "crossfade-run-r-1");
         assert_eq!(asked[1].json()["data"], stored(&done, &[wish(1, What::Pause)], "5")["data"]);
         let change = asked[2].json();
@@ -101,7 +101,7 @@ fn a_run_that_goes_on_is_in_the_way_of_another() {
             exit == Exit::No && problem.what.contains("r-1") && problem.fix.contains("--resume"),
             "{problem:?}"
         );
-        assert_eq!(server.asked().len(), 1, "nothing is written");
+        assert_eq!(server.requests().len(), 1, "nothing is written");
         for id in ["", "-a", "a-", "A", "a b", &"x".repeat(33)] {
             assert!(store(&server).begin(&a_run(id)).await.is_err(), "{id}");
         }
@@ -121,7 +121,7 @@ fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
             let server = Server::new(vec![answer]);
             let result = store(&server).record(&a_run("r-1"), "5").await;
             assert_eq!(result.ok(), recorded);
-            let asked = server.asked();
+            let asked = server.requests();
             assert_eq!(
                 (asked.len(), asked[0].line.clone()),
                 (1, format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade"))
@@ -143,7 +143,7 @@ fn a_run_is_never_written_without_a_version() {
     run(async {
         let server = Server::new(vec![]);
         assert_eq!(store(&server).record(&a_run("r-1"), "").await.ok(), Some(RecordOutcome::Changed));
-        assert!(server.asked().is_empty());
+        assert!(server.requests().is_empty());
     });
 }
 
@@ -199,7 +199,7 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
         let seq = store(&server).wish("alice", "dinner", &What::PauseNow).await.expect("asked for");
         assert_eq!(seq, 26);
         assert_eq!(server.lines()[1], format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade-wish"));
-        let body = server.asked()[1].json();
+        let body = server.requests()[1].json();
         assert_eq!(body["metadata"], json!({"resourceVersion": "5"}));
         let list: Vec<Wish> =
             serde_json::from_str(body["data"]["wish.json"].as_str().expect("text")).expect("wishes");
@@ -224,7 +224,7 @@ fn a_wish_that_meets_another_is_written_after_it_and_never_twice() {
             Answer::json(200, &stored(&a_run("r-1"), &[wish(1, What::Pause), mine], "7")),
         ]);
         let seq = store(&server).wish("alice", "so", &What::Pause).await.expect("asked for");
-        assert_eq!((seq, server.asked().len()), (2, 5), "it is there: nothing more is written");
+        assert_eq!((seq, server.requests().len()), (2, 5), "it is there: nothing more is written");
     });
 }
 
@@ -258,7 +258,7 @@ fn saved(canonical: &'static [u8]) -> (String, Value) {
         let server = Server::new(vec![written("1")]);
         let hash = store(&server).save_plan(canonical).await.expect("saved");
         assert_eq!(server.lines(), [format!("POST {MAPS}?fieldManager=crossfade")]);
-        (hash, server.asked()[0].json())
+        (hash, server.requests()[0].json())
     })
 }
 
@@ -321,7 +321,7 @@ fn a_plan_that_is_there_already_is_fine_and_one_that_is_too_large_is_refused() {
             .collect();
         let server = Server::new(vec![]);
         let (_, problem) = store(&server).save_plan(&noise).await.expect_err("too large");
-        assert!(problem.what.contains("900000") && server.asked().is_empty(), "{problem:?}");
+        assert!(problem.what.contains("900000") && server.requests().is_empty(), "{problem:?}");
     });
 }
 
@@ -389,7 +389,7 @@ fn a_pass_that_no_run_reaches_is_not_read() {
 fn what_cannot_be_read_has_its_version_all_the_same() {
     let mut map = stored(&a_run("r-1"), &[], "9");
     map["data"]["wish.json"] = "[{".into();
-    let unreadable = StoredRun::found(&map.to_string()).expect_err("no wishes");
+    let unreadable = StoredRun::parse(&map.to_string()).expect_err("no wishes");
     assert_eq!(unreadable.version, "9");
     assert!(
         unreadable.problem.what.contains("wish.json")

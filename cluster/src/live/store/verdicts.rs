@@ -60,10 +60,10 @@ impl Store {
 
     /// The verdicts that the holder of a run wrote last; none if they cannot be read.
     pub async fn verdicts(&self, run: &str) -> BTreeMap<String, RecordedVerdict> {
-        self.kept(run).await.unwrap_or_default()
+        self.load(run).await.unwrap_or_default()
     }
 
-    async fn kept(&self, run: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
+    async fn load(&self, run: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
         valid(run).ok()?;
         let reply = self.caller.call(&ApiRequest::get(config_map(&name(run)))).await.ok()?;
         let map: ConfigMap = reply.is_done().then(|| reply.object().ok())??;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::compare::is_equal;
-use super::object::{Id, written};
+use super::object::{Id, user_fields};
 use super::step::{Act, Step, await_tiers, order};
 
 /// Compares each object with the one of its name that is there, if one is. Gives the steps, and the objects that are there already.
@@ -37,7 +37,7 @@ pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Ste
             Some(live) if is_equal(object, live) => equal.push(id),
             live => {
                 let act = live.clone().map_or(Act::Create, Act::Replace);
-                steps.push(Step { id, act, object: written(object), awaits: None });
+                steps.push(Step { id, act, object: user_fields(object), awaits: None });
             }
         }
     }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::object::written;
+use super::object::user_fields;
 
 /// A field that is not as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,25 +43,25 @@ impl Difference {
 #[must_use]
 pub fn differences(sent: &Value, stored: &Value) -> Vec<Difference> {
     let group = sent["apiVersion"].as_str().unwrap_or_default();
-    let mut found = Found { is_builtin: group == "networking.k8s.io/v1", all: Vec::new() };
-    found.value("", Some(&written(sent)), Some(&written(stored)));
+    let mut found = DifferenceCollector { is_builtin: group == "networking.k8s.io/v1", all: Vec::new() };
+    found.value("", Some(&user_fields(sent)), Some(&user_fields(stored)));
     found.all
 }
 
 /// Whether both say the same.
 #[must_use]
 pub fn is_equal(one: &Value, other: &Value) -> bool {
-    written(one) == written(other)
+    user_fields(one) == user_fields(other)
 }
 
-struct Found {
+struct DifferenceCollector {
     is_builtin: bool,
     all: Vec<Difference>,
 }
 
-impl Found {
+impl DifferenceCollector {
     fn value(&mut self, path: &str, sent: Option<&Value>, stored: Option<&Value>) {
-        match (self.said(sent), self.said(stored)) {
+        match (self.non_null(sent), self.non_null(stored)) {
             (None, None) => {}
             (Some(_), None) => self.all.push(Difference::Dropped(path.to_owned())),
             (None, Some(_)) => self.all.push(Difference::Added(path.to_owned())),
@@ -84,7 +84,7 @@ impl Found {
     }
 
     /// The value, if it says something: null never does.
-    fn said<'a>(&self, value: Option<&'a Value>) -> Option<&'a Value> {
+    fn non_null<'a>(&self, value: Option<&'a Value>) -> Option<&'a Value> {
         value
             .filter(|value| !value.is_null())
             .filter(|value| !self.is_builtin || value.as_array().is_none_or(|items| !items.is_empty()))

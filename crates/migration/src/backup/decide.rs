@@ -8,16 +8,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::compare::is_equal;
-use super::file::{About, Backup, Reading};
+use super::file::{Backup, ClusterId, Reading};
 use super::makers::maker;
-use super::object::{Id, written};
+use super::object::{Id, user_fields};
 use super::step::{Act, Step, await_tiers, order};
 
 /// A cluster as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Live {
+pub struct LiveState {
     /// Which one it is.
-    pub cluster: About,
+    pub cluster: ClusterId,
     /// How each kind was read.
     pub kinds: BTreeMap<String, Reading>,
     /// The objects of all kinds, as the API server has them.
@@ -39,9 +39,9 @@ pub enum State {
 
 /// An object of the backup that is not written, although the cluster does not have it as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Left"))]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
+pub struct SkippedObject {
     /// The object.
     pub object: Id,
     /// How it differs.
@@ -50,15 +50,15 @@ pub struct Left {
     pub why: String,
 }
 
-/// What to do.
+/// What a restore does.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Decided {
+pub struct RestorePlan {
     /// What to write, in this order.
     pub steps: Vec<Step>,
     /// How many objects are as they were.
     pub equal: usize,
     /// What is not written, and why.
-    pub left: Vec<Left>,
+    pub skipped: Vec<SkippedObject>,
     /// What is there and not in the backup. It stays.
     pub extra: Vec<Id>,
 }
@@ -67,7 +67,7 @@ pub struct Decided {
 ///
 /// # Errors
 /// The cluster is another one, or it cannot take the objects of a kind: every reason.
-pub fn decide(backup: &Backup, live: &Live) -> Result<Decided, Vec<String>> {
+pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<String>> {
     if backup.cluster.uid != live.cluster.uid {
         let (of, is) = (&backup.cluster.uid, &live.cluster.uid);
         return Err(vec![format!(
@@ -80,7 +80,7 @@ pub fn decide(backup: &Backup, live: &Live) -> Result<Decided, Vec<String>> {
         there.insert(Id::of(object).map_err(|why| vec![why])?, object);
     }
     let mut wrong = unserved(&kept, live);
-    let mut decided = Decided::default();
+    let mut decided = RestorePlan::default();
     for (id, object) in &kept {
         let now = there.remove(id);
         if now.is_some_and(|now| is_equal(object, now)) {
@@ -94,7 +94,7 @@ pub fn decide(backup: &Backup, live: &Live) -> Result<Decided, Vec<String>> {
             .map(|maker| maker.to_string())
             .or_else(|| gone.map(|name| format!("there is no namespace {name}")));
         if let Some(why) = why {
-            decided.left.push(Left { object: id.clone(), state, why });
+            decided.skipped.push(SkippedObject { object: id.clone(), state, why });
             continue;
         }
         if let Some(now) = now.filter(|now| now.pointer("/metadata/deletionTimestamp").is_some()) {
@@ -105,7 +105,7 @@ pub fn decide(backup: &Backup, live: &Live) -> Result<Decided, Vec<String>> {
             continue;
         }
         let act = now.map_or(Act::Create, |now| Act::Replace(now.clone()));
-        decided.steps.push(Step { id: id.clone(), act, object: written(object), awaits: None });
+        decided.steps.push(Step { id: id.clone(), act, object: user_fields(object), awaits: None });
     }
     decided.extra =
         there.into_iter().filter(|(id, object)| maker(id, object).is_none()).map(|(id, _)| id).collect();
@@ -115,7 +115,7 @@ pub fn decide(backup: &Backup, live: &Live) -> Result<Decided, Vec<String>> {
 }
 
 /// Kinds that the backup has objects of and the cluster does not serve, at least not in the version of the backup.
-fn unserved(kept: &BTreeMap<Id, &Value>, live: &Live) -> Vec<String> {
+fn unserved(kept: &BTreeMap<Id, &Value>, live: &LiveState) -> Vec<String> {
     let mut counted: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for id in kept.keys() {
         if let Some(row) = id.row() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::object::{Id, kept};
+use super::object::{Id, strip_volatile};
 use crate::plan::canon::{self, sha256};
 
 /// Version of the file.
@@ -23,9 +23,9 @@ const DIGITS: usize = 64;
 
 /// A cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "About"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct About {
+pub struct ClusterId {
     /// The UID of its namespace `kube-system`, which tells it from all others.
     pub uid: String,
     /// The version of its API server: `v1.29.3`.
@@ -57,7 +57,7 @@ pub struct Backup {
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1)))]
     pub version: u64,
     /// The cluster that they are of.
-    pub cluster: About,
+    pub cluster: ClusterId,
     /// How each kind was read, by what `kubectl get` calls it.
     pub kinds: BTreeMap<String, Reading>,
     /// The objects, in the order of their kinds, namespaces and names, without status, resourceVersion and managedFields.
@@ -70,14 +70,14 @@ impl Backup {
     /// # Errors
     /// An object has no proper name, or two have the same one.
     pub fn new(
-        cluster: About,
+        cluster: ClusterId,
         kinds: BTreeMap<String, Reading>,
         objects: Vec<Value>,
     ) -> Result<Self, String> {
         let mut sorted = BTreeMap::new();
         for object in objects {
             let id = Id::of(&object)?;
-            if let Some(twice) = sorted.insert(id, kept(object)) {
+            if let Some(twice) = sorted.insert(id, strip_volatile(object)) {
                 return Err(format!("{} was listed twice", Id::of(&twice)?));
             }
         }
@@ -116,9 +116,9 @@ pub fn name(hash: &str) -> String {
 
 /// Whether a file is what its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Verified"))]
 #[serde(rename_all = "camelCase")]
-pub enum Verified {
+pub enum Verification {
     /// The bytes have the hash of the name.
     Hash,
     /// The name has no hash, so that nothing says whether somebody has changed the file.
@@ -129,16 +129,16 @@ pub enum Verified {
 ///
 /// # Errors
 /// The bytes do not have the hash of the name, they are no backup, or one of another version.
-pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verified), String> {
+pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verification), String> {
     let hash = sha256(bytes);
-    let verified = match named(name) {
-        Some(expected) if expected == hash => Verified::Hash,
+    let verified = match hash_in_name(name) {
+        Some(expected) if expected == hash => Verification::Hash,
         Some(expected) => {
             return Err(format!(
                 "the file was changed: its name says {expected}, and its bytes have the hash {hash}"
             ));
         }
-        None => Verified::Nothing,
+        None => Verification::Nothing,
     };
     let value: Value =
         serde_json::from_slice(bytes).map_err(|e| format!("this is no backup of policies: {e}"))?;
@@ -173,7 +173,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verified), Stri
 }
 
 /// The hash in a file's name.
-fn named(name: &str) -> Option<String> {
+fn hash_in_name(name: &str) -> Option<String> {
     let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let is_hash = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hash.then(|| digits.to_ascii_lowercase())
@@ -195,7 +195,7 @@ mod tests {
             ("tiers.projectcalico.org".into(), read),
             ("groups.crd.antrea.io".into(), Reading::NotServed {}),
         ];
-        let cluster = About { uid: "u".into(), api_server: "v1.29.3".into() };
+        let cluster = ClusterId { uid: "u".into(), api_server: "v1.29.3".into() };
         Backup::new(cluster, kinds.into(), objects).expect("a backup")
     }
 
@@ -219,13 +219,13 @@ mod tests {
         let bytes = backup.bytes();
         let hash = sha256(&bytes);
         for (name, verified) in [
-            (name(&hash), Verified::Hash),
+            (name(&hash), Verification::Hash),
             (
                 name(&hash).to_uppercase().replace("POLICIES", "policies").replace("JSON", "json"),
-                Verified::Hash,
+                Verification::Hash,
             ),
-            ("before-the-migration.json".into(), Verified::Nothing),
-            ("policies-.json".into(), Verified::Nothing),
+            ("before-the-migration.json".into(), Verification::Nothing),
+            ("policies-.json".into(), Verification::Nothing),
         ] {
             assert_eq!(read(&name, &bytes), Ok((backup.clone(), hash.clone(), verified)), "{name}");
         }

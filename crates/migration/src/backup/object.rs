@@ -88,15 +88,15 @@ impl fmt::Display for Id {
 
 /// An object as a backup keeps it: all but the status and what changes by itself.
 #[must_use]
-pub fn kept(mut object: Value) -> Value {
+pub fn strip_volatile(mut object: Value) -> Value {
     remove(&mut object, &PASSING);
     object
 }
 
 /// What a person has written of an object: what is sent to an API server, and what is compared.
 #[must_use]
-pub fn written(object: &Value) -> Value {
-    let mut object = kept(object.clone());
+pub fn user_fields(object: &Value) -> Value {
+    let mut object = strip_volatile(object.clone());
     remove(&mut object, &OF_ONE_LIFE);
     object
 }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_backup_has_all_that_does_not_change_by_itself() {
-        let kept = kept(object());
+        let kept = strip_volatile(object());
         assert_eq!(kept["metadata"]["uid"], "u");
         assert_eq!(kept["metadata"]["generation"], 3);
         assert_eq!(kept["metadata"]["finalizers"], json!(["f"]));
@@ -152,9 +152,9 @@ mod tests {
                 "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
             "spec": {"priority": 5},
         });
-        assert_eq!(written(&object()), expected);
+        assert_eq!(user_fields(&object()), expected);
         let bare = json!({"metadata": {"name": "a", "labels": {}}, "spec": {}});
-        assert_eq!(written(&bare), json!({"metadata": {"name": "a"}, "spec": {}}), "an empty spec stays");
+        assert_eq!(user_fields(&bare), json!({"metadata": {"name": "a"}, "spec": {}}), "an empty spec stays");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::object::{Id, written};
+use super::object::{Id, user_fields};
 
 /// What is done with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ impl Step {
     /// Finalizers and owners stay as they are: a replacement without them would take them away.
     #[must_use]
     pub fn body(&self) -> Value {
-        let mut body = written(&self.object);
+        let mut body = user_fields(&self.object);
         if let Act::Replace(live) = &self.act {
             for field in ["resourceVersion", "uid", "finalizers", "ownerReferences"] {
                 if let Some(value) = live.pointer(&format!("/metadata/{field}")) {

@@ -61,7 +61,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for (method, by) in methods(scene.snapshot) {
-        match taken(&method, names, scene) {
+        match chosen_interface(&method, names, scene) {
             Ok(None) => {}
             Ok(Some(name)) => findings.push(taking(scene, &name, by)),
             Err(why) => findings.push(unreadable(&why, by)),
@@ -148,7 +148,7 @@ fn from_object(installation: &Object, key: &str) -> Method {
 }
 
 /// The interface of the new CNI that the method may take.
-fn taken(method: &Method, names: &[&str], scene: &Scene<'_>) -> Result<Option<String>, String> {
+fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Result<Option<String>, String> {
     let first =
         |does: &dyn Fn(&str) -> bool| names.iter().find(|name| does(name)).map(|name| (*name).to_owned());
     let compiled = |all: &[String]| -> Result<Vec<Regex>, String> {
@@ -173,7 +173,7 @@ fn taken(method: &Method, names: &[&str], scene: &Scene<'_>) -> Result<Option<St
                 Range::read(range).map(|(range, _)| range).map_err(|why| format!("{range}: {why}"))
             });
             let overlap = |range: Range| {
-                claims.all.iter().any(|claim| claim.used.is_new() && claim.range.overlaps(range))
+                claims.all.iter().any(|claim| claim.usage.is_new() && claim.range.overlaps(range))
             };
             let mut is_taken = false;
             read.try_for_each(|range| range.map(|range| is_taken |= overlap(range)))?;

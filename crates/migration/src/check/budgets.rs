@@ -9,7 +9,7 @@ use snapshot::model::{Budget, Kind, Labels, Pod, Snapshot};
 use super::{Check, Need};
 use crate::finding::{Finding, Severity, Subject};
 use crate::scene::Scene;
-use arithmetic::{Counted, Verdict};
+use arithmetic::{ReplicaCount, Verdict};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -47,7 +47,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
                 selected.entry((&budget.metadata.namespace, labels)).or_default().push(budget);
             }
         }
-        let (code, detail) = match arithmetic::judge(budget, &pods, &Counted::of(snapshot, &pods)) {
+        let (code, detail) = match arithmetic::judge(budget, &pods, &ReplicaCount::of(snapshot, &pods)) {
             Verdict::Fine => continue,
             Verdict::Empty => ("pdb-selects-nothing", String::new()),
             Verdict::Never(words) => ("pdb-never-yields", words),

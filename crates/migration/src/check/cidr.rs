@@ -74,7 +74,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if !unread.is_empty() {
         findings.push(unreadable(unread.clone()));
     }
-    if !is_shared && !all.iter().any(|claim| claim.used.is_new()) {
+    if !is_shared && !all.iter().any(|claim| claim.usage.is_new()) {
         findings.push(unknown(scene));
     }
     let clashes = cidr::clashes(all, scene.strategy);
@@ -86,7 +86,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         by_code.into_iter().map(|((code, severity), clashes)| overlap(scene, code, severity, &clashes)),
     );
     let plan = cidr::plan(&clashes, scene.snapshot.nodes.len(), scene.config.cidrs.drain_at_most_percent);
-    findings.extend(plan::planned(plan, &clashes, &claims, scene));
+    findings.extend(plan::plan_findings(plan, &clashes, &claims, scene));
     findings.extend(room::too_small(scene, &claims));
     findings
 }
@@ -124,9 +124,9 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
         let on = clash.other.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let by = match &clash.new.node {
             Some(node) => format!("{} of {node}", clash.new.range),
-            None => format!("{} of {}", clash.new.range, clash.new.by),
+            None => format!("{} of {}", clash.new.range, clash.new.source),
         };
-        clash.other.by.clone().detail(format!("{}{on} overlaps {by}", clash.other.range))
+        clash.other.source.clone().detail(format!("{}{on} overlaps {by}", clash.other.range))
     };
     let (what, why, fix) = words(code);
     let mut fix = fix.to_owned();
@@ -137,8 +137,9 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
             plan::reservation(&ranges)
         );
     }
-    let is_of_node =
-        |clash: &&Clash<'_>| [clash.new, clash.other].iter().all(|claim| claim.by.kind == Kind::NODE.name());
+    let is_of_node = |clash: &&Clash<'_>| {
+        [clash.new, clash.other].iter().all(|claim| claim.source.kind == Kind::NODE.name())
+    };
     if code == "cidr-same-on-node" && scene.strategy == Strategy::Rotation {
         fix = "Nothing, as long as no node ever has both networks: each node that is replaced has one of them only.".into();
     } else if code == "cidr-same-on-node" && clashes.iter().all(is_of_node) {

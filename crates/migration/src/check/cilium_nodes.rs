@@ -44,10 +44,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         all.iter().map(|object| (object, cilium::selected(object, &scene.snapshot.nodes))).collect();
     let mut findings = Vec::new();
     if scene.config.transition.phase != Stage::Finish {
-        findings.extend(everywhere(scene, &selected));
+        findings.extend(config_of_all_nodes(scene, &selected));
     }
     findings.extend(ambiguous(&selected));
-    findings.extend(elsewhere(scene, all));
+    findings.extend(configs_elsewhere(scene, all));
     findings
 }
 
@@ -69,7 +69,7 @@ const LABEL: &str = "io.cilium.migration/cilium-default";
 const NAMED: usize = 20;
 
 /// Where Crossfade's configuration is first, that of Cilium beside it gives no pod another network.
-fn everywhere(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
+fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let takes_part = |node: &&Node| platform(node).is_none();
     let all: Vec<&Node> = scene.snapshot.nodes.iter().filter(takes_part).collect();
     let bare: Vec<&Node> = all.iter().filter(|node| nodes::report(node).is_some()).copied().collect();
@@ -163,7 +163,7 @@ fn ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     )
 }
 
-fn elsewhere(scene: &Scene<'_>, all: &[Object]) -> Option<Finding> {
+fn configs_elsewhere(scene: &Scene<'_>, all: &[Object]) -> Option<Finding> {
     let agent = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config")?.namespace();
     let objects: Vec<Subject> = all
         .iter()

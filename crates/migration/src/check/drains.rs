@@ -148,7 +148,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
     let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
     for pod in scene.snapshot.pods.iter().filter(|pod| !claims.is_empty() && is_movable(pod)) {
         let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
-        for volume in of.filter_map(|volume| claims.get(&(pod.namespace(), volume.of.as_deref()?))) {
+        for volume in of.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?))) {
             let affinity =
                 json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": volumes[volume]}});
             let spec = PodSpec {

@@ -31,7 +31,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     for group in groups(scene.snapshot) {
         for (code, pods) in classes(&group) {
             let subject = group.owner.subject();
-            let subject = if group.owner.kind == "Pod" { subject } else { subject.detail(counted(pods)) };
+            let subject =
+                if group.owner.kind == "Pod" { subject } else { subject.detail(describe_pod_count(pods)) };
             by.entry(code).or_default().push(subject);
         }
     }
@@ -51,7 +52,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     by.into_iter().map(|(code, subjects)| finding(code, subjects)).collect()
 }
 
-fn counted(pods: usize) -> String {
+fn describe_pod_count(pods: usize) -> String {
     if pods == 1 { "1 pod".into() } else { format!("{pods} pods") }
 }
 

@@ -39,7 +39,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if routers.is_empty() {
         return Vec::new();
     }
-    let taken = taken(scene, &routers);
+    let taken = address_owners(scene, &routers);
     if taken.is_empty() { Vec::new() } else { vec![finding(scene, taken)] }
 }
 
@@ -89,7 +89,7 @@ fn of_cilium(snapshot: &Snapshot) -> Routers<'_> {
 }
 
 /// Who has the address of a router. Pods that the new network attached have addresses of it, but never that of a router.
-fn taken(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
+fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
     let snapshot = scene.snapshot;
     let mut found = Vec::new();
     let mut add = |address: IpAddr, subject: &dyn Fn() -> Subject| {

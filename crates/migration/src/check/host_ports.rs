@@ -68,14 +68,14 @@ const REPLACE: &str = "kube-proxy-replacement";
 pub(super) const PLUGIN: &str = "Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.";
 
 /// Where no program serves the ports of nodes that pods use.
-pub(super) struct Unserved {
+pub(super) struct PortGap {
     /// The settings of the whole cluster must chain portmap.
     pub(super) is_cluster: bool,
     /// The commands that change settings of some nodes.
     pub(super) patches: Vec<String>,
 }
 
-impl Unserved {
+impl PortGap {
     fn fix(self, scene: &Scene<'_>) -> String {
         let run = |()| format!("Run: {}.", command(scene, &[(CHAINING, "portmap")]));
         let cluster = self.is_cluster.then_some(()).map(run);
@@ -89,7 +89,7 @@ impl Unserved {
 /// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them; "Per-node
 /// configuration": a CiliumNodeConfig counts before the ConfigMap. The conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap
 /// by themselves.
-pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<Unserved> {
+pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> {
     let config = cilium::config(scene.snapshot).filter(|_| has_host_ports(scene))?;
     let nodes = &scene.snapshot.nodes;
     let by_node: Vec<_> = scene
@@ -128,7 +128,7 @@ pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<Unserved>
         )
     });
     let patches: Vec<String> = patches.collect();
-    (is_cluster || !patches.is_empty()).then_some(Unserved { is_cluster, patches })
+    (is_cluster || !patches.is_empty()).then_some(PortGap { is_cluster, patches })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use snapshot::model::{Kind, Object};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::cidr::{self, Claims, Range, Use};
+use crate::cidr::{self, Claims, Range, Usage};
 use crate::finding::{Finding, Severity, Subject};
 use crate::network::{agent, antrea, cilium, is_yes, subject, variable};
 use crate::scene::Scene;
@@ -38,18 +38,22 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let severity = if scene.strategy == Strategy::Double { Severity::Note } else { Severity::Risk };
     let claims = cidr::of(scene);
     let ranges = |is_new: bool| whole(&claims, is_new);
-    let both = flannel::both(scene, &ranges(true), severity);
+    let both = flannel::pod_traffic(scene, &ranges(true), severity);
     let all = [both, old(scene, &ranges(true), severity), new(scene, &ranges(false), severity)];
     all.into_iter().flatten().collect()
 }
 
 /// The largest ranges of a network.
 fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
-    let is_of = |used: Use| {
-        if is_new { used.is_new() } else { matches!(used, Use::OldPool { is_closed: false } | Use::OldBlock) }
+    let is_of = |used: Usage| {
+        if is_new {
+            used.is_new()
+        } else {
+            matches!(used, Usage::OldPool { is_closed: false } | Usage::OldBlock)
+        }
     };
     let all: Vec<Range> =
-        claims.all.iter().filter(|claim| is_of(claim.used)).map(|claim| claim.range).collect();
+        claims.all.iter().filter(|claim| is_of(claim.usage)).map(|claim| claim.range).collect();
     cidr::merged(all)
 }
 

@@ -76,12 +76,12 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     let nodes_match = cilium::setting(scene.snapshot, "policy-cidr-match-mode")
         .is_some_and(|mode| mode.value.contains("nodes"));
     let pods: Vec<Range> = cidr::merged(
-        claims.all.iter().filter(|claim| claim.used.is_pods()).map(|claim| claim.range).collect(),
+        claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
     );
     let nodes: Vec<Range> = claims
         .all
         .iter()
-        .filter(|claim| claim.used == cidr::Use::Node && claim.by.kind == Kind::NODE.name())
+        .filter(|claim| claim.usage == cidr::Usage::Node && claim.source.kind == Kind::NODE.name())
         .map(|claim| claim.range)
         .collect();
     let overlaps = |range: Range, all: &[Range]| all.iter().any(|one| one.overlaps(range));

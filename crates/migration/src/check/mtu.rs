@@ -51,7 +51,7 @@ fn too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
     );
     let why = "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.";
     let finding = Finding::new("mtu-too-large", Severity::Blocks, what, why, set(scene, cni, mtu, most));
-    Some(finding.about([mtu.by.clone().detail(format!("{} bytes", mtu.bytes))]))
+    Some(finding.about([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
 }
 
 fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
@@ -84,14 +84,14 @@ fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
     );
     let about = [old, new].map(|mtu| {
         let how = if mtu.is_set { "set" } else { "computed from the nodes' MTU" };
-        mtu.by.clone().detail(format!("{} bytes, {how}", mtu.bytes))
+        mtu.source.clone().detail(format!("{} bytes, {how}", mtu.bytes))
     });
     Finding::new("mtu-differs", Severity::Risk, what, why, fix).about(about)
 }
 
 /// How to give the pods of a CNI this MTU.
 fn set(scene: &Scene<'_>, cni: Cni, mtu: &Mtu, bytes: u32) -> String {
-    let place = &mtu.by;
+    let place = &mtu.source;
     match cni {
         Cni::Calico if place.kind == Kind::TIGERA_INSTALLATION.name() => format!(
             r#"Run: kubectl patch installations.operator.tigera.io {} --type merge -p '{{"spec":{{"calicoNetwork":{{"mtu":{bytes}}}}}}}'."#,

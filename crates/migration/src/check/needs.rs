@@ -37,7 +37,7 @@ impl Need {
 /// All kinds that the checks and requirements of a migration read.
 #[must_use]
 pub fn kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
-    let required = requirements::about(from, to).flat_map(|row| row.needs).copied();
+    let required = requirements::of_migration(from, to).flat_map(|row| row.needs).copied();
     let checked = ALL.iter().flat_map(|check| check.needs).filter_map(|need| need.of(from, to));
     checked.chain(required).collect()
 }

@@ -56,11 +56,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let new = |kind: &Kind| enforces(scene, scene.to, *kind);
     let lost: Vec<Subject> = KINDS.into_iter().filter(|kind| old(kind) && !new(kind)).flat_map(of).collect();
     let start: Vec<Subject> = KINDS.into_iter().filter(|kind| !old(kind) && new(kind)).flat_map(of).collect();
-    let findings = [self::lost(scene, lost), self::start(scene, start), unenforced(scene)];
+    let findings = [self::lost_policies(scene, lost), self::start(scene, start), unenforced(scene)];
     findings.into_iter().flatten().collect()
 }
 
-fn lost(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
+fn lost_policies(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let what =
         format!("{} enforces these policies, and {} enforces none of their kind.", scene.from, scene.to);
     let why = "They stop to hold for each pod that moves, and never hold again. Nothing reports this: the objects are still there.";

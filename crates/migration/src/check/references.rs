@@ -5,7 +5,7 @@ use snapshot::model::{Kind, Object, Service, is_named};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::cidr::{self, Claims, Range, Use};
+use crate::cidr::{self, Claims, Range, Usage};
 use crate::finding::{Finding, Severity, Subject};
 use crate::network::subject;
 use crate::scene::Scene;
@@ -75,13 +75,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn ranges(scene: &Scene<'_>) -> Ranges {
     let Claims { all, .. } = cidr::of(scene);
-    let of = |is: &dyn Fn(Use) -> bool| {
-        cidr::merged(all.iter().filter(|claim| is(claim.used)).map(|claim| claim.range).collect())
+    let of = |is: &dyn Fn(Usage) -> bool| {
+        cidr::merged(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
     };
     Ranges {
         // A pool that gives no address is old only as far as it has blocks: it may reserve the new range.
-        old: of(&|used| matches!(used, Use::OldPool { is_closed: false } | Use::OldBlock)),
-        new: of(&Use::is_new),
+        old: of(&|used| matches!(used, Usage::OldPool { is_closed: false } | Usage::OldBlock)),
+        new: of(&Usage::is_new),
     }
 }
 
@@ -191,7 +191,7 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let why = "Rules by address do not follow the pods to their new range. What such a rule allows is refused for moved pods, and what it forbids is allowed.";
     let fix = format!(
         "Add the new range beside the old one before the first pod moves, and remove the old one at the end:\n{}",
-        shown(&patches)
+        join_lines(&patches)
     );
     let what = "Policies name addresses of the old pod range, and not the new range.";
     (!about.is_empty())
@@ -216,7 +216,7 @@ fn patch(kind: Kind, object: &Object, at: &str, new: &[String]) -> String {
     format!("{target} {}", shell_word(&Value::Array(operations).to_string()))
 }
 
-fn shown(lines: &[String]) -> String {
+fn join_lines(lines: &[String]) -> String {
     let mut text = lines.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n");
     if lines.len() > SHOWN {
         text.push_str(&format!("\nand {} more; -o json lists all objects.", lines.len() - SHOWN));
@@ -266,7 +266,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let why =
         "Pods that call the load balancer's address are refused once they have an address of the new range.";
     let fix =
-        format!("Add the new range beside the old one before the first pod moves:\n{}", shown(&patches));
+        format!("Add the new range beside the old one before the first pod moves:\n{}", join_lines(&patches));
     (!found.is_empty())
         .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).about(about))
 }

@@ -3,7 +3,7 @@
 use snapshot::model::Kind;
 
 use crate::finding::{Finding, Severity, Subject};
-use crate::requirements::{Requirement, State, about};
+use crate::requirements::{Requirement, State, of_migration};
 use crate::scene::Scene;
 
 const NOT_MET: &str = "requirement-not-met";
@@ -22,7 +22,7 @@ pub(super) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
         let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
         same.any(|other| found.code == UNKNOWN || other.severity == Severity::Blocks)
     };
-    about(scene.from, scene.to)
+    of_migration(scene.from, scene.to)
         .filter(|row| row.missing(scene.snapshot).is_empty())
         .filter_map(|row| Some((row, finding(row, scene)?)))
         .filter(|(row, found)| !is_hidden(row, found))
@@ -33,7 +33,7 @@ pub(super) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
 /// The kinds that requirements need and the snapshot does not have, each with the requirement.
 pub(super) fn missing(scene: &Scene<'_>) -> impl Iterator<Item = (Kind, &'static str)> {
     let snapshot = scene.snapshot;
-    about(scene.from, scene.to)
+    of_migration(scene.from, scene.to)
         .flat_map(move |row| row.missing(snapshot).into_iter().map(move |kind| (kind, row.name)))
 }
 
@@ -44,7 +44,7 @@ fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
         State::NotMet { .. } => NOT_MET,
         State::Unknown { .. } => UNKNOWN,
     };
-    let (_, _, fix) = row.state.told();
+    let (_, _, fix) = row.state.words();
     // A waiver names the one that it accepts.
     let subject = Subject {
         kind: "Requirement".into(),
@@ -113,7 +113,7 @@ mod tests {
     fn the_findings_that_say_the_same_exist() {
         let codes: Vec<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
         for pair in crate::requirements::PAIRS {
-            for row in about(pair.from, pair.to) {
+            for row in of_migration(pair.from, pair.to) {
                 let unknown: Vec<_> = row.found_by.iter().filter(|code| !codes.contains(code)).collect();
                 assert!(unknown.is_empty(), "{}: no check reports {unknown:?}", row.name);
             }

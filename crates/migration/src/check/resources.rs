@@ -31,9 +31,9 @@ const KINDS: [Kind; 3] = [Kind::DAEMON_SET, Kind::DEPLOYMENT, Kind::STATEFUL_SET
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let config = scene.config;
-    let (_, preflight_absent) = sorted(scene, &config.preflight_resources);
-    let (watched, watched_absent) = sorted(scene, &config.watched_resources);
-    let (clean_up, clean_up_absent) = sorted(scene, &config.clean_up_resources);
+    let (_, preflight_absent) = split_existing(scene, &config.preflight_resources);
+    let (watched, watched_absent) = split_existing(scene, &config.watched_resources);
+    let (clean_up, clean_up_absent) = split_existing(scene, &config.clean_up_resources);
     let subject =
         |(kind, one): &(Kind, &Workload), detail: String| Subject::of(*kind, &one.metadata).detail(detail);
     let not_ready = watched.iter().filter_map(|one| Some(subject(one, unready(one.0, one.1)?))).collect();
@@ -62,7 +62,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// The workloads that exist, and those that do not with what has the same name.
-fn sorted<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a Workload)>, Vec<Subject>) {
+fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a Workload)>, Vec<Subject>) {
     let (mut found, mut absent) = (Vec::new(), Vec::new());
     let of = |kind: Kind, name: &str| {
         let name = name.to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snapshot::model::{Illegible, Kind, Reading};
+use snapshot::model::{IllegibleObject, Kind, Reading};
 
 use super::{ALL, Check, kinds, requirements};
 use crate::finding::{Finding, Severity, Subject, sort, waive};
@@ -62,7 +62,7 @@ fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
 fn illegible(scene: &Scene<'_>) -> Option<Finding> {
     let needed = kinds(scene.from, scene.to);
     let all = scene.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
-    let subject = |one: &Illegible| Subject {
+    let subject = |one: &IllegibleObject| Subject {
         namespace: one.namespace.clone(),
         ..Subject::new(one.kind, &*one.name).detail(&*one.why)
     };
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn an_object_that_cannot_be_read_is_a_finding_that_names_it() {
         let (mut snapshot, config) = (Snapshot::default(), Config::default());
-        let illegible = |kind: Kind, name: &str| Illegible {
+        let illegible = |kind: Kind, name: &str| IllegibleObject {
             kind,
             namespace: "x".into(),
             name: name.into(),

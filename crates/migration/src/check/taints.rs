@@ -43,7 +43,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
     let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
     findings.extend(waiting(scene, &taints));
-    findings.extend(left::left(scene));
+    findings.extend(left::leftover_taints(scene));
     for taint in &taints {
         findings.extend(lifted(scene, taint));
         findings.extend(autoscaler::karpenter(scene, taint));

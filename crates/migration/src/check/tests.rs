@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::finding::{self, Finding};
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
-use nearest::{Asked, snapshot};
+use nearest::{CheckInput, snapshot};
 
 /// A cluster, and the migration that is planned for it.
 pub(crate) struct Case {
@@ -95,7 +95,7 @@ impl Case {
         }
         let codes = findings.iter().map(|finding| finding.code).collect();
         let Self { documents, config, from, to, strategy, .. } = self;
-        let asked = Asked { documents, config, from: *from, to: *to, strategy: *strategy };
+        let asked = CheckInput { documents, config, from: *from, to: *to, strategy: *strategy };
         nearest::hold(check, &asked, &codes);
         hostile::hold(check, &asked);
         findings

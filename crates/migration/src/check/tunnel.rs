@@ -69,7 +69,7 @@ fn clash(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel, why: &'static str) -> Fi
     let state = if new.is_default { ", which is not installed," } else { "" };
     let what = format!("{} uses {old}, and {}{state} uses {new}.", scene.from, scene.to);
     let fix = other_tunnel(scene, old, new);
-    let about = |tunnel: &Tunnel| Subject { detail: tunnel.to_string(), ..tunnel.by.clone() };
+    let about = |tunnel: &Tunnel| Subject { detail: tunnel.to_string(), ..tunnel.source.clone() };
     Finding::new("tunnel-clash", severity, what, why, fix).about([about(old), about(new)])
 }
 

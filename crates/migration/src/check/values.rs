@@ -86,7 +86,7 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         title(scene.to),
         wanted.words()
     );
-    let value = values::wanted(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
+    let value = values::required_value(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =
         row.by.iter().partition(|by| by.kind == Kind::CILIUM_NODE_CONFIG.name());
     let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();

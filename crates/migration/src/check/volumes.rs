@@ -41,7 +41,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     };
     for pod in scene.snapshot.pods.iter().filter(|pod| is_movable(pod)) {
         let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
-        let mut names = of.filter_map(|volume| claims.get(&(pod.namespace(), volume.of.as_deref()?)));
+        let mut names = of.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?)));
         if let Some(volume) = names.next().filter(|_| !comes_back(pod)) {
             found
                 .entry(owner(pod))

@@ -35,7 +35,7 @@ pub(super) const CHECK: Check = Check {
 
 /// A webhook that fails closed, and the pods behind its Service.
 struct Webhook<'a> {
-    by: Subject,
+    configuration: Subject,
     service: String,
     pods: Vec<&'a Pod>,
 }
@@ -45,7 +45,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let (mut down, mut single, mut far) = (Vec::new(), Vec::new(), Vec::new());
     let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
     let mut far_owners: BTreeSet<Owner<'_>> = BTreeSet::new();
-    for Webhook { by, service, pods } in &webhooks {
+    for Webhook { configuration: by, service, pods } in &webhooks {
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let detail =
             |count: &str| by.clone().detail(format!("{}: {count} behind Service {service}", by.detail));
@@ -157,7 +157,7 @@ fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
                     && selector.is_some_and(|all| all.iter().all(has))
             };
             found.push(Webhook {
-                by: subject(kind, configuration).detail(text("/name")),
+                configuration: subject(kind, configuration).detail(text("/name")),
                 service: format!("{namespace}/{name}"),
                 pods: scene.snapshot.pods.iter().filter(is_behind).collect(),
             });

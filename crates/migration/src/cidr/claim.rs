@@ -7,7 +7,7 @@ use crate::finding::Subject;
 
 /// For what a range is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Use {
+pub enum Usage {
     /// The old CNI takes blocks from it for nodes.
     OldPool {
         /// The old CNI gives no address of it to a new pod.
@@ -37,16 +37,16 @@ pub struct Claim {
     /// The addresses.
     pub range: Range,
     /// For what.
-    pub used: Use,
+    pub usage: Usage,
     /// The node whose pods have the addresses.
     pub node: Option<Text>,
     /// All nodes with a pod that has one of the addresses, besides `node`.
     pub borrowers: Vec<Text>,
     /// The object that says so.
-    pub by: Subject,
+    pub source: Subject,
 }
 
-impl Use {
+impl Usage {
     /// The range belongs to the new network.
     #[must_use]
     pub const fn is_new(self) -> bool {
@@ -63,8 +63,8 @@ impl Use {
 impl Claim {
     /// A claim without nodes.
     #[must_use]
-    pub const fn new(range: Range, used: Use, by: Subject) -> Self {
-        Self { range, used, node: None, borrowers: Vec::new(), by }
+    pub const fn new(range: Range, used: Usage, by: Subject) -> Self {
+        Self { range, usage: used, node: None, borrowers: Vec::new(), source: by }
     }
 
     /// The same, of a node.

@@ -8,7 +8,7 @@ mod target;
 pub use calico::gives_addresses;
 use snapshot::model::{Kind, Node};
 
-use super::{Claim, Range, Use};
+use super::{Claim, Range, Usage};
 use crate::finding::Subject;
 use crate::network;
 use crate::scene::Scene;
@@ -35,11 +35,11 @@ pub fn of(scene: &Scene<'_>) -> Claims {
         Cni::Calico => {
             calico::old(scene, &mut claims);
             if network::calico::is_host_local(scene.snapshot) {
-                node_cidrs(scene, Use::OldBlock, &mut claims);
+                node_cidrs(scene, Usage::OldBlock, &mut claims);
             }
         }
         Cni::Flannel | Cni::Canal | Cni::Antrea | Cni::Cilium => {
-            node_cidrs(scene, Use::OldBlock, &mut claims)
+            node_cidrs(scene, Usage::OldBlock, &mut claims)
         }
         // Its pods have addresses of the cloud's network, one by one.
         Cni::AwsVpcCni => {}
@@ -48,8 +48,8 @@ pub fn of(scene: &Scene<'_>) -> Claims {
     flannel(scene, &mut claims);
     around::all(scene, &mut claims);
     for (networks, used) in [
-        (&scene.config.networks.old.cidrs, Use::OldPool { is_closed: false }),
-        (&scene.config.networks.new.cidrs, Use::NewPool),
+        (&scene.config.networks.old.cidrs, Usage::OldPool { is_closed: false }),
+        (&scene.config.networks.new.cidrs, Usage::NewPool),
     ] {
         let setting = if used.is_new() { "networks.new.cidrs" } else { "networks.old.cidrs" };
         claims.all.extend(networks.iter().map(|range| claimed(*range, used, setting)));
@@ -73,18 +73,18 @@ pub fn has_node_cidrs(scene: &Scene<'_>) -> bool {
 
 /// The range of all nodes of Flannel. It is no pool if the new CNI takes the pod CIDR of each Node, too: the controller manager gives none twice.
 fn flannel(scene: &Scene<'_>, claims: &mut Claims) {
-    let is_shared = |claim: &Claim| claim.used == Use::NewNode && claim.by.kind == Kind::NODE.name();
+    let is_shared = |claim: &Claim| claim.usage == Usage::NewNode && claim.source.kind == Kind::NODE.name();
     if !matches!(scene.from, Cni::Flannel | Cni::Canal) || claims.all.iter().any(is_shared) {
         return;
     }
     let Some(flannel) = network::flannel::read(scene.snapshot) else { return };
     for range in flannel.ranges() {
-        claims.add(range, Use::OldPool { is_closed: false }, None, flannel.by.clone());
+        claims.add(range, Usage::OldPool { is_closed: false }, None, flannel.source.clone());
     }
 }
 
 /// A range of the settings file.
-fn claimed(range: ipnetwork::IpNetwork, used: Use, setting: &str) -> Claim {
+fn claimed(range: ipnetwork::IpNetwork, used: Usage, setting: &str) -> Claim {
     let by = Subject {
         kind: "Setting".into(),
         namespace: String::new(),
@@ -95,7 +95,7 @@ fn claimed(range: ipnetwork::IpNetwork, used: Use, setting: &str) -> Claim {
 }
 
 /// The pod CIDRs of nodes.
-fn node_cidrs(scene: &Scene<'_>, used: Use, claims: &mut Claims) {
+fn node_cidrs(scene: &Scene<'_>, used: Usage, claims: &mut Claims) {
     for node in &scene.snapshot.nodes {
         for cidr in node.pod_cidrs() {
             claims.add(cidr, used, Some(node.name()), subject(node));
@@ -109,7 +109,7 @@ fn subject(node: &Node) -> Subject {
 
 impl Claims {
     /// Adds a range as an object writes it.
-    fn add(&mut self, text: &str, used: Use, node: Option<&str>, by: Subject) -> Option<&mut Claim> {
+    fn add(&mut self, text: &str, used: Usage, node: Option<&str>, by: Subject) -> Option<&mut Claim> {
         match Range::read(text) {
             Ok((range, is_exact)) => {
                 if !is_exact {
@@ -132,7 +132,7 @@ impl Claims {
     }
 
     /// Adds one address.
-    fn add_address(&mut self, text: &str, used: Use, node: Option<&str>, by: Subject) {
+    fn add_address(&mut self, text: &str, used: Usage, node: Option<&str>, by: Subject) {
         let address = text.split('/').next().unwrap_or(text);
         let length = if address.contains(':') { 128 } else { 32 };
         self.add(&format!("{address}/{length}"), used, node, by);
@@ -155,7 +155,7 @@ mod tests {
                 to,
                 vec![node, object(Kind::CONFIG_MAP, "kube-flannel-cfg", conf.clone())],
             );
-            of(&case.scene()).all.iter().filter(|claim| matches!(claim.used, Use::OldPool { .. })).count()
+            of(&case.scene()).all.iter().filter(|claim| matches!(claim.usage, Usage::OldPool { .. })).count()
         };
         assert_eq!((pools(Cni::Cilium), pools(Cni::Antrea)), (1, 0));
     }

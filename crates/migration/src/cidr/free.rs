@@ -1,6 +1,6 @@
 //! Ranges that nothing uses.
 
-use super::{Claim, Range, Use, merged};
+use super::{Claim, Range, Usage, merged};
 
 /// Private ranges in the order in which they are tried. *Source*: RFC 1918; RFC 4193.
 const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"];
@@ -11,9 +11,9 @@ const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd
 pub fn free(claims: &[Claim], within: &[Range], is_v6: bool, length: u8) -> Option<(Range, bool)> {
     // What contains all of the parent is the parent itself in another role: the cluster's CIDR beside a pool of the same size.
     let taken = |parent: Range| {
-        let used = claims
-            .iter()
-            .filter(|claim| claim.range.is_v6() == is_v6 && claim.used != Use::OldPool { is_closed: true });
+        let used = claims.iter().filter(|claim| {
+            claim.range.is_v6() == is_v6 && claim.usage != Usage::OldPool { is_closed: true }
+        });
         merged(used.map(|claim| claim.range).filter(|range| range.overlaps(parent)).collect())
     };
     let inside = within.iter().filter(|parent| parent.is_v6() == is_v6);
@@ -56,7 +56,7 @@ mod tests {
     }
 
     fn claims(all: &[&str]) -> Vec<Claim> {
-        all.iter().map(|text| Claim::new(range(text), Use::Node, Subject::new(Kind::NODE, "n"))).collect()
+        all.iter().map(|text| Claim::new(range(text), Usage::Node, Subject::new(Kind::NODE, "n"))).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use snapshot::model::Kind;
 
-use super::{Claim, Use, overlaps};
+use super::{Claim, Usage, overlaps};
 use crate::finding::Severity;
 use crate::support::Strategy;
 
@@ -24,7 +24,7 @@ pub struct Clash<'a> {
 pub fn clashes(claims: &[Claim], strategy: Strategy) -> Vec<Clash<'_>> {
     let pair = |(a, b): (usize, usize)| {
         let (a, b) = (&claims[a], &claims[b]);
-        if a.used.is_new() { (a, b) } else { (b, a) }
+        if a.usage.is_new() { (a, b) } else { (b, a) }
     };
     let judged = |(new, other): (&'_ Claim, &'_ Claim)| judge(new, other, strategy);
     overlaps(claims)
@@ -39,30 +39,30 @@ pub fn clashes(claims: &[Claim], strategy: Strategy) -> Vec<Clash<'_>> {
 
 fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static str, Severity) {
     let is_own = new.node.is_some() && new.node == other.node && other.borrowers.is_empty();
-    let is_of_node = [new, other].iter().all(|claim| claim.by.kind == Kind::NODE.name());
-    match other.used {
+    let is_of_node = [new, other].iter().all(|claim| claim.source.kind == Kind::NODE.name());
+    match other.usage {
         // In a rotation, a node has one network, and the controller manager gives no pod CIDR twice.
-        Use::OldBlock
+        Usage::OldBlock
             if is_own && is_of_node && new.range == other.range && strategy == Strategy::Rotation =>
         {
             ("cidr-same-on-node", Severity::Note)
         }
         // Both CNIs would give the same addresses.
-        Use::OldBlock | Use::OldAddress if is_own && new.range == other.range => {
+        Usage::OldBlock | Usage::OldAddress if is_own && new.range == other.range => {
             ("cidr-same-on-node", Severity::Blocks)
         }
         // The node delivers to both. With both networks on one node, nobody knows which of them an address is of.
-        Use::OldBlock | Use::OldAddress if is_own => {
+        Usage::OldBlock | Usage::OldAddress if is_own => {
             let severity = if strategy == Strategy::Double { Severity::Blocks } else { Severity::Risk };
             ("cidr-overlap-own-block", severity)
         }
-        Use::OldBlock | Use::OldAddress => ("cidr-overlap-block", Severity::Blocks),
-        Use::OldPool { is_closed: true } => ("cidr-overlap-closed-pool", Severity::Note),
-        Use::OldPool { is_closed: false } => ("cidr-overlap-pool", Severity::Blocks),
-        Use::Service => ("cidr-overlap-services", Severity::Blocks),
-        Use::Node => ("cidr-overlap-nodes", Severity::Blocks),
-        Use::External => ("cidr-overlap-external", Severity::Blocks),
-        Use::Reserved | Use::NewPool | Use::NewNode => ("cidr-overlap-reserved", Severity::Blocks),
+        Usage::OldBlock | Usage::OldAddress => ("cidr-overlap-block", Severity::Blocks),
+        Usage::OldPool { is_closed: true } => ("cidr-overlap-closed-pool", Severity::Note),
+        Usage::OldPool { is_closed: false } => ("cidr-overlap-pool", Severity::Blocks),
+        Usage::Service => ("cidr-overlap-services", Severity::Blocks),
+        Usage::Node => ("cidr-overlap-nodes", Severity::Blocks),
+        Usage::External => ("cidr-overlap-external", Severity::Blocks),
+        Usage::Reserved | Usage::NewPool | Usage::NewNode => ("cidr-overlap-reserved", Severity::Blocks),
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use crate::cidr::Range;
     use crate::finding::Subject;
 
-    fn claim(range: &str, used: Use, node: &str) -> Claim {
+    fn claim(range: &str, used: Usage, node: &str) -> Claim {
         let claim = Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node));
         if node.is_empty() { claim } else { claim.on(node) }
     }
@@ -82,91 +82,91 @@ mod tests {
     fn each_overlap_has_its_meaning() {
         use Severity::{Blocks, Note, Risk};
         use Strategy::{Bridge, Double};
-        let open = Use::OldPool { is_closed: false };
-        let closed = Use::OldPool { is_closed: true };
+        let open = Usage::OldPool { is_closed: false };
+        let closed = Usage::OldPool { is_closed: true };
         for (new, other, strategy, code, severity) in [
             (
-                claim("10.10.4.0/24", Use::NewNode, "y"),
-                claim("10.10.4.128/26", Use::OldBlock, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "y"),
+                claim("10.10.4.128/26", Usage::OldBlock, "x"),
                 Bridge,
                 "cidr-overlap-block",
                 Blocks,
             ),
             // The new range is the smaller one: /28 of the new network in /26 of the old one.
             (
-                claim("10.10.4.144/28", Use::NewNode, "y"),
-                claim("10.10.4.128/26", Use::OldBlock, "x"),
+                claim("10.10.4.144/28", Usage::NewNode, "y"),
+                claim("10.10.4.128/26", Usage::OldBlock, "x"),
                 Bridge,
                 "cidr-overlap-block",
                 Blocks,
             ),
             (
-                claim("fd00::/120", Use::NewNode, "y"),
-                claim("fd00::40/122", Use::OldBlock, "x"),
+                claim("fd00::/120", Usage::NewNode, "y"),
+                claim("fd00::40/122", Usage::OldBlock, "x"),
                 Bridge,
                 "cidr-overlap-block",
                 Blocks,
             ),
             // A block without a node.
             (
-                claim("10.10.4.0/24", Use::NewNode, "y"),
-                claim("10.10.4.128/26", Use::OldBlock, ""),
+                claim("10.10.4.0/24", Usage::NewNode, "y"),
+                claim("10.10.4.128/26", Usage::OldBlock, ""),
                 Bridge,
                 "cidr-overlap-block",
                 Blocks,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
-                claim("10.10.4.128/26", Use::OldBlock, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
+                claim("10.10.4.128/26", Usage::OldBlock, "x"),
                 Bridge,
                 "cidr-overlap-own-block",
                 Risk,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
-                claim("10.10.4.128/26", Use::OldBlock, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
+                claim("10.10.4.128/26", Usage::OldBlock, "x"),
                 Double,
                 "cidr-overlap-own-block",
                 Blocks,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
-                claim("10.10.4.0/24", Use::OldBlock, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
+                claim("10.10.4.0/24", Usage::OldBlock, "x"),
                 Bridge,
                 "cidr-same-on-node",
                 Blocks,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
-                claim("10.10.4.0/24", Use::OldBlock, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
+                claim("10.10.4.0/24", Usage::OldBlock, "x"),
                 Strategy::Rotation,
                 "cidr-same-on-node",
                 Note,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
                 claim("10.10.0.0/16", open, ""),
                 Bridge,
                 "cidr-overlap-pool",
                 Blocks,
             ),
             (
-                claim("10.10.4.0/24", Use::NewNode, "x"),
+                claim("10.10.4.0/24", Usage::NewNode, "x"),
                 claim("10.10.0.0/16", closed, ""),
                 Bridge,
                 "cidr-overlap-closed-pool",
                 Note,
             ),
             (
-                claim("10.0.0.0/8", Use::NewPool, ""),
-                claim("10.96.0.0/12", Use::Service, ""),
+                claim("10.0.0.0/8", Usage::NewPool, ""),
+                claim("10.96.0.0/12", Usage::Service, ""),
                 Bridge,
                 "cidr-overlap-services",
                 Blocks,
             ),
             (
-                claim("10.0.0.0/8", Use::NewPool, ""),
-                claim("10.1.2.3/32", Use::Node, "x"),
+                claim("10.0.0.0/8", Usage::NewPool, ""),
+                claim("10.1.2.3/32", Usage::Node, "x"),
                 Bridge,
                 "cidr-overlap-nodes",
                 Blocks,
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_block_that_lends_addresses_is_not_of_its_node_alone() {
-        let mut block = claim("10.10.4.128/26", Use::OldBlock, "x");
+        let mut block = claim("10.10.4.128/26", Usage::OldBlock, "x");
         block.borrowers = vec!["z".into()];
-        let claims = [claim("10.10.4.0/24", Use::NewNode, "x"), block];
+        let claims = [claim("10.10.4.0/24", Usage::NewNode, "x"), block];
         assert_eq!(clashes(&claims, Strategy::Bridge)[0].code, "cidr-overlap-block");
     }
 }

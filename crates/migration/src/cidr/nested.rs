@@ -19,9 +19,9 @@ pub fn overlaps(claims: &[Claim]) -> Vec<(usize, usize)> {
         while open.last().is_some_and(|last| !claims[*last].range.contains(claims[at].range)) {
             open.pop();
         }
-        let is_new = claims[at].used.is_new();
+        let is_new = claims[at].usage.is_new();
         found.extend(
-            open.iter().filter(|outer| claims[**outer].used.is_new() != is_new).map(|outer| (*outer, at)),
+            open.iter().filter(|outer| claims[**outer].usage.is_new() != is_new).map(|outer| (*outer, at)),
         );
         open.push(at);
     }
@@ -33,11 +33,11 @@ mod tests {
     use snapshot::model::Kind;
 
     use super::*;
-    use crate::cidr::{Range, Use};
+    use crate::cidr::{Range, Usage};
     use crate::finding::Subject;
 
-    fn claims(all: &[(&str, Use)]) -> Vec<Claim> {
-        let claim = |(range, used): &(&str, Use)| {
+    fn claims(all: &[(&str, Usage)]) -> Vec<Claim> {
+        let claim = |(range, used): &(&str, Usage)| {
             Claim::new(Range::read(range).expect("a range").0, *used, Subject::new(Kind::NODE, "n"))
         };
         all.iter().map(claim).collect()
@@ -46,18 +46,18 @@ mod tests {
     #[test]
     fn pairs_of_the_new_network_with_others_are_found_as_by_comparing_all() {
         let all = claims(&[
-            ("10.10.4.0/24", Use::NewNode),
-            ("10.10.4.128/26", Use::OldBlock),
-            ("10.10.0.0/16", Use::OldPool { is_closed: false }),
-            ("10.10.5.0/24", Use::NewNode),
-            ("10.10.5.0/24", Use::OldBlock),
-            ("10.10.4.130/32", Use::OldAddress),
-            ("10.0.0.0/8", Use::NewPool),
-            ("192.168.0.0/16", Use::Node),
-            ("fd00::/120", Use::NewNode),
-            ("fd00::40/122", Use::OldBlock),
-            ("fd00::/121", Use::NewNode),
-            ("::/0", Use::External),
+            ("10.10.4.0/24", Usage::NewNode),
+            ("10.10.4.128/26", Usage::OldBlock),
+            ("10.10.0.0/16", Usage::OldPool { is_closed: false }),
+            ("10.10.5.0/24", Usage::NewNode),
+            ("10.10.5.0/24", Usage::OldBlock),
+            ("10.10.4.130/32", Usage::OldAddress),
+            ("10.0.0.0/8", Usage::NewPool),
+            ("192.168.0.0/16", Usage::Node),
+            ("fd00::/120", Usage::NewNode),
+            ("fd00::40/122", Usage::OldBlock),
+            ("fd00::/121", Usage::NewNode),
+            ("::/0", Usage::External),
         ]);
         let pair = |a: usize, b: usize| (a.min(b), a.max(b));
         let mut found: Vec<_> = overlaps(&all).into_iter().map(|(a, b)| pair(a, b)).collect();
@@ -65,7 +65,8 @@ mod tests {
         for a in 0..all.len() {
             for b in a + 1..all.len() {
                 let (one, two) = (all[a].range, all[b].range);
-                if all[a].used.is_new() != all[b].used.is_new() && (one.contains(two) || two.contains(one)) {
+                if all[a].usage.is_new() != all[b].usage.is_new() && (one.contains(two) || two.contains(one))
+                {
                     expected.push((a, b));
                 }
             }

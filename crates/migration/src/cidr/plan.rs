@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use snapshot::model::Text;
 
-use super::{Clash, Use};
+use super::{Clash, Usage};
 use crate::finding::Severity;
 
 /// What to do before the migration.
@@ -23,7 +23,7 @@ pub enum Plan {
 pub fn plan(clashes: &[Clash<'_>], nodes: usize, percent: u32) -> Plan {
     let is_of_pods = |clash: &&Clash<'_>| {
         clash.severity == Severity::Blocks
-            && matches!(clash.other.used, Use::OldBlock | Use::OldAddress | Use::OldPool { .. })
+            && matches!(clash.other.usage, Usage::OldBlock | Usage::OldAddress | Usage::OldPool { .. })
     };
     let mut affected = BTreeSet::new();
     let mut is_general = false;
@@ -33,7 +33,7 @@ pub fn plan(clashes: &[Clash<'_>], nodes: usize, percent: u32) -> Plan {
         let on = clash.other.node.iter().chain(&clash.other.borrowers);
         affected.extend(on.cloned());
         // No node can be drained that would remove this overlap.
-        is_general |= matches!(clash.other.used, Use::OldPool { .. }) && clash.new.used == Use::NewPool;
+        is_general |= matches!(clash.other.usage, Usage::OldPool { .. }) && clash.new.usage == Usage::NewPool;
     }
     let most = nodes * usize::try_from(percent).unwrap_or(100) / 100;
     match (is_any, is_general || affected.len() > most) {
@@ -52,13 +52,13 @@ mod tests {
     use crate::finding::Subject;
     use crate::support::Strategy;
 
-    fn claim(range: &str, used: Use, node: &str) -> Claim {
+    fn claim(range: &str, used: Usage, node: &str) -> Claim {
         Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node)).on(node)
     }
 
     /// The numbers of Antrea's issue 5578: 21 nodes with 10.10.0.0/24 to 10.10.20.0/24, and three blocks of Calico within them.
     fn proposal() -> Vec<Claim> {
-        let nodes = (0..21).map(|at| claim(&format!("10.10.{at}.0/24"), Use::NewNode, &format!("n{at}")));
+        let nodes = (0..21).map(|at| claim(&format!("10.10.{at}.0/24"), Usage::NewNode, &format!("n{at}")));
         let blocks = [
             ("10.10.4.128/26", "worker3"),
             ("10.10.6.64/26", "worker11"),
@@ -67,7 +67,7 @@ mod tests {
             ("10.10.93.0/26", "worker2"),
             ("10.10.72.0/26", "worker4"),
         ];
-        nodes.chain(blocks.map(|(range, node)| claim(range, Use::OldBlock, node))).collect()
+        nodes.chain(blocks.map(|(range, node)| claim(range, Usage::OldBlock, node))).collect()
     }
 
     #[test]
@@ -81,14 +81,15 @@ mod tests {
 
     #[test]
     fn networks_that_are_apart_need_nothing() {
-        let claims = [claim("10.20.0.0/24", Use::NewNode, "a"), claim("10.10.0.0/26", Use::OldBlock, "a")];
+        let claims =
+            [claim("10.20.0.0/24", Usage::NewNode, "a"), claim("10.10.0.0/26", Usage::OldBlock, "a")];
         assert_eq!(plan(&clashes(&claims, Strategy::Double), 1, 10), Plan::Nothing);
     }
 
     #[test]
     fn pools_that_overlap_cannot_be_drained_apart() {
-        let open = Use::OldPool { is_closed: false };
-        let claims = [claim("10.0.0.0/8", Use::NewPool, ""), claim("10.10.0.0/16", open, "")];
+        let open = Usage::OldPool { is_closed: false };
+        let claims = [claim("10.0.0.0/8", Usage::NewPool, ""), claim("10.10.0.0/16", open, "")];
         assert!(matches!(plan(&clashes(&claims, Strategy::Double), 100, 100), Plan::MovePool(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Named;
+use super::ObjectRef;
 
 /// The agents of both CNIs. Without names, checks find agents by the names of their containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ use super::Named;
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Agents {
     /// DaemonSets of the CNI to move from.
-    pub old: Vec<Named>,
+    pub old: Vec<ObjectRef>,
     /// DaemonSets of the CNI to move to.
-    pub new: Vec<Named>,
+    pub new: Vec<ObjectRef>,
 }

@@ -35,7 +35,7 @@ pub struct Roll {
     /// Kinds of policies that somebody accepts while nobody enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
-    pub leave_out: Vec<LeaveOut>,
+    pub leave_out: Vec<NodeExclusion>,
 }
 
 /// How it is known that nodes forward between both networks.
@@ -64,9 +64,9 @@ pub enum Method {
 
 /// Nodes that no pass touches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LeaveOut"))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct LeaveOut {
+pub struct NodeExclusion {
     /// The name of a node; `*` stands for any text.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub node: String,
@@ -86,7 +86,7 @@ impl Roll {
 
     /// What leaves a node out of every pass; none if nothing does.
     #[must_use]
-    pub fn left_out(&self, node: &str) -> Option<&LeaveOut> {
+    pub fn left_out(&self, node: &str) -> Option<&NodeExclusion> {
         self.leave_out.iter().find(|out| glob::matches(&out.node, node))
     }
 

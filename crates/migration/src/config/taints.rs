@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Named;
+use super::ObjectRef;
 
 /// A taint that a node bears until its network is ready, and the program that removes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct StartupTaint {
     pub effect: String,
     /// The Deployment that removes the taint, if it is neither the new CNI's operator nor the Node Readiness Controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lifter: Option<Named>,
+    pub lifter: Option<ObjectRef>,
 }
 
 /// A taint with which the nodes of a pool register.

@@ -12,8 +12,8 @@ pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Availability>, now: Dur
         .iter()
         .filter_map(|owner| match known.get(owner) {
             None => Some(format!("{} does not exist", owner.title())),
-            Some(now) if now.ready < now.wanted => {
-                Some(format!("{} has {} of {} pods ready", owner.title(), now.ready, now.wanted))
+            Some(now) if now.ready < now.desired => {
+                Some(format!("{} has {} of {} pods ready", owner.title(), now.ready, now.desired))
             }
             Some(_) => None,
         })
@@ -33,9 +33,9 @@ mod tests {
     fn a_workload_that_is_short_or_missing_is_red() {
         let owner = |name: &str| Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: name.into() };
         let known = BTreeMap::from([
-            (owner("all"), Availability { wanted: 2, ready: 2 }),
-            (owner("short"), Availability { wanted: 2, ready: 1 }),
-            (owner("none"), Availability { wanted: 0, ready: 0 }),
+            (owner("all"), Availability { desired: 2, ready: 2 }),
+            (owner("short"), Availability { desired: 2, ready: 1 }),
+            (owner("none"), Availability { desired: 0, ready: 0 }),
         ]);
         for (names, color, why) in [
             (&[][..], Color::Green, "0 workloads are ready"),

@@ -69,13 +69,13 @@ mod tests {
     }
 
     fn owners(wanted: u32, ready: u32) -> BTreeMap<Owner, Availability> {
-        BTreeMap::from([(owner("web"), Availability { wanted, ready })])
+        BTreeMap::from([(owner("web"), Availability { desired: wanted, ready })])
     }
 
     /// Each row: wanted, ready, missing before, whether it is short.
     #[test]
     fn what_was_missing_before_may_be_missing() {
-        for (wanted, ready, before, short) in [
+        for (desired, ready, before, short) in [
             (2, 2, 0, false),
             (2, 1, 0, true),
             (2, 1, 1, false),
@@ -83,7 +83,7 @@ mod tests {
             (0, 0, 0, false),
             (2, 3, 0, false),
         ] {
-            assert_eq!(Availability { wanted, ready }.is_short(before), short);
+            assert_eq!(Availability { desired, ready }.is_short(before), short);
         }
     }
 
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_few_are_named() {
-        let all = (0..7).map(|at| (owner(&format!("w{at}")), Availability { wanted: 1, ready: 0 })).collect();
+        let all =
+            (0..7).map(|at| (owner(&format!("w{at}")), Availability { desired: 1, ready: 0 })).collect();
         let mut shortages = Shortages::default();
         shortages.observe(&all, |_| 0, secs(1));
         let why = shortages.verdict(secs(9), secs(2)).why;

@@ -41,7 +41,7 @@ pub fn felix(snapshot: &Snapshot, key: &str) -> Vec<Setting> {
 #[must_use]
 pub fn number(snapshot: &Snapshot, key: &str, default: u32) -> u32 {
     let all = felix(snapshot, key);
-    let cluster = all.iter().find(|setting| setting.by.name == "default").or_else(|| all.first());
+    let cluster = all.iter().find(|setting| setting.source.name == "default").or_else(|| all.first());
     cluster.and_then(|setting| setting.value.parse().ok()).unwrap_or(default)
 }
 
@@ -49,7 +49,7 @@ pub fn number(snapshot: &Snapshot, key: &str, default: u32) -> u32 {
 #[must_use]
 pub fn enabled(snapshot: &Snapshot, key: &str) -> Vec<Subject> {
     let all = felix(snapshot, key).into_iter();
-    all.filter(|setting| super::is_yes(&setting.value)).map(|setting| setting.by).collect()
+    all.filter(|setting| super::is_yes(&setting.value)).map(|setting| setting.source).collect()
 }
 
 /// The pools whose mode of encapsulation (`ipipMode` or `vxlanMode`) is on.

@@ -45,7 +45,7 @@ pub struct Overlay {
     /// The UDP port.
     pub port: u16,
     /// The ConfigMap.
-    pub by: Subject,
+    pub source: Subject,
 }
 
 /// The overlay; none if Cilium is not installed. Before 1.14 the key `tunnel` said all of it.
@@ -65,6 +65,6 @@ pub fn overlay(snapshot: &Snapshot) -> Option<Overlay> {
     Some(Overlay {
         protocol: protocol.into(),
         port: port.unwrap_or(default),
-        by: subject(Kind::CONFIG_MAP, config),
+        source: subject(Kind::CONFIG_MAP, config),
     })
 }

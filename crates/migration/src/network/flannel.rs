@@ -12,7 +12,7 @@ use crate::finding::Subject;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flannel {
     /// The ConfigMap.
-    pub by: Subject,
+    pub source: Subject,
     /// `net-conf.json`.
     pub conf: Value,
 }
@@ -22,7 +22,7 @@ pub struct Flannel {
 pub fn read(snapshot: &Snapshot) -> Option<Flannel> {
     let of = |object: &Object| {
         let conf = yaml::read(object.data("net-conf.json")?)?;
-        Some(Flannel { by: subject(Kind::CONFIG_MAP, object), conf })
+        Some(Flannel { source: subject(Kind::CONFIG_MAP, object), conf })
     };
     snapshot.objects(Kind::CONFIG_MAP).iter().find_map(of)
 }

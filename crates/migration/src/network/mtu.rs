@@ -19,7 +19,7 @@ pub struct Mtu {
     /// What the tunnels of the CNI add to a packet.
     pub overhead: u32,
     /// Where it is set, or would be.
-    pub by: Subject,
+    pub source: Subject,
 }
 
 /// The MTU of a CNI's pods on nodes with this MTU.
@@ -44,7 +44,12 @@ pub fn mtu(snapshot: &Snapshot, cni: Cni, node: u32) -> Mtu {
         }
         Cni::AwsVpcCni => of_aws(snapshot),
     };
-    Mtu { bytes: set.unwrap_or_else(|| node.saturating_sub(overhead)), is_set: set.is_some(), overhead, by }
+    Mtu {
+        bytes: set.unwrap_or_else(|| node.saturating_sub(overhead)),
+        is_set: set.is_some(),
+        overhead,
+        source: by,
+    }
 }
 
 /// The bytes that the tunnels of a CNI add: those of the largest, and both where Cilium encrypts its overlay.
@@ -98,7 +103,7 @@ fn of_flannel(snapshot: &Snapshot, cni: Cni) -> (Option<u32>, Subject) {
     match flannel::read(snapshot) {
         Some(flannel) => {
             let set = flannel.number("MTU").and_then(|bytes| u32::try_from(bytes).ok());
-            (set.filter(|bytes| *bytes != 0), flannel.by)
+            (set.filter(|bytes| *bytes != 0), flannel.source)
         }
         None => (None, default(cni)),
     }

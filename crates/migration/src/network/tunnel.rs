@@ -34,14 +34,14 @@ pub struct Tunnel {
     /// The device.
     pub device: String,
     /// The object that says so.
-    pub by: Subject,
+    pub source: Subject,
     /// The CNI is not installed, and this is what it does unless somebody changes it.
     pub is_default: bool,
 }
 
 impl Tunnel {
     fn new(protocol: Protocol, port: u16, vni: Option<u32>, device: &str, by: Subject) -> Self {
-        Self { protocol, port, vni, device: device.into(), by, is_default: false }
+        Self { protocol, port, vni, device: device.into(), source: by, is_default: false }
     }
 
     fn default(cni: Cni, protocol: Protocol, port: u16, vni: Option<u32>, device: &str) -> Self {
@@ -125,7 +125,7 @@ fn of_flannel(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
     let Some(flannel) = flannel::read(snapshot) else {
         return vec![Tunnel::default(cni, Protocol::Vxlan, 8472, Some(1), "flannel.1")];
     };
-    let by = flannel.by.clone();
+    let by = flannel.source.clone();
     let number =
         |key: &str, default: u64| flannel.number(key).filter(|number| *number != 0).unwrap_or(default);
     let port = |key: &str, default: u16| u16::try_from(number(key, default.into())).unwrap_or(default);
@@ -151,12 +151,12 @@ fn of_cilium(snapshot: &Snapshot) -> Vec<Tunnel> {
         return vec![Tunnel::default(Cni::Cilium, Protocol::Vxlan, 8472, None, "cilium_vxlan")];
     };
     let mut all = match overlay.protocol.as_str() {
-        "vxlan" => vec![Tunnel::new(Protocol::Vxlan, overlay.port, None, "cilium_vxlan", overlay.by)],
-        "geneve" => vec![Tunnel::new(Protocol::Geneve, overlay.port, None, "cilium_geneve", overlay.by)],
+        "vxlan" => vec![Tunnel::new(Protocol::Vxlan, overlay.port, None, "cilium_vxlan", overlay.source)],
+        "geneve" => vec![Tunnel::new(Protocol::Geneve, overlay.port, None, "cilium_geneve", overlay.source)],
         _ => Vec::new(),
     };
     if let Some(setting) = cilium::setting(snapshot, "enable-wireguard").filter(|set| set.value == "true") {
-        all.push(Tunnel::new(Protocol::WireGuard, 51_871, None, "cilium_wg0", setting.by));
+        all.push(Tunnel::new(Protocol::WireGuard, 51_871, None, "cilium_wg0", setting.source));
     }
     all
 }

@@ -4,7 +4,7 @@ use snapshot::model::Kind;
 use types::problem::Problem;
 
 use super::passes::{Disconnection, Passes};
-use super::site::{Survey, cluster, named};
+use super::site::{Survey, cluster, join_names};
 use crate::config::{Config, Freeze, Method};
 use crate::finding::Finding;
 use crate::scene::Scene;
@@ -64,7 +64,7 @@ pub(super) fn findings(scene: &Scene<'_>, findings: &[Finding]) -> Option<Proble
 }
 
 /// There is nothing to move.
-pub(super) fn nothing(survey: &Survey<'_>, passes: Option<&Passes>) -> Option<Problem> {
+pub(super) fn nothing_to_do(survey: &Survey<'_>, passes: Option<&Passes>) -> Option<Problem> {
     if survey.sites.is_empty() {
         let what = format!("no node is left to move; {} are left out", survey.left_out.len());
         let fix = "look at roll.leaveOut in the settings file, and at kubectl get nodes";
@@ -79,7 +79,7 @@ pub(super) fn nothing(survey: &Survey<'_>, passes: Option<&Passes>) -> Option<Pr
 }
 
 /// A pass would part pods, and nothing says that nodes forward between both networks.
-pub(super) fn parted(parted: &Disconnection<'_>) -> Problem {
+pub(super) fn disconnection_problem(parted: &Disconnection<'_>) -> Problem {
     let Disconnection { target, client, server, nodes } = parted;
     let apart = format!(
         "in the pass to {target}, pods in {client} reach pods in {server} only if nodes forward between both networks"
@@ -91,7 +91,7 @@ pub(super) fn parted(parted: &Disconnection<'_>) -> Problem {
             .fix(format!("{proof}; or move without: --strategy double"));
     }
     let first = nodes.first().copied().unwrap_or_default();
-    Problem::new(format!("{apart}; these nodes have or make such pods: {}", named(nodes.iter().copied())))
+    Problem::new(format!("{apart}; these nodes have or make such pods: {}", join_names(nodes.iter().copied())))
         .at(format!("Node/{first}"))
         .fix(format!(
             "bring these nodes to the phase of the others (kubectl get nodes -L crossfade/phase), and take rules and annotations with other phases from their policy; or {proof}"

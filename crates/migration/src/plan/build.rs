@@ -24,11 +24,11 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
     problems.extend(blockers::scaled(scene.config));
-    problems.extend(blockers::nothing(survey, passes.as_ref()));
+    problems.extend(blockers::nothing_to_do(survey, passes.as_ref()));
     problems.extend(silent(&survey.sites, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
-    problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(blockers::parted));
+    problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(blockers::disconnection_problem));
     problems.extend(passes.iter().flat_map(|passes| unaccepted(scene, &passes.targets)));
     let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
         return Err(problems);

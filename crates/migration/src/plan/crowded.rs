@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::site::{Survey, named};
+use super::site::{Survey, join_names};
 use super::{Method, Plan};
 use crate::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::scene::Scene;
@@ -42,6 +42,6 @@ pub(super) fn crowded(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> Op
     let (first, why) = short.first()?;
     Some(format!(
         "The run drains none of these nodes before the others have room for its pods (NoCapacity): {}. For {first}, {why}.",
-        named(short.iter().map(|(name, _)| name.as_str()))
+        join_names(short.iter().map(|(name, _)| name.as_str()))
     ))
 }

@@ -9,10 +9,10 @@ use types::policy::Phase;
 
 use super::accepted::unenforced;
 use super::canon::short;
-use super::fix::behind;
+use super::fix::unfinished_migration;
 use super::parts::Course;
 use super::passes::bridge;
-use super::site::{Site, Survey, cluster, named};
+use super::site::{Site, Survey, cluster, join_names};
 use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
 use crate::config::Config;
 use crate::reach;
@@ -205,7 +205,7 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     }
     if plan.fixes_stragglers() {
         lines.extend(
-            behind(survey, plan.target())
+            unfinished_migration(survey, plan.target())
                 .map(|problem| format!("The plan moves stragglers: {}.", problem.what)),
         );
     }
@@ -257,7 +257,7 @@ fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
         lines.push(format!(
             "These nodes have a policy that the plan does not know ({}): {}.",
             short(base),
-            named(nodes)
+            join_names(nodes)
         ));
     }
     let kinds: Vec<String> = unenforced(scene, &plan.passes).keys().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! What a plan says of one pod that has to leave its node. A run asks here before it evicts, and whoever looks at a plan asks before there is a run.
+//! How a pod is moved off its node: evicted, deleted, waited for, or left to the operator. Plans and runs decide by the same rules.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::Pods;
 pub struct PodFacts<'a> {
     /// `NAMESPACE/NAME`.
     pub title: &'a str,
-    /// The kind of what makes it; none for a pod that nobody makes again.
+    /// The kind of its controller; none for a bare pod.
     pub owner: Option<&'a str>,
     /// kubelet made it from a file of the node.
     pub is_static: bool,
@@ -21,12 +21,12 @@ pub struct PodFacts<'a> {
     pub has_empty_dir: bool,
 }
 
-/// What becomes of a pod.
+/// How a pod is moved off its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodDisposition {
     /// It is evicted.
     Evict,
-    /// It is deleted, since nobody makes it again and somebody named it.
+    /// It is deleted, since no controller makes it again and the operator named it.
     Delete,
     /// Its Job has time to end first.
     AwaitJob,
@@ -43,7 +43,7 @@ pub enum StayReason {
     Undisturbed,
     /// It has an emptyDir.
     EmptyDir,
-    /// Nobody makes it again.
+    /// No controller makes it again.
     Bare,
 }
 

@@ -110,7 +110,7 @@ pub fn fix(
     let mut problems = blockers::snapshot(scene);
     problems.extend(blockers::findings(scene, findings));
     problems.extend(blockers::scaled(scene.config));
-    problems.extend(behind(survey, to));
+    problems.extend(unfinished_migration(survey, to));
     problems.extend(unaccepted(scene, &[to]));
     let (Some(cluster), true) = (cluster(scene), problems.is_empty()) else { return Err(problems) };
 
@@ -151,7 +151,7 @@ pub fn fix(
     let Survey { sites, left_out } = survey;
     for site in sites {
         if site.phase() == Some(to) && !node::is_done(site, to) && !has_any(&pods, site.name()) {
-            kept.nobody_known(site.name());
+            kept.no_pod_known(site.name());
         }
     }
     let is_kept = |site: &Site<'_>| kept.of_node(site.name());
@@ -190,7 +190,7 @@ fn has_any(pods: &[StragglerFix], node: &str) -> bool {
 }
 
 /// Most nodes are in another phase: then the cluster is to be moved, and not single pods of it.
-pub(super) fn behind(survey: &Survey<'_>, to: Phase) -> Option<Problem> {
+pub(super) fn unfinished_migration(survey: &Survey<'_>, to: Phase) -> Option<Problem> {
     let there = survey.sites.iter().filter(|site| site.phase() == Some(to)).count();
     let all = survey.sites.len();
     (there * 2 < all).then(|| {

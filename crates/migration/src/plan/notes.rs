@@ -9,7 +9,7 @@ use types::policy::Phase;
 
 use super::Plan;
 use super::crowded::crowded;
-use super::site::{Site, Survey, attached, named};
+use super::site::{Site, Survey, attached, join_names};
 use crate::reach;
 use crate::scene::Scene;
 use crate::workload::{agents, is_dns, look_alikes};
@@ -33,7 +33,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
         notes.push(format!(
             "These nodes do not follow the annotation back to {}, so they cannot be rolled back from here: {}.",
             plan.start,
-            named(stuck)
+            join_names(stuck)
         ));
     }
     if !scene.snapshot.pods.iter().any(|pod| is_dns(&scene.config.dns, pod)) {
@@ -78,7 +78,7 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
     Some(format!(
         "These nodes are further than {first}, and the first pass brings them back to it, since others are in {}: {}.{help}",
         plan.start,
-        named(further)
+        join_names(further)
     ))
 }
 
@@ -124,7 +124,7 @@ fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
         format!(
             "These nodes are left out with pods that do not reach pods in {}, nor these them, unless nodes forward between both networks: {}.",
             plan.target(),
-            named(nodes)
+            join_names(nodes)
         )
     })
 }

@@ -10,7 +10,7 @@ use super::accepted::{unenforced, waivers};
 use super::canon::{bytes, sha256};
 use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
-use crate::cidr::{self, Range, Use, merged};
+use crate::cidr::{self, Range, Usage, merged};
 use crate::config::Config;
 use crate::config::roll::BUILT_IN;
 use crate::finding::Finding;
@@ -155,14 +155,14 @@ pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
 /// The ranges from which pods of both networks get addresses.
 pub(super) fn networks(scene: &Scene<'_>) -> Networks {
     let claims = cidr::of(scene).all;
-    let texts = |is: &dyn Fn(Use) -> bool| -> Vec<String> {
+    let texts = |is: &dyn Fn(Usage) -> bool| -> Vec<String> {
         let ranges: Vec<Range> =
-            claims.iter().filter(|claim| is(claim.used)).map(|claim| claim.range).collect();
+            claims.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect();
         merged(ranges).iter().map(ToString::to_string).collect()
     };
     Networks {
-        old: texts(&|used| matches!(used, Use::OldPool { .. })),
-        new: texts(&|used| used == Use::NewPool),
+        old: texts(&|used| matches!(used, Usage::OldPool { .. })),
+        new: texts(&|used| used == Usage::NewPool),
     }
 }
 

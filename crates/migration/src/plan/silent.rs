@@ -7,7 +7,7 @@ use types::policy::Phase;
 use types::problem::Problem;
 
 use super::passes::Passes;
-use super::site::{Site, named};
+use super::site::{Site, join_names};
 
 /// What a node does not say or do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +48,7 @@ fn lacks(site: &Site<'_>, targets: &[Phase]) -> Vec<MissingFact> {
 }
 
 fn problem(lack: MissingFact, nodes: &[&str]) -> Problem {
-    let names = named(nodes.iter().copied());
+    let names = join_names(nodes.iter().copied());
     let first = nodes.first().copied().unwrap_or_default();
     let (what, fix) = match lack {
         MissingFact::Report => (

@@ -55,11 +55,11 @@ pub(super) fn cluster<'a>(scene: &Scene<'a>) -> Option<&'a str> {
 /// Why no pass touches a node; none if passes do.
 pub(super) fn left_out(scene: &Scene<'_>, node: &Node) -> Option<String> {
     let named = || scene.config.roll.left_out(node.name());
-    platform(node).map(because).map(str::to_owned).or_else(|| named().map(|out| out.reason.clone()))
+    platform(node).map(platform_reason).map(str::to_owned).or_else(|| named().map(|out| out.reason.clone()))
 }
 
 /// Why no pass touches a node of a platform.
-const fn because(platform: Platform) -> &'static str {
+const fn platform_reason(platform: Platform) -> &'static str {
     match platform {
         Platform::EksAutoMode => "EKS Auto Mode decides on the CNI of its nodes",
         Platform::Fargate => "Fargate decides on the network of its pods",
@@ -70,7 +70,7 @@ const fn because(platform: Platform) -> &'static str {
 
 /// Every reason that a platform gives.
 pub(super) fn of_platforms() -> [&'static str; 4] {
-    [Platform::EksAutoMode, Platform::Fargate, Platform::Virtual, Platform::Windows].map(because)
+    [Platform::EksAutoMode, Platform::Fargate, Platform::Virtual, Platform::Windows].map(platform_reason)
 }
 
 impl<'a> Survey<'a> {
@@ -174,7 +174,7 @@ pub(super) fn attached(observed: Option<&Observed>) -> impl Iterator<Item = Phas
 }
 
 /// `a, b and 3 more`.
-pub(super) fn named<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+pub(super) fn join_names<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let all: Vec<&str> = names.into_iter().collect();
     let shown = all[..all.len().min(NAMED)].join(", ");
     match all.len().saturating_sub(NAMED) {

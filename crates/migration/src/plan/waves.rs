@@ -31,8 +31,8 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     let first: Vec<&Site<'_>> = scouts.iter().map(|(site, _)| *site).collect();
     let soak = config.roll.limits.soak_seconds;
     let mut waves = vec![
-        Wave { soak_seconds: soak, ..wave("scouts", WaveKind::Scouts, 1, placed(scouts)) },
-        wave("dns", WaveKind::Dns, 1, placed(dns(&mut rest, &first))),
+        Wave { soak_seconds: soak, ..wave("scouts", WaveKind::Scouts, 1, planned_nodes(scouts)) },
+        wave("dns", WaveKind::Dns, 1, planned_nodes(dns(&mut rest, &first))),
         canary(&mut rest, &sizes, config),
     ];
     waves.extend(zones(&rest, &sizes, config));
@@ -46,7 +46,7 @@ pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes:
     Wave { name: name.into(), kind, at_once, soak_seconds: 0, nodes }
 }
 
-pub(super) fn placed<'s, 'a: 's>(
+pub(super) fn planned_nodes<'s, 'a: 's>(
     sites: impl IntoIterator<Item = (&'s Site<'a>, String)>,
 ) -> Vec<PlannedNode> {
     let placed = |(site, why): (&Site<'_>, String)| {
@@ -93,13 +93,13 @@ fn dns<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, scouts: &[&'s Site<'a>]) -> Vec<(&'
             let why = || "it has no DNS pod, so those of its zone find a node that has moved".to_owned();
             nodes.extend(rest.iter().find(takes_them).map(|site| (*site, why())));
         }
-        nodes.extend(with.iter().map(|site| (*site, counted(site.dns.len()))));
+        nodes.extend(with.iter().map(|site| (*site, describe_pod_count(site.dns.len()))));
     }
     rest.retain(|site| nodes.iter().all(|(one, _)| one.name() != site.name()));
     nodes
 }
 
-fn counted(pods: usize) -> String {
+fn describe_pod_count(pods: usize) -> String {
     if pods == 1 { "it has a DNS pod".into() } else { format!("it has {pods} DNS pods") }
 }
 
@@ -119,7 +119,12 @@ fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, c
     nodes.sort_by(|(a, one), (b, other)| (a, one.zone()).cmp(&(b, other.zone())));
     let at_once = u32::try_from(taken.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
     let why = |site: &Site<'_>| format!("one of the first of {}", title(site.zone()));
-    wave("canary", WaveKind::Canary, at_once, placed(nodes.into_iter().map(|(_, site)| (site, why(site)))))
+    wave(
+        "canary",
+        WaveKind::Canary,
+        at_once,
+        planned_nodes(nodes.into_iter().map(|(_, site)| (site, why(site)))),
+    )
 }
 
 /// The other nodes, one zone after the other.
@@ -130,7 +135,7 @@ fn zones(rest: &[&Site<'_>], sizes: &BTreeMap<&str, usize>, config: &Config) -> 
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         let nodes = rest.iter().filter(|site| site.zone() == *zone);
         let nodes = nodes.map(|site| (*site, format!("of {}", title(zone))));
-        wave(title(zone), WaveKind::Zone, share.min(limits.in_transit).max(1), placed(nodes))
+        wave(title(zone), WaveKind::Zone, share.min(limits.in_transit).max(1), planned_nodes(nodes))
     };
     sizes.iter().map(of).collect()
 }
@@ -149,7 +154,7 @@ fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
             format!("it has pods of {}", member.unwrap_or_default())
         };
         let nodes = nodes.into_iter().map(|site| (site, why(site)));
-        wave(format!("group {}", group.name), WaveKind::Stateful, 1, placed(nodes))
+        wave(format!("group {}", group.name), WaveKind::Stateful, 1, planned_nodes(nodes))
     };
     config.freeze.iter().enumerate().map(of).collect()
 }
@@ -158,5 +163,5 @@ fn control_plane(sites: &[Site<'_>]) -> Wave {
     let mut nodes: Vec<&Site<'_>> = sites.iter().filter(|site| site.node.is_control_plane()).collect();
     nodes.sort_by(|a, b| a.order().cmp(&b.order()));
     let nodes = nodes.into_iter().map(|site| (site, "it is of the control plane".to_owned()));
-    wave("control plane", WaveKind::ControlPlane, 1, placed(nodes))
+    wave("control plane", WaveKind::ControlPlane, 1, planned_nodes(nodes))
 }

@@ -2,7 +2,7 @@
 
 use snapshot::model::Kind;
 
-use super::{Of, Requirement, State};
+use super::{Requirement, Scope, State};
 use crate::cidr;
 use crate::finding::Severity;
 use crate::scene::Scene;
@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Requirement] = &[Requirement {
         "cidr-same-on-node",
         "cidr-unknown",
     ],
-    of: Of::All,
+    scope: Scope::All,
     needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS, Kind::GATEWAY],
     state: distinct,
 }];
@@ -39,7 +39,7 @@ fn distinct(scene: &Scene<'_>) -> State {
             "correct the ranges that check names (cidr-invalid)",
         );
     }
-    if !claims.all.iter().any(|claim| claim.used.is_new()) {
+    if !claims.all.iter().any(|claim| claim.usage.is_new()) {
         return State::unknown(
             "nothing says which addresses the new network gives",
             "set networks.new.cidrs in the settings file",

@@ -3,7 +3,7 @@
 use snapshot::model::Kind;
 
 use super::old::agent;
-use super::{Of, Requirement, State, Version};
+use super::{Requirement, Scope, State, Version};
 use crate::cidr;
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
@@ -12,8 +12,8 @@ use crate::values;
 /// The first version with settings for single nodes. *Source*: Cilium's documentation, "Per-node configuration".
 const CILIUM: Version = Version(1, 13, 0);
 
-const IS_CILIUM: Of = Of::To(&[Cni::Cilium]);
-const IS_ANTREA: Of = Of::To(&[Cni::Antrea]);
+const IS_CILIUM: Scope = Scope::To(&[Cni::Cilium]);
+const IS_ANTREA: Scope = Scope::To(&[Cni::Antrea]);
 
 pub(super) const ROWS: &[Requirement] = &[
     Requirement {
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Cilium is installed, 1.13 or later.",
         why: "Older versions have no settings for single nodes, so that all nodes would move at once.",
         found_by: &["agent-new-absent", "values-not-installed"],
-        of: IS_CILIUM,
+        scope: IS_CILIUM,
         needs: &[Kind::DAEMON_SET],
         state: |scene| agent(scene, &scene.config.agents.new, &["cilium"], &["cilium-agent"], CILIUM),
     },
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Cilium gives addresses that the old CNI does not give.",
         why: "If both CNIs give addresses of the Nodes' pod CIDRs, two pods get the same address.",
         found_by: &["cilium-ipam", "values-not-installed"],
-        of: IS_CILIUM,
+        scope: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let fix = "install Cilium with ipam.mode=cluster-pool and its own ipam.operator.clusterPoolIPv4PodCIDRList";
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Cilium is not chained to another CNI; the plugin portmap beside it is none.",
         why: "A chained Cilium makes no network of its own to which pods could move.",
         found_by: &["cilium-chaining", "values-not-installed"],
-        of: IS_CILIUM,
+        scope: IS_CILIUM,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let fix = "install Cilium with cni.chainingMode=none, or with portmap where pods use ports of their node";
@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Antrea is installed.",
         why: "Without its agent, no pod can move to the new network.",
         found_by: &["agent-new-absent", "values-not-installed"],
-        of: IS_ANTREA,
+        scope: IS_ANTREA,
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
             agent(scene, &scene.config.agents.new, &["antrea-agent"], &["antrea-agent"], Version(0, 0, 0))
@@ -77,7 +77,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Antrea encapsulates packets between nodes.",
         why: "Without encapsulation, the nodes' network must know the new pod range, or Antrea makes no network of its own.",
         found_by: &["antrea-encap-mode", "antrea-no-encap", "values-not-installed"],
-        of: IS_ANTREA,
+        scope: IS_ANTREA,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let config = scene.snapshot.config_map("antrea-config");
@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Calico is installed.",
         why: "Without its agent, no pod can move to the new network.",
         found_by: &["agent-new-absent", "values-not-installed"],
-        of: Of::To(&[Cni::Calico]),
+        scope: Scope::To(&[Cni::Calico]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
             agent(scene, &scene.config.agents.new, &["calico-node"], &["calico-node"], Version(3, 26, 0))

@@ -2,7 +2,7 @@
 
 use snapshot::model::{Kind, Node};
 
-use super::{Of, Requirement, State, Version};
+use super::{Requirement, Scope, State, Version};
 use crate::scene::Scene;
 
 /// The oldest versions of which Crossfade's tests run; the README lists them.
@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "kubelet is 1.25 or later on every node.",
         why: "Older kubelets are not tried: they may lose a pod's network when its CNI changes.",
         found_by: &["version-kubelet", "version-unknown"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update kubelet on these nodes", |node| {
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "The runtime is containerd 1.6 or later, or CRI-O 1.28 or later, on every node.",
         why: "Older runtimes are not tried: they may call a CNI differently, so that a DEL is lost and an address leaks.",
         found_by: &["version-runtime", "version-unknown"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             each(scene, "update or replace the runtime on these nodes", |node| {
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Every node runs Linux.",
         why: "Crossfade runs on Linux alone, so these nodes cannot pass from one CNI to the other.",
         found_by: &["platform-windows"],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
             let fix = "let these nodes leave the cluster, or accept this with a waiver: their pods stay on the old network until it is removed";

@@ -2,9 +2,9 @@
 
 use snapshot::model::{Kind, Object, Workload};
 
-use super::{Of, Requirement, State, Version};
+use super::{Requirement, Scope, State, Version};
 use crate::cidr;
-use crate::config::Named;
+use crate::config::ObjectRef;
 use crate::network::calico;
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
@@ -13,8 +13,8 @@ use crate::support::{Cni, Strategy};
 const CALICO: Version = Version(3, 26, 0);
 const FLANNEL: Version = Version(0, 22, 0);
 
-const IS_CALICO: Of = Of::From(&[Cni::Calico]);
-const IS_FLANNEL: Of = Of::From(&[Cni::Flannel, Cni::Canal]);
+const IS_CALICO: Scope = Scope::From(&[Cni::Calico]);
+const IS_FLANNEL: Scope = Scope::From(&[Cni::Flannel, Cni::Canal]);
 
 pub(super) const ROWS: &[Requirement] = &[
     Requirement {
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Calico is 3.26 or later.",
         why: "Nobody published a migration from an older version, and its objects may mean something else.",
         found_by: &["agent-old-absent"],
-        of: Of::From(&[Cni::Calico, Cni::Canal]),
+        scope: Scope::From(&[Cni::Calico, Cni::Canal]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
             agent(scene, &scene.config.agents.old, &["calico-node", "canal"], &["calico-node"], CALICO)
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Calico gives addresses from at least one pool, or those of the Nodes' pod CIDRs.",
         why: "Without them, nobody can tell which addresses the old network gives.",
         found_by: &[],
-        of: IS_CALICO,
+        scope: IS_CALICO,
         needs: &[Kind::IP_POOL, Kind::CONFIG_MAP, Kind::TIGERA_INSTALLATION, Kind::DAEMON_SET],
         state: addresses,
     },
@@ -42,7 +42,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "A pool serves workloads and, where Calico encapsulates, a pool serves tunnels.",
         why: "Without such a pool, pods or tunnels get no address, or one that the migration does not know.",
         found_by: &[],
-        of: IS_CALICO,
+        scope: IS_CALICO,
         needs: &[Kind::IP_POOL, Kind::CONFIG_MAP, Kind::TIGERA_INSTALLATION],
         state: pool_uses,
     },
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Every pool that gives addresses encapsulates its packets, with IPIP or VXLAN.",
         why: "Packets with pod addresses on the wire reach the other network only if every router knows both ranges.",
         found_by: &[],
-        of: IS_CALICO,
+        scope: IS_CALICO,
         needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Calico gives nodes new blocks when they need some.",
         why: "A node whose blocks are full gives no address any more, and pods that move there do not start.",
         found_by: &[],
-        of: IS_CALICO,
+        scope: IS_CALICO,
         needs: &[Kind::IPAM_CONFIG],
         state: |scene| {
             let off = |config: &&Object| {
@@ -92,7 +92,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Calico's eBPF dataplane is off.",
         why: "Two eBPF dataplanes on one node take each other's packets.",
         found_by: &["feature-ebpf"],
-        of: IS_CALICO,
+        scope: IS_CALICO,
         needs: &[Kind::FELIX_CONFIGURATION],
         state: |scene| {
             let on = |config: &&Object| config.is_true("/spec/bpfEnabled");
@@ -110,7 +110,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Flannel is 0.22 or later.",
         why: "Nobody published a migration from an older version.",
         found_by: &["agent-old-absent"],
-        of: IS_FLANNEL,
+        scope: IS_FLANNEL,
         needs: &[Kind::DAEMON_SET],
         state: |scene| {
             agent(
@@ -127,7 +127,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Flannel's backend is vxlan, host-gw or wireguard.",
         why: "What other backends do with the routes of nodes is not known to work beside a second CNI.",
         found_by: &[],
-        of: IS_FLANNEL,
+        scope: IS_FLANNEL,
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let snapshot = scene.snapshot;
@@ -157,7 +157,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "No pod has a security group of its own.",
         why: "The rules of such a group end when the pod moves: what they refused is open, or what they allowed is closed.",
         found_by: &["feature-aws-security-groups"],
-        of: Of::From(&[Cni::AwsVpcCni]),
+        scope: Scope::From(&[Cni::AwsVpcCni]),
         needs: &[Kind::DAEMON_SET],
         state: |scene| match scene
             .snapshot
@@ -185,7 +185,7 @@ fn addresses(scene: &Scene<'_>) -> State {
         return State::met("the pod CIDRs of the Nodes (host-local)");
     }
     if !pools.is_empty() {
-        return State::met(format!("pools: {}", named(pools)));
+        return State::met(format!("pools: {}", join_names(pools)));
     }
     if calico::is_on_etcd(scene.snapshot) {
         return State::not_met(
@@ -210,20 +210,20 @@ fn pool_uses(scene: &Scene<'_>) -> State {
     }
     let Some(pool) = serving("Workload").next() else {
         return State::not_met(
-            format!("none serves workloads: {}", named(pools)),
+            format!("none serves workloads: {}", join_names(pools)),
             "create a pool for pods, whose spec.allowedUses is [Workload, Tunnel]: calicoctl apply -f pool.yaml",
         );
     };
     if serving("Workload").any(encapsulates) && serving("Tunnel").next().is_none() {
         return State::not_met(
-            format!("none serves tunnels: {}", named(pools)),
+            format!("none serves tunnels: {}", join_names(pools)),
             format!(
                 r#"kubectl patch ippools.crd.projectcalico.org {} --type merge -p '{{"spec":{{"allowedUses":["Workload","Tunnel"]}}}}'"#,
                 pool.name()
             ),
         );
     }
-    State::met(format!("pools: {}", named(pools)))
+    State::met(format!("pools: {}", join_names(pools)))
 }
 
 /// The value of a variable in any container of an agent.
@@ -235,7 +235,7 @@ fn variable<'a>(agent: &'a Workload, name: &str) -> Option<&'a str> {
         .map(|one| one.value.as_ref())
 }
 
-fn named(pools: &[Object]) -> String {
+fn join_names(pools: &[Object]) -> String {
     pools.iter().map(Object::name).collect::<Vec<_>>().join(", ")
 }
 
@@ -245,7 +245,7 @@ fn pools(scene: &Scene<'_>, fix: &str, holds: impl Fn(&Object) -> bool) -> State
     let giving = pools.iter().filter(|pool| cidr::gives_addresses(scene, pool));
     let wrong: Vec<&str> = giving.filter(|pool| !holds(pool)).map(Object::name).collect();
     if wrong.is_empty() {
-        State::met(format!("pools: {}", named(pools)))
+        State::met(format!("pools: {}", join_names(pools)))
     } else {
         State::not_met(format!("not so: {}", wrong.join(", ")), fix)
     }
@@ -264,7 +264,7 @@ const BY_HAND: &str = "check the version by hand, and accept this with a waiver"
 /// The version of an agent, by the image of its container.
 pub(super) fn agent(
     scene: &Scene<'_>,
-    named: &[Named],
+    named: &[ObjectRef],
     sets: &[&str],
     containers: &[&str],
     least: Version,

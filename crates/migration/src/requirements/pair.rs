@@ -3,7 +3,7 @@
 use types::policy::Secondary;
 use types::profile;
 
-use super::{Of, Requirement, State};
+use super::{Requirement, Scope, State};
 use crate::scene::Scene;
 use crate::support::{Cni, Strategy};
 
@@ -52,7 +52,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Crossfade supports this pair of CNIs.",
         why: "Crossfade knows what each of these CNIs leaves on a node and waits for, and nothing about this way from one to the other.",
         found_by: &[],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[],
         state: supported,
     },
@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Requirement] = &[
         what: "Both CNIs bear the strategy.",
         why: "Between two phases, some pods would have no network, or one that does not work.",
         found_by: &[],
-        of: Of::All,
+        scope: Scope::All,
         needs: &[],
         state: strategy,
     },

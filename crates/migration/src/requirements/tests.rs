@@ -31,7 +31,7 @@ fn read(yaml: &str) -> Snapshot {
 fn states(snapshot: &Snapshot, from: Cni, to: Cni, strategy: Strategy) -> Vec<(&'static str, &'static str)> {
     let config = Config::default();
     let scene = Scene { snapshot, config: &config, from, to, strategy };
-    rows(&scene).iter().map(|row| (row.name, row.state.told().0)).collect()
+    rows(&scene).iter().map(|row| (row.name, row.state.words().0)).collect()
 }
 
 const CALICO: &str = r#"
@@ -161,7 +161,7 @@ fn pools_for_one_use_are_no_fault() {
         strategy: Strategy::Bridge,
     };
     let rows = rows(&scene);
-    let (_, _, fix) = rows.iter().find(|row| row.name == "calico-pool-uses").expect("a row").state.told();
+    let (_, _, fix) = rows.iter().find(|row| row.name == "calico-pool-uses").expect("a row").state.words();
     assert!(fix.contains("ippools.crd.projectcalico.org p ") && !fix.contains("vips"), "{fix}");
 }
 
@@ -186,7 +186,7 @@ fn calico_on_etcd_is_not_canal() {
         };
         let rows = rows(&scene);
         let row = rows.iter().find(|row| row.name == "calico-ipam").expect("a row");
-        let (state, _, fix) = row.state.told();
+        let (state, _, fix) = row.state.words();
         (state, fix.to_owned())
     };
     let (state, etcd) = fix(&map("{etcd_endpoints: \"https://10.0.0.1:2379\"}"));

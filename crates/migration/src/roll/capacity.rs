@@ -29,11 +29,11 @@ struct Capacity<'a> {
 #[derive(Default)]
 pub(super) struct Guard<'a> {
     /// None until then; then none if no count is fresh.
-    known: Option<Option<Capacity<'a>>>,
+    capacity: Option<Option<Capacity<'a>>>,
     /// Nodes that are taken in this step before any of those that ask.
     taken: Vec<(&'a Text, &'a Node)>,
     /// It is told once, of the first node that has to wait.
-    told: Option<Wait>,
+    wait: Option<Wait>,
 }
 
 /// Whether a node that starts takes room from the others.
@@ -44,9 +44,9 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node) -> bool {
 
 /// Why a node must not be drained now; none if the others have room.
 #[must_use]
-pub(super) fn short(view: &View<'_>, name: &Text, node: &Node) -> Option<Wait> {
+pub(super) fn shortage_wait(view: &View<'_>, name: &Text, node: &Node) -> Option<Wait> {
     let mut guard = Guard::default();
-    if guard.lets(view, name, node) { None } else { guard.told }
+    if guard.admit(view, name, node) { None } else { guard.wait }
 }
 
 impl<'a> Guard<'a> {
@@ -62,15 +62,15 @@ impl<'a> Guard<'a> {
     }
 
     /// Whether a node may start. One that may counts as no room from then on; after one that may not, room is kept for it.
-    pub(super) fn lets(&mut self, view: &View<'a>, name: &'a Text, node: &'a Node) -> bool {
+    pub(super) fn admit(&mut self, view: &View<'a>, name: &'a Text, node: &'a Node) -> bool {
         if !takes_room(view, node) {
             return true;
         }
-        if self.told.is_some() {
+        if self.wait.is_some() {
             return false;
         }
         let taken = std::mem::take(&mut self.taken);
-        let known = self.known.get_or_insert_with(|| {
+        let known = self.capacity.get_or_insert_with(|| {
             let mut capacity = Capacity::of(view)?;
             taken.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
             Some(capacity)
@@ -83,14 +83,14 @@ impl<'a> Guard<'a> {
             )),
             Some(capacity) => capacity.take(view, name, node),
         };
-        self.told = wait;
-        self.told.is_none()
+        self.wait = wait;
+        self.wait.is_none()
     }
 
     /// What has to be done and waited for, of all nodes that asked.
-    pub(super) fn told(self) -> (Option<Act>, Option<Wait>) {
-        let is_unknown = matches!(self.known, Some(None));
-        (is_unknown.then_some(Act::Census), self.told)
+    pub(super) fn into_act_and_wait(self) -> (Option<Act>, Option<Wait>) {
+        let is_unknown = matches!(self.capacity, Some(None));
+        (is_unknown.then_some(Act::Census), self.wait)
     }
 }
 

@@ -8,7 +8,7 @@ use super::view::{View, patch};
 
 /// Patches that note on each such Node that its next cordon is not of this run.
 #[must_use]
-pub(super) fn disowned(view: &View<'_>) -> Vec<Act> {
+pub(super) fn disown_cordons(view: &View<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
     for one in view.nodes().filter(|one| !one.node.is_cordoned) {
         let (name, node) = (one.name, one.node);

@@ -7,7 +7,7 @@ use super::view::View;
 use crate::reach;
 
 /// Leaves out those that would part pods from those of a node that is asked before them. They are decided anew with the next look.
-pub(super) fn together(view: &View<'_>, acts: &mut Vec<Act>) {
+pub(super) fn retain_connected(view: &View<'_>, acts: &mut Vec<Act>) {
     if view.is_bridged() {
         return;
     }

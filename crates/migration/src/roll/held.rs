@@ -3,7 +3,7 @@
 use super::wait::Reason;
 
 /// What a hold means, in one sentence.
-pub(super) fn because(why: &str, said: &str) -> String {
+pub(super) fn describe_hold(why: &str, said: &str) -> String {
     match Reason::parse(why) {
         Some(Reason::NodeSilent) => "it did not answer its claim: watch does not run there, or it does not report to the API server".into(),
         Some(Reason::PhaseNotFollowed) => format!("its node.json or its policy does not allow the phase: {said}"),

@@ -25,7 +25,7 @@ pub struct Memory {
     moved: BTreeMap<Owner, (Text, Duration)>,
     /// Patches that the Nodes, as they are known, do not show yet.
     pending_patches: PendingPatches,
-    agreed: CensusAgreement,
+    census_agreement: CensusAgreement,
     /// The run as it was to be written, if nobody knows whether it was.
     unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
@@ -52,7 +52,7 @@ struct Timer {
     down: Option<Duration>,
 }
 
-/// What became of the last eviction of a pod.
+/// The last eviction of a pod, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvictionAttempt {
     /// When.
@@ -77,7 +77,7 @@ impl Memory {
         self.observe_later(world, run);
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.pending_patches.observe(world);
-        self.agreed.observe(world);
+        self.census_agreement.observe(world);
         self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
     }
 
@@ -177,7 +177,7 @@ impl Memory {
 
     /// Takes up that all pods are about to be counted.
     pub fn begin_census(&mut self, world: &World) {
-        self.agreed.begin_count(world);
+        self.census_agreement.begin_count(world);
     }
 
     /// Takes up that the run was written.
@@ -205,14 +205,14 @@ impl Memory {
     /// Whether the node knew of fewer pods than ran, in two counts of all pods in a row.
     #[must_use]
     pub(super) fn disagrees(&self, node: &str) -> bool {
-        self.agreed.disagrees(node)
+        self.census_agreement.disagrees(node)
     }
 
     /// Whether the node agreed lately with a count of all pods that began after it came to stand as it does now, and in the present pass.
     #[must_use]
     pub(super) fn is_counted(&self, node: &str, now: Duration) -> bool {
         let since = self.nodes.get(node).map(|timer| timer.since).max(self.pass_since());
-        since.is_some_and(|since| self.agreed.agrees(node, since, now))
+        since.is_some_and(|since| self.census_agreement.agrees(node, since, now))
     }
 
     /// How long the node has been in the phase that it is brought to, Ready and with both agents, without a break.
@@ -229,7 +229,7 @@ impl Memory {
         Some(now.saturating_sub(since))
     }
 
-    /// What became of the last eviction of a pod.
+    /// The last eviction of a pod, and its answer.
     #[must_use]
     pub fn answer(&self, uid: &str) -> Option<&EvictionAttempt> {
         self.answers.get(uid)

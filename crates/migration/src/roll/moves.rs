@@ -30,7 +30,7 @@ pub(super) struct Moves {
     pub waits: Vec<Wait>,
 }
 
-/// What a rule says of a pod.
+/// What is done about a pod.
 enum PodAction {
     /// It is evicted.
     Evict,

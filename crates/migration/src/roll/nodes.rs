@@ -1,4 +1,4 @@
-//! How every node stands at one look, worked out once for all who ask.
+//! The status of every node, computed once for each step.
 
 use snapshot::model::Text;
 use types::policy::Phase;
@@ -22,13 +22,13 @@ pub enum Standing<'a> {
     Transit(&'a Step),
     /// Another run is moving it, or its step is one that no holder up to this one wrote.
     Foreign(&'a Step),
-    /// Somebody skipped it in this pass.
+    /// The operator skipped it in this pass.
     Skipped,
     /// It is still to be moved.
     Pending,
 }
 
-/// A node that passes touch.
+/// The status of a node that passes touch.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeStatus<'a> {
     /// Its name.
@@ -41,13 +41,13 @@ pub struct NodeStatus<'a> {
     pub place: Option<Place>,
     /// Its zone, as a place in [`Nodes::zones`].
     pub zone: usize,
-    /// Phases that it says its pods have, or may get as it is now.
+    /// Phases that the node reports for its pods, or may give them as it is now.
     pub reported_phases: Phases,
-    /// The same, or all of them if nobody knows.
+    /// The same, or all phases while the node has not reported.
     pub possible_phases: Phases,
 }
 
-/// All of them.
+/// The nodes that passes touch.
 #[derive(Debug)]
 pub struct Nodes<'a> {
     /// The plan.
@@ -125,7 +125,7 @@ impl<'a> Nodes<'a> {
         })
     }
 
-    /// All of them, by name.
+    /// The nodes, by name.
     #[must_use]
     pub fn all(&self) -> &[NodeStatus<'a>] {
         &self.all

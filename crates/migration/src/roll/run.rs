@@ -96,7 +96,7 @@ pub struct Bounds {
     pub pool: Option<Text>,
 }
 
-/// What somebody asked of one node.
+/// An operator's request about one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

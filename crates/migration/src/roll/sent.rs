@@ -18,7 +18,7 @@ const DOUBTFUL: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone, Default)]
 pub(super) struct PendingPatches(BTreeMap<Text, PendingPatch>);
 
-/// One of them.
+/// A patch that its Node does not show yet.
 #[derive(Debug, Clone)]
 struct PendingPatch {
     uid: Text,
@@ -44,14 +44,14 @@ impl PendingPatches {
         self.0.insert(patch.node.clone(), one);
     }
 
-    /// It was made.
+    /// The API server made the patch.
     pub(super) fn confirm(&mut self, node: &str) {
         if let Some(one) = self.0.get_mut(node) {
             one.is_done = true;
         }
     }
 
-    /// Somebody changed the Node before: it was not made, and never will be. If it was sent before, that may have been the change.
+    /// The Node had changed before: the patch was not made, and never will be. If it was sent before, that may have been the change.
     pub(super) fn reject(&mut self, node: &str) {
         match self.0.get_mut(node) {
             Some(one) if one.is_again => one.is_done = true,

@@ -11,7 +11,7 @@ use crate::plan::PlannedNode;
 
 /// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
 /// say: a node writes its own step and its own report.
-pub(super) fn left(view: &View<'_>, at: usize) -> Option<Wait> {
+pub(super) fn remaining_soak(view: &View<'_>, at: usize) -> Option<Wait> {
     let wave = view.plan.waves.get(at)?;
     let before = view.plan.waves.iter().enumerate().take(at).filter(|(_, before)| before.soak_seconds > 0);
     let soaks = before.map(|(place, before)| {

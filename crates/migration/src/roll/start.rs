@@ -196,7 +196,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
                 is_full = true;
                 continue;
             }
-            if !guard.lets(view, one.name, one.node) {
+            if !guard.admit(view, one.name, one.node) {
                 continue;
             }
             // Its answer was lost: it is asked once more.
@@ -213,7 +213,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
         }
-        if !guard.lets(view, one.name, one.node) {
+        if !guard.admit(view, one.name, one.node) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
             places.add(one);
             (in_wave, kept) = (in_wave + 1, kept + 1);
@@ -223,7 +223,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
         (in_wave, left) = (in_wave + 1, left - 1);
         starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
     }
-    let (count, wait) = guard.told();
+    let (count, wait) = guard.into_act_and_wait();
     starts.acts.extend(count);
     starts.waits.extend(wait);
     if is_full {
@@ -256,7 +256,7 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if !is_moving {
         waits.extend(workload::short(view));
     }
-    waits.extend(soak::left(view, wave));
+    waits.extend(soak::remaining_soak(view, wave));
     waits
 }
 

@@ -76,12 +76,12 @@ pub fn step(view: &View<'_>) -> Decision {
             ..Decision::default()
         };
     }
-    if let Some(tidied) = tidied(view) {
+    if let Some(tidied) = without_met_requests(view) {
         return Decision { acts: vec![Act::Record(Box::new(tidied))], ..Decision::default() };
     }
     let mut decided = decide(view);
     record_moved(view, &mut decided.acts);
-    one_wait_each(&mut decided.waits);
+    deduplicate_waits(&mut decided.waits);
     decided
 }
 
@@ -107,7 +107,7 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     for (owner, _) in view.world.owners.iter().filter(|(owner, now)| !now.is_short(0) && is_late(owner)) {
         run.moved.remove(&owner.title());
     }
-    let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.wanted);
+    let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
     run.moved.extend(owners.iter().map(|owner| (owner.title(), wanted(owner))));
     if run.moved.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
         return;
@@ -117,7 +117,7 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
 }
 
 fn decide(view: &View<'_>) -> Decision {
-    let mut decided = Decision { acts: cordon::disowned(view), ..Decision::default() };
+    let mut decided = Decision { acts: cordon::disown_cordons(view), ..Decision::default() };
     let (mut moving, mut room) = (0, places::room(view));
     for &NodeStatus { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
@@ -149,7 +149,7 @@ fn decide(view: &View<'_>) -> Decision {
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
         decided.waits.push(paused(&pause.by, &pause.why));
-        compatible(view, &mut decided.acts);
+        retain_compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
         return decided;
     }
@@ -179,7 +179,7 @@ fn decide(view: &View<'_>) -> Decision {
         decided.waits.extend(foreign);
     }
     decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
-    compatible(view, &mut decided.acts);
+    retain_compatible(view, &mut decided.acts);
     if decided.acts.is_empty() {
         decided.acts = start::fences(view);
         decided.acts.retain(|act| is_up_to_date(view, act));
@@ -193,11 +193,11 @@ fn decide(view: &View<'_>) -> Decision {
 }
 
 /// Leaves out what cannot be done together with what is done before it, or on what is known by now.
-fn compatible(view: &View<'_>, acts: &mut Vec<Act>) {
+fn retain_compatible(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.retain(|act| is_up_to_date(view, act) && !is_of_later(view, act));
-    turns::one_each(view, acts);
-    one_patch_each(acts);
-    flips::together(view, acts);
+    turns::retain_one_per_owner(view, acts);
+    retain_one_patch_per_node(acts);
+    flips::retain_connected(view, acts);
 }
 
 /// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
@@ -213,7 +213,7 @@ fn is_of_later(view: &View<'_>, act: &Act) -> bool {
 }
 
 /// Of several patches of a Node the first stays: the others were made for what it was before.
-fn one_patch_each(acts: &mut Vec<Act>) {
+fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
     let mut seen = BTreeMap::new();
     acts.retain(|act| match act {
         Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
@@ -222,7 +222,7 @@ fn one_patch_each(acts: &mut Vec<Act>) {
 }
 
 /// What several parts of the decision wait for is told once.
-fn one_wait_each(waits: &mut Vec<Wait>) {
+fn deduplicate_waits(waits: &mut Vec<Wait>) {
     let mut seen = BTreeSet::new();
     waits.retain(|wait| seen.insert((wait.object.clone(), wait.reason)));
 }
@@ -232,7 +232,7 @@ fn paused(by: &str, why: &str) -> Wait {
 }
 
 /// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
-fn tidied(view: &View<'_>) -> Option<Run> {
+fn without_met_requests(view: &View<'_>) -> Option<Run> {
     let is_met = |name: &snapshot::model::Text, asked: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };
         let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());

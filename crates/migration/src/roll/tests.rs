@@ -558,7 +558,7 @@ fn the_next_holder_knows_which_workloads_the_run_has_moved() {
         world
     };
     let mut counted = with("Deployment");
-    counted.owners.insert(owner("Deployment"), Availability { wanted: 3, ready: 3 });
+    counted.owners.insert(owner("Deployment"), Availability { desired: 3, ready: 3 });
     for (world, kind, wanted) in
         [(with("TrainingJob"), "TrainingJob", None), (counted, "Deployment", Some(3))]
     {
@@ -593,8 +593,8 @@ fn a_workload_that_has_all_its_pods_again_is_named_as_moved_no_more() {
     let mut world = world();
     moving(&mut world, "b");
     world.pods.put(pod("late", "11111111-x", "b", &[Trait::Ready]));
-    world.owners.insert(owner("back"), Availability { wanted: 2, ready: 2 });
-    world.owners.insert(owner("short"), Availability { wanted: 2, ready: 1 });
+    world.owners.insert(owner("back"), Availability { desired: 2, ready: 2 });
+    world.owners.insert(owner("short"), Availability { desired: 2, ready: 1 });
     let moved = ["back", "short"].map(|name| (owner(name).title(), Some(2)));
     let run = Run { moved: moved.into(), ..run() };
     let mut memory = Memory::default();

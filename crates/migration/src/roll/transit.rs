@@ -336,7 +336,7 @@ impl TransitNode<'_> {
     fn held(&self) -> NextStep {
         let why = self.step.why.clone().unwrap_or_default();
         let said = self.node.crossfade.as_ref().map(|said| said.message.as_ref()).unwrap_or_default();
-        let what = held::because(&why, said);
+        let what = held::describe_hold(&why, said);
         let reason = Reason::parse(&why).unwrap_or(Reason::CallFailed);
         let help = held::help(reason, self.name);
         let mut waits = vec![Wait::held(self.object(), reason, what, help)];

@@ -56,11 +56,11 @@ fn is_short(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     let seen = view.ready_dns().filter(|other| other.owner.as_ref() == Some(owner)).count();
     let seen = u32::try_from(seen).unwrap_or(u32::MAX);
     let ready = if pod.is(Trait::Dns) { now.ready.min(seen) } else { now.ready };
-    ready + short < now.wanted
+    ready + short < now.desired
 }
 
 /// Of the pods of one such workload the first goes; several nodes may have decided at once that it is their pod's turn.
-pub(super) fn one_each(view: &View<'_>, acts: &mut Vec<Act>) {
+pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
     let mut seen: BTreeSet<Option<&Owner>> = BTreeSet::new();
     acts.retain(|act| {
         let (Act::Evict(id) | Act::Delete(id)) = act else { return true };

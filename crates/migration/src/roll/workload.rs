@@ -11,7 +11,7 @@ pub(super) fn short(view: &View<'_>) -> Vec<Wait> {
     let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing(owner));
     let wait = |(owner, now): (&Owner, &Availability)| {
         let object = owner.title();
-        let what = format!("{} of {} pods are ready", now.ready, now.wanted);
+        let what = format!("{} of {} pods are ready", now.ready, now.desired);
         let help = format!(
             "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade skip {object}",
             owner.namespace,

@@ -151,7 +151,7 @@ pub struct Owner {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Availability {
     /// Pods that it wants.
-    pub wanted: u32,
+    pub desired: u32,
     /// Pods that are Ready.
     pub ready: u32,
 }
@@ -348,7 +348,7 @@ impl Availability {
     /// Whether fewer pods are ready than it wants, if so many may be missing.
     #[must_use]
     pub const fn is_short(self, missing: u32) -> bool {
-        self.ready.saturating_add(missing) < self.wanted
+        self.ready.saturating_add(missing) < self.desired
     }
 
     /// The same if it has to be looked up how many may be missing.

@@ -85,7 +85,7 @@ const SCHEDULER: &str = "default-scheduler";
 ///
 /// # Errors
 /// Why it is no Pod.
-pub fn counted(json: &str) -> Result<Option<CountedPod>, String> {
+pub fn count_pod(json: &str) -> Result<Option<CountedPod>, String> {
     let Pod { metadata, spec, status } = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
     let is_placed = !spec.node_name.is_empty();
     let is_refused = |one: &Condition| (&*one.kind, &*one.status) == ("PodScheduled", "False");
@@ -130,7 +130,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(pod: &Value) -> Option<CountedPod> {
-        counted(&pod.to_string()).expect("a pod")
+        count_pod(&pod.to_string()).expect("a pod")
     }
 
     /// Each row: phase, whether it uses the node's network, its node; whether it counts, and whether among those that run with the pod network.
@@ -150,7 +150,7 @@ mod tests {
             assert_eq!(of.as_ref().map(|of| of.is_running), found, "{pod}");
             assert!(of.is_none_or(|of| &*of.node == node && of.request == Request::POD), "{pod}");
         }
-        assert!(counted("{").is_err());
+        assert!(count_pod("{").is_err());
     }
 
     /// Somebody waits for room that nobody has, or for a person: a run that is short of room has other waits for that.

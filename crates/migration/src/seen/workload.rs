@@ -39,10 +39,10 @@ pub fn workload(kind: Kind, json: &str) -> Result<Option<(Owner, Availability)>,
         return Ok(None);
     }
     let available = if kind == Kind::DAEMON_SET {
-        Availability { wanted: status.desired_number_scheduled, ready: status.number_ready }
+        Availability { desired: status.desired_number_scheduled, ready: status.number_ready }
     } else {
         // The API server sets what is not written to 1.
-        Availability { wanted: spec.replicas.unwrap_or(1), ready: status.ready_replicas }
+        Availability { desired: spec.replicas.unwrap_or(1), ready: status.ready_replicas }
     };
     let owner = Owner { kind: kind.name().into(), namespace: metadata.namespace, name: metadata.name };
     Ok(Some((owner, available)))
@@ -73,7 +73,7 @@ mod tests {
             (Kind::DAEMON_SET, &nobody, json!({}), Some((7, 6))),
         ] {
             let read = workload(kind, &object(meta.clone(), spec)).expect("a workload");
-            let found = read.as_ref().map(|(_, available)| (available.wanted, available.ready));
+            let found = read.as_ref().map(|(_, available)| (available.desired, available.ready));
             assert_eq!(found, available, "{kind}");
             assert!(read.is_none_or(|(owner, _)| *owner.kind == *kind.name()
                 && &*owner.namespace == "x"

@@ -2,11 +2,11 @@
 //!
 //! *Source*: antrea-io/antrea: build/charts/antrea/conf/antrea-agent.conf; build/images/scripts/install_cni_chaining.
 
-use super::{Rule, Wanted};
+use super::{Expectation, Rule};
 use crate::finding::Severity::{Blocks, Risk};
-use Wanted::{Any, Not, OneOf};
+use Expectation::{Any, Not, OneOf};
 
-const OFF: Wanted = OneOf(&["false"]);
+const OFF: Expectation = OneOf(&["false"]);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -16,7 +16,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "trafficEncapMode",
         helm: None,
         absent: "encap",
-        wanted: [Not(&["networkPolicyOnly"]); 3],
+        expected: [Not(&["networkPolicyOnly"]); 3],
         severity: Blocks,
         why: "In this mode Antrea gives pods no network of its own. Its installer also appends itself to the first CNI configuration of the node, which is Crossfade's.",
     },
@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "antreaProxy.proxyAll",
         helm: None,
         absent: "false",
-        wanted: [OFF, OFF, OFF],
+        expected: [OFF, OFF, OFF],
         severity: Blocks,
         why: "With proxyAll, Antrea takes Services over from kube-proxy for pods of the old network and for the nodes, too. Replace kube-proxy after the migration, as a change of its own.",
     },
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "enableBridgingMode",
         helm: None,
         absent: "false",
-        wanted: [OFF, OFF, Any],
+        expected: [OFF, OFF, Any],
         severity: Blocks,
         why: "The node's interface and its address move into an Open vSwitch bridge. The old CNI loses its interface, and the way back needs a reboot.",
     },
@@ -49,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "trafficEncapMode",
         helm: None,
         absent: "encap",
-        wanted: [Not(&["noEncap"]), Not(&["noEncap"]), Any],
+        expected: [Not(&["noEncap"]), Not(&["noEncap"]), Any],
         severity: Risk,
         why: "Without tunnels, the network between the nodes must have routes to the new pod ranges before the first pod moves. Crossfade cannot see whether it has.",
     },
@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "featureGates.NodeNetworkPolicy",
         helm: None,
         absent: "false",
-        wanted: [OFF, OFF, Any],
+        expected: [OFF, OFF, Any],
         severity: Risk,
         why: "Policies for nodes see the old network's tunnels as traffic of the node. A policy that does not allow them cuts the old network.",
     },

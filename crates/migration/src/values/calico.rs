@@ -2,9 +2,9 @@
 //!
 //! *Source*: Calico's documentation, "Felix configuration".
 
-use super::{Rule, Wanted};
+use super::{Expectation, Rule};
 use crate::finding::Severity::{Blocks, Risk};
-use Wanted::{Any, OneOf};
+use Expectation::{Any, OneOf};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "bpfEnabled",
         helm: None,
         absent: "false",
-        wanted: [OneOf(&["false"]); 3],
+        expected: [OneOf(&["false"]); 3],
         severity: Blocks,
         why: "The eBPF data plane takes Services over from kube-proxy and attaches to the node's interfaces, so it also sees the old network's packets. Switch to it after the migration, as a change of its own.",
     },
@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "chainInsertMode",
         helm: None,
         absent: "insert",
-        wanted: [OneOf(&["append"]), OneOf(&["append"]), Any],
+        expected: [OneOf(&["append"]), OneOf(&["append"]), Any],
         severity: Risk,
         why: "Felix puts its rules first, and again whenever another program is before it. The old CNI's rules for its own pods are then not reached.",
     },

@@ -3,12 +3,12 @@
 //! *Source*: Cilium's documentation, "Migrating a cluster to Cilium", which names them; install/kubernetes/cilium/templates/cilium-configmap.yaml for the
 //! keys; a published migration of a production cluster, which found the watcher of unmanaged pods restarting CoreDNS for ever.
 
-use super::{Rule, Wanted};
+use super::{Expectation, Rule};
 use crate::finding::Severity::{Blocks, Risk};
-use Wanted::{Any, OneOf};
+use Expectation::{Any, OneOf};
 
-const OFF: Wanted = OneOf(&["false", "disabled"]);
-const ON: Wanted = OneOf(&["true"]);
+const OFF: Expectation = OneOf(&["false", "disabled"]);
+const ON: Expectation = OneOf(&["true"]);
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -18,7 +18,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.customConf",
         helm: None,
         absent: "false",
-        wanted: [ON, ON, OneOf(&["false"])],
+        expected: [ON, ON, OneOf(&["false"])],
         severity: Blocks,
         why: "Until the end, Crossfade alone writes the CNI configuration. An agent that writes 05-cilium.conflist gives every new pod of the node the new network at once. At the end, Cilium must write it, or no pod starts once Crossfade is gone.",
     },
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.exclusive",
         helm: None,
         absent: "false",
-        wanted: [OneOf(&["false"]), OneOf(&["false"]), Any],
+        expected: [OneOf(&["false"]), OneOf(&["false"]), Any],
         severity: Blocks,
         why: "An exclusive agent renames every other CNI configuration to *.cilium_bak, again and again: the old CNI's and Crossfade's.",
     },
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.uninstall",
         helm: None,
         absent: "false",
-        wanted: [OneOf(&["false"]), OneOf(&["false"]), OneOf(&["false"])],
+        expected: [OneOf(&["false"]), OneOf(&["false"]), OneOf(&["false"])],
         severity: Blocks,
         why: "With each restart of an agent the binary disappears for a while. Pods of the new network neither start nor end then.",
     },
@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "operator.unmanagedPodWatcher.restart",
         helm: Some(&[("0", "false"), ("15", "true")]),
         absent: "15",
-        wanted: [OneOf(&["0", "0s"]), OneOf(&["0", "0s"]), OneOf(&["15", "15s"])],
+        expected: [OneOf(&["0", "0s"]), OneOf(&["0", "0s"]), OneOf(&["15", "15s"])],
         severity: Blocks,
         why: "Every 15 seconds, the operator deletes a CoreDNS pod that Cilium does not manage, without regard for PodDisruptionBudgets. The scheduler puts it onto a node with the old network again, so this never ends, and the cluster loses its DNS at times.",
     },
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "policyEnforcementMode",
         helm: None,
         absent: "default",
-        wanted: [OneOf(&["never"]), OneOf(&["never"]), OneOf(&["default"])],
+        expected: [OneOf(&["never"]), OneOf(&["never"]), OneOf(&["default"])],
         severity: Blocks,
         why: "Cilium takes pods of the old network for the outside world, so selectors of a policy do not match them, and allowed traffic is dropped. At the end, no policy holds until Cilium enforces them again.",
     },
@@ -73,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "bpf.hostLegacyRouting",
         helm: None,
         absent: "false",
-        wanted: [ON, ON, Any],
+        expected: [ON, ON, Any],
         severity: Blocks,
         why: "With eBPF host routing, packets of Cilium's pods bypass the node's routes and firewall rules, and do not reach the old network.",
     },
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "ipam.mode",
         helm: None,
         absent: "cluster-pool",
-        wanted: [OneOf(&["cluster-pool", "multi-pool", "eni"]); 3],
+        expected: [OneOf(&["cluster-pool", "multi-pool", "eni"]); 3],
         severity: Risk,
         why: "Cilium's migration guide asks for ranges of Cilium's own (cluster-pool). In the mode kubernetes, Cilium uses the pod CIDR of each Node, as Flannel, Canal and Antrea do. The mode cannot change while pods run.",
     },
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "kubeProxyReplacement",
         helm: None,
         absent: "false",
-        wanted: [OFF, OFF, OFF],
+        expected: [OFF, OFF, OFF],
         severity: Blocks,
         why: "Cilium's load balancer acts on the sockets of all pods of a node, those of the old network included, the moment that an agent starts. Replace kube-proxy after the migration, as a change of its own.",
     },
@@ -106,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "cni.chainingMode",
         helm: None,
         absent: "none",
-        wanted: [OneOf(&["none", "portmap", ""]); 3],
+        expected: [OneOf(&["none", "portmap", ""]); 3],
         severity: Blocks,
         why: "A chained Cilium gives pods no network of its own, so there is nothing to move to. Cilium does not test migrations from chained mode either.",
     },
@@ -117,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "routingMode",
         helm: None,
         absent: "tunnel",
-        wanted: [OneOf(&["tunnel"]), OneOf(&["tunnel"]), Any],
+        expected: [OneOf(&["tunnel"]), OneOf(&["tunnel"]), Any],
         severity: Risk,
         why: "With native routing, the network between the nodes must have routes to the new pod range before the first pod moves. Crossfade cannot see whether it has.",
     },
@@ -128,7 +128,7 @@ pub(super) const RULES: &[Rule] = &[
         set: "hostFirewall.enabled",
         helm: None,
         absent: "false",
-        wanted: [OneOf(&["false"]), OneOf(&["false"]), Any],
+        expected: [OneOf(&["false"]), OneOf(&["false"]), Any],
         severity: Risk,
         why: "The firewall sees the old network's tunnels as traffic of the node. A policy for nodes that does not allow them cuts the old network.",
     },

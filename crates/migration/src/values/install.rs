@@ -80,7 +80,8 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     if !matches!(scene.to, Cni::Cilium | Cni::Antrea) {
         return None;
     }
-    let wanted = rules(scene.to).iter().filter_map(|rule| Some((rule, wanted(scene, rule, Stage::Install)?)));
+    let wanted =
+        rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
     let mut values: Vec<(String, String)> =
         wanted.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
     if scene.to == Cni::Cilium {
@@ -94,7 +95,7 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
 /// The value of the chart that a setting must have in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
 /// portmap serves the ports of nodes that pods use.
 #[must_use]
-pub fn wanted(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
+pub fn required_value(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
     let value = rule.chart(rule.at(stage).first()?);
     Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
 }

@@ -54,7 +54,7 @@ fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
         (false, false) => State::Wrong,
     };
     let now = wrong.first().copied().or_else(|| found.first()).map(|(value, _)| value.clone());
-    let [install, migrate, finish] = rule.wanted.map(super::Wanted::words);
+    let [install, migrate, finish] = rule.expected.map(super::Expectation::words);
     let by = wrong.into_iter().map(|(_, by)| by.clone()).collect();
     Row { key: rule.key, set: rule.set, now, install, migrate, finish, state, by, rule }
 }
@@ -85,7 +85,7 @@ fn values(snapshot: &Snapshot, to: Cni, rule: &Rule) -> Vec<(String, Subject)> {
                 Some(node) if set.is_empty() => {
                     vec![named(Subject::of(Kind::DAEMON_SET, &node.metadata), rule.absent)]
                 }
-                _ => set.into_iter().map(|setting| (setting.value, setting.by)).collect(),
+                _ => set.into_iter().map(|setting| (setting.value, setting.source)).collect(),
             }
         }
         Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => Vec::new(),

@@ -27,7 +27,7 @@ pub enum Platform {
 
 /// A pool from which more nodes come.
 #[derive(Debug, Clone)]
-pub struct Future<'a> {
+pub struct FutureNodes<'a> {
     /// The pool.
     pub subject: Subject,
     /// Labels of its nodes.
@@ -79,8 +79,8 @@ pub fn takes_back(scene: &Scene<'_>, node: &Node) -> bool {
 
 /// The pools from which nodes may come: those of the settings, and Karpenter's.
 #[must_use]
-pub fn futures<'a>(scene: &Scene<'a>) -> Vec<Future<'a>> {
-    let of_settings = scene.config.nodes.templates.iter().map(|template| Future {
+pub fn futures<'a>(scene: &Scene<'a>) -> Vec<FutureNodes<'a>> {
+    let of_settings = scene.config.nodes.templates.iter().map(|template| FutureNodes {
         subject: Subject {
             kind: "NodeTemplate".into(),
             namespace: String::new(),
@@ -98,7 +98,7 @@ fn taint(taint: &TemplateTaint) -> Taint {
     Taint { key: key.as_str().into(), value: value.as_str().into(), effect: effect.as_str().into() }
 }
 
-fn of_karpenter(pool: &Object) -> Future<'static> {
+fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
     let mut labels: Labels = pool
         .at("/spec/template/metadata/labels")
         .and_then(|labels| Labels::deserialize(labels).ok())
@@ -119,7 +119,7 @@ fn of_karpenter(pool: &Object) -> Future<'static> {
         .iter()
         .flat_map(|pointer| pool.list(pointer))
         .filter_map(|taint| Taint::deserialize(taint).ok());
-    Future {
+    FutureNodes {
         subject: Subject::new(Kind::KARPENTER_NODE_POOL, pool.name()),
         labels: linux(labels),
         taints: taints.collect(),
@@ -132,7 +132,7 @@ fn linux(mut labels: Labels) -> Cow<'static, Labels> {
     Cow::Owned(labels)
 }
 
-impl Future<'_> {
+impl FutureNodes<'_> {
     /// A node of the pool, as the scheduler will see it.
     #[must_use]
     pub fn place(&self) -> Place<'_> {

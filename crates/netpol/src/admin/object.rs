@@ -5,11 +5,11 @@ use serde_json::Value;
 use snapshot::Range;
 use snapshot::model::Text;
 
-use crate::expression::{Expression, Of};
+use crate::expression::{Expression, LabelOwner};
 use crate::kubernetes::{self, LabelSelector, PortNumber};
 use crate::tier::Direction;
 use crate::traffic::{SCTP, TCP, UDP};
-use crate::written::{self, Written, entries, peers, range};
+use crate::written::{self, Manifest, entries, peers, range};
 
 /// The highest number of a priority; the lowest is 0.
 pub(super) const LAST: u16 = 1000;
@@ -87,7 +87,7 @@ pub enum Port {
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let name = written.metadata.name;
     let named = |why: String| format!("ClusterNetworkPolicy {name}: spec.{why}");
     let Spec { tier, priority, subject, ingress, egress } = written.spec;
@@ -117,9 +117,9 @@ struct Spec {
     priority: u16,
     subject: Subject,
     #[serde(default)]
-    ingress: Vec<WrittenRule>,
+    ingress: Vec<RuleSpec>,
     #[serde(default)]
-    egress: Vec<WrittenRule>,
+    egress: Vec<RuleSpec>,
 }
 
 /// Pods by their namespaces, or by their namespaces and their own labels: one of the two.
@@ -142,21 +142,21 @@ pub(super) struct NamespacedPod {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     #[serde(default, rename = "name")]
     _name: Option<Text>,
     action: Text,
     #[serde(default)]
-    from: Option<Vec<WrittenPeer>>,
+    from: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    to: Option<Vec<WrittenPeer>>,
+    to: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    protocols: Option<Vec<WrittenProtocol>>,
+    protocols: Option<Vec<ProtocolSpec>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct WrittenPeer {
+pub(super) struct PeerSpec {
     #[serde(default)]
     namespaces: Option<LabelSelector>,
     #[serde(default)]
@@ -171,36 +171,36 @@ pub(super) struct WrittenPeer {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenProtocol {
+struct ProtocolSpec {
     #[serde(default)]
-    tcp: Option<WrittenPorts>,
+    tcp: Option<PortsSpec>,
     #[serde(default)]
-    udp: Option<WrittenPorts>,
+    udp: Option<PortsSpec>,
     #[serde(default)]
-    sctp: Option<WrittenPorts>,
+    sctp: Option<PortsSpec>,
     #[serde(default)]
     destination_named_port: Option<Text>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPorts {
+struct PortsSpec {
     #[serde(default)]
-    destination_port: Option<WrittenPort>,
+    destination_port: Option<PortSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenPort {
+struct PortSpec {
     #[serde(default)]
     number: Option<u16>,
     #[serde(default)]
-    range: Option<WrittenRange>,
+    range: Option<RangeSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRange {
+struct RangeSpec {
     start: u16,
     end: u16,
 }
@@ -219,23 +219,25 @@ fn pods(
     match (namespaces, pods) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(": namespaces beside pods, where the API has one of them".into()),
-        (Some(namespaces), None) => {
-            namespaces.expression(Of::Namespace).map(Some).map_err(|why| format!(".namespaces: {why}"))
-        }
+        (Some(namespaces), None) => namespaces
+            .expression(LabelOwner::Namespace)
+            .map(Some)
+            .map_err(|why| format!(".namespaces: {why}")),
         (None, Some(pods)) => pods.read().map(Some).map_err(|why| format!(".pods.{why}")),
     }
 }
 
 impl NamespacedPod {
     fn read(self) -> Result<Expression, String> {
-        let within = self.namespace_selector.expression(Of::Namespace);
+        let within = self.namespace_selector.expression(LabelOwner::Namespace);
         let within = within.map_err(|why| format!("namespaceSelector: {why}"))?;
-        let own = self.pod_selector.expression(Of::Pod).map_err(|why| format!("podSelector: {why}"))?;
+        let own =
+            self.pod_selector.expression(LabelOwner::Pod).map_err(|why| format!("podSelector: {why}"))?;
         Ok(within.and(own))
     }
 }
 
-impl WrittenPeer {
+impl PeerSpec {
     pub(super) fn read(self, way: Direction) -> Result<Peer, String> {
         for (set, field) in [(self.nodes.is_some(), "nodes"), (self.domain_names.is_some(), "domainNames")] {
             if set {
@@ -255,14 +257,14 @@ impl WrittenPeer {
     }
 }
 
-fn rules(written: Vec<WrittenRule>, way: Direction) -> Result<Vec<Rule>, String> {
+fn rules(written: Vec<RuleSpec>, way: Direction) -> Result<Vec<Rule>, String> {
     entries(written, &way.name().to_lowercase(), |rule| rule.read(way))
 }
 
 /// The other ends of a rule: what `from` or `to` says, by its direction.
 pub(super) fn ends(
-    from: Option<Vec<WrittenPeer>>,
-    to: Option<Vec<WrittenPeer>>,
+    from: Option<Vec<PeerSpec>>,
+    to: Option<Vec<PeerSpec>>,
     way: Direction,
 ) -> Result<Vec<Peer>, String> {
     let (written, key) = peers(from, to, way).map_err(|why| format!(".{why}"))?;
@@ -272,7 +274,7 @@ pub(super) fn ends(
     entries(written, &format!(".{key}"), |peer| peer.read(way))
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(self, way: Direction) -> Result<Rule, String> {
         let action = match &*self.action {
             "Accept" => RuleAction::Accept,
@@ -281,7 +283,7 @@ impl WrittenRule {
             other => return Err(format!(".action: {other:?}: expected Accept, Deny or Pass")),
         };
         let peers = ends(self.from, self.to, way)?;
-        let ports = entries(self.protocols.unwrap_or_default(), ".protocols", WrittenProtocol::read)?;
+        let ports = entries(self.protocols.unwrap_or_default(), ".protocols", ProtocolSpec::read)?;
         Rule { action, peers, ports }.checked()
     }
 }
@@ -297,13 +299,13 @@ impl Rule {
     }
 }
 
-impl WrittenProtocol {
+impl ProtocolSpec {
     fn read(self) -> Result<Port, String> {
         let all = [(TCP, "tcp", self.tcp), (UDP, "udp", self.udp), (SCTP, "sctp", self.sctp)];
         let mut found = all.into_iter().filter_map(|(protocol, name, ports)| Some((protocol, name, ports?)));
         match (found.next(), self.destination_named_port) {
             (Some((protocol, name, ports)), None) if found.next().is_none() => {
-                let port = ports.destination_port.map(WrittenPort::read).transpose();
+                let port = ports.destination_port.map(PortSpec::read).transpose();
                 let port = port.map_err(|why| format!(".{name}.destinationPort{why}"))?;
                 Ok(Port::To(kubernetes::Port { protocol, port }))
             }
@@ -313,12 +315,12 @@ impl WrittenProtocol {
     }
 }
 
-impl WrittenPort {
+impl PortSpec {
     fn read(self) -> Result<PortNumber, String> {
         match (self.number, self.range) {
             (Some(number), None) => Ok(PortNumber::Range(number, number)),
-            (None, Some(WrittenRange { start, end })) if start < end => Ok(PortNumber::Range(start, end)),
-            (None, Some(WrittenRange { start, end })) => {
+            (None, Some(RangeSpec { start, end })) if start < end => Ok(PortNumber::Range(start, end)),
+            (None, Some(RangeSpec { start, end })) => {
                 Err(format!(".range: {start} to {end}: expected the start below the end"))
             }
             _ => Err(": expected number or range".into()),

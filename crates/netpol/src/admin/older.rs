@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::Text;
 
-use super::object::{LAST, Place, Policy, Port, Rule, RuleAction, Subject, WrittenPeer, ends};
+use super::object::{LAST, PeerSpec, Place, Policy, Port, Rule, RuleAction, Subject, ends};
 use crate::kubernetes::{self, PortNumber};
 use crate::tier::Direction;
-use crate::written::{self, Written, entries, protocol};
+use crate::written::{self, Manifest, entries, protocol};
 
 /// Reads an AdminNetworkPolicy.
 ///
@@ -47,28 +47,28 @@ struct Spec {
     _priority: Option<Value>,
     subject: Subject,
     #[serde(default)]
-    ingress: Vec<WrittenRule>,
+    ingress: Vec<RuleSpec>,
     #[serde(default)]
-    egress: Vec<WrittenRule>,
+    egress: Vec<RuleSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     #[serde(default, rename = "name")]
     _name: Option<Text>,
     action: Text,
     #[serde(default)]
-    from: Option<Vec<WrittenPeer>>,
+    from: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    to: Option<Vec<WrittenPeer>>,
+    to: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    ports: Option<Vec<WrittenPort>>,
+    ports: Option<Vec<PortSpec>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPort {
+struct PortSpec {
     #[serde(default)]
     port_number: Option<Number>,
     #[serde(default)]
@@ -95,11 +95,11 @@ struct Range {
 }
 
 fn older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let name = written.metadata.name;
     let named = |why: String| format!("{kind} {name}: spec.{why}");
     let Spec { subject, ingress, egress, .. } = written.spec;
-    let rules = |written: Vec<WrittenRule>, way: Direction| {
+    let rules = |written: Vec<RuleSpec>, way: Direction| {
         entries(written, &way.name().to_lowercase(), |rule| rule.read(way)).map_err(named)
     };
     Ok(Policy {
@@ -113,7 +113,7 @@ fn older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, Str
     })
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(self, way: Direction) -> Result<Rule, String> {
         let action = match &*self.action {
             "Allow" => RuleAction::Accept,
@@ -122,12 +122,12 @@ impl WrittenRule {
             other => return Err(format!(".action: {other:?}: expected Allow, Deny or Pass")),
         };
         let peers = ends(self.from, self.to, way)?;
-        let ports = entries(self.ports.unwrap_or_default(), ".ports", WrittenPort::read)?;
+        let ports = entries(self.ports.unwrap_or_default(), ".ports", PortSpec::read)?;
         Rule { action, peers, ports }.checked()
     }
 }
 
-impl WrittenPort {
+impl PortSpec {
     fn read(self) -> Result<Port, String> {
         let to = |name: Option<Text>, first: u16, last: u16| {
             let protocol = protocol(name.as_deref()).map_err(|why| format!(".{why}"))?;

@@ -8,7 +8,7 @@ use super::object::Peer;
 use super::written::pods;
 use crate::expression::Expression;
 use crate::kubernetes::{Block, LabelSelector};
-use crate::written::{self, Metadata, Written, WrittenBlock};
+use crate::written::{self, BlockSpec, Manifest, Metadata};
 
 /// A Group or a ClusterGroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Members {
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know.
 pub fn read_group(object: &Value) -> Result<Group, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
     let members = written.spec.read(namespace.as_ref()).map_err(|why| match &namespace {
         Some(namespace) => format!("Group {namespace}/{name}: spec{why}"),
@@ -55,9 +55,9 @@ struct Spec {
     namespace_selector: Option<LabelSelector>,
     /// One block: an alpha version has it.
     #[serde(default)]
-    ip_block: Option<WrittenBlock>,
+    ip_block: Option<BlockSpec>,
     #[serde(default)]
-    ip_blocks: Option<Vec<WrittenBlock>>,
+    ip_blocks: Option<Vec<BlockSpec>>,
     #[serde(default)]
     child_groups: Option<Vec<Text>>,
     #[serde(default)]
@@ -83,7 +83,7 @@ impl Spec {
                     .map(Members::Pods)
             }
             (false, false, true) => {
-                let blocks = blocks.iter().map(WrittenBlock::read).collect::<Result<_, _>>();
+                let blocks = blocks.iter().map(BlockSpec::read).collect::<Result<_, _>>();
                 blocks.map(Members::Blocks).map_err(|why| format!(".ipBlocks{why}"))
             }
             (false, true, false) => Ok(Members::Groups(children)),

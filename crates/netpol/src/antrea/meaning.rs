@@ -4,7 +4,7 @@ use snapshot::model::Text;
 
 use super::group::{Group, members};
 use super::object::{Peer, Policy, Rule, RuleAction, Target, Tier};
-use crate::expression::{Expression, Of};
+use crate::expression::{Expression, LabelOwner};
 use crate::kubernetes::{self, Blocks, PortNumber, to_port};
 use crate::mention::Mentions;
 use crate::parties::Parties;
@@ -53,7 +53,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
                         all.conditions.insert((None, condition));
                     }
                     Peer::SameLabels(keys, condition) => {
-                        let has = keys.into_iter().map(|key| Expression::Has(Of::Namespace, key));
+                        let has = keys.into_iter().map(|key| Expression::Has(LabelOwner::Namespace, key));
                         all.conditions.insert((None, Expression::And(has.chain([condition]).collect())));
                     }
                     Peer::Block(block) => all.ranges.extend(block.except.into_iter().chain([block.range])),
@@ -243,9 +243,9 @@ impl Input<'_> {
                     continue;
                 }
                 Peer::Block(block) => {
-                    let outer = world.within(block.range);
+                    let outer = world.in_range(block.range);
                     let inner =
-                        block.except.iter().fold(outer, |all, part| all.without(&world.within(*part)));
+                        block.except.iter().fold(outer, |all, part| all.without(&world.in_range(*part)));
                     fixed = fixed.or(&inner);
                     continue;
                 }
@@ -268,7 +268,7 @@ impl Input<'_> {
 fn alike(keys: &[Text], world: &World) -> Vec<Parties> {
     keys.iter().fold(vec![world.pods().clone()], |groups, key| {
         let split = |group: &Parties| -> Vec<Parties> {
-            let parts = world.values(Of::Namespace, key).map(|pods| group.clone().and(pods));
+            let parts = world.values(LabelOwner::Namespace, key).map(|pods| group.clone().and(pods));
             parts.filter(|part| !part.is_empty()).collect()
         };
         groups.iter().flat_map(split).collect()

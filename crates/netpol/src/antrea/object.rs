@@ -7,7 +7,7 @@ use snapshot::model::Text;
 use crate::expression::Expression;
 use crate::kubernetes::{self, Block};
 use crate::traffic::Ports;
-use crate::written::{self, Written};
+use crate::written::{self, Manifest};
 
 /// A Tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Message {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_tier(object: &Value) -> Result<Tier, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     Ok(Tier { name: written.metadata.name, priority: written.spec.priority })
 }
 

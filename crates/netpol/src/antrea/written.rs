@@ -5,11 +5,11 @@ use serde_json::Value;
 use snapshot::model::Text;
 
 use super::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target};
-use crate::expression::{ACCOUNT_NAME, Expression, Of};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner};
 use crate::kubernetes::{self, LabelSelector, PortNumber};
 use crate::mention::bounded_sources;
 use crate::tier::Direction;
-use crate::written::{self, Metadata, Written, WrittenBlock, entries, last, peers, protocol};
+use crate::written::{self, BlockSpec, Manifest, Metadata, entries, last, peers, protocol};
 
 /// The tier of policies that name none. *Source*: Antrea, "Tier".
 const DEFAULT_TIER: &str = "application";
@@ -19,7 +19,7 @@ const DEFAULT_TIER: &str = "application";
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
     let named = |why: String| match &namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{name} of Antrea: spec.{why}"),
@@ -27,9 +27,9 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
     };
     let spec = written.spec;
     let applied = targets(spec.applied_to.as_deref(), namespace.as_ref()).map_err(named)?;
-    let rules = |rules: Option<Vec<WrittenRule>>, direction: Direction| {
+    let rules = |rules: Option<Vec<RuleSpec>>, direction: Direction| {
         let key = direction.name().to_lowercase();
-        let read = |rule: WrittenRule| {
+        let read = |rule: RuleSpec| {
             rule.read(direction, &applied, namespace.as_ref()).map_err(|why| format!(".{why}"))
         };
         entries(rules.unwrap_or_default(), &key, read).map_err(named)
@@ -55,31 +55,31 @@ struct Spec {
     tier: Option<Text>,
     priority: f64,
     #[serde(default)]
-    applied_to: Option<Vec<Selected>>,
+    applied_to: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    ingress: Option<Vec<WrittenRule>>,
+    ingress: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    egress: Option<Vec<WrittenRule>>,
+    egress: Option<Vec<RuleSpec>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     action: Text,
     #[serde(default)]
-    ports: Option<Vec<WrittenPort>>,
+    ports: Option<Vec<PortSpec>>,
     #[serde(default)]
-    protocols: Option<Vec<WrittenProtocol>>,
+    protocols: Option<Vec<ProtocolSpec>>,
     #[serde(default)]
     l7_protocols: Option<Value>,
     #[serde(default)]
-    from: Option<Vec<Selected>>,
+    from: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    to: Option<Vec<Selected>>,
+    to: Option<Vec<PeerSpec>>,
     #[serde(default)]
     to_services: Option<Value>,
     #[serde(default)]
-    applied_to: Option<Vec<Selected>>,
+    applied_to: Option<Vec<PeerSpec>>,
     /// For people and logs, like the two after it.
     #[serde(default, rename = "name")]
     _name: Option<Text>,
@@ -92,19 +92,19 @@ struct WrittenRule {
 /// An entry of `appliedTo`, `from` or `to`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Selected {
+struct PeerSpec {
     #[serde(default)]
     pod_selector: Option<LabelSelector>,
     #[serde(default)]
     namespace_selector: Option<LabelSelector>,
     #[serde(default)]
-    namespaces: Option<WrittenNamespaces>,
+    namespaces: Option<NamespacesSpec>,
     #[serde(default)]
-    ip_block: Option<WrittenBlock>,
+    ip_block: Option<BlockSpec>,
     #[serde(default)]
     group: Option<Text>,
     #[serde(default)]
-    service_account: Option<WrittenAccount>,
+    service_account: Option<AccountSpec>,
     #[serde(default)]
     scope: Option<Text>,
     #[serde(default)]
@@ -119,7 +119,7 @@ struct Selected {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenNamespaces {
+struct NamespacesSpec {
     #[serde(default, rename = "match")]
     matched: Option<Text>,
     #[serde(default)]
@@ -128,14 +128,14 @@ struct WrittenNamespaces {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenAccount {
+struct AccountSpec {
     name: Text,
     namespace: Text,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPort {
+struct PortSpec {
     #[serde(default)]
     protocol: Option<Text>,
     #[serde(default)]
@@ -150,7 +150,7 @@ struct WrittenPort {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenProtocol {
+struct ProtocolSpec {
     #[serde(default)]
     icmp: Option<Message>,
     #[serde(default)]
@@ -164,17 +164,17 @@ pub(super) fn pods(
     namespace: Option<&Text>,
 ) -> Result<Expression, String> {
     let place = match namespaces {
-        Some(selector) => selector.expression(Of::Namespace)?,
+        Some(selector) => selector.expression(LabelOwner::Namespace)?,
         None => namespace.map_or(Expression::Always, |name| Expression::Within(name.clone())),
     };
-    Ok(place.and(pods.map_or(Ok(Expression::Always), |selector| selector.expression(Of::Pod))?))
+    Ok(place.and(pods.map_or(Ok(Expression::Always), |selector| selector.expression(LabelOwner::Pod))?))
 }
 
-fn targets(written: Option<&[Selected]>, namespace: Option<&Text>) -> Result<Vec<Target>, String> {
+fn targets(written: Option<&[PeerSpec]>, namespace: Option<&Text>) -> Result<Vec<Target>, String> {
     entries(written.unwrap_or_default(), "appliedTo", |entry| entry.target(namespace))
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(
         self,
         direction: Direction,
@@ -202,7 +202,7 @@ impl WrittenRule {
             "Pass" => RuleAction::Pass,
             other => return Err(format!("action: {other:?}: expected Allow, Drop, Reject or Pass")),
         };
-        let message = |protocol: WrittenProtocol| match (protocol.icmp, protocol.igmp) {
+        let message = |protocol: ProtocolSpec| match (protocol.icmp, protocol.igmp) {
             (Some(message), None) => Ok(message),
             (_, Some(_)) => Err(".igmp: groups of receivers, which no evaluator reads".to_owned()),
             (None, None) => Err(": expected icmp".to_owned()),
@@ -211,13 +211,13 @@ impl WrittenRule {
             applied,
             action,
             peers: entries(peers, key, |peer| peer.peer(namespace))?,
-            ports: entries(self.ports.unwrap_or_default(), "ports", WrittenPort::read)?,
+            ports: entries(self.ports.unwrap_or_default(), "ports", PortSpec::read)?,
             messages: entries(self.protocols.unwrap_or_default(), "protocols", message)?,
         })
     }
 }
 
-impl Selected {
+impl PeerSpec {
     /// Refuses what no evaluator can know, and more than one way to select.
     fn checked(&self) -> Result<(), String> {
         for (is_there, field) in [
@@ -287,7 +287,7 @@ impl Selected {
 
     fn condition(&self, namespace: Option<&Text>) -> Result<Expression, String> {
         if let Some(account) = &self.service_account {
-            let named = Expression::In(Of::Account, ACCOUNT_NAME.into(), vec![account.name.clone()]);
+            let named = Expression::In(LabelOwner::Account, ACCOUNT_NAME.into(), vec![account.name.clone()]);
             return Ok(Expression::Within(account.namespace.clone()).and(named));
         }
         let selected = pods(self.pod_selector.as_ref(), self.namespace_selector.as_ref(), namespace);
@@ -295,7 +295,7 @@ impl Selected {
     }
 }
 
-impl WrittenPort {
+impl PortSpec {
     fn read(self) -> Result<Port, String> {
         let protocol = protocol(self.protocol.as_deref()).map_err(|why| format!(".{why}"))?;
         let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());

@@ -8,7 +8,7 @@ use snapshot::model::Text;
 use super::object::{Entity, Port, Protocol};
 use super::selector::{parse, parse_for_accounts, parse_for_namespaces};
 use super::written::all;
-use crate::expression::{ACCOUNT_NAME, Expression, Of};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner};
 use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
 use crate::written::range_or_address;
 
@@ -24,7 +24,7 @@ pub(super) enum Number {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct WrittenEntity {
+pub(super) struct EntitySpec {
     selector: Text,
     namespace_selector: Text,
     not_selector: Text,
@@ -65,7 +65,7 @@ pub(super) fn protocol(number: &Number) -> Result<Protocol, String> {
     }
 }
 
-impl WrittenEntity {
+impl EntitySpec {
     pub(super) fn read(self, namespace: Option<&Text>) -> Result<Entity, String> {
         if self.services.is_some() {
             return Err("services: the endpoints of Services, which no evaluator reads yet".into());
@@ -114,7 +114,7 @@ impl Accounts {
             return Ok(None);
         }
         let named = (!self.names.is_empty())
-            .then(|| Expression::In(Of::Account, ACCOUNT_NAME.into(), self.names.clone()));
+            .then(|| Expression::In(LabelOwner::Account, ACCOUNT_NAME.into(), self.names.clone()));
         let labelled = (!self.selector.is_empty()).then(|| parse_for_accounts(&self.selector)).transpose();
         Ok(Some(all([named, labelled.map_err(|why| format!("selector: {why}"))?])))
     }

@@ -22,7 +22,7 @@ impl Input<'_> {
     /// The parties that an end of a rule means, by who they are and by their addresses.
     pub(super) fn meant(&self, end: &Entity, world: &World) -> Parties {
         let within =
-            |ranges: &[_]| ranges.iter().fold(world.nobody(), |all, range| all.or(&world.within(*range)));
+            |ranges: &[_]| ranges.iter().fold(world.nobody(), |all, range| all.or(&world.in_range(*range)));
         let mut found = world.everybody();
         if let Some(selected) = &end.selected {
             found = found.and(&self.matched(selected, world));
@@ -48,7 +48,7 @@ impl Input<'_> {
     /// goes by addresses.
     fn matched(&self, condition: &Expression, world: &World) -> Parties {
         let addresses = self.addresses(condition);
-        addresses.into_iter().fold(world.select(condition), |all, range| all.or(&world.within(range)))
+        addresses.into_iter().fold(world.select(condition), |all, range| all.or(&world.in_range(range)))
     }
 
     /// A condition is true for some host endpoint.
@@ -100,7 +100,7 @@ impl Group {
     fn split(self, name: &Text, is_wanted: bool, protocol: Option<u8>, world: &World) -> Vec<Self> {
         let mut rest = self.who.clone();
         let mut found = Vec::new();
-        for (number, pods) in protocol.into_iter().flat_map(|protocol| world.named(protocol, name)) {
+        for (number, pods) in protocol.into_iter().flat_map(|protocol| world.by_port_name(protocol, name)) {
             let mut group = Self { who: self.who.clone().and(pods), ..self.clone() };
             if is_wanted { &mut group.ports } else { &mut group.not_ports }.push(number..=number);
             rest = rest.without(pods);

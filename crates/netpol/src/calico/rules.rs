@@ -10,7 +10,7 @@ use crate::tier::Direction;
 
 /// A rule that is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRule {
     /// The direction that it is about.
     pub direction: Direction,
     /// Its number among the rules of this direction.
@@ -20,7 +20,7 @@ pub struct Refused {
 }
 
 /// `spec.ingress[2]: http: requests, ..`
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "spec.{}[{}]: {}", key(self.direction), self.number, self.why)
     }
@@ -31,7 +31,7 @@ impl fmt::Display for Refused {
 ///
 /// # Errors
 /// As [`read_policy`], of what is wrong beside the rules.
-pub fn read_rules(object: &Value) -> Result<(Policy, Vec<Refused>), String> {
+pub fn read_rules(object: &Value) -> Result<(Policy, Vec<RefusedRule>), String> {
     // With a rule that can be read in the place of each: which directions a policy is about depends on whether it has rules, too.
     let mut bare = object.clone();
     let lists = Direction::ALL.map(|way| without_rules(&mut bare, way));
@@ -44,7 +44,7 @@ pub fn read_rules(object: &Value) -> Result<(Policy, Vec<Refused>), String> {
                 Ok(rule) => read.push(rule),
                 Err(why) => {
                     read.push(undecided());
-                    refused.push(Refused { direction: way, number: at, why });
+                    refused.push(RefusedRule { direction: way, number: at, why });
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use snapshot::model::Text;
 
-use crate::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, Test};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME, Test};
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
@@ -41,13 +41,13 @@ pub(super) fn parse_for_accounts(text: &str) -> Result<Expression, String> {
 
 /// The pod, or whatever it is, is in a namespace.
 fn has_namespace() -> Expression {
-    Expression::Has(Of::Namespace, NAMESPACE_NAME.into())
+    Expression::Has(LabelOwner::Namespace, NAMESPACE_NAME.into())
 }
 
 /// What a test of a key is about.
 enum Key {
     /// A label.
-    Label(Of, Text),
+    Label(LabelOwner, Text),
     /// Something that every pod has with one value.
     Fixed(&'static str),
 }
@@ -56,27 +56,30 @@ enum Key {
 /// a prefix (`libcalico-go/lib/backend/k8s/conversion`, `NamespaceLabelPrefix`, `ServiceAccountLabelPrefix`).
 fn own(key: &str) -> Key {
     match key {
-        "projectcalico.org/namespace" => Key::Label(Of::Namespace, NAMESPACE_NAME.into()),
-        "projectcalico.org/serviceaccount" => Key::Label(Of::Account, ACCOUNT_NAME.into()),
+        "projectcalico.org/namespace" => Key::Label(LabelOwner::Namespace, NAMESPACE_NAME.into()),
+        "projectcalico.org/serviceaccount" => Key::Label(LabelOwner::Account, ACCOUNT_NAME.into()),
         "projectcalico.org/orchestrator" => Key::Fixed("k8s"),
         _ => match (key.strip_prefix("pcns."), key.strip_prefix("pcsa.")) {
             (Some(rest), _) => of_namespace(rest),
             (_, Some(rest)) => of_account(rest),
-            (None, None) => Key::Label(Of::Pod, key.into()),
+            (None, None) => Key::Label(LabelOwner::Pod, key.into()),
         },
     }
 }
 
 fn of_namespace(key: &str) -> Key {
-    Key::Label(Of::Namespace, if key == "projectcalico.org/name" { NAMESPACE_NAME } else { key }.into())
+    Key::Label(
+        LabelOwner::Namespace,
+        if key == "projectcalico.org/name" { NAMESPACE_NAME } else { key }.into(),
+    )
 }
 
 fn of_account(key: &str) -> Key {
-    Key::Label(Of::Account, if key == "projectcalico.org/name" { ACCOUNT_NAME } else { key }.into())
+    Key::Label(LabelOwner::Account, if key == "projectcalico.org/name" { ACCOUNT_NAME } else { key }.into())
 }
 
 fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression, String> {
-    let mut reader = Reader { text, at: 0, depth: 0, key, all };
+    let mut reader = Reader { text, position: 0, depth: 0, key, all };
     reader.blanks();
     if reader.rest().is_empty() {
         return Ok(Expression::Always);
@@ -90,7 +93,7 @@ fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression,
 
 struct Reader<'t> {
     text: &'t str,
-    at: usize,
+    position: usize,
     /// How many parentheses and `!` are open.
     depth: usize,
     key: fn(&str) -> Key,
@@ -100,11 +103,11 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn rest(&self) -> &'t str {
-        &self.text[self.at..]
+        &self.text[self.position..]
     }
 
     fn blanks(&mut self) {
-        self.at = self.text.len() - self.rest().trim_start_matches([' ', '\t']).len();
+        self.position = self.text.len() - self.rest().trim_start_matches([' ', '\t']).len();
     }
 
     fn wrong(&self, why: &str) -> String {
@@ -115,7 +118,7 @@ impl<'t> Reader<'t> {
     fn takes(&mut self, piece: &str) -> bool {
         let is_next = self.rest().starts_with(piece);
         if is_next {
-            self.at += piece.len();
+            self.position += piece.len();
             self.blanks();
         }
         is_next
@@ -182,7 +185,7 @@ impl<'t> Reader<'t> {
             return Err(self.wrong("expected a key of a label, with letters, digits, or _ . / -"));
         }
         let key = &self.rest()[..length];
-        self.at += length;
+        self.position += length;
         self.blanks();
         Ok(key)
     }
@@ -218,10 +221,10 @@ impl<'t> Reader<'t> {
 
     /// Takes a word, or two with blanks between them.
     fn word(&mut self, first: &str, second: Option<&str>) -> bool {
-        let before = self.at;
+        let before = self.position;
         let found = self.takes(first) && second.is_none_or(|second| self.takes(second));
         if !found {
-            self.at = before;
+            self.position = before;
         }
         found
     }
@@ -232,7 +235,7 @@ impl<'t> Reader<'t> {
         let inside = &self.rest()[1..];
         let length = inside.find(quote).ok_or_else(|| self.wrong("expected a second quote"))?;
         let value = inside[..length].into();
-        self.at += length + 2;
+        self.position += length + 2;
         self.blanks();
         Ok(value)
     }
@@ -274,7 +277,7 @@ fn shortened(text: &str) -> &str {
 
 /// Every pod has a service account; network sets and host endpoints have none.
 fn is_pod() -> Expression {
-    Expression::Has(Of::Account, ACCOUNT_NAME.into())
+    Expression::Has(LabelOwner::Account, ACCOUNT_NAME.into())
 }
 
 fn if_pod(is_so: bool) -> Expression {
@@ -285,8 +288,8 @@ fn if_pod(is_so: bool) -> Expression {
 mod tests {
     use super::*;
 
-    fn pod(key: &str) -> (Of, Text) {
-        (Of::Pod, key.into())
+    fn pod(key: &str) -> (LabelOwner, Text) {
+        (LabelOwner::Pod, key.into())
     }
 
     fn is(key: &str, values: &[&str]) -> Expression {
@@ -295,7 +298,7 @@ mod tests {
     }
 
     fn has(key: &str) -> Expression {
-        Expression::Has(Of::Pod, key.into())
+        Expression::Has(LabelOwner::Pod, key.into())
     }
 
     #[test]
@@ -314,9 +317,9 @@ mod tests {
             ("has( a.b/c-d_e )", has("a.b/c-d_e")),
             ("!!has(a)", has("a").negated().negated()),
             ("! a == 'b'", is("a", &["b"]).negated()),
-            ("a contains 'b'", Expression::Like(Of::Pod, "a".into(), Test::Contains, "b".into())),
-            ("a starts with 'b'", Expression::Like(Of::Pod, "a".into(), Test::Begins, "b".into())),
-            ("a ends\twith 'b'", Expression::Like(Of::Pod, "a".into(), Test::Ends, "b".into())),
+            ("a contains 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Contains, "b".into())),
+            ("a starts with 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Begins, "b".into())),
+            ("a ends\twith 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Ends, "b".into())),
             (
                 "has(a) || has(b) && has(c)",
                 Expression::Or(vec![has("a"), Expression::And(vec![has("b"), has("c")])]),
@@ -378,13 +381,13 @@ mod tests {
     #[test]
     fn keys_of_calico_are_those_of_kubernetes() {
         let namespace =
-            |value: &str| Expression::In(Of::Namespace, NAMESPACE_NAME.into(), vec![value.into()]);
+            |value: &str| Expression::In(LabelOwner::Namespace, NAMESPACE_NAME.into(), vec![value.into()]);
         assert_eq!(parse("projectcalico.org/namespace == 'shop'"), Ok(namespace("shop")));
         assert_eq!(parse_for_namespaces("projectcalico.org/name == 'shop'"), Ok(namespace("shop")));
         assert_eq!(parse("pcns.team == 'a'"), parse_for_namespaces("team == 'a'"));
         assert_eq!(parse("projectcalico.org/orchestrator == 'k8s'"), Ok(is_pod()));
         assert_eq!(parse("projectcalico.org/orchestrator != 'k8s'"), Ok(is_pod().negated()));
-        let account = Expression::In(Of::Account, ACCOUNT_NAME.into(), vec!["web".into()]);
+        let account = Expression::In(LabelOwner::Account, ACCOUNT_NAME.into(), vec!["web".into()]);
         assert_eq!(parse("projectcalico.org/serviceaccount == 'web'"), Ok(account.clone()));
         assert_eq!(parse_for_accounts("projectcalico.org/name == 'web'"), Ok(account));
         assert_eq!(parse_for_namespaces("all()"), Ok(has_namespace()));

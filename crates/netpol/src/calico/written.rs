@@ -4,14 +4,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::Text;
 
-use super::entity::{Number, WrittenEntity, protocol, ranges};
+use super::entity::{EntitySpec, Number, protocol, ranges};
 use super::object::{HostEndpoint, Message, NetworkSet, Order, Policy, Rule, RuleAction, Set, Tier};
 use super::selector::{parse, parse_for_accounts, parse_for_namespaces};
 use crate::expression::Expression;
 use crate::mention::bounded_sources;
 use crate::tier::{Direction, End};
 use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
-use crate::written::{self, Metadata, Written, directions, entries};
+use crate::written::{self, Manifest, Metadata, directions, entries};
 
 /// The tier of policies that name none. *Source*: Calico, "Tier".
 const DEFAULT_TIER: &str = "default";
@@ -21,7 +21,7 @@ const DEFAULT_TIER: &str = "default";
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
     let named = |why: String| match &namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{name}: {why}"),
@@ -35,7 +35,7 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_tier(object: &Value) -> Result<Tier, String> {
-    let written: Written<TierSpec> = written::object(object)?;
+    let written: Manifest<TierSpec> = written::object(object)?;
     let name = written.metadata.name;
     let end = match written.spec.default_action.as_deref() {
         None | Some("Deny") => End::Deny,
@@ -52,7 +52,7 @@ pub fn read_tier(object: &Value) -> Result<Tier, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
-    let written: Written<SetSpec> = written::object(object)?;
+    let written: Manifest<SetSpec> = written::object(object)?;
     let Metadata { name, namespace, labels } = written.metadata;
     let addresses =
         ranges(&written.spec.nets).map_err(|why| format!("network set {name}: spec.nets: {why}"))?;
@@ -64,7 +64,7 @@ pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
 /// # Errors
 /// One line that names what is not as the API has it.
 pub fn read_host_endpoint(object: &Value) -> Result<HostEndpoint, String> {
-    let written: Written<HostSpec> = written::object(object)?;
+    let written: Manifest<HostSpec> = written::object(object)?;
     let Metadata { name, labels, .. } = written.metadata;
     let one = |text: &Text| {
         text.parse().map_err(|why| format!("HostEndpoint {name}: spec.expectedIPs: {text:?}: {why}"))
@@ -111,9 +111,9 @@ struct Spec {
     #[serde(default)]
     types: Option<Vec<Text>>,
     #[serde(default)]
-    ingress: Option<Vec<WrittenRule>>,
+    ingress: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    egress: Option<Vec<WrittenRule>>,
+    egress: Option<Vec<RuleSpec>>,
     #[serde(default)]
     do_not_track: bool,
     #[serde(default, rename = "preDNAT")]
@@ -127,7 +127,7 @@ struct Spec {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     action: Text,
     #[serde(default)]
     ip_version: Option<u8>,
@@ -140,9 +140,9 @@ struct WrittenRule {
     #[serde(default, rename = "notICMP")]
     not_icmp: Option<Message>,
     #[serde(default)]
-    source: WrittenEntity,
+    source: EntitySpec,
     #[serde(default)]
-    destination: WrittenEntity,
+    destination: EntitySpec,
     #[serde(default)]
     http: Option<Value>,
     /// For people and logs.
@@ -176,8 +176,8 @@ impl Spec {
             None if ingress.is_empty() => vec![Direction::Egress],
             None => Direction::ALL.to_vec(),
         };
-        let rules = |rules: Vec<WrittenRule>, way: &str| {
-            let read = |rule: WrittenRule| rule.read(namespace).map_err(|why| format!(".{why}"));
+        let rules = |rules: Vec<RuleSpec>, way: &str| {
+            let read = |rule: RuleSpec| rule.read(namespace).map_err(|why| format!(".{why}"));
             entries(rules, &format!("spec.{way}"), read)
         };
         let (ingress, egress) = (rules(ingress, "ingress")?, rules(egress, "egress")?);
@@ -233,7 +233,7 @@ pub(super) fn all<const N: usize>(conditions: [Option<Expression>; N]) -> Expres
     }
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(self, namespace: Option<&Text>) -> Result<Rule, String> {
         if self.http.is_some() {
             return Err("http: requests, of which no evaluator of packets can tell".into());

@@ -3,7 +3,7 @@
 //! *Source*: cilium/cilium, `pkg/k8s/network_policy.go`.
 
 use super::object::{End, Kind, Policy, Rule, Side};
-use crate::expression::{Expression, NAMESPACE_NAME, Of};
+use crate::expression::{Expression, LabelOwner, NAMESPACE_NAME};
 use crate::kubernetes::{self, LabelSelector, Peer};
 use crate::tier::Direction;
 
@@ -32,7 +32,7 @@ impl Policy {
         };
         Ok(Self {
             name: format!("NetworkPolicy {}/{}", policy.namespace, policy.name).into(),
-            pods: Expression::Within(policy.namespace.clone()).and(policy.pods.expression(Of::Pod)?),
+            pods: Expression::Within(policy.namespace.clone()).and(policy.pods.expression(LabelOwner::Pod)?),
             ingress: side(Direction::Ingress, &policy.ingress)?,
             egress: side(Direction::Egress, &policy.egress)?,
         })
@@ -51,12 +51,12 @@ fn ends(rule: &kubernetes::Rule, policy: &kubernetes::Policy) -> Result<Vec<End>
         let place = match namespaces {
             None => Expression::Within(policy.namespace.clone()),
             Some(all) if *all == LabelSelector::default() => {
-                Expression::Has(Of::Namespace, NAMESPACE_NAME.into())
+                Expression::Has(LabelOwner::Namespace, NAMESPACE_NAME.into())
             }
             // With nothing but negations, this is also true of those who are in no namespace.
-            Some(namespaces) => namespaces.expression(Of::Namespace)?,
+            Some(namespaces) => namespaces.expression(LabelOwner::Namespace)?,
         };
-        let own = pods.as_ref().map_or(Ok(Expression::Always), |pods| pods.expression(Of::Pod))?;
+        let own = pods.as_ref().map_or(Ok(Expression::Always), |pods| pods.expression(LabelOwner::Pod))?;
         Ok(End::Labelled(place.and(own)))
     };
     rule.peers.iter().map(one).collect()

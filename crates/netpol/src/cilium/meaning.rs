@@ -120,8 +120,8 @@ impl Input<'_> {
             }
             Ends::Labelled(condition) => world.select(condition),
             Ends::Block(block) => {
-                let outer = world.within(block.range).without(world.pods());
-                let inner = block.except.iter().fold(outer, |all, part| all.without(&world.within(*part)));
+                let outer = world.in_range(block.range).without(world.pods());
+                let inner = block.except.iter().fold(outer, |all, part| all.without(&world.in_range(*part)));
                 if self.settings.ranges_match_nodes { inner } else { inner.without(world.nodes()) }
             }
             Ends::World(None) => world.outside().clone(),

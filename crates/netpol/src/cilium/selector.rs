@@ -2,7 +2,7 @@
 
 use snapshot::model::{Labels, Text};
 
-use crate::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME};
 use crate::kubernetes::{LabelSelector, Requirement};
 
 /// The label that has a pod's namespace. *Source*: cilium/cilium, `pkg/k8s/apis/cilium.io`, `PodNamespaceLabel`.
@@ -39,7 +39,7 @@ pub(super) fn peer(selector: &LabelSelector, namespace: Option<&Text>) -> Result
     Ok(match namespace {
         _ if has_name => condition,
         // So that it is about pods and nobody else.
-        None => Expression::Has(Of::Namespace, NAMESPACE_NAME.into()).and(condition),
+        None => Expression::Has(LabelOwner::Namespace, NAMESPACE_NAME.into()).and(condition),
         Some(_) if has_labels => condition,
         Some(namespace) => Expression::Within(namespace.clone()).and(condition),
     })
@@ -65,7 +65,7 @@ fn condition(selector: &LabelSelector) -> Result<Expression, String> {
 }
 
 /// What a key is about.
-fn place(key: &str) -> Result<(Of, Text), String> {
+fn place(key: &str) -> Result<(LabelOwner, Text), String> {
     let bare = bare(key);
     if bare.contains(':') {
         return Err(format!(
@@ -73,12 +73,12 @@ fn place(key: &str) -> Result<(Of, Text), String> {
         ));
     }
     Ok(match bare {
-        NAMESPACE => (Of::Namespace, NAMESPACE_NAME.into()),
-        ACCOUNT => (Of::Account, ACCOUNT_NAME.into()),
+        NAMESPACE => (LabelOwner::Namespace, NAMESPACE_NAME.into()),
+        ACCOUNT => (LabelOwner::Account, ACCOUNT_NAME.into()),
         CLUSTER => return Err(format!("{key}: the name of a cluster, which no evaluator knows")),
         _ => match bare.strip_prefix(OF_NAMESPACE) {
-            Some(rest) => (Of::Namespace, rest.into()),
-            None => (Of::Pod, bare.into()),
+            Some(rest) => (LabelOwner::Namespace, rest.into()),
+            None => (LabelOwner::Pod, bare.into()),
         },
     })
 }

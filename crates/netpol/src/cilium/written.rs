@@ -19,7 +19,7 @@ pub(crate) const MOST: usize = 40;
 /// # Errors
 /// One line that names what is not as the API has it, or what an evaluator cannot know; nothing of a policy is skipped.
 pub fn read_policies(object: &Value) -> Result<Vec<Policy>, String> {
-    let written: Written = written::object(object)?;
+    let written: Manifest = written::object(object)?;
     let Metadata { name, namespace, .. } = &written.metadata;
     let name = match namespace {
         Some(namespace) => format!("CiliumNetworkPolicy {namespace}/{name}"),
@@ -35,7 +35,7 @@ pub fn read_policies(object: &Value) -> Result<Vec<Policy>, String> {
 }
 
 #[derive(Deserialize)]
-struct Written {
+struct Manifest {
     metadata: Metadata,
     #[serde(default)]
     spec: Option<Spec>,
@@ -53,13 +53,13 @@ struct Spec {
     #[serde(default)]
     enable_default_deny: Option<DefaultDeny>,
     #[serde(default)]
-    ingress: Option<Vec<WrittenRule>>,
+    ingress: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    ingress_deny: Option<Vec<WrittenRule>>,
+    ingress_deny: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    egress: Option<Vec<WrittenRule>>,
+    egress: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    egress_deny: Option<Vec<WrittenRule>>,
+    egress_deny: Option<Vec<RuleSpec>>,
     /// For people and logs, like the two after it.
     #[serde(default, rename = "description")]
     _description: Option<Value>,
@@ -79,7 +79,7 @@ struct DefaultDeny {
 /// The fields of rules of either direction: `from` and `to` begin those of one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     #[serde(default)]
     from_endpoints: Option<Vec<LabelSelector>>,
     #[serde(default)]
@@ -89,22 +89,22 @@ struct WrittenRule {
     #[serde(default, rename = "toCIDR")]
     to_cidr: Option<Vec<Text>>,
     #[serde(default, rename = "fromCIDRSet")]
-    from_cidr_set: Option<Vec<WrittenBlock>>,
+    from_cidr_set: Option<Vec<BlockSpec>>,
     #[serde(default, rename = "toCIDRSet")]
-    to_cidr_set: Option<Vec<WrittenBlock>>,
+    to_cidr_set: Option<Vec<BlockSpec>>,
     #[serde(default)]
     from_entities: Option<Vec<Text>>,
     #[serde(default)]
     to_entities: Option<Vec<Text>>,
     #[serde(default)]
-    to_ports: Option<Vec<WrittenPorts>>,
+    to_ports: Option<Vec<PortsSpec>>,
     #[serde(default)]
-    icmps: Option<Vec<WrittenMessages>>,
+    icmps: Option<Vec<MessagesSpec>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenBlock {
+struct BlockSpec {
     #[serde(default)]
     cidr: Option<Text>,
     #[serde(default)]
@@ -117,14 +117,14 @@ struct WrittenBlock {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenPorts {
+struct PortsSpec {
     #[serde(default)]
-    ports: Vec<WrittenPort>,
+    ports: Vec<PortSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPort {
+struct PortSpec {
     port: Text,
     #[serde(default)]
     end_port: Option<u16>,
@@ -134,14 +134,14 @@ struct WrittenPort {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenMessages {
+struct MessagesSpec {
     #[serde(default)]
-    fields: Vec<WrittenMessage>,
+    fields: Vec<MessageSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenMessage {
+struct MessageSpec {
     #[serde(default)]
     family: Option<Text>,
     #[serde(rename = "type")]
@@ -156,24 +156,22 @@ impl Spec {
         let selector = self.endpoint_selector.ok_or("endpointSelector: expected one")?;
         let pods = subject(&selector, namespace).map_err(|why| format!("endpointSelector: {why}"))?;
         let default = self.enable_default_deny.unwrap_or_default();
-        let side = |allowed: Option<Vec<WrittenRule>>,
-                    denied: Option<Vec<WrittenRule>>,
-                    way: &str,
-                    is: Option<bool>| {
-            let (allowed, denied) = (allowed.unwrap_or_default(), denied.unwrap_or_default());
-            let has_rules = !allowed.is_empty() || !denied.is_empty();
-            let numbered = |rules: Vec<WrittenRule>, denies: bool| {
-                let field = if denies { format!("{way}Deny") } else { way.to_owned() };
-                let one = move |(number, rule): (usize, WrittenRule)| {
-                    let at = format!("{field}[{number}]");
-                    let rule = rule.read(way, denies, &format!("{place}.{at}"), namespace);
-                    rule.map_err(|why| format!("{at}{why}"))
+        let side =
+            |allowed: Option<Vec<RuleSpec>>, denied: Option<Vec<RuleSpec>>, way: &str, is: Option<bool>| {
+                let (allowed, denied) = (allowed.unwrap_or_default(), denied.unwrap_or_default());
+                let has_rules = !allowed.is_empty() || !denied.is_empty();
+                let numbered = |rules: Vec<RuleSpec>, denies: bool| {
+                    let field = if denies { format!("{way}Deny") } else { way.to_owned() };
+                    let one = move |(number, rule): (usize, RuleSpec)| {
+                        let at = format!("{field}[{number}]");
+                        let rule = rule.read(way, denies, &format!("{place}.{at}"), namespace);
+                        rule.map_err(|why| format!("{at}{why}"))
+                    };
+                    rules.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
                 };
-                rules.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+                let rules = [numbered(denied, true)?, numbered(allowed, false)?].concat();
+                Ok::<_, String>(Side { denies_by_default: is.unwrap_or(has_rules), rules })
             };
-            let rules = [numbered(denied, true)?, numbered(allowed, false)?].concat();
-            Ok::<_, String>(Side { denies_by_default: is.unwrap_or(has_rules), rules })
-        };
         Ok(Policy {
             name: name.into(),
             pods,
@@ -183,7 +181,7 @@ impl Spec {
     }
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(self, way: &str, denies: bool, place: &str, namespace: Option<&Text>) -> Result<Rule, String> {
         let is_ingress = way == "ingress";
         let has =
@@ -239,7 +237,7 @@ fn each<T>(
     Ok(Some(all))
 }
 
-impl WrittenBlock {
+impl BlockSpec {
     fn read(&self) -> Result<Block, String> {
         if self.cidr_group_ref.is_some() || self.cidr_group_selector.is_some() {
             return Err("cidrGroupRef, cidrGroupSelector: groups of ranges, which no evaluator reads".into());
@@ -266,8 +264,8 @@ fn entity(name: &Text) -> Result<Vec<End>, String> {
 }
 
 fn kinds(
-    ports: Option<Vec<WrittenPorts>>,
-    messages: Option<Vec<WrittenMessages>>,
+    ports: Option<Vec<PortsSpec>>,
+    messages: Option<Vec<MessagesSpec>>,
 ) -> Result<Option<Vec<Kind>>, String> {
     let (ports, messages) = (ports.unwrap_or_default(), messages.unwrap_or_default());
     if !ports.is_empty() && !messages.is_empty() {
@@ -293,7 +291,7 @@ fn kinds(
     Ok((!all.is_empty()).then_some(all))
 }
 
-impl WrittenPort {
+impl PortSpec {
     fn read(&self) -> Result<Vec<Kind>, String> {
         let protocols: &[u8] = match self.protocol.as_deref() {
             None | Some("" | "ANY") => &[TCP, UDP, SCTP],
@@ -324,7 +322,7 @@ impl WrittenPort {
     }
 }
 
-impl WrittenMessage {
+impl MessageSpec {
     fn read(&self) -> Result<Kind, String> {
         let protocol = match self.family.as_deref() {
             None | Some("" | "IPv4") => ICMP,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::world::{Who, World};
+use crate::world::{PartyKind, World};
 
 /// A world, by its numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -25,11 +25,11 @@ impl Bound {
     pub(super) fn of(world: &World, with_new_namespaces: bool) -> Self {
         let mut bound = Self { with_new_namespaces, ..Self::default() };
         for party in (0..world.len()).filter_map(|number| world.party(number)) {
-            let count = match party.who {
-                Who::Pod(..) => &mut bound.pods,
-                Who::Imagined(_) => &mut bound.imagined,
-                Who::Node(_) => &mut bound.nodes,
-                Who::Outside => &mut bound.outside,
+            let count = match party.kind {
+                PartyKind::Pod(..) => &mut bound.pods,
+                PartyKind::Imagined(_) => &mut bound.imagined,
+                PartyKind::Node(_) => &mut bound.nodes,
+                PartyKind::Outside => &mut bound.outside,
             };
             *count += 1;
         }

@@ -8,7 +8,7 @@ use crate::world::World;
 
 /// Packets that are treated in another way than before the migration, between pods of which some have one network and some the other.
 #[derive(Debug)]
-pub struct Meanwhile {
+pub struct MixedComparison {
     /// Those of pods that still have the old network, where the old CNI enforces policies.
     pub old: Vec<Difference>,
     /// Those of pods that have the new network, if the new CNI enforces policies already.
@@ -21,7 +21,11 @@ pub struct Meanwhile {
 ///
 /// # Errors
 /// As [`super::compared`].
-pub fn meanwhile(comparison: &Comparison, before: &Policies, after: &Policies) -> Result<Meanwhile, String> {
+pub fn meanwhile(
+    comparison: &Comparison,
+    before: &Policies,
+    after: &Policies,
+) -> Result<MixedComparison, String> {
     let world = comparison.world.mixed();
     // All pods have the old network before the migration, so that its CNI knows all of them.
     let known = before.enforcement(&world)?;
@@ -30,7 +34,7 @@ pub fn meanwhile(comparison: &Comparison, before: &Policies, after: &Policies) -
         let seen = seen.as_ref().unwrap_or(&world);
         Ok::<_, String>(of(seen, &known, &policies.enforcement(seen)?))
     };
-    Ok(Meanwhile { old: told(before)?, new: told(after)?, world })
+    Ok(MixedComparison { old: told(before)?, new: told(after)?, world })
 }
 
 /// The world as a CNI sees it; none if it knows all pods, whatever their network: those of Kubernetes' API, by their addresses.

@@ -16,29 +16,29 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use self::place::{Placed, placed};
+use self::place::{TierPlacement, place_tier};
 use self::rule::{MOST, end, pods, rules};
-use super::draft::{Draft, named};
+use super::draft::{Draft, name_drafts};
 use super::kubernetes::isolating;
-use super::plain::{Chosen, Plain, Policy, Rule};
+use super::plain::{PlainPolicies, PodSelection, Policy, Rule};
 use super::report::{Outcome, Refusal, Report};
-use super::settle::{Behind, Entry, Own, Place, Refused, in_one_place};
-use super::written::Written;
+use super::settle::{Entry, LaterTiers, Place, RefusedRules, TierPolicies, in_one_place};
+use super::written::ConvertedObjects;
 use crate::tier::{Direction, End};
 
 /// The last priority of a tier; the first one is 0. *Source*: kubernetes-sigs/network-policy-api, `apis/v1alpha2`.
 const LAST: u64 = 1000;
 
 /// A policy that is left out, and why.
-type Left<'p> = (&'p Policy, Refusal);
+type SkippedPolicy<'p> = (&'p Policy, Refusal);
 
 /// The policies as ClusterNetworkPolicies and NetworkPolicies.
 #[must_use]
-pub fn write(plain: &Plain) -> Written {
-    let mut left: Vec<Left<'_>> = unsaid(plain);
+pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
+    let mut left: Vec<SkippedPolicy<'_>> = unsaid(plain);
     // Without a policy that is left out others may have another place.
     let (drafts, refused, mut report) = loop {
-        let (all, refused, mut notes) = all_placed(plain, &left);
+        let (all, refused, mut notes) = place_tiers(plain, &left);
         let mut more = endless(&all);
         let drafts = drafts(plain, &all, &mut notes, &mut more);
         more.extend(crowded(plain, &drafts));
@@ -51,13 +51,13 @@ pub fn write(plain: &Plain) -> Written {
     for (policy, refusal) in left {
         report.leave_policy(&policy.source, refusal);
     }
-    Written { objects: named(drafts, &plain.taken), report }
+    ConvertedObjects { objects: name_drafts(drafts, &plain.taken_names), report }
 }
 
 /// The policies that have no place in the target, or whose pods it cannot select.
-fn unsaid(plain: &Plain) -> Vec<Left<'_>> {
+fn unsaid(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
     let mut left = Vec::new();
-    for own in Own::all(&plain.tiers, |_| true) {
+    for own in TierPolicies::all(&plain.tiers, |_| true) {
         for policy in own.policies {
             let mut subjects = policy.subjects.iter().map(pods);
             let refusal = match own.place {
@@ -73,9 +73,13 @@ fn unsaid(plain: &Plain) -> Vec<Left<'_>> {
     left
 }
 
-fn all_placed<'p>(plain: &'p Plain, left: &[Left<'p>]) -> (Vec<Placed<'p>>, Refused<'p>, Report) {
-    let tiers = Own::all(&plain.tiers, |policy| !left.iter().any(|(one, _)| std::ptr::eq(*one, policy)));
-    let mut refused = Refused::default();
+fn place_tiers<'p>(
+    plain: &'p PlainPolicies,
+    left: &[SkippedPolicy<'p>],
+) -> (Vec<TierPlacement<'p>>, RefusedRules<'p>, Report) {
+    let tiers =
+        TierPolicies::all(&plain.tiers, |policy| !left.iter().any(|(one, _)| std::ptr::eq(*one, policy)));
+    let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {
             if let Err(refusal) = checked(policy, rule) {
@@ -84,10 +88,10 @@ fn all_placed<'p>(plain: &'p Plain, left: &[Left<'p>]) -> (Vec<Placed<'p>>, Refu
         }
     }
     let mut notes = Report::default();
-    let mut behind = Behind::default();
-    let mut all: Vec<Placed<'p>> = Vec::new();
+    let mut behind = LaterTiers::default();
+    let mut all: Vec<TierPlacement<'p>> = Vec::new();
     for own in tiers.iter().rev() {
-        let found = placed(own.clone(), plain, &behind, &mut refused, &mut notes);
+        let found = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
         behind.add(own, &found.admin, &found.ends);
         all.insert(0, found);
     }
@@ -104,8 +108,8 @@ fn checked(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
 }
 
 /// The policies of tiers before the default one that drop what no rule decides of what pods receive.
-fn endless<'p>(all: &[Placed<'p>]) -> Vec<Left<'p>> {
-    let before = all.iter().filter(|placed| placed.own.place == Place::Before);
+fn endless<'p>(all: &[TierPlacement<'p>]) -> Vec<SkippedPolicy<'p>> {
+    let before = all.iter().filter(|placed| placed.tier.place == Place::Before);
     let ends = before.flat_map(|placed| &placed.ends);
     let received = ends.filter(|(direction, _)| *direction == Direction::Ingress);
     let why = "the end of its tier drops what no rule allows, from outside of the cluster too, and a ClusterNetworkPolicy knows senders by their labels alone";
@@ -116,7 +120,7 @@ fn endless<'p>(all: &[Placed<'p>]) -> Vec<Left<'p>> {
 }
 
 /// The policies for whose objects no priority is left.
-fn crowded<'p>(plain: &'p Plain, drafts: &[Draft]) -> Vec<Left<'p>> {
+fn crowded<'p>(plain: &'p PlainPolicies, drafts: &[Draft]) -> Vec<SkippedPolicy<'p>> {
     let is_over = |draft: &&Draft| draft.spec["priority"].as_u64().is_some_and(|number| number > LAST);
     let over: BTreeSet<_> = drafts.iter().filter(is_over).map(|draft| &draft.source).collect();
     let all = plain.tiers.iter().flat_map(|tier| &tier.policies);
@@ -127,17 +131,17 @@ fn crowded<'p>(plain: &'p Plain, drafts: &[Draft]) -> Vec<Left<'p>> {
 }
 
 fn drafts<'p>(
-    plain: &Plain,
-    all: &[Placed<'p>],
+    plain: &PlainPolicies,
+    all: &[TierPlacement<'p>],
     report: &mut Report,
-    left: &mut Vec<Left<'p>>,
+    left: &mut Vec<SkippedPolicy<'p>>,
 ) -> Vec<Draft> {
     let mut found = Vec::new();
     let (mut admin, mut baseline) = (0, 0);
     for placed in all {
-        for policy in &placed.own.policies {
+        for policy in &placed.tier.policies {
             ordered(placed, policy, &mut admin, &mut found);
-            if placed.own.place != Place::Default {
+            if placed.tier.place != Place::Default {
                 continue;
             }
             match isolated(plain, placed, policy, report) {
@@ -147,7 +151,7 @@ fn drafts<'p>(
         }
         let sent = placed.ends.iter().filter(|(direction, _)| *direction == Direction::Egress);
         for policy in sent.flat_map(|(_, policies)| policies) {
-            let (tier, next) = match placed.own.place {
+            let (tier, next) = match placed.tier.place {
                 Place::Default if policy.namespace.is_some() => continue,
                 Place::Default => ("Baseline", &mut baseline),
                 _ => ("Admin", &mut admin),
@@ -164,7 +168,7 @@ fn drafts<'p>(
 }
 
 /// The policy's part of the Admin tier.
-fn ordered(placed: &Placed<'_>, policy: &Policy, next: &mut usize, found: &mut Vec<Draft>) {
+fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found: &mut Vec<Draft>) {
     let of = |direction| {
         let own = placed.admin.iter().filter(|entry| std::ptr::eq(entry.policy, policy));
         pieces(own.filter(|entry| entry.rule.direction == direction))
@@ -179,7 +183,7 @@ fn ordered(placed: &Placed<'_>, policy: &Policy, next: &mut usize, found: &mut V
         };
         let Some(subjects) = one.as_ref().or(other.as_ref()).map(|(pods, _)| *pods) else { return };
         let rules =
-            |piece: Option<(&[Chosen], Vec<Value>)>| piece.map(|(_, rules)| rules).unwrap_or_default();
+            |piece: Option<(&[PodSelection], Vec<Value>)>| piece.map(|(_, rules)| rules).unwrap_or_default();
         let (one, other) = (rules(one), rules(other));
         for chosen in subjects {
             let spec = spec("Admin", next, chosen, &one, &other);
@@ -189,8 +193,8 @@ fn ordered(placed: &Placed<'_>, policy: &Policy, next: &mut usize, found: &mut V
 }
 
 /// Rules in order, in pieces that are about the same pods and are not too long.
-fn pieces<'p>(entries: impl Iterator<Item = &'p Entry<'p>>) -> Vec<(&'p [Chosen], Vec<Value>)> {
-    let mut found: Vec<(&[Chosen], Vec<Value>)> = Vec::new();
+fn pieces<'p>(entries: impl Iterator<Item = &'p Entry<'p>>) -> Vec<(&'p [PodSelection], Vec<Value>)> {
+    let mut found: Vec<(&[PodSelection], Vec<Value>)> = Vec::new();
     for entry in entries {
         // What cannot be said is left out before.
         for rule in rules(entry).unwrap_or_default() {
@@ -207,8 +211,8 @@ fn pieces<'p>(entries: impl Iterator<Item = &'p Entry<'p>>) -> Vec<(&'p [Chosen]
 
 /// The policy's NetworkPolicies: they isolate its pods, and allow what does not stand in the Admin tier.
 fn isolated(
-    plain: &Plain,
-    placed: &Placed<'_>,
+    plain: &PlainPolicies,
+    placed: &TierPlacement<'_>,
     policy: &Policy,
     report: &mut Report,
 ) -> Result<Vec<Draft>, Refusal> {
@@ -223,10 +227,10 @@ fn isolated(
     if types.is_empty() {
         return Ok(Vec::new());
     }
-    isolating(plain, policy, &placed.own.tier.name, &types, &allowed, report)
+    isolating(plain, policy, &placed.tier.tier.name, &types, &allowed, report)
 }
 
-fn spec(tier: &str, next: &mut usize, subject: &Chosen, received: &[Value], sent: &[Value]) -> Value {
+fn spec(tier: &str, next: &mut usize, subject: &PodSelection, received: &[Value], sent: &[Value]) -> Value {
     let mut spec = Map::new();
     spec.insert("tier".into(), tier.into());
     spec.insert("priority".into(), (*next).into());
@@ -241,7 +245,7 @@ fn spec(tier: &str, next: &mut usize, subject: &Chosen, received: &[Value], sent
     Value::Object(spec)
 }
 
-fn draft(placed: &Placed<'_>, policy: &Policy, wanted: &str, found: &[Draft], spec: Value) -> Draft {
+fn draft(placed: &TierPlacement<'_>, policy: &Policy, wanted: &str, found: &[Draft], spec: Value) -> Draft {
     const KIND: &str = "ClusterNetworkPolicy";
     let same = found.iter().filter(|one| one.kind == KIND && one.source == policy.source);
     let part = same.count();
@@ -249,8 +253,8 @@ fn draft(placed: &Placed<'_>, policy: &Policy, wanted: &str, found: &[Draft], sp
         api_version: "policy.networking.k8s.io/v1alpha2",
         kind: KIND,
         namespace: None,
-        wanted: if part == 0 { wanted.to_owned() } else { format!("{wanted}-{}", part + 1) },
-        tier: placed.own.tier.name.clone(),
+        preferred_name: if part == 0 { wanted.to_owned() } else { format!("{wanted}-{}", part + 1) },
+        tier: placed.tier.tier.name.clone(),
         source: policy.source.clone(),
         part,
         spec,

@@ -19,13 +19,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use snapshot::model::{Kind, Text};
 
-use self::place::{Placed, placed};
-use self::rule::{Speaker, is_of, targets};
-use super::draft::{Draft, named};
-use super::plain::{Action, Chosen, Peer, Plain, Policy, Tier};
+use self::place::{TierPlacement, place_tier};
+use self::rule::{RuleWriter, is_of, targets};
+use super::draft::{Draft, name_drafts};
+use super::plain::{Action, Peer, PlainPolicies, PodSelection, Policy, Tier};
 use super::report::{Outcome, Reference, Refusal, Report};
-use super::settle::{Behind, Entry, Own, Place, Refused, in_one_place};
-use super::written::Written;
+use super::settle::{Entry, LaterTiers, Place, RefusedRules, TierPolicies, in_one_place};
+use super::written::ConvertedObjects;
 use crate::tier::Direction;
 
 const API: &str = "crd.antrea.io/v1beta1";
@@ -46,12 +46,12 @@ const MOST_LATE: usize = 150;
 
 /// The policies as those of Antrea, with the tiers that they are in.
 #[must_use]
-pub fn write(plain: &Plain) -> Written {
+pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     let mut report = Report::default();
-    let speaker = Speaker::new(&plain.pod_ranges);
+    let speaker = RuleWriter::new(&plain.pod_ranges);
     let left: Vec<&Policy> = plain.tiers.iter().flat_map(|tier| unsaid(tier, &mut report)).collect();
-    let tiers = Own::all(&plain.tiers, |policy| !left.iter().any(|one| std::ptr::eq(*one, policy)));
-    let mut refused = Refused::default();
+    let tiers = TierPolicies::all(&plain.tiers, |policy| !left.iter().any(|one| std::ptr::eq(*one, policy)));
+    let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {
             let entry = Entry { policy, rule, action: rule.action };
@@ -62,10 +62,10 @@ pub fn write(plain: &Plain) -> Written {
     }
     let (all, notes) = loop {
         let mut notes = Report::default();
-        let mut behind = Behind::default();
-        let mut all: Vec<Placed<'_>> = Vec::new();
+        let mut behind = LaterTiers::default();
+        let mut all: Vec<TierPlacement<'_>> = Vec::new();
         for own in tiers.iter().rev() {
-            let found = placed(own.clone(), plain, &behind, &mut refused, &mut notes);
+            let found = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
             behind.add(own, &found.early, &found.ends);
             all.insert(0, found);
         }
@@ -75,7 +75,10 @@ pub fn write(plain: &Plain) -> Written {
     };
     report.extend(notes);
     refused.leave(&mut report);
-    Written { objects: named(drafts(speaker, plain, &all, &mut report), &plain.taken), report }
+    ConvertedObjects {
+        objects: name_drafts(drafts(speaker, plain, &all, &mut report), &plain.taken_names),
+        report,
+    }
 }
 
 /// The policies of a tier of which Antrea cannot say whom they are about, and those that are too many; they are left out.
@@ -103,7 +106,7 @@ fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
 }
 
 /// Whether Antrea can say a rule at all.
-fn checked(speaker: Speaker, entry: &Entry<'_>) -> Result<(), Refusal> {
+fn checked(speaker: RuleWriter, entry: &Entry<'_>) -> Result<(), Refusal> {
     let Entry { policy, rule, .. } = entry;
     in_one_place(policy, rule)?;
     for chosen in rule.subjects.iter().flatten() {
@@ -114,14 +117,14 @@ fn checked(speaker: Speaker, entry: &Entry<'_>) -> Result<(), Refusal> {
 }
 
 /// Refuses what the baseline tier has no place for; the ends of tiers have one.
-fn are_too_many<'p>(all: &[Placed<'p>], refused: &mut Refused<'p>) -> bool {
+fn are_too_many<'p>(all: &[TierPlacement<'p>], refused: &mut RefusedRules<'p>) -> bool {
     let (rules, before) = (all.iter().map(|tier| tier.late.len()).sum::<usize>(), refused.count());
     if rules + 2 * all.len() <= MOST_LATE {
         return false;
     }
     for tier in all {
         // A rule of the default tier that denies needs no place once none after it allows.
-        let goes = |entry: &&Entry<'p>| tier.own.place == Place::After || entry.action == Action::Allow;
+        let goes = |entry: &&Entry<'p>| tier.tier.place == Place::After || entry.action == Action::Allow;
         for entry in tier.late.iter().filter(goes) {
             let why = format!("more than {MOST_LATE} rules after the NetworkPolicies of Kubernetes");
             refused.add(*entry, Refusal::new("", why));
@@ -131,32 +134,37 @@ fn are_too_many<'p>(all: &[Placed<'p>], refused: &mut Refused<'p>) -> bool {
 }
 
 /// A tier of Antrea while it is filled.
-struct Shelf {
+struct TierSlots {
     name: Text,
     /// How many policies it has.
     count: usize,
 }
 
-impl Shelf {
+impl TierSlots {
     fn next(&mut self) -> usize {
         self.count += 1;
         self.count
     }
 }
 
-fn drafts(speaker: Speaker, plain: &Plain, all: &[Placed<'_>], report: &mut Report) -> Vec<Draft> {
+fn drafts(
+    speaker: RuleWriter,
+    plain: &PlainPolicies,
+    all: &[TierPlacement<'_>],
+    report: &mut Report,
+) -> Vec<Draft> {
     let mut found = Vec::new();
-    let mut shelves: Vec<Shelf> = Vec::new();
-    let mut baseline = Shelf { name: BASELINE.into(), count: 0 };
+    let mut shelves: Vec<TierSlots> = Vec::new();
+    let mut baseline = TierSlots { name: BASELINE.into(), count: 0 };
     let names = names(plain, all);
     for (placed, name) in all.iter().zip(names) {
         let has_end = placed.ends.iter().any(|(_, policies)| !policies.is_empty());
-        let is_before = placed.own.place == Place::Before;
+        let is_before = placed.tier.place == Place::Before;
         if !placed.early.is_empty() || (is_before && has_end) {
             // One tier of Antrea can have several of Calico, one after the other: nothing ends with it.
             if shelves.len() < MOST_TIERS {
-                found.push(tier(placed.own.tier, &name, FIRST_TIER + TIER_STEP * shelves.len()));
-                shelves.push(Shelf { name, count: 0 });
+                found.push(tier(placed.tier.tier, &name, FIRST_TIER + TIER_STEP * shelves.len()));
+                shelves.push(TierSlots { name, count: 0 });
             }
             let shelf = shelves.last_mut().expect("a tier");
             policies(speaker, placed, &placed.early, shelf, 0, &mut found, report);
@@ -173,11 +181,11 @@ fn drafts(speaker: Speaker, plain: &Plain, all: &[Placed<'_>], report: &mut Repo
 }
 
 /// The names of the tiers, none of them that of a static one or of one that is in the cluster: policies name their tier.
-fn names(plain: &Plain, all: &[Placed<'_>]) -> Vec<Text> {
+fn names(plain: &PlainPolicies, all: &[TierPlacement<'_>]) -> Vec<Text> {
     let is_other = |name: &Text| {
-        STATIC.contains(&&**name) || plain.taken.contains(&(Kind::ANTREA_TIER, None, name.clone()))
+        STATIC.contains(&&**name) || plain.taken_names.contains(&(Kind::ANTREA_TIER, None, name.clone()))
     };
-    let mut taken: BTreeSet<Text> = all.iter().map(|one| one.own.tier.name.clone()).collect();
+    let mut taken: BTreeSet<Text> = all.iter().map(|one| one.tier.tier.name.clone()).collect();
     let mut one = |name: &Text| {
         if !is_other(name) {
             return name.clone();
@@ -188,7 +196,7 @@ fn names(plain: &Plain, all: &[Placed<'_>]) -> Vec<Text> {
         }
         free.into()
     };
-    all.iter().map(|placed| one(&placed.own.tier.name)).collect()
+    all.iter().map(|placed| one(&placed.tier.tier.name)).collect()
 }
 
 fn tier(of: &Tier, name: &Text, priority: usize) -> Draft {
@@ -196,7 +204,7 @@ fn tier(of: &Tier, name: &Text, priority: usize) -> Draft {
         api_version: API,
         kind: "Tier",
         namespace: None,
-        wanted: name.to_string(),
+        preferred_name: name.to_string(),
         tier: of.name.clone(),
         source: of_tier(of),
         part: 0,
@@ -217,15 +225,15 @@ fn of_tier(tier: &Tier) -> Reference {
 
 /// The policies of these rules, in order.
 fn policies(
-    speaker: Speaker,
-    placed: &Placed<'_>,
+    speaker: RuleWriter,
+    placed: &TierPlacement<'_>,
     entries: &[Entry<'_>],
-    shelf: &mut Shelf,
+    shelf: &mut TierSlots,
     part: usize,
     found: &mut Vec<Draft>,
     report: &mut Report,
 ) {
-    for policy in &placed.own.policies {
+    for policy in &placed.tier.policies {
         let own: Vec<&Entry<'_>> =
             entries.iter().filter(|entry| std::ptr::eq(entry.policy, *policy)).collect();
         if own.is_empty() {
@@ -240,8 +248,8 @@ fn policies(
         found.push(Draft {
             api_version: API,
             kind: if namespace.is_some() { "NetworkPolicy" } else { "ClusterNetworkPolicy" },
-            wanted,
-            tier: placed.own.tier.name.clone(),
+            preferred_name: wanted,
+            tier: placed.tier.tier.name.clone(),
             source: policy.source.clone(),
             part,
             spec: spec(speaker, policy, &own, namespace.as_ref(), shelf),
@@ -260,11 +268,11 @@ fn is_of_one(policy: &Policy, entries: &[&Entry<'_>], namespace: &Text) -> bool 
 }
 
 fn spec(
-    speaker: Speaker,
+    speaker: RuleWriter,
     policy: &Policy,
     entries: &[&Entry<'_>],
     namespace: Option<&Text>,
-    shelf: &mut Shelf,
+    shelf: &mut TierSlots,
 ) -> Value {
     let mut spec = Map::new();
     spec.insert("tier".into(), (*shelf.name).into());
@@ -292,13 +300,13 @@ fn spec(
     Value::Object(spec)
 }
 
-fn applied(pods: &[Chosen], namespace: Option<&Text>) -> Value {
+fn applied(pods: &[PodSelection], namespace: Option<&Text>) -> Value {
     // Whom nobody can say is left out before.
     pods.iter().flat_map(|chosen| targets(chosen, namespace).unwrap_or_default()).collect()
 }
 
 /// The end of a tier: one policy for each direction that drops everything, for the pods of all of its policies.
-fn ends(placed: &Placed<'_>, shelf: &mut Shelf, found: &mut Vec<Draft>) {
+fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, found: &mut Vec<Draft>) {
     for (part, (direction, policies)) in placed.ends.iter().enumerate() {
         let mut pods: Vec<Value> = Vec::new();
         for chosen in policies.iter().flat_map(|policy| &policy.subjects) {
@@ -316,9 +324,9 @@ fn ends(placed: &Placed<'_>, shelf: &mut Shelf, found: &mut Vec<Draft>) {
             api_version: API,
             kind: "ClusterNetworkPolicy",
             namespace: None,
-            wanted: format!("{}-end-{way}", placed.own.tier.name),
-            tier: placed.own.tier.name.clone(),
-            source: of_tier(placed.own.tier),
+            preferred_name: format!("{}-end-{way}", placed.tier.tier.name),
+            tier: placed.tier.tier.name.clone(),
+            source: of_tier(placed.tier.tier),
             part,
             spec: json!({
                 "tier": *shelf.name,

@@ -7,29 +7,30 @@ use std::collections::BTreeMap;
 use snapshot::Range;
 use snapshot::model::Text;
 
-use super::plain::{Chosen, Peer, Rule, Traffic};
-use crate::expression::{NAMESPACE_NAME, Of};
+use super::plain::{Peer, PodSelection, Rule, Traffic};
+use crate::expression::{LabelOwner, NAMESPACE_NAME};
 use crate::kubernetes::{Block, LabelSelector, PortNumber, Requirement};
 
 /// No pod is in both.
-pub(super) fn are_apart(one: &[Chosen], other: &[Chosen]) -> bool {
+pub(super) fn are_apart(one: &[PodSelection], other: &[PodSelection]) -> bool {
     one.iter().all(|one| other.iter().all(|other| one.is_apart(other)))
 }
 
 /// Every pod that is in `some` is in `all`, too.
-pub(super) fn covers(all: &[Chosen], some: &[Chosen]) -> bool {
+pub(super) fn covers(all: &[PodSelection], some: &[PodSelection]) -> bool {
     some.iter().all(|one| all.iter().any(|wide| one.implies(wide)))
 }
 
 /// No packet of a pod is one that both rules are about, their subjects left out. Pods have addresses of these ranges, and of any where none is given.
 pub(super) fn rules_apart(one: &Rule, other: &Rule, pod_ranges: &[Range]) -> bool {
-    let peers =
-        both(one.peers.as_deref(), other.peers.as_deref(), |one, other| peers_apart(one, other, pod_ranges));
-    peers || both(one.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
+    let peers = all_apart(one.peers.as_deref(), other.peers.as_deref(), |one, other| {
+        peers_apart(one, other, pod_ranges)
+    });
+    peers || all_apart(one.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
 }
 
 /// Each entry of the one list is apart from each of the other; no list is everything.
-fn both<T>(one: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
+fn all_apart<T>(one: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return false };
     one.iter().all(|one| other.iter().all(|other| apart(one, other)))
 }
@@ -76,15 +77,15 @@ fn differ(one: Option<u8>, other: Option<u8>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
-impl Chosen {
+impl PodSelection {
     /// No pod is in both.
     fn is_apart(&self, other: &Self) -> bool {
         let all = [self.requirements(), other.requirements()].concat();
-        let mut asked: BTreeMap<(Of, &Text), Asked<'_>> = BTreeMap::new();
+        let mut asked: BTreeMap<(LabelOwner, &Text), LabelConstraint<'_>> = BTreeMap::new();
         for (of, one) in &all {
-            asked.entry((*of, &one.key)).or_default().take(one);
+            asked.entry((*of, &one.key)).or_default().add(one);
         }
-        !asked.values().all(Asked::is_possible)
+        !asked.values().all(LabelConstraint::is_possible)
     }
 
     /// Every pod of this one is one of the other.
@@ -97,48 +98,50 @@ impl Chosen {
     }
 
     /// All that is said, as conditions in one form.
-    fn requirements(&self) -> Vec<(Of, Requirement)> {
-        let within = self.within.iter().map(|name| (Of::Namespace, is(&NAMESPACE_NAME.into(), name)));
-        let namespaces = parts(&self.namespaces).map(|one| (Of::Namespace, one));
-        let pods = parts(&self.pods).map(|one| (Of::Pod, one));
-        let accounts = self.accounts.iter().map(|one| (Of::Account, one.clone()));
+    fn requirements(&self) -> Vec<(LabelOwner, Requirement)> {
+        let within =
+            self.namespace.iter().map(|name| (LabelOwner::Namespace, equals(&NAMESPACE_NAME.into(), name)));
+        let namespaces = requirements(&self.namespaces).map(|one| (LabelOwner::Namespace, one));
+        let pods = requirements(&self.pods).map(|one| (LabelOwner::Pod, one));
+        let accounts = self.accounts.iter().map(|one| (LabelOwner::Account, one.clone()));
         within.chain(namespaces).chain(pods).chain(accounts).collect()
     }
 }
 
-fn parts(of: &LabelSelector) -> impl Iterator<Item = Requirement> + '_ {
-    let labels = of.match_labels.iter().map(|(key, value)| is(key, value));
+fn requirements(of: &LabelSelector) -> impl Iterator<Item = Requirement> + '_ {
+    let labels = of.match_labels.iter().map(|(key, value)| equals(key, value));
     labels.chain(of.match_expressions.iter().cloned())
 }
 
-fn is(key: &Text, value: &Text) -> Requirement {
+fn equals(key: &Text, value: &Text) -> Requirement {
     Requirement { key: key.clone(), operator: "In".into(), values: vec![value.clone()] }
 }
 
-/// What is asked of one label.
+/// What selectors require of one label.
 #[derive(Default)]
-struct Asked<'r> {
+struct LabelConstraint<'r> {
     /// The values of each list of which the label must have one.
-    within: Vec<&'r [Text]>,
-    without: Vec<&'r Text>,
+    allowed: Vec<&'r [Text]>,
+    excluded: Vec<&'r Text>,
     exists: bool,
     is_absent: bool,
 }
 
-impl<'r> Asked<'r> {
-    fn take(&mut self, one: &'r Requirement) {
+impl<'r> LabelConstraint<'r> {
+    fn add(&mut self, one: &'r Requirement) {
         match &*one.operator {
-            "In" => self.within.push(&one.values),
-            "NotIn" => self.without.extend(&one.values),
+            "In" => self.allowed.push(&one.values),
+            "NotIn" => self.excluded.extend(&one.values),
             "Exists" => self.exists = true,
             _ => self.is_absent = true,
         }
     }
 
     fn is_possible(&self) -> bool {
-        let Some((first, rest)) = self.within.split_first() else { return !(self.exists && self.is_absent) };
-        let fits =
-            |value: &&Text| rest.iter().all(|values| values.contains(value)) && !self.without.contains(value);
+        let Some((first, rest)) = self.allowed.split_first() else { return !(self.exists && self.is_absent) };
+        let fits = |value: &&Text| {
+            rest.iter().all(|values| values.contains(value)) && !self.excluded.contains(value)
+        };
         !self.is_absent && first.iter().any(|value| fits(&value))
     }
 }
@@ -159,18 +162,18 @@ fn implies(one: &Requirement, other: &Requirement) -> bool {
 mod tests {
     use super::*;
     use crate::calico::{Message, parse};
-    use crate::convert::choose::chosen;
+    use crate::convert::choose::select_pods;
     use crate::expression::Expression;
     use crate::kubernetes::Block;
     use crate::tier::Direction;
     use crate::traffic::{ICMP, TCP, UDP};
 
-    fn pods(text: &str) -> Vec<Chosen> {
+    fn pods(text: &str) -> Vec<PodSelection> {
         let (within, selector) =
             text.split_once(": ").map_or((None, text), |(name, rest)| (Some(name), rest));
         let own = parse(selector).expect("a selector");
         let all = within.map_or(own.clone(), |name| Expression::Within(name.into()).and(own));
-        chosen(&all).expect("label selectors")
+        select_pods(&all).expect("label selectors")
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use snapshot::model::Text;
 
-use super::plain::Chosen;
-use crate::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, Test};
+use super::plain::PodSelection;
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME, Test};
 use crate::kubernetes::{LabelSelector, Requirement};
 use crate::world::Namespace;
 
@@ -19,17 +19,17 @@ const LONGEST_PREFIX: usize = 253;
 ///
 /// # Errors
 /// What no label selector can say.
-pub(super) fn chosen(condition: &Expression) -> Result<Vec<Chosen>, String> {
+pub(super) fn select_pods(condition: &Expression) -> Result<Vec<PodSelection>, String> {
     let ways = condition.alternatives(MOST + 1);
     if ways.len() > MOST {
         return Err(format!("more than {MOST} alternatives, each of which becomes a selector of its own"));
     }
-    let mut found: Vec<Chosen> = Vec::new();
+    let mut found: Vec<PodSelection> = Vec::new();
     for way in ways {
-        let mut one = Chosen::default();
+        let mut one = PodSelection::default();
         let mut is_possible = true;
         for (literal, is_true) in way {
-            is_possible &= one.take(literal, is_true)?;
+            is_possible &= one.add_literal(literal, is_true)?;
         }
         if is_possible && !found.contains(&one) {
             found.push(one);
@@ -38,22 +38,25 @@ pub(super) fn chosen(condition: &Expression) -> Result<Vec<Chosen>, String> {
     Ok(found)
 }
 
-impl Chosen {
+impl PodSelection {
     /// Adds a simple condition that is to be true, or false. The answer is false if it never is so.
-    fn take(&mut self, literal: &Expression, is_true: bool) -> Result<bool, String> {
+    fn add_literal(&mut self, literal: &Expression, is_true: bool) -> Result<bool, String> {
         match literal {
             Expression::Within(name) if is_true => {
-                let is_other = self.within.as_ref().is_some_and(|known| known != name);
-                self.within = Some(name.clone());
+                let is_other = self.namespace.as_ref().is_some_and(|known| known != name);
+                self.namespace = Some(name.clone());
                 Ok(!is_other)
             }
             Expression::Within(name) => {
-                self.add(Of::Namespace, requirement(&NAMESPACE_NAME.into(), "NotIn", vec![name.clone()]));
+                self.add(
+                    LabelOwner::Namespace,
+                    requirement(&NAMESPACE_NAME.into(), "NotIn", vec![name.clone()]),
+                );
                 Ok(true)
             }
             // Every pod is in a namespace, and has an account, with a name.
-            Expression::Has(Of::Namespace, key) if **key == *NAMESPACE_NAME => Ok(is_true),
-            Expression::Has(Of::Account, key) if **key == *ACCOUNT_NAME => Ok(is_true),
+            Expression::Has(LabelOwner::Namespace, key) if **key == *NAMESPACE_NAME => Ok(is_true),
+            Expression::Has(LabelOwner::Account, key) if **key == *ACCOUNT_NAME => Ok(is_true),
             Expression::Has(of, key) => {
                 if !is_key(key) {
                     return Ok(!is_true);
@@ -88,11 +91,11 @@ impl Chosen {
         }
     }
 
-    fn add(&mut self, of: Of, one: Requirement) {
+    fn add(&mut self, of: LabelOwner, one: Requirement) {
         let selector = match of {
-            Of::Pod => &mut self.pods,
-            Of::Namespace => &mut self.namespaces,
-            Of::Account => {
+            LabelOwner::Pod => &mut self.pods,
+            LabelOwner::Namespace => &mut self.namespaces,
+            LabelOwner::Account => {
                 if !self.accounts.contains(&one) {
                     self.accounts.push(one);
                 }
@@ -110,8 +113,8 @@ impl Chosen {
     }
 
     /// The names of the only namespaces in which the pods can be, where the condition says them.
-    pub(super) fn named(&self) -> Option<Vec<Text>> {
-        if let Some(within) = &self.within {
+    pub(super) fn namespace_names(&self) -> Option<Vec<Text>> {
+        if let Some(within) = &self.namespace {
             return Some(vec![within.clone()]);
         }
         if let Some(name) = self.namespaces.match_labels.get(NAMESPACE_NAME) {
@@ -122,10 +125,10 @@ impl Chosen {
     }
 
     /// Whether nothing is said of namespaces but names that they have.
-    pub(super) fn says_names_only(&self) -> bool {
+    pub(super) fn is_by_namespace_name_only(&self) -> bool {
         let LabelSelector { match_labels, match_expressions } = &self.namespaces;
         let is_name = |key: &Text| **key == *NAMESPACE_NAME;
-        let said = match_labels.len() + match_expressions.len() + usize::from(self.within.is_some());
+        let said = match_labels.len() + match_expressions.len() + usize::from(self.namespace.is_some());
         let is_in = |one: &Requirement| is_name(&one.key) && *one.operator == *"In";
         said == 1 && match_labels.keys().all(is_name) && match_expressions.iter().all(is_in)
     }
@@ -133,7 +136,7 @@ impl Chosen {
     /// The selector of namespaces that says all that is said of them, the name among it.
     pub(super) fn of_namespaces(&self) -> LabelSelector {
         let mut all = self.namespaces.clone();
-        if let Some(within) = &self.within {
+        if let Some(within) = &self.namespace {
             match all.match_labels.get(NAMESPACE_NAME) {
                 Some(known) if known != within => {
                     let name = requirement(&NAMESPACE_NAME.into(), "In", vec![within.clone()]);
@@ -147,14 +150,14 @@ impl Chosen {
 
     /// Whether such pods can be in a namespace.
     pub(super) fn may_be_in(&self, namespace: &Namespace) -> bool {
-        let wanted = self.of_namespaces().expression(Of::Pod).unwrap_or(Expression::Always);
+        let wanted = self.of_namespaces().expression(LabelOwner::Pod).unwrap_or(Expression::Always);
         let mut labels = namespace.labels.clone();
         labels.insert(NAMESPACE_NAME.into(), namespace.name.clone());
         wanted.holds(&labels, None)
     }
 
     /// Whether something is said of namespaces beside a name.
-    pub(super) fn wants_of_namespaces(&self) -> bool {
+    pub(super) fn has_namespace_labels(&self) -> bool {
         self.namespaces != LabelSelector::default()
     }
 }
@@ -192,11 +195,11 @@ mod tests {
     use super::*;
     use crate::calico::{parse, parse_for_namespaces};
 
-    fn of(text: &str) -> Vec<Chosen> {
-        chosen(&parse(text).expect("a selector")).expect("label selectors")
+    fn of(text: &str) -> Vec<PodSelection> {
+        select_pods(&parse(text).expect("a selector")).expect("label selectors")
     }
 
-    fn pods(of: &Chosen) -> String {
+    fn pods(of: &PodSelection) -> String {
         let labels = of.pods.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
         let more = of
             .pods
@@ -237,18 +240,18 @@ mod tests {
         let one = of(
             "projectcalico.org/namespace == 'shop' && pcns.team == 'a' && projectcalico.org/serviceaccount == 'web'",
         );
-        assert_eq!(one[0].named(), Some(vec!["shop".into()]));
-        assert!(one[0].wants_of_namespaces());
+        assert_eq!(one[0].namespace_names(), Some(vec!["shop".into()]));
+        assert!(one[0].has_namespace_labels());
         assert_eq!(
             (&*one[0].accounts[0].operator, &one[0].accounts[0].values[..]),
             ("In", &["web".into()][..])
         );
-        let all = chosen(&parse_for_namespaces("all()").expect("a selector")).expect("a label selector");
-        assert_eq!(all, [Chosen::default()]);
+        let all = select_pods(&parse_for_namespaces("all()").expect("a selector")).expect("a label selector");
+        assert_eq!(all, [PodSelection::default()]);
         let within = |name: &str| Expression::Within(name.into());
-        assert_eq!(chosen(&within("a").and(within("b"))), Ok(Vec::new()));
-        let both =
-            chosen(&within("a").and(parse_for_namespaces("team == 'x'").expect("a selector"))).expect("one");
+        assert_eq!(select_pods(&within("a").and(within("b"))), Ok(Vec::new()));
+        let both = select_pods(&within("a").and(parse_for_namespaces("team == 'x'").expect("a selector")))
+            .expect("one");
         assert_eq!(both[0].of_namespaces().match_labels.len(), 2);
     }
 
@@ -259,11 +262,11 @@ mod tests {
             ("!(a starts with 'b')", "a starts with \"b\""),
             ("a ends with 'b'", "whole values"),
         ] {
-            let why = chosen(&parse(text).expect("a selector")).expect_err(text);
+            let why = select_pods(&parse(text).expect("a selector")).expect_err(text);
             assert!(why.contains(words), "{why}");
         }
         let many: Vec<String> = (0..65).map(|number| format!("a == 'v{number}'")).collect();
-        assert!(chosen(&parse(&many.join(" || ")).expect("a selector")).is_err());
+        assert!(select_pods(&parse(&many.join(" || ")).expect("a selector")).is_err());
         assert_eq!(of(&many[..64].join(" || ")).len(), 64);
     }
 }

@@ -12,34 +12,34 @@ mod selector;
 
 use serde_json::{Map, Value, json};
 
-use self::order::{Form, Order, Placed, reached};
+use self::order::{Form, Order, OrderedPolicy, reached};
 use self::peers::{Note, end, ways};
 use self::ports::fields;
-pub(super) use self::ports::named_of_kubernetes;
+pub(super) use self::ports::note_named_ports;
 use self::selector::{filtered, subject};
-use super::draft::{Draft, named};
-use super::plain::{Chosen, Peer, Plain, Policy, Rule};
+use super::draft::{Draft, name_drafts};
+use super::plain::{Peer, PlainPolicies, PodSelection, Policy, Rule};
 use super::report::{Outcome, Refusal, Report};
-use super::written::Written;
+use super::written::ConvertedObjects;
 use crate::cilium::Settings;
 use crate::tier::Direction;
 
 /// The policies as Cilium's. [`Settings::has_port_ranges`] also says whether the release has the field `enableDefaultDeny`: 1.16 is the first one
 /// with either.
 #[must_use]
-pub fn write(plain: &Plain, settings: Settings) -> Written {
+pub fn write(plain: &PlainPolicies, settings: Settings) -> ConvertedObjects {
     let mut report = Report::default();
     let writer = Writer { plain, settings };
     let mut said = Vec::new();
     for (tier, of) in plain.tiers.iter().enumerate() {
         for policy in &of.policies {
-            match writer.said(policy, tier, &mut report) {
+            match writer.draft_policy(policy, tier, &mut report) {
                 Ok(one) => said.push(one),
                 Err(refusal) => report.leave_policy(&policy.source, refusal),
             }
         }
     }
-    let order = Order::new(plain, said.iter().map(Said::placed).collect());
+    let order = Order::new(plain, said.iter().map(PolicyDraft::ordered).collect());
     let mut drafts = Vec::new();
     for (place, one) in said.iter().enumerate() {
         let mut notes = Report::default();
@@ -51,25 +51,25 @@ pub fn write(plain: &Plain, settings: Settings) -> Written {
             Err(refusal) => report.leave_policy(&one.policy.source, refusal),
         }
     }
-    Written { objects: named(drafts, &plain.taken), report }
+    ConvertedObjects { objects: name_drafts(drafts, &plain.taken_names), report }
 }
 
 struct Writer<'p> {
-    plain: &'p Plain,
+    plain: &'p PlainPolicies,
     settings: Settings,
 }
 
-/// A policy with what of it can be said.
-struct Said<'p> {
+/// A policy with what Cilium can express of it.
+struct PolicyDraft<'p> {
     tier: usize,
     policy: &'p Policy,
     /// The selectors of its pods.
     selectors: Vec<Value>,
-    rules: Vec<SaidRule<'p>>,
+    rules: Vec<RuleDraft<'p>>,
 }
 
 /// A rule in Cilium's words.
-struct SaidRule<'p> {
+struct RuleDraft<'p> {
     rule: &'p Rule,
     /// The selectors of its pods, where these are not all that the policy selects.
     selectors: Option<Vec<Value>>,
@@ -77,18 +77,18 @@ struct SaidRule<'p> {
     bodies: Vec<Value>,
 }
 
-impl<'p> Said<'p> {
-    fn placed(&self) -> Placed<'p> {
+impl<'p> PolicyDraft<'p> {
+    fn ordered(&self) -> OrderedPolicy<'p> {
         let policy = self.policy;
         let rules = reached(policy.rules.iter().filter(|rule| self.rule(rule).is_some()));
-        Placed { tier: self.tier, policy, rules }
+        OrderedPolicy { tier: self.tier, policy, rules }
     }
 
-    fn rule(&self, rule: &Rule) -> Option<&SaidRule<'p>> {
+    fn rule(&self, rule: &Rule) -> Option<&RuleDraft<'p>> {
         self.rules.iter().find(|one| std::ptr::eq(one.rule, rule))
     }
 
-    fn draft(&self, plain: &Plain, mut specs: Vec<Value>) -> Option<Draft> {
+    fn draft(&self, plain: &PlainPolicies, mut specs: Vec<Value>) -> Option<Draft> {
         let Policy { source, name, namespace, .. } = self.policy;
         let spec = if specs.len() > 1 { Value::from(specs) } else { specs.pop()? };
         let kind = if namespace.is_some() { "CiliumNetworkPolicy" } else { "CiliumClusterwideNetworkPolicy" };
@@ -96,7 +96,7 @@ impl<'p> Said<'p> {
             api_version: "cilium.io/v2",
             kind,
             namespace: namespace.clone(),
-            wanted: name.to_string(),
+            preferred_name: name.to_string(),
             tier: plain.tiers[self.tier].name.clone(),
             source: source.clone(),
             part: 0,
@@ -106,7 +106,12 @@ impl<'p> Said<'p> {
 }
 
 impl<'p> Writer<'p> {
-    fn said(&self, policy: &'p Policy, tier: usize, report: &mut Report) -> Result<Said<'p>, Refusal> {
+    fn draft_policy(
+        &self,
+        policy: &'p Policy,
+        tier: usize,
+        report: &mut Report,
+    ) -> Result<PolicyDraft<'p>, Refusal> {
         let of_policy = |why| Refusal::new("spec.selector", why);
         let selectors = selectors(&policy.subjects, policy).map_err(of_policy)?;
         for chosen in &policy.subjects {
@@ -115,7 +120,7 @@ impl<'p> Writer<'p> {
         let mut rules = Vec::new();
         for rule in &policy.rules {
             let mut notes = Vec::new();
-            match self.said_rule(rule, policy, &mut notes) {
+            match self.draft_rule(rule, policy, &mut notes) {
                 Ok(said) => {
                     rules.push(said);
                     for (field, outcome, why) in notes {
@@ -126,15 +131,15 @@ impl<'p> Writer<'p> {
                 Err(refusal) => report.leave_out(policy, rule, refusal),
             }
         }
-        Ok(Said { tier, policy, selectors, rules })
+        Ok(PolicyDraft { tier, policy, selectors, rules })
     }
 
-    fn said_rule(
+    fn draft_rule(
         &self,
         rule: &'p Rule,
         policy: &Policy,
         notes: &mut Vec<Note>,
-    ) -> Result<SaidRule<'p>, Refusal> {
+    ) -> Result<RuleDraft<'p>, Refusal> {
         let own = if rule.direction == Direction::Ingress { "destination" } else { "source" };
         let selectors = rule.subjects.as_ref().map(|subjects| selectors(subjects, policy)).transpose();
         let selectors = selectors.map_err(|why| Refusal::new(own, why))?;
@@ -155,13 +160,13 @@ impl<'p> Writer<'p> {
                 bodies.push(Value::Object(body));
             }
         }
-        Ok(SaidRule { rule, selectors, bodies })
+        Ok(RuleDraft { rule, selectors, bodies })
     }
 
     /// The sets of rules of a policy.
     fn specs(
         &self,
-        said: &Said<'_>,
+        said: &PolicyDraft<'_>,
         order: &Order<'_>,
         place: usize,
         report: &mut Report,
@@ -174,7 +179,7 @@ impl<'p> Writer<'p> {
             report.note(&policy.source, "spec.tier", Outcome::Expanded, why);
         }
         let (mut common, mut narrowed) = (Vec::new(), Vec::new());
-        for (number, rule) in order.placed()[place].rules.iter().enumerate() {
+        for (number, rule) in order.policies()[place].rules.iter().enumerate() {
             let (form, why) = order.form(place, number);
             if let Some(why) = why {
                 report.note(&policy.source, format!("{}.action", rule.place()), Outcome::Expanded, why);
@@ -209,7 +214,7 @@ impl<'p> Writer<'p> {
         selector: &Value,
         types: &[Direction],
         isolated: &[Direction],
-        rules: &[(&SaidRule<'_>, Form)],
+        rules: &[(&RuleDraft<'_>, Form)],
     ) -> Result<Option<Value>, Refusal> {
         let mut spec = Map::new();
         let mut open = Map::new();
@@ -253,7 +258,7 @@ impl<'p> Writer<'p> {
 }
 
 /// The selectors of these pods in a policy.
-fn selectors(subjects: &[Chosen], policy: &Policy) -> Result<Vec<Value>, String> {
+fn selectors(subjects: &[PodSelection], policy: &Policy) -> Result<Vec<Value>, String> {
     let all: Result<Vec<_>, String> =
         subjects.iter().map(|one| subject(one, policy.namespace.as_ref())).collect();
     Ok(all?.into_iter().flatten().collect())
@@ -273,7 +278,7 @@ fn note_rule(rule: &Rule, policy: &Policy, report: &mut Report) {
     }
 }
 
-fn note_filtered(chosen: &Chosen, policy: &Policy, field: &str, report: &mut Report) {
+fn note_filtered(chosen: &PodSelection, policy: &Policy, field: &str, report: &mut Report) {
     for key in filtered(chosen) {
         let why = format!(
             "{key}: Cilium leaves this label out of the identities of pods, so the selector judges all pods as if they had none, unless Cilium's setting `labels` has the key"

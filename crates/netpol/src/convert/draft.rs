@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use snapshot::model::{Kind, Labels, Text};
 
-use super::plain::Chosen;
+use super::plain::PodSelection;
 use super::report::Reference;
 use crate::kubernetes::{Block, LabelSelector, Requirement};
 
@@ -24,7 +24,7 @@ pub(super) struct Draft {
     pub(super) kind: &'static str,
     pub(super) namespace: Option<Text>,
     /// The name that it gets if no other object wants it.
-    pub(super) wanted: String,
+    pub(super) preferred_name: String,
     /// The tier and the policy that it is made of, and its number among those that are made of it.
     pub(super) tier: Text,
     pub(super) source: Reference,
@@ -40,7 +40,7 @@ impl Draft {
         format!("{kind}\n{namespace}\n{}\n{name}\n{}", self.tier, self.part)
     }
 
-    fn named(self, name: &str) -> Value {
+    fn into_object(self, name: &str) -> Value {
         let from = serde_json::to_string(&self.source).unwrap_or_default();
         let mut metadata = Map::new();
         metadata.insert("name".into(), name.into());
@@ -70,23 +70,25 @@ pub(super) fn names<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<Na
 
 /// The objects, in the order of their kinds, namespaces and names. A name that two of them want, or that an object has which no conversion made, gets a
 /// hash behind it, whichever of the two comes first: so another policy more or less does not change names but those that are like its own.
-pub(super) fn named(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Value> {
+pub(super) fn name_drafts(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Value> {
     let mut wanted: BTreeMap<(&str, Option<Text>, String), usize> = BTreeMap::new();
     for draft in &drafts {
-        *wanted.entry((draft.kind, draft.namespace.clone(), draft.wanted.clone())).or_default() += 1;
+        *wanted.entry((draft.kind, draft.namespace.clone(), draft.preferred_name.clone())).or_default() += 1;
     }
     let is_taken = |draft: &Draft, name: &str| {
         let kind = Kind::of(draft.api_version, draft.kind);
         kind.is_some_and(|kind| taken.contains(&(kind, draft.namespace.clone(), name.into())))
     };
     let is_free = |draft: &Draft| {
-        let key = (draft.kind, draft.namespace.clone(), draft.wanted.clone());
-        wanted.get(&key) == Some(&1) && draft.wanted.len() <= LONGEST && !is_taken(draft, &draft.wanted)
+        let key = (draft.kind, draft.namespace.clone(), draft.preferred_name.clone());
+        wanted.get(&key) == Some(&1)
+            && draft.preferred_name.len() <= LONGEST
+            && !is_taken(draft, &draft.preferred_name)
     };
     let hashed = |draft: &Draft| {
         let mut identity = draft.identity();
         loop {
-            let name = hashed(&draft.wanted, &identity);
+            let name = add_hash(&draft.preferred_name, &identity);
             if !is_taken(draft, &name) {
                 return name;
             }
@@ -96,16 +98,16 @@ pub(super) fn named(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Value> {
     let mut found: Vec<(&str, Option<Text>, String, Draft)> = Vec::new();
     let names: Vec<String> = drafts
         .iter()
-        .map(|draft| if is_free(draft) { draft.wanted.clone() } else { hashed(draft) })
+        .map(|draft| if is_free(draft) { draft.preferred_name.clone() } else { hashed(draft) })
         .collect();
     for (name, draft) in names.into_iter().zip(drafts) {
         found.push((draft.kind, draft.namespace.clone(), name, draft));
     }
     found.sort_by(|one, other| (one.0, &one.1, &one.2).cmp(&(other.0, &other.1, &other.2)));
-    found.into_iter().map(|(.., name, draft)| draft.named(&name)).collect()
+    found.into_iter().map(|(.., name, draft)| draft.into_object(&name)).collect()
 }
 
-fn hashed(wanted: &str, identity: &str) -> String {
+fn add_hash(wanted: &str, identity: &str) -> String {
     let hash: String = Sha256::digest(identity.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     // A name is ASCII, and ends with a letter or a digit.
     let kept = wanted.get(..LONGEST - DIGITS - 1).unwrap_or(wanted).trim_end_matches(['-', '.']);
@@ -149,9 +151,9 @@ pub(super) fn ip_block(of: &Block) -> Value {
 }
 
 /// Pods as a peer of Kubernetes and of Antrea, in an object of this namespace.
-pub(super) fn pods_as_peer(of: &Chosen, namespace: Option<&Text>) -> Map<String, Value> {
+pub(super) fn pods_as_peer(of: &PodSelection, namespace: Option<&Text>) -> Map<String, Value> {
     let mut peer = Map::new();
-    let is_own = of.within.is_some() && of.within.as_ref() == namespace && !of.wants_of_namespaces();
+    let is_own = of.namespace.is_some() && of.namespace.as_ref() == namespace && !of.has_namespace_labels();
     if !is_own {
         peer.insert("namespaceSelector".into(), selector(&of.of_namespaces()));
     }
@@ -179,7 +181,7 @@ mod tests {
             api_version: "networking.k8s.io/v1",
             kind: "NetworkPolicy",
             namespace,
-            wanted: wanted.into(),
+            preferred_name: wanted.into(),
             tier: "t".into(),
             source,
             part,
@@ -190,7 +192,7 @@ mod tests {
     fn names(drafts: Vec<Draft>, taken: &[&str]) -> Vec<String> {
         let taken = taken.iter().map(|name| (Kind::NETWORK_POLICY, None, Text::from(*name))).collect();
         let name = |object: &Value| object["metadata"]["name"].as_str().expect("a name").to_owned();
-        named(drafts, &taken).iter().map(name).collect()
+        name_drafts(drafts, &taken).iter().map(name).collect()
     }
 
     #[test]
@@ -212,7 +214,7 @@ mod tests {
         assert!(![hash.as_str(), "a"].contains(&names(vec![one.clone()], &["a", &hash])[0].as_str()));
         // An object of another kind has no part in it.
         let other_kind = [(Kind::CALICO_NETWORK_POLICY, None, Text::from("a"))].into();
-        assert_eq!(named(vec![one.clone()], &other_kind)[0]["metadata"]["name"], "a");
+        assert_eq!(name_drafts(vec![one.clone()], &other_kind)[0]["metadata"]["name"], "a");
         let long = "l".repeat(300);
         let found = names(vec![draft(None, &long, "x", 0)], &[]);
         assert_eq!(found[0].len(), LONGEST);

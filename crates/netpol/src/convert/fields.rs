@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::plain::place;
-use super::report::{Entry, Left, Outcome, Reference, Report};
+use super::report::{Entry, Omission, Outcome, Reference, Report};
 use crate::tier::Direction;
 
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
 pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
     let mut all = report.entries.clone();
-    let said = said(report);
+    let said = reported_fields(report);
     for (of, object) in objects {
         let parts = said.get(of).map(Vec::as_slice).unwrap_or_default();
         if parts.iter().any(|part| part == "spec") {
@@ -38,15 +38,15 @@ pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec
 }
 
 /// The parts of each object of which a report says something: its fields, and what is left out as a whole.
-fn said(report: &Report) -> BTreeMap<&Reference, Vec<String>> {
+fn reported_fields(report: &Report) -> BTreeMap<&Reference, Vec<String>> {
     let mut parts: BTreeMap<&Reference, Vec<String>> = BTreeMap::new();
     for entry in &report.entries {
         parts.entry(&entry.object).or_default().push(entry.field.clone());
     }
-    for left in &report.left {
+    for left in &report.omissions {
         let (of, part) = match left {
-            Left::Policy(of) => (of, "spec".to_owned()),
-            Left::Rule(of, direction, number) => (of, place(*direction, *number)),
+            Omission::Policy(of) => (of, "spec".to_owned()),
+            Omission::Rule(of, direction, number) => (of, place(*direction, *number)),
         };
         parts.entry(of).or_default().push(part);
     }

@@ -7,18 +7,18 @@ use snapshot::Range;
 
 use super::addresses::{WHY, names_pods};
 use super::block::blocks;
-use super::choose::chosen;
+use super::choose::select_pods;
 use super::draft::Name;
 use super::kinds::traffic;
-use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Tier, place};
-use super::report::{Effect, Left, Outcome, Reference, Refusal, Report};
+use super::plain::{Action, Peer, PlainPolicies, PodSelection, Policy, Rule, Tier, place};
+use super::report::{Effect, Omission, Outcome, Reference, Refusal, Report};
 use crate::calico::{self, Entity, Input, RuleAction};
 use crate::expression::Expression;
 use crate::tier::Direction;
 
 /// Calico's policies as they are to be converted.
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub struct CalicoPolicies<'a> {
     /// The policies, and what they go by.
     pub input: Input<'a>,
     /// The object of each policy.
@@ -28,22 +28,22 @@ pub struct Source<'a> {
     /// The addresses of the nodes.
     pub node_addresses: &'a [IpAddr],
     /// The names that objects of the cluster have which no conversion made.
-    pub taken: &'a BTreeSet<Name>,
+    pub taken_names: &'a BTreeSet<Name>,
 }
 
 /// The policies without what the report leaves out already. The report gets what became of the fields that have another form now or none.
 ///
 /// # Errors
 /// A policy that names a tier which is not there.
-pub fn flattened(source: &Source<'_>, report: &mut Report) -> Result<Plain, String> {
+pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<PlainPolicies, String> {
     let input = &source.input;
-    let mut plain = Plain {
+    let mut plain = PlainPolicies {
         namespaces: input.namespaces.to_vec(),
         kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
-        taken: source.taken.clone(),
+        taken_names: source.taken_names.clone(),
         pod_ranges: source.pod_ranges.to_vec(),
         node_addresses: source.node_addresses.to_vec(),
-        ..Plain::default()
+        ..PlainPolicies::default()
     };
     for tier in calico::sorted(input)? {
         let pairs = input.policies.iter().zip(source.references);
@@ -55,16 +55,16 @@ pub fn flattened(source: &Source<'_>, report: &mut Report) -> Result<Plain, Stri
     Ok(plain)
 }
 
-impl Source<'_> {
+impl CalicoPolicies<'_> {
     fn policy(&self, policy: &calico::Policy, of: &Reference, report: &mut Report) -> Option<Policy> {
-        if report.left.contains(&Left::Policy(of.clone())) {
+        if report.omissions.contains(&Omission::Policy(of.clone())) {
             return None;
         }
         if self.input.is_of_hosts(&policy.pods) {
             let why = "it is enforced on host endpoints as well, and no target has policies that mean the same on nodes";
             report.lose(of, "spec.selector", why);
         }
-        let subjects = match chosen(&policy.pods) {
+        let subjects = match select_pods(&policy.pods) {
             Ok(subjects) => subjects,
             Err(why) => {
                 report.leave_policy(of, Refusal::new("spec.selector", why));
@@ -100,7 +100,7 @@ impl Source<'_> {
                 continue;
             }
             for (number, rule) in written.iter().enumerate() {
-                if report.left.contains(&Left::Rule(of.clone(), direction, number)) {
+                if report.omissions.contains(&Omission::Rule(of.clone(), direction, number)) {
                     continue;
                 }
                 match self.rule(policy, rule, (direction, number), of, report) {
@@ -141,7 +141,7 @@ impl Source<'_> {
                 ));
             }
         };
-        let mut notes = Notes { of, place: place(direction, number), report };
+        let mut notes = Notes { reference: of, place: place(direction, number), report };
         let (own, own_name, other, other_name) = match direction {
             Direction::Ingress => (&rule.destination, "destination", &rule.source, "source"),
             Direction::Egress => (&rule.source, "source", &rule.destination, "destination"),
@@ -165,7 +165,7 @@ impl Source<'_> {
         policy: &calico::Policy,
         own: &Entity,
         name: &str,
-    ) -> Result<Option<Vec<Chosen>>, Refusal> {
+    ) -> Result<Option<Vec<PodSelection>>, Refusal> {
         for (field, nets) in [("nets", &own.nets), ("notNets", &own.not_nets)] {
             if !nets.is_empty() {
                 let why = "an address of the pod that the policy is about, which no target asks for";
@@ -184,7 +184,7 @@ impl Source<'_> {
         }
         let not = own.not_selected.clone().map(Expression::negated);
         let all = [Some(policy.pods.clone()), own.selected.clone(), not];
-        chosen(&Expression::And(all.into_iter().flatten().collect()))
+        select_pods(&Expression::And(all.into_iter().flatten().collect()))
             .map(Some)
             .map_err(|why| Refusal::new(format!("{name}.selector"), why))
     }
@@ -264,7 +264,7 @@ impl Source<'_> {
         }
         let condition =
             not.map_or_else(|| selected.clone(), |not| selected.clone().and(not.clone().negated()));
-        let pods = chosen(&condition).map_err(|why| Refusal::new(format!("{name}.selector"), why))?;
+        let pods = select_pods(&condition).map_err(|why| Refusal::new(format!("{name}.selector"), why))?;
         if pods.len() > 1 {
             notes.add(
                 &format!("{name}.selector"),
@@ -300,7 +300,7 @@ const fn effect(action: RuleAction) -> Effect {
 
 /// Where notes about one rule go.
 pub(super) struct Notes<'r> {
-    of: &'r Reference,
+    reference: &'r Reference,
     place: String,
     report: &'r mut Report,
 }
@@ -310,6 +310,6 @@ impl Notes<'_> {
     pub(super) fn add(&mut self, field: &str, outcome: Outcome, why: impl Into<String>) {
         let place = &self.place;
         let field = if field.is_empty() { place.clone() } else { format!("{place}.{field}") };
-        self.report.note(self.of, field, outcome, why);
+        self.report.note(self.reference, field, outcome, why);
     }
 }

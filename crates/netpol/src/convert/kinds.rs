@@ -52,7 +52,8 @@ fn destinations(end: &Entity, notes: &mut Notes<'_>) -> Result<Vec<Option<PortNu
         Port::Range(_) => None,
     };
     let names = end.ports.iter().filter_map(name);
-    let numbers = left(end).into_iter().map(|range| PortNumber::Range(*range.start(), *range.end()));
+    let numbers =
+        remaining_ports(end).into_iter().map(|range| PortNumber::Range(*range.start(), *range.end()));
     Ok(numbers.chain(names).map(Some).collect())
 }
 
@@ -67,23 +68,23 @@ fn sources(end: &Entity, notes: &mut Notes<'_>) -> Result<Vec<Option<Ports>>, Re
     if !end.not_ports.is_empty() {
         notes.add("source.notPorts", Outcome::Expanded, "all other ports, as ranges");
     }
-    Ok(left(end).into_iter().map(Some).collect())
+    Ok(remaining_ports(end).into_iter().map(Some).collect())
 }
 
 /// The ranges of ports that are meant, in order, none of which touches another.
-fn left(end: &Entity) -> Vec<Ports> {
+fn remaining_ports(end: &Entity) -> Vec<Ports> {
     let ranges = |ports: &[Port]| -> Vec<Ports> {
         let range = |port: &Port| if let Port::Range(range) = port { Some(range.clone()) } else { None };
         ports.iter().filter_map(range).collect()
     };
     let mut meant = if end.ports.is_empty() { vec![0..=LAST] } else { joined(ranges(&end.ports)) };
     for not in ranges(&end.not_ports) {
-        meant = meant.into_iter().flat_map(|range| without(&range, &not)).collect();
+        meant = meant.into_iter().flat_map(|range| subtract(&range, &not)).collect();
     }
     meant
 }
 
-fn without(range: &Ports, not: &Ports) -> impl Iterator<Item = Ports> + use<> {
+fn subtract(range: &Ports, not: &Ports) -> impl Iterator<Item = Ports> + use<> {
     let before = not.start().checked_sub(1).map(|last| *range.start()..=last.min(*range.end()));
     let after = not.end().checked_add(1).map(|first| first.max(*range.start())..=*range.end());
     before.into_iter().chain(after).filter(|part| !part.is_empty())
@@ -124,7 +125,7 @@ mod tests {
             (vec![80..=90], vec![1..=100], vec![]),
             (vec![], vec![0..=LAST], vec![]),
         ] {
-            assert_eq!(left(&end(&ports, &not)), expected, "{ports:?} but {not:?}");
+            assert_eq!(remaining_ports(&end(&ports, &not)), expected, "{ports:?} but {not:?}");
         }
     }
 }

@@ -3,16 +3,16 @@
 use serde_json::{Map, Value, json};
 use snapshot::model::Text;
 
-use super::draft::{Draft, ip_block, named, pods_as_peer, selector};
-use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
+use super::draft::{Draft, ip_block, name_drafts, pods_as_peer, selector};
+use super::plain::{Action, Peer, PlainPolicies, PodSelection, Policy, Rule, Traffic};
 use super::port::destination;
 use super::report::{Outcome, Refusal, Report};
-use super::written::Written;
+use super::written::ConvertedObjects;
 use crate::tier::Direction;
 
 /// The policies as NetworkPolicies of Kubernetes.
 #[must_use]
-pub fn write(plain: &Plain) -> Written {
+pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     let mut report = Report::default();
     let mut drafts = Vec::new();
     for tier in &plain.tiers {
@@ -23,11 +23,11 @@ pub fn write(plain: &Plain) -> Written {
             }
         }
     }
-    Written { objects: named(drafts, &plain.taken), report }
+    ConvertedObjects { objects: name_drafts(drafts, &plain.taken_names), report }
 }
 
 struct Writer<'p> {
-    plain: &'p Plain,
+    plain: &'p PlainPolicies,
     policy: &'p Policy,
 }
 
@@ -36,7 +36,7 @@ struct Writer<'p> {
 /// # Errors
 /// Pods that no NetworkPolicy can select.
 pub(super) fn isolating(
-    plain: &Plain,
+    plain: &PlainPolicies,
     policy: &Policy,
     tier: &Text,
     types: &[Direction],
@@ -62,7 +62,7 @@ pub(super) fn isolating(
 ///
 /// # Errors
 /// What it cannot say.
-pub(super) fn allows(rule: &Rule) -> Result<(), Refusal> {
+pub(super) fn check_rule(rule: &Rule) -> Result<(), Refusal> {
     for peer in rule.peers.iter().flatten() {
         if let Peer::Pods(chosen) = peer
             && !chosen.accounts.is_empty()
@@ -81,7 +81,7 @@ impl Writer<'_> {
         let mut rules = Vec::new();
         let mut notes = Report::default();
         for rule in &self.policy.rules {
-            match self.said(rule, &mut notes) {
+            match self.is_written(rule, &mut notes) {
                 Ok(true) => rules.push(rule),
                 Ok(false) => {}
                 Err(refusal) => notes.leave_out(self.policy, rule, refusal),
@@ -93,7 +93,7 @@ impl Writer<'_> {
     }
 
     /// Whether a rule is written at all.
-    fn said(&self, rule: &Rule, report: &mut Report) -> Result<bool, Refusal> {
+    fn is_written(&self, rule: &Rule, report: &mut Report) -> Result<bool, Refusal> {
         match rule.action {
             Action::Allow => {}
             Action::Deny => {
@@ -107,14 +107,14 @@ impl Writer<'_> {
                 return Ok(false);
             }
         }
-        allows(rule).map(|()| true)
+        check_rule(rule).map(|()| true)
     }
 
     fn add(
         &self,
         drafts: &mut Vec<Draft>,
         tier: &Text,
-        chosen: &Chosen,
+        chosen: &PodSelection,
         types: &[Direction],
         rules: &[&Rule],
         report: &mut Report,
@@ -133,7 +133,7 @@ impl Writer<'_> {
             drafts.push(Draft {
                 api_version: "networking.k8s.io/v1",
                 kind: "NetworkPolicy",
-                wanted: wanted.clone(),
+                preferred_name: wanted.clone(),
                 tier: tier.clone(),
                 source: self.policy.source.clone(),
                 part,
@@ -145,12 +145,12 @@ impl Writer<'_> {
     }
 
     /// The namespaces in which such pods can be.
-    fn namespaces(&self, chosen: &Chosen, report: &mut Report) -> Vec<Text> {
+    fn namespaces(&self, chosen: &PodSelection, report: &mut Report) -> Vec<Text> {
         let there = self.plain.namespaces.iter().filter(|one| chosen.may_be_in(one));
         let there = there.map(|one| one.name.clone());
-        match chosen.named() {
+        match chosen.namespace_names() {
             // A name stays what it is, also of a namespace that does not exist yet.
-            Some(names) if chosen.says_names_only() => names,
+            Some(names) if chosen.is_by_namespace_name_only() => names,
             _ => {
                 let why = "a NetworkPolicy is of one namespace: there is one in each that is there, and none in those to come or in those whose labels change";
                 report.note(&self.policy.source, self.of_namespaces(), Outcome::Snapshot, why);
@@ -165,7 +165,7 @@ impl Writer<'_> {
     }
 }
 
-fn spec(chosen: &Chosen, types: &[Direction], rules: &[&Rule], namespace: &Text) -> Value {
+fn spec(chosen: &PodSelection, types: &[Direction], rules: &[&Rule], namespace: &Text) -> Value {
     let mut spec = Map::new();
     spec.insert("podSelector".into(), selector(&chosen.pods));
     spec.insert("policyTypes".into(), types.iter().map(|one| one.name()).collect());
@@ -173,7 +173,7 @@ fn spec(chosen: &Chosen, types: &[Direction], rules: &[&Rule], namespace: &Text)
         let own: Vec<Value> = rules
             .iter()
             .filter(|rule| rule.direction == direction)
-            .map(|rule| written(rule, namespace))
+            .map(|rule| rule_value(rule, namespace))
             .collect();
         if !own.is_empty() {
             spec.insert(direction.name().to_lowercase(), own.into());
@@ -182,7 +182,7 @@ fn spec(chosen: &Chosen, types: &[Direction], rules: &[&Rule], namespace: &Text)
     Value::Object(spec)
 }
 
-fn written(rule: &Rule, namespace: &Text) -> Value {
+fn rule_value(rule: &Rule, namespace: &Text) -> Value {
     let mut written = Map::new();
     if let Some(peers) = &rule.peers {
         let one = |peer: &Peer| match peer {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use snapshot::Range;
 
 use super::apart::are_apart;
-use super::plain::{Action, Chosen, Peer, Plain, Policy, Rule, Traffic};
-use super::report::Left;
+use super::plain::{Action, Peer, PlainPolicies, PodSelection, Policy, Rule, Traffic};
+use super::report::Omission;
 use super::settle::DEFAULT;
 use crate::calico::Message;
 use crate::kubernetes::{Block, LabelSelector, PortNumber};
@@ -17,7 +17,7 @@ use crate::tier::End;
 const MOST: usize = 128;
 
 /// The policies with rules in the place of those of these Passes for which there are some; none if there are for no one.
-pub(super) fn inlined(plain: &Plain, passes: &BTreeSet<Left>) -> Option<Plain> {
+pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Option<PlainPolicies> {
     let default = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT)?;
     let mut found = plain.clone();
     let mut is_changed = false;
@@ -25,7 +25,7 @@ pub(super) fn inlined(plain: &Plain, passes: &BTreeSet<Left>) -> Option<Plain> {
         for (at, policy) in tier.policies.iter().enumerate() {
             let mut rules = Vec::new();
             for rule in &policy.rules {
-                let left = Left::Rule(policy.source.clone(), rule.direction, rule.number);
+                let left = Omission::Rule(policy.source.clone(), rule.direction, rule.number);
                 let is_meant = rule.action == Action::Pass && !rule.skips && passes.contains(&left);
                 let inner = is_meant.then(|| expanded(plain, place + 1, default, policy, rule)).flatten();
                 is_changed |= inner.is_some();
@@ -38,20 +38,32 @@ pub(super) fn inlined(plain: &Plain, passes: &BTreeSet<Left>) -> Option<Plain> {
 }
 
 /// What the tiers from this one on decide of the packets of a Pass, and a Pass for the rest; none if it cannot be said.
-fn expanded(plain: &Plain, from: usize, default: usize, policy: &Policy, pass: &Rule) -> Option<Vec<Rule>> {
+fn expanded(
+    plain: &PlainPolicies,
+    from: usize,
+    default: usize,
+    policy: &Policy,
+    pass: &Rule,
+) -> Option<Vec<Rule>> {
     let subjects = pass.subjects.clone().unwrap_or_else(|| policy.subjects.clone());
     let pass = Rule { subjects: Some(subjects), ..pass.clone() };
     let mut found = Vec::new();
-    decided(plain, from, default, &pass, &mut found)?;
+    decide_pass(plain, from, default, &pass, &mut found)?;
     (found.len() <= MOST).then_some(found)
 }
 
 /// The subjects of a rule that stands for itself.
-fn subjects(rule: &Rule) -> &[Chosen] {
+fn subjects(rule: &Rule) -> &[PodSelection] {
     rule.subjects.as_deref().unwrap_or_default()
 }
 
-fn decided(plain: &Plain, place: usize, default: usize, pass: &Rule, found: &mut Vec<Rule>) -> Option<()> {
+fn decide_pass(
+    plain: &PlainPolicies,
+    place: usize,
+    default: usize,
+    pass: &Rule,
+    found: &mut Vec<Rule>,
+) -> Option<()> {
     let tier = &plain.tiers[place];
     let is_default = place == default;
     let about = || tier.policies.iter().filter(|policy| policy.types.contains(&pass.direction));
@@ -62,10 +74,10 @@ fn decided(plain: &Plain, place: usize, default: usize, pass: &Rule, found: &mut
                 subjects: Some(rule.subjects.clone().unwrap_or_else(|| policy.subjects.clone())),
                 ..rule.clone()
             };
-            let Some(both) = both(plain, &wide, pass)? else { continue };
+            let Some(both) = intersect(plain, &wide, pass)? else { continue };
             match both.action {
                 Action::Pass if is_default => return None,
-                Action::Pass => decided(plain, place + 1, default, &both, found)?,
+                Action::Pass => decide_pass(plain, place + 1, default, &both, found)?,
                 Action::Deny if is_default && policy.is_among_kubernetes => return None,
                 // The end of the tier drops the same, after the NetworkPolicies of Kubernetes.
                 Action::Deny if is_default && policy.is_after_kubernetes => late.push(both),
@@ -90,11 +102,11 @@ fn decided(plain: &Plain, place: usize, default: usize, pass: &Rule, found: &mut
             }
         }
     }
-    decided(plain, place + 1, default, pass, found)
+    decide_pass(plain, place + 1, default, pass, found)
 }
 
 /// The first rule for packets that both are about, in the place of the other; none if there are no such packets.
-fn both(plain: &Plain, rule: &Rule, pass: &Rule) -> Option<Option<Rule>> {
+fn intersect(plain: &PlainPolicies, rule: &Rule, pass: &Rule) -> Option<Option<Rule>> {
     let subjects = each(subjects(rule), subjects(pass), chosen_in_both)?;
     let peers =
         all(rule.peers.as_ref(), pass.peers.as_ref(), |one, other| peer(one, other, &plain.pod_ranges))?;
@@ -139,12 +151,12 @@ fn each<T>(one: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>)
 }
 
 /// The pods that are in both.
-fn chosen_in_both(one: &Chosen, other: &Chosen) -> Option<Option<Chosen>> {
+fn chosen_in_both(one: &PodSelection, other: &PodSelection) -> Option<Option<PodSelection>> {
     if are_apart(std::slice::from_ref(one), std::slice::from_ref(other)) {
         return Some(None);
     }
     let mut found = one.clone();
-    found.within = found.within.or_else(|| other.within.clone());
+    found.namespace = found.namespace.or_else(|| other.namespace.clone());
     add(&mut found.namespaces, &other.namespaces);
     add(&mut found.pods, &other.pods);
     for account in &other.accounts {

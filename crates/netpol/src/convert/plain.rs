@@ -19,7 +19,7 @@ use crate::world::Namespace;
 
 /// All policies that are to be converted.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Plain {
+pub struct PlainPolicies {
     /// The tiers, the first one first.
     pub tiers: Vec<Tier>,
     /// The namespaces that are there.
@@ -27,7 +27,7 @@ pub struct Plain {
     /// The NetworkPolicies of Kubernetes beside them, which stay: namespace and name.
     pub kubernetes: Vec<(Text, Text)>,
     /// The names that objects of the cluster have which no conversion made.
-    pub taken: BTreeSet<Name>,
+    pub taken_names: BTreeSet<Name>,
     /// The ranges from which pods get their addresses.
     pub pod_ranges: Vec<Range>,
     /// The addresses of the nodes.
@@ -59,7 +59,7 @@ pub struct Policy {
     /// Its place is after some of them and before others.
     pub is_among_kubernetes: bool,
     /// The pods that it selects: those of one of these. Without any it selects nobody.
-    pub subjects: Vec<Chosen>,
+    pub subjects: Vec<PodSelection>,
     /// The directions that it is about.
     pub types: Vec<Direction>,
     /// The rules of both directions, those of each in order.
@@ -76,7 +76,7 @@ pub struct Rule {
     /// What becomes of the packets.
     pub action: Action,
     /// The pods that it is about, where these are not all that the policy selects.
-    pub subjects: Option<Vec<Chosen>>,
+    pub subjects: Option<Vec<PodSelection>>,
     /// The other end: one of these. None is everybody; the list is never empty.
     pub peers: Option<Vec<Peer>>,
     /// The traffic: one of these. None is all of it; the list is never empty.
@@ -96,11 +96,11 @@ pub enum Action {
     Pass,
 }
 
-/// Pods: all that is said here is true of them.
+/// Pods that fulfil all of these conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Chosen {
+pub struct PodSelection {
     /// They are in this namespace.
-    pub within: Option<Text>,
+    pub namespace: Option<Text>,
     /// Their namespace has labels like this.
     pub namespaces: LabelSelector,
     /// They have labels like this.
@@ -113,7 +113,7 @@ pub struct Chosen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     /// Pods.
-    Pods(Chosen),
+    Pods(PodSelection),
     /// Addresses, whoever has them.
     Block(Block),
 }

@@ -48,7 +48,7 @@ pub struct Entry {
 
 /// What a conversion leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Left {
+pub enum Omission {
     /// A whole policy.
     Policy(Reference),
     /// A rule of it, by its direction and its number.
@@ -77,9 +77,9 @@ pub struct Report {
     /// Fields whose conversion is not exact, and rules and policies that have none. Several policies of the target may say the same of one.
     pub entries: Vec<Entry>,
     /// What is left out.
-    pub left: BTreeSet<Left>,
+    pub omissions: BTreeSet<Omission>,
     /// Rules among those that are left out which pass to a later tier.
-    pub passes: BTreeSet<Left>,
+    pub passes: BTreeSet<Omission>,
     /// What is written holds in the namespaces that are there, and in no others.
     pub is_of_these_namespaces: bool,
 }
@@ -132,13 +132,13 @@ impl Report {
             field => format!("{}.{field}", place(direction, number)),
         };
         self.leave(object, field, effect, refusal.why);
-        self.left.insert(Left::Rule(object.clone(), direction, number));
+        self.omissions.insert(Omission::Rule(object.clone(), direction, number));
     }
 
     /// Leaves a policy out.
     pub fn leave_policy(&mut self, object: &Reference, refusal: Refusal) {
         self.leave(object, refusal.field, Effect::Unknown, refusal.why);
-        self.left.insert(Left::Policy(object.clone()));
+        self.omissions.insert(Omission::Policy(object.clone()));
     }
 
     fn leave(&mut self, object: &Reference, field: String, effect: Effect, why: String) {
@@ -156,7 +156,7 @@ impl Report {
     /// Takes what another one has.
     pub fn extend(&mut self, other: Self) {
         self.entries.extend(other.entries);
-        self.left.extend(other.left);
+        self.omissions.extend(other.omissions);
         self.passes.extend(other.passes);
         self.is_of_these_namespaces |= other.is_of_these_namespaces;
     }

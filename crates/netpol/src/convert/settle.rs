@@ -3,8 +3,8 @@
 use snapshot::model::{Labels, Text};
 
 use super::apart::{are_apart, covers, rules_apart};
-use super::plain::{Action, Chosen, Plain, Policy, Rule, Tier};
-use super::report::{Left, Outcome, Refusal, Report};
+use super::plain::{Action, PlainPolicies, PodSelection, Policy, Rule, Tier};
+use super::report::{Omission, Outcome, Refusal, Report};
 use crate::tier::{Direction, End};
 use crate::world::Namespace;
 
@@ -24,7 +24,7 @@ pub(super) enum Place {
 
 /// A tier with the policies of which the target can say whom they are about.
 #[derive(Debug, Clone)]
-pub(super) struct Own<'p> {
+pub(super) struct TierPolicies<'p> {
     pub(super) tier: &'p Tier,
     pub(super) place: Place,
     pub(super) policies: Vec<&'p Policy>,
@@ -50,18 +50,18 @@ pub(super) struct Lane<'p> {
 
 /// What the tiers behind a tier are about.
 #[derive(Debug, Default)]
-pub(super) struct Behind<'p> {
+pub(super) struct LaterTiers<'p> {
     /// The pods of policies in any of them.
-    pub(super) all: Vec<(Direction, &'p [Chosen])>,
+    pub(super) all: Vec<(Direction, &'p [PodSelection])>,
     /// The pods of what the target has before the NetworkPolicies of Kubernetes.
-    skipped: Vec<(Direction, Vec<Chosen>)>,
+    skipped: Vec<(Direction, Vec<PodSelection>)>,
 }
 
 /// The rules that are left out, and why.
 #[derive(Debug, Default)]
-pub(super) struct Refused<'p>(Vec<(Entry<'p>, Refusal)>);
+pub(super) struct RefusedRules<'p>(Vec<(Entry<'p>, Refusal)>);
 
-impl<'p> Own<'p> {
+impl<'p> TierPolicies<'p> {
     /// The tiers, each with the policies that are not left out.
     pub(super) fn all(tiers: &'p [Tier], is_kept: impl Fn(&Policy) -> bool) -> Vec<Self> {
         let default = tiers.iter().position(|tier| *tier.name == *DEFAULT).unwrap_or(tiers.len());
@@ -85,7 +85,7 @@ impl<'p> Own<'p> {
 
 impl<'p> Entry<'p> {
     /// The pods that the rule is about.
-    pub(super) fn subjects(&self) -> &'p [Chosen] {
+    pub(super) fn subjects(&self) -> &'p [PodSelection] {
         self.rule.subjects.as_deref().unwrap_or(&self.policy.subjects)
     }
 
@@ -104,7 +104,7 @@ impl<'p> Entry<'p> {
         self.rule.peers.is_none() && self.rule.traffic.is_none()
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_rule(&self, other: &Self) -> bool {
         std::ptr::eq(self.rule, other.rule)
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn in_one_place(policy: &Policy, rule: &Rule) -> Result<(), Refusal> 
     Ok(())
 }
 
-impl<'p> Refused<'p> {
+impl<'p> RefusedRules<'p> {
     pub(super) fn add(&mut self, entry: Entry<'p>, refusal: Refusal) {
         if !self.has(&entry) {
             self.0.push((entry, refusal));
@@ -129,7 +129,7 @@ impl<'p> Refused<'p> {
     }
 
     fn has(&self, entry: &Entry<'_>) -> bool {
-        self.0.iter().any(|(one, _)| one.is(entry))
+        self.0.iter().any(|(one, _)| one.is_same_rule(entry))
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -141,17 +141,22 @@ impl<'p> Refused<'p> {
         for (Entry { policy, rule, .. }, refusal) in self.0 {
             if rule.action == Action::Pass && !rule.skips {
                 let (direction, number) = (rule.direction, rule.number);
-                report.passes.insert(Left::Rule(policy.source.clone(), direction, number));
+                report.passes.insert(Omission::Rule(policy.source.clone(), direction, number));
             }
             report.leave_out(policy, rule, refusal);
         }
     }
 }
 
-impl<'p> Behind<'p> {
+impl<'p> LaterTiers<'p> {
     /// Adds a tier: the ones behind it are there already. `first` are its rules that the target has before the NetworkPolicies of Kubernetes, and `ends`
     /// are the policies of whose pods packets are dropped at its end.
-    pub(super) fn add(&mut self, own: &Own<'p>, first: &[Entry<'p>], ends: &[(Direction, Vec<&'p Policy>)]) {
+    pub(super) fn add(
+        &mut self,
+        own: &TierPolicies<'p>,
+        first: &[Entry<'p>],
+        ends: &[(Direction, Vec<&'p Policy>)],
+    ) {
         for direction in Direction::ALL {
             self.all.extend(own.of(direction).map(|policy| (direction, &*policy.subjects)));
         }
@@ -166,14 +171,14 @@ impl<'p> Behind<'p> {
     }
 
     fn has(&self, entry: &Entry<'_>) -> bool {
-        let meets = |(direction, pods): &(Direction, &[Chosen])| {
+        let meets = |(direction, pods): &(Direction, &[PodSelection])| {
             *direction == entry.rule.direction && !are_apart(pods, entry.subjects())
         };
         self.all.iter().any(meets)
     }
 
     fn skips(&self, entry: &Entry<'_>) -> bool {
-        let meets = |(direction, pods): &(Direction, Vec<Chosen>)| {
+        let meets = |(direction, pods): &(Direction, Vec<PodSelection>)| {
             *direction == entry.rule.direction && !are_apart(pods, entry.subjects())
         };
         self.skipped.iter().any(meets)
@@ -182,12 +187,12 @@ impl<'p> Behind<'p> {
 
 /// What a tier decides in a direction, without the rules that are refused. A rule that the target cannot say for its tier is refused here; then
 /// what is found is not the last word, and the caller asks again. `says` is whether the target can say a rule where it stands.
-pub(super) fn settled<'p>(
-    own: &Own<'p>,
+pub(super) fn settle_tier<'p>(
+    own: &TierPolicies<'p>,
     direction: Direction,
-    behind: &Behind<'p>,
+    behind: &LaterTiers<'p>,
     says: impl Fn(&Entry<'p>) -> Result<(), Refusal>,
-    refused: &mut Refused<'p>,
+    refused: &mut RefusedRules<'p>,
     notes: &mut Report,
 ) -> Lane<'p> {
     let mut entries: Vec<Entry<'p>> = Vec::new();
@@ -232,14 +237,14 @@ pub(super) fn settled<'p>(
         let field = || format!("{}.action", entry.rule.place());
         if entry.action != Action::Pass {
             lane.entries.push(entry);
-        } else if omitted.iter().any(|one| one.is(&entry)) {
+        } else if omitted.iter().any(|one| one.is_same_rule(&entry)) {
             let why = "nothing else in its tier decides of these packets, so the next tier does without it";
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
         } else if own.place != Place::Before && !behind.has(&entry) {
             let why = "no later tier is about these pods, so what passes is let through";
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
             lane.entries.push(Entry { action: Action::Allow, ..entry });
-        } else if stays.iter().any(|one| one.is(&entry)) {
+        } else if stays.iter().any(|one| one.is_same_rule(&entry)) {
             if entry.rule.skips {
                 let why = "what later tiers decide of these packets is decided here, since the target's own Pass leaves those tiers out";
                 notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
@@ -261,9 +266,9 @@ fn omitted<'p>(
 ) -> Vec<Entry<'p>> {
     loop {
         let ending = ends(&passing);
-        let is_omitted = |entry: &Entry<'p>| passing.iter().any(|one| one.is(entry));
+        let is_omitted = |entry: &Entry<'p>| passing.iter().any(|one| one.is_same_rule(entry));
         let fits = |entry: &Entry<'p>| {
-            let mut later = entries.iter().skip_while(|one| !one.is(entry)).skip(1);
+            let mut later = entries.iter().skip_while(|one| !one.is_same_rule(entry)).skip(1);
             later.all(|one| is_omitted(one) || one.is_apart(entry))
                 && ending.iter().all(|policy| are_apart(&policy.subjects, entry.subjects()))
         };
@@ -276,7 +281,7 @@ fn omitted<'p>(
 }
 
 /// Some NetworkPolicy that is there may select one of these pods.
-pub(super) fn may_be_isolated(pods: &[Chosen], plain: &Plain) -> bool {
+pub(super) fn may_be_isolated(pods: &[PodSelection], plain: &PlainPolicies) -> bool {
     let namespace = |name: &Text| {
         let known = plain.namespaces.iter().find(|one| one.name == *name).cloned();
         known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })

@@ -1,8 +1,8 @@
 //! The kinds of policies that can be written.
 
 use super::passing::inlined;
-use super::plain::Plain;
-use super::written::Written;
+use super::plain::PlainPolicies;
+use super::written::ConvertedObjects;
 use crate::cilium::Settings;
 
 /// A kind of policies.
@@ -21,7 +21,7 @@ pub enum Target {
 impl Target {
     /// The policies as objects of this kind.
     #[must_use]
-    pub fn write(self, plain: &Plain) -> Written {
+    pub fn write(self, plain: &PlainPolicies) -> ConvertedObjects {
         let written = match self {
             Self::Kubernetes => super::kubernetes::write(plain),
             Self::Antrea => super::antrea::write(plain),

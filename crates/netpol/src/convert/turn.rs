@@ -7,17 +7,17 @@ use serde_json::Value;
 use snapshot::model::{Kind, Text};
 
 use super::addresses;
-use super::before::{Place, of_calico, origins, without, without_kubernetes};
-use super::cilium::named_of_kubernetes;
+use super::before::{RulePlace, of_calico, origins, without_kubernetes, without_omissions};
+use super::cilium::note_named_ports;
 use super::draft::names;
 use super::fields::completed;
-use super::flatten::{Source, flattened};
-use super::report::{Effect, Entry, Left, Reference, Refusal, Report};
+use super::flatten::{CalicoPolicies, flattened};
+use super::report::{Effect, Entry, Omission, Reference, Refusal, Report};
 use super::target::Target;
-use super::waiver::{Stale, Waivers};
-use super::written::Written;
-use crate::compare::{Bound, Comparison, compared, meanwhile};
-use crate::gather::{Calico, Engine, Own, Policies, Unread};
+use super::waiver::{StaleWaiver, Waivers};
+use super::written::ConvertedObjects;
+use crate::compare::{Bound, Comparison, compare, meanwhile};
+use crate::gather::{Calico, Engine, EnginePolicies, Policies, UnreadObject};
 use crate::verdict::Difference;
 use crate::world::{Cluster, World};
 
@@ -26,7 +26,7 @@ const EXAMPLES: usize = 3;
 
 /// What is to be converted.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct ConversionInput<'a> {
     /// The policies as they are enforced now.
     pub before: &'a Policies,
     /// The objects of the policies, for the fields that somebody wrote.
@@ -42,7 +42,7 @@ pub struct Wanted<'a> {
     /// The kinds of policies that the old CNI enforces.
     pub enforced: &'a [Kind],
     /// The objects that the new CNI finds in the cluster already.
-    pub beside: &'a [&'a Value],
+    pub existing: &'a [&'a Value],
     /// Losses that somebody accepts.
     pub waivers: &'a Waivers,
 }
@@ -57,7 +57,7 @@ pub struct Conversion {
     /// Packets that are treated in another way.
     pub packets: Vec<Packet>,
     /// Waivers that count for no object as it is now.
-    pub stale: Vec<Stale>,
+    pub stale: Vec<StaleWaiver>,
     /// Packets that are treated in another way in the course of a migration.
     pub moments: Vec<Moment>,
     /// What both sides were compared in.
@@ -70,7 +70,7 @@ pub struct Conversion {
 #[serde(rename_all = "camelCase")]
 pub struct Moment {
     /// Which moment it is.
-    pub when: When,
+    pub when: MomentKind,
     /// Packets, at most a few, but for those that are treated in another way in the end, too; none if all others are treated alike.
     pub packets: Vec<Packet>,
     /// The first policy that is enforced at this moment and that the evaluator does not take, with the reason: how packets are treated is not known.
@@ -80,9 +80,9 @@ pub struct Moment {
 
 /// A moment of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "When"))]
 #[serde(rename_all = "kebab-case")]
-pub enum When {
+pub enum MomentKind {
     /// The old CNI enforces policies, and what was written is applied already.
     Applied,
     /// Pods of both networks are there: packets of those on the old one, where the old CNI enforces policies.
@@ -109,13 +109,13 @@ pub struct Packet {
 ///
 /// # Errors
 /// As [`compared`].
-pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
-    let mut accepted: BTreeMap<Left, (Effect, String)> = BTreeMap::new();
+pub fn convert_policies(wanted: &ConversionInput<'_>) -> Result<Conversion, String> {
+    let mut accepted: BTreeMap<Omission, (Effect, String)> = BTreeMap::new();
     loop {
         let round = Round::of(wanted, &accepted)?;
         let more: Vec<_> = round.differences().filter_map(|one| round.accepted(wanted, one)).collect();
         if more.is_empty() {
-            return round.ended(wanted);
+            return round.into_conversion(wanted);
         }
         accepted.extend(more);
     }
@@ -125,37 +125,42 @@ pub fn turned(wanted: &Wanted<'_>) -> Result<Conversion, String> {
 struct Round {
     objects: Vec<Value>,
     report: Report,
-    origins: HashMap<Text, Place>,
+    origins: HashMap<Text, RulePlace>,
     before: Policies,
     after: Policies,
     comparison: Comparison,
 }
 
 impl Round {
-    fn of(wanted: &Wanted<'_>, accepted: &BTreeMap<Left, (Effect, String)>) -> Result<Self, String> {
+    fn of(
+        wanted: &ConversionInput<'_>,
+        accepted: &BTreeMap<Omission, (Effect, String)>,
+    ) -> Result<Self, String> {
         let mut report = unread(wanted.before);
         addresses::of_kubernetes(wanted.before, &wanted.cluster.pod_ranges, &mut report);
         if !names_are_of_cluster(wanted.before.engine()) && names_are_of_cluster(wanted.after) {
-            named_of_kubernetes(wanted.before, &mut report);
+            note_named_ports(wanted.before, &mut report);
         }
         for (left, (effect, why)) in accepted {
-            if let Left::Rule(object, direction, number) = left {
+            if let Omission::Rule(object, direction, number) = left {
                 let why = format!("a packet is treated in another way: {why}");
                 report.leave_rule(object, (*direction, *number), *effect, Refusal::new("", why));
             }
         }
-        let objects = match &wanted.before.own {
-            Own::Calico(own) => converted(wanted, own, &mut report)?,
-            Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => Vec::new(),
+        let objects = match &wanted.before.engine_policies {
+            EnginePolicies::Calico(own) => converted(wanted, own, &mut report)?,
+            EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => {
+                Vec::new()
+            }
         };
-        let before = without(wanted.before, &report.left);
-        let mut after = Policies::read(wanted.after, wanted.beside.iter().copied().chain(&objects));
-        without_kubernetes(&mut after, &report.left);
+        let before = without_omissions(wanted.before, &report.omissions);
+        let mut after = Policies::read(wanted.after, wanted.existing.iter().copied().chain(&objects));
+        without_kubernetes(&mut after, &report.omissions);
         for one in &after.unread {
             let why = format!("{}: {}", wanted.after.name(), one.why);
             report.leave_policy(&one.object, Refusal::new("spec", why));
         }
-        let comparison = compared(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
+        let comparison = compare(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
         Ok(Self { objects, report, origins: origins(&before), before, after, comparison })
     }
 
@@ -164,16 +169,20 @@ impl Round {
     }
 
     /// The rule that decided before, if somebody accepts losses of its policy and it is not left out yet.
-    fn accepted(&self, wanted: &Wanted<'_>, one: &Difference) -> Option<(Left, (Effect, String))> {
-        let (object, direction, number) = self.origins.get(one.before.by.as_ref()?)?;
-        let left = Left::Rule(object.clone(), *direction, *number);
+    fn accepted(
+        &self,
+        wanted: &ConversionInput<'_>,
+        one: &Difference,
+    ) -> Option<(Omission, (Effect, String))> {
+        let (object, direction, number) = self.origins.get(one.before.decided_by.as_ref()?)?;
+        let left = Omission::Rule(object.clone(), *direction, *number);
         wanted.waivers.reason(object)?;
         let told = format!("{}: before {}, after {}", one.kind, one.before, one.after);
-        (!self.report.left.contains(&left)).then(|| (left, (one.effect(), told)))
+        (!self.report.omissions.contains(&left)).then(|| (left, (one.effect(), told)))
     }
 
     fn packet(&self, world: &World, one: &Difference) -> Packet {
-        let by = one.before.by.as_ref().and_then(|by| self.origins.get(by));
+        let by = one.before.decided_by.as_ref().and_then(|by| self.origins.get(by));
         Packet {
             words: one.words(world),
             effect: one.effect(),
@@ -182,20 +191,22 @@ impl Round {
     }
 
     /// What happens in the course of a migration: with all policies that are there, also those that are left out.
-    fn moments(&self, wanted: &Wanted<'_>) -> Result<Vec<Moment>, String> {
+    fn moments(&self, wanted: &ConversionInput<'_>) -> Result<Vec<Moment>, String> {
         let is_enforced = |object: &&Value| {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
             Kind::of(text("apiVersion"), text("kind")).is_some_and(|kind| wanted.enforced.contains(&kind))
         };
         let objects = wanted.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
         let applied = Policies::read(wanted.before.engine(), objects);
-        let is_new = |one: &&Unread| !wanted.before.unread.iter().any(|known| known.object == one.object);
+        let is_new =
+            |one: &&UnreadObject| !wanted.before.unread.iter().any(|known| known.object == one.object);
         let unknown = applied.unread.iter().find(is_new).map(|one| format!("{}: {}", one.object, one.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         // What nobody can read is the same on both sides; the rules beside it decide as ever.
-        let unread = unread(wanted.before).left;
-        let (now, applied) = (without(wanted.before, &unread), without(&applied, &unread));
-        let applied = compared(wanted.cluster, &now, &applied, with_new_namespaces)?;
+        let unread = unread(wanted.before).omissions;
+        let (now, applied) =
+            (without_omissions(wanted.before, &unread), without_omissions(&applied, &unread));
+        let applied = compare(wanted.cluster, &now, &applied, with_new_namespaces)?;
         let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
         // What stays different when all pods have moved is told by itself.
         let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();
@@ -205,15 +216,15 @@ impl Round {
             packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
             unread: None,
         };
-        let first = moment(When::Applied, &applied.world, &applied.differences);
+        let first = moment(MomentKind::Applied, &applied.world, &applied.differences);
         Ok(vec![
             Moment { unread: unknown, ..first },
-            moment(When::OldNetwork, &mixed.world, &mixed.old),
-            moment(When::NewNetwork, &mixed.world, &new),
+            moment(MomentKind::OldNetwork, &mixed.world, &mixed.old),
+            moment(MomentKind::NewNetwork, &mixed.world, &new),
         ])
     }
 
-    fn ended(mut self, wanted: &Wanted<'_>) -> Result<Conversion, String> {
+    fn into_conversion(mut self, wanted: &ConversionInput<'_>) -> Result<Conversion, String> {
         let packets = self.differences().map(|one| self.packet(&self.comparison.world, one)).collect();
         let moments = self.moments(wanted)?;
         for entry in self.report.entries.iter_mut().filter(|entry| entry.stops()) {
@@ -242,9 +253,9 @@ const fn names_are_of_cluster(engine: Engine) -> bool {
 /// What no evaluator reads is left out, and with it what it means.
 fn unread(before: &Policies) -> Report {
     let mut report = Report::default();
-    let partly: Vec<_> = match &before.own {
-        Own::Calico(own) => own.partly.iter().collect(),
-        Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => Vec::new(),
+    let partly: Vec<_> = match &before.engine_policies {
+        EnginePolicies::Calico(own) => own.partial.iter().collect(),
+        EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => Vec::new(),
     };
     for one in &before.unread {
         if !partly.iter().any(|known| known.object == one.object) {
@@ -270,19 +281,19 @@ fn refusal(part: &str, why: &str) -> Refusal {
     }
 }
 
-fn converted(wanted: &Wanted<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
+fn converted(wanted: &ConversionInput<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
     let (policies, references) = of_calico(own);
-    let input = crate::calico::Input { policies: &policies, ..own.input(&wanted.before.kubernetes.all) };
+    let input = crate::calico::Input { policies: &policies, ..own.input(&wanted.before.kubernetes.entries) };
     let nodes: Vec<_> = wanted.cluster.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
-    let source = Source {
+    let source = CalicoPolicies {
         input,
         references: &references,
         pod_ranges: &wanted.cluster.pod_ranges,
         node_addresses: &nodes,
-        taken: &names(wanted.present.iter().chain(wanted.beside).copied()),
+        taken_names: &names(wanted.present.iter().chain(wanted.existing).copied()),
     };
     let plain = flattened(&source, report)?;
-    let Written { objects, report: more } = wanted.target.write(&plain);
+    let ConvertedObjects { objects, report: more } = wanted.target.write(&plain);
     report.extend(more);
     Ok(objects)
 }

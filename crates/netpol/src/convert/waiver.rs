@@ -23,9 +23,9 @@ pub struct Waivers(pub Vec<Waiver>);
 
 /// A waiver that counts for no policy as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Stale"))]
 #[serde(rename_all = "camelCase")]
-pub struct Stale {
+pub struct StaleWaiver {
     /// The policy that it names.
     pub object: String,
     /// Why it does not count.
@@ -48,7 +48,7 @@ impl Waivers {
     }
 
     /// Those that count for none of these policies.
-    pub fn stale<'o>(&self, objects: impl Iterator<Item = &'o Reference> + Clone) -> Vec<Stale> {
+    pub fn stale<'o>(&self, objects: impl Iterator<Item = &'o Reference> + Clone) -> Vec<StaleWaiver> {
         let why = |waiver: &Waiver| {
             let named = objects.clone().find(|object| object.path() == waiver.object);
             match named {
@@ -59,7 +59,7 @@ impl Waivers {
                 )),
             }
         };
-        let stale = |waiver: &Waiver| Some(Stale { object: waiver.object.clone(), why: why(waiver)? });
+        let stale = |waiver: &Waiver| Some(StaleWaiver { object: waiver.object.clone(), why: why(waiver)? });
         self.0.iter().filter_map(stale).collect()
     }
 }

@@ -5,10 +5,10 @@ use snapshot::model::Kind;
 
 use super::cluster::namespace;
 use super::engine::{CALICO, STAGED};
-use super::found::Found;
+use super::found::Catalog;
 use super::objects::Objects;
-use super::reference::{Reference, Unread};
-use crate::calico::{self, HostEndpoint, Input, NetworkSet, Policy, Refused, Tier};
+use super::reference::{Reference, UnreadObject};
+use crate::calico::{self, HostEndpoint, Input, NetworkSet, Policy, RefusedRule, Tier};
 use crate::kubernetes;
 use crate::world::{Namespace, World};
 
@@ -16,15 +16,15 @@ use crate::world::{Namespace, World};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calico {
     /// Tiers; the default one is there even if it is not written.
-    pub tiers: Found<Tier>,
+    pub tiers: Catalog<Tier>,
     /// Policies that were read as a whole.
-    pub policies: Found<Policy>,
+    pub policies: Catalog<Policy>,
     /// Policies of which some rules were read. Each of them is among the unread objects, too.
-    pub partly: Vec<Partly>,
+    pub partial: Vec<PartialPolicy>,
     /// Network sets of namespaces and of the cluster.
-    pub sets: Found<NetworkSet>,
+    pub sets: Catalog<NetworkSet>,
     /// Host endpoints.
-    pub host_endpoints: Found<HostEndpoint>,
+    pub host_endpoints: Catalog<HostEndpoint>,
     /// The namespaces.
     pub namespaces: Vec<Namespace>,
     /// Policies that are staged: Calico enforces none of them.
@@ -33,17 +33,17 @@ pub struct Calico {
 
 /// A policy of which some rules are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partly {
+pub struct PartialPolicy {
     /// Its object.
     pub object: Reference,
     /// The policy with the rules that were read, in their order.
     pub policy: Policy,
     /// The others.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedRule>,
 }
 
 impl Calico {
-    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<Unread>) -> Self {
+    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::CALICO_TIER], unread, calico::read_tier);
         let sets = [Kind::CALICO_NETWORK_SET, Kind::CALICO_GLOBAL_NETWORK_SET];
         let mut found = Self {
@@ -60,13 +60,14 @@ impl Calico {
                 Ok((policy, refused)) => {
                     let all: Vec<String> = refused.iter().map(ToString::to_string).collect();
                     unread.push(object.clone().unread(all.join("; ")));
-                    found.partly.push(Partly { object, policy, refused });
+                    found.partial.push(PartialPolicy { object, policy, refused });
                 }
                 Err(why) => unread.push(object.unread(why)),
             }
         }
-        found.policies = found.policies.tried(unread, |one| {
-            let input = Input { tiers: &tiers.all, policies: std::slice::from_ref(one), ..Input::default() };
+        found.policies = found.policies.retain_valid(unread, |one| {
+            let input =
+                Input { tiers: &tiers.entries, policies: std::slice::from_ref(one), ..Input::default() };
             calico::enforcement(&input, nobody).map(drop)
         });
         Self { tiers, ..found }
@@ -75,11 +76,11 @@ impl Calico {
     /// As the evaluator takes it.
     pub(crate) fn input<'a>(&'a self, kubernetes: &'a [kubernetes::Policy]) -> Input<'a> {
         Input {
-            tiers: &self.tiers.all,
-            policies: &self.policies.all,
+            tiers: &self.tiers.entries,
+            policies: &self.policies.entries,
             kubernetes,
-            sets: &self.sets.all,
-            host_endpoints: &self.host_endpoints.all,
+            sets: &self.sets.entries,
+            host_endpoints: &self.host_endpoints.entries,
             namespaces: &self.namespaces,
         }
     }

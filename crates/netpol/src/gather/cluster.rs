@@ -8,7 +8,7 @@ use snapshot::Range;
 use snapshot::model::{Kind, Labels, Object, Pod, Snapshot, Text};
 
 use super::node::addresses;
-use super::reference::{Reference, Unread};
+use super::reference::{Reference, UnreadObject};
 use crate::world::{self, Cluster, Namespace, Node, Port};
 use crate::written::protocol;
 
@@ -19,7 +19,7 @@ pub const CLUSTER_KINDS: [Kind; 4] = [Kind::NAMESPACE, Kind::NODE, Kind::POD, Ki
 /// The cluster of a snapshot, and the objects that could not be read, with the nodes of which some address is none. `pod_ranges` are those of all networks in which pods are compared: a pod
 /// that has no address yet is in each of them.
 #[must_use]
-pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unread>) {
+pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<UnreadObject>) {
     let accounts: HashMap<(&str, &str), Labels> = snapshot
         .objects(Kind::SERVICE_ACCOUNT)
         .iter()
@@ -29,7 +29,7 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
         snapshot.objects(Kind::CILIUM_NODE).iter().map(|one| (one.name(), one)).collect();
     let own = |pod: &&Pod| !pod.spec.host_network && !pod.is_finished();
     let illegible = snapshot.illegible.iter().filter(|one| CLUSTER_KINDS.contains(&one.kind));
-    let mut unread: Vec<Unread> = illegible.map(Reference::illegible).collect();
+    let mut unread: Vec<UnreadObject> = illegible.map(Reference::illegible).collect();
     let nodes = snapshot.nodes.iter().map(|node| {
         let (addresses, wrong) = addresses(node, of_cilium.get(node.name()).copied());
         unread.extend(wrong);

@@ -7,7 +7,7 @@ use snapshot::Range;
 use snapshot::model::TUNNELS;
 use snapshot::model::{Kind, Node, Object};
 
-use super::reference::{Reference, Unread};
+use super::reference::{Reference, UnreadObject};
 
 /// Annotations with the address by which other nodes reach it, maybe with a prefix length, maybe several with commas. *Source*: Calico,
 /// `libcalico-go/lib/backend/k8s/resources/node.go`; Antrea, `pkg/agent/types/annotations.go`; Flannel, `pkg/subnet/kube`.
@@ -25,7 +25,7 @@ const ANTREA: &str = "node.antrea.io/mac-address";
 const FLANNEL: &str = "flannel.alpha.coreos.com/backend-type";
 
 /// The addresses of a node, each once, and what the node has in their place that is none. `of_cilium` is the CiliumNode of its name.
-pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<Unread>) {
+pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<UnreadObject>) {
     let (mut found, mut wrong) = (Vec::new(), Vec::new());
     let reported = ["InternalIP", "ExternalIP"].into_iter().flat_map(|kind| node.addresses(kind));
     let annotated = OWN.iter().chain(&TUNNELS).filter_map(|key| node.metadata.annotation(key));

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 use snapshot::model::{Kind, Text, is_backing};
 
-use super::found::Found;
-use super::reference::{Reference, Unread};
+use super::found::Catalog;
+use super::reference::{Reference, UnreadObject};
 use super::shape;
 
 /// One object.
 #[derive(Debug)]
-pub(super) struct Given<'a> {
+pub(super) struct ApiObject<'a> {
     /// As the object says.
     pub(super) reference: Reference,
     /// The object; of one in which Calico stores a resource, that resource.
@@ -23,16 +23,16 @@ pub(super) struct Given<'a> {
 
 /// The objects of some kinds.
 #[derive(Debug, Default)]
-pub(super) struct Objects<'a>(BTreeMap<Kind, Vec<Given<'a>>>);
+pub(super) struct Objects<'a>(BTreeMap<Kind, Vec<ApiObject<'a>>>);
 
 impl<'a> Objects<'a> {
     /// Takes the objects of these kinds, and adds those to `unread` that are not what they say. Of several objects of one name the last one counts.
     pub(super) fn of(
         kinds: &[Kind],
         objects: impl IntoIterator<Item = &'a Value>,
-        unread: &mut Vec<Unread>,
+        unread: &mut Vec<UnreadObject>,
     ) -> Self {
-        let mut all: BTreeMap<Kind, Vec<Given<'a>>> = BTreeMap::new();
+        let mut all: BTreeMap<Kind, Vec<ApiObject<'a>>> = BTreeMap::new();
         let mut definitions = BTreeSet::new();
         for value in objects {
             let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -50,7 +50,7 @@ impl<'a> Objects<'a> {
                 None => {
                     let is_backing = is_backing(api_version);
                     let value = if is_backing { shape::resource(value) } else { Cow::Borrowed(value) };
-                    all.entry(kind).or_default().push(Given { reference, value, is_backing });
+                    all.entry(kind).or_default().push(ApiObject { reference, value, is_backing });
                 }
             }
         }
@@ -61,7 +61,7 @@ impl<'a> Objects<'a> {
         Self(kinds.collect())
     }
 
-    pub(super) fn all(&self, kinds: &[Kind]) -> impl Iterator<Item = &Given<'a>> {
+    pub(super) fn all(&self, kinds: &[Kind]) -> impl Iterator<Item = &ApiObject<'a>> {
         kinds.iter().filter_map(|kind| self.0.get(kind)).flatten()
     }
 
@@ -69,10 +69,10 @@ impl<'a> Objects<'a> {
     pub(super) fn read<T>(
         &self,
         kinds: &[Kind],
-        unread: &mut Vec<Unread>,
+        unread: &mut Vec<UnreadObject>,
         read: impl Fn(&Value) -> Result<T, String>,
-    ) -> Found<T> {
-        let mut found = Found::default();
+    ) -> Catalog<T> {
+        let mut found = Catalog::default();
         for given in self.all(kinds) {
             match read(&given.value) {
                 Ok(one) => found.add(given.reference.clone(), one),
@@ -93,9 +93,9 @@ fn misplaced(object: &Reference) -> Option<&'static str> {
 }
 
 /// Without those that come again later in the same shape.
-fn last(given: Vec<Given<'_>>) -> Vec<Given<'_>> {
+fn last(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let mut places: HashMap<(Text, Text, bool), usize> = HashMap::new();
-    let mut kept: Vec<Given<'_>> = Vec::new();
+    let mut kept: Vec<ApiObject<'_>> = Vec::new();
     for one in given {
         let key = (one.reference.namespace.clone(), one.reference.name.clone(), one.is_backing);
         match places.get(&key) {

@@ -6,9 +6,9 @@ use snapshot::model::{Kind, Object, Snapshot};
 use super::antrea::Antrea;
 use super::calico::Calico;
 use super::engine::{ADMIN, CILIUM, Engine};
-use super::found::Found;
+use super::found::Catalog;
 use super::objects::Objects;
-use super::reference::{Reference, Unread};
+use super::reference::{Reference, UnreadObject};
 use crate::cilium::Settings;
 use crate::kubernetes::Blocks;
 use crate::mention::Mentions;
@@ -20,24 +20,24 @@ use crate::{admin, antrea, calico, cilium, kubernetes};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policies {
     /// NetworkPolicies of Kubernetes.
-    pub kubernetes: Found<kubernetes::Policy>,
+    pub kubernetes: Catalog<kubernetes::Policy>,
     /// What only this engine goes by.
-    pub own: Own,
+    pub engine_policies: EnginePolicies,
     /// The objects that are not read, all of them. What the engine does by them is in no [`Enforcement`].
-    pub unread: Vec<Unread>,
+    pub unread: Vec<UnreadObject>,
 }
 
 /// What only one engine goes by, with what changes the meaning of policies.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Own {
+pub enum EnginePolicies {
     /// Of Kubernetes: policies of administrators.
-    Kubernetes(Found<admin::Policy>, Blocks),
+    Kubernetes(Catalog<admin::Policy>, Blocks),
     /// Of Calico.
     Calico(Box<Calico>),
     /// Of Antrea.
     Antrea(Antrea),
     /// Of Cilium: its policies. One object can have several.
-    Cilium(Found<cilium::Policy>, Settings),
+    Cilium(Catalog<cilium::Policy>, Settings),
 }
 
 impl Policies {
@@ -60,11 +60,13 @@ impl Policies {
         // Whether an evaluator takes a policy does not depend on who is there.
         let nobody = World::new(&Cluster::default(), &Mentions::default());
         let own = match engine {
-            Engine::Kubernetes(blocks) => Own::Kubernetes(of_administrators(&objects, &mut unread), blocks),
-            Engine::Calico => Own::Calico(Box::new(Calico::of(&objects, &nobody, &mut unread))),
-            Engine::Antrea => Own::Antrea(Antrea::of(&objects, &nobody, &mut unread)),
+            Engine::Kubernetes(blocks) => {
+                EnginePolicies::Kubernetes(of_administrators(&objects, &mut unread), blocks)
+            }
+            Engine::Calico => EnginePolicies::Calico(Box::new(Calico::of(&objects, &nobody, &mut unread))),
+            Engine::Antrea => EnginePolicies::Antrea(Antrea::of(&objects, &nobody, &mut unread)),
             Engine::Cilium(settings) => {
-                Own::Cilium(of_cilium(&objects, settings, &nobody, &mut unread), settings)
+                EnginePolicies::Cilium(of_cilium(&objects, settings, &nobody, &mut unread), settings)
             }
         };
         if !matches!(engine, Engine::Kubernetes(_)) {
@@ -76,40 +78,42 @@ impl Policies {
             unread.extend(all.map(|one| one.unread(why.as_str())));
         }
         let plain = objects.read(&[Kind::NETWORK_POLICY], &mut unread, kubernetes::read);
-        let mut policies = Self { kubernetes: Found::default(), own, unread: Vec::new() };
-        policies.kubernetes = plain.tried(&mut unread, |one| policies.tried(one, &nobody));
+        let mut policies = Self { kubernetes: Catalog::default(), engine_policies: own, unread: Vec::new() };
+        policies.kubernetes = plain.retain_valid(&mut unread, |one| policies.check_kubernetes(one, &nobody));
         Self { unread, ..policies }
     }
 
     /// Whether the engine's evaluator takes a NetworkPolicy of Kubernetes.
-    fn tried(&self, one: &kubernetes::Policy, nobody: &World) -> Result<(), String> {
+    fn check_kubernetes(&self, one: &kubernetes::Policy, nobody: &World) -> Result<(), String> {
         let all = std::slice::from_ref(one);
-        match &self.own {
-            Own::Cilium(_, settings) => {
+        match &self.engine_policies {
+            EnginePolicies::Cilium(_, settings) => {
                 let input = cilium::Input { policies: &[], kubernetes: all, settings: *settings };
                 cilium::enforcement(&input, nobody).map(drop)
             }
-            Own::Kubernetes(..) | Own::Calico(_) | Own::Antrea(_) => kubernetes::mentions(all).map(drop),
+            EnginePolicies::Kubernetes(..) | EnginePolicies::Calico(_) | EnginePolicies::Antrea(_) => {
+                kubernetes::mentions(all).map(drop)
+            }
         }
     }
 
     /// Who enforces them.
     #[must_use]
     pub const fn engine(&self) -> Engine {
-        match self.own {
-            Own::Kubernetes(_, blocks) => Engine::Kubernetes(blocks),
-            Own::Calico(_) => Engine::Calico,
-            Own::Antrea(_) => Engine::Antrea,
-            Own::Cilium(_, settings) => Engine::Cilium(settings),
+        match self.engine_policies {
+            EnginePolicies::Kubernetes(_, blocks) => Engine::Kubernetes(blocks),
+            EnginePolicies::Calico(_) => Engine::Calico,
+            EnginePolicies::Antrea(_) => Engine::Antrea,
+            EnginePolicies::Cilium(_, settings) => Engine::Cilium(settings),
         }
     }
 
     /// The policies that are there and not enforced, since Calico has them staged.
     #[must_use]
     pub fn staged(&self) -> &[Reference] {
-        match &self.own {
-            Own::Calico(all) => &all.staged,
-            Own::Kubernetes(..) | Own::Antrea(_) | Own::Cilium(..) => &[],
+        match &self.engine_policies {
+            EnginePolicies::Calico(all) => &all.staged,
+            EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => &[],
         }
     }
 
@@ -118,15 +122,15 @@ impl Policies {
     /// # Errors
     /// What the evaluator does not take of all of them together.
     pub fn mentions(&self) -> Result<Mentions, String> {
-        let plain = &self.kubernetes.all;
-        match &self.own {
-            Own::Kubernetes(own, blocks) => {
-                admin::mentions(&admin::Input { policies: &own.all, kubernetes: plain, blocks: *blocks })
+        let plain = &self.kubernetes.entries;
+        match &self.engine_policies {
+            EnginePolicies::Kubernetes(own, blocks) => {
+                admin::mentions(&admin::Input { policies: &own.entries, kubernetes: plain, blocks: *blocks })
             }
-            Own::Calico(own) => calico::mentions(&own.input(plain)),
-            Own::Antrea(own) => antrea::mentions(&own.input(plain)),
-            Own::Cilium(own, settings) => cilium::mentions(&cilium::Input {
-                policies: &own.all,
+            EnginePolicies::Calico(own) => calico::mentions(&own.input(plain)),
+            EnginePolicies::Antrea(own) => antrea::mentions(&own.input(plain)),
+            EnginePolicies::Cilium(own, settings) => cilium::mentions(&cilium::Input {
+                policies: &own.entries,
                 kubernetes: plain,
                 settings: *settings,
             }),
@@ -138,23 +142,23 @@ impl Policies {
     /// # Errors
     /// What the evaluator does not take of all of them together, such as two policies of which the API leaves open which comes first.
     pub fn enforcement(&self, world: &World) -> Result<Enforcement, String> {
-        let plain = &self.kubernetes.all;
-        match &self.own {
-            Own::Kubernetes(own, blocks) => {
-                let input = admin::Input { policies: &own.all, kubernetes: plain, blocks: *blocks };
+        let plain = &self.kubernetes.entries;
+        match &self.engine_policies {
+            EnginePolicies::Kubernetes(own, blocks) => {
+                let input = admin::Input { policies: &own.entries, kubernetes: plain, blocks: *blocks };
                 admin::enforcement(&input, world)
             }
-            Own::Calico(own) => calico::enforcement(&own.input(plain), world),
-            Own::Antrea(own) => antrea::enforcement(&own.input(plain), world),
-            Own::Cilium(own, settings) => {
-                let input = cilium::Input { policies: &own.all, kubernetes: plain, settings: *settings };
+            EnginePolicies::Calico(own) => calico::enforcement(&own.input(plain), world),
+            EnginePolicies::Antrea(own) => antrea::enforcement(&own.input(plain), world),
+            EnginePolicies::Cilium(own, settings) => {
+                let input = cilium::Input { policies: &own.entries, kubernetes: plain, settings: *settings };
                 cilium::enforcement(&input, world)
             }
         }
     }
 }
 
-fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<Unread>) -> Found<admin::Policy> {
+fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> Catalog<admin::Policy> {
     let [current, older, baseline] = ADMIN;
     let mut found = objects.read(&[current], unread, admin::read);
     found.extend(objects.read(&[older], unread, admin::read_admin));
@@ -167,18 +171,18 @@ fn of_cilium(
     objects: &Objects<'_>,
     settings: Settings,
     nobody: &World,
-    unread: &mut Vec<Unread>,
-) -> Found<cilium::Policy> {
+    unread: &mut Vec<UnreadObject>,
+) -> Catalog<cilium::Policy> {
     let read = |object: &Value| match cilium::read_policies(object)? {
         none if none.is_empty() => Err("spec: expected it, or specs".into()),
         some => Ok(some),
     };
-    let found = objects.read(&CILIUM, unread, read).tried(unread, |policies| {
+    let found = objects.read(&CILIUM, unread, read).retain_valid(unread, |policies| {
         let input = cilium::Input { policies, kubernetes: &[], settings };
         cilium::enforcement(&input, nobody).map(drop)
     });
-    let mut each = Found::default();
-    for (object, policies) in found.of.into_iter().zip(found.all) {
+    let mut each = Catalog::default();
+    for (object, policies) in found.references.into_iter().zip(found.entries) {
         policies.into_iter().for_each(|one| each.add(object.clone(), one));
     }
     each

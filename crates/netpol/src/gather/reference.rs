@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use snapshot::model::{Illegible, Kind, Meta, Text};
+use snapshot::model::{IllegibleObject, Kind, Meta, Text};
 
 /// An object of the API at one state of its spec.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -27,7 +27,7 @@ pub struct Reference {
 
 /// An object that no reader takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnreadObject {
     /// The object.
     pub object: Reference,
     /// Why, in one line for people.
@@ -60,7 +60,7 @@ impl Reference {
     }
 
     /// An object that a snapshot could not read.
-    pub(super) fn illegible(one: &Illegible) -> Unread {
+    pub(super) fn illegible(one: &IllegibleObject) -> UnreadObject {
         let object = Self {
             kind: one.kind,
             namespace: (*one.namespace).into(),
@@ -81,11 +81,11 @@ impl Reference {
     }
 
     /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
-    pub(super) fn unread(self, why: impl Into<String>) -> Unread {
+    pub(super) fn unread(self, why: impl Into<String>) -> UnreadObject {
         let why: String = why.into();
         let rest =
             why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());
-        Unread { object: self, why: rest.unwrap_or(why) }
+        UnreadObject { object: self, why: rest.unwrap_or(why) }
     }
 
     /// Whether some words are a kind and the name of the object: `NetworkPolicy shop/web of Antrea`, `network set backup`.

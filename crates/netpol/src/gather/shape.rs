@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value};
 use snapshot::model::{CALICO_METADATA, Kind, Text};
 
-use super::objects::Given;
-use super::reference::Unread;
+use super::objects::ApiObject;
+use super::reference::UnreadObject;
 
 /// How Calico begins the stored name of a policy in the default tier, where no annotation has the name. *Source*: `determinePolicyName`.
 const DEFAULT: &str = "default.";
@@ -40,7 +40,7 @@ fn annotation(stored: &Value) -> Option<Map<String, Value>> {
 }
 
 /// Without the stored objects whose resource is there itself, of one kind.
-pub(super) fn once(given: Vec<Given<'_>>) -> Vec<Given<'_>> {
+pub(super) fn once(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let own = || given.iter().filter(|one| !one.is_backing);
     let by_uid: HashSet<&str> = own().map(|one| &*one.reference.uid).filter(|uid| !uid.is_empty()).collect();
     let stored = || given.iter().filter(|one| one.is_backing);
@@ -49,7 +49,7 @@ pub(super) fn once(given: Vec<Given<'_>>) -> Vec<Given<'_>> {
     let left = own().filter(|one| !same.contains(&*one.reference.uid));
     let by_name: HashSet<(Text, Text)> =
         left.map(|one| (one.reference.namespace.clone(), one.reference.name.clone())).collect();
-    let is_there = |one: &Given<'_>| {
+    let is_there = |one: &ApiObject<'_>| {
         let has_uid = uids(one).any(|uid| same.contains(&uid));
         let has_name = |name: Text| by_name.contains(&(one.reference.namespace.clone(), name));
         has_uid || names(one).any(has_name)
@@ -62,10 +62,10 @@ pub(super) fn once(given: Vec<Given<'_>>) -> Vec<Given<'_>> {
 /// what a change from the one to the other left behind.
 pub(super) fn enforced<'a>(
     kind: Kind,
-    given: Vec<Given<'a>>,
+    given: Vec<ApiObject<'a>>,
     definitions: &BTreeSet<Text>,
-    unread: &mut Vec<Unread>,
-) -> Vec<Given<'a>> {
+    unread: &mut Vec<UnreadObject>,
+) -> Vec<ApiObject<'a>> {
     let own = format!("{}.projectcalico.org", kind.plural());
     if !definitions.contains(own.as_str()) {
         return given;
@@ -83,14 +83,14 @@ pub(super) fn enforced<'a>(
 /// in the annotation, or the object's own.
 ///
 /// *Source*: `libcalico-go/lib/backend/k8s/conversion`, `ConvertUID`; before it commit f7e62a025f.
-fn uids(one: &Given<'_>) -> impl Iterator<Item = String> + use<> {
+fn uids(one: &ApiObject<'_>) -> impl Iterator<Item = String> + use<> {
     let uid = &*one.reference.uid;
     let stored = annotation(&one.value).and_then(|more| Some(more.get("uid")?.as_str()?.to_owned()));
-    let all = [(!uid.is_empty()).then(|| uid.to_owned()), turned(uid), stored];
+    let all = [(!uid.is_empty()).then(|| uid.to_owned()), converted_uid(uid), stored];
     all.into_iter().flatten()
 }
 
-fn turned(uid: &str) -> Option<String> {
+fn converted_uid(uid: &str) -> Option<String> {
     let digits: String = uid.split('-').collect();
     if digits.len() != 32 {
         return None;
@@ -104,7 +104,7 @@ fn turned(uid: &str) -> Option<String> {
 }
 
 /// The names that the resource of a stored object can have.
-fn names(one: &Given<'_>) -> impl Iterator<Item = Text> + use<> {
+fn names(one: &ApiObject<'_>) -> impl Iterator<Item = Text> + use<> {
     let read = |pointer: &str| one.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let name = read("/metadata/name");
     let in_default = matches!(read("/spec/tier"), "" | "default");

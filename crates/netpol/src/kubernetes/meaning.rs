@@ -4,7 +4,7 @@ use snapshot::model::Text;
 
 use super::object::{Block, Peer, Policy, Port, PortNumber, Rule};
 use super::selector::LabelSelector;
-use crate::expression::{Expression, Of};
+use crate::expression::{Expression, LabelOwner};
 use crate::mention::Mentions;
 use crate::parties::Parties;
 use crate::tier::{self, Action, Direction, End, Tier};
@@ -33,7 +33,7 @@ impl Policy {
 
     /// The condition on the pods that the policy selects, in its namespace.
     fn selects(&self) -> Result<Expression, String> {
-        Ok(Expression::Within(self.namespace.clone()).and(self.pods.expression(Of::Pod)?))
+        Ok(Expression::Within(self.namespace.clone()).and(self.pods.expression(LabelOwner::Pod)?))
     }
 }
 
@@ -45,16 +45,18 @@ pub fn mentions(policies: &[Policy]) -> Result<Mentions, String> {
     let mut all = Mentions::default();
     for policy in policies {
         let namespace = Some(policy.namespace.clone());
-        all.conditions.insert((namespace.clone(), policy.pods.expression(Of::Pod)?));
+        all.conditions.insert((namespace.clone(), policy.pods.expression(LabelOwner::Pod)?));
         for rule in policy.ingress.iter().chain(&policy.egress) {
             for peer in &rule.peers {
                 match peer {
                     Peer::Pods(pods, None) => {
-                        all.conditions.insert((namespace.clone(), condition(pods.as_ref(), Of::Pod)?));
+                        all.conditions
+                            .insert((namespace.clone(), condition(pods.as_ref(), LabelOwner::Pod)?));
                     }
                     Peer::Pods(pods, namespaces) => {
-                        let namespaces = condition(namespaces.as_ref(), Of::Namespace)?;
-                        all.conditions.insert((None, namespaces.and(condition(pods.as_ref(), Of::Pod)?)));
+                        let namespaces = condition(namespaces.as_ref(), LabelOwner::Namespace)?;
+                        all.conditions
+                            .insert((None, namespaces.and(condition(pods.as_ref(), LabelOwner::Pod)?)));
                     }
                     Peer::Block(block) => {
                         all.ranges.extend(block.except.iter().copied().chain([block.range]))
@@ -101,14 +103,14 @@ pub fn tier(
                 action: Action::Allow,
                 origin,
             };
-            all.rules.extend(allowed(rule, &whole, world, direction, by_cluster));
+            all.rules.extend(allowed_parts(rule, &whole, world, direction, by_cluster));
         }
         all.ends = all.ends.or(&subjects);
     }
     Ok(all)
 }
 
-fn condition(selector: Option<&LabelSelector>, of: Of) -> Result<Expression, String> {
+fn condition(selector: Option<&LabelSelector>, of: LabelOwner) -> Result<Expression, String> {
     selector.map_or(Ok(Expression::Always), |selector| selector.expression(of))
 }
 
@@ -123,14 +125,14 @@ fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<P
     match peer {
         Peer::Pods(pods, namespaces) => {
             let within = match namespaces {
-                Some(_) => condition(namespaces.as_ref(), Of::Namespace)?,
+                Some(_) => condition(namespaces.as_ref(), LabelOwner::Namespace)?,
                 None => Expression::Within(policy.namespace.clone()),
             };
-            Ok(world.select(&within.and(condition(pods.as_ref(), Of::Pod)?)))
+            Ok(world.select(&within.and(condition(pods.as_ref(), LabelOwner::Pod)?)))
         }
         Peer::Block(Block { range, except }) => {
             let found =
-                except.iter().fold(world.within(*range), |all, part| all.without(&world.within(*part)));
+                except.iter().fold(world.in_range(*range), |all, part| all.without(&world.in_range(*part)));
             let kept =
                 |found: Parties, keep: bool, who: &Parties| if keep { found } else { found.without(who) };
             Ok(kept(kept(found, blocks.pods, world.pods()), blocks.nodes, world.nodes()))
@@ -151,7 +153,7 @@ pub(crate) fn to_port(
         None => vec![(None, to(0..=u16::MAX))],
         Some(PortNumber::Range(first, last)) => vec![(None, to(*first..=*last))],
         Some(PortNumber::Name(name)) => {
-            let named = world.named(port.protocol, name);
+            let named = world.by_port_name(port.protocol, name);
             named.map(|(number, pods)| (Some(pods.clone()), to(number..=number))).collect()
         }
     }
@@ -161,7 +163,7 @@ pub(crate) fn to_port(
 /// number. *Source*: cilium/cilium, `Endpoint.GetNamedPort`.
 pub(crate) fn to_port_by_cluster(port: &Port, world: &World) -> Vec<(Option<Parties>, Traffic)> {
     let Some(PortNumber::Name(name)) = &port.port else { return to_port(port, None, world) };
-    let mut numbers = world.named(port.protocol, name).map(|(number, _)| number);
+    let mut numbers = world.by_port_name(port.protocol, name).map(|(number, _)| number);
     match (numbers.next(), numbers.next()) {
         (Some(number), None) => vec![(None, world.space.ports(port.protocol, &[number..=number], None))],
         _ => Vec::new(),
@@ -169,7 +171,7 @@ pub(crate) fn to_port_by_cluster(port: &Port, world: &World) -> Vec<(Option<Part
 }
 
 /// The parts of a rule that allows all of its traffic to the ports that it names.
-fn allowed(
+fn allowed_parts(
     rule: &Rule,
     whole: &tier::Rule,
     world: &World,

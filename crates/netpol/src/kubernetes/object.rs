@@ -7,7 +7,7 @@ use snapshot::model::Text;
 
 use super::selector::{LabelSelector, Requirement};
 use crate::tier::Direction;
-use crate::written::{self, Written, WrittenBlock, directions, entries, last, peers, protocol};
+use crate::written::{self, BlockSpec, Manifest, directions, entries, last, peers, protocol};
 
 /// A NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub enum PortNumber {
 /// # Errors
 /// One line that names what is not as the API has it, an unknown field among it: nothing of a policy is skipped.
 pub fn read(object: &Value) -> Result<Policy, String> {
-    let written: Written<Spec> = written::object(object)?;
+    let written: Manifest<Spec> = written::object(object)?;
     let (name, namespace) = (written.metadata.name, written.metadata.namespace.unwrap_or_default());
     let named = |why: String| format!("NetworkPolicy {namespace}/{name}: {why}");
     written.spec.read().map_err(named).map(|spec| Policy {
@@ -101,38 +101,38 @@ struct Spec {
     #[serde(default)]
     pod_selector: LabelSelector,
     #[serde(default)]
-    ingress: Option<Vec<WrittenRule>>,
+    ingress: Option<Vec<RuleSpec>>,
     #[serde(default)]
-    egress: Option<Vec<WrittenRule>>,
+    egress: Option<Vec<RuleSpec>>,
     #[serde(default)]
     policy_types: Option<Vec<Text>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRule {
+struct RuleSpec {
     #[serde(default)]
-    from: Option<Vec<WrittenPeer>>,
+    from: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    to: Option<Vec<WrittenPeer>>,
+    to: Option<Vec<PeerSpec>>,
     #[serde(default)]
-    ports: Option<Vec<WrittenPort>>,
+    ports: Option<Vec<PortSpec>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPeer {
+struct PeerSpec {
     #[serde(default)]
     pod_selector: Option<LabelSelector>,
     #[serde(default)]
     namespace_selector: Option<LabelSelector>,
     #[serde(default)]
-    ip_block: Option<WrittenBlock>,
+    ip_block: Option<BlockSpec>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPort {
+struct PortSpec {
     #[serde(default)]
     protocol: Option<Text>,
     #[serde(default)]
@@ -150,7 +150,7 @@ impl Spec {
             None if egress.is_empty() => vec![Direction::Ingress],
             None => vec![Direction::Ingress, Direction::Egress],
         };
-        let rules = |rules: Vec<WrittenRule>, way: Direction| {
+        let rules = |rules: Vec<RuleSpec>, way: Direction| {
             entries(rules, &format!("spec.{}", way.name().to_lowercase()), |rule| rule.read(way))
         };
         Ok(Policy {
@@ -164,17 +164,17 @@ impl Spec {
     }
 }
 
-impl WrittenRule {
+impl RuleSpec {
     fn read(self, way: Direction) -> Result<Rule, String> {
         let (written, key) = peers(self.from, self.to, way).map_err(|why| format!(".{why}"))?;
         Ok(Rule {
-            peers: entries(written, &format!(".{key}"), WrittenPeer::read)?,
-            ports: entries(self.ports.unwrap_or_default(), ".ports", WrittenPort::read)?,
+            peers: entries(written, &format!(".{key}"), PeerSpec::read)?,
+            ports: entries(self.ports.unwrap_or_default(), ".ports", PortSpec::read)?,
         })
     }
 }
 
-impl WrittenPeer {
+impl PeerSpec {
     fn read(self) -> Result<Peer, String> {
         match (self.ip_block, self.pod_selector, self.namespace_selector) {
             (None, None, None) => Err(": expected podSelector, namespaceSelector or ipBlock".into()),
@@ -187,7 +187,7 @@ impl WrittenPeer {
     }
 }
 
-impl WrittenPort {
+impl PortSpec {
     fn read(self) -> Result<Port, String> {
         let protocol = protocol(self.protocol.as_deref()).map_err(|why| format!(".{why}"))?;
         let number = |value: &Value| {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use snapshot::model::{Labels, Text};
 
-use crate::expression::{Expression, Of};
+use crate::expression::{Expression, LabelOwner};
 
 /// A label selector. An empty one matches everything.
 ///
@@ -35,7 +35,7 @@ impl LabelSelector {
     ///
     /// # Errors
     /// An operator that the API does not have.
-    pub fn expression(&self, of: Of) -> Result<Expression, String> {
+    pub fn expression(&self, of: LabelOwner) -> Result<Expression, String> {
         let labels = self
             .match_labels
             .iter()
@@ -51,7 +51,7 @@ impl LabelSelector {
 }
 
 impl Requirement {
-    fn expression(&self, of: Of) -> Result<Expression, String> {
+    fn expression(&self, of: LabelOwner) -> Result<Expression, String> {
         let within = || Expression::In(of, self.key.clone(), self.values.clone());
         let has = || Expression::Has(of, self.key.clone());
         match &*self.operator {

@@ -86,7 +86,7 @@ impl Piece {
     }
 
     /// An address that the piece and a range both have.
-    pub(super) fn within(self, range: Range) -> Option<IpAddr> {
+    pub(super) fn address_in(self, range: Range) -> Option<IpAddr> {
         let (first, last) = range.ends();
         let number = first.max(self.first);
         (range.is_v6() == self.is_v6 && number <= last.min(self.last)).then(|| address(self.is_v6, number))
@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(piece.outside(&[range("0.0.0.0/0")]), None);
         assert_eq!(pieces.of(ip("11.0.0.0")).outside(&taken), Some(ip("203.0.113.1")));
         assert_eq!(pieces.of(ip("::1")).outside(&[]), Some(ip("2001:db8::1")));
-        assert_eq!(piece.within(range("10.9.0.0/16")), Some(ip("10.9.0.0")));
-        assert_eq!(piece.within(range("11.0.0.0/8")), None);
-        assert_eq!(piece.within(range("::/0")), None);
+        assert_eq!(piece.address_in(range("10.9.0.0/16")), Some(ip("10.9.0.0")));
+        assert_eq!(piece.address_in(range("11.0.0.0/8")), None);
+        assert_eq!(piece.address_in(range("::/0")), None);
     }
 }

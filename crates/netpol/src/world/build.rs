@@ -7,9 +7,9 @@ use snapshot::Range;
 use snapshot::model::{Labels, Text};
 
 use super::address::{Piece, Pieces};
-use super::imagined::{self, told};
-use super::{Party, Who, World};
-use crate::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of};
+use super::imagined::{self, holds_for};
+use super::{Party, PartyKind, World};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME};
 use crate::mention::Mentions;
 use crate::parties::Parties;
 use crate::traffic::Space;
@@ -105,10 +105,10 @@ impl Traits {
     pub(super) fn namespace_has(&self, literal: &Expression) -> Option<bool> {
         match literal {
             Expression::Within(name) => Some(self.namespace == *name),
-            Expression::Has(Of::Namespace, key)
-            | Expression::In(Of::Namespace, key, _)
-            | Expression::Like(Of::Namespace, key, ..) => {
-                Some(told(literal, self.namespace_labels.get(key).map(|value| &**value)))
+            Expression::Has(LabelOwner::Namespace, key)
+            | Expression::In(LabelOwner::Namespace, key, _)
+            | Expression::Like(LabelOwner::Namespace, key, ..) => {
+                Some(holds_for(literal, self.namespace_labels.get(key).map(|value| &**value)))
             }
             _ => None,
         }
@@ -128,33 +128,33 @@ impl Traits {
     }
 }
 
-/// What policies mention, for quick questions.
-struct Told {
-    keys: HashSet<(Of, Text)>,
+/// What policies mention, as sets.
+struct MentionIndex {
+    keys: HashSet<(LabelOwner, Text)>,
     ports: BTreeSet<(u8, Text)>,
 }
 
-impl Told {
+impl MentionIndex {
     fn of(mentions: &Mentions) -> Self {
         let mut told = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
         for (_, condition) in &mentions.conditions {
-            told.take(condition);
+            told.add(condition);
         }
         told
     }
 
-    fn take(&mut self, condition: &Expression) {
+    fn add(&mut self, condition: &Expression) {
         match condition {
             Expression::Has(of, key) | Expression::In(of, key, _) | Expression::Like(of, key, ..) => {
                 self.keys.insert((*of, key.clone()));
             }
-            Expression::Not(inner) => self.take(inner),
-            Expression::And(all) | Expression::Or(all) => all.iter().for_each(|one| self.take(one)),
+            Expression::Not(inner) => self.add(inner),
+            Expression::And(all) | Expression::Or(all) => all.iter().for_each(|one| self.add(one)),
             Expression::Always | Expression::Within(_) => {}
         }
     }
 
-    fn labels(&self, of: Of, labels: &Labels) -> Labels {
+    fn labels(&self, of: LabelOwner, labels: &Labels) -> Labels {
         let told = labels.iter().filter(|(key, _)| self.keys.contains(&(of, (*key).clone())));
         told.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
@@ -164,9 +164,9 @@ impl Told {
         let is_told = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
         Traits {
             namespace: traits.namespace.clone(),
-            namespace_labels: self.labels(Of::Namespace, &traits.namespace_labels),
-            labels: self.labels(Of::Pod, &traits.labels),
-            account_labels: self.labels(Of::Account, &traits.account_labels),
+            namespace_labels: self.labels(LabelOwner::Namespace, &traits.namespace_labels),
+            labels: self.labels(LabelOwner::Pod, &traits.labels),
+            account_labels: self.labels(LabelOwner::Account, &traits.account_labels),
             ports: traits.ports.iter().filter(is_told).cloned().collect(),
         }
     }
@@ -182,9 +182,9 @@ impl World {
     /// The same, with or without pods in namespaces that do not exist yet.
     #[must_use]
     pub fn bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
-        let told = Told::of(mentions);
+        let told = MentionIndex::of(mentions);
         let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
-        let mut made = Made::default();
+        let mut made = WorldBuilder::default();
         made.pods(cluster, &told, &pieces);
         let mut imagined = imagined::pods(cluster, mentions);
         if !with_new_namespaces {
@@ -200,19 +200,19 @@ impl World {
 
 /// The parties so far, and what is known of those that are pods.
 #[derive(Default)]
-struct Made {
+struct WorldBuilder {
     parties: Vec<Party>,
     traits: HashMap<usize, Traits>,
-    seen: HashMap<(Traits, Piece), usize>,
+    party_by_traits: HashMap<(Traits, Piece), usize>,
     pods: HashMap<(Text, Text, IpAddr), usize>,
     /// Pods of the cluster that have no address yet: their namespaces, names and traits.
     waiting: Vec<(Text, Text, Traits)>,
     /// Pods at an address that is a piece of its own.
-    alone: Vec<usize>,
+    isolated: Vec<usize>,
 }
 
-impl Made {
-    fn pods(&mut self, cluster: &Cluster, told: &Told, pieces: &Pieces) {
+impl WorldBuilder {
+    fn pods(&mut self, cluster: &Cluster, told: &MentionIndex, pieces: &Pieces) {
         let namespaces: HashMap<&Text, &Labels> =
             cluster.namespaces.iter().map(|one| (&one.name, &one.labels)).collect();
         for pod in &cluster.pods {
@@ -222,14 +222,14 @@ impl Made {
                 continue;
             }
             for address in &pod.addresses {
-                let who = || Who::Pod(pod.namespace.clone(), pod.name.clone());
+                let who = || PartyKind::Pod(pod.namespace.clone(), pod.name.clone());
                 let party = self.pod(&traits, *address, pieces, who);
                 self.pods.insert((pod.namespace.clone(), pod.name.clone(), *address), party);
             }
         }
     }
 
-    fn imagined(&mut self, cluster: &Cluster, pods: &BTreeSet<Traits>, told: &Told, pieces: &Pieces) {
+    fn imagined(&mut self, cluster: &Cluster, pods: &BTreeSet<Traits>, told: &MentionIndex, pieces: &Pieces) {
         let ranges = &cluster.pod_ranges;
         let pods_there = cluster.pods.iter().flat_map(|pod| &pod.addresses);
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses);
@@ -237,7 +237,7 @@ impl Made {
         let waiting = std::mem::take(&mut self.waiting);
         // In one piece of each range all of them, after the pods that will get an address; in the others one that nothing but its address tells apart.
         let free = |piece: Piece, range: &Range| {
-            let first = piece.within(*range)?;
+            let first = piece.address_in(*range)?;
             let inside = Pieces::new([range]).of(first);
             inside.outside(&taken).filter(|address| pieces.of(*address) == piece).or(Some(first))
         };
@@ -247,32 +247,39 @@ impl Made {
             for (address, (namespace, name, traits)) in
                 first.iter().flat_map(|one| waiting.iter().map(|pod| (*one, pod)))
             {
-                let party = self.pod(traits, address, pieces, || Who::Pod(namespace.clone(), name.clone()));
+                let party =
+                    self.pod(traits, address, pieces, || PartyKind::Pod(namespace.clone(), name.clone()));
                 self.pods.insert((namespace.clone(), name.clone(), address), party);
             }
             for traits in pods {
                 if let Some(address) = first {
-                    self.pod(&told.slimmed(traits), address, pieces, || Who::Imagined(traits.words()));
+                    self.pod(&told.slimmed(traits), address, pieces, || PartyKind::Imagined(traits.words()));
                 }
             }
             if let Some(plain) = pods.iter().next() {
                 for address in found {
-                    self.pod(&told.slimmed(plain), address, pieces, || Who::Imagined(plain.words()));
+                    self.pod(&told.slimmed(plain), address, pieces, || PartyKind::Imagined(plain.words()));
                 }
             }
         }
     }
 
     /// The party of such a pod, which is made if it is the first one.
-    fn pod(&mut self, traits: &Traits, address: IpAddr, pieces: &Pieces, who: impl Fn() -> Who) -> usize {
+    fn pod(
+        &mut self,
+        traits: &Traits,
+        address: IpAddr,
+        pieces: &Pieces,
+        who: impl Fn() -> PartyKind,
+    ) -> usize {
         let next = self.parties.len();
-        let party = *self.seen.entry((traits.clone(), pieces.of(address))).or_insert(next);
+        let party = *self.party_by_traits.entry((traits.clone(), pieces.of(address))).or_insert(next);
         if party == next {
             if pieces.of(address).is_one() {
-                self.alone.push(party);
+                self.isolated.push(party);
             }
             self.traits.insert(party, traits.clone());
-            self.parties.push(Party { who: who(), address, has_other_network: false });
+            self.parties.push(Party { kind: who(), address, has_other_network: false });
         }
         party
     }
@@ -282,7 +289,7 @@ impl Made {
         for node in &cluster.nodes {
             for address in node.addresses.iter().filter(|address| seen.insert(pieces.of(**address))) {
                 self.parties.push(Party {
-                    who: Who::Node(node.name.clone()),
+                    kind: PartyKind::Node(node.name.clone()),
                     address: *address,
                     has_other_network: false,
                 });
@@ -294,7 +301,7 @@ impl Made {
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| Range::of(*address));
         let taken: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
         for address in pieces.all().filter_map(|piece| piece.outside(&taken)) {
-            self.parties.push(Party { who: Who::Outside, address, has_other_network: false });
+            self.parties.push(Party { kind: PartyKind::Outside, address, has_other_network: false });
         }
     }
 
@@ -309,26 +316,26 @@ impl Made {
         };
         let mut world = World {
             space,
-            pods: those(&|party| matches!(party.who, Who::Pod(..) | Who::Imagined(_))),
-            nodes: those(&|party| matches!(party.who, Who::Node(_))),
-            outside: those(&|party| party.who == Who::Outside),
+            pods: those(&|party| matches!(party.kind, PartyKind::Pod(..) | PartyKind::Imagined(_))),
+            nodes: those(&|party| matches!(party.kind, PartyKind::Node(_))),
+            outside: those(&|party| party.kind == PartyKind::Outside),
             v6: those(&|party| party.address.is_ipv6()),
-            others: Parties::none(count),
+            other_network: Parties::none(count),
             labels: HashMap::new(),
             namespaces: BTreeMap::new(),
             ports: HashMap::new(),
             parties: Vec::new(),
             stands_for: self.pods,
-            alone: Parties::none(count),
+            isolated: Parties::none(count),
         };
-        self.alone.iter().for_each(|number| world.alone.add(*number));
+        self.isolated.iter().for_each(|number| world.isolated.add(*number));
         let none = || Parties::none(count);
         for (number, traits) in &self.traits {
             world.namespaces.entry(traits.namespace.clone()).or_insert_with(none).add(*number);
             let own = [
-                (Of::Pod, &traits.labels),
-                (Of::Namespace, &traits.namespace_labels),
-                (Of::Account, &traits.account_labels),
+                (LabelOwner::Pod, &traits.labels),
+                (LabelOwner::Namespace, &traits.namespace_labels),
+                (LabelOwner::Account, &traits.account_labels),
             ];
             for (of, labels) in own {
                 for (key, value) in labels {
@@ -375,7 +382,7 @@ mod tests {
             pod_ranges: ["10.0.0.0/16", "10.1.0.0/16", "fd00::/64"].map(range).to_vec(),
             ..Cluster::default()
         };
-        let app = |value: &str| Expression::In(Of::Pod, "app".into(), vec![value.into()]);
+        let app = |value: &str| Expression::In(LabelOwner::Pod, "app".into(), vec![value.into()]);
         // A condition whose pods are nobody's, so that no pod is imagined in the place of one that is there.
         let mentions = Mentions { conditions: [(None, app("other"))].into(), ..Mentions::default() };
         let world = World::new(&cluster, &mentions);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::model::{Labels, Text};
 
 use super::build::{Cluster, Traits};
-use crate::expression::{ACCOUNT_NAME, Expression, NAMESPACE_NAME, Of, Test};
+use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME, Test};
 use crate::mention::Mentions;
 
 /// Of a condition with more alternatives, the first ones get pods.
@@ -28,13 +28,17 @@ pub(super) fn pods(cluster: &Cluster, mentions: &Mentions) -> BTreeSet<Traits> {
     for (scope, condition) in &mentions.conditions {
         for way in condition.alternatives(ALTERNATIVES) {
             found.extend(
-                places(cluster, scope.as_ref(), &way).into_iter().filter_map(|place| made(place, &way)),
+                places(cluster, scope.as_ref(), &way)
+                    .into_iter()
+                    .filter_map(|place| imagine_pod(place, &way)),
             );
             for missed in 0..way.len() {
                 let mut near = way.clone();
                 near[missed].1 = !near[missed].1;
                 found.extend(
-                    places(cluster, scope.as_ref(), &near).into_iter().filter_map(|place| made(place, &near)),
+                    places(cluster, scope.as_ref(), &near)
+                        .into_iter()
+                        .filter_map(|place| imagine_pod(place, &near)),
                 );
             }
         }
@@ -79,7 +83,7 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
         Some(_) => return found,
         None => namespace(cluster, NEW, &Labels::new()),
     };
-    if labelled(&mut new.namespace_labels, Of::Namespace, way) {
+    if labelled(&mut new.namespace_labels, LabelOwner::Namespace, way) {
         if let Some(name) = new.namespace_labels.get(NAMESPACE_NAME) {
             new.namespace = name.clone();
         }
@@ -95,14 +99,14 @@ fn fits_or_says_nothing(place: &Traits, way: &[Literal<'_>]) -> bool {
 }
 
 /// A pod in a place for which all literals about the pod are as they should; none if they contradict each other.
-fn made(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
-    let fits =
-        labelled(&mut place.labels, Of::Pod, way) && labelled(&mut place.account_labels, Of::Account, way);
+fn imagine_pod(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
+    let fits = labelled(&mut place.labels, LabelOwner::Pod, way)
+        && labelled(&mut place.account_labels, LabelOwner::Account, way);
     fits.then_some(place)
 }
 
 /// Gives labels for which what is said of them is true; false if there are none.
-fn labelled(labels: &mut Labels, of: Of, way: &[Literal<'_>]) -> bool {
+fn labelled(labels: &mut Labels, of: LabelOwner, way: &[Literal<'_>]) -> bool {
     let mut wanted: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
     for one in way {
         match one.0 {
@@ -117,7 +121,8 @@ fn labelled(labels: &mut Labels, of: Of, way: &[Literal<'_>]) -> bool {
         }
     }
     for (key, literals) in wanted {
-        let holds = |value: Option<&str>| literals.iter().all(|(literal, is)| told(literal, value) == *is);
+        let holds =
+            |value: Option<&str>| literals.iter().all(|(literal, is)| holds_for(literal, value) == *is);
         let named = literals.iter().flat_map(|(literal, _)| match literal {
             Expression::In(_, _, values) => values.clone(),
             Expression::Like(_, _, test, text) => vec![text.clone(), like(*test, text)],
@@ -125,7 +130,10 @@ fn labelled(labels: &mut Labels, of: Of, way: &[Literal<'_>]) -> bool {
         });
         let present = labels.get(key).cloned();
         // Every namespace has its name, and every account.
-        let may_lack = !matches!((of, &**key), (Of::Namespace, NAMESPACE_NAME) | (Of::Account, ACCOUNT_NAME));
+        let may_lack = !matches!(
+            (of, &**key),
+            (LabelOwner::Namespace, NAMESPACE_NAME) | (LabelOwner::Account, ACCOUNT_NAME)
+        );
         let candidates = present.into_iter().chain(named).chain([OTHER.into()]).map(Some);
         let candidates = candidates.chain(may_lack.then_some(None));
         let Some(value) = candidates.into_iter().find(|value| holds(value.as_deref())) else { return false };
@@ -146,7 +154,7 @@ fn like(test: Test, text: &str) -> Text {
 }
 
 /// What a simple condition on a label says of a value.
-pub(super) fn told(literal: &Expression, value: Option<&str>) -> bool {
+pub(super) fn holds_for(literal: &Expression, value: Option<&str>) -> bool {
     match literal {
         Expression::Has(..) => value.is_some(),
         Expression::In(_, _, values) => value.is_some_and(|value| values.iter().any(|one| **one == *value)),

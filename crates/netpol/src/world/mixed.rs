@@ -26,7 +26,7 @@ impl World {
         };
         let mut others = Parties::none(count);
         twins.iter().flatten().for_each(|twin| others.add(*twin));
-        Self { parties, others, ..self.with_sets(grown) }
+        Self { parties, other_network: others, ..self.with_sets(grown) }
     }
 
     /// A mixed world as a CNI sees it that knows pods by an identity which it gives to pods of its own network alone: to it the others are outside of
@@ -36,11 +36,11 @@ impl World {
     /// identity is `world`.
     #[must_use]
     pub fn by_identity(&self) -> Self {
-        let mut seen = self.with_sets(|set| set.clone().without(&self.others));
-        seen.outside = self.outside.clone().or(&self.others);
+        let mut seen = self.with_sets(|set| set.clone().without(&self.other_network));
+        seen.outside = self.outside.clone().or(&self.other_network);
         seen.v6 = self.v6.clone();
-        seen.others = self.others.clone();
-        seen.alone = self.alone.clone();
+        seen.other_network = self.other_network.clone();
+        seen.isolated = self.isolated.clone();
         seen
     }
 
@@ -59,12 +59,12 @@ impl World {
             nodes: set(&self.nodes),
             outside: set(&self.outside),
             v6: set(&self.v6),
-            others: set(&self.others),
+            other_network: set(&self.other_network),
             labels: self.labels.iter().map(|(key, of)| (key.clone(), values(of))).collect(),
             namespaces: self.namespaces.iter().map(|(name, pods)| (name.clone(), set(pods))).collect(),
             ports: self.ports.iter().map(|(key, of)| (key.clone(), ports(of))).collect(),
             stands_for: self.stands_for.clone(),
-            alone: set(&self.alone),
+            isolated: set(&self.isolated),
         }
     }
 }

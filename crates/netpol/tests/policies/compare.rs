@@ -1,7 +1,7 @@
 //! Policies in the middle of a migration, when pods of both networks are there.
 
 use netpol::cilium::Settings;
-use netpol::compare::{compared, meanwhile};
+use netpol::compare::{compare, meanwhile};
 use netpol::gather::{Engine, Policies};
 use netpol::verdict::Difference;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn policy(from: &Value) -> Value {
 /// The packets of pods on the old network and of those on the new one that are treated in another way, while both are there.
 fn told(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
     let (before, after) = (Policies::read(from, [object]), Policies::read(to, [object]));
-    let comparison = compared(&town(), &before, &after, true).expect("selectors");
+    let comparison = compare(&town(), &before, &after, true).expect("selectors");
     assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
     let mixed = meanwhile(&comparison, &before, &after).expect("selectors");
     let words = |found: &[Difference]| found.iter().map(|one| one.words(&mixed.world)).collect();
@@ -61,7 +61,7 @@ fn a_pod_of_the_other_network_is_in_a_range_of_the_outside() {
     let by_range = json!([{"ipBlock": {"cidr": "10.244.2.0/24"}}]);
     let (before, after) =
         (Policies::read(CILIUM, [&policy(&by_range)]), Policies::read(CILIUM, [&policy(&by_range)]));
-    let comparison = compared(&town(), &before, &after, true).expect("selectors");
+    let comparison = compare(&town(), &before, &after, true).expect("selectors");
     let mixed = meanwhile(&comparison, &before, &after).expect("selectors");
     let packet = mixed.new.first().expect("a packet").words(&mixed.world);
     assert!(packet.contains("(10.244.2.2), on the other network"), "{packet}");

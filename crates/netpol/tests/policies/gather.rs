@@ -5,7 +5,7 @@ mod dump;
 mod policies;
 mod shapes;
 
-use ::netpol::gather::{Engine, Policies, Reference, Unread};
+use ::netpol::gather::{Engine, Policies, Reference, UnreadObject};
 use ::snapshot::Collector;
 use ::snapshot::model::Snapshot;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ fn names(all: &[Reference]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn told(unread: &[Unread]) -> Vec<String> {
+fn told(unread: &[UnreadObject]) -> Vec<String> {
     let mut all: Vec<_> = unread.iter().map(|one| format!("{}: {}", one.object, one.why)).collect();
     all.sort_unstable();
     all

@@ -6,7 +6,7 @@ use netpol::mention::Mentions;
 use netpol::tier::{Direction, Enforcement};
 use netpol::traffic::{Detail, Kind, Space, Traffic};
 use netpol::verdict::Subject;
-use netpol::world::{Cluster, Namespace, Node, Pod, Port, Who, World};
+use netpol::world::{Cluster, Namespace, Node, PartyKind, Pod, Port, World};
 use snapshot::Range;
 use snapshot::model::{Labels, Text};
 
@@ -182,7 +182,8 @@ impl Question<'_> {
         let at = |address: &str| {
             (0..world.len()).find(|number| {
                 let party = world.party(*number).expect("a party");
-                matches!(party.who, Who::Outside | Who::Node(_)) && party.address.to_string() == address
+                matches!(party.kind, PartyKind::Outside | PartyKind::Node(_))
+                    && party.address.to_string() == address
             })
         };
         let [message, code] = self.port.to_be_bytes();
@@ -211,10 +212,10 @@ fn pods<'c>(cluster: &'c Cluster, world: &World) -> Vec<(usize, &'c Pod, IpAddr)
 fn ends<'c>(cluster: &'c Cluster, world: &World) -> Vec<(usize, End<'c>, IpAddr)> {
     let others = (0..world.len()).filter_map(|number| {
         let party = world.party(number)?;
-        let end = match &party.who {
-            Who::Node(_) => End::Node,
-            Who::Outside => End::Outside,
-            Who::Pod(..) | Who::Imagined(_) => return None,
+        let end = match &party.kind {
+            PartyKind::Node(_) => End::Node,
+            PartyKind::Outside => End::Outside,
+            PartyKind::Pod(..) | PartyKind::Imagined(_) => return None,
         };
         Some((number, end, party.address))
     });

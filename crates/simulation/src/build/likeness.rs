@@ -14,11 +14,11 @@ use migration::workload::{Requests, owner, platform, pool_of};
 use snapshot::model::{self, Text};
 use types::observed::{self, Observed};
 
-use super::{Built, Made};
-use crate::draw::{Choice, Drawn};
+use super::{NodeBlueprint, WorkloadBlueprint};
+use crate::draw::{Choice, Scenario};
 use crate::queue::{MINUTE, SECOND};
 use crate::random::Random;
-use crate::truth::{Budget, Truth, Who};
+use crate::truth::{Actor, Budget, Truth};
 
 /// How many pods kubelet runs where a node does not say it. *Source*: Kubernetes 1.33, kubelet's `maxPods`.
 const PODS: u128 = 110;
@@ -26,7 +26,7 @@ const PODS: u128 = 110;
 const ANY: u128 = 1 << 100;
 
 /// What fits on a node that offers this.
-fn said_or_any(offers: Request) -> Request {
+fn offered_or_any(offers: Request) -> Request {
     let or = |said: u128, any: u128| if said == 0 { any } else { said };
     Request {
         cpu: or(offers.cpu, ANY),
@@ -35,7 +35,7 @@ fn said_or_any(offers: Request) -> Request {
     }
 }
 
-impl Drawn {
+impl Scenario {
     /// The cluster of a scene, and a plan for it. The seed decides what is drawn and, with the choice, what goes wrong.
     #[must_use]
     pub fn like(scene: &Scene<'_>, plan: &Plan, seed: u64, choice: Choice) -> Self {
@@ -51,7 +51,7 @@ impl Drawn {
         for gate in &plan.gates {
             likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
         }
-        likeness.truth.tell();
+        likeness.truth.publish_status();
         Self::new(likeness.truth, plan.clone(), seed, choice)
     }
 }
@@ -79,14 +79,14 @@ impl Likeness {
             let known = plan.policies.first().cloned().unwrap_or_default();
             let offers = Request::offered(&node.status.allocatable);
             let daemons = daemons.get(node.name()).copied().unwrap_or_default();
-            let at = self.truth.add_node(&Built {
+            let at = self.truth.add_node(&NodeBlueprint {
                 name: node.metadata.name.clone(),
                 zone: node.zone().into(),
                 pool: pool_of(scene, node).into(),
                 phase: said.phase.unwrap_or(plan.start),
                 base: Text::from(said.base.unwrap_or(known)),
                 offers,
-                room: said_or_any(offers).less(daemons),
+                room: offered_or_any(offers).less(daemons),
             });
             let made = &mut self.truth.nodes[at];
             made.api.uid = node.metadata.uid.clone();
@@ -96,7 +96,7 @@ impl Likeness {
                 made.machine.follows = said.follows;
             }
             if node.spec.unschedulable {
-                (made.api.is_cordoned, made.cordoned_by) = (true, Some(Who::Other));
+                (made.api.is_cordoned, made.cordoned_by) = (true, Some(Actor::Other));
             }
             self.nodes.insert(node.metadata.name.clone(), at);
         }
@@ -141,7 +141,7 @@ impl Likeness {
         let traits: BTreeSet<Trait> =
             pod.traits.iter().copied().filter(|one| !passing.contains(one)).collect();
         let lasts = (&*owner.kind == "Job").then(|| self.random.between(5, 90) * MINUTE);
-        let at = self.truth.add_workload(Made {
+        let at = self.truth.add_workload(WorkloadBlueprint {
             owner: owner.clone(),
             replicas: 0,
             traits,
@@ -177,7 +177,7 @@ impl Likeness {
             made.request = request;
         }
         match node {
-            Some(node) => self.truth.rest(id, Some(node)),
+            Some(node) => self.truth.settle_pod(id, Some(node)),
             None => {
                 self.truth.pending.insert(id);
             }

@@ -16,7 +16,7 @@ impl History {
         let wrong = touched.iter().find_map(|(workload, wanted)| {
             let of = &self.truth.workloads[*workload];
             let (since, most) = of.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
-            let wanted = of.status.wanted.min(*wanted);
+            let wanted = of.status.desired.min(*wanted);
             let lacks = most.saturating_add(run.missing(&of.made.owner)) < wanted;
             let name = &self.truth.nodes[at].name;
             let owner = &of.made.owner.name;

@@ -38,7 +38,7 @@ impl Pod {
 
 impl History {
     /// A holder counts all pods.
-    pub(crate) fn counted(&mut self, flight: &Flight) {
+    pub(crate) fn check_census(&mut self, flight: &Flight) {
         let mut count = Count { at: flight.sent, ..Count::default() };
         let largest = self.truth.hosts().largest;
         for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::History;
 use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Attached, Teller};
+use crate::truth::{Attachment, Reporter};
 
 impl History {
     /// Does it to some machine; whether it is such a fault.
@@ -33,7 +33,7 @@ impl History {
             }
             Fault::SlowFlip => {
                 self.truth.nodes[at].machine.flip = self.random.between(10 * SECOND, 6 * MINUTE);
-                self.within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, at));
+                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, at));
             }
             Fault::RefusedFlip => {
                 let machine = &mut self.truth.nodes[at].machine;
@@ -42,7 +42,7 @@ impl History {
             }
             Fault::PolicyEdited => {
                 self.truth.nodes[at].machine.base = "base-2".into();
-                self.surprise(at, Teller::Watch);
+                self.surprise(at, Reporter::Watch);
                 self.poke(at);
             }
             Fault::PhaseEdited => self.edit_phase(at),
@@ -56,7 +56,7 @@ impl History {
     fn edit_phase(&mut self, at: usize) {
         let Some(phase) = self.random.pick(&Phase::ALL).copied() else { return };
         self.truth.nodes[at].machine.phase = phase;
-        self.surprise(at, Teller::Watch);
+        self.surprise(at, Reporter::Watch);
         self.poke(at);
         self.compare(at);
     }
@@ -65,7 +65,7 @@ impl History {
     fn misjudge(&mut self, at: usize, fault: Fault) {
         let now = self.now;
         let attached = |id: &u32| Some((*id, self.truth.pods.get(id)?.attached?));
-        let pods: Vec<(u32, Attached)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
+        let pods: Vec<(u32, Attachment)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
         let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
         let machine = &mut self.truth.nodes[at].machine;
         machine.misjudged = Some(now);
@@ -73,7 +73,7 @@ impl History {
             machine.forgets.insert(id);
         } else {
             machine.leftovers.push(attached.phase);
-            self.within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
+            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
         }
         self.poke(at);
     }

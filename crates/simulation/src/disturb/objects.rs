@@ -8,12 +8,12 @@ use snapshot::model::Text;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use crate::build::{Built, Made};
+use crate::build::{NodeBlueprint, WorkloadBlueprint};
 use crate::event::{Event, Sandbox};
 use crate::fault::Fault;
 use crate::history::History;
 use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Budget, Teller, Who};
+use crate::truth::{Actor, Budget, Reporter};
 
 /// How many nodes a cluster has at most.
 const MOST: usize = 90;
@@ -42,7 +42,7 @@ impl History {
             Fault::Recordon => {
                 self.uncordon(at);
                 let wait = self.random.between(1, 90 * SECOND);
-                self.after(wait, Event::Disturb(Fault::Cordon));
+                self.schedule_after(wait, Event::Disturb(Fault::Cordon));
                 self.recordon = Some(at);
             }
             Fault::Drain => {
@@ -52,7 +52,7 @@ impl History {
             Fault::DesiredEdited => {
                 let node = &mut self.truth.nodes[at];
                 (node.api.desired, node.is_lured) = (phase, true);
-                self.surprise(at, Teller::Watch);
+                self.surprise(at, Reporter::Watch);
                 self.touch_node(at);
                 self.compare(at);
                 self.poke(at);
@@ -64,7 +64,7 @@ impl History {
             }
             Fault::StepRemoved => {
                 self.truth.nodes[at].api.step = None;
-                self.surprise(at, Teller::Watch);
+                self.surprise(at, Reporter::Watch);
                 self.touch_node(at);
                 self.poke(at);
             }
@@ -73,11 +73,11 @@ impl History {
             Fault::NodeGoes => {
                 self.truth.nodes[at].api.is_going = true;
                 self.touch_node(at);
-                self.within(5 * SECOND, 5 * MINUTE, Event::Remove(at));
+                self.schedule_within(5 * SECOND, 5 * MINUTE, Event::Remove(at));
             }
             Fault::NodeReplaced => {
                 self.remove(at);
-                self.within(SECOND, 5 * MINUTE, Event::Mend(fault, at));
+                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(fault, at));
             }
             _ => return false,
         }
@@ -108,9 +108,9 @@ impl History {
             3 => api.pool = "rogue".into(),
             _ => api.observed = None,
         }
-        self.surprise(at, Teller::Watch);
+        self.surprise(at, Reporter::Watch);
         self.touch_node(at);
-        self.within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, at));
+        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, at));
     }
 
     /// A node's report and its pool are as they were.
@@ -136,7 +136,8 @@ impl History {
                     name: name.as_str().into(),
                 };
                 let (traits, start, grace) = (BTreeSet::new(), SECOND, SECOND);
-                let made = Made { owner, replicas: 2, traits, request, start, grace, lasts: None };
+                let made =
+                    WorkloadBlueprint { owner, replicas: 2, traits, request, start, grace, lasts: None };
                 let workload = self.truth.add_workload(made);
                 self.wake(workload);
             }
@@ -162,7 +163,7 @@ impl History {
             // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
-                (true, Some(if is_noted { Who::Other } else { Who::Run }));
+                (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
             self.touch_node(at);
         }
     }
@@ -189,7 +190,7 @@ impl History {
             Fault::PodCrash => {
                 pod.api.traits.remove(&Trait::Ready);
                 let sandbox = Sandbox { pod: id, number: pod.sandbox };
-                self.within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
+                self.schedule_within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
             }
             Fault::Pinned => {
                 pod.api.traits.insert(Trait::Undisturbed);
@@ -238,7 +239,7 @@ impl History {
     /// Another node of the same name, with the image of the first.
     pub(super) fn replace(&mut self, at: usize) {
         let (name, phase) = (self.truth.nodes[at].name.clone(), self.truth.nodes[at].machine.image);
-        if self.truth.named(&name).is_none() {
+        if self.truth.node_by_name(&name).is_none() {
             self.make_node(name, at, phase);
         }
     }
@@ -248,12 +249,12 @@ impl History {
         let like = &self.truth.nodes[like];
         let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
         let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
-        let at = self.truth.add_node(&Built { name, zone, pool, phase, base, offers, room });
+        let at = self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, offers, room });
         self.truth.nodes[at].made = self.now;
         self.truth.nodes[at].api.taints = taints;
-        self.surprise(at, Teller::Watch);
+        self.surprise(at, Reporter::Watch);
         self.touch_node(at);
         let turn = self.truth.turn(at);
-        self.within(5 * SECOND, 20 * SECOND, Event::Register(turn));
+        self.schedule_within(5 * SECOND, 20 * SECOND, Event::Register(turn));
     }
 }

@@ -19,8 +19,8 @@ impl History {
                 self.wants_replan = true;
                 self.hit_holder(fault);
             }
-            Fault::SecondHolder => self.want(false, 10 * MINUTE),
-            Fault::ForcedTakeover => self.want(true, MINUTE),
+            Fault::SecondHolder => self.want_lease(false, 10 * MINUTE),
+            Fault::ForcedTakeover => self.want_lease(true, MINUTE),
             _ => {
                 let Some(what) = self.wished(fault) else { return false };
                 self.wish(what);

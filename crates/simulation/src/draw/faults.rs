@@ -30,7 +30,7 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
                 50..85 => 120,
                 _ => 400,
             };
-            let mut aside = random.aside();
+            let mut aside = random.fork();
             let is_drawn = |fault: &Fault| match fault {
                 Fault::Replan | Fault::HostileNode | Fault::Tenant | Fault::SilentWatch => {
                     aside.chance(often)

@@ -33,7 +33,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         every_seconds: 30,
         fresh_seconds: 90,
     };
-    let left_out = left_out(random, truth);
+    let left_out = draw_excluded(random, truth);
     Plan {
         version: Plan::VERSION,
         cluster: "sim".into(),
@@ -61,7 +61,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
 }
 
 /// Sometimes the last node of several takes no part.
-fn left_out(random: &mut Random, truth: &Truth) -> Vec<ExcludedNode> {
+fn draw_excluded(random: &mut Random, truth: &Truth) -> Vec<ExcludedNode> {
     let last = truth.nodes.last().filter(|_| truth.nodes.len() > 3 && random.chance(50));
     let out = |node: &crate::truth::Node| ExcludedNode {
         name: node.name.clone(),

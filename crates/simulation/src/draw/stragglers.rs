@@ -50,9 +50,9 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
             of.phase = random.pick(&others).copied().unwrap_or(to);
         }
     }
-    truth.tell();
+    truth.publish_status();
     let is_late = |name: &str| {
-        truth.named(name).is_some_and(|at| {
+        truth.node_by_name(name).is_some_and(|at| {
             truth.nodes[at].machine.phase != to || truth.attached(at).any(|phase| phase != to)
         })
     };

@@ -6,7 +6,7 @@ use migration::drive::Outcome;
 use migration::roll::act::Act;
 use migration::roll::step::FRESH;
 
-use super::Looked;
+use super::LookBasis;
 use crate::api::LONGEST;
 use crate::event::{Event, Flight, Reply};
 use crate::fault::Fault;
@@ -27,10 +27,10 @@ impl History {
         if one.away > now {
             let late = Outcome::Failed("no answer".into());
             let reply = Reply { number, outcome: late, census: None };
-            self.within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
+            self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
             return None;
         }
-        let Looked { nodes, pods, is_gated, is_bridged } = one.looked;
+        let LookBasis { nodes, pods, is_gated, is_bridged } = one.look_basis;
         let flight = Flight {
             holder,
             number,
@@ -44,7 +44,7 @@ impl History {
             act,
         };
         if let Act::Record(run) = &flight.act {
-            self.holders[holder].own.push((**run).clone());
+            self.holders[holder].own_runs.push((**run).clone());
         }
         if self.strikes(Fault::CrashBefore) {
             self.crash(holder);
@@ -52,7 +52,7 @@ impl History {
         }
         let is_lost = self.strikes(Fault::LostAnswer);
         let longest = if is_lost { LONGEST } else { 150 };
-        self.within(3, longest, Event::Arrive(Box::new(Flight { is_lost, ..flight })));
+        self.schedule_within(3, longest, Event::Arrive(Box::new(Flight { is_lost, ..flight })));
         if self.strikes(Fault::CrashAfter) {
             self.crash(holder);
         }
@@ -67,7 +67,7 @@ impl History {
         }
         if one.asleep > self.now {
             let wait = one.asleep - self.now;
-            self.after(wait, Event::Answer(holder, Box::new(reply)));
+            self.schedule_after(wait, Event::Answer(holder, Box::new(reply)));
             return;
         }
         let Reply { number, outcome, census } = reply;

@@ -51,9 +51,9 @@ fn one() {
             .expect("something to be blind to")
     });
     let drawn = runs().draw(number("SEED").unwrap_or(1), choice());
-    let outcome = History::of(drawn, blind).telling().play();
-    println!("{}", outcome.told.join("\n"));
-    println!("{:?} {:?} {}", outcome.found, outcome.tally, outcome.took);
+    let outcome = History::of(drawn, blind).with_trace().play();
+    println!("{}", outcome.trace.join("\n"));
+    println!("{:?} {:?} {}", outcome.violations, outcome.tally, outcome.took);
 }
 
 /// Plays many, says how often what happened, and fails if one of them does not end well.
@@ -79,7 +79,7 @@ fn many() {
         let seeds = (first + played..first + played + batch).collect();
         for (seed, outcome) in all(seeds, |seed| (*seed, runs.play(*seed, choice, None))) {
             tally.add(&outcome.tally);
-            if let Some(found) = outcome.found.first() {
+            if let Some(found) = outcome.violations.first() {
                 bad += 1;
                 if bad <= TOLD {
                     println!("{}", runs.told(seed, choice, found));

@@ -40,13 +40,13 @@ const SLOW: [Row; 2] = [
 fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
     let with = name(*choice);
     for seed in *from..*from + SEEDS {
-        if let Some(found) = play(seed, *choice, None).found.first() {
+        if let Some(found) = play(seed, *choice, None).violations.first() {
             let (by, why) = (found.invariant, &found.why);
             return Some(format!(
                 "{tamper:?}: seed {seed}, {with}, breaks {by} though nothing is hidden: {why}"
             ));
         }
-        if play(seed, *choice, Some(*tamper)).found.iter().any(|found| found.invariant == *invariant) {
+        if play(seed, *choice, Some(*tamper)).violations.iter().any(|found| found.invariant == *invariant) {
             println!("{tamper:?}: {invariant} by seed {seed} with {with}");
             return None;
         }

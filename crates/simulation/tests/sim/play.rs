@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use simulation::{Choice, Drawn, Fault, History, Outcome, Tamper, Violation};
+use simulation::{Choice, Fault, History, Outcome, Scenario, Tamper, Violation};
 
 /// Which runs are played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +17,10 @@ pub(crate) enum Runs {
 
 impl Runs {
     /// Draws a history.
-    pub(crate) fn draw(self, seed: u64, choice: Choice) -> Drawn {
+    pub(crate) fn draw(self, seed: u64, choice: Choice) -> Scenario {
         match self {
-            Self::OfClusters => Drawn::of(seed, choice),
-            Self::OfStragglers => Drawn::of_stragglers(seed, choice),
+            Self::OfClusters => Scenario::of(seed, choice),
+            Self::OfStragglers => Scenario::of_stragglers(seed, choice),
         }
     }
 
@@ -33,7 +33,7 @@ impl Runs {
     pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) {
         let bad: Vec<String> = all(histories, |(seed, choice)| {
             let outcome = self.play(*seed, *choice, None);
-            outcome.found.first().map(|found| self.told(*seed, *choice, found))
+            outcome.violations.first().map(|found| self.told(*seed, *choice, found))
         })
         .into_iter()
         .flatten()
@@ -64,12 +64,12 @@ pub(crate) fn play(seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome
 }
 
 /// A panic is a violation like any other: the seed must not be lost with it.
-fn guarded(drawn: impl FnOnce() -> Drawn, tamper: Option<Tamper>) -> Outcome {
+fn guarded(drawn: impl FnOnce() -> Scenario, tamper: Option<Tamper>) -> Outcome {
     let played = catch_unwind(AssertUnwindSafe(|| History::of(drawn(), tamper).play()));
     played.unwrap_or_else(|panic| {
         let of_text = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
         let why = of_text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Outcome { found: vec![Violation { invariant: "a panic", why, at: 0 }], ..Outcome::default() }
+        Outcome { violations: vec![Violation { invariant: "a panic", why, at: 0 }], ..Outcome::default() }
     })
 }
 

@@ -63,7 +63,7 @@ fn a_blind_run_is_noticed() {
         let is_noticed = |seed: u64| {
             Runs::OfStragglers
                 .play(seed, choice, Some(tamper))
-                .found
+                .violations
                 .iter()
                 .any(|found| found.invariant == invariant)
         };

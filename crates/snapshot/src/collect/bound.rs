@@ -24,15 +24,15 @@ pub(crate) struct Bound {
 
 /// A file of which each object has a bound.
 #[derive(Debug)]
-pub(crate) struct Bounded<R> {
+pub(crate) struct BoundedReader<R> {
     input: R,
     read: Arc<AtomicUsize>,
 }
 
 impl Bound {
-    pub(super) fn of<R>(&self, input: R) -> Bounded<R> {
+    pub(super) fn of<R>(&self, input: R) -> BoundedReader<R> {
         self.read.store(0, Ordering::Relaxed);
-        Bounded { input, read: Arc::clone(&self.read) }
+        BoundedReader { input, read: Arc::clone(&self.read) }
     }
 
     pub(super) fn begin(&mut self, size: Option<usize>) -> Result<(), String> {
@@ -57,7 +57,7 @@ impl Bound {
     }
 }
 
-impl<R: BufRead> BufRead for Bounded<R> {
+impl<R: BufRead> BufRead for BoundedReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.read.load(Ordering::Relaxed) > OBJECT {
             return Err(io::Error::other(format!("one object has more than {} MiB", OBJECT >> 20)));
@@ -72,7 +72,7 @@ impl<R: BufRead> BufRead for Bounded<R> {
     }
 }
 
-impl<R: BufRead> Read for Bounded<R> {
+impl<R: BufRead> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);

@@ -9,12 +9,12 @@ use serde_json::Value;
 pub(crate) struct Identity {
     pub(super) api_version: String,
     pub(super) kind: String,
-    pub(super) metadata: Named,
+    pub(super) metadata: NameMeta,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Named {
+pub(super) struct NameMeta {
     pub(super) namespace: String,
     pub(super) name: String,
 }

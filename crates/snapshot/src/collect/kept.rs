@@ -10,7 +10,7 @@ use crate::model::Kind;
 
 /// A part of an object.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kept {
+pub(super) enum Projection {
     /// All of it.
     Whole,
     /// A definition, whose schema nobody reads.
@@ -19,7 +19,7 @@ pub(super) enum Kept {
     Metadata,
 }
 
-impl Kept {
+impl Projection {
     /// An object of this kind.
     pub(super) fn of(kind: Kind) -> Self {
         if kind == Kind::CUSTOM_RESOURCE_DEFINITION { Self::Definition } else { Self::Whole }
@@ -34,7 +34,7 @@ impl Kept {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Kept {
+impl<'de> DeserializeSeed<'de> for Projection {
     type Value = Map<String, Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -42,7 +42,7 @@ impl<'de> DeserializeSeed<'de> for Kept {
     }
 }
 
-impl<'de> Visitor<'de> for Kept {
+impl<'de> Visitor<'de> for Projection {
     type Value = Map<String, Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,15 +9,15 @@ const LONGEST: usize = 253;
 
 /// The objects of kinds that no check reads: a few kinds by name, and how many objects of others there are.
 #[derive(Debug, Default)]
-pub struct Unknown {
-    kinds: Vec<OfKind>,
+pub struct UnknownKinds {
+    kinds: Vec<UnknownKind>,
     others: usize,
     /// The place of the kind whose first object has no name yet.
     unnamed: Option<usize>,
 }
 
 #[derive(Debug)]
-struct OfKind {
+struct UnknownKind {
     api_version: String,
     kind: String,
     /// The first object: `shop/web`.
@@ -25,7 +25,7 @@ struct OfKind {
     objects: usize,
 }
 
-impl Unknown {
+impl UnknownKinds {
     /// Counts an object.
     pub(super) fn add(&mut self, api_version: &str, kind: &str) {
         let (api_version, kind) = (begin(api_version), begin(kind));
@@ -34,7 +34,7 @@ impl Unknown {
             known.objects += 1;
         } else if self.kinds.len() < NAMED {
             self.unnamed = Some(self.kinds.len());
-            self.kinds.push(OfKind { api_version, kind, first: String::new(), objects: 1 });
+            self.kinds.push(UnknownKind { api_version, kind, first: String::new(), objects: 1 });
         } else {
             self.others += 1;
         }
@@ -50,7 +50,7 @@ impl Unknown {
 
     /// `Firewall of example.com/v1 (shop/web)`, and so on.
     pub fn words(&self) -> impl Iterator<Item = String> {
-        let of = |OfKind { api_version, kind, first, objects }: &OfKind| match objects {
+        let of = |UnknownKind { api_version, kind, first, objects }: &UnknownKind| match objects {
             1 => format!("{kind} of {api_version} ({first})"),
             more => format!("{more} objects {kind} of {api_version} ({first} and others)"),
         };

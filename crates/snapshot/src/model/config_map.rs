@@ -108,7 +108,7 @@ impl Snapshot {
         self.workloads(Kind::DAEMON_SET).iter().flat_map(|one| {
             let volumes = one.spec.template.spec.volumes.iter();
             let named = volumes.filter(|volume| volume.source.as_ref() == "configMap");
-            named.filter_map(|volume| Some((&one.metadata.namespace, volume.of.as_ref()?)))
+            named.filter_map(|volume| Some((&one.metadata.namespace, volume.target.as_ref()?)))
         })
     }
 }

@@ -11,7 +11,7 @@ use super::kinds::{ALL, Row};
 pub struct Kind(&'static str);
 
 impl Kind {
-    pub(super) const fn named(name: &'static str) -> Self {
+    pub(super) const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
@@ -84,7 +84,7 @@ impl Kind {
 
     /// The kind that a person means: `pods`, `Pod`, `ippools.crd.projectcalico.org`.
     #[must_use]
-    pub fn meant(word: &str) -> Option<Self> {
+    pub fn from_word(word: &str) -> Option<Self> {
         let is = |row: &&Row| {
             let kind = row.kind;
             [kind.0, row.plural, &kind.resource()].iter().any(|name| name.eq_ignore_ascii_case(word))
@@ -121,7 +121,7 @@ impl schemars::JsonSchema for Kind {
 impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Self::meant(&name)
+        Self::from_word(&name)
             .ok_or_else(|| serde::de::Error::custom(format!("no check reads the kind {name:?}")))
     }
 }
@@ -151,10 +151,10 @@ mod tests {
     #[test]
     fn a_person_may_write_a_kind_in_three_ways() {
         for word in ["Pod", "pods", "PODS"] {
-            assert_eq!(Kind::meant(word), Some(Kind::POD), "{word}");
+            assert_eq!(Kind::from_word(word), Some(Kind::POD), "{word}");
         }
-        assert_eq!(Kind::meant("ippools.crd.projectcalico.org"), Some(Kind::IP_POOL));
-        assert_eq!(Kind::meant("po"), None);
+        assert_eq!(Kind::from_word("ippools.crd.projectcalico.org"), Some(Kind::IP_POOL));
+        assert_eq!(Kind::from_word("po"), None);
         // Of a word that several APIs have, the first one is meant; the others are named with their group.
         for (word, kind) in [
             ("networkpolicies", Kind::NETWORK_POLICY),
@@ -166,7 +166,7 @@ mod tests {
             ("ClusterNetworkPolicy", Kind::ANTREA_CLUSTER_NETWORK_POLICY),
             ("clusternetworkpolicies.policy.networking.k8s.io", Kind::KUBERNETES_CLUSTER_NETWORK_POLICY),
         ] {
-            assert_eq!(Kind::meant(word), Some(kind), "{word}");
+            assert_eq!(Kind::from_word(word), Some(kind), "{word}");
         }
     }
 
@@ -200,8 +200,12 @@ mod tests {
                 Some(row.kind),
                 "no object says what it is"
             );
-            assert_eq!(Kind::meant(row.kind.name()), Some(row.kind), "another kind has this name");
-            assert_eq!(Kind::meant(&row.kind.resource()), Some(row.kind), "another kind has this resource");
+            assert_eq!(Kind::from_word(row.kind.name()), Some(row.kind), "another kind has this name");
+            assert_eq!(
+                Kind::from_word(&row.kind.resource()),
+                Some(row.kind),
+                "another kind has this resource"
+            );
         }
     }
 }

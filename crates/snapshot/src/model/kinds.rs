@@ -18,7 +18,7 @@ pub struct Row {
 macro_rules! kinds {
     ($($constant:ident $name:literal $plural:literal $namespaced:literal [$($group:literal $version:literal),+];)+) => {
         impl Kind {
-            $(#[doc = concat!("`", $name, "`.")] pub const $constant: Self = Self::named($name);)+
+            $(#[doc = concat!("`", $name, "`.")] pub const $constant: Self = Self::new($name);)+
         }
 
         /// Every kind that a snapshot holds, in the order in which snapshots are written.

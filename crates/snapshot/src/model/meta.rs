@@ -110,7 +110,7 @@ impl Meta {
     ///
     /// # Errors
     /// What could not be.
-    pub fn named(&self) -> Result<(), &'static str> {
+    pub fn check_names(&self) -> Result<(), &'static str> {
         if !is_word(&self.name) || !(self.namespace.is_empty() || is_word(&self.namespace)) {
             return Err("metadata: the API server takes no such name or namespace");
         }

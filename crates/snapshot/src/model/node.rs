@@ -141,12 +141,12 @@ impl Node {
     ///
     /// # Errors
     /// What could not be.
-    pub fn named(&self) -> Result<(), &'static str> {
+    pub fn check_names(&self) -> Result<(), &'static str> {
         let is_taint = |one: &Taint| is_key(&one.key) && (one.value.is_empty() || is_word(&one.value));
         if !self.spec.taints.iter().all(|one| is_taint(one) && is_word(&one.effect)) {
             return Err("spec.taints: the API server takes no such taint");
         }
-        self.metadata.named()
+        self.metadata.check_names()
     }
 
     /// Its name.

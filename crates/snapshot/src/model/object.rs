@@ -78,8 +78,8 @@ impl Object {
     ///
     /// # Errors
     /// It could not.
-    pub fn named(&self) -> Result<(), &'static str> {
-        Meta { name: self.name().into(), namespace: self.namespace().into(), ..Meta::default() }.named()
+    pub fn check_name(&self) -> Result<(), &'static str> {
+        Meta { name: self.name().into(), namespace: self.namespace().into(), ..Meta::default() }.check_names()
     }
 
     /// Its name.

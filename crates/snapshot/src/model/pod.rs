@@ -176,7 +176,7 @@ pub struct Volume {
     /// `emptyDir`, `hostPath`, `persistentVolumeClaim`, `configMap` and others.
     pub source: Text,
     /// The name of the PersistentVolumeClaim or ConfigMap, or the path on the node.
-    pub of: Option<Text>,
+    pub target: Option<Text>,
 }
 
 /// `status` of a Pod.
@@ -264,7 +264,7 @@ impl Pod {
 impl Serialize for Volume {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let key = source_key(&self.source);
-        let of = self.of.as_ref().filter(|_| !key.is_empty());
+        let of = self.target.as_ref().filter(|_| !key.is_empty());
         let source: BTreeMap<&str, &str> = of.iter().map(|of| (key, of.as_ref())).collect();
         let mut all = BTreeMap::new();
         all.insert("name", Value::from(self.name.as_ref()));
@@ -282,7 +282,7 @@ impl<'de> Deserialize<'de> for Volume {
         };
         let (source, value) = all.into_iter().next().unwrap_or_default();
         let of = value.get(source_key(&source)).and_then(Value::as_str).map(Text::from);
-        Ok(Self { name, source: source.into(), of })
+        Ok(Self { name, source: source.into(), target: of })
     }
 }
 
@@ -304,11 +304,11 @@ mod tests {
     fn a_volume_keeps_its_kind_and_what_it_names() {
         let text = r#"{"hostPath":{"path":"/var/lib"},"name":"data"}"#;
         let volume: Volume = serde_json::from_str(text).expect("a volume");
-        assert_eq!((volume.source.as_ref(), volume.of.as_deref()), ("hostPath", Some("/var/lib")));
+        assert_eq!((volume.source.as_ref(), volume.target.as_deref()), ("hostPath", Some("/var/lib")));
         assert_eq!(serde_json::to_string(&volume).expect("JSON"), text);
         let secret: Volume =
             serde_json::from_str(r#"{"name":"s","secret":{"secretName":"x"}}"#).expect("one");
-        assert_eq!((secret.source.as_ref(), secret.of), ("secret", None));
+        assert_eq!((secret.source.as_ref(), secret.target), ("secret", None));
     }
 
     #[test]

@@ -39,9 +39,9 @@ pub enum Reading {
 
 /// An object that could not be read, so that no check knows what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Illegible"))]
 #[serde(deny_unknown_fields)]
-pub struct Illegible {
+pub struct IllegibleObject {
     /// Its kind.
     pub kind: Kind,
     /// Its namespace; empty for a kind without one.
@@ -88,7 +88,7 @@ pub struct Snapshot {
     /// Objects of all other kinds, each kind by namespace and name.
     pub objects: BTreeMap<Kind, Vec<Object>>,
     /// The objects that could not be read. All others of their kinds are there.
-    pub illegible: Vec<Illegible>,
+    pub illegible: Vec<IllegibleObject>,
 }
 
 impl Snapshot {

@@ -66,7 +66,7 @@ fn cluster(
 /// What a holder of the Lease does with a run, and the events that its operator is told.
 async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_>) -> T) -> (T, Vec<String>) {
     let caller = server.caller();
-    let watcher = caller.beside(server.client());
+    let watcher = caller.with_client(server.client());
     let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
@@ -78,10 +78,10 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_
         journal,
         interrupt: Interrupt::new(),
         is_unwritten: false,
-        unseen: Outage::default(),
-        own: RefCell::new([identity(&a_run())].into()),
+        outage: Outage::default(),
+        own_hashes: RefCell::new([identity(&a_run())].into()),
         has_seen_own: false,
-        tell: &tell,
+        report: &tell,
     };
     let result = act(&mut hand).await;
     drop(hand);

@@ -61,7 +61,7 @@ fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static 
     })
 }
 
-fn gathered(server: &Server, scope: &Scope) -> Result<Live, Failures> {
+fn gathered(server: &Server, scope: &Scope) -> Result<LiveState, Failures> {
     run(async { gather::gather(&server.client(), scope, &mut |_| {}).await })
 }
 

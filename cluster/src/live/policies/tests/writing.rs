@@ -195,7 +195,7 @@ fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
     assert_eq!(applied.exit, Exit::TryLater);
     assert_eq!(lines.last().map(String::as_str), Some("PUT policies/b?strict"), "nothing after it");
     assert!(applied.problems[0].what.contains("/b: 409 Conflict"), "{:?}", applied.problems);
-    let asked = server.asked();
+    let asked = server.requests();
     let body = asked.last().expect("a request").json();
     assert_eq!(body["metadata"]["resourceVersion"], "41", "the version that was compared");
 }

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-fn about() -> About {
-    About { uid: "cluster".into(), api_server: "v1".into() }
+fn about() -> ClusterId {
+    ClusterId { uid: "cluster".into(), api_server: "v1".into() }
 }
 
 fn policy(name: &str, spec: Value) -> Value {
@@ -31,11 +31,11 @@ fn backup(objects: Vec<Value>) -> Backup {
 }
 
 /// A cluster with these objects that serves what the backup has.
-fn live(of: &Backup, objects: Vec<Value>) -> Live {
-    Live { cluster: about(), kinds: of.kinds.clone(), objects, namespaces: ["shop".to_owned()].into() }
+fn live(of: &Backup, objects: Vec<Value>) -> LiveState {
+    LiveState { cluster: about(), kinds: of.kinds.clone(), objects, namespaces: ["shop".to_owned()].into() }
 }
 
-fn steps(decided: &Decided) -> Vec<String> {
+fn steps(decided: &RestorePlan) -> Vec<String> {
     let said = |step: &Step| match step.act {
         Act::Create => format!("create {}", step.id),
         Act::Replace(_) => format!("replace {}", step.id),
@@ -78,7 +78,7 @@ fn what_is_equal_stays_what_is_missing_is_made_and_what_differs_is_replaced() {
         decided.extra.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["NetworkPolicy/shop/later"]
     );
-    assert!(decided.left.is_empty());
+    assert!(decided.skipped.is_empty());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_cluster_that_has_everything_gets_nothing() {
     let objects = vec![policy("a", json!({"a": 1})), calico("Tier", "secure", json!({}))];
     let kept = backup(objects.clone());
     let decided = decide(&kept, &live(&kept, objects)).expect("decided");
-    assert_eq!(decided, Decided { equal: 2, ..Decided::default() });
+    assert_eq!(decided, RestorePlan { equal: 2, ..RestorePlan::default() });
 }
 
 #[test]
@@ -106,8 +106,11 @@ fn what_somebody_else_makes_is_left_to_it_and_named() {
     taken["metadata"]["ownerReferences"] = json!([{"kind": "App", "name": "new", "uid": "v"}]);
     let mirrored = calico("GlobalNetworkPolicy", "kanp.adminnetworkpolicy.new", json!({}));
     let decided = decide(&kept, &live(&kept, vec![taken, mirrored])).expect("decided");
-    let left: Vec<String> =
-        decided.left.iter().map(|left| format!("{} {:?}: {}", left.object, left.state, left.why)).collect();
+    let left: Vec<String> = decided
+        .skipped
+        .iter()
+        .map(|left| format!("{} {:?}: {}", left.object, left.state, left.why))
+        .collect();
     assert_eq!(
         left,
         [
@@ -125,7 +128,7 @@ fn what_somebody_else_makes_is_left_to_it_and_named() {
 fn a_cluster_that_cannot_take_the_backup_is_refused() {
     let kept =
         backup(vec![calico("Tier", "a", json!({})), calico("Tier", "b", json!({})), policy("c", json!({}))]);
-    let now = |change: &dyn Fn(&mut Live)| {
+    let now = |change: &dyn Fn(&mut LiveState)| {
         let mut live = live(&kept, Vec::new());
         change(&mut live);
         decide(&kept, &live).expect_err("refused")

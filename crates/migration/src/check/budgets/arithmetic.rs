@@ -34,7 +34,7 @@ pub(super) enum Verdict {
 
 /// The replicas of the owners of some pods.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Counted {
+pub(super) enum ReplicaCount {
     /// Their sum.
     Replicas(i64),
     /// An owner without replicas, or no owner.
@@ -43,7 +43,7 @@ pub(super) enum Counted {
     Unknown,
 }
 
-impl Counted {
+impl ReplicaCount {
     pub(super) fn of(snapshot: &Snapshot, pods: &[&Pod]) -> Self {
         let mut sum = 0;
         let owners: BTreeMap<_, &Pod> = pods.iter().map(|pod| (owner(pod), *pod)).collect();
@@ -82,29 +82,32 @@ fn find<'a>(snapshot: &'a Snapshot, kind: Kind, namespace: &str, name: &str) -> 
 }
 
 /// What comes of a budget over these pods.
-pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &Counted) -> Verdict {
+pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &ReplicaCount) -> Verdict {
     if pods.is_empty() {
         return Verdict::Empty;
     }
     let spec = &budget.spec;
     let there = i64::try_from(pods.len()).unwrap_or(i64::MAX);
     let replicas = match counted {
-        Counted::Replicas(sum) => Ok(*sum),
-        Counted::Unknown => Ok(i64::from(budget.status.expected_pods)),
-        Counted::Impossible(why) => Err(why),
+        ReplicaCount::Replicas(sum) => Ok(*sum),
+        ReplicaCount::Unknown => Ok(i64::from(budget.status.expected_pods)),
+        ReplicaCount::Impossible(why) => Err(why),
     };
     let (rule, expected, desired) = if !spec.max_unavailable.is_null() {
         let expected = match replicas {
             Ok(expected) => expected,
             Err(why) => {
-                return Verdict::Uncounted(format!("maxUnavailable {}: {why}", shown(&spec.max_unavailable)));
+                return Verdict::Uncounted(format!(
+                    "maxUnavailable {}: {why}",
+                    format_value(&spec.max_unavailable)
+                ));
             }
         };
         let Some(may_go) = scaled(&spec.max_unavailable, expected) else {
             return unreadable(&spec.max_unavailable);
         };
         (
-            format!("maxUnavailable {}", shown(&spec.max_unavailable)),
+            format!("maxUnavailable {}", format_value(&spec.max_unavailable)),
             expected,
             expected.saturating_sub(may_go).max(0),
         )
@@ -117,13 +120,16 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &Counted) -> Verdic
         let expected = match replicas {
             Ok(expected) => expected,
             Err(why) => {
-                return Verdict::Uncounted(format!("minAvailable {}: {why}", shown(&spec.min_available)));
+                return Verdict::Uncounted(format!(
+                    "minAvailable {}: {why}",
+                    format_value(&spec.min_available)
+                ));
             }
         };
         let Some(stay) = scaled(&spec.min_available, expected) else {
             return unreadable(&spec.min_available);
         };
-        (format!("minAvailable {}", shown(&spec.min_available)), expected, stay)
+        (format!("minAvailable {}", format_value(&spec.min_available)), expected, stay)
     };
     if expected == 0 {
         return Verdict::Uncounted(format!("{rule}: {there} pods, but no owner with replicas"));
@@ -153,10 +159,10 @@ fn scaled(value: &Value, expected: i64) -> Option<i64> {
 }
 
 fn unreadable(value: &Value) -> Verdict {
-    Verdict::Uncounted(format!("{} is neither a number nor a percentage", shown(value)))
+    Verdict::Uncounted(format!("{} is neither a number nor a percentage", format_value(value)))
 }
 
-fn shown(value: &Value) -> String {
+fn format_value(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -173,7 +179,7 @@ mod tests {
                 .expect("a pod")
         };
         let pods: Vec<Pod> = (0..pods).map(pod).collect();
-        judge(&budget, &pods.iter().collect::<Vec<_>>(), &Counted::Replicas(replicas))
+        judge(&budget, &pods.iter().collect::<Vec<_>>(), &ReplicaCount::Replicas(replicas))
     }
 
     /// Each row: the budget, replicas, pods, ready ones, and the words of a refusal.

@@ -7,14 +7,19 @@ use std::collections::{BTreeSet, HashMap};
 use snapshot::model::{Kind, Object, Text};
 use types::quote::shell_word;
 
-use crate::cidr::{Claims, Clash, Plan, Range, Use, free};
+use crate::cidr::{Claims, Clash, Plan, Range, Usage, free};
 use crate::finding::{Finding, Severity, Subject};
 use crate::network::calico;
 use crate::scene::Scene;
 use crate::support::Cni;
 
 /// What to do.
-pub(super) fn planned(plan: Plan, clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Vec<Finding> {
+pub(super) fn plan_findings(
+    plan: Plan,
+    clashes: &[Clash<'_>],
+    claims: &Claims,
+    scene: &Scene<'_>,
+) -> Vec<Finding> {
     match plan {
         Plan::Nothing => Vec::new(),
         Plan::Drain(nodes) => vec![drain(&nodes, clashes, scene)],
@@ -66,7 +71,7 @@ fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Fi
 }
 
 fn is_of_pods(clash: &Clash<'_>) -> bool {
-    matches!(clash.other.used, Use::OldBlock | Use::OldAddress | Use::OldPool { .. })
+    matches!(clash.other.usage, Usage::OldBlock | Usage::OldAddress | Usage::OldPool { .. })
 }
 
 /// The manifest by which Calico gives addresses of these ranges to no pod.
@@ -108,7 +113,7 @@ fn moved(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], claims: &Claims, scene: 
 
 /// A free range for the new network, where it may choose one.
 fn new_range(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Option<String> {
-    let clash = clashes.iter().find(|clash| clash.new.used == Use::NewPool && is_of_pods(clash))?;
+    let clash = clashes.iter().find(|clash| clash.new.usage == Usage::NewPool && is_of_pods(clash))?;
     let range = clash.new.range;
     let usual = if range.is_v6() { 104 } else { 16 };
     let (found, _) = free(&claims.all, &[], range.is_v6(), range.length().max(usual))?;
@@ -174,7 +179,7 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
     let needed = blocks_needed(scene, range.is_v6(), per_block);
     let length = block
         .checked_sub(u8::try_from((needed.sum * 2).max(2).next_power_of_two().trailing_zeros()).ok()?)?;
-    let (found, is_inside) = free(&claims.all, &around(scene), range.is_v6(), length)?;
+    let (found, is_inside) = free(&claims.all, &cluster_cidrs(scene), range.is_v6(), length)?;
     let mut manifest = format!(
         "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-moved\nspec:\n  cidr: {found}\n  blockSize: {block}\n"
     );
@@ -202,22 +207,22 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
 }
 
 /// How many blocks all nodes and the fullest node need.
-struct Needed {
+struct BlockDemand {
     sum: u64,
     most: u64,
 }
 
-fn blocks_needed(scene: &Scene<'_>, is_v6: bool, per_block: u64) -> Needed {
+fn blocks_needed(scene: &Scene<'_>, is_v6: bool, per_block: u64) -> BlockDemand {
     let mut pods: HashMap<&str, u64> = scene.snapshot.nodes.iter().map(|node| (node.name(), 0)).collect();
     for pod in scene.snapshot.pods.iter().filter(|pod| pod.network_ips().any(|ip| ip.is_ipv6() == is_v6)) {
         *pods.entry(&pod.spec.node_name).or_default() += 1;
     }
     let blocks = |pods: &u64| (pods * 5).div_ceil(4 * per_block).max(1);
-    Needed { sum: pods.values().map(blocks).sum(), most: pods.values().map(blocks).max().unwrap_or(1) }
+    BlockDemand { sum: pods.values().map(blocks).sum(), most: pods.values().map(blocks).max().unwrap_or(1) }
 }
 
 /// The cluster's pod CIDRs, as kubeadm and kube-proxy have them.
-fn around(scene: &Scene<'_>) -> Vec<Range> {
+fn cluster_cidrs(scene: &Scene<'_>) -> Vec<Range> {
     let keys = [
         ("kubeadm-config", "ClusterConfiguration", "podSubnet:"),
         ("kube-proxy", "config.conf", "clusterCIDR:"),

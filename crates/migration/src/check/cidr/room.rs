@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use snapshot::model::{Kind, Node, Object};
 
-use crate::cidr::{self, Claims, Range, Use};
+use crate::cidr::{self, Claims, Range, Usage};
 use crate::finding::{Finding, Severity, Subject};
 use crate::network::{calico, cilium};
 use crate::scene::Scene;
@@ -57,7 +57,7 @@ fn size(is_v6: bool, length: u8) -> u128 {
 }
 
 /// How many pods of each node have an address of IPv4 and of IPv6.
-fn counted<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
+fn count_pods<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
     let mut all: HashMap<&str, [u128; 2]> = HashMap::new();
     for pod in &scene.snapshot.pods {
         for ip in pod.network_ips() {
@@ -94,12 +94,12 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
     let config = cilium::config(scene.snapshot);
     // CiliumPodIPPools give a node as many ranges as it needs.
     let ipam = config.and_then(|config| config.data("ipam")).unwrap_or("cluster-pool");
-    let pools: Vec<_> = claims.all.iter().filter(|claim| claim.used == Use::NewPool).collect();
+    let pools: Vec<_> = claims.all.iter().filter(|claim| claim.usage == Usage::NewPool).collect();
     if ipam != "cluster-pool" || pools.is_empty() {
         return (Vec::new(), Vec::new());
     }
     let (mut full, mut tight) = (Vec::new(), Vec::new());
-    let counts = counted(scene);
+    let counts = count_pods(scene);
     let count = |node: &Node, is_v6: bool| counts.get(node.name()).map_or(0, |both| both[usize::from(is_v6)]);
     for (is_v6, key, usual) in [(false, "ipv4", 24), (true, "ipv6", 120)] {
         let own = || pools.iter().filter(|pool| pool.range.is_v6() == is_v6);
@@ -113,7 +113,7 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
         if room < nodes as u128 {
             let list = ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let detail = format!("{list} has room for {room} nodes with a /{length} each; there are {nodes}");
-            full.push(first.by.clone().detail(detail));
+            full.push(first.source.clone().detail(detail));
         }
         let nodes = scene.snapshot.nodes.iter();
         let judged = nodes.filter_map(|node| judged(scene, count(node, is_v6), node, (is_v6, length)));
@@ -126,12 +126,14 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
 
 /// The pod CIDRs of Nodes, where the new CNI takes those.
 fn node_cidrs(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subject>) {
-    let counts = counted(scene);
+    let counts = count_pods(scene);
     let nodes: HashMap<&str, &Node> = scene.snapshot.nodes.iter().map(|node| (node.name(), node)).collect();
-    let of_nodes =
-        claims.all.iter().filter(|claim| claim.used == Use::NewNode && claim.by.kind == Kind::NODE.name());
+    let of_nodes = claims
+        .all
+        .iter()
+        .filter(|claim| claim.usage == Usage::NewNode && claim.source.kind == Kind::NODE.name());
     let judged = of_nodes.filter_map(|claim| {
-        let node = nodes.get(claim.by.name.as_str())?;
+        let node = nodes.get(claim.source.name.as_str())?;
         let is_v6 = claim.range.is_v6();
         let now = counts.get(node.name()).map_or(0, |both| both[usize::from(is_v6)]);
         judged(scene, now, node, (is_v6, claim.range.length()))
@@ -176,7 +178,8 @@ fn pools(scene: &Scene<'_>) -> Vec<Subject> {
 
 /// How the new network gets more room.
 fn fix(scene: &Scene<'_>, claims: &Claims) -> String {
-    let is_v6 = claims.all.iter().filter(|claim| claim.used == Use::NewPool).all(|claim| claim.range.is_v6());
+    let is_v6 =
+        claims.all.iter().filter(|claim| claim.usage == Usage::NewPool).all(|claim| claim.range.is_v6());
     let free = cidr::free(&claims.all, &[], is_v6, if is_v6 { 104 } else { 16 });
     let free = free.map_or_else(|| "RANGE".to_owned(), |(range, _)| range.to_string());
     match scene.to {

@@ -69,7 +69,7 @@ pub(super) const FEATURES: &[Feature] = &[
         severity: Severity::Blocks,
         find: |scene| {
             let set = calico::felix(scene.snapshot, "egressIPSupport").into_iter();
-            let on = set.filter(|set| set.value != "Disabled").map(|set| set.by);
+            let on = set.filter(|set| set.value != "Disabled").map(|set| set.source);
             on.chain(with(scene, |key| key.starts_with("egress.projectcalico.org/"))).collect()
         },
         what: "Traffic leaves the cluster through Calico's egress gateways.",

@@ -17,7 +17,7 @@ pub(super) const FEATURES: &[Feature] = &[Feature {
             .filter(|_| !super::encrypts(scene));
         let subject = |flannel: flannel::Flannel| {
             let backend = format!("Backend.Type: {}", flannel.backend());
-            flannel.by.detail(backend)
+            flannel.source.detail(backend)
         };
         encrypting.map(subject).into_iter().collect()
     },

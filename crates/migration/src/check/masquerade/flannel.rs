@@ -13,7 +13,7 @@ use crate::scene::Scene;
 use crate::support::Cni;
 
 /// The traffic between pods of Flannel and pods of the new network.
-pub(super) fn both(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
+pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
     if !matches!(scene.from, Cni::Flannel | Cni::Canal) {
         return None;
     }

@@ -11,7 +11,7 @@ use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, container_of, is_ready, pl
 
 /// Start-up taints that stay. Where every node that takes pods bears one, no pod that waits for it finds a node. Elsewhere it is one that stays only if the
 /// node's network is ready: the node is starting before. The taint may be that of an earlier CNI, which this migration does not know as its own.
-pub(super) fn left(scene: &Scene<'_>) -> Vec<Finding> {
+pub(super) fn leftover_taints(scene: &Scene<'_>) -> Vec<Finding> {
     let named = scene.config.startup_taint.as_ref().map(|taint| taint.key.as_str());
     let is_startup = |key: &str| OWN_TAINTS.contains(&key) || key == START_TAINT_CILIUM || named == Some(key);
     let nodes: Vec<&Node> =

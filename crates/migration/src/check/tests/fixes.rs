@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use crate::finding::Finding;
-use crate::requirements::{PAIRS, about};
+use crate::requirements::{PAIRS, of_migration};
 use table::{OUTSIDE, ROWS, UNSEEN};
 use world::World;
 
@@ -16,12 +16,12 @@ struct Row {
     /// The requirement that a finding of requirements is about; empty for any other finding.
     requirement: &'static str,
     /// What makes a good cluster have it.
-    given: fn(&mut World),
+    change: fn(&mut World),
     fix: Fix,
 }
 
 /// Why a state of a requirement is no finding of its own.
-enum Unseen {
+enum Exemption {
     /// A requirement is never in this state.
     Never,
     /// This finding says the same, and there is a row for it.
@@ -75,7 +75,7 @@ fn blocking(all: &[Finding]) -> BTreeSet<(&'static str, String)> {
 fn tried(row: &Row) -> Result<(), String> {
     let mut world = World::new(table::GOOD);
     world.set("backup: {of: the provider}");
-    (row.given)(&mut world);
+    (row.change)(&mut world);
     let before = world.check();
     let codes = |all: &[Finding]| all.iter().map(|one| one.code).collect::<Vec<_>>().join(" ");
     let Some(finding) = found_of(&before, row) else {
@@ -161,14 +161,14 @@ fn every_requirement_is_tried_or_has_a_reason() {
     assert_eq!(tried.intersection(&unseen).collect::<Vec<_>>(), [&("", ""); 0]);
     let all: BTreeSet<(&str, &str)> = PAIRS
         .iter()
-        .flat_map(|pair| about(pair.from, pair.to))
+        .flat_map(|pair| of_migration(pair.from, pair.to))
         .flat_map(|row| ["requirement-not-met", "requirement-unknown"].map(|code| (row.name, code)))
         .collect();
     let listed: BTreeSet<(&str, &str)> = tried.union(&unseen).copied().collect();
     assert_eq!(all.symmetric_difference(&listed).collect::<Vec<_>>(), [&("", ""); 0]);
     for (name, code, why) in UNSEEN {
-        let Unseen::SaidBy(other) = why else { continue };
-        let mut rows_of = PAIRS.iter().flat_map(|pair| about(pair.from, pair.to));
+        let Exemption::SaidBy(other) = why else { continue };
+        let mut rows_of = PAIRS.iter().flat_map(|pair| of_migration(pair.from, pair.to));
         let requirement = rows_of.find(|row| row.name == *name).expect("a requirement");
         assert!(requirement.found_by.contains(other), "{name} {code}: {other} does not hide it");
         assert!(rows().any(|row| row.code == *other), "{name} {code}: {other} is not tried");

@@ -1,6 +1,6 @@
 //! Holds each finding of a test to what its commands say when a text of the cluster is meant for the shell into which an operator pastes them.
 
-use super::nearest::{Asked, paths, snapshot};
+use super::nearest::{CheckInput, paths, snapshot};
 use crate::check::Check;
 use crate::scene::Scene;
 
@@ -10,8 +10,8 @@ const HOSTILE: &str = "x'$(id)\nerror: forged";
 const PROGRAMS: [&str; 5] = ["kubectl ", "helm ", "calicoctl ", "crossfade ", "crossfade-bootstrap "];
 
 /// Asserts that no command has a text of the cluster but as one word, and that no such text begins a line.
-pub(super) fn hold(check: &Check, asked: &Asked<'_>) {
-    let Asked { documents, config, from, to, strategy } = *asked;
+pub(super) fn hold(check: &Check, asked: &CheckInput<'_>) {
+    let CheckInput { documents, config, from, to, strategy } = *asked;
     for (at, document) in documents.iter().enumerate() {
         for path in
             paths("", document).into_iter().chain(["/metadata/name".into(), "/metadata/namespace".into()])

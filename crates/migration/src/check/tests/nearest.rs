@@ -27,7 +27,7 @@ const ABSENT: [&str; 10] = [
 ];
 
 /// What a check is asked about.
-pub(super) struct Asked<'a> {
+pub(super) struct CheckInput<'a> {
     pub(super) documents: &'a [Value],
     pub(super) config: &'a Config,
     pub(super) from: Cni,
@@ -48,9 +48,9 @@ pub(in crate::check::tests) fn snapshot(documents: &[Value]) -> Snapshot {
 }
 
 /// Asserts that each of these findings depends on something.
-pub(super) fn hold(check: &Check, asked: &Asked<'_>, found: &BTreeSet<&'static str>) {
+pub(super) fn hold(check: &Check, asked: &CheckInput<'_>, found: &BTreeSet<&'static str>) {
     let mut left: BTreeSet<_> = found.iter().filter(|code| !ABSENT.contains(code)).copied().collect();
-    let Asked { documents, from, to, .. } = *asked;
+    let CheckInput { documents, from, to, .. } = *asked;
     let codes = |documents: &[Value], config: &Config, strategy| {
         let snapshot = snapshot(documents);
         let scene = Scene { snapshot: &snapshot, config, from, to, strategy };

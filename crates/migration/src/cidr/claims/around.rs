@@ -4,7 +4,7 @@ use serde_json::Value;
 use snapshot::model::Kind;
 
 use super::{Claims, claimed, subject};
-use crate::cidr::Use;
+use crate::cidr::Usage;
 use crate::finding::Subject;
 use crate::scene::Scene;
 
@@ -23,14 +23,19 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
     services(scene, claims);
     for service in &scene.snapshot.services {
         for address in service.outside_ips() {
-            claims.add_address(address, Use::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+            claims.add_address(address, Usage::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
         }
     }
     for ingress in scene.snapshot.objects(Kind::INGRESS) {
         let all = ingress.list("/status/loadBalancer/ingress").iter();
         // One with a name instead has no address.
         for address in all.filter_map(|one| one.get("ip")?.as_str()).filter(|ip| !ip.is_empty()) {
-            claims.add_address(address, Use::Service, None, crate::network::subject(Kind::INGRESS, ingress));
+            claims.add_address(
+                address,
+                Usage::Service,
+                None,
+                crate::network::subject(Kind::INGRESS, ingress),
+            );
         }
     }
     for gateway in scene.snapshot.objects(Kind::GATEWAY) {
@@ -39,21 +44,21 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
             // Other types are names, or what an implementation makes of them. An address without a type is one.
             let value = text("value").filter(|_| text("type").is_none_or(|kind| kind == "IPAddress"));
             if let Some(ip) = value {
-                claims.add_address(ip, Use::Service, None, crate::network::subject(Kind::GATEWAY, gateway));
+                claims.add_address(ip, Usage::Service, None, crate::network::subject(Kind::GATEWAY, gateway));
             }
         }
     }
     for node in &scene.snapshot.nodes {
         for address in node.addresses("InternalIP").chain(node.addresses("ExternalIP")) {
-            claims.add_address(address, Use::Node, None, subject(node));
+            claims.add_address(address, Usage::Node, None, subject(node));
         }
     }
     let settings = &scene.config.cidrs;
     for (ranges, used, name) in [
-        (&settings.services, Use::Service, "cidrs.services"),
-        (&settings.nodes, Use::Node, "cidrs.nodes"),
-        (&settings.external, Use::External, "cidrs.external"),
-        (&settings.reserved, Use::Reserved, "cidrs.reserved"),
+        (&settings.services, Usage::Service, "cidrs.services"),
+        (&settings.nodes, Usage::Node, "cidrs.nodes"),
+        (&settings.external, Usage::External, "cidrs.external"),
+        (&settings.reserved, Usage::Reserved, "cidrs.reserved"),
     ] {
         claims.all.extend(ranges.iter().map(|range| claimed(*range, used, name)));
     }
@@ -64,7 +69,7 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
             name: range.into(),
             detail: name.into(),
         };
-        claims.add(range, Use::Reserved, None, by);
+        claims.add(range, Usage::Reserved, None, by);
     }
 }
 
@@ -74,7 +79,7 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
     let before = claims.all.len();
     for object in snapshot.objects(Kind::SERVICE_CIDR) {
         for cidr in object.texts("/spec/cidrs") {
-            claims.add(cidr, Use::Service, None, Subject::new(Kind::SERVICE_CIDR, object.name()));
+            claims.add(cidr, Usage::Service, None, Subject::new(Kind::SERVICE_CIDR, object.name()));
         }
     }
     if claims.all.len() > before {
@@ -94,7 +99,7 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
                 namespace: config.namespace().into(),
                 ..Subject::new(Kind::CONFIG_MAP, config.name())
             };
-            claims.add(cidr.trim(), Use::Service, None, by);
+            claims.add(cidr.trim(), Usage::Service, None, by);
         }
     }
     if claims.all.len() > before {
@@ -102,7 +107,7 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
     }
     for service in &snapshot.services {
         for address in service.spec.cluster_ips.iter().filter(|address| address.as_ref() != "None") {
-            claims.add_address(address, Use::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+            claims.add_address(address, Usage::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
         }
     }
 }

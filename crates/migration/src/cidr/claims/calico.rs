@@ -6,7 +6,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object, TUNNELS, Text};
 
 use super::Claims;
-use crate::cidr::{Range, Use};
+use crate::cidr::{Range, Usage};
 use crate::finding::Subject;
 use crate::network::calico;
 use crate::scene::Scene;
@@ -14,7 +14,7 @@ use crate::scene::Scene;
 pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let is_host_local = calico::is_host_local(scene.snapshot);
     for pool in scene.snapshot.objects(Kind::IP_POOL) {
-        let used = usage(pool, Use::OldPool { is_closed: is_host_local || is_closed(pool) });
+        let used = usage(pool, Usage::OldPool { is_closed: is_host_local || is_closed(pool) });
         claims.add(
             pool.text("/spec/cidr").unwrap_or_default(),
             used,
@@ -22,18 +22,18 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             Subject::new(Kind::IP_POOL, pool.name()),
         );
     }
-    blocks(scene, Use::OldBlock, claims);
+    blocks(scene, Usage::OldBlock, claims);
     for node in &scene.snapshot.nodes {
         for address in TUNNELS.iter().filter_map(|key| node.metadata.annotation(key)) {
-            claims.add_address(address, Use::OldAddress, Some(node.name()), super::subject(node));
+            claims.add_address(address, Usage::OldAddress, Some(node.name()), super::subject(node));
         }
     }
 }
 
 /// What the addresses of a pool are for, if a pool for pods and tunnels is `for_pods`: those of a pool for load balancers belong to Services.
-pub(super) fn usage(pool: &Object, for_pods: Use) -> Use {
+pub(super) fn usage(pool: &Object, for_pods: Usage) -> Usage {
     let is_for_pods = calico::serves(pool, "Workload") || calico::serves(pool, "Tunnel");
-    if is_for_pods { for_pods } else { Use::Service }
+    if is_for_pods { for_pods } else { Usage::Service }
 }
 
 /// The pool gives no address to a new pod: it is disabled, or selects no node.
@@ -58,7 +58,7 @@ pub fn gives_addresses(scene: &Scene<'_>, pool: &Object) -> bool {
 }
 
 /// The blocks that nodes have, also the ones without a node: addresses in them may still be in use.
-pub(super) fn blocks(scene: &Scene<'_>, used: Use, claims: &mut Claims) {
+pub(super) fn blocks(scene: &Scene<'_>, used: Usage, claims: &mut Claims) {
     for block in scene.snapshot.objects(Kind::IPAM_BLOCK) {
         if block.is_true("/spec/deleted") {
             continue;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use snapshot::model::Kind;
 
 use super::Claims;
-use crate::cidr::{Claim, Range, Use, merged};
+use crate::cidr::{Claim, Range, Usage, merged};
 use crate::finding::Subject;
 use crate::scene::Scene;
 use crate::support::Cni;
@@ -14,7 +14,7 @@ use crate::support::Cni;
 /// VPC CNI every pod, since it has no ranges of its own.
 pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let of_nodes = of_nodes(&claims.all);
-    let is_new = Ranges::of(&claims.all, Use::is_new);
+    let is_new = Ranges::of(&claims.all, Usage::is_new);
     let is_old = Ranges::of(&claims.all, |used| used.is_pods() && !used.is_new());
     let is_all = scene.from == Cni::AwsVpcCni;
     let mut found = Vec::new();
@@ -25,7 +25,7 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
             if (is_all || is_stray) && !is_moved {
                 let by = Subject::of(Kind::POD, &pod.metadata);
-                found.push(Claim::new(address, Use::OldAddress, by).on(&pod.spec.node_name));
+                found.push(Claim::new(address, Usage::OldAddress, by).on(&pod.spec.node_name));
             }
         }
     }
@@ -35,7 +35,7 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
 /// The ranges from which the new CNI gives addresses to pods of a node, those that it borrows included.
 fn of_nodes(all: &[Claim]) -> HashMap<&str, Vec<Range>> {
     let mut ranges: HashMap<&str, Vec<Range>> = HashMap::new();
-    for claim in all.iter().filter(|claim| claim.used == Use::NewNode) {
+    for claim in all.iter().filter(|claim| claim.usage == Usage::NewNode) {
         for node in claim.node.iter().chain(&claim.borrowers) {
             ranges.entry(node.as_ref()).or_default().push(claim.range);
         }
@@ -47,8 +47,8 @@ fn of_nodes(all: &[Claim]) -> HashMap<&str, Vec<Range>> {
 struct Ranges(Vec<Range>);
 
 impl Ranges {
-    fn of(all: &[Claim], is_meant: impl Fn(Use) -> bool) -> Self {
-        Self(merged(all.iter().filter(|claim| is_meant(claim.used)).map(|claim| claim.range).collect()))
+    fn of(all: &[Claim], is_meant: impl Fn(Usage) -> bool) -> Self {
+        Self(merged(all.iter().filter(|claim| is_meant(claim.usage)).map(|claim| claim.range).collect()))
     }
 
     fn contains(&self, address: Range) -> bool {
@@ -72,7 +72,7 @@ mod tests {
             apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: x}\n";
         let case = Case::of(&format!("{cluster}{pod}")).pair(from, Cni::Cilium);
         let all = of(&case.scene()).all;
-        let pods = all.into_iter().filter(|claim| claim.used == Use::OldAddress);
+        let pods = all.into_iter().filter(|claim| claim.usage == Usage::OldAddress);
         pods.map(|claim| claim.range.to_string()).collect()
     }
 

@@ -3,7 +3,7 @@
 use snapshot::model::{Kind, Object};
 
 use super::{Claims, calico, node_cidrs};
-use crate::cidr::Use;
+use crate::cidr::Usage;
 use crate::finding::Subject;
 use crate::network;
 use crate::scene::Scene;
@@ -12,18 +12,18 @@ use crate::support::Cni;
 /// Adds the ranges from which the new CNI gives addresses.
 pub(super) fn new(scene: &Scene<'_>, claims: &mut Claims) {
     match scene.to {
-        Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, Use::NewNode, claims),
+        Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, Usage::NewNode, claims),
         Cni::Cilium => cilium(scene, claims),
         Cni::Calico if network::calico::is_host_local(scene.snapshot) => {
-            node_cidrs(scene, Use::NewNode, claims);
+            node_cidrs(scene, Usage::NewNode, claims);
         }
         Cni::Calico => {
             for pool in scene.snapshot.objects(Kind::IP_POOL) {
                 let by = Subject::new(Kind::IP_POOL, pool.name());
-                let used = calico::usage(pool, Use::NewPool);
+                let used = calico::usage(pool, Usage::NewPool);
                 claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, by);
             }
-            calico::blocks(scene, Use::NewNode, claims);
+            calico::blocks(scene, Usage::NewNode, claims);
         }
         Cni::AwsVpcCni => claims.is_shared = true,
     }
@@ -34,7 +34,7 @@ fn cilium(scene: &Scene<'_>, claims: &mut Claims) {
     let config = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config");
     let ipam = config.and_then(|config| config.data("ipam")).unwrap_or("cluster-pool");
     match ipam {
-        "kubernetes" => return node_cidrs(scene, Use::NewNode, claims),
+        "kubernetes" => return node_cidrs(scene, Usage::NewNode, claims),
         "eni" | "azure" | "alibabacloud" => {
             claims.is_shared = scene.from == Cni::AwsVpcCni;
             return;
@@ -54,17 +54,22 @@ fn cilium(scene: &Scene<'_>, claims: &mut Claims) {
                 namespace: config.namespace().into(),
                 ..Subject::new(Kind::CONFIG_MAP, config.name())
             };
-            claims.add(cidr, Use::NewPool, None, by);
+            claims.add(cidr, Usage::NewPool, None, by);
         }
     }
     for pool in scene.snapshot.objects(Kind::CILIUM_POD_IP_POOL) {
         for cidr in families.clone().flat_map(|family| pool.texts(&format!("/spec/{family}/cidrs"))) {
-            claims.add(cidr, Use::NewPool, None, Subject::new(Kind::CILIUM_POD_IP_POOL, pool.name()));
+            claims.add(cidr, Usage::NewPool, None, Subject::new(Kind::CILIUM_POD_IP_POOL, pool.name()));
         }
     }
     for node in scene.snapshot.objects(Kind::CILIUM_NODE) {
         for cidr in node_ranges(node) {
-            claims.add(&cidr, Use::NewNode, Some(node.name()), Subject::new(Kind::CILIUM_NODE, node.name()));
+            claims.add(
+                &cidr,
+                Usage::NewNode,
+                Some(node.name()),
+                Subject::new(Kind::CILIUM_NODE, node.name()),
+            );
         }
     }
 }

@@ -42,7 +42,7 @@ impl Obstacles {
     }
 
     /// A node with attachments of other phases, and no pod that they could be of.
-    pub(super) fn nobody_known(&mut self, name: &str) {
+    pub(super) fn no_pod_known(&mut self, name: &str) {
         let obstacle = Obstacle {
             why: "no pod is known for its attachments of other phases".to_owned(),
             help: "on the node: crossfade-bootstrap attachments; or wait until they are swept".to_owned(),
@@ -65,13 +65,13 @@ pub(super) fn living<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + us
 pub(super) fn is_done(site: &Site<'_>, to: Phase) -> bool {
     let has_none = |seen: &Observed| {
         let attached = seen.attached.as_ref();
-        attached.is_some_and(|attached| attached.unknown == 0) && others(seen, to).next().is_none()
+        attached.is_some_and(|attached| attached.unknown == 0) && other_phases(seen, to).next().is_none()
     };
     site.phase() == Some(to) && site.observed.as_ref().is_some_and(has_none)
 }
 
 /// The other phases of what is attached to the node.
-fn others(seen: &Observed, to: Phase) -> impl Iterator<Item = Phase> {
+fn other_phases(seen: &Observed, to: Phase) -> impl Iterator<Item = Phase> {
     let attached = seen.attached.iter().flat_map(|attached| &attached.by_phase);
     attached.filter(move |(phase, count)| **phase != to && **count > 0).map(|(phase, _)| *phase)
 }
@@ -88,7 +88,8 @@ fn silent(site: &Site<'_>) -> Option<Obstacle> {
 /// A node whose policy gives some pods another phase: when they are moved, they come back in it.
 fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
     let seen = site.observed.as_ref()?;
-    let phase = others(seen, to).find(|phase| site.phase() == Some(to) && seen.mints.contains(phase))?;
+    let phase =
+        other_phases(seen, to).find(|phase| site.phase() == Some(to) && seen.mints.contains(phase))?;
     Some(Obstacle {
         why: format!("a rule or an annotation gives pods phase {phase} there, so they would come back in it"),
         help: "on the node: crossfade-bootstrap policy explain; take the rule away first".into(),

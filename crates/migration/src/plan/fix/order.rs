@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::plan::site::Site;
-use crate::plan::waves::{placed, wave, waves as of_all};
+use crate::plan::waves::{planned_nodes, wave, waves as of_all};
 use crate::plan::{Wave, WaveKind};
 use crate::stragglers::Straggler;
 
@@ -25,7 +25,7 @@ pub(super) fn waves(
             (a.node.is_control_plane(), a.order()).cmp(&(b.node.is_control_plane(), b.order()))
         });
         let nodes = last.iter().map(|site| (site, "it has a DNS pod that is a straggler".to_owned()));
-        waves.push(wave("dns stragglers", WaveKind::Dns, 1, placed(nodes)));
+        waves.push(wave("dns stragglers", WaveKind::Dns, 1, planned_nodes(nodes)));
     }
     waves
 }

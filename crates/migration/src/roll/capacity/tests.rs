@@ -77,10 +77,10 @@ fn asked(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wait>
     let mut guard = Guard::default();
     let started = names.iter().map(|name| {
         let (name, node) = world.nodes.get_key_value(*name).expect("a node");
-        guard.lets(&view, name, node)
+        guard.admit(&view, name, node)
     });
     let started: Vec<bool> = started.collect();
-    let (act, wait) = guard.told();
+    let (act, wait) = guard.into_act_and_wait();
     (started, act, wait)
 }
 
@@ -247,7 +247,7 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     let nodes = Nodes::of(&world, &run, &order);
     let view = View::of(&world, &memory, &run, &nodes);
     let (name, node) = world.nodes.first_key_value().expect("a node");
-    let wait = short(&view, name, node).expect("a wait");
+    let wait = shortage_wait(&view, name, node).expect("a wait");
     assert!(!wait.is_held, "{wait:?}");
 }
 

@@ -157,7 +157,7 @@ fn what_two_parts_wait_for_is_told_once() {
         wait("Node/a", Reason::NodeNotReady),
         wait("Node/a", Reason::ForeignCordon),
     ];
-    one_wait_each(&mut waits);
+    deduplicate_waits(&mut waits);
     let left: Vec<_> = waits.iter().map(|wait| (wait.object.as_str(), wait.reason)).collect();
     let expected = [
         ("Node/a", Reason::ForeignCordon),
@@ -319,8 +319,8 @@ fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
 /// Each row: whose pod the scheduler finds no node for, and whether nodes start meanwhile.
 #[test]
 fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
-    let full = Availability { wanted: 3, ready: 3 };
-    let short = Availability { wanted: 3, ready: 2 };
+    let full = Availability { desired: 3, ready: 3 };
+    let short = Availability { desired: 3, ready: 2 };
     for (what, owner, known, is_moved, starts) in [
         ("nobody makes it", None, None, false, true),
         ("a workload that the run has not touched", Some(owner("mine")), None, false, true),
@@ -352,7 +352,7 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         ("x", false),
     ] {
         let mut world = world();
-        world.owners.insert(owner("web"), Availability { wanted: 1000, ready: 2 });
+        world.owners.insert(owner("web"), Availability { desired: 1000, ready: 2 });
         world.pods.put(unschedulable("p", Some(owner("web"))));
         let decided = decided(&world, &skipped(object));
         assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{object}: {:?}", decided.waits);

@@ -4,17 +4,19 @@
 //! that are there: whatever no rule allows is dropped at the end of the tier anyway. If it needs one, this is the Admin tier. A rule that allows has its
 //! place before those, there too; if none of them is about its packets, it can be part of a NetworkPolicy as well.
 
-use super::super::kubernetes::allows;
-use super::super::plain::{Action, Plain, Policy};
+use super::super::kubernetes::check_rule;
+use super::super::plain::{Action, PlainPolicies, Policy};
 use super::super::report::{Outcome, Refusal, Report};
-use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, may_be_isolated, settled};
+use super::super::settle::{
+    Entry, Lane, LaterTiers, Place, RefusedRules, TierPolicies, may_be_isolated, settle_tier,
+};
 use super::rule::rules;
 use crate::tier::Direction;
 
 /// The rules of a tier of Calico by their places.
 #[derive(Debug)]
-pub(super) struct Placed<'p> {
-    pub(super) own: Own<'p>,
+pub(super) struct TierPlacement<'p> {
+    pub(super) tier: TierPolicies<'p>,
     /// In the Admin tier.
     pub(super) admin: Vec<Entry<'p>>,
     /// In NetworkPolicies.
@@ -24,19 +26,20 @@ pub(super) struct Placed<'p> {
 }
 
 /// Places the rules of a tier: the tiers behind it have been placed before.
-pub(super) fn placed<'p>(
-    own: Own<'p>,
-    plain: &'p Plain,
-    behind: &Behind<'p>,
-    refused: &mut Refused<'p>,
+pub(super) fn place_tier<'p>(
+    own: TierPolicies<'p>,
+    plain: &'p PlainPolicies,
+    behind: &LaterTiers<'p>,
+    refused: &mut RefusedRules<'p>,
     report: &mut Report,
-) -> Placed<'p> {
+) -> TierPlacement<'p> {
     loop {
         let (before, mut notes) = (refused.count(), Report::default());
-        let mut found = Placed { own: own.clone(), admin: Vec::new(), plain: Vec::new(), ends: Vec::new() };
+        let mut found =
+            TierPlacement { tier: own.clone(), admin: Vec::new(), plain: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
             let Lane { entries, ends } =
-                settled(&own, direction, behind, |entry| rules(entry).map(drop), refused, &mut notes);
+                settle_tier(&own, direction, behind, |entry| rules(entry).map(drop), refused, &mut notes);
             if own.place == Place::Default {
                 found.split(&entries, plain, refused, &mut notes);
             } else {
@@ -57,9 +60,15 @@ pub(super) fn placed<'p>(
     }
 }
 
-impl<'p> Placed<'p> {
+impl<'p> TierPlacement<'p> {
     /// The rules of the default tier, in one direction.
-    fn split(&mut self, entries: &[Entry<'p>], plain: &Plain, refused: &mut Refused<'p>, notes: &mut Report) {
+    fn split(
+        &mut self,
+        entries: &[Entry<'p>],
+        plain: &PlainPolicies,
+        refused: &mut RefusedRules<'p>,
+        notes: &mut Report,
+    ) {
         let mut denying: Vec<(usize, Entry<'p>)> = Vec::new();
         for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.action == Action::Deny) {
             let later: Vec<_> = entries[at..]
@@ -113,7 +122,7 @@ impl<'p> Placed<'p> {
             }
             let is_first = denying.iter().any(|(number, one)| *number > at && !one.is_apart(entry));
             // A NetworkPolicy has the same pods if the policy is of one namespace, too.
-            match (rules(entry), allows(entry.rule)) {
+            match (rules(entry), check_rule(entry.rule)) {
                 (said, Ok(())) if !is_first && (entry.policy.namespace.is_some() || said.is_err()) => {
                     self.plain.push(*entry);
                 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::block::cut;
 use super::super::draft::selector;
-use super::super::plain::{Action, Chosen, Peer, Rule, Traffic};
+use super::super::plain::{Action, Peer, PodSelection, Rule, Traffic};
 use super::super::report::Refusal;
 use super::super::settle::Entry;
 use crate::kubernetes::{LabelSelector, PortNumber};
@@ -67,7 +67,7 @@ pub(super) fn end() -> Value {
 ///
 /// # Errors
 /// What no ClusterNetworkPolicy can select.
-pub(super) fn pods(chosen: &Chosen) -> Result<Value, String> {
+pub(super) fn pods(chosen: &PodSelection) -> Result<Value, String> {
     if !chosen.accounts.is_empty() {
         return Err("pods by their service account, which ClusterNetworkPolicies do not know".into());
     }

@@ -5,15 +5,17 @@
 //! allow, too, and the order of what allows does not matter; but not if a rule that denies the same packets comes before it. A rule that denies,
 //! and is followed by none that allows the same, says what the end of the tier says anyway.
 
-use super::super::plain::{Action, Plain, Policy};
+use super::super::plain::{Action, PlainPolicies, Policy};
 use super::super::report::{Outcome, Refusal, Report};
-use super::super::settle::{Behind, Entry, Lane, Own, Place, Refused, may_be_isolated, settled};
+use super::super::settle::{
+    Entry, Lane, LaterTiers, Place, RefusedRules, TierPolicies, may_be_isolated, settle_tier,
+};
 use crate::tier::{Direction, End};
 
 /// The rules of a tier of Calico by their places.
 #[derive(Debug)]
-pub(super) struct Placed<'p> {
-    pub(super) own: Own<'p>,
+pub(super) struct TierPlacement<'p> {
+    pub(super) tier: TierPolicies<'p>,
     /// Before NetworkPolicies.
     pub(super) early: Vec<Entry<'p>>,
     /// After them.
@@ -23,19 +25,21 @@ pub(super) struct Placed<'p> {
 }
 
 /// Places the rules of a tier: the tiers behind it have been placed before.
-pub(super) fn placed<'p>(
-    own: Own<'p>,
-    plain: &'p Plain,
-    behind: &Behind<'p>,
-    refused: &mut Refused<'p>,
+pub(super) fn place_tier<'p>(
+    own: TierPolicies<'p>,
+    plain: &'p PlainPolicies,
+    behind: &LaterTiers<'p>,
+    refused: &mut RefusedRules<'p>,
     report: &mut Report,
-) -> Placed<'p> {
+) -> TierPlacement<'p> {
     loop {
         let (before, mut notes) = (refused.count(), Report::default());
-        let mut found = Placed { own: own.clone(), early: Vec::new(), late: Vec::new(), ends: Vec::new() };
+        let mut found =
+            TierPlacement { tier: own.clone(), early: Vec::new(), late: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
             // What Antrea cannot say is refused already.
-            let Lane { entries, ends } = settled(&own, direction, behind, |_| Ok(()), refused, &mut notes);
+            let Lane { entries, ends } =
+                settle_tier(&own, direction, behind, |_| Ok(()), refused, &mut notes);
             match own.place {
                 Place::Before => found.early.extend(entries),
                 Place::Default => found.split(&entries, plain, refused, &mut notes),
@@ -55,9 +59,15 @@ pub(super) fn placed<'p>(
     }
 }
 
-impl<'p> Placed<'p> {
+impl<'p> TierPlacement<'p> {
     /// The rules of the default tier, in one direction.
-    fn split(&mut self, entries: &[Entry<'p>], plain: &Plain, refused: &mut Refused<'p>, notes: &mut Report) {
+    fn split(
+        &mut self,
+        entries: &[Entry<'p>],
+        plain: &PlainPolicies,
+        refused: &mut RefusedRules<'p>,
+        notes: &mut Report,
+    ) {
         let mut tangled: Vec<(usize, Entry<'p>)> = Vec::new();
         for (at, entry) in entries.iter().enumerate() {
             if !entry.policy.is_after_kubernetes {
@@ -87,7 +97,7 @@ impl<'p> Placed<'p> {
             notes.note(&entry.policy.source, entry.rule.place(), Outcome::Snapshot, why);
             tangled.push((at, *entry));
         }
-        let is_last_word = self.own.tier.end == End::Allow;
+        let is_last_word = self.tier.tier.end == End::Allow;
         for (at, entry) in entries.iter().enumerate() {
             if tangled.iter().any(|(number, _)| *number == at) {
                 self.late.push(*entry);

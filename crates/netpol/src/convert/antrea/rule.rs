@@ -6,7 +6,7 @@ use snapshot::model::Text;
 
 use super::super::block::cut;
 use super::super::draft::pods_as_peer;
-use super::super::plain::{Action, Chosen, Peer, Rule, Traffic};
+use super::super::plain::{Action, Peer, PodSelection, Rule, Traffic};
 use super::super::port::destination;
 use super::super::report::Refusal;
 use super::super::settle::Entry;
@@ -21,12 +21,12 @@ const MOST_RANGES: usize = 256;
 
 /// What a rule of Antrea has to know of the cluster.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Speaker {
+pub(super) struct RuleWriter {
     /// Pods have addresses of IPv4, and of IPv6.
     has: [bool; 2],
 }
 
-impl Speaker {
+impl RuleWriter {
     pub(super) fn new(pod_ranges: &[Range]) -> Self {
         // A cluster whose ranges nobody knows may have both.
         let has = |is_v6: bool| pod_ranges.is_empty() || pod_ranges.iter().any(|one| one.is_v6() == is_v6);
@@ -131,7 +131,7 @@ impl Speaker {
 ///
 /// # Errors
 /// Why Antrea cannot say whom.
-pub(super) fn targets(chosen: &Chosen, namespace: Option<&Text>) -> Result<Vec<Value>, String> {
+pub(super) fn targets(chosen: &PodSelection, namespace: Option<&Text>) -> Result<Vec<Value>, String> {
     if chosen.accounts.is_empty() {
         return Ok(vec![Value::Object(pods_as_peer(chosen, namespace))]);
     }
@@ -139,12 +139,14 @@ pub(super) fn targets(chosen: &Chosen, namespace: Option<&Text>) -> Result<Vec<V
 }
 
 /// Whether an object of its namespace can select the pods.
-pub(super) fn is_of(chosen: &Chosen, namespace: &Text) -> bool {
-    chosen.within.as_ref() == Some(namespace) && !chosen.wants_of_namespaces() && chosen.accounts.is_empty()
+pub(super) fn is_of(chosen: &PodSelection, namespace: &Text) -> bool {
+    chosen.namespace.as_ref() == Some(namespace)
+        && !chosen.has_namespace_labels()
+        && chosen.accounts.is_empty()
 }
 
 /// Pods by their service accounts: each name in each namespace.
-fn accounts(chosen: &Chosen) -> Result<Vec<Value>, String> {
+fn accounts(chosen: &PodSelection) -> Result<Vec<Value>, String> {
     let names = match chosen.accounts.as_slice() {
         [one] if *one.key == *ACCOUNT_NAME && *one.operator == *"In" => &one.values,
         _ => return Err("service accounts by something else than names, by which Antrea selects them".into()),
@@ -152,7 +154,7 @@ fn accounts(chosen: &Chosen) -> Result<Vec<Value>, String> {
     if chosen.pods != LabelSelector::default() {
         return Err("service accounts beside labels of pods, and Antrea has one of the two in a peer".into());
     }
-    let namespaces = chosen.named().filter(|_| chosen.says_names_only());
+    let namespaces = chosen.namespace_names().filter(|_| chosen.is_by_namespace_name_only());
     let namespaces =
         namespaces.ok_or("service accounts of namespaces that are not named, as Antrea wants them")?;
     let one = |namespace: &Text| {

@@ -2,7 +2,7 @@
 
 use snapshot::Range;
 
-use crate::convert::plain::Plain;
+use crate::convert::plain::PlainPolicies;
 use crate::kubernetes::Block;
 
 /// How many of some parties have an address in a set.
@@ -22,7 +22,7 @@ struct Addresses {
 
 /// The parties whose addresses some blocks have, of the families that pods have.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Meant {
+pub(super) struct AddressedParties {
     /// Every address of every family.
     pub(super) is_everything: bool,
     /// Pods, by the ranges from which they get their addresses.
@@ -32,7 +32,7 @@ pub(super) struct Meant {
 }
 
 /// The parties whose addresses these blocks have together.
-pub(super) fn meant(blocks: &[Block], plain: &Plain) -> Meant {
+pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> AddressedParties {
     let families: Vec<Addresses> = [false, true]
         .into_iter()
         // No packet of a family that no pod has is to or from a pod.
@@ -43,15 +43,15 @@ pub(super) fn meant(blocks: &[Block], plain: &Plain) -> Meant {
         .collect();
     let share =
         |range: Range| families.iter().find(|one| one.is_v6 == range.is_v6()).map(|one| one.share(range));
-    Meant {
+    AddressedParties {
         is_everything: families.iter().all(Addresses::is_everything),
-        pods: Share::together(plain.pod_ranges.iter().filter_map(|range| share(*range))),
-        nodes: Share::together(plain.node_addresses.iter().filter_map(|address| share(Range::of(*address)))),
+        pods: Share::combine(plain.pod_ranges.iter().filter_map(|range| share(*range))),
+        nodes: Share::combine(plain.node_addresses.iter().filter_map(|address| share(Range::of(*address)))),
     }
 }
 
 impl Share {
-    fn together(shares: impl Iterator<Item = Self>) -> Self {
+    fn combine(shares: impl Iterator<Item = Self>) -> Self {
         shares.reduce(|one, other| if one == other { one } else { Self::Part }).unwrap_or(Self::None)
     }
 }
@@ -113,12 +113,12 @@ mod tests {
 
     #[test]
     fn blocks_are_counted_together() {
-        let plain = |pods: &[&str]| Plain {
+        let plain = |pods: &[&str]| PlainPolicies {
             pod_ranges: pods.iter().map(|text| range(text)).collect(),
             node_addresses: ["192.168.1.1", "192.168.1.2", "fd00::1"]
                 .map(|text| text.parse().expect("one"))
                 .into(),
-            ..Plain::default()
+            ..PlainPolicies::default()
         };
         let (v4, both) = (plain(&["10.244.0.0/16"]), plain(&["10.244.0.0/16", "fd00:244::/64"]));
         let (none, part, all) = (Share::None, Share::Part, Share::All);
@@ -146,7 +146,7 @@ mod tests {
             (vec![block("fd00:244::/64", &[]), block("10.244.0.0/16", &[])], &both, (false, all, none)),
             (vec![], &both, (false, none, none)),
         ] {
-            let Meant { is_everything, pods, nodes } = meant(&blocks, plain);
+            let AddressedParties { is_everything, pods, nodes } = addressed_parties(&blocks, plain);
             assert_eq!((is_everything, pods, nodes), expected, "{blocks:?}");
         }
     }

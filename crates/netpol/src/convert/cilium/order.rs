@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use snapshot::model::Text;
 
 use super::super::apart::{are_apart, covers, rules_apart};
-use crate::convert::plain::{Action, Chosen, Plain, Policy, Rule};
+use crate::convert::plain::{Action, PlainPolicies, PodSelection, Policy, Rule};
 use crate::tier::{Direction, End};
 
 /// The tier in which NetworkPolicies of Kubernetes have their place. *Source*: Calico, "Tier".
@@ -14,7 +14,7 @@ const DEFAULT: &str = "default";
 
 /// A policy with those of its rules that can be said and that some packet can reach.
 #[derive(Debug, Clone)]
-pub(super) struct Placed<'p> {
+pub(super) struct OrderedPolicy<'p> {
     /// The number of its tier.
     pub(super) tier: usize,
     pub(super) policy: &'p Policy,
@@ -35,8 +35,8 @@ pub(super) enum Form {
 /// All policies in order.
 #[derive(Debug)]
 pub(super) struct Order<'p> {
-    plain: &'p Plain,
-    placed: Vec<Placed<'p>>,
+    plain: &'p PlainPolicies,
+    policies: Vec<OrderedPolicy<'p>>,
     /// For every policy and every rule of it, whether it lets packets through for good.
     opens: Vec<Vec<bool>>,
     /// The number of the tier with the NetworkPolicies of Kubernetes, and the namespaces that these are of.
@@ -45,28 +45,28 @@ pub(super) struct Order<'p> {
 
 impl<'p> Order<'p> {
     /// The order of these policies, the first one first.
-    pub(super) fn new(plain: &'p Plain, placed: Vec<Placed<'p>>) -> Self {
+    pub(super) fn new(plain: &'p PlainPolicies, placed: Vec<OrderedPolicy<'p>>) -> Self {
         let tier = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT).unwrap_or(plain.tiers.len());
         let namespaces = plain.kubernetes.iter().map(|(namespace, _)| namespace).collect();
-        let mut all = Self { plain, placed, opens: Vec::new(), kubernetes: (tier, namespaces) };
-        let opens = |one: &Placed<'_>, rule: &Rule| match rule.action {
+        let mut all = Self { plain, policies: placed, opens: Vec::new(), kubernetes: (tier, namespaces) };
+        let opens = |one: &OrderedPolicy<'_>, rule: &Rule| match rule.action {
             Action::Allow => true,
             Action::Deny => false,
-            Action::Pass => !all.goes_on(one.tier, rule.direction, subjects(one, rule)),
+            Action::Pass => !all.is_continued(one.tier, rule.direction, subjects(one, rule)),
         };
         all.opens =
-            all.placed.iter().map(|one| one.rules.iter().map(|rule| opens(one, rule)).collect()).collect();
+            all.policies.iter().map(|one| one.rules.iter().map(|rule| opens(one, rule)).collect()).collect();
         all
     }
 
     /// The policies, the first one first.
-    pub(super) fn placed(&self) -> &[Placed<'p>] {
-        &self.placed
+    pub(super) fn policies(&self) -> &[OrderedPolicy<'p>] {
+        &self.policies
     }
 
     /// Whether a policy denies by default to the pods that it selects.
     pub(super) fn isolates(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.placed[place];
+        let one = &self.policies[place];
         let denies =
             |rule: &&Rule| rule.direction == direction && rule.action == Action::Deny && is_whole(rule);
         one.rules.iter().any(denies)
@@ -75,8 +75,8 @@ impl<'p> Order<'p> {
 
     /// Some policy of the tier passes everything of the same pods, so no packet of theirs ends there.
     fn is_passed_over(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.placed[place];
-        self.placed.iter().zip(&self.opens).filter(|(other, _)| other.tier == one.tier).any(
+        let one = &self.policies[place];
+        self.policies.iter().zip(&self.opens).filter(|(other, _)| other.tier == one.tier).any(
             |(other, opens)| {
                 let mut rules = other.rules.iter().zip(opens);
                 let passes = rules.any(|(rule, opens)| {
@@ -89,22 +89,22 @@ impl<'p> Order<'p> {
 
     /// Whether policies after this one's tier may have a say about its pods.
     pub(super) fn is_before_others(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.placed[place];
-        self.goes_on(one.tier, direction, &one.policy.subjects)
+        let one = &self.policies[place];
+        self.is_continued(one.tier, direction, &one.policy.subjects)
     }
 
     /// Some policy of a later tier may select one of these pods.
-    fn goes_on(&self, tier: usize, direction: Direction, subjects: &[Chosen]) -> bool {
-        let selects = |other: &Placed<'_>| {
+    fn is_continued(&self, tier: usize, direction: Direction, subjects: &[PodSelection]) -> bool {
+        let selects = |other: &OrderedPolicy<'_>| {
             other.policy.types.contains(&direction) && !are_apart(subjects, &other.policy.subjects)
         };
         (self.kubernetes.0 > tier && self.has_kubernetes(subjects))
-            || self.placed.iter().any(|other| other.tier > tier && selects(other))
+            || self.policies.iter().any(|other| other.tier > tier && selects(other))
     }
 
     /// Some NetworkPolicy of Kubernetes may select one of these pods.
-    fn has_kubernetes(&self, subjects: &[Chosen]) -> bool {
-        let is_of = |one: &Chosen| match one.named() {
+    fn has_kubernetes(&self, subjects: &[PodSelection]) -> bool {
+        let is_of = |one: &PodSelection| match one.namespace_names() {
             Some(names) => names.iter().any(|name| self.kubernetes.1.contains(name)),
             None => !self.kubernetes.1.is_empty(),
         };
@@ -113,7 +113,7 @@ impl<'p> Order<'p> {
 
     /// How a rule is written, and why so if that is not how it was.
     pub(super) fn form(&self, place: usize, number: usize) -> (Form, Option<&'static str>) {
-        let rule = self.placed[place].rules[number];
+        let rule = self.policies[place].rules[number];
         match rule.action {
             Action::Allow => (Form::Allow, None),
             Action::Deny => self.denied(place, number),
@@ -135,7 +135,7 @@ impl<'p> Order<'p> {
 
     /// A denial is left to what denies by default if nothing after it allows what it denies. Else it is written, and wins over what allows before it.
     fn denied(&self, place: usize, number: usize) -> (Form, Option<&'static str>) {
-        let one = &self.placed[place];
+        let one = &self.policies[place];
         let rule = one.rules[number];
         let isolates = self.isolates(place, rule.direction);
         if isolates && !self.is_opened(place, number, false) {
@@ -157,7 +157,7 @@ impl<'p> Order<'p> {
 
     /// Some rule before or after this one may let through what it is about.
     fn is_opened(&self, place: usize, number: usize, before: bool) -> bool {
-        let one = &self.placed[place];
+        let one = &self.policies[place];
         let rule = one.rules[number];
         let own = subjects(one, rule);
         let (kubernetes, _) = self.kubernetes;
@@ -165,7 +165,7 @@ impl<'p> Order<'p> {
         if is_after == before && self.has_kubernetes(own) {
             return true;
         }
-        let lets = |at: usize, other: &Placed<'_>, of: usize, their: &Rule| {
+        let lets = |at: usize, other: &OrderedPolicy<'_>, of: usize, their: &Rule| {
             // What is passed is not for later rules of its tier.
             let passes = before && their.action == Action::Pass && other.tier == one.tier;
             their.direction == rule.direction
@@ -176,7 +176,7 @@ impl<'p> Order<'p> {
         let is_there = |at: usize, of: usize| {
             if before { (at, of) < (place, number) } else { (at, of) > (place, number) }
         };
-        self.placed.iter().enumerate().any(|(at, other)| {
+        self.policies.iter().enumerate().any(|(at, other)| {
             let mut rules = other.rules.iter().enumerate();
             rules.any(|(of, their)| is_there(at, of) && lets(at, other, of, their))
         })
@@ -200,7 +200,7 @@ pub(super) fn reached<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule
 }
 
 /// The pods that a rule is about.
-fn subjects<'a>(one: &Placed<'a>, rule: &'a Rule) -> &'a [Chosen] {
+fn subjects<'a>(one: &OrderedPolicy<'a>, rule: &'a Rule) -> &'a [PodSelection] {
     rule.subjects.as_deref().unwrap_or(&one.policy.subjects)
 }
 

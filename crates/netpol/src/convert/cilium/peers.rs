@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::addresses::{Meant, Share, meant};
+use super::addresses::{AddressedParties, Share, addressed_parties};
 use super::selector::peer;
 use crate::cilium::Settings;
 use crate::convert::draft::ip_block;
-use crate::convert::plain::{Chosen, Peer, Plain, Rule};
+use crate::convert::plain::{Peer, PlainPolicies, PodSelection, Rule};
 use crate::convert::report::{Outcome, Refusal};
 use crate::kubernetes::Block;
 use crate::tier::Direction;
@@ -23,7 +23,7 @@ pub(super) type Note = (&'static str, Outcome, String);
 /// What no rule of Cilium says of the cluster.
 pub(super) fn ways(
     rule: &Rule,
-    plain: &Plain,
+    plain: &PlainPolicies,
     settings: Settings,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Way>, Refusal> {
@@ -37,7 +37,7 @@ pub(super) fn ways(
             Peer::Block(block) => blocks.push(block.clone()),
         }
     }
-    let meant = meant(&blocks, plain);
+    let meant = addressed_parties(&blocks, plain);
     if meant.is_everything {
         return Ok(everybody());
     }
@@ -51,7 +51,7 @@ pub(super) fn ways(
             Outcome::Expanded,
             "a range with the addresses of all pods: all pods by their labels".into(),
         ));
-        pods = vec![Chosen::default()];
+        pods = vec![PodSelection::default()];
     }
     if !pods.is_empty() {
         let selectors: Result<Vec<Value>, String> = pods.iter().map(peer).collect();
@@ -81,7 +81,12 @@ pub(super) const fn end(direction: Direction) -> &'static str {
 /// Why blocks cannot be said, if they cannot.
 ///
 /// *Source*: Cilium, "CIDR based": ranges match no pods, and nodes only with `policy-cidr-match-mode: nodes`.
-fn unsayable(blocks: &[Block], meant: &Meant, plain: &Plain, settings: Settings) -> Option<&'static str> {
+fn unsayable(
+    blocks: &[Block],
+    meant: &AddressedParties,
+    plain: &PlainPolicies,
+    settings: Settings,
+) -> Option<&'static str> {
     if blocks.is_empty() {
         None
     } else if plain.pod_ranges.is_empty() {

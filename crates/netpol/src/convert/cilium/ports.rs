@@ -85,7 +85,7 @@ fn numbers(
                 return Err(Refusal::new(field, why));
             }
             if rule.direction == Direction::Egress {
-                notes.push((field, Outcome::Snapshot, named(name)));
+                notes.push((field, Outcome::Snapshot, describe_named_port(name)));
             }
             vec![port(name, None)]
         }
@@ -117,14 +117,14 @@ fn numbers(
 }
 
 /// What a port's name means for packets that pods send.
-fn named(name: &str) -> String {
+fn describe_named_port(name: &str) -> String {
     format!(
         "{name:?}: Cilium takes the one number that pods of the whole cluster have by this name, for every receiver, and nothing once a pod has another"
     )
 }
 
 /// Adds an entry for each rule of a NetworkPolicy of Kubernetes that names ports at which others receive.
-pub(in crate::convert) fn named_of_kubernetes(policies: &Policies, report: &mut Report) {
+pub(in crate::convert) fn note_named_ports(policies: &Policies, report: &mut Report) {
     for (object, policy) in policies.kubernetes.iter() {
         for (number, rule) in policy.egress.iter().enumerate() {
             let name = rule.ports.iter().find_map(|port| match &port.port {
@@ -133,7 +133,7 @@ pub(in crate::convert) fn named_of_kubernetes(policies: &Policies, report: &mut 
             });
             if let Some(name) = name {
                 let field = format!("{}.ports", place(Direction::Egress, number));
-                report.note(object, field, Outcome::Snapshot, named(name));
+                report.note(object, field, Outcome::Snapshot, describe_named_port(name));
             }
         }
     }

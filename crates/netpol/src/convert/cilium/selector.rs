@@ -5,7 +5,7 @@ use snapshot::model::{Labels, Text};
 
 use crate::cilium::{ACCOUNT, NAMESPACE, OF_NAMESPACE};
 use crate::convert::draft::selector;
-use crate::convert::plain::Chosen;
+use crate::convert::plain::PodSelection;
 use crate::expression::{ACCOUNT_NAME, NAMESPACE_NAME};
 use crate::kubernetes::{LabelSelector, Requirement};
 
@@ -39,7 +39,7 @@ const FILTERED_ANYWHERE: &str = "beta.kubernetes.io";
 ///
 /// # Errors
 /// What Cilium has no label for.
-pub(super) fn peer(chosen: &Chosen) -> Result<Value, String> {
+pub(super) fn peer(chosen: &PodSelection) -> Result<Value, String> {
     let mut found = LabelSelector::default();
     add_namespaces(&mut found, &chosen.of_namespaces(), true)?;
     require_namespace(&mut found);
@@ -51,7 +51,7 @@ pub(super) fn peer(chosen: &Chosen) -> Result<Value, String> {
 ///
 /// # Errors
 /// What Cilium has no label for.
-pub(super) fn subject(chosen: &Chosen, namespace: Option<&Text>) -> Result<Option<Value>, String> {
+pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result<Option<Value>, String> {
     let mut found = LabelSelector::default();
     match namespace {
         Some(namespace) => {
@@ -72,7 +72,7 @@ pub(super) fn subject(chosen: &Chosen, namespace: Option<&Text>) -> Result<Optio
 }
 
 /// The keys by which pods are told apart here and of which Cilium does not know, unless it is set so.
-pub(super) fn filtered(chosen: &Chosen) -> impl Iterator<Item = &Text> {
+pub(super) fn filtered(chosen: &PodSelection) -> impl Iterator<Item = &Text> {
     let is_filtered =
         |key: &&Text| FILTERED.iter().any(|one| key.starts_with(one)) || key.contains(FILTERED_ANYWHERE);
     let of_namespaces = keys(&chosen.namespaces).filter(|key| key.contains(FILTERED_ANYWHERE));
@@ -97,18 +97,18 @@ fn may_be_in(said: &LabelSelector, namespace: &Text) -> bool {
 fn add_namespaces(to: &mut LabelSelector, said: &LabelSelector, with_name: bool) -> Result<(), String> {
     let key = |key: &Text| match &**key {
         NAMESPACE_NAME if !with_name => Ok(None),
-        NAMESPACE_NAME => written(NAMESPACE).map(Some),
-        _ => written(&format!("{OF_NAMESPACE}{key}")).map(Some),
+        NAMESPACE_NAME => label_key(NAMESPACE).map(Some),
+        _ => label_key(&format!("{OF_NAMESPACE}{key}")).map(Some),
     };
     add(to, said, key)
 }
 
-fn add_pods(to: &mut LabelSelector, chosen: &Chosen) -> Result<(), String> {
+fn add_pods(to: &mut LabelSelector, chosen: &PodSelection) -> Result<(), String> {
     let own = |key: &Text| {
         if **key == *NAMESPACE || key.starts_with(OWN) {
             return Err(format!("{key}: Cilium has a label of its own by this key"));
         }
-        written(key).map(Some)
+        label_key(key).map(Some)
     };
     add(to, &chosen.pods, own)?;
     for one in &chosen.accounts {
@@ -123,7 +123,7 @@ fn add_pods(to: &mut LabelSelector, chosen: &Chosen) -> Result<(), String> {
         }
     }
     let accounts = LabelSelector { match_labels: Labels::new(), match_expressions: chosen.accounts.clone() };
-    add(to, &accounts, |_| written(ACCOUNT).map(Some))
+    add(to, &accounts, |_| label_key(ACCOUNT).map(Some))
 }
 
 /// Adds what is said, each with the key that Cilium has for it; without one it is left out.
@@ -155,7 +155,7 @@ fn require_namespace(of: &mut LabelSelector) {
 }
 
 /// The key of a label of Kubernetes, with its source: so no label of a node or of another source has the same one.
-fn written(key: &str) -> Result<Text, String> {
+fn label_key(key: &str) -> Result<Text, String> {
     let extended = format!("k8s.{key}");
     let (prefix, name) = extended.rsplit_once('/').unwrap_or(("", &extended));
     if name.len() > LONGEST || prefix.len() > LONGEST_PREFIX {
@@ -172,12 +172,12 @@ mod tests {
 
     use super::*;
     use crate::calico::{parse, parse_for_namespaces};
-    use crate::convert::choose::chosen;
+    use crate::convert::choose::select_pods;
     use crate::expression::Expression;
 
-    fn of(own: &str, namespaces: &str) -> Chosen {
+    fn of(own: &str, namespaces: &str) -> PodSelection {
         let namespaces = parse_for_namespaces(namespaces).expect("a selector");
-        chosen(&parse(own).expect("a selector").and(namespaces)).expect("label selectors").remove(0)
+        select_pods(&parse(own).expect("a selector").and(namespaces)).expect("label selectors").remove(0)
     }
 
     const EXISTS: &str = "k8s:io.kubernetes.pod.namespace";
@@ -221,7 +221,7 @@ mod tests {
         let shop = Text::from("shop");
         let within = |own: &str| {
             let condition = Expression::Within(shop.clone()).and(parse(own).expect("a selector"));
-            subject(&chosen(&condition).expect("label selectors").remove(0), Some(&shop))
+            subject(&select_pods(&condition).expect("label selectors").remove(0), Some(&shop))
         };
         assert_eq!(within("app == 'a'"), Ok(Some(json!({"matchLabels": {"k8s:app": "a"}}))));
         assert_eq!(within("projectcalico.org/namespace == 'shop'"), Ok(Some(json!({}))));
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(within("projectcalico.org/namespace not in {'office'}"), Ok(Some(json!({}))));
         assert_eq!(within("projectcalico.org/namespace != 'shop'"), Ok(None));
         assert_eq!(
-            subject(&Chosen::default(), None),
+            subject(&PodSelection::default(), None),
             Ok(Some(json!({"matchExpressions": [{"key": EXISTS, "operator": "Exists"}]})))
         );
     }

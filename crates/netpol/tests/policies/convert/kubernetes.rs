@@ -56,7 +56,7 @@ fn sets_with_addresses_of_pods_are_no_subjects() {
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
     let fields: Vec<&str> = turned.report.entries.iter().map(|entry| entry.field.as_str()).collect();
     assert!(fields.contains(&"spec.ingress[0].destination.selector"), "{fields:?}");
-    assert_eq!((turned.report.left.len(), of("192.0.2.0/24").report.left.len()), (1, 0));
+    assert_eq!((turned.report.omissions.len(), of("192.0.2.0/24").report.omissions.len()), (1, 0));
 }
 
 /// No pod is outside of all namespaces, also none that does not exist yet.
@@ -67,5 +67,5 @@ fn a_policy_for_what_is_in_no_namespace_selects_no_pod() {
         ..Written::default()
     });
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
-    assert!(turned.objects.is_empty() && turned.report.left.is_empty());
+    assert!(turned.objects.is_empty() && turned.report.omissions.is_empty());
 }

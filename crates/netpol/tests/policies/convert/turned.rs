@@ -1,9 +1,9 @@
 //! A conversion of generated policies, and the comparison of both sides.
 
 use netpol::calico::{self, Input};
-use netpol::convert::plain::Plain;
+use netpol::convert::plain::PlainPolicies;
 use netpol::convert::report::{Outcome, Reference, Report};
-use netpol::convert::{Source, Written, flattened, kept_of_calico};
+use netpol::convert::{CalicoPolicies, ConvertedObjects, flattened, kept_calico_policies};
 use netpol::mention::Mentions;
 use netpol::tier::Enforcement;
 use netpol::verdict::{Difference, difference};
@@ -40,7 +40,7 @@ pub(super) fn reference(object: &Value) -> Reference {
 pub(super) fn turned(
     old: &Old,
     cluster: &Cluster,
-    write: impl Fn(&Plain) -> Written,
+    write: impl Fn(&PlainPolicies) -> ConvertedObjects,
     read: impl Fn(&[Value]) -> (Mentions, Evaluate),
 ) -> Turned {
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
@@ -49,18 +49,18 @@ pub(super) fn turned(
         let names = input.kubernetes.iter();
         let names = names.map(|one| (Kind::NETWORK_POLICY, Some(one.namespace.clone()), one.name.clone()));
         let taken = names.collect();
-        let source = Source {
+        let source = CalicoPolicies {
             input: *input,
             references: &references,
             pod_ranges: &cluster.pod_ranges,
             node_addresses: &nodes,
-            taken: &taken,
+            taken_names: &taken,
         };
         let mut report = Report::default();
         let plain = flattened(&source, &mut report).expect("tiers");
-        let Written { objects, report: more } = write(&plain);
+        let ConvertedObjects { objects, report: more } = write(&plain);
         report.extend(more);
-        let (kept, _) = kept_of_calico(input.policies.to_vec(), references.clone(), &report.left);
+        let (kept, _) = kept_calico_policies(input.policies.to_vec(), references.clone(), &report.omissions);
         let rest = Input { policies: &kept, ..*input };
         let (mentions, evaluate) = read(&objects);
         let mentions = calico::mentions(&rest).expect("selectors").with(mentions);

@@ -1,6 +1,6 @@
 //! A small cluster as a person dumps it with kubectl, from the documents to packets.
 
-use netpol::gather::{CLUSTER_KINDS, Engine, Own, Policies, cluster};
+use netpol::gather::{CLUSTER_KINDS, Engine, EnginePolicies, Policies, cluster};
 use netpol::tier::Direction;
 use netpol::traffic::TCP;
 use serde_json::json;
@@ -82,8 +82,9 @@ fn a_dump_says_what_its_policies_let_through() {
     let policies = Policies::of(Engine::Calico, &snapshot);
     assert_eq!(told(&policies.unread), [""; 0]);
     assert_eq!(names(policies.staged()), ["StagedGlobalNetworkPolicy later"]);
-    let Own::Calico(own) = &policies.own else { panic!("{policies:?}") };
-    let of: Vec<_> = own.policies.of.iter().map(|one| (&*one.name, &*one.uid, one.generation)).collect();
+    let EnginePolicies::Calico(own) = &policies.engine_policies else { panic!("{policies:?}") };
+    let of: Vec<_> =
+        own.policies.references.iter().map(|one| (&*one.name, &*one.uid, one.generation)).collect();
     assert_eq!(of, [("db", "854dc32b-a76f-4788-8899-55dd33bb77ff", 3)]);
     let mentions = policies.mentions().expect("selectors");
     for (peer, port, allowed) in [

@@ -1,7 +1,7 @@
 //! The policies of each engine, and the objects that cannot be read.
 
 use netpol::cilium::Settings;
-use netpol::gather::{Engine, Own, Policies};
+use netpol::gather::{Engine, EnginePolicies, Policies};
 use netpol::kubernetes::Blocks;
 use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
@@ -79,7 +79,7 @@ fn every_engine_reads_the_policies_of_kubernetes_and_names_all_that_it_cannot_re
     for engine in ALL {
         let read = policies(engine, &objects);
         assert_eq!(
-            names(&read.kubernetes.of),
+            names(&read.kubernetes.references),
             ["NetworkPolicy shop/a", "NetworkPolicy shop/e"],
             "{engine:?}"
         );
@@ -110,8 +110,8 @@ fn the_last_object_of_a_name_counts() {
     let of =
         |number: u16| plain("a", &json!({"podSelector": {}, "ingress": [{"ports": [{"port": number}]}]}));
     let read = policies(KUBERNETES, &[of(1), plain("b", &json!({"podSelector": {}})), of(2)]);
-    assert_eq!(names(&read.kubernetes.of), ["NetworkPolicy shop/a", "NetworkPolicy shop/b"]);
-    assert_eq!(read.kubernetes.all[0], policies(KUBERNETES, &[of(2)]).kubernetes.all[0]);
+    assert_eq!(names(&read.kubernetes.references), ["NetworkPolicy shop/a", "NetworkPolicy shop/b"]);
+    assert_eq!(read.kubernetes.entries[0], policies(KUBERNETES, &[of(2)]).kubernetes.entries[0]);
 }
 
 /// Readers take a policy with a namespace for one of this namespace, and one without for one of the cluster.
@@ -222,9 +222,9 @@ fn calico_has_tiers_sets_and_staged_policies() {
         ["StagedNetworkPolicy shop/s", "StagedGlobalNetworkPolicy s", "StagedKubernetesNetworkPolicy shop/s"]
     );
     assert_eq!(origins(&read), ["GlobalNetworkPolicy a", "NetworkPolicy shop/d of Calico"]);
-    let Own::Calico(own) = &read.own else { panic!("{read:?}") };
+    let EnginePolicies::Calico(own) = &read.engine_policies else { panic!("{read:?}") };
     assert_eq!(
-        (names(&own.sets.of), names(&own.host_endpoints.of)),
+        (names(&own.sets.references), names(&own.host_endpoints.references)),
         (vec!["GlobalNetworkSet g".into()], vec!["HostEndpoint i".into()])
     );
     assert_eq!(own.namespaces[0].labels, crate::town::labels(&[("team", "a")]));
@@ -239,8 +239,8 @@ fn a_policy_of_calico_with_wrong_rules_is_unread_and_there_in_part() {
     let [unread] = &read.unread[..] else { panic!("{:?}", read.unread) };
     assert!(unread.why.starts_with("spec.ingress[0]: http: "), "{}", unread.why);
     assert!(unread.why.contains("; spec.ingress[2]: action: \"Forbid\""), "{}", unread.why);
-    let Own::Calico(own) = &read.own else { panic!("{read:?}") };
-    let [partly] = &own.partly[..] else { panic!("{own:?}") };
+    let EnginePolicies::Calico(own) = &read.engine_policies else { panic!("{read:?}") };
+    let [partly] = &own.partial[..] else { panic!("{own:?}") };
     assert_eq!((&partly.object, partly.policy.ingress.len()), (&unread.object, 3));
     let places: Vec<_> = partly.refused.iter().map(|one| (one.direction, one.number)).collect();
     assert_eq!(places, [(Direction::Ingress, 0), (Direction::Ingress, 2)]);
@@ -282,8 +282,8 @@ fn antrea_has_tiers_and_groups() {
         assert!(told.starts_with(begin), "{told}");
     }
     assert_eq!(origins(&read), ["ClusterNetworkPolicy a", "NetworkPolicy shop/d of Antrea"]);
-    let Own::Antrea(own) = &read.own else { panic!("{read:?}") };
-    assert_eq!(names(&own.groups.of), ["Group shop/web", "ClusterGroup blocks"]);
+    let EnginePolicies::Antrea(own) = &read.engine_policies else { panic!("{read:?}") };
+    assert_eq!(names(&own.groups.references), ["Group shop/web", "ClusterGroup blocks"]);
     let twice = [
         antrea("ClusterNetworkPolicy", "a", &drop("sec", 5.0, &pods)),
         antrea("ClusterNetworkPolicy", "b", &drop("sec", 5.0, &pods)),
@@ -305,8 +305,8 @@ fn an_object_of_cilium_is_read_as_a_whole() {
         plain("p", &json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80, "endPort": 90}]}]}));
     let read = |engine: Engine, other: &Value| {
         let read = policies(engine, &[cilium("a", &allow), two(other), none.clone(), plain_ports.clone()]);
-        let Own::Cilium(own, _) = &read.own else { panic!("{read:?}") };
-        (names(&own.of), names(&read.kubernetes.of), told(&read.unread), own.all.len())
+        let EnginePolicies::Cilium(own, _) = &read.engine_policies else { panic!("{read:?}") };
+        (names(&own.references), names(&read.kubernetes.references), told(&read.unread), own.entries.len())
     };
     let (a, both) = ("CiliumNetworkPolicy shop/a", "CiliumClusterwideNetworkPolicy two");
     let (own, plain, unread, count) = read(CILIUM, &ports);

@@ -1,6 +1,6 @@
 //! The three shapes of Calico's resources.
 
-use netpol::gather::{Calico, Engine, Own};
+use netpol::gather::{Calico, Engine, EnginePolicies};
 use serde_json::{Value, json};
 use snapshot::model::{Labels, Text};
 
@@ -31,7 +31,7 @@ fn with(metadata: &Value, mut object: Value) -> Value {
 fn read(objects: &[Value]) -> Calico {
     let all = policies(Engine::Calico, objects);
     assert_eq!(told(&all.unread), [""; 0]);
-    let Own::Calico(own) = all.own else { panic!("{all:?}") };
+    let EnginePolicies::Calico(own) = all.engine_policies else { panic!("{all:?}") };
     *own
 }
 
@@ -134,9 +134,9 @@ fn each_shape_alone_is_read() {
         ([policy(V3, "web"), policy(V3, "knp")], ["web", "knp"]),
     ] {
         let own = read(&objects);
-        let names: Vec<&str> = own.policies.of.iter().map(|one| &*one.name).collect();
+        let names: Vec<&str> = own.policies.references.iter().map(|one| &*one.name).collect();
         assert_eq!(names, expected);
-        let names: Vec<&str> = own.policies.all.iter().map(|one| &*one.name).collect();
+        let names: Vec<&str> = own.policies.entries.iter().map(|one| &*one.name).collect();
         assert_eq!(names, ["web", "knp"]);
     }
 }
@@ -161,9 +161,9 @@ fn what_may_be_left_over_is_unread() {
         let [unread] = &all.unread[..] else { panic!("{:?}", all.unread) };
         assert_eq!(unread.object.to_string(), "CalicoNetworkPolicy shop/default.gone");
         assert!(unread.why.contains("networkpolicies.projectcalico.org"), "{}", unread.why);
-        let Own::Calico(own) = all.own else { panic!("{all:?}") };
+        let EnginePolicies::Calico(own) = all.engine_policies else { panic!("{all:?}") };
         assert_eq!(
-            names(&own.policies.of),
+            names(&own.policies.references),
             ["CalicoNetworkPolicy shop/web", "GlobalNetworkPolicy default.all"]
         );
     }
@@ -202,6 +202,6 @@ fn labels_of_a_stored_resource_are_where_calico_keeps_them() {
             ("g", labels(&[("global", "yes")])),
         ]
     );
-    assert_eq!(own.host_endpoints.all[0].labels, labels(&[("host", "yes")]));
-    assert_eq!(own.sets.all[0].namespace.as_deref(), Some("shop"));
+    assert_eq!(own.host_endpoints.entries[0].labels, labels(&[("host", "yes")]));
+    assert_eq!(own.sets.entries[0].namespace.as_deref(), Some("shop"));
 }

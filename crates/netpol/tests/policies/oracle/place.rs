@@ -6,7 +6,7 @@ use netpol::mention::Mentions;
 use netpol::tier::{Direction, Enforcement};
 use netpol::traffic::{Detail, Kind, Traffic};
 use netpol::verdict::Subject;
-use netpol::world::{Cluster, Who, World};
+use netpol::world::{Cluster, PartyKind, World};
 use serde_json::{Value, json};
 use snapshot::Range;
 
@@ -103,7 +103,7 @@ impl Packets {
     pub(crate) fn new(cluster: &Cluster, world: &World, mentions: &Mentions, turn: usize) -> Self {
         assert!(
             (0..world.len())
-                .all(|party| !matches!(world.party(party).expect("a party").who, Who::Imagined(_)))
+                .all(|party| !matches!(world.party(party).expect("a party").kind, PartyKind::Imagined(_)))
         );
         let pods = cluster.pods.iter().map(|pod| {
             let at = |is_v6: bool| {
@@ -177,7 +177,7 @@ fn outside(world: &World, mentions: &Mentions, address: IpAddr) -> usize {
     };
     let is_like = |party: &usize| {
         let party = world.party(*party).expect("a party");
-        party.who == Who::Outside
+        party.kind == PartyKind::Outside
             && party.address.is_ipv6() == address.is_ipv6()
             && told(party.address) == told(address)
     };

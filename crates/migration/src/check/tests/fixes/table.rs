@@ -47,5 +47,5 @@ pub(super) const ROWS: &[&[Row]] = &[
 ];
 
 const fn row(code: &'static str, given: fn(&mut World), fix: Fix) -> Row {
-    Row { code, requirement: "", given, fix }
+    Row { code, requirement: "", change: given, fix }
 }

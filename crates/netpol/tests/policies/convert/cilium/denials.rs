@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use netpol::calico::{enforcement, mentions};
-use netpol::convert::report::Left;
+use netpol::convert::report::Omission;
 use serde_json::{Value, json};
 use snapshot::model::Text;
 
@@ -17,12 +17,12 @@ use crate::convert::turned::reference;
 use crate::town::{PROTOCOLS, compare, town};
 
 /// The policies without what is left out, as they are written.
-fn without(policies: &[Value], left: &BTreeSet<Left>) -> Vec<Value> {
-    let kept = policies.iter().filter(|one| !left.contains(&Left::Policy(reference(one))));
+fn without(policies: &[Value], left: &BTreeSet<Omission>) -> Vec<Value> {
+    let kept = policies.iter().filter(|one| !left.contains(&Omission::Policy(reference(one))));
     let one = |policy: &Value| {
         let (mut policy, of) = (policy.clone(), reference(policy));
         for one in left {
-            if let Left::Rule(whose, direction, number) = one
+            if let Omission::Rule(whose, direction, number) = one
                 && *whose == of
             {
                 policy["spec"][direction.name().to_lowercase()][*number]["action"] = json!("Log");
@@ -34,7 +34,7 @@ fn without(policies: &[Value], left: &BTreeSet<Left>) -> Vec<Value> {
 }
 
 /// How many packets both readings say the same of.
-fn agreed(old: &Written, objects: &[Value], left: &BTreeSet<Left>) -> usize {
+fn agreed(old: &Written, objects: &[Value], left: &BTreeSet<Omission>) -> usize {
     let town = town();
     let old = Written { policies: without(&old.policies, left), ..old.clone() };
     let all = Everything {
@@ -77,7 +77,7 @@ fn where_the_comparison_sees_no_difference_there_is_none() {
             equal.set(equal.get() + 1);
             let written = rules(&turned.objects, &["ingressDeny", "egressDeny"]);
             denials.set(denials.get() + usize::from(written > 0));
-            assert!(agreed(&old, &turned.objects, &turned.report.left) > 300);
+            assert!(agreed(&old, &turned.objects, &turned.report.omissions) > 300);
         }
         Ok(())
     });
@@ -94,7 +94,7 @@ fn where_the_comparison_sees_no_difference_there_is_none() {
 fn what_is_left_out_decides_nothing() {
     let policy =
         json!({"metadata": {"name": "p"}, "spec": {"ingress": [{"action": "Allow"}, {"action": "Deny"}]}});
-    let left = BTreeSet::from([Left::Rule(reference(&policy), netpol::tier::Direction::Ingress, 0)]);
+    let left = BTreeSet::from([Omission::Rule(reference(&policy), netpol::tier::Direction::Ingress, 0)]);
     let actions: Vec<Text> = without(std::slice::from_ref(&policy), &left)[0]["spec"]["ingress"]
         .as_array()
         .expect("rules")
@@ -102,5 +102,7 @@ fn what_is_left_out_decides_nothing() {
         .map(|rule| rule["action"].as_str().expect("an action").into())
         .collect();
     assert_eq!(actions, ["Log".into(), Text::from("Deny")]);
-    assert!(without(std::slice::from_ref(&policy), &[Left::Policy(reference(&policy))].into()).is_empty());
+    assert!(
+        without(std::slice::from_ref(&policy), &[Omission::Policy(reference(&policy))].into()).is_empty()
+    );
 }

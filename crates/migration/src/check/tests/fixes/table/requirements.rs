@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::Unseen::{self, Never, SaidBy};
+use super::super::Exemption::{self, Never, SaidBy};
 use super::clusters::{GOOD, antrea, cilium, flannel, node, to_calico, version};
 use super::{Edit, Fix, Printed, Row, Waiver};
 use crate::check::tests::fixes::world::World;
@@ -12,7 +12,7 @@ const NOT_MET: &str = "requirement-not-met";
 const UNKNOWN: &str = "requirement-unknown";
 
 /// The states that no row tries, with the reason.
-pub(in crate::check::tests::fixes) const UNSEEN: &[(&str, &str, Unseen)] = &[
+pub(in crate::check::tests::fixes) const UNSEEN: &[(&str, &str, Exemption)] = &[
     ("pair", UNKNOWN, Never),
     ("strategy", UNKNOWN, Never),
     ("runtime-version", NOT_MET, SaidBy("version-runtime")),
@@ -34,11 +34,11 @@ pub(in crate::check::tests::fixes) const UNSEEN: &[(&str, &str, Unseen)] = &[
 ];
 
 const fn not_met(requirement: &'static str, given: fn(&mut World), fix: Fix) -> Row {
-    Row { code: NOT_MET, requirement, given, fix }
+    Row { code: NOT_MET, requirement, change: given, fix }
 }
 
 const fn unknown(requirement: &'static str, given: fn(&mut World), fix: Fix) -> Row {
-    Row { code: UNKNOWN, requirement, given, fix }
+    Row { code: UNKNOWN, requirement, change: given, fix }
 }
 
 /// Another image of an agent.
