@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use cluster::cli::access::Access;
 use cluster::live::{AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
-use cluster::plan::Plan;
-use cluster::policies::convert::CONVERTED_FROM;
-use cluster::roll::act::{Act, Change, Patch, PodId};
-use cluster::roll::run::Run;
-use cluster::roll::wish::RunRequest;
+use migration::plan::Plan;
+use migration::roll::act::{Act, Change, Patch, PodId};
+use migration::roll::run::Run;
+use migration::roll::wish::RunRequest;
+use netpol::convert::CONVERTED_FROM;
 use serde_json::{Value, json};
 use types::policy::Phase;
 use types::step::Step;
@@ -153,7 +153,7 @@ impl Driver {
             self.session.look(&self.run, &self.plan, at_most).await.map_err(|blind| blind.to_string())?;
         let nodes: Value =
             world.nodes.iter().map(|(name, node)| (name.to_string(), json!(&*node.version))).collect();
-        let pods: Vec<String> = world.pods.values().map(cluster::roll::world::Pod::title).collect();
+        let pods: Vec<String> = world.pods.values().map(migration::roll::world::Pod::title).collect();
         let gates: Value = world
             .verdicts
             .iter()

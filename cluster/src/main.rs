@@ -14,8 +14,8 @@ use cluster::commands::{
     wish,
 };
 use cluster::print;
-use cluster::roll::run::Bounds;
-use cluster::roll::wish::RunRequest;
+use migration::roll::run::Bounds;
+use migration::roll::wish::RunRequest;
 
 fn main() -> ExitCode {
     let mut words = std::env::args();

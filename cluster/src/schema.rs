@@ -1,9 +1,22 @@
 //! The JSON Schemas of what commands answer, derived from the reports' types and kept in `cluster/schema`, from where they are published; a test
 //! says when they are not those of today.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ::snapshot::Header;
+use migration::backup::Id;
+use migration::backup::decide::{SkippedObject, State as Differs};
+use migration::backup::file::{Backup, ClusterId, Reading, Verification};
+use migration::finding::Explanation;
+use migration::plan::Plan;
+use migration::roll::run::{Bounds, Pause, State};
+use migration::roll::wait::{Reason, Wait};
+use migration::roll::wish::RunRequest;
+use migration::status::{Counts, Gate, MovingNode, Status};
+use migration::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::json;
@@ -12,21 +25,10 @@ use types::policy::Phase;
 use types::problem::Answer;
 use types::schema::{of_answer, of_written, stale};
 
-use crate::backup::Id;
-use crate::backup::decide::{SkippedObject, State as Differs};
-use crate::backup::file::{Backup, ClusterId, Reading, Verification};
 use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
-use crate::finding::Explanation;
 use crate::live::{WriteOutcome, WriteReport};
-use crate::plan::Plan;
-use crate::roll::run::{Bounds, Pause, State};
-use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::RunRequest;
-use crate::snapshot::Header;
-use crate::status::{Counts, Gate, MovingNode, Status};
-use crate::stragglers::{StragglerReason, StragglerReport, Stragglers};
 
 fn written<T: JsonSchema>() -> Schema {
     // A schema that is an object, as all of these are.

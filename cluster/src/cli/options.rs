@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use snapshot::model::{ALL_KINDS, Kind};
 use types::nearest::nearest;
 use types::quote::shell_word;
 
 use super::access::Access;
-use crate::model::{ALL_KINDS, Kind};
 
 /// The heading of options that every command has.
 const COMMON: &str = "Common options";

@@ -1,12 +1,12 @@
 //! Options of the commands that move a cluster, and of those that ask a run for something.
 
 use clap::{Args, ValueEnum};
+use migration::plan::WaveKind;
+use migration::plan::canon::Prefix;
+use migration::support::{Cni, Strategy};
 use types::policy::Phase;
 
 use super::Migration;
-use crate::plan::WaveKind;
-use crate::plan::canon::Prefix;
-use crate::support::{Cni, Strategy};
 
 /// Options of `roll`.
 #[derive(Debug, Args)]

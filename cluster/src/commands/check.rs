@@ -1,19 +1,19 @@
 //! `check`: every reason not to start.
 
+use migration::check;
+use migration::enforcement::{self, Line};
+use migration::finding::{Explanation, Finding, Severity};
+use migration::scene::Scene;
+use migration::values::{self, Row};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::enforcement::{self, Line};
-use crate::finding::{Explanation, Finding, Severity};
 use crate::print::{Document, Report, findings, plan::pluralize};
-use crate::scene::Scene;
-use crate::values::{self, Row};
 
 /// What a check found.
 #[derive(Debug, Serialize)]

@@ -1,5 +1,13 @@
 //! A run that a command carries out: what is asked before it begins, a line for each event, and how it ended.
 
+use migration::config::Config;
+use migration::drive::decisions::DecisionTimes;
+use migration::drive::event::{Event, but};
+use migration::drive::{DriveEnd, EndReason};
+use migration::plan::{Drift, Plan, canon, drift};
+use migration::roll::step::End;
+use migration::scene::Scene;
+use migration::status::{Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -9,16 +17,8 @@ use super::status::describe;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::config::Config;
-use crate::drive::decisions::DecisionTimes;
-use crate::drive::event::{Event, but};
-use crate::drive::{DriveEnd, EndReason};
 use crate::live;
-use crate::plan::{Drift, Plan, canon, drift};
 use crate::print::{Document, Progress};
-use crate::roll::step::End;
-use crate::scene::Scene;
-use crate::status::{Status, line};
 
 /// How a part of a run ended.
 #[derive(Debug, Serialize)]

@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
+use migration::check;
+use migration::plan::decisions::{self, Class};
+use migration::plan::{self, Plan, Survey, canon, eta};
+use migration::scene::Scene;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::out::save;
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Plan as Wanted};
 use crate::input;
 use crate::live;
-use crate::plan::decisions::{self, Class};
-use crate::plan::{self, Plan, Survey, canon, eta};
 use crate::print::plan::{PlanView, add, blockers, differences};
 use crate::print::{self, Document, Report};
-use crate::scene::Scene;
 
 /// A plan, or why there is none.
 #[derive(Debug, Serialize)]

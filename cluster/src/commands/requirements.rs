@@ -1,17 +1,17 @@
 //! `requirements`: what a migration requires, and whether this cluster has it.
 
+use migration::check;
+use migration::requirements::{Row, rows, script};
+use migration::scene::Scene;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Requirements};
 use crate::print::{self, Document, Report};
-use crate::requirements::{Row, rows, script};
-use crate::scene::Scene;
 
 /// The rows of a migration.
 #[derive(Debug, Serialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use migration::roll::run::Bounds;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -14,7 +15,6 @@ use crate::cli::options::Global;
 use crate::cli::roll::Roll as Wanted;
 use crate::live::{self, Patience, Preview};
 use crate::print::{Document, Report};
-use crate::roll::run::Bounds;
 
 /// What a run would do next.
 #[derive(Debug, Serialize)]

@@ -1,19 +1,19 @@
 //! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
+use migration::check;
+use migration::plan::{self, Survey, canon, eta};
+use migration::scene::Scene;
 use serde::Serialize;
+use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Simulate as Wanted};
-use crate::plan::{self, Survey, canon, eta};
 use crate::print::plan::{blockers, duration};
 use crate::print::{Document, Progress, Report};
-use crate::scene::Scene;
-use crate::sim::{Choice, History, Outcome, Scenario, Spread, Summary};
 
 /// What came of it.
 #[derive(Debug, Serialize)]

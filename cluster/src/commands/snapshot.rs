@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use snapshot::model::{Kind, Reading, Snapshot};
+use snapshot::{write, write_compressed};
 use types::exit::Exit;
 
 use super::out::save;
@@ -10,9 +12,7 @@ use super::source;
 use crate::cli::Snapshot as Wanted;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::model::{Kind, Reading, Snapshot};
 use crate::print::{self, Document, Report};
-use crate::snapshot::{write, write_compressed};
 
 /// What was written.
 #[derive(Debug, Serialize)]

@@ -2,28 +2,29 @@
 
 use std::collections::BTreeSet;
 
+use migration::check;
+use migration::config::Config;
+use migration::support::Cni;
+use netpol::cilium::Settings;
+use netpol::gather::{CLUSTER_KINDS, Engine};
+use netpol::kubernetes::Blocks;
+use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::exit::Exit;
 
-use crate::check;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::config::{self, Config};
+use crate::input;
 use crate::live::{self, Event};
-use crate::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
-use crate::policies::cilium::Settings;
-use crate::policies::gather::{CLUSTER_KINDS, Engine};
-use crate::policies::kubernetes::Blocks;
 use crate::print::Progress;
-use crate::snapshot;
-use crate::support::Cni;
 
 /// Kinds of which a large cluster has many objects. A check asks for them only if it reads them.
 const FREQUENT: [Kind; 5] = [Kind::POD, Kind::REPLICA_SET, Kind::ENDPOINT_SLICE, Kind::JOB, Kind::IPAM_BLOCK];
 
 /// The operator's settings.
 pub(super) fn settings(global: &Global) -> Result<Config, Failure> {
-    config::gather(global.config.as_deref()).map_err(|problem| Failure::of(Exit::BadSettings, problem))
+    input::settings::gather(global.config.as_deref())
+        .map_err(|problem| Failure::of(Exit::BadSettings, problem))
 }
 
 /// The snapshot of the files that the command line names; without one, of the live cluster. A migration needs less than the whole.
@@ -50,7 +51,7 @@ pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
 fn filed(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
     let progress = Progress::new();
-    let read = snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
+    let read = input::snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
     read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
 

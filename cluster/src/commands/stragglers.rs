@@ -12,9 +12,9 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
-use crate::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 pub use fix::{FixPreview, FixReport};
+use migration::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;

@@ -1,5 +1,7 @@
 //! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
 
+use migration::roll::wish::RunRequest;
+use migration::status::Holder;
 use serde::Serialize;
 use types::exit::Exit;
 
@@ -7,8 +9,6 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::live;
 use crate::print::{Document, Report};
-use crate::roll::wish::RunRequest;
-use crate::status::Holder;
 
 /// What was asked for, and who takes it up.
 #[derive(Debug, Serialize)]

@@ -11,11 +11,11 @@ use types::eviction::Answer;
 
 use super::call::{ApiRequest, Caller, Reply};
 use super::lease::{HeldLease, Standing};
-use crate::roll::act::PodId;
-use crate::roll::world::Census;
 
 pub(super) use census::census;
 pub(super) use evict::{delete, evict, version};
+use migration::roll::act::PodId;
+use migration::roll::world::Census;
 pub(super) use patch::patch;
 
 /// What became of an act.

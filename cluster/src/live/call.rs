@@ -10,6 +10,7 @@ use types::refusal::Refusal;
 
 use http::{Method, Request};
 use kube::Client;
+use migration::gate::Pulse;
 use serde::de::DeserializeOwned;
 
 use super::answer::{AnswerError, answer};
@@ -17,7 +18,6 @@ use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
 use super::warning::warnings;
-use crate::gate::Pulse;
 
 /// JSON, as a body is sent that is an object.
 pub(super) const JSON: &str = "application/json";
@@ -189,7 +189,7 @@ impl Caller {
     }
 
     /// How the API server answers.
-    pub(super) fn pulse(&self) -> crate::roll::world::Verdict {
+    pub(super) fn pulse(&self) -> migration::roll::world::Verdict {
         self.state().pulse.verdict(self.clock.now())
     }
 
@@ -314,7 +314,7 @@ mod tests {
                     caller.call(&ApiRequest::get("/x")).await.expect("an answer");
                 }
                 assert_eq!(caller.clock().now() > began, is_slow, "{body}");
-                assert_eq!(caller.pulse().color == crate::roll::world::Color::Red, is_slow, "{body}");
+                assert_eq!(caller.pulse().color == migration::roll::world::Color::Red, is_slow, "{body}");
             });
         }
     }

@@ -5,12 +5,12 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use migration::plan::{Gate, GateSource};
+use migration::roll::world::{Color, Verdict};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::clock::Clock;
-use crate::plan::{Gate, GateSource};
-use crate::roll::world::{Color, Verdict};
 
 /// A command is not asked more often than this.
 const SHORTEST: Duration = Duration::from_secs(2);

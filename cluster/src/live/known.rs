@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use migration::gate::{Shortages, dns, watched};
+use migration::plan::{GateSource, Plan};
+use migration::roll::run::Run;
+use migration::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
+use migration::seen::ObservedNode;
 use serde_json::Value;
+use snapshot::model::{Kind, Text};
 
 use super::health::{BlindSpot, Health};
 use super::store::{StoredRun, UnreadableRun};
 use super::watch::Change;
-use crate::gate::{Shortages, dns, watched};
-use crate::model::{Kind, Text};
-use crate::plan::{GateSource, Plan};
-use crate::roll::run::Run;
-use crate::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
-use crate::seen::ObservedNode;
 
 /// How many bytes of names a run remembers of workloads that missed pods at its start.
 const SHORT_BYTES: usize = 32 << 10;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
+use snapshot::model::{Kind, Reading};
+use snapshot::{Collector, Page};
 use types::refusal::Refusal;
 
 use super::answer::{PAGE, answer, fewer};
@@ -12,8 +14,6 @@ use super::call::ApiRequest;
 use super::error::{Meaning, from_refusal, meaning};
 use super::path::encoded;
 use super::progress::Event;
-use crate::model::{Kind, Reading};
-use crate::snapshot::{Collector, Page};
 
 /// How often a request is made that fails for a moment. A list is only read, so that making it twice harms nothing.
 const TRIES: u32 = 5;

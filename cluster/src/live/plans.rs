@@ -1,5 +1,8 @@
 //! Plans that the cluster keeps, and the run that it had last.
 
+use migration::plan::Plan;
+use migration::plan::canon::{self, Prefix};
+use migration::roll::run::Run;
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -8,9 +11,6 @@ use super::failure::Failure;
 use super::session::{Session, Settings};
 use super::store::{NEW_RUN, RUN_KEY};
 use crate::cli::access::Access;
-use crate::plan::Plan;
-use crate::plan::canon::{self, Prefix};
-use crate::roll::run::Run;
 
 /// A plan as the cluster keeps it. It is read once: what compares it with the settings and what carries it out get the same value, since others may write
 /// the ConfigMaps of plan and run in between.

@@ -18,11 +18,11 @@ use super::conduct::runtime;
 use super::connect::connect;
 use super::error;
 use super::failure::Failure;
-use crate::backup::decide::LiveState;
-use crate::backup::{Id, Step};
 use crate::cli::access::Access;
 
 pub use gather::Scope;
+use migration::backup::decide::LiveState;
+use migration::backup::{Id, Step};
 
 /// The manifest that has the rights.
 pub(super) const POLICIES: &str = "deploy/cluster/rbac-policies.yaml";

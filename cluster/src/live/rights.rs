@@ -6,6 +6,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::Client;
+use snapshot::model::{CONFIG_MAPS, Kind};
 use tokio::task::JoinSet;
 
 use super::answer::answer;
@@ -13,7 +14,6 @@ use super::api_server;
 use super::call::ApiRequest;
 use super::lease;
 use super::path::NAMESPACE;
-use crate::model::{CONFIG_MAPS, Kind};
 
 /// Where an API server says what a credential may do.
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

@@ -13,6 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use migration::config::Config;
+use migration::gate::{LocalTime, is_open};
+use migration::plan::{Gate, Plan, gates};
+use migration::roll::run::Run;
+use migration::roll::world::{Availability, Owner, World};
+use migration::status::Holder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
@@ -28,12 +34,6 @@ use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
 use super::store::{Store, StoredRun, UnreadableRun};
 use crate::cli::access::Access;
-use crate::config::Config;
-use crate::gate::{LocalTime, is_open};
-use crate::plan::{Gate, Plan, gates};
-use crate::roll::run::Run;
-use crate::roll::world::{Availability, Owner, World};
-use crate::status::Holder;
 use types::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
@@ -68,7 +68,7 @@ pub struct Session {
     sender: UnboundedSender<Event>,
     watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
-    pod_classifier: Option<crate::seen::PodClassifier>,
+    pod_classifier: Option<migration::seen::PodClassifier>,
     gates: Vec<(Gate, JoinHandle<()>)>,
     /// Something changed since the last look.
     is_new: bool,
@@ -78,7 +78,7 @@ impl Settings {
     /// What these settings say.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let owner = |(kind, namespace, name): (crate::model::Kind, &str, &str)| Owner {
+        let owner = |(kind, namespace, name): (snapshot::model::Kind, &str, &str)| Owner {
             kind: kind.name().into(),
             namespace: namespace.into(),
             name: name.into(),
@@ -211,7 +211,7 @@ impl Session {
         self.cluster.stored.as_ref()
     }
 
-    /// The same, to decide on: the next [`Act::Record`](crate::roll::act::Act::Record) is written only if nobody has written it since.
+    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if nobody has written it since.
     pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
         let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use snapshot::Collector;
+use snapshot::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -14,8 +16,6 @@ use super::path::encoded;
 use super::progress::Event;
 use super::rights;
 use crate::cli::access::Access;
-use crate::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
-use crate::snapshot::Collector;
 
 /// Reads all objects of these kinds.
 ///

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use migration::roll::wait::{Reason, Wait};
+
 use super::health::BlindSpot;
 use super::lease::Standing;
-use crate::roll::wait::{Reason, Wait};
 
 /// A cluster that is seen again sooner is no news: a first look takes some seconds.
 const PASSING: Duration = Duration::from_secs(10);

@@ -1,7 +1,8 @@
 //! Findings as part of a document.
 
+use migration::finding::{Finding, Severity, Subject};
+
 use super::{Document, Row};
-use crate::finding::{Finding, Severity, Subject};
 
 /// What stands before and after lines to paste in the text of a fix.
 const FENCE: &str = "```";

@@ -1,10 +1,10 @@
 //! A plan as part of a document.
 
+use migration::plan::decisions::Class;
+use migration::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
 use types::problem::Problem;
 
 use super::Document;
-use crate::plan::decisions::Class;
-use crate::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
 
 /// How many nodes of a wave are shown to people.
 const FIRST: usize = 3;
@@ -129,7 +129,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
 fn pools(document: &mut Document, plan: &Plan) {
     document.heading("Pools");
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let row = |pool: &crate::plan::Pool| {
+    let row = |pool: &migration::plan::Pool| {
         let zones: Vec<String> = pool.zones.iter().map(|zone| or(zone, "(none)")).collect();
         let method = match pool.method {
             Method::Drain => "drain",
@@ -146,7 +146,7 @@ fn limits(document: &mut Document, plan: &Plan) {
         0 => "any number of nodes".to_owned(),
         nodes => pluralize(nodes as usize, "node"),
     };
-    let window = |window: &crate::plan::Window| {
+    let window = |window: &migration::plan::Window| {
         let days = if window.days.is_empty() { "every day".to_owned() } else { window.days.join(" ") };
         format!("{days} {}-{} {}", window.from, window.to, window.zone.as_deref().unwrap_or("UTC"))
     };

@@ -1,5 +1,8 @@
 //! What `policies check` and `policies convert` answer.
 
+use netpol::compare::{Bound, Effect};
+use netpol::convert::report::{Entry, Outcome, Reference};
+use netpol::convert::{Conversion, Moment, MomentKind, Packet, StaleWaiver};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -7,9 +10,6 @@ use types::problem::Problem;
 use super::carried::add_outcomes;
 use crate::cli::policies::Turn;
 use crate::live::{ApplyReport, WriteReport};
-use crate::policies::compare::{Bound, Effect};
-use crate::policies::convert::report::{Entry, Outcome, Reference};
-use crate::policies::convert::{Conversion, Moment, MomentKind, Packet, StaleWaiver};
 use crate::print::{Document, Report};
 
 /// How many entries are shown to people.

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use migration::backup::file::{Backup, ClusterId, Reading, name};
+use migration::plan::canon::sha256;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::progress::show;
-use crate::backup::file::{Backup, ClusterId, Reading, name};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Backup as Wanted;
 use crate::commands::out::save;
 use crate::live::{self, Scope};
-use crate::plan::canon::sha256;
 use crate::print::{Document, Progress, Report};
 
 /// What was kept.

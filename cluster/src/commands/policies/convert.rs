@@ -2,6 +2,12 @@
 
 use std::path::Path;
 
+use migration::enforcement::KINDS;
+use netpol::convert::{
+    CONVERTED_FROM, Conversion, ConversionInput, Target, Waiver, Waivers, convert_policies,
+};
+use netpol::gather::{Engine, Policies, Reference};
+use snapshot::model::Kind;
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -12,13 +18,7 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
-use crate::enforcement::KINDS;
 use crate::live;
-use crate::model::Kind;
-use crate::policies::convert::{
-    CONVERTED_FROM, Conversion, ConversionInput, Target, Waiver, Waivers, convert_policies,
-};
-use crate::policies::gather::{Engine, Policies, Reference};
 use crate::print::{self, Progress, Report as _};
 
 /// Runs `check`.

@@ -3,8 +3,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use migration::enforcement::KINDS;
+use migration::support::Cni;
+use netpol::compare::{Bound, compare};
+use netpol::convert::Packet;
+use netpol::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};
 use serde::Serialize;
 use serde_json::Value;
+use snapshot::model::{Kind, Reading};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -14,14 +20,8 @@ use super::given::{MOST_UNREADABLE, PolicyInputs};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Diff;
-use crate::enforcement::KINDS;
-use crate::model::{Kind, Reading};
-use crate::policies::compare::{Bound, compare};
-use crate::policies::convert::Packet;
-use crate::policies::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};
+use crate::input;
 use crate::print::{Document, Progress, Report};
-use crate::snapshot;
-use crate::support::Cni;
 
 /// What a comparison found.
 #[derive(Debug, Serialize)]
@@ -63,7 +63,7 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
     let mut after = Policies::read(to, beside.chain(&objects));
     after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &given, wanted.to, to)));
     let comparison = compare(&cluster, &before, &after, true).map_err(undecided)?;
-    let packet = |difference: &crate::policies::verdict::Difference| Packet {
+    let packet = |difference: &netpol::verdict::Difference| Packet {
         words: difference.words(&comparison.world),
         effect: difference.effect(),
         object: None,
@@ -98,8 +98,9 @@ fn not_enforced(object: &Value, given: &PolicyInputs, cni: Cni, to: Engine) -> O
 /// that cannot be read.
 fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
     let progress = Progress::new();
-    let (snapshot, unknown) = snapshot::gather_all(files, &[], &mut |left_out| progress.note(left_out))
-        .map_err(|problems| Failure::all(Exit::Failed, problems))?;
+    let (snapshot, unknown) =
+        input::snapshot::gather_all(files, &[], &mut |left_out| progress.note(left_out))
+            .map_err(|problems| Failure::all(Exit::Failed, problems))?;
     let incomplete = snapshot.readings.iter().filter_map(|(kind, reading)| match reading {
         Reading::Incomplete(why) => {
             let problem = Problem::new(format!("--policies: {kind}: {why}")).at("--policies");

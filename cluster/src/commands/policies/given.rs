@@ -1,25 +1,25 @@
 //! What the commands about policies go by.
 
+use migration::cidr::{self, Range};
+use migration::config::Config;
+use migration::enforcement::{cluster_policies, enforces};
+use migration::network::{calico, cilium};
+use migration::scene::Scene;
+use migration::support::{Cni, Strategy};
+use migration::workload::release;
+use netpol::cilium::Settings;
+use netpol::convert::CONVERTED_FROM;
+use netpol::gather::{ADMIN, Engine, Reference, cluster};
+use netpol::kubernetes::Blocks;
+use netpol::world::Cluster;
 use serde_json::Value;
+use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::cidr::{self, Range};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::commands::source;
-use crate::config::Config;
-use crate::enforcement::{cluster_policies, enforces};
-use crate::model::{IllegibleObject, Kind, Reading, Snapshot};
-use crate::network::{calico, cilium};
-use crate::policies::cilium::Settings;
-use crate::policies::convert::CONVERTED_FROM;
-use crate::policies::gather::{ADMIN, Engine, Reference, cluster};
-use crate::policies::kubernetes::Blocks;
-use crate::policies::world::Cluster;
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
-use crate::workload::release;
 
 /// The first release of Cilium that reads ranges of ports.
 const PORT_RANGES: (u32, u32) = (1, 16);
@@ -143,7 +143,7 @@ impl PolicyInputs {
             return Err(Failure::of(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
-        let problem = |unread_object: &crate::policies::gather::UnreadObject| {
+        let problem = |unread_object: &netpol::gather::UnreadObject| {
             Problem::new(format!("{}: {}", unread_object.object, unread_object.why))
                 .at(unread_object.object.path())
                 .fix("correct the address: without it nobody knows which packets come from this node")
@@ -170,7 +170,7 @@ impl PolicyInputs {
     /// All objects that an engine goes by where this CNI is.
     pub(super) fn present(&self, cni: Cni, engine: Engine) -> impl Iterator<Item = &Value> {
         let kinds = self.kinds(cni, engine).chain([Kind::CUSTOM_RESOURCE_DEFINITION]);
-        kinds.flat_map(|kind| self.snapshot.objects(kind)).map(crate::model::Object::value)
+        kinds.flat_map(|kind| self.snapshot.objects(kind)).map(snapshot::model::Object::value)
     }
 
     /// The policies among those objects, with what they are.

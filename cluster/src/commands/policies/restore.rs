@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
+use migration::backup::decide::{RestorePlan, SkippedObject, State, decide};
+use migration::backup::file::{Backup, ClusterId, Reading, Verification, read};
+use migration::backup::{Id, Step};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::carried::{add_outcomes, describe_outcome};
 use super::progress::show;
-use crate::backup::decide::{RestorePlan, SkippedObject, State, decide};
-use crate::backup::file::{Backup, ClusterId, Reading, Verification, read};
-use crate::backup::{Id, Step};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as Wanted;

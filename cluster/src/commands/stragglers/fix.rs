@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use migration::check;
+use migration::plan::canon::{self, Prefix};
+use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
+use migration::plan::{self, Plan, Survey, eta};
+use migration::roll::run::{Bounds, Run, State};
+use migration::scene::Scene;
+use migration::stragglers::{find, furthest};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;
 use types::problem::Problem;
 
 use super::{StragglersReport, no_phase};
-use crate::check;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
@@ -16,14 +22,8 @@ use crate::cli::roll::Stragglers as Wanted;
 use crate::commands::conduct::{RollReport, conduct, failed};
 use crate::commands::source;
 use crate::live::{self, Patience};
-use crate::plan::canon::{self, Prefix};
-use crate::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
-use crate::plan::{self, Plan, Survey, eta};
 use crate::print::Document;
 use crate::print::plan::{blockers, duration};
-use crate::roll::run::{Bounds, Run, State};
-use crate::scene::Scene;
-use crate::stragglers::{find, furthest};
 
 /// How many lines of a list are shown.
 const SHOWN: usize = 30;

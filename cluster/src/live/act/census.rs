@@ -1,9 +1,10 @@
 //! Counts all pods: those that run with the pod network, by node, and what all of them request.
 
+use migration::roll::world::{Census, Hosts};
+use migration::seen::count_pod;
+
 use crate::live::call::Caller;
 use crate::live::watch::{Source, pages};
-use crate::roll::world::{Census, Hosts};
-use crate::seen::count_pod;
 
 /// Counts them. Each page is let go before the next one is asked for.
 ///

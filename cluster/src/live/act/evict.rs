@@ -1,12 +1,12 @@
 //! Evicts and deletes pods by their UIDs.
 
+use migration::roll::act::PodId;
 use types::eviction::{self, Answer, Depth, Evictions, Target};
 
 use super::{LeasedCaller, Outcome};
 use crate::live::call::{ApiRequest, Caller, Reply};
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::pod;
-use crate::roll::act::PodId;
 
 /// Asks which API of evictions the API server has.
 pub(in crate::live) async fn version(caller: &Caller) -> Result<Evictions, Failure> {

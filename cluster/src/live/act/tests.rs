@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 
+use migration::capacity::Request;
+use migration::roll::world::Hosts;
 use serde_json::{Value, json};
+use snapshot::model::Text;
 use types::eviction::Evictions;
 
 use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;
-use crate::capacity::Request;
 use crate::live::call::Reply;
 use crate::live::in_tests::{self, Server, run};
 use crate::live::lease::{Patience, take};
-use crate::model::Text;
-use crate::roll::world::Hosts;
 
 /// A holder, and the server of what comes after it took the Lease.
 async fn hand(mut then: Vec<in_tests::Answer>) -> (LeasedCaller, Server) {

@@ -4,12 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use migration::drive::event::ActRecord;
+use migration::drive::{Cluster, EndReason, Event, Observation, Outcome};
+use migration::plan::{Plan, canon};
+use migration::roll::act::Act;
+use migration::roll::run::Run;
+use migration::roll::wait::Wait;
 use serde::Serialize;
 use types::problem::Problem;
 
 use super::LOOK;
-use crate::drive::event::ActRecord;
-use crate::drive::{Cluster, EndReason, Event, Observation, Outcome};
 use crate::live::act::Outcome as Done;
 use crate::live::clock::{self, Clock};
 use crate::live::health::BlindSpot;
@@ -18,10 +22,6 @@ use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
 use crate::live::store::{Journal, UnreadableRun, Verdicts};
 use crate::live::unseen::Outage;
-use crate::plan::{Plan, canon};
-use crate::roll::act::Act;
-use crate::roll::run::Run;
-use crate::roll::wait::Wait;
 
 /// A live cluster, as a driver works with it.
 pub(super) struct LiveCluster<'a> {
@@ -53,7 +53,7 @@ struct JournalLine<'a> {
 enum JournalEntry<'a> {
     Acted { act: &'a ActRecord, outcome: String },
     Waits { wait: &'a Wait },
-    Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
+    Wished { wish: &'a migration::roll::wish::Wish, refused: Option<&'a str> },
     Broken { act: &'a ActRecord, invariant: &'a str, why: &'a str },
     Replanned { before: &'a str, plan: &'a str },
 }

@@ -1,9 +1,9 @@
+use migration::roll::world::Color;
 use serde_json::json;
 use types::policy::Phase;
 use types::step::{State, Step};
 
 use super::*;
-use crate::roll::world::Color;
 
 const NOW: Duration = Duration::from_secs(1000);
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use migration::status::Holder;
 
 use super::object::LeaseRecord;
 use super::{LASTS, MAX_EPOCH};
-use crate::status::Holder;
 
 /// Whether a holder seems to be at work, since its last renewal is less than [`LASTS`] away from this moment by the clocks of both machines.
 ///

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use migration::status::Holder;
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -14,7 +15,6 @@ use super::{MAX_EPOCH, NAME};
 use crate::live::call::{ApiRequest, Caller, Reply};
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
-use crate::status::Holder;
 
 /// How often a Lease is looked at that somebody else holds.
 const LOOK: Duration = Duration::from_secs(5);

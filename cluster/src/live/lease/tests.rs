@@ -1,11 +1,11 @@
 use std::future::pending;
 use std::time::Duration;
 
+use migration::status::Holder;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
-use crate::status::Holder;
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
 

@@ -1,11 +1,11 @@
 //! One object, written or tried once.
 
+use migration::backup::compare::{Difference, differences};
+use migration::backup::{Act, Id, Step};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::backup::compare::{Difference, differences};
-use crate::backup::{Act, Id, Step};
 use crate::live::call::{ApiRequest, Caller, Reply};
 use crate::live::path::{MANAGER, encoded, with_query};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use migration::backup::compare::is_equal;
+use migration::backup::{Act, Id, Step, apply as made};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::attempt::{Attempt, attempt, path, read_back, untouched};
 use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};
-use crate::backup::compare::is_equal;
-use crate::backup::{Act, Id, Step, apply as made};
 use crate::live::call::{ApiRequest, Caller};
 use crate::live::failure::lost;
 

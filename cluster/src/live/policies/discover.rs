@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
+use migration::backup::Row;
 
-use crate::backup::Row;
 use crate::live::api_server;
 use crate::live::error::Meaning;
 

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use migration::backup::decide::LiveState;
+use migration::backup::file::{ClusterId, Reading};
+use migration::backup::hidden::hidden;
+use migration::backup::{Id, KINDS, Row};
 use serde::Deserialize;
 use serde_json::Value;
 use types::exit::Exit;
@@ -10,10 +14,6 @@ use types::problem::Problem;
 
 use super::discover::{ServedResources, discover};
 use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
-use crate::backup::decide::LiveState;
-use crate::backup::file::{ClusterId, Reading};
-use crate::backup::hidden::hidden;
-use crate::backup::{Id, KINDS, Row};
 use crate::live::api_server;
 use crate::live::error::Meaning;
 use crate::live::list::{ListEvent, ask, each_part};

@@ -3,6 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use types::eviction::Evictions;
 
+use migration::roll::act::{Act, Patch, PodId};
+use migration::roll::run::Run;
+use migration::roll::wish::Wish;
+use migration::roll::world::Hosts;
+use migration::seen;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
@@ -10,11 +15,6 @@ use crate::live::act::{LeasedCaller, Outcome, census, change, delete, evict, pat
 use crate::live::call::{ApiRequest, Caller};
 use crate::live::known::Event;
 use crate::live::store::{RecordOutcome, Store, StoredRun};
-use crate::roll::act::{Act, Patch, PodId};
-use crate::roll::run::Run;
-use crate::roll::wish::Wish;
-use crate::roll::world::Hosts;
-use crate::seen;
 
 impl Session {
     /// Carries out an act, once. What is known now is looked at now; the rest happens when the future is driven, which may go on beside the session.

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::plan::{Gate, Plan};
+use migration::roll::world::Pod;
+use migration::seen::{self, PodClassifier};
+use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
@@ -11,10 +15,6 @@ use crate::live::known::{Event, WatchScope};
 use crate::live::path::{config_maps, encoded};
 use crate::live::store::{RUN, StoredRun};
 use crate::live::watch::{Change, Read, Source, Watch};
-use crate::model::{Kind, Text};
-use crate::plan::{Gate, Plan};
-use crate::roll::world::Pod;
-use crate::seen::{self, PodClassifier};
 
 /// Kinds whose pods are counted.
 const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];

@@ -1,11 +1,11 @@
+use migration::roll::act::{self, Act, Patch, PodId};
+use migration::roll::world::Trait;
 use serde_json::{Value, json};
 use types::policy::Phase;
 
 use super::*;
 use crate::live::act::Outcome;
 use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
-use crate::roll::act::{self, Act, Patch, PodId};
-use crate::roll::world::Trait;
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
 

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use k8s_openapi::ByteString;
+use migration::plan::canon::{Prefix, sha256, short};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -13,7 +14,6 @@ use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
 use crate::live::call::ApiRequest;
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::config_map;
-use crate::plan::canon::{Prefix, sha256, short};
 
 /// The key of a plan.
 const KEY: &str = "plan.json.gz";

@@ -1,5 +1,8 @@
 //! The run: it begins, is read, and is recorded.
 
+use migration::plan::canon;
+use migration::roll::run::{Run, State};
+use migration::roll::wish::{self, Wish};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -10,9 +13,6 @@ use super::plan::name as plan_name;
 use crate::live::call::ApiRequest;
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::{MANAGER, config_map};
-use crate::plan::canon;
-use crate::roll::run::{Run, State};
-use crate::roll::wish::{self, Wish};
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";

@@ -1,12 +1,12 @@
+use migration::plan::Plan;
+use migration::roll::run::{Run, State};
+use migration::roll::wish::{RunRequest, Wish};
 use serde_json::{Value, json};
 use types::exit::Exit;
 use types::policy::Phase;
 
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
-use crate::plan::Plan;
-use crate::roll::run::{Run, State};
-use crate::roll::wish::{RunRequest, Wish};
 
 const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 

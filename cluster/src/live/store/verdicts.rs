@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use migration::plan::{Gate, GateSource, Plan};
+use migration::roll::world::{Color, World};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -11,8 +13,6 @@ use super::object::{self, ConfigMap, RUN_LABEL, bytes, change_path, create_path}
 use super::run::valid;
 use crate::live::call::ApiRequest;
 use crate::live::path::{MANAGER, config_map};
-use crate::plan::{Gate, GateSource, Plan};
-use crate::roll::world::{Color, World};
 
 /// The key of the verdicts.
 const KEY: &str = "verdicts.json";

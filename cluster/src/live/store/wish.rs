@@ -1,5 +1,6 @@
 //! What people ask of a run that somebody else holds.
 
+use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -8,7 +9,6 @@ use super::{Store, StoredRun};
 use crate::live::call::ApiRequest;
 use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::WISHER;
-use crate::roll::wish::{MAX_SEQ, RunRequest, Wish};
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;

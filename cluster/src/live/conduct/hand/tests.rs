@@ -197,7 +197,8 @@ fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again()
             })
         });
         let (lacking, lines) = with_hand(&server, async |hand| {
-            hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so"))).await;
+            hand.note(&Event::Waits(Wait::new("Node/a", migration::roll::wait::Reason::Settling, "so")))
+                .await;
             let mut lacking = Vec::new();
             for _ in 0..4 {
                 lacking.push(hand.flush(true).await.map(|problem| problem.to_string()));
@@ -233,7 +234,7 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
                 .expect("a journal")
                 .mirrored(dir.path().join("crossfade/r-1.jsonl"));
             for _ in 0..2 {
-                hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so")))
+                hand.note(&Event::Waits(Wait::new("Node/a", migration::roll::wait::Reason::Settling, "so")))
                     .await;
             }
         })

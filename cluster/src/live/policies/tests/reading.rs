@@ -1,11 +1,11 @@
 //! Reading policies.
 
+use migration::backup::KINDS;
+use migration::backup::file::Reading;
 use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::backup::KINDS;
-use crate::backup::file::Reading;
 use crate::live::error::Meaning;
 use crate::live::in_tests::{Answer, Server, run};
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use migration::backup::Act;
 use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::backup::Act;
 use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 
 const OURS: &str = "crossfade/converted-from";

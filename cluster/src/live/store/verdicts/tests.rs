@@ -1,8 +1,8 @@
+use migration::roll::world::Verdict;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
-use crate::roll::world::Verdict;
 
 const MAP: &str = "/api/v1/namespaces/crossfade/configmaps";
 
