@@ -63,14 +63,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Resume(because) => ask(global, &because.reason, RunRequest::Resume(Bounds::default()))?,
         Command::Abort(wanted) => ask(global, &wanted.justification.reason, RunRequest::Abort(wanted.to))?,
-        Command::Skip(one) => {
-            ask(global, &one.justification.reason, RunRequest::Skip(one.object.as_str().into()))?
+        Command::Skip(options) => {
+            ask(global, &options.justification.reason, RunRequest::Skip(options.object.as_str().into()))?
         }
-        Command::Retry(one) => {
-            ask(global, &one.justification.reason, RunRequest::Retry(one.object.as_str().into()))?
+        Command::Retry(options) => {
+            ask(global, &options.justification.reason, RunRequest::Retry(options.object.as_str().into()))?
         }
-        Command::Rollback(one) => {
-            ask(global, &one.justification.reason, RunRequest::Rollback(one.node.as_str().into()))?
+        Command::Rollback(options) => {
+            ask(global, &options.justification.reason, RunRequest::Rollback(options.node.as_str().into()))?
         }
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,

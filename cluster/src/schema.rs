@@ -124,14 +124,14 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         unnamed: [("a".into(), 2)].into(),
     };
     holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
-    for asked in [
+    for request in [
         RunRequest::Pause,
         RunRequest::PauseNow,
         RunRequest::Resume(Bounds::default()),
         RunRequest::Abort(Phase::Old),
         RunRequest::Skip("a".into()),
     ] {
-        holds("ask", &wish::RequestReport { asked, holder: None, held: None });
+        holds("ask", &wish::RequestReport { asked: request, holder: None, held: None });
     }
 }
 

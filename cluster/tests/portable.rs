@@ -43,7 +43,7 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
 impl Source {
     /// The lines that are code, each with its number.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.code.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+        let lines = self.code.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         lines.filter(|(_, line)| !line.starts_with("//"))
     }
 }
@@ -69,8 +69,8 @@ fn nothing_is_of_one_system_only() {
     assert!(all.len() >= 500, "only {} sources were found", all.len());
     let named = |source: &Source| -> Vec<String> {
         let lines = source.lines();
-        let words = lines.filter_map(|(at, line)| Some((at, of_one_system(line)?)));
-        words.map(|(at, word)| format!("{}:{at}: {word}", source.path)).collect()
+        let words = lines.filter_map(|(index, line)| Some((index, of_one_system(line)?)));
+        words.map(|(index, word)| format!("{}:{index}: {word}", source.path)).collect()
     };
     let wrong: Vec<String> = all.iter().flat_map(named).collect();
     assert_eq!(wrong, [""; 0]);

@@ -161,9 +161,9 @@ impl Report for SimulationReport {
                 .at(format!("the history of seed {}", violation.seed))
                 .fix("do not begin this run; report the plan and the seed")
         });
-        let unended = self.made.iter().flat_map(|made| &made.summary.unended).map(|one| {
-            Problem::new(format!("the run did not come to an end: {}", one.waits.join("; ")))
-                .at(format!("the history of seed {}", one.seed))
+        let unended = self.made.iter().flat_map(|made| &made.summary.unended).map(|item| {
+            Problem::new(format!("the run did not come to an end: {}", item.waits.join("; ")))
+                .at(format!("the history of seed {}", item.seed))
                 .fix("see docs/roll.md for what helps against each reason, and change the settings or the cluster before the run")
         });
         self.blockers.iter().cloned().chain(unended).chain(broken).collect()

@@ -34,11 +34,11 @@ fn known_zones(config: &Config) -> Result<(), String> {
     let zones = jiff::tz::db();
     let is_unknown = |zone: &String| !zones.is_definitively_empty() && zones.get(zone).is_err();
     let mut windows = config.roll.limits.windows.iter().enumerate();
-    let unknown =
-        windows.find_map(|(at, window)| Some((at, window.zone.as_ref().filter(|zone| is_unknown(zone))?)));
+    let unknown = windows
+        .find_map(|(index, window)| Some((index, window.zone.as_ref().filter(|zone| is_unknown(zone))?)));
     match unknown {
-        Some((at, zone)) => Err(format!(
-            "roll.limits.windows[{at}].zone: expected a name of the IANA time zone database, such as Europe/Berlin, found {zone:?}, which this machine's database does not have"
+        Some((index, zone)) => Err(format!(
+            "roll.limits.windows[{index}].zone: expected a name of the IANA time zone database, such as Europe/Berlin, found {zone:?}, which this machine's database does not have"
         )),
         None => Ok(()),
     }

@@ -293,11 +293,11 @@ mod tests {
             assert_eq!((reply.status, reply.retry_after), (429, Some(1)));
             let lost = caller.call(&ApiRequest::get("/api/v1/y")).await.expect_err("no answer");
             assert!(lost.starts_with("no answer: "), "{lost}");
-            let asked = server.requests();
-            assert_eq!(asked.len(), 2, "{asked:?}");
-            assert_eq!(asked[0].line, "POST /api/v1/x?a=b");
-            assert_eq!((asked[0].content.as_str(), asked[0].body.as_str()), ("application/json", "{}"));
-            assert_eq!((asked[1].line.as_str(), asked[1].content.as_str()), ("GET /api/v1/y", ""));
+            let recorded = server.requests();
+            assert_eq!(recorded.len(), 2, "{recorded:?}");
+            assert_eq!(recorded[0].line, "POST /api/v1/x?a=b");
+            assert_eq!((recorded[0].content.as_str(), recorded[0].body.as_str()), ("application/json", "{}"));
+            assert_eq!((recorded[1].line.as_str(), recorded[1].content.as_str()), ("GET /api/v1/y", ""));
         });
     }
 

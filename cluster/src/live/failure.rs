@@ -22,7 +22,7 @@ pub(super) fn lost(what: &str, why: &str) -> Failure {
 
 /// The API server refused a request on Crossfade's own objects.
 pub(super) fn refused(what: &str, refusal: &Refusal) -> Failure {
-    let said = Problem::new(format!("{what}: {refusal}")).at(SERVER);
+    let reported = Problem::new(format!("{what}: {refusal}")).at(SERVER);
     if refusal.is_not_found() && refusal.kind == "namespaces" {
         let what = format!("{what}: the namespace {NAMESPACE} does not exist");
         let problem = Problem::new(what).at(format!("Namespace/{NAMESPACE}"));
@@ -34,15 +34,16 @@ pub(super) fn refused(what: &str, refusal: &Refusal) -> Failure {
     match refusal.code {
         401 => (
             Exit::Failed,
-            said.fix("the API server does not accept the credential; kubectl get nodes must work with it"),
+            reported
+                .fix("the API server does not accept the credential; kubectl get nodes must work with it"),
         ),
-        403 => (Exit::Failed, said.fix(format!("grant the rights of {OPERATOR}"))),
+        403 => (Exit::Failed, reported.fix(format!("grant the rights of {OPERATOR}"))),
         409 => (
             Exit::TryLater,
-            said.fix("somebody else changed it at the same time; run the same command again"),
+            reported.fix("somebody else changed it at the same time; run the same command again"),
         ),
-        _ if refusal.is_passing() => (Exit::TryLater, said.fix("run the same command again in a moment")),
-        _ => (Exit::Failed, said.fix("check that kubectl get nodes works with the same flags")),
+        _ if refusal.is_passing() => (Exit::TryLater, reported.fix("run the same command again in a moment")),
+        _ => (Exit::Failed, reported.fix("check that kubectl get nodes works with the same flags")),
     }
 }
 

@@ -172,15 +172,15 @@ impl Server {
         let header = |name: http::header::HeaderName| {
             parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
         };
-        let asked = RecordedRequest {
+        let recorded = RecordedRequest {
             line: format!("{} {}", parts.method, parts.uri),
             content: header(http::header::CONTENT_TYPE),
             accept: header(http::header::ACCEPT),
             encoding: header(http::header::ACCEPT_ENCODING),
             body: String::from_utf8(body.collect_bytes().await?.to_vec())?,
         };
-        self.requests.lock().expect("requests").push(asked.clone());
-        let answer = (self.rule.lock().expect("a rule"))(&asked);
+        self.requests.lock().expect("requests").push(recorded.clone());
+        let answer = (self.rule.lock().expect("a rule"))(&recorded);
         if answer.then == Ending::Lost {
             return Err("connection reset by peer".into());
         }

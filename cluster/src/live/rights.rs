@@ -136,7 +136,7 @@ fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
     let names = || if rule.names.is_empty() { vec![None] } else { rule.names.iter().map(Some).collect() };
     let right = |resource: &str, verb: &str, name: Option<&&str>| {
         let (resource, subresource) =
-            resource.split_once('/').map_or((resource, None), |(of, sub)| (of, Some(sub)));
+            resource.split_once('/').map_or((resource, None), |(parent, sub)| (parent, Some(sub)));
         ResourceAttributes {
             group: Some(rule.group.to_owned()),
             resource: Some(resource.to_owned()),

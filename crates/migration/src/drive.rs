@@ -150,7 +150,7 @@ pub async fn drive<C: Cluster>(
         }
         tell(&Event::Status(Box::new(now.clone())));
         last = Some(now);
-        for group in acts.chunk_by(|one, next| may_run_concurrently(one) && may_run_concurrently(next)) {
+        for group in acts.chunk_by(|item, next| may_run_concurrently(item) && may_run_concurrently(next)) {
             for act in group {
                 if let Err(broken) = check_invariants(act, &View::of(world, &memory, &run, &nodes), hash) {
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };

@@ -259,12 +259,12 @@ impl Wave {
     /// Whether nodes of this zone move in it: a wave of one zone has no other nodes.
     #[must_use]
     pub fn takes(&self, zone: &str) -> bool {
-        self.kind != WaveKind::Zone || waves::zone_of(&self.name).is_none_or(|of| of == zone)
+        self.kind != WaveKind::Zone || waves::zone_of(&self.name).is_none_or(|wave_zone| wave_zone == zone)
     }
 
     /// The names and UIDs of its nodes, in order.
     pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.nodes.iter().map(|one| (&*one.name, &*one.uid))
+        self.nodes.iter().map(|planned| (&*planned.name, &*planned.uid))
     }
 }
 

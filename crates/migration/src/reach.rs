@@ -27,8 +27,8 @@ pub const fn needs_bridge(client: Phase, server: Phase) -> bool {
 
 /// Whether pods of two phases do not reach each other, in one direction or the other, without a bridge.
 #[must_use]
-pub const fn is_parted(one: Phase, other: Phase) -> bool {
-    needs_bridge(one, other) || needs_bridge(other, one)
+pub const fn is_parted(phase: Phase, other: Phase) -> bool {
+    needs_bridge(phase, other) || needs_bridge(other, phase)
 }
 
 /// The first two phases of `living` that do not reach each other without a bridge: client, then server.

@@ -39,11 +39,11 @@ impl History {
 
     /// What changed reaches a holder.
     pub(super) fn deliver(&mut self, holder: usize, stream: Stream) {
-        let one = &self.holders[holder];
-        if !one.holds() {
+        let driver = &self.holders[holder];
+        if !driver.holds() {
             return;
         }
-        let late = one.late(stream);
+        let late = driver.late(stream);
         if late > self.now {
             self.queue.push(late + 1, Event::Deliver(holder, stream));
             return;
@@ -61,28 +61,28 @@ impl History {
         let changed = self.holders[holder].nodes.take();
         for index in changed {
             let name = self.truth.nodes[index].name.clone();
-            let one = &mut self.holders[holder];
+            let driver = &mut self.holders[holder];
             // Another Node may have the name by now.
             match self.truth.node_by_name(&name) {
                 Some(living) => {
-                    Arc::make_mut(&mut one.world).put(name, self.truth.nodes[living].api.clone());
+                    Arc::make_mut(&mut driver.world).put(name, self.truth.nodes[living].api.clone());
                 }
                 None => {
-                    Arc::make_mut(&mut one.world).nodes.remove(&name);
+                    Arc::make_mut(&mut driver.world).nodes.remove(&name);
                 }
             }
             let node = &self.truth.nodes[index];
             let is_moving =
                 node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone.is_none();
-            let is_new = if is_moving { one.watched.insert(index) } else { one.watched.remove(&index) };
+            let is_new = if is_moving { driver.watched.insert(index) } else { driver.watched.remove(&index) };
             if is_new {
                 let pods: Vec<u32> = node.pods.iter().copied().collect();
                 let mut is_first = false;
                 for id in pods {
-                    is_first |= one.pods.mark(id, self.now);
+                    is_first |= driver.pods.mark(id, self.now);
                 }
                 if is_first {
-                    let (from, to) = one.lag;
+                    let (from, to) = driver.lag;
                     self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
                 }
             }
@@ -91,42 +91,42 @@ impl History {
 
     fn deliver_pods(&mut self, holder: usize) {
         let changed = self.holders[holder].pods.take();
-        let one = &mut self.holders[holder];
+        let driver = &mut self.holders[holder];
         for id in changed {
             let uid = uid(id);
-            match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&one.watched, id)) {
+            match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&driver.watched, id)) {
                 Some(pod) => {
                     let moves = ![Trait::HostNetwork, Trait::Finished, Trait::Static]
                         .into_iter()
                         .any(|what| pod.api.is(what));
-                    let is_on = pod.node.is_some_and(|node| one.watched.contains(&node));
+                    let is_on = pod.node.is_some_and(|node| driver.watched.contains(&node));
                     if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
-                        let wanted = one.available.get(&workload).map_or(u32::MAX, |known| known.desired);
-                        one.touched.entry(workload).or_insert(wanted);
+                        let wanted = driver.available.get(&workload).map_or(u32::MAX, |known| known.desired);
+                        driver.touched.entry(workload).or_insert(wanted);
                     }
-                    Arc::make_mut(&mut one.world).pods.put(pod.api.clone());
+                    Arc::make_mut(&mut driver.world).pods.put(pod.api.clone());
                 }
-                None => Arc::make_mut(&mut one.world).pods.remove(&uid),
+                None => Arc::make_mut(&mut driver.world).pods.remove(&uid),
             }
         }
     }
 
     fn deliver_workloads(&mut self, holder: usize) {
-        let one = &mut self.holders[holder];
-        for workload in one.workloads.take() {
+        let driver = &mut self.holders[holder];
+        for workload in driver.workloads.take() {
             let now = self.truth.workloads[workload].status;
-            one.available.insert(workload, now);
-            if let Some(wanted) = one.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
+            driver.available.insert(workload, now);
+            if let Some(wanted) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
                 *wanted = now.desired;
             }
         }
     }
 
     fn deliver_run(&mut self, holder: usize) {
-        let one = &mut self.holders[holder];
-        one.record.take();
-        one.version = self.truth.record.version;
-        one.stored.clone_from(&self.truth.record.run);
-        one.wishes.clone_from(&self.truth.record.wishes);
+        let driver = &mut self.holders[holder];
+        driver.record.take();
+        driver.version = self.truth.record.version;
+        driver.stored.clone_from(&self.truth.record.run);
+        driver.wishes.clone_from(&self.truth.record.wishes);
     }
 }

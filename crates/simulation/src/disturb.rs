@@ -26,7 +26,7 @@ impl History {
         if self.is_calm() {
             return;
         }
-        let rate = self.faults.rates.iter().find(|(one, _)| *one == fault).map(|(_, mean)| *mean);
+        let rate = self.faults.rates.iter().find(|(candidate, _)| *candidate == fault).map(|(_, mean)| *mean);
         rate.into_iter().for_each(|mean| self.schedule_within(0, 2 * mean, Event::Disturb(fault)));
         self.tally.count(&format!("{fault:?}"));
         self.note(|_| format!("FAULT {fault:?}"));
@@ -64,8 +64,8 @@ impl History {
         };
         let gates = self.truth.gates.len() as u64;
         let gate = usize::try_from(self.random.below(gates)).unwrap_or_default();
-        if let Some(one) = self.truth.gates.get_mut(gate) {
-            one.says = says;
+        if let Some(gate_state) = self.truth.gates.get_mut(gate) {
+            gate_state.says = says;
             self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
         }
         true

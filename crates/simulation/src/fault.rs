@@ -208,6 +208,9 @@ impl Faults {
 
     /// How often in a thousand a fault strikes a call.
     pub(super) fn often(&self, fault: Fault) -> u64 {
-        self.rates.iter().find(|(one, _)| *one == fault && one.is_of_calls()).map_or(0, |(_, often)| *often)
+        self.rates
+            .iter()
+            .find(|(candidate, _)| *candidate == fault && candidate.is_of_calls())
+            .map_or(0, |(_, often)| *often)
     }
 }

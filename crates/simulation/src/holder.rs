@@ -185,10 +185,10 @@ impl History {
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
         let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
-        let one = &mut self.holders[holder];
-        one.state = HolderState::Holding;
-        let mail = Rc::clone(&one.mail);
-        one.drive = Some(Box::pin(async move {
+        let driver = &mut self.holders[holder];
+        driver.state = HolderState::Holding;
+        let mail = Rc::clone(&driver.mail);
+        driver.drive = Some(Box::pin(async move {
             let mut port = Port(Rc::clone(&mail));
             let mut tell = |event: &drive::Event| {
                 if let drive::Event::Status(status) = event {
@@ -197,7 +197,7 @@ impl History {
             };
             drive::drive(&mut port, run, &plan, &hash, &mut tell).await
         }));
-        one.has_news = true;
+        driver.has_news = true;
         self.run_on(holder);
     }
 
@@ -205,19 +205,19 @@ impl History {
     pub(super) fn run_on(&mut self, holder: usize) {
         let waker = Waker::noop();
         loop {
-            let one = &mut self.holders[holder];
-            one.mail.borrow_mut().wake();
-            let Some(drive) = one.drive.as_mut() else { return };
+            let driver = &mut self.holders[holder];
+            driver.mail.borrow_mut().wake();
+            let Some(drive) = driver.drive.as_mut() else { return };
             if let Poll::Ready(ended) = drive.as_mut().poll(&mut Context::from_waker(waker)) {
                 self.end_holder(holder, &ended);
                 return;
             }
             let (asks, calls) = {
-                let mut mail = one.mail.borrow_mut();
+                let mut mail = driver.mail.borrow_mut();
                 (std::mem::take(&mut mail.is_looking), std::mem::take(&mut mail.calls))
             };
             let mut goes_on = false;
-            one.has_acted |= !calls.is_empty();
+            driver.has_acted |= !calls.is_empty();
             for (number, act) in calls {
                 if let Some(outcome) = self.send(holder, number, act) {
                     self.holders[holder].mail.borrow_mut().outcomes.insert(number, outcome);
@@ -228,10 +228,10 @@ impl History {
                 }
             }
             if asks {
-                let one = &mut self.holders[holder];
-                one.is_looking = true;
-                if !one.is_interrupted {
-                    if one.has_news {
+                let driver = &mut self.holders[holder];
+                driver.is_looking = true;
+                if !driver.is_interrupted {
+                    if driver.has_news {
                         self.plan_look(holder)
                     } else {
                         self.plan_moment(holder)
@@ -250,30 +250,30 @@ impl History {
     /// A driver that waits for a change looks again after a moment, or when one of its waits is over.
     fn plan_moment(&mut self, holder: usize) {
         let now = self.now;
-        let one = &mut self.holders[holder];
-        one.looks += 1;
-        let until = one.mail.borrow().waits.iter().filter_map(|wait| wait.until).min();
+        let driver = &mut self.holders[holder];
+        driver.looks += 1;
+        let until = driver.mail.borrow().waits.iter().filter_map(|wait| wait.until).min();
         let until = until.and_then(|until| Millis::try_from(until.as_millis()).ok());
         let wait = until.map_or(60 * SECOND, |until| until.saturating_sub(now).clamp(SECOND, 60 * SECOND));
         // What it just did may have brought new waits.
-        let wait = if std::mem::take(&mut one.has_acted) { SECOND } else { wait };
-        let number = one.looks;
+        let wait = if std::mem::take(&mut driver.has_acted) { SECOND } else { wait };
+        let number = driver.looks;
         self.schedule_after(wait, Event::Moment(holder, number));
     }
 
     /// The moment is over.
     pub(super) fn moment(&mut self, holder: usize, number: u64) {
         let now = self.now;
-        let one = &self.holders[holder];
-        if one.looks != number || !one.is_looking {
+        let driver = &self.holders[holder];
+        if driver.looks != number || !driver.is_looking {
             return;
         }
-        if one.asleep > now {
-            self.schedule_after(one.asleep - now, Event::Moment(holder, number));
+        if driver.asleep > now {
+            self.schedule_after(driver.asleep - now, Event::Moment(holder, number));
             return;
         }
-        if now.saturating_sub(one.synced(now)) > STALE
-            && !one.is_interrupted
+        if now.saturating_sub(driver.synced(now)) > STALE
+            && !driver.is_interrupted
             && !self.is_blind(Tamper::Silence)
         {
             self.schedule_after(2 * SECOND, Event::Moment(holder, number));
@@ -285,25 +285,25 @@ impl History {
 
     /// Something is known that was not known before.
     pub(super) fn news(&mut self, holder: usize) {
-        let one = &mut self.holders[holder];
-        if !one.holds() {
+        let driver = &mut self.holders[holder];
+        if !driver.holds() {
             return;
         }
-        one.has_news = true;
-        if one.is_looking {
+        driver.has_news = true;
+        if driver.is_looking {
             self.plan_look(holder);
         }
     }
 
     /// A driver that heard of a change waits a little for more of them.
     fn plan_look(&mut self, holder: usize) {
-        let one = &mut self.holders[holder];
-        if one.is_in_burst {
+        let driver = &mut self.holders[holder];
+        if driver.is_in_burst {
             return;
         }
-        one.is_in_burst = true;
-        one.looks += 1;
-        let number = one.looks;
+        driver.is_in_burst = true;
+        driver.looks += 1;
+        let number = driver.looks;
         self.schedule_after(BURST, Event::Moment(holder, number));
     }
 
@@ -312,43 +312,47 @@ impl History {
         self.tally.looks += 1;
         let (is_open, now) = (self.truth.is_open, self.now);
         let (is_gated, is_bridged) = (self.is_gated(holder), self.is_bridged(holder));
-        let one = &self.holders[holder];
-        let synced = at(one.synced(now));
+        let driver = &self.holders[holder];
+        let synced = at(driver.synced(now));
         let owner = |(workload, wanted): (&usize, &u32)| {
-            let known = one.available.get(workload)?;
+            let known = driver.available.get(workload)?;
             let wanted = known.desired.min(*wanted);
             let owner = self.truth.workloads[*workload].made.owner.clone();
             Some((owner, Availability { desired: wanted, ready: known.ready }))
         };
-        let owners = one.touched.iter().filter_map(owner).collect();
-        let one = &mut self.holders[holder];
-        one.look_basis = LookBasis {
-            nodes: one.nodes.known_until(now),
-            pods: one.pods.known_until(now),
+        let owners = driver.touched.iter().filter_map(owner).collect();
+        let driver = &mut self.holders[holder];
+        driver.look_basis = LookBasis {
+            nodes: driver.nodes.known_until(now),
+            pods: driver.pods.known_until(now),
             is_gated,
             is_bridged,
         };
-        one.looks += 1;
-        (one.has_news, one.is_in_burst, one.is_looking) = (false, false, false);
-        let world = Arc::make_mut(&mut one.world);
+        driver.looks += 1;
+        (driver.has_news, driver.is_in_burst, driver.is_looking) = (false, false, false);
+        let world = Arc::make_mut(&mut driver.world);
         world.now = at(self.now);
         world.wall =
             jiff::Timestamp::from_millisecond(self.now.try_into().unwrap_or(i64::MAX)).unwrap_or_default();
-        world.renewed = at(one.renewed);
-        world.epoch = one.epoch;
+        world.renewed = at(driver.renewed);
+        world.epoch = driver.epoch;
         world.is_open = is_open;
         world.synced = synced;
         world.owners = owners;
-        if one.stored.as_ref().is_some_and(|stored| !one.own_runs.contains(stored)) {
-            one.mail.borrow_mut().observation =
+        if driver.stored.as_ref().is_some_and(|stored| !driver.own_runs.contains(stored)) {
+            driver.mail.borrow_mut().observation =
                 Some(Err(EndReason::Gone("somebody else wrote the run".into())));
             return;
         }
-        let taken = one.mail.borrow().taken;
-        let wishes = one.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
-        let run = one.stored.clone();
-        let mut seen =
-            Observation { world: Arc::clone(&one.world), run, wishes, is_interrupted: one.is_interrupted };
+        let taken = driver.mail.borrow().taken;
+        let wishes = driver.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
+        let run = driver.stored.clone();
+        let mut seen = Observation {
+            world: Arc::clone(&driver.world),
+            run,
+            wishes,
+            is_interrupted: driver.is_interrupted,
+        };
         if let Some(tamper) = self.tamper {
             tamper.seen(&mut seen, &self.plan.policies);
         }
@@ -357,10 +361,10 @@ impl History {
 
     /// Tells the driver that it cannot go on.
     pub(super) fn refuse(&mut self, holder: usize, why: &str) {
-        let one = &mut self.holders[holder];
-        one.mail.borrow_mut().observation = Some(Err(EndReason::Gone(why.to_owned())));
-        if one.is_looking {
-            one.is_looking = false;
+        let driver = &mut self.holders[holder];
+        driver.mail.borrow_mut().observation = Some(Err(EndReason::Gone(why.to_owned())));
+        if driver.is_looking {
+            driver.is_looking = false;
             self.run_on(holder);
         }
     }
@@ -369,20 +373,20 @@ impl History {
     pub(super) fn crash(&mut self, holder: usize) {
         self.note(|_| format!("holder {holder} crashes"));
         self.tally.count("a holder that crashed");
-        let one = &mut self.holders[holder];
-        (one.drive, one.state) = (None, HolderState::Ended);
+        let driver = &mut self.holders[holder];
+        (driver.drive, driver.state) = (None, HolderState::Ended);
         self.schedule_within(5 * SECOND, 300 * SECOND, Event::Start);
     }
 
     /// What a gate says reaches a holder.
     pub(super) fn judge(&mut self, holder: usize, name: &str, color: Color) {
         let now = self.now;
-        let one = &mut self.holders[holder];
-        if !one.holds() || one.asleep > now {
+        let driver = &mut self.holders[holder];
+        if !driver.holds() || driver.asleep > now {
             return;
         }
         let verdict = Verdict { color, at: at(now), why: String::new() };
-        let before = Arc::make_mut(&mut one.world).verdicts.insert(name.to_owned(), verdict);
+        let before = Arc::make_mut(&mut driver.world).verdicts.insert(name.to_owned(), verdict);
         if before.is_none_or(|before| before.color != color) {
             self.news(holder);
         }
@@ -401,7 +405,7 @@ impl History {
 
     /// The driver's future is not needed any more.
     pub(super) fn drop_drive(&mut self, holder: usize) {
-        let one = &mut self.holders[holder];
-        (one.drive, one.state) = (None, HolderState::Ended);
+        let driver = &mut self.holders[holder];
+        (driver.drive, driver.state) = (None, HolderState::Ended);
     }
 }

@@ -67,8 +67,8 @@ impl History {
             lease.was_forced |= lived;
             (lease.holder, lease.epoch, lease.renewals) = (Some(holder), lease.epoch + 1, lease.renewals + 1);
             let epoch = lease.epoch;
-            let one = &mut self.holders[holder];
-            (one.epoch, one.renewed) = (epoch, now);
+            let driver = &mut self.holders[holder];
+            (driver.epoch, driver.renewed) = (epoch, now);
             self.tally.count(if lived { "a Lease taken by force" } else { "a Lease taken" });
             self.note(|_| format!("holder {holder} takes the Lease: epoch {epoch}"));
             self.schedule_after(EVERY, Event::Renew(holder));
@@ -83,27 +83,27 @@ impl History {
     /// Renews the Lease, or learns that somebody else has it.
     pub(super) fn renew(&mut self, holder: usize) {
         let now = self.now;
-        let one = &mut self.holders[holder];
-        if !one.holds() {
+        let driver = &mut self.holders[holder];
+        if !driver.holds() {
             return;
         }
-        if one.asleep > now {
-            let wait = one.asleep - now;
+        if driver.asleep > now {
+            let wait = driver.asleep - now;
             self.schedule_after(wait, Event::Renew(holder));
             return;
         }
-        if one.away > now {
+        if driver.away > now {
             self.schedule_within(SECOND, 10 * SECOND, Event::Renew(holder));
             return;
         }
-        let was_stale = now - one.renewed >= 40 * SECOND;
+        let was_stale = now - driver.renewed >= 40 * SECOND;
         if self.truth.lease.holder != Some(holder) {
             self.note(|_| format!("holder {holder} has lost the Lease"));
             self.tally.count("a Lease lost");
             self.refuse(holder, "somebody else holds the run");
             return;
         }
-        one.renewed = now;
+        driver.renewed = now;
         self.truth.lease.renewals += 1;
         self.schedule_after(EVERY, Event::Renew(holder));
         if was_stale {

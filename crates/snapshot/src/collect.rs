@@ -218,7 +218,8 @@ impl Collector {
                 snapshot.endpoint_slices.push(slice);
             }
             Kind::DEPLOYMENT | Kind::DAEMON_SET | Kind::STATEFUL_SET | Kind::REPLICA_SET | Kind::JOB => {
-                let mut workload = check_named(source.read()?, |one: &Workload| one.metadata.check_names())?;
+                let mut workload =
+                    check_named(source.read()?, |item: &Workload| item.metadata.check_names())?;
                 pool.workload(&mut workload);
                 snapshot.workloads.entry(kind).or_default().push(workload);
             }

@@ -125,8 +125,8 @@ impl<'c, P> ListItems<'c, P> {
     /// `items` of a list that is of this version and kind, as far as it has said by now: one of `kubectl get` says `List`, and its items say what they
     /// are.
     fn new(collector: &'c mut Collector, api_version: Option<&str>, kind: Option<&str>) -> Self {
-        let target = kind.and_then(|kind| kind.strip_suffix("List")).filter(|of| !of.is_empty());
-        let is = api_version.map(str::to_owned).zip(target.map(str::to_owned));
+        let item = kind.and_then(|kind| kind.strip_suffix("List")).filter(|item| !item.is_empty());
+        let is = api_version.map(str::to_owned).zip(item.map(str::to_owned));
         Self { collector, is, part: PhantomData }
     }
 }

@@ -48,8 +48,13 @@ mod tests {
             ("10.0.0.0/8", "192.168.0.0/16", Some("0.0.0.0/0")),
             ("10.0.0.0/8", "fd00::/8", None),
         ] {
-            let (one, two) = (Range::read(item).expect("a range").0, Range::read(two).expect("a range").0);
-            assert_eq!(one.covering(two).map(|range| range.to_string()).as_deref(), whole, "{one} {two}");
+            let (candidate, two) =
+                (Range::read(item).expect("a range").0, Range::read(two).expect("a range").0);
+            assert_eq!(
+                candidate.covering(two).map(|range| range.to_string()).as_deref(),
+                whole,
+                "{candidate} {two}"
+            );
         }
     }
 

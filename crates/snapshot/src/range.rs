@@ -98,9 +98,9 @@ impl Range {
 
     /// The address at this place in the range; none if the range is smaller.
     #[must_use]
-    pub fn address(self, at: u128) -> Option<IpAddr> {
+    pub fn address(self, position: u128) -> Option<IpAddr> {
         let (first, last) = self.ends();
-        let number = first.checked_add(at).filter(|number| *number <= last)?;
+        let number = first.checked_add(position).filter(|number| *number <= last)?;
         Some(if self.is_v6() {
             IpAddr::V6(number.into())
         } else {
@@ -137,8 +137,9 @@ mod tests {
 
     #[test]
     fn a_range_has_two_halves() {
-        let halves =
-            |text| Range::read(text).expect("a range").0.halves().map(|both| both.map(|one| one.to_string()));
+        let halves = |text| {
+            Range::read(text).expect("a range").0.halves().map(|both| both.map(|item| item.to_string()))
+        };
         assert_eq!(halves("0.0.0.0/0"), Some(["0.0.0.0/1".into(), "128.0.0.0/1".into()]));
         assert_eq!(halves("fd00::/127"), Some(["fd00::/128".into(), "fd00::1/128".into()]));
         assert_eq!(halves("10.0.0.1/32"), None);

@@ -120,9 +120,11 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
         return Err(Failure::of(Exit::Usage, problem));
     }
     let why = "this program does not know the kind, and it may be a policy";
-    let mut left_out: Vec<String> = unknown.words().map(|of| format!("{of}: {why}")).collect();
+    let mut left_out: Vec<String> = unknown.words().map(|kind| format!("{kind}: {why}")).collect();
     let illegible = snapshot.illegible.iter().take(MOST_UNREADABLE);
-    left_out.extend(illegible.map(|one| format!("{}/{}/{}: {}", one.kind, one.namespace, one.name, one.why)));
+    left_out.extend(
+        illegible.map(|item| format!("{}/{}/{}: {}", item.kind, item.namespace, item.name, item.why)),
+    );
     if let more @ 1.. = snapshot.illegible.len().saturating_sub(MOST_UNREADABLE) {
         left_out.push(format!("{more} more objects cannot be read"));
     }

@@ -184,7 +184,7 @@ impl Cluster for LiveCluster<'_> {
     }
 
     async fn note(&mut self, event: &Event) {
-        let said = match event {
+        let reported = match event {
             Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: format!("{outcome:?}") },
             Event::Waits(wait) => JournalEntry::Waits { wait },
             Event::Wished { wish, refused } => JournalEntry::Wished { wish, refused: refused.as_deref() },
@@ -194,7 +194,7 @@ impl Cluster for LiveCluster<'_> {
             Event::Replanned { before, plan } => JournalEntry::Replanned { before, plan },
             Event::Status(_) | Event::Journal(_) => return,
         };
-        let line = JournalLine { at: Clock::of_machine().wall().to_string(), entry: said };
+        let line = JournalLine { at: Clock::of_machine().wall().to_string(), entry: reported };
         if let Err(problem) = self.journal.note(&line) {
             (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }

@@ -223,7 +223,7 @@ fn each_gate_of_the_plan_has_its_verdict() {
     known.apply(Event::Verdict("other".into(), verdict(Color::Red)), NOW);
     look(&mut known, &[owner("Deployment", "gone")]);
     let colors: Vec<(&str, Color)> =
-        known.world.verdicts.iter().map(|(name, said)| (name.as_str(), said.color)).collect();
+        known.world.verdicts.iter().map(|(name, reported)| (name.as_str(), reported.color)).collect();
     let expected = [
         ("moved", Color::Green),
         ("names", Color::Red),

@@ -117,15 +117,15 @@ fn judged(step: &Step, verb: &str, reply: &Reply) -> Attempt {
     let problem = |what: String| Problem::new(format!("{verb} {id}: {what}")).at(id.to_string());
     if !reply.is_done() {
         let refusal = reply.refusal();
-        let said = problem(refusal.to_string());
-        let (exit, said) = match refusal.code {
-            _ if refusal.is_passing() => (Exit::TryLater, said.fix("run the same command again in a moment")),
-            409 => (Exit::TryLater, said.fix("somebody else changed it at the same time; look at it, then run the same command again")),
-            403 => (Exit::No, said.fix(format!("if a right is missing, grant those of {POLICIES}; else remove what the API server names"))),
-            _ => (Exit::No, said.fix("correct the object, or install what the API server misses, then run the same command again")),
+        let reported = problem(refusal.to_string());
+        let (exit, reported) = match refusal.code {
+            _ if refusal.is_passing() => (Exit::TryLater, reported.fix("run the same command again in a moment")),
+            409 => (Exit::TryLater, reported.fix("somebody else changed it at the same time; look at it, then run the same command again")),
+            403 => (Exit::No, reported.fix(format!("if a right is missing, grant those of {POLICIES}; else remove what the API server names"))),
+            _ => (Exit::No, reported.fix("correct the object, or install what the API server misses, then run the same command again")),
         };
         return Attempt {
-            problems: vec![said],
+            problems: vec![reported],
             exit: Some(exit),
             is_refused: exit == Exit::No,
             ..Attempt::default()

@@ -69,9 +69,9 @@ pub struct RestorePlan {
 /// The cluster is another one, or it cannot take the objects of a kind: every reason.
 pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<String>> {
     if backup.cluster.uid != live.cluster.uid {
-        let (of, is) = (&backup.cluster.uid, &live.cluster.uid);
+        let (expected, found) = (&backup.cluster.uid, &live.cluster.uid);
         return Err(vec![format!(
-            "the backup is of another cluster: of the one with the UID {of}, and this one has the UID {is}"
+            "the backup is of another cluster: of the one with the UID {expected}, and this one has the UID {found}"
         )]);
     }
     let kept = backup.by_name().map_err(|why| vec![why])?;

@@ -22,9 +22,9 @@ pub type Resource = (&'static str, fn(&Request) -> u128, u128);
 
 /// The resources that are compared.
 pub const RESOURCES: [Resource; 3] = [
-    ("cores", |one| one.cpu, 1000),
-    ("GiB", |one| one.memory, 1000 * (1 << 30)),
-    ("pods", |one| one.pods, 1000),
+    ("cores", |item| item.cpu, 1000),
+    ("GiB", |item| item.memory, 1000 * (1 << 30)),
+    ("pods", |item| item.pods, 1000),
 ];
 
 impl Request {

@@ -104,7 +104,7 @@ pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> 
     for node in nodes.iter().filter(|node| platform(node).is_none()) {
         let objects_of = |key: &'static str| {
             let selecting =
-                by_node.iter().filter(|(_, nodes)| nodes.iter().any(|one| one.name() == node.name()));
+                by_node.iter().filter(|(_, nodes)| nodes.iter().any(|target| target.name() == node.name()));
             let own: Vec<_> =
                 selecting.filter_map(|(object, _)| Some((*object, cilium::default(object, key)?))).collect();
             if own.is_empty() { vec![(config, config.data(key).unwrap_or_default())] } else { own }

@@ -84,7 +84,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
         .filter(|claim| claim.usage == cidr::Usage::Node && claim.source.kind == Kind::NODE.name())
         .map(|claim| claim.range)
         .collect();
-    let overlaps = |range: Range, all: &[Range]| all.iter().any(|one| one.overlaps(range));
+    let overlaps = |range: Range, all: &[Range]| all.iter().any(|candidate| candidate.overlaps(range));
     let objects = having(scene, |policy| {
         let blocks = rules(policy).flat_map(|(peers, _)| {
             // Beside a peer that selects pods by labels, the rule says which of them are meant.

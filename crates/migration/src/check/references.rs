@@ -104,7 +104,7 @@ impl Ranges {
             texts.into_iter().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
         let all = cidr::merged(all);
         let mut new = self.new.iter().filter(|range| range.is_v6() == like.contains(':')).peekable();
-        new.peek().is_some() && new.all(|new| all.iter().any(|one| one.contains(*new)))
+        new.peek().is_some() && new.all(|new| all.iter().any(|candidate| candidate.contains(*new)))
     }
 
     /// The new ranges of one family, as one would write them.

@@ -48,7 +48,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .map(|(member, names)| subject(member).detail(names.join(", ")));
     let twice: Vec<Subject> = twice.collect();
     let is_free = |namespace: &str, name: &str| {
-        !groups.keys().any(|one| one.namespace == namespace && one.name == name)
+        !groups.keys().any(|candidate| candidate.namespace == namespace && candidate.name == name)
     };
     let sets = scene.snapshot.workloads(Kind::STATEFUL_SET).iter();
     let free = sets.filter(|workload| {
@@ -104,7 +104,9 @@ fn scaler(scene: &Scene<'_>, member: &Member) -> Option<String> {
         return Some(format!("HorizontalPodAutoscaler {}", hpa.name()));
     }
     let all = scene.snapshot.workloads(member.kind.kind());
-    let workload = all.iter().find(|one| one.namespace() == member.namespace && one.name() == member.name)?;
+    let workload = all
+        .iter()
+        .find(|candidate| candidate.namespace() == member.namespace && candidate.name() == member.name)?;
     workload.metadata.controller().map(|owner| format!("its owner {} {}", owner.kind, owner.name))
 }
 

@@ -66,8 +66,9 @@ fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
     };
     let found: Vec<&Workload> = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early).collect();
     let severity = if scene.strategy == Strategy::Rotation { Severity::Risk } else { Severity::Note };
-    let restart =
-        |one: &&Workload| format!("kubectl -n {} rollout restart daemonset {}", one.namespace(), one.name());
+    let restart = |item: &&Workload| {
+        format!("kubectl -n {} rollout restart daemonset {}", item.namespace(), item.name())
+    };
     (!found.is_empty()).then(|| {
         Finding::new(
             "daemonset-starts-early",
@@ -79,7 +80,7 @@ fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
                 found.iter().map(restart).collect::<Vec<_>>().join("; ")
             ),
         )
-        .about(found.iter().map(|one| Subject::of(Kind::DAEMON_SET, &one.metadata)))
+        .about(found.iter().map(|item| Subject::of(Kind::DAEMON_SET, &item.metadata)))
     })
 }
 
@@ -130,9 +131,9 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
 fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     let to_text = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
-        let is = |one: &&Workload| one.namespace() == subject.namespace && one.name() == subject.name;
+        let is = |item: &&Workload| item.namespace() == subject.namespace && item.name() == subject.name;
         let workload = scene.snapshot.workloads(kind).iter().find(is);
-        let tolerations = workload.map_or(&[][..], |one| &one.spec.template.spec.tolerations);
+        let tolerations = workload.map_or(&[][..], |candidate| &candidate.spec.template.spec.tolerations);
         format!(
             "kubectl -n {} patch {} {} --type json -p {}",
             subject.namespace,
@@ -185,7 +186,7 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             .snapshot
             .nodes
             .iter()
-            .filter(|node| node.spec.taints.iter().any(|one| one.key == taint.key));
+            .filter(|node| node.spec.taints.iter().any(|candidate| candidate.key == taint.key));
         let bearers = bearers.map(|node| subject(Subject::new(Kind::NODE, node.name())));
         return Some(
             Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected).about(bearers),

@@ -188,7 +188,7 @@ mod tests {
         ] {
             let case = Case::new(from, to, objects);
             let found: Vec<_> =
-                case.found(&CHECK).into_iter().filter(|one| one.code == "tunnel-clash").collect();
+                case.found(&CHECK).into_iter().filter(|candidate| candidate.code == "tunnel-clash").collect();
             let severity = found.first().map(|finding| finding.severity);
             assert_eq!(
                 (severity, found.len()),

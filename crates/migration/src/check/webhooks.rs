@@ -237,7 +237,7 @@ mod tests {
             (PODS.replace("service: {name: guard, namespace: x}", "url: x"), 0, None),
         ] {
             let found = cluster(&webhook, pods, "false").found(&CHECK);
-            assert_eq!(found.first().map(|one| one.severity), severity, "{webhook} {pods}");
+            assert_eq!(found.first().map(|item| item.severity), severity, "{webhook} {pods}");
         }
         let finding = cluster(PODS, 1, "false").finding(&CHECK, "webhook-few");
         assert_eq!(

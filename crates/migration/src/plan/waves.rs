@@ -95,7 +95,7 @@ fn dns<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, scouts: &[&'s Site<'a>]) -> Vec<(&'
         }
         nodes.extend(with.iter().map(|site| (*site, describe_pod_count(site.dns.len()))));
     }
-    rest.retain(|site| nodes.iter().all(|(one, _)| one.name() != site.name()));
+    rest.retain(|site| nodes.iter().all(|(candidate, _)| candidate.name() != site.name()));
     nodes
 }
 
@@ -116,7 +116,7 @@ fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, c
         }
         !is_taken
     });
-    nodes.sort_by(|(a, one), (b, other)| (a, one.zone()).cmp(&(b, other.zone())));
+    nodes.sort_by(|(a, item), (b, other)| (a, item.zone()).cmp(&(b, other.zone())));
     let at_once = u32::try_from(taken.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
     let why = |site: &Site<'_>| format!("one of the first of {}", title(site.zone()));
     wave(
@@ -150,7 +150,7 @@ fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
         nodes.sort_by(|a, b| (a.group, a.order()).cmp(&(b.group, b.order())));
         let why = |site: &Site<'_>| {
             let member = site.group.and_then(|(_, member)| group.members.get(member));
-            let member = member.map(|one| format!("{}/{}/{}", one.kind.kind(), one.namespace, one.name));
+            let member = member.map(|item| format!("{}/{}/{}", item.kind.kind(), item.namespace, item.name));
             format!("it has pods of {}", member.unwrap_or_default())
         };
         let nodes = nodes.into_iter().map(|site| (site, why(site)));

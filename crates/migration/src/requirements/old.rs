@@ -232,7 +232,7 @@ fn variable<'a>(agent: &'a Workload, name: &str) -> Option<&'a str> {
     containers
         .flat_map(|container| &container.env)
         .find(|variable| variable.name.as_ref() == name)
-        .map(|one| one.value.as_ref())
+        .map(|candidate| candidate.value.as_ref())
 }
 
 fn join_names(pools: &[Object]) -> String {

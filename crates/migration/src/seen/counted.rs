@@ -122,7 +122,7 @@ fn requested(spec: &Spec) -> Request {
         }
     }
     let running = spec.containers.iter().flatten().map(|container| request_of(&container.resources.requests));
-    let running = running.fold(lasting, |sum, one| sum + one);
+    let running = running.fold(lasting, |sum, item| sum + item);
     Request { pods: Request::POD.pods, ..running.most(starting) + request_of(&spec.overhead) }
 }
 

@@ -183,8 +183,8 @@ mod tests {
         assert_eq!(node.offers, Request { cpu: 3900, memory: 1_024_000, pods: 110_000 });
         assert_eq!(node.taints, [Text::from("x")], "the fence keeps nobody away");
         assert_eq!((node.label, node.desired), (Some(Phase::BothOld), Some(Phase::BothOld)));
-        let said = node.crossfade.as_ref().expect("a condition");
-        assert_eq!((&*said.message, &*said.boot), ("old and new (both) are ready", "b1"));
+        let reported = node.crossfade.as_ref().expect("a condition");
+        assert_eq!((&*reported.message, &*reported.boot), ("old and new (both) are ready", "b1"));
         assert_eq!((node.attached(), node.attached_otherwise(Phase::BothOld)), (Some(4), Some(4)));
         let step = node.step.expect("a step");
         assert_eq!((step.claim.as_str(), step.state, step.r#try), ("r.1.1", State::Moving, 2));
@@ -260,11 +260,11 @@ mod tests {
             "status": {"conditions": [{"type": "CrossfadeReady", "status": "True", "message": format!("{long} (boot b1)")}]},
         }))
         .node;
-        let said = node.crossfade.expect("a condition");
+        let reported = node.crossfade.expect("a condition");
         assert!(
-            said.message.len() < 1000 && !said.message.contains(char::is_control),
+            reported.message.len() < 1000 && !reported.message.contains(char::is_control),
             "{}",
-            said.message.len()
+            reported.message.len()
         );
         let step = node.step.expect("a step");
         assert_eq!((step.run.as_str(), step.state), ("unreadable", State::Held));

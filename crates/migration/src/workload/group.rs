@@ -50,8 +50,8 @@ pub fn owner(pod: &Pod) -> Owner<'_> {
     };
     let (kind, name) = (owner.kind.as_ref(), owner.name.as_ref());
     let hash = pod.metadata.label("pod-template-hash").filter(|_| kind == "ReplicaSet");
-    let of = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));
-    match of {
+    let target = hash.and_then(|hash| name.strip_suffix(hash)?.strip_suffix('-'));
+    match target {
         Some(deployment) => Owner { kind: "Deployment", namespace, name: deployment },
         None => Owner { kind, namespace, name },
     }

@@ -154,7 +154,7 @@ impl Input<'_> {
     ) -> Result<tier::Tier, String> {
         let mut policies: Vec<&Policy> =
             self.policies.iter().filter(|policy| tier_of(policy) == name).collect();
-        policies.sort_by(|one, other| one.priority.total_cmp(&other.priority));
+        policies.sort_by(|candidate, other| candidate.priority.total_cmp(&other.priority));
         let mut rules = Vec::new();
         for policy in policies {
             let own = match direction {
@@ -195,9 +195,9 @@ impl Input<'_> {
                 Target::Group(name) => {
                     let found = self.members(policy, name)?;
                     if found.iter().any(|member| matches!(member, Peer::Block(_))) {
-                        let of = named(policy);
+                        let policy = named(policy);
                         return Err(format!(
-                            "{of}: appliedTo: group {name:?} has addresses, and Antrea ignores it"
+                            "{policy}: appliedTo: group {name:?} has addresses, and Antrea ignores it"
                         ));
                     }
                     all.extend(found);

@@ -91,7 +91,7 @@ pub(crate) fn is_after_kubernetes(policy: &Policy, input: &Input<'_>) -> bool {
     match policy.order.number {
         None => true,
         Some(number) if number == KUBERNETES_ORDER => {
-            input.kubernetes.iter().any(|one| kubernetes_order(one) < policy.order)
+            input.kubernetes.iter().any(|candidate| kubernetes_order(candidate) < policy.order)
         }
         Some(number) => number > KUBERNETES_ORDER,
     }
@@ -99,7 +99,7 @@ pub(crate) fn is_after_kubernetes(policy: &Policy, input: &Input<'_>) -> bool {
 
 /// A policy's place is behind that of some NetworkPolicy of Kubernetes and before that of another one.
 pub(crate) fn is_among_kubernetes(policy: &Policy, input: &Input<'_>) -> bool {
-    let before = |one: &kubernetes::Policy| policy.order < kubernetes_order(one);
+    let before = |item: &kubernetes::Policy| policy.order < kubernetes_order(item);
     is_after_kubernetes(policy, input) && input.kubernetes.iter().any(before)
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
         let order = Order { number: Some(DEFAULT_ORDER), name: DEFAULT.into() };
         tiers.push(Tier { order, end: End::Deny });
     }
-    tiers.sort_by(|one, other| one.order.cmp(&other.order));
+    tiers.sort_by(|item, other| item.order.cmp(&other.order));
     for policy in input.policies {
         if !tiers.iter().any(|tier| tier.order.name == policy.tier) {
             return Err(format!("{}: spec.tier: there is no tier {:?}", named(policy), policy.tier));
@@ -155,8 +155,8 @@ impl Input<'_> {
             for policy in self.kubernetes {
                 // Calico goes by addresses, whoever has them.
                 let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
-                let one = kubernetes::tier(std::slice::from_ref(policy), world, direction, blocks)?;
-                parts.push((kubernetes_order(policy), one.ends, one.rules));
+                let item = kubernetes::tier(std::slice::from_ref(policy), world, direction, blocks)?;
+                parts.push((kubernetes_order(policy), item.ends, item.rules));
             }
         }
         parts.sort_by(|row, other| row.0.cmp(&other.0));

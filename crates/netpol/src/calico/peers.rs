@@ -59,7 +59,7 @@ impl Input<'_> {
     /// The addresses of the network sets and the host endpoints for which a condition is true.
     pub(crate) fn addresses(&self, condition: &Expression) -> Vec<Range> {
         let namespace = |name: &Text| {
-            let mut labels = self.namespaces.iter().find(|one| one.name == *name)?.labels.clone();
+            let mut labels = self.namespaces.iter().find(|candidate| candidate.name == *name)?.labels.clone();
             labels.insert(NAMESPACE_NAME.into(), name.clone());
             Some(labels)
         };

@@ -206,7 +206,8 @@ impl RuleSpec {
                 range_or_address(item).map(|range| vec![End::Block(Block { range, except: vec![] })])
             })
             .map_err(named("CIDR"))?,
-            each(blocks, |one| one.read().map(|block| vec![End::Block(block)])).map_err(named("CIDRSet"))?,
+            each(blocks, |candidate| candidate.read().map(|block| vec![End::Block(block)]))
+                .map_err(named("CIDRSet"))?,
             each(entities, entity).map_err(named("Entities"))?,
         ];
         let used: Vec<_> = ends.into_iter().flatten().collect();

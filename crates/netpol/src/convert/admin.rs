@@ -77,8 +77,9 @@ fn place_tiers<'p>(
     plain: &'p PlainPolicies,
     left: &[SkippedPolicy<'p>],
 ) -> (Vec<TierPlacement<'p>>, RefusedRules<'p>, Report) {
-    let tiers =
-        TierPolicies::all(&plain.tiers, |policy| !left.iter().any(|(one, _)| std::ptr::eq(*one, policy)));
+    let tiers = TierPolicies::all(&plain.tiers, |policy| {
+        !left.iter().any(|(candidate, _)| std::ptr::eq(*candidate, policy))
+    });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {

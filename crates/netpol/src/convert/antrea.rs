@@ -50,7 +50,9 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     let mut report = Report::default();
     let speaker = RuleWriter::new(&plain.pod_ranges);
     let left: Vec<&Policy> = plain.tiers.iter().flat_map(|tier| unsaid(tier, &mut report)).collect();
-    let tiers = TierPolicies::all(&plain.tiers, |policy| !left.iter().any(|one| std::ptr::eq(*one, policy)));
+    let tiers = TierPolicies::all(&plain.tiers, |policy| {
+        !left.iter().any(|candidate| std::ptr::eq(*candidate, policy))
+    });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {

@@ -38,8 +38,8 @@ fn all_apart<T>(items: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T)
 fn peers_apart(peer: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
     match (peer, other) {
         (Peer::Pods(selection), Peer::Pods(other)) => selection.is_apart(other),
-        (Peer::Block(one), Peer::Block(other)) => {
-            has_nothing_of(one, other.range) || has_nothing_of(other, one.range)
+        (Peer::Block(item), Peer::Block(other)) => {
+            has_nothing_of(item, other.range) || has_nothing_of(other, item.range)
         }
         (Peer::Pods(_), Peer::Block(block)) | (Peer::Block(block), Peer::Pods(_)) => {
             !pod_ranges.is_empty() && pod_ranges.iter().all(|range| has_nothing_of(block, *range))
@@ -67,7 +67,7 @@ fn traffic_apart(traffic: &Traffic, other: &Traffic) -> bool {
         _ => false,
     };
     let message = match (&traffic.message, &other.message) {
-        (Some(one), Some(other)) => differ(one.kind, other.kind) || differ(one.code, other.code),
+        (Some(item), Some(other)) => differ(item.kind, other.kind) || differ(item.code, other.code),
         _ => false,
     };
     to || from || message

@@ -25,7 +25,8 @@ pub(super) fn blocks(nets: &[Range], not: &[Range], is_v6: Option<bool>) -> Vec<
             continue;
         }
         let inside = |other: &&Range| range.contains(**other);
-        let is_largest = |one: &&Range| !not.iter().any(|other| other != *one && other.contains(**one));
+        let is_largest =
+            |candidate: &&Range| !not.iter().any(|other| other != *candidate && other.contains(**candidate));
         let mut except: Vec<Range> = not.iter().filter(inside).filter(is_largest).copied().collect();
         except.sort_by_key(|range| range.ends());
         except.dedup();

@@ -30,18 +30,18 @@ use crate::tier::Direction;
 pub fn write(plain: &PlainPolicies, settings: Settings) -> ConvertedObjects {
     let mut report = Report::default();
     let writer = Writer { plain, settings };
-    let mut said = Vec::new();
+    let mut reported = Vec::new();
     for (tier, of) in plain.tiers.iter().enumerate() {
         for policy in &of.policies {
             match writer.draft_policy(policy, tier, &mut report) {
-                Ok(draft) => said.push(draft),
+                Ok(draft) => reported.push(draft),
                 Err(refusal) => report.leave_policy(&policy.source, refusal),
             }
         }
     }
-    let order = Order::new(plain, said.iter().map(PolicyDraft::ordered).collect());
+    let order = Order::new(plain, reported.iter().map(PolicyDraft::ordered).collect());
     let mut drafts = Vec::new();
-    for (place, draft) in said.iter().enumerate() {
+    for (place, draft) in reported.iter().enumerate() {
         let mut notes = Report::default();
         match writer.specs(draft, &order, place, &mut notes) {
             Ok(specs) => {
@@ -173,7 +173,7 @@ impl<'p> Writer<'p> {
     ) -> Result<Vec<Value>, Refusal> {
         let policy = draft.policy;
         let isolated: Vec<Direction> =
-            policy.types.iter().copied().filter(|one| order.isolates(place, *one)).collect();
+            policy.types.iter().copied().filter(|candidate| order.isolates(place, *candidate)).collect();
         if isolated.iter().any(|direction| order.is_before_others(place, *direction)) {
             let why = "Cilium has no tiers: what a policy of a later tier allows is allowed, also where this tier drops it";
             report.note(&policy.source, "spec.tier", Outcome::Expanded, why);

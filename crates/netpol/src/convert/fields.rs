@@ -67,7 +67,7 @@ fn walk(value: &Value, location: &str, fields: &mut Vec<String>) {
                 walk(value, &format!("{location}.{key}"), fields);
             }
         }
-        Value::Array(list) if rules.iter().any(|of| of == location) => {
+        Value::Array(list) if rules.iter().any(|field| field == location) => {
             for (number, rule) in list.iter().enumerate() {
                 walk(rule, &format!("{location}[{number}]"), fields);
             }

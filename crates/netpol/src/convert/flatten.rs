@@ -39,7 +39,7 @@ pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<Pla
     let input = &source.input;
     let mut plain = PlainPolicies {
         namespaces: input.namespaces.to_vec(),
-        kubernetes: input.kubernetes.iter().map(|one| (one.namespace.clone(), one.name.clone())).collect(),
+        kubernetes: input.kubernetes.iter().map(|item| (item.namespace.clone(), item.name.clone())).collect(),
         taken_names: source.taken_names.clone(),
         pod_ranges: source.pod_ranges.to_vec(),
         node_addresses: source.node_addresses.to_vec(),
@@ -48,7 +48,7 @@ pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<Pla
     for tier in calico::sorted(input)? {
         let pairs = input.policies.iter().zip(source.references);
         let mut own: Vec<_> = pairs.filter(|(policy, _)| policy.tier == tier.order.name).collect();
-        own.sort_by(|(one, _), (other, _)| one.order.cmp(&other.order));
+        own.sort_by(|(candidate, _), (other, _)| candidate.order.cmp(&other.order));
         let policies =
             own.into_iter().filter_map(|(policy, reference)| source.policy(policy, reference, report));
         plain.tiers.push(Tier { name: tier.order.name.clone(), end: tier.end, policies: policies.collect() });

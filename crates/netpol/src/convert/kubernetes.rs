@@ -146,8 +146,8 @@ impl Writer<'_> {
 
     /// The namespaces in which such pods can be.
     fn namespaces(&self, chosen: &PodSelection, report: &mut Report) -> Vec<Text> {
-        let there = self.plain.namespaces.iter().filter(|one| chosen.may_be_in(one));
-        let there = there.map(|one| one.name.clone());
+        let there = self.plain.namespaces.iter().filter(|candidate| chosen.may_be_in(candidate));
+        let there = there.map(|candidate| candidate.name.clone());
         match chosen.namespace_names() {
             // A name stays what it is, also of a namespace that does not exist yet.
             Some(names) if chosen.is_by_namespace_name_only() => names,
@@ -168,7 +168,7 @@ impl Writer<'_> {
 fn spec(chosen: &PodSelection, types: &[Direction], rules: &[&Rule], namespace: &Text) -> Value {
     let mut spec = Map::new();
     spec.insert("podSelector".into(), selector(&chosen.pods));
-    spec.insert("policyTypes".into(), types.iter().map(|one| one.name()).collect());
+    spec.insert("policyTypes".into(), types.iter().map(|item| item.name()).collect());
     for direction in Direction::ALL {
         let own: Vec<Value> = rules
             .iter()
@@ -194,7 +194,7 @@ fn rule_value(rule: &Rule, namespace: &Text) -> Value {
     }
     if let Some(traffic) = &rule.traffic {
         // All of them have been written once before.
-        let ports = traffic.iter().filter_map(|one| port(one).ok());
+        let ports = traffic.iter().filter_map(|candidate| port(candidate).ok());
         written.insert("ports".into(), ports.collect());
     }
     Value::Object(written)

@@ -181,7 +181,7 @@ fn add(selector: &mut LabelSelector, more: &LabelSelector) {
 fn peer(peer: &Peer, other: &Peer, pod_ranges: &[Range]) -> Option<Option<Peer>> {
     match (peer, other) {
         (Peer::Pods(selection), Peer::Pods(other)) => Some(chosen_in_both(selection, other)?.map(Peer::Pods)),
-        (Peer::Block(one), Peer::Block(other)) => Some(block(one, other).map(Peer::Block)),
+        (Peer::Block(item), Peer::Block(other)) => Some(block(item, other).map(Peer::Block)),
         (Peer::Pods(_), Peer::Block(block)) | (Peer::Block(block), Peer::Pods(_)) => {
             let has_pods = pod_ranges.is_empty() || pod_ranges.iter().any(|pods| pods.overlaps(block.range));
             if has_pods { None } else { Some(None) }
@@ -230,14 +230,14 @@ fn traffic(traffic: &Traffic, other: &Traffic) -> Option<Option<Traffic>> {
     };
     let message = match (traffic.message, other.message) {
         (None, message) | (message, None) => message,
-        (Some(one), Some(other)) => {
+        (Some(item), Some(other)) => {
             let differ = |number: Option<u8>, other: Option<u8>| {
                 number.zip(other).is_some_and(|(number, other)| number != other)
             };
-            if differ(one.kind, other.kind) || differ(one.code, other.code) {
+            if differ(item.kind, other.kind) || differ(item.code, other.code) {
                 return Some(None);
             }
-            Some(Message { kind: one.kind.or(other.kind), code: one.code.or(other.code) })
+            Some(Message { kind: item.kind.or(other.kind), code: item.code.or(other.code) })
         }
     };
     Some(Some(Traffic { protocol: traffic.protocol, to, from, message }))

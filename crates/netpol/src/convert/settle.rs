@@ -129,7 +129,7 @@ impl<'p> RefusedRules<'p> {
     }
 
     fn has(&self, entry: &Entry<'_>) -> bool {
-        self.0.iter().any(|(one, _)| one.is_same_rule(entry))
+        self.0.iter().any(|(candidate, _)| candidate.is_same_rule(entry))
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -203,7 +203,7 @@ pub(super) fn settle_tier<'p>(
                 continue;
             }
             let hides =
-                |one: &&Entry<'p>| one.is_about_everything() && covers(one.subjects(), entry.subjects());
+                |item: &&Entry<'p>| item.is_about_everything() && covers(item.subjects(), entry.subjects());
             if let Some(first) = entries.iter().find(hides) {
                 let why = format!(
                     "{} of {} is about all of these packets before it, so nothing is written for it",
@@ -219,15 +219,19 @@ pub(super) fn settle_tier<'p>(
     // What the target's own Pass can say stays.
     let (stays, may_go): (Vec<_>, Vec<_>) = match own.place {
         Place::Before => {
-            let passing = entries.iter().filter(|one| one.action == Action::Pass).copied();
-            passing.partition(|one| (one.rule.skips || !behind.skips(one)) && says(one).is_ok())
+            let passing = entries.iter().filter(|candidate| candidate.action == Action::Pass).copied();
+            passing.partition(|candidate| {
+                (candidate.rule.skips || !behind.skips(candidate)) && says(candidate).is_ok()
+            })
         }
         // These are let through, or refused.
         Place::Default | Place::After => (Vec::new(), Vec::new()),
     };
     let ends = |without: &[Entry<'p>]| -> Vec<&'p Policy> {
-        let passers: Vec<_> = stays.iter().chain(without).filter(|one| one.is_about_everything()).collect();
-        let passes = |policy: &Policy| passers.iter().any(|one| covers(one.subjects(), &policy.subjects));
+        let passers: Vec<_> =
+            stays.iter().chain(without).filter(|candidate| candidate.is_about_everything()).collect();
+        let passes =
+            |policy: &Policy| passers.iter().any(|candidate| covers(candidate.subjects(), &policy.subjects));
         let is_left = own.tier.end == End::Deny;
         own.of(direction).filter(|policy| is_left && !passes(policy)).collect()
     };
@@ -237,14 +241,14 @@ pub(super) fn settle_tier<'p>(
         let field = || format!("{}.action", entry.rule.place());
         if entry.action != Action::Pass {
             lane.entries.push(entry);
-        } else if omitted.iter().any(|one| one.is_same_rule(&entry)) {
+        } else if omitted.iter().any(|candidate| candidate.is_same_rule(&entry)) {
             let why = "nothing else in its tier decides of these packets, so the next tier does without it";
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
         } else if own.place != Place::Before && !behind.has(&entry) {
             let why = "no later tier is about these pods, so what passes is let through";
             notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
             lane.entries.push(Entry { action: Action::Allow, ..entry });
-        } else if stays.iter().any(|one| one.is_same_rule(&entry)) {
+        } else if stays.iter().any(|candidate| candidate.is_same_rule(&entry)) {
             if entry.rule.skips {
                 let why = "what later tiers decide of these packets is decided here, since the target's own Pass leaves those tiers out";
                 notes.note(&entry.policy.source, field(), Outcome::Expanded, why);
@@ -266,13 +270,13 @@ fn omitted<'p>(
 ) -> Vec<Entry<'p>> {
     loop {
         let ending = ends(&passing);
-        let is_omitted = |entry: &Entry<'p>| passing.iter().any(|one| one.is_same_rule(entry));
+        let is_omitted = |entry: &Entry<'p>| passing.iter().any(|candidate| candidate.is_same_rule(entry));
         let fits = |entry: &Entry<'p>| {
-            let mut later = entries.iter().skip_while(|one| !one.is_same_rule(entry)).skip(1);
-            later.all(|one| is_omitted(one) || one.is_apart(entry))
+            let mut later = entries.iter().skip_while(|item| !item.is_same_rule(entry)).skip(1);
+            later.all(|candidate| is_omitted(candidate) || candidate.is_apart(entry))
                 && ending.iter().all(|policy| are_apart(&policy.subjects, entry.subjects()))
         };
-        let left: Vec<_> = passing.iter().filter(|one| fits(one)).copied().collect();
+        let left: Vec<_> = passing.iter().filter(|candidate| fits(candidate)).copied().collect();
         if left.len() == passing.len() {
             return left;
         }
@@ -283,7 +287,7 @@ fn omitted<'p>(
 /// Some NetworkPolicy that is there may select one of these pods.
 pub(super) fn may_be_isolated(pods: &[PodSelection], plain: &PlainPolicies) -> bool {
     let namespace = |name: &Text| {
-        let known = plain.namespaces.iter().find(|one| one.name == *name).cloned();
+        let known = plain.namespaces.iter().find(|candidate| candidate.name == *name).cloned();
         known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
     };
     let mut names = plain.kubernetes.iter().map(|(name, _)| name);

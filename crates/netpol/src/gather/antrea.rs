@@ -24,8 +24,8 @@ pub struct Antrea {
 impl Antrea {
     pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::ANTREA_TIER], unread, antrea::read_tier);
-        let tiers = tiers.retain_valid(unread, |one| {
-            let tiers = std::slice::from_ref(one);
+        let tiers = tiers.retain_valid(unread, |candidate| {
+            let tiers = std::slice::from_ref(candidate);
             let input = Input { tiers, policies: &[], kubernetes: &[], groups: &[] };
             antrea::enforcement(&input, nobody).map(drop)
         });

@@ -68,9 +68,12 @@ impl Calico {
                 Err(why) => unread.push(object.unread(why)),
             }
         }
-        found.policies = found.policies.retain_valid(unread, |one| {
-            let input =
-                Input { tiers: &tiers.entries, policies: std::slice::from_ref(one), ..Input::default() };
+        found.policies = found.policies.retain_valid(unread, |candidate| {
+            let input = Input {
+                tiers: &tiers.entries,
+                policies: std::slice::from_ref(candidate),
+                ..Input::default()
+            };
             calico::enforcement(&input, nobody).map(drop)
         });
         Self { tiers, ..found }

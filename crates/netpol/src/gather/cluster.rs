@@ -38,7 +38,7 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
     let cluster = Cluster {
         nodes: nodes.collect(),
         namespaces: snapshot.objects(Kind::NAMESPACE).iter().map(Object::value).map(namespace).collect(),
-        pods: snapshot.pods.iter().filter(own).map(|one| pod(one, &accounts)).collect(),
+        pods: snapshot.pods.iter().filter(own).map(|candidate| pod(candidate, &accounts)).collect(),
         pod_ranges: pod_ranges.to_vec(),
     };
     (cluster, unread)

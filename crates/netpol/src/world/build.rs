@@ -256,7 +256,7 @@ impl WorldBuilder {
             let mut found = pieces.all().filter_map(|piece| free(piece, range));
             let first = found.next();
             for (address, (namespace, name, traits)) in
-                first.iter().flat_map(|one| waiting.iter().map(|pod| (*one, pod)))
+                first.iter().flat_map(|item| waiting.iter().map(|pod| (*item, pod)))
             {
                 let party =
                     self.pod(traits, address, pieces, || PartyKind::Pod(namespace.clone(), name.clone()));

@@ -110,14 +110,14 @@ fn imagine_pod(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
 /// Gives labels for which what is said of them is true; false if there are none.
 fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool {
     let mut wanted: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
-    for one in way {
-        match one.0 {
+    for item in way {
+        match item.0 {
             Expression::Has(whose, key)
             | Expression::In(whose, key, _)
             | Expression::Like(whose, key, ..)
                 if *whose == owner =>
             {
-                wanted.entry(key).or_default().push(one);
+                wanted.entry(key).or_default().push(item);
             }
             _ => {}
         }

@@ -73,12 +73,12 @@ fn compared(record: &Record) -> Vec<String> {
         // The tool also knows packets that no network carries, such as messages of ICMPv6 between addresses of IPv4.
         let all = [world.space.all(), world.space.all()];
         let found: Vec<Difference> = differences_among(&world, &a, &b, all).collect();
-        let differing = |direction| found.iter().find(|one| one.direction == direction);
+        let differing = |direction| found.iter().find(|candidate| candidate.direction == direction);
         let mut note = |why: String| wrong.push(format!("pair {}, {name}: {why}", record.number));
         for (direction, same) in [(Direction::Ingress, record.ingress), (Direction::Egress, record.egress)] {
             let difference = differing(direction);
             if difference.is_none() != same {
-                let words = difference.map_or("no difference".into(), |one| one.words(&world));
+                let words = difference.map_or("no difference".into(), |item| item.words(&world));
                 note(format!("{} is the same: {same}, but {words}", direction.name()));
             }
         }

@@ -176,7 +176,10 @@ impl Question<'_> {
         let world = World::new(cluster, mentions);
         let pod = |name: &str| {
             let (namespace, pod) = name.split_once('/')?;
-            let pod = cluster.pods.iter().find(|one| *one.namespace == *namespace && *one.name == *pod)?;
+            let pod = cluster
+                .pods
+                .iter()
+                .find(|candidate| *candidate.namespace == *namespace && *candidate.name == *pod)?;
             world.stands_for(&pod.namespace, &pod.name, pod.addresses[0])
         };
         let index_at = |address: &str| {

@@ -27,7 +27,7 @@ const ANY: u128 = 1 << 100;
 
 /// What fits on a node that offers this.
 fn offered_or_any(offers: Request) -> Request {
-    let or = |said: u128, any: u128| if said == 0 { any } else { said };
+    let or = |offered: u128, any: u128| if offered == 0 { any } else { offered };
     Request {
         cpu: or(offers.cpu, ANY),
         memory: or(offers.memory, ANY),

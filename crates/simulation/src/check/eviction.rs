@@ -115,9 +115,9 @@ impl History {
         let others: Vec<_> =
             self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed < seen).collect();
         let ready = || others.iter().filter(|(_, pod, _)| Self::counts_as_ready(pod, seen));
-        let here = ready().filter(|(_, _, of)| *of == zone).count();
+        let here = ready().filter(|(_, _, other_zone)| *other_zone == zone).count();
         let elsewhere = ready().count() - here;
-        let all = others.iter().filter(|(_, _, of)| *of == zone).count() + 1;
+        let all = others.iter().filter(|(_, _, other_zone)| *other_zone == zone).count() + 1;
         if all == 1 {
             // Two others, or the other one of two.
             let least = others.len().clamp(1, 2);
@@ -126,7 +126,7 @@ impl History {
         if here < (all - 1).max(1) {
             let names: Vec<_> = others
                 .iter()
-                .map(|(_, pod, of)| (&pod.api.name, of, &pod.api.node, &pod.api.traits, pod.placed))
+                .map(|(_, pod, zone)| (&pod.api.name, zone, &pod.api.node, &pod.api.traits, pod.placed))
                 .collect();
             return Some((
                 "I4",

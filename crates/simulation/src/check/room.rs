@@ -75,9 +75,9 @@ impl History {
             takes_pods || (is_new && node.drained < flight.nodes_seen)
         };
         let (mut requested, mut offered) = (count.moves, Request::default());
-        for (other, one) in self.truth.nodes.iter().enumerate() {
-            if other != node && !self.is_left_out(&one.name) && is_open(one) {
-                offered += one.api.offers;
+        for (other, target) in self.truth.nodes.iter().enumerate() {
+            if other != node && !self.is_left_out(&target.name) && is_open(target) {
+                offered += target.api.offers;
                 requested += count.stays.get(&other).copied().unwrap_or_default();
             }
         }

@@ -34,19 +34,19 @@ impl History {
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
         let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
         let silent = if fault == Fault::SilentWatch { self.random.pick(&streams).copied() } else { None };
-        let one = &mut self.holders[holder];
+        let driver = &mut self.holders[holder];
         if matches!(fault, Fault::Away | Fault::Deaf | Fault::Suspend)
-            && one.asleep.max(one.away).max(one.deaf) <= now
+            && driver.asleep.max(driver.away).max(driver.deaf) <= now
         {
-            one.late_since = now;
+            driver.late_since = now;
         }
         match fault {
-            Fault::SilentWatch => one.silent = silent.map(|stream| (stream, now, now + long)),
-            Fault::Away => one.away = now + long,
-            Fault::Deaf => one.deaf = now + long,
-            Fault::Suspend => one.asleep = now + long,
+            Fault::SilentWatch => driver.silent = silent.map(|stream| (stream, now, now + long)),
+            Fault::Away => driver.away = now + long,
+            Fault::Deaf => driver.deaf = now + long,
+            Fault::Suspend => driver.asleep = now + long,
             _ => {
-                one.is_interrupted = true;
+                driver.is_interrupted = true;
                 self.news(holder);
             }
         }

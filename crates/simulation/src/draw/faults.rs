@@ -22,7 +22,7 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
     let kinds: Vec<Fault> = match choice {
         Choice::Quiet => return Faults::none(),
         Choice::Only(fault) => vec![fault],
-        Choice::Both(one, other) => vec![one, other],
+        Choice::Both(item, other) => vec![item, other],
         Choice::Some => {
             let often = match random.below(100) {
                 0..5 => return Faults::none(),

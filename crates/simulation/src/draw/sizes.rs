@@ -34,7 +34,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth) {
     let (cpu, memory) = SIZES[SIZES.len() - 1];
     for node in &mut truth.nodes {
         // How many pods fit was drawn before.
-        let share = |of: u128, largest: u128| (of * percent / 100).div_ceil(others) + spare * largest;
+        let share = |sum: u128, largest: u128| (sum * percent / 100).div_ceil(others) + spare * largest;
         node.room.cpu = share(moves.cpu + stays.cpu * others / 9, cpu);
         node.room.memory = share(moves.memory + stays.memory * others / 9, memory * MIB);
         node.api.offers = node.room + stays;

@@ -19,18 +19,18 @@ impl History {
     /// Makes a call; at once an outcome if it is not made.
     pub(super) fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
         let now = self.now;
-        let one = &self.holders[holder];
-        let is_stale = at(now - one.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
+        let driver = &self.holders[holder];
+        let is_stale = at(now - driver.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
         if is_stale {
             return Some(Outcome::Failed("the Lease was not renewed in time".into()));
         }
-        if one.away > now {
+        if driver.away > now {
             let late = Outcome::Failed("no answer".into());
             let reply = Reply { number, outcome: late, census: None };
             self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
             return None;
         }
-        let LookBasis { nodes, pods, is_gated, is_bridged } = one.look_basis;
+        let LookBasis { nodes, pods, is_gated, is_bridged } = driver.look_basis;
         let flight = Flight {
             holder,
             number,
@@ -39,7 +39,7 @@ impl History {
             pods_seen: pods,
             is_gated,
             is_bridged,
-            version: one.version,
+            version: driver.version,
             is_lost: false,
             act,
         };
@@ -61,21 +61,21 @@ impl History {
 
     /// The answer of a call arrives.
     pub(crate) fn answer(&mut self, holder: usize, reply: Reply) {
-        let one = &mut self.holders[holder];
-        if one.drive.is_none() {
+        let driver = &mut self.holders[holder];
+        if driver.drive.is_none() {
             return;
         }
-        if one.asleep > self.now {
-            let wait = one.asleep - self.now;
+        if driver.asleep > self.now {
+            let wait = driver.asleep - self.now;
             self.schedule_after(wait, Event::Answer(holder, Box::new(reply)));
             return;
         }
         let Reply { number, outcome, census } = reply;
         if let Some(census) = census {
-            Arc::make_mut(&mut one.world).census = Some(census);
-            one.has_news = true;
+            Arc::make_mut(&mut driver.world).census = Some(census);
+            driver.has_news = true;
         }
-        one.mail.borrow_mut().outcomes.insert(number, outcome);
+        driver.mail.borrow_mut().outcomes.insert(number, outcome);
         self.run_on(holder);
     }
 }

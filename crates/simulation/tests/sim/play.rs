@@ -102,7 +102,7 @@ pub(crate) fn name(choice: Choice) -> String {
         Choice::Quiet => "Quiet".into(),
         Choice::Some => "Some".into(),
         Choice::Only(fault) => format!("{fault:?}"),
-        Choice::Both(one, other) => format!("{one:?}+{other:?}"),
+        Choice::Both(item, other) => format!("{item:?}+{other:?}"),
     }
 }
 

@@ -142,8 +142,8 @@ impl Node {
     /// # Errors
     /// What could not be.
     pub fn check_names(&self) -> Result<(), &'static str> {
-        let is_taint = |one: &Taint| is_key(&one.key) && (one.value.is_empty() || is_word(&one.value));
-        if !self.spec.taints.iter().all(|one| is_taint(one) && is_word(&one.effect)) {
+        let is_taint = |item: &Taint| is_key(&item.key) && (item.value.is_empty() || is_word(&item.value));
+        if !self.spec.taints.iter().all(|candidate| is_taint(candidate) && is_word(&candidate.effect)) {
             return Err("spec.taints: the API server takes no such taint");
         }
         self.metadata.check_names()

@@ -266,7 +266,7 @@ impl Serialize for Volume {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let key = source_key(&self.source);
         let target = self.target.as_ref().filter(|_| !key.is_empty());
-        let source: BTreeMap<&str, &str> = target.iter().map(|of| (key, of.as_ref())).collect();
+        let source: BTreeMap<&str, &str> = target.iter().map(|name| (key, name.as_ref())).collect();
         let mut all = BTreeMap::new();
         all.insert("name", Value::from(self.name.as_ref()));
         all.insert(self.source.as_ref(), serde_json::to_value(source).unwrap_or_default());

@@ -90,7 +90,7 @@ pub struct ServiceSpec {
 impl Service {
     /// The addresses outside the cluster that lead to it.
     pub fn outside_ips(&self) -> impl Iterator<Item = &str> {
-        let ingress = self.status.load_balancer.ingress.iter().map(|one| &one.ip);
+        let ingress = self.status.load_balancer.ingress.iter().map(|item| &item.ip);
         let all = self.spec.external_ips.iter().chain([&self.spec.load_balancer_ip]).chain(ingress);
         all.map(AsRef::as_ref).filter(|ip: &&str| !ip.is_empty())
     }

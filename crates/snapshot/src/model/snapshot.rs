@@ -263,7 +263,7 @@ mod tests {
         snapshot.objects.insert(Kind::CONFIG_MAP, ["a-tenant", "kube-system", "z"].map(map).into());
         let sets = vec![set("a-tenant", "calico-node"), set("kube-system", "rke2-calico-node")];
         snapshot.workloads.insert(Kind::DAEMON_SET, sets);
-        let namespace = |object: Option<&Object>| object.map(|one| one.namespace().to_owned());
+        let namespace = |object: Option<&Object>| object.map(|item| item.namespace().to_owned());
         let system = Some("kube-system".to_owned());
         assert_eq!(namespace(snapshot.object(Kind::CONFIG_MAP, "cilium-config")), system);
         assert_eq!(namespace(snapshot.config_map("cilium-config")), system);

@@ -183,9 +183,9 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
 #[test]
 fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
     let steps = [replace("a"), replace("b"), replace("c")];
-    let server = keeping(|asked| {
-        let is_it = asked.line.starts_with("PUT /apis/projectcalico.org/v3/globalnetworkpolicies/b?")
-            && !asked.line.contains("dryRun");
+    let server = keeping(|recorded| {
+        let is_it = recorded.line.starts_with("PUT /apis/projectcalico.org/v3/globalnetworkpolicies/b?")
+            && !recorded.line.contains("dryRun");
         is_it.then(|| Answer::refusal(409, "Conflict", "the object has been modified"))
     });
     let (applied, lines) = carried(&server, &steps, false);

@@ -138,8 +138,8 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &ReplicaCount) -> V
     let healthy =
         pods.iter().filter(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none()).count();
     let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
-    let words = |pods: i64, of: &str| {
-        format!("{rule}: {pods} {of} - {desired} desired = {} may go", pods.saturating_sub(desired).max(0))
+    let words = |pods: i64, kind: &str| {
+        format!("{rule}: {pods} {kind} - {desired} desired = {} may go", pods.saturating_sub(desired).max(0))
     };
     if expected <= desired {
         Verdict::Never(words(expected, "expected"))

@@ -260,7 +260,7 @@ fn a_range_of_pods_that_cannot_be_read_blocks() {
     use crate::finding::Severity;
     let severity = |pool: &str| {
         let found = cluster(pool, "192.168.3.0/26").found(&CHECK);
-        found.iter().find(|one| one.code == "cidr-invalid").map(|one| one.severity)
+        found.iter().find(|candidate| candidate.code == "cidr-invalid").map(|candidate| candidate.severity)
     };
     assert_eq!(severity("192.168.0.0/33"), Some(Severity::Blocks));
     assert_eq!(severity("192.168.0.1/16"), Some(Severity::Risk));

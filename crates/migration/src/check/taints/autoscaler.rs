@@ -32,12 +32,12 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             objects.push(subject.detail(format!("{} is not in startupTaints", taint.key)));
         }
     }
-    let patch = |one: &Subject| {
+    let patch = |item: &Subject| {
         let (key, effect) = (Value::from(&*taint.key), Value::from(&*taint.effect));
         let patch = format!(
             r#"{{"spec":{{"template":{{"spec":{{"startupTaints":[{{"key":{key},"effect":{effect}}}]}}}}}}}}"#
         );
-        format!("kubectl patch nodepool {} --type merge -p {}", one.name, shell_word(&patch))
+        format!("kubectl patch nodepool {} --type merge -p {}", item.name, shell_word(&patch))
     };
     let fix = objects.iter().map(patch).collect::<Vec<_>>().join("; ");
     (!objects.is_empty()).then(|| {

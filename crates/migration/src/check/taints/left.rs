@@ -124,7 +124,7 @@ mod tests {
     fn left(text: &str) -> Option<(Severity, Vec<String>, String)> {
         let case = Case::of(text).pair(Cni::Flannel, Cni::Antrea);
         let found = case.found(&CHECK);
-        let finding = found.iter().find(|one| one.code == "startup-taint-left")?;
+        let finding = found.iter().find(|candidate| candidate.code == "startup-taint-left")?;
         Some((finding.severity, objects(finding), finding.fix.clone()))
     }
 

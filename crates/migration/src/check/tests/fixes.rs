@@ -77,7 +77,7 @@ fn tried(row: &Row) -> Result<(), String> {
     world.set("backup: {of: the provider}");
     (row.change)(&mut world);
     let before = world.check();
-    let codes = |all: &[Finding]| all.iter().map(|one| one.code).collect::<Vec<_>>().join(" ");
+    let codes = |all: &[Finding]| all.iter().map(|item| item.code).collect::<Vec<_>>().join(" ");
     let Some(finding) = found_of(&before, row) else {
         return Err(format!("the cluster does not have it, only {}", codes(&before)));
     };
@@ -118,7 +118,11 @@ fn tried(row: &Row) -> Result<(), String> {
     }
     let new: Vec<_> = blocking(&after).difference(&blocking(&before)).cloned().collect();
     if !new.is_empty() {
-        let why: Vec<&str> = after.iter().filter(|one| one.blocks()).map(|one| one.what.as_str()).collect();
+        let why: Vec<&str> = after
+            .iter()
+            .filter(|candidate| candidate.blocks())
+            .map(|candidate| candidate.what.as_str())
+            .collect();
         return Err(format!("now this blocks: {new:?} {why:?}"));
     }
     Ok(())

@@ -73,7 +73,7 @@ impl<'p> TierPlacement<'p> {
         for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.action == Action::Deny) {
             let later: Vec<_> = entries[index..]
                 .iter()
-                .filter(|one| one.action == Action::Allow && !one.is_apart(entry))
+                .filter(|candidate| candidate.action == Action::Allow && !candidate.is_apart(entry))
                 .collect();
             let (result, is_open) = (rules(entry), may_be_isolated(entry.subjects(), plain));
             let mut note =
@@ -102,13 +102,13 @@ impl<'p> TierPlacement<'p> {
                 }
                 // Without this one, those after it would let through what it drops.
                 _ => {
-                    for one in later {
+                    for item in later {
                         let why = format!(
                             "it allows what is left by {} of {}, which ClusterNetworkPolicies cannot say at its place after the NetworkPolicies of Kubernetes",
                             entry.rule.place(),
                             entry.policy.source
                         );
-                        refused.add(*one, Refusal::new("", why));
+                        refused.add(*item, Refusal::new("", why));
                     }
                 }
             }
@@ -120,7 +120,8 @@ impl<'p> TierPlacement<'p> {
             if entry.action != Action::Allow {
                 continue;
             }
-            let is_first = denying.iter().any(|(number, one)| *number > index && !one.is_apart(entry));
+            let is_first =
+                denying.iter().any(|(number, candidate)| *number > index && !candidate.is_apart(entry));
             // A NetworkPolicy has the same pods if the policy is of one namespace, too.
             match (rules(entry), check_rule(entry.rule)) {
                 (result, Ok(())) if !is_first && (entry.policy.namespace.is_some() || result.is_err()) => {

@@ -77,7 +77,7 @@ impl<'p> TierPlacement<'p> {
             if entry.action == Action::Deny {
                 continue;
             }
-            let blocks = |one: &&Entry<'p>| one.denies_late() && !one.is_apart(entry);
+            let blocks = |item: &&Entry<'p>| item.denies_late() && !item.is_apart(entry);
             let Some(first) = entries[..index].iter().find(blocks) else {
                 let why = "it allows before the NetworkPolicies of Kubernetes what it allowed after them, which makes no difference";
                 notes.note(&entry.policy.source, entry.rule.place(), Outcome::Expanded, why);
@@ -102,7 +102,8 @@ impl<'p> TierPlacement<'p> {
             if tangled.iter().any(|(number, _)| *number == index) {
                 self.late.push(*entry);
             } else if entry.denies_late() {
-                if is_last_word || tangled.iter().any(|(number, one)| *number > index && !one.is_apart(entry))
+                if is_last_word
+                    || tangled.iter().any(|(number, candidate)| *number > index && !candidate.is_apart(entry))
                 {
                     self.late.push(*entry);
                 } else {

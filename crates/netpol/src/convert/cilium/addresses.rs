@@ -37,7 +37,8 @@ pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> Addr
         .into_iter()
         // No packet of a family that no pod has is to or from a pod.
         .filter(|is_v6| {
-            plain.pod_ranges.is_empty() || plain.pod_ranges.iter().any(|one| one.is_v6() == *is_v6)
+            plain.pod_ranges.is_empty()
+                || plain.pod_ranges.iter().any(|candidate| candidate.is_v6() == *is_v6)
         })
         .map(|is_v6| Addresses::of(blocks, is_v6))
         .collect();

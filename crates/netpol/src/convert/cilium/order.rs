@@ -169,20 +169,24 @@ impl<'p> Order<'p> {
         if is_after == before && self.has_kubernetes(own) {
             return true;
         }
-        let lets = |index: usize, other: &OrderedPolicy<'_>, of: usize, their: &Rule| {
+        let lets = |index: usize, other: &OrderedPolicy<'_>, number: usize, their: &Rule| {
             // What is passed is not for later rules of its tier.
             let passes = before && their.action == Action::Pass && other.tier == ordered.tier;
             their.direction == rule.direction
-                && (self.opens[index][of] || passes)
+                && (self.opens[index][number] || passes)
                 && !rules_apart(rule, their, &self.plain.pod_ranges)
                 && !are_apart(own, subjects(other, their))
         };
-        let is_there = |index: usize, of: usize| {
-            if before { (index, of) < (place, number) } else { (index, of) > (place, number) }
+        let is_there = |index: usize, other_number: usize| {
+            if before {
+                (index, other_number) < (place, number)
+            } else {
+                (index, other_number) > (place, number)
+            }
         };
         self.policies.iter().enumerate().any(|(index, other)| {
             let mut rules = other.rules.iter().enumerate();
-            rules.any(|(of, their)| is_there(index, of) && lets(index, other, of, their))
+            rules.any(|(number, their)| is_there(index, number) && lets(index, other, number, their))
         })
     }
 }

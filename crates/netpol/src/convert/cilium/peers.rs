@@ -31,8 +31,8 @@ pub(super) fn ways(
     let Some(peers) = &rule.peers else { return Ok(everybody()) };
     let end = end(rule.direction);
     let (mut pods, mut blocks) = (Vec::new(), Vec::new());
-    for one in peers {
-        match one {
+    for item in peers {
+        match item {
             Peer::Pods(chosen) => pods.push(chosen.clone()),
             Peer::Block(block) => blocks.push(block.clone()),
         }

@@ -31,11 +31,11 @@ pub(super) fn fields(
 ) -> Result<Option<Vec<Way>>, Refusal> {
     let Some(traffic) = &rule.traffic else { return Ok(None) };
     let (mut ports, mut messages) = (Vec::new(), Vec::new());
-    for one in traffic {
-        if FAMILIES.iter().any(|(number, _)| *number == one.protocol) {
-            messages.extend(types(one, ways, notes)?);
+    for item in traffic {
+        if FAMILIES.iter().any(|(number, _)| *number == item.protocol) {
+            messages.extend(types(item, ways, notes)?);
         } else {
-            ports.extend(numbers(one, rule, settings, notes)?);
+            ports.extend(numbers(item, rule, settings, notes)?);
         }
     }
     let parts =

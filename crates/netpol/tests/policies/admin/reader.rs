@@ -83,7 +83,8 @@ fn is_peer(peer: &Value, cluster: &Cluster, packet: &Packet<'_>) -> bool {
 }
 
 fn is_one(selector: &Value, pod: &Pod, cluster: &Cluster) -> bool {
-    let namespace = cluster.namespaces.iter().find(|one| one.name == pod.namespace).expect("a namespace");
+    let namespace =
+        cluster.namespaces.iter().find(|candidate| candidate.name == pod.namespace).expect("a namespace");
     match selector.get("namespaces") {
         Some(namespaces) => matches(namespaces, &namespace.labels),
         None => {

@@ -55,16 +55,16 @@ fn action<'a>(all: &'a AntreaObjects, tier: &str, cluster: &Cluster, packet: &Pa
     policies.sort_by(|object, other| priority(object).partial_cmp(&priority(other)).expect("numbers"));
     for policy in policies {
         let namespace = policy["metadata"]["namespace"].as_str();
-        let asked = ReaderContext { all, cluster, namespace };
+        let context = ReaderContext { all, cluster, namespace };
         let (rules, peers) = match packet.direction {
             Direction::Ingress => ("ingress", "from"),
             Direction::Egress => ("egress", "to"),
         };
         for rule in list(&policy["spec"][rules]) {
             let applied = [list(&policy["spec"]["appliedTo"]), list(&rule["appliedTo"])].concat();
-            let is_applied = applied.iter().any(|target| asked.is_pod(target, packet.subject.0));
+            let is_applied = applied.iter().any(|target| context.is_pod(target, packet.subject.0));
             let peers = list(&rule[peers]);
-            let is_peer = peers.is_empty() || peers.iter().any(|peer| asked.is_peer(peer, packet));
+            let is_peer = peers.is_empty() || peers.iter().any(|peer| context.is_peer(peer, packet));
             if is_applied && is_peer && is_traffic(rule, packet) {
                 return rule["action"].as_str();
             }
@@ -82,7 +82,13 @@ struct ReaderContext<'a> {
 
 impl<'a> ReaderContext<'a> {
     fn labels(&self, pod: &Pod) -> &'a Labels {
-        &self.cluster.namespaces.iter().find(|one| one.name == pod.namespace).expect("a namespace").labels
+        &self
+            .cluster
+            .namespaces
+            .iter()
+            .find(|candidate| candidate.name == pod.namespace)
+            .expect("a namespace")
+            .labels
     }
 
     /// Whether an entry with selectors, a service account or a group has a pod.

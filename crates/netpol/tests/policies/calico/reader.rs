@@ -199,7 +199,9 @@ fn is_end(
             None if text.parse() == Ok(port) => true,
             None => end.pod().is_some_and(|pod| {
                 let mut ports = pod.ports.iter();
-                ports.any(|one| *one.name == *text && one.protocol == protocol && one.number == port)
+                ports.any(|candidate| {
+                    *candidate.name == *text && candidate.protocol == protocol && candidate.number == port
+                })
             }),
         },
     };
@@ -269,7 +271,7 @@ fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
             labels.insert("projectcalico.org/namespace".into(), name.into());
             labels.insert("pcns.projectcalico.org/name".into(), name.into());
             labels.insert("pcns.kubernetes.io/metadata.name".into(), name.into());
-            let of = all.cluster.namespaces.iter().find(|one| *one.name == *name);
+            let of = all.cluster.namespaces.iter().find(|candidate| *candidate.name == *name);
             for (key, value) in of.iter().flat_map(|of| &of.labels) {
                 labels.insert(format!("pcns.{key}"), value.to_string());
             }

@@ -39,8 +39,11 @@ impl<'a> Reading<'a> {
             let mut own = pod.labels.clone();
             own.insert(NAMESPACE.into(), pod.namespace.clone());
             own.insert("io.cilium.k8s.policy.serviceaccount".into(), pod.account.clone());
-            let namespace =
-                cluster.namespaces.iter().find(|one| one.name == pod.namespace).expect("a namespace");
+            let namespace = cluster
+                .namespaces
+                .iter()
+                .find(|candidate| candidate.name == pod.namespace)
+                .expect("a namespace");
             for (key, value) in &namespace.labels {
                 own.insert(format!("{OF_NAMESPACE}{key}").into(), value.clone());
             }

@@ -75,8 +75,11 @@ pub(crate) fn is_peer(
     let is_namespace = match peer.get("namespaceSelector") {
         None => policy["metadata"]["namespace"] == *pod.namespace,
         Some(selector) => {
-            let namespace =
-                cluster.namespaces.iter().find(|one| one.name == pod.namespace).expect("a namespace");
+            let namespace = cluster
+                .namespaces
+                .iter()
+                .find(|candidate| candidate.name == pod.namespace)
+                .expect("a namespace");
             matches(selector, &namespace.labels)
         }
     };
@@ -96,9 +99,9 @@ pub(crate) fn is_port(port: &Value, packet: &Packet<'_>) -> bool {
     match (&port["port"], port["endPort"].as_u64()) {
         (Value::Null, _) => true,
         (Value::String(name), _) => packet.receiver().pod().is_some_and(|pod| {
-            pod.ports
-                .iter()
-                .any(|one| *one.name == **name && one.protocol == number && one.number == packet.port)
+            pod.ports.iter().any(|candidate| {
+                *candidate.name == **name && candidate.protocol == number && candidate.number == packet.port
+            })
         }),
         (first, last) => {
             let first = first.as_u64().expect("a number");

@@ -66,7 +66,7 @@ pub(crate) fn kinds() -> Vec<(u8, u16, u16)> {
 /// What the first line of the file tells the tool.
 pub(crate) fn header() -> Value {
     let cluster = cluster();
-    let namespaces = cluster.namespaces.iter().map(|one| json!({"name": *one.name, "labels": one.labels}));
+    let namespaces = cluster.namespaces.iter().map(|item| json!({"name": *item.name, "labels": item.labels}));
     let pods = cluster.pods.iter().map(|pod| {
         let ports = pod.ports.iter();
         let ports =
