@@ -116,7 +116,7 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
 }
 
 fn sandboxes(node: &NodeFacts) -> Result<std::collections::BTreeMap<String, crate::runtime::State>, Failure> {
-    let Some(endpoint) = node.runtime.whom.endpoint() else {
+    let Some(endpoint) = node.runtime.choice.endpoint() else {
         return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
             .at("--leaks")
             .fix("name the runtime with --runtime-endpoint"));

@@ -23,7 +23,7 @@ use crate::node::policy::flip;
 use crate::node::policy::secondary;
 use crate::node::settings::Settings;
 use crate::node::unready::{self, UnreadyNetwork};
-use crate::runtime::unread;
+use crate::runtime::conf_reading;
 
 /// Carries out a verb and prints its answer.
 ///
@@ -173,16 +173,16 @@ fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
 fn doubt(node: &NodeFacts) -> Option<String> {
     node.runtime.crio().filter(|_| node.root.is_node())?;
     node.own_conf()?;
-    let endpoint = node.runtime.whom.endpoint()?;
+    let endpoint = node.runtime.choice.endpoint()?;
     let conf = node.dirs.conf_file();
     // One that does not run reads the conf when it starts.
-    let why = unread::since(endpoint, &conf)?;
+    let why = conf_reading::problem(endpoint, &conf)?;
     (!attached_since(&node.dirs.layout, &conf)).then_some(why)
 }
 
 fn attached_since(layout: &Layout, conf: &Path) -> bool {
     let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let Ok(written) = unread::written(conf).map(secs) else { return false };
+    let Ok(written) = conf_reading::written_at(conf).map(secs) else { return false };
     let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
     records.iter().any(|record| record.intent.begun.wall_secs > written)
 }

@@ -17,7 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
 use crate::kubelet::check::{self, CheckDepth, Checked};
-use crate::kubelet::own::{own, registered};
+use crate::kubelet::own::{own_registration, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{drop_in, refusals};
@@ -102,7 +102,7 @@ fn accepted(node: &Node) -> Result<(), Failure> {
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
 fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Change>, Vec<String>), Failure> {
-    let own = own(root, node);
+    let own = own_registration(root, node);
     if own == OwnRegistration::default() {
         let why = if node.kubelet.register {
             "node.json has no labels and no taints"

@@ -78,7 +78,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
     let inventory = inventory::load(layout).map_err(failed)?;
-    let listing = listing(&node.runtime.whom, wanted)?;
+    let listing = listing(&node.runtime.choice, wanted)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);
     pass_order::order(&mut judged, pass_order::last_tried(layout).as_deref(), |one| &one.key);
@@ -147,7 +147,7 @@ fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure>
         return SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = match whom {
-        RuntimeChoice::Nobody | RuntimeChoice::NotSought => {
+        RuntimeChoice::None | RuntimeChoice::NotSought => {
             return Err(Failure::usage("sweep needs the living sandboxes")
                 .at("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));

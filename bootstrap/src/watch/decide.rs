@@ -290,7 +290,7 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
 
 /// One pass of `sweep`. It runs delegates, so it runs in a unit of its own, outside the sandbox and the processes of `watch`.
 fn sweep(facts: &Observation, turn: u64) -> Change {
-    let endpoint = facts.node.runtime.whom.endpoint();
+    let endpoint = facts.node.runtime.choice.endpoint();
     let arguments =
         OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = sweeps::UNIT.to_owned();

@@ -37,8 +37,8 @@ use crate::node::identity::BootKind;
 use crate::node::name::NameSources;
 use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
+use crate::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
 use crate::runtime::endpoint;
-use crate::runtime::picks::{ConfSelection, NetworkNameCheck};
 
 /// Decides, or finds everything that stands in the way.
 ///
@@ -271,7 +271,7 @@ fn shared(
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
-        && let NetworkNameCheck::Nothing(why) = picks.told(&left, name)
+        && let NetworkNameCheck::Unset(why) = picks.check_name(&left, name)
     {
         notes.push(why.into());
     }

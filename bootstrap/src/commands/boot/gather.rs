@@ -229,7 +229,7 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match RuntimeAnswer::ask(&RuntimeChoice::on(root, node, None)) {
+    match RuntimeAnswer::ask(&RuntimeChoice::find(root, node, None)) {
         RuntimeAnswer::Setup(setup) => Some(RuntimeConfig::from_answer(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());

@@ -67,7 +67,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     // What another conf of the node has for its name is that network's.
     networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
     let is_node = node.root.is_node();
-    let live = subject.listed.cloned().or_else(|| live(&node.runtime.whom).filter(|_| is_node));
+    let live = subject.listed.cloned().or_else(|| live(&node.runtime.choice).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
         kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },

@@ -24,13 +24,13 @@ use crate::node::conf::CONF_MODE;
 use crate::node::own_command::{OwnCommand, proof_within_secs};
 use crate::publish::removal::Removal;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cache::handover::file_name;
+use crate::runtime::conf_removal;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::cri::Runtime;
-use crate::runtime::parting;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
 use crate::systemd::systemctl;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
@@ -108,7 +108,7 @@ impl GraduationHandler<'_> {
     }
 
     fn endpoint(&self) -> &str {
-        self.seen.node.runtime.whom.endpoint().unwrap_or_default()
+        self.seen.node.runtime.choice.endpoint().unwrap_or_default()
     }
 
     /// Waits until the runtime has loaded the new network's conf, and no ADD runs through Crossfade.
@@ -124,9 +124,9 @@ impl GraduationHandler<'_> {
                 Runtime::at(endpoint).map_err(said)?.wait_for(UNUSED_WITHIN, uses).map_err(said)?;
             }
             // One that is told the name of its network has been started anew since.
-            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::Named(_)) => {}
+            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::ByName(_)) => {}
             RuntimeAnswer::Silent => {
-                parting::read_again(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
+                conf_removal::wait_for_reread(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
             }
             other => {
                 let why = other.trouble().unwrap_or("no runtime was asked");

@@ -30,7 +30,7 @@ use super::facts::{GraduateFacts, NodeJson};
 use crate::change::{Act, Change, Write};
 use crate::node::confdir::ConfFile;
 use crate::runtime::cache::handover::file_name;
-use crate::runtime::parting;
+use crate::runtime::conf_removal;
 
 /// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;
@@ -210,8 +210,8 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
     if has_left(facts) || names.ours == names.new {
         entries(facts, names, Stage::Settle, decision);
     }
-    if facts.conf.dir.confs.iter().any(|conf| conf.file == parting::FILE) {
-        let gone = facts.conf.dir.path.join(parting::FILE);
+    if facts.conf.dir.confs.iter().any(|conf| conf.file == conf_removal::FILE) {
+        let gone = facts.conf.dir.path.join(conf_removal::FILE);
         decision.step(Stage::Settle, Change::ensure_gone(gone, true, "left by a run that was killed"));
     }
     let NodeJson { path, before, wanted, .. } = &facts.node_json;

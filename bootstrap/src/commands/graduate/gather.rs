@@ -37,12 +37,12 @@ use crate::publish::look::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;
 use crate::runtime::SandboxList;
-use crate::runtime::adding::can_see;
 use crate::runtime::answer::deleter;
 use crate::runtime::cache::handover::file_name;
 use crate::runtime::cache::{Cache, made_by_cri};
 use crate::runtime::config;
 use crate::runtime::cri::Runtime;
+use crate::runtime::running_adds::can_see;
 use crate::systemd::systemctl;
 
 /// How long the API server may take to answer.
@@ -202,7 +202,7 @@ fn key(record: &Attachment) -> Key {
 }
 
 fn listing(node: &NodeFacts) -> Result<SandboxList, String> {
-    let endpoint = node.runtime.whom.endpoint().ok_or("no runtime is known")?;
+    let endpoint = node.runtime.choice.endpoint().ok_or("no runtime is known")?;
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
     sandboxes.map(SandboxList::Cri).map_err(|why| format!("{why:#}"))
 }
@@ -213,7 +213,7 @@ fn runtime(
     listing: Option<&SandboxList>,
     progress: &Progress,
 ) -> ObservedRuntime {
-    let endpoint = node.runtime.whom.endpoint();
+    let endpoint = node.runtime.choice.endpoint();
     let has_answered = node.runtime.answer.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
     let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
@@ -221,7 +221,7 @@ fn runtime(
         replays: deleter(&node.runtime) == Deleter::Runtime,
         asked: node.runtime.answer.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
-        picks: node.runtime.picks(),
+        picks: node.runtime.conf_selection(),
         is_private: is_told || node.settings.conf_dir == Mode::Private,
         can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
         is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
@@ -233,7 +233,7 @@ fn runtime(
 
 /// Whether systemd answers, and has this unit.
 fn is_loaded(unit: &str) -> bool {
-    let ask = || systemctl::ask(&["show", "--property=LoadState", unit]);
+    let ask = || systemctl::query(&["show", "--property=LoadState", unit]);
     systemctl::is_here() && ask().is_ok_and(|state| state.trim() == "LoadState=loaded")
 }
 

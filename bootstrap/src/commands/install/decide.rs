@@ -42,8 +42,8 @@ use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
 use crate::publish::removal::Leftovers;
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::picks::ConfSelection;
 
 #[derive(Debug)]
 pub struct InstallDecision {
@@ -138,7 +138,7 @@ fn our_name(
         let picks = ConfSelection::of(facts.unsaid());
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
         if let Some((name, _)) = &named {
-            obstacles.extend(picks.told(dir, name).wrong());
+            obstacles.extend(picks.check_name(dir, name).problem());
         }
         named
     })
@@ -190,8 +190,8 @@ fn runtime(facts: &InstallFacts, wanted: &Install, obstacles: &mut Obstacles, no
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
         obstacles.add(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
-    if let RuntimeChoice::At(endpoint) = &facts.node.runtime.whom
-        && facts.later != facts.node.runtime.whom
+    if let RuntimeChoice::At(endpoint) = &facts.node.runtime.choice
+        && facts.later != facts.node.runtime.choice
     {
         notes.push(format!(
             "boot and watch do not know this runtime by themselves: say {endpoint:?} in node.json, runtime.endpoint, and where another \

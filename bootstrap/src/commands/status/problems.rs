@@ -128,14 +128,14 @@ fn in_the_way(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
         Ok(dir) => dir,
         Err(why) => return vec![why.as_str().into()],
     };
-    let picks = node.runtime.picks();
+    let picks = node.runtime.conf_selection();
     let mut found = picks.in_the_way(dir, name);
     if !found.is_empty() {
         found.extend(picks.harm_of_a_restart().map(Problem::from));
     }
     // In private mode the runtime's command line names the network.
     if node.settings.conf_dir == Mode::Shared {
-        found.extend(picks.told(dir, name).wrong());
+        found.extend(picks.check_name(dir, name).problem());
     }
     found
 }

@@ -155,7 +155,7 @@ fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &SandboxList) -> Resul
     if matches!(before, SandboxList::File(_)) {
         return Ok(BTreeSet::new());
     }
-    let now = super::listing(&node.runtime.whom, wanted).map_err(|failure| failure.lines().join("; "))?;
+    let now = super::listing(&node.runtime.choice, wanted).map_err(|failure| failure.lines().join("; "))?;
     if now.is_empty_answer() && !before.is_empty_answer() {
         return Err(
             "they stay, because the runtime lists no sandbox any more; the next pass looks again".into()

@@ -123,7 +123,7 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
             found.extend(not_first(facts, dir, &conf.name));
             // In private mode the runtime's command line names the network.
             if !is_private(facts) {
-                let told = facts.node.runtime.picks().told(dir, &conf.name).wrong();
+                let told = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
                 found.extend(told.map(|why| crio(facts, &why)));
             }
         }
@@ -137,7 +137,7 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
 }
 
 fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
-    let picks = facts.node.runtime.picks();
+    let picks = facts.node.runtime.conf_selection();
     let others = picks.instead_of_ours(dir, name);
     let problems = picks.in_the_way(dir, name);
     if others.is_empty() {

@@ -179,7 +179,7 @@ fn well() -> Facts {
             unusable: None,
             runtime: RuntimeFacts {
                 config: ConfigFact::Read(runtime),
-                whom: RuntimeChoice::At("unix:///run/r.sock".into()),
+                choice: RuntimeChoice::At("unix:///run/r.sock".into()),
                 answer: loaded("oldnet", "crossfade", 1),
             },
             dirs: Directories {

@@ -5,9 +5,9 @@ use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::facts::NodeFacts;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::{RehearsalResult, rehearse};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::ConfSelection;
 
 /// What is known of the runtime.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl<'a> Runtime<'a> {
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.told, self.mode) {
-            (_, Mode::Shared) if self.found.picks() == ConfSelection::FirstOfCrio => {
+            (_, Mode::Shared) if self.found.conf_selection() == ConfSelection::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";
                 let fix = "name the network in cni_default_network of CRI-O's configuration; Crossfade's network takes that name";

@@ -17,10 +17,10 @@ use crate::node::policy::file::PolicyFile;
 use crate::node::probe::ProbeAnswers;
 use crate::node::switch::OffSwitch;
 use crate::runtime::CniSetup;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::ConfSelection;
 use crate::watch::guard::CALM;
 use crate::watch::observe::{ConfAbsence, ConfSummary};
 use crate::watch::proof::ProofResult;
@@ -60,7 +60,7 @@ impl World {
             node_file: None,
             unusable: None,
             runtime: RuntimeFacts {
-                whom: RuntimeChoice::At("/run/r.sock".into()),
+                choice: RuntimeChoice::At("/run/r.sock".into()),
                 ..RuntimeFacts::default()
             },
             dirs: Directories {
@@ -249,7 +249,7 @@ fn configured(kind: Option<RuntimeKind>, picks: &ConfSelection) -> ConfigFact {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     kind.map_or(ConfigFact::NoRuntime, |kind| {
         let mut config = RuntimeConfig::from_answer(kind, setup);
-        if let ConfSelection::Named(name) = picks {
+        if let ConfSelection::ByName(name) = picks {
             config.default_network = Some(name.clone());
         }
         ConfigFact::Read(config)

@@ -89,14 +89,14 @@ impl Watch<'_> {
         let node = Settings::reload(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime)
-                && !matches!(found.runtime.whom, RuntimeChoice::Unknown(_))
+                && !matches!(found.runtime.choice, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
             let runtime = RuntimeFacts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
-        let whom = self.found.as_ref().map_or(RuntimeChoice::Nobody, |found| found.runtime.whom.clone());
+        let whom = self.found.as_ref().map_or(RuntimeChoice::None, |found| found.runtime.choice.clone());
         let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::ask(&whom), self.began.elapsed()));
         before.0 != self.asked.0
     }

@@ -17,7 +17,7 @@ use crate::node::conf_rules;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::made_by_cri;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 
 const MOVE: &str =
     "delete or drain these pods, then run the same command again; crossfade-bootstrap attachments lists them";
@@ -169,7 +169,7 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
     let stays = |file: &str| file != CONF_FILE && !aside.contains(&file);
     let named = |conf: &crate::node::confdir::ConfFile| match &facts.runtime.picks {
         ConfSelection::First | ConfSelection::FirstOfCrio => true,
-        ConfSelection::Named(_) => conf.name() == Some(new),
+        ConfSelection::ByName(_) => conf.name() == Some(new),
     };
     let first = dir.confs.iter().find(|conf| stays(&conf.file) && named(conf));
     match first {
@@ -201,12 +201,12 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
 
 /// Whether CRI-O must be started anew to use the new network.
 pub(super) fn needs_restart(facts: &GraduateFacts, ours: &str) -> bool {
-    facts.runtime.replays && matches!(&facts.runtime.picks, ConfSelection::Named(told) if told != ours)
+    facts.runtime.replays && matches!(&facts.runtime.picks, ConfSelection::ByName(told) if told != ours)
 }
 
 /// CRI-O goes by the name that it is told at its start.
 fn told(facts: &GraduateFacts, decision: &mut Decision) {
-    let (Some((new, _)), Some(ours), ConfSelection::Named(told)) =
+    let (Some((new, _)), Some(ours), ConfSelection::ByName(told)) =
         (new_of(facts), &facts.conf.name, &facts.runtime.picks)
     else {
         return;

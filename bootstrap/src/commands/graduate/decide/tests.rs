@@ -15,7 +15,7 @@ use crate::node::bin_dirs::{BinDir, PluginState};
 use crate::node::confdir::{ConfDir, Content};
 use crate::node::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::{CniSetup, Network};
 
 const DIR: &str = "/etc/cni/net.d";
@@ -166,7 +166,7 @@ fn left() -> GraduateFacts {
 fn crio(mut facts: GraduateFacts) -> GraduateFacts {
     facts.runtime.replays = true;
     facts.runtime.asked = RuntimeAnswer::Silent;
-    facts.runtime.picks = ConfSelection::Named("newnet".into());
+    facts.runtime.picks = ConfSelection::ByName("newnet".into());
     if let Some(new) = &mut facts.new {
         new.is_checked = false;
     }

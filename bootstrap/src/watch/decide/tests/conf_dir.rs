@@ -34,7 +34,7 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
         (Some(RuntimeKind::Containerd), ConfSelection::First, "containerd before 2.1", "CRI-O"),
         (
             Some(RuntimeKind::Crio),
-            ConfSelection::Named("oldnet".into()),
+            ConfSelection::ByName("oldnet".into()),
             "restart CRI-O (its pods run on)",
             "containerd",
         ),
@@ -60,8 +60,8 @@ fn a_replaced_directory_is_told_in_the_words_of_the_runtime_that_is_here() {
 #[test]
 fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
     for (picks, reason, words) in [
-        (ConfSelection::Named("oldnet".into()), Reason::NetworkReady, ""),
-        (ConfSelection::Named("another".into()), Reason::ConfNotFirst, "cni_default_network"),
+        (ConfSelection::ByName("oldnet".into()), Reason::NetworkReady, ""),
+        (ConfSelection::ByName("another".into()), Reason::ConfNotFirst, "cni_default_network"),
         (ConfSelection::FirstOfCrio, Reason::ConfNotFirst, "do not restart CRI-O until then"),
     ] {
         let mut world = World::new(Mode::Shared);
@@ -80,14 +80,14 @@ fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
     const CRIO: Option<RuntimeKind> = Some(RuntimeKind::Crio);
     for (mode, kind, picks, said) in [
         (Mode::Shared, CRIO, ConfSelection::FirstOfCrio, true),
-        (Mode::Shared, CRIO, ConfSelection::Named("oldnet".into()), false),
+        (Mode::Shared, CRIO, ConfSelection::ByName("oldnet".into()), false),
         (Mode::Private, CRIO, ConfSelection::FirstOfCrio, false),
         (Mode::Shared, None, ConfSelection::First, false),
         (Mode::Shared, Some(RuntimeKind::Containerd), ConfSelection::First, false),
     ] {
         let mut world = World::new(mode);
         world.facts.node.runtime.config = configured(kind, &picks);
-        assert_eq!(world.facts.node.runtime.picks(), picks);
+        assert_eq!(world.facts.node.runtime.conf_selection(), picks);
         world.round(0);
         let findings = decide(&world.facts, &world.memory, ME).document.findings;
         assert_eq!(

@@ -146,7 +146,7 @@ fn crio_s_check_at_its_start_must_find_a_result() {
     assert!(decision.refusals[0].what.contains("CHECK") && decision.refusals[0].fix.contains("disableCheck"));
     facts.records.clear();
     assert!(decide(&facts).refusals.is_empty());
-    facts.runtime.picks = ConfSelection::Named("oldnet".into());
+    facts.runtime.picks = ConfSelection::ByName("oldnet".into());
     let told = decide(&facts);
     assert!(told.refusals[0].fix.contains("cni_default_network = \"newnet\""), "{told:?}");
     assert!(told.refusals[0].fix.contains("do not restart CRI-O"), "{told:?}");
