@@ -72,7 +72,7 @@ impl AnnotatedPods {
                 }
                 Err(trouble) => return drop(found.send(Err(trouble.into()))),
             };
-            // It ends with the sender of the requests, or when nobody waits for the answer any more.
+            // It ends with the sender of the requests, or when the caller does not wait for the answer any more.
             for stale in asked {
                 if answer.send(runtime.block_on(remove(&link, &stale))).is_err() {
                     return;
@@ -112,7 +112,7 @@ async fn remove(link: &Link, stale: &StaleAnnotations) -> AnnotationRemoval {
     let path = format!("{}/status", Link::pod(&stale.namespace, &stale.pod));
     match link.patch(&path, patch(stale).to_string().into_bytes()).await {
         Ok(reply) if reply.is_done() => AnnotationRemoval::Done,
-        // 422: a test of the patch failed. 409: somebody else writes the Pod again and again.
+        // 422: a test of the patch failed. 409: another client writes the Pod again and again.
         Ok(reply) if matches!(reply.status, 404 | 409 | 422) => AnnotationRemoval::Changed,
         Ok(reply) => {
             AnnotationRemoval::Failed(Refusal::read(reply.status, reply.retry_after, &reply.body).to_string())

@@ -1,4 +1,4 @@
-//! What has to be written on the Node so that it says what this node knows: pure.
+//! The patches that bring the Node to this node's report: pure.
 //!
 //! | the report | label `crossfade/phase` | annotation `crossfade/observed` | condition `CrossfadeReady` |
 //! |---|---|---|---|
@@ -8,7 +8,7 @@
 //! | the last word of a node that takes no part | removed | removed | the word's |
 //! | an installation begins | removed | removed | stays |
 //!
-//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. Whoever leaves, and whoever begins, also removes
+//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. A node that leaves, and one that begins, also removes
 //! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
 //! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears.
 //!
@@ -62,7 +62,7 @@ pub(super) fn decide(
 ) -> Vec<Write> {
     let mut writes = Vec::new();
     if report.reason == Reason::SwitchedOff {
-        // Nobody follows the policy any more, so nothing is said of a phase.
+        // The node does not follow the policy any more, so no phase is reported.
         writes.extend(taken_back(seen, Extent::Report));
     } else {
         writes.extend(metadata(seen, report, desired));
@@ -104,7 +104,7 @@ pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Optio
     let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
         Some(Some(base)) => DesiredScope::Base(base),
         None if has_left() => DesiredScope::Earlier,
-        // The policy cannot be used at the moment, or the Node was reported on by nobody yet.
+        // The policy cannot be used at the moment, or the Node has no report yet.
         Some(None) | None => before
             .filter(|before| before.value == value)
             .map_or(DesiredScope::Any, |before| before.policy.clone()),

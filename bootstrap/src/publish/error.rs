@@ -1,4 +1,4 @@
-//! What goes wrong with the API server, said once per kind.
+//! The errors of the API server, logged once per kind.
 //!
 //! Nothing of it is fatal, and no secret gets into it: what a library or a plugin says about a credential is not passed on, only
 //! where it is and what was expected there.

@@ -108,7 +108,7 @@ pub(super) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
     Ok(ClientCredential { config, certificate, renew, files })
 }
 
-/// A kubeconfig with which nobody can be reached; a problem without a next step gets that of the file.
+/// A kubeconfig with which no API server can be reached; a problem without a next step gets that of the file.
 fn bad(path: &Path, why: Problem) -> Trouble {
     let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
     let fix = if fix.is_empty() {
@@ -160,7 +160,7 @@ fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
     Ok(auth.client_certificate_data.as_ref().and_then(|data| STANDARD.decode(data.trim()).ok()))
 }
 
-/// A file of the credential; root's, and nobody else's to change.
+/// A file of the credential; root's, and no other user may change it.
 fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     let bad = |why: String| Trouble::new(ErrorKind::BadCredential, why);
     match trust::open(path) {
@@ -333,7 +333,10 @@ mod tests {
         load_now(&path).map_err(|trouble| trouble.why).expect("relative to the kubeconfig");
         assert!(at("ran").exists());
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("mode");
-        assert_eq!(load_now(&path).err().expect("in anybody's directory").kind, ErrorKind::BadCredential);
+        assert_eq!(
+            load_now(&path).err().expect("in a directory that other users may write").kind,
+            ErrorKind::BadCredential
+        );
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("mode");
     }
 

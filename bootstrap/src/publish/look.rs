@@ -1,4 +1,4 @@
-//! This node's Node and its pods as the API server has them, for a command that reports and writes nothing.
+//! The API server's state of this node's Node and its pods, for a command that reports and writes nothing.
 //!
 //! kubelet's credential may read its own Node and the pods that are bound to it, and nothing else. So a pod is looked for among those.
 
@@ -66,7 +66,7 @@ pub struct ObservedPod {
 /// Why the API server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiReadError {
-    /// kubelet has no credential yet, so there is nobody to ask.
+    /// kubelet has no credential yet, so there is no client to ask with.
     NoCredential(String),
     /// It was asked, or was to be asked, and did not answer; the next step.
     Trouble(Problem),

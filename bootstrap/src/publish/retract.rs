@@ -1,4 +1,4 @@
-//! The last word on a Node that Crossfade leaves: label and annotation go, and the condition says why nobody reports any more.
+//! The last report on a Node that Crossfade leaves: label and annotation go, and the condition says why there are no more reports.
 //!
 //! It is one request after the other and no loop beside the node: who calls it waits for it, at most as long as was said. A Node on which
 //! nothing of Crossfade's is stays untouched, so that it can be called at every boot.

@@ -1,4 +1,4 @@
-//! The publisher's line: credential, Node, decision, patches, and again on every change of either side.
+//! The publisher's session: credential, Node, decision, patches, and again on every change of either side.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What one pass observes: it reads everything and changes nothing.
+//! The observation of one pass: it reads everything and changes nothing.
 
 mod networks;
 
@@ -194,7 +194,7 @@ impl Observation {
     }
 }
 
-/// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to whoever named it,
+/// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to the caller,
 /// so nothing in it counts as foreign. A directory that cannot be listed is reported elsewhere.
 fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;

@@ -65,7 +65,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     let all = Map::from_iter(node_keys::ANNOTATIONS.map(|key| (key.to_owned(), Value::Null)));
     let all = json!({ "metadata": { "labels": { PHASE: null }, "annotations": all } });
     assert_eq!(writes.last(), Some(&Write::Metadata(all.clone())));
-    // So does whoever begins, and says nothing.
+    // So does a node that begins, and reports nothing.
     assert_eq!(begin(&seen), [Write::Metadata(all)]);
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.

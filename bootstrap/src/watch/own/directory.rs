@@ -1,4 +1,4 @@
-//! The directory of Crossfade's conf: which files are in the way there, and who wrote them.
+//! The directory of Crossfade's conf: the files in the way there, and their writers.
 
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
@@ -24,7 +24,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
         let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {
             memory.lost_by = Some(facts.life.clone().unwrap_or_default());
-            // The new directory never had the conf, so nobody took it away.
+            // The new directory never had the conf, so no other program removed it.
             memory.settled = None;
         }
         memory.dir = Some(id.clone());
@@ -64,7 +64,7 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
         }
     };
     if !facts.foreign.is_empty() {
-        // This pass removes these files, so nobody has to rename them.
+        // This pass removes these files, so the operator need not rename them.
         return;
     }
     let name = facts.node.name.as_ref().ok().and_then(Option::as_deref);
@@ -108,14 +108,14 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 }
 
 /// Who takes Crossfade's conf away, as far as `watch` can tell, and which setting ends that.
-pub(super) fn who(facts: &Observation) -> String {
-    let taken = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
-    let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
+pub(super) fn last_writer(facts: &Observation) -> String {
+    let moved_away = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
+    let own_conf_copies: Vec<&String> = moved_away.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {
-        if ours.iter().any(|file| file.ends_with(&exclusive.suffix)) {
+        if own_conf_copies.iter().any(|file| file.ends_with(&exclusive.suffix)) {
             return format!("{} ({})", profile.name, exclusive.setting);
         }
     }
-    "somebody (see who writes into this directory)".into()
+    "an unknown program (see who writes into this directory)".into()
 }

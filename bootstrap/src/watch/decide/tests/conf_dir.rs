@@ -8,15 +8,15 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     world.round(0);
     world.facts.dir_id = Some("d2".into());
     world.facts.node.dirs.installed = Ok(None);
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("RuntimeRestartNeeded", vec![CONF.to_owned()]));
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("RuntimeRestartNeeded", vec![CONF.to_owned()]));
     world.quiet("RuntimeRestartNeeded");
     let document = decide(&world.facts, &world.memory, ME).document;
     let heir = Memory::after(Some(&document));
     assert_eq!(decide(&world.facts, &heir, ME).report.reason, Reason::RuntimeRestartNeeded, "the next watch");
     world.facts.life = Some("r2".into());
     assert_eq!(world.round(1).reason, "NetworkReady");
-    // Removed, and not made again by anybody.
+    // Removed, and not made again.
     world.facts.dir_id = None;
     world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
@@ -24,7 +24,7 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     // A file system may give it the same number.
     world.facts.dir_id = Some("d2".into());
     assert_eq!(world.round(1).reason, "RuntimeRestartNeeded");
-    assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "nobody took our conf alone");
+    assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "the conf alone was not taken");
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_conf_that_crio_has_not_read_is_not_ready() {
     let mut world = World::new(Mode::Shared);
     world.facts.unread = Some("CRI-O has not asked".into());
     for _ in 0..2 {
-        let told = world.round(1);
-        assert_eq!(told.reason, "WaitingForNetwork", "{told:?}");
+        let round = world.round(1);
+        assert_eq!(round.reason, "WaitingForNetwork", "{round:?}");
     }
     world.facts.unread = None;
     assert_eq!(world.round(1).reason, "NetworkReady");
