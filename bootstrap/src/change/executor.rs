@@ -1,4 +1,4 @@
-//! The one place where changes are carried out.
+//! The executor, the one place where changes are carried out.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub trait ChangeHandler {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
 }
 
-/// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are everybody's.
+/// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are for every command.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DefaultHandler;
 

@@ -1,4 +1,4 @@
-//! The journal of a command that may be killed on the way: what was begun, and what is done.
+//! The journal of a command that may be killed on the way: the steps that were begun, and those that are done.
 //!
 //! *Shape*: one JSON object a line, `{"version":1,"at":{..},"event":"..",..}`. A line is durable before its act, so whatever may have happened has
 //! a line. A line that a power cut has torn is passed over.

@@ -1,4 +1,4 @@
-//! What a planned change comes down to on this node: a file that is as it should be is kept. Nowhere else are bytes compared for that.
+//! The reduction of a planned change to what this node lacks: a file that is as it should be is kept. Nowhere else are bytes compared for that.
 
 use std::path::Path;
 

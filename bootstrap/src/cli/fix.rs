@@ -1,4 +1,4 @@
-//! Completes the problems that a command prints. Most problems name their object and the next step where they are found. This module
+//! The completion of the problems that a command prints. Most problems name their object and the next step where they are found. This module
 //! adds what is missing: the next step that usually follows from the exit status, and the object that the words name.
 
 use nix::unistd::geteuid;

@@ -1,4 +1,4 @@
-//! `attachments`: who is attached to what, from records and inventory; and what is left of attachments that ended.
+//! `attachments`: the attachments of a node from records and inventory, and leaks of those that ended.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

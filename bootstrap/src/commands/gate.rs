@@ -1,8 +1,8 @@
 //! `gate`: holds kubelet back until this node can come up right.
 //!
 //! The gate checks only what can be true before kubelet runs. Agents need kubelet, so the gate waits for none of them. A try is bounded,
-//! and systemd tries again. If node.json says so, the gate gives up after a while and lets kubelet start with a taint: nobody notices a
-//! node that never registers.
+//! and systemd tries again. If node.json says so, the gate gives up after a while and lets kubelet start with a taint, because a
+//! node that never registers goes unnoticed.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::systemd::continuation;
 
 /// Pause between two checks within one try.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Mode of files that everybody on the node may read.
+/// Mode of files that every user on the node may read.
 const PUBLIC: u32 = 0o644;
 
 /// Opens, or says why not.

@@ -1,4 +1,4 @@
-//! `install`: gather, decide, apply, report.
+//! `install`: installs Crossfade on a running node.
 
 pub mod decide;
 pub mod facts;

@@ -1,4 +1,4 @@
-//! `policy show|check|set|explain`.
+//! `policy show|check|set|explain`: the policy of this node.
 
 pub mod explain;
 pub mod live;
@@ -76,7 +76,7 @@ impl Report for PolicyReport {
     }
 }
 
-/// Whether anybody reads a policy on this node. `policy check FILE` may check another node's file, so it is always allowed.
+/// Whether Crossfade reads a policy on this node. `policy check FILE` may check another node's file, so it is always allowed.
 ///
 /// # Errors
 /// 3 on a node without Crossfade's plugin.
@@ -152,7 +152,7 @@ fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
 /// Refuses to flip while a network of the phase is not ready.
 ///
 /// # Errors
-/// 3, with each such network; usage for a tree, whose networks nobody can ask.
+/// 3, with each such network; usage for a tree, whose networks cannot be asked.
 fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
     if !node.root.is_node() {
         return Err(Failure::usage(

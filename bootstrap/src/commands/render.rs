@@ -1,4 +1,4 @@
-//! `render`: what kubelet and the runtime are told on their command lines.
+//! `render`: Crossfade's arguments on the command lines of kubelet and the runtime.
 //!
 //! For kubelet: settings and unit -> `kubelet::registration::decide` -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.

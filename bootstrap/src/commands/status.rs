@@ -1,4 +1,4 @@
-//! `status`: where this node stands, and what `watch` sees.
+//! `status`: the state of this node, and the report of `watch`.
 
 mod follow;
 mod problems;

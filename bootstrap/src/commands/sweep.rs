@@ -1,4 +1,4 @@
-//! `sweep`: closes what the runtime no longer lists, one pass.
+//! `sweep`: one pass that closes attachments whose sandboxes the runtime no longer lists.
 //!
 //! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
 //! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
@@ -217,7 +217,7 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     changes
 }
 
-/// What killed calls of the plugin left: temporary files, and locks that nobody holds.
+/// What killed calls of the plugin left: temporary files, and locks that no process holds.
 fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure> {
     let failed =
         |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));

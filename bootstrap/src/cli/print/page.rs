@@ -1,4 +1,4 @@
-//! Text for a person, in which nobody else can speak to the terminal.
+//! Text for the terminal: control characters from elsewhere are escaped.
 //!
 //! Names of files, pods, networks and units come from others, and so do errors that quote them. In them a control character could
 //! move the cursor, hide or repaint a line, or answer for the person at the keyboard (ECMA-48; the C1 set counts, too, for

@@ -1,4 +1,4 @@
-//! What `boot` changes: the pure decision.
+//! The changes of `boot`: the pure decision.
 //!
 //! First, another machine's state is set aside. Then everything that a pod could need is put in its place. The marker that boot is done
 //! comes last. No DEL is among the changes: no agent runs yet, and `sweep` closes the records of an earlier boot later.

@@ -1,4 +1,4 @@
-//! What `boot` finds, before anything is decided or touched.
+//! The facts of `boot`, gathered before anything is decided or touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Places {
     }
 }
 
-/// The node as a boot finds it. Switching off asks nobody anything.
+/// The node as a boot finds it. The off switch needs no other fact.
 pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
     let runtime = match switch::off_switch(&root) {

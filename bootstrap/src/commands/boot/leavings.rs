@@ -1,4 +1,4 @@
-//! What an earlier image left on a node of a final image, gathered before anything is decided.
+//! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
 use std::path::PathBuf;
 

@@ -56,7 +56,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-/// What `boot` would change on a node, for whoever explains it.
+/// What `boot` would change on a node, for `explain`.
 ///
 /// # Errors
 /// As [`boot`].

@@ -1,6 +1,6 @@
 //! Attachments that ended without a DEL, as lines for the ledger.
 //!
-//! A boot of a final image ends every attachment of earlier boots: their sandboxes are gone, and nobody calls Crossfade's plugin again. The
+//! A boot of a final image ends every attachment of earlier boots: their sandboxes are gone, and no runtime calls Crossfade's plugin again. The
 //! node's interfaces and rules ended with their boot. Leases on its disk remain, and so does what a network keeps in the cluster. The
 //! ledger's lines list both for the person who cleans up after the migration.
 

@@ -1,4 +1,4 @@
-//! Reads what `cleanup` decides by; nothing is changed.
+//! The facts of `cleanup`, gathered; nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> R
             .map(|(_, network)| network.profile.clone())
     };
     for entry in &inventory.attachments {
-        // Without a policy nobody knows what `old` and `new` were, so every entry may be one.
+        // Without a policy it is not known what `old` and `new` were, so every entry may be one.
         if of_policy(&entry.network).is_none_or(|its| its == profile.name) {
             claims.inventory.push(format!("{} {}", entry.container_id, entry.ifname));
         }
@@ -282,7 +282,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     found
 }
 
-/// Processes of these names that could work as an agent: a process may have any name, whoever runs it.
+/// Processes of these names that could work as an agent: any user's process may have any name.
 fn agents(names: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -303,7 +303,7 @@ fn may_change_networks(process: &Path) -> bool {
         let (own, other) = (id(Path::new("/proc/self")), id(process));
         own.is_none() || other.is_none() || own == other
     };
-    // In a user namespace of its own, anybody has every capability.
+    // In a user namespace of its own, any process has every capability.
     has_net_admin(&status) && is_ours("user") && is_ours("net")
 }
 

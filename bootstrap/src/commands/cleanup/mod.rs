@@ -1,8 +1,8 @@
 //! `cleanup`: removes what a CNI has left on a node, once nothing needs it any more.
 //!
 //! Gather ([`mod@gather`]) -> decide ([`mod@decide`], pure) -> act ([`act`]) -> record ([`journal`]) -> report ([`report`]). A dry run is the
-//! default, and prints the very list that `--apply` carries out. The names come from the profile; a name that the profile does not know is
-//! nobody's. Before each kind of object everything is read once more, and only what was on the first list and still is on the new one is
+//! default, and prints the very list that `--apply` carries out. The names come from the profile; a name that the profile does not know has
+//! no owner. Before each kind of object everything is read once more, and only what was on the first list and still is on the new one is
 //! removed: other software changes the same tables meanwhile. At the end everything is read again, and what is still there is said.
 
 pub mod act;

@@ -1,4 +1,4 @@
-//! What graduating takes, in its order: pure.
+//! The changes of `graduate`, in their order: pure.
 //!
 //! | stage | what | why it is there before the next one |
 //! |---|---|---|
@@ -71,7 +71,7 @@ pub enum Stage {
     Confirm,
     /// What keeps it so.
     Settle,
-    /// What nobody needs any more.
+    /// Files that no command needs any more.
     Leave,
 }
 

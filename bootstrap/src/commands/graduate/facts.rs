@@ -1,4 +1,4 @@
-//! What `graduate` decides by.
+//! The facts by which `graduate` decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Reads what `graduate` decides by; nothing is changed.
+//! The facts of `graduate`, gathered; nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The journal of `graduate`: how far it has come.
+//! The journal of `graduate`: its progress.
 //!
 //! *Shape*: `STATE/set-aside/graduate/journal.jsonl`, one JSON object a line ([`crate::change::journal`]). `handing` is durable before an entry of the
 //! runtime's cache is written, `left` before Crossfade's conf is removed. What is moved lies beside it.

@@ -190,7 +190,7 @@ impl Run<'_> {
         );
         for step in due {
             let done = executor.one(step.change)?;
-            // What a stage finds as it should be was said by an earlier one, or by nobody's doing.
+            // A change that a stage finds done was reported by an earlier stage, or needs no report.
             let is_said = self.changes.iter().any(|one| one.change.target == done.change.target);
             if !(matches!(done.change.act, Act::Keep) && is_said) {
                 self.changes.push(done);

@@ -1,4 +1,4 @@
-//! What installing under running pods changes: the pure decision.
+//! The changes of an installation under running pods: the pure decision.
 //!
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 //!
@@ -12,7 +12,7 @@
 //! | 5 | the probes of profiles, in the policy | they name the files of step 4 |
 //! | 6 | Crossfade's conf | the switch: from now on the runtime calls Crossfade |
 //! | 7 | the runtime's confirmation that it uses the conf, then the inventory once more | pods that started meanwhile |
-//! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
+//! | 8 | crossfade-watch.service, where no watch keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

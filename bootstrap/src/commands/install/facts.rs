@@ -1,4 +1,4 @@
-//! What `install` finds on the node, gathered before anything is decided or touched.
+//! The facts of `install` about the node, gathered before anything is decided or touched.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Which attachments were made before Crossfade was installed, and to which network they belong: pure decisions.
+//! The attachments from before the installation, and the network of each: pure decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

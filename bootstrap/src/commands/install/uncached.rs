@@ -29,7 +29,7 @@ pub struct UncachedChoice<'a> {
 /// The entries of those that are said to be on a network.
 ///
 /// # Errors
-/// Nobody said what they are on; with the way on.
+/// Their network is not known; with the next step.
 pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
     let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
     // CNI allows no such container id, so no ADD can have attached the sandbox.

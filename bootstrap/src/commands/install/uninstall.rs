@@ -87,7 +87,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::carry_out)?;
     done.extend(more);
-    // Last, because it needs the API server, whose absence must not keep anybody from uninstalling.
+    // Last, because it needs the API server, whose absence must not block uninstalling.
     let (said, by_hand) = removal.carry_out();
     done.extend(said);
     notes.extend(by_hand);

@@ -1,4 +1,4 @@
-//! `policy explain`: which networks a pod would get, and why.
+//! `policy explain`: the networks that a pod would get, and the reasons.
 
 use serde::Serialize;
 use shim::plan::decide_add;
@@ -53,7 +53,7 @@ impl Report for PolicyExplanation {
 /// `policy explain` by the policy that counts here.
 ///
 /// # Errors
-/// Bad settings; 3 if a pod of this node was named that nobody knows.
+/// Bad settings; 3 if the named pod of this node is unknown.
 pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
     let Some(named) = &wanted.live else {

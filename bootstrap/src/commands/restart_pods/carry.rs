@@ -1,4 +1,4 @@
-//! Moves pods, one after the other. It knows the node only by a [`NodeClient`], so that its rules are tested without one.
+//! The moves of pods, one after the other. They reach the node only by a [`NodeClient`], so that its rules are tested without one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub trait NodeClient {
     /// What there is now.
     ///
     /// # Errors
-    /// Somebody who has to be asked does not answer.
+    /// The runtime or the API server does not answer.
     fn look(&mut self) -> Result<Facts, Problem>;
     /// Evicts a pod, or asks what the API server would say.
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer;
@@ -156,7 +156,7 @@ impl<H: NodeClient> Move<'_, H> {
     }
 
     fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
-        // Nobody else asks the budgets before a restart in place.
+        // A restart in place is no eviction, so only this check asks the budgets.
         if let Some(became) = self.ask(pod, PodRequest::Try)? {
             return Ok(became);
         }

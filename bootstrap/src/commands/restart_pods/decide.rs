@@ -1,4 +1,4 @@
-//! Which pods are moved, in which order, and why others stay. Pure.
+//! The order in which pods are moved, and the reasons of those that stay. Pure.
 
 use types::eviction::STAY;
 use types::glob::matches;
@@ -21,9 +21,9 @@ pub struct RestartOptions {
     pub pods: Vec<String>,
     /// Pods are restarted where they are.
     pub in_place: bool,
-    /// Also those with a hook that nobody runs then.
+    /// Also those with a hook, which is not run then.
     pub skip_pre_stop: bool,
-    /// Pods that may be deleted although nobody makes them again.
+    /// Pods that may be deleted although no controller makes them again.
     pub delete_bare: Vec<String>,
     /// The data of emptyDirs may be lost.
     pub delete_empty_dir: bool,
@@ -51,7 +51,7 @@ pub struct Candidate {
 pub enum PodDisposition {
     /// It is evicted, and its owner makes another one.
     Evicted,
-    /// It is deleted for good, since somebody named it.
+    /// It is deleted for good, since the operator named it.
     Deleted,
     /// Its containers end, and kubelet starts them in a new sandbox.
     Restarted,
@@ -75,7 +75,7 @@ pub enum StayReason {
     Undisturbed,
     EmptyDir,
     OfJob,
-    /// Nobody makes it again.
+    /// No controller makes it again.
     Bare,
     /// Its containers would not start again.
     Once,

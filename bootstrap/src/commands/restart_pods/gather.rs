@@ -1,4 +1,4 @@
-//! Asks the node, its runtime and the API server, and acts on them.
+//! The client of the node, its runtime and the API server.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What `restart-pods` says.
+//! The report of `restart-pods`.
 
 use serde::Serialize;
 use types::policy::Phase;

@@ -1,4 +1,4 @@
-//! Waiting for what `watch` reports.
+//! The wait for a report of `watch`.
 
 use std::path::Path;
 use std::sync::mpsc::channel;

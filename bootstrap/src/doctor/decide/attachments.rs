@@ -1,4 +1,4 @@
-//! Attachments that do not begin or end, and pods that Crossfade knows nothing of: pure.
+//! Findings about attachments that do not begin or end, and about unknown pods: pure.
 
 use std::collections::BTreeMap;
 

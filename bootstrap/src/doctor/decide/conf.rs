@@ -1,4 +1,4 @@
-//! Crossfade's conf and plugin: whether the next pod comes through them: pure.
+//! Findings about Crossfade's conf and plugin, through which the next pod comes: pure.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         Ok(None) if is_private(facts) => found.push(waits(facts)),
         Ok(None) => found.push(missing(facts, "the file is not there")),
     }
-    // Single repairs are news only where nobody has given up.
+    // Single repairs are news only where watch has not given up.
     if fights.is_none() {
         found.extend(repaired(facts));
     }
@@ -224,7 +224,7 @@ fn fights(facts: &Facts) -> Option<Finding> {
 }
 
 /// What becomes of a conf that an agent has renamed, after the agent's setting: that of a network of the policy comes back, Crossfade's stale
-/// one goes, and what belongs to nobody here is for a person.
+/// one goes, and a file without a known owner is for the operator.
 fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
     let suffixes = profile::all().iter().filter_map(|profile| profile.exclusive.as_ref());
     let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();

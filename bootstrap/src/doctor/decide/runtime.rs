@@ -1,4 +1,4 @@
-//! The runtime: whether it runs, answers, and uses one conf: pure.
+//! Findings about the runtime: it does not run, answer, or use one conf: pure.
 
 use super::super::code::Code;
 use super::super::facts::Facts;

@@ -1,4 +1,4 @@
-//! What the API server has of this node, held against what the node knows: pure.
+//! Findings about the Node at the API server, compared with the node's own state: pure.
 
 use types::observed::Observed;
 use types::policy::Phase;

@@ -1,4 +1,4 @@
-//! Settings, the off switch, and what an earlier image left: pure.
+//! Findings about settings, the off switch, and leftovers of an earlier image: pure.
 
 use super::super::code::Code;
 use super::super::facts::Facts;

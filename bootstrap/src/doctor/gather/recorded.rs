@@ -1,7 +1,7 @@
 //! Records, inventory and ledger, and what runtime and kernel say of the same attachments.
 //!
 //! All of it moves while it is read. So leases are read twice, before the records and after the runtime's list: one that is there both times
-//! and belongs to nobody in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
+//! and has no owner in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

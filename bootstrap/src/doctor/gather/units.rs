@@ -1,4 +1,4 @@
-//! The units of Crossfade, kubelet and the runtime, as systemd has them.
+//! The state of the units of Crossfade, kubelet and the runtime.
 
 use std::collections::BTreeMap;
 

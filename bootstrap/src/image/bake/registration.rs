@@ -1,4 +1,4 @@
-//! What nodes of an image are registered with: the labels and taints that were asked for, and those that a migration usually has.
+//! The registration of an image's nodes: the requested labels and taints, and those that a migration usually has.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut O
     told
 }
 
-/// Who lifts a taint, where nobody is known to: a node with it would stay empty.
+/// A warning about a taint that no known program lifts: a node with it would stay empty.
 pub(super) fn lifter(taint: &Taint) -> Option<String> {
     let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
     let mut all = profile::all().iter();

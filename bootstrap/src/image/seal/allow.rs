@@ -1,4 +1,4 @@
-//! What may stay in an image all the same.
+//! The exceptions: files that may stay in an image.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -113,7 +113,7 @@ fn judge(
     found
 }
 
-/// What is wrong with somebody's conf, and what to do; none where it may stay.
+/// The fault of another program's conf, and its remedy; none where it may stay.
 fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(String, String)> {
     let told = |why: String| Some((why, REMOVE.to_owned()));
     let owner = conf.profile();
@@ -148,7 +148,7 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(Stri
             PolicyState::Needless => told(format!(
                 "a conf{of}: a runtime takes it for the node's network before any agent is there"
             )),
-            // Once it can be read, it may name what nobody's agent writes.
+            // Once it can be read, it may name what no agent writes.
             PolicyState::Broken => owner.and_then(|_| told(format!("a conf{of}, and no policy names it"))),
         },
     }

@@ -1,4 +1,4 @@
-//! What becomes of what was found: the pure decision.
+//! The fate of each finding: the pure decision.
 //!
 //! While a person has to decide about anything, nothing at all is removed: an image that is refused is looked at, and what lies around in it
 //! tells how it came about.

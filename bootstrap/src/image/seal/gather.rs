@@ -1,4 +1,4 @@
-//! What `seal` finds in a tree, before anything is decided or touched.
+//! The findings of `seal` in a tree, before anything is decided or touched.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ fn agents(root: &Root) -> Vec<SealFinding> {
     all
 }
 
-/// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
+/// Each thing once: what two rules say in the same words, and what is removed, unless another rule refuses it already. What is no
 /// part of the image is left out, and what would go although something is mounted there is refused.
 fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();

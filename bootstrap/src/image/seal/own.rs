@@ -1,4 +1,4 @@
-//! Crossfade's own files: records of attachments, and who could have changed the files that Crossfade consists of.
+//! Crossfade's own files: records of attachments, and the owners of the files that Crossfade consists of.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! What `seal` says.
+//! The report of `seal`.
 
 use serde::Serialize;
 use types::problem::Problem;

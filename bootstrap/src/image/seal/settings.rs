@@ -1,4 +1,4 @@
-//! The image's policy and node.json: whether a node of it could boot with them.
+//! The image's policy and node.json, checked for a boot with them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The networks of the policy: whether their confs and plugins are there, or known to come.
+//! The checks of the policy's networks: their confs and plugins exist, or are known to come.
 
 use std::path::{Path, PathBuf};
 

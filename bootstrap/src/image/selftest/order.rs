@@ -1,4 +1,4 @@
-//! Who is started when: boot first, then runtime and kubelet, held by their ExecStartPre and by nothing that cannot heal.
+//! The checks of the start order: boot first, then runtime and kubelet, held by their ExecStartPre and by nothing that cannot heal.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const PROGRAM: &str = "crossfade-bootstrap";
 /// *Source*: amazon-eks-ami, `nodeadm-run.service`; EKS' `bootstrap.sh`, which cloud-final runs as user data; systemd's order of targets.
 const STARTERS: [&str; 4] =
     ["nodeadm-run.service", "cloud-final.service", "cloud-init.target", "multi-user.target"];
-/// Boot asks nobody over a network, and an agent's network may be what is waited for.
+/// Boot sends no request over a network, and an agent's network may be what is waited for.
 const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
 
 /// Whether kubelet and the runtime wait for boot.
@@ -186,7 +186,7 @@ fn later(unit: &Unit) -> String {
     let after = unit.files().iter().skip_while(|file| Some(*file) != has_ours(unit)).skip(1);
     let names: Vec<_> = after.map(|file| file.display().to_string()).collect();
     match names.as_slice() {
-        // The file itself is somebody else's then.
+        // The file itself is another package's then.
         [] => has_ours(unit).map_or_else(String::new, |file| file.display().to_string()),
         names => names.join(", "),
     }

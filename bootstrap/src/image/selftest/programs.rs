@@ -1,4 +1,4 @@
-//! The two programs: there, static, of this version, root's alone, and the very bytes that were released.
+//! The checks of the two programs: present, static, of this version, root's alone, and the very bytes that were released.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -47,7 +47,7 @@ struct ProgramFile {
     is_file: bool,
     uid: u32,
     gid: u32,
-    /// It is root's, or of who looks at it: a tree may be built by somebody who is not root.
+    /// It is root's, or this process's user's: a tree may be built by another user than root.
     is_ours: bool,
     mode: u32,
     has_capabilities: bool,
@@ -183,7 +183,7 @@ fn is_static(path: &str, found: &ProgramFile) -> Vec<Fault> {
     vec![Fault::new(what, remedy())]
 }
 
-/// The number of this machine in ELF; none where it is one that nobody has asked for.
+/// The number of this machine in ELF; none where Crossfade is not built for it.
 const fn machine() -> Option<u16> {
     if cfg!(target_arch = "x86_64") {
         Some(abi::EM_X86_64)
@@ -194,7 +194,7 @@ const fn machine() -> Option<u16> {
     }
 }
 
-/// Whoever can write a program, or raise his rights by it, is root.
+/// A user who can write a program, or raise his rights by it, is root.
 fn owner(path: &str, found: &ProgramFile) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !found.is_ours {

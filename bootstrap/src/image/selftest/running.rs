@@ -1,4 +1,4 @@
-//! What can be told of a node that runs, and of no image.
+//! The checks that only a running node allows.
 
 use types::problem::Problem;
 
@@ -21,7 +21,7 @@ enum EffectiveBoot {
     /// It is, or is meant to be.
     ThisBoot,
     /// The package came while kubelet ran, so kubelet and the runtime are as they were, and `boot` and `watch` are started by the next
-    /// boot, or by whoever installs under running pods.
+    /// boot, or by `install` under running pods.
     NextBoot,
 }
 
@@ -107,7 +107,7 @@ fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
-/// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
+/// What `boot` has not prepared yet, because it was not started, the gate need not be asked about.
 fn opens(global: &Global, facts: &NodeFacts, since: EffectiveBoot, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
     if since == EffectiveBoot::NextBoot && is_unbooted {

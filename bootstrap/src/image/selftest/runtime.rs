@@ -1,4 +1,4 @@
-//! The runtime, by its own configuration, and whether it could be told of Crossfade's conf directory.
+//! The checks of the runtime: its own configuration, and a rehearsal with Crossfade's conf directory.
 
 use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;

@@ -192,7 +192,7 @@ fn lines(root: &Root) -> Vec<(PathBuf, String)> {
     files.filter_map(read).collect()
 }
 
-/// Both settings of a final image's policy: there is none, and nobody looks for one.
+/// Both settings of a final image's policy: there is none, and none is read.
 pub(super) fn no_policy() -> Vec<Check> {
     skipped("settings.policy", NO_SHIM)
 }

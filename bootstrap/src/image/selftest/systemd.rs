@@ -1,4 +1,4 @@
-//! What systemd's own programs say of a tree: they are the judges, where they are here.
+//! The verdict of systemd's own programs on a tree, where they are installed.
 //!
 //! Nothing of it needs a manager that runs, so it works in the chroot of an image build as well.
 
@@ -28,7 +28,7 @@ pub(super) enum Enablement {
     Yes,
     /// It is not, in systemctl's word.
     No(String),
-    /// Somebody made sure that it is not.
+    /// The caller made sure that it is not.
     Masked,
     /// There is no such unit.
     Absent,

@@ -13,7 +13,7 @@ use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
-/// There while Crossfade's package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
+/// There while Crossfade's package is a system extension, whose units are not enabled. *Source*: man 5 `os-release`.
 const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
 
 /// A unit of kubelet or of the runtime, as it is on this machine.

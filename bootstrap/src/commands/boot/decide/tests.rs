@@ -200,7 +200,7 @@ fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
             let failure = decide(&facts).expect_err("it is refused");
             assert_eq!((failure.exit as i32, failure.lines().len()), (3, 1), "{failure:?}");
             assert!(failure.lines()[0].contains("crossfade-bootstrap install"), "{failure:?}");
-            // Where the conf is in force already, refusing would help nobody.
+            // Where the conf is in force already, refusing would not help.
             match mode {
                 Mode::Private => {
                     let confs = vec![conf_file(CONF_FILE, "cilium", "crossfade")];

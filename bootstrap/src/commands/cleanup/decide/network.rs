@@ -78,7 +78,7 @@ fn not_its(facts: &CleanupFacts, left: &LeftLink, link: &LinkFact) -> Option<Str
     }
     let same =
         |other: &Leaves| other.links.iter().any(|one| one.name.matches(&link.name) && one.kind == left.kind);
-    // A switch is only looked at, so nobody's use of it matters here.
+    // A switch is only inspected, so its users do not matter here.
     if left.role != LinkRole::Switch
         && let Some(whose) = claimed(facts, same)
     {

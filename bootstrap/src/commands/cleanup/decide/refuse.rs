@@ -1,4 +1,4 @@
-//! What still needs the network, so that nothing of it may be removed: pure.
+//! The users of the network that forbid its removal: pure.
 
 use types::problem::Problem;
 use types::profile::{Leaves, LinkRole};

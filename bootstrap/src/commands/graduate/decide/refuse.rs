@@ -1,4 +1,4 @@
-//! What stands in the way of graduating, each with the way on: pure.
+//! The obstacles of `graduate`, each with its next step: pure.
 
 use shim::inventory::Deleter;
 use shim::layout::CONF_FILE;

@@ -1,4 +1,4 @@
-//! Who owns the file at a place where `install` wants to write: pure.
+//! The owner of the file at a place where `install` wants to write: pure.
 //!
 //! | on the node | brought before | it is |
 //! |---|---|---|

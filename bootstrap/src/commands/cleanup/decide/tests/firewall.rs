@@ -190,7 +190,7 @@ fn the_chains_of_every_profile_go_with_the_rules_that_lead_there() {
     }
 }
 
-/// Somebody's rule that leads into a chain of the CNI's keeps that chain, and what it leads to; the rest goes.
+/// Another program's rule that leads into a chain of the CNI's keeps that chain, and what it leads to; the rest goes.
 #[test]
 fn a_chain_that_somebody_else_s_rule_leads_to_stays_with_what_it_leads_to() {
     let rules = format!("{CALICO}-A MINE -i eth1 -j cali-from-wl-dispatch\n");
@@ -303,7 +303,7 @@ fn published_ports_go_only_of_sandboxes_that_are_gone_and_of_the_cni_s_network()
     facts.earlier.chains = ["CNI-DN-aaaaaaaaaaaaaaaaaaaaa".to_owned()].into();
     assert_eq!(super::told(&facts).len(), 2, "{:#?}", super::told(&facts));
     facts.kernel.firewall = vec![table("nat", PORTS)];
-    // Nobody knows who lives.
+    // It is not known which sandboxes live.
     facts.live = None;
     assert_eq!(super::told(&facts), Vec::<String>::new());
     assert!(kept(&facts)[0].contains("the runtime was not asked"), "{:?}", kept(&facts));

@@ -95,7 +95,7 @@ fn a_pod_s_interface_refuses_everything_while_its_other_end_is_in_a_pod() {
     assert!(refusals.len() == 1 && refusals[0].what.contains("cali0123456789a"), "{refusals:?}");
     facts.kernel.links[0].peer_elsewhere = false;
     assert!(decide(&facts).refusals.is_empty());
-    // Somebody else's pods are nobody's business here.
+    // Pods of another CNI do not matter here.
     let mut facts = with_links("flannel", &[("cali0123456789a", "veth")]);
     facts.kernel.links[0].peer_elsewhere = true;
     assert!(decide(&facts).refusals.is_empty());
@@ -253,7 +253,7 @@ fn the_rule_of_the_node_s_own_addresses_is_put_back_first() {
     facts.kernel.rules = vec![rule(20, 255), rule(100, 255)];
     facts.in_use = vec![beside("cilium")];
     assert_eq!(told(&facts), ["remove routing rule -4 lookup 255 pref 20"]);
-    // A rule of that priority that looks up more or less than the node's own addresses is somebody's.
+    // A rule of that priority that looks up more or less than the node's own addresses is another program's.
     facts.kernel.rules = vec![RuleFact { iif: Some("eth1".into()), ..rule(20, 255) }, rule(0, 255)];
     assert_eq!(told(&facts), NONE);
 }
