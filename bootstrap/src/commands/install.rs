@@ -167,7 +167,7 @@ impl InstallHandler<'_> {
             let target = format!("{} {}", change.act.word(), change.target);
             let object = change.target.clone();
             let is_unit = matches!(change.act, Act::Systemctl(_));
-            let one = executor.one(change).map_err(|failure| {
+            let one = executor.apply(change).map_err(|failure| {
                 let before = done.iter().filter(|done| done.outcome.is_some()).count();
                 unfinished(failure, (&target, &object), before, is_unit)
             });
@@ -180,7 +180,9 @@ impl InstallHandler<'_> {
 impl ChangeHandler for InstallHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let layout = &self.facts.node.dirs.layout;
-        if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is_written_by(change)) {
+        if let Some(completion) =
+            self.facts.completion.as_ref().filter(|completion| completion.is_written_by(change))
+        {
             let done = completion.apply(&Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }

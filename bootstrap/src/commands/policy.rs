@@ -181,7 +181,8 @@ fn doubt(node: &NodeFacts) -> Option<String> {
 }
 
 fn attached_since(layout: &Layout, conf: &Path) -> bool {
-    let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let secs =
+        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let Ok(written) = conf_reading::written_at(conf).map(secs) else { return false };
     let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
     records.iter().any(|record| record.intent.begun.wall_secs > written)

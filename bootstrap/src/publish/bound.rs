@@ -109,7 +109,7 @@ impl BoundPods {
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn look(&self) -> Result<Bound, ApiReadError> {
+    pub fn list(&self) -> Result<Bound, ApiReadError> {
         let asked = self.runtime.block_on(async {
             let (node, _) = self.link.list().await?;
             let pods = self.link.pods().await?;
@@ -127,7 +127,7 @@ impl BoundPods {
     #[must_use]
     pub fn evict(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = self.evictions.body(target(pod), depth);
-        self.asked(body, async |body| {
+        self.request(body, async |body| {
             self.link.post(&format!("{}/eviction", Link::pod(&pod.namespace, &pod.name)), body).await
         })
     }
@@ -136,10 +136,10 @@ impl BoundPods {
     #[must_use]
     pub fn delete(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = deletion(target(pod), depth);
-        self.asked(body, async |body| self.link.delete(&Link::pod(&pod.namespace, &pod.name), body).await)
+        self.request(body, async |body| self.link.delete(&Link::pod(&pod.namespace, &pod.name), body).await)
     }
 
-    fn asked(
+    fn request(
         &self,
         body: Result<Vec<u8>, String>,
         ask: impl AsyncFnOnce(Vec<u8>) -> Result<Reply, Trouble>,

@@ -102,8 +102,9 @@ pub(super) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
             "has an auth-provider, which kubelet no longer knows; expected a certificate, a token or exec",
         ));
     }
-    let until = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
-    let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
+    let expires_at = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
+    let renew =
+        expires_at.map(|expires_at| renew_at(Timestamp::now(), expires_at)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
     Ok(ClientCredential { config, certificate, renew, files })
 }
@@ -122,14 +123,14 @@ fn bad(path: &Path, why: Problem) -> Trouble {
 }
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
-fn renew_at(now: Timestamp, until: Timestamp) -> Result<Timestamp, &'static str> {
-    let left = until.duration_since(now);
+fn renew_at(now: Timestamp, expires_at: Timestamp) -> Result<Timestamp, &'static str> {
+    let left = expires_at.duration_since(now);
     if left <= SignedDuration::ZERO {
         return Err(
             "credential plugin: gave a credential that has already ended; expected a clock that is right",
         );
     }
-    Ok(until - RENEW_BEFORE.min(left / 2))
+    Ok(expires_at - RENEW_BEFORE.min(left / 2))
 }
 
 /// Puts what the files hold in place of their names. Returns the certificate.
@@ -285,14 +286,14 @@ mod tests {
     fn one_that_ends_soon_is_used_for_half_of_what_is_left() {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let now = at("2026-01-01T00:00:00Z");
-        for (until, renew) in [
+        for (expires_at, renew) in [
             ("2026-01-01T00:15:00Z", Ok(at("2026-01-01T00:14:00Z"))),
             ("2026-01-01T00:01:00Z", Ok(at("2026-01-01T00:00:30Z"))),
             ("2026-01-01T00:00:02Z", Ok(at("2026-01-01T00:00:01Z"))),
             ("2026-01-01T00:00:00Z", Err(())),
             ("2020-01-01T00:00:00Z", Err(())),
         ] {
-            assert_eq!(renew_at(now, at(until)).map_err(drop), renew, "{until}");
+            assert_eq!(renew_at(now, at(expires_at)).map_err(drop), renew, "{expires_at}");
         }
     }
 

@@ -74,8 +74,8 @@ impl Link {
     pub(super) async fn open(credential: &Credential) -> Result<(Self, ClientCredential), Trouble> {
         let loaded = kubeconfig::load(&credential.kubeconfig).await?;
         let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
-        let told = credential.node_name.as_deref();
-        let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
+        let node_name = credential.node_name.as_deref();
+        let node = name::decide(loaded.certificate.as_deref(), node_name, &hostname)
             .map_err(|why| Trouble::new(ErrorKind::BadCredential, why))?;
         Ok((Self::new(&loaded.config, node)?, loaded))
     }

@@ -58,8 +58,8 @@ impl Publish for Publisher {
             state.report = Some(report.clone());
             state.generation += 1;
         }
-        for one in happened {
-            state.wait_for(one);
+        for event in happened {
+            state.wait_for(event);
         }
         if news || !happened.is_empty() {
             drop(state);
@@ -134,11 +134,11 @@ impl SharedState {
         let end = Instant::now() + within;
         let mut state = self.state();
         while !so(&state) {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = end.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 return false;
             }
-            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.settled.wait_timeout(state, remaining).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

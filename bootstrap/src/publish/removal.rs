@@ -51,13 +51,13 @@ impl Removal {
     pub fn carry_out(self) -> (Option<Done>, Vec<String>) {
         let Some(change) = self.change() else { return (None, Vec::new()) };
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
-        let said = match (credential, self.watched) {
+        let result = match (credential, self.watched) {
             (Some(credential), _) => last_word(credential, Some(&self.word), WITHIN, Depth::Write).map(drop),
             (None, why) => {
                 Err(why.unwrap_or_else(|| Problem::new("this node has no credential of kubelet's")))
             }
         };
-        match said {
+        match result {
             Ok(()) => (Some(Done { change, outcome: Some(Outcome::Done) }), Vec::new()),
             Err(why) => {
                 let mut notes = vec![format!("the Node still says what it said: {why}")];

@@ -18,11 +18,11 @@ const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(15), max_bytes
 /// # Errors
 /// There are none, or no answer comes in time.
 pub(super) fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
-    let asked = program::command("getent").and_then(|mut getent| {
+    let output = program::command("getent").and_then(|mut getent| {
         let getent = getent.args(["ahosts", host]);
         Ok(run_with(getent, LIMITS, Vec::new(), StderrTo::Nowhere)?)
     });
-    let found = match asked {
+    let found = match output {
         Ok(answer) => parse(&answer.stdout_text()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (host, 0).to_socket_addrs()?.collect(),
         Err(error) => return Err(error),

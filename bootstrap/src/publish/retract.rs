@@ -51,8 +51,8 @@ pub fn retract(
     let done = runtime.block_on(async {
         let mut pause = FIRST_PAUSE;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let attempt = tokio::time::timeout(left, attempt(credential, word, depth)).await;
+            let remaining = end.saturating_duration_since(Instant::now());
+            let attempt = tokio::time::timeout(remaining, attempt(credential, word, depth)).await;
             let late = |_| {
                 Err(Trouble::new(ErrorKind::Unreachable, format!("no answer within {} s", within.as_secs())))
             };

@@ -229,8 +229,8 @@ fn private(
         && facts.kind != BootKind::Again
     {
         let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
-        let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
-        changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
+        let own_files = stale.filter(|path| !facts.foreign.iter().any(|entry| entry.path == *path));
+        changes.extend(own_files.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
     match facts.our_conf.clone() {
         Some(path) if facts.kind == BootKind::Again || facts.runtime_runs => notes.push(format!(

@@ -152,8 +152,9 @@ impl BootFacts {
             _ => Vec::new(),
         };
         let completion = Completion::find_except(&policy_file, &held);
-        let named_in =
-            |one: &Option<Completion>| one.iter().flat_map(|one| one.probed.clone()).collect::<Vec<_>>();
+        let named_in = |completion: &Option<Completion>| {
+            completion.iter().flat_map(|completion| completion.probed.clone()).collect::<Vec<_>>()
+        };
         let mut held_back = named_in(&Completion::find(&policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {

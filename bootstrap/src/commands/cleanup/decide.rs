@@ -173,8 +173,8 @@ pub fn decide(facts: &CleanupFacts) -> Decision {
 
 /// The other profile that names the same object, if there is one.
 fn claimed(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
-    let claims = |one: &&ActiveCni| one.leaves.iter().any(&names);
-    facts.in_use.iter().find(claims).map(|one| one.whose.as_str())
+    let claims = |cni: &&ActiveCni| cni.leaves.iter().any(&names);
+    facts.in_use.iter().find(claims).map(|cni| cni.whose.as_str())
 }
 
 /// Why something stays that another CNI in use names as well.

@@ -69,10 +69,10 @@ impl ChangeHandler for GraduationHandler<'_> {
             }
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
             Act::Retract => {
-                let (said, by_hand) =
+                let (problem, by_hand) =
                     Removal::gather(&self.seen.node.root, &self.seen.node.settings).carry_out();
                 self.notes.extend(by_hand);
-                Some(Ok(said.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
+                Some(Ok(problem.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
             }
             _ => None,
         }
@@ -114,14 +114,14 @@ impl GraduationHandler<'_> {
     /// Waits until the runtime has loaded the new network's conf, and no ADD runs through Crossfade.
     fn in_use(&self) -> Result<(), Problem> {
         let endpoint = self.endpoint();
-        let said = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
+        let problem = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
         match &self.seen.facts.runtime.asked {
             RuntimeAnswer::Setup(_) => {
                 let new = self.new_name();
                 let uses = |setup: &CniSetup| {
                     !setup.has_ours() && setup.networks.first().is_some_and(|network| network.name == new)
                 };
-                Runtime::at(endpoint).map_err(said)?.wait_for(UNUSED_WITHIN, uses).map_err(said)?;
+                Runtime::at(endpoint).map_err(problem)?.wait_for(UNUSED_WITHIN, uses).map_err(problem)?;
             }
             // One that is told the name of its network has been started anew since.
             RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::ByName(_)) => {}
@@ -133,7 +133,7 @@ impl GraduationHandler<'_> {
                 return Err(Problem::new(why).at(endpoint));
             }
         }
-        let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(said)?;
+        let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(problem)?;
         wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
             let ids: Vec<String> = running.into_iter().collect();
             Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", "))).at(endpoint)
@@ -147,7 +147,7 @@ impl GraduationHandler<'_> {
                         Problem::new(format!("the runtime's network is not ready: {why}")).at(endpoint)
                     );
                 }
-                Err(why) if Instant::now() >= end => return Err(said(why)),
+                Err(why) if Instant::now() >= end => return Err(problem(why)),
                 Ok(Err(_)) | Err(_) => std::thread::sleep(PAUSE),
             }
         }
@@ -189,8 +189,8 @@ impl GraduationHandler<'_> {
                 // watch has one under way.
                 Some(75) if Instant::now() < end => std::thread::sleep(PAUSE),
                 _ => {
-                    let told = output.stderr_text();
-                    let first = told.lines().next().unwrap_or_default();
+                    let stderr = output.stderr_text();
+                    let first = stderr.lines().next().unwrap_or_default();
                     let first = first.trim_start_matches("crossfade-bootstrap: ");
                     return Err(failed(format!("a pod could not be attached without Crossfade: {first}")));
                 }
@@ -236,7 +236,7 @@ impl GraduationHandler<'_> {
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();
                 let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
-                Executor::plain(&self.seen.node.root).one(back).map_err(|why| why.lines().join("; "))?;
+                Executor::plain(&self.seen.node.root).apply(back).map_err(|why| why.lines().join("; "))?;
             }
         }
         let name = facts.conf.name.clone().unwrap_or_default();

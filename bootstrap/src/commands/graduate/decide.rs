@@ -156,12 +156,13 @@ fn entries(facts: &GraduateFacts, names: &NetworkNames<'_>, stage: Stage, decisi
     if facts.runtime.replays {
         return;
     }
-    for one in handovers(facts, names.new) {
-        let path = facts.cache.dir.join(file_name(names.new, &one.key));
-        let bytes = one.entry(facts.cache.found.get(&one.key).map(Vec::as_slice));
-        let why = format!("the DEL of {} goes to {} with its own result", one.key.container_id, names.new);
+    for handover in handovers(facts, names.new) {
+        let path = facts.cache.dir.join(file_name(names.new, &handover.key));
+        let bytes = handover.entry(facts.cache.found.get(&handover.key).map(Vec::as_slice));
+        let why =
+            format!("the DEL of {} goes to {} with its own result", handover.key.container_id, names.new);
         decision.step(stage, Change::ensure(Write { path, bytes, mode: PRIVATE, nudge: false }, why));
-        decision.handing.push(one.key);
+        decision.handing.push(handover.key);
     }
 }
 

@@ -101,9 +101,9 @@ fn copy(state_dir: &Path) -> Option<InstalledConf> {
 #[must_use]
 pub fn transit(node: &NodeFacts) -> NodeAnnotations {
     let Some(credential) = reporter(&node.root, &node.settings) else { return NodeAnnotations::default() };
-    match look::look(&credential, SERVER_WITHIN) {
+    match look::gather(&credential, SERVER_WITHIN) {
         Ok(seen) => {
-            let (desired, step) = seen.registered.map(|one| (one.desired, one.step)).unwrap_or_default();
+            let (desired, step) = seen.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
             NodeAnnotations { desired, step, unseen: None }
         }
         // A node without a credential is on no roll.
@@ -157,7 +157,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
             .is_ok_and(|(conf, _)| conf.version >= Version::V040 && !conf.disable_check),
         why_not: readiness
             .iter()
-            .find(|one| one.side == Side::New)
+            .find(|readiness| readiness.side == Side::New)
             .and_then(readiness::NetworkReadiness::unready_reason),
     });
     let ours = node.own_conf().cloned();

@@ -170,8 +170,8 @@ fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, no
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
     }
-    if let [one, other] = facts.cni.networks.as_slice()
-        && let Some(name) = one.name().filter(|name| other.name() == Some(name))
+    if let [bin_dir, other] = facts.cni.networks.as_slice()
+        && let Some(name) = bin_dir.name().filter(|name| other.name() == Some(name))
     {
         let what = format!("both networks are called {name:?}, and records tell them apart by their names");
         obstacles.add(Problem::new(what).at(name).fix("change the name in one of the two confs"));
@@ -217,7 +217,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, obstacles: &mut Obstacles, no
         let fix = format!("say --conf-dir {}", setup.conf_dir.display());
         obstacles.add(Problem::new(what).at("--conf-dir").fix(fix));
     }
-    let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|one| one.path == *dir);
+    let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|bin_dir| bin_dir.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
             let what = format!("the runtime looks for plugins in {}", dir.display());
@@ -256,9 +256,9 @@ fn inventory(
     obstacles.extend(taken.findings);
     notes.extend(taken.notes);
     let mut entries = taken.entries;
-    let said = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
+    let choice = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
     let sandboxes = facts.uncached.as_deref().unwrap_or_default();
-    match uncached::take(sandboxes, said, now) {
+    match uncached::take(sandboxes, choice, now) {
         Ok(more) => entries.extend(more),
         Err(why) => obstacles.add(why),
     }

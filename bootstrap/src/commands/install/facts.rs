@@ -84,7 +84,7 @@ impl InstallFacts {
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
         let (recorded, listed) = (recorded(&store), listed(dirs));
         let completion = Completion::find(&dirs.layout.policy_file());
-        let completed = completion.as_ref().and_then(|one| Policy::parse(&one.bytes).ok());
+        let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
         let before = node.policy();
         let waiting = completed
             .as_ref()

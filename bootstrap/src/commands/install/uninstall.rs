@@ -41,14 +41,14 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
     }
-    let mut said = Vec::new();
+    let mut notes = Vec::new();
     loop {
         match once(global, wanted) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
                 let lines = failure.lines();
-                if lines != said {
+                if lines != notes {
                     print::waiting(&lines);
-                    said = lines;
+                    notes = lines;
                 }
                 std::thread::sleep(TRY_AGAIN);
             }
@@ -162,12 +162,12 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
-            let way = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
-            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(way))
+            let fix = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Failed(why) => {
-            let way = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
-            Err(Failure::later(why).at("--runtime-endpoint").fix(way))
+            let fix = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
+            Err(Failure::later(why).at("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::NotAsked

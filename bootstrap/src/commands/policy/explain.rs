@@ -124,11 +124,11 @@ mod tests {
             ("kube-system", with("both"), "both", "annotation", vec!["old", "new"], false),
             ("default", with("new"), "old", "attach is old", vec!["old"], true),
         ] {
-            let told = explain(&policy, &pod(namespace), &annotations);
-            let networks: Vec<_> = told.interfaces.iter().map(|interface| interface.network).collect();
-            assert_eq!((told.attach, networks), (attach, interfaces), "{namespace} {annotations:?}");
-            assert!(told.because.contains(because), "{}", told.because);
-            assert_eq!(!told.warnings.is_empty(), warned);
+            let explanation = explain(&policy, &pod(namespace), &annotations);
+            let networks: Vec<_> = explanation.interfaces.iter().map(|interface| interface.network).collect();
+            assert_eq!((explanation.attach, networks), (attach, interfaces), "{namespace} {annotations:?}");
+            assert!(explanation.because.contains(because), "{}", explanation.because);
+            assert_eq!(!explanation.warnings.is_empty(), warned);
         }
     }
 }

@@ -120,7 +120,7 @@ fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::Observed
     let Some(credential) = reporter(&node.root, &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };
-    match look::look(&credential, SERVER_WITHIN) {
+    match look::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => {
             let is_it = |seen: &look::ObservedPod| seen.namespace == namespace && seen.name == pod;
             (looked.pods.into_iter().find(is_it), None)

@@ -90,7 +90,7 @@ pub fn carry(
     within: Duration,
 ) -> RestartResult {
     let mut carried = RestartResult::default();
-    for candidate in first.into_iter().filter(|one| one.fate.is_act()) {
+    for candidate in first.into_iter().filter(|next| next.fate.is_act()) {
         let became = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
         match became {
             Ok(became) => carried.done.push(PodRestart { candidate, became }),
@@ -124,9 +124,10 @@ impl<H: NodeClient> Move<'_, H> {
         if !now.refusals.is_empty() {
             return Err(Interruption { exit: Exit::No, why: now.refusals });
         }
-        let same =
-            |one: &&Candidate| one.sandbox == self.candidate.sandbox && one.fate == self.candidate.fate;
-        let is_due = now.candidates.iter().any(|one| same(&one));
+        let same = |candidate: &&Candidate| {
+            candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
+        };
+        let is_due = now.candidates.iter().any(|candidate| same(&candidate));
         let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
             return Ok(RestartOutcome::Skipped);
         };
@@ -149,7 +150,7 @@ impl<H: NodeClient> Move<'_, H> {
         let done = if is_evicted { "evicted" } else { "deleted" };
         self.say(&format!("is {done}; waiting until it is gone"));
         let owner = pod.owner.clone().filter(|_| is_evicted);
-        let of_owner = |one: &&BoundPod| owner.is_some() && one.owner == owner;
+        let of_owner = |pod: &&BoundPod| owner.is_some() && pod.owner == owner;
         let before = facts.pods.iter().filter(of_owner).map(|pod| pod.uid.clone()).collect();
         self.until_gone(pod)?;
         self.successor(&Successor { owner, before }, pod.is_ready)

@@ -174,12 +174,18 @@ pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     let mut candidates: Vec<Candidate> =
         facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, wanted, sandbox)).collect();
     // A pod of a DaemonSet comes back to this node at once, and others may need it: the DNS of the node, or a proxy.
-    let is_daemon = |one: &Candidate| {
-        let owner = facts.pod(&one.uid).and_then(|pod| pod.owner.as_ref());
+    let is_daemon = |candidate: &Candidate| {
+        let owner = facts.pod(&candidate.uid).and_then(|pod| pod.owner.as_ref());
         owner.is_some_and(|owner| owner.kind == "DaemonSet")
     };
-    candidates.sort_by_cached_key(|one| {
-        (!one.fate.is_act(), !is_daemon(one), one.namespace.clone(), one.name.clone(), one.sandbox.clone())
+    candidates.sort_by_cached_key(|candidate| {
+        (
+            !candidate.fate.is_act(),
+            !is_daemon(candidate),
+            candidate.namespace.clone(),
+            candidate.name.clone(),
+            candidate.sandbox.clone(),
+        )
     });
     Decision { refusals, candidates }
 }

@@ -75,7 +75,7 @@ impl LiveClient {
     /// The API server or the runtime does not answer.
     pub fn gather(&self) -> Result<Facts, Problem> {
         let layout = self.layout();
-        let bound = self.pods.look().map_err(unseen)?;
+        let bound = self.pods.list().map_err(unseen)?;
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
         let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.

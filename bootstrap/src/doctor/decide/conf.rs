@@ -123,8 +123,8 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
             found.extend(not_first(facts, dir, &conf.name));
             // In private mode the runtime's command line names the network.
             if !is_private(facts) {
-                let told = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
-                found.extend(told.map(|why| crio(facts, &why)));
+                let name_problem = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
+                found.extend(name_problem.map(|why| crio(facts, &why)));
             }
         }
     }
@@ -176,11 +176,11 @@ fn behind_ours(file: &str) -> String {
 
 fn crio(facts: &Facts, why: &Problem) -> Finding {
     let unit = facts.runtime_unit();
-    let told = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
-    let told =
-        told.map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
+    let configured = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
+    let configured = configured
+        .map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
     Finding::of(Code::CrioNetwork, why)
-        .seen([format!("CRI-O's configuration has {told}")])
+        .seen([format!("CRI-O's configuration has {configured}")])
         .by_hand(why.fix.as_str())
         .run(
             format!("systemctl restart {unit}"),

@@ -22,8 +22,8 @@ pub(super) struct Runtime<'a> {
 impl<'a> Runtime<'a> {
     pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
         let mode = settings.conf_dir;
-        let told = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
-        Self { found, mode, told, is_node: root.is_node() }
+        let rehearsal = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
+        Self { found, mode, told: rehearsal, is_node: root.is_node() }
     }
 
     pub(super) fn parsed(&self) -> Vec<Check> {

@@ -47,7 +47,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
     };
     let mut runtime = RuntimeConfig::from_answer(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
-    let at = |file: &str| PathBuf::from("/state").join(file);
+    let state_file = |file: &str| PathBuf::from("/state").join(file);
     let layout = Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None };
     let node = NodeFacts {
         root: Root::default(),
@@ -91,17 +91,17 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         node,
         cni,
         places: Places {
-            without: at("without"),
-            aside: at("aside"),
-            private: at("net.d"),
-            identity: at("identity"),
-            booted: at("booted"),
+            without: state_file("without"),
+            aside: state_file("aside"),
+            private: state_file("net.d"),
+            identity: state_file("identity"),
+            booted: state_file("booted"),
         },
         identity: Identity::of_an_image(),
         kind,
         runtime_runs: kind == BootKind::Again,
         handed_on: Ok(()),
-        private: Ok(ConfDir { path: at("net.d"), ..ConfDir::default() }),
+        private: Ok(ConfDir { path: state_file("net.d"), ..ConfDir::default() }),
         foreign: Vec::new(),
         sums: BTreeMap::new(),
         usual_exists: true,
@@ -114,7 +114,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         recorded: Ok(BTreeSet::new()),
         cached: Vec::new(),
         unlisted: Vec::new(),
-        state: if kind == BootKind::First { Vec::new() } else { vec![at("attachments")] },
+        state: if kind == BootKind::First { Vec::new() } else { vec![state_file("attachments")] },
         distrusted: Vec::new(),
         without: None,
     }

@@ -122,7 +122,7 @@ fn policy(facts: &GraduateFacts, decision: &mut Decision) {
         let fix = "remove the rules from the policy, then move the pods that they match";
         decision.refusals.push(Problem::new(what).at("policy.json, rules").fix(fix));
     }
-    let allowed = policy.pod_annotation.iter().flat_map(|one| &one.allow);
+    let allowed = policy.pod_annotation.iter().flat_map(|annotation| &annotation.allow);
     if allowed.into_iter().any(|attach| *attach != Attach::One(Side::New)) {
         let what =
             "a pod's annotation may ask for another network than the new one, and nobody heeds it then";
@@ -262,10 +262,10 @@ impl Bound {
         let pending = record.pending();
         let owed = || pending.iter().map(|leg| &record.intent.legs[*leg]);
         let routed = record.progress.iter().any(|leg| !leg.host_routes.is_empty() && !leg.host_unrouted);
-        let one = owed().all(|leg| leg.ifname == record.intent.ifname && leg.network == new);
+        let is_handed_over = owed().all(|leg| leg.ifname == record.intent.ifname && leg.network == new);
         if owed().any(|leg| leg.network != new) {
             Some(Self::Old)
-        } else if record.intent.route.is_some() || routed || !one {
+        } else if record.intent.route.is_some() || routed || !is_handed_over {
             Some(Self::Steps)
         } else if !made_by_cri(record.intent.cni_args.as_deref(), &record.intent.container_id) {
             Some(Self::Foreign)

@@ -54,8 +54,8 @@ fn record(id: &str, legs: &[(&str, &str)]) -> Attachment {
         route: None,
         legs: legs.iter().map(leg).collect(),
     });
-    for at in 0..legs.len() {
-        record.apply(Event::Added { leg: at, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
+    for leg in 0..legs.len() {
+        record.apply(Event::Added { leg: leg, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
     }
     record.apply(Event::Attached {});
     record

@@ -161,8 +161,8 @@ mod tests {
                     .map_or_else(|_| "refused".to_owned(), |decided| decided.change.act.word().to_owned())
             };
             assert_eq!(word(false), expected, "{kind:?} {found:?} {last:?}");
-            let told = if expected == "refused" { "write" } else { expected };
-            assert_eq!(word(true), told, "{kind:?} {found:?} {last:?}, told to overwrite");
+            let outcome = if expected == "refused" { "write" } else { expected };
+            assert_eq!(word(true), outcome, "{kind:?} {found:?} {last:?}, told to overwrite");
         }
     }
 
