@@ -52,7 +52,7 @@ bench-live: setup build ## kubectl crossfade snapshot and check of 1,000 nodes o
 
 .PHONY: bench-policies
 bench-policies: setup ## two sets of network policies are compared: 1,000 for 10,000 pods and 5,000 for 100,000; BENCH_ARGS='100 1000' for less
-	@cargo bench --locked --quiet -p cluster --bench policies -- $(BENCH_ARGS)
+	@cargo bench --locked --quiet -p netpol --bench policies -- $(BENCH_ARGS)
 
 .PHONY: test-cluster
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)

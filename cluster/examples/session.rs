@@ -16,12 +16,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cluster::cli::access::Access;
-use cluster::live::{Journal, Outcome, Patience, Session, Settings, Untaken, apply};
-use cluster::plan::Plan;
-use cluster::policies::convert::CONVERTED_FROM;
-use cluster::roll::act::{Act, Change, Patch, PodId};
-use cluster::roll::run::Run;
-use cluster::roll::wish::What;
+use cluster::live::{AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
+use migration::plan::Plan;
+use migration::roll::act::{Act, Change, Patch, PodId};
+use migration::roll::run::Run;
+use migration::roll::wish::What;
+use netpol::convert::CONVERTED_FROM;
 use serde_json::{Value, json};
 use types::policy::Phase;
 use types::step::Step;
@@ -141,9 +141,9 @@ impl Driver {
         };
         match self.session.take_lease(patience, std::future::pending(), &mut |_, _| {}).await {
             Ok(epoch) => Ok(json!({ "epoch": epoch })),
-            Err(Untaken::Held(holder)) => Ok(json!({ "held": holder.name })),
-            Err(Untaken::Failed(_, problem)) => Err(problem.to_string()),
-            Err(Untaken::Interrupted) => Err("interrupted".to_owned()),
+            Err(AcquireError::Held(holder)) => Ok(json!({ "held": holder.name })),
+            Err(AcquireError::Failed(_, problem)) => Err(problem.to_string()),
+            Err(AcquireError::Interrupted) => Err("interrupted".to_owned()),
         }
     }
 
@@ -153,7 +153,7 @@ impl Driver {
             self.session.look(&self.run, &self.plan, at_most).await.map_err(|blind| blind.to_string())?;
         let nodes: Value =
             world.nodes.iter().map(|(name, node)| (name.to_string(), json!(&*node.version))).collect();
-        let pods: Vec<String> = world.pods.values().map(cluster::roll::world::Pod::title).collect();
+        let pods: Vec<String> = world.pods.values().map(migration::roll::world::Pod::title).collect();
         let gates: Value = world
             .verdicts
             .iter()

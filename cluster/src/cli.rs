@@ -16,8 +16,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::finding::Explanation;
-use crate::support::{Cni, Strategy};
+use migration::finding::Explanation;
+use migration::support::{Cni, Strategy};
 use options::Global;
 
 /// Move a live Kubernetes cluster from one CNI to another.
@@ -90,17 +90,17 @@ pub enum Command {
     /// Let no node start any more.
     Pause(roll::Pause),
     /// Go on with a run that somebody paused.
-    Resume(roll::Because),
+    Resume(roll::Justification),
     /// Bring all nodes back to a phase, by passes in the opposite order.
     Abort(roll::Abort),
     /// Leave a node out of the pass that goes on, or a workload or a namespace out of the run.
     ///
     /// The pass ends only if the node is cordoned and nothing is attached to it. The run does not wait for missing pods of such a workload or namespace.
-    Skip(roll::OneObject),
+    Skip(roll::ObjectOptions),
     /// Take a node that is held once more, from the start; or wait for a workload or a namespace again.
-    Retry(roll::OneObject),
+    Retry(roll::ObjectOptions),
     /// Bring a node back to the phase that the pass leaves.
-    Rollback(roll::OneNode),
+    Rollback(roll::NodeOptions),
     /// Say how far the run is, what it waits for and what helps.
     Status(roll::Status),
     /// Find pods that are not attached as their cluster should have them by now, and move them.

@@ -1,5 +1,8 @@
 //! Files that the operator names.
 
+pub mod settings;
+pub mod snapshot;
+
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
 use std::path::Path;

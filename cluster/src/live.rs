@@ -35,16 +35,17 @@ mod warning;
 mod watch;
 
 pub use act::Outcome;
-pub use conduct::{Preview, Wanted, ask, conduct, preview, watch_status};
-pub use failure::Failed;
-pub use health::Blind;
-pub use lease::{Held, Patience, Standing, Untaken};
+pub use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
+pub use failure::Failure;
+pub use health::BlindSpot;
+pub use lease::{AcquireError, HeldLease, Patience, Standing};
 pub use plans::{SavedPlan, last_run, save_plan, saved_plan};
 pub use policies::{
-    AllFailed, Applied, Became, PolicyEvent, Scope, Versions, Written, apply, carry_out, gather_policies,
+    ApplyReport, Failures, PolicyEvent, Scope, Versions, WriteOutcome, WriteReport, apply, carry_out,
+    gather_policies,
 };
 pub use progress::Event;
 pub use rights::{ACTING, Rule};
 pub use session::{Session, Settings};
-pub use store::{Journal, Recorded, RecordedVerdict, Store, Stored, Unreadable, Verdicts};
-pub use take::take;
+pub use store::{Journal, RecordOutcome, RecordedVerdict, Store, StoredRun, UnreadableRun, Verdicts};
+pub use take::gather;

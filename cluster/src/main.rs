@@ -14,8 +14,8 @@ use cluster::commands::{
     wish,
 };
 use cluster::print;
-use cluster::roll::run::Bounds;
-use cluster::roll::wish::What;
+use migration::roll::run::Bounds;
+use migration::roll::wish::What;
 
 fn main() -> ExitCode {
     let mut words = std::env::args();
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };
-    cli.global.access.told_by(print::request);
+    cli.global.access.log_requests(print::request);
     let output = cli.global.output;
     run(&cli).unwrap_or_else(|failure| print::failure(output, &failure)).into()
 }
@@ -59,13 +59,17 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Stragglers(wanted) => print::report(global.output, &stragglers::stragglers(global, wanted)?),
         Command::Pause(wanted) => {
             let what = if wanted.now { What::PauseNow } else { What::Pause };
-            ask(global, &wanted.because.reason, what)?
+            ask(global, &wanted.justification.reason, what)?
         }
         Command::Resume(because) => ask(global, &because.reason, What::Resume(Bounds::default()))?,
-        Command::Abort(wanted) => ask(global, &wanted.because.reason, What::Abort(wanted.to))?,
-        Command::Skip(one) => ask(global, &one.because.reason, What::Skip(one.object.as_str().into()))?,
-        Command::Retry(one) => ask(global, &one.because.reason, What::Retry(one.object.as_str().into()))?,
-        Command::Rollback(one) => ask(global, &one.because.reason, What::Rollback(one.node.as_str().into()))?,
+        Command::Abort(wanted) => ask(global, &wanted.justification.reason, What::Abort(wanted.to))?,
+        Command::Skip(one) => ask(global, &one.justification.reason, What::Skip(one.object.as_str().into()))?,
+        Command::Retry(one) => {
+            ask(global, &one.justification.reason, What::Retry(one.object.as_str().into()))?
+        }
+        Command::Rollback(one) => {
+            ask(global, &one.justification.reason, What::Rollback(one.node.as_str().into()))?
+        }
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),

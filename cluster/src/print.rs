@@ -61,13 +61,13 @@ pub fn failure(output: Output, failure: &Failure) -> Exit {
         failure.problems.iter().cloned().map(|problem| completed(failure.exit, problem)).collect();
     match output {
         Output::Table | Output::Markdown => complain(&complaints(&problems)),
-        Output::Json | Output::Yaml => refused(output, problems),
+        Output::Json | Output::Yaml => refuse(output, problems),
     }
     failure.exit
 }
 
 /// An answer without a report.
-fn refused(output: Output, problems: Vec<Problem>) {
+fn refuse(output: Output, problems: Vec<Problem>) {
     let answer = Answer { version: VERSION, ok: false, problems, report: Map::new() };
     answered(output, &serde_json::to_value(answer).unwrap_or_default());
 }

@@ -1,9 +1,22 @@
 //! The JSON Schemas of what commands answer, derived from the reports' types and kept in `cluster/schema`, from where they are published; a test
 //! says when they are not those of today.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ::snapshot::Header;
+use migration::backup::Id;
+use migration::backup::decide::{SkippedObject, State as Differs};
+use migration::backup::file::{Backup, ClusterId, Reading, Verification};
+use migration::finding::Explanation;
+use migration::plan::Plan;
+use migration::roll::run::{Bounds, Pause, State};
+use migration::roll::wait::{Reason, Wait};
+use migration::roll::wish::What;
+use migration::status::{Counts, Gate, MovingNode, Status};
+use migration::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::json;
@@ -12,21 +25,10 @@ use types::policy::Phase;
 use types::problem::Answer;
 use types::schema::{of_answer, of_written, stale};
 
-use crate::backup::Id;
-use crate::backup::decide::{Left, State as Differs};
-use crate::backup::file::{About, Backup, Reading, Verified};
 use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
-use crate::finding::Explanation;
-use crate::live::{Became, Written};
-use crate::plan::Plan;
-use crate::roll::run::{Bounds, Pause, State};
-use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::What;
-use crate::snapshot::Header;
-use crate::status::{Counts, Gate, Moving, Status};
-use crate::stragglers::{Because, Found, Stragglers};
+use crate::live::{WriteOutcome, WriteReport};
 
 fn written<T: JsonSchema>() -> Schema {
     // A schema that is an object, as all of these are.
@@ -36,23 +38,23 @@ fn written<T: JsonSchema>() -> Schema {
 /// One schema for each command, and those of the files that commands write, by the name of the schema's file.
 fn all() -> BTreeMap<&'static str, String> {
     let all = [
-        ("ask", of_answer::<wish::Asked>()),
-        ("check", of_answer::<check::Checked>()),
+        ("ask", of_answer::<wish::RequestReport>()),
+        ("check", of_answer::<check::CheckReport>()),
         ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
-        ("plan", of_answer::<plan::Planned>()),
+        ("plan", of_answer::<plan::PlanReport>()),
         ("plan-file", written::<Plan>()),
-        ("policies-backup", of_answer::<policies::backup::Saved>()),
+        ("policies-backup", of_answer::<policies::backup::BackupReport>()),
         ("policies-backup-file", written::<Backup>()),
-        ("policies-check", of_answer::<policies::Turned>()),
-        ("policies-diff", of_answer::<policies::Compared>()),
-        ("policies-restore", of_answer::<policies::restore::Restored>()),
-        ("requirements", of_answer::<requirements::Required>()),
+        ("policies-check", of_answer::<policies::ConversionReport>()),
+        ("policies-diff", of_answer::<policies::DiffReport>()),
+        ("policies-restore", of_answer::<policies::restore::RestoreReport>()),
+        ("requirements", of_answer::<requirements::RequirementsReport>()),
         ("roll", of_answer::<roll::Answer>()),
-        ("simulate", of_answer::<simulate::Simulated>()),
-        ("snapshot", of_answer::<snapshot::Taken>()),
+        ("simulate", of_answer::<simulate::SimulationReport>()),
+        ("snapshot", of_answer::<snapshot::SnapshotReport>()),
         ("snapshot-header", written::<Header>()),
-        ("status", of_answer::<status::Told>()),
+        ("status", of_answer::<status::StatusReport>()),
         ("stragglers", of_answer::<stragglers::Answer>()),
     ];
     let text = |schema| serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
@@ -90,7 +92,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         zones: [("eu-1a".into(), counts.clone())].into(),
         attached: [(Phase::Old, 3), (Phase::BothOld, 4)].into(),
         silent: vec!["c".into()],
-        moving: vec![Moving {
+        moving: vec![MovingNode {
             node: "a".into(),
             state: types::step::State::Moving,
             to: Phase::BothOld,
@@ -107,21 +109,21 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         (State::Stopped(pause()), Some(Phase::BothOld)),
         (State::Done, None),
     ] {
-        holds("status", &status::Told(status(state.clone(), to)));
+        holds("status", &status::StatusReport(status(state.clone(), to)));
         let acts = json!([{"act": "census"}, {"act": "record", "pass": 1, "to": to}, {"act": "patch", "node": "a", "cordon": true}]);
         holds("roll", &json!({"status": status(state, to), "acts": acts}));
     }
-    let found = Found {
+    let found = StragglerReport {
         stragglers: vec![Stragglers {
             owner: "Deployment/default/web".into(),
-            because: Because::Attached,
+            because: StragglerReason::Attached,
             pods: vec!["default/web-1".into()],
             nodes: vec!["a".into()],
             fix: "kubectl -n default rollout restart deployment web".into(),
         }],
         unnamed: [("a".into(), 2)].into(),
     };
-    holds("stragglers", &stragglers::Told { phase: Phase::New, found });
+    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
     for asked in [
         What::Pause,
         What::PauseNow,
@@ -129,18 +131,18 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         What::Abort(Phase::Old),
         What::Skip("a".into()),
     ] {
-        holds("ask", &wish::Asked { asked, holder: None, held: None });
+        holds("ask", &wish::RequestReport { asked, holder: None, held: None });
     }
 }
 
 /// What only a live cluster answers about policies, each with every key that it may have.
 #[test]
 fn answers_about_policies_are_as_the_schemas_say() {
-    let about = || About { uid: "u".into(), api_server: "v1.30.0".into() };
+    let about = || ClusterId { uid: "u".into(), api_server: "v1.30.0".into() };
     let read = Reading::Read { api_version: "projectcalico.org/v3".into(), objects: 1 };
     let kinds =
         [("tiers.projectcalico.org".to_owned(), read), ("tiers.crd.antrea.io".into(), Reading::NotServed {})];
-    let saved = policies::backup::Saved {
+    let saved = policies::backup::BackupReport {
         file: "policies.json".into(),
         hash: "4be1".into(),
         is_new: true,
@@ -157,21 +159,21 @@ fn answers_about_policies_are_as_the_schemas_say() {
 
     let id = || Id::of(&tier).expect("an object");
     for became in [
-        Became::WouldCreate,
-        Became::WouldReplace,
-        Became::AwaitsTier,
-        Became::Unchanged,
-        Became::Created,
-        Became::Replaced,
-        Became::NotWritten,
-        Became::Unknown,
+        WriteOutcome::WouldCreate,
+        WriteOutcome::WouldReplace,
+        WriteOutcome::AwaitsTier,
+        WriteOutcome::Unchanged,
+        WriteOutcome::Created,
+        WriteOutcome::Replaced,
+        WriteOutcome::NotWritten,
+        WriteOutcome::Unknown,
     ] {
-        let written = Written { object: id(), became, added: vec!["spec.order".into()] };
-        let left = |state| Left { object: id(), state, why: "Calico makes it".into() };
-        let restored = policies::restore::Restored {
+        let written = WriteReport { object: id(), outcome: became, added: vec!["spec.order".into()] };
+        let left = |state| SkippedObject { object: id(), state, why: "Calico makes it".into() };
+        let restored = policies::restore::RestoreReport {
             file: "policies.json".into(),
             hash: "4be1".into(),
-            verified: Verified::Nothing,
+            verified: Verification::Nothing,
             cluster: about(),
             dry_run: false,
             equal: 1,

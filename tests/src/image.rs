@@ -49,13 +49,13 @@ impl File {
     }
 }
 
-/// An image of these files as a docker archive.
+/// An image of these files as a docker archive, by each of these names.
 ///
 /// The same files give the same bytes.
 ///
 /// # Errors
 /// A path that an archive cannot hold.
-pub fn archive(name: &str, entrypoint: &[&str], files: &[File]) -> Result<Vec<u8>> {
+pub fn archive(names: &[&str], entrypoint: &[&str], files: &[File]) -> Result<Vec<u8>> {
     let mut layer = Builder::new(Vec::new());
     for file in files {
         let mut header = header(EntryType::Regular, file.mode);
@@ -63,14 +63,14 @@ pub fn archive(name: &str, entrypoint: &[&str], files: &[File]) -> Result<Vec<u8
         let path = file.path.strip_prefix("/").unwrap_or(&file.path);
         layer.append_data(&mut header, path, file.content.as_slice())?;
     }
-    archive_of(name, entrypoint, layer.into_inner()?)
+    archive_of(names, entrypoint, layer.into_inner()?)
 }
 
 fn pause(busybox: &[u8]) -> Result<Vec<u8>> {
-    archive_of(PAUSE, &["/bin/busybox", "sleep", "1000000000"], layer(busybox)?)
+    archive_of(&[PAUSE], &["/bin/busybox", "sleep", "1000000000"], layer(busybox)?)
 }
 
-fn archive_of(name: &str, entrypoint: &[&str], layer: Vec<u8>) -> Result<Vec<u8>> {
+fn archive_of(names: &[&str], entrypoint: &[&str], layer: Vec<u8>) -> Result<Vec<u8>> {
     let layer_digest = hex(&Sha256::digest(&layer));
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
@@ -80,7 +80,7 @@ fn archive_of(name: &str, entrypoint: &[&str], layer: Vec<u8>) -> Result<Vec<u8>
     }))?;
     let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
     let layer_name = format!("{layer_digest}.tar");
-    let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": [layer_name] }]);
+    let manifest = json!([{ "Config": config_name, "RepoTags": names, "Layers": [layer_name] }]);
     let mut archive = Builder::new(Vec::new());
     let manifest = ("manifest.json".to_owned(), serde_json::to_vec(&manifest)?);
     for (name, content) in [(config_name, config), (layer_name, layer), manifest] {

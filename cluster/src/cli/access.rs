@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use super::unsupported::Unsupported;
+use super::unsupported::UnsupportedFlags;
 
 /// The heading of these options.
 const CLUSTER: &str = "Cluster (as in kubectl)";
@@ -75,16 +75,16 @@ pub struct Access {
     pub verbosity: u8,
     /// What the parser refuses.
     #[command(flatten)]
-    pub unsupported: Unsupported,
+    pub unsupported: UnsupportedFlags,
     /// Whom to tell of requests; nobody, if they are not to be named.
     #[arg(skip)]
-    pub tell: Option<fn(&str)>,
+    pub log: Option<fn(&str)>,
 }
 
 impl Access {
-    /// Lets requests be told, if the level of verbosity asks for it.
-    pub fn told_by(&mut self, tell: fn(&str)) {
-        self.tell = (self.verbosity >= REQUESTS).then_some(tell);
+    /// Logs requests, if the level of verbosity asks for it.
+    pub fn log_requests(&mut self, tell: fn(&str)) {
+        self.log = (self.verbosity >= REQUESTS).then_some(tell);
     }
 }
 

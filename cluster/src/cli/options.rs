@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use snapshot::model::{ALL_KINDS, Kind};
 use types::nearest::nearest;
 use types::quote::shell_word;
 
 use super::access::Access;
-use crate::model::{ALL_KINDS, Kind};
 
 /// The heading of options that every command has.
 const COMMON: &str = "Common options";
@@ -27,8 +27,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", help_heading = SNAPSHOT)]
     pub snapshot: Vec<PathBuf>,
     /// Kinds of which the cluster has no object, so that none is in the files: all, or plural names such as poddisruptionbudgets, separated by commas.
-    #[arg(long, global = true, value_name = "KINDS", value_parser = Dumped::read, default_value = "", hide_default_value = true, help_heading = SNAPSHOT)]
-    pub dumped: Dumped,
+    #[arg(long, global = true, value_name = "KINDS", value_parser = DumpScope::read, default_value = "", hide_default_value = true, help_heading = SNAPSHOT)]
+    pub dumped: DumpScope,
     /// How to reach the API server.
     #[command(flatten)]
     pub access: Access,
@@ -59,21 +59,21 @@ pub enum Output {
 
 /// Kinds that the files have completely.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dumped {
+pub enum DumpScope {
     /// Every kind.
     All,
     /// These.
     Kinds(Vec<Kind>),
 }
 
-impl Dumped {
+impl DumpScope {
     fn read(text: &str) -> Result<Self, String> {
         if text == "all" {
             return Ok(Self::All);
         }
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
         words
-            .map(|word| Kind::meant(word).ok_or_else(|| unknown(word)))
+            .map(|word| Kind::from_word(word).ok_or_else(|| unknown(word)))
             .collect::<Result<_, _>>()
             .map(Self::Kinds)
     }
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn kinds_are_named_in_full() {
-        assert_eq!(Dumped::read("all"), Ok(Dumped::All));
-        assert_eq!(Dumped::read(""), Ok(Dumped::Kinds(Vec::new())));
-        assert_eq!(Dumped::read("pods, ippools"), Ok(Dumped::Kinds(vec![Kind::POD, Kind::IP_POOL])));
-        assert!(Dumped::read("podz").is_err_and(|why| why.contains("pods")));
+        assert_eq!(DumpScope::read("all"), Ok(DumpScope::All));
+        assert_eq!(DumpScope::read(""), Ok(DumpScope::Kinds(Vec::new())));
+        assert_eq!(DumpScope::read("pods, ippools"), Ok(DumpScope::Kinds(vec![Kind::POD, Kind::IP_POOL])));
+        assert!(DumpScope::read("podz").is_err_and(|why| why.contains("pods")));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Options of the commands that move a cluster, and of those that ask a run for something.
 
 use clap::{Args, ValueEnum};
+use migration::plan::WaveKind;
+use migration::plan::canon::Prefix;
+use migration::support::{Cni, Strategy};
 use types::policy::Phase;
 
 use super::Migration;
-use crate::plan::WaveKind;
-use crate::plan::canon::Prefix;
-use crate::support::{Cni, Strategy};
 
 /// Options of `roll`.
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ impl From<Until> for WaveKind {
 
 /// Why somebody asks a run for something.
 #[derive(Debug, Args)]
-pub struct Because {
+pub struct Justification {
     /// Why; it is in the run's journal, and whoever looks at the run reads it.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -88,7 +88,7 @@ pub struct Pause {
     pub now: bool,
     /// Why.
     #[command(flatten)]
-    pub because: Because,
+    pub justification: Justification,
 }
 
 /// Options of `abort`.
@@ -99,29 +99,29 @@ pub struct Abort {
     pub to: Phase,
     /// Why.
     #[command(flatten)]
-    pub because: Because,
+    pub justification: Justification,
 }
 
 /// Options of the commands about one node.
 #[derive(Debug, Args)]
-pub struct OneNode {
+pub struct NodeOptions {
     /// The Node's name.
     #[arg(value_name = "NODE")]
     pub node: String,
     /// Why.
     #[command(flatten)]
-    pub because: Because,
+    pub justification: Justification,
 }
 
 /// Options of the commands about a node, a workload or a namespace.
 #[derive(Debug, Args)]
-pub struct OneObject {
+pub struct ObjectOptions {
     /// The Node's name; or a workload as `status` names it, KIND/NAMESPACE/NAME, or a namespace, Namespace/NAME.
     #[arg(value_name = "NODE", value_parser = object)]
     pub object: String,
     /// Why.
     #[command(flatten)]
-    pub because: Because,
+    pub justification: Justification,
 }
 
 /// Options of `status`.

@@ -6,25 +6,26 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, Error};
 
-const NAMESPACE: Refused =
-    Refused("a migration is of the whole cluster, and so is each answer; leave the flag out");
-const PASSWORD: Refused = Refused(
+const NAMESPACE: RefusedValue =
+    RefusedValue("a migration is of the whole cluster, and so is each answer; leave the flag out");
+const PASSWORD: RefusedValue = RefusedValue(
     "API servers have not accepted passwords since Kubernetes 1.19; use --token, --client-certificate or a kubeconfig",
 );
-const CACHE: Refused = Refused("nothing is cached between two calls; leave the flag out");
-const VERSION: Refused = Refused(
+const CACHE: RefusedValue = RefusedValue("nothing is cached between two calls; leave the flag out");
+const VERSION: RefusedValue = RefusedValue(
     "this program has versions of its own; kubectl crossfade requirements checks those of the cluster",
 );
-const WARNINGS: Refused = Refused(
+const WARNINGS: RefusedValue = RefusedValue(
     "warnings of the API server are not read; kubectl crossfade check says what is wrong, by its exit status as well",
 );
-const PREFERENCES: Refused = Refused("kubectl's preferences hold for its own commands; leave the flag out");
-const INSIDE: Refused =
-    Refused("this flag is about the inside of kubectl; -v 6 names each request on stderr");
+const PREFERENCES: RefusedValue =
+    RefusedValue("kubectl's preferences hold for its own commands; leave the flag out");
+const INSIDE: RefusedValue =
+    RefusedValue("this flag is about the inside of kubectl; -v 6 names each request on stderr");
 
 /// Flags that are refused wherever they stand.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Unsupported {
+pub struct UnsupportedFlags {
     #[arg(long, short = 'n', global = true, hide = true, value_parser = NAMESPACE)]
     namespace: Option<String>,
     #[arg(long, short = 'A', global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "", value_parser = NAMESPACE)]
@@ -53,9 +54,9 @@ pub struct Unsupported {
 
 /// Refuses every value for this reason, and does not repeat the value: it may be a password.
 #[derive(Debug, Clone, Copy)]
-struct Refused(&'static str);
+struct RefusedValue(&'static str);
 
-impl TypedValueParser for Refused {
+impl TypedValueParser for RefusedValue {
     type Value = String;
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, _: &OsStr) -> Result<String, Error> {

@@ -1,25 +1,25 @@
 //! `check`: every reason not to start.
 
+use migration::check;
+use migration::enforcement::{self, Line};
+use migration::finding::{Explanation, Finding, Severity};
+use migration::scene::Scene;
+use migration::values::{self, Row};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::enforcement::{self, Line};
-use crate::finding::{Explanation, Finding, Severity};
-use crate::print::{Document, Report, findings, plan::counted};
-use crate::scene::Scene;
-use crate::values::{self, Row};
+use crate::print::{Document, Report, findings, plan::pluralize};
 
 /// What a check found.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Checked {
+pub struct CheckReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -39,13 +39,13 @@ pub struct Checked {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn check(global: &Global, migration: Migration) -> Result<Checked, Failure> {
+pub fn check(global: &Global, migration: Migration) -> Result<CheckReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let findings = check::run(&scene);
-    Ok(Checked {
+    Ok(CheckReport {
         migration,
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
@@ -55,7 +55,7 @@ pub fn check(global: &Global, migration: Migration) -> Result<Checked, Failure> 
     })
 }
 
-impl Checked {
+impl CheckReport {
     fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|one| one.waived.is_none() && one.severity == severity).count()
     }
@@ -74,16 +74,16 @@ impl Report for Explanation {
     }
 }
 
-impl Report for Checked {
+impl Report for CheckReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Check: {}", self.migration));
         document.text(format!(
             "{}, {}: {} blocking, {}, {}, {} waived.",
-            counted(self.nodes, "node"),
-            counted(self.pods, "pod"),
+            pluralize(self.nodes, "node"),
+            pluralize(self.pods, "pod"),
             self.count(Severity::Blocks),
-            counted(self.count(Severity::Risk), "risk"),
-            counted(self.count(Severity::Note), "note"),
+            pluralize(self.count(Severity::Risk), "risk"),
+            pluralize(self.count(Severity::Note), "note"),
             self.waived()
         ));
         findings::add(&mut document, &self.findings);

@@ -1,5 +1,13 @@
 //! A run that a command carries out: what is asked before it begins, a line for each event, and how it ended.
 
+use migration::config::Config;
+use migration::drive::decisions::DecisionTimes;
+use migration::drive::event::{Event, but};
+use migration::drive::{DriveEnd, EndReason};
+use migration::plan::{Drift, Plan, canon, drift};
+use migration::roll::step::End;
+use migration::scene::Scene;
+use migration::status::{Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -9,22 +17,14 @@ use super::status::describe;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::config::Config;
-use crate::drive::decisions::Took;
-use crate::drive::event::{Event, but};
-use crate::drive::{Ended, Why};
 use crate::live;
-use crate::plan::{Drift, Plan, canon, drift};
 use crate::print::{Document, Progress};
-use crate::roll::step::End;
-use crate::scene::Scene;
-use crate::status::{Status, line};
 
 /// How a part of a run ended.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rolled"))]
 #[serde(rename_all = "camelCase")]
-pub struct Rolled {
+pub struct RollReport {
     /// How far the run is; none if nothing was known of the cluster.
     #[serde(flatten)]
     pub status: Option<Status>,
@@ -32,7 +32,7 @@ pub struct Rolled {
     pub ended: String,
     /// How long this program's decisions took; none if it made none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub decisions: Option<Took>,
+    pub decisions: Option<DecisionTimes>,
     /// Why the journal in the cluster lacks the last lines, and what has them; none if it lacks none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
@@ -47,7 +47,11 @@ pub struct Rolled {
 ///
 /// # Errors
 /// The run cannot be read, the plan does not cover the cluster and the settings of today, somebody else holds the run, or a request failed.
-pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -> Result<Rolled, Failure> {
+pub(super) fn conduct(
+    global: &Global,
+    config: &Config,
+    wanted: &live::RunOptions,
+) -> Result<RollReport, Failure> {
     let plan = &wanted.plan.plan;
     covered(global, config, plan)?;
     let progress = Progress::new();
@@ -55,8 +59,8 @@ pub(super) fn conduct(global: &Global, config: &Config, wanted: &live::Wanted) -
     let (ended, lacking) =
         live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
             .map_err(failed)?;
-    let rolled = told(ended, plan, &global.next("roll --resume"));
-    Ok(Rolled { journal: lacking.map(|problem| problem.to_string()), ..rolled })
+    let rolled = report(ended, plan, &global.next("roll --resume"));
+    Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
@@ -114,39 +118,41 @@ fn show(progress: &Progress, event: &Event) {
     }
 }
 
-fn told(ended: Ended, plan: &Plan, resume: &str) -> Rolled {
-    let (exit, why, next) = match ended.why {
-        Why::End(End::Done) if plan.fixes_stragglers() => {
+fn report(ended: DriveEnd, plan: &Plan, resume: &str) -> RollReport {
+    let (exit, why, next) = match ended.reason {
+        EndReason::End(End::Done) if plan.fixes_stragglers() => {
             (Exit::Done, "every node of the plan is done".into(), String::new())
         }
-        Why::End(End::Done) => (Exit::Done, "every pass is done".into(), String::new()),
-        Why::End(End::Bounded) => (Exit::Done, "everything within the bounds is done".into(), resume.into()),
-        Why::End(End::Paused) => (
+        EndReason::End(End::Done) => (Exit::Done, "every pass is done".into(), String::new()),
+        EndReason::End(End::Bounded) => {
+            (Exit::Done, "everything within the bounds is done".into(), resume.into())
+        }
+        EndReason::End(End::Paused) => (
             Exit::TryLater,
             "the run is paused".into(),
             format!("kubectl crossfade resume --reason TEXT, then {resume}"),
         ),
-        Why::End(End::Held) => (
+        EndReason::End(End::Held) => (
             Exit::No,
             "nothing goes on until a person acts".into(),
             format!("do what the waits say, then {resume}"),
         ),
-        Why::Gone(why) => (Exit::TryLater, why, resume.into()),
-        Why::Unreadable(why, fix) => (Exit::No, why, fix),
-        Why::Interrupted => {
+        EndReason::Gone(why) => (Exit::TryLater, why, resume.into()),
+        EndReason::Unreadable(why, fix) => (Exit::No, why, fix),
+        EndReason::Interrupted => {
             (Exit::TryLater, "it was interrupted; nodes in transit stay as they are".into(), resume.into())
         }
-        Why::Broken(broken) => (
+        EndReason::Broken(broken) => (
             Exit::Failed,
             format!("the program refused its own decision, {}: {}", broken.name, broken.why),
             "nothing was done of it; report this with the journal of the run".into(),
         ),
     };
     let decisions = ended.decisions.took();
-    Rolled { status: ended.status, ended: why, decisions, journal: None, exit, next }
+    RollReport { status: ended.status, ended: why, decisions, journal: None, exit, next }
 }
 
-impl Rolled {
+impl RollReport {
     /// Adds how far the run is, and what comes next.
     pub(super) fn describe(&self, document: &mut Document) {
         if let Some(status) = &self.status {

@@ -1,12 +1,12 @@
 //! `config check`: whether a settings file is valid, and what it means with all defaults.
 
+use migration::check;
+use migration::config::Config;
 use serde::Serialize;
 
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::config::Config;
 use crate::print::{Document, Report};
 use types::exit::Exit;
 use types::nearest::nearest;
@@ -40,7 +40,7 @@ fn unknown_codes(config: &Config) -> Vec<Problem> {
     let codes: Vec<&str> = check::codes().into_iter().map(|(code, _)| code).collect();
     let waivers = config.waivers.iter().enumerate();
     let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
-    let problem = |(at, waiver): (usize, &crate::config::Waiver)| {
+    let problem = |(at, waiver): (usize, &migration::config::Waiver)| {
         let place = format!("waivers[{at}].finding");
         let fix = match nearest(&waiver.finding, &codes) {
             Some(near) => format!("did you mean {near}?"),

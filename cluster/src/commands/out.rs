@@ -22,16 +22,16 @@ pub(super) fn save(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result
 
 fn saved(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if is_stream(file) {
-        return written(&OpenOptions::new().write(true).open(file)?, write);
+        return write_all(&OpenOptions::new().write(true).open(file)?, write);
     }
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let temporary = tempfile::NamedTempFile::new_in(dir)?;
-    written(temporary.as_file(), write)?;
+    write_all(temporary.as_file(), write)?;
     temporary.as_file().sync_all()?;
     temporary.persist(file).map(|_| ()).map_err(|e| e.error)
 }
 
-fn written(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn write_all(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, file);
     write(&mut out)?;
     out.flush()

@@ -2,35 +2,35 @@
 
 use std::path::Path;
 
+use migration::check;
+use migration::plan::decisions::{self, Class};
+use migration::plan::{self, Plan, Survey, canon, eta};
+use migration::scene::Scene;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::out::save;
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Plan as Wanted};
 use crate::input;
 use crate::live;
-use crate::plan::decisions::{self, Class};
-use crate::plan::{self, Plan, Survey, canon, eta};
-use crate::print::plan::{Shown, add, blockers, differences};
+use crate::print::plan::{PlanView, add, blockers, differences};
 use crate::print::{self, Document, Report};
-use crate::scene::Scene;
 
 /// A plan, or why there is none.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Planned {
+pub struct PlanReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
     /// The plan; none if something stands in the way.
     #[serde(flatten)]
-    pub made: Option<Made>,
+    pub made: Option<PlanDetails>,
     /// Everything that stands in the way.
     #[serde(skip)]
     pub blockers: Vec<Problem>,
@@ -40,7 +40,7 @@ pub struct Planned {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Made {
+pub struct PlanDetails {
     /// SHA-256 of the plan's canonical bytes, in hex.
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
@@ -53,7 +53,7 @@ pub struct Made {
     pub is_saved: bool,
     /// What differs from an earlier plan.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub compared: Option<Compared>,
+    pub compared: Option<PlanComparison>,
     /// Pods that need a decision.
     pub pods: Vec<Class>,
     /// Nodes whose policy, without the phase, is another than that of most nodes.
@@ -66,8 +66,8 @@ pub struct Made {
 
 /// What differs from an earlier plan.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Compared {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Compared"))]
+pub struct PlanComparison {
     /// The file of the earlier plan.
     pub with: String,
     /// The hash of the earlier plan.
@@ -81,7 +81,7 @@ pub struct Compared {
 /// # Errors
 /// The settings, the snapshot or the earlier plan cannot be read, or the file cannot be written. If stdout is for the plan, also whatever stands in
 /// the way of one.
-pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure> {
+pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport>, Failure> {
     let migration = wanted.migration;
     let Migration { from, to, strategy } = migration;
     let earlier = wanted.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;
@@ -93,7 +93,7 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
     let plan = match plan::build(&scene, &survey, &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) if is_piped => return Err(Failure::all(Exit::No, blockers)),
-        Err(blockers) => return Ok(Some(Planned { migration, made: None, blockers })),
+        Err(blockers) => return Ok(Some(PlanReport { migration, made: None, blockers })),
     };
     let bytes = canon::bytes(&plan);
     if is_piped {
@@ -108,12 +108,12 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
     if is_saved {
         live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::of(exit, problem))?;
     }
-    let compared = earlier.map(|(file, old)| Compared {
+    let compared = earlier.map(|(file, old)| PlanComparison {
         with: file.display().to_string(),
         hash: canon::hash(&old),
         differences: plan::diff(&old, &plan),
     });
-    let made = Made {
+    let made = PlanDetails {
         hash: canon::hash(&plan),
         eta_seconds: eta::seconds(&plan),
         file: wanted.out.as_ref().map(|file| file.display().to_string()),
@@ -124,7 +124,7 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<Planned>, Failure
         notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
-    Ok(Some(Planned { migration, made: Some(made), blockers: Vec::new() }))
+    Ok(Some(PlanReport { migration, made: Some(made), blockers: Vec::new() }))
 }
 
 /// Most bytes of a plan. *Source*: Kubernetes, "Considerations for large clusters": 5,000 nodes, of which a plan says less than 1 KiB each.
@@ -141,11 +141,20 @@ fn earlier(file: &Path) -> Result<Plan, Failure> {
     canon::read(&bytes).map_err(|why| wrong(format!("{name}: {why}")))
 }
 
-impl Report for Planned {
+impl Report for PlanReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Plan: {}", self.migration));
-        let Some(Made { hash, eta_seconds, file, is_saved, compared, pods, other_policy, notes, plan }) =
-            &self.made
+        let Some(PlanDetails {
+            hash,
+            eta_seconds,
+            file,
+            is_saved,
+            compared,
+            pods,
+            other_policy,
+            notes,
+            plan,
+        }) = &self.made
         else {
             blockers(&mut document, &self.blockers);
             return document;
@@ -161,7 +170,7 @@ impl Report for Planned {
             let short = canon::short(hash);
             document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
         }
-        add(&mut document, plan, &Shown { hash, seconds: *eta_seconds, pods, other_policy, notes });
+        add(&mut document, plan, &PlanView { hash, seconds: *eta_seconds, pods, other_policy, notes });
         document
     }
 

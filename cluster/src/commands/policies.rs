@@ -9,6 +9,6 @@ mod given;
 mod progress;
 pub mod restore;
 
-pub use answer::Turned;
+pub use answer::ConversionReport;
 pub use convert::{check, convert};
-pub use diff::{Compared, diff};
+pub use diff::{DiffReport, diff};

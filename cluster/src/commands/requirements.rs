@@ -1,22 +1,22 @@
 //! `requirements`: what a migration requires, and whether this cluster has it.
 
+use migration::check;
+use migration::requirements::{Row, rows, script};
+use migration::scene::Scene;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Requirements};
 use crate::print::{self, Document, Report};
-use crate::requirements::{Row, rows, script};
-use crate::scene::Scene;
 
 /// The rows of a migration.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Required {
+pub struct RequirementsReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -28,7 +28,7 @@ pub struct Required {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read, or stdout takes no more.
-pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Option<Required>, Failure> {
+pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Option<RequirementsReport>, Failure> {
     if wanted.dump {
         let Migration { from, to, .. } = wanted.migration;
         let mut kinds = check::kinds(from, to);
@@ -41,14 +41,14 @@ pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Option<Req
     let snapshot = source::snapshot(global, Some(&wanted.migration))?;
     let Migration { from, to, strategy } = wanted.migration;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    Ok(Some(Required { migration: wanted.migration, requirements: rows(&scene) }))
+    Ok(Some(RequirementsReport { migration: wanted.migration, requirements: rows(&scene) }))
 }
 
-impl Report for Required {
+impl Report for RequirementsReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Requirements: {}", self.migration));
         let row = |row: &Row| {
-            let (state, seen, fix) = row.state.told();
+            let (state, seen, fix) = row.state.words();
             vec![row.name.to_owned(), state.to_owned(), row.what.to_owned(), seen.to_owned(), fix.to_owned()]
         };
         let columns = vec!["REQUIREMENT", "STATE", "WHAT", "SEEN", "FIX"];
@@ -63,7 +63,7 @@ impl Report for Required {
     fn problems(&self) -> Vec<Problem> {
         let unmet = self.requirements.iter().filter(|row| !row.state.is_met());
         let problem = |row: &Row| {
-            let (_, _, fix) = row.state.told();
+            let (_, _, fix) = row.state.words();
             Problem::new(row.sentence()).at(row.name).fix(fix)
         };
         unmet.map(problem).collect()

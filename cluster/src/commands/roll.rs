@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use migration::roll::run::Bounds;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::conduct::{Rolled, conduct, failed};
+use super::conduct::{RollReport, conduct, failed};
 use super::source;
 use super::status::describe;
 use crate::cli::exit::Failure;
@@ -14,13 +15,12 @@ use crate::cli::options::Global;
 use crate::cli::roll::Roll as Wanted;
 use crate::live::{self, Patience, Preview};
 use crate::print::{Document, Report};
-use crate::roll::run::Bounds;
 
 /// What a run would do next.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Previewed"))]
 #[serde(rename_all = "camelCase")]
-pub struct Previewed {
+pub struct RollPreview {
     /// The preview.
     #[serde(flatten)]
     pub preview: Preview,
@@ -34,9 +34,9 @@ pub struct Previewed {
 #[serde(untagged)]
 pub enum Answer {
     /// Nothing was done.
-    Previewed(Previewed),
+    Previewed(RollPreview),
     /// The run went on.
-    Rolled(Rolled),
+    Rolled(RollReport),
 }
 
 /// Runs the command.
@@ -61,9 +61,9 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
             Some(_) => global.next(&format!("roll --plan {plan}")),
             None => global.next("roll --resume"),
         };
-        return Ok(Answer::Previewed(Previewed { preview, next }));
+        return Ok(Answer::Previewed(RollPreview { preview, next }));
     }
-    let asked = live::Wanted {
+    let asked = live::RunOptions {
         plan: live::saved_plan(&global.access, wanted.plan.as_ref()).map_err(failed)?,
         is_resumed: wanted.plan.is_none(),
         bounds,
@@ -89,7 +89,7 @@ const fn patience(wanted: &Wanted) -> Patience {
 impl Report for Answer {
     fn document(&self) -> Document {
         match self {
-            Self::Previewed(Previewed { preview, next }) => {
+            Self::Previewed(RollPreview { preview, next }) => {
                 let mut document = Document::new("Roll: nothing was done");
                 describe(&mut document, &preview.status);
                 document.heading("What would be done next");

@@ -1,25 +1,25 @@
 //! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
+use migration::check;
+use migration::plan::{self, Survey, canon, eta};
+use migration::scene::Scene;
 use serde::Serialize;
+use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
-use crate::check;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::{Migration, Simulate as Wanted};
-use crate::plan::{self, Survey, canon, eta};
 use crate::print::plan::{blockers, duration};
 use crate::print::{Document, Progress, Report};
-use crate::scene::Scene;
-use crate::sim::{Choice, Drawn, History, Outcome, Spread, Summary};
 
 /// What came of it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Simulated {
+pub struct SimulationReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -32,7 +32,7 @@ pub struct Simulated {
     pub has_faults: bool,
     /// What the histories have in common; none if there is no plan.
     #[serde(flatten)]
-    pub made: Option<Made>,
+    pub made: Option<Histories>,
     /// Everything that stands in the way of a plan.
     #[serde(skip)]
     pub blockers: Vec<Problem>,
@@ -42,7 +42,7 @@ pub struct Simulated {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Made {
+pub struct Histories {
     /// The plan's hash.
     pub hash: String,
     /// How long the plan takes if nothing waits, roughly.
@@ -60,14 +60,14 @@ pub struct Made {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn simulate(global: &Global, wanted: &Wanted) -> Result<Simulated, Failure> {
+pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Failure> {
     let Wanted { migration, histories, seed, faults } = *wanted;
     let Migration { from, to, strategy } = migration;
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let answer =
-        |made, blockers| Simulated { migration, histories, seed, has_faults: faults, made, blockers };
+        |made, blockers| SimulationReport { migration, histories, seed, has_faults: faults, made, blockers };
     let plan = match plan::build(&scene, &Survey::of(&scene), &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) => return Ok(answer(None, blockers)),
@@ -77,10 +77,10 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<Simulated, Failure> 
     let play = |at: u64| -> (u64, Outcome) {
         progress.passing(&format!("history {} of {histories}", at + 1));
         let seed = seed.wrapping_add(at);
-        (seed, History::of(Drawn::like(&scene, &plan, seed, choice), None).play())
+        (seed, History::of(Scenario::like(&scene, &plan, seed, choice), None).play())
     };
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
-    let made = Made {
+    let made = Histories {
         hash: canon::hash(&plan),
         eta_seconds: eta::seconds(&plan),
         nodes: snapshot.nodes.len(),
@@ -90,10 +90,10 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<Simulated, Failure> 
     Ok(answer(Some(made), Vec::new()))
 }
 
-impl Report for Simulated {
+impl Report for SimulationReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Simulation: {}", self.migration));
-        let Some(Made { hash, eta_seconds, nodes, pods, summary }) = &self.made else {
+        let Some(Histories { hash, eta_seconds, nodes, pods, summary }) = &self.made else {
             blockers(&mut document, &self.blockers);
             return document;
         };
@@ -149,7 +149,7 @@ impl Report for Simulated {
     }
 
     fn exit(&self) -> Exit {
-        let is_sound = |made: &Made| made.summary.broken.is_empty() && made.summary.unended.is_empty();
+        let is_sound = |made: &Histories| made.summary.broken.is_empty() && made.summary.unended.is_empty();
         if self.made.as_ref().is_some_and(is_sound) { Exit::Done } else { Exit::No }
     }
 

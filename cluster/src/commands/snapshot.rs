@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use snapshot::model::{Kind, Reading, Snapshot};
+use snapshot::{write, write_compressed};
 use types::exit::Exit;
 
 use super::out::save;
@@ -10,15 +12,13 @@ use super::source;
 use crate::cli::Snapshot as Wanted;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::model::{Kind, Reading, Snapshot};
 use crate::print::{self, Document, Report};
-use crate::snapshot::{write, write_compressed};
 
 /// What was written.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Taken {
+pub struct SnapshotReport {
     /// The file.
     pub file: String,
     /// How many nodes the snapshot has.
@@ -33,7 +33,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// The cluster cannot be read, or the file cannot be written.
-pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<Taken>, Failure> {
+pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
     let snapshot = source::snapshot(global, None)?;
     if wanted.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))
@@ -48,10 +48,10 @@ pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<Taken>, Failu
     )
     .map_err(|problem| Failure::of(Exit::Failed, problem))?;
     let Snapshot { nodes, pods, readings, .. } = snapshot;
-    Ok(Some(Taken { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
+    Ok(Some(SnapshotReport { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
 }
 
-impl Report for Taken {
+impl Report for SnapshotReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Snapshot: {}", self.file));
         document.text(format!("{} nodes, {} pods.", self.nodes, self.pods));

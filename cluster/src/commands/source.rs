@@ -2,28 +2,29 @@
 
 use std::collections::BTreeSet;
 
+use migration::check;
+use migration::config::Config;
+use migration::support::Cni;
+use netpol::cilium::Settings;
+use netpol::gather::{CLUSTER_KINDS, Engine};
+use netpol::kubernetes::Blocks;
+use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::exit::Exit;
 
-use crate::check;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::config::{self, Config};
+use crate::input;
 use crate::live::{self, Event};
-use crate::model::{ALL_KINDS, Illegible, Kind, Snapshot};
-use crate::policies::cilium::Settings;
-use crate::policies::gather::{CLUSTER_KINDS, Engine};
-use crate::policies::kubernetes::Blocks;
 use crate::print::Progress;
-use crate::snapshot;
-use crate::support::Cni;
 
 /// Kinds of which a large cluster has many objects. A check asks for them only if it reads them.
 const FREQUENT: [Kind; 5] = [Kind::POD, Kind::REPLICA_SET, Kind::ENDPOINT_SLICE, Kind::JOB, Kind::IPAM_BLOCK];
 
 /// The operator's settings.
 pub(super) fn settings(global: &Global) -> Result<Config, Failure> {
-    config::gather(global.config.as_deref()).map_err(|problem| Failure::of(Exit::BadSettings, problem))
+    input::settings::gather(global.config.as_deref())
+        .map_err(|problem| Failure::of(Exit::BadSettings, problem))
 }
 
 /// The snapshot of the files that the command line names; without one, of the live cluster. A migration needs less than the whole.
@@ -33,7 +34,7 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
         let is_wanted = |kind: &Kind| {
             needed.as_ref().is_none_or(|needed| needed.contains(kind) || !FREQUENT.contains(kind))
         };
-        return taken(global, all().filter(is_wanted).collect());
+        return take_live(global, all().filter(is_wanted).collect());
     }
     filed(global)
 }
@@ -41,7 +42,7 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
 /// The same with nodes and pods alone, as far as that saves reading anything.
 pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
     if global.snapshot.is_empty() {
-        return taken(global, [Kind::NODE, Kind::POD].into());
+        return take_live(global, [Kind::NODE, Kind::POD].into());
     }
     filed(global)
 }
@@ -50,7 +51,7 @@ pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
 fn filed(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
     let progress = Progress::new();
-    let read = snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
+    let read = input::snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
     read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
 
@@ -106,7 +107,7 @@ fn missing(rights: &[String]) -> String {
     )
 }
 
-fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
+fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
     let progress = Progress::new();
     let mut show = |event: &Event| match event {
         Event::MissingRights(rights) => progress.note(&missing(rights)),
@@ -119,14 +120,14 @@ fn taken(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
         Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
         Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
     };
-    let taken = live::take(&global.access, &kinds, &mut show);
+    let taken = live::gather(&global.access, &kinds, &mut show);
     taken.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
 /// Says which objects could not be read, whatever the command does with the others.
 fn noted(snapshot: Snapshot) -> Snapshot {
     let progress = Progress::new();
-    for Illegible { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
+    for IllegibleObject { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
         progress.note(&format!("{kind} {namespace}/{name} cannot be read and is left out: {why}"));
     }
     if let more @ 1.. = snapshot.illegible.len().saturating_sub(NAMED) {

@@ -1,5 +1,6 @@
 //! `status`: how far the run is, and what it waits for.
 
+use migration::status::{Counts, Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 
@@ -9,7 +10,6 @@ use crate::cli::options::Global;
 use crate::cli::roll::Status as Wanted;
 use crate::live;
 use crate::print::{Document, Progress, Report};
-use crate::status::{Counts, Status, line};
 
 /// How many lines of a list are shown.
 const SHOWN: usize = 30;
@@ -17,13 +17,13 @@ const SHOWN: usize = 30;
 /// How far the run is.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Told(pub Status);
+pub struct StatusReport(pub Status);
 
 /// Runs the command.
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn status(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+pub fn status(global: &Global, wanted: &Wanted) -> Result<StatusReport, Failure> {
     let settings = live::Settings::of(&source::settings(global)?);
     let progress = Progress::new();
     let mut tell = |status: &Status| {
@@ -33,7 +33,7 @@ pub fn status(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
         wanted.watch
     };
     live::watch_status(&global.access, settings, &mut tell)
-        .map(Told)
+        .map(StatusReport)
         .map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
@@ -54,7 +54,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     }
     document.fields(fields);
     if status.zones.len() > 1 {
-        let row = |(zone, counts): (&crate::model::Text, &Counts)| {
+        let row = |(zone, counts): (&snapshot::model::Text, &Counts)| {
             let zone = if zone.is_empty() { "-".to_owned() } else { zone.to_string() };
             let numbers = [
                 counts.all,
@@ -105,7 +105,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
 }
 
 fn state(status: &Status) -> String {
-    use crate::roll::run::State;
+    use migration::roll::run::State;
     match &status.state {
         State::Running => "running".into(),
         State::Paused(pause) => format!("paused by {}: {}", pause.by, pause.why),
@@ -114,7 +114,7 @@ fn state(status: &Status) -> String {
     }
 }
 
-impl Report for Told {
+impl Report for StatusReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Status");
         describe(&mut document, &self.0);
@@ -128,6 +128,12 @@ impl Report for Told {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use migration::roll::run::State;
+    use migration::status::Counts;
+    use types::policy::Phase;
+
     use super::*;
     use crate::print::Block;
 
@@ -135,7 +141,26 @@ mod tests {
     fn what_is_skipped_is_shown_with_its_reason() {
         let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
         let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
-        let told = Told(Status { skipped, ..crate::status::finished(2) });
+        let told = StatusReport(Status {
+            run: "r-1".into(),
+            plan: "4be1".into(),
+            pass: 3,
+            passes_left: 0,
+            from: Phase::New,
+            to: None,
+            state: State::Done,
+            holder: None,
+            held_since: None,
+            renewed: None,
+            nodes: Counts { all: 3, done: 2, ..Counts::default() },
+            zones: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            silent: Vec::new(),
+            moving: Vec::new(),
+            skipped,
+            gates: Vec::new(),
+            waits: Vec::new(),
+        });
         let blocks = told.document().blocks;
         let at = blocks
             .iter()

@@ -12,23 +12,23 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
-use crate::stragglers::{Because, Found, find, furthest};
 
-pub use fix::{Carried, Planned};
+pub use fix::{FixPreview, FixReport};
+use migration::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;
 
 /// What was found.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Told"))]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
+pub struct StragglersReport {
     /// The phase in which every pod should be attached.
     pub phase: Phase,
     /// What is not.
     #[serde(flatten)]
-    pub found: Found,
+    pub found: StragglerReport,
 }
 
 /// What the command answers.
@@ -37,11 +37,11 @@ pub struct Told {
 #[serde(untagged)]
 pub enum Answer {
     /// What there is.
-    Told(Told),
+    Told(StragglersReport),
     /// What would be done about it.
-    Planned(Box<Planned>),
+    Planned(Box<FixPreview>),
     /// What was done about it.
-    Carried(Box<Carried>),
+    Carried(Box<FixReport>),
 }
 
 /// Runs the command.
@@ -52,15 +52,15 @@ pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
         Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Carried(Box::new(carried))),
         None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
-        None => told(global, wanted).map(Answer::Told),
+        None => find_stragglers(global, wanted).map(Answer::Told),
     }
 }
 
-fn told(global: &Global, wanted: &Wanted) -> Result<Told, Failure> {
+fn find_stragglers(global: &Global, wanted: &Wanted) -> Result<StragglersReport, Failure> {
     source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
     let phase = wanted.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
-    Ok(Told { phase, found: find(&snapshot, phase) })
+    Ok(StragglersReport { phase, found: find(&snapshot, phase) })
 }
 
 /// No node says in which phase it is.
@@ -70,18 +70,18 @@ fn no_phase() -> Failure {
     Failure::of(Exit::No, problem.fix(fix))
 }
 
-const fn said(because: Because) -> &'static str {
+const fn describe_reason(because: StragglerReason) -> &'static str {
     match because {
-        Because::Attached => "attached in another phase",
-        Because::Node => "its node is in another phase",
-        Because::Silent => "its node does not report",
-        Because::Terminating => "being deleted",
+        StragglerReason::Attached => "attached in another phase",
+        StragglerReason::Node => "its node is in another phase",
+        StragglerReason::Silent => "its node does not report",
+        StragglerReason::Terminating => "being deleted",
     }
 }
 
-impl Told {
+impl StragglersReport {
     fn describe(&self, document: &mut Document) {
-        let Found { stragglers, unnamed } = &self.found;
+        let StragglerReport { stragglers, unnamed } = &self.found;
         if stragglers.is_empty() && unnamed.is_empty() {
             document.text("There are none.");
             return;
@@ -94,7 +94,7 @@ impl Told {
             vec![
                 one.owner.clone(),
                 one.pods.len().to_string(),
-                said(one.because).into(),
+                describe_reason(one.because).into(),
                 pods,
                 one.fix.clone(),
             ]
@@ -109,12 +109,13 @@ impl Told {
     }
 
     fn exit(&self) -> Exit {
-        if self.found == Found::default() { Exit::Done } else { Exit::No }
+        if self.found == StragglerReport::default() { Exit::Done } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {
         let pods = self.found.stragglers.iter();
-        pods.map(|one| Problem::new(said(one.because)).at(one.owner.clone()).fix(one.fix.clone())).collect()
+        pods.map(|one| Problem::new(describe_reason(one.because)).at(one.owner.clone()).fix(one.fix.clone()))
+            .collect()
     }
 }
 

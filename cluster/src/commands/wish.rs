@@ -1,5 +1,7 @@
 //! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
 
+use migration::roll::wish::What;
+use migration::status::Holder;
 use serde::Serialize;
 use types::exit::Exit;
 
@@ -7,14 +9,12 @@ use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::live;
 use crate::print::{Document, Report};
-use crate::roll::wish::What;
-use crate::status::Holder;
 
 /// What was asked for, and who takes it up.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct RequestReport {
     /// What.
     pub asked: What,
     /// Who holds the run; none if nobody does.
@@ -28,7 +28,7 @@ pub struct Asked {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> {
+pub fn ask(global: &Global, reason: &str, what: What) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::of(
             Exit::Usage,
@@ -37,10 +37,10 @@ pub fn ask(global: &Global, reason: &str, what: What) -> Result<Asked, Failure> 
     }
     let held =
         live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
-    Ok(Asked { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
+    Ok(RequestReport { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
 }
 
-impl Report for Asked {
+impl Report for RequestReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Asked of the run");
         document.text(match &self.held {

@@ -9,13 +9,13 @@ mod patch;
 
 use types::eviction::Answer;
 
-use super::call::{Ask, Caller, Reply};
-use super::lease::{Held, Standing};
-use crate::roll::act::PodId;
-use crate::roll::world::Census;
+use super::call::{ApiRequest, Caller, Reply};
+use super::lease::{HeldLease, Standing};
 
 pub(super) use census::census;
 pub(super) use evict::{delete, evict, version};
+use migration::roll::act::PodId;
+use migration::roll::world::Census;
 pub(super) use patch::patch;
 
 /// What became of an act.
@@ -39,15 +39,15 @@ pub enum Outcome {
 
 /// Makes the requests of a holder, and none when it must not act.
 #[derive(Debug, Clone)]
-pub(super) struct Hand {
+pub(super) struct LeasedCaller {
     caller: Caller,
-    held: Held,
+    lease: HeldLease,
 }
 
-impl Hand {
-    pub(super) fn new(caller: &Caller, held: Held) -> Self {
+impl LeasedCaller {
+    pub(super) fn new(caller: &Caller, held: HeldLease) -> Self {
         let lease = held.clone();
-        Self { caller: caller.within(move || lease.left()), held }
+        Self { caller: caller.with_time_limit(move || lease.time_left()), lease: held }
     }
 
     /// What makes its requests: none of them outlives the Lease.
@@ -57,7 +57,7 @@ impl Hand {
 
     /// Whether the holder may act now.
     pub(super) fn may(&self) -> Result<(), Outcome> {
-        match self.held.standing() {
+        match self.lease.standing() {
             Standing::Fresh => Ok(()),
             Standing::Stale(age) => Err(Outcome::Barred(format!(
                 "the Lease was renewed {} s ago, and must be renewed first",
@@ -68,18 +68,18 @@ impl Hand {
     }
 
     /// Makes a request when its turn comes, if the holder may act then.
-    async fn call(&self, ask: &Ask) -> Result<Reply, Outcome> {
+    async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
         self.caller.turn().await;
         self.may()?;
         self.caller.urgent(ask).await.map_err(|why| {
-            self.held.unanswered();
+            self.lease.unanswered();
             Outcome::Failed(why)
         })
     }
 }
 
 /// Changes a Node. Gives the Node as it is then.
-pub(super) async fn change(hand: &Hand, ask: &Ask) -> Result<String, Outcome> {
+pub(super) async fn change(hand: &LeasedCaller, ask: &ApiRequest) -> Result<String, Outcome> {
     let reply = hand.call(ask).await?;
     if reply.is_done() {
         return Ok(String::from_utf8_lossy(&reply.body).into_owned());

@@ -6,7 +6,7 @@ use kube::client::Body;
 use kube::{Client, Error};
 use types::quote::shell_word;
 
-use super::connect::UnderWay;
+use super::connect::RequestGuard;
 
 /// Longest answer, in bytes, without compression. etcd takes objects of 1.5 MiB, and JSON escapes make a byte six, so every single object is shorter. A page
 /// of a list that is longer is asked for with fewer objects.
@@ -17,7 +17,7 @@ pub(super) const PAGE: usize = 500;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Unanswered {
+pub(super) enum AnswerError {
     /// None arrived, or only a part.
     Lost(Box<Error>),
     /// It is longer than [`LONGEST`]; in words.
@@ -31,14 +31,14 @@ pub(super) enum Unanswered {
 pub(super) async fn answer(
     client: &Client,
     mut request: Request<Body>,
-) -> Result<Response<Vec<u8>>, Unanswered> {
-    let under_way = UnderWay::of(&mut request);
+) -> Result<Response<Vec<u8>>, AnswerError> {
+    let under_way = RequestGuard::of(&mut request);
     let (method, path) = (request.method().clone(), request.uri().to_string());
-    let lost = |e| Unanswered::Lost(Box::new(e));
+    let lost = |e| AnswerError::Lost(Box::new(e));
     let (parts, body) = client.send(request).await.map_err(lost)?.into_parts();
     let read = Limited::new(body, LONGEST).collect().await.map_err(|e| {
         if e.is::<LengthLimitError>() {
-            Unanswered::TooLong(format!(
+            AnswerError::TooLong(format!(
                 "the answer of {method} {path} is longer than {} MiB, and no more is read; see how long it is, and what answers: kubectl get --raw {} | wc -c",
                 LONGEST >> 20,
                 shell_word(&path)
@@ -71,7 +71,7 @@ mod tests {
             for path in ["/api/v1/nodes?limit=1", "/apis"] {
                 let server = Server::by(|_| Answer::endless());
                 let request = Request::get(path).body(Body::empty()).expect("a request");
-                let Err(Unanswered::TooLong(why)) = answer(&server.client(), request).await else {
+                let Err(AnswerError::TooLong(why)) = answer(&server.client(), request).await else {
                     panic!("an endless answer was read")
                 };
                 for part in [path, "GET", "64 MiB", "kubectl get --raw"] {

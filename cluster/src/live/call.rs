@@ -10,23 +10,23 @@ use types::refusal::Refusal;
 
 use http::{Method, Request};
 use kube::Client;
+use migration::gate::Pulse;
 use serde::de::DeserializeOwned;
 
-use super::answer::{Unanswered, answer};
+use super::answer::{AnswerError, answer};
 use super::clock::Clock;
 use super::error::chain;
 use super::pace::Pace;
 use super::warning::warnings;
-use crate::gate::Pulse;
 
 /// JSON, as a body is sent that is an object.
 pub(super) const JSON: &str = "application/json";
 /// A patch whose keys replace those of the object; null takes a key away. *Source*: RFC 7396.
 pub(super) const MERGE: &str = "application/merge-patch+json";
 
-/// A request.
+/// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ask {
+pub(super) struct ApiRequest {
     /// What is done.
     pub(super) method: Method,
     /// To what, with its query.
@@ -54,7 +54,7 @@ pub(super) struct Reply {
 
 /// Why there is no reply. What was asked for may have happened.
 #[derive(Debug)]
-pub(super) enum NoReply {
+pub(super) enum CallError {
     /// None arrived; why.
     Lost(String),
     /// It is too long; in words.
@@ -68,11 +68,11 @@ pub(super) struct Caller {
     clock: Clock,
     state: Arc<Mutex<State>>,
     /// How long requests may take now; as long as the client lets them without it.
-    left: Option<Left>,
+    time_limit: Option<TimeLimit>,
 }
 
 /// How long a request may take that begins now.
-type Left = Arc<dyn Fn() -> Duration + Send + Sync>;
+type TimeLimit = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 #[derive(Debug)]
 struct State {
@@ -80,7 +80,7 @@ struct State {
     pulse: Pulse,
 }
 
-impl Ask {
+impl ApiRequest {
     /// Reads an object.
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), content: None, accept: None, body: Vec::new() }
@@ -109,7 +109,7 @@ impl Ask {
     /// The same, to be ended by the API server after so many seconds.
     ///
     /// *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/endpoints/filters/request_deadline.go`: the query `timeout` of every request but watches.
-    fn within(&self, seconds: u64) -> Self {
+    fn with_timeout(&self, seconds: u64) -> Self {
         let mark = if self.path.contains('?') { '&' } else { '?' };
         Self { path: format!("{}{mark}timeout={seconds}s", self.path), ..self.clone() }
     }
@@ -144,16 +144,16 @@ impl Reply {
     }
 }
 
-impl From<Unanswered> for NoReply {
-    fn from(why: Unanswered) -> Self {
+impl From<AnswerError> for CallError {
+    fn from(why: AnswerError) -> Self {
         match why {
-            Unanswered::Lost(e) => Self::Lost(format!("no answer: {}", chain(&*e))),
-            Unanswered::TooLong(why) => Self::TooLong(why),
+            AnswerError::Lost(e) => Self::Lost(format!("no answer: {}", chain(&*e))),
+            AnswerError::TooLong(why) => Self::TooLong(why),
         }
     }
 }
 
-impl fmt::Display for NoReply {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Lost(why) | Self::TooLong(why)) = self;
         f.write_str(why)
@@ -165,17 +165,17 @@ impl Caller {
     pub(super) fn new(client: Client, clock: Clock) -> Self {
         let pace = Pace::new(clock.now());
         let state = Arc::new(Mutex::new(State { pace, pulse: Pulse::default() }));
-        Self { client, clock, state, left: None }
+        Self { client, clock, state, time_limit: None }
     }
 
     /// The same pace for requests through another client.
-    pub(super) fn beside(&self, client: Client) -> Self {
+    pub(super) fn with_client(&self, client: Client) -> Self {
         Self { client, ..self.clone() }
     }
 
     /// The same for requests that must have ended when nothing is left of this time, here and at the API server. One that cannot is not made.
-    pub(super) fn within(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self { left: Some(Arc::new(left)), ..self.clone() }
+    pub(super) fn with_time_limit(&self, left: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { time_limit: Some(Arc::new(left)), ..self.clone() }
     }
 
     /// The clock by which requests are paced.
@@ -189,7 +189,7 @@ impl Caller {
     }
 
     /// How the API server answers.
-    pub(super) fn pulse(&self) -> crate::roll::world::Verdict {
+    pub(super) fn pulse(&self) -> migration::roll::world::Verdict {
         self.state().pulse.verdict(self.clock.now())
     }
 
@@ -210,7 +210,7 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived. What was asked for may have happened.
-    pub(super) async fn call(&self, ask: &Ask) -> Result<Reply, String> {
+    pub(super) async fn call(&self, ask: &ApiRequest) -> Result<Reply, String> {
         self.turn().await;
         self.urgent(ask).await
     }
@@ -219,7 +219,7 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived. What was asked for may have happened.
-    pub(super) async fn urgent(&self, ask: &Ask) -> Result<Reply, String> {
+    pub(super) async fn urgent(&self, ask: &ApiRequest) -> Result<Reply, String> {
         let began = self.clock.now();
         let reply = self.exchange(ask).await.map_err(|why| why.to_string())?;
         self.state().pulse.answered(began, self.clock.now());
@@ -230,29 +230,29 @@ impl Caller {
     ///
     /// # Errors
     /// No answer arrived, or it is too long.
-    pub(super) async fn page(&self, ask: &Ask) -> Result<Reply, NoReply> {
+    pub(super) async fn page(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
         self.turn().await;
         self.exchange(ask).await
     }
 
-    async fn exchange(&self, ask: &Ask) -> Result<Reply, NoReply> {
-        let Some(left) = self.left.as_ref().map(|left| left()) else { return self.answer(ask).await };
+    async fn exchange(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
+        let Some(left) = self.time_limit.as_ref().map(|left| left()) else { return self.answer(ask).await };
         // One half is for the way, after which nothing more is sent; the other is the API server's, which counts from when the request arrives. It takes whole
         // seconds.
         let left = left / 2;
         let seconds = left.as_secs();
         if seconds == 0 {
-            return Err(NoReply::Lost("it was not asked: the Lease must be renewed first".into()));
+            return Err(CallError::Lost("it was not asked: the Lease must be renewed first".into()));
         }
         let late = |_| {
             let why = format!("no answer within {seconds} s; after that another holder might take the Lease");
-            Err(NoReply::Lost(why))
+            Err(CallError::Lost(why))
         };
-        tokio::time::timeout(left, self.answer(&ask.within(seconds))).await.unwrap_or_else(late)
+        tokio::time::timeout(left, self.answer(&ask.with_timeout(seconds))).await.unwrap_or_else(late)
     }
 
-    async fn answer(&self, ask: &Ask) -> Result<Reply, NoReply> {
-        let request = ask.request().map_err(NoReply::Lost)?;
+    async fn answer(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
+        let request = ask.request().map_err(CallError::Lost)?;
         let (parts, body) = answer(&self.client, request).await?.into_parts();
         let status = parts.status.as_u16();
         let header = parts.headers.get(http::header::RETRY_AFTER);
@@ -288,11 +288,12 @@ mod tests {
                 Answer::lost(),
             ]);
             let caller = server.caller();
-            let reply = caller.call(&Ask::post("/api/v1/x?a=b", b"{}".to_vec())).await.expect("an answer");
+            let reply =
+                caller.call(&ApiRequest::post("/api/v1/x?a=b", b"{}".to_vec())).await.expect("an answer");
             assert_eq!((reply.status, reply.retry_after), (429, Some(1)));
-            let lost = caller.call(&Ask::get("/api/v1/y")).await.expect_err("no answer");
+            let lost = caller.call(&ApiRequest::get("/api/v1/y")).await.expect_err("no answer");
             assert!(lost.starts_with("no answer: "), "{lost}");
-            let asked = server.asked();
+            let asked = server.requests();
             assert_eq!(asked.len(), 2, "{asked:?}");
             assert_eq!(asked[0].line, "POST /api/v1/x?a=b");
             assert_eq!((asked[0].content.as_str(), asked[0].body.as_str()), ("application/json", "{}"));
@@ -310,10 +311,10 @@ mod tests {
                 let caller = Server::new(answers).caller();
                 let began = caller.clock().now();
                 for _ in 0..40 {
-                    caller.call(&Ask::get("/x")).await.expect("an answer");
+                    caller.call(&ApiRequest::get("/x")).await.expect("an answer");
                 }
                 assert_eq!(caller.clock().now() > began, is_slow, "{body}");
-                assert_eq!(caller.pulse().color == crate::roll::world::Color::Red, is_slow, "{body}");
+                assert_eq!(caller.pulse().color == migration::roll::world::Color::Red, is_slow, "{body}");
             });
         }
     }
@@ -326,15 +327,15 @@ mod tests {
             let clock = server.caller().clock().clone();
             let end = clock.now() + Duration::from_millis(20_500);
             let now = clock.clone();
-            let caller = server.caller().within(move || end.saturating_sub(now.now()));
+            let caller = server.caller().with_time_limit(move || end.saturating_sub(now.now()));
             let began = clock.now();
-            let why = caller.call(&Ask::post("/x", b"{}".to_vec())).await.expect_err("no answer");
+            let why = caller.call(&ApiRequest::post("/x", b"{}".to_vec())).await.expect_err("no answer");
             assert_eq!((clock.now() - began).as_secs(), 10, "{why}");
             // The first half is over, and what is left of the second is halved once more.
-            let why = caller.call(&Ask::get("/z")).await.expect_err("no answer");
+            let why = caller.call(&ApiRequest::get("/z")).await.expect_err("no answer");
             assert!(why.contains("no answer within 5 s"), "{why}");
             tokio::time::sleep(Duration::from_secs(4)).await;
-            let why = caller.call(&Ask::get("/y?a=b")).await.expect_err("too late");
+            let why = caller.call(&ApiRequest::get("/y?a=b")).await.expect_err("too late");
             assert!(why.contains("the Lease must be renewed first"), "{why}");
             assert_eq!(server.lines(), ["POST /x?timeout=10s", "GET /z?timeout=5s"]);
         });

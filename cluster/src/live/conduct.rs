@@ -7,36 +7,36 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use migration::drive::event::ActRecord;
+use migration::drive::{Cluster as _, DriveEnd, Event, drive};
+use migration::plan::canon::{self, Prefix};
+use migration::plan::{GateSource, Plan};
+use migration::roll::act::Act;
+use migration::roll::memory::Memory;
+use migration::roll::nodes::Nodes;
+use migration::roll::order::Order;
+use migration::roll::run::{Bounds, Run, State};
+use migration::roll::step::{Decision, step};
+use migration::roll::view::View;
+use migration::roll::wait::{Reason, Wait};
+use migration::roll::wish::What;
+use migration::roll::world::{Color, Verdict, World};
+use migration::status::{Holder, Status, status};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::act::Outcome as Done;
 use super::clock::Clock;
-use super::failure::{Failed, interrupted, no_rights, unseen};
+use super::failure::{Failure, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
-use super::lease::{self, Patience, Untaken};
-use super::plans::{SavedPlan, no_run, other_plan, plan_of, planned};
+use super::lease::{self, AcquireError, Patience};
+use super::plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use super::session::{Session, Settings};
-use super::store::{Recorded, Stored, last_verdict};
-use super::unseen::Unseen;
+use super::store::{RecordOutcome, StoredRun, last_verdict};
+use super::unseen::Outage;
 use crate::cli::access::Access;
-use crate::drive::event::Told;
-use crate::drive::{Cluster as _, Ended, Event, drive};
-use crate::plan::canon::{self, Prefix};
-use crate::plan::{GateSource, Plan};
-use crate::roll::act::Act;
-use crate::roll::memory::Memory;
-use crate::roll::nodes::Nodes;
-use crate::roll::order::Order;
-use crate::roll::run::{Bounds, Run, State};
-use crate::roll::step::{Decided, step};
-use crate::roll::view::View;
-use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::What;
-use crate::roll::world::{Color, Verdict, World};
-use crate::status::{Holder, Status, status};
-use hand::{Hand, identity};
+use hand::{LiveCluster, identity};
 
 /// How long one look waits for a change.
 const LOOK: Duration = Duration::from_secs(2);
@@ -45,9 +45,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(120);
 /// How long a later look at the status waits for a change: no watch tells of recorded verdicts.
 const NEXT_LOOK: Duration = Duration::from_secs(30);
 
-/// What is wanted of a run.
+/// What the operator wants of a run.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RunOptions {
     /// The plan that was approved, or that of the run that is to go on, as it was compared with the cluster and the settings.
     pub plan: SavedPlan,
     /// The run that the cluster has goes on by its own plan.
@@ -68,11 +68,11 @@ pub struct Preview {
     /// How far the run is.
     pub status: Status,
     /// The calls that would be made now, in order.
-    pub acts: Vec<Told>,
+    pub acts: Vec<ActRecord>,
 }
 
 /// A run and its plan, as the cluster keeps them.
-struct Loaded {
+struct LoadedRun {
     run: Run,
     plan: Plan,
     hash: String,
@@ -80,7 +80,7 @@ struct Loaded {
     replaced: Option<String>,
 }
 
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|e| (Exit::Failed, Problem::new(format!("start the client: {e}"))))
 }
@@ -92,9 +92,9 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
 pub fn conduct(
     access: &Access,
     settings: Settings,
-    wanted: &Wanted,
+    wanted: &RunOptions,
     tell: &mut dyn FnMut(&Event),
-) -> Result<(Ended, Option<Problem>), Failed> {
+) -> Result<(DriveEnd, Option<Problem>), Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let missing = session.missing_rights().await;
@@ -123,23 +123,23 @@ pub fn conduct(
 
 async fn driven(
     session: &mut Session,
-    wanted: &Wanted,
+    wanted: &RunOptions,
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
-) -> Result<(Ended, Option<Problem>), Failed> {
-    let Loaded { run, plan, hash, replaced } = loaded(session, wanted, &interrupt).await?;
+) -> Result<(DriveEnd, Option<Problem>), Failure> {
+    let LoadedRun { run, plan, hash, replaced } = loaded(session, wanted, &interrupt).await?;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
-    let mut hand = Hand {
+    let mut hand = LiveCluster {
         verdicts: session.store().verdicts_of(&run.id),
         session,
         journal,
         interrupt,
         is_unwritten: false,
-        unseen: Unseen::default(),
-        own: RefCell::new([identity(&run)].into()),
+        outage: Outage::default(),
+        own_hashes: RefCell::new([identity(&run)].into()),
         has_seen_own: false,
-        tell: &tell,
+        report: &tell,
     };
     if let Some(before) = replaced {
         let event = Event::Replanned { before, plan: hash.clone() };
@@ -152,92 +152,107 @@ async fn driven(
 }
 
 /// The run that is begun, or that goes on. Only the first look can be interrupted: what is written is written to its end, and the run then ends in order.
-async fn loaded(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
+async fn loaded(
+    session: &mut Session,
+    wanted: &RunOptions,
+    interrupt: &Interrupt,
+) -> Result<LoadedRun, Failure> {
     if wanted.is_resumed {
-        taken_up(session, wanted, interrupt).await
+        take_up_run(session, wanted, interrupt).await
     } else {
-        begun(session, wanted, interrupt).await
+        begin_run(session, wanted, interrupt).await
     }
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.
-async fn begun(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
+async fn begin_run(
+    session: &mut Session,
+    wanted: &RunOptions,
+    interrupt: &Interrupt,
+) -> Result<LoadedRun, Failure> {
     let SavedPlan { plan, hash } = wanted.plan.clone();
     let stored = session.store().run().await?;
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
-        return taken_up(session, wanted, interrupt).await;
+        return take_up_run(session, wanted, interrupt).await;
     }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = wanted.bounds.clone();
     run.delete = wanted.delete.clone();
-    looked_first(session, &run, &plan, interrupt).await?;
+    look_first(session, &run, &plan, interrupt).await?;
     run.short = session.short();
     let store = session.held_store();
     store.begin(&run).await?;
     // The run has begun, whether or not what others have left can be deleted; the next one tries it again.
     drop(store.prune(&run.id).await);
-    Ok(Loaded { run, plan, hash, replaced: None })
+    Ok(LoadedRun { run, plan, hash, replaced: None })
 }
 
 /// The run that the cluster has, going on, maybe by another plan.
-async fn taken_up(session: &mut Session, wanted: &Wanted, interrupt: &Interrupt) -> Result<Loaded, Failed> {
+async fn take_up_run(
+    session: &mut Session,
+    wanted: &RunOptions,
+    interrupt: &Interrupt,
+) -> Result<LoadedRun, Failure> {
     let mut has_looked = false;
     loop {
-        let Stored { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
+        let StoredRun { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
         if wanted.is_resumed && before.plan != wanted.plan.hash {
             return Err(other_plan(&before));
         }
-        let Loaded { mut run, plan, hash, replaced } =
+        let LoadedRun { mut run, plan, hash, replaced } =
             by_plan(session, &before, Some(wanted.plan.clone())).await?;
         if !std::mem::replace(&mut has_looked, true) {
-            looked_first(session, &run, &plan, interrupt).await?;
+            look_first(session, &run, &plan, interrupt).await?;
         }
         if run.state != State::Done {
             run.state = State::Running;
         }
         run.authorize(wanted.bounds.clone(), wanted.delete.clone(), &session.short());
         // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
-        if run == before || session.held_store().record(&run, &version).await? != Recorded::Changed {
+        if run == before || session.held_store().record(&run, &version).await? != RecordOutcome::Changed {
             if replaced.is_some() {
                 drop(session.held_store().label_plan(&run).await);
             }
-            return Ok(Loaded { run, plan, hash, replaced });
+            return Ok(LoadedRun { run, plan, hash, replaced });
         }
     }
 }
 
 /// A run by its own plan, or by another one.
-async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<Loaded, Failed> {
+async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
     let (SavedPlan { plan, hash }, own) = match wanted {
         Some(wanted) if wanted.hash != run.plan => (wanted, Some(plan_of(session, run).await?)),
-        Some(own) => (own, None),
+        Some(own) => {
+            check_passes(run, &own.plan)?;
+            (own, None)
+        }
         None => (plan_of(session, run).await?, None),
     };
     let Some(SavedPlan { plan: own, hash: own_hash }) = own else {
-        return Ok(Loaded { run: run.clone(), plan, hash, replaced: None });
+        return Ok(LoadedRun { run: run.clone(), plan, hash, replaced: None });
     };
     let run = run.replanned(&own, &plan, &hash).map_err(|why| {
         let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
         let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
         (Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix))
     })?;
-    Ok(Loaded { run, plan, hash, replaced: Some(own_hash) })
+    Ok(LoadedRun { run, plan, hash, replaced: Some(own_hash) })
 }
 
 /// Looks until something is known.
-async fn looked(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failed> {
+async fn look_until_known(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
     session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
 }
 
 /// The same for a holder, which the operator may interrupt before it writes anything.
-async fn looked_first(
+async fn look_first(
     session: &mut Session,
     run: &Run,
     plan: &Plan,
     interrupt: &Interrupt,
-) -> Result<(), Failed> {
+) -> Result<(), Failure> {
     tokio::select! {
-        world = looked(session, run, plan) => world.map(drop),
+        world = look_until_known(session, run, plan) => world.map(drop),
         () = interrupt.wait() => Err(interrupted()),
     }
 }
@@ -253,34 +268,34 @@ pub fn preview(
     plan: Option<&Prefix>,
     bounds: &Bounds,
     delete: &BTreeSet<String>,
-) -> Result<Preview, Failed> {
+) -> Result<Preview, Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let stored = session.store().run().await?;
         let other = match plan {
-            Some(prefix) => Some(planned(&session, prefix).await?),
+            Some(prefix) => Some(find_plan(&session, prefix).await?),
             None => None,
         };
-        let Loaded { mut run, plan, .. } = match (other, stored) {
-            (other, Some(Stored { run, .. })) if other.is_none() || run.state != State::Done => {
+        let LoadedRun { mut run, plan, .. } = match (other, stored) {
+            (other, Some(StoredRun { run, .. })) if other.is_none() || run.state != State::Done => {
                 by_plan(&session, &run, other).await?
             }
             (Some(SavedPlan { plan, hash }), _) => {
                 let run = Run::new("preview", hash.clone(), &plan);
-                Loaded { run, plan, hash, replaced: None }
+                LoadedRun { run, plan, hash, replaced: None }
             }
             (None, _) => return Err(no_run()),
         };
-        let world = looked(&mut session, &run, &plan).await?;
+        let world = look_until_known(&mut session, &run, &plan).await?;
         run.authorize(bounds.clone(), delete.clone(), &session.short());
-        let mut now = decided(&session, world, &run, &plan, Color::Green).await?;
+        let mut now = preview_decision(&session, world, &run, &plan, Color::Green).await?;
         // A run counts before it drains a node; what it does then is what people want to see.
         if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
-            let world = looked(&mut session, &run, &plan).await?;
-            now = decided(&session, world, &run, &plan, Color::Green).await?;
+            let world = look_until_known(&mut session, &run, &plan).await?;
+            now = preview_decision(&session, world, &run, &plan, Color::Green).await?;
         }
         let (status, decided) = now;
-        Ok(Preview { status, acts: decided.acts.into_iter().map(Told::from).collect() })
+        Ok(Preview { status, acts: decided.acts.into_iter().map(ActRecord::from).collect() })
     })
 }
 
@@ -292,7 +307,7 @@ pub fn watch_status(
     access: &Access,
     settings: Settings,
     tell: &mut dyn FnMut(&Status) -> bool,
-) -> Result<Status, Failed> {
+) -> Result<Status, Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
         let mut before: Option<Status> = None;
@@ -301,7 +316,7 @@ pub fn watch_status(
             let stored = session.store().run().await?.ok_or_else(no_run)?;
             let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
             let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| unseen(&blind))?;
-            let (now, _) = decided(&session, world, &stored.run, &plan, Color::Unknown).await?;
+            let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
             let news = Status { renewed: None, ..now.clone() };
             if before.as_ref() != Some(&news) && !tell(&now) || now.to.is_none() {
@@ -315,13 +330,13 @@ pub fn watch_status(
 }
 
 /// What a holder would decide who has just looked. `unasked` is how a gate counts of whose command no holder has recorded a verdict lately.
-async fn decided(
+async fn preview_decision(
     session: &Session,
     world: Arc<World>,
     run: &Run,
     plan: &Plan,
     unasked: Color,
-) -> Result<(Status, Decided), Failed> {
+) -> Result<(Status, Decision), Failure> {
     let mut world = Arc::unwrap_or_clone(world);
     // A holder that has just seen this, and has renewed the Lease since.
     world.renewed = world.now + Duration::from_nanos(1);
@@ -354,7 +369,7 @@ async fn decided(
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>, Failed> {
+pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().wish(&session.person().await, reason, what).await?;
@@ -378,11 +393,11 @@ fn waits_for(holder: &Holder, left: Duration) -> Wait {
     Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseHeld, what)
 }
 
-fn untaken(why: Untaken) -> Failed {
+fn untaken(why: AcquireError) -> Failure {
     match why {
-        Untaken::Failed(exit, problem) => (exit, problem),
-        Untaken::Interrupted => interrupted(),
-        Untaken::Held(holder) => {
+        AcquireError::Failed(exit, problem) => (exit, problem),
+        AcquireError::Interrupted => interrupted(),
+        AcquireError::Held(holder) => {
             let problem =
                 Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
             (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))

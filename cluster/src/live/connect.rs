@@ -15,10 +15,10 @@ use kube::config::{
 use kube::{Client, Error};
 use types::problem::Problem;
 
-pub(super) use direct::UnderWay;
+pub(super) use direct::RequestGuard;
 
 use super::error;
-use super::told::Told;
+use super::told::RequestLog;
 use crate::cli::access::Access;
 
 /// How long one request may take unless the operator says otherwise.
@@ -51,7 +51,7 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
     config.default_retry = false;
     config.read_timeout = within;
     config.reset_reader_on_write = true;
-    let told = access.tell.map(|tell| Told::new(&config.cluster_url, tell));
+    let told = access.log.map(|tell| RequestLog::new(&config.cluster_url, tell));
     let builder = match config.proxy_url {
         None => direct::builder(&config),
         Some(_) => ClientBuilder::try_from(config),

@@ -5,7 +5,7 @@ use types::exit::Exit;
 use types::problem::Problem;
 use types::refusal::Refusal;
 
-use super::answer::Unanswered;
+use super::answer::AnswerError;
 
 /// What a failed request means.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub(super) enum Meaning {
 }
 
 /// Reads why there is no answer.
-pub(super) fn meaning(why: Unanswered) -> Meaning {
+pub(super) fn meaning(why: AnswerError) -> Meaning {
     match why {
-        Unanswered::TooLong(why) => Meaning::TooLong(why),
-        Unanswered::Lost(e) => match *e {
+        AnswerError::TooLong(why) => Meaning::TooLong(why),
+        AnswerError::Lost(e) => match *e {
             Error::Service(_) | Error::HyperError(_) | Error::ReadEvents(_) => Meaning::Transient(chain(&*e)),
             _ => Meaning::Failed(chain(&*e)),
         },
@@ -36,7 +36,7 @@ pub(super) fn meaning(why: Unanswered) -> Meaning {
 }
 
 /// Reads a refusal of the API server.
-pub(super) fn refused(refusal: &Refusal) -> Meaning {
+pub(super) fn from_refusal(refusal: &Refusal) -> Meaning {
     let Refusal { code, message, .. } = refusal;
     match code {
         403 => Meaning::Forbidden(message.clone()),

@@ -4,24 +4,24 @@ use types::exit::Exit;
 use types::problem::Problem;
 use types::refusal::Refusal;
 
-use super::health::Blind;
+use super::health::BlindSpot;
 use super::path::NAMESPACE;
 
 /// The exit status, and what is wrong.
-pub type Failed = (Exit, Problem);
+pub type Failure = (Exit, Problem);
 
 /// The manifest that has the namespace and the rights.
 pub(super) const OPERATOR: &str = "deploy/cluster/rbac-operator.yaml";
 const SERVER: &str = "the API server";
 
 /// No answer, or none that can be read.
-pub(super) fn lost(what: &str, why: &str) -> Failed {
+pub(super) fn lost(what: &str, why: &str) -> Failure {
     let fix = "check that kubectl get nodes works with the same flags, then run the same command again";
     (Exit::TryLater, Problem::new(format!("{what}: {why}")).at(SERVER).fix(fix))
 }
 
 /// The API server refused a request on Crossfade's own objects.
-pub(super) fn refused(what: &str, refusal: &Refusal) -> Failed {
+pub(super) fn refused(what: &str, refusal: &Refusal) -> Failure {
     let said = Problem::new(format!("{what}: {refusal}")).at(SERVER);
     if refusal.is_not_found() && refusal.kind == "namespaces" {
         let what = format!("{what}: the namespace {NAMESPACE} does not exist");
@@ -47,14 +47,14 @@ pub(super) fn refused(what: &str, refusal: &Refusal) -> Failed {
 }
 
 /// The operator ended the command while it waited for the Lease or looked at the cluster for the first time.
-pub(super) fn interrupted() -> Failed {
+pub(super) fn interrupted() -> Failure {
     let what = "it was interrupted before it began the run or went on with it; the run and the nodes are as they were";
     let problem = Problem::new(what).at("ConfigMap/crossfade/crossfade-run");
     (Exit::TryLater, problem.fix("run the same command again"))
 }
 
 /// What is known of the cluster decides nothing yet.
-pub(super) fn unseen(blind: &Blind) -> Failed {
+pub(super) fn unseen(blind: &BlindSpot) -> Failure {
     let problem = Problem::new(blind.to_string()).at("the API server");
     (
         Exit::TryLater,
@@ -65,7 +65,7 @@ pub(super) fn unseen(blind: &Blind) -> Failed {
 }
 
 /// The credential lacks rights that acting needs.
-pub(super) fn no_rights(missing: &[String]) -> Failed {
+pub(super) fn no_rights(missing: &[String]) -> Failure {
     let problem = Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
     (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
 }

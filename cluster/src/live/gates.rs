@@ -5,12 +5,12 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use migration::plan::{Gate, GateSource};
+use migration::roll::world::{Color, Verdict};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::clock::Clock;
-use crate::plan::{Gate, GateSource};
-use crate::roll::world::{Color, Verdict};
 
 /// A command is not asked more often than this.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ async fn verdict(words: &[String], within: Duration) -> (Color, String) {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let (status, stderr) = match tokio::time::timeout(within, ended(&mut command)).await {
+    let (status, stderr) = match tokio::time::timeout(within, run_to_end(&mut command)).await {
         Err(_) => return (Color::Unknown, format!("{program} did not end within {} s", within.as_secs())),
         Ok(Err(e)) => return (Color::Unknown, format!("{program}: {e}")),
         Ok(Ok(ended)) => ended,
@@ -60,7 +60,7 @@ async fn verdict(words: &[String], within: Duration) -> (Color, String) {
 }
 
 /// How a command ended, and the end of what it wrote on stderr.
-async fn ended(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+async fn run_to_end(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
     let mut child = command.spawn()?;
     let (mut kept, mut piece) = (Vec::new(), [0; 8 << 10]);
     if let Some(mut stderr) = child.stderr.take() {
@@ -119,8 +119,12 @@ mod tests {
         let script = "i=0; while [ $i -lt 2000 ]; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx >&2; i=$((i + 1)); done; echo last >&2";
         command.args(["-c", script]).stderr(Stdio::piped());
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let (status, kept) =
-            runtime.enable_all().build().expect("a runtime").block_on(ended(&mut command)).expect("it ran");
+        let (status, kept) = runtime
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(run_to_end(&mut command))
+            .expect("it ran");
         assert!(status.success() && kept.len() == KEPT && kept.ends_with(b"x\nlast\n"), "{}", kept.len());
     }
 

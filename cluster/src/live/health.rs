@@ -20,7 +20,7 @@ pub(super) enum Health {
 
 /// Something that is not known well enough to decide anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blind {
+pub struct BlindSpot {
     /// What: `Nodes`, `Pods on node b7`.
     pub what: String,
     /// Why, in words.
@@ -60,8 +60,8 @@ impl Health {
     }
 
     /// Why nothing can be decided.
-    pub(super) fn blind(&self, what: &str, now: Duration) -> Option<Blind> {
-        let blind = |why: &str, since| Some(Blind { what: what.to_owned(), why: why.to_owned(), since });
+    pub(super) fn blind(&self, what: &str, now: Duration) -> Option<BlindSpot> {
+        let blind = |why: &str, since| Some(BlindSpot { what: what.to_owned(), why: why.to_owned(), since });
         let lasting = |synced: Duration, why: &str| {
             let lasts = now.saturating_sub(synced);
             if lasts > PATIENCE { blind(why, Some(lasts)) } else { None }
@@ -76,7 +76,7 @@ impl Health {
 }
 
 /// `Nodes cannot be watched for 41 s: no answer`.
-impl std::fmt::Display for Blind {
+impl std::fmt::Display for BlindSpot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.since {
             Some(since) => {

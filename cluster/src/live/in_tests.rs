@@ -18,7 +18,7 @@ use super::clock::Clock;
 
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct RecordedRequest {
     /// `GET /api/v1/nodes?limit=500`.
     pub(super) line: String,
     /// The header `Content-Type`.
@@ -38,12 +38,12 @@ pub(super) struct Answer {
     retry_after: Option<u32>,
     warning: Option<String>,
     frames: VecDeque<Bytes>,
-    then: Then,
+    then: Ending,
 }
 
 /// What comes after the body's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum Ending {
     End,
     /// Nothing comes any more, as on a connection that died.
     Hang,
@@ -53,16 +53,16 @@ enum Then {
     Again,
 }
 
-type Rule = Box<dyn FnMut(&Asked) -> Answer + Send>;
+type Rule = Box<dyn FnMut(&RecordedRequest) -> Answer + Send>;
 
 /// The server.
 #[derive(Clone)]
 pub(super) struct Server {
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     rule: Arc<Mutex<Rule>>,
 }
 
-impl Asked {
+impl RecordedRequest {
     /// The body as JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
@@ -72,7 +72,7 @@ impl Asked {
 impl Answer {
     pub(super) fn text(status: u16, body: &str) -> Self {
         let frames = VecDeque::from([Bytes::from(body.to_owned())]);
-        Self { status, retry_after: None, warning: None, frames, then: Then::End }
+        Self { status, retry_after: None, warning: None, frames, then: Ending::End }
     }
 
     pub(super) fn json(status: u16, body: &Value) -> Self {
@@ -88,24 +88,24 @@ impl Answer {
 
     /// The connection breaks.
     pub(super) fn lost() -> Self {
-        Self { then: Then::Lost, ..Self::text(200, "") }
+        Self { then: Ending::Lost, ..Self::text(200, "") }
     }
 
     /// A stream of these pieces, after which nothing comes.
     pub(super) fn stream(pieces: &[&str]) -> Self {
         let frames = pieces.iter().map(|piece| Bytes::from((*piece).to_owned())).collect();
-        Self { frames, then: Then::Hang, ..Self::text(200, "") }
+        Self { frames, then: Ending::Hang, ..Self::text(200, "") }
     }
 
     /// A body that does not end.
     pub(super) fn endless() -> Self {
         let frames = VecDeque::from([Bytes::from(vec![b' '; 1 << 20])]);
-        Self { frames, then: Then::Again, ..Self::text(200, "") }
+        Self { frames, then: Ending::Again, ..Self::text(200, "") }
     }
 
     /// The same, but it ends.
     pub(super) fn ending(mut self) -> Self {
-        self.then = Then::End;
+        self.then = Ending::End;
         self
     }
 
@@ -131,23 +131,23 @@ impl Server {
     }
 
     /// Answers by a rule.
-    pub(super) fn by(rule: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
-        Self { asked: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
+    pub(super) fn by(rule: impl FnMut(&RecordedRequest) -> Answer + Send + 'static) -> Self {
+        Self { requests: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
     }
 
     /// What it answers to a request that another server got.
-    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+    pub(super) fn answer(&self, asked: &RecordedRequest) -> Answer {
         (self.rule.lock().expect("a rule"))(asked)
     }
 
     /// What it was asked so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("requests").clone()
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().expect("requests").clone()
     }
 
     /// The method, path and query of all that it was asked.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.asked().into_iter().map(|asked| asked.line).collect()
+        self.requests().into_iter().map(|asked| asked.line).collect()
     }
 
     /// A client of it. Its time is tokio's, so that tests do not wait.
@@ -172,16 +172,16 @@ impl Server {
         let header = |name: http::header::HeaderName| {
             parts.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
         };
-        let asked = Asked {
+        let asked = RecordedRequest {
             line: format!("{} {}", parts.method, parts.uri),
             content: header(http::header::CONTENT_TYPE),
             accept: header(http::header::ACCEPT),
             encoding: header(http::header::ACCEPT_ENCODING),
             body: String::from_utf8(body.collect_bytes().await?.to_vec())?,
         };
-        self.asked.lock().expect("requests").push(asked.clone());
+        self.requests.lock().expect("requests").push(asked.clone());
         let answer = (self.rule.lock().expect("a rule"))(&asked);
-        if answer.then == Then::Lost {
+        if answer.then == Ending::Lost {
             return Err("connection reset by peer".into());
         }
         let mut response = Response::builder().status(answer.status);
@@ -199,7 +199,7 @@ impl Server {
 #[derive(Debug)]
 struct Frames {
     frames: VecDeque<Bytes>,
-    then: Then,
+    then: Ending,
 }
 
 impl http_body::Body for Frames {
@@ -212,12 +212,12 @@ impl http_body::Body for Frames {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.frames.pop_front() {
             Some(frame) => {
-                if self.then == Then::Again {
+                if self.then == Ending::Again {
                     self.frames.push_back(frame.clone());
                 }
                 Poll::Ready(Some(Ok(Frame::data(frame))))
             }
-            None if self.then == Then::Hang => Poll::Pending,
+            None if self.then == Ending::Hang => Poll::Pending,
             None => Poll::Ready(None),
         }
     }

@@ -13,21 +13,21 @@ const AT_ONCE: i32 = 130;
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
     is_set: Arc<AtomicBool>,
-    told: Arc<Notify>,
+    notify: Arc<Notify>,
 }
 
 impl Interrupt {
     /// Listens from now on, in the runtime that is running.
     pub(super) fn new() -> Self {
-        let this = Self { is_set: Arc::default(), told: Arc::default() };
+        let this = Self { is_set: Arc::default(), notify: Arc::default() };
         let listener = this.clone();
         tokio::spawn(async move {
             loop {
-                asked().await;
+                wait_for_signal().await;
                 if listener.is_set.swap(true, Ordering::Relaxed) {
                     std::process::exit(AT_ONCE);
                 }
-                listener.told.notify_one();
+                listener.notify.notify_one();
             }
         });
         this
@@ -37,7 +37,7 @@ impl Interrupt {
     #[cfg(test)]
     pub(super) fn set(&self) {
         self.is_set.store(true, Ordering::Relaxed);
-        self.told.notify_one();
+        self.notify.notify_one();
     }
 
     /// Somebody asked.
@@ -48,14 +48,14 @@ impl Interrupt {
     /// Waits until somebody asks.
     pub(super) async fn wait(&self) {
         if !self.is_set() {
-            self.told.notified().await;
+            self.notify.notified().await;
         }
     }
 }
 
 /// Waits for one signal. A machine that has none never ends the program this way.
 #[cfg(unix)]
-async fn asked() {
+async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut term) = signal(SignalKind::terminate()) else { return interrupted().await };
     tokio::select! {
@@ -66,7 +66,7 @@ async fn asked() {
 
 /// The same.
 #[cfg(not(unix))]
-async fn asked() {
+async fn wait_for_signal() {
     interrupted().await;
 }
 

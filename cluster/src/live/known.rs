@@ -1,27 +1,27 @@
-//! What the watches have made known so far, and the world that it adds up to. Pure.
+//! The state of the cluster as watches have reported it, and the world that it adds up to. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use migration::gate::{Shortages, dns, watched};
+use migration::plan::{GateSource, Plan};
+use migration::roll::run::Run;
+use migration::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
+use migration::seen::ObservedNode;
 use serde_json::Value;
+use snapshot::model::{Kind, Text};
 
-use super::health::{Blind, Health};
-use super::store::{Stored, Unreadable};
+use super::health::{BlindSpot, Health};
+use super::store::{StoredRun, UnreadableRun};
 use super::watch::Change;
-use crate::gate::{Shortages, dns, watched};
-use crate::model::{Kind, Text};
-use crate::plan::{GateSource, Plan};
-use crate::roll::run::Run;
-use crate::roll::world::{Available, Census, Node, Owner, Pod, Trait, Verdict, World};
-use crate::seen::Seen;
 
 /// How many bytes of names a run remembers of workloads that missed pods at its start.
 const SHORT_BYTES: usize = 32 << 10;
 
-/// Where something became known.
+/// The objects that one watch follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(super) enum WatchScope {
     /// All Nodes.
     Nodes,
     /// All workloads of a kind.
@@ -31,7 +31,7 @@ pub(super) enum Place {
     /// Pods that answer DNS queries.
     Dns,
     /// Pods on a Node.
-    On(Text),
+    OnNode(Text),
     /// The run.
     Run,
 }
@@ -39,28 +39,28 @@ pub(super) enum Place {
 /// What became known.
 #[derive(Debug)]
 pub(super) enum Event {
-    Nodes(Change<Seen>),
+    Nodes(Change<ObservedNode>),
     /// A Node as the answer to an own patch shows it, which proves nothing about the watch.
-    Patched(Seen),
-    Workloads(Kind, Change<(Owner, Available)>),
-    Pods(Place, Change<Pod>),
-    Run(Change<Result<Stored, Unreadable>>),
+    Patched(ObservedNode),
+    Workloads(Kind, Change<(Owner, Availability)>),
+    Pods(WatchScope, Change<Pod>),
+    Run(Change<Result<StoredRun, UnreadableRun>>),
     /// The run as this holder has just written it.
-    Recorded(Stored),
+    Recorded(StoredRun),
     Verdict(String, Verdict),
     Census(Census),
 }
 
-/// All of it.
+/// The state of the cluster as watches have reported it.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ClusterState {
     /// Nodes are kept here as they become known; everything else is put here for a look.
     pub(super) world: Arc<World>,
     taints: BTreeMap<Text, Vec<Value>>,
-    pods: BTreeMap<Place, BTreeMap<Text, Pod>>,
-    workloads: BTreeMap<Owner, Available>,
+    pods: BTreeMap<WatchScope, BTreeMap<Text, Pod>>,
+    workloads: BTreeMap<Owner, Availability>,
     /// The run; none if it is not there.
-    pub(super) stored: Option<Result<Stored, Unreadable>>,
+    pub(super) stored: Option<Result<StoredRun, UnreadableRun>>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
@@ -69,32 +69,32 @@ pub(super) struct Known {
     /// It was looked at.
     has_looked: bool,
     shortages: Shortages,
-    health: BTreeMap<Place, Health>,
+    health: BTreeMap<WatchScope, Health>,
 }
 
-impl Place {
+impl WatchScope {
     /// What is watched there are pods.
     pub(super) const fn is_of_pods(&self) -> bool {
-        matches!(self, Self::Pending | Self::Dns | Self::On(_))
+        matches!(self, Self::Pending | Self::Dns | Self::OnNode(_))
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for WatchScope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nodes => f.write_str("Nodes"),
             Self::Workloads(kind) => write!(f, "{kind}s"),
             Self::Pending => f.write_str("Pods without a node"),
             Self::Dns => f.write_str("Pods of the cluster's DNS"),
-            Self::On(node) => write!(f, "Pods on node {node}"),
+            Self::OnNode(node) => write!(f, "Pods on node {node}"),
             Self::Run => f.write_str("ConfigMap crossfade-run"),
         }
     }
 }
 
-impl Known {
+impl ClusterState {
     /// Begins to watch a place. Until it is in sync, nothing is decided.
-    pub(super) fn begin(&mut self, place: Place) {
+    pub(super) fn begin(&mut self, place: WatchScope) {
         if place.is_of_pods() {
             self.pods.insert(place.clone(), BTreeMap::new());
         }
@@ -102,7 +102,7 @@ impl Known {
     }
 
     /// Ends to watch a place.
-    pub(super) fn end(&mut self, place: &Place) {
+    pub(super) fn end(&mut self, place: &WatchScope) {
         self.pods.remove(place);
         self.health.remove(place);
     }
@@ -111,19 +111,19 @@ impl Known {
     pub(super) fn apply(&mut self, event: Event, now: Duration) -> bool {
         match event {
             Event::Nodes(change) => {
-                let is_back = self.sync(&Place::Nodes, &change, now);
+                let is_back = self.sync(&WatchScope::Nodes, &change, now);
                 self.nodes(change) || is_back
             }
             Event::Workloads(kind, change) => {
-                let is_back = self.sync(&Place::Workloads(kind), &change, now);
-                self.workloads(kind, change) || is_back
+                let is_back = self.sync(&WatchScope::Workloads(kind), &change, now);
+                self.apply_workloads(kind, change) || is_back
             }
             Event::Pods(place, change) => {
                 let is_back = self.sync(&place, &change, now);
                 self.pods(&place, change) || is_back
             }
             Event::Run(change) => {
-                let is_back = self.sync(&Place::Run, &change, now);
+                let is_back = self.sync(&WatchScope::Run, &change, now);
                 self.run(change) || is_back
             }
             Event::Patched(seen) => self.node(seen),
@@ -140,7 +140,7 @@ impl Known {
     }
 
     /// Whether a place is known again that was not.
-    fn sync<T>(&mut self, place: &Place, change: &Change<T>, now: Duration) -> bool {
+    fn sync<T>(&mut self, place: &WatchScope, change: &Change<T>, now: Duration) -> bool {
         let Some(health) = self.health.get_mut(place) else { return false };
         match change {
             Change::All(_) | Change::Put(_) | Change::Gone(_) | Change::InSync => health.sync(now),
@@ -155,7 +155,7 @@ impl Known {
         }
     }
 
-    fn nodes(&mut self, change: Change<Seen>) -> bool {
+    fn nodes(&mut self, change: Change<ObservedNode>) -> bool {
         match change {
             Change::All(all) => {
                 let names: BTreeSet<Text> = all.iter().map(|seen| seen.name.clone()).collect();
@@ -176,7 +176,7 @@ impl Known {
     }
 
     /// A Node as it is now, unless a later one is known: an own patch is known before the watch tells of it.
-    fn node(&mut self, Seen { name, node, taints }: Seen) -> bool {
+    fn node(&mut self, ObservedNode { name, node, taints }: ObservedNode) -> bool {
         let known = self.world.nodes.get(&name);
         if known.is_some_and(|known| known.uid == node.uid && is_older(&node.version, &known.version)) {
             return false;
@@ -198,7 +198,7 @@ impl Known {
         Some(self.taints.get(name).map_or(&[], Vec::as_slice))
     }
 
-    fn workloads(&mut self, kind: Kind, change: Change<(Owner, Available)>) -> bool {
+    fn apply_workloads(&mut self, kind: Kind, change: Change<(Owner, Availability)>) -> bool {
         match change {
             Change::All(all) => {
                 self.workloads.retain(|owner, _| *owner.kind != *kind.name());
@@ -211,7 +211,7 @@ impl Known {
         }
     }
 
-    fn pods(&mut self, place: &Place, change: Change<Pod>) -> bool {
+    fn pods(&mut self, place: &WatchScope, change: Change<Pod>) -> bool {
         // Its watch has ended, and this is its last word.
         let Some(known) = self.pods.get_mut(place) else { return false };
         match change {
@@ -228,7 +228,7 @@ impl Known {
         }
     }
 
-    fn run(&mut self, change: Change<Result<Stored, Unreadable>>) -> bool {
+    fn run(&mut self, change: Change<Result<StoredRun, UnreadableRun>>) -> bool {
         let next = match change {
             Change::All(all) => all.into_iter().next(),
             Change::Put(stored) => Some(stored),
@@ -254,16 +254,17 @@ impl Known {
     }
 
     /// All workloads that are watched.
-    pub(super) const fn all_workloads(&self) -> &BTreeMap<Owner, Available> {
+    pub(super) const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         &self.workloads
     }
 
     /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
     /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
     pub(super) fn short(&self) -> BTreeMap<String, u32> {
-        let is = |(owner, available): &(&Owner, &Available)| !owner.is_daemon_set() && available.is_short(0);
-        let missing = |(owner, available): (&Owner, &Available)| {
-            (owner.title(), available.wanted.saturating_sub(available.ready))
+        let is =
+            |(owner, available): &(&Owner, &Availability)| !owner.is_daemon_set() && available.is_short(0);
+        let missing = |(owner, available): (&Owner, &Availability)| {
+            (owner.title(), available.desired.saturating_sub(available.ready))
         };
         let mut left = SHORT_BYTES;
         let has_room = |(title, _): &(String, u32)| {
@@ -275,12 +276,19 @@ impl Known {
     }
 
     /// What is not known well enough to decide anything.
-    pub(super) fn blind(&self, now: Duration) -> Option<Blind> {
+    pub(super) fn blind(&self, now: Duration) -> Option<BlindSpot> {
         self.health.iter().find_map(|(place, health)| health.blind(&place.to_string(), now))
     }
 
     /// Puts together what a decision looks at. `api` is how the API server answers.
-    pub(super) fn look(&mut self, run: &Run, plan: &Plan, wanted: &[Owner], api: &Verdict, now: Duration) {
+    pub(super) fn update_world(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        wanted: &[Owner],
+        api: &Verdict,
+        now: Duration,
+    ) {
         self.touch(run);
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
@@ -308,33 +316,33 @@ impl Known {
             let moved = run.moved.iter().filter_map(|(title, wanted)| Some((Owner::titled(title)?, *wanted)));
             self.touched.extend(moved);
         }
-        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
         let moves =
             |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
         let owners =
             on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
-            let wanted = self.workloads.get(&owner).map(|now| now.wanted);
+            let wanted = self.workloads.get(&owner).map(|now| now.desired);
             self.touched.insert(owner, wanted);
         }
         for (owner, wanted) in &mut self.touched {
             if let Some(now) = self.workloads.get(owner).filter(|now| !now.is_short(0)) {
-                *wanted = Some(now.wanted);
+                *wanted = Some(now.desired);
             }
         }
     }
 
     /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what somebody adds meanwhile. Of a DaemonSet
     /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
-    fn owners(&self) -> BTreeMap<Owner, Available> {
+    fn owners(&self) -> BTreeMap<Owner, Availability> {
         let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
         let available = |(owner, wanted): (&Owner, &Option<u32>)| {
             let now = self.workloads.get(owner)?;
-            let wanted = wanted.map_or(now.wanted, |before| before.min(now.wanted));
-            Some((owner.clone(), Available { wanted, ready: now.ready }))
+            let wanted = wanted.map_or(now.desired, |before| before.min(now.desired));
+            Some((owner.clone(), Availability { desired: wanted, ready: now.ready }))
         };
-        let mut owners: BTreeMap<Owner, Available> = workloads.filter_map(available).collect();
-        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, Place::On(_)));
+        let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
         for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
             let Some(owner) =
                 pod.owner.as_ref().filter(|owner| owner.is_daemon_set() && self.touched.contains_key(*owner))
@@ -342,14 +350,14 @@ impl Known {
                 continue;
             };
             let counts = owners.entry(owner.clone()).or_default();
-            counts.wanted += 1;
+            counts.desired += 1;
             counts.ready += u32::from(pod.is(Trait::Ready) && !pod.is(Trait::Terminating));
         }
         owners
     }
 }
 
-fn version(stored: &Result<Stored, Unreadable>) -> &str {
+fn version(stored: &Result<StoredRun, UnreadableRun>) -> &str {
     stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
 }
 

@@ -10,10 +10,10 @@ mod identity;
 mod object;
 mod take;
 
-pub use hold::{Held, Standing};
+pub use hold::{HeldLease, Standing};
 pub(super) use identity::{Identity, person, random};
-pub use take::{Patience, Untaken};
-pub(super) use take::{found, take};
+pub use take::{AcquireError, Patience};
+pub(super) use take::{current_holder, take};
 
 use std::time::Duration;
 

@@ -5,25 +5,25 @@ use std::time::Duration;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
+use snapshot::model::{Kind, Reading};
+use snapshot::{Collector, Page};
 use types::refusal::Refusal;
 
 use super::answer::{PAGE, answer, fewer};
-use super::call::Ask;
-use super::error::{Meaning, meaning, refused};
+use super::call::ApiRequest;
+use super::error::{Meaning, from_refusal, meaning};
 use super::path::encoded;
 use super::progress::Event;
-use crate::model::{Kind, Reading};
-use crate::snapshot::{Collector, Page};
 
 /// How often a request is made that fails for a moment. A list is only read, so that making it twice harms nothing.
 const TRIES: u32 = 5;
 /// How often a list begins anew because its continuation expired.
 const RESTARTS: u32 = 3;
 
-/// Where a page is in its list.
+/// A page of a list, of which only the list's metadata is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Listed {
+struct ListEnvelope {
     metadata: ListMeta,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn ask(
 ) -> Result<String, Meaning> {
     let mut wait = Duration::from_millis(500);
     for left in (0..TRIES).rev() {
-        let request = Ask::get(path).request().map_err(Meaning::Failed)?;
+        let request = ApiRequest::get(path).request().map_err(Meaning::Failed)?;
         match answer(client, request).await.map_err(meaning).and_then(text) {
             Err(Meaning::Transient(why)) if left > 0 => {
                 again(why);
@@ -62,7 +62,7 @@ pub(super) async fn ask(
 fn text(response: http::Response<Vec<u8>>) -> Result<String, Meaning> {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        return Err(refused(&Refusal::read(status.as_u16(), None, response.body())));
+        return Err(from_refusal(&Refusal::read(status.as_u16(), None, response.body())));
     }
     String::from_utf8(response.into_body()).map_err(|e| Meaning::Failed(format!("the answer: {e}")))
 }
@@ -104,20 +104,20 @@ async fn pages(
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let root = if group.is_empty() { "/api" } else { "/apis" };
     let mut objects = 0;
-    let mut part = |part: Part<'_>| {
+    let mut part = |part: ListEvent<'_>| {
         match part {
-            Part::Page { text, remaining, is_last } => {
+            ListEvent::Page { text, remaining, is_last } => {
                 let mut json = serde_json::Deserializer::from_str(text);
                 objects += Page::new(collector, &api_version, kind).deserialize(&mut json)?;
                 if !is_last {
                     progress(&Event::Page { kind, objects, remaining });
                 }
             }
-            Part::Restart => {
+            ListEvent::Restart => {
                 collector.forget(kind);
                 objects = 0;
             }
-            Part::Again(why) => progress(&Event::Again { kind, why }),
+            ListEvent::Again(why) => progress(&Event::Again { kind, why }),
         }
         Ok(())
     };
@@ -127,7 +127,7 @@ async fn pages(
 
 /// What happens while a list is read.
 #[derive(Debug)]
-pub(super) enum Part<'a> {
+pub(super) enum ListEvent<'a> {
     /// A page arrived.
     Page {
         /// The answer.
@@ -150,7 +150,7 @@ pub(super) enum Part<'a> {
 pub(super) async fn each_part(
     client: &Client,
     path: &str,
-    take: &mut dyn FnMut(Part<'_>) -> Result<(), serde_json::Error>,
+    take: &mut dyn FnMut(ListEvent<'_>) -> Result<(), serde_json::Error>,
 ) -> Result<(), Meaning> {
     let failed = |e: serde_json::Error| Meaning::Failed(format!("the answer of {path}: {e}"));
     let mut restarts = 0;
@@ -161,10 +161,10 @@ pub(super) async fn each_part(
             page.push_str(&format!("&continue={}", encoded(&next)));
         }
         // Nobody refuses to hear that a request is made again.
-        let answer = ask(client, &page, &mut |why| drop(take(Part::Again(why)))).await;
+        let answer = ask(client, &page, &mut |why| drop(take(ListEvent::Again(why)))).await;
         let text = match answer {
             Err(Meaning::Expired) if restarts < RESTARTS => {
-                take(Part::Restart).map_err(failed)?;
+                take(ListEvent::Restart).map_err(failed)?;
                 next = String::new();
                 restarts += 1;
                 continue;
@@ -172,16 +172,16 @@ pub(super) async fn each_part(
             Err(Meaning::TooLong(why)) => {
                 // A continuation goes with the limit of its list, so the list begins anew.
                 limit = fewer(limit).ok_or(Meaning::TooLong(why))?;
-                take(Part::Restart).map_err(failed)?;
+                take(ListEvent::Restart).map_err(failed)?;
                 next = String::new();
                 continue;
             }
             answer => answer?,
         };
-        let Listed { metadata } = serde_json::from_str(&text).map_err(failed)?;
+        let ListEnvelope { metadata } = serde_json::from_str(&text).map_err(failed)?;
         next = metadata.r#continue;
         let is_last = next.is_empty();
-        take(Part::Page { text: &text, remaining: metadata.remaining_item_count, is_last })
+        take(ListEvent::Page { text: &text, remaining: metadata.remaining_item_count, is_last })
             .map_err(failed)?;
         if is_last {
             return Ok(());
@@ -210,11 +210,11 @@ mod tests {
                     Answer::text(200, &format!(r#"{{"metadata":{metadata},"items":[]}}"#))
                 });
                 let mut pages = 0;
-                let mut take = |part: Part<'_>| {
+                let mut take = |part: ListEvent<'_>| {
                     match part {
-                        Part::Page { .. } => pages += 1,
-                        Part::Restart => pages = 0,
-                        Part::Again(why) => panic!("{why}"),
+                        ListEvent::Page { .. } => pages += 1,
+                        ListEvent::Restart => pages = 0,
+                        ListEvent::Again(why) => panic!("{why}"),
                     }
                     Ok(())
                 };

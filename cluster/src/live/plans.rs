@@ -1,15 +1,16 @@
 //! Plans that the cluster keeps, and the run that it had last.
 
+use migration::plan::Plan;
+use migration::plan::canon::{self, Prefix};
+use migration::roll::run::Run;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::conduct::runtime;
-use super::failure::Failed;
+use super::failure::Failure;
 use super::session::{Session, Settings};
+use super::store::{NEW_RUN, RUN_KEY};
 use crate::cli::access::Access;
-use crate::plan::Plan;
-use crate::plan::canon::{self, Prefix};
-use crate::roll::run::Run;
 
 /// A plan as the cluster keeps it. It is read once: what compares it with the settings and what carries it out get the same value, since others may write
 /// the ConfigMaps of plan and run in between.
@@ -22,7 +23,7 @@ pub struct SavedPlan {
 }
 
 /// The plan whose hash begins so.
-pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failed> {
+pub(super) async fn find_plan(session: &Session, prefix: &Prefix) -> Result<SavedPlan, Failure> {
     let (hash, bytes) = session.store().plan(prefix).await?;
     let plan =
         canon::read(&bytes).map_err(|why| (Exit::Failed, Problem::new(format!("plan {prefix}: {why}"))))?;
@@ -30,30 +31,38 @@ pub(super) async fn planned(session: &Session, prefix: &Prefix) -> Result<SavedP
 }
 
 /// The plan of a run, which names it by its whole hash.
-pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, Failed> {
+pub(super) async fn plan_of(session: &Session, run: &Run) -> Result<SavedPlan, Failure> {
     let nameless = |why: String| {
         let problem = Problem::new(format!("the run's key plan: {why}"));
         let fix = "approve a plan for it: kubectl crossfade roll --plan HASH";
         (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
     };
     let prefix: Prefix = run.plan.parse().map_err(nameless)?;
-    let saved = planned(session, &prefix).await?;
-    if saved.hash == run.plan {
-        Ok(saved)
-    } else {
-        Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)))
+    let saved = find_plan(session, &prefix).await?;
+    if saved.hash != run.plan {
+        return Err(nameless(format!("expected the whole hash of a plan, found {:?}", run.plan)));
     }
+    check_passes(run, &saved.plan)?;
+    Ok(saved)
+}
+
+/// Refuses a run that leads nodes further than its plan.
+pub(super) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failure> {
+    run.keeps_to(plan).map_err(|why| {
+        let problem = Problem::new(format!("the run's key {RUN_KEY}: {why}"));
+        (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(NEW_RUN))
+    })
 }
 
 /// The plan with this hash, or that of the run that is there.
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failed> {
+pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         match prefix {
-            Some(prefix) => planned(&session, prefix).await,
+            Some(prefix) => find_plan(&session, prefix).await,
             None => {
                 let stored = session.store().run().await?.ok_or_else(no_run)?;
                 plan_of(&session, &stored.run).await
@@ -66,7 +75,7 @@ pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan,
 ///
 /// # Errors
 /// The plan is too large, or a request failed.
-pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
+pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().save_plan(canonical).await
@@ -77,7 +86,7 @@ pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failed> {
 ///
 /// # Errors
 /// They cannot be read, or a request failed.
-pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
+pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         let Some(stored) = session.store().run().await? else { return Ok(None) };
@@ -87,7 +96,7 @@ pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failed> {
 }
 
 /// The run goes by another plan than the one that was compared with the settings.
-pub(super) fn other_plan(run: &Run) -> Failed {
+pub(super) fn other_plan(run: &Run) -> Failure {
     let plan = canon::short(&run.plan);
     let problem =
         Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
@@ -96,7 +105,7 @@ pub(super) fn other_plan(run: &Run) -> Failed {
 }
 
 /// The cluster never had a run.
-pub(super) fn no_run() -> Failed {
+pub(super) fn no_run() -> Failure {
     let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
     (
         Exit::No,

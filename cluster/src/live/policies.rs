@@ -17,18 +17,18 @@ use super::clock::Clock;
 use super::conduct::runtime;
 use super::connect::connect;
 use super::error;
-use super::failure::Failed;
-use crate::backup::decide::Live;
-use crate::backup::{Id, Step};
+use super::failure::Failure;
 use crate::cli::access::Access;
 
 pub use gather::Scope;
+use migration::backup::decide::LiveState;
+use migration::backup::{Id, Step};
 
 /// The manifest that has the rights.
 pub(super) const POLICIES: &str = "deploy/cluster/rbac-policies.yaml";
 
 /// The exit status, and everything that is wrong.
-pub type AllFailed = (Exit, Vec<Problem>);
+pub type Failures = (Exit, Vec<Problem>);
 
 /// What happens while policies are read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +45,9 @@ pub enum PolicyEvent<'a> {
 
 /// What became of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Became"))]
 #[serde(rename_all = "camelCase")]
-pub enum Became {
+pub enum WriteOutcome {
     /// The API server would create it.
     WouldCreate,
     /// The API server would replace it.
@@ -68,13 +68,13 @@ pub enum Became {
 
 /// One object, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Written"))]
 #[serde(rename_all = "camelCase")]
-pub struct Written {
+pub struct WriteReport {
     /// The object.
     pub object: Id,
     /// What became of it.
-    pub became: Became,
+    pub outcome: WriteOutcome,
     /// Fields that the API server adds, such as defaults.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub added: Vec<String>,
@@ -82,9 +82,9 @@ pub struct Written {
 
 /// What became of all objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub struct ApplyReport {
     /// Each object, in the order in which they are written.
-    pub objects: Vec<Written>,
+    pub objects: Vec<WriteReport>,
     /// Everything that stood in the way. If it came up before anything was written, no object is [`Became::Created`] or [`Became::Replaced`].
     pub problems: Vec<Problem>,
     /// [`Exit::Done`] exactly if nothing stood in the way; [`Exit::No`] if the API server would not take an object, [`Exit::TryLater`] if somebody
@@ -100,8 +100,8 @@ pub fn gather_policies(
     access: &Access,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Live, AllFailed> {
-    let alone = |(exit, problem): Failed| (exit, vec![problem]);
+) -> Result<LiveState, Failures> {
+    let alone = |(exit, problem): Failure| (exit, vec![problem]);
     runtime().map_err(alone)?.block_on(async {
         let client = connect(access).await.map_err(|problem| (Exit::BadSettings, vec![problem]))?;
         gather::gather(&client, scope, progress).await
@@ -117,7 +117,7 @@ pub fn carry_out(
     steps: &[Step],
     dry_run: bool,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Applied, Failed> {
+) -> Result<ApplyReport, Failure> {
     runtime()?.block_on(async {
         let caller = caller(access).await?;
         Ok(carry::carry(&caller, steps, dry_run, progress).await)
@@ -135,21 +135,21 @@ pub fn apply(
     ours: &str,
     dry_run: bool,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Applied, AllFailed> {
-    let alone = |(exit, problem): Failed| (exit, vec![problem]);
+) -> Result<ApplyReport, Failures> {
+    let alone = |(exit, problem): Failure| (exit, vec![problem]);
     runtime().map_err(alone)?.block_on(async {
         let caller = caller(access).await.map_err(alone)?;
         carry::apply(&caller, objects, ours, dry_run, progress).await
     })
 }
 
-async fn caller(access: &Access) -> Result<Caller, Failed> {
+async fn caller(access: &Access) -> Result<Caller, Failure> {
     let client = connect(access).await.map_err(|problem| (Exit::BadSettings, problem))?;
     Ok(Caller::new(client, Clock::of_machine()))
 }
 
 /// The problem of a request that failed for good, with the rights of policies.
-fn failed(what: &str, meaning: error::Meaning) -> Failed {
+fn failed(what: &str, meaning: error::Meaning) -> Failure {
     let is_right = matches!(meaning, error::Meaning::Forbidden(_));
     let (exit, problem) = error::problem(what, meaning);
     (exit, if is_right { problem.fix(format!("grant the rights of {POLICIES}")) } else { problem })

@@ -1,6 +1,6 @@
 //! What happens while a cluster is read.
 
-use crate::model::Kind;
+use snapshot::model::Kind;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]

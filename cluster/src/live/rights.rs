@@ -6,14 +6,14 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::Client;
+use snapshot::model::{CONFIG_MAPS, Kind};
 use tokio::task::JoinSet;
 
 use super::answer::answer;
 use super::api_server;
-use super::call::Ask;
+use super::call::ApiRequest;
 use super::lease;
 use super::path::NAMESPACE;
-use crate::model::{CONFIG_MAPS, Kind};
 
 /// Where an API server says what a credential may do.
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -29,7 +29,7 @@ pub(super) async fn missing(client: &Client, kinds: &BTreeSet<Kind>) -> Vec<Stri
     };
     let mut asked = JoinSet::new();
     for right in kinds.iter().copied().filter(is_served).flat_map(rights) {
-        asked.spawn(refused(client.clone(), right));
+        asked.spawn(missing_right(client.clone(), right));
     }
     let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
     missing.sort();
@@ -125,7 +125,7 @@ pub const ACTING: [Rule; 8] = [
 pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
     let mut asked = JoinSet::new();
     for right in ACTING.iter().flat_map(acting) {
-        asked.spawn(refused(client.clone(), right));
+        asked.spawn(missing_right(client.clone(), right));
     }
     let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
     missing.sort();
@@ -181,18 +181,18 @@ fn rights(kind: Kind) -> Vec<ResourceAttributes> {
 }
 
 /// The right in words, if the API server says that it is missing.
-async fn refused(client: Client, right: ResourceAttributes) -> Option<String> {
-    let words = said(&right);
+async fn missing_right(client: Client, right: ResourceAttributes) -> Option<String> {
+    let words = describe_right(&right);
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
-    let ask = Ask::post(REVIEWS, serde_json::to_vec(&review).ok()?);
+    let ask = ApiRequest::post(REVIEWS, serde_json::to_vec(&review).ok()?);
     let answer = answer(&client, ask.request().ok()?).await.ok()?;
     let answer: SelfSubjectAccessReview = serde_json::from_slice(answer.body()).ok()?;
     answer.status.is_some_and(|status| !status.allowed).then_some(words)
 }
 
 /// `list ippools.crd.projectcalico.org`, `get configmaps kube-system/cilium-config`.
-fn said(right: &ResourceAttributes) -> String {
+fn describe_right(right: &ResourceAttributes) -> String {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let (verb, resource, group) = (text(&right.verb), text(&right.resource), text(&right.group));
     let dot = if group.is_empty() { "" } else { "." };
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_asked_for_as_it_is_read() {
-        let words = |kind: Kind| rights(kind).iter().map(said).collect::<Vec<_>>();
+        let words = |kind: Kind| rights(kind).iter().map(describe_right).collect::<Vec<_>>();
         assert_eq!(words(Kind::POD), ["list pods"]);
         assert_eq!(words(Kind::IP_POOL), ["list ippools.crd.projectcalico.org"]);
         assert_eq!(words(Kind::CONFIG_MAP).len(), CONFIG_MAPS.len());
@@ -237,7 +237,7 @@ mod tests {
             ];
             assert_eq!(missing, expected);
             let own: Vec<bool> = server
-                .asked()
+                .requests()
                 .iter()
                 .map(|asked| asked.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
                 .collect();

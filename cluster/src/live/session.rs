@@ -13,27 +13,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use migration::config::Config;
+use migration::gate::{LocalTime, is_open};
+use migration::plan::{Gate, Plan, gates};
+use migration::roll::run::Run;
+use migration::roll::world::{Availability, Owner, World};
+use migration::status::Holder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
 
-use super::act::Hand;
+use super::act::LeasedCaller;
 use super::call::Caller;
 use super::clock::Clock;
 use super::connect::{connect, connect_for_ever};
-use super::failure::Failed;
-use super::health::Blind;
-use super::known::{Event, Known, Place};
-use super::lease::{self, Held, Identity, Patience, Untaken};
+use super::failure::Failure;
+use super::health::BlindSpot;
+use super::known::{ClusterState, Event, WatchScope};
+use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
-use super::store::{Store, Stored, Unreadable};
+use super::store::{Store, StoredRun, UnreadableRun};
 use crate::cli::access::Access;
-use crate::config::Config;
-use crate::gate::{Local, is_open};
-use crate::plan::{Gate, Plan, gates};
-use crate::roll::run::Run;
-use crate::roll::world::{Available, Owner, World};
-use crate::status::Holder;
 use types::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
@@ -59,16 +59,16 @@ pub struct Session {
     store: Store,
     settings: Settings,
     evictions: Evictions,
-    held: Option<Held>,
+    lease: Option<HeldLease>,
     keeper: Option<JoinHandle<()>>,
     /// The version of the run that the driver decides on.
     basis: Arc<Mutex<Option<String>>>,
-    known: Known,
+    cluster: ClusterState,
     changes: UnboundedReceiver<Event>,
     sender: UnboundedSender<Event>,
-    watches: BTreeMap<Place, JoinHandle<()>>,
+    watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
-    about: Option<crate::seen::About>,
+    pod_classifier: Option<migration::seen::PodClassifier>,
     gates: Vec<(Gate, JoinHandle<()>)>,
     /// Something changed since the last look.
     is_new: bool,
@@ -78,7 +78,7 @@ impl Settings {
     /// What these settings say.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let owner = |(kind, namespace, name): (crate::model::Kind, &str, &str)| Owner {
+        let owner = |(kind, namespace, name): (snapshot::model::Kind, &str, &str)| Owner {
             kind: kind.name().into(),
             namespace: namespace.into(),
             name: name.into(),
@@ -93,15 +93,15 @@ impl Session {
     ///
     /// # Errors
     /// The kubeconfig cannot be used, or the API server does not answer.
-    pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failed> {
+    pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failure> {
         let bad = |problem| (Exit::BadSettings, problem);
         let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::of_machine());
-        let watcher = caller.beside(connect_for_ever(access).await.map_err(bad)?);
+        let watcher = caller.with_client(connect_for_ever(access).await.map_err(bad)?);
         Self::over(caller, watcher, settings).await
     }
 
     /// The same over clients that are there.
-    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failed> {
+    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
         let evictions = super::act::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
@@ -110,14 +110,14 @@ impl Session {
             watcher,
             settings,
             evictions,
-            held: None,
+            lease: None,
             keeper: None,
             basis: Arc::default(),
-            known: Known::default(),
+            cluster: ClusterState::default(),
             changes,
             sender,
             watches: BTreeMap::new(),
-            about: None,
+            pod_classifier: None,
             gates: Vec::new(),
             is_new: true,
         })
@@ -132,8 +132,8 @@ impl Session {
     /// The same for a holder: what it writes has ended before another one can take the Lease.
     #[must_use]
     pub fn held_store(&self) -> Store {
-        match self.held.clone() {
-            Some(held) => Store::new(Hand::new(&self.caller, held).caller().clone()),
+        match self.lease.clone() {
+            Some(held) => Store::new(LeasedCaller::new(&self.caller, held).caller().clone()),
             None => self.store.clone(),
         }
     }
@@ -152,33 +152,33 @@ impl Session {
         patience: Patience,
         stop: impl Future<Output = ()>,
         waiting: &mut dyn FnMut(&Holder, Duration),
-    ) -> Result<u64, Untaken> {
+    ) -> Result<u64, AcquireError> {
         let mut stop = pin!(stop);
         let own = Identity::of(&self.caller).await;
         let floor = tokio::select! {
             floor = epochs::greatest(&self.caller) => floor?,
-            () = &mut stop => return Err(Untaken::Interrupted),
+            () = &mut stop => return Err(AcquireError::Interrupted),
         };
         let held = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
         let epoch = held.epoch();
         let keeper = held.clone();
         self.keeper = Some(tokio::spawn(async move { keeper.keep().await }));
-        self.held = Some(held);
+        self.lease = Some(held);
         Ok(epoch)
     }
 
     /// The Lease; none before it was taken.
     #[must_use]
-    pub const fn lease(&self) -> Option<&Held> {
-        self.held.as_ref()
+    pub const fn lease(&self) -> Option<&HeldLease> {
+        self.lease.as_ref()
     }
 
     /// Who holds the Lease as the API server has it, with its epoch; none if nobody does.
     ///
     /// # Errors
     /// A request failed.
-    pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failed> {
-        lease::found(&self.caller).await
+    pub async fn holder(&self) -> Result<Option<(Holder, u64)>, Failure> {
+        lease::current_holder(&self.caller).await
     }
 
     /// The user of this program and its machine, as a wish names them.
@@ -190,11 +190,11 @@ impl Session {
     ///
     /// # Errors
     /// The Lease could not be written. Others can take it once it has expired.
-    pub async fn release(&mut self) -> Result<(), Failed> {
+    pub async fn release(&mut self) -> Result<(), Failure> {
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }
-        match &self.held {
+        match &self.lease {
             Some(held) => held.release().await,
             None => Ok(()),
         }
@@ -207,13 +207,13 @@ impl Session {
 
     /// The run as it is known now; none if there is none, or before the first look.
     #[must_use]
-    pub const fn stored(&self) -> Option<&Result<Stored, Unreadable>> {
-        self.known.stored.as_ref()
+    pub const fn stored(&self) -> Option<&Result<StoredRun, UnreadableRun>> {
+        self.cluster.stored.as_ref()
     }
 
-    /// The same, to decide on: the next [`Act::Record`](crate::roll::act::Act::Record) is written only if nobody has written it since.
-    pub fn take_up(&mut self) -> Option<Result<Stored, Unreadable>> {
-        let stored = self.known.stored.clone();
+    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if nobody has written it since.
+    pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
+        let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
         *self.basis.lock().unwrap_or_else(PoisonError::into_inner) =
             readable.map(|stored| stored.version.clone());
@@ -222,14 +222,14 @@ impl Session {
 
     /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
     #[must_use]
-    pub const fn workloads(&self) -> &BTreeMap<Owner, Available> {
-        self.known.all_workloads()
+    pub const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
+        self.cluster.workloads()
     }
 
     /// How many pods workloads miss now: what a run remembers in `short` when it begins.
     #[must_use]
     pub fn short(&self) -> BTreeMap<String, u32> {
-        self.known.short()
+        self.cluster.short()
     }
 
     /// Waits until something has changed since the last look, at most for this time, and gives what is known then.
@@ -238,12 +238,12 @@ impl Session {
     ///
     /// # Errors
     /// Something is not known well enough to decide anything. The watches go on.
-    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<Arc<World>, Blind> {
+    pub async fn look(&mut self, run: &Run, plan: &Plan, at_most: Duration) -> Result<Arc<World>, BlindSpot> {
         let end = tokio::time::Instant::now() + at_most;
         loop {
             self.take_changes();
             self.attend(plan);
-            let is_blind = self.known.blind(self.caller.clock().now()).is_some();
+            let is_blind = self.cluster.blind(self.caller.clock().now()).is_some();
             if self.is_new && !is_blind {
                 tokio::time::sleep_until(end.min(tokio::time::Instant::now() + BURST)).await;
                 self.take_changes();
@@ -257,17 +257,17 @@ impl Session {
             }
         }
         let now = self.caller.clock().now();
-        if let Some(blind) = self.known.blind(now) {
+        if let Some(blind) = self.cluster.blind(now) {
             return Err(blind);
         }
         self.is_new = false;
-        self.known.look(run, plan, &self.settings.watched, &self.caller.pulse(), now);
-        let world = Arc::make_mut(&mut self.known.world);
+        self.cluster.update_world(run, plan, &self.settings.watched, &self.caller.pulse(), now);
+        let world = Arc::make_mut(&mut self.cluster.world);
         world.wall = self.caller.clock().wall();
-        world.epoch = self.held.as_ref().map_or(0, Held::epoch);
-        world.renewed = self.held.as_ref().map_or(Duration::ZERO, Held::renewed);
+        world.epoch = self.lease.as_ref().map_or(0, HeldLease::epoch);
+        world.renewed = self.lease.as_ref().map_or(Duration::ZERO, HeldLease::renewed);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
-        Ok(Arc::clone(&self.known.world))
+        Ok(Arc::clone(&self.cluster.world))
     }
 
     fn take_changes(&mut self) {
@@ -277,17 +277,17 @@ impl Session {
     }
 
     fn take_change(&mut self, event: Event) {
-        self.is_new |= self.known.apply(event, self.caller.clock().now());
+        self.is_new |= self.cluster.apply(event, self.caller.clock().now());
     }
 }
 
 /// What time of the week it is in a time zone; none if this machine does not know the zone.
-fn local(clock: &Clock, zone: Option<&str>) -> Option<Local> {
+fn local(clock: &Clock, zone: Option<&str>) -> Option<LocalTime> {
     let zone = zone.map_or(Ok(TimeZone::UTC), TimeZone::get).ok()?;
     let at = clock.wall().to_zoned(zone);
     let day = usize::try_from(at.weekday().to_monday_zero_offset()).ok()?;
     let minute = u32::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute())).ok()?;
-    Some(Local { day, minute })
+    Some(LocalTime { day, minute })
 }
 
 impl Drop for Session {

@@ -21,15 +21,16 @@ mod verdicts;
 mod wish;
 
 pub use journal::Journal;
-pub(super) use object::RUN;
-pub use run::{Recorded, Stored, Unreadable};
+pub(super) use object::{RUN, RUN_KEY};
+pub(super) use run::NEW_RUN;
+pub use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::last_verdict;
 pub use verdicts::{RecordedVerdict, Verdicts};
 
-use super::call::{Ask, Caller};
-use super::failure::{Failed, lost, refused};
+use super::call::{ApiRequest, Caller};
+use super::failure::{Failure, lost, refused};
 use super::path::{config_maps, with_query};
-use object::Named;
+use object::MetaList;
 
 /// Reads and writes them.
 #[derive(Debug, Clone)]
@@ -44,8 +45,8 @@ impl Store {
     }
 
     /// The metadata of the ConfigMaps that a label selector selects.
-    async fn listed(&self, what: &str, selector: &str) -> Result<Named, Failed> {
-        let mut ask = Ask::get(with_query(&config_maps(), &[("labelSelector", selector)]));
+    async fn listed(&self, what: &str, selector: &str) -> Result<MetaList, Failure> {
+        let mut ask = ApiRequest::get(with_query(&config_maps(), &[("labelSelector", selector)]));
         ask.accept = Some(object::METADATA);
         let reply = self.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
         if !reply.is_done() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use snapshot::Collector;
+use snapshot::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -14,15 +16,13 @@ use super::path::encoded;
 use super::progress::Event;
 use super::rights;
 use crate::cli::access::Access;
-use crate::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
-use crate::snapshot::Collector;
 
 /// Reads all objects of these kinds.
 ///
 /// # Errors
 /// The exit status and the problem: the kubeconfig cannot be used, or the API server does not answer. A missing right is no error, but what the
 /// snapshot says about the kind.
-pub fn take(
+pub fn gather(
     access: &Access,
     kinds: &BTreeSet<Kind>,
     progress: &mut dyn FnMut(&Event),
@@ -32,7 +32,7 @@ pub fn take(
     runtime.block_on(async {
         let client = connect(access).await.map_err(|problem| (Exit::BadSettings, problem))?;
         let mut collector = Collector::new();
-        about(&client, &mut collector).await?;
+        read_cluster(&client, &mut collector).await?;
         let missing = rights::missing(&client, kinds).await;
         if !missing.is_empty() {
             progress(&Event::MissingRights(missing));
@@ -63,7 +63,7 @@ async fn read(
 }
 
 /// Reads what is known of the cluster itself. Every credential may read the version; the UID is nice to have.
-async fn about(client: &Client, collector: &mut Collector) -> Result<(), (Exit, Problem)> {
+async fn read_cluster(client: &Client, collector: &mut Collector) -> Result<(), (Exit, Problem)> {
     let version = api_server::version(client).await;
     collector.cluster().version =
         version.map_err(|meaning| problem("ask the API server for its version", meaning))?;

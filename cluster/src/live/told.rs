@@ -1,4 +1,4 @@
-//! Says which requests are made: method, address, status and how long the answer took. Neither headers nor bodies, since these may hold secrets.
+//! A log of requests: method, address, status and how long the answer took. Neither headers nor bodies, since these may hold secrets.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,40 +8,40 @@ use http::{Request, Response, Uri};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-/// Lets every request of a client be told.
+/// Logs every request of a client.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct RequestLog {
     /// The address of the API server, without a credential.
     server: String,
-    tell: fn(&str),
+    log: fn(&str),
 }
 
-impl Told {
+impl RequestLog {
     /// Tells of requests to this server.
     pub(super) fn new(server: &Uri, tell: fn(&str)) -> Self {
         let scheme = server.scheme_str().unwrap_or("https");
         let port = server.port().map(|port| format!(":{port}")).unwrap_or_default();
         let path = server.path().trim_end_matches('/');
-        Self { server: format!("{scheme}://{}{port}{path}", server.host().unwrap_or_default()), tell }
+        Self { server: format!("{scheme}://{}{port}{path}", server.host().unwrap_or_default()), log: tell }
     }
 }
 
-impl<S> Layer<S> for Told {
-    type Service = Telling<S>;
+impl<S> Layer<S> for RequestLog {
+    type Service = LoggedService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Telling { told: self.clone(), inner }
+        LoggedService { log: self.clone(), inner }
     }
 }
 
-/// A client whose requests are told.
+/// A client that logs its requests.
 #[derive(Debug, Clone)]
-pub(super) struct Telling<S> {
-    told: Told,
+pub(super) struct LoggedService<S> {
+    log: RequestLog,
     inner: S,
 }
 
-impl<S, B> Service<Request<Body>> for Telling<S>
+impl<S, B> Service<Request<Body>> for LoggedService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -56,8 +56,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let what = format!("{} {}{}", request.method(), self.told.server, request.uri());
-        let (tell, since) = (self.told.tell, Instant::now());
+        let what = format!("{} {}{}", request.method(), self.log.server, request.uri());
+        let (tell, since) = (self.log.log, Instant::now());
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);
@@ -82,7 +82,7 @@ mod tests {
     fn a_line_names_the_server_without_a_credential() {
         let uri: Uri =
             "https://user:c4nary@rancher.example:8443/k8s/clusters/c-1/".parse().expect("an address");
-        assert_eq!(Told::new(&uri, |_| {}).server, "https://rancher.example:8443/k8s/clusters/c-1");
+        assert_eq!(RequestLog::new(&uri, |_| {}).server, "https://rancher.example:8443/k8s/clusters/c-1");
         let what = "GET https://a/version";
         assert_eq!(line(what, Some(200), Duration::from_millis(13)), "GET https://a/version 200 in 13 ms");
         assert_eq!(line(what, None, Duration::ZERO), "GET https://a/version without an answer in 0 ms");

@@ -1,24 +1,30 @@
-//! What a holder tells while it cannot see the cluster: nothing is decided then, so that nobody else would say why. Pure.
+//! What a holder reports while it cannot see the cluster: nothing is decided then, so no wait of the run says why. Pure.
 
 use std::time::Duration;
 
-use super::health::Blind;
+use migration::roll::wait::{Reason, Wait};
+
+use super::health::BlindSpot;
 use super::lease::Standing;
-use crate::roll::wait::{Reason, Wait};
 
 /// A cluster that is seen again sooner is no news: a first look takes some seconds.
 const PASSING: Duration = Duration::from_secs(10);
 
-/// For how long the cluster has not been seen, and what was told of it.
+/// Since when the cluster cannot be seen, and what was reported of it.
 #[derive(Debug, Default)]
-pub(super) struct Unseen {
+pub(super) struct Outage {
     since: Option<Duration>,
-    told: Vec<Reason>,
+    reported: Vec<Reason>,
 }
 
-impl Unseen {
+impl Outage {
     /// The wait to tell now, each once until the cluster is seen again.
-    pub(super) fn told(&mut self, blind: &Blind, standing: Option<&Standing>, now: Duration) -> Option<Wait> {
+    pub(super) fn next_wait(
+        &mut self,
+        blind: &BlindSpot,
+        standing: Option<&Standing>,
+        now: Duration,
+    ) -> Option<Wait> {
         let since = *self.since.get_or_insert(now);
         let wait = if let Some(Standing::Stale(age)) = standing {
             let what = format!(
@@ -33,10 +39,10 @@ impl Unseen {
             let what = format!("nothing is decided until the cluster is seen; {blind}");
             Wait::new("Run", Reason::Unwatched, what)
         };
-        if self.told.contains(&wait.reason) {
+        if self.reported.contains(&wait.reason) {
             return None;
         }
-        self.told.push(wait.reason);
+        self.reported.push(wait.reason);
         Some(wait.help("kubectl get nodes,pods must work with the same flags"))
     }
 
@@ -50,18 +56,18 @@ impl Unseen {
 mod tests {
     use super::*;
 
-    fn blind(since: Option<u64>) -> Blind {
-        Blind { what: "Nodes".into(), why: "no answer".into(), since: since.map(Duration::from_secs) }
+    fn blind(since: Option<u64>) -> BlindSpot {
+        BlindSpot { what: "Nodes".into(), why: "no answer".into(), since: since.map(Duration::from_secs) }
     }
 
-    fn reason(unseen: &mut Unseen, blind: &Blind, stale: Option<u64>, second: u64) -> Option<Reason> {
+    fn reason(unseen: &mut Outage, blind: &BlindSpot, stale: Option<u64>, second: u64) -> Option<Reason> {
         let standing = stale.map_or(Standing::Fresh, |age| Standing::Stale(Duration::from_secs(age)));
-        unseen.told(blind, Some(&standing), Duration::from_secs(second)).map(|wait| wait.reason)
+        unseen.next_wait(blind, Some(&standing), Duration::from_secs(second)).map(|wait| wait.reason)
     }
 
     #[test]
     fn an_outage_is_told_once_and_once_more_when_the_lease_is_stale() {
-        let mut unseen = Unseen::default();
+        let mut unseen = Outage::default();
         assert_eq!(reason(&mut unseen, &blind(Some(31)), None, 100), Some(Reason::Unwatched));
         assert_eq!(reason(&mut unseen, &blind(Some(33)), None, 102), None);
         assert_eq!(reason(&mut unseen, &blind(Some(41)), Some(41), 110), Some(Reason::LeaseStale));
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_first_look_has_ten_seconds() {
-        let mut unseen = Unseen::default();
+        let mut unseen = Outage::default();
         assert_eq!(reason(&mut unseen, &blind(None), None, 100), None);
         assert_eq!(reason(&mut unseen, &blind(None), None, 109), None);
         assert_eq!(reason(&mut unseen, &blind(None), None, 110), Some(Reason::Unwatched));
@@ -83,7 +89,8 @@ mod tests {
     #[test]
     fn the_words_name_what_is_not_seen_and_for_how_long() {
         let stale = Standing::Stale(Duration::from_secs(41));
-        let wait = Unseen::default().told(&blind(Some(41)), Some(&stale), Duration::ZERO).expect("a wait");
+        let wait =
+            Outage::default().next_wait(&blind(Some(41)), Some(&stale), Duration::ZERO).expect("a wait");
         assert_eq!(
             wait.what,
             "the Lease was renewed 41 s ago, and nothing is done until it is renewed; Nodes cannot be watched for 41 s: no answer"

@@ -17,7 +17,7 @@ use super::call::Caller;
 use lines::Lines;
 pub(super) use page::pages;
 pub(super) use source::Source;
-use stream::Ended;
+use stream::WatchEnd;
 
 /// First pause after a failure, doubled each time.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -71,23 +71,23 @@ impl<T: Send> Watch<T> {
                         *none = Some(listed);
                         continue;
                     }
-                    Err(why) => Ended::Failed(why),
+                    Err(why) => WatchEnd::Failed(why),
                 },
             };
             if version.is_some() && began.elapsed() >= SHORT {
                 pause = PAUSE;
             }
             match ended {
-                Ended::Orderly if began.elapsed() >= SHORT => continue,
-                Ended::Orderly => {}
-                Ended::Unproven(why) => {
+                WatchEnd::Orderly if began.elapsed() >= SHORT => continue,
+                WatchEnd::Orderly => {}
+                WatchEnd::Unproven(why) => {
                     version = None;
                     (self.sink)(Change::Lost(why));
                     if began.elapsed() >= SHORT {
                         continue;
                     }
                 }
-                Ended::Expired => {
+                WatchEnd::Expired => {
                     version = None;
                     (self.sink)(Change::Expired);
                     // After an outage, too, since the API server has just answered.
@@ -95,7 +95,7 @@ impl<T: Send> Watch<T> {
                         pause = PAUSE;
                     }
                 }
-                Ended::Failed(why) => {
+                WatchEnd::Failed(why) => {
                     is_failing = true;
                     (self.sink)(Change::Lost(why));
                 }
@@ -127,7 +127,7 @@ impl<T: Send> Watch<T> {
 fn unread(json: &str, why: &str) -> String {
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Named {
+    struct TestObject {
         metadata: Metadata,
     }
     #[derive(Default, Deserialize)]
@@ -136,7 +136,8 @@ fn unread(json: &str, why: &str) -> String {
         namespace: String,
         name: String,
     }
-    let Named { metadata: Metadata { namespace, name } } = serde_json::from_str(json).unwrap_or_default();
+    let TestObject { metadata: Metadata { namespace, name } } =
+        serde_json::from_str(json).unwrap_or_default();
     let place = if namespace.is_empty() { namespace } else { format!("{namespace}/") };
     format!("{place}{name} cannot be read: {why}")
 }

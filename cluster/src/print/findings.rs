@@ -1,7 +1,8 @@
 //! Findings as part of a document.
 
+use migration::finding::{Finding, Severity, Subject};
+
 use super::{Document, Row};
-use crate::finding::{Finding, Severity, Subject};
 
 /// What stands before and after lines to paste in the text of a fix.
 const FENCE: &str = "```";
@@ -23,11 +24,11 @@ pub fn add(document: &mut Document, findings: &[Finding]) {
             if objects == 0 { String::new() } else { objects.to_string() },
             finding.what.clone(),
         ];
-        Row { severity: counted(finding), cells }
+        Row { severity: counted_severity(finding), cells }
     };
     document.table_of(vec!["SEVERITY", "FINDING", "OBJECTS", "WHAT"], findings.iter().map(row).collect());
     for finding in findings {
-        document.heading_of(counted(finding), format!("{}: {}", severity(finding), finding.code));
+        document.heading_of(counted_severity(finding), format!("{}: {}", severity(finding), finding.code));
         document.text(finding.what.clone());
         document.list(finding.objects.iter().map(subject), SHOWN);
         fix(document, finding);
@@ -54,12 +55,12 @@ fn fix(document: &mut Document, finding: &Finding) {
 }
 
 /// How bad a finding is; none if the operator accepts it.
-fn counted(finding: &Finding) -> Option<Severity> {
+fn counted_severity(finding: &Finding) -> Option<Severity> {
     finding.waived.is_none().then_some(finding.severity)
 }
 
 fn severity(finding: &Finding) -> String {
-    counted(finding).map_or_else(|| "waived".into(), |severity| severity.to_string())
+    counted_severity(finding).map_or_else(|| "waived".into(), |severity| severity.to_string())
 }
 
 fn subject(subject: &Subject) -> String {

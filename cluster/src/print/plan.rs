@@ -1,10 +1,10 @@
 //! A plan as part of a document.
 
+use migration::plan::decisions::Class;
+use migration::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
 use types::problem::Problem;
 
 use super::Document;
-use crate::plan::decisions::Class;
-use crate::plan::{Bridge, Gate, GateSource, Method, Placed, Plan, Wave};
 
 /// How many nodes of a wave are shown to people.
 const FIRST: usize = 3;
@@ -15,7 +15,7 @@ const SHOWN: usize = 60;
 
 /// What a plan shows that is no part of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown<'a> {
+pub struct PlanView<'a> {
     /// Its hash.
     pub hash: &'a str,
     /// How long it takes, roughly, in seconds.
@@ -50,12 +50,12 @@ pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[Str
 }
 
 /// Adds a plan: what it is, its waves, its limits, its gates, and what somebody decided or accepted.
-pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
+pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
     document.text(format!(
         "{} in {}, {} left out.",
-        counted(nodes, "node"),
-        counted(plan.waves.len(), "wave"),
+        pluralize(nodes, "node"),
+        pluralize(plan.waves.len(), "wave"),
         plan.left_out.len()
     ));
     let passes = [plan.start].iter().chain(&plan.passes).map(|phase| phase.as_str()).collect::<Vec<_>>();
@@ -83,7 +83,7 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &Shown<'_>) {
 
 /// `1 node`, `3 nodes`.
 #[must_use]
-pub fn counted(count: usize, what: &str) -> String {
+pub fn pluralize(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -112,7 +112,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
     document.heading("Order");
     let mut rows = Vec::new();
     for wave in &plan.waves {
-        let why = |node: &Placed| {
+        let why = |node: &PlannedNode| {
             let differs = other_policy.iter().any(|name| **name == *node.name);
             format!("{}{}", node.why, if differs { "; its policy is not that of most nodes" } else { "" })
         };
@@ -129,7 +129,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
 fn pools(document: &mut Document, plan: &Plan) {
     document.heading("Pools");
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let row = |pool: &crate::plan::Pool| {
+    let row = |pool: &migration::plan::Pool| {
         let zones: Vec<String> = pool.zones.iter().map(|zone| or(zone, "(none)")).collect();
         let method = match pool.method {
             Method::Drain => "drain",
@@ -144,9 +144,9 @@ fn limits(document: &mut Document, plan: &Plan) {
     let limits = &plan.limits;
     let pace = match limits.per_hour {
         0 => "any number of nodes".to_owned(),
-        nodes => counted(nodes as usize, "node"),
+        nodes => pluralize(nodes as usize, "node"),
     };
-    let window = |window: &crate::plan::Window| {
+    let window = |window: &migration::plan::Window| {
         let days = if window.days.is_empty() { "every day".to_owned() } else { window.days.join(" ") };
         format!("{days} {}-{} {}", window.from, window.to, window.zone.as_deref().unwrap_or("UTC"))
     };
@@ -158,7 +158,7 @@ fn limits(document: &mut Document, plan: &Plan) {
             "in transit at once",
             format!(
                 "{}, and {} % of a zone",
-                counted(limits.in_transit as usize, "node"),
+                pluralize(limits.in_transit as usize, "node"),
                 limits.zone_percent
             ),
         ),
@@ -194,7 +194,7 @@ fn pods(document: &mut Document, classes: &[Class]) {
             class.pods.to_owned(),
             class.count.to_string(),
             class.decided.to_string(),
-            if waits == 0 { String::new() } else { format!("for {}", counted(waits, "pod")) },
+            if waits == 0 { String::new() } else { format!("for {}", pluralize(waits, "pod")) },
             class.setting.to_owned(),
         ]
     };

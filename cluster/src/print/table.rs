@@ -2,10 +2,10 @@
 
 use anstyle::AnsiColor;
 use comfy_table::{Table, presets};
+use migration::finding::Severity;
 use types::shown::{line, lines};
 
 use super::{Block, Document, Row};
-use crate::finding::Severity;
 
 /// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin
 /// one that reads as another error, or as another fix.

@@ -2,7 +2,7 @@
 
 use types::usage;
 
-use super::{complain, refused};
+use super::{complain, refuse};
 use crate::cli::exit::Exit;
 use crate::cli::options::Output;
 
@@ -21,6 +21,6 @@ pub fn usage(error: &clap::Error) -> Exit {
             return Exit::Usage;
         }
     };
-    refused(output, vec![usage::problem(error)]);
+    refuse(output, vec![usage::problem(error)]);
     Exit::Usage
 }

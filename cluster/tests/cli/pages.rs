@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cluster::reach;
-use cluster::roll::wait::Reason;
+use migration::reach;
+use migration::roll::wait::Reason;
 use types::policy::Phase;
 
 /// docs/check.md explains each code once, and no other.
@@ -17,7 +17,7 @@ fn every_code_is_explained() {
         let code = line.trim_end_matches('`');
         assert!(explained.insert(code), "{code} twice");
     }
-    let codes: BTreeSet<&str> = cluster::check::codes().into_iter().map(|(code, _)| code).collect();
+    let codes: BTreeSet<&str> = migration::check::codes().into_iter().map(|(code, _)| code).collect();
     assert_eq!(codes.symmetric_difference(&explained).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 

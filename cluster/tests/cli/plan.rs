@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cluster::plan::canon::sha256;
+use migration::plan::canon::sha256;
 use serde_json::Value;
 
 use super::run::{fixtures, run_in, stderr, stdout};

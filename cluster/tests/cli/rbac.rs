@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cluster::backup::KINDS;
 use cluster::live::{ACTING, Rule};
-use cluster::model::{ALL_KINDS, CONFIG_MAPS, Kind};
+use migration::backup::KINDS;
+use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
 /// What stands before the rules.
 const HEAD: &str = "\

@@ -10,6 +10,10 @@ use crate::image::{self, File};
 
 /// The image's name for runtimes; it is never pulled.
 pub const IMAGE: &str = "localhost/lab/tools:1";
+/// The same image, by the names of the agents that it stands in for: the operator's program reads their releases there.
+pub const FLANNEL: &str = "localhost/flannel/flannel:v0.26.1";
+/// As [`FLANNEL`]; the release of docs/migrate-in-place.md.
+pub const CILIUM: &str = "localhost/cilium/cilium:v1.17.4";
 /// Where the distribution has the programs; a lab has the fetched ones there.
 pub const DNSMASQ: &str = "/usr/sbin/dnsmasq";
 /// Asks for names by the C library; the static busybox, which cannot load the library's modules, must not.
@@ -34,5 +38,5 @@ pub fn archive() -> Result<Vec<u8>> {
     {
         files.push(File { path: path.into(), content: text.as_bytes().to_vec(), mode: 0o644 });
     }
-    image::archive(IMAGE, &[BUSYBOX, "sleep", "1000000000"], &files)
+    image::archive(&[IMAGE, FLANNEL, CILIUM], &[BUSYBOX, "sleep", "1000000000"], &files)
 }

@@ -316,8 +316,11 @@ fn removed_anyway(manager: Manager) -> Result<()> {
     ensure!(!machine.disk("/usr/bin/crossfade-bootstrap").exists() && machine.disk(PLUGIN).exists());
     ensure!(records(&machine)? == kept && processes(&machine) == before);
     if manager == Manager::Dpkg {
+        // What watch has found out.
+        machine.run(&["ls", "/run/crossfade/status.json", "/run/crossfade/probe"])?;
         let said = run(&machine, Place::Node, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
         ensure!(said.contains("pods are attached by what is in it"), "{said}");
+        machine.run(&["sh", "-ec", "! ls /run/crossfade/status.json /run/crossfade/probe 2>/dev/null"])?;
     }
     drain(&machine)?;
     ensure!(records(&machine)?.is_empty(), "{:?}", records(&machine)?);

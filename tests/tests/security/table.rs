@@ -26,19 +26,29 @@ fn named(document: &str) -> BTreeSet<String> {
     document.split('`').filter(is_path).map(str::to_owned).collect()
 }
 
+/// Where the sources of a package are that has unit tests.
+fn sources_of(package: &str) -> Option<String> {
+    match package {
+        "types" | "shim" | "bootstrap" | "cluster" => Some(format!("{package}/src")),
+        "snapshot" | "netpol" | "migration" | "simulation" => Some(format!("crates/{package}/src")),
+        _ => None,
+    }
+}
+
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, `types::..`, `bootstrap::..` and `cluster::..` one of those,
-/// and `cluster::plan::tests::drifts::NAME` of cluster/src/plan/tests/drifts.rs.
+/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, as those of other packages are, and
+/// `migration::plan::tests::drifts::NAME` of crates/migration/src/plan/tests/drifts.rs.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
     let workspace = lab::dist::workspace();
     let read = |file: String| {
         fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
     };
-    match parts.as_slice() {
-        [member @ ("types" | "shim" | "bootstrap" | "cluster"), path @ .., "tests", test] => {
+    let sources = parts.first().and_then(|package| sources_of(package));
+    match (sources, parts.as_slice()) {
+        (Some(sources), [_, path @ .., "tests", test]) => {
             // Beside the code, or in a file of their own.
-            let module = format!("{member}/src/{}", path.join("/"));
+            let module = format!("{sources}/{}", path.join("/"));
             let beside = read(format!("{module}.rs"))?.contains(&format!("#[test]\n    fn {test}()"));
             let apart = || {
                 read(format!("{module}/tests.rs"))
@@ -46,16 +56,12 @@ fn exists(name: &str) -> Result<()> {
             };
             ensure!(beside || apart(), "{name}: no such unit test");
         }
-        [member @ ("types" | "shim" | "bootstrap" | "cluster"), path @ .., test]
-            if path.contains(&"tests") =>
-        {
-            let text = read(format!("{member}/src/{}.rs", path.join("/")))?;
+        (Some(sources), [_, path @ .., test]) if path.contains(&"tests") => {
+            let text = read(format!("{sources}/{}.rs", path.join("/")))?;
             ensure!(text.contains(&format!("#[test]\nfn {test}()")), "{name}: no such unit test");
         }
-        [member @ ("types" | "shim" | "bootstrap" | "cluster"), ..] => {
-            bail!("{name}: a unit test is named {member}::PATH::tests::NAME")
-        }
-        [program, topic, test] => {
+        (Some(_), [package, ..]) => bail!("{name}: a unit test is named {package}::PATH::tests::NAME"),
+        (None, [program, topic, test]) => {
             let text = read(format!("tests/tests/{program}/{topic}.rs"))?;
             let list =
                 text.split_once("trials![").and_then(|(_, rest)| rest.split_once(']')).map(|(list, _)| list);
@@ -78,7 +84,7 @@ fn every_named_test_exists() -> Result<()> {
         "shim::trust::tests::no_such_test",
         "security::none::x",
         "shim::x::y",
-        "cluster::plan::tests::drifts::no_such_test",
+        "migration::plan::tests::drifts::no_such_test",
     ] {
         ensure!(exists(absent).is_err(), "{absent} is taken for a test");
     }

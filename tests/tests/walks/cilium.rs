@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use lab::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
 use lab::fabric::Overlay;
 use lab::kubernetes::api::node_path;
-use lab::kubernetes::{Api, Cluster, MERGE, manifest};
+use lab::kubernetes::{Api, Cluster, MERGE, manifest, tools};
 use lab::node::Node;
 use serde_json::{Value, json};
 
@@ -93,7 +93,13 @@ pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<Vec<Agent>> {
     let mut flat = Vec::new();
     flatten("", &values, &mut flat);
     let data = config_map(&flat);
-    let mut cilium = manifest::workload("DaemonSet", NAMESPACE, "cilium", None, &host_agent("cilium-agent"));
+    let mut cilium = manifest::workload(
+        "DaemonSet",
+        NAMESPACE,
+        "cilium",
+        None,
+        &host_agent("cilium-agent", tools::CILIUM),
+    );
     let labels = json!({ "k8s-app": "cilium" });
     cilium["spec"]["selector"]["matchLabels"] = labels.clone();
     cilium["spec"]["template"]["metadata"]["labels"] = labels;
@@ -109,7 +115,7 @@ pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<Vec<Agent>> {
             NAMESPACE,
             "cilium-operator",
             Some(1),
-            &host_agent("cilium-operator"),
+            &host_agent("cilium-operator", tools::CILIUM),
         ),
     ])?;
     until_started(&api)?;

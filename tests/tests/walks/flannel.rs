@@ -69,20 +69,20 @@ pub(crate) fn create(cluster: &Cluster) -> Result<()> {
         "metadata": { "namespace": NAMESPACE, "name": "kube-flannel-cfg", "labels": { "app": "flannel" } },
         "data": { "net-conf.json": network.to_string() },
     });
-    let mut agent = host_agent("kube-flannel");
+    let mut agent = host_agent("kube-flannel", tools::FLANNEL);
     agent["containers"][0]["args"] = json!(["--ip-masq", "--kube-subnet-mgr"]);
     api.create(&[config, manifest::workload("DaemonSet", NAMESPACE, AGENT, None, &agent)])?;
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{AGENT}"))
 }
 
 /// The pod of an agent, which does nothing: it uses its node's network and tolerates every taint.
-pub(crate) fn host_agent(container: &str) -> Value {
+pub(crate) fn host_agent(container: &str, image: &str) -> Value {
     json!({
         "hostNetwork": true,
         "tolerations": [{ "operator": "Exists" }],
         "terminationGracePeriodSeconds": 0,
         "containers": [{
-            "name": container, "image": tools::IMAGE, "imagePullPolicy": "Never",
+            "name": container, "image": image, "imagePullPolicy": "Never",
             // The arguments of the real agent are names of the shell's.
             "command": [tools::BUSYBOX, "sh", "-c", format!("exec {} sleep 1000000000", tools::BUSYBOX), container],
         }],

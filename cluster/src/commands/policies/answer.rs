@@ -1,15 +1,15 @@
 //! What `policies check` and `policies convert` answer.
 
+use netpol::compare::{Bound, Effect};
+use netpol::convert::report::{Entry, Outcome, Reference};
+use netpol::convert::{Conversion, Moment, MomentKind, Packet, StaleWaiver};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::carried::carried;
+use super::carried::add_outcomes;
 use crate::cli::policies::Turn;
-use crate::live::{Applied, Written};
-use crate::policies::compare::{Bound, Effect};
-use crate::policies::convert::report::{Entry, Outcome, Reference};
-use crate::policies::convert::{Conversion, Moment, Packet, Stale, When};
+use crate::live::{ApplyReport, WriteReport};
 use crate::print::{Document, Report};
 
 /// How many entries are shown to people.
@@ -19,7 +19,7 @@ const SHOWN: usize = 60;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Turned {
+pub struct ConversionReport {
     /// What was to be converted to what.
     #[serde(flatten)]
     pub turn: Turn,
@@ -34,7 +34,7 @@ pub struct Turned {
     /// What happens in the course of a migration, before all pods have moved.
     pub moments: Vec<Moment>,
     /// Waivers that count for no policy as it is now.
-    pub stale: Vec<Stale>,
+    pub stale: Vec<StaleWaiver>,
     /// Policies that are staged: they are not enforced, and not converted.
     pub staged: Vec<Reference>,
     /// What both sides were compared in.
@@ -44,7 +44,7 @@ pub struct Turned {
     pub file: Option<String>,
     /// What became of the policies in the cluster, where they were to be applied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub applied: Vec<Written>,
+    pub applied: Vec<WriteReport>,
     /// What stood in the way of that.
     #[serde(skip)]
     refused: Vec<Problem>,
@@ -53,7 +53,7 @@ pub struct Turned {
     ended: Exit,
 }
 
-impl Turned {
+impl ConversionReport {
     pub(super) fn new(turn: Turn, conversion: Conversion, staged: Vec<Reference>) -> Self {
         let proven = conversion.is_proven();
         let Conversion { objects, entries, packets, moments, stale, bound } = conversion;
@@ -76,7 +76,7 @@ impl Turned {
 
     /// Why the policies must not be applied before the migration, though they mean the same in the end.
     pub(super) fn too_early(&self) -> Vec<Problem> {
-        let applied = self.moments.iter().filter(|moment| moment.when == When::Applied);
+        let applied = self.moments.iter().filter(|moment| moment.when == MomentKind::Applied);
         let problem = |packet: &Packet| {
             let line = line(packet);
             Problem::new(format!(
@@ -101,8 +101,8 @@ impl Turned {
     }
 
     /// Adds what became of the policies in the cluster.
-    pub(super) fn apply(&mut self, applied: Applied) {
-        let Applied { objects, problems, exit } = applied;
+    pub(super) fn apply(&mut self, applied: ApplyReport) {
+        let ApplyReport { objects, problems, exit } = applied;
         (self.applied, self.refused, self.ended) = (objects, problems, exit);
     }
 
@@ -147,7 +147,7 @@ impl Turned {
     }
 }
 
-impl Report for Turned {
+impl Report for ConversionReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Policies: {}", self.turn));
         document.text(format!(
@@ -192,7 +192,7 @@ impl Report for Turned {
         document.text(bound(&self.bound));
         if self.proven {
             document.text(self.end());
-            carried(&mut document, &self.applied, &self.refused);
+            add_outcomes(&mut document, &self.applied, &self.refused);
         } else {
             document.text("Nothing is written: something is lost, or means something else.");
             if let Some(waivers) = self.waivers() {
@@ -220,7 +220,7 @@ impl Report for Turned {
                 "change the policies that the packet names so that their order or their kind does not matter",
             )
         };
-        let stale = |stale: &Stale| {
+        let stale = |stale: &StaleWaiver| {
             Problem::new(format!("the waiver for {} does not count: {}", stale.object, stale.why))
                 .at("policies.waivers")
                 .fix("remove the waiver, or write it anew for the policy as it is")
@@ -243,16 +243,18 @@ pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
 }
 
 /// Adds what happens in the course of a migration.
-fn moments(document: &mut Document, told: &Turned) {
+fn moments(document: &mut Document, told: &ConversionReport) {
     let turn = &told.turn;
     document.heading("Before all pods have moved");
     for moment in &told.moments {
         let when = match moment.when {
-            When::Applied => format!("With the new policies applied, while {} enforces policies", turn.from),
-            When::OldNetwork => {
+            MomentKind::Applied => {
+                format!("With the new policies applied, while {} enforces policies", turn.from)
+            }
+            MomentKind::OldNetwork => {
                 format!("For pods that still have the old network, where {} enforces policies", turn.from)
             }
-            When::NewNetwork => format!(
+            MomentKind::NewNetwork => format!(
                 "For pods that have the new network, if {} enforces policies before all pods have it",
                 turn.to
             ),
@@ -260,7 +262,7 @@ fn moments(document: &mut Document, told: &Turned) {
         if let Some(why) = &moment.unread {
             document.text(format!("{when}: how packets are treated is not known, since {why}."));
         } else if moment.packets.is_empty() {
-            let is_said = moment.when == When::NewNetwork && !told.packets.is_empty();
+            let is_said = moment.when == MomentKind::NewNetwork && !told.packets.is_empty();
             let but = if is_said { " but those above" } else { "" };
             document.text(format!("{when}: every packet{but} is treated as now."));
         } else {

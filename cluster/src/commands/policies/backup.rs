@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use migration::backup::file::{Backup, ClusterId, Reading, name};
+use migration::plan::canon::sha256;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::progress::show;
-use crate::backup::file::{About, Backup, Reading, name};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Backup as Wanted;
 use crate::commands::out::save;
 use crate::live::{self, Scope};
-use crate::plan::canon::sha256;
 use crate::print::{Document, Progress, Report};
 
 /// What was kept.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Saved {
+pub struct BackupReport {
     /// The file.
     pub file: String,
     /// SHA-256 of its bytes, in hex.
@@ -29,7 +29,7 @@ pub struct Saved {
     /// It was written now. An earlier call wrote it, if not: the policies are the same.
     pub is_new: bool,
     /// The cluster.
-    pub cluster: About,
+    pub cluster: ClusterId,
     /// How many objects there are.
     pub objects: usize,
     /// How each kind was read.
@@ -40,7 +40,7 @@ pub struct Saved {
 ///
 /// # Errors
 /// A snapshot is named, a kind cannot be read, or the file cannot be written.
-pub fn backup(global: &Global, wanted: &Wanted) -> Result<Saved, Failure> {
+pub fn backup(global: &Global, wanted: &Wanted) -> Result<BackupReport, Failure> {
     refuse_snapshot(global)?;
     if !wanted.out.is_dir() {
         let dir = wanted.out.display().to_string();
@@ -57,12 +57,19 @@ pub fn backup(global: &Global, wanted: &Wanted) -> Result<Saved, Failure> {
     let bytes = backup.bytes();
     let hash = sha256(&bytes);
     let file = wanted.out.join(name(&hash));
-    let is_new = !has(&file, &bytes);
+    let is_new = !is_already_written(&file, &bytes);
     if is_new {
         save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
     }
     let Backup { cluster, kinds, objects, .. } = backup;
-    Ok(Saved { file: file.display().to_string(), hash, is_new, cluster, objects: objects.len(), kinds })
+    Ok(BackupReport {
+        file: file.display().to_string(),
+        hash,
+        is_new,
+        cluster,
+        objects: objects.len(),
+        kinds,
+    })
 }
 
 /// A snapshot lacks annotations and fields that no check reads, so that what is made of it would not be what was there.
@@ -78,11 +85,11 @@ fn refuse_snapshot(global: &Global) -> Result<(), Failure> {
 }
 
 /// Whether an earlier call has written these bytes.
-fn has(file: &Path, bytes: &[u8]) -> bool {
+fn is_already_written(file: &Path, bytes: &[u8]) -> bool {
     std::fs::read(file).is_ok_and(|kept| kept == bytes)
 }
 
-impl Report for Saved {
+impl Report for BackupReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Backup: {}", self.file));
         let new = if self.is_new {

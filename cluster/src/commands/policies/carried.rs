@@ -2,30 +2,32 @@
 
 use types::problem::Problem;
 
-use crate::live::{Became, Written};
+use crate::live::{WriteOutcome, WriteReport};
 use crate::print::Document;
 
 /// How many problems people see.
 const SHOWN: usize = 30;
 
 /// In words.
-pub(super) const fn said(became: Became) -> &'static str {
+pub(super) const fn describe_outcome(became: WriteOutcome) -> &'static str {
     match became {
-        Became::WouldCreate => "would be created",
-        Became::WouldReplace => "would be replaced",
-        Became::AwaitsTier => "to be tried once its tier is there",
-        Became::Unchanged => "unchanged",
-        Became::Created => "created",
-        Became::Replaced => "replaced",
-        Became::NotWritten => "not written",
-        Became::Unknown => "unknown, since the answer was lost",
+        WriteOutcome::WouldCreate => "would be created",
+        WriteOutcome::WouldReplace => "would be replaced",
+        WriteOutcome::AwaitsTier => "to be tried once its tier is there",
+        WriteOutcome::Unchanged => "unchanged",
+        WriteOutcome::Created => "created",
+        WriteOutcome::Replaced => "replaced",
+        WriteOutcome::NotWritten => "not written",
+        WriteOutcome::Unknown => "unknown, since the answer was lost",
     }
 }
 
 /// Adds a table of all objects, and what stood in the way.
-pub(super) fn carried(document: &mut Document, objects: &[Written], problems: &[Problem]) {
+pub(super) fn add_outcomes(document: &mut Document, objects: &[WriteReport], problems: &[Problem]) {
     if !objects.is_empty() {
-        let row = |one: &Written| vec![one.object.to_string(), said(one.became).into(), one.added.join(" ")];
+        let row = |one: &WriteReport| {
+            vec![one.object.to_string(), describe_outcome(one.outcome).into(), one.added.join(" ")]
+        };
         document.table(vec!["OBJECT", "WHAT", "FIELDS ADDED"], objects.iter().map(row).collect());
     }
     if !problems.is_empty() {

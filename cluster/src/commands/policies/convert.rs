@@ -2,37 +2,39 @@
 
 use std::path::Path;
 
+use migration::enforcement::KINDS;
+use netpol::convert::{
+    CONVERTED_FROM, Conversion, ConversionInput, Target, Waiver, Waivers, convert_policies,
+};
+use netpol::gather::{Engine, Policies, Reference};
+use snapshot::model::Kind;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::answer::Turned;
-use super::given::Given;
+use super::answer::ConversionReport;
+use super::given::PolicyInputs;
 use super::progress::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
 use crate::commands::out::save;
-use crate::enforcement::KINDS;
 use crate::live;
-use crate::model::Kind;
-use crate::policies::convert::{CONVERTED_FROM, Conversion, Target, Waiver, Waivers, Wanted, turned};
-use crate::policies::gather::{Engine, Policies, Reference};
 use crate::print::{self, Progress, Report as _};
 
 /// Runs `check`.
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read, or an evaluator does not take all policies together.
-pub fn check(global: &Global, turn: Turn) -> Result<Turned, Failure> {
+pub fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Failure> {
     let (conversion, staged) = conversion(global, turn)?;
-    Ok(Turned::new(turn, conversion, staged))
+    Ok(ConversionReport::new(turn, conversion, staged))
 }
 
 /// Runs `convert`. Policies that go to stdout have no report beside them.
 ///
 /// # Errors
 /// As [`check`]; the file cannot be written. If stdout is for the policies, also whatever keeps them from being written.
-pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Failure> {
+pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<ConversionReport>, Failure> {
     if wanted.apply && !global.snapshot.is_empty() {
         let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
             .at("--apply")
@@ -41,7 +43,7 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
     }
     let (conversion, staged) = conversion(global, wanted.turn)?;
     let objects = conversion.objects.clone();
-    let mut answer = Turned::new(wanted.turn, conversion, staged);
+    let mut answer = ConversionReport::new(wanted.turn, conversion, staged);
     let is_piped = wanted.out.as_deref().is_some_and(|out| out == Path::new("-"));
     if !answer.proven {
         return if is_piped { Err(Failure::all(Exit::No, answer.problems())) } else { Ok(Some(answer)) };
@@ -77,7 +79,7 @@ pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<Turned>, Fail
 }
 
 fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
-    let given = Given::of(global, turn.from, turn.to)?;
+    let given = PolicyInputs::of(global, turn.from, turn.to)?;
     let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
     let (target, after) = target(&given, &turn, to)?;
     let cluster = given.cluster()?;
@@ -90,19 +92,19 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
         generation: one.generation,
         reason: one.reason.clone(),
     });
-    let wanted = Wanted {
+    let wanted = ConversionInput {
         before: &before,
         present: &present,
-        written: &given.written(turn.from, from),
+        written: &given.policies(turn.from, from),
         cluster: &cluster,
         target,
         after,
         enforced: &enforced,
-        beside: &given.objects(turn.to, after),
+        existing: &given.objects(turn.to, after),
         waivers: &Waivers(waivers.collect()),
     };
     let staged = before.staged().to_vec();
-    turned(&wanted).map(|conversion| (conversion, staged)).map_err(undecided)
+    convert_policies(&wanted).map(|conversion| (conversion, staged)).map_err(undecided)
 }
 
 /// Policies that an evaluator does not take together.
@@ -115,7 +117,7 @@ pub(super) fn undecided(why: String) -> Failure {
 ///
 /// # Errors
 /// The new CNI does not enforce these policies, or the snapshot does not say that it does.
-fn target(given: &Given, turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
+fn target(given: &PolicyInputs, turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
     match (turn.target(), to) {
         (Kinds::Kubernetes, _) => Ok((Target::Kubernetes, to)),
         (Kinds::Antrea, Engine::Antrea) => Ok((Target::Antrea, to)),

@@ -3,31 +3,31 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use migration::enforcement::KINDS;
+use migration::support::Cni;
+use netpol::compare::{Bound, compare};
+use netpol::convert::Packet;
+use netpol::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};
 use serde::Serialize;
 use serde_json::Value;
+use snapshot::model::{Kind, Reading};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::answer::{bound, line, packets};
 use super::convert::undecided;
-use super::given::{Given, MOST_UNREADABLE};
+use super::given::{MOST_UNREADABLE, PolicyInputs};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Diff;
-use crate::enforcement::KINDS;
-use crate::model::{Kind, Reading};
-use crate::policies::compare::{Bound, compared};
-use crate::policies::convert::Packet;
-use crate::policies::gather::{ADMIN, Engine, Policies, Reference, Unread};
+use crate::input;
 use crate::print::{Document, Progress, Report};
-use crate::snapshot;
-use crate::support::Cni;
 
 /// What a comparison found.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Compared {
+pub struct DiffReport {
     /// The CNI that enforces the cluster's policies.
     pub from: Cni,
     /// The CNI that would enforce those of the files.
@@ -44,12 +44,12 @@ pub struct Compared {
 ///
 /// # Errors
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
-pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
-    let given = Given::of(global, wanted.from, wanted.to)?;
+pub fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
+    let given = PolicyInputs::of(global, wanted.from, wanted.to)?;
     let (from, mut to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
     let cluster = given.cluster()?;
     let (objects, left_out) = read(&wanted.policies)?;
-    let own: HashSet<_> = objects.iter().map(named).collect();
+    let own: HashSet<_> = objects.iter().map(identify).collect();
     // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
     let replaced = if from == to { to.own() } else { &[] };
     if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
@@ -57,21 +57,21 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
     }
     // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
     let beside = given.present(wanted.to, to).filter(|object| {
-        !own.contains(&named(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
+        !own.contains(&identify(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
     });
     let before = Policies::read(from, given.objects(wanted.from, from));
     let mut after = Policies::read(to, beside.chain(&objects));
     after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &given, wanted.to, to)));
-    let comparison = compared(&cluster, &before, &after, true).map_err(undecided)?;
-    let packet = |one: &crate::policies::verdict::Difference| Packet {
+    let comparison = compare(&cluster, &before, &after, true).map_err(undecided)?;
+    let packet = |one: &netpol::verdict::Difference| Packet {
         words: one.words(&comparison.world),
         effect: one.effect(),
         object: None,
     };
-    let unread = |(side, one): (&str, &Unread)| format!("{side}, {}: {}", one.object, one.why);
+    let unread = |(side, one): (&str, &UnreadObject)| format!("{side}, {}: {}", one.object, one.why);
     let sides =
         before.unread.iter().map(|one| ("now", one)).chain(after.unread.iter().map(|one| ("then", one)));
-    Ok(Compared {
+    Ok(DiffReport {
         from: wanted.from,
         to: wanted.to,
         packets: comparison.differences.iter().map(packet).collect(),
@@ -81,20 +81,21 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<Compared, Failure> {
 }
 
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
-fn not_enforced(object: &Value, given: &Given, cni: Cni, to: Engine) -> Option<Unread> {
+fn not_enforced(object: &Value, given: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
     let is_enforced =
         |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || given.enforces(cni, *kind));
     let kind = kind(object).filter(|kind| KINDS.contains(kind) && !is_enforced(kind))?;
     let why = format!("{} does not enforce this kind", to.name());
-    Some(Unread { object: Reference::of(kind, object), why })
+    Some(UnreadObject { object: Reference::of(kind, object), why })
 }
 
 /// The objects of files, and what of the files is none of them: objects of kinds that this program does not know, any of which may be a policy, and those
 /// that cannot be read.
 fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
     let progress = Progress::new();
-    let (snapshot, unknown) = snapshot::gather_all(files, &[], &mut |left_out| progress.note(left_out))
-        .map_err(|problems| Failure::all(Exit::Failed, problems))?;
+    let (snapshot, unknown) =
+        input::snapshot::gather_all(files, &[], &mut |left_out| progress.note(left_out))
+            .map_err(|problems| Failure::all(Exit::Failed, problems))?;
     let incomplete = snapshot.readings.iter().filter_map(|(kind, reading)| match reading {
         Reading::Incomplete(why) => {
             let problem = Problem::new(format!("--policies: {kind}: {why}")).at("--policies");
@@ -129,18 +130,18 @@ fn kind(object: &Value) -> Option<Kind> {
 }
 
 /// Kind, namespace and name.
-fn named(object: &Value) -> (Option<Kind>, String, String) {
+fn identify(object: &Value) -> (Option<Kind>, String, String) {
     let text = |key: &str| object.pointer(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     (kind(object), text("/metadata/namespace"), text("/metadata/name"))
 }
 
-impl Compared {
+impl DiffReport {
     fn is_equal(&self) -> bool {
         self.packets.is_empty() && self.unread.is_empty()
     }
 }
 
-impl Report for Compared {
+impl Report for DiffReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!(
             "Policies: as {} enforces them now, beside those of the files as {} would",

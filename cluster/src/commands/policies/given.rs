@@ -1,38 +1,38 @@
 //! What the commands about policies go by.
 
+use migration::cidr::{self, Range};
+use migration::config::Config;
+use migration::enforcement::{cluster_policies, enforces};
+use migration::network::{calico, cilium};
+use migration::scene::Scene;
+use migration::support::{Cni, Strategy};
+use migration::workload::release;
+use netpol::cilium::Settings;
+use netpol::convert::CONVERTED_FROM;
+use netpol::gather::{ADMIN, Engine, Reference, cluster};
+use netpol::kubernetes::Blocks;
+use netpol::world::Cluster;
 use serde_json::Value;
+use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::cidr::{self, Range};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::commands::source;
-use crate::config::Config;
-use crate::enforcement::{cluster_policies, enforces};
-use crate::model::{Illegible, Kind, Reading, Snapshot};
-use crate::network::{calico, cilium};
-use crate::policies::cilium::Settings;
-use crate::policies::convert::CONVERTED_FROM;
-use crate::policies::gather::{ADMIN, Engine, Reference, cluster};
-use crate::policies::kubernetes::Blocks;
-use crate::policies::world::Cluster;
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
-use crate::workload::release;
 
 /// The first release of Cilium that reads ranges of ports.
 const PORT_RANGES: (u32, u32) = (1, 16);
 
 /// The settings and the snapshot.
-pub(super) struct Given {
+pub(super) struct PolicyInputs {
     pub(super) config: Config,
     pub(super) snapshot: Snapshot,
     from: Cni,
     to: Cni,
 }
 
-impl Given {
+impl PolicyInputs {
     /// # Errors
     /// They cannot be read, or the snapshot lacks something without which nobody knows what policies mean.
     pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
@@ -125,7 +125,7 @@ impl Given {
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
         cidr::merged(
-            claims.all.iter().filter(|claim| claim.used.is_pods()).map(|claim| claim.range).collect(),
+            claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
     }
 
@@ -143,7 +143,7 @@ impl Given {
             return Err(Failure::of(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
-        let problem = |one: &crate::policies::gather::Unread| {
+        let problem = |one: &netpol::gather::UnreadObject| {
             Problem::new(format!("{}: {}", one.object, one.why))
                 .at(one.object.path())
                 .fix("correct the address: without it nobody knows which packets come from this node")
@@ -170,11 +170,11 @@ impl Given {
     /// All objects that an engine goes by where this CNI is.
     pub(super) fn present(&self, cni: Cni, engine: Engine) -> impl Iterator<Item = &Value> {
         let kinds = self.kinds(cni, engine).chain([Kind::CUSTOM_RESOURCE_DEFINITION]);
-        kinds.flat_map(|kind| self.snapshot.objects(kind)).map(crate::model::Object::value)
+        kinds.flat_map(|kind| self.snapshot.objects(kind)).map(snapshot::model::Object::value)
     }
 
     /// The policies among those objects, with what they are.
-    pub(super) fn written(&self, cni: Cni, engine: Engine) -> Vec<(Reference, &Value)> {
+    pub(super) fn policies(&self, cni: Cni, engine: Engine) -> Vec<(Reference, &Value)> {
         let no_policy = [Kind::NAMESPACE, Kind::CUSTOM_RESOURCE_DEFINITION, Kind::HOST_ENDPOINT];
         let kinds = self.kinds(cni, engine).filter(|kind| !no_policy.contains(kind));
         let all = kinds
@@ -193,14 +193,14 @@ fn is_converted(object: &Value) -> bool {
 /// How many objects that cannot be read are named.
 pub(super) const MOST_UNREADABLE: usize = 12;
 
-fn unreadable(one: &Illegible) -> Problem {
+fn unreadable(one: &IllegibleObject) -> Problem {
     let place = format!("{}/{}/{}", one.kind, one.namespace, one.name);
     Problem::new(format!("{place}: {}, and what policies mean without it is not known", one.why))
         .at(place)
         .fix("correct the field that is named here, or delete the object")
 }
 
-fn unknown(given: &Given, kind: Kind) -> Problem {
+fn unknown(given: &PolicyInputs, kind: Kind) -> Problem {
     let why = match given.snapshot.readings.get(&kind) {
         Some(Reading::Forbidden(why)) => format!("they may not be read: {why}"),
         Some(Reading::Incomplete(why)) => {

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
+use migration::backup::decide::{RestorePlan, SkippedObject, State, decide};
+use migration::backup::file::{Backup, ClusterId, Reading, Verification, read};
+use migration::backup::{Id, Step};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::carried::{carried, said};
+use super::carried::{add_outcomes, describe_outcome};
 use super::progress::show;
-use crate::backup::decide::{Decided, Left, State, decide};
-use crate::backup::file::{About, Backup, Reading, Verified, read};
-use crate::backup::{Id, Step};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as Wanted;
 use crate::input;
-use crate::live::{self, Applied, Became, Scope, Written};
+use crate::live::{self, ApplyReport, Scope, WriteOutcome, WriteReport};
 use crate::print::{Document, Progress, Report};
 
 /// Most bytes of a backup. *Source*: none; it is as much as a snapshot keeps of policies and other rare objects.
@@ -27,23 +27,23 @@ const SHOWN: usize = 30;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Restored {
+pub struct RestoreReport {
     /// The file.
     pub file: String,
     /// SHA-256 of its bytes, in hex.
     pub hash: String,
     /// Whether the bytes are those that the file's name says.
-    pub verified: Verified,
+    pub verified: Verification,
     /// The cluster.
-    pub cluster: About,
+    pub cluster: ClusterId,
     /// Nothing was to be written.
     pub dry_run: bool,
     /// How many objects were there and equal.
     pub equal: usize,
     /// The others, in the order in which they are written.
-    pub objects: Vec<Written>,
+    pub objects: Vec<WriteReport>,
     /// What is not brought back, and why.
-    pub left: Vec<Left>,
+    pub left: Vec<SkippedObject>,
     /// What is there and not in the backup. Nothing of it is deleted.
     pub extra: Vec<Id>,
     /// What stood in the way; an answer has these beside the report.
@@ -58,7 +58,7 @@ pub struct Restored {
 ///
 /// # Errors
 /// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
-pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
+pub fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport, Failure> {
     if !global.snapshot.is_empty() {
         let problem =
             Problem::new("--snapshot: policies are brought back into a live cluster").at("--snapshot");
@@ -81,11 +81,11 @@ pub fn restore(global: &Global, wanted: &Wanted) -> Result<Restored, Failure> {
             .fix("nothing was written; remove the cause, then run the same command again")
     };
     let decided = decide(&backup, &live);
-    let Decided { steps, equal, left, extra } =
+    let RestorePlan { steps, equal, skipped: left, extra } =
         decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
     let applied = write(global, &steps, wanted.dry_run, &mut event)?;
-    let Applied { objects, problems, exit } = applied;
-    Ok(Restored {
+    let ApplyReport { objects, problems, exit } = applied;
+    Ok(RestoreReport {
         file,
         hash,
         verified,
@@ -105,12 +105,12 @@ fn write(
     steps: &[Step],
     dry_run: bool,
     event: &mut dyn FnMut(&live::PolicyEvent<'_>),
-) -> Result<Applied, Failure> {
+) -> Result<ApplyReport, Failure> {
     live::carry_out(&global.access, steps, dry_run, event)
         .map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
-fn loaded(file: &Path) -> Result<(Backup, String, Verified), Failure> {
+fn loaded(file: &Path) -> Result<(Backup, String, Verification), Failure> {
     let name = file.display().to_string();
     let wrong = |exit, what: String, fix: &str| {
         Failure::of(exit, Problem::new(format!("{name}: {what}")).at(&name).fix(fix))
@@ -123,22 +123,22 @@ fn loaded(file: &Path) -> Result<(Backup, String, Verified), Failure> {
     read(&base, &bytes).map_err(|why| wrong(Exit::No, why, fix))
 }
 
-impl Restored {
+impl RestoreReport {
     /// In a sentence, what became of it.
     fn summary(&self) -> String {
-        let of = |became: Became| self.objects.iter().filter(|one| one.became == became).count();
+        let of = |became: WriteOutcome| self.objects.iter().filter(|one| one.outcome == became).count();
         let others = [
-            Became::WouldCreate,
-            Became::WouldReplace,
-            Became::AwaitsTier,
-            Became::Created,
-            Became::Replaced,
-            Became::NotWritten,
-            Became::Unknown,
+            WriteOutcome::WouldCreate,
+            WriteOutcome::WouldReplace,
+            WriteOutcome::AwaitsTier,
+            WriteOutcome::Created,
+            WriteOutcome::Replaced,
+            WriteOutcome::NotWritten,
+            WriteOutcome::Unknown,
         ];
-        let mut words = vec![format!("{} unchanged", self.equal + of(Became::Unchanged))];
+        let mut words = vec![format!("{} unchanged", self.equal + of(WriteOutcome::Unchanged))];
         let others = others.into_iter().filter(|became| of(*became) > 0);
-        words.extend(others.map(|became| format!("{} {}", of(became), said(became))));
+        words.extend(others.map(|became| format!("{} {}", of(became), describe_outcome(became))));
         if !self.left.is_empty() {
             words.push(format!("{} left to others", self.left.len()));
         }
@@ -146,18 +146,18 @@ impl Restored {
     }
 }
 
-impl Report for Restored {
+impl Report for RestoreReport {
     fn document(&self) -> Document {
         let title = if self.dry_run { "Restore, dry run" } else { "Restore" };
         let mut document = Document::new(format!("{title}: {}", self.file));
         document.text(self.summary());
-        if self.verified == Verified::Nothing {
+        if self.verified == Verification::Nothing {
             document.text(format!("The file's name has no hash, so that nothing says whether somebody has changed it. Its hash is {}.", self.hash));
         }
-        carried(&mut document, &self.objects, &self.problems);
+        add_outcomes(&mut document, &self.objects, &self.problems);
         if !self.left.is_empty() {
             document.heading("Not brought back");
-            let line = |left: &Left| {
+            let line = |left: &SkippedObject| {
                 let state = match left.state {
                     State::Missing => "missing",
                     State::Different => "different",

@@ -2,49 +2,49 @@
 
 use std::collections::BTreeSet;
 
+use migration::check;
+use migration::plan::canon::{self, Prefix};
+use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
+use migration::plan::{self, Plan, Survey, eta};
+use migration::roll::run::{Bounds, Run, State};
+use migration::scene::Scene;
+use migration::stragglers::{find, furthest};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;
 use types::problem::Problem;
 
-use super::{Told, no_phase};
-use crate::check;
+use super::{StragglersReport, no_phase};
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
-use crate::commands::conduct::{Rolled, conduct, failed};
+use crate::commands::conduct::{RollReport, conduct, failed};
 use crate::commands::source;
 use crate::live::{self, Patience};
-use crate::plan::canon::{self, Prefix};
-use crate::plan::fix::{Becomes, Fix, Fixed, Left, fix};
-use crate::plan::{self, Plan, Survey, eta};
 use crate::print::Document;
 use crate::print::plan::{blockers, duration};
-use crate::roll::run::{Bounds, Run, State};
-use crate::scene::Scene;
-use crate::stragglers::{find, furthest};
 
 /// How many lines of a list are shown.
 const SHOWN: usize = 30;
 
 /// What would be done.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Planned"))]
 #[serde(rename_all = "camelCase")]
-pub struct Planned {
+pub struct FixPreview {
     /// The phase that stragglers are brought to.
     pub phase: Phase,
     /// The migration whose stragglers they are.
     #[serde(flatten)]
     pub migration: Migration,
     /// Every straggler, and what becomes of it.
-    pub pods: Vec<Fixed>,
+    pub pods: Vec<StragglerFix>,
     /// Nodes that are left to a person, and have no straggler that is known by name.
-    pub nodes: Vec<Left>,
+    pub nodes: Vec<ManualNode>,
     /// The plan; none if there is nothing to move, or something stands in the way.
     #[serde(flatten)]
-    pub made: Option<Made>,
+    pub made: Option<FixDetails>,
     /// Everything that stands in the way.
     #[serde(skip)]
     blockers: Vec<Problem>,
@@ -54,7 +54,7 @@ pub struct Planned {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Made {
+pub struct FixDetails {
     /// SHA-256 of the plan's canonical bytes, in hex.
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
@@ -70,18 +70,18 @@ pub struct Made {
 
 /// What was done, and what is left.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Carried {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Carried"))]
+pub struct FixReport {
     /// How the run ended.
     #[serde(flatten)]
-    pub rolled: Rolled,
+    pub rolled: RollReport,
     /// What is left once every node of the plan is done; none if the run did not come that far.
     #[serde(flatten)]
-    pub left: Option<Told>,
+    pub left: Option<StragglersReport>,
 }
 
 /// Plans what moves them. Nothing is changed but that the plan may be kept.
-pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure> {
+pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failure> {
     let config = source::settings(global)?;
     // Files tell nothing of a run.
     let last =
@@ -96,28 +96,34 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<Planned, Failure>
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let survey = Survey::of(&scene);
     let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
-    let none =
-        Planned { phase, migration, pods: Vec::new(), nodes: Vec::new(), made: None, blockers: Vec::new() };
+    let none = FixPreview {
+        phase,
+        migration,
+        pods: Vec::new(),
+        nodes: Vec::new(),
+        made: None,
+        blockers: Vec::new(),
+    };
     let Fix { plan, pods, nodes } = match fix(&scene, &survey, &check::run(&scene), phase, &delete) {
         Ok(fix) => fix,
-        Err(blockers) => return Ok(Planned { blockers, ..none }),
+        Err(blockers) => return Ok(FixPreview { blockers, ..none }),
     };
-    let Some(plan) = plan else { return Ok(Planned { pods, nodes, ..none }) };
+    let Some(plan) = plan else { return Ok(FixPreview { pods, nodes, ..none }) };
     if wanted.save {
         live::save_plan(&global.access, &canon::bytes(&plan)).map_err(failed)?;
     }
-    let made = Made {
+    let made = FixDetails {
         hash: canon::hash(&plan),
         eta_seconds: eta::seconds(&plan),
         is_saved: wanted.save,
         notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
-    Ok(Planned { pods, nodes, made: Some(made), ..none })
+    Ok(FixPreview { pods, nodes, made: Some(made), ..none })
 }
 
 /// Carries a plan out.
-pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Result<Carried, Failure> {
+pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Result<FixReport, Failure> {
     let config = source::settings(global)?;
     let saved = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
     if !saved.plan.fixes_stragglers() {
@@ -128,7 +134,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
     let phase = saved.plan.target();
-    let asked = live::Wanted {
+    let asked = live::RunOptions {
         plan: saved,
         is_resumed: false,
         bounds: Bounds::default(),
@@ -137,10 +143,10 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
     };
     let rolled = conduct(global, &config, &asked)?;
     if rolled.exit != Exit::Done {
-        return Ok(Carried { rolled, left: None });
+        return Ok(FixReport { rolled, left: None });
     }
     let found = find(&source::nodes_and_pods(global)?, phase);
-    Ok(Carried { rolled, left: Some(Told { phase, found }) })
+    Ok(FixReport { rolled, left: Some(StragglersReport { phase, found }) })
 }
 
 /// The last run, which must be over: what is left in one that is not is its own to move.
@@ -164,18 +170,18 @@ fn no_migration() -> Failure {
 }
 
 /// What becomes of a pod, in words; none if it stays.
-fn moved(plan: &Plan, becomes: &Becomes) -> Option<String> {
+fn moved(plan: &Plan, becomes: &Remedy) -> Option<String> {
     match becomes {
-        Becomes::Evicted => Some("evicted".into()),
-        Becomes::EvictedLater => {
+        Remedy::Evicted => Some("evicted".into()),
+        Remedy::EvictedLater => {
             Some(format!("evicted, unless its Job ends within {} s", plan.limits.job_seconds))
         }
-        Becomes::Deleted => Some("deleted; nobody makes it again".into()),
-        Becomes::Stays { .. } => None,
+        Remedy::Deleted => Some("deleted; nobody makes it again".into()),
+        Remedy::Stays { .. } => None,
     }
 }
 
-impl Planned {
+impl FixPreview {
     pub(super) fn document(&self) -> Document {
         let title =
             format!("Stragglers: nothing was done, and this would bring them to phase {}", self.phase);
@@ -192,7 +198,7 @@ impl Planned {
             document.text("There is no plan: a person has to act for all of them.");
         }
         let pods = self.pods.iter().filter_map(|one| match &one.becomes {
-            Becomes::Stays { why, help } => {
+            Remedy::Stays { why, help } => {
                 Some(vec![one.node.clone(), one.pod.clone(), why.clone(), help.clone()])
             }
             _ => None,
@@ -206,7 +212,7 @@ impl Planned {
             document.heading("Left for a person");
             document.table(vec!["NODE", "POD", "WHY", "WHAT HELPS"], left);
         }
-        if let Some(Made { hash, is_saved, .. }) = &self.made {
+        if let Some(FixDetails { hash, is_saved, .. }) = &self.made {
             let short = canon::short(hash);
             document.text(if *is_saved {
                 format!("The plan is kept in the cluster. To carry it out: kubectl crossfade stragglers --fix --plan {short}")
@@ -217,8 +223,8 @@ impl Planned {
         document
     }
 
-    fn describe(&self, made: &Made, document: &mut Document) {
-        let Made { hash, eta_seconds, plan, notes, .. } = made;
+    fn describe(&self, made: &FixDetails, document: &mut Document) {
+        let FixDetails { hash, eta_seconds, plan, notes, .. } = made;
         let places = || plan.waves.iter().flat_map(|wave| wave.nodes.iter().map(move |one| (wave, one)));
         document.fields([
             ("hash", hash.clone()),
@@ -247,19 +253,19 @@ impl Planned {
 
     pub(super) fn problems(&self) -> Vec<Problem> {
         let pods = self.pods.iter().filter_map(|one| match &one.becomes {
-            Becomes::Stays { why, help } => {
+            Remedy::Stays { why, help } => {
                 Some(Problem::new(why.clone()).at(format!("Pod/{}", one.pod)).fix(help.clone()))
             }
             _ => None,
         });
-        let node = |left: &Left| {
+        let node = |left: &ManualNode| {
             Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())
         };
         self.blockers.iter().cloned().chain(pods).chain(self.nodes.iter().map(node)).collect()
     }
 }
 
-impl Carried {
+impl FixReport {
     pub(super) fn document(&self) -> Document {
         let mut document = Document::new(format!("Stragglers: {}", self.rolled.ended));
         self.rolled.describe(&mut document);
@@ -271,11 +277,11 @@ impl Carried {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        self.left.as_ref().map_or(self.rolled.exit, Told::exit)
+        self.left.as_ref().map_or(self.rolled.exit, StragglersReport::exit)
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let left = self.left.iter().flat_map(Told::problems);
+        let left = self.left.iter().flat_map(StragglersReport::problems);
         self.rolled.problems().into_iter().chain(left).collect()
     }
 }

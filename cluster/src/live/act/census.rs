@@ -1,9 +1,10 @@
 //! Counts all pods: those that run with the pod network, by node, and what all of them request.
 
+use migration::roll::world::{Census, Hosts};
+use migration::seen::count_pod;
+
 use crate::live::call::Caller;
 use crate::live::watch::{Source, pages};
-use crate::roll::world::{Census, Hosts};
-use crate::seen::counted;
 
 /// Counts them. Each page is let go before the next one is asked for.
 ///
@@ -13,7 +14,7 @@ pub(in crate::live) async fn census(caller: &Caller, hosts: &Hosts) -> Result<Ce
     let begun = Census { at: caller.clock().now(), ..Census::default() };
     let mut census = begun.clone();
     let mut wrong = None;
-    let mut count = |item: Option<&str>| match item.map(counted) {
+    let mut count = |item: Option<&str>| match item.map(count_pod) {
         // The list begins anew.
         None => census.clone_from(&begun),
         Some(Ok(Some(pod))) => census.count(pod, hosts),

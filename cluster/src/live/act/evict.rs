@@ -1,17 +1,17 @@
 //! Evicts and deletes pods by their UIDs.
 
+use migration::roll::act::PodId;
 use types::eviction::{self, Answer, Depth, Evictions, Target};
 
-use super::{Hand, Outcome};
-use crate::live::call::{Ask, Caller, Reply};
-use crate::live::failure::{Failed, lost, refused};
+use super::{LeasedCaller, Outcome};
+use crate::live::call::{ApiRequest, Caller, Reply};
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::pod;
-use crate::roll::act::PodId;
 
 /// Asks which API of evictions the API server has.
-pub(in crate::live) async fn version(caller: &Caller) -> Result<Evictions, Failed> {
+pub(in crate::live) async fn version(caller: &Caller) -> Result<Evictions, Failure> {
     let what = "ask for the API of evictions";
-    let reply = caller.call(&Ask::get(Evictions::ASK_AT)).await.map_err(|why| lost(what, &why))?;
+    let reply = caller.call(&ApiRequest::get(Evictions::ASK_AT)).await.map_err(|why| lost(what, &why))?;
     if !reply.is_done() {
         return Err(refused(what, &reply.refusal()));
     }
@@ -19,24 +19,24 @@ pub(in crate::live) async fn version(caller: &Caller) -> Result<Evictions, Faile
 }
 
 /// The request that evicts a pod.
-pub(super) fn eviction(version: Evictions, id: &PodId) -> Result<Ask, String> {
+pub(super) fn eviction(version: Evictions, id: &PodId) -> Result<ApiRequest, String> {
     let body = version.body(target(id), Depth::Carried)?;
-    Ok(Ask::post(format!("{}/eviction", pod(&id.namespace, &id.name)), body))
+    Ok(ApiRequest::post(format!("{}/eviction", pod(&id.namespace, &id.name)), body))
 }
 
 /// Evicts a pod.
-pub(in crate::live) async fn evict(version: Evictions, hand: &Hand, id: Box<PodId>) -> Outcome {
+pub(in crate::live) async fn evict(version: Evictions, hand: &LeasedCaller, id: Box<PodId>) -> Outcome {
     answered(hand, eviction(version, &id), id).await
 }
 
 /// The request that deletes a pod.
-pub(super) fn deletion(id: &PodId) -> Result<Ask, String> {
+pub(super) fn deletion(id: &PodId) -> Result<ApiRequest, String> {
     let body = eviction::deletion(target(id), Depth::Carried)?;
-    Ok(Ask::delete(pod(&id.namespace, &id.name), body))
+    Ok(ApiRequest::delete(pod(&id.namespace, &id.name), body))
 }
 
 /// Deletes a pod that nobody makes again.
-pub(in crate::live) async fn delete(hand: &Hand, id: Box<PodId>) -> Outcome {
+pub(in crate::live) async fn delete(hand: &LeasedCaller, id: Box<PodId>) -> Outcome {
     answered(hand, deletion(&id), id).await
 }
 
@@ -44,7 +44,7 @@ fn target(id: &PodId) -> Target<'_> {
     Target { namespace: &id.namespace, name: &id.name, uid: &id.uid }
 }
 
-async fn answered(hand: &Hand, ask: Result<Ask, String>, id: Box<PodId>) -> Outcome {
+async fn answered(hand: &LeasedCaller, ask: Result<ApiRequest, String>, id: Box<PodId>) -> Outcome {
     let ask = match ask {
         Ok(ask) => ask,
         Err(why) => return Outcome::Pod(id, Answer::Failed(why)),

@@ -6,18 +6,18 @@
 //! *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Update`; a merge patch that names a version is not
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
 
+use migration::roll::act::{Change, Patch};
+use migration::seen::FENCE;
+use migration::seen::keys::DESIRED;
 use serde_json::{Map, Value, json};
 use types::policy::Phase;
 use types::step;
 
-use crate::live::call::Ask;
+use crate::live::call::ApiRequest;
 use crate::live::path::{MANAGER, node, with_query};
-use crate::roll::act::{Change, Patch};
-use crate::seen::FENCE;
-use crate::seen::keys::DESIRED;
 
 /// The request of a patch. `taints` are those of the Node at the version of the patch, as they are written: a merge patch replaces the whole list.
-pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<Ask, String> {
+pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<ApiRequest, String> {
     let mut meta = json!({ "resourceVersion": patch.version, "uid": patch.uid });
     let mut annotations = Map::new();
     match &patch.step {
@@ -49,7 +49,7 @@ pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<Ask, Str
         body["spec"] = spec.into();
     }
     let path = with_query(&node(&patch.node), &[("fieldManager", MANAGER)]);
-    Ok(Ask::merge(path, body.to_string().into_bytes()))
+    Ok(ApiRequest::merge(path, body.to_string().into_bytes()))
 }
 
 /// All other taints as they are, with or without the fence.

@@ -1,19 +1,19 @@
 use std::collections::BTreeMap;
 
+use migration::capacity::Request;
+use migration::roll::world::Hosts;
 use serde_json::{Value, json};
+use snapshot::model::Text;
 use types::eviction::Evictions;
 
 use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;
-use crate::capacity::Request;
 use crate::live::call::Reply;
 use crate::live::in_tests::{self, Server, run};
 use crate::live::lease::{Patience, take};
-use crate::model::Text;
-use crate::roll::world::Hosts;
 
 /// A holder, and the server of what comes after it took the Lease.
-async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
+async fn hand(mut then: Vec<in_tests::Answer>) -> (LeasedCaller, Server) {
     let lease = |holder: &str| json!({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": holder, "leaseTransitions": 1}});
     then.insert(0, in_tests::Answer::json(200, &lease("")));
     then.insert(1, in_tests::Answer::json(200, &lease("alice")));
@@ -22,7 +22,7 @@ async fn hand(mut then: Vec<in_tests::Answer>) -> (Hand, Server) {
     let held = take(&caller, "alice", 0, Patience::None, std::future::pending(), &mut |_, _| {})
         .await
         .expect("taken");
-    (Hand::new(&caller, held), server)
+    (LeasedCaller::new(&caller, held), server)
 }
 
 fn said(answer: Answer) -> Outcome {
@@ -49,7 +49,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
         run(async {
             let (hand, server) = hand(vec![in_tests::Answer::text(201, "{}")]).await;
             assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
-            let asked = &server.asked()[2];
+            let asked = &server.requests()[2];
             assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=27s");
             assert_eq!((asked.body.as_str(), asked.content.as_str()), (bytes, "application/json"));
         });
@@ -61,7 +61,7 @@ fn a_deletion_names_the_uid() {
     run(async {
         let (hand, server) = hand(vec![in_tests::Answer::text(200, "{}")]).await;
         assert_eq!(delete(&hand, Box::new(id())).await, said(Answer::Accepted));
-        let asked = &server.asked()[2];
+        let asked = &server.requests()[2];
         assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=27s");
         assert_eq!(
             asked.body,
@@ -150,7 +150,7 @@ fn a_lost_answer_is_a_failure_and_nothing_is_asked_twice() {
         let (hand, server) = hand(vec![in_tests::Answer::lost()]).await;
         let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
         assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(why)) if why.starts_with("no answer")));
-        assert_eq!(server.asked().len(), 3);
+        assert_eq!(server.requests().len(), 3);
     });
 }
 
@@ -163,7 +163,7 @@ fn a_holder_whose_lease_is_not_fresh_is_barred() {
         let outcomes = [
             evict(Evictions::V1, &hand, Box::new(id())).await,
             delete(&hand, Box::new(id())).await,
-            change(&hand, &Ask::merge("/api/v1/nodes/b7", b"{}".to_vec())).await.expect_err("barred"),
+            change(&hand, &ApiRequest::merge("/api/v1/nodes/b7", b"{}".to_vec())).await.expect_err("barred"),
         ];
         assert!(
             outcomes
@@ -171,7 +171,7 @@ fn a_holder_whose_lease_is_not_fresh_is_barred() {
                 .all(|outcome| matches!(outcome, Outcome::Barred(why) if why.contains("40 s ago"))),
             "{outcomes:?}"
         );
-        assert_eq!(server.asked().len(), 2);
+        assert_eq!(server.requests().len(), 2);
     });
 }
 
@@ -209,9 +209,9 @@ fn a_node_is_changed_once_and_a_conflict_means_to_look_again() {
     ] {
         run(async {
             let (hand, server) = hand(vec![reply]).await;
-            let result = change(&hand, &Ask::merge("/api/v1/nodes/b7", b"{}".to_vec())).await;
+            let result = change(&hand, &ApiRequest::merge("/api/v1/nodes/b7", b"{}".to_vec())).await;
             assert_eq!(result.err(), outcome);
-            assert_eq!(server.asked().len(), 3);
+            assert_eq!(server.requests().len(), 3);
         });
     }
 }
@@ -257,7 +257,7 @@ fn no_call_outlives_the_lease_under_which_it_was_made() {
     run(async {
         for age in [0, 39] {
             let (hand, server) = hand(vec![in_tests::Answer::stream(&[])]).await;
-            let renewed = hand.held.renewed();
+            let renewed = hand.lease.renewed();
             tokio::time::advance(std::time::Duration::from_secs(age)).await;
             let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
             assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(_))), "{outcome:?}");
@@ -283,9 +283,12 @@ fn a_lease_is_left_to_expire_while_a_call_without_an_answer_may_take_effect() {
             assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(_))), "{outcome:?}");
             let before = server.lines().len();
             tokio::time::advance(std::time::Duration::from_secs(age)).await;
-            hand.held.release().await.expect("released or left");
+            hand.lease.release().await.expect("released or left");
             assert_eq!(server.lines().len() > before, is_released, "{age}: {:?}", server.lines());
-            assert!(matches!(hand.held.standing(), crate::live::lease::Standing::Lost(_)), "it acts no more");
+            assert!(
+                matches!(hand.lease.standing(), crate::live::lease::Standing::Lost(_)),
+                "it acts no more"
+            );
         }
     });
 }

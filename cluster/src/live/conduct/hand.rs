@@ -1,79 +1,79 @@
-//! A session as a driver works with it: it looks until something is known, carries out acts, and keeps the journal.
+//! A live cluster as a driver works with it: it waits until something is known, carries out acts, and keeps the journal.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use migration::drive::event::ActRecord;
+use migration::drive::{Cluster, EndReason, Event, Observation, Outcome};
+use migration::plan::{Plan, canon};
+use migration::roll::act::Act;
+use migration::roll::run::Run;
+use migration::roll::wait::Wait;
 use serde::Serialize;
 use types::problem::Problem;
 
 use super::LOOK;
-use crate::drive::event::Told;
-use crate::drive::{Cluster, Event, Outcome, Seen, Why};
 use crate::live::act::Outcome as Done;
 use crate::live::clock::{self, Clock};
-use crate::live::health::Blind;
+use crate::live::health::BlindSpot;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
-use crate::live::store::{Journal, Unreadable, Verdicts};
-use crate::live::unseen::Unseen;
-use crate::plan::{Plan, canon};
-use crate::roll::act::Act;
-use crate::roll::run::Run;
-use crate::roll::wait::Wait;
+use crate::live::store::{Journal, UnreadableRun, Verdicts};
+use crate::live::unseen::Outage;
 
-/// A session that a driver works with.
-pub(super) struct Hand<'a> {
+/// A live cluster, as a driver works with it.
+pub(super) struct LiveCluster<'a> {
     pub(super) session: &'a mut Session,
     pub(super) journal: Journal,
     pub(super) verdicts: Verdicts,
     pub(super) interrupt: Interrupt,
     /// The last write of the journal failed.
     pub(super) is_unwritten: bool,
-    pub(super) unseen: Unseen,
+    pub(super) outage: Outage,
     /// The hash of the run as this holder found it, and of every run that it wrote or meant to write: any other one was written by another user or program.
-    pub(super) own: RefCell<BTreeSet<String>>,
+    pub(super) own_hashes: RefCell<BTreeSet<String>>,
     /// One of these was seen in the cluster.
     pub(super) has_seen_own: bool,
-    pub(super) tell: &'a RefCell<dyn FnMut(&Event) + 'a>,
+    pub(super) report: &'a RefCell<dyn FnMut(&Event) + 'a>,
 }
 
 /// A line of the journal.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct JournalLine<'a> {
     /// When, in RFC 3339, by this machine's clock: for people.
     at: String,
     #[serde(flatten)]
-    said: Said<'a>,
+    entry: JournalEntry<'a>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
-enum Said<'a> {
-    Acted { act: &'a Told, outcome: String },
+enum JournalEntry<'a> {
+    Acted { act: &'a ActRecord, outcome: String },
     Waits { wait: &'a Wait },
-    Wished { wish: &'a crate::roll::wish::Wish, refused: Option<&'a str> },
-    Broken { act: &'a Told, invariant: &'a str, why: &'a str },
+    Wished { wish: &'a migration::roll::wish::Wish, refused: Option<&'a str> },
+    Broken { act: &'a ActRecord, invariant: &'a str, why: &'a str },
     Replanned { before: &'a str, plan: &'a str },
 }
 
-impl Hand<'_> {
+impl LiveCluster<'_> {
     /// Writes the journal, and gives what it lacks in the cluster. A journal is a history, so the run goes on without it; the operator is told when its
     /// writes begin to fail, and when they work again.
     pub(super) async fn flush(&mut self, is_last: bool) -> Option<Problem> {
         let Err((_, problem)) = self.journal.flush(is_last).await else {
             if std::mem::take(&mut self.is_unwritten) {
-                (self.tell.borrow_mut())(&Event::Journal(
+                (self.report.borrow_mut())(&Event::Journal(
                     "the journal is written to the cluster again".into(),
                 ));
             }
             return None;
         };
-        let what = format!("{}; the run goes on, and {}", problem.what, self.journal.kept());
+        let what = format!("{}; the run goes on, and {}", problem.what, self.journal.describe_fallback());
         let problem = Problem { what, ..problem };
         if !std::mem::replace(&mut self.is_unwritten, true) {
-            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
+            (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }
         Some(problem)
     }
@@ -84,13 +84,13 @@ impl Hand<'_> {
     }
 
     /// Says why nothing happens.
-    async fn cannot_see(&mut self, blind: &Blind) {
-        let standing = self.session.lease().map(lease::Held::standing);
+    async fn cannot_see(&mut self, blind: &BlindSpot) {
+        let standing = self.session.lease().map(lease::HeldLease::standing);
         let now = Clock::of_machine().now();
-        if let Some(wait) = self.unseen.told(blind, standing.as_ref(), now) {
+        if let Some(wait) = self.outage.next_wait(blind, standing.as_ref(), now) {
             let event = Event::Waits(wait);
             self.note(&event).await;
-            (self.tell.borrow_mut())(&event);
+            (self.report.borrow_mut())(&event);
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn identity(run: &Run) -> String {
 }
 
 /// The run's ConfigMap was deleted.
-fn gone(run: &Run) -> Why {
+fn run_gone(run: &Run) -> EndReason {
     let what = format!(
         "ConfigMap crossfade-run, which kept run {}, was deleted; nodes in transit stay as they are",
         run.id
@@ -111,17 +111,17 @@ fn gone(run: &Run) -> Why {
         "put it back from a backup of the namespace crossfade, then go on; or take the annotation crossfade/step from each node that bears a step of run {}, and begin anew: kubectl crossfade roll --plan {plan}",
         run.id
     );
-    Why::Unreadable(what, fix)
+    EndReason::Unreadable(what, fix)
 }
 
-impl Cluster for Hand<'_> {
-    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Seen, Why> {
+impl Cluster for LiveCluster<'_> {
+    async fn look(&mut self, run: &Run, plan: &Plan) -> Result<Observation, EndReason> {
         loop {
             if self.interrupt.is_set() {
-                return Ok(Seen { is_interrupted: true, ..Seen::default() });
+                return Ok(Observation { is_interrupted: true, ..Observation::default() });
             }
-            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::Held::standing) {
-                return Err(Why::Gone(format!("the Lease is lost: {why}")));
+            if let Some(Standing::Lost(why)) = self.session.lease().map(lease::HeldLease::standing) {
+                return Err(EndReason::Gone(format!("the Lease is lost: {why}")));
             }
             let looked = tokio::select! {
                 looked = self.session.look(run, plan, LOOK) => looked,
@@ -137,36 +137,36 @@ impl Cluster for Hand<'_> {
                 }
             };
             self.verdicts.flush(plan, &world).await;
-            self.unseen.end();
+            self.outage.end();
             let stored = match self.session.take_up() {
                 Some(Ok(stored)) => stored,
-                Some(Err(Unreadable { problem, .. })) => {
-                    return Err(Why::Unreadable(problem.what, problem.fix));
+                Some(Err(UnreadableRun { problem, .. })) => {
+                    return Err(EndReason::Unreadable(problem.what, problem.fix));
                 }
-                None if self.has_seen_own || self.is_gone().await => return Err(gone(run)),
+                None if self.has_seen_own || self.is_gone().await => return Err(run_gone(run)),
                 // The watch does not tell yet what this holder wrote when it began.
                 None => continue,
             };
-            let is_own = self.own.borrow().contains(&identity(&stored.run));
+            let is_own = self.own_hashes.borrow().contains(&identity(&stored.run));
             self.has_seen_own |= is_own;
             if !self.has_seen_own {
                 // The watch does not tell yet what this holder wrote when it began.
                 continue;
             }
             if stored.run.id != run.id {
-                return Err(Why::Gone(format!("the cluster's run is {} now", stored.run.id)));
+                return Err(EndReason::Gone(format!("the cluster's run is {} now", stored.run.id)));
             }
             if !is_own {
-                return Err(Why::Gone("another program has written the run".into()));
+                return Err(EndReason::Gone("another program has written the run".into()));
             }
             let wishes = stored.wishes.into_iter().filter(|wish| wish.seq > run.wish).collect();
-            return Ok(Seen { world, run: Some(stored.run), wishes, is_interrupted: false });
+            return Ok(Observation { world, run: Some(stored.run), wishes, is_interrupted: false });
         }
     }
 
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static {
         if let Act::Record(run) = act {
-            self.own.borrow_mut().insert(identity(run));
+            self.own_hashes.borrow_mut().insert(identity(run));
         }
         let work = self.session.act(act);
         async move {
@@ -185,16 +185,18 @@ impl Cluster for Hand<'_> {
 
     async fn note(&mut self, event: &Event) {
         let said = match event {
-            Event::Acted { act, outcome } => Said::Acted { act, outcome: format!("{outcome:?}") },
-            Event::Waits(wait) => Said::Waits { wait },
-            Event::Wished { wish, refused } => Said::Wished { wish, refused: refused.as_deref() },
-            Event::Broken { act, broken } => Said::Broken { act, invariant: broken.name, why: &broken.why },
-            Event::Replanned { before, plan } => Said::Replanned { before, plan },
+            Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: format!("{outcome:?}") },
+            Event::Waits(wait) => JournalEntry::Waits { wait },
+            Event::Wished { wish, refused } => JournalEntry::Wished { wish, refused: refused.as_deref() },
+            Event::Broken { act, broken } => {
+                JournalEntry::Broken { act, invariant: broken.name, why: &broken.why }
+            }
+            Event::Replanned { before, plan } => JournalEntry::Replanned { before, plan },
             Event::Status(_) | Event::Journal(_) => return,
         };
-        let line = Line { at: Clock::of_machine().wall().to_string(), said };
+        let line = JournalLine { at: Clock::of_machine().wall().to_string(), entry: said };
         if let Err(problem) = self.journal.note(&line) {
-            (self.tell.borrow_mut())(&Event::Journal(problem.to_string()));
+            (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }
     }
 }

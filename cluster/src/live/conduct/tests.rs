@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use types::policy::Phase;
+
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
 
@@ -51,13 +53,13 @@ fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
 
 async fn session(server: &Server) -> Session {
     let caller = server.caller();
-    let watcher = caller.beside(server.client());
+    let watcher = caller.with_client(server.client());
     Session::over(caller, watcher, Settings::default()).await.expect("a session")
 }
 
-fn resumed(plan: SavedPlan, delete: &[&str]) -> Wanted {
+fn resumed(plan: SavedPlan, delete: &[&str]) -> RunOptions {
     let delete = delete.iter().map(|pod| (*pod).to_owned()).collect();
-    Wanted { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
+    RunOptions { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
 }
 
 fn saved(plan: &Plan) -> SavedPlan {
@@ -74,11 +76,11 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         let server = cluster(stored, None);
         let mut session = session(&server).await;
         let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
-        let loaded = taken_up(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
+        let loaded = take_up_run(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
         let patch =
-            server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
+            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
         let written: Run =
             serde_json::from_str(patch.json()["data"]["run.json"].as_str().expect("text")).expect("a run");
         assert_eq!(written, loaded.run, "and so it is recorded");
@@ -92,7 +94,7 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         let other = saved(&Plan { gates: Vec::new(), ..plan() });
         let server = cluster(Run::new("r-1", other.hash, &other.plan), None);
         let mut session = session(&server).await;
-        let (exit, problem) = taken_up(&mut session, &resumed(compared, &[]), &Interrupt::new())
+        let (exit, problem) = take_up_run(&mut session, &resumed(compared, &[]), &Interrupt::new())
             .await
             .map(|_| ())
             .expect_err("refused");
@@ -101,6 +103,37 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
         assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
     });
+}
+
+/// A plan as far as `both-old`. An abort may take nodes back to `old`, and no run takes them further than the plan.
+#[test]
+fn a_run_that_leads_further_than_its_plan_is_refused() {
+    let short = saved(&Plan { passes: vec![Phase::BothOld], ..plan() });
+    let planned = Run::new("r-1", short.hash.clone(), &short.plan);
+    for (from, targets, refused) in [
+        (Phase::Old, vec![Phase::BothOld], ""),
+        (Phase::BothOld, vec![Phase::Old], ""),
+        (Phase::Old, vec![Phase::BothOld, Phase::New], "phase new"),
+        (Phase::BothNew, vec![Phase::BothOld], "phase both-new"),
+    ] {
+        let stored = Run { from, targets: targets.clone(), ..planned.clone() };
+        run(async {
+            let server = cluster(stored.clone(), None);
+            let mut session = session(&server).await;
+            let resumed =
+                take_up_run(&mut session, &resumed(short.clone(), &[]), &Interrupt::new()).await.map(drop);
+            let shown = by_plan(&session, &stored, Some(short.clone())).await.map(drop);
+            let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
+            match resumed {
+                Ok(()) => assert_eq!((refused, shown.is_ok()), ("", true), "{from} {targets:?}"),
+                Err((exit, problem)) => {
+                    assert_eq!((exit, writes), (Exit::Failed, 0));
+                    assert!(!refused.is_empty() && problem.what.contains(refused), "{problem:?}");
+                    assert!(problem.what.contains("run.json"), "{problem:?}");
+                }
+            }
+        });
+    }
 }
 
 /// Each row: what the holder recorded; how the gate is, and whether the run waits for it, in a status and in a preview.
@@ -120,7 +153,8 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
             let mut session = session(&server).await;
             for (unasked, waits) in [(Color::Unknown, status_waits), (Color::Green, preview_waits)] {
                 let world = session.look(&going, &plan, LOOK).await.expect("a world");
-                let (status, _) = decided(&session, world, &going, &plan, unasked).await.expect("a status");
+                let (status, _) =
+                    preview_decision(&session, world, &going, &plan, unasked).await.expect("a status");
                 assert_eq!(status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(), [is], "{recorded:?}");
                 let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
                 assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
@@ -140,7 +174,7 @@ fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
         wait.what,
         format!("the run is held by {held_by}; it is taken over if the Lease is not renewed within 60 s")
     );
-    let (exit, problem) = untaken(Untaken::Held(holder.clone()));
+    let (exit, problem) = untaken(AcquireError::Held(holder.clone()));
     assert_eq!((exit, problem.what), (Exit::TryLater, format!("the run is held by {held_by}")));
     assert_eq!(holder.to_string(), held_by);
 }
@@ -170,7 +204,7 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
                 }
             });
             let mut session = session(&server).await;
-            let wanted = Wanted { is_resumed: false, ..resumed(saved(&plan()), &[]) };
+            let wanted = RunOptions { is_resumed: false, ..resumed(saved(&plan()), &[]) };
             let loaded = loaded(&mut session, &wanted, &interrupt).await;
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match loaded {

@@ -41,7 +41,7 @@ type Boxed = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
 /// The credential cannot be used.
 pub(super) fn builder(config: &Config) -> Result<ClientBuilder<Boxed>, Error> {
     let mut connector =
-        TimeoutConnector::new(config.rustls_https_connector_with_connector(Resetting::new())?);
+        TimeoutConnector::new(config.rustls_https_connector_with_connector(ResettingConnector::new())?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
@@ -71,11 +71,11 @@ pub(super) fn builder(config: &Config) -> Result<ClientBuilder<Boxed>, Error> {
 
 /// Makes TCP connections that are reset when they are dropped.
 #[derive(Debug, Clone)]
-struct Resetting(HttpConnector);
+struct ResettingConnector(HttpConnector);
 
 /// Such a connection.
 #[derive(Debug)]
-struct Connected {
+struct ResettableStream {
     tcp: TcpStream,
     reset: Arc<Reset>,
 }
@@ -89,9 +89,9 @@ struct Reset {
 
 /// A request that is under way. Dropped before it is answered, it takes its connection along.
 #[derive(Debug)]
-pub(in crate::live) struct UnderWay(Option<CaptureConnection>);
+pub(in crate::live) struct RequestGuard(Option<CaptureConnection>);
 
-impl UnderWay {
+impl RequestGuard {
     /// This request, which is about to be made.
     pub(in crate::live) fn of<B>(request: &mut Request<B>) -> Self {
         Self(Some(capture_connection(request)))
@@ -103,7 +103,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut found = Extensions::new();
         if let Some(captured) = self.0.take()
@@ -129,7 +129,7 @@ impl Reset {
     }
 }
 
-impl Resetting {
+impl ResettingConnector {
     fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -139,8 +139,8 @@ impl Resetting {
     }
 }
 
-impl Service<Uri> for Resetting {
-    type Response = TokioIo<Connected>;
+impl Service<Uri> for ResettingConnector {
+    type Response = TokioIo<ResettableStream>;
     type Error = <HttpConnector as Service<Uri>>::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -154,18 +154,18 @@ impl Service<Uri> for Resetting {
             let tcp = connecting.await?.into_inner();
             // Where the system cannot, the API server's own deadline is what bounds a request.
             drop(tcp.set_zero_linger());
-            Ok(TokioIo::new(Connected { tcp, reset: Arc::default() }))
+            Ok(TokioIo::new(ResettableStream { tcp, reset: Arc::default() }))
         })
     }
 }
 
-impl Connection for Connected {
+impl Connection for ResettableStream {
     fn connected(&self) -> connect::Connected {
         self.tcp.connected().extra(Arc::clone(&self.reset))
     }
 }
 
-impl AsyncRead for Connected {
+impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -176,7 +176,7 @@ impl AsyncRead for Connected {
     }
 }
 
-impl AsyncWrite for Connected {
+impl AsyncWrite for ResettableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

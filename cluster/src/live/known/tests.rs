@@ -1,9 +1,9 @@
+use migration::roll::world::Color;
 use serde_json::json;
 use types::policy::Phase;
 use types::step::{State, Step};
 
 use super::*;
-use crate::roll::world::Color;
 
 const NOW: Duration = Duration::from_secs(1000);
 
@@ -19,7 +19,7 @@ fn plan() -> Plan {
     .expect("a plan")
 }
 
-fn seen(name: &str, version: &str, state: Option<State>) -> Seen {
+fn seen(name: &str, version: &str, state: Option<State>) -> ObservedNode {
     let step = state.map(|state| Step {
         run: "r".into(),
         plan: String::new(),
@@ -33,7 +33,7 @@ fn seen(name: &str, version: &str, state: Option<State>) -> Seen {
         why: None,
     });
     let node = Node { uid: format!("uid-{name}").into(), version: version.into(), step, ..Node::default() };
-    Seen { name: name.into(), node, taints: Vec::new() }
+    ObservedNode { name: name.into(), node, taints: Vec::new() }
 }
 
 fn owner(kind: &str, name: &str) -> Owner {
@@ -50,22 +50,22 @@ fn pod(uid: &str, node: &str, owner: Option<Owner>, traits: &[Trait]) -> Pod {
     }
 }
 
-fn available(wanted: u32, ready: u32) -> Available {
-    Available { wanted, ready }
+fn available(wanted: u32, ready: u32) -> Availability {
+    Availability { desired: wanted, ready }
 }
 
 fn verdict(color: Color) -> Verdict {
     Verdict { color, at: NOW, why: String::new() }
 }
 
-fn look(known: &mut Known, wanted: &[Owner]) {
+fn look(known: &mut ClusterState, wanted: &[Owner]) {
     let plan = plan();
-    known.look(&Run::new("r", "", &plan), &plan, wanted, &verdict(Color::Green), NOW);
+    known.update_world(&Run::new("r", "", &plan), &plan, wanted, &verdict(Color::Green), NOW);
 }
 
 #[test]
 fn nodes_come_change_and_go() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let mut apply = |change| known.apply(Event::Nodes(change), NOW);
     assert!(apply(Change::All(vec![seen("a", "1", None), seen("b", "1", None)])));
     assert!(apply(Change::Put(seen("c", "2", None))));
@@ -89,7 +89,7 @@ fn a_node_never_goes_back_behind_an_own_patch() {
         ("40", "new", true),
     ] {
         for is_list in [false, true] {
-            let mut known = Known::default();
+            let mut known = ClusterState::default();
             known.apply(Event::Nodes(Change::Put(seen("a", "41", Some(State::Claimed)))), NOW);
             let mut later = seen("a", version, None);
             later.node.uid = uid.into();
@@ -103,8 +103,8 @@ fn a_node_never_goes_back_behind_an_own_patch() {
 #[test]
 fn taints_are_known_of_one_version_alone() {
     let taint = json!({"key": "x", "effect": "NoExecute", "timeAdded": "t"});
-    let mut known = Known::default();
-    let tainted = Seen { taints: vec![taint.clone()], ..seen("a", "1", None) };
+    let mut known = ClusterState::default();
+    let tainted = ObservedNode { taints: vec![taint.clone()], ..seen("a", "1", None) };
     known.apply(Event::Nodes(Change::All(vec![tainted, seen("b", "1", None)])), NOW);
     assert_eq!(known.taints("a", "1"), Some(&[taint][..]));
     assert_eq!(
@@ -117,7 +117,7 @@ fn taints_are_known_of_one_version_alone() {
 
 #[test]
 fn a_node_is_in_transit_until_it_is_done() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let nodes = vec![
         seen("a", "1", None),
         seen("b", "1", Some(State::Held)),
@@ -131,13 +131,13 @@ fn a_node_is_in_transit_until_it_is_done() {
 
 #[test]
 fn pods_come_from_all_places_and_the_node_knows_best() {
-    let (on, mut known) = (Place::On("a".into()), Known::default());
-    for place in [Place::Pending, Place::Dns, on.clone()] {
+    let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
+    for place in [WatchScope::Pending, WatchScope::Dns, on.clone()] {
         known.begin(place);
     }
-    let mut apply = |place: &Place, change| known.apply(Event::Pods(place.clone(), change), NOW);
-    assert!(apply(&Place::Pending, Change::All(vec![pod("1", "", None, &[]), pod("2", "", None, &[])])));
-    assert!(apply(&Place::Dns, Change::Put(pod("3", "z", None, &[Trait::Dns]))));
+    let mut apply = |place: &WatchScope, change| known.apply(Event::Pods(place.clone(), change), NOW);
+    assert!(apply(&WatchScope::Pending, Change::All(vec![pod("1", "", None, &[]), pod("2", "", None, &[])])));
+    assert!(apply(&WatchScope::Dns, Change::Put(pod("3", "z", None, &[Trait::Dns]))));
     assert!(
         apply(&on, Change::All(vec![pod("1", "a", None, &[])])),
         "the watch of those without a node is late"
@@ -145,14 +145,14 @@ fn pods_come_from_all_places_and_the_node_knows_best() {
     assert!(!apply(&on, Change::Put(pod("1", "a", None, &[]))));
     assert!(apply(&on, Change::Put(pod("4", "a", None, &[]))));
     assert!(
-        !apply(&Place::On("other".into()), Change::Put(pod("9", "other", None, &[]))),
+        !apply(&WatchScope::OnNode("other".into()), Change::Put(pod("9", "other", None, &[]))),
         "its watch has ended"
     );
     look(&mut known, &[]);
     let found: Vec<(&str, &str)> = known.world.pods.values().map(|pod| (&*pod.uid, &*pod.node)).collect();
     assert_eq!(found, [("1", "a"), ("2", ""), ("3", "z"), ("4", "a")]);
     known.end(&on);
-    known.apply(Event::Pods(Place::Pending, Change::Gone(pod("2", "", None, &[]))), NOW);
+    known.apply(Event::Pods(WatchScope::Pending, Change::Gone(pod("2", "", None, &[]))), NOW);
     look(&mut known, &[]);
     let found: Vec<&str> = known.world.pods.values().map(|pod| &*pod.uid).collect();
     assert_eq!(found, ["1", "3"]);
@@ -160,7 +160,7 @@ fn pods_come_from_all_places_and_the_node_knows_best() {
 
 #[test]
 fn owners_are_those_of_pods_that_move() {
-    let (on, mut known) = (Place::On("a".into()), Known::default());
+    let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
     known.begin(on.clone());
     let workloads = ["web", "proxy", "untouched"].map(|name| (owner("Deployment", name), available(2, 1)));
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(workloads.into())), NOW);
@@ -187,12 +187,12 @@ fn owners_are_those_of_pods_that_move() {
     known.end(&on);
     look(&mut known, &[]);
     assert_eq!(known.world.owners, BTreeMap::from([web]));
-    assert_eq!(known.all_workloads().len(), 4);
+    assert_eq!(known.workloads().len(), 4);
 }
 
 #[test]
 fn what_a_run_remembers_at_its_start_is_without_daemon_sets() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let all =
         vec![(owner("Deployment", "web"), available(3, 1)), (owner("Deployment", "fine"), available(1, 2))];
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
@@ -203,7 +203,7 @@ fn what_a_run_remembers_at_its_start_is_without_daemon_sets() {
 
 #[test]
 fn workloads_of_one_kind_do_not_hide_those_of_another() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let mut apply = |kind, change| known.apply(Event::Workloads(kind, change), NOW);
     assert!(apply(Kind::DEPLOYMENT, Change::All(vec![(owner("Deployment", "a"), available(1, 1))])));
     assert!(apply(Kind::STATEFUL_SET, Change::All(vec![(owner("StatefulSet", "b"), available(1, 1))])));
@@ -211,14 +211,14 @@ fn workloads_of_one_kind_do_not_hide_those_of_another() {
     assert!(apply(Kind::DEPLOYMENT, Change::Put((owner("Deployment", "a"), available(1, 0)))));
     assert!(apply(Kind::DEPLOYMENT, Change::All(vec![])));
     assert!(apply(Kind::STATEFUL_SET, Change::Gone((owner("StatefulSet", "b"), available(1, 1)))));
-    assert!(known.all_workloads().is_empty());
+    assert!(known.workloads().is_empty());
 }
 
 #[test]
 fn each_gate_of_the_plan_has_its_verdict() {
-    let mut known = Known::default();
-    known.begin(Place::Dns);
-    known.apply(Event::Pods(Place::Dns, Change::All(vec![pod("1", "a", None, &[Trait::Dns])])), NOW);
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Dns);
+    known.apply(Event::Pods(WatchScope::Dns, Change::All(vec![pod("1", "a", None, &[Trait::Dns])])), NOW);
     known.apply(Event::Verdict("own".into(), verdict(Color::Amber)), NOW);
     known.apply(Event::Verdict("other".into(), verdict(Color::Red)), NOW);
     look(&mut known, &[owner("Deployment", "gone")]);
@@ -237,28 +237,28 @@ fn each_gate_of_the_plan_has_its_verdict() {
 
 #[test]
 fn nothing_is_decided_until_everything_is_in_sync() {
-    let mut known = Known::default();
-    known.begin(Place::Nodes);
-    known.begin(Place::On("a".into()));
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Nodes);
+    known.begin(WatchScope::OnNode("a".into()));
     assert_eq!(known.blind(NOW).map(|blind| blind.what).as_deref(), Some("Nodes"));
     known.apply(Event::Nodes(Change::All(vec![])), NOW);
     assert_eq!(known.blind(NOW).map(|blind| blind.what).as_deref(), Some("Pods on node a"));
-    known.apply(Event::Pods(Place::On("a".into()), Change::InSync), NOW);
+    known.apply(Event::Pods(WatchScope::OnNode("a".into()), Change::InSync), NOW);
     assert_eq!(known.blind(NOW), None);
     known.apply(Event::Nodes(Change::Lost("no answer".into())), NOW);
     let later = NOW + Duration::from_secs(31);
     assert_eq!(known.blind(NOW), None, "for a time");
     assert_eq!(known.blind(later).map(|blind| blind.why).as_deref(), Some("no answer"));
     known.apply(Event::Nodes(Change::InSync), later);
-    known.apply(Event::Pods(Place::On("a".into()), Change::InSync), later);
+    known.apply(Event::Pods(WatchScope::OnNode("a".into()), Change::InSync), later);
     assert_eq!(known.blind(later), None);
 }
 
 /// Whoever decided on it would act on pods that are long gone.
 #[test]
 fn what_is_too_old_decides_nothing_until_it_is_read_anew() {
-    let mut known = Known::default();
-    known.begin(Place::Nodes);
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Nodes);
     known.apply(Event::Nodes(Change::InSync), NOW);
     assert!(!known.apply(Event::Nodes(Change::Expired), NOW));
     assert!(known.blind(NOW).is_some(), "at once");
@@ -271,8 +271,8 @@ fn what_is_too_old_decides_nothing_until_it_is_read_anew() {
 /// Bookmarks arrive every eighteen seconds; nothing has to be decided for that.
 #[test]
 fn a_watch_that_goes_on_is_no_change() {
-    let mut known = Known::default();
-    known.begin(Place::Nodes);
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Nodes);
     let changes = [Change::InSync, Change::InSync, Change::Lost(String::new()), Change::InSync];
     let wakes = changes.map(|change| known.apply(Event::Nodes(change), NOW));
     assert_eq!(wakes, [true, false, false, true]);
@@ -282,9 +282,9 @@ fn a_watch_that_goes_on_is_no_change() {
 fn the_run_is_the_latest_one() {
     let stored = |version: &str, wish| {
         let run = Run { wish, ..Run::new("r", "", &plan()) };
-        Ok(Stored { run, wishes: Vec::new(), version: version.into() })
+        Ok(StoredRun { run, wishes: Vec::new(), version: version.into() })
     };
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let mut apply = |change| known.apply(Event::Run(change), NOW);
     assert!(!apply(Change::All(vec![])), "there is none, and there was none");
     assert!(apply(Change::Put(stored("7", 1))));
@@ -297,7 +297,7 @@ fn the_run_is_the_latest_one() {
 
 #[test]
 fn a_census_is_a_change() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let census = Census { at: NOW, running: BTreeMap::from([("a".into(), 3)]), ..Census::default() };
     assert!(known.apply(Event::Census(census.clone()), NOW));
     assert_eq!(known.world.census, Some(census));
@@ -306,8 +306,8 @@ fn a_census_is_a_change() {
 /// A watch that answers and then says nothing knows nothing.
 #[test]
 fn what_was_not_heard_of_for_half_a_minute_is_unknown() {
-    let mut known = Known::default();
-    known.begin(Place::Workloads(Kind::DEPLOYMENT));
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Workloads(Kind::DEPLOYMENT));
     let all = vec![(owner("Deployment", "web"), available(6, 6))];
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
     let at = |seconds| NOW + Duration::from_secs(seconds);
@@ -323,9 +323,9 @@ fn what_was_not_heard_of_for_half_a_minute_is_unknown() {
 /// Replicas that a tenant adds while its pods move are none that the run took away.
 #[test]
 fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
-    let (on, mut known) = (Place::On("a".into()), Known::default());
+    let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
     known.begin(on.clone());
-    let wants = |known: &mut Known, wanted, ready| {
+    let wants = |known: &mut ClusterState, wanted, ready| {
         let now = (owner("Deployment", "web"), available(wanted, ready));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Put(now)), NOW);
         look(known, &[]);
@@ -348,12 +348,12 @@ fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
     let plan = plan();
     let moved = moved.map(|(title, wanted)| (title.to_owned(), wanted)).into();
     let run = Run { moved, ..Run::new("r", "", &plan) };
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     for (name, wanted, ready) in [("web", 1000, 0), ("db", 2, 1), ("other", 5, 0)] {
         let now = Change::Put((owner("Deployment", name), available(wanted, ready)));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, now), NOW);
     }
-    known.look(&run, &plan, &[], &verdict(Color::Green), NOW);
+    known.update_world(&run, &plan, &[], &verdict(Color::Green), NOW);
     let owners: Vec<_> = known.world.owners.iter().map(|(owner, now)| (owner.title(), *now)).collect();
     let expected = [("Deployment/x/db", available(2, 1)), ("Deployment/x/web", available(3, 0))];
     assert_eq!(owners, expected.map(|(title, now)| (title.to_owned(), now)));
@@ -362,7 +362,7 @@ fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
 /// The run's ConfigMap has a limit, and tenants make workloads.
 #[test]
 fn what_a_run_remembers_at_its_start_is_bounded() {
-    let mut known = Known::default();
+    let mut known = ClusterState::default();
     let long = "n".repeat(200);
     let all = (0..5000).map(|at| (owner("Deployment", &format!("{long}{at}")), available(1, 0))).collect();
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);

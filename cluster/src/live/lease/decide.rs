@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use migration::status::Holder;
 
-use super::object::Seen;
+use super::object::LeaseRecord;
 use super::{LASTS, MAX_EPOCH};
-use crate::status::Holder;
 
 /// Whether a holder seems to be at work, since its last renewal is less than [`LASTS`] away from this moment by the clocks of both machines.
 ///
@@ -35,36 +35,36 @@ pub(super) enum Decision {
 #[derive(Debug, Default)]
 pub(super) struct Observer {
     /// What was seen, and when it was seen first.
-    seen: Option<((String, u64, String), Duration)>,
+    last_seen: Option<((String, u64, String), Duration)>,
 }
 
 impl Observer {
     /// Takes up how the Lease is now, and decides. A new epoch is above `floor`, which is the greatest one that a Node bears.
     pub(super) fn decide(
         &mut self,
-        lease: Option<&Seen>,
+        lease: Option<&LeaseRecord>,
         own: &str,
         is_forced: bool,
         floor: u64,
         now: Duration,
     ) -> Decision {
         let Some(lease) = lease else {
-            self.seen = None;
+            self.last_seen = None;
             return raised(floor, Decision::Create);
         };
         let what = (lease.holder.clone(), lease.epoch, lease.renewed.clone());
-        let first = match &self.seen {
+        let first = match &self.last_seen {
             Some((seen, first)) if *seen == what => *first,
             _ => now,
         };
-        self.seen = Some((what, first));
+        self.last_seen = Some((what, first));
         let left = LASTS.saturating_sub(now.saturating_sub(first));
         if lease.holder == own {
             Decision::Held(lease.epoch)
         } else if lease.holder.is_empty() || is_forced || left.is_zero() {
             raised(lease.epoch.max(floor), Decision::Take)
         } else {
-            let Seen { holder, acquired, renewed, .. } = lease.clone();
+            let LeaseRecord { holder, acquired, renewed, .. } = lease.clone();
             Decision::Wait(Holder { name: holder, since: acquired, renewed }, left)
         }
     }
@@ -80,8 +80,8 @@ fn raised(epoch: u64, decision: impl FnOnce(u64) -> Decision) -> Decision {
 mod tests {
     use super::*;
 
-    fn lease(holder: &str, epoch: u64, renewed: &str) -> Seen {
-        Seen { holder: holder.into(), epoch, renewed: renewed.into(), ..Seen::default() }
+    fn lease(holder: &str, epoch: u64, renewed: &str) -> LeaseRecord {
+        LeaseRecord { holder: holder.into(), epoch, renewed: renewed.into(), ..LeaseRecord::default() }
     }
 
     fn secs(seconds: u64) -> Duration {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_lease_that_does_not_change_for_a_minute_is_free() {
         let mut observer = Observer::default();
-        let mut look = |lease: &Seen, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
+        let mut look = |lease: &LeaseRecord, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
         let bob = lease("bob", 4, "1999-01-01T00:00:00.000000Z");
         assert!(matches!(look(&bob, 1000), Decision::Wait(..)));
         assert!(matches!(look(&bob, 1059), Decision::Wait(_, left) if left == secs(1)));

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::object::{self, Seen};
+use super::object::{self, LeaseRecord};
 use super::take::{read, write_path};
 use super::{ACTS_WITHIN, EVERY, FRESH};
-use crate::live::call::{Ask, Caller};
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::{ApiRequest, Caller};
+use crate::live::failure::{Failure, lost, refused};
 
 /// How long after a failure the Lease is renewed anew.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -18,9 +18,9 @@ const WITHIN: Duration = EVERY;
 
 /// A Lease that this program holds, or held.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct HeldLease {
     caller: Caller,
-    own: String,
+    identity: String,
     epoch: u64,
     state: Arc<Mutex<State>>,
 }
@@ -48,11 +48,11 @@ pub enum Standing {
     Lost(String),
 }
 
-impl Held {
+impl HeldLease {
     pub(super) fn new(caller: Caller, own: String, epoch: u64, renewed: Duration, lease: Value) -> Self {
         Self {
             caller,
-            own,
+            identity: own,
             epoch,
             state: Arc::new(Mutex::new(State { lease, renewed, lost: None, doubtful: Duration::ZERO })),
         }
@@ -71,7 +71,7 @@ impl Held {
     /// This holder: `user@host:pid:random`.
     #[must_use]
     pub fn holder(&self) -> &str {
-        &self.own
+        &self.identity
     }
 
     /// When the last request began that renewed the Lease, by the holder's clock.
@@ -95,7 +95,7 @@ impl Held {
 
     /// How long an act that begins now may be under way: it has ended before another holder can take the Lease. Nothing is left once the Lease is lost.
     #[must_use]
-    pub fn left(&self) -> Duration {
+    pub fn time_left(&self) -> Duration {
         let now = self.caller.clock().now();
         let state = self.state();
         if state.lost.is_some() {
@@ -117,7 +117,7 @@ impl Held {
     ///
     /// # Errors
     /// A failure that may pass, or why the Lease is lost.
-    pub async fn renew(&self) -> Result<(), Failed> {
+    pub async fn renew(&self) -> Result<(), Failure> {
         let what = "renew the Lease";
         if let Standing::Lost(why) = self.standing() {
             return Err(lost(what, &why));
@@ -133,24 +133,24 @@ impl Held {
         }
         let refusal = reply.refusal();
         if refusal.is_conflict() || refusal.is_not_found() {
-            self.look(what).await?;
+            self.read_holder(what).await?;
         }
         Err(refused(what, &refusal))
     }
 
     async fn write(&self, lease: &Value) -> Result<crate::live::call::Reply, String> {
-        self.caller.urgent(&Ask::put(write_path(), lease.to_string().into_bytes())).await
+        self.caller.urgent(&ApiRequest::put(write_path(), lease.to_string().into_bytes())).await
     }
 
     /// Reads whose the Lease is.
-    async fn look(&self, what: &str) -> Result<(), Failed> {
+    async fn read_holder(&self, what: &str) -> Result<(), Failure> {
         let lease = read(&self.caller, what).await?;
         let mut state = self.state();
         match lease {
             None => state.lost = Some("somebody deleted it".into()),
             Some(lease) if self.is_own(&lease) => state.lease = lease,
             Some(lease) => {
-                let Seen { holder, acquired, .. } = Seen::read(&lease);
+                let LeaseRecord { holder, acquired, .. } = LeaseRecord::read(&lease);
                 let held = format!("{holder} holds it since {acquired}");
                 state.lost = Some(if holder.is_empty() { "somebody released it".into() } else { held });
             }
@@ -177,7 +177,7 @@ impl Held {
     ///
     /// # Errors
     /// The Lease could not be written. Others can take it once it has expired.
-    pub async fn release(&self) -> Result<(), Failed> {
+    pub async fn release(&self) -> Result<(), Failure> {
         let what = "release the Lease";
         if matches!(self.standing(), Standing::Lost(_)) {
             return Ok(());
@@ -203,7 +203,7 @@ impl Held {
     }
 
     fn is_own(&self, lease: &Value) -> bool {
-        let seen = Seen::read(lease);
-        seen.holder == self.own && seen.epoch == self.epoch
+        let seen = LeaseRecord::read(lease);
+        seen.holder == self.identity && seen.epoch == self.epoch
     }
 }

@@ -6,7 +6,7 @@ use std::process;
 
 use serde_json::{Value, json};
 
-use crate::live::call::{Ask, Caller};
+use crate::live::call::{ApiRequest, Caller};
 
 /// Where an API server says whose credential it sees. *Source*: Kubernetes 1.28, `authentication.k8s.io/v1`; every user may ask (`system:basic-user`).
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -47,7 +47,7 @@ pub(in crate::live) async fn person(caller: &Caller) -> String {
 /// The user whose credential the API server sees; none if it does not say.
 async fn username(caller: &Caller) -> Option<String> {
     let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-    let reply = caller.call(&Ask::post(REVIEWS, body.to_string().into_bytes())).await.ok()?;
+    let reply = caller.call(&ApiRequest::post(REVIEWS, body.to_string().into_bytes())).await.ok()?;
     let review: Value = reply.is_done().then(|| reply.object().ok())??;
     let name = plain(review["status"]["userInfo"]["username"].as_str()?, LONGEST);
     (!name.is_empty()).then_some(name)
@@ -149,7 +149,7 @@ mod tests {
             assert_eq!((parts.len(), parts[1]), (3, process::id().to_string().as_str()), "{one:?}");
             assert!(parts[0].starts_with("alice@") && parts[2].len() == 16, "{one:?}");
             assert_eq!(server.lines()[0], format!("POST {REVIEWS}"));
-            assert_eq!(server.asked()[0].json()["kind"], "SelfSubjectReview");
+            assert_eq!(server.requests()[0].json()["kind"], "SelfSubjectReview");
         });
     }
 }

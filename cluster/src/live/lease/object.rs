@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::{LASTS, NAME};
 use crate::live::path::NAMESPACE;
 
-/// What a decision looks at.
+/// The fields of a Lease that decisions use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct LeaseRecord {
     /// Who holds it; empty if nobody does.
     pub(super) holder: String,
     /// How often it changed hands.
@@ -18,7 +18,7 @@ pub(super) struct Seen {
     pub(super) renewed: String,
 }
 
-impl Seen {
+impl LeaseRecord {
     /// Reads a Lease.
     pub(super) fn read(lease: &Value) -> Self {
         let text = |key: &str| lease["spec"][key].as_str().unwrap_or_default().to_owned();
@@ -37,11 +37,11 @@ pub(super) fn created(holder: &str, epoch: u64, at: &str) -> Value {
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": { "name": NAME, "namespace": NAMESPACE }, "spec": {},
     });
-    taken(lease, holder, epoch, at)
+    take_over(lease, holder, epoch, at)
 }
 
 /// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if nobody changed it.
-pub(super) fn taken(lease: Value, holder: &str, epoch: u64, at: &str) -> Value {
+pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, at: &str) -> Value {
     let mut lease = renewed(lease, at);
     lease["spec"]["holderIdentity"] = holder.into();
     lease["spec"]["leaseTransitions"] = epoch.into();

@@ -3,18 +3,18 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use migration::status::Holder;
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::decide::{Decision, Observer, seems_alive};
-use super::hold::Held;
-use super::object::{self, Seen};
+use super::hold::HeldLease;
+use super::object::{self, LeaseRecord};
 use super::{MAX_EPOCH, NAME};
-use crate::live::call::{Ask, Caller, Reply};
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::{ApiRequest, Caller, Reply};
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
-use crate::status::Holder;
 
 /// How often a Lease is looked at that somebody else holds.
 const LOOK: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub enum Patience {
 
 /// Why the Lease was not taken.
 #[derive(Debug)]
-pub enum Untaken {
+pub enum AcquireError {
     /// Somebody holds it.
     Held(Holder),
     /// The operator ended the wait.
@@ -45,8 +45,8 @@ pub enum Untaken {
     Failed(Exit, Problem),
 }
 
-impl From<Failed> for Untaken {
-    fn from((exit, problem): Failed) -> Self {
+impl From<Failure> for AcquireError {
+    fn from((exit, problem): Failure) -> Self {
         Self::Failed(exit, problem)
     }
 }
@@ -71,7 +71,7 @@ pub(in crate::live) async fn take(
     patience: Patience,
     stop: impl Future<Output = ()>,
     waiting: &mut dyn FnMut(&Holder, Duration),
-) -> Result<Held, Untaken> {
+) -> Result<HeldLease, AcquireError> {
     let mut stop = pin!(stop);
     let what = "take the Lease";
     let mut observer = Observer::default();
@@ -80,10 +80,10 @@ pub(in crate::live) async fn take(
     loop {
         let lease = tokio::select! {
             lease = read(caller, what) => lease?,
-            () = &mut stop => return Err(Untaken::Interrupted),
+            () = &mut stop => return Err(AcquireError::Interrupted),
         };
         let now = caller.clock().now();
-        let seen = lease.as_ref().map(Seen::read);
+        let seen = lease.as_ref().map(LeaseRecord::read);
         let decision = observer.decide(seen.as_ref(), own, patience == Patience::Force, floor, now);
         let taken = match (decision, lease) {
             (Decision::Wait(holder, left), _) => {
@@ -96,30 +96,30 @@ pub(in crate::live) async fn take(
                     },
                 };
                 if gives_up {
-                    return Err(Untaken::Held(holder));
+                    return Err(AcquireError::Held(holder));
                 }
                 waiting(&holder, left);
                 tokio::select! {
                     () = tokio::time::sleep(left.min(LOOK)) => {}
-                    () = &mut stop => return Err(Untaken::Interrupted),
+                    () = &mut stop => return Err(AcquireError::Interrupted),
                 }
                 first.get_or_insert(holder);
                 continue;
             }
             (Decision::Take(epoch), Some(lease)) => {
-                let body = object::taken(lease, own, epoch, &caller.clock().micro_time());
-                (epoch, Ask::put(write_path(), body.to_string().into_bytes()))
+                let body = object::take_over(lease, own, epoch, &caller.clock().micro_time());
+                (epoch, ApiRequest::put(write_path(), body.to_string().into_bytes()))
             }
             // Its own: an answer was lost. One more write makes sure of it, and of its version.
             (Decision::Held(epoch), Some(lease)) => {
                 let body = object::renewed(lease, &caller.clock().micro_time());
-                (epoch, Ask::put(write_path(), body.to_string().into_bytes()))
+                (epoch, ApiRequest::put(write_path(), body.to_string().into_bytes()))
             }
             (Decision::Exhausted(epoch), _) => return Err(exhausted(epoch)),
             (Decision::Create(epoch) | Decision::Take(epoch) | Decision::Held(epoch), _) => {
                 let body = object::created(own, epoch, &caller.clock().micro_time());
                 let path = with_query(&leases(), &[("fieldManager", MANAGER)]);
-                (epoch, Ask::post(path, body.to_string().into_bytes()))
+                (epoch, ApiRequest::post(path, body.to_string().into_bytes()))
             }
         };
         let (epoch, ask) = taken;
@@ -134,23 +134,29 @@ pub(in crate::live) async fn take(
     }
 }
 
-fn held(caller: &Caller, own: &str, epoch: u64, renewed: Duration, reply: &Reply) -> Result<Held, Untaken> {
+fn held(
+    caller: &Caller,
+    own: &str,
+    epoch: u64,
+    renewed: Duration,
+    reply: &Reply,
+) -> Result<HeldLease, AcquireError> {
     let lease: Value = reply.object().map_err(|why| lost("take the Lease", &why))?;
-    Ok(Held::new(caller.clone(), own.to_owned(), epoch, renewed, lease))
+    Ok(HeldLease::new(caller.clone(), own.to_owned(), epoch, renewed, lease))
 }
 
 /// Another program wrote the Lease: no run changes hands so often.
-fn exhausted(epoch: u64) -> Untaken {
+fn exhausted(epoch: u64) -> AcquireError {
     let what = format!(
         "take the Lease: its leaseTransitions is {epoch}, and must become greater; at most {MAX_EPOCH} is possible"
     );
     let fix = format!("once no program holds the run, delete it: kubectl -n {NAMESPACE} delete lease {NAME}");
-    Untaken::Failed(Exit::No, Problem::new(what).at(format!("Lease/{NAMESPACE}/{NAME}")).fix(fix))
+    AcquireError::Failed(Exit::No, Problem::new(what).at(format!("Lease/{NAMESPACE}/{NAME}")).fix(fix))
 }
 
 /// The Lease as it is; none if there is none.
-pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, Failed> {
-    let reply = caller.urgent(&Ask::get(path())).await.map_err(|why| lost(what, &why))?;
+pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, Failure> {
+    let reply = caller.urgent(&ApiRequest::get(path())).await.map_err(|why| lost(what, &why))?;
     if reply.is_done() {
         return reply.object().map(Some).map_err(|why| lost(what, &why));
     }
@@ -161,10 +167,10 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
 }
 
 /// Who holds the Lease as it is now, with its epoch; none if nobody does, or if there is none.
-pub(in crate::live) async fn found(caller: &Caller) -> Result<Option<(Holder, u64)>, Failed> {
+pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
-    let seen = lease.as_ref().map(Seen::read).filter(|seen| !seen.holder.is_empty());
-    Ok(seen.map(|Seen { holder, epoch, acquired, renewed }| {
+    let seen = lease.as_ref().map(LeaseRecord::read).filter(|seen| !seen.holder.is_empty());
+    Ok(seen.map(|LeaseRecord { holder, epoch, acquired, renewed }| {
         (Holder { name: holder, since: acquired, renewed }, epoch)
     }))
 }

@@ -1,11 +1,11 @@
 use std::future::pending;
 use std::time::Duration;
 
+use migration::status::Holder;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
-use crate::status::Holder;
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
 
@@ -30,12 +30,12 @@ fn conflict() -> Answer {
     Answer::refusal(409, "Conflict", "the object has been modified")
 }
 
-async fn taken(server: &Server, patience: Patience) -> Result<Held, Untaken> {
+async fn taken(server: &Server, patience: Patience) -> Result<HeldLease, AcquireError> {
     take(&server.caller(), "alice", 0, patience, pending(), &mut |_, _| {}).await
 }
 
 /// A Lease that alice holds, and the server of what comes then.
-async fn held(mut then: Vec<Answer>) -> (Held, Server) {
+async fn held(mut then: Vec<Answer>) -> (HeldLease, Server) {
     then.insert(0, found(&lease("1", "", 2, "x")));
     then.insert(1, found(&lease("2", "alice", 3, "x")));
     let server = Server::new(then);
@@ -58,7 +58,7 @@ fn a_lease_that_is_not_there_is_created() {
             "spec": {"acquireTime": at, "holderIdentity": "alice", "leaseDurationSeconds": 60, "leaseTransitions": 1, "renewTime": at},
         });
         assert_eq!(
-            (server.asked()[1].json(), server.asked()[1].content.as_str()),
+            (server.requests()[1].json(), server.requests()[1].content.as_str()),
             (body, "application/json")
         );
     });
@@ -70,7 +70,7 @@ fn a_free_lease_is_taken_with_the_next_epoch_and_its_version() {
         let (held, server) = held(vec![]).await;
         assert_eq!(held.epoch(), 3);
         assert_eq!(server.lines()[1], format!("PUT {PATH}/crossfade-run?fieldManager=crossfade"));
-        let body = server.asked()[1].json();
+        let body = server.requests()[1].json();
         assert_eq!(
             (&body["metadata"]["resourceVersion"], &body["metadata"]["labels"]),
             (&json!("1"), &json!({"x": "y"}))
@@ -87,7 +87,9 @@ fn a_free_lease_is_taken_with_the_next_epoch_and_its_version() {
 fn without_patience_the_holder_is_named() {
     run(async {
         let server = Server::new(vec![found(&lease("1", "bob", 2, "12:00"))]);
-        let Err(Untaken::Held(holder)) = taken(&server, Patience::None).await else { panic!("bob has it") };
+        let Err(AcquireError::Held(holder)) = taken(&server, Patience::None).await else {
+            panic!("bob has it")
+        };
         assert_eq!((holder.name.as_str(), holder.since.as_str()), ("bob", "2025-12-31T00:00:00.000000Z"));
     });
 }
@@ -132,7 +134,7 @@ fn who_is_faster_has_it() {
             found(&lease("2", "bob", 3, "12:00")),
         ]);
         assert!(
-            matches!(taken(&server, Patience::None).await, Err(Untaken::Held(holder)) if holder.name == "bob")
+            matches!(taken(&server, Patience::None).await, Err(AcquireError::Held(holder)) if holder.name == "bob")
         );
     });
 }
@@ -142,7 +144,7 @@ fn a_missing_namespace_is_an_error_that_names_the_manifest() {
     run(async {
         let body = json!({"kind": "Status", "reason": "NotFound", "message": "namespaces \"crossfade\" not found", "details": {"kind": "namespaces"}});
         let server = Server::new(vec![missing(), Answer::json(404, &body)]);
-        let Err(Untaken::Failed(_, problem)) = taken(&server, Patience::None).await else {
+        let Err(AcquireError::Failed(_, problem)) = taken(&server, Patience::None).await else {
             panic!("no namespace")
         };
         assert!(problem.fix.contains("kubectl apply -f deploy/cluster/rbac-operator.yaml"), "{problem:?}");
@@ -155,7 +157,8 @@ fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
         let (held, server) =
             held((3..6).map(|version| found(&lease(&version.to_string(), "alice", 3, "x"))).collect()).await;
         let _ended = tokio::time::timeout(Duration::from_secs(35), held.keep()).await;
-        let writes: Vec<Value> = server.asked()[2..].iter().map(crate::live::in_tests::Asked::json).collect();
+        let writes: Vec<Value> =
+            server.requests()[2..].iter().map(crate::live::in_tests::RecordedRequest::json).collect();
         let versions: Vec<&Value> = writes.iter().map(|body| &body["metadata"]["resourceVersion"]).collect();
         assert_eq!(versions, ["2", "3", "4"]);
         let times: Vec<&Value> = writes.iter().map(|body| &body["spec"]["renewTime"]).collect();
@@ -197,7 +200,7 @@ fn in_other_hands_it_is_lost_for_ever() {
             assert!(held.renew().await.is_err(), "it does not come back");
             held.release().await.expect("nothing to release");
             held.keep().await;
-            assert_eq!(server.asked().len(), 4, "and nothing is asked any more");
+            assert_eq!(server.requests().len(), 4, "and nothing is asked any more");
         });
     }
 }
@@ -215,7 +218,7 @@ fn an_own_write_whose_answer_was_lost_is_no_loss() {
         assert!(held.renew().await.is_err());
         assert!(held.renew().await.is_err(), "the conflict itself renews nothing");
         held.renew().await.expect("renewed");
-        assert_eq!(server.asked()[5].json()["metadata"]["resourceVersion"], "7");
+        assert_eq!(server.requests()[5].json()["metadata"]["resourceVersion"], "7");
     });
 }
 
@@ -224,7 +227,7 @@ fn at_an_orderly_end_it_is_free_and_keeps_its_epoch() {
     run(async {
         let (held, server) = held(vec![found(&lease("3", "", 3, "x"))]).await;
         held.release().await.expect("released");
-        let body = server.asked()[2].json();
+        let body = server.requests()[2].json();
         assert_eq!(
             (&body["spec"]["holderIdentity"], &body["spec"]["leaseTransitions"]),
             (&json!(""), &json!(3))
@@ -240,7 +243,7 @@ fn a_renewal_under_way_does_not_keep_it_from_being_released() {
         let then = vec![conflict(), found(&lease("3", "alice", 3, "y")), found(&lease("4", "", 3, "x"))];
         let (held, server) = held(then).await;
         held.release().await.expect("released");
-        assert_eq!(server.asked()[4].json()["metadata"]["resourceVersion"], "3");
+        assert_eq!(server.requests()[4].json()["metadata"]["resourceVersion"], "3");
     });
 }
 
@@ -256,7 +259,7 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
         ];
         let (held, server) = held(then).await;
         let _ended = tokio::time::timeout(Duration::from_secs(30), held.keep()).await;
-        assert_eq!((server.asked().len(), held.standing()), (6, Standing::Fresh));
+        assert_eq!((server.requests().len(), held.standing()), (6, Standing::Fresh));
         assert!(
             held.renewed() >= Duration::from_secs(crate::live::in_tests::START + 24),
             "ten seconds, ten more, and twice two"
@@ -295,7 +298,7 @@ fn a_wait_for_the_lease_ends_when_the_operator_ends_it() {
         let server = Server::by(|_| found(&lease("1", "bob", 2, "12:00")));
         let stop = tokio::time::sleep(Duration::from_secs(7));
         let taken = take(&server.caller(), "alice", 0, Patience::UntilExpired, stop, &mut |_, _| {}).await;
-        assert!(matches!(taken, Err(Untaken::Interrupted)), "{taken:?}");
+        assert!(matches!(taken, Err(AcquireError::Interrupted)), "{taken:?}");
         assert!(server.lines().iter().all(|line| line.starts_with("GET")), "nothing is written");
     });
 }
@@ -307,7 +310,7 @@ fn a_new_lease_begins_above_the_steps_of_nodes() {
         let server = Server::new(vec![missing(), Answer::json(201, &lease("1", "alice", 8, "x"))]);
         let held = take(&server.caller(), "alice", 7, Patience::None, pending(), &mut |_, _| {}).await;
         assert_eq!(held.expect("taken").epoch(), 8);
-        assert_eq!(server.asked()[1].json()["spec"]["leaseTransitions"], 8);
+        assert_eq!(server.requests()[1].json()["spec"]["leaseTransitions"], 8);
     });
 }
 
@@ -315,7 +318,7 @@ fn a_new_lease_begins_above_the_steps_of_nodes() {
 fn a_lease_without_an_epoch_left_is_named_with_what_helps() {
     run(async {
         let server = Server::new(vec![found(&lease("1", "", u64::from(u32::MAX), "x"))]);
-        let Err(Untaken::Failed(_, problem)) = taken(&server, Patience::None).await else {
+        let Err(AcquireError::Failed(_, problem)) = taken(&server, Patience::None).await else {
             panic!("there is no next epoch")
         };
         assert!(problem.fix.contains("kubectl -n crossfade delete lease crossfade-run"), "{problem:?}");

@@ -1,12 +1,12 @@
 //! One object, written or tried once.
 
+use migration::backup::compare::{Difference, differences};
+use migration::backup::{Act, Id, Step};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::backup::compare::{Difference, differences};
-use crate::backup::{Act, Id, Step};
-use crate::live::call::{Ask, Caller, Reply};
+use crate::live::call::{ApiRequest, Caller, Reply};
 use crate::live::path::{MANAGER, encoded, with_query};
 
 use super::POLICIES;
@@ -49,7 +49,7 @@ pub(super) async fn attempt(caller: &Caller, step: &Step, dry_run: bool) -> Atte
 /// Reads an object back that was written.
 pub(super) async fn read_back(caller: &Caller, step: &Step) -> Attempt {
     let verb = "read back";
-    match caller.call(&Ask::get(path(&step.id, true))).await {
+    match caller.call(&ApiRequest::get(path(&step.id, true))).await {
         Ok(reply) => judged(step, verb, &reply),
         Err(why) => lost(&step.id, verb, &why),
     }
@@ -60,7 +60,7 @@ pub(super) async fn read_back(caller: &Caller, step: &Step) -> Attempt {
 pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
     let verb = "look after a dry run at";
     let id = &step.id;
-    let reply = match caller.call(&Ask::get(path(id, true))).await {
+    let reply = match caller.call(&ApiRequest::get(path(id, true))).await {
         Ok(reply) => reply,
         Err(why) => return lost(id, verb, &why),
     };
@@ -93,15 +93,15 @@ pub(super) fn path(id: &Id, is_named: bool) -> String {
     if is_named { format!("{collection}/{}", encoded(&id.name)) } else { collection }
 }
 
-fn request(step: &Step, dry_run: bool) -> Ask {
+fn request(step: &Step, dry_run: bool) -> ApiRequest {
     let mut query = vec![("fieldManager", MANAGER), ("fieldValidation", "Strict")];
     if dry_run {
         query.push(("dryRun", "All"));
     }
     let body = step.body().to_string().into_bytes();
     match step.act {
-        Act::Create => Ask::post(with_query(&path(&step.id, false), &query), body),
-        Act::Replace(_) => Ask::put(with_query(&path(&step.id, true), &query), body),
+        Act::Create => ApiRequest::post(with_query(&path(&step.id, false), &query), body),
+        Act::Replace(_) => ApiRequest::put(with_query(&path(&step.id, true), &query), body),
     }
 }
 

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use migration::backup::compare::is_equal;
+use migration::backup::{Act, Id, Step, apply as made};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::attempt::{Attempt, attempt, path, read_back, untouched};
-use super::{AllFailed, Applied, Became, PolicyEvent, Written};
-use crate::backup::compare::is_equal;
-use crate::backup::{Act, Id, Step, apply as made};
-use crate::live::call::{Ask, Caller};
+use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};
+use crate::live::call::{ApiRequest, Caller};
 use crate::live::failure::lost;
 
-/// Steps on their way.
-struct Carried<'a> {
+/// Steps while they are carried out.
+struct StepExecution<'a> {
     caller: &'a Caller,
     steps: &'a [Step],
-    objects: Vec<Written>,
+    objects: Vec<WriteReport>,
     /// Steps that cannot be tried before their tier is there.
     deferred: Vec<usize>,
     /// API groups that are known to store nothing when they only try.
@@ -32,11 +32,14 @@ pub(super) async fn carry(
     steps: &[Step],
     dry_run: bool,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Applied {
-    let untouched =
-        |step: &Step| Written { object: step.id.clone(), became: Became::NotWritten, added: Vec::new() };
+) -> ApplyReport {
+    let untouched = |step: &Step| WriteReport {
+        object: step.id.clone(),
+        outcome: WriteOutcome::NotWritten,
+        added: Vec::new(),
+    };
     let objects = steps.iter().map(untouched).collect();
-    let mut carried = Carried {
+    let mut carried = StepExecution {
         caller,
         steps,
         objects,
@@ -52,11 +55,11 @@ pub(super) async fn carry(
     } else if carried.exit == Exit::Done {
         carried.write_all(progress).await;
     }
-    let Carried { objects, problems, exit, .. } = carried;
-    Applied { objects, problems, exit }
+    let StepExecution { objects, problems, exit, .. } = carried;
+    ApplyReport { objects, problems, exit }
 }
 
-impl Carried<'_> {
+impl StepExecution<'_> {
     /// Lets the API server try these steps. One whose tier is still to be created may be refused once.
     async fn attempt_all(
         &mut self,
@@ -77,7 +80,7 @@ impl Carried<'_> {
             if let (Act::Replace(live), Some(stored)) = (&step.act, &tried.stored)
                 && is_equal(live, stored)
             {
-                self.objects[at].became = Became::Unchanged;
+                self.objects[at].outcome = WriteOutcome::Unchanged;
             }
             let mut is_lost = tried.is_lost;
             let is_stored = tried.stored.is_some();
@@ -85,7 +88,7 @@ impl Carried<'_> {
             if is_stored && self.honest.insert(step.id.group()) {
                 let looked = untouched(self.caller, step).await;
                 if looked.is_lost {
-                    self.objects[at].became = Became::Unknown;
+                    self.objects[at].outcome = WriteOutcome::Unknown;
                 }
                 is_lost = looked.is_lost;
                 self.problems.extend(looked.problems);
@@ -112,12 +115,12 @@ impl Carried<'_> {
     fn report_dry_run(&mut self) {
         for (at, step) in self.steps.iter().enumerate() {
             let became = match step.act {
-                _ if self.objects[at].became == Became::Unchanged => continue,
-                _ if self.deferred.contains(&at) => Became::AwaitsTier,
-                Act::Create => Became::WouldCreate,
-                Act::Replace(_) => Became::WouldReplace,
+                _ if self.objects[at].outcome == WriteOutcome::Unchanged => continue,
+                _ if self.deferred.contains(&at) => WriteOutcome::AwaitsTier,
+                Act::Create => WriteOutcome::WouldCreate,
+                Act::Replace(_) => WriteOutcome::WouldReplace,
             };
-            self.objects[at].became = became;
+            self.objects[at].outcome = became;
         }
     }
 
@@ -133,15 +136,15 @@ impl Carried<'_> {
                     return;
                 }
             }
-            if self.objects[at].became == Became::Unchanged {
+            if self.objects[at].outcome == WriteOutcome::Unchanged {
                 continue;
             }
             let written = attempt(self.caller, step, false).await;
-            self.objects[at].became = match (&step.act, &written.stored) {
-                (Act::Create, Some(_)) => Became::Created,
-                (Act::Replace(_), Some(_)) => Became::Replaced,
-                (_, None) if written.is_lost => Became::Unknown,
-                (_, None) => Became::NotWritten,
+            self.objects[at].outcome = match (&step.act, &written.stored) {
+                (Act::Create, Some(_)) => WriteOutcome::Created,
+                (Act::Replace(_), Some(_)) => WriteOutcome::Replaced,
+                (_, None) if written.is_lost => WriteOutcome::Unknown,
+                (_, None) => WriteOutcome::NotWritten,
             };
             let checked =
                 if written.problems.is_empty() { read_back(self.caller, step).await } else { written };
@@ -170,7 +173,7 @@ pub(super) async fn apply(
     ours: &str,
     dry_run: bool,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Applied, AllFailed> {
+) -> Result<ApplyReport, Failures> {
     let mut pairs = Vec::new();
     for object in objects {
         let live = match Id::of(object) {
@@ -188,19 +191,19 @@ pub(super) async fn apply(
     let (steps, equal) = made::decide(&pairs, ours)
         .map_err(|all| (Exit::No, all.into_iter().map(refused).collect::<Vec<_>>()))?;
     let mut applied = carry(caller, &steps, dry_run, progress).await;
-    let unchanged = |id| Written { object: id, became: Became::Unchanged, added: Vec::new() };
+    let unchanged = |id| WriteReport { object: id, outcome: WriteOutcome::Unchanged, added: Vec::new() };
     applied.objects.extend(equal.into_iter().map(unchanged));
     Ok(applied)
 }
 
 /// An object as it is, if it is there.
-async fn there(caller: &Caller, id: &Id) -> Result<Option<Value>, AllFailed> {
+async fn there(caller: &Caller, id: &Id) -> Result<Option<Value>, Failures> {
     let what = format!("read {id}");
     let alone = |why: &str| {
         let (exit, problem) = lost(&what, why);
         (exit, vec![problem])
     };
-    let reply = caller.call(&Ask::get(path(id, true))).await.map_err(|why| alone(&why))?;
+    let reply = caller.call(&ApiRequest::get(path(id, true))).await.map_err(|why| alone(&why))?;
     if reply.is_done() {
         return reply.object().map(Some).map_err(|why| alone(&why));
     }

@@ -6,21 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
+use migration::backup::Row;
 
-use crate::backup::Row;
 use crate::live::api_server;
 use crate::live::error::Meaning;
 
 /// What is served.
 #[derive(Debug, Default)]
-pub(super) struct Served {
+pub(super) struct ServedResources {
     /// The versions of each group, in the API server's order: `projectcalico.org/v3`.
     groups: BTreeMap<String, Vec<String>>,
     /// The resources of each version.
     resources: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Served {
+impl ServedResources {
     /// The version from which a kind is read: the wanted one if it is served, else the one that this program prefers, else whichever serves it.
     pub(super) fn version(&self, row: &Row, wanted: Option<&str>) -> Option<String> {
         let wanted = wanted.map(str::to_owned).into_iter();
@@ -45,8 +45,8 @@ impl Served {
 ///
 /// # Errors
 /// The path that did not answer, and what that means.
-pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<Served, (String, Meaning)> {
-    let mut served = Served::default();
+pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<ServedResources, (String, Meaning)> {
+    let mut served = ServedResources::default();
     let groups = api_server::groups(client).await?;
     for (name, versions) in groups.into_iter().filter(|(name, _)| rows.iter().any(|row| row.is_of(name))) {
         for version in &versions {

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use migration::backup::decide::LiveState;
+use migration::backup::file::{ClusterId, Reading};
+use migration::backup::hidden::hidden;
+use migration::backup::{Id, KINDS, Row};
 use serde::Deserialize;
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::discover::{Served, discover};
-use super::{AllFailed, POLICIES, PolicyEvent, Versions, failed};
-use crate::backup::decide::Live;
-use crate::backup::file::{About, Reading};
-use crate::backup::hidden::hidden;
-use crate::backup::{Id, KINDS, Row};
+use super::discover::{ServedResources, discover};
+use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
 use crate::live::api_server;
 use crate::live::error::Meaning;
-use crate::live::list::{Part, ask, each_part};
+use crate::live::list::{ListEvent, ask, each_part};
 
 /// The APIService that says who serves Calico's API.
 const CALICO: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org";
@@ -43,12 +43,12 @@ pub(super) async fn gather(
     client: &Client,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Live, AllFailed> {
+) -> Result<LiveState, Failures> {
     let alone = |what: &str, meaning| {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
     };
-    let mut live = Live { cluster: about(client).await?, ..Live::default() };
+    let mut live = LiveState { cluster: cluster_id(client).await?, ..LiveState::default() };
     let served = discover(client, &KINDS).await;
     let served = served.map_err(|(path, meaning)| alone(&format!("ask for {path}"), meaning))?;
     let mut problems = Vec::new();
@@ -66,7 +66,7 @@ pub(super) async fn gather(
             Ok(found) => {
                 progress(&PolicyEvent::Listed(&resource, found.len()));
                 if *scope == Scope::Backup {
-                    problems.extend(kept_back(client, &served, row, &version, &found, progress).await?);
+                    problems.extend(hidden_objects(client, &served, row, &version, &found, progress).await?);
                 }
                 live.kinds.insert(resource, Reading::Read { api_version: version, objects: found.len() });
                 live.objects.extend(found);
@@ -94,7 +94,7 @@ pub(super) async fn gather(
 }
 
 /// Which cluster it is. Without its UID, a backup could be brought back into another one.
-async fn about(client: &Client) -> Result<About, AllFailed> {
+async fn cluster_id(client: &Client) -> Result<ClusterId, Failures> {
     let alone = |what: &str, meaning| {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
@@ -105,7 +105,7 @@ async fn about(client: &Client) -> Result<About, AllFailed> {
     };
     let api_server = said("ask the API server for its version", api_server::version(client).await)?;
     let what = "read the UID of the namespace kube-system, which tells one cluster from another";
-    Ok(About { uid: said(what, api_server::uid(client).await)?, api_server })
+    Ok(ClusterId { uid: said(what, api_server::uid(client).await)?, api_server })
 }
 
 /// The objects of a kind, each with its `apiVersion` and `kind`, which lists leave out.
@@ -128,11 +128,11 @@ async fn objects(
 
 async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> Result<Vec<Value>, Meaning> {
     let mut all = Vec::new();
-    let mut take = |part: Part<'_>| {
+    let mut take = |part: ListEvent<'_>| {
         match part {
-            Part::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
-            Part::Restart => all.clear(),
-            Part::Again(why) => again(why),
+            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
+            ListEvent::Restart => all.clear(),
+            ListEvent::Again(why) => again(why),
         }
         Ok(())
     };
@@ -142,14 +142,14 @@ async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> R
 
 /// Objects that Calico's own API server keeps to itself, since the caller may not read their tiers. Where projectcalico.org/v3 are
 /// CustomResourceDefinitions, objects of the older group are those of before, and say nothing.
-async fn kept_back(
+async fn hidden_objects(
     client: &Client,
-    served: &Served,
+    served: &ServedResources,
     row: &Row,
     version: &str,
     shown: &[Value],
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
-) -> Result<Option<Problem>, AllFailed> {
+) -> Result<Option<Problem>, Failures> {
     let Some(twin) = served.twin(row, version).filter(|_| version.starts_with("projectcalico.org/")) else {
         return Ok(None);
     };

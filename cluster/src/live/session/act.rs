@@ -3,18 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use types::eviction::Evictions;
 
+use migration::roll::act::{Act, Patch, PodId};
+use migration::roll::run::Run;
+use migration::roll::wish::Wish;
+use migration::roll::world::Hosts;
+use migration::seen;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
-use crate::live::act::{Hand, Outcome, census, change, delete, evict, patch};
-use crate::live::call::{Ask, Caller};
+use crate::live::act::{LeasedCaller, Outcome, census, change, delete, evict, patch};
+use crate::live::call::{ApiRequest, Caller};
 use crate::live::known::Event;
-use crate::live::store::{Recorded, Store, Stored};
-use crate::roll::act::{Act, Patch, PodId};
-use crate::roll::run::Run;
-use crate::roll::wish::Wish;
-use crate::roll::world::Hosts;
-use crate::seen;
+use crate::live::store::{RecordOutcome, Store, StoredRun};
 
 impl Session {
     /// Carries out an act, once. What is known now is looked at now; the rest happens when the future is driven, which may go on beside the session.
@@ -30,24 +30,24 @@ impl Session {
         }
     }
 
-    fn prepared(&self, act: &Act) -> Result<Work, Outcome> {
+    fn prepared(&self, act: &Act) -> Result<SessionAct, Outcome> {
         let sender = self.sender.clone();
-        let hand = || match self.held.clone() {
-            Some(held) => Ok(Hand::new(&self.caller, held)),
+        let hand = || match self.lease.clone() {
+            Some(held) => Ok(LeasedCaller::new(&self.caller, held)),
             None => Err(Outcome::Barred("this program does not hold the Lease".into())),
         };
         Ok(match act {
-            Act::Census => Work::Census(self.caller.clone(), self.known.world.hosts(), sender),
+            Act::Census => SessionAct::Census(self.caller.clone(), self.cluster.world.hosts(), sender),
             Act::Patch(wanted) => {
                 let labels = self.settings.pool_labels.clone();
-                Work::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
+                SessionAct::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
             }
-            Act::Evict(id) => Work::Evict(hand()?, self.evictions, Box::new(id.clone())),
-            Act::Delete(id) => Work::Delete(hand()?, Box::new(id.clone())),
+            Act::Evict(id) => SessionAct::Evict(hand()?, self.evictions, Box::new(id.clone())),
+            Act::Delete(id) => SessionAct::Delete(hand()?, Box::new(id.clone())),
             Act::Record(run) => {
                 let basis = self.basis.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let hand = hand()?;
-                Work::Record(Box::new(Record {
+                SessionAct::Record(Box::new(RecordAct {
                     store: Store::new(hand.caller().clone()),
                     hand,
                     run: (**run).clone(),
@@ -55,7 +55,7 @@ impl Session {
                     basis: basis.ok_or(Outcome::Changed)?,
                     slot: Arc::clone(&self.basis),
                     wishes: self
-                        .known
+                        .cluster
                         .stored
                         .as_ref()
                         .and_then(|stored| stored.as_ref().ok())
@@ -68,24 +68,24 @@ impl Session {
     }
 
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
-    fn patched(&self, wanted: &Patch) -> Result<Ask, Outcome> {
-        let taints = self.known.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
+    fn patched(&self, wanted: &Patch) -> Result<ApiRequest, Outcome> {
+        let taints = self.cluster.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
         patch(wanted, taints).map_err(Outcome::Failed)
     }
 }
 
 /// An act with everything that it needs.
-enum Work {
-    Patch { hand: Hand, ask: Ask, labels: Vec<String>, sender: UnboundedSender<Event> },
-    Evict(Hand, Evictions, Box<PodId>),
-    Delete(Hand, Box<PodId>),
+enum SessionAct {
+    Patch { hand: LeasedCaller, ask: ApiRequest, labels: Vec<String>, sender: UnboundedSender<Event> },
+    Evict(LeasedCaller, Evictions, Box<PodId>),
+    Delete(LeasedCaller, Box<PodId>),
     Census(Caller, Hosts, UnboundedSender<Event>),
-    Record(Box<Record>),
+    Record(Box<RecordAct>),
 }
 
 /// The run, to be recorded.
-struct Record {
-    hand: Hand,
+struct RecordAct {
+    hand: LeasedCaller,
     store: Store,
     run: Run,
     /// The version that the decision was made on.
@@ -96,7 +96,7 @@ struct Record {
     sender: UnboundedSender<Event>,
 }
 
-impl Work {
+impl SessionAct {
     async fn carry_out(self) -> Outcome {
         match self {
             Self::Patch { hand, ask, labels, sender } => match change(&hand, &ask).await {
@@ -123,19 +123,19 @@ impl Work {
     }
 }
 
-impl Record {
+impl RecordAct {
     async fn carry_out(self) -> Outcome {
         if let Err(outcome) = self.hand.may() {
             return outcome;
         }
         match self.store.record(&self.run, &self.basis).await {
-            Ok(Recorded::Written(version)) => {
+            Ok(RecordOutcome::Written(version)) => {
                 *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.clone());
-                let stored = Stored { run: self.run, wishes: self.wishes, version };
+                let stored = StoredRun { run: self.run, wishes: self.wishes, version };
                 drop(self.sender.send(Event::Recorded(stored)));
                 Outcome::Done
             }
-            Ok(Recorded::Changed) => Outcome::Changed,
+            Ok(RecordOutcome::Changed) => Outcome::Changed,
             Err((_, problem)) => Outcome::Failed(problem.to_string()),
         }
     }

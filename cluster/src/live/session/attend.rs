@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::plan::{Gate, Plan};
+use migration::roll::world::Pod;
+use migration::seen::{self, PodClassifier};
+use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
 use crate::live::gates;
-use crate::live::known::{Event, Place};
+use crate::live::known::{Event, WatchScope};
 use crate::live::path::{config_maps, encoded};
-use crate::live::store::{RUN, Stored};
+use crate::live::store::{RUN, StoredRun};
 use crate::live::watch::{Change, Read, Source, Watch};
-use crate::model::{Kind, Text};
-use crate::plan::{Gate, Plan};
-use crate::roll::world::Pod;
-use crate::seen::{self, About};
 
 /// Kinds whose pods are counted.
 const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];
@@ -22,17 +22,17 @@ const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_
 impl Session {
     /// Brings watches and gates in line with the plan and with what is known.
     pub(super) fn attend(&mut self, plan: &Plan) {
-        let about = About::of(plan);
-        if self.about.as_ref() != Some(&about) {
+        let about = PodClassifier::of(plan);
+        if self.pod_classifier.as_ref() != Some(&about) {
             // Pods mean something else now.
-            let places: Vec<Place> =
+            let places: Vec<WatchScope> =
                 self.watches.keys().filter(|place| place.is_of_pods()).cloned().collect();
             places.iter().for_each(|place| self.end(place));
-            self.about = Some(about.clone());
+            self.pod_classifier = Some(about.clone());
         }
         let about = Arc::new(about);
-        let wanted = self.wanted(plan);
-        let unwanted: Vec<Place> =
+        let wanted = self.wanted_scopes(plan);
+        let unwanted: Vec<WatchScope> =
             self.watches.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
         unwanted.iter().for_each(|place| self.end(place));
         for place in wanted {
@@ -44,40 +44,40 @@ impl Session {
     }
 
     /// All places to be watched now.
-    fn wanted(&self, plan: &Plan) -> BTreeSet<Place> {
-        let standing = [Place::Nodes, Place::Pending, Place::Run];
-        let counted = COUNTED.map(Place::Workloads);
+    fn wanted_scopes(&self, plan: &Plan) -> BTreeSet<WatchScope> {
+        let standing = [WatchScope::Nodes, WatchScope::Pending, WatchScope::Run];
+        let counted = COUNTED.map(WatchScope::Workloads);
         // Without labels, it would be all pods of the namespace.
-        let dns = (!plan.dns.labels.is_empty()).then_some(Place::Dns);
-        let on_nodes = self.known.in_transit().cloned().map(Place::On);
+        let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
+        let on_nodes = self.cluster.in_transit().cloned().map(WatchScope::OnNode);
         standing.into_iter().chain(counted).chain(dns).chain(on_nodes).collect()
     }
 
-    fn end(&mut self, place: &Place) {
+    fn end(&mut self, place: &WatchScope) {
         if let Some(task) = self.watches.remove(place) {
             task.abort();
         }
-        self.known.end(place);
+        self.cluster.end(place);
     }
 
-    fn begin(&mut self, place: Place, about: &Arc<About>) {
-        self.known.begin(place.clone());
+    fn begin(&mut self, place: WatchScope, about: &Arc<PodClassifier>) {
+        self.cluster.begin(place.clone());
         let source = source(&place, about);
         let task = match &place {
-            Place::Nodes => {
+            WatchScope::Nodes => {
                 let labels = self.settings.pool_labels.clone();
                 self.watch(source, Box::new(move |json| seen::node(json, &labels).map(Some)), Event::Nodes)
             }
-            Place::Workloads(kind) => {
+            WatchScope::Workloads(kind) => {
                 let kind = *kind;
                 let read = Box::new(move |json: &str| seen::workload(kind, json));
                 self.watch(source, read, move |change| Event::Workloads(kind, change))
             }
-            Place::Run => {
+            WatchScope::Run => {
                 // What cannot be read is known as such: a watch that fails goes on, and what it knew before would still count.
-                self.watch(source, Box::new(|json: &str| Ok(Some(Stored::found(json)))), Event::Run)
+                self.watch(source, Box::new(|json: &str| Ok(Some(StoredRun::parse(json)))), Event::Run)
             }
-            Place::Pending | Place::Dns | Place::On(_) => {
+            WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
                 let read: Read<Pod> = Box::new(move |json| seen::pod(json, &about).map(Some));
                 self.watch(source, read, move |change| Event::Pods(place.clone(), change))
@@ -101,7 +101,7 @@ impl Session {
     /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. Whoever looks
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
-        let is_own = |gate: &&Gate| self.held.is_some() && self.settings.gates.contains(gate);
+        let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);
         let wanted: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
         if self.gates.iter().map(|(gate, _)| gate).eq(wanted.iter().copied()) {
             return;
@@ -117,19 +117,19 @@ impl Session {
 }
 
 /// What is watched at a place.
-fn source(place: &Place, about: &About) -> Source {
+fn source(place: &WatchScope, about: &PodClassifier) -> Source {
     const PODS: &str = "/api/v1/pods";
     match place {
-        Place::Nodes => Source::new("/api/v1/nodes"),
-        Place::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
-        Place::Pending => Source::new(PODS).fields("spec.nodeName="),
-        Place::On(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
-        Place::Dns => {
+        WatchScope::Nodes => Source::new("/api/v1/nodes"),
+        WatchScope::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
+        WatchScope::Pending => Source::new(PODS).fields("spec.nodeName="),
+        WatchScope::OnNode(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
+        WatchScope::Dns => {
             let pair = |(key, value): (&Text, &Text)| format!("{key}={value}");
             let labels: Vec<String> = about.dns.labels.iter().map(pair).collect();
             let pods = format!("/api/v1/namespaces/{}/pods", encoded(&about.dns.namespace));
             Source::new(pods).labels(labels.join(","))
         }
-        Place::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
+        WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
     }
 }

@@ -1,18 +1,18 @@
 //! The epochs that Nodes bear, read before the Lease is taken: where it was deleted, it begins anew, and would begin below them.
 
+use snapshot::model::Node;
 use types::step::{self, Step};
 
 use crate::live::call::Caller;
-use crate::live::failure::{Failed, lost};
+use crate::live::failure::{Failure, lost};
 use crate::live::lease::MAX_SEEN_EPOCH;
 use crate::live::watch::{Source, pages};
-use crate::model::Node;
 
 /// The greatest epoch that a Node bears; 0 if none bears any.
 ///
 /// # Errors
 /// A request failed.
-pub(super) async fn greatest(caller: &Caller) -> Result<u64, Failed> {
+pub(super) async fn greatest(caller: &Caller) -> Result<u64, Failure> {
     let mut greatest = 0;
     let mut take = |node: Option<&str>| {
         greatest = node.map_or(0, |node| greatest.max(epoch(node).unwrap_or(0)));

@@ -1,11 +1,11 @@
+use migration::roll::act::{self, Act, Patch, PodId};
+use migration::roll::world::Trait;
 use serde_json::{Value, json};
 use types::policy::Phase;
 
 use super::*;
 use crate::live::act::Outcome;
-use crate::live::in_tests::{Answer, Asked, Server, run};
-use crate::roll::act::{self, Act, Patch, PodId};
-use crate::roll::world::Trait;
+use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
 
@@ -54,7 +54,7 @@ fn stored(version: &str) -> Value {
 }
 
 /// A cluster with two nodes; `b` is in transit. `more` answers first.
-fn cluster(mut more: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
+fn cluster(mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
     Server::by(move |asked| {
         if let Some(answer) = more(asked) {
             return answer;
@@ -79,7 +79,7 @@ fn cluster(mut more: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> S
     })
 }
 
-fn version(stored: Option<&Result<Stored, Unreadable>>) -> Option<&str> {
+fn version(stored: Option<&Result<StoredRun, UnreadableRun>>) -> Option<&str> {
     stored.map(|stored| stored.as_ref().expect("a run").version.as_str())
 }
 
@@ -88,7 +88,7 @@ async fn session(server: &Server) -> Session {
         server.caller(),
         Settings { pool_labels: vec!["pool".into()], gates: vec![command("ours")], ..Settings::default() },
     );
-    Session::over(caller.clone(), caller.beside(server.client()), settings).await.expect("a session")
+    Session::over(caller.clone(), caller.with_client(server.client()), settings).await.expect("a session")
 }
 
 async fn holding(server: &Server) -> Session {
@@ -145,8 +145,8 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
         ] {
             assert!(lines.contains(&format!("GET {path}")), "{path}: {lines:#?}");
         }
-        let watches: Vec<&Asked> =
-            server.asked().leak().iter().filter(|asked| asked.line.contains("watch=true")).collect();
+        let watches: Vec<&RecordedRequest> =
+            server.requests().leak().iter().filter(|asked| asked.line.contains("watch=true")).collect();
         assert!(
             watches.len() == 9 && watches.iter().all(|asked| asked.encoding == "identity"),
             "{watches:?}"
@@ -266,7 +266,7 @@ fn a_patch_is_made_on_what_is_known_and_known_at_once() {
         assert!(!server.lines().iter().any(|line| line.starts_with("PATCH")), "and nothing is asked for");
         assert_eq!(session.act(&claim("a", "5")).await, Outcome::Done);
         let asked =
-            server.asked().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
+            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
         assert_eq!(asked.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=27s");
         let body = asked.json();
         assert_eq!(
@@ -329,7 +329,7 @@ fn the_lease_is_renewed_while_the_session_lives() {
         let renewals = || server.lines().iter().filter(|line| line.starts_with("PUT")).count();
         tokio::time::sleep(Duration::from_secs(35)).await;
         assert_eq!(
-            (renewals(), session.lease().map(Held::standing)),
+            (renewals(), session.lease().map(HeldLease::standing)),
             (4, Some(crate::live::Standing::Fresh))
         );
         drop(session);
@@ -385,7 +385,7 @@ fn windows_are_of_their_own_time_zone() {
     run(async {
         // 2026-01-01 00:00 UTC is a Thursday.
         let clock = crate::live::in_tests::clock();
-        assert_eq!(local(&clock, None), Some(Local { day: 3, minute: 0 }));
+        assert_eq!(local(&clock, None), Some(LocalTime { day: 3, minute: 0 }));
         assert_eq!(local(&clock, Some("America/New_York")).map(|at| (at.day, at.minute / 60)), Some((2, 19)));
         assert_eq!(local(&clock, Some("Mars/Phobos")), None);
     });

@@ -12,8 +12,8 @@ use super::Store;
 use super::mirror::Mirror;
 use super::object::{self, ConfigMap, PART_LABEL, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
-use crate::live::call::{Ask, Reply};
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::{ApiRequest, Reply};
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::{MANAGER, config_map};
 
 /// The key of the lines.
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// A request failed.
-    pub async fn journal(&self, run: &str) -> Result<Journal, Failed> {
+    pub async fn journal(&self, run: &str) -> Result<Journal, Failure> {
         valid(run)?;
         let what = "read the journal";
         let selector = format!("{RUN_LABEL}={run},{PART_LABEL}={PART}");
@@ -72,7 +72,7 @@ impl Store {
         let mut open = Part { number: 1, ..Part::default() };
         if let Some(number) = last {
             let map: ConfigMap = self
-                .done(what, &Ask::get(config_map(&name(run, number))))
+                .done(what, &ApiRequest::get(config_map(&name(run, number))))
                 .await?
                 .object()
                 .map_err(|why| lost(what, &why))?;
@@ -88,7 +88,7 @@ impl Store {
         Ok(Journal { store, run, open, full: Vec::new(), dropped: 0, written: None, mirror })
     }
 
-    async fn done(&self, what: &str, ask: &Ask) -> Result<Reply, Failed> {
+    async fn done(&self, what: &str, ask: &ApiRequest) -> Result<Reply, Failure> {
         let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
         if reply.is_done() { Ok(reply) } else { Err(refused(what, &reply.refusal())) }
     }
@@ -164,7 +164,7 @@ impl Journal {
 
     /// What becomes of lines that are not in the cluster, as the operator is told.
     #[must_use]
-    pub fn kept(&self) -> String {
+    pub fn describe_fallback(&self) -> String {
         let mirror = match self.mirror.place() {
             Some(file) => format!("{} has every line", file.display()),
             None => "no file on this machine has them".into(),
@@ -182,7 +182,7 @@ impl Journal {
     ///
     /// # Errors
     /// A request failed, or somebody else wrote this journal.
-    pub async fn flush(&mut self, is_last: bool) -> Result<(), Failed> {
+    pub async fn flush(&mut self, is_last: bool) -> Result<(), Failure> {
         while let Some(part) = self.full.first() {
             self.write(part).await?;
             self.full.remove(0);
@@ -199,17 +199,17 @@ impl Journal {
     }
 
     /// Writes a part, and gives its new version.
-    async fn write(&self, part: &Part) -> Result<String, Failed> {
+    async fn write(&self, part: &Part) -> Result<String, Failure> {
         let what = "write the journal";
         let name = name(&self.run, part.number);
         let ask = match &part.version {
             None => {
                 let labels = [(RUN_LABEL, self.run.as_str()), (PART_LABEL, PART)];
-                Ask::post(create_path(), bytes(&object::new(&name, &labels, &[(KEY, &part.lines)])))
+                ApiRequest::post(create_path(), bytes(&object::new(&name, &labels, &[(KEY, &part.lines)])))
             }
             Some(version) => {
                 let change = object::changed(version, &[], &[(KEY, Some(&part.lines))]);
-                Ask::merge(change_path(&name, MANAGER), bytes(&change))
+                ApiRequest::merge(change_path(&name, MANAGER), bytes(&change))
             }
         };
         let reply = self.store.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
@@ -219,7 +219,7 @@ impl Journal {
         }
         let refusal = reply.refusal();
         if refusal.is_conflict()
-            && let Some(version) = self.own(&name, part).await?
+            && let Some(version) = self.find_own_version(&name, part).await?
         {
             return Ok(version);
         }
@@ -227,11 +227,11 @@ impl Journal {
     }
 
     /// The version of a part that is in the cluster as it was to be written: its answer was lost.
-    async fn own(&self, name: &str, part: &Part) -> Result<Option<String>, Failed> {
+    async fn find_own_version(&self, name: &str, part: &Part) -> Result<Option<String>, Failure> {
         let what = "write the journal";
         let map: ConfigMap = self
             .store
-            .done(what, &Ask::get(config_map(name)))
+            .done(what, &ApiRequest::get(config_map(name)))
             .await?
             .object()
             .map_err(|why| lost(what, &why))?;
@@ -250,7 +250,8 @@ impl Journal {
         }
         // An earlier write of this program arrived, and its answer did not.
         let change = object::changed(&map.metadata.resource_version, &[], &[(KEY, Some(&part.lines))]);
-        let reply = self.store.done(what, &Ask::merge(change_path(name, MANAGER), bytes(&change))).await?;
+        let reply =
+            self.store.done(what, &ApiRequest::merge(change_path(name, MANAGER), bytes(&change))).await?;
         let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
         Ok(Some(map.metadata.resource_version))
     }

@@ -15,7 +15,7 @@ pub(super) const PART_LABEL: &str = "crossfade/part";
 /// The run that nobody has ended.
 pub(in crate::live) const RUN: &str = "crossfade-run";
 /// Its key that the holder writes.
-pub(super) const RUN_KEY: &str = "run.json";
+pub(in crate::live) const RUN_KEY: &str = "run.json";
 /// Its key that anybody writes.
 pub(super) const WISH_KEY: &str = "wish.json";
 /// A list of which only the metadata arrives. *Source*: Kubernetes, "API Concepts", "Receiving resources as Tables", `as=PartialObjectMetadataList`.
@@ -43,19 +43,19 @@ pub(super) struct Meta {
 /// A list of objects, of which only the metadata is read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Named {
+pub(super) struct MetaList {
     /// Go writes null for an empty list.
-    items: Option<Vec<NamedItem>>,
+    items: Option<Vec<MetaItem>>,
 }
 
-/// One of them.
+/// An object of such a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct NamedItem {
+struct MetaItem {
     metadata: Meta,
 }
 
-impl Named {
+impl MetaList {
     /// Their metadata.
     pub(super) fn all(self) -> impl Iterator<Item = Meta> {
         self.items.unwrap_or_default().into_iter().map(|item| item.metadata)

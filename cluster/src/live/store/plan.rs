@@ -5,15 +5,15 @@ use std::io::{Read as _, Write as _};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use k8s_openapi::ByteString;
+use migration::plan::canon::{Prefix, sha256, short};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::Store;
 use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
-use crate::live::call::Ask;
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::ApiRequest;
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::config_map;
-use crate::plan::canon::{Prefix, sha256, short};
 
 /// The key of a plan.
 const KEY: &str = "plan.json.gz";
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// The plan is too large for a ConfigMap, or a request failed.
-    pub async fn save_plan(&self, canonical: &[u8]) -> Result<String, Failed> {
+    pub async fn save_plan(&self, canonical: &[u8]) -> Result<String, Failure> {
         let what = "save the plan";
         let hash = sha256(canonical);
         let packed = packed(canonical).map_err(|e| lost(what, &e.to_string()))?;
@@ -46,8 +46,11 @@ impl Store {
         if let Some(map) = map.as_object_mut() {
             map.remove("data");
         }
-        let reply =
-            self.caller.call(&Ask::post(create_path(), bytes(&map))).await.map_err(|why| lost(what, &why))?;
+        let reply = self
+            .caller
+            .call(&ApiRequest::post(create_path(), bytes(&map)))
+            .await
+            .map_err(|why| lost(what, &why))?;
         match reply.refusal() {
             _ if reply.is_done() => Ok(hash),
             // Another plan of the same name would not have this hash.
@@ -63,10 +66,11 @@ impl Store {
     ///
     /// # Errors
     /// No plan has such a hash, its bytes have another one, or a request failed.
-    pub async fn plan(&self, prefix: &Prefix) -> Result<(String, Vec<u8>), Failed> {
+    pub async fn plan(&self, prefix: &Prefix) -> Result<(String, Vec<u8>), Failure> {
         let what = "read the plan";
         let name = name(prefix.short());
-        let reply = self.caller.call(&Ask::get(config_map(&name))).await.map_err(|why| lost(what, &why))?;
+        let reply =
+            self.caller.call(&ApiRequest::get(config_map(&name))).await.map_err(|why| lost(what, &why))?;
         if !reply.is_done() {
             let refusal = reply.refusal();
             return Err(if refusal.is_not_found() { unknown(prefix) } else { refused(what, &refusal) });
@@ -92,14 +96,14 @@ fn unpacked(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn too_large(length: usize) -> Failed {
+fn too_large(length: usize) -> Failure {
     let what = format!(
         "save the plan: it has {length} bytes when it is compressed, and a ConfigMap takes {MAX} of them"
     );
     (Exit::Failed, Problem::new(what).fix("migrate the cluster in parts: plan one pool at a time"))
 }
 
-fn damaged(name: &str) -> Failed {
+fn damaged(name: &str) -> Failure {
     let problem = Problem::new("the plan is not the one that its name says: its bytes have another hash");
     (
         Exit::Failed,
@@ -109,7 +113,7 @@ fn damaged(name: &str) -> Failed {
     )
 }
 
-fn unknown(prefix: &Prefix) -> Failed {
+fn unknown(prefix: &Prefix) -> Failure {
     let problem = Problem::new(format!("no plan of this cluster has a hash that begins with {prefix}"));
     let fix = "save one: kubectl crossfade plan --save";
     (Exit::No, problem.at("ConfigMaps in the namespace crossfade").fix(fix))

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Store;
 use super::object::{self, RUN, RUN_LABEL};
-use crate::live::call::Ask;
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::ApiRequest;
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::config_map;
 
 /// Runs that are kept beside the newest one.
@@ -15,7 +15,7 @@ const KEPT: usize = 10;
 
 /// An object of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kept {
+struct RunObject {
     name: String,
     uid: String,
     run: String,
@@ -27,19 +27,19 @@ impl Store {
     ///
     /// # Errors
     /// A request failed. What was deleted before stays deleted.
-    pub async fn prune(&self, current: &str) -> Result<Vec<String>, Failed> {
+    pub async fn prune(&self, current: &str) -> Result<Vec<String>, Failure> {
         let what = "list what earlier runs have left";
         let listed = self.listed(what, RUN_LABEL).await?;
         let kept = listed.all().map(|meta| {
             let run = meta.labels.get(RUN_LABEL).cloned().unwrap_or_default();
-            Kept { name: meta.name, uid: meta.uid, run }
+            RunObject { name: meta.name, uid: meta.uid, run }
         });
         let mut gone = Vec::new();
-        for Kept { name, uid, .. } in surplus(kept.collect(), current) {
+        for RunObject { name, uid, .. } in surplus(kept.collect(), current) {
             let what = format!("delete ConfigMap {name} of an earlier run");
             let options =
                 json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });
-            let ask = Ask::delete(config_map(&name), object::bytes(&options));
+            let ask = ApiRequest::delete(config_map(&name), object::bytes(&options));
             let reply = self.caller.call(&ask).await.map_err(|why| lost(&what, &why))?;
             let is_gone = reply.is_done() || {
                 let refusal = reply.refusal();
@@ -55,7 +55,7 @@ impl Store {
 }
 
 /// Everything of the runs before the newest ones. An id begins with the time at which its run began, so that ids sort as runs do.
-fn surplus(mut objects: Vec<Kept>, current: &str) -> Vec<Kept> {
+fn surplus(mut objects: Vec<RunObject>, current: &str) -> Vec<RunObject> {
     objects.retain(|object| object.run != current && !object.run.is_empty() && object.name != RUN);
     let runs: BTreeSet<String> = objects.iter().map(|object| object.run.clone()).collect();
     let old: BTreeSet<String> = runs.into_iter().rev().skip(KEPT).collect();
@@ -69,8 +69,8 @@ mod tests {
     use crate::live::in_tests::{Answer, Server, run};
     use serde_json::Value;
 
-    fn kept(name: &str, run: &str) -> Kept {
-        Kept { name: name.into(), uid: format!("uid-{name}"), run: run.into() }
+    fn kept(name: &str, run: &str) -> RunObject {
+        RunObject { name: name.into(), uid: format!("uid-{name}"), run: run.into() }
     }
 
     fn id(at: usize) -> String {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_newest_ten_and_the_one_that_goes_on_stay() {
-        let objects: Vec<Kept> = (0..13)
+        let objects: Vec<RunObject> = (0..13)
             .flat_map(|at| {
                 [
                     kept(&format!("crossfade-run-{}", id(at)), &id(at)),
@@ -123,7 +123,7 @@ mod tests {
             ]);
             let pruned = Store::new(server.caller()).prune("r-261122-9999-aaaa").await.expect("pruned");
             assert_eq!(pruned, [format!("crossfade-run-{}", id(0)), format!("crossfade-run-{}", id(1))]);
-            let asked = server.asked();
+            let asked = server.requests();
             assert!(asked[0].line.ends_with("configmaps?labelSelector=crossfade%2Frun"), "{}", asked[0].line);
             assert_eq!(asked[1].json()["preconditions"], json!({ "uid": "u0" }));
         });

@@ -1,5 +1,8 @@
 //! The run: it begins, is read, and is recorded.
 
+use migration::plan::canon;
+use migration::roll::run::{Run, State};
+use migration::roll::wish::{self, Wish};
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -7,23 +10,20 @@ use types::problem::Problem;
 use super::Store;
 use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};
 use super::plan::name as plan_name;
-use crate::live::call::Ask;
-use crate::live::failure::{Failed, lost, refused};
+use crate::live::call::ApiRequest;
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::{MANAGER, config_map};
-use crate::plan::canon;
-use crate::roll::run::{Run, State};
-use crate::roll::wish::{self, Wish};
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
 /// What helps where another program wrote the run.
-const NEW_RUN: &str = "if another program wrote it, keep a copy, and begin anew: kubectl -n crossfade get configmap crossfade-run -o yaml > crossfade-run.yaml; kubectl -n crossfade delete configmap crossfade-run; kubectl crossfade plan --save; kubectl crossfade roll --plan HASH";
+pub(in crate::live) const NEW_RUN: &str = "if another program wrote it, keep a copy, and begin anew: kubectl -n crossfade get configmap crossfade-run -o yaml > crossfade-run.yaml; kubectl -n crossfade delete configmap crossfade-run; kubectl crossfade plan --save; kubectl crossfade roll --plan HASH";
 /// Longest id of a run: it is part of names and labels.
 const MAX_ID: usize = 32;
 
-/// The run as it is kept.
+/// The run as its ConfigMap has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredRun {
     /// The run.
     pub run: Run,
     /// What people ask of it, the oldest first. The run says which of them it has taken up.
@@ -34,7 +34,7 @@ pub struct Stored {
 
 /// The ConfigMap of a run in which something is not what this program writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableRun {
     /// Its `resourceVersion`.
     pub version: String,
     /// What is wrong with it, and what helps.
@@ -43,16 +43,16 @@ pub struct Unreadable {
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recorded {
+pub enum RecordOutcome {
     /// It is written; the new version.
     Written(String),
     /// Somebody wrote the ConfigMap since it was read, or deleted it: read it again.
     Changed,
 }
 
-impl Stored {
+impl StoredRun {
     /// Reads the ConfigMap `crossfade-run`.
-    pub(in crate::live) fn read(json: &str) -> Result<Self, Failed> {
+    pub(in crate::live) fn read(json: &str) -> Result<Self, Failure> {
         let wrong = |what: String, fix: &str| {
             let problem = Problem::new(what).at(format!("ConfigMap/crossfade/{RUN}"));
             (Exit::Failed, problem.fix(fix.to_owned()))
@@ -78,10 +78,10 @@ impl Stored {
     }
 
     /// The same for a watch, which has to know of a run that it cannot read.
-    pub(in crate::live) fn found(json: &str) -> Result<Self, Unreadable> {
+    pub(in crate::live) fn parse(json: &str) -> Result<Self, UnreadableRun> {
         Self::read(json).map_err(|(_, problem)| {
             let map: ConfigMap = serde_json::from_str(json).unwrap_or_default();
-            Unreadable { version: map.metadata.resource_version, problem }
+            UnreadableRun { version: map.metadata.resource_version, problem }
         })
     }
 
@@ -96,12 +96,13 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be read, or is of another version.
-    pub async fn run(&self) -> Result<Option<Stored>, Failed> {
+    pub async fn run(&self) -> Result<Option<StoredRun>, Failure> {
         let what = "read the run";
-        let reply = self.caller.call(&Ask::get(config_map(RUN))).await.map_err(|why| lost(what, &why))?;
+        let reply =
+            self.caller.call(&ApiRequest::get(config_map(RUN))).await.map_err(|why| lost(what, &why))?;
         if reply.is_done() {
             let text = String::from_utf8(reply.body).map_err(|e| lost(what, &e.to_string()))?;
-            return Stored::read(&text).map(Some);
+            return StoredRun::read(&text).map(Some);
         }
         match reply.refusal() {
             refusal if refusal.is_not_found() => Ok(None),
@@ -113,30 +114,33 @@ impl Store {
     ///
     /// # Errors
     /// Another run goes on, or a request failed.
-    pub async fn begin(&self, run: &Run) -> Result<Stored, Failed> {
+    pub async fn begin(&self, run: &Run) -> Result<StoredRun, Failure> {
         valid(&run.id)?;
         let text = text(run)?;
         let labels = [(RUN_LABEL, run.id.as_str())];
         let written = match self.run().await? {
             None => {
-                self.write(&Ask::post(create_path(), bytes(&object::new(RUN, &labels, &[(RUN_KEY, &text)]))))
-                    .await?
+                self.write(&ApiRequest::post(
+                    create_path(),
+                    bytes(&object::new(RUN, &labels, &[(RUN_KEY, &text)])),
+                ))
+                .await?
             }
             Some(before) if before.run.state == State::Done => {
                 self.archive(&before).await?;
                 let change =
                     object::changed(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
-                self.write(&Ask::merge(change_path(RUN, MANAGER), bytes(&change))).await?
+                self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await?
             }
-            Some(other) => return Err(goes_on(&other.run)),
+            Some(other) => return Err(another_run_goes_on(&other.run)),
         };
         match written {
-            Recorded::Written(version) => {
+            RecordOutcome::Written(version) => {
                 // The run has begun, whatever becomes of the label.
                 drop(self.label_plan(run).await);
-                Ok(Stored { run: run.clone(), wishes: Vec::new(), version })
+                Ok(StoredRun { run: run.clone(), wishes: Vec::new(), version })
             }
-            Recorded::Changed => {
+            RecordOutcome::Changed => {
                 let what = format!("begin run {}: somebody else began one at the same time", run.id);
                 Err((
                     Exit::TryLater,
@@ -152,40 +156,40 @@ impl Store {
     ///
     /// # Errors
     /// The request failed. Where its answer was lost, it may have been done.
-    pub async fn record(&self, run: &Run, version: &str) -> Result<Recorded, Failed> {
+    pub async fn record(&self, run: &Run, version: &str) -> Result<RecordOutcome, Failure> {
         // Without a version, the API server would write over whatever is there.
         if version.is_empty() {
-            return Ok(Recorded::Changed);
+            return Ok(RecordOutcome::Changed);
         }
         let labels = [(RUN_LABEL, run.id.as_str())];
         let change = object::changed(version, &labels, &[(RUN_KEY, Some(&text(run)?))]);
-        self.write(&Ask::merge(change_path(RUN, MANAGER), bytes(&change))).await
+        self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await
     }
 
-    async fn write(&self, ask: &Ask) -> Result<Recorded, Failed> {
+    async fn write(&self, ask: &ApiRequest) -> Result<RecordOutcome, Failure> {
         let what = "write the run";
         let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
         if reply.is_done() {
             let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
-            return Ok(Recorded::Written(map.metadata.resource_version));
+            return Ok(RecordOutcome::Written(map.metadata.resource_version));
         }
         match reply.refusal() {
             refusal if refusal.is_conflict() || refusal.is_not_found() && refusal.kind != "namespaces" => {
-                Ok(Recorded::Changed)
+                Ok(RecordOutcome::Changed)
             }
             refusal => Err(refused(what, &refusal)),
         }
     }
 
     /// Keeps a run that is over under its own id. It is no error if somebody has done so already.
-    async fn archive(&self, before: &Stored) -> Result<(), Failed> {
+    async fn archive(&self, before: &StoredRun) -> Result<(), Failure> {
         let name = format!("{RUN}-{}", before.run.id);
         let wishes =
             serde_json::to_string(&before.wishes).map_err(|e| lost("keep the last run", &e.to_string()))?;
         let run = text(&before.run)?;
         let labels = [(RUN_LABEL, before.run.id.as_str())];
         let copy = object::new(&name, &labels, &[(RUN_KEY, &run), (WISH_KEY, &wishes)]);
-        self.write(&Ask::post(create_path(), bytes(&copy))).await.map(drop)
+        self.write(&ApiRequest::post(create_path(), bytes(&copy))).await.map(drop)
     }
 
     /// The plan bears the run's label, too, by which it is deleted with the run.
@@ -194,23 +198,23 @@ impl Store {
     /// The request failed, in words; the plan then stays when its run is deleted.
     pub async fn label_plan(&self, run: &Run) -> Result<(), String> {
         let label: Value = serde_json::json!({ "metadata": { "labels": { RUN_LABEL: run.id } } });
-        let ask = Ask::merge(change_path(&plan_name(&run.plan), MANAGER), bytes(&label));
+        let ask = ApiRequest::merge(change_path(&plan_name(&run.plan), MANAGER), bytes(&label));
         self.caller.call(&ask).await.map(drop)
     }
 }
 
-fn text(run: &Run) -> Result<String, Failed> {
+fn text(run: &Run) -> Result<String, Failure> {
     serde_json::to_string(run).map_err(|e| (Exit::Failed, Problem::new(format!("write the run: {e}"))))
 }
 
-fn goes_on(other: &Run) -> Failed {
+fn another_run_goes_on(other: &Run) -> Failure {
     let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
     let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
     (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }
 
 /// An id is part of the names and labels of objects.
-pub(super) fn valid(id: &str) -> Result<(), Failed> {
+pub(super) fn valid(id: &str) -> Result<(), Failure> {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [id.bytes().next(), id.bytes().last()];
     let is = id.len() <= MAX_ID

@@ -1,12 +1,12 @@
+use migration::plan::Plan;
+use migration::roll::run::{Run, State};
+use migration::roll::wish::{What, Wish};
 use serde_json::{Value, json};
 use types::exit::Exit;
 use types::policy::Phase;
 
 use super::*;
 use crate::live::in_tests::{Answer, Server, run};
-use crate::plan::Plan;
-use crate::roll::run::{Run, State};
-use crate::roll::wish::{What, Wish};
 
 const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 
@@ -63,7 +63,7 @@ fn a_run_begins_as_a_new_object_and_labels_its_plan() {
                 format!("PATCH {MAPS}/crossfade-plan-4be14be14be1?fieldManager=crossfade"),
             ]
         );
-        let asked = server.asked();
+        let asked = server.requests();
         let text = serde_json::to_string(&a_run("r-1")).expect("JSON");
         let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "crossfade-run", "namespace": "crossfade", "labels": {"crossfade/run": "r-1"}}, "data": {"run.json": text}});
@@ -83,7 +83,7 @@ fn a_run_that_is_over_is_kept_under_its_own_id() {
             written("8"),
         ]);
         store(&server).begin(&a_run("r-2")).await.expect("begun");
-        let asked = server.asked();
+        let asked = server.requests();
         assert_eq!(asked[1].json()["metadata"]["name"], "crossfade-run-r-1");
         assert_eq!(asked[1].json()["data"], stored(&done, &[wish(1, What::Pause)], "5")["data"]);
         let change = asked[2].json();
@@ -101,7 +101,7 @@ fn a_run_that_goes_on_is_in_the_way_of_another() {
             exit == Exit::No && problem.what.contains("r-1") && problem.fix.contains("--resume"),
             "{problem:?}"
         );
-        assert_eq!(server.asked().len(), 1, "nothing is written");
+        assert_eq!(server.requests().len(), 1, "nothing is written");
         for id in ["", "-a", "a-", "A", "a b", &"x".repeat(33)] {
             assert!(store(&server).begin(&a_run(id)).await.is_err(), "{id}");
         }
@@ -111,9 +111,9 @@ fn a_run_that_goes_on_is_in_the_way_of_another() {
 #[test]
 fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
     for (answer, recorded) in [
-        (written("6"), Some(Recorded::Written("6".into()))),
-        (conflict(), Some(Recorded::Changed)),
-        (missing(), Some(Recorded::Changed)),
+        (written("6"), Some(RecordOutcome::Written("6".into()))),
+        (conflict(), Some(RecordOutcome::Changed)),
+        (missing(), Some(RecordOutcome::Changed)),
         (Answer::lost(), None),
         (Answer::text(503, "overloaded"), None),
     ] {
@@ -121,7 +121,7 @@ fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
             let server = Server::new(vec![answer]);
             let result = store(&server).record(&a_run("r-1"), "5").await;
             assert_eq!(result.ok(), recorded);
-            let asked = server.asked();
+            let asked = server.requests();
             assert_eq!(
                 (asked.len(), asked[0].line.clone()),
                 (1, format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade"))
@@ -142,8 +142,8 @@ fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
 fn a_run_is_never_written_without_a_version() {
     run(async {
         let server = Server::new(vec![]);
-        assert_eq!(store(&server).record(&a_run("r-1"), "").await.ok(), Some(Recorded::Changed));
-        assert!(server.asked().is_empty());
+        assert_eq!(store(&server).record(&a_run("r-1"), "").await.ok(), Some(RecordOutcome::Changed));
+        assert!(server.requests().is_empty());
     });
 }
 
@@ -151,7 +151,7 @@ fn a_run_is_never_written_without_a_version() {
 fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
     let run_1 = Run { wish: 1, ..a_run("r-1") };
     let wishes = [wish(1, What::Pause), wish(2, What::Skip("b7".into()))];
-    let read = Stored::read(&stored(&run_1, &wishes, "5").to_string()).expect("a run");
+    let read = StoredRun::read(&stored(&run_1, &wishes, "5").to_string()).expect("a run");
     assert_eq!((&read.run, read.version.as_str()), (&run_1, "5"));
     assert_eq!(read.new_wishes().collect::<Vec<_>>(), [&wishes[1]]);
     let newer = Run { version: 2, ..a_run("r-1") };
@@ -160,7 +160,7 @@ fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
         (json!({"metadata": {}, "data": {"run.json": "{}"}}), "run.json"),
         (json!({"metadata": {}, "data": {}}), "run.json"),
     ] {
-        let (_, problem) = Stored::read(&object.to_string()).expect_err("no such run");
+        let (_, problem) = StoredRun::read(&object.to_string()).expect_err("no such run");
         assert!(problem.what.contains(words) && !problem.fix.is_empty(), "{problem:?}");
     }
 }
@@ -199,7 +199,7 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
         let seq = store(&server).wish("alice", "dinner", &What::PauseNow).await.expect("asked for");
         assert_eq!(seq, 26);
         assert_eq!(server.lines()[1], format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade-wish"));
-        let body = server.asked()[1].json();
+        let body = server.requests()[1].json();
         assert_eq!(body["metadata"], json!({"resourceVersion": "5"}));
         let list: Vec<Wish> =
             serde_json::from_str(body["data"]["wish.json"].as_str().expect("text")).expect("wishes");
@@ -224,7 +224,7 @@ fn a_wish_that_meets_another_is_written_after_it_and_never_twice() {
             Answer::json(200, &stored(&a_run("r-1"), &[wish(1, What::Pause), mine], "7")),
         ]);
         let seq = store(&server).wish("alice", "so", &What::Pause).await.expect("asked for");
-        assert_eq!((seq, server.asked().len()), (2, 5), "it is there: nothing more is written");
+        assert_eq!((seq, server.requests().len()), (2, 5), "it is there: nothing more is written");
     });
 }
 
@@ -258,7 +258,7 @@ fn saved(canonical: &'static [u8]) -> (String, Value) {
         let server = Server::new(vec![written("1")]);
         let hash = store(&server).save_plan(canonical).await.expect("saved");
         assert_eq!(server.lines(), [format!("POST {MAPS}?fieldManager=crossfade")]);
-        (hash, server.asked()[0].json())
+        (hash, server.requests()[0].json())
     })
 }
 
@@ -321,7 +321,7 @@ fn a_plan_that_is_there_already_is_fine_and_one_that_is_too_large_is_refused() {
             .collect();
         let server = Server::new(vec![]);
         let (_, problem) = store(&server).save_plan(&noise).await.expect_err("too large");
-        assert!(problem.what.contains("900000") && server.asked().is_empty(), "{problem:?}");
+        assert!(problem.what.contains("900000") && server.requests().is_empty(), "{problem:?}");
     });
 }
 
@@ -348,7 +348,7 @@ fn wishes_are_heard_in_the_order_of_their_numbers_or_not_read_at_all() {
     ] {
         let run = Run { wish: taken, ..a_run("r-1") };
         let wishes: Vec<Wish> = numbers.iter().map(|seq| wish(*seq, What::PauseNow)).collect();
-        let read = Stored::read(&stored(&run, &wishes, "7").to_string());
+        let read = StoredRun::read(&stored(&run, &wishes, "7").to_string());
         match heard {
             Ok(heard) => {
                 let read = read.expect("a run");
@@ -381,7 +381,7 @@ fn a_pause_after_the_greatest_number_is_an_error_and_not_the_number_zero() {
 #[test]
 fn a_pass_that_no_run_reaches_is_not_read() {
     let run = Run { pass: u32::MAX, ..a_run("r-1") };
-    let (_, problem) = Stored::read(&stored(&run, &[], "7").to_string()).expect_err("no run");
+    let (_, problem) = StoredRun::read(&stored(&run, &[], "7").to_string()).expect_err("no run");
     assert!(problem.what.contains("pass is 4294967295"), "{problem:?}");
 }
 
@@ -389,7 +389,7 @@ fn a_pass_that_no_run_reaches_is_not_read() {
 fn what_cannot_be_read_has_its_version_all_the_same() {
     let mut map = stored(&a_run("r-1"), &[], "9");
     map["data"]["wish.json"] = "[{".into();
-    let unreadable = Stored::found(&map.to_string()).expect_err("no wishes");
+    let unreadable = StoredRun::parse(&map.to_string()).expect_err("no wishes");
     assert_eq!(unreadable.version, "9");
     assert!(
         unreadable.problem.what.contains("wish.json")

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use migration::plan::{Gate, GateSource, Plan};
+use migration::roll::world::{Color, World};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::object::{self, ConfigMap, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
-use crate::live::call::Ask;
+use crate::live::call::ApiRequest;
 use crate::live::path::{MANAGER, config_map};
-use crate::plan::{Gate, GateSource, Plan};
-use crate::roll::world::{Color, World};
 
 /// The key of the verdicts.
 const KEY: &str = "verdicts.json";
@@ -60,12 +60,12 @@ impl Store {
 
     /// The verdicts that the holder of a run wrote last; none if they cannot be read.
     pub async fn verdicts(&self, run: &str) -> BTreeMap<String, RecordedVerdict> {
-        self.kept(run).await.unwrap_or_default()
+        self.load(run).await.unwrap_or_default()
     }
 
-    async fn kept(&self, run: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
+    async fn load(&self, run: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
         valid(run).ok()?;
-        let reply = self.caller.call(&Ask::get(config_map(&name(run)))).await.ok()?;
+        let reply = self.caller.call(&ApiRequest::get(config_map(&name(run)))).await.ok()?;
         let map: ConfigMap = reply.is_done().then(|| reply.object().ok())??;
         serde_json::from_str(map.data.get(KEY)?).ok()
     }
@@ -103,8 +103,12 @@ impl Verdicts {
         let name = name(&self.run);
         let text = serde_json::to_string(all).ok()?;
         let change = serde_json::json!({ "data": { KEY: text } });
-        let patched =
-            self.store.caller.call(&Ask::merge(change_path(&name, MANAGER), bytes(&change))).await.ok()?;
+        let patched = self
+            .store
+            .caller
+            .call(&ApiRequest::merge(change_path(&name, MANAGER), bytes(&change)))
+            .await
+            .ok()?;
         if patched.is_done() {
             return Some(());
         }
@@ -112,7 +116,7 @@ impl Verdicts {
             return None;
         }
         let map = object::new(&name, &[(RUN_LABEL, &self.run)], &[(KEY, &text)]);
-        let created = self.store.caller.call(&Ask::post(create_path(), bytes(&map))).await.ok()?;
+        let created = self.store.caller.call(&ApiRequest::post(create_path(), bytes(&map))).await.ok()?;
         created.is_done().then_some(())
     }
 }

@@ -1,14 +1,14 @@
 //! What people ask of a run that somebody else holds.
 
+use migration::roll::wish::{MAX_SEQ, What, Wish};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::object::{self, RUN, WISH_KEY, bytes, change_path};
-use super::{Store, Stored};
-use crate::live::call::Ask;
-use crate::live::failure::{Failed, lost, refused};
+use super::{Store, StoredRun};
+use crate::live::call::ApiRequest;
+use crate::live::failure::{Failure, lost, refused};
 use crate::live::path::WISHER;
-use crate::roll::wish::{MAX_SEQ, What, Wish};
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// There is no run, or a request failed.
-    pub async fn wish(&self, by: &str, reason: &str, what: &What) -> Result<u64, Failed> {
+    pub async fn wish(&self, by: &str, reason: &str, what: &What) -> Result<u64, Failure> {
         let mut mine: Option<Wish> = None;
         let mut failed = None;
         for _ in 0..TRIES {
@@ -32,7 +32,7 @@ impl Store {
             }
             let wish = Wish { seq: next(&stored)?, by: by.into(), reason: reason.into(), what: what.clone() };
             let change = object::changed(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
-            let ask = Ask::merge(change_path(RUN, WISHER), bytes(&change));
+            let ask = ApiRequest::merge(change_path(RUN, WISHER), bytes(&change));
             let seq = wish.seq;
             mine = Some(wish);
             match self.caller.call(&ask).await {
@@ -48,13 +48,13 @@ impl Store {
     }
 }
 
-fn no_run() -> Failed {
+fn no_run() -> Failure {
     let problem = Problem::new("there is no run").at(format!("ConfigMap/crossfade/{RUN}"));
     (Exit::No, problem.fix("begin one: kubectl crossfade roll --plan HASH"))
 }
 
 /// The number of the next wish.
-fn next(stored: &Stored) -> Result<u64, Failed> {
+fn next(stored: &StoredRun) -> Result<u64, Failure> {
     let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0).max(stored.run.wish);
     last.checked_add(1).filter(|next| *next <= MAX_SEQ).ok_or_else(|| {
         let what = format!("the run's last wish has the number {last}, and no greater one is possible: another program wrote it");
@@ -64,7 +64,7 @@ fn next(stored: &Stored) -> Result<u64, Failed> {
 }
 
 /// All wishes with this one, without the oldest of those that the run has taken up.
-fn list(stored: &Stored, wish: &Wish) -> Result<String, Failed> {
+fn list(stored: &StoredRun, wish: &Wish) -> Result<String, Failure> {
     let taken = stored.wishes.iter().filter(|wish| wish.seq <= stored.run.wish).count();
     let kept = stored.wishes.iter().skip(taken.saturating_sub(KEPT));
     let all: Vec<&Wish> = kept.chain([wish]).collect();

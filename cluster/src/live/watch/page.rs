@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Source;
 use crate::live::answer::{PAGE, fewer};
-use crate::live::call::{Ask, Caller, NoReply, Reply};
+use crate::live::call::{ApiRequest, CallError, Caller, Reply};
 
 /// How often a page is asked for that fails for a moment. A list is only read, so that making the request twice harms nothing.
 const TRIES: u32 = 5;
@@ -44,8 +44,8 @@ pub(in crate::live) async fn pages(
     loop {
         let reply = match page(caller, &source.page(limit, &next)).await {
             Ok(reply) => reply,
-            Err(NoReply::Lost(why)) => return Err(why),
-            Err(NoReply::TooLong(why)) => {
+            Err(CallError::Lost(why)) => return Err(why),
+            Err(CallError::TooLong(why)) => {
                 // A continuation goes with the limit of its list, so the list begins anew.
                 limit = fewer(limit).ok_or(why)?;
                 next.clear();
@@ -76,16 +76,16 @@ pub(in crate::live) async fn pages(
 }
 
 /// One page, asked for again while it fails for a moment.
-async fn page(caller: &Caller, path: &str) -> Result<Reply, NoReply> {
+async fn page(caller: &Caller, path: &str) -> Result<Reply, CallError> {
     let mut wait = Duration::from_millis(500);
     let mut left = TRIES;
     loop {
         left -= 1;
-        let reply = caller.page(&Ask::get(path)).await;
+        let reply = caller.page(&ApiRequest::get(path)).await;
         let is_passing = match &reply {
             Ok(reply) => !reply.is_done() && reply.refusal().is_passing(),
-            Err(NoReply::Lost(_)) => true,
-            Err(NoReply::TooLong(_)) => false,
+            Err(CallError::Lost(_)) => true,
+            Err(CallError::TooLong(_)) => false,
         };
         if !is_passing || left == 0 {
             return reply;

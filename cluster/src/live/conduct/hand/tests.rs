@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, Asked, Server, run};
+use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 use crate::live::lease::Patience;
 use crate::live::session::Settings;
 
@@ -29,7 +29,10 @@ fn stored(version: &str) -> Value {
 }
 
 /// A cluster without nodes whose run is watched: these events come after the list. `more` answers first.
-fn cluster(events: &[Value], mut more: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
+fn cluster(
+    events: &[Value],
+    mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static,
+) -> Server {
     let mut events = Some(events.iter().map(|event| format!("{event}\n")).collect::<Vec<_>>());
     Server::by(move |asked| {
         if let Some(answer) = more(asked) {
@@ -61,24 +64,24 @@ fn cluster(events: &[Value], mut more: impl FnMut(&Asked) -> Option<Answer> + Se
 }
 
 /// What a holder of the Lease does with a run, and the events that its operator is told.
-async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut Hand<'_>) -> T) -> (T, Vec<String>) {
+async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_>) -> T) -> (T, Vec<String>) {
     let caller = server.caller();
-    let watcher = caller.beside(server.client());
+    let watcher = caller.with_client(server.client());
     let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let tell = RefCell::new(|event: &Event| told.lock().expect("events").push(format!("{event:?}")));
-    let mut hand = Hand {
+    let mut hand = LiveCluster {
         verdicts: session.store().verdicts_of("r-1"),
         session: &mut session,
         journal,
         interrupt: Interrupt::new(),
         is_unwritten: false,
-        unseen: Unseen::default(),
-        own: RefCell::new([identity(&a_run())].into()),
+        outage: Outage::default(),
+        own_hashes: RefCell::new([identity(&a_run())].into()),
         has_seen_own: false,
-        tell: &tell,
+        report: &tell,
     };
     let result = act(&mut hand).await;
     drop(hand);
@@ -87,8 +90,8 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut Hand<'_>) -> T
 }
 
 /// Looks until the run cannot go on, at most ten times.
-async fn ends(server: &Server) -> Option<Why> {
-    let looks = async |hand: &mut Hand<'_>| {
+async fn ends(server: &Server) -> Option<EndReason> {
+    let looks = async |hand: &mut LiveCluster<'_>| {
         for _ in 0..10 {
             if let Err(why) = hand.look(&a_run(), &plan()).await {
                 return Some(why);
@@ -114,7 +117,8 @@ fn a_run_whose_wishes_cannot_be_read_stops_and_says_so() {
         run(async {
             let mut map = stored("8");
             map["data"]["wish.json"] = wishes.into();
-            let Some(Why::Unreadable(why, fix)) = ends(&cluster(&[event("MODIFIED", &map)], |_| None)).await
+            let Some(EndReason::Unreadable(why, fix)) =
+                ends(&cluster(&[event("MODIFIED", &map)], |_| None)).await
             else {
                 panic!("it goes on: {wishes}")
             };
@@ -131,14 +135,14 @@ fn a_run_that_cannot_be_read_stops_and_says_so() {
     run(async {
         let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "8"}, "data": {"run.json": "{}"}});
         let why = ends(&cluster(&[event("MODIFIED", &map)], |_| None)).await;
-        assert!(matches!(&why, Some(Why::Unreadable(why, _)) if why.contains("run.json")), "{why:?}");
+        assert!(matches!(&why, Some(EndReason::Unreadable(why, _)) if why.contains("run.json")), "{why:?}");
     });
 }
 
 #[test]
 fn a_run_whose_object_is_deleted_stops_and_says_so() {
     run(async {
-        let Some(Why::Unreadable(why, fix)) =
+        let Some(EndReason::Unreadable(why, fix)) =
             ends(&cluster(&[event("DELETED", &stored("8"))], |_| None)).await
         else {
             panic!("it goes on")
@@ -163,7 +167,10 @@ fn a_run_that_was_never_seen_is_asked_for() {
             _ => None,
         });
         let why = ends(&server).await;
-        assert!(matches!(&why, Some(Why::Unreadable(why, _)) if why.contains("was deleted")), "{why:?}");
+        assert!(
+            matches!(&why, Some(EndReason::Unreadable(why, _)) if why.contains("was deleted")),
+            "{why:?}"
+        );
     });
 }
 
@@ -190,7 +197,8 @@ fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again()
             })
         });
         let (lacking, told) = with_hand(&server, async |hand| {
-            hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so"))).await;
+            hand.note(&Event::Waits(Wait::new("Node/a", migration::roll::wait::Reason::Settling, "so")))
+                .await;
             let mut lacking = Vec::new();
             for _ in 0..4 {
                 lacking.push(hand.flush(true).await.map(|problem| problem.to_string()));
@@ -226,7 +234,7 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
                 .expect("a journal")
                 .mirrored(dir.path().join("crossfade/r-1.jsonl"));
             for _ in 0..2 {
-                hand.note(&Event::Waits(Wait::new("Node/a", crate::roll::wait::Reason::Settling, "so")))
+                hand.note(&Event::Waits(Wait::new("Node/a", migration::roll::wait::Reason::Settling, "so")))
                     .await;
             }
         })

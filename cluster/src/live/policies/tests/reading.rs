@@ -1,11 +1,11 @@
 //! Reading policies.
 
+use migration::backup::KINDS;
+use migration::backup::file::Reading;
 use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::backup::KINDS;
-use crate::backup::file::Reading;
 use crate::live::error::Meaning;
 use crate::live::in_tests::{Answer, Server, run};
 
@@ -61,7 +61,7 @@ fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static 
     })
 }
 
-fn gathered(server: &Server, scope: &Scope) -> Result<Live, AllFailed> {
+fn gathered(server: &Server, scope: &Scope) -> Result<LiveState, Failures> {
     run(async { gather::gather(&server.client(), scope, &mut |_| {}).await })
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use migration::backup::Act;
 use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::backup::Act;
-use crate::live::in_tests::{Answer, Asked, Server, run};
+use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 
 const OURS: &str = "crossfade/converted-from";
 
@@ -29,7 +29,7 @@ fn replace(name: &str) -> Step {
 /// Answers a write with the object itself, and a read with what was written last under that path.
 ///
 /// What is replaced is there from the start, at the version that steps have seen.
-fn keeping(mut change: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) -> Server {
+fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
     let mut kept: BTreeMap<String, Value> = BTreeMap::new();
     Server::by(move |asked| {
         if let Some(answer) = change(asked) {
@@ -58,7 +58,7 @@ fn keeping(mut change: impl FnMut(&Asked) -> Option<Answer> + Send + 'static) ->
     })
 }
 
-fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (Applied, Vec<String>) {
+fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (ApplyReport, Vec<String>) {
     let server = server.clone();
     run(async {
         let applied = carry::carry(&server.caller(), steps, dry_run, &mut |_| {}).await;
@@ -70,8 +70,8 @@ fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (Applied, Vec<Stri
     })
 }
 
-fn became(applied: &Applied) -> Vec<Became> {
-    applied.objects.iter().map(|one| one.became).collect()
+fn became(applied: &ApplyReport) -> Vec<WriteOutcome> {
+    applied.objects.iter().map(|one| one.outcome).collect()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn all_is_tried_before_one_is_written_and_each_is_read_back() {
             "GET policies/b",
         ]
     );
-    assert_eq!(became(&applied), [Became::Created, Became::Replaced]);
+    assert_eq!(became(&applied), [WriteOutcome::Created, WriteOutcome::Replaced]);
     assert_eq!((applied.exit, applied.problems.len()), (Exit::Done, 0));
 }
 
@@ -102,19 +102,20 @@ fn a_dry_run_writes_nothing() {
         lines,
         ["POST policies?strict&dryRun=All", "GET policies/a", "PUT policies/b?strict&dryRun=All"]
     );
-    assert_eq!(became(&applied), [Became::WouldCreate, Became::WouldReplace]);
+    assert_eq!(became(&applied), [WriteOutcome::WouldCreate, WriteOutcome::WouldReplace]);
 }
 
 /// Each row: what the API server does when it tries the policy b, how the command ends, and what it says.
 #[test]
 fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
-    let dropping = |asked: &Asked| {
+    let dropping = |asked: &RecordedRequest| {
         let mut object = asked.json();
         object["spec"] = json!({});
         Answer::json(201, &object)
     };
-    let warning = |asked: &Asked| Answer::json(201, &asked.json()).warning("299 - \"v3 is deprecated\"");
-    type Rule = Box<dyn Fn(&Asked) -> Answer + Send>;
+    let warning =
+        |asked: &RecordedRequest| Answer::json(201, &asked.json()).warning("299 - \"v3 is deprecated\"");
+    type Rule = Box<dyn Fn(&RecordedRequest) -> Answer + Send>;
     let rows: [(Rule, Exit, &str); 6] = [
         (Box::new(dropping), Exit::No, "the API server drops the field spec.order"),
         (Box::new(warning), Exit::No, "the API server warns: v3 is deprecated"),
@@ -143,7 +144,7 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
             let server = Server::by({
                 let answers = [
                     Answer::json(201, &steps[0].object),
-                    rule(&Asked {
+                    rule(&RecordedRequest {
                         line: String::new(),
                         content: String::new(),
                         accept: String::new(),
@@ -165,7 +166,7 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
             lines.retain(|line| !line.starts_with("GET "));
             assert!(lines.iter().all(|line| line.ends_with("dryRun=All")), "{lines:?}");
             assert_eq!(applied.exit, exit, "{says}");
-            assert_eq!(became(&applied), [Became::NotWritten; 3]);
+            assert_eq!(became(&applied), [WriteOutcome::NotWritten; 3]);
             let said: Vec<&str> = applied.problems.iter().map(|problem| problem.what.as_str()).collect();
             assert!(said.len() == 1 && said[0].contains(says) && said[0].contains("/b: "), "{said:?}");
             let is_lost = says == "no answer";
@@ -187,21 +188,24 @@ fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
         is_it.then(|| Answer::refusal(409, "Conflict", "the object has been modified"))
     });
     let (applied, lines) = carried(&server, &steps, false);
-    assert_eq!(became(&applied), [Became::Replaced, Became::NotWritten, Became::NotWritten]);
+    assert_eq!(
+        became(&applied),
+        [WriteOutcome::Replaced, WriteOutcome::NotWritten, WriteOutcome::NotWritten]
+    );
     assert_eq!(applied.exit, Exit::TryLater);
     assert_eq!(lines.last().map(String::as_str), Some("PUT policies/b?strict"), "nothing after it");
     assert!(applied.problems[0].what.contains("/b: 409 Conflict"), "{:?}", applied.problems);
-    let asked = server.asked();
+    let asked = server.requests();
     let body = asked.last().expect("a request").json();
     assert_eq!(body["metadata"]["resourceVersion"], "41", "the version that was compared");
 }
 
 #[test]
 fn a_lost_answer_may_have_been_a_write() {
-    let is_write = |asked: &Asked| asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
+    let is_write = |asked: &RecordedRequest| asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
     let server = keeping(move |asked| is_write(asked).then(Answer::lost));
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
-    assert_eq!(became(&applied), [Became::Unknown, Became::NotWritten]);
+    assert_eq!(became(&applied), [WriteOutcome::Unknown, WriteOutcome::NotWritten]);
     assert_eq!(applied.exit, Exit::TryLater);
 }
 
@@ -214,7 +218,7 @@ fn what_another_stores_instead_is_found_when_it_is_read_back() {
         (is_written && asked.line.starts_with("GET")).then(|| Answer::json(200, &other))
     });
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
-    assert_eq!(became(&applied), [Became::Replaced, Became::NotWritten]);
+    assert_eq!(became(&applied), [WriteOutcome::Replaced, WriteOutcome::NotWritten]);
     assert_eq!(applied.exit, Exit::Failed);
     assert!(
         applied.problems[0].what.ends_with("stores something else in the field spec.order"),
@@ -236,7 +240,7 @@ fn an_api_server_that_ignores_dry_runs_is_found_with_the_first_object() {
             stored.as_ref().map_or_else(Answer::lost, |object| Answer::json(200, object))
         });
         let (applied, lines) = carried(&server, &[step, create("GlobalNetworkPolicy", "b")], true);
-        assert_eq!(became(&applied), [Became::Unknown, Became::NotWritten], "{lines:?}");
+        assert_eq!(became(&applied), [WriteOutcome::Unknown, WriteOutcome::NotWritten], "{lines:?}");
         assert_eq!((applied.exit, lines.len()), (Exit::Failed, 2));
         assert!(applied.problems[0].what.contains("has stored what it should only try"), "{applied:?}");
     }
@@ -256,16 +260,23 @@ fn a_policy_whose_tier_is_made_first_is_tried_after_it() {
         })
     };
     let (applied, lines) = carried(&webhook(true), &steps, false);
-    assert_eq!(became(&applied), [Became::Created; 3], "{lines:?}");
+    assert_eq!(became(&applied), [WriteOutcome::Created; 3], "{lines:?}");
     let written: Vec<&str> =
         lines.iter().filter(|line| line.starts_with("POST")).map(String::as_str).collect();
     assert_eq!(written.len(), 3 + 1 + 1 + 2, "{lines:?}");
     let (applied, lines) = carried(&webhook(false), &steps, false);
-    assert_eq!(became(&applied), [Became::Created, Became::NotWritten, Became::NotWritten], "{lines:?}");
+    assert_eq!(
+        became(&applied),
+        [WriteOutcome::Created, WriteOutcome::NotWritten, WriteOutcome::NotWritten],
+        "{lines:?}"
+    );
     assert_eq!(applied.exit, Exit::No);
     assert!(!lines.contains(&"POST policies?strict".into()), "a policy was written: {lines:?}");
     let (applied, _) = carried(&webhook(true), &steps, true);
-    assert_eq!(became(&applied), [Became::WouldCreate, Became::AwaitsTier, Became::WouldCreate]);
+    assert_eq!(
+        became(&applied),
+        [WriteOutcome::WouldCreate, WriteOutcome::AwaitsTier, WriteOutcome::WouldCreate]
+    );
     assert_eq!(applied.exit, Exit::Done);
 }
 
@@ -278,7 +289,7 @@ fn a_replacement_that_changes_nothing_is_not_written() {
     let server = keeping(move |_| Some(Answer::json(200, &defaulted)));
     for dry_run in [true, false] {
         let (applied, _) = carried(&server, &[step.clone()], dry_run);
-        assert_eq!((became(&applied), applied.exit), (vec![Became::Unchanged], Exit::Done));
+        assert_eq!((became(&applied), applied.exit), (vec![WriteOutcome::Unchanged], Exit::Done));
         assert_eq!(applied.objects[0].added, ["spec.types"]);
     }
     let lines = server.lines();
@@ -294,7 +305,7 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
         object["metadata"]["annotations"] = json!({OURS: "{}"});
         object
     };
-    let there = move |asked: &Asked, path: &str, object: Value| {
+    let there = move |asked: &RecordedRequest, path: &str, object: Value| {
         (asked.line == format!("GET /apis/projectcalico.org/v3/globalnetworkpolicies/{path}"))
             .then(|| Answer::json(200, &object))
     };
@@ -307,7 +318,11 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
     let objects = [wanted("new", 1), wanted("same", 1), wanted("edited", 1)];
     let applied = run(async { carry::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
         .expect("applied");
-    assert_eq!(became(&applied), [Became::Replaced, Became::Created, Became::Unchanged], "{applied:?}");
+    assert_eq!(
+        became(&applied),
+        [WriteOutcome::Replaced, WriteOutcome::Created, WriteOutcome::Unchanged],
+        "{applied:?}"
+    );
     assert_eq!(applied.exit, Exit::Done);
 
     let theirs = keeping(move |asked| {

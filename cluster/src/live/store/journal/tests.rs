@@ -31,23 +31,23 @@ fn a_journal_is_written_every_five_seconds_at_most() {
         let server = Server::new(vec![empty(), written("1"), written("2"), written("3")]);
         let mut journal = journal(&server).await;
         assert!(
-            server.asked()[0]
+            server.requests()[0]
                 .line
                 .ends_with("?labelSelector=crossfade%2Frun%3Dr-1%2Ccrossfade%2Fpart%3Djournal")
         );
-        assert!(server.asked()[0].accept.contains("PartialObjectMetadataList"));
+        assert!(server.requests()[0].accept.contains("PartialObjectMetadataList"));
         journal.flush(false).await.expect("nothing to write");
         for at in 0..3 {
             journal.note(&json!({"at": at})).expect("noted");
             journal.flush(false).await.expect("flushed");
         }
-        assert_eq!(server.asked().len(), 2);
+        assert_eq!(server.requests().len(), 2);
         tokio::time::advance(Duration::from_secs(5)).await;
         journal.flush(false).await.expect("flushed");
         journal.note(&json!({"at": 3})).expect("noted");
         journal.flush(true).await.expect("the last one");
         journal.flush(true).await.expect("nothing is left");
-        let asked = server.asked();
+        let asked = server.requests();
         assert_eq!(asked.len(), 4);
         assert_eq!(asked[1].json()["metadata"]["name"], "crossfade-journal-r-1-0001");
         assert_eq!(
@@ -70,7 +70,7 @@ fn a_full_part_is_written_before_the_next_one_begins() {
             journal.note(&line).expect("noted");
         }
         journal.flush(false).await.expect("flushed");
-        let parts: Vec<(String, usize)> = server.asked()[1..]
+        let parts: Vec<(String, usize)> = server.requests()[1..]
             .iter()
             .map(|asked| {
                 let body = asked.json();
@@ -93,7 +93,7 @@ fn another_holder_goes_on_at_the_end() {
         journal.flush(true).await.expect("nothing new");
         journal.note(&json!({"a": 2})).expect("noted");
         journal.flush(false).await.expect("flushed");
-        let asked = server.asked();
+        let asked = server.requests();
         assert_eq!(asked[1].line, format!("GET {MAPS}/crossfade-journal-r-1-0002"));
         assert_eq!(asked[2].json()["data"]["journal.jsonl"], "{\"a\":1}\n{\"a\":2}\n");
         assert_eq!(asked[2].json()["metadata"]["resourceVersion"], "9");
@@ -128,10 +128,10 @@ fn a_long_line_is_cut_and_the_next_ones_are_written() {
         journal.note(&json!({"wait": {"what": long, "all": [long, long]}})).expect("noted");
         journal.note(&json!({"at": 1})).expect("noted");
         journal.flush(true).await.expect("flushed");
-        for asked in &server.asked()[1..] {
+        for asked in &server.requests()[1..] {
             assert!(asked.body.len() < LARGEST, "{} bytes", asked.body.len());
         }
-        let last = server.asked().pop().expect("a write").json();
+        let last = server.requests().pop().expect("a write").json();
         let lines = last["data"]["journal.jsonl"].as_str().expect("lines");
         assert!(lines.ends_with("{\"at\":1}\n"), "{}", lines.len());
     });
@@ -149,11 +149,15 @@ fn lines_that_cannot_be_written_fill_no_memory() {
         }
         assert_eq!(journal.full.len(), MOST);
         assert!(
-            journal.dropped > 0 && journal.kept().contains("KiB of the oldest are dropped"),
+            journal.dropped > 0 && journal.describe_fallback().contains("KiB of the oldest are dropped"),
             "{}",
-            journal.kept()
+            journal.describe_fallback()
         );
-        assert!(journal.kept().contains("no file on this machine"), "{}", journal.kept());
+        assert!(
+            journal.describe_fallback().contains("no file on this machine"),
+            "{}",
+            journal.describe_fallback()
+        );
     });
 }
 

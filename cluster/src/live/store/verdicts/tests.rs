@@ -1,8 +1,8 @@
+use migration::roll::world::Verdict;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, Asked, Server, run};
-use crate::roll::world::Verdict;
+use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
 
 const MAP: &str = "/api/v1/namespaces/crossfade/configmaps";
 
@@ -28,8 +28,8 @@ fn world(server_now: Duration, color: Color, why: &str) -> World {
 
 /// What the writes bear.
 fn written(server: &Server) -> Vec<(String, Value)> {
-    let asked = server.asked().into_iter();
-    let data = |asked: &Asked| {
+    let asked = server.requests().into_iter();
+    let data = |asked: &RecordedRequest| {
         serde_json::from_str(asked.json()["data"][KEY].as_str().expect("verdicts")).expect("JSON")
     };
     asked.map(|asked| (asked.line.clone(), data(&asked))).collect()
@@ -65,7 +65,7 @@ fn the_verdicts_of_commands_are_written_when_they_change_and_then_every_minute()
         );
         tokio::time::sleep(Duration::from_secs(30)).await;
         verdicts.flush(&plan, &world(now(), Color::Green, "")).await;
-        assert_eq!(server.asked().len(), 2, "nothing but the time has changed");
+        assert_eq!(server.requests().len(), 2, "nothing but the time has changed");
         verdicts.flush(&plan, &world(now(), Color::Red, "it fails")).await;
         assert_eq!(written(&server)[2].1, smoke("red", "2026-01-01T00:00:30Z", "it fails"));
         tokio::time::sleep(Duration::from_secs(60)).await;

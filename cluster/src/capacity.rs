@@ -1,8 +1,0 @@
-//! What pods request, what nodes offer, and whether pods still find room when nodes are taken from them. Pure.
-
-mod quantity;
-mod request;
-mod room;
-
-pub use request::{RESOURCES, Request, Resource, tenths};
-pub use room::{Place, Room, Shortage, State, barring};

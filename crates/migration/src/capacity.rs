@@ -1,0 +1,8 @@
+//! What pods request, what nodes offer, and whether pods still find room when nodes are taken from them.
+
+mod quantity;
+mod request;
+mod room;
+
+pub use request::{RESOURCES, Request, Resource, tenths};
+pub use room::{Place, Room, Shortage, State, barring};

@@ -1,0 +1,109 @@
+//! The proof of a backup. Pure: the time of the snapshot is the clock.
+
+use jiff::Timestamp;
+use snapshot::model::Kind;
+
+use super::{Check, Need};
+use crate::finding::{Finding, Severity};
+use crate::scene::Scene;
+
+/// See the module.
+pub(super) const CHECK: Check = Check {
+    name: "backup",
+    codes: &[
+        ("backup-age-unknown", "nothing says how old the backup is"),
+        ("backup-old", "the backup is older than it may be"),
+        ("backup-unproven", "nothing says that there is a backup"),
+    ],
+    needs: &[Need::Always(Kind::NODE)],
+    run,
+};
+
+const FIX: &str = "Make a backup: ETCDCTL_API=3 etcdctl snapshot save etcd.db, and velero backup create before-crossfade where you use Velero. Then name it in the settings file: backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}. If the provider of the control plane makes backups: backup: {of: \"PROVIDER\"}.";
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let backup = &scene.config.backup;
+    if backup.of.trim().is_empty() {
+        return vec![Finding::new(
+            "backup-unproven",
+            Severity::Risk,
+            "Nothing says that there is a backup of the cluster's state.",
+            "The end of the migration deletes the old CNI's objects. Without a backup nobody brings them back.",
+            FIX,
+        )];
+    }
+    // A provider's own backups have no time.
+    let Some(taken) = &backup.taken else { return Vec::new() };
+    let (at, now) = (taken.parse::<Timestamp>().ok(), now(scene));
+    let (Some(at), Some(now)) = (at, now) else {
+        let what = if at.is_none() {
+            format!(
+                "{taken:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
+                backup.of
+            )
+        } else {
+            "The snapshot has no time, so nobody knows how old the backup is.".to_owned()
+        };
+        return vec![Finding::new(
+            "backup-age-unknown",
+            Severity::Risk,
+            what,
+            "A backup that is too old brings back objects that are long gone.",
+            "Write backup.taken as 2026-03-01T02:00:00Z, and take the snapshot with kubectl crossfade snapshot.",
+        )];
+    };
+    let hours = (now.as_second() - at.as_second()).div_euclid(3600);
+    let limit = i64::from(backup.max_age_hours);
+    if hours < limit {
+        return Vec::new();
+    }
+    vec![Finding::new(
+        "backup-old",
+        Severity::Blocks,
+        format!("The backup {:?} is {hours} hours old, and may be {limit}.", backup.of),
+        "What changed since would be lost if the cluster had to be restored in the midst of the migration.",
+        FIX,
+    )]
+}
+
+/// When the snapshot was taken; in a dump, which does not say it, the newest heartbeat or creation.
+fn now(scene: &Scene<'_>) -> Option<Timestamp> {
+    let snapshot = scene.snapshot;
+    if let Some(taken) = &snapshot.cluster.taken {
+        return taken.parse().ok();
+    }
+    let nodes = snapshot.nodes.iter();
+    let heartbeats = nodes
+        .flat_map(|node| &node.status.conditions)
+        .filter_map(|condition| condition.last_heartbeat_time.as_deref());
+    let pods = snapshot.pods.iter().filter_map(|pod| pod.metadata.creation_timestamp.as_deref());
+    // RFC 3339 in UTC, as the API server writes it, sorts as text.
+    heartbeats.chain(pods).max()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::Case;
+
+    const DUMP: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {conditions: [{type: Ready, status: \"True\", lastHeartbeatTime: \"2026-03-02T02:00:00Z\"}]}\n";
+
+    #[test]
+    fn a_backup_is_named_and_young() {
+        for (config, yaml, codes) in [
+            ("", DUMP, &["backup-unproven"][..]),
+            ("backup: {of: EKS}", DUMP, &[]),
+            ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:01Z\"}", DUMP, &[]),
+            ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}", DUMP, &["backup-old"]),
+            ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\", maxAgeHours: 25}", DUMP, &[]),
+            ("backup: {of: etcd.db, taken: yesterday}", DUMP, &["backup-age-unknown"]),
+            ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}", "", &["backup-age-unknown"]),
+        ] {
+            assert_eq!(Case::of(yaml).config(config).codes(&CHECK), codes, "{config}");
+        }
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, creationTimestamp: \"2026-03-03T02:00:00Z\"}\n";
+        let old =
+            Case::of(pod).config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}").found(&CHECK);
+        assert!(old[0].what.contains("48 hours"), "{old:?}");
+    }
+}

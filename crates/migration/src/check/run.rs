@@ -1,0 +1,177 @@
+//! Runs all checks.
+
+use std::collections::BTreeMap;
+
+use snapshot::model::{IllegibleObject, Kind, Reading};
+
+use super::{ALL, Check, kinds, requirements};
+use crate::finding::{Finding, Severity, Subject, sort, waive};
+use crate::scene::Scene;
+
+/// The code of a check that could not run.
+const NOT_CHECKED: (&str, &str) = ("not-checked", "objects that a check needs are not in the snapshot");
+/// The code of an object that could not be read.
+const ILLEGIBLE: (&str, &str) =
+    ("object-illegible", "an object cannot be read, so no check knows what is in it");
+/// The code of a waiver without a finding; `finding::waive` makes it.
+const UNUSED: (&str, &str) = ("waiver-unused", "a waiver accepts a finding that there is not");
+
+/// Every code that a finding may have, with its meaning, in alphabetical order.
+#[must_use]
+pub fn codes() -> Vec<(&'static str, &'static str)> {
+    let mut all: Vec<_> = ALL.iter().flat_map(|check| check.codes).copied().collect();
+    all.extend(requirements::CODES);
+    all.extend([ILLEGIBLE, NOT_CHECKED, UNUSED]);
+    all.sort_unstable();
+    all
+}
+
+/// The findings of all checks: accepted ones are marked, and the worst come first.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut missing: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
+    for check in ALL {
+        let unknown = unknown(check, scene);
+        if unknown.is_empty() {
+            findings.extend((check.run)(scene));
+        }
+        for kind in unknown {
+            missing.entry(kind).or_default().push(check.name);
+        }
+    }
+    let required = requirements::findings(scene, &findings);
+    findings.extend(required);
+    for (kind, row) in requirements::missing(scene) {
+        missing.entry(kind).or_default().push(row);
+    }
+    findings.extend(missing.iter().map(|(kind, checks)| not_checked(*kind, checks, scene)));
+    findings.extend(illegible(scene));
+    let mut findings = waive(findings, &scene.config.waivers);
+    sort(&mut findings);
+    findings
+}
+
+/// The kinds that a check needs and the snapshot does not have.
+fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
+    let needed = check.needs.iter().filter_map(|need| need.of(scene.from, scene.to));
+    needed.filter(|kind| !scene.snapshot.knows(*kind)).collect()
+}
+
+/// The objects of the kinds that this migration needs which could not be read. Their names may be any text, so that no command has them.
+fn illegible(scene: &Scene<'_>) -> Option<Finding> {
+    let needed = kinds(scene.from, scene.to);
+    let all = scene.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
+    let subject = |one: &IllegibleObject| Subject {
+        namespace: one.namespace.clone(),
+        ..Subject::new(one.kind, &*one.name).detail(&*one.why)
+    };
+    let objects: Vec<Subject> = all.map(subject).collect();
+    let what = "Objects cannot be read, so no check knows what is in them.";
+    let why =
+        "A check finds nothing wrong with an object that it does not see. All other objects are checked.";
+    let fix = "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.";
+    (!objects.is_empty()).then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).about(objects))
+}
+
+fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
+    let (what, fix) = match scene.snapshot.readings.get(&kind) {
+        // They are read one by one: a right to list them would reach what applications keep in theirs.
+        Some(Reading::Forbidden(why)) if kind == Kind::CONFIG_MAP => (
+            format!("The API server refused to read a ConfigMap: {why}"),
+            "Grant the verb get on this ConfigMap: deploy/cluster/rbac-viewer.yaml names those of all CNIs; add one whose name ends in a hash to its resourceNames.".into(),
+        ),
+        Some(Reading::Forbidden(why)) => (
+            format!("The API server refused to list {}: {why}", kind.plural()),
+            format!(
+                "Grant the verb list on {}; deploy/cluster/rbac-viewer.yaml has all rights that are needed.",
+                kind.resource()
+            ),
+        ),
+        Some(Reading::Incomplete(why)) => (
+            format!("The snapshot does not have all {kind} objects as they are: {why}."),
+            format!(
+                "Dump them once, and name no other file that has some of them: kubectl get {} -A -o json > {}.json.",
+                kind.resource(),
+                kind.plural()
+            ),
+        ),
+        Some(Reading::Read | Reading::NotServed) | None => (
+            format!("The snapshot has no {kind} objects, and does not say that the cluster has none."),
+            format!(
+                "Add them: kubectl get {} -A -o json > {}.json. If the cluster has none: --dumped {}",
+                kind.resource(),
+                kind.plural(),
+                kind.plural()
+            ),
+        ),
+    };
+    let subject = Subject::new(kind, "*").detail(format!("needed by {}", checks.join(", ")));
+    let why =
+        "The checks that need these objects did not run, so nobody knows whether they would find something.";
+    Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).about([subject])
+}
+
+#[cfg(test)]
+mod tests {
+    use snapshot::model::Snapshot;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::support::{Cni, Strategy};
+
+    fn scene<'a>(snapshot: &'a Snapshot, config: &'a Config) -> Scene<'a> {
+        // Nobody needs an object to say that Calico is no second network.
+        Scene { snapshot, config, from: Cni::Calico, to: Cni::Cilium, strategy: Strategy::Bridge }
+    }
+
+    #[test]
+    fn a_check_without_its_objects_is_never_green() {
+        let (mut snapshot, config) = (Snapshot::default(), Config::default());
+        let findings = run(&scene(&snapshot, &config));
+        assert!(
+            findings.iter().all(|finding| finding.code == "not-checked" && finding.blocks()),
+            "{findings:?}"
+        );
+        assert!(findings.iter().any(|finding| finding.objects[0].kind == "IPPool"));
+        snapshot.readings.insert(Kind::IP_POOL, Reading::Forbidden("no right".into()));
+        let findings = run(&scene(&snapshot, &config));
+        assert!(
+            findings.iter().any(|finding| finding.what.contains("no right") && finding.fix.contains("Grant"))
+        );
+        snapshot.readings.insert(Kind::CONFIG_MAP, Reading::Forbidden("antrea-config-x".into()));
+        let findings = run(&scene(&snapshot, &config));
+        let of_map = findings.iter().find(|finding| finding.what.contains("antrea-config-x"));
+        assert!(of_map.is_some_and(|finding| finding.fix.contains("verb get")), "{findings:?}");
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_a_finding_that_names_it() {
+        let (mut snapshot, config) = (Snapshot::default(), Config::default());
+        let illegible = |kind: Kind, name: &str| IllegibleObject {
+            kind,
+            namespace: "x".into(),
+            name: name.into(),
+            why: "invalid IP address".into(),
+        };
+        snapshot.illegible = vec![illegible(Kind::POD, "$(id)"), illegible(Kind::IPAM_BLOCK, "a")];
+        let findings = run(&scene(&snapshot, &config));
+        let finding = findings.iter().find(|finding| finding.code == "object-illegible").expect("a finding");
+        assert!(finding.blocks() && finding.objects.iter().any(|one| one.to_string() == "Pod/x/$(id)"));
+        assert!(finding.objects[0].detail.contains("invalid IP address") || finding.objects.len() > 1);
+        assert!(!finding.fix.contains("$(id)"));
+    }
+
+    #[test]
+    fn codes_are_unique_and_of_one_form() {
+        let codes = codes();
+        for (at, (code, meaning)) in codes.iter().enumerate() {
+            assert!(codes[..at].iter().all(|(other, _)| other != code), "{code} twice");
+            assert!(
+                code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit()),
+                "{code}"
+            );
+            assert!(!meaning.is_empty(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Pools of nodes, and the nodes to come.
+
+use serde::{Deserialize, Serialize};
+use snapshot::model::Labels;
+
+use super::TemplateTaint;
+
+/// Pools and nodes to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Nodes {
+    /// Labels that name a node's pool; the first one that a node has counts.
+    pub pool_labels: Vec<String>,
+    /// Pools of which more nodes may come, with what these nodes register with. NodePools of Karpenter are known without it.
+    pub templates: Vec<Template>,
+}
+
+/// The nodes that a pool, an autoscaling group or an image gives the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Template {
+    /// The pool.
+    pub name: String,
+    /// Labels of the nodes.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub labels: Labels,
+    /// Taints of the nodes, the start-up taints among them.
+    #[serde(default)]
+    pub taints: Vec<TemplateTaint>,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        let labels = [
+            "karpenter.sh/nodepool",
+            "eks.amazonaws.com/nodegroup",
+            "alpha.eksctl.io/nodegroup-name",
+            "cloud.google.com/gke-nodepool",
+            "kubernetes.azure.com/agentpool",
+            "kops.k8s.io/instancegroup",
+        ];
+        Self { pool_labels: labels.map(Into::into).into(), templates: Vec::new() }
+    }
+}

@@ -1,0 +1,131 @@
+//! How nodes move: what `plan` takes over into the plan, and what somebody decides or accepts for it.
+
+mod gate;
+mod limits;
+mod pods;
+mod policy;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use types::glob;
+
+pub use gate::{BUILT_IN, CommandGate};
+pub use limits::{Limits, Window};
+pub use pods::Pods;
+pub use policy::PolicyKind;
+
+/// How nodes move.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Roll {
+    /// How much may happen at once, and how long it may take.
+    pub limits: Limits,
+    /// What becomes of pods that need a decision.
+    pub pods: Pods,
+    /// Commands that must say that all is well before a node starts, beside the gates that every plan has.
+    pub gates: Vec<CommandGate>,
+    /// How it is known that nodes forward between both networks, where a pass needs that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<Bridge>,
+    /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
+    /// nodes are drained.
+    pub methods: BTreeMap<String, Method>,
+    /// Kinds of policies that somebody accepts while nobody enforces them.
+    pub unenforced: Vec<PolicyKind>,
+    /// Nodes that no pass touches.
+    pub leave_out: Vec<NodeExclusion>,
+}
+
+/// How it is known that nodes forward between both networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Bridge {
+    /// A gate of `gates`, by its name, proves it again and again.
+    Gate(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
+    /// Somebody accepts it without a proof; the reason.
+    Accept(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
+}
+
+/// How a node that stays moves its pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "NodeMethod"))]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Cordon, flip, evict, prove, uncordon.
+    #[default]
+    Drain,
+    /// Flip, then evict without a cordon, so that pods may come back to the same node.
+    Churn,
+}
+
+/// Nodes that no pass touches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LeaveOut"))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NodeExclusion {
+    /// The name of a node; `*` stands for any text.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub node: String,
+    /// Why.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub reason: String,
+}
+
+impl Roll {
+    /// The method of a pool: that of its own name, else that of the longest name with `*` that matches, else the default.
+    #[must_use]
+    pub fn method(&self, pool: &str) -> Method {
+        let matching = self.methods.iter().filter(|(name, _)| glob::matches(name, pool));
+        let longest = || matching.max_by_key(|(name, _)| name.len());
+        self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
+    }
+
+    /// What leaves a node out of every pass; none if nothing does.
+    #[must_use]
+    pub fn left_out(&self, node: &str) -> Option<&NodeExclusion> {
+        self.leave_out.iter().find(|out| glob::matches(&out.node, node))
+    }
+
+    /// Whether the values make sense.
+    pub(super) fn valid(&self) -> Result<(), String> {
+        self.limits.valid()?;
+        self.pods.valid()?;
+        gate::valid(&self.gates)?;
+        self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
+        if self.methods.contains_key("") {
+            return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
+        }
+        for (at, out) in self.leave_out.iter().enumerate() {
+            let missing = |text: &str| text.trim().is_empty();
+            if missing(&out.node) {
+                return Err(format!("roll.leaveOut[{at}].node: expected the name of a node, found nothing"));
+            }
+            if missing(&out.reason) {
+                return Err(format!(
+                    "roll.leaveOut[{at}].reason: expected why no pass touches {}, found nothing",
+                    out.node
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn valid_bridge(&self, bridge: &Bridge) -> Result<(), String> {
+        match bridge {
+            Bridge::Gate(name) if self.gates.iter().all(|gate| gate.name != *name) => {
+                Err(format!("roll.bridge.gate: expected the name of a gate of roll.gates, found {name:?}"))
+            }
+            Bridge::Accept(reason) if reason.trim().is_empty() => {
+                Err("roll.bridge.accept: expected why it is accepted without a proof, found nothing".into())
+            }
+            Bridge::Gate(_) | Bridge::Accept(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Drives a run: looks at the cluster, takes up what people wish, decides, and acts. It is the only one that acts on a cluster, and it acts on nothing but
+//! what [`step`](crate::roll::step::step) decided and [`hold`](crate::roll::invariant::hold) let pass.
+//!
+//! A holder that ends in the middle leaves nothing behind that the next one needs: every act is on the Node, on the pod or in the run's ConfigMap.
+
+pub mod decisions;
+pub mod event;
+mod news;
+
+use std::sync::Arc;
+use std::time::Duration;
+use types::eviction::Answer;
+
+use decisions::Decisions;
+pub use event::Event;
+use futures_util::stream::{self, StreamExt};
+use news::News;
+
+use crate::plan::Plan;
+use crate::roll::act::Act;
+use crate::roll::invariant::{self, Violation};
+use crate::roll::memory::Memory;
+use crate::roll::nodes::Nodes;
+use crate::roll::order::Order;
+use crate::roll::run::Run;
+use crate::roll::step::{Decision, End, step};
+use crate::roll::view::View;
+use crate::roll::wish::Wish;
+use crate::roll::world::World;
+use crate::status::{Status, status};
+
+/// How many calls are under way at once: one that the API server leaves waiting does not keep the others.
+const AT_ONCE: usize = 8;
+
+/// What the driver needs of a cluster.
+pub trait Cluster {
+    /// Waits until something changed, or for a moment, and says what is known.
+    ///
+    /// # Errors
+    /// Why the run cannot go on: somebody else holds it, or it is gone.
+    fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Observation, EndReason>>;
+
+    /// Makes one call when it is driven. Several may be under way.
+    fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
+
+    /// How long this thread has worked, without the time in which other programs had its core. Nothing is decided by it.
+    fn worked(&self) -> Duration;
+
+    /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
+    fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
+}
+
+/// What the driver knows of the cluster and of the run.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
+    pub world: Arc<World>,
+    /// The run as the cluster has it.
+    pub run: Option<Run>,
+    /// Wishes that the run has not taken up, in order.
+    pub wishes: Vec<Wish>,
+    /// The operator asked this holder to end: no new act.
+    pub is_interrupted: bool,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// Somebody changed the object since it was read. The next look decides anew.
+    Conflict,
+    /// What the API server says of an eviction or a deletion.
+    Answered(Answer),
+    /// It failed, or its answer was lost; in words.
+    Failed(String),
+}
+
+/// How a holder's part of a run ended.
+#[derive(Debug, Clone)]
+pub struct DriveEnd {
+    /// The run as it is now.
+    pub run: Run,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// How far the run is.
+    pub status: Option<Status>,
+    /// How long this holder's decisions took.
+    pub decisions: Decisions,
+}
+
+/// Why a holder's part of a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndReason {
+    /// The run decided so.
+    End(End),
+    /// The operator asked this holder to end.
+    Interrupted,
+    /// A decision would have broken an invariant: a fault of this program. Nothing was done of it.
+    Broken(Violation),
+    /// Another holder has the run; in words.
+    Gone(String),
+    /// The object that keeps the run is gone or cannot be read, so that nothing that people ask is heard; in words, and what helps.
+    Unreadable(String, String),
+}
+
+/// Drives a run until it ends for this holder.
+pub async fn drive<C: Cluster>(
+    cluster: &mut C,
+    mut run: Run,
+    plan: &Plan,
+    hash: &str,
+    tell: &mut dyn FnMut(&Event),
+) -> DriveEnd {
+    let order = Order::of(plan);
+    let mut memory = Memory::default();
+    let mut news = News::default();
+    let mut decisions = Decisions::default();
+    let mut last = None;
+    loop {
+        let seen = match cluster.look(&run, plan).await {
+            Ok(seen) => seen,
+            Err(why) => return DriveEnd { run, reason: why, status: last, decisions },
+        };
+        if seen.is_interrupted {
+            return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
+        }
+        let world = &*seen.world;
+        if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
+            // Its answer was lost, and it was written.
+            run = written.clone();
+            memory.confirm_write();
+        }
+        // What people wish is taken up by the run that the cluster has.
+        let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
+        if let Some(wish) = seen.wishes.iter().find(is_new) {
+            run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
+            continue;
+        }
+        let before = cluster.worked();
+        memory.observe(world, &run);
+        let mut nodes = Nodes::of(world, &run, &order);
+        let Decision { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
+        let now = status(&View::of(world, &memory, &run, &nodes), &waits);
+        decisions.add(cluster.worked().saturating_sub(before));
+        for wait in news.of(&waits, world.now) {
+            let event = Event::Waits(wait);
+            cluster.note(&event).await;
+            tell(&event);
+        }
+        tell(&Event::Status(Box::new(now.clone())));
+        last = Some(now);
+        for group in acts.chunk_by(|one, next| may_run_concurrently(one) && may_run_concurrently(next)) {
+            for act in group {
+                if let Err(broken) = check_invariants(act, &View::of(world, &memory, &run, &nodes), hash) {
+                    let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
+                    cluster.note(&event).await;
+                    tell(&event);
+                    return DriveEnd { run, reason: EndReason::Broken(broken), status: last, decisions };
+                }
+                match act {
+                    Act::Patch(patch) => memory.record_patch(patch, world),
+                    Act::Census => memory.begin_census(world),
+                    _ => {}
+                }
+            }
+            let calls: Vec<_> = group.iter().map(|act| (act, cluster.act(act))).collect();
+            let calls = calls.into_iter().map(|(act, call)| async move { (act, call.await) });
+            let mut under_way = stream::iter(calls).buffer_unordered(AT_ONCE);
+            while let Some((act, outcome)) = under_way.next().await {
+                remember(&mut memory, &mut run, act, &outcome, world);
+                if matches!(act, Act::Record(_)) {
+                    nodes = Nodes::of(world, &run, &order);
+                }
+                if *act != Act::Census {
+                    let event = Event::Acted { act: act.clone().into(), outcome };
+                    cluster.note(&event).await;
+                    tell(&event);
+                }
+            }
+        }
+        if let Some(end) = end {
+            return DriveEnd { run, reason: EndReason::End(end), status: last, decisions };
+        }
+    }
+}
+
+/// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.
+const fn may_run_concurrently(act: &Act) -> bool {
+    matches!(act, Act::Patch(_) | Act::Evict(_) | Act::Delete(_))
+}
+
+/// A run that is over is written as it is.
+fn check_invariants(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
+    if view.run.target().is_none() { Ok(()) } else { invariant::hold(act, view, hash) }
+}
+
+/// Takes up what became of a call.
+fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, world: &World) {
+    match (act, outcome) {
+        (Act::Evict(pod) | Act::Delete(pod), Outcome::Answered(answer)) => {
+            memory.record_answer(pod, answer.clone(), world.now);
+        }
+        (Act::Evict(pod) | Act::Delete(pod), Outcome::Failed(why)) => {
+            memory.record_answer(pod, Answer::Failed(why.clone()), world.now);
+        }
+        (Act::Patch(patch), Outcome::Conflict) => memory.reject_patch(patch),
+        (Act::Patch(patch), Outcome::Done) => memory.confirm_patch(patch, world),
+        (Act::Record(next), Outcome::Done) => {
+            memory.confirm_write();
+            run.clone_from(next);
+        }
+        (Act::Record(next), Outcome::Failed(_)) => memory.record_unconfirmed_write(next),
+        _ => {}
+    }
+}
+
+/// Takes up a wish, and writes the run with it. A wish that cannot be met is answered aloud and not asked again.
+async fn wished<C: Cluster>(
+    cluster: &mut C,
+    run: Run,
+    wish: &Wish,
+    order: &Order<'_>,
+    world: &World,
+    memory: &mut Memory,
+    tell: &mut dyn FnMut(&Event),
+) -> Run {
+    let is_bridged = is_bridged(world, memory, &run, order);
+    let (next, refused) = match run.wished(wish, order.plan, is_bridged) {
+        Ok(next) => (next, None),
+        Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
+    };
+    let act = Act::Record(Box::new(next));
+    let outcome = cluster.act(&act).await;
+    if outcome != Outcome::Conflict {
+        let event = Event::Wished { wish: wish.clone(), refused };
+        cluster.note(&event).await;
+        tell(&event);
+    }
+    let mut run = run;
+    remember(memory, &mut run, &act, &outcome, world);
+    run
+}
+
+/// Whether nodes forward between both networks, also after the last pass: a run that is over can be asked to go back.
+fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> bool {
+    View::of(world, memory, run, &Nodes::of(world, run, order)).is_bridged()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roll::wish::What;
+    use serde_json::json;
+    use types::policy::Phase;
+
+    #[test]
+    fn a_run_that_is_over_goes_back_over_the_bridge() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "bridge", "settings": "s", "start": "old",
+            "passes": ["new"], "bridge": {"accepted": "it is known"}, "waves": [], "leftOut": [], "pools": [], "limits": {}, "pods": {}, "gates": [],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let done = Run::new("r-1", "4be1".repeat(16), &plan).next_pass();
+        assert_eq!(done.target(), None);
+        let (world, memory) = (World::default(), Memory::default());
+        let abort = Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: What::Abort(Phase::Old) };
+        let back =
+            done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
+        assert_eq!(back.targets, [Phase::Old]);
+    }
+}

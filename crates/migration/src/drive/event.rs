@@ -1,0 +1,187 @@
+//! What happens in a run, for the journal, for people and for programs.
+
+use std::fmt;
+use types::eviction::Answer;
+
+use serde::Serialize;
+use types::policy::Phase;
+use types::step::State;
+
+use super::Outcome;
+use crate::roll::act::{Act, Change, Patch, PodId};
+use crate::roll::invariant::Violation;
+use crate::roll::wait::Wait;
+use crate::roll::wish::Wish;
+use crate::status::Status;
+
+/// What happens.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A call was made.
+    Acted {
+        /// Which.
+        act: ActRecord,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The run waits for something that it did not wait for before.
+    Waits(Wait),
+    /// The run took up a wish, or refused it.
+    Wished {
+        /// Which.
+        wish: Wish,
+        /// Why it was refused.
+        refused: Option<String>,
+    },
+    /// A decision would have broken an invariant.
+    Broken {
+        /// What was decided.
+        act: ActRecord,
+        /// Which invariant, and how.
+        broken: Violation,
+    },
+    /// Somebody approved another plan for the run.
+    Replanned {
+        /// SHA-256 of the plan before, in hex.
+        before: String,
+        /// The same of the plan from now on.
+        plan: String,
+    },
+    /// The journal cannot be written, or can be again; in words.
+    Journal(String),
+    /// How far the run is.
+    Status(Box<Status>),
+}
+
+/// A call, as a history tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Told"))]
+#[serde(rename_all = "camelCase", tag = "act")]
+pub enum ActRecord {
+    /// A Node was patched.
+    #[serde(rename_all = "camelCase")]
+    Patch {
+        /// The Node.
+        node: String,
+        /// How far it is from now on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        /// The phase that it is asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        desired: Option<Phase>,
+        /// Why it is held.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// It is cordoned, or uncordoned.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cordon: Option<bool>,
+        /// The taint is set, or taken away.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fence: Option<bool>,
+    },
+    /// A pod was evicted.
+    Evict {
+        /// `NAMESPACE/NAME`.
+        pod: String,
+        /// Its UID.
+        uid: String,
+        /// Its node.
+        node: String,
+    },
+    /// A pod was deleted.
+    Delete {
+        /// `NAMESPACE/NAME`.
+        pod: String,
+        /// Its UID.
+        uid: String,
+        /// Its node.
+        node: String,
+    },
+    /// All pods were counted.
+    Census,
+    /// The run was written.
+    #[serde(rename_all = "camelCase")]
+    Record {
+        /// The pass.
+        pass: u32,
+        /// The phase that it brings nodes to.
+        to: Option<Phase>,
+    },
+}
+
+impl From<Act> for ActRecord {
+    fn from(act: Act) -> Self {
+        match act {
+            Act::Patch(patch) => patched(*patch),
+            Act::Evict(id) => {
+                let PodId { namespace, name, uid, node, .. } = id;
+                Self::Evict {
+                    pod: format!("{namespace}/{name}"),
+                    uid: uid.to_string(),
+                    node: node.to_string(),
+                }
+            }
+            Act::Delete(id) => {
+                let PodId { namespace, name, uid, node, .. } = id;
+                Self::Delete {
+                    pod: format!("{namespace}/{name}"),
+                    uid: uid.to_string(),
+                    node: node.to_string(),
+                }
+            }
+            Act::Census => Self::Census,
+            Act::Record(run) => Self::Record { pass: run.pass, to: run.target() },
+        }
+    }
+}
+
+fn patched(patch: Patch) -> ActRecord {
+    let (state, why) = match &patch.step {
+        Change::Set(step) => (Some(step.state), step.why.clone()),
+        Change::Keep | Change::Remove => (None, None),
+    };
+    let Patch { node, desired, cordon, fence, .. } = patch;
+    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence }
+}
+
+/// One line for people.
+impl fmt::Display for ActRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evict { pod, node, .. } => write!(f, "node {node}: pod {pod} is evicted"),
+            Self::Delete { pod, node, .. } => write!(f, "node {node}: pod {pod} is deleted"),
+            Self::Census => f.write_str("all pods are counted"),
+            Self::Record { to: Some(to), pass } => write!(f, "pass {pass} brings nodes to phase {to}"),
+            Self::Record { to: None, .. } => f.write_str("the last pass is done"),
+            Self::Patch { node, state, desired, why, cordon, fence } => {
+                let mut words = Vec::new();
+                words.extend(state.map(|state| state.as_str().to_owned()));
+                words.extend(desired.map(|phase| format!("asked for phase {phase}")));
+                words.extend(why.clone());
+                words.extend(cordon.map(|on| if on { "cordoned" } else { "uncordoned" }.to_owned()));
+                if state.is_none() {
+                    words.extend(fence.map(|on| {
+                        if on { "tainted crossfade/earlier" } else { "taint crossfade/earlier taken away" }
+                            .to_owned()
+                    }));
+                }
+                write!(f, "node {node}: {}", words.join(", "))
+            }
+        }
+    }
+}
+
+/// What became of a call, where there is more to say than that it was done.
+#[must_use]
+pub fn but(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Done | Outcome::Answered(Answer::Accepted) => None,
+        Outcome::Conflict => Some("the object was changed meanwhile; decided anew".into()),
+        Outcome::Answered(Answer::Gone) => Some("it was gone already".into()),
+        Outcome::Answered(Answer::Budget(_)) => Some("a PodDisruptionBudget forbids it now".into()),
+        Outcome::Answered(Answer::Busy(_)) => Some("the API server has too much to do".into()),
+        Outcome::Answered(Answer::TwoBudgets) => Some("more than one PodDisruptionBudget selects it".into()),
+        Outcome::Answered(Answer::NamespaceGoes) => Some("its namespace is being deleted".into()),
+        Outcome::Answered(Answer::Failed(why)) | Outcome::Failed(why) => Some(why.clone()),
+    }
+}

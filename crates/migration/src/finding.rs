@@ -1,0 +1,146 @@
+//! Findings: what stands in the way of a migration, why it matters and how to fix it.
+
+mod explanation;
+mod order;
+mod waive;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use snapshot::model::{Kind, Meta};
+
+pub use explanation::Explanation;
+pub use order::sort;
+pub use waive::waive;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The migration must not start.
+    Blocks,
+    /// The migration may start, and something may go wrong.
+    Risk,
+    /// Something to know.
+    Note,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Names the finding, for waivers and documentation: `cidr-overlap-services`. It never changes its meaning.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is found, in one sentence. It counts no objects: a waiver may take some of them away.
+    pub what: String,
+    /// The objects that it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Subject>,
+    /// Why it matters.
+    pub why: String,
+    /// The exact command, manifest or setting that removes it. A manifest stands between two lines of three backticks.
+    pub fix: String,
+    /// Why the operator accepts it; none if nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+}
+
+/// An object that a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Subject {
+    /// `Pod`.
+    pub kind: String,
+    /// The namespace; empty for a kind without one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// What is with this one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl Finding {
+    /// A finding without objects.
+    pub fn new(
+        code: &'static str,
+        severity: Severity,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            severity,
+            what: what.into(),
+            objects: Vec::new(),
+            why: why.into(),
+            fix: fix.into(),
+            waived: None,
+        }
+    }
+
+    /// The same, about these objects, sorted and each of them once.
+    #[must_use]
+    pub fn about(mut self, objects: impl IntoIterator<Item = Subject>) -> Self {
+        self.objects.extend(objects);
+        self.objects.sort();
+        self.objects.dedup();
+        self
+    }
+
+    /// It keeps the migration from starting.
+    #[must_use]
+    pub const fn blocks(&self) -> bool {
+        matches!(self.severity, Severity::Blocks) && self.waived.is_none()
+    }
+}
+
+impl Subject {
+    /// An object of a kind without namespaces.
+    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind: kind.name().into(), namespace: String::new(), name: name.into(), detail: String::new() }
+    }
+
+    /// The object with this metadata.
+    #[must_use]
+    pub fn of(kind: Kind, meta: &Meta) -> Self {
+        Self { namespace: meta.namespace.as_ref().into(), ..Self::new(kind, meta.name.as_ref()) }
+    }
+
+    /// The same, with what is with it.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+}
+
+/// `Node/worker-1`, `Pod/default/web`.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace, name, .. } = self;
+        if namespace.is_empty() { write!(f, "{kind}/{name}") } else { write!(f, "{kind}/{namespace}/{name}") }
+    }
+}
+
+impl Severity {
+    /// All severities, the worst first.
+    pub const ALL: [Self; 3] = [Self::Blocks, Self::Risk, Self::Note];
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocks => "blocks",
+            Self::Risk => "risk",
+            Self::Note => "note",
+        })
+    }
+}

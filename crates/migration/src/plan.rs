@@ -1,0 +1,296 @@
+//! A plan: which nodes move when, under which limits, and what somebody accepted. It is data, approved by its hash; what it does not say is not done.
+
+mod accepted;
+mod blockers;
+mod build;
+pub mod canon;
+mod cover;
+mod crowded;
+pub mod decisions;
+mod diff;
+mod drift;
+pub mod eta;
+pub mod fate;
+pub mod fix;
+mod notes;
+mod parts;
+mod passes;
+mod shape;
+mod silent;
+mod site;
+#[cfg(test)]
+mod tests;
+mod waves;
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+use types::policy::Phase;
+
+pub use crate::config::roll::{Limits, Method, Pods, Window};
+
+use crate::config::Waiver;
+use crate::support::{Cni, Strategy};
+
+pub use build::build;
+pub use diff::diff;
+pub use drift::{Drift, drift};
+pub use notes::notes;
+pub use parts::{gates, other_policies};
+pub use site::Survey;
+use snapshot::model::{Labels, Text};
+
+/// A plan. Two plans of the same cluster and settings are the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Plan {
+    /// Version of this shape; 1.
+    pub version: u32,
+    /// The UID of the cluster's namespace kube-system.
+    pub cluster: String,
+    /// The CNI to move from.
+    pub from: Cni,
+    /// The CNI to move to.
+    pub to: Cni,
+    /// How to move.
+    pub strategy: Strategy,
+    /// SHA-256 of the settings, with all defaults, in hex.
+    pub settings: String,
+    /// The lowest phase that a node is in when the plan is made. In a plan that fixes stragglers, the phase of its only pass.
+    pub start: Phase,
+    /// The phase of each pass, in order. Every node reaches it before the next pass begins.
+    pub passes: Vec<Phase>,
+    /// How it is known that nodes forward between both networks; none where no pass needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<Bridge>,
+    /// The nodes in their order; the same for each pass.
+    pub waves: Vec<Wave>,
+    /// Nodes that no pass touches.
+    pub left_out: Vec<ExcludedNode>,
+    /// Pools, with the way in which their nodes move.
+    pub pools: Vec<Pool>,
+    /// How much may happen at once, and how long it may take.
+    pub limits: Limits,
+    /// How many percent of what the other nodes offer must stay free when a node is drained.
+    #[serde(default = "margin_percent")]
+    pub margin_percent: u32,
+    /// What becomes of pods that need a decision.
+    pub pods: Pods,
+    /// The gates that must be green before a node starts.
+    pub gates: Vec<Gate>,
+    /// The cluster's DNS.
+    pub dns: Dns,
+    /// What nodes say of their policies without the phase (`base` of `crossfade/observed`), sorted. A node with another one is held.
+    pub policies: Vec<String>,
+    /// The ranges from which pods of both networks get addresses.
+    pub networks: Networks,
+    /// The agents of both CNIs, as they were when the plan was made.
+    pub agents: Vec<Agent>,
+    /// Kinds of policies that nobody enforces in some phase, accepted by name.
+    pub unenforced: Vec<String>,
+    /// Findings of `check` that were accepted.
+    pub waivers: Vec<Waiver>,
+}
+
+/// How it is known that nodes forward between both networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub enum Bridge {
+    /// A gate of this name proves it again and again.
+    Gate(String),
+    /// Somebody accepted it without a proof; the reason.
+    Accepted(String),
+}
+
+/// Nodes that move together. A wave begins when the one before it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Wave {
+    /// What it is called: `zone eu-1a`.
+    pub name: String,
+    /// What is special about it.
+    pub kind: WaveKind,
+    /// How many of its nodes are in transit at once, at most.
+    pub at_once: u32,
+    /// How long nothing starts after its last node is done, in seconds.
+    pub soak_seconds: u32,
+    /// Its nodes, in order.
+    pub nodes: Vec<PlannedNode>,
+}
+
+/// What is special about a wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum WaveKind {
+    /// One node of each kind of node, to learn from.
+    Scouts,
+    /// Nodes for DNS pods, and the nodes that have them.
+    Dns,
+    /// A few nodes of each zone.
+    Canary,
+    /// All other nodes of a zone, and the nodes that join later.
+    Zone,
+    /// Nodes with the pods of a group that moves in an order.
+    Stateful,
+    /// Nodes of the control plane.
+    ControlPlane,
+}
+
+/// A node in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Placed"))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PlannedNode {
+    /// The Node's name.
+    pub name: Text,
+    /// The Node's UID.
+    pub uid: Text,
+    /// Why it is in this wave.
+    pub why: String,
+}
+
+/// A node that no pass touches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LeftOut"))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ExcludedNode {
+    /// The Node's name.
+    pub name: Text,
+    /// The Node's UID.
+    pub uid: Text,
+    /// Why.
+    pub why: String,
+}
+
+/// A pool of nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pool {
+    /// The value of its label; empty for nodes without one.
+    pub name: Text,
+    /// How many nodes it has.
+    pub nodes: u32,
+    /// The zones of its nodes, sorted.
+    pub zones: Vec<Text>,
+    /// How its nodes move.
+    pub method: Method,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// Where its verdict comes from.
+    pub source: GateSource,
+    /// How long after one verdict the next is asked for, in seconds.
+    pub every_seconds: u32,
+    /// How old a verdict may be to count, in seconds.
+    pub fresh_seconds: u32,
+}
+
+/// Where a gate's verdict comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub enum GateSource {
+    /// The owners of evicted pods are as available as before.
+    Workload,
+    /// DNS pods are ready.
+    Dns,
+    /// The API server answers in time.
+    ApiServer,
+    /// The workloads that the settings watch are ready.
+    Watched,
+    /// A command on the operator's machine: exit status 0 is green, 1 is red, anything else is unknown.
+    Command(Vec<String>),
+}
+
+/// The cluster's DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Dns {
+    /// The namespace of its pods.
+    pub namespace: String,
+    /// The labels of its pods.
+    pub labels: Labels,
+}
+
+/// The ranges from which pods get addresses, sorted. Ranges that single nodes have are not among them: they come and go with their nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Networks {
+    /// Those of the old network.
+    pub old: Vec<String>,
+    /// Those of the new network.
+    pub new: Vec<String>,
+}
+
+/// An agent's DaemonSet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Agent {
+    /// The namespace.
+    pub namespace: Text,
+    /// The name.
+    pub name: Text,
+    /// The UID.
+    pub uid: Text,
+    /// `metadata.generation`: another one is another template.
+    pub generation: i64,
+}
+
+/// The margin of plans from before there was one.
+fn margin_percent() -> u32 {
+    crate::config::Capacity::default().margin_percent
+}
+
+impl Wave {
+    /// Whether nodes of this zone move in it: a wave of one zone has no other nodes.
+    #[must_use]
+    pub fn takes(&self, zone: &str) -> bool {
+        self.kind != WaveKind::Zone || waves::zone_of(&self.name).is_none_or(|of| of == zone)
+    }
+
+    /// The names and UIDs of its nodes, in order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.nodes.iter().map(|one| (&*one.name, &*one.uid))
+    }
+}
+
+impl Plan {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// Whether it brings stragglers to the phase that the cluster is in, instead of the cluster to another one.
+    #[must_use]
+    pub fn fixes_stragglers(&self) -> bool {
+        self.passes == [self.start]
+    }
+
+    /// The target of the last pass.
+    #[must_use]
+    pub fn target(&self) -> Phase {
+        self.passes.last().copied().unwrap_or(self.start)
+    }
+
+    /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.
+    #[must_use]
+    pub fn covers(&self, phase: Phase) -> bool {
+        match self.start.cmp(&self.target()) {
+            Ordering::Less => phase <= self.target(),
+            Ordering::Equal => phase == self.target(),
+            Ordering::Greater => phase >= self.target(),
+        }
+    }
+}

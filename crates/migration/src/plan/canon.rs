@@ -1,0 +1,144 @@
+//! A plan as bytes, its hash, and back.
+//!
+//! The bytes are JSON without white space, the keys of each object in the order of their bytes, and numbers are whole. So the same plan is the same
+//! bytes on every machine, and `sha256sum` of the file is the hash of the plan.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Plan, shape};
+
+/// How many characters a hash has.
+const LENGTH: usize = 64;
+
+/// The canonical bytes of a value.
+#[must_use]
+pub fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut text = String::new();
+    // Plans and settings have names for keys, so that they always serialise.
+    write(&serde_json::to_value(value).unwrap_or_default(), &mut text);
+    text.into_bytes()
+}
+
+/// The hash of a plan: SHA-256 of its canonical bytes, in hex.
+#[must_use]
+pub fn hash(plan: &Plan) -> String {
+    sha256(&bytes(plan))
+}
+
+/// How many characters of a hash name a plan to people, in steps of Nodes and in names of objects. A command line has to give as many: another plan with
+/// the same four digits is found in a second.
+pub const SHORT: usize = 12;
+
+/// The first characters of a hash; all of one that has fewer.
+#[must_use]
+pub fn short(hash: &str) -> &str {
+    hash.get(..SHORT).unwrap_or(hash)
+}
+
+/// SHA-256, in hex.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// The bytes are no plan, the plan has a version that this program does not know, or it contradicts itself: what was expected, what was found and
+/// what to do.
+pub fn read(bytes: &[u8]) -> Result<Plan, String> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| format!("this is no plan: {e}"))?;
+    match value.get("version").and_then(Value::as_u64) {
+        Some(version) if version == u64::from(Plan::VERSION) => {}
+        Some(version) => {
+            return Err(format!(
+                "the plan has version {version}, this program reads version {}; use the release that wrote it, or make a new plan",
+                Plan::VERSION
+            ));
+        }
+        None => return Err(format!("this is no plan: version: expected {}, found nothing", Plan::VERSION)),
+    }
+    let plan: Plan = serde_json::from_slice(bytes).map_err(|e| format!("the plan cannot be read: {e}"))?;
+    // A limit that a file leaves out would count with its default, and nobody has approved that.
+    if serde_json::to_value(&plan).ok().as_ref() != Some(&value) {
+        return Err("the plan does not say everything that a plan says; make it again: kubectl crossfade plan --out FILE".into());
+    }
+    shape::check(&plan)?;
+    Ok(plan)
+}
+
+fn write(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<(&String, &Value)> = map.iter().collect();
+            pairs.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+            text.push('{');
+            for (at, (key, value)) in pairs.into_iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                write(item, text);
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
+    }
+}
+
+/// The beginning of a hash, or all of it, as a person names a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Whether the hash of a plan begins so.
+    #[must_use]
+    pub fn is_of(&self, hash: &str) -> bool {
+        hash.starts_with(&self.0)
+    }
+
+    /// Its first characters, which are in the names of objects.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        short(&self.0)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hex && (SHORT..=LENGTH).contains(&text.len()) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(format!(
+                "expected the hash of a plan, or its first {SHORT} hex digits or more, found {text:?}"
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

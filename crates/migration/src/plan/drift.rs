@@ -1,0 +1,294 @@
+//! What has become of a cluster since its plan was made, and whether the plan still holds.
+
+mod cnis;
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::policy::Phase;
+
+use super::accepted::unenforced;
+use super::canon::short;
+use super::fix::unfinished_migration;
+use super::parts::Course;
+use super::passes::bridge;
+use super::site::{Site, Survey, cluster, join_names};
+use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
+use crate::config::Config;
+use crate::reach;
+use crate::scene::Scene;
+use crate::support::Strategy;
+
+/// What a plan and a cluster differ in, by the worst of it. The lines are for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// The plan holds: its rules have an answer to everything that has changed. Without lines nothing has.
+    Absorbed(Vec<String>),
+    /// The plan does not cover the cluster any more: a new one must be made and approved.
+    Stale(Vec<String>),
+    /// The plan is of another cluster or another migration.
+    Refused(Vec<String>),
+}
+
+/// What has changed between the plan and this scene, which has the settings of today.
+#[must_use]
+pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
+    let refused = refused(plan, scene);
+    if !refused.is_empty() {
+        return Drift::Refused(refused);
+    }
+    let survey = Survey::of(scene);
+    let (absorbed, mut stale) = nodes(plan, &survey);
+    stale.extend(settings(plan, scene, &survey));
+    stale.extend(policies(plan, scene, &survey));
+    let changed = agents(&plan.agents, &parts::agents(scene));
+    if changed.is_empty() {
+        stale.extend(cnis::ungiven(plan, scene, &survey));
+    }
+    stale.extend(changed);
+    if stale.is_empty() { Drift::Absorbed(absorbed) } else { Drift::Stale(stale) }
+}
+
+fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match cluster(scene) {
+        Some(uid) if uid == plan.cluster => {}
+        Some(uid) => {
+            lines.push(format!("The plan is of cluster {}, and this is cluster {uid}.", plan.cluster))
+        }
+        None => lines
+            .push(format!("The plan is of cluster {}, and nothing says which one this is.", plan.cluster)),
+    }
+    if (plan.from, plan.to, plan.strategy) != (scene.from, scene.to, scene.strategy) {
+        lines.push(format!(
+            "The plan moves {} to {}, {}, and {} to {}, {}, is asked for.",
+            plan.from, plan.to, plan.strategy, scene.from, scene.to, scene.strategy
+        ));
+    }
+    lines
+}
+
+/// Nodes that came or went: what the plan's rules have an answer to, and what not. A node writes its own labels, so whatever they say concerns that node alone.
+fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
+    let mut gone: BTreeMap<&str, &str> = BTreeMap::new();
+    gone.extend(plan.waves.iter().flat_map(super::Wave::members));
+    let mut gone_out: BTreeMap<&str, &str> =
+        plan.left_out.iter().map(|out| (&*out.name, &*out.uid)).collect();
+    let pools: BTreeSet<&str> = plan.pools.iter().map(|pool| &*pool.name).collect();
+    let zones: BTreeSet<&str> = plan.pools.iter().flat_map(|pool| &pool.zones).map(|zone| &**zone).collect();
+    let reasons: BTreeSet<&str> = plan.left_out.iter().map(|out| &*out.why).collect();
+    let (mut absorbed, mut stale) = (Vec::new(), Vec::new());
+    for site in &survey.sites {
+        let (name, pool, zone) = (site.name(), site.pool, site.zone());
+        let is_known = gone.get(name) == Some(&&*site.node.metadata.uid);
+        if is_known {
+            gone.remove(name);
+        }
+        // Of those that a fix leaves out, some are mended by a person meanwhile; the fix still leaves them alone.
+        if let Some(uid) = gone_out.remove(name) {
+            if plan.fixes_stragglers() {
+                continue;
+            }
+            let is_same = uid == &*site.node.metadata.uid;
+            let lines = if is_same { &mut absorbed } else { &mut stale };
+            lines.push(format!(
+                "Node {name} is left out by the plan, and its labels say that it takes part now."
+            ));
+        } else if !pools.contains(pool) {
+            absorbed.push(format!(
+                "Node {name} is of pool {pool:?}, which the plan does not know; the run holds it."
+            ));
+        } else if !zones.contains(zone) {
+            absorbed.push(format!(
+                "Node {name} is in zone {zone:?}, which the plan does not know; the run holds it."
+            ));
+        } else if let Some(wave) = other_zone(plan, site) {
+            absorbed.push(format!(
+                "Node {name} is in zone {zone:?}, and the plan moves it in the wave {}; the run holds it.",
+                wave.name
+            ));
+        } else if !is_known && !plan.fixes_stragglers() {
+            absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
+        }
+    }
+    for out in &survey.left_out {
+        let is_known = gone_out.remove(&*out.name).is_some();
+        if let Some(uid) = gone.remove(&*out.name) {
+            // Where it is not its labels but the settings, these have changed, too.
+            let lines = if uid == &*out.uid { &mut absorbed } else { &mut stale };
+            lines.push(format!(
+                "Node {} takes part in the plan, and would be left out now: {}.",
+                out.name, out.why
+            ));
+        } else if !is_known && reasons.contains(&*out.why) {
+            absorbed.push(format!("Node {} came, and is left out: {}.", out.name, out.why));
+        } else if !is_known {
+            stale.push(format!(
+                "Node {} came, and would be left out, as no node of the plan is: {}.",
+                out.name, out.why
+            ));
+        }
+    }
+    absorbed.extend(gone.keys().chain(gone_out.keys()).map(|name| format!("Node {name} is gone.")));
+    (absorbed, stale)
+}
+
+/// The wave of another zone that a node is in.
+fn other_zone<'p>(plan: &'p Plan, site: &Site<'_>) -> Option<&'p Wave> {
+    let node = (site.name(), &*site.node.metadata.uid);
+    let mut waves = plan.waves.iter().filter(|wave| !wave.takes(site.zone()));
+    waves.find(|wave| wave.members().any(|member| member == node))
+}
+
+fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let settings = parts::settings(scene.config);
+    if settings != plan.settings {
+        lines.push(format!(
+            "The settings file has changed: {}, was {}.",
+            short(&settings),
+            short(&plan.settings)
+        ));
+    } else {
+        lines.extend(ungiven(plan, scene, survey));
+    }
+    let networks = parts::networks(scene);
+    for (what, now, then) in
+        [("old", &networks.old, &plan.networks.old), ("new", &networks.new, &plan.networks.new)]
+    {
+        if now != then {
+            lines.push(format!("Ranges of the {what} network: {}, was {}.", listed(now), listed(then)));
+        }
+    }
+    lines
+}
+
+/// Keys of a plan that are compared elsewhere, or that depend on findings of the day on which the plan was made.
+const COMPARED: [&str; 4] = ["networks", "agents", "unenforced", "waivers"];
+
+/// What a plan says that the settings do not give whose hash it names. This program makes no such plan, but the hash of the settings is only what the plan
+/// claims, and others can write plans into the cluster.
+fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
+    let given = parts::plan(scene, &[], &plan.cluster, course(plan, scene.config));
+    let (says, gives) = (keys(plan), keys(&given));
+    let names: BTreeSet<&String> = says.keys().chain(gives.keys()).collect();
+    let differ = |name: &&String| !COMPARED.contains(&name.as_str()) && says.get(*name) != gives.get(*name);
+    let mut lines: Vec<String> = names
+        .into_iter()
+        .filter(differ)
+        .map(|name| format!("The plan's {name} are not what the settings give whose hash it names."))
+        .collect();
+    let accepted: BTreeSet<String> =
+        scene.config.roll.unenforced.iter().map(|kind| kind.kind().to_string()).collect();
+    let kinds = plan.unenforced.iter().filter(|kind| !accepted.contains(*kind));
+    lines.extend(kinds.map(|kind| {
+        format!("The plan accepts unenforced policies of kind {kind}, and the settings do not.")
+    }));
+    let waivers = plan.waivers.iter().filter(|waiver| !scene.config.waivers.contains(waiver));
+    lines.extend(
+        waivers.map(|waiver| {
+            format!("The plan waives the finding {}, and the settings do not.", waiver.finding)
+        }),
+    );
+    lines.extend(order::ungiven(plan, survey, scene.config));
+    let has_scouts = plan.waves.first().is_some_and(|wave| wave.kind == WaveKind::Scouts);
+    if plan.waves.iter().any(|wave| matches!(wave.kind, WaveKind::Canary | WaveKind::Zone)) && !has_scouts {
+        lines.push("The plan has no scouts.".into());
+    }
+    lines.extend(
+        blockers::strategy(plan.strategy).map(|problem| format!("The plan cannot be: {}.", problem.what)),
+    );
+    let phases = || [plan.start].into_iter().chain(plan.passes.iter().copied());
+    let mut parted = phases().zip(phases().skip(1)).filter(|(from, to)| reach::is_parted(*from, *to));
+    if let (true, None, Some((from, to))) = (lines.is_empty(), &plan.bridge, parted.next()) {
+        lines.push(format!("The plan goes from {from} to {to}, which needs a bridge, and has none."));
+    }
+    if plan.fixes_stragglers() {
+        lines.extend(
+            unfinished_migration(survey, plan.target())
+                .map(|problem| format!("The plan moves stragglers: {}.", problem.what)),
+        );
+    }
+    lines
+}
+
+/// The course of a plan as these settings would have it.
+fn course(plan: &Plan, config: &Config) -> Course {
+    let limits = &config.roll.limits;
+    let waves = plan.waves.iter().map(|wave| {
+        let (most, soak_seconds) = match wave.kind {
+            WaveKind::Scouts => (1, limits.soak_seconds),
+            WaveKind::Dns | WaveKind::Stateful | WaveKind::ControlPlane => (1, 0),
+            // How many zones there are, and how large they are, is of the day on which the plan was made; the run holds `zonePercent` by itself.
+            WaveKind::Canary | WaveKind::Zone => (limits.in_transit.max(1), 0),
+        };
+        Wave { at_once: wave.at_once.min(most), soak_seconds, ..wave.clone() }
+    });
+    let pools = plan.pools.iter().map(|pool| Pool { method: config.roll.method(&pool.name), ..pool.clone() });
+    let passes = if plan.fixes_stragglers() {
+        plan.passes.clone()
+    } else {
+        reach::path(plan.start, Phase::New, plan.strategy == Strategy::Bridge)
+    };
+    Course {
+        start: plan.start,
+        passes,
+        bridge: plan.bridge.as_ref().and_then(|_| bridge(&config.roll)),
+        waves: waves.collect(),
+        left_out: plan.left_out.clone(),
+        pools: pools.collect(),
+        policies: plan.policies.clone(),
+    }
+}
+
+/// A plan by its keys.
+fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(plan) {
+        Ok(serde_json::Value::Object(keys)) => keys,
+        // A plan has names for keys, so that it always serialises.
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    }
+}
+
+fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
+    for (base, nodes) in parts::nodes_by_policy(&survey.sites).into_iter().filter(|(base, _)| unknown(base)) {
+        lines.push(format!(
+            "These nodes have a policy that the plan does not know ({}): {}.",
+            short(base),
+            join_names(nodes)
+        ));
+    }
+    let kinds: Vec<String> = unenforced(scene, &plan.passes).keys().map(ToString::to_string).collect();
+    if kinds != plan.unenforced {
+        lines.push(format!(
+            "Policies that nobody enforces for a while: {}, was {}.",
+            listed(&kinds),
+            listed(&plan.unenforced)
+        ));
+    }
+    lines
+}
+
+fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {
+    let title = |agent: &Agent| format!("DaemonSet {}/{}", agent.namespace, agent.name);
+    let same = |a: &Agent, b: &Agent| (&a.namespace, &a.name) == (&b.namespace, &b.name);
+    let changed = then.iter().filter_map(|old| match now.iter().find(|new| same(old, new)) {
+        None => Some(format!("{} is gone.", title(old))),
+        Some(new) if new.uid != old.uid => Some(format!("{} was deleted and made again.", title(old))),
+        Some(new) if new.generation != old.generation => Some(format!(
+            "{} has changed: generation {}, was {}.",
+            title(old),
+            new.generation,
+            old.generation
+        )),
+        Some(_) => None,
+    });
+    let came = now.iter().filter(|new| !then.iter().any(|old| same(old, new)));
+    changed.chain(came.map(|new| format!("{} is new.", title(new)))).collect()
+}
+
+fn listed(all: &[String]) -> String {
+    if all.is_empty() { "none".into() } else { all.join(", ") }
+}

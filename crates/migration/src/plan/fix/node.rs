@@ -1,0 +1,124 @@
+//! Nodes whose stragglers a plan leaves alone, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::observed::Observed;
+use types::policy::Phase;
+
+use super::Obstacle;
+use crate::plan::site::Site;
+use crate::reach::is_parted;
+
+/// What keeps each node from being moved; a node that is not there is not kept.
+pub(super) struct Obstacles(BTreeMap<String, Obstacle>);
+
+impl Obstacles {
+    /// Nodes of which too little is known, or that cannot be brought to the phase.
+    pub(super) fn of(sites: &[Site<'_>], to: Phase, is_bridged: bool) -> Self {
+        let kept = |site: &Site<'_>| {
+            let because = silent(site).or_else(|| {
+                if is_done(site, to) {
+                    return None;
+                }
+                minted(site, to)
+                    .or_else(|| unfollowed(site, to))
+                    .or_else(|| if is_bridged { None } else { parting(site, sites, to) })
+            });
+            Some((site.name().to_owned(), because?))
+        };
+        Self(sites.iter().filter_map(kept).collect())
+    }
+
+    /// A node that no plan touches.
+    pub(super) fn leave_out(&mut self, name: &str, why: &str) {
+        let help = "the settings leave its node out: roll.leaveOut";
+        self.0.insert(name.to_owned(), Obstacle { why: why.to_owned(), help: help.to_owned() });
+    }
+
+    /// A node of which no straggler can be moved. The run would wait there for nothing.
+    pub(super) fn nothing_moves(&mut self, name: &str) {
+        let why = "none of its stragglers can be moved without a person".to_owned();
+        self.0.entry(name.to_owned()).or_insert(Obstacle { why, help: String::new() });
+    }
+
+    /// A node with attachments of other phases, and no pod that they could be of.
+    pub(super) fn no_pod_known(&mut self, name: &str) {
+        let obstacle = Obstacle {
+            why: "no pod is known for its attachments of other phases".to_owned(),
+            help: "on the node: crossfade-bootstrap attachments; or wait until they are swept".to_owned(),
+        };
+        self.0.entry(name.to_owned()).or_insert(obstacle);
+    }
+
+    /// What keeps a node.
+    pub(super) fn of_node(&self, name: &str) -> Option<&Obstacle> {
+        self.0.get(name)
+    }
+}
+
+/// Every phase that pods of a node have, or may get there as it is now.
+pub(super) fn living<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + use<'s> {
+    site.phases().into_iter().chain(site.extra())
+}
+
+/// The node is in the phase, and says that nothing of another one is attached to it.
+pub(super) fn is_done(site: &Site<'_>, to: Phase) -> bool {
+    let has_none = |seen: &Observed| {
+        let attached = seen.attached.as_ref();
+        attached.is_some_and(|attached| attached.unknown == 0) && other_phases(seen, to).next().is_none()
+    };
+    site.phase() == Some(to) && site.observed.as_ref().is_some_and(has_none)
+}
+
+/// The other phases of what is attached to the node.
+fn other_phases(seen: &Observed, to: Phase) -> impl Iterator<Item = Phase> {
+    let attached = seen.attached.iter().flat_map(|attached| &attached.by_phase);
+    attached.filter(move |(phase, count)| **phase != to && **count > 0).map(|(phase, _)| *phase)
+}
+
+/// A node that does not say what a run must know of it.
+fn silent(site: &Site<'_>) -> Option<Obstacle> {
+    let says = |seen: &Observed| seen.phase.is_some() && seen.attached.is_some() && seen.base.is_some();
+    (!site.observed.as_ref().is_some_and(says)).then(|| Obstacle {
+        why: "its node does not say its phase, its policy or what is attached to it".into(),
+        help: "on the node: systemctl status crossfade-watch, and crossfade-bootstrap status".into(),
+    })
+}
+
+/// A node whose policy gives some pods another phase: when they are moved, they come back in it.
+fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
+    let seen = site.observed.as_ref()?;
+    let phase =
+        other_phases(seen, to).find(|phase| site.phase() == Some(to) && seen.mints.contains(phase))?;
+    Some(Obstacle {
+        why: format!("a rule or an annotation gives pods phase {phase} there, so they would come back in it"),
+        help: "on the node: crossfade-bootstrap policy explain; take the rule away first".into(),
+    })
+}
+
+/// A node that would not do what a run asks.
+fn unfollowed(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
+    let seen = site.observed.as_ref()?;
+    (!seen.follows.contains(&to)).then(|| Obstacle {
+        why: format!("its node does not go to phase {to} when it is asked to"),
+        help: format!(
+            "in node.json of the node: \"desired\": \"node-annotation\", and \"{to}\" in \"allowed\" (docs/kubernetes.md)"
+        ),
+    })
+}
+
+/// A node in another phase whose pods would lose those of other nodes.
+///
+/// A node that is in the phase already is not asked for it: its stragglers are parted from the others by now, if they are at all.
+fn parting(site: &Site<'_>, sites: &[Site<'_>], to: Phase) -> Option<Obstacle> {
+    let phase = site.phase().filter(|phase| *phase != to)?;
+    let others: BTreeSet<Phase> =
+        sites.iter().filter(|other| other.name() != site.name()).flat_map(living).collect();
+    let lost = others.into_iter().find(|other| is_parted(to, *other) && !is_parted(phase, *other))?;
+    Some(Obstacle {
+        why: format!(
+            "its node is in phase {phase}, and pods in {to} would not reach those in {lost} that other nodes have"
+        ),
+        help: "bring the others there first, then call stragglers --fix again; or make a plan of all passes: kubectl crossfade plan".into(),
+    })
+}

@@ -1,0 +1,130 @@
+//! What to know of a plan that keeps nobody from carrying it out.
+
+use std::collections::BTreeSet;
+
+use snapshot::model::Node;
+use types::glob;
+use types::observed::{self, Observed};
+use types::policy::Phase;
+
+use super::Plan;
+use super::crowded::crowded;
+use super::site::{Site, Survey, attached, join_names};
+use crate::reach;
+use crate::scene::Scene;
+use crate::workload::{agents, is_dns, look_alikes};
+
+/// What to know of a plan that was made of this scene and these nodes, in sentences.
+#[must_use]
+pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    // The settings are those of the migration, of which a fix is a small part.
+    notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
+    notes.extend(stranded(scene, plan));
+    notes.extend(returning(plan, survey));
+    notes.extend(crowded(scene, plan, survey));
+    let stuck = survey
+        .sites
+        .iter()
+        .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
+    let stuck: Vec<&str> = stuck.map(Site::name).collect();
+    // Stragglers have no phase to be brought back to.
+    if !stuck.is_empty() && !plan.fixes_stragglers() {
+        notes.push(format!(
+            "These nodes do not follow the annotation back to {}, so they cannot be rolled back from here: {}.",
+            plan.start,
+            join_names(stuck)
+        ));
+    }
+    if !scene.snapshot.pods.iter().any(|pod| is_dns(&scene.config.dns, pod)) {
+        notes.push("No pod of the cluster's DNS is found, so none is kept while nodes move; the settings name them under dns.".into());
+    }
+    for cni in [scene.from, scene.to].into_iter().filter(|cni| agents(scene, *cni).is_empty()) {
+        let others: Vec<String> = look_alikes(scene, cni)
+            .take(FEW)
+            .map(|one| format!("{}/{}", one.namespace(), one.name()))
+            .collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" {} has its container, and is in no namespace of the system.", others.join(", "))
+        };
+        notes.push(format!(
+            "No DaemonSet of {cni} is found, so the plan does not notice when its agent changes; the settings name it under agents.{others}"
+        ));
+    }
+    notes
+}
+
+/// How many DaemonSets a note names.
+const FEW: usize = 3;
+
+/// Nodes that are further than the first pass leads: it brings them back, since a pass brings all nodes to one phase.
+fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
+    let first = *plan.passes.first()?;
+    let lowest = |site: &&Site<'_>| site.phases().into_iter().min().is_some_and(|phase| phase > first);
+    let further: Vec<&str> = survey.sites.iter().filter(lowest).map(Site::name).collect();
+    if further.is_empty() {
+        return None;
+    }
+    let behind = survey.sites.len() - further.len();
+    let help = if behind < further.len() {
+        format!(
+            " More nodes are further than are not; kubectl crossfade stragglers --fix moves the {behind} others instead."
+        )
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "These nodes are further than {first}, and the first pass brings them back to it, since others are in {}: {}.{help}",
+        plan.start,
+        join_names(further)
+    ))
+}
+
+/// Settings that have no effect.
+fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
+    let roll = &scene.config.roll;
+    let mut notes = Vec::new();
+    let nodes = || scene.snapshot.nodes.iter().map(Node::name);
+    for out in roll.leave_out.iter().filter(|out| !nodes().any(|name| glob::matches(&out.node, name))) {
+        notes.push(format!("roll.leaveOut: no node is called {}.", out.node));
+    }
+    for pool in
+        roll.methods.keys().filter(|name| !plan.pools.iter().any(|pool| glob::matches(name, &pool.name)))
+    {
+        notes.push(format!("roll.methods: no pool is called {pool}."));
+    }
+    let accepted = roll.unenforced.iter().map(|kind| kind.kind().name());
+    for kind in accepted.filter(|kind| !plan.unenforced.iter().any(|one| one == kind)) {
+        notes.push(format!("roll.unenforced: {kind} need not be accepted: there is none, or somebody enforces it in every phase."));
+    }
+    if roll.bridge.is_some() && plan.bridge.is_none() {
+        notes.push("roll.bridge: no pass needs nodes that forward between both networks.".into());
+    }
+    notes
+}
+
+/// Nodes that are left out with pods that lose others.
+fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
+    let is_cut = |node: &Node| {
+        let seen: Option<Observed> =
+            node.metadata.annotation(observed::KEY).and_then(|text| serde_json::from_str(text).ok());
+        let mut living: BTreeSet<Phase> = attached(seen.as_ref()).collect();
+        if living.is_empty() {
+            return false;
+        }
+        living.insert(plan.target());
+        reach::cut(&living).is_some()
+    };
+    let is_out = |node: &&Node| plan.left_out.iter().any(|out| *out.name == *node.name());
+    let nodes: Vec<&str> =
+        scene.snapshot.nodes.iter().filter(is_out).filter(|node| is_cut(node)).map(Node::name).collect();
+    (!nodes.is_empty() && plan.bridge.is_none()).then(|| {
+        format!(
+            "These nodes are left out with pods that do not reach pods in {}, nor these them, unless nodes forward between both networks: {}.",
+            plan.target(),
+            join_names(nodes)
+        )
+    })
+}

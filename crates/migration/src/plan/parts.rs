@@ -1,0 +1,186 @@
+//! The parts of a plan that are what the cluster and the settings say.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use super::accepted::{unenforced, waivers};
+use super::canon::{bytes, sha256};
+use super::site::{Site, Survey};
+use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
+use crate::cidr::{self, Range, Usage, merged};
+use crate::config::Config;
+use crate::config::roll::BUILT_IN;
+use crate::finding::Finding;
+use crate::scene::Scene;
+use crate::workload::agents as agents_of;
+
+/// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
+const EVERY_SECONDS: u32 = 15;
+/// How old a verdict of such a gate may be, in seconds.
+const FRESH_SECONDS: u32 = 60;
+
+/// What a plan does with which nodes; everything else of it is what the cluster and the settings say.
+pub(super) struct Course {
+    /// The phase that the first pass begins in.
+    pub(super) start: Phase,
+    /// The phase of each pass.
+    pub(super) passes: Vec<Phase>,
+    /// How it is known that nodes forward between both networks.
+    pub(super) bridge: Option<Bridge>,
+    /// The nodes in their order.
+    pub(super) waves: Vec<Wave>,
+    /// Nodes that no pass touches.
+    pub(super) left_out: Vec<ExcludedNode>,
+    /// Pools of the nodes.
+    pub(super) pools: Vec<Pool>,
+    /// Policies of the nodes.
+    pub(super) policies: Vec<String>,
+}
+
+/// The plan of a course, in the cluster of this UID.
+pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
+    let (config, Course { start, passes, bridge, waves, left_out, pools, policies }) = (scene.config, course);
+    Plan {
+        version: Plan::VERSION,
+        cluster: cluster.to_owned(),
+        from: scene.from,
+        to: scene.to,
+        strategy: scene.strategy,
+        settings: settings(config),
+        start,
+        bridge,
+        waves,
+        left_out,
+        pools,
+        limits: config.roll.limits.clone(),
+        margin_percent: config.capacity.margin_percent,
+        pods: config.roll.pods.clone(),
+        gates: gates(config),
+        dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
+        policies,
+        networks: networks(scene),
+        agents: agents(scene),
+        unenforced: unenforced(scene, &passes).keys().map(ToString::to_string).collect(),
+        waivers: waivers(scene, findings),
+        passes,
+    }
+}
+
+/// SHA-256 of the settings, with all defaults, in hex. Without those of conversions of network policies: no node moves by them, so a plan stays the
+/// one that somebody approved.
+pub(super) fn settings(config: &Config) -> String {
+    let mut settings = serde_json::to_value(config).unwrap_or_default();
+    if let Some(all) = settings.as_object_mut() {
+        all.remove("policies");
+    }
+    sha256(&bytes(&settings))
+}
+
+/// The gates: those that every plan has, that of the watched workloads if there are some, and the operator's.
+#[must_use]
+pub fn gates(config: &Config) -> Vec<Gate> {
+    let [workload, dns, api_server, watched] = BUILT_IN;
+    let built_in = |name: &str, source: GateSource| Gate {
+        name: name.into(),
+        source,
+        every_seconds: EVERY_SECONDS,
+        fresh_seconds: FRESH_SECONDS,
+    };
+    let mut gates = vec![
+        built_in(workload, GateSource::Workload),
+        built_in(dns, GateSource::Dns),
+        built_in(api_server, GateSource::ApiServer),
+    ];
+    if !config.watched_resources.all().is_empty() {
+        gates.push(built_in(watched, GateSource::Watched));
+    }
+    gates.extend(config.roll.gates.iter().map(|gate| Gate {
+        name: gate.name.clone(),
+        source: GateSource::Command(gate.command.clone()),
+        every_seconds: gate.every_seconds,
+        fresh_seconds: gate.fresh_seconds,
+    }));
+    gates
+}
+
+/// The pools of these nodes, by name.
+pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
+    let mut by: BTreeMap<&str, Vec<&Site<'_>>> = BTreeMap::new();
+    for site in sites {
+        by.entry(site.pool).or_default().push(site);
+    }
+    let pool = |(name, sites): (&str, Vec<&Site<'_>>)| {
+        let zones: BTreeSet<&str> = sites.iter().map(|site| site.zone()).collect();
+        Pool {
+            name: name.into(),
+            nodes: u32::try_from(sites.len()).unwrap_or(u32::MAX),
+            zones: zones.into_iter().map(Text::from).collect(),
+            method: config.roll.method(name),
+        }
+    };
+    by.into_iter().map(pool).collect()
+}
+
+/// The nodes of each policy, by what they say of it without the phase. Both are sorted.
+pub(super) fn nodes_by_policy<'s>(sites: &'s [Site<'_>]) -> BTreeMap<&'s str, Vec<&'s str>> {
+    let mut nodes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for site in sites {
+        if let Some(base) = site.observed.as_ref().and_then(|seen| seen.base.as_deref()) {
+            nodes.entry(base).or_default().push(site.name());
+        }
+    }
+    nodes
+}
+
+/// What nodes say of their policies without the phase, sorted.
+pub(super) fn policies(sites: &[Site<'_>]) -> Vec<String> {
+    nodes_by_policy(sites).into_keys().map(str::to_owned).collect()
+}
+
+/// The nodes whose policy, without the phase, is another than that of most nodes, by name. Of two policies that as many nodes have, the first one
+/// counts.
+#[must_use]
+pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
+    let mut nodes = nodes_by_policy(&survey.sites);
+    let most = nodes.iter().min_by_key(|(_, names)| Reverse(names.len())).map(|(base, _)| *base);
+    nodes.retain(|base, _| most != Some(*base));
+    let mut others: Vec<String> = nodes.into_values().flatten().map(str::to_owned).collect();
+    others.sort();
+    others
+}
+
+/// The ranges from which pods of both networks get addresses.
+pub(super) fn networks(scene: &Scene<'_>) -> Networks {
+    let claims = cidr::of(scene).all;
+    let texts = |is: &dyn Fn(Usage) -> bool| -> Vec<String> {
+        let ranges: Vec<Range> =
+            claims.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect();
+        merged(ranges).iter().map(ToString::to_string).collect()
+    };
+    Networks {
+        old: texts(&|used| matches!(used, Usage::OldPool { .. })),
+        new: texts(&|used| used == Usage::NewPool),
+    }
+}
+
+/// The DaemonSets of the agents of both CNIs, by namespace and name.
+pub(super) fn agents(scene: &Scene<'_>) -> Vec<Agent> {
+    let all = [scene.from, scene.to].into_iter().flat_map(|cni| agents_of(scene, cni));
+    let mut agents: Vec<Agent> = all
+        .map(|agent| {
+            let meta = &agent.daemon_set.metadata;
+            Agent {
+                namespace: meta.namespace.clone(),
+                name: meta.name.clone(),
+                uid: meta.uid.clone(),
+                generation: meta.generation.unwrap_or_default(),
+            }
+        })
+        .collect();
+    agents.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    agents.dedup();
+    agents
+}

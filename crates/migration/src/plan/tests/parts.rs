@@ -1,0 +1,227 @@
+//! The parts of a plan that are what cluster and settings say.
+
+use serde_json::{Value, json};
+use snapshot::model::Kind;
+
+use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, report, with};
+use crate::check::tests::object;
+use crate::finding::{Finding, Severity};
+use crate::plan::Survey;
+use crate::plan::decisions::classes;
+use crate::plan::{GateSource, Method, build, eta};
+
+#[test]
+fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
+    for (key, value, why) in [
+        ("kubernetes.io/os", "windows", Some("Crossfade runs on Linux alone")),
+        ("kubernetes.io/os", "linux", None),
+        ("type", "virtual-kubelet", Some("a virtual node has no CNI")),
+        ("eks.amazonaws.com/compute-type", "fargate", Some("Fargate decides on the network of its pods")),
+        ("eks.amazonaws.com/compute-type", "auto", Some("EKS Auto Mode decides on the CNI of its nodes")),
+    ] {
+        let plan = planned(&cluster([node("a", ""), labelled(node("b", ""), key, value)]));
+        let told: Vec<(&str, &str)> =
+            plan.left_out.iter().map(|out| (&*out.name, out.why.as_str())).collect();
+        assert_eq!(told, why.map(|why| ("b", why)).into_iter().collect::<Vec<_>>(), "{key}={value}");
+    }
+    let settings = "roll: {leaveOut: [{node: edge-*, reason: first}, {node: edge-1, reason: second}]}";
+    let plan = planned(&with(cluster([node("a", ""), node("edge-1", ""), node("edge", "")]), settings));
+    assert_eq!(plan.left_out.len(), 1);
+    assert_eq!(
+        (&*plan.left_out[0].name, &*plan.left_out[0].uid, &*plan.left_out[0].why),
+        ("edge-1", "uid-edge-1", "first")
+    );
+}
+
+#[test]
+fn a_pool_has_its_zones_and_the_method_of_the_name_that_fits_best() {
+    let of = |name: &str, zone: &str, pool: &str| labelled(node(name, zone), "karpenter.sh/nodepool", pool);
+    let none = labelled(node("n", ""), "karpenter.sh/nodepool", Value::Null);
+    let all = [
+        of("a", "z2", "gpu-a"),
+        of("b", "z1", "gpu-a"),
+        of("c", "z1", "gpu-a"),
+        of("d", "z1", "gpu-big"),
+        of("e", "z1", "web"),
+        none,
+    ];
+    let settings = "roll: {methods: {'gpu-*': churn, 'gpu-b*': drain, 'gpu-*a*': drain, gpu-a: churn}}";
+    let plan = planned(&with(cluster(all), settings));
+    let told: Vec<(&str, u32, Vec<&str>, Method)> = plan
+        .pools
+        .iter()
+        .map(|pool| (&*pool.name, pool.nodes, pool.zones.iter().map(|zone| &**zone).collect(), pool.method))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("", 1, vec![""], Method::Drain),
+            ("gpu-a", 3, vec!["z1", "z2"], Method::Churn),
+            ("gpu-big", 1, vec!["z1"], Method::Drain),
+            ("web", 1, vec!["z1"], Method::Drain),
+        ]
+    );
+}
+
+#[test]
+fn every_plan_has_three_gates_and_those_of_the_settings() {
+    let gates = |settings: &str| {
+        let plan = planned(&with(cluster([node("a", "")]), settings));
+        plan.gates
+            .into_iter()
+            .map(|gate| (gate.name, gate.source, gate.every_seconds, gate.fresh_seconds))
+            .collect::<Vec<_>>()
+    };
+    let own = || {
+        vec![
+            ("workload".to_owned(), GateSource::Workload, 15, 60),
+            ("dns".to_owned(), GateSource::Dns, 15, 60),
+            ("api-server".to_owned(), GateSource::ApiServer, 15, 60),
+        ]
+    };
+    assert_eq!(gates(""), own());
+    let watched = ("watched".to_owned(), GateSource::Watched, 15, 60);
+    assert_eq!(gates("watchedResources: {deployments: {default: [web]}}"), [own(), vec![watched]].concat());
+    let command = GateSource::Command(vec!["./a".into(), "b".into()]);
+    let command = ("a".to_owned(), command, 10, 20);
+    assert_eq!(
+        gates("roll: {gates: [{name: a, command: [./a, b], everySeconds: 10, freshSeconds: 20}]}"),
+        [own(), vec![command]].concat()
+    );
+}
+
+#[test]
+fn what_nodes_and_agents_are_is_in_the_plan() {
+    let (mut b, mut seen) = (node("b", ""), observed());
+    seen["base"] = "11".into();
+    report(&mut b, &seen);
+    let pool = object(
+        Kind::CONFIG_MAP,
+        "cilium-config",
+        json!({"metadata": {"namespace": "kube-system"},
+        "data": {"ipam": "cluster-pool", "cluster-pool-ipv4-cidr": "10.245.0.0/16"}}),
+    )
+    .1;
+    let case = cluster([node("a", ""), node("c", ""), b, pool, flannel(), agent("other", "web", 7)]);
+    let plan = planned(&case);
+    assert_eq!(plan.policies, ["11", BASE]);
+    assert_eq!(
+        (plan.networks.old.as_slice(), plan.networks.new.as_slice()),
+        (&["10.244.0.0/16".to_owned()][..], &["10.245.0.0/16".to_owned()][..])
+    );
+    let agents: Vec<(&str, i64)> = plan.agents.iter().map(|agent| (&*agent.name, agent.generation)).collect();
+    assert_eq!(agents, [("cilium", 3), ("kube-flannel-ds", 1)]);
+    assert_eq!((plan.cluster.as_str(), plan.version), ("cluster-1", 1));
+}
+
+#[test]
+fn only_waivers_of_findings_that_there_are_are_in_the_plan() {
+    let case = with(
+        cluster([node("a", "")]),
+        "waivers: [{finding: x, object: Node/a, reason: known}, {finding: x, object: Node/b, reason: other}, {finding: y, reason: known}]",
+    );
+    let finding = Finding::new("x", Severity::Blocks, "what", "why", "fix");
+    let finding = Finding { waived: Some("known".into()), ..finding };
+    let plan = build(&case.scene(), &Survey::of(&case.scene()), &[finding]).expect("a plan");
+    assert_eq!(plan.waivers, case.config.waivers[..1]);
+}
+
+/// Each row: the pod's change, and the class that counts it.
+#[test]
+fn pods_that_need_a_decision_are_counted() {
+    let volumes = json!([{"name": "v", "emptyDir": {}}]);
+    let plain = || pod("p", "a", "ReplicaSet", "web");
+    let changed = |pointer: [&str; 2], value: Value| {
+        let mut pod = plain();
+        pod[pointer[0]][pointer[1]] = value;
+        pod
+    };
+    let stays = json!({"karpenter.sh/do-not-disrupt": "true"});
+    let mirror = json!({"kubernetes.io/config.mirror": "x"});
+    let hosted = |mut pod: Value| {
+        pod["spec"]["hostNetwork"] = true.into();
+        pod
+    };
+    for (what, pod, class) in [
+        ("plain", plain(), None),
+        ("emptyDir", changed(["spec", "volumes"], volumes.clone()), Some("with an emptyDir")),
+        ("emptyDir on the node's network", hosted(changed(["spec", "volumes"], volumes)), None),
+        ("Job", pod("p", "a", "Job", "j"), Some("of a Job")),
+        ("bare", pod("p", "a", "", ""), Some("without an owner")),
+        ("stays", changed(["metadata", "annotations"], stays), Some("that ask not to be disrupted")),
+        ("static", changed(["metadata", "annotations"], mirror), Some("static, with pod network")),
+        ("on no node of the plan", pod("p", "w", "", ""), None),
+        (
+            "finished",
+            {
+                let mut pod = pod("p", "a", "", "");
+                pod["status"]["phase"] = "Succeeded".into();
+                pod
+            },
+            None,
+        ),
+    ] {
+        let case = cluster([node("a", ""), labelled(node("w", ""), "kubernetes.io/os", "windows"), pod]);
+        let counted = classes(&case.scene(), &planned(&case));
+        let found: Vec<&str> =
+            counted.iter().filter(|class| class.count > 0).map(|class| class.pods).collect();
+        assert_eq!(found, class.into_iter().collect::<Vec<_>>(), "{what}");
+        assert!(counted.iter().all(|class| class.decided == 0), "{what}");
+    }
+}
+
+#[test]
+fn settings_decide_on_pods() {
+    let all = || {
+        let mut empty = pod("e", "a", "ReplicaSet", "web");
+        empty["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
+        let mut stays = pod("s", "a", "ReplicaSet", "web");
+        stays["metadata"]["annotations"] = json!({"karpenter.sh/do-not-disrupt": "true"});
+        let mut mirror = pod("m", "a", "Node", "a");
+        mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        [
+            node("a", ""),
+            empty,
+            stays,
+            mirror,
+            pod("j", "a", "Job", "j"),
+            pod("b1", "a", "", ""),
+            pod("b2", "a", "", ""),
+        ]
+    };
+    for (settings, decided) in [
+        ("", [0, 0, 0, 0, 0]),
+        ("deleteEmptyDir: true", [1, 0, 0, 0, 0]),
+        ("evictJobs: true", [0, 1, 0, 0, 0]),
+        ("delete: [default/b1]", [0, 0, 1, 0, 0]),
+        ("delete: ['*/b*', default/x]", [0, 0, 2, 0, 0]),
+        ("disrupt: [default/*]", [0, 0, 0, 1, 0]),
+        ("inPlace: [default/m]", [0, 0, 0, 0, 1]),
+        ("inPlace: [other/m]", [0, 0, 0, 0, 0]),
+    ] {
+        let case = with(cluster(all()), &format!("roll: {{pods: {{{settings}}}}}"));
+        let counted = classes(&case.scene(), &planned(&case));
+        let counts: Vec<usize> = counted.iter().map(|class| class.decided).collect();
+        assert_eq!(counts, decided, "{settings}");
+        assert_eq!(counted.iter().map(|class| class.count).collect::<Vec<_>>(), [1, 1, 2, 1, 1]);
+    }
+}
+
+/// Forty nodes of one zone: a scout, a canary and 38 in the zone, two at once.
+#[test]
+fn the_time_is_that_of_all_waves_in_all_passes() {
+    let seconds = |limits: &str| {
+        let nodes = (0..40).map(|at| node(&format!("n{at:02}"), "z1"));
+        let case = with(cluster(nodes), &format!("roll: {{limits: {limits}}}"));
+        eta::seconds(&planned(&case))
+    };
+    let pass = (1 + 1 + 19) * 180;
+    assert_eq!(seconds("{}"), 3 * (pass + 600));
+    assert_eq!(seconds("{soakSeconds: 0}"), 3 * pass);
+    assert_eq!(seconds("{soakSeconds: 0, zonePercent: 50}"), 3 * (1 + 1 + 2) * 180);
+    assert_eq!(seconds("{soakSeconds: 0, perHour: 10}"), 3 * 4 * 3600);
+    let mut scene = cluster([node("a", ""), node("b", ""), dns("a")]);
+    scene.strategy = crate::support::Strategy::Bridge;
+    let plan = planned(&with(scene, "roll: {limits: {soakSeconds: 0}, bridge: {accept: a router}}"));
+    assert_eq!(eta::seconds(&plan), 2 * 180);
+}

@@ -1,0 +1,167 @@
+//! The order in which nodes move.
+//!
+//! Scouts, nodes for DNS, canary, one zone after the other, stateful groups, control plane. Within a wave, nodes with fewest pods go first; of
+//! those with as many, a hash of cluster and name decides, so that the order is the same whenever it is computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot::model::Pod;
+
+use super::cover::scouts;
+use super::site::Site;
+use super::{PlannedNode, Wave, WaveKind};
+use crate::config::Config;
+use crate::workload::Place;
+
+/// One of so many nodes of a zone is in the canary.
+pub(super) const CANARY: usize = 50;
+/// What stands before the zone in the name of its wave.
+const ZONE: &str = "zone ";
+/// The wave of nodes without a zone.
+const ZONELESS: &str = "nodes without a zone";
+
+/// The waves. Each node is in one of them.
+pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
+    let mut rest: Vec<&Site<'_>> =
+        sites.iter().filter(|site| !site.node.is_control_plane() && site.group.is_none()).collect();
+    rest.sort_by(|a, b| a.order().cmp(&b.order()));
+    let sizes = sizes(sites);
+    let scouts = scouts(&rest);
+    rest.retain(|site| scouts.iter().all(|(scout, _)| scout.name() != site.name()));
+    let first: Vec<&Site<'_>> = scouts.iter().map(|(site, _)| *site).collect();
+    let soak = config.roll.limits.soak_seconds;
+    let mut waves = vec![
+        Wave { soak_seconds: soak, ..wave("scouts", WaveKind::Scouts, 1, planned_nodes(scouts)) },
+        wave("dns", WaveKind::Dns, 1, planned_nodes(dns(&mut rest, &first))),
+        canary(&mut rest, &sizes, config),
+    ];
+    waves.extend(zones(&rest, &sizes, config));
+    waves.extend(groups(sites, config));
+    waves.push(control_plane(sites));
+    waves.retain(|wave| !wave.nodes.is_empty());
+    waves
+}
+
+pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<PlannedNode>) -> Wave {
+    Wave { name: name.into(), kind, at_once, soak_seconds: 0, nodes }
+}
+
+pub(super) fn planned_nodes<'s, 'a: 's>(
+    sites: impl IntoIterator<Item = (&'s Site<'a>, String)>,
+) -> Vec<PlannedNode> {
+    let placed = |(site, why): (&Site<'_>, String)| {
+        let meta = &site.node.metadata;
+        PlannedNode { name: meta.name.clone(), uid: meta.uid.clone(), why }
+    };
+    sites.into_iter().map(placed).collect()
+}
+
+/// How many nodes each zone has, all waves taken together.
+fn sizes<'a>(sites: &[Site<'a>]) -> BTreeMap<&'a str, usize> {
+    let mut sizes = BTreeMap::new();
+    for site in sites {
+        *sizes.entry(site.zone()).or_default() += 1;
+    }
+    sizes
+}
+
+/// `zone eu-1a`.
+pub(super) fn title(zone: &str) -> String {
+    if zone.is_empty() { ZONELESS.into() } else { format!("{ZONE}{zone}") }
+}
+
+/// The zone of a title; none if it is no title of a zone. It is asked of every node at every step of a run.
+pub(super) fn zone_of(title: &str) -> Option<&str> {
+    if title == ZONELESS { Some("") } else { title.strip_prefix(ZONE) }
+}
+
+/// In each zone that has DNS pods: a node where they can land, and then the nodes that have them.
+fn dns<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, scouts: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, String)> {
+    let zones: BTreeSet<&str> =
+        rest.iter().filter(|site| !site.dns.is_empty()).map(|site| site.zone()).collect();
+    let mut nodes: Vec<(&'s Site<'a>, String)> = Vec::new();
+    for zone in zones {
+        let with = rest.iter().copied().filter(|site| site.zone() == zone && !site.dns.is_empty());
+        let with: Vec<&'s Site<'a>> = with.collect();
+        let pods: Vec<&Pod> = with.iter().flat_map(|site| site.dns.iter().copied()).collect();
+        let takes_them = |site: &&&'s Site<'a>| {
+            let place = Place::of(site.node);
+            let is_open = site.zone() == zone && site.dns.is_empty() && !site.node.spec.unschedulable;
+            is_open && pods.iter().any(|pod| place.refusal(&pod.spec).is_none())
+        };
+        if !scouts.iter().any(|site| takes_them(&site)) {
+            let why = || "it has no DNS pod, so those of its zone find a node that has moved".to_owned();
+            nodes.extend(rest.iter().find(takes_them).map(|site| (*site, why())));
+        }
+        nodes.extend(with.iter().map(|site| (*site, describe_pod_count(site.dns.len()))));
+    }
+    rest.retain(|site| nodes.iter().all(|(one, _)| one.name() != site.name()));
+    nodes
+}
+
+fn describe_pod_count(pods: usize) -> String {
+    if pods == 1 { "it has a DNS pod".into() } else { format!("it has {pods} DNS pods") }
+}
+
+/// A few nodes of each zone, in turns.
+fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, config: &Config) -> Wave {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut nodes: Vec<(usize, &'s Site<'a>)> = Vec::new();
+    rest.retain(|site| {
+        let of_zone = taken.entry(site.zone()).or_default();
+        let is_taken = *of_zone < sizes.get(site.zone()).map_or(0, |size| size.div_ceil(CANARY));
+        if is_taken {
+            nodes.push((*of_zone, *site));
+            *of_zone += 1;
+        }
+        !is_taken
+    });
+    nodes.sort_by(|(a, one), (b, other)| (a, one.zone()).cmp(&(b, other.zone())));
+    let at_once = u32::try_from(taken.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
+    let why = |site: &Site<'_>| format!("one of the first of {}", title(site.zone()));
+    wave(
+        "canary",
+        WaveKind::Canary,
+        at_once,
+        planned_nodes(nodes.into_iter().map(|(_, site)| (site, why(site)))),
+    )
+}
+
+/// The other nodes, one zone after the other.
+fn zones(rest: &[&Site<'_>], sizes: &BTreeMap<&str, usize>, config: &Config) -> Vec<Wave> {
+    let limits = &config.roll.limits;
+    let of = |(zone, size): (&&str, &usize)| {
+        let share = u64::try_from(*size).unwrap_or(u64::MAX).saturating_mul(limits.zone_percent.into()) / 100;
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        let nodes = rest.iter().filter(|site| site.zone() == *zone);
+        let nodes = nodes.map(|site| (*site, format!("of {}", title(zone))));
+        wave(title(zone), WaveKind::Zone, share.min(limits.in_transit).max(1), planned_nodes(nodes))
+    };
+    sizes.iter().map(of).collect()
+}
+
+/// Nodes with pods of stateful groups, one group after the other. A node with pods of several groups moves with the first of them.
+fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
+    let of = |(at, group): (usize, &crate::config::Freeze)| {
+        let is_of = |site: &&Site<'_>| {
+            site.group.is_some_and(|(group, _)| group == at) && !site.node.is_control_plane()
+        };
+        let mut nodes: Vec<&Site<'_>> = sites.iter().filter(is_of).collect();
+        nodes.sort_by(|a, b| (a.group, a.order()).cmp(&(b.group, b.order())));
+        let why = |site: &Site<'_>| {
+            let member = site.group.and_then(|(_, member)| group.members.get(member));
+            let member = member.map(|one| format!("{}/{}/{}", one.kind.kind(), one.namespace, one.name));
+            format!("it has pods of {}", member.unwrap_or_default())
+        };
+        let nodes = nodes.into_iter().map(|site| (site, why(site)));
+        wave(format!("group {}", group.name), WaveKind::Stateful, 1, planned_nodes(nodes))
+    };
+    config.freeze.iter().enumerate().map(of).collect()
+}
+
+fn control_plane(sites: &[Site<'_>]) -> Wave {
+    let mut nodes: Vec<&Site<'_>> = sites.iter().filter(|site| site.node.is_control_plane()).collect();
+    nodes.sort_by(|a, b| a.order().cmp(&b.order()));
+    let nodes = nodes.into_iter().map(|site| (site, "it is of the control plane".to_owned()));
+    wave("control plane", WaveKind::ControlPlane, 1, planned_nodes(nodes))
+}

@@ -1,0 +1,92 @@
+//! What a run does: one API call each.
+
+use snapshot::model::Text;
+use types::policy::Phase;
+use types::step::{State, Step};
+
+use super::run::Run;
+use super::world::{Node, Owner, Pod};
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Patches a Node, if nobody changed it since it was read.
+    Patch(Box<Patch>),
+    /// Evicts a pod by its UID.
+    Evict(PodId),
+    /// Deletes a pod by its UID: nobody makes it again, and somebody accepted that by name.
+    Delete(PodId),
+    /// Counts all pods.
+    Census,
+    /// Writes the run, if nobody changed it since it was read.
+    Record(Box<Run>),
+}
+
+/// A patch of one Node. What it does not name stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The Node's name.
+    pub node: Text,
+    /// The Node's UID.
+    pub uid: Text,
+    /// The `resourceVersion` that the decision was made on.
+    pub version: Text,
+    /// The annotation `crossfade/step`.
+    pub step: Change<Step>,
+    /// The annotation `crossfade/desired`, to be set.
+    pub desired: Option<Phase>,
+    /// `spec.unschedulable`.
+    pub cordon: Option<bool>,
+    /// The taint `crossfade/earlier:PreferNoSchedule`.
+    pub fence: Option<bool>,
+}
+
+impl Patch {
+    /// Whether it takes this Node anew: it sets a claim that the Node does not bear.
+    #[must_use]
+    pub fn claims(&self, node: &Node) -> bool {
+        let borne = node.step.as_ref().map(|step| &step.claim);
+        matches!(&self.step, Change::Set(step) if step.state == State::Claimed && borne != Some(&step.claim))
+    }
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It is set.
+    Set(T),
+    /// It is taken away.
+    Remove,
+}
+
+/// A pod, as a call names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodId {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// Its UID.
+    pub uid: Text,
+    /// Its node.
+    pub node: Text,
+    /// What makes it.
+    pub owner: Option<Owner>,
+}
+
+impl PodId {
+    /// The pod as a call names it.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Self {
+        Self {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: pod.node.clone(),
+            owner: pod.owner.clone(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The end of a pass: every node is done, and a count of all pods shows that no node forgot any.
+
+use std::time::Duration;
+
+use snapshot::model::Text;
+
+use super::act::Act;
+use super::agreed;
+use super::nodes::{NodeStatus, Standing};
+use super::transit::DOWN;
+use super::view::View;
+use super::wait::{Reason, Wait};
+use super::world::Census;
+
+/// All pods are counted again after this time where a node knew of fewer: the API server lists all of them for it.
+const RECOUNT: Duration = Duration::from_secs(30);
+
+/// How far the end of the pass is.
+#[derive(Debug)]
+pub enum Barrier {
+    /// Nodes are left.
+    NotYet,
+    /// All nodes are done, and something is still to be done or waited for.
+    Almost(Vec<Act>, Vec<Wait>),
+    /// The pass is over.
+    Over,
+}
+
+/// How far the end of the pass is.
+#[must_use]
+pub fn barrier(view: &View<'_>) -> Barrier {
+    let mut waits = Vec::new();
+    for &NodeStatus { name, node, standing, .. } in view.nodes() {
+        match standing {
+            // What it said is from before, and its machine may have been made anew since.
+            Standing::Done if !node.is_ready => waits.push(unreachable(view, name)),
+            Standing::Done => {}
+            Standing::Skipped if node.is_cordoned && node.attached() == Some(0) => {}
+            Standing::Skipped => {
+                let what = "it was skipped, and the next phase must not begin while it has pods or takes any";
+                let help = format!(
+                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade retry {name}"
+                );
+                waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
+            }
+            _ => return Barrier::NotYet,
+        }
+    }
+    if !waits.is_empty() {
+        return Barrier::Almost(Vec::new(), waits);
+    }
+    let now = view.world.now;
+    let uncounted: Vec<&Text> =
+        view.nodes().map(|one| one.name).filter(|name| !view.memory.is_counted(name, now)).collect();
+    if uncounted.is_empty() {
+        return Barrier::Over;
+    }
+    let is_later = |census: &&Census| {
+        uncounted.iter().all(|name| view.memory.since(name, now) > now.saturating_sub(census.at))
+            && view.memory.pass_since().is_none_or(|since| census.at > since)
+    };
+    let Some(census) = view.world.census.as_ref().filter(is_later) else {
+        return Barrier::Almost(
+            vec![Act::Census],
+            vec![Wait::new("Run", Reason::Census, "all pods are counted")],
+        );
+    };
+    if !agreed::is_over(census, now) {
+        let what = "all pods were counted, and nodes have time to tell what was on them";
+        let wait = Wait::new("Run", Reason::Census, what).until(census.at + agreed::TELL);
+        return Barrier::Almost(Vec::new(), vec![wait]);
+    }
+    for name in uncounted {
+        let running = agreed::counted_on(census, name);
+        if !view.memory.disagrees(name) {
+            let what = format!(
+                "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"
+            );
+            waits.push(Wait::new(format!("Node/{name}"), Reason::Census, what));
+            continue;
+        }
+        let what =
+            format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
+        let help =
+            format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
+        waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
+    }
+    let is_due = view.ago(census.at) >= RECOUNT;
+    for wait in waits.iter_mut().filter(|_| !is_due) {
+        wait.until = Some(census.at + RECOUNT);
+    }
+    Barrier::Almost(is_due.then_some(Act::Census).into_iter().collect(), waits)
+}
+
+/// A wait for a node that counts as done by what it said before kubelet went silent.
+fn unreachable(view: &View<'_>, name: &str) -> Wait {
+    let help = format!(
+        "repair it; or, if its machine is gone for good, take its Node away: kubectl delete node {name}"
+    );
+    let wait = Wait::new(
+        format!("Node/{name}"),
+        Reason::NodeNotReady,
+        "it is not Ready, so nobody knows whether what it said still holds",
+    );
+    let is_held = view.memory.down(name, view.world.now).is_some_and(|down| down >= DOWN);
+    Wait { is_held, ..wait.help(help) }
+}

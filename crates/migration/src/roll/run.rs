@@ -1,0 +1,263 @@
+//! A run: one migration from its plan to the last node, as the ConfigMap `crossfade-run` keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use super::wish::{MAX_SEQ, Wish};
+use super::world::Owner;
+use crate::plan::{Plan, WaveKind};
+use crate::reach;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Version of this shape; 1.
+    pub version: u32,
+    /// Names the run; every claim begins with it.
+    pub id: String,
+    /// SHA-256 of the plan, in hex.
+    pub plan: String,
+    /// The phase that nodes leave in this pass.
+    pub from: Phase,
+    /// The targets of this pass and of those after it. Empty when the last pass is done.
+    pub targets: Vec<Phase>,
+    /// Which pass it is, for people and for claims; the first is 1. It only grows, also when a run goes back.
+    pub pass: u32,
+    /// Whether it goes on.
+    pub state: State,
+    /// What this part of the run is limited to.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// Nodes that somebody skipped in this pass, with the reason; and workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`) that no pass waits for
+    /// any more.
+    #[serde(default)]
+    pub skipped: BTreeMap<Text, String>,
+    /// How many pods of each workload were missing when the run began: `KIND/NAMESPACE/NAME`. Such a workload may stay that short.
+    #[serde(default)]
+    pub short: BTreeMap<String, u32>,
+    /// Pods without an owner that the holder's command line names for deletion: `NAMESPACE/NAME`. Each holder sets it anew.
+    #[serde(default)]
+    pub delete: BTreeSet<String>,
+    /// The last wish that the run took up.
+    #[serde(default)]
+    pub wish: u64,
+    /// What somebody asked of single nodes and no act has met yet.
+    #[serde(default)]
+    pub asked: BTreeMap<Text, NodeRequest>,
+    /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
+    /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<String, Option<u32>>,
+}
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It does.
+    Running,
+    /// No node starts; those in transit go on.
+    Paused(Pause),
+    /// Nothing is done at all, not even an eviction.
+    Stopped(Pause),
+    /// Every pass is done.
+    Done,
+}
+
+/// Who paused a run, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pause {
+    /// Who: `alice@laptop`.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a part of a run is limited to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, rename_all = "camelCase")]
+pub struct Bounds {
+    /// The last kind of wave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<WaveKind>,
+    /// These nodes alone; all of them if it is empty.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub only: BTreeSet<Text>,
+    /// The nodes of this pool alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Text>,
+}
+
+/// An operator's request about one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeRequest {
+    /// Try once more, from the start.
+    Retry,
+    /// Go back to the phase that the nodes leave in this pass.
+    Rollback,
+}
+
+/// Whether what is skipped is a Node: names of Nodes have no slash.
+pub(super) fn is_node(object: &str) -> bool {
+    !object.contains('/')
+}
+
+impl Run {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// The last pass that a run may have, and the last try of a node in a pass: numbers that no run reaches by itself.
+    pub const MAX_COUNT: u32 = 1_000_000;
+
+    /// How many bytes the names of moved workloads may have: the run's ConfigMap has a limit, and tenants make workloads. The next holder does not wait for
+    /// further ones.
+    pub const MOVED_BYTES: usize = 256 << 10;
+
+    /// Whether its numbers are ones that a run reaches, so that the next ones can be counted.
+    ///
+    /// # Errors
+    /// Which number is not.
+    pub fn bounded(&self) -> Result<(), String> {
+        if self.pass > Self::MAX_COUNT {
+            return Err(format!("pass is {}; expected at most {}", self.pass, Self::MAX_COUNT));
+        }
+        if self.wish > MAX_SEQ {
+            return Err(format!("wish is {}; expected at most {MAX_SEQ}", self.wish));
+        }
+        Ok(())
+    }
+
+    /// Whether its passes are ones to which its plan, or an abort of it, can lead. Others may write the run, too, and have no right to take nodes further than
+    /// the plan that was approved.
+    ///
+    /// # Errors
+    /// Which phase is not.
+    pub fn keeps_to(&self, plan: &Plan) -> Result<(), String> {
+        match self.targets.iter().chain([&self.from]).find(|phase| !plan.covers(**phase)) {
+            Some(phase) => Err(format!(
+                "a pass from or to phase {phase}, which is beyond the plan's; expected phases from {} to {}, or before them",
+                plan.start,
+                plan.target()
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A run of this plan that has not begun.
+    #[must_use]
+    pub fn new(id: impl Into<String>, hash: impl Into<String>, plan: &Plan) -> Self {
+        Self {
+            version: Self::VERSION,
+            id: id.into(),
+            plan: hash.into(),
+            from: plan.start,
+            targets: plan.passes.clone(),
+            pass: 1,
+            state: State::Running,
+            bounds: Bounds::default(),
+            skipped: BTreeMap::new(),
+            short: BTreeMap::new(),
+            delete: BTreeSet::new(),
+            wish: 0,
+            asked: BTreeMap::new(),
+            moved: BTreeMap::new(),
+        }
+    }
+
+    /// Sets what no earlier holder decides, nor anybody else who can write the run: the bounds and the pods without an owner that may be deleted are those
+    /// of this holder's own command line, and no workload may miss more pods than it misses now.
+    pub fn authorize(&mut self, bounds: Bounds, delete: BTreeSet<String>, missing: &BTreeMap<String, u32>) {
+        self.bounds = bounds;
+        self.delete = delete;
+        self.short.retain(|workload, short| {
+            *short = (*short).min(missing.get(workload).copied().unwrap_or(0));
+            *short > 0
+        });
+    }
+
+    /// The phase that this pass brings nodes to; none when the last pass is done.
+    #[must_use]
+    pub fn target(&self) -> Option<Phase> {
+        self.targets.first().copied()
+    }
+
+    /// Whether this pass begins where it leads: nodes have their phase, and what is left are pods that were attached in another one.
+    #[must_use]
+    pub fn fixes_stragglers(&self) -> bool {
+        self.target() == Some(self.from)
+    }
+
+    /// How many pods of a workload may be missing: as many as were when the run began, and any number if somebody skipped it or its namespace.
+    #[must_use]
+    pub fn missing(&self, owner: &Owner) -> u32 {
+        let title = owner.title();
+        let is_skipped = self.skipped.contains_key(title.as_str())
+            || self.skipped.contains_key(format!("Namespace/{}", owner.namespace).as_str());
+        if is_skipped { u32::MAX } else { self.short.get(&title).copied().unwrap_or(0) }
+    }
+
+    /// Which try of the present pass a claim is of; none if it is of another pass or another run.
+    #[must_use]
+    pub fn tried(&self, claim: &str) -> Option<u32> {
+        let (pass, tried) = claim.strip_prefix(&*self.id)?.strip_prefix('.')?.split_once('.')?;
+        let tried = tried.parse().ok().filter(|tried| *tried <= Self::MAX_COUNT);
+        tried.filter(|_| pass.parse() == Ok(self.pass))
+    }
+
+    /// The claim of a node's try in this pass.
+    #[must_use]
+    pub fn claim(&self, tried: u32) -> String {
+        format!("{}.{}.{tried}", self.id, self.pass)
+    }
+
+    /// The same run in its next pass, or done.
+    #[must_use]
+    pub fn next_pass(&self) -> Self {
+        let mut next = self.clone();
+        if let Some(reached) = self.target() {
+            next.from = reached;
+            next.targets.remove(0);
+            next.pass += 1;
+            next.skip_no_node();
+            next.asked.clear();
+        }
+        if next.targets.is_empty() {
+            next.state = State::Done;
+        }
+        next
+    }
+
+    /// From now on no node is skipped any more. Workloads and namespaces are those of the whole run.
+    pub(super) fn skip_no_node(&mut self) {
+        self.skipped.retain(|object, _| !is_node(object));
+    }
+
+    /// The same run with this wish taken up.
+    ///
+    /// # Errors
+    /// Why the run cannot: one sentence that names what was asked for and what is possible.
+    pub fn wished(&self, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Self, String> {
+        super::wish::take(self, wish, plan, is_bridged)
+    }
+
+    /// The passes that bring nodes, some of which may have reached this pass's target, back to `to`.
+    #[must_use]
+    pub fn back_to(&self, to: Phase, is_bridged: bool) -> Vec<Phase> {
+        let furthest = self.target().map_or(self.from, |target| {
+            // Going back already, the nodes that have not moved are the furthest.
+            let is_further = |a: Phase, b: Phase| if to <= a.min(b) { a.max(b) } else { a.min(b) };
+            is_further(self.from, target)
+        });
+        reach::path(furthest, to, is_bridged)
+    }
+}

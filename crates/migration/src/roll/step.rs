@@ -1,0 +1,253 @@
+//! One step of a run: what is done now, and why the rest waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use types::step::State as NodeState;
+
+use super::act::Act;
+use super::barrier::{Barrier, barrier};
+use super::memory::is_of;
+use super::nodes::{NodeStatus, Standing};
+use super::run::{NodeRequest, Run, State};
+use super::view::{View, is_later};
+use super::wait::{Reason, Wait};
+use super::world::Owner;
+use super::{cordon, flips, places, start, transit, turns, workload};
+
+/// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
+pub const FRESH: Duration = Duration::from_secs(40);
+
+/// So long after an eviction the status of its workload tells of it.
+const SETTLED: Duration = Duration::from_mins(2);
+
+/// What a step decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What is done, in this order.
+    pub acts: Vec<Act>,
+    /// Why the rest waits.
+    pub waits: Vec<Wait>,
+    /// How the run ends for this holder; none if it goes on.
+    pub end: Option<End>,
+}
+
+/// How a run ends for its holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Every pass is done.
+    Done,
+    /// Everything within its bounds is done.
+    Bounded,
+    /// It is paused, and nothing is in transit any more.
+    Paused,
+    /// Nothing goes on until a person acts.
+    Held,
+}
+
+/// Decides what comes next.
+#[must_use]
+pub fn step(view: &View<'_>) -> Decision {
+    let View { world, memory, run, .. } = *view;
+    let end = |end| Decision { end: Some(end), ..Decision::default() };
+    let waits_for_lease = |what: String| Decision {
+        waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
+        ..Decision::default()
+    };
+    if let Some(name) = memory.later(world.renewed) {
+        return waits_for_lease(format!(
+            "Node {name} bears a step of a later holder; nothing is done until the Lease is renewed, which shows whether there is one"
+        ));
+    }
+    if run.target().is_none() || run.state == State::Done {
+        return end(End::Done);
+    }
+    if world.now.saturating_sub(world.renewed) >= FRESH {
+        return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
+    }
+    if memory.unwritten().is_some() {
+        // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
+        return Decision { acts: vec![Act::Record(Box::new(run.clone()))], ..Decision::default() };
+    }
+    if let State::Stopped(pause) = &run.state {
+        return Decision {
+            waits: vec![paused(&pause.by, &pause.why)],
+            end: Some(End::Paused),
+            ..Decision::default()
+        };
+    }
+    if let Some(tidied) = without_met_requests(view) {
+        return Decision { acts: vec![Act::Record(Box::new(tidied))], ..Decision::default() };
+    }
+    let mut decided = decide(view);
+    record_moved(view, &mut decided.acts);
+    deduplicate_waits(&mut decided.waits);
+    decided
+}
+
+/// Pods go once the run names their workloads as moved, so that the next holder waits for them as well. Those that have all their pods again are named no more.
+fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
+    let new = |act: &Act| match act {
+        Act::Evict(pod) | Act::Delete(pod) => {
+            let owner = pod.owner.clone().filter(|owner| !owner.is_daemon_set())?;
+            (!view.run.moved.contains_key(&owner.title())).then_some(owner)
+        }
+        Act::Patch(_) | Act::Census | Act::Record(_) => None,
+    };
+    let owners: BTreeSet<Owner> = acts.iter().filter_map(new).collect();
+    if owners.is_empty() {
+        return;
+    }
+    let mut run = view.run.clone();
+    // What the status of a workload says may be older than its last eviction.
+    let is_late = |owner: &Owner| {
+        let moved = view.memory.moved(owner).map(|(_, at)| *at).or_else(|| view.memory.pass_since());
+        moved.is_some_and(|at| view.ago(at) > SETTLED)
+    };
+    for (owner, _) in view.world.owners.iter().filter(|(owner, now)| !now.is_short(0) && is_late(owner)) {
+        run.moved.remove(&owner.title());
+    }
+    let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
+    run.moved.extend(owners.iter().map(|owner| (owner.title(), wanted(owner))));
+    if run.moved.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
+        return;
+    }
+    acts.retain(|act| new(act).is_none());
+    acts.push(Act::Record(Box::new(run)));
+}
+
+fn decide(view: &View<'_>) -> Decision {
+    let mut decided = Decision { acts: cordon::disown_cordons(view), ..Decision::default() };
+    let (mut moving, mut room) = (0, places::room(view));
+    for &NodeStatus { name, node, standing, .. } in view.nodes() {
+        let Standing::Transit(step) = standing else {
+            // It was claimed, and does not show it yet.
+            moving += usize::from(view.memory.pending_patches().has_claimed(name));
+            if let Standing::Foreign(step) = standing
+                && is_of(step, view.run)
+            {
+                decided.waits.push(start::later(view, name, step));
+            }
+            continue;
+        };
+        let mut next = transit::next(view, name, node, step);
+        if step.state == NodeState::Held && !next.acts.is_empty() {
+            if room == 0 {
+                next =
+                    transit::NextStep { acts: Vec::new(), waits: vec![places::full(format!("Node/{name}"))] };
+            }
+            room = room.saturating_sub(1);
+        }
+        moving += usize::from(step.state != NodeState::Held || !next.acts.is_empty());
+        decided.acts.extend(next.acts);
+        decided.waits.extend(next.waits);
+    }
+    let mut places = places::places(view, None);
+    decided.acts.extend(start::intruders(view, &mut places));
+    let (acts, waits) = start::rollbacks(view, &mut places);
+    decided.acts.extend(acts);
+    decided.waits.extend(waits);
+    if let State::Paused(pause) = &view.run.state {
+        decided.waits.push(paused(&pause.by, &pause.why));
+        retain_compatible(view, &mut decided.acts);
+        decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
+        return decided;
+    }
+    match barrier(view) {
+        Barrier::Over => decided.acts.push(Act::Record(Box::new(view.run.next_pass()))),
+        Barrier::Almost(acts, waits) => {
+            decided.acts.extend(acts);
+            decided.waits.extend(waits);
+        }
+        Barrier::NotYet => {
+            let starts = start::starts(view, places, &decided.acts);
+            decided.acts.extend(starts.acts);
+            decided.waits.extend(starts.waits);
+            if starts.is_bounded && moving == 0 && decided.acts.is_empty() {
+                decided.end = Some(End::Bounded);
+                return decided;
+            }
+        }
+    }
+    if decided.waits.iter().any(|wait| wait.reason == Reason::WouldPart) {
+        let foreign = start::foreign(view);
+        // Where a person has to act on each of these nodes, the run waits for a person as well.
+        let is_held = !foreign.is_empty() && foreign.iter().all(|wait| wait.is_held);
+        let of_run =
+            decided.waits.iter_mut().filter(|wait| wait.reason == Reason::WouldPart && wait.object == "Run");
+        of_run.for_each(|wait| wait.is_held |= is_held);
+        decided.waits.extend(foreign);
+    }
+    decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
+    retain_compatible(view, &mut decided.acts);
+    if decided.acts.is_empty() {
+        decided.acts = start::fences(view);
+        decided.acts.retain(|act| is_up_to_date(view, act));
+    }
+    let is_held = |wait: &Wait| wait.is_held || wait.reason == Reason::InTransit;
+    let has_hold = decided.waits.iter().any(|wait| wait.is_held);
+    if decided.acts.is_empty() && moving == 0 && has_hold && decided.waits.iter().all(is_held) {
+        decided.end = Some(End::Held);
+    }
+    decided
+}
+
+/// Leaves out what cannot be done together with what is done before it, or on what is known by now.
+fn retain_compatible(view: &View<'_>, acts: &mut Vec<Act>) {
+    acts.retain(|act| is_up_to_date(view, act) && !is_of_later(view, act));
+    turns::retain_one_per_owner(view, acts);
+    retain_one_patch_per_node(acts);
+    flips::retain_connected(view, acts);
+}
+
+/// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
+fn is_up_to_date(view: &View<'_>, act: &Act) -> bool {
+    !matches!(act, Act::Patch(patch) if view.memory.pending_patches().is_outdated(&patch.node))
+}
+
+/// A Node whose step no holder up to this one wrote is left as it is.
+fn is_of_later(view: &View<'_>, act: &Act) -> bool {
+    let Act::Patch(patch) = act else { return false };
+    let node = view.world.nodes.get(&patch.node);
+    node.is_some_and(|node| is_later(node, view.run, view.world.epoch))
+}
+
+/// Of several patches of a Node the first stays: the others were made for what it was before.
+fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
+    let mut seen = BTreeMap::new();
+    acts.retain(|act| match act {
+        Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
+        _ => true,
+    });
+}
+
+/// What several parts of the decision wait for is told once.
+fn deduplicate_waits(waits: &mut Vec<Wait>) {
+    let mut seen = BTreeSet::new();
+    waits.retain(|wait| seen.insert((wait.object.clone(), wait.reason)));
+}
+
+fn paused(by: &str, why: &str) -> Wait {
+    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade resume")
+}
+
+/// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
+fn without_met_requests(view: &View<'_>) -> Option<Run> {
+    let is_met = |name: &snapshot::model::Text, asked: &NodeRequest| {
+        let Some(node) = view.world.nodes.get(name) else { return true };
+        let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());
+        match asked {
+            NodeRequest::Retry => step.is_none_or(|step| step.state != NodeState::Held),
+            NodeRequest::Rollback => match step {
+                Some(step) => step.to == view.run.from && step.state != NodeState::Held,
+                None => start::is_back(view, node),
+            },
+        }
+    };
+    let mut run = view.run.clone();
+    run.asked.retain(|name, asked| !is_met(name, asked));
+    (run.asked.len() != view.run.asked.len()).then_some(run)
+}
+
+#[cfg(test)]
+mod tests;

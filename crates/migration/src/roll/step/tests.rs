@@ -1,0 +1,421 @@
+//! What a run decides about a cluster in which one node or one tenant does harm: that node is held by name, and the rest goes on.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use snapshot::model::Text;
+use types::observed::Observed;
+use types::policy::Phase;
+use types::step::{Cordon, Step};
+
+use super::*;
+use crate::plan::Plan;
+use crate::roll::act::{Change, PodId};
+use crate::roll::invariant;
+use crate::roll::memory::Memory;
+use crate::roll::nodes::Nodes;
+use crate::roll::order::Order;
+use crate::roll::wish::{What, Wish};
+use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
+use types::eviction::Answer;
+
+const NOW: Duration = Duration::from_secs(10_000);
+const HASH: &str = "4be1";
+
+/// A plan that brings three nodes from `old` to `both-old`, all at once.
+fn plan() -> Plan {
+    let nodes: Vec<Value> =
+        ["a", "b", "c"].map(|name| json!({"name": name, "uid": format!("uid-{name}"), "why": ""})).into();
+    serde_json::from_value(json!({
+        "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s",
+        "start": "old", "passes": ["both-old"], "leftOut": [], "pods": {},
+        "limits": {"inTransit": 5, "zonePercent": 100, "fence": true, "settleSeconds": 30},
+        "waves": [{"name": "zone", "kind": "zone", "atOnce": 5, "soakSeconds": 0, "nodes": nodes}],
+        "pools": [{"name": "blue", "nodes": 3, "zones": ["z1"], "method": "churn"}], "marginPercent": 10, "gates": [],
+        "dns": {"namespace": "kube-system", "labels": {}}, "policies": ["base"], "networks": {"old": [], "new": []},
+        "agents": [], "unenforced": [], "waivers": [],
+    }))
+    .expect("a plan")
+}
+
+/// A node that says it is in a phase, with pods of these phases.
+fn node(name: &str, phase: Phase, attached: &Value) -> Node {
+    let observed: Observed = serde_json::from_value(json!({
+        "bootId": "b", "phase": phase, "base": "base", "mints": [phase], "follows": ["old", "both-old"],
+        "attached": attached, "echo": "r-1.1.1",
+    }))
+    .expect("what a node reports");
+    Node {
+        uid: format!("uid-{name}").into(),
+        zone: "z1".into(),
+        pool: "blue".into(),
+        is_ready: true,
+        boot: "b".into(),
+        label: Some(phase),
+        observed: Some(observed),
+        crossfade: Some(Condition { is_true: true, boot: "b".into(), message: Text::default() }),
+        ..Node::default()
+    }
+}
+
+/// Three nodes in `old`.
+fn world() -> World {
+    let nodes = ["a", "b", "c"].map(|name| (name.into(), node(name, Phase::Old, &json!({"old": 2})).into()));
+    World {
+        now: NOW,
+        renewed: NOW,
+        epoch: 1,
+        nodes: nodes.into(),
+        census: Some(Census { at: NOW, ..Census::default() }),
+        is_open: true,
+        ..World::default()
+    }
+}
+
+fn run() -> Run {
+    Run::new("r-1", HASH, &plan())
+}
+
+fn a_step(run: &str, state: NodeState) -> Step {
+    Step {
+        run: run.into(),
+        plan: HASH.into(),
+        epoch: 1,
+        claim: format!("{run}.1.1"),
+        to: Phase::BothOld,
+        state,
+        cordon: None,
+        since: None,
+        r#try: 1,
+        why: None,
+    }
+}
+
+/// What is decided by a holder that remembers this; every act passes the invariants.
+fn decided_with(memory: &mut Memory, world: &World, run: &Run) -> Decision {
+    let plan = plan();
+    memory.observe(world, run);
+    let order = Order::of(&plan);
+    let nodes = Nodes::of(world, run, &order);
+    let view = View::of(world, memory, run, &nodes);
+    let decided = step(&view);
+    for act in &decided.acts {
+        assert_eq!(invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
+    }
+    decided
+}
+
+fn decided(world: &World, run: &Run) -> Decision {
+    decided_with(&mut Memory::default(), world, run)
+}
+
+/// The nodes that are claimed.
+fn claimed(decided: &Decision, world: &World) -> Vec<String> {
+    let claims = decided.acts.iter().filter_map(|act| match act {
+        Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
+        Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+    });
+    claims.collect()
+}
+
+fn has_patch(decided: &Decision, node: &str) -> bool {
+    decided.acts.iter().any(|act| matches!(act, Act::Patch(patch) if &*patch.node == node))
+}
+
+/// The waits of this reason, by their objects.
+fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
+    let of_reason = decided.waits.iter().filter(|wait| wait.reason == reason);
+    of_reason.map(|wait| wait.object.as_str()).collect()
+}
+
+fn skipped(node: &str) -> Run {
+    let wish = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Skip(node.into()) };
+    run().wished(&wish, &plan(), false).expect("a wish")
+}
+
+fn owner(name: &str) -> Owner {
+    Owner { kind: "Deployment".into(), namespace: "x".into(), name: name.into() }
+}
+
+fn unschedulable(name: &str, owner: Option<Owner>) -> Pod {
+    Pod {
+        namespace: "x".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+        owner,
+        traits: BTreeSet::from([Trait::Unschedulable]),
+        ..Pod::default()
+    }
+}
+
+#[test]
+fn what_two_parts_wait_for_is_told_once() {
+    let wait = |object: &str, reason| Wait::new(object, reason, "");
+    let mut waits = vec![
+        wait("Node/a", Reason::ForeignCordon),
+        wait("Node/b", Reason::ForeignCordon),
+        wait("Node/a", Reason::NodeNotReady),
+        wait("Node/a", Reason::ForeignCordon),
+    ];
+    deduplicate_waits(&mut waits);
+    let left: Vec<_> = waits.iter().map(|wait| (wait.object.as_str(), wait.reason)).collect();
+    let expected = [
+        ("Node/a", Reason::ForeignCordon),
+        ("Node/b", Reason::ForeignCordon),
+        ("Node/a", Reason::NodeNotReady),
+    ];
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn a_step_of_another_run_holds_its_node_alone() {
+    let mut world = world();
+    world.node("a").step = Some(a_step("r-0", NodeState::Held));
+    let decided = decided(&world, &run());
+    assert_eq!(claimed(&decided, &world), ["b", "c"]);
+    assert_eq!(waits(&decided, Reason::ForeignRun), ["Node/a"]);
+    let help = &decided.waits[0].help;
+    assert!(help.contains("kubectl annotate node a crossfade/step-") && help.contains("skip a"), "{help}");
+}
+
+/// The first wave has no other node, and one node may be in transit.
+#[test]
+fn waves_do_not_wait_for_a_node_that_nobody_starts() {
+    for is_foreign in [true, false] {
+        let mut plan = plan();
+        let first = plan.waves[0].nodes.remove(0);
+        plan.waves.insert(0, crate::plan::Wave { nodes: vec![first], ..plan.waves[0].clone() });
+        plan.limits.in_transit = 1;
+        let mut world = world();
+        let bad = world.node("a");
+        if is_foreign {
+            bad.step = Some(a_step("r-0", NodeState::Moving));
+        } else {
+            bad.zone = "z9".into();
+        }
+        let (run, order, mut memory) = (run(), Order::of(&plan), Memory::default());
+        memory.observe(&world, &run);
+        let nodes = Nodes::of(&world, &run, &order);
+        let decided = step(&View::of(&world, &memory, &run, &nodes));
+        assert_eq!(claimed(&decided, &world), ["b"], "{is_foreign}");
+    }
+}
+
+/// Its label changed, or another program wrote the plan: zones move one after the other.
+#[test]
+fn a_node_in_the_wave_of_another_zone_holds_itself_alone() {
+    let mut plan = plan();
+    plan.waves[0].name = "zone z1".into();
+    plan.pools[0].zones.push("z2".into());
+    let mut world = world();
+    world.node("a").zone = "z2".into();
+    let (run, order, mut memory) = (run(), Order::of(&plan), Memory::default());
+    memory.observe(&world, &run);
+    let nodes = Nodes::of(&world, &run, &order);
+    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    assert_eq!(claimed(&decided, &world), ["b", "c"]);
+    assert_eq!(waits(&decided, Reason::PlaceUnknown), ["Node/a"]);
+}
+
+/// Nobody acts on such a node, whatever was asked for it: its step may be in use.
+#[test]
+fn a_node_with_a_step_of_another_run_can_be_skipped() {
+    let mut world = world();
+    for name in ["b", "c"] {
+        world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
+    }
+    let bad = world.node("a");
+    (bad.step, bad.is_fenced) = (Some(a_step("r-0", NodeState::Moving)), true);
+    let run = skipped("a");
+    let first = decided(&world, &run);
+    assert!(!has_patch(&first, "a"), "{:?}", first.acts);
+    assert_eq!(waits(&first, Reason::WouldPart), ["Node/a"], "as any node that was skipped");
+    let empty = world.node("a");
+    (empty.is_cordoned, empty.observed) = (true, node("a", Phase::Old, &json!({})).observed);
+    let second = decided(&world, &run);
+    assert!(!has_patch(&second, "a"), "{:?}", second.acts);
+    assert_eq!(waits(&second, Reason::WouldPart), [""; 0], "the pass goes on without it");
+}
+
+#[test]
+fn a_node_with_a_step_of_another_run_is_not_brought_back() {
+    let mut world = world();
+    let late = node("a", Phase::BothOld, &json!({"both-old": 2}));
+    world.put("a".into(), Node { step: Some(a_step("r-0", NodeState::Moving)), ..late });
+    let rollback = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Rollback("a".into()) };
+    let decided = decided(&world, &run().wished(&rollback, &plan(), false).expect("a wish"));
+    assert!(!has_patch(&decided, "a"), "{:?}", decided.acts);
+    assert_eq!(waits(&decided, Reason::ForeignRun), ["Node/a"]);
+    assert_eq!(claimed(&decided, &world), ["b", "c"]);
+}
+
+/// A node can write what a run has written. It counts as what the node reports, and not as what its step claims.
+#[test]
+fn a_done_step_with_a_cordon_that_is_gone_ends_no_run() {
+    let mut world = world();
+    let forged = Step { cordon: Some(Cordon::Ours), ..a_step("r-1", NodeState::Done) };
+    world.node("a").step = Some(forged);
+    let decided = decided(&world, &run());
+    let disowned = decided.acts.iter().find_map(|act| match act {
+        Act::Patch(patch) if &*patch.node == "a" => Some(patch.step.clone()),
+        Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+    });
+    let Some(Change::Set(step)) = disowned else { panic!("{:?}", decided.acts) };
+    assert_eq!((step.state, step.cordon), (NodeState::Done, None));
+    assert_eq!(claimed(&decided, &world), ["b", "c"]);
+}
+
+/// Each row: what becomes of the report of a node that is moving. Nothing may be asked of it, and nothing of that ends the run.
+#[test]
+fn a_report_that_is_gone_ends_no_run() {
+    for state in
+        [NodeState::Claimed, NodeState::Flipped, NodeState::Moving, NodeState::Proving, NodeState::Settling]
+    {
+        for desired in [None, Some(Phase::New)] {
+            let mut world = world();
+            let bad = world.node("a");
+            (bad.step, bad.observed, bad.desired) = (Some(a_step("r-1", state)), None, desired);
+            let decided = decided(&world, &run());
+            let asks = |act: &Act| matches!(act, Act::Patch(patch) if &*patch.node == "a" && patch.desired.is_some());
+            assert!(!decided.acts.iter().any(asks), "{state:?} {desired:?}: {:?}", decided.acts);
+        }
+    }
+}
+
+/// Numbers of a node are its own.
+#[test]
+fn numbers_of_a_node_stop_nobody() {
+    let mut world = world();
+    let most = json!({"old": u32::MAX, "both-old": u32::MAX, "unknown": u32::MAX});
+    let mut bad = node("a", Phase::Old, &most);
+    bad.observed.iter_mut().for_each(|seen| seen.echo = Some(format!("r-1.1.{}", u32::MAX)));
+    world.put("a".into(), bad);
+    assert_eq!(claimed(&decided(&world, &run()), &world), ["a", "b", "c"]);
+    world.node("a").step = Some(Step { r#try: u32::MAX, ..a_step("r-1", NodeState::Held) });
+    let retry = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Retry("a".into()) };
+    let asked = run().wished(&retry, &plan(), false).expect("a wish");
+    assert!(has_patch(&decided(&world, &asked), "a"));
+}
+
+/// A node writes its own labels.
+#[test]
+fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
+    for (pool, zone) in [("red", "z1"), ("blue", "z9")] {
+        let mut world = world();
+        let bad = world.node("a");
+        (bad.pool, bad.zone) = (pool.into(), zone.into());
+        let decided = decided(&world, &run());
+        assert_eq!(claimed(&decided, &world), ["b", "c"], "{pool} {zone}");
+        world.node("a").is_fenced = true;
+        let wait = decided.waits.iter().find(|wait| wait.object == "Node/a").expect("a wait");
+        assert!(wait.is_held && wait.help.contains("kubectl crossfade skip a"), "{wait:?}");
+        for name in ["b", "c"] {
+            world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
+        }
+        assert_eq!(self::decided(&world, &run()).end, Some(End::Held), "a person decides on it");
+    }
+}
+
+/// Each row: whose pod the scheduler finds no node for, and whether nodes start meanwhile.
+#[test]
+fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
+    let full = Availability { desired: 3, ready: 3 };
+    let short = Availability { desired: 3, ready: 2 };
+    for (what, owner, known, is_moved, starts) in [
+        ("nobody makes it", None, None, false, true),
+        ("a workload that the run has not touched", Some(owner("mine")), None, false, true),
+        ("a touched one with all its pods", Some(owner("web")), Some(full), true, true),
+        ("a touched one that misses pods", Some(owner("web")), Some(short), true, false),
+        ("one of a kind that nobody counts", Some(owner("own")), None, true, false),
+    ] {
+        let (mut world, mut memory) = (world(), Memory::default());
+        world.pods.put(unschedulable("p", owner.clone()));
+        world.owners.extend(owner.clone().zip(known));
+        if is_moved {
+            let id = PodId { owner, ..PodId::of(&unschedulable("before", None)) };
+            memory.record_answer(&id, Answer::Accepted, NOW);
+        }
+        let decided = decided_with(&mut memory, &world, &run());
+        assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{what}: {:?}", decided.waits);
+    }
+}
+
+/// Each row: what is skipped, and whether a workload that misses pods keeps nodes from starting.
+#[test]
+fn a_workload_or_a_namespace_can_be_skipped() {
+    for (object, starts) in [
+        ("Deployment/x/web", true),
+        ("Namespace/x", true),
+        ("Deployment/x/other", false),
+        ("Deployment/y/web", false),
+        ("Namespace/y", false),
+        ("x", false),
+    ] {
+        let mut world = world();
+        world.owners.insert(owner("web"), Availability { desired: 1000, ready: 2 });
+        world.pods.put(unschedulable("p", Some(owner("web"))));
+        let decided = decided(&world, &skipped(object));
+        assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{object}: {:?}", decided.waits);
+    }
+    // It is left out of all passes, and until somebody takes that back.
+    let run = Run { targets: vec![Phase::BothOld, Phase::BothNew], ..skipped("Namespace/x") };
+    let next =
+        Run { skipped: run.skipped.clone().into_iter().chain([("a".into(), "so".into())]).collect(), ..run };
+    let next = next.next_pass();
+    assert_eq!(next.skipped.keys().map(|key| &**key).collect::<Vec<_>>(), ["Namespace/x"]);
+    let retry =
+        Wish { seq: 2, by: "alice".into(), reason: "so".into(), what: What::Retry("Namespace/x".into()) };
+    let back = next.wished(&retry, &plan(), false).expect("a wish");
+    assert!(back.skipped.is_empty() && back.asked.is_empty(), "{back:?}");
+}
+
+/// A node that says that it has pods of a phase which no pod of this pass reaches: these pods are cut off before the others move as after it.
+#[test]
+fn a_node_with_pods_of_a_forbidden_phase_holds_itself_alone() {
+    for state in [None, Some(NodeState::Held)] {
+        let mut world = world();
+        world.put("a".into(), node("a", Phase::Old, &json!({"old": 2, "new": 1})));
+        world.node("a").step = state.map(|state| a_step("r-1", state));
+        let decided = decided(&world, &run());
+        let claimed = claimed(&decided, &world);
+        assert!(
+            claimed.contains(&"b".to_owned()) && claimed.contains(&"c".to_owned()),
+            "{state:?}: {decided:?}"
+        );
+        assert_eq!(decided.end, None);
+    }
+}
+
+/// The pods on it reach the others now, and would not once these have moved: that is no matter of one node. A person is called.
+#[test]
+fn a_node_that_the_next_phase_would_cut_off_keeps_the_others_and_calls_a_person() {
+    let mut plan = plan();
+    (plan.start, plan.passes) = (Phase::BothOld, vec![Phase::BothNew]);
+    let mut world = world();
+    for name in ["a", "b", "c"] {
+        world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
+        world.node(name).is_fenced = true;
+    }
+    world.put("a".into(), node("a", Phase::BothOld, &json!({"both-old": 2, "old": 1})));
+    world.node("a").step = Some(Step { to: Phase::BothOld, ..a_step("r-1", NodeState::Held) });
+    let run = Run::new("r-1", HASH, &plan);
+    let (order, mut memory) = (Order::of(&plan), Memory::default());
+    memory.observe(&world, &run);
+    let nodes = Nodes::of(&world, &run, &order);
+    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    assert_eq!(claimed(&decided, &world), [""; 0]);
+    assert_eq!(waits(&decided, Reason::WouldPart), ["Run", "Node/a"], "{decided:?}");
+    assert_eq!(decided.end, Some(End::Held));
+}
+
+#[test]
+fn status_names_what_is_skipped() {
+    for object in ["a", "Deployment/x/web", "Namespace/x"] {
+        let (world, plan, run, mut memory) = (world(), plan(), skipped(object), Memory::default());
+        memory.observe(&world, &run);
+        let order = Order::of(&plan);
+        let nodes = Nodes::of(&world, &run, &order);
+        let status = crate::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+        assert_eq!(status.skipped, [(object.into(), "so".to_owned())].into());
+    }
+}

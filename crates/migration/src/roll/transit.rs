@@ -1,0 +1,373 @@
+//! What comes next for a node that the run is moving.
+//!
+//! | state | its next act | when | else, after its time |
+//! |---|---|---|---|
+//! | `claimed` | asks the node for the phase | the node echoes the claim and follows the phase | held |
+//! | `flipped` | begins to move pods | the node is in the phase | held |
+//! | `moving` | evicts pods of other phases | none is left: proves | held |
+//! | `proving` | takes its cordon away | the node is steady and the gates are green | held |
+//! | `settling` | is done | its workloads are as available as before, and all is quiet | held |
+//! | `held` | is claimed again | somebody asked for another try | stays |
+
+mod settle;
+
+use std::time::Duration;
+
+use snapshot::model::Text;
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use super::act::{Act, Change, Patch};
+use super::memory::Memory;
+use super::moves::{self, Moves};
+use super::run::NodeRequest;
+use super::start::next_try;
+use super::view::{View, in_state, is_of_pass, is_ours, patch};
+use super::wait::{Reason, Wait};
+use super::world::Node;
+use super::{held, start};
+use crate::plan::{Method, canon};
+
+/// How long a node is steady before it is proven.
+const STEADY: Duration = Duration::from_secs(10);
+/// How long a node may not be Ready before a person is told.
+pub(super) const DOWN: Duration = Duration::from_mins(5);
+
+/// What comes next for a node.
+#[derive(Debug, Default)]
+pub(super) struct NextStep {
+    /// What is done.
+    pub acts: Vec<Act>,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+}
+
+impl NextStep {
+    fn act(patch: Patch) -> Self {
+        Self { acts: vec![Act::Patch(Box::new(patch))], waits: Vec::new() }
+    }
+
+    fn wait(wait: Wait) -> Self {
+        Self { acts: Vec::new(), waits: vec![wait] }
+    }
+}
+
+/// One node of the run, in transit.
+struct TransitNode<'a> {
+    view: &'a View<'a>,
+    name: &'a Text,
+    node: &'a Node,
+    step: &'a Step,
+}
+
+/// What comes next for a node that bears a step of this run.
+#[must_use]
+pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> NextStep {
+    let one = TransitNode { view, name, node, step };
+    if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
+        return one.wait(Reason::NodeGoing, "somebody takes it away", None);
+    }
+    if view.run.asked.contains_key(name)
+        && let Some(next) = one.apply_request()
+    {
+        return next;
+    }
+    if !is_of_pass(step, view.run) {
+        // The run turned back.
+        return one.restart(view.target, 1);
+    }
+    match step.state {
+        State::Claimed => one.claimed(),
+        State::Flipped => one.flipped(),
+        State::Moving => one.moving(),
+        State::Proving => one.proving(),
+        State::Settling => one.settling(),
+        State::Held => one.held(),
+        State::Done => NextStep::default(),
+    }
+}
+
+impl TransitNode<'_> {
+    fn now(&self) -> Duration {
+        self.view.world.now
+    }
+
+    fn memory(&self) -> &Memory {
+        self.view.memory
+    }
+
+    fn object(&self) -> String {
+        format!("Node/{}", self.name)
+    }
+
+    fn since(&self) -> Duration {
+        self.memory().since(self.name, self.now())
+    }
+
+    /// How long a state has left; none if its time is over.
+    fn time_left(&self, seconds: u32) -> Option<Duration> {
+        Duration::from_secs(seconds.into()).checked_sub(self.since()).filter(|left| !left.is_zero())
+    }
+
+    fn patch_to(&self, state: State) -> Patch {
+        let mut patch = patch(self.name, self.node);
+        patch.step = Change::Set(in_state(self.step, state, self.view.world));
+        patch
+    }
+
+    /// Holds the node, so that a person looks at it.
+    fn hold(&self, why: Reason) -> NextStep {
+        let mut patch = self.patch_to(State::Held);
+        if let Change::Set(step) = &mut patch.step {
+            step.why = Some(why.to_string());
+        }
+        NextStep::act(patch)
+    }
+
+    fn wait(&self, reason: Reason, what: impl Into<String>, left: Option<Duration>) -> NextStep {
+        let wait = Wait::new(self.object(), reason, what);
+        NextStep::wait(match left {
+            Some(left) => wait.until(self.now() + left),
+            None => wait,
+        })
+    }
+
+    /// What somebody asked for.
+    fn apply_request(&self) -> Option<NextStep> {
+        let to = match self.view.run.asked.get(self.name)? {
+            NodeRequest::Retry if self.step.state == State::Held => self.view.target,
+            NodeRequest::Rollback if self.step.to != self.view.run.from => self.view.run.from,
+            _ => return None,
+        };
+        Some(self.restart(to, next_try(self.view, self.node)))
+    }
+
+    /// Takes the node once more, from the start.
+    fn restart(&self, to: Phase, tried: u32) -> NextStep {
+        let mut patch = patch(self.name, self.node);
+        let mut step = in_state(self.step, State::Claimed, self.view.world);
+        (step.claim, step.r#try, step.to) = (self.view.run.claim(tried), tried, to);
+        step.plan = canon::short(&self.view.run.plan).to_owned();
+        if self.view.method(self.node) == Method::Drain && !self.node.is_cordoned {
+            step.cordon = Some(Cordon::Ours);
+            patch.cordon = Some(true);
+        }
+        patch.step = Change::Set(step);
+        NextStep::act(patch)
+    }
+
+    /// The node has to answer, and to be able to follow.
+    fn claimed(&self) -> NextStep {
+        let (node, limits) = (self.node, &self.view.plan.limits);
+        if node.is_going {
+            return self.release();
+        }
+        let observed = node.observed.as_ref();
+        let has_echo = observed.is_some_and(|seen| seen.echo.as_deref() == Some(&self.step.claim));
+        if !has_echo || !node.is_ready {
+            let left = self.time_left(limits.claim_seconds);
+            return match left {
+                None if has_echo => self.hold(Reason::NodeNotReady),
+                None => self.hold(Reason::NodeSilent),
+                left => self.wait(Reason::NodeSilent, "it has not answered its claim yet", left),
+            };
+        }
+        if !observed.is_some_and(|seen| seen.follows.contains(&self.step.to)) {
+            return self.hold(Reason::PhaseNotFollowed);
+        }
+        if !self.view.is_covered(node) {
+            return self.hold(Reason::PolicyUnknown);
+        }
+        if node.attached().is_none() {
+            return self.hold(Reason::AttachmentsUnknown);
+        }
+        if let Some(parts) = self.view.lost_connectivity(self.name, node, self.step.to) {
+            return self.way_out(parts);
+        }
+        let mut patch = self.patch_to(State::Flipped);
+        patch.desired = Some(self.step.to);
+        NextStep::act(patch)
+    }
+
+    /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
+    fn way_out(&self, (client, server): (Phase, Phase)) -> NextStep {
+        match start::permitted(self.view, self.name, self.node) {
+            Some(to) => self.restart(to, next_try(self.view, self.node)),
+            None => NextStep::wait(disconnection_wait(self.object(), client, server)),
+        }
+    }
+
+    /// The node has to be in the phase.
+    fn flipped(&self) -> NextStep {
+        let node = self.node;
+        if let Some(next) = self.check_policy() {
+            return next;
+        }
+        if node.is_in(self.step.to) && self.has_echo() {
+            return NextStep::act(self.patch_to(State::Moving));
+        }
+        let Some(left) = self.time_left(self.view.plan.limits.flip_seconds) else {
+            return self.hold(Reason::FlipTimeout);
+        };
+        if node.is_ready && !node.observed.as_ref().is_some_and(|seen| seen.follows.contains(&self.step.to)) {
+            return self.hold(Reason::PhaseNotFollowed);
+        }
+        let said = node.crossfade.as_ref().map(|said| said.message.as_ref()).unwrap_or_default();
+        self.wait(Reason::Flipping, format!("it is not in phase {} yet: {said}", self.step.to), Some(left))
+    }
+
+    fn has_echo(&self) -> bool {
+        let echo = self.node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+        echo == Some(&self.step.claim)
+    }
+
+    /// Somebody gave the node a policy that the plan was not made for.
+    fn check_policy(&self) -> Option<NextStep> {
+        let is_known = self.node.observed.is_none() || self.view.is_covered(self.node);
+        (!is_known).then(|| self.hold(Reason::PolicyUnknown))
+    }
+
+    /// The node stays in the phase, or it has to reach it once more: it was rebooted, or somebody changed its policy.
+    fn check_regression(&self) -> Option<NextStep> {
+        if !self.node.is_ready {
+            let down = self.memory().down(self.name, self.now()).unwrap_or_default();
+            let left = DOWN.checked_sub(down).filter(|left| !left.is_zero());
+            let what = "it is not Ready; nothing is evicted from it meanwhile";
+            return Some(match left {
+                None => self.hold(Reason::NodeNotReady),
+                left => self.wait(Reason::NodeNotReady, what, left),
+            });
+        }
+        if let Some(next) = self.check_policy() {
+            return Some(next);
+        }
+        if self.node.is_in(self.step.to) && self.has_echo() {
+            return None;
+        }
+        let mut patch = self.patch_to(State::Flipped);
+        if self.node.desired != Some(self.step.to) {
+            if self.node.observed.is_none() {
+                // Its policy is unknown, and the plan covers known policies only: the run waits until the node reports again.
+                return Some(self.unreported());
+            }
+            if let Some(parts) = self.view.lost_connectivity(self.name, self.node, self.step.to) {
+                return Some(self.way_out(parts));
+            }
+            patch.desired = Some(self.step.to);
+        }
+        Some(NextStep::act(patch))
+    }
+
+    /// The node's report is gone, or is none that this program reads.
+    fn unreported(&self) -> NextStep {
+        let limit = self.view.plan.limits.claim_seconds;
+        match self.time_left(limit) {
+            None => self.hold(Reason::NodeSilent),
+            left => self.wait(Reason::NodeSilent, "its annotation crossfade/observed is gone", left),
+        }
+    }
+
+    /// Pods of other phases have to go.
+    fn moving(&self) -> NextStep {
+        if let Some(next) = self.check_regression() {
+            return next;
+        }
+        let Some(others) = self.node.attached_otherwise(self.step.to) else {
+            return self.hold(Reason::AttachmentsUnknown);
+        };
+        if others == 0 {
+            return NextStep::act(self.patch_to(State::Proving));
+        }
+        let limit = self.view.plan.limits.move_seconds;
+        let Some(left) = self.time_left(limit) else { return self.hold(Reason::MoveTimeout) };
+        let Moves { acts, mut waits } = moves::moves(self.view, self.name, self.node, self.step);
+        if acts.is_empty() && waits.is_empty() {
+            let what = format!(
+                "{others} attachments of other phases are left, and no pod of the node is known for them"
+            );
+            let help = format!(
+                "on the node: crossfade-bootstrap attachments; or wait until they are swept; {}",
+                retry(self.name)
+            );
+            waits.push(
+                Wait::new(self.object(), Reason::AttachmentsUnknown, what)
+                    .until(self.now() + left)
+                    .help(help),
+            );
+        }
+        NextStep { acts, waits }
+    }
+
+    /// The node has to be steady, and the gates have to be green.
+    fn proving(&self) -> NextStep {
+        if let Some(next) = self.check_regression() {
+            return next;
+        }
+        if self.node.attached_otherwise(self.step.to) != Some(0) {
+            return NextStep::act(self.patch_to(State::Moving));
+        }
+        let steady = self.memory().steady(self.name, self.now());
+        let gates = super::gates::unmet(self.view);
+        if steady.is_some_and(|steady| steady >= STEADY) && gates.is_empty() {
+            let mut patch = self.patch_to(State::Settling);
+            if is_ours(self.node, self.step) {
+                patch.cordon = Some(false);
+            }
+            if let Change::Set(step) = &mut patch.step {
+                // Whoever cordons it from now on is somebody else.
+                step.cordon = None;
+            }
+            return NextStep::act(patch);
+        }
+        let Some(left) = self.time_left(self.view.plan.limits.prove_seconds) else {
+            return self.hold(Reason::ProofTimeout);
+        };
+        let mut next = self.wait(Reason::Proving, "it has not been steady in its phase for 10 s", Some(left));
+        if steady.is_some_and(|steady| steady >= STEADY) {
+            next.waits.clear();
+        } else if let Some(steady) = steady {
+            next.waits[0].until = Some(self.now() + (STEADY - steady));
+        }
+        next.waits.extend(gates);
+        next
+    }
+
+    /// A person has to look at it.
+    fn held(&self) -> NextStep {
+        let why = self.step.why.clone().unwrap_or_default();
+        let said = self.node.crossfade.as_ref().map(|said| said.message.as_ref()).unwrap_or_default();
+        let what = held::describe_hold(&why, said);
+        let reason = Reason::parse(&why).unwrap_or(Reason::CallFailed);
+        let help = held::help(reason, self.name);
+        let mut waits = vec![Wait::held(self.object(), reason, what, help)];
+        if reason == Reason::MoveTimeout {
+            let pods = moves::moves(self.view, self.name, self.node, self.step);
+            waits.extend(pods.waits);
+        }
+        NextStep { acts: Vec::new(), waits }
+    }
+
+    /// Leaves a node alone that somebody takes away before anything happened to it.
+    fn release(&self) -> NextStep {
+        let mut patch = patch(self.name, self.node);
+        patch.step = Change::Remove;
+        if is_ours(self.node, self.step) {
+            patch.cordon = Some(false);
+        }
+        NextStep::act(patch)
+    }
+}
+
+fn retry(name: &str) -> String {
+    format!("then: kubectl crossfade retry {name}")
+}
+
+/// A wait for pods that could not reach each other.
+pub(super) fn disconnection_wait(object: String, client: Phase, server: Phase) -> Wait {
+    Wait::new(
+        object,
+        Reason::WouldPart,
+        format!("pods in phase {client} could not reach pods in phase {server}, and nothing proves that nodes forward between both networks"),
+    )
+    .help("kubectl crossfade status shows the nodes that still have or hand out such pods")
+}

@@ -1,0 +1,220 @@
+//! Why a run waits, by name, and what helps.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Wait {
+    /// The object that it waits for: `Node/b7`, `Pod/default/web`, `Gate/dns`.
+    pub object: String,
+    /// Why.
+    pub reason: Reason,
+    /// What is seen, in one sentence.
+    pub what: String,
+    /// The command or the act that helps; empty where time does.
+    pub help: String,
+    /// It goes on only when a person acts.
+    pub is_held: bool,
+    /// When the run looks again at the latest, by its own clock; none if an event tells.
+    #[serde(skip)]
+    pub until: Option<Duration>,
+}
+
+/// Why a run waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Reason {
+    /// The node has not answered its claim.
+    NodeSilent,
+    /// The node does not follow the phase.
+    PhaseNotFollowed,
+    /// The node's policy is not the one of the plan.
+    PolicyUnknown,
+    /// The node is on its way to the phase.
+    Flipping,
+    /// The node did not reach the phase in time.
+    FlipTimeout,
+    /// Pods of the node did not move in time.
+    MoveTimeout,
+    /// The node has not been steady in its phase for long enough.
+    Proving,
+    /// The node was not steady in its new phase in time.
+    ProofTimeout,
+    /// A workload has fewer ready pods than before.
+    OwnersShort,
+    /// What moved from the node was not as available as before in time.
+    OwnersTimeout,
+    /// The node is not Ready.
+    NodeNotReady,
+    /// Somebody takes the node away.
+    NodeGoing,
+    /// The node bears a cordon that is not of this run.
+    ForeignCordon,
+    /// The node bears a step of another run.
+    ForeignRun,
+    /// The node is in a pool or zone that the plan does not know.
+    PlaceUnknown,
+    /// The node cannot tell what is attached to it.
+    AttachmentsUnknown,
+    /// The phase would part pods that need each other.
+    WouldPart,
+    /// As many nodes are in transit or in trouble as may be.
+    InTransit,
+    /// No window is open.
+    WindowClosed,
+    /// As many nodes started within the hour as may.
+    Pace,
+    /// The wave before has ended, and nothing starts for a time.
+    Soak,
+    /// A gate is red.
+    GateRed,
+    /// Nobody knows how a gate is.
+    GateUnknown,
+    /// Pods find no node.
+    PodsPending,
+    /// The other nodes have no room for the pods of a node that is to be drained.
+    NoCapacity,
+    /// A PodDisruptionBudget forbids an eviction.
+    BudgetBlocks,
+    /// Two PodDisruptionBudgets select a pod.
+    TwoBudgets,
+    /// The API server has too much to do.
+    ServerBusy,
+    /// A call failed.
+    CallFailed,
+    /// A pod that nobody makes again.
+    BarePod,
+    /// A pod whose emptyDir would be lost.
+    EmptyDir,
+    /// A pod that asks not to be disrupted.
+    Undisturbed,
+    /// A Job's pod.
+    JobRunning,
+    /// A static pod with pod network.
+    StaticPod,
+    /// A pod that is being deleted.
+    Terminating,
+    /// A DNS pod that must stay until others are ready.
+    DnsNeeded,
+    /// Another pod of the same StatefulSet is moving.
+    OneAtATime,
+    /// Evictions that are under way.
+    Evicting,
+    /// The node settles.
+    Settling,
+    /// The count of all pods.
+    Census,
+    /// The run is paused.
+    Paused,
+    /// The Lease was not renewed in time.
+    LeaseStale,
+    /// Somebody else has the Lease.
+    LeaseHeld,
+    /// What happens in the cluster cannot be seen.
+    Unwatched,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 44] = [
+        Self::NodeSilent,
+        Self::PhaseNotFollowed,
+        Self::PolicyUnknown,
+        Self::Flipping,
+        Self::FlipTimeout,
+        Self::MoveTimeout,
+        Self::Proving,
+        Self::ProofTimeout,
+        Self::OwnersShort,
+        Self::OwnersTimeout,
+        Self::NodeNotReady,
+        Self::NodeGoing,
+        Self::ForeignCordon,
+        Self::ForeignRun,
+        Self::PlaceUnknown,
+        Self::AttachmentsUnknown,
+        Self::WouldPart,
+        Self::InTransit,
+        Self::WindowClosed,
+        Self::Pace,
+        Self::Soak,
+        Self::GateRed,
+        Self::GateUnknown,
+        Self::PodsPending,
+        Self::NoCapacity,
+        Self::BudgetBlocks,
+        Self::TwoBudgets,
+        Self::ServerBusy,
+        Self::CallFailed,
+        Self::BarePod,
+        Self::EmptyDir,
+        Self::Undisturbed,
+        Self::JobRunning,
+        Self::StaticPod,
+        Self::Terminating,
+        Self::DnsNeeded,
+        Self::OneAtATime,
+        Self::Evicting,
+        Self::Settling,
+        Self::Census,
+        Self::Paused,
+        Self::LeaseStale,
+        Self::LeaseHeld,
+        Self::Unwatched,
+    ];
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.to_string() == name)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Wait {
+    /// A wait that time or an event ends.
+    pub fn new(object: impl Into<String>, reason: Reason, what: impl Into<String>) -> Self {
+        Self {
+            object: object.into(),
+            reason,
+            what: what.into(),
+            help: String::new(),
+            is_held: false,
+            until: None,
+        }
+    }
+
+    /// A wait that a person ends.
+    pub fn held(
+        object: impl Into<String>,
+        reason: Reason,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { help: help.into(), is_held: true, ..Self::new(object, reason, what) }
+    }
+
+    /// The same, looked at again at this time.
+    #[must_use]
+    pub fn until(mut self, at: Duration) -> Self {
+        self.until = Some(at);
+        self
+    }
+
+    /// The same, with what helps.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! What people ask of a run while somebody else holds it. A wish is written into the run's ConfigMap, and the holder takes it up.
+
+use serde::{Deserialize, Serialize};
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use super::run::{Bounds, NodeRequest, Pause, Run, State, is_node};
+use crate::plan::Plan;
+
+/// The greatest number of a wish: one that every reader of JSON has exactly.
+pub const MAX_SEQ: u64 = 1 << 53;
+/// How far the number of a wish may be above that of the last one that the run took up. Numbers are given one by one, and a ConfigMap has room for fewer.
+const MAX_AHEAD: u64 = 1 << 20;
+
+/// A wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Wish {
+    /// Its number; each wish has a greater one than those before it.
+    pub seq: u64,
+    /// Who: `alice@laptop`.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub what: What,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum What {
+    /// No node starts any more; those in transit go on.
+    Pause,
+    /// Nothing is done any more.
+    PauseNow,
+    /// Go on, within these bounds.
+    Resume(Bounds),
+    /// Bring all nodes back to this phase.
+    Abort(Phase),
+    /// Leave this node out of the pass; or do not wait for this workload (`KIND/NAMESPACE/NAME`), or for those of this namespace (`Namespace/NAME`).
+    Skip(Text),
+    /// Try this node once more; or wait for this workload, or for those of this namespace, again.
+    Retry(Text),
+    /// Bring this node back to the phase that the nodes leave in this pass.
+    Rollback(Text),
+}
+
+/// Wishes in the order of their numbers, if a program that asks could have written them to a run that took up the wish `taken` last.
+///
+/// A number that is far too great would be the last one that the run ever takes up, and of two wishes with one number the second would not be heard.
+///
+/// # Errors
+/// Which wish is wrong, and why.
+pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
+    let most = taken.saturating_add(MAX_AHEAD).min(MAX_SEQ);
+    wishes.sort_by_key(|wish| wish.seq);
+    if let Some(wish) = wishes.last().filter(|wish| wish.seq > most) {
+        return Err(format!("a wish of {} has the number {}; expected at most {most}", wish.by, wish.seq));
+    }
+    let is_twice = |pair: &&[Wish]| pair[0].seq == pair[1].seq && pair[0].seq > taken;
+    match wishes.windows(2).find(is_twice) {
+        Some(pair) => {
+            Err(format!("two wishes, of {} and {}, have the number {}", pair[0].by, pair[1].by, pair[0].seq))
+        }
+        None => Ok(wishes),
+    }
+}
+
+/// The run with the wish taken up.
+pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Run, String> {
+    let mut next = run.clone();
+    next.wish = wish.seq;
+    let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
+    match &wish.what {
+        What::Pause if run.state == State::Done => return Err(over("paused")),
+        What::PauseNow if run.state == State::Done => return Err(over("paused")),
+        // Somebody stopped everything: that is a pause already, and a stronger one.
+        What::Pause if matches!(run.state, State::Stopped(_)) => {}
+        What::Pause => next.state = State::Paused(pause()),
+        What::PauseNow => next.state = State::Stopped(pause()),
+        What::Resume(_) if run.state == State::Done => return Err(over("resumed")),
+        What::Resume(bounds) => {
+            next.state = State::Running;
+            next.bounds = bounds.clone();
+        }
+        What::Abort(_) | What::Rollback(_) if plan.fixes_stragglers() => {
+            return Err(no_way_back(plan.target()));
+        }
+        What::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
+        What::Abort(to) => {
+            next.targets = run.back_to(*to, is_bridged);
+            // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
+            let led = run.target().unwrap_or(run.from);
+            next.from = if next.targets.first() == Some(&led) { run.from } else { led };
+            next.pass += 1;
+            next.skip_no_node();
+            next.asked.clear();
+            next.bounds = Bounds::default();
+            next.state = if next.targets.is_empty() { State::Done } else { State::Running };
+        }
+        What::Skip(node) => {
+            next.skipped.insert(node.clone(), wish.reason.clone());
+            next.asked.remove(node);
+        }
+        What::Retry(node) => {
+            next.skipped.remove(node);
+            if is_node(node) {
+                next.asked.insert(node.clone(), NodeRequest::Retry);
+            }
+        }
+        What::Rollback(node) => {
+            next.skipped.insert(node.clone(), wish.reason.clone());
+            next.asked.insert(node.clone(), NodeRequest::Rollback);
+        }
+    }
+    Ok(next)
+}
+
+fn no_way_back(phase: Phase) -> String {
+    format!(
+        "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade skip NODE"
+    )
+}
+
+fn beyond(to: Phase, plan: &Plan) -> String {
+    format!(
+        "the plan goes from phase {} to {}, so that no way back from it leads to {to}; to go on with it: kubectl crossfade resume; for phase {to}, make a new plan: kubectl crossfade plan",
+        plan.start,
+        plan.target()
+    )
+}
+
+fn over(what: &str) -> String {
+    format!("the run is over and cannot be {what}; make a new plan: kubectl crossfade plan")
+}

@@ -1,0 +1,373 @@
+//! What is known of the cluster at one moment. Everything in it was read; nothing in it is concluded.
+
+mod pods;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use types::observed::Observed;
+use types::policy::Phase;
+use types::step::Step;
+
+pub use pods::Pods;
+use snapshot::model::Text;
+
+use crate::capacity::Request;
+
+/// What is known of the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Time by the holder's clock, which goes on while the machine sleeps. No other clock decides anything.
+    pub now: Duration,
+    /// The wall clock of the holder's machine. It decides nothing but how much of a soak is over that began under another holder.
+    pub wall: Timestamp,
+    /// How often the Lease changed hands, up to this holder.
+    pub epoch: u64,
+    /// When this holder renewed the Lease last.
+    pub renewed: Duration,
+    /// Everything that happened up to here is known: of all watches, the earliest time of their last list, event or bookmark.
+    pub synced: Duration,
+    /// All Nodes, by name. Whoever makes the next world has the same ones but for those that changed.
+    pub nodes: BTreeMap<Text, Arc<Node>>,
+    /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
+    pub pods: Pods,
+    /// What makes the pods that were evicted.
+    pub owners: BTreeMap<Owner, Availability>,
+    /// The last verdict of each gate.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// The last count of all pods.
+    pub census: Option<Census>,
+    /// Whether a window of the plan is open.
+    pub is_open: bool,
+}
+
+/// A Node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// `metadata.resourceVersion`.
+    pub version: Text,
+    /// Its zone; empty if it has none.
+    pub zone: Text,
+    /// Its pool; empty if it has none.
+    pub pool: Text,
+    /// Condition `Ready` is `True`.
+    pub is_ready: bool,
+    /// Condition `NetworkUnavailable` is `True`.
+    pub has_no_network: bool,
+    /// `spec.unschedulable`.
+    pub is_cordoned: bool,
+    /// Somebody takes it away: it is being deleted, or an autoscaler or a cloud has marked it.
+    pub is_going: bool,
+    /// It bears the taint that makes the scheduler prefer nodes that have moved.
+    pub is_fenced: bool,
+    /// What pods may request of it in sum: `status.allocatable`. Nothing if it does not say.
+    pub offers: Request,
+    /// Keys of its taints that keep pods away, sorted.
+    pub taints: Vec<Text>,
+    /// `status.nodeInfo.bootID`.
+    pub boot: Text,
+    /// The label `crossfade/phase`.
+    pub label: Option<Phase>,
+    /// The annotation `crossfade/desired`.
+    pub desired: Option<Phase>,
+    /// The annotation `crossfade/observed`.
+    pub observed: Option<Observed>,
+    /// The condition `CrossfadeReady`.
+    pub crossfade: Option<Condition>,
+    /// The annotation `crossfade/step`.
+    pub step: Option<Step>,
+}
+
+/// The condition `CrossfadeReady`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// It is `True`.
+    pub is_true: bool,
+    /// The boot that it was written in.
+    pub boot: Text,
+    /// Why, in words.
+    pub message: Text,
+}
+
+/// A Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Text,
+    /// Its name.
+    pub name: Text,
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// Its node; empty if it has none yet.
+    pub node: Text,
+    /// What makes it; none for a pod that nobody makes again.
+    pub owner: Option<Owner>,
+    /// What holds of it.
+    pub traits: BTreeSet<Trait>,
+}
+
+/// What holds of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trait {
+    /// It uses the node's network.
+    HostNetwork,
+    /// kubelet made it from a file.
+    Static,
+    /// It ended.
+    Finished,
+    /// Somebody deleted it.
+    Terminating,
+    /// It is Ready.
+    Ready,
+    /// It answers DNS queries for the cluster.
+    Dns,
+    /// It is an agent of one of both CNIs.
+    Agent,
+    /// It has an emptyDir.
+    EmptyDir,
+    /// An annotation asks not to disrupt it.
+    Undisturbed,
+    /// The scheduler found no node for it.
+    Unschedulable,
+}
+
+/// What makes pods: a Deployment, a DaemonSet and so on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// `Deployment`, `StatefulSet`, `DaemonSet`, `Job` or another kind.
+    pub kind: Text,
+    /// The namespace.
+    pub namespace: Text,
+    /// The name.
+    pub name: Text,
+}
+
+/// How many pods of a workload are ready.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Availability {
+    /// Pods that it wants.
+    pub desired: u32,
+    /// Pods that are Ready.
+    pub ready: u32,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it is.
+    pub color: Color,
+    /// When it was asked.
+    pub at: Duration,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// How a gate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    /// All is well.
+    Green,
+    /// Go on more slowly.
+    Amber,
+    /// Nothing may start.
+    Red,
+    /// Nobody knows, so nothing may start.
+    Unknown,
+}
+
+/// What a list of all pods of the cluster counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    /// When the list began.
+    pub at: Duration,
+    /// Running pods with pod network, by node.
+    pub running: BTreeMap<Text, u32>,
+    /// What pods request that have not ended, with any network, by node; of those that the scheduler has still to place, by the empty name.
+    pub requests: BTreeMap<Text, RequestSums>,
+}
+
+/// Where pods can be, when they are counted.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    /// The names of all nodes.
+    pub names: BTreeSet<Text>,
+    /// The most of each resource that a node offers; nothing if none says.
+    pub largest: Request,
+}
+
+/// A pod, as a count reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CountedPod {
+    /// Its node; empty if it has none yet.
+    pub node: Text,
+    /// It runs there with the pod network.
+    pub is_running: bool,
+    /// It comes back to the same node: a DaemonSet's, or a static one.
+    pub stays: bool,
+    /// What it requests.
+    pub request: Request,
+}
+
+/// What pods of a node request. Which node a pod is on changes all the time, so nothing but sums over nodes is asked of the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestSums {
+    /// Those that go elsewhere when the node is drained.
+    pub moves: Request,
+    /// Those that stay: of DaemonSets, and static ones.
+    pub stays: Request,
+}
+
+impl Color {
+    /// `green`, `amber`, `red` or `unknown`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Amber => "amber",
+            Self::Red => "red",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl World {
+    /// Where pods can be now.
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        let largest = self.nodes.values().fold(Request::default(), |most, node| most.most(node.offers));
+        Hosts { names: self.nodes.keys().cloned().collect(), largest }
+    }
+
+    /// A Node as it is now, whether or not it was known.
+    pub fn put(&mut self, name: Text, node: Node) {
+        self.nodes.insert(name, Arc::new(node));
+    }
+
+    /// The wall clock, as steps say since when they are in their state.
+    #[must_use]
+    pub fn since(&self) -> String {
+        format!("{:.0}", self.wall)
+    }
+
+    /// A Node that a test changes.
+    #[cfg(test)]
+    pub(crate) fn node(&mut self, name: &str) -> &mut Node {
+        Arc::make_mut(self.nodes.get_mut(name).expect("a node"))
+    }
+}
+
+impl Node {
+    /// The Node says of this boot that it is in `phase`, and that its network works.
+    ///
+    /// A node that was rebooted, or whose `watch` ended, leaves label and condition behind; the boot tells.
+    #[must_use]
+    pub fn is_in(&self, phase: Phase) -> bool {
+        let of_this_boot = |boot: &str| !boot.is_empty() && boot == &*self.boot;
+        let says = self.crossfade.as_ref().is_some_and(|said| said.is_true && of_this_boot(&said.boot));
+        let observed = self.observed.as_ref();
+        let observes = observed.is_some_and(|seen| seen.phase == Some(phase) && of_this_boot(&seen.boot_id));
+        says && observes && self.label == Some(phase)
+    }
+
+    /// The phase that the node says it is in, in whatever boot.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        self.observed.as_ref().and_then(|seen| seen.phase).or(self.label)
+    }
+
+    /// How many attachments the node has that are of another phase than this one, or of one that it cannot tell; none if it does not say.
+    #[must_use]
+    pub fn attached_otherwise(&self, phase: Phase) -> Option<u32> {
+        let attached = self.observed.as_ref()?.attached.as_ref()?;
+        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| *count);
+        Some(others.fold(attached.unknown, u32::saturating_add))
+    }
+
+    /// All its attachments; none if it does not say.
+    #[must_use]
+    pub fn attached(&self) -> Option<u32> {
+        let attached = self.observed.as_ref()?.attached.as_ref()?;
+        Some(attached.by_phase.values().copied().fold(attached.unknown, u32::saturating_add))
+    }
+
+    /// The phases that its pods have, or may get as the node is now.
+    pub fn phases(&self) -> impl Iterator<Item = Phase> {
+        let observed = self.observed.iter();
+        let attached =
+            observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|of| of.by_phase.keys()));
+        let minted = observed.flat_map(|seen| &seen.mints);
+        attached.chain(minted).copied().chain(self.label)
+    }
+}
+
+impl Census {
+    /// Counts one more pod, as it was read. One that no node could take requests no room of those that run, and neither does one of a node that does not exist:
+    /// whoever makes a pod chooses what it requests, and may choose its node.
+    pub fn count(&mut self, pod: CountedPod, hosts: &Hosts) {
+        if pod.is_running {
+            *self.running.entry(pod.node.clone()).or_default() += 1;
+        }
+        let is_known = pod.node.is_empty() || hosts.names.contains(&pod.node);
+        let fits = hosts.largest == Request::default() || pod.request.fits(&hosts.largest, 0);
+        if !is_known || !fits {
+            return;
+        }
+        let of = self.requests.entry(pod.node).or_default();
+        *(if pod.stays { &mut of.stays } else { &mut of.moves }) += pod.request;
+    }
+}
+
+impl Owner {
+    /// The owner of a title; none if it is no title.
+    #[must_use]
+    pub fn titled(title: &str) -> Option<Self> {
+        let mut parts = title.splitn(3, '/').map(Text::from);
+        Some(Self { kind: parts.next()?, namespace: parts.next()?, name: parts.next()? })
+    }
+
+    /// Whether its pods belong to single nodes, so that none comes back elsewhere.
+    #[must_use]
+    pub fn is_daemon_set(&self) -> bool {
+        &*self.kind == "DaemonSet"
+    }
+
+    /// `KIND/NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+impl Availability {
+    /// Whether fewer pods are ready than it wants, if so many may be missing.
+    #[must_use]
+    pub const fn is_short(self, missing: u32) -> bool {
+        self.ready.saturating_add(missing) < self.desired
+    }
+
+    /// The same if it has to be looked up how many may be missing.
+    #[must_use]
+    pub fn is_short_beyond(self, missing: impl FnOnce() -> u32) -> bool {
+        self.is_short(0) && self.is_short(missing())
+    }
+}
+
+impl Pod {
+    /// Whether this holds of it.
+    #[must_use]
+    pub fn is(&self, what: Trait) -> bool {
+        self.traits.contains(&what)
+    }
+
+    /// `NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}

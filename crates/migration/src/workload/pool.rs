@@ -1,0 +1,141 @@
+//! Pools of nodes, the nodes to come, and platforms on which no CNI can be moved.
+
+use std::borrow::Cow;
+
+use serde::Deserialize as _;
+use snapshot::model::{Kind, Labels, Node, Object, Taint};
+
+use super::Place;
+use crate::config::TemplateTaint;
+use crate::config::roll::Method;
+use crate::finding::Subject;
+use crate::scene::Scene;
+use crate::support::Strategy;
+
+/// A platform on which a node's CNI is not the operator's to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Platform {
+    /// Amazon EKS Auto Mode.
+    EksAutoMode,
+    /// AWS Fargate.
+    Fargate,
+    /// A virtual kubelet.
+    Virtual,
+    /// Windows.
+    Windows,
+}
+
+/// A pool from which more nodes come.
+#[derive(Debug, Clone)]
+pub struct FutureNodes<'a> {
+    /// The pool.
+    pub subject: Subject,
+    /// Labels of its nodes.
+    pub labels: Cow<'a, Labels>,
+    /// Taints that its nodes keep, and those with which they start.
+    pub taints: Vec<Taint>,
+}
+
+/// The platform of a node; none for a node like any other.
+///
+/// *Source*: Amazon EKS user guide, "Create a node pool for EKS Auto Mode" and "AWS Fargate considerations" (label `eks.amazonaws.com/compute-type`);
+/// virtual-kubelet 1.11, `cmd/virtual-kubelet/internal/commands/root/node.go` (label `type`); Kubernetes API reference (`operatingSystem`).
+#[must_use]
+pub fn platform(node: &Node) -> Option<Platform> {
+    let label = |key: &str| node.metadata.label(key).unwrap_or_default();
+    match label("eks.amazonaws.com/compute-type") {
+        "auto" => return Some(Platform::EksAutoMode),
+        "fargate" => return Some(Platform::Fargate),
+        _ => {}
+    }
+    if label("type") == "virtual-kubelet" {
+        return Some(Platform::Virtual);
+    }
+    let is_windows = label("kubernetes.io/os") == "windows"
+        || node.status.node_info.operating_system.as_ref() == "windows";
+    is_windows.then_some(Platform::Windows)
+}
+
+/// The pool of a node: the value of the first label that names pools, else `control-plane`, else nothing.
+#[must_use]
+pub fn pool_of<'n>(scene: &Scene<'_>, node: &'n Node) -> &'n str {
+    pool_in(&scene.config.nodes.pool_labels, node)
+}
+
+/// The same, by the labels that name pools.
+#[must_use]
+pub fn pool_in<'n>(labels: &[String], node: &'n Node) -> &'n str {
+    let named = labels.iter().find_map(|label| node.metadata.label(label));
+    let role =
+        || node.metadata.label("node-role.kubernetes.io/control-plane").map_or("", |_| "control-plane");
+    named.unwrap_or_else(role)
+}
+
+/// Pods that are evicted from the node come back to it: it stays, and is not cordoned meanwhile.
+#[must_use]
+pub fn takes_back(scene: &Scene<'_>, node: &Node) -> bool {
+    scene.strategy != Strategy::Rotation && scene.config.roll.method(pool_of(scene, node)) == Method::Churn
+}
+
+/// The pools from which nodes may come: those of the settings, and Karpenter's.
+#[must_use]
+pub fn futures<'a>(scene: &Scene<'a>) -> Vec<FutureNodes<'a>> {
+    let of_settings = scene.config.nodes.templates.iter().map(|template| FutureNodes {
+        subject: Subject {
+            kind: "NodeTemplate".into(),
+            namespace: String::new(),
+            name: template.name.clone(),
+            detail: String::new(),
+        },
+        labels: linux(template.labels.clone()),
+        taints: template.taints.iter().map(taint).collect(),
+    });
+    of_settings.chain(scene.snapshot.objects(Kind::KARPENTER_NODE_POOL).iter().map(of_karpenter)).collect()
+}
+
+fn taint(taint: &TemplateTaint) -> Taint {
+    let TemplateTaint { key, value, effect } = taint;
+    Taint { key: key.as_str().into(), value: value.as_str().into(), effect: effect.as_str().into() }
+}
+
+fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
+    let mut labels: Labels = pool
+        .at("/spec/template/metadata/labels")
+        .and_then(|labels| Labels::deserialize(labels).ok())
+        .unwrap_or_default();
+    labels.insert("karpenter.sh/nodepool".into(), pool.name().into());
+    // A requirement with one value is a label of every node of the pool.
+    for rule in pool.list("/spec/template/spec/requirements") {
+        let values = rule.get("values").and_then(|values| values.as_array()).map_or(&[][..], Vec::as_slice);
+        let key = rule.get("key").and_then(|key| key.as_str());
+        if let (Some(key), [value], Some("In")) =
+            (key, values, rule.get("operator").and_then(|operator| operator.as_str()))
+        {
+            labels.insert(key.into(), value.as_str().unwrap_or_default().into());
+        }
+    }
+    let taints = ["/spec/template/spec/taints", "/spec/template/spec/startupTaints"];
+    let taints = taints
+        .iter()
+        .flat_map(|pointer| pool.list(pointer))
+        .filter_map(|taint| Taint::deserialize(taint).ok());
+    FutureNodes {
+        subject: Subject::new(Kind::KARPENTER_NODE_POOL, pool.name()),
+        labels: linux(labels),
+        taints: taints.collect(),
+    }
+}
+
+/// Every node has these labels, and agents select by them.
+fn linux(mut labels: Labels) -> Cow<'static, Labels> {
+    labels.entry("kubernetes.io/os".into()).or_insert_with(|| "linux".into());
+    Cow::Owned(labels)
+}
+
+impl FutureNodes<'_> {
+    /// A node of the pool, as the scheduler will see it.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place { name: "", labels: &self.labels, taints: &self.taints }
+    }
+}

@@ -1,0 +1,43 @@
+//! Taints that a node bears until its network is ready.
+
+use std::collections::BTreeSet;
+
+use snapshot::model::Taint;
+
+use super::futures;
+use crate::scene::Scene;
+use crate::support::Cni;
+
+/// Keys of the start-up taints that Crossfade's documentation uses: one that needs a named lifter, and that of the shipped NodeReadinessRule.
+pub const OWN_TAINTS: [&str; 2] = ["crossfade/not-ready", "readiness.k8s.io/crossfade"];
+/// The key of Cilium's start-up taint, which Cilium's operator removes. *Source*: Cilium 1.18, `Documentation/installation/taints.rst`.
+pub const START_TAINT_CILIUM: &str = "node.cilium.io/agent-not-ready";
+
+/// The start-up taints of this migration: the one of the settings, and those that nodes or pools bear. Values do not matter, so they are empty.
+#[must_use]
+pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {
+    let named = scene.config.startup_taint.as_ref();
+    let is = |taint: &Taint| {
+        OWN_TAINTS.contains(&taint.key.as_ref())
+            || scene.to == Cni::Cilium && taint.key.as_ref() == START_TAINT_CILIUM
+            || named.is_some_and(|named| *named.key == *taint.key)
+    };
+    let bare = |taint: &Taint| Taint { value: "".into(), ..taint.clone() };
+    let mut all: BTreeSet<Taint> = scene
+        .snapshot
+        .nodes
+        .iter()
+        .flat_map(|node| &node.spec.taints)
+        .filter(|taint| is(taint))
+        .map(bare)
+        .collect();
+    all.extend(futures(scene).iter().flat_map(|pool| &pool.taints).filter(|taint| is(taint)).map(bare));
+    if let Some(named) = named {
+        all.insert(Taint {
+            key: named.key.as_str().into(),
+            value: "".into(),
+            effect: named.effect.as_str().into(),
+        });
+    }
+    all
+}

@@ -1,0 +1,280 @@
+//! Which pods, peers, kinds of traffic and rules have provably nothing in common.
+//!
+//! The answers err to one side: what is not known to be apart, or covered, may not be.
+
+use std::collections::BTreeMap;
+
+use snapshot::Range;
+use snapshot::model::Text;
+
+use super::plain::{Peer, PodSelection, Rule, Traffic};
+use crate::expression::{LabelOwner, NAMESPACE_NAME};
+use crate::kubernetes::{Block, LabelSelector, PortNumber, Requirement};
+
+/// No pod is in both.
+pub(super) fn are_apart(one: &[PodSelection], other: &[PodSelection]) -> bool {
+    one.iter().all(|one| other.iter().all(|other| one.is_apart(other)))
+}
+
+/// Every pod that is in `some` is in `all`, too.
+pub(super) fn covers(all: &[PodSelection], some: &[PodSelection]) -> bool {
+    some.iter().all(|one| all.iter().any(|wide| one.implies(wide)))
+}
+
+/// No packet of a pod is one that both rules are about, their subjects left out. Pods have addresses of these ranges, and of any where none is given.
+pub(super) fn rules_apart(one: &Rule, other: &Rule, pod_ranges: &[Range]) -> bool {
+    let peers = all_apart(one.peers.as_deref(), other.peers.as_deref(), |one, other| {
+        peers_apart(one, other, pod_ranges)
+    });
+    peers || all_apart(one.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
+}
+
+/// Each entry of the one list is apart from each of the other; no list is everything.
+fn all_apart<T>(one: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return false };
+    one.iter().all(|one| other.iter().all(|other| apart(one, other)))
+}
+
+fn peers_apart(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
+    match (one, other) {
+        (Peer::Pods(one), Peer::Pods(other)) => one.is_apart(other),
+        (Peer::Block(one), Peer::Block(other)) => {
+            has_nothing_of(one, other.range) || has_nothing_of(other, one.range)
+        }
+        (Peer::Pods(_), Peer::Block(block)) | (Peer::Block(block), Peer::Pods(_)) => {
+            !pod_ranges.is_empty() && pod_ranges.iter().all(|range| has_nothing_of(block, *range))
+        }
+    }
+}
+
+/// The block has no address of the range. Exceptions that cover it only together are not seen.
+fn has_nothing_of(block: &Block, range: Range) -> bool {
+    !block.range.overlaps(range) || block.except.iter().any(|except| except.contains(range))
+}
+
+fn traffic_apart(one: &Traffic, other: &Traffic) -> bool {
+    if one.protocol != other.protocol {
+        return true;
+    }
+    let to = match (&one.to, &other.to) {
+        (Some(PortNumber::Range(first, last)), Some(PortNumber::Range(begin, end))) => {
+            last < begin || end < first
+        }
+        _ => false,
+    };
+    let from = match (&one.from, &other.from) {
+        (Some(one), Some(other)) => one.end() < other.start() || other.end() < one.start(),
+        _ => false,
+    };
+    let message = match (&one.message, &other.message) {
+        (Some(one), Some(other)) => differ(one.kind, other.kind) || differ(one.code, other.code),
+        _ => false,
+    };
+    to || from || message
+}
+
+fn differ(one: Option<u8>, other: Option<u8>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+impl PodSelection {
+    /// No pod is in both.
+    fn is_apart(&self, other: &Self) -> bool {
+        let all = [self.requirements(), other.requirements()].concat();
+        let mut asked: BTreeMap<(LabelOwner, &Text), LabelConstraint<'_>> = BTreeMap::new();
+        for (of, one) in &all {
+            asked.entry((*of, &one.key)).or_default().add(one);
+        }
+        !asked.values().all(LabelConstraint::is_possible)
+    }
+
+    /// Every pod of this one is one of the other.
+    fn implies(&self, other: &Self) -> bool {
+        let own = self.requirements();
+        other
+            .requirements()
+            .iter()
+            .all(|(of, wanted)| own.iter().any(|(whose, one)| of == whose && implies(one, wanted)))
+    }
+
+    /// All that is said, as conditions in one form.
+    fn requirements(&self) -> Vec<(LabelOwner, Requirement)> {
+        let within =
+            self.namespace.iter().map(|name| (LabelOwner::Namespace, equals(&NAMESPACE_NAME.into(), name)));
+        let namespaces = requirements(&self.namespaces).map(|one| (LabelOwner::Namespace, one));
+        let pods = requirements(&self.pods).map(|one| (LabelOwner::Pod, one));
+        let accounts = self.accounts.iter().map(|one| (LabelOwner::Account, one.clone()));
+        within.chain(namespaces).chain(pods).chain(accounts).collect()
+    }
+}
+
+fn requirements(of: &LabelSelector) -> impl Iterator<Item = Requirement> + '_ {
+    let labels = of.match_labels.iter().map(|(key, value)| equals(key, value));
+    labels.chain(of.match_expressions.iter().cloned())
+}
+
+fn equals(key: &Text, value: &Text) -> Requirement {
+    Requirement { key: key.clone(), operator: "In".into(), values: vec![value.clone()] }
+}
+
+/// What selectors require of one label.
+#[derive(Default)]
+struct LabelConstraint<'r> {
+    /// The values of each list of which the label must have one.
+    allowed: Vec<&'r [Text]>,
+    excluded: Vec<&'r Text>,
+    exists: bool,
+    is_absent: bool,
+}
+
+impl<'r> LabelConstraint<'r> {
+    fn add(&mut self, one: &'r Requirement) {
+        match &*one.operator {
+            "In" => self.allowed.push(&one.values),
+            "NotIn" => self.excluded.extend(&one.values),
+            "Exists" => self.exists = true,
+            _ => self.is_absent = true,
+        }
+    }
+
+    fn is_possible(&self) -> bool {
+        let Some((first, rest)) = self.allowed.split_first() else { return !(self.exists && self.is_absent) };
+        let fits = |value: &&Text| {
+            rest.iter().all(|values| values.contains(value)) && !self.excluded.contains(value)
+        };
+        !self.is_absent && first.iter().any(|value| fits(&value))
+    }
+}
+
+/// Where the first is true, the other is.
+fn implies(one: &Requirement, other: &Requirement) -> bool {
+    one.key == other.key
+        && match (&*one.operator, &*other.operator) {
+            ("In", "In") => one.values.iter().all(|value| other.values.contains(value)),
+            ("In", "NotIn") => one.values.iter().all(|value| !other.values.contains(value)),
+            ("NotIn", "NotIn") => other.values.iter().all(|value| one.values.contains(value)),
+            ("In" | "Exists", "Exists") | ("DoesNotExist", "DoesNotExist" | "NotIn") => true,
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calico::{Message, parse};
+    use crate::convert::choose::select_pods;
+    use crate::expression::Expression;
+    use crate::kubernetes::Block;
+    use crate::tier::Direction;
+    use crate::traffic::{ICMP, TCP, UDP};
+
+    fn pods(text: &str) -> Vec<PodSelection> {
+        let (within, selector) =
+            text.split_once(": ").map_or((None, text), |(name, rest)| (Some(name), rest));
+        let own = parse(selector).expect("a selector");
+        let all = within.map_or(own.clone(), |name| Expression::Within(name.into()).and(own));
+        select_pods(&all).expect("label selectors")
+    }
+
+    #[test]
+    fn pods_are_apart_if_their_selectors_contradict_each_other() {
+        for (one, other, expected) in [
+            ("a == 'b'", "a == 'c'", true),
+            ("a == 'b'", "a != 'b'", true),
+            ("a in {'b', 'c'}", "a in {'c', 'd'}", false),
+            ("a in {'b', 'c'}", "a in {'c', 'd'} && a != 'c'", true),
+            ("a in {'b', 'c'}", "a not in {'c', 'b', 'd'}", true),
+            ("has(a)", "!has(a)", true),
+            ("a == 'b'", "!has(a)", true),
+            ("a != 'b'", "!has(a)", false),
+            ("a == 'b'", "c == 'd'", false),
+            ("a == 'b' || c == 'd'", "a == 'c'", false),
+            ("a == 'b' || a == 'd'", "a == 'c'", true),
+            ("n: all()", "m: all()", true),
+            ("n: all()", "projectcalico.org/namespace == 'm'", true),
+            ("n: all()", "all()", false),
+            ("projectcalico.org/serviceaccount == 'x'", "projectcalico.org/serviceaccount == 'y'", true),
+            ("pcns.a == 'b'", "a == 'c'", false),
+        ] {
+            assert_eq!(are_apart(&pods(one), &pods(other)), expected, "{one} and {other}");
+            assert_eq!(are_apart(&pods(other), &pods(one)), expected, "{other} and {one}");
+        }
+    }
+
+    #[test]
+    fn a_selector_covers_those_that_say_more() {
+        for (wide, narrow, expected) in [
+            ("all()", "a == 'b'", true),
+            ("a == 'b'", "all()", false),
+            ("a == 'b'", "a == 'b' && c == 'd'", true),
+            ("a in {'b', 'c'}", "a == 'b'", true),
+            ("a == 'b'", "a in {'b', 'c'}", false),
+            ("a == 'b' || a == 'c'", "a == 'c'", true),
+            ("a != 'b'", "a == 'c'", true),
+            ("a not in {'b'}", "a not in {'b', 'c'}", true),
+            ("a not in {'b', 'c'}", "a not in {'b'}", false),
+            ("a != 'b'", "!has(a)", true),
+            ("has(a)", "a == 'b'", true),
+            ("has(a)", "a != 'b'", false),
+            ("n: all()", "n: a == 'b'", true),
+            ("n: all()", "m: a == 'b'", false),
+            ("projectcalico.org/namespace == 'n'", "n: all()", true),
+        ] {
+            assert_eq!(covers(&pods(wide), &pods(narrow)), expected, "{wide} covers {narrow}");
+        }
+    }
+
+    fn rule(peers: Option<Vec<Peer>>, traffic: Option<Vec<Traffic>>) -> Rule {
+        let (direction, action) = (Direction::Ingress, crate::convert::plain::Action::Allow);
+        Rule { direction, number: 0, action, subjects: None, peers, traffic, skips: false }
+    }
+
+    #[test]
+    fn rules_are_apart_by_their_peers_or_by_their_traffic() {
+        let of = |protocol, ports: Option<(u16, u16)>| {
+            let to = ports.map(|(first, last)| PortNumber::Range(first, last));
+            rule(None, Some(vec![Traffic { protocol, to, from: None, message: None }]))
+        };
+        let message = |kind: u8| {
+            let message = Some(Message { kind: Some(kind), code: None });
+            rule(None, Some(vec![Traffic { protocol: ICMP, to: None, from: None, message }]))
+        };
+        let range = |text: &str| Range::read(text).expect("a range").0;
+        let cut = |text: &str, except: &[&str]| {
+            let except = except.iter().map(|text| range(text)).collect();
+            rule(Some(vec![Peer::Block(Block { range: range(text), except })]), None)
+        };
+        let block = |text: &str| cut(text, &[]);
+        let named = |name: &str| {
+            let to = Some(PortNumber::Name(name.into()));
+            rule(None, Some(vec![Traffic { protocol: TCP, to, from: None, message: None }]))
+        };
+        let pods_have = [range("10.244.0.0/16")];
+        let peer = |text: &str| rule(Some(pods(text).into_iter().map(Peer::Pods).collect()), None);
+        for (one, other, expected) in [
+            (of(TCP, None), of(UDP, None), true),
+            (of(TCP, Some((1, 80))), of(TCP, Some((81, 90))), true),
+            (of(TCP, Some((1, 80))), of(TCP, Some((80, 90))), false),
+            (of(TCP, Some((1, 80))), of(TCP, None), false),
+            (of(TCP, None), rule(None, None), false),
+            (message(8), message(3), true),
+            (message(8), message(8), false),
+            (block("10.0.0.0/8"), block("10.1.0.0/16"), false),
+            (block("10.0.0.0/8"), block("11.0.0.0/8"), true),
+            (block("10.0.0.0/8"), peer("a == 'b'"), false),
+            (cut("10.0.0.0/8", &["10.244.0.0/16"]), peer("a == 'b'"), true),
+            (cut("10.0.0.0/8", &["10.244.0.0/17"]), peer("a == 'b'"), false),
+            (block("172.16.0.0/12"), peer("a == 'b'"), true),
+            (block("172.16.0.0/12"), rule(None, None), false),
+            (cut("10.0.0.0/8", &["10.1.0.0/16"]), block("10.1.2.0/24"), true),
+            (cut("10.0.0.0/8", &["10.1.0.0/17"]), block("10.1.0.0/16"), false),
+            (of(TCP, Some((1, 80))), named("web"), false),
+            (peer("a == 'c'"), peer("a == 'b'"), true),
+        ] {
+            assert_eq!(rules_apart(&one, &other, &pods_have), expected, "{one:?} {other:?}");
+            assert_eq!(rules_apart(&other, &one, &pods_have), expected, "{other:?} {one:?}");
+        }
+        // Nobody knows where pods are.
+        assert!(!rules_apart(&block("172.16.0.0/12"), &peer("a == 'b'"), &[]));
+    }
+}

@@ -1,0 +1,48 @@
+//! What Antrea goes by.
+
+use snapshot::model::Kind;
+
+use super::engine::{ANTREA, GROUPS};
+use super::found::Catalog;
+use super::objects::Objects;
+use super::reference::UnreadObject;
+use crate::antrea::{self, Group, Input, Policy, Tier};
+use crate::kubernetes;
+use crate::world::World;
+
+/// All of Antrea's that decides, beside the NetworkPolicies of Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Antrea {
+    /// Tiers; the static ones are there even if they are not written.
+    pub tiers: Catalog<Tier>,
+    /// Policies of namespaces and of the cluster.
+    pub policies: Catalog<Policy>,
+    /// Groups of namespaces, and ClusterGroups.
+    pub groups: Catalog<Group>,
+}
+
+impl Antrea {
+    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
+        let tiers = objects.read(&[Kind::ANTREA_TIER], unread, antrea::read_tier);
+        let tiers = tiers.retain_valid(unread, |one| {
+            let tiers = std::slice::from_ref(one);
+            let input = Input { tiers, policies: &[], kubernetes: &[], groups: &[] };
+            antrea::enforcement(&input, nobody).map(drop)
+        });
+        let groups = objects.read(&GROUPS, unread, antrea::read_group);
+        let policies = objects.read(&ANTREA, unread, antrea::read_policy).retain_valid(unread, |one| {
+            // Whether tiers are one another's rivals is no matter of this policy.
+            let own: Vec<Tier> = tiers.entries.iter().filter(|tier| tier.name == one.tier).cloned().collect();
+            let policies = std::slice::from_ref(one);
+            let input = Input { tiers: &own, policies, kubernetes: &[], groups: &groups.entries };
+            antrea::mentions(&input)?;
+            antrea::enforcement(&input, nobody).map(drop)
+        });
+        Self { tiers, policies, groups }
+    }
+
+    pub(super) fn input<'a>(&'a self, kubernetes: &'a [kubernetes::Policy]) -> Input<'a> {
+        let Self { tiers, policies, groups } = self;
+        Input { tiers: &tiers.entries, policies: &policies.entries, kubernetes, groups: &groups.entries }
+    }
+}

@@ -1,0 +1,96 @@
+//! What Calico goes by.
+
+use serde_json::Value;
+use snapshot::model::Kind;
+
+use super::cluster::namespace;
+use super::engine::{CALICO, STAGED};
+use super::found::Catalog;
+use super::objects::Objects;
+use super::reference::{Reference, UnreadObject};
+use crate::calico::{self, HostEndpoint, Input, NetworkSet, Policy, RefusedRule, Tier};
+use crate::kubernetes;
+use crate::world::{Namespace, World};
+
+/// All of Calico's that decides, beside the NetworkPolicies of Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calico {
+    /// Tiers; the default one is there even if it is not written.
+    pub tiers: Catalog<Tier>,
+    /// Policies that were read as a whole.
+    pub policies: Catalog<Policy>,
+    /// Policies of which some rules were read. Each of them is among the unread objects, too.
+    pub partial: Vec<PartialPolicy>,
+    /// Network sets of namespaces and of the cluster.
+    pub sets: Catalog<NetworkSet>,
+    /// Host endpoints.
+    pub host_endpoints: Catalog<HostEndpoint>,
+    /// The namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// Policies that are staged: Calico enforces none of them.
+    pub staged: Vec<Reference>,
+}
+
+/// A policy of which some rules are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialPolicy {
+    /// Its object.
+    pub object: Reference,
+    /// The policy with the rules that were read, in their order.
+    pub policy: Policy,
+    /// The others.
+    pub refused: Vec<RefusedRule>,
+}
+
+impl Calico {
+    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
+        let tiers = objects.read(&[Kind::CALICO_TIER], unread, calico::read_tier);
+        let sets = [Kind::CALICO_NETWORK_SET, Kind::CALICO_GLOBAL_NETWORK_SET];
+        let mut found = Self {
+            sets: objects.read(&sets, unread, calico::read_set),
+            host_endpoints: objects.read(&[Kind::HOST_ENDPOINT], unread, host_endpoint),
+            namespaces: objects.all(&[Kind::NAMESPACE]).map(|one| namespace(&one.value)).collect(),
+            staged: objects.all(&STAGED).map(|one| one.reference.clone()).collect(),
+            ..Self::default()
+        };
+        for given in objects.all(&CALICO) {
+            let object = given.reference.clone();
+            match calico::read_rules(&given.value) {
+                Ok((policy, refused)) if refused.is_empty() => found.policies.add(object, policy),
+                Ok((policy, refused)) => {
+                    let all: Vec<String> = refused.iter().map(ToString::to_string).collect();
+                    unread.push(object.clone().unread(all.join("; ")));
+                    found.partial.push(PartialPolicy { object, policy, refused });
+                }
+                Err(why) => unread.push(object.unread(why)),
+            }
+        }
+        found.policies = found.policies.retain_valid(unread, |one| {
+            let input =
+                Input { tiers: &tiers.entries, policies: std::slice::from_ref(one), ..Input::default() };
+            calico::enforcement(&input, nobody).map(drop)
+        });
+        Self { tiers, ..found }
+    }
+
+    /// As the evaluator takes it.
+    pub(crate) fn input<'a>(&'a self, kubernetes: &'a [kubernetes::Policy]) -> Input<'a> {
+        Input {
+            tiers: &self.tiers.entries,
+            policies: &self.policies.entries,
+            kubernetes,
+            sets: &self.sets.entries,
+            host_endpoints: &self.host_endpoints.entries,
+            namespaces: &self.namespaces,
+        }
+    }
+}
+
+/// The evaluator goes by the addresses and labels of a host endpoint.
+fn host_endpoint(object: &Value) -> Result<HostEndpoint, String> {
+    let ports = object.pointer("/spec/ports").and_then(Value::as_array);
+    if ports.is_some_and(|ports| !ports.is_empty()) {
+        return Err("spec.ports: names of ports of a host endpoint, which no evaluator reads".into());
+    }
+    calico::read_host_endpoint(object)
+}

@@ -1,0 +1,52 @@
+//! What was read, with the objects that it was read from.
+
+use super::reference::{Reference, UnreadObject};
+
+/// What was read of some kinds. Both lists have the same length: the entry of [`Self::of`] at a place is the object of which the entry of
+/// [`Self::all`] at this place was read. An object of which several policies were read is there several times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog<T> {
+    /// What was read.
+    pub entries: Vec<T>,
+    /// The objects.
+    pub references: Vec<Reference>,
+}
+
+impl<T> Default for Catalog<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), references: Vec::new() }
+    }
+}
+
+impl<T> Catalog<T> {
+    pub(super) fn add(&mut self, object: Reference, one: T) {
+        self.entries.push(one);
+        self.references.push(object);
+    }
+
+    pub(super) fn extend(&mut self, more: Self) {
+        self.entries.extend(more.entries);
+        self.references.extend(more.references);
+    }
+
+    /// Each with its object.
+    pub fn iter(&self) -> impl Iterator<Item = (&Reference, &T)> {
+        self.references.iter().zip(&self.entries)
+    }
+
+    /// Without those of which an evaluator says something is wrong, which become unread.
+    pub(super) fn retain_valid(
+        self,
+        unread: &mut Vec<UnreadObject>,
+        try_one: impl Fn(&T) -> Result<(), String>,
+    ) -> Self {
+        let mut kept = Self::default();
+        for (object, one) in self.references.into_iter().zip(self.entries) {
+            match try_one(&one) {
+                Ok(()) => kept.add(object, one),
+                Err(why) => unread.push(object.unread(why)),
+            }
+        }
+        kept
+    }
+}

@@ -1,0 +1,115 @@
+//! Which object of the API something was read from.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use snapshot::model::{IllegibleObject, Kind, Meta, Text};
+
+/// An object of the API at one state of its spec.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a kind without one.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub namespace: Text,
+    /// Its name as the object has it. The name of what Calico stores may have that of the tier before it: `default.web`.
+    pub name: Text,
+    /// Its UID; empty if the object has none, as one of a file that nobody applied.
+    pub uid: Text,
+    /// `metadata.generation`, which counts the changes of its spec. The API server counts from 1, so 0 is an object that does not say.
+    pub generation: i64,
+}
+
+/// An object that no reader takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadObject {
+    /// The object.
+    pub object: Reference,
+    /// Why, in one line for people.
+    pub why: String,
+}
+
+impl Reference {
+    /// The object that some JSON is.
+    #[must_use]
+    pub fn of(kind: Kind, object: &Value) -> Self {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().into();
+        Self {
+            kind,
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name"),
+            uid: text("/metadata/uid"),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        }
+    }
+
+    /// The object with this metadata.
+    pub(super) fn to(kind: Kind, meta: &Meta) -> Self {
+        Self {
+            kind,
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            generation: meta.generation.unwrap_or_default(),
+        }
+    }
+
+    /// An object that a snapshot could not read.
+    pub(super) fn illegible(one: &IllegibleObject) -> UnreadObject {
+        let object = Self {
+            kind: one.kind,
+            namespace: (*one.namespace).into(),
+            name: (*one.name).into(),
+            uid: Text::default(),
+            generation: 0,
+        };
+        object.unread(&*one.why)
+    }
+
+    /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &*self.namespace {
+            "" => format!("{}/{}", self.kind, self.name),
+            namespace => format!("{}/{namespace}/{}", self.kind, self.name),
+        }
+    }
+
+    /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
+    pub(super) fn unread(self, why: impl Into<String>) -> UnreadObject {
+        let why: String = why.into();
+        let rest =
+            why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());
+        UnreadObject { object: self, why: rest.unwrap_or(why) }
+    }
+
+    /// Whether some words are a kind and the name of the object: `NetworkPolicy shop/web of Antrea`, `network set backup`.
+    fn is_named_by(&self, words: &str) -> bool {
+        let is_kind = words.starts_with(char::is_uppercase) || words.starts_with("network set ");
+        let is_name = |word: &str| {
+            let short =
+                self.name.strip_suffix(word).is_some_and(|tier| tier.is_empty() || tier.ends_with('.'));
+            !word.is_empty() && short
+        };
+        is_kind && words.split([' ', '/']).skip(1).any(is_name)
+    }
+}
+
+fn is_empty(text: &Text) -> bool {
+    text.is_empty()
+}
+
+/// `CalicoNetworkPolicy shop/web`.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.namespace {
+            "" => write!(f, "{} {}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}

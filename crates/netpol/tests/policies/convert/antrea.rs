@@ -1,0 +1,56 @@
+//! To policies of Antrea.
+
+mod examples;
+
+use netpol::antrea::{Input, enforcement, mentions, read_policy, read_tier};
+use netpol::convert::Target;
+use netpol::kubernetes;
+use netpol::mention::Mentions;
+use netpol::world::World;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::turned::{Evaluate, Turned, allowing, share, turned};
+use crate::calico::{Written, generators};
+use crate::town::town;
+
+/// Policies of Antrea beside the NetworkPolicies of Kubernetes that were there before.
+fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
+    let of = |is_tier: bool| objects.iter().filter(move |one| (one["kind"] == "Tier") == is_tier);
+    let tiers: Vec<_> = of(true).map(|one| read_tier(one).expect("a Tier")).collect();
+    let policies: Vec<_> = of(false).map(|one| read_policy(one).expect("a policy of Antrea")).collect();
+    let beside: Vec<_> = beside.iter().map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
+    let input = Input { tiers: &tiers, policies: &policies, kubernetes: &beside, groups: &[] };
+    let mentions = mentions(&input).expect("selectors");
+    let evaluate = move |world: &World| {
+        let input = Input { tiers: &tiers, policies: &policies, kubernetes: &beside, groups: &[] };
+        enforcement(&input, world).expect("tiers and priorities")
+    };
+    (mentions, Box::new(evaluate))
+}
+
+fn converted(old: &Written) -> Turned {
+    turned(old, &town(), |plain| Target::Antrea.write(plain), |objects| read(objects, &old.kubernetes))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn policies_that_only_allow_mean_the_same(written in generators::written()) {
+        let turned = converted(&allowing(written));
+        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    }
+
+    #[test]
+    fn what_is_not_refused_means_the_same(written in generators::written()) {
+        let turned = converted(&written.possible());
+        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    }
+}
+
+#[test]
+fn a_good_part_of_the_rules_is_written() {
+    let (said, all) = share(converted);
+    assert!(said * 4 > all, "{said} of {all} rules");
+}

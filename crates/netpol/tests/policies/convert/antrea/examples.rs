@@ -1,0 +1,306 @@
+//! Examples, with the objects and the verdicts that are to come of them.
+
+use netpol::convert::antrea::write;
+use netpol::convert::report::Outcome;
+use netpol::tier::Direction::{self, Egress, Ingress};
+use serde_json::{Value, json};
+
+use super::super::turned::{Turned, left, network_policy, policy, tier, turned};
+use super::{converted, read};
+use crate::calico::Written;
+use crate::town::{Question, range, town};
+
+/// Converts, and holds the result to what Calico did.
+fn same(old: &Written) -> Turned {
+    let turned = converted(old);
+    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    turned
+}
+
+/// What a pod may exchange with somebody by TCP, as Antrea decides.
+fn may(old: &Written, turned: &Turned, direction: Direction, pod: &str, peer: &str, port: u16) -> bool {
+    let (mentions, evaluate) = read(&turned.objects, &old.kubernetes);
+    Question { direction, pod, peer, protocol: 6, port }.ask(&town(), &mentions, evaluate)
+}
+
+/// Each object in a line: kind, name, tier and priority.
+fn told(turned: &Turned) -> Vec<String> {
+    let one = |object: &Value| {
+        let spec = &object["spec"];
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let tier = spec["tier"].as_str().unwrap_or_default();
+        format!("{} {name} {tier} {}", object["kind"].as_str().expect("a kind"), spec["priority"])
+    };
+    turned.objects.iter().map(one).collect()
+}
+
+fn global(name: &str, spec: Value) -> Value {
+    policy(None, name, spec)
+}
+
+#[test]
+fn the_end_of_every_tier_stays() {
+    let web = json!({"tier": "security", "selector": "app == 'web'", "ingress": [{"action": "Allow", "source": {"selector": "role == 'db'"}}]});
+    let old = Written {
+        tiers: vec![tier("security", 10), tier("late", 2_000_000)],
+        policies: vec![
+            global("security.web", web),
+            policy(Some("shop"), "closed", json!({"selector": "role == 'db'", "types": ["Ingress"]})),
+            global("silent", json!({"selector": "app == 'job'", "types": ["Egress"]})),
+            global("late.bare", json!({"tier": "late", "selector": "!has(app)", "types": ["Egress"]})),
+        ],
+        ..Written::default()
+    };
+    let turned = same(&old);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |pod, peer| may(&old, &turned, Ingress, pod, peer, 80);
+    assert!(!receives("shop/web", "guests/bare") && !receives("shop/web", "203.0.113.1"));
+    assert!(receives("shop/web", "shop/db") && receives("guests/db", "203.0.113.1"));
+    assert!(!receives("shop/db", "shop/web") && !receives("shop/db", "192.168.1.1"));
+    let sends = |pod, peer| may(&old, &turned, Egress, pod, peer, 80);
+    assert!(
+        !sends("office/job", "203.0.113.1")
+            && !sends("guests/bare", "shop/web")
+            && sends("shop/web", "shop/db")
+    );
+    assert_eq!(
+        told(&turned),
+        [
+            "ClusterNetworkPolicy default-end-egress baseline 2",
+            "ClusterNetworkPolicy default-end-ingress baseline 1",
+            "ClusterNetworkPolicy late-end-egress baseline 3",
+            "ClusterNetworkPolicy security-end-ingress security 2",
+            "ClusterNetworkPolicy web security 1",
+            "Tier security  222",
+        ]
+    );
+}
+
+/// The same denial at each place beside a NetworkPolicy that allows.
+#[test]
+fn a_policy_keeps_its_place_beside_network_policies() {
+    let denied = |order: Value, namespaces: &[&str]| {
+        let rule = json!({"action": "Deny", "protocol": "TCP", "destination": {"ports": [80]}});
+        let old = Written {
+            policies: vec![global(
+                "p",
+                json!({"order": order, "selector": "role == 'db'", "ingress": [rule]}),
+            )],
+            kubernetes: namespaces.iter().map(|name| network_policy(name, "db", 80)).collect(),
+            ..Written::default()
+        };
+        let turned = same(&old);
+        (!may(&old, &turned, Ingress, "shop/db", "office/web", 80), left(&turned))
+    };
+    let nothing: Vec<String> = Vec::new();
+    assert_eq!(denied(json!(999), &["shop"]), (true, nothing.clone()));
+    assert_eq!(denied(json!(1001), &["shop"]), (false, nothing.clone()));
+    assert_eq!(denied(json!(null), &["shop"]), (false, nothing.clone()));
+    // The names decide: default.p comes before shop/knp.default.k.
+    assert_eq!(denied(json!(1000), &["shop"]), (true, nothing.clone()));
+    // It is behind absent/knp.default.k, and between the two.
+    assert_eq!(denied(json!(1000), &["absent"]), (true, nothing));
+    assert_eq!(
+        denied(json!(1000), &["absent", "shop"]),
+        (false, vec!["p spec.ingress[0].action".to_owned()])
+    );
+}
+
+#[test]
+fn what_is_allowed_after_network_policies_stays_allowed() {
+    let spec = |rules: Value| json!({"order": 2000, "selector": "role == 'db'", "ingress": rules});
+    let port = |action: &str, port: u16| json!({"action": action, "protocol": "TCP", "destination": {"ports": [port]}});
+    let from_web = json!({"action": "Deny", "source": {"selector": "app == 'web'"}});
+    let old = |rules: Value, kubernetes: Vec<Value>| Written {
+        policies: vec![policy(Some("shop"), "p", spec(rules))],
+        kubernetes,
+        ..Written::default()
+    };
+    let beside = || vec![network_policy("shop", "db", 80)];
+    // Antrea asks nobody after a NetworkPolicy that selects the pod, so this one comes before it.
+    let plain = old(json!([port("Allow", 443)]), beside());
+    let turned = same(&plain);
+    assert!(may(&plain, &turned, Ingress, "shop/db", "office/web", 443));
+    assert_eq!(
+        told(&turned),
+        [
+            "ClusterNetworkPolicy default-end-ingress baseline 1",
+            "NetworkPolicy p default 1",
+            "Tier default  222"
+        ]
+    );
+    // It cannot come before what denies some of the same packets.
+    let tangled = old(json!([from_web, port("Allow", 443)]), beside());
+    assert_eq!(left(&same(&tangled)), ["p spec.ingress[1]"]);
+    let alone = old(json!([from_web, port("Allow", 443)]), Vec::new());
+    let turned = same(&alone);
+    assert_eq!(left(&turned), [""; 0]);
+    assert!(turned.report.entries.iter().any(|entry| entry.outcome == Outcome::Snapshot));
+    let receives = |peer| may(&alone, &turned, Ingress, "shop/db", peer, 443);
+    assert!(!receives("shop/web") && receives("office/job"));
+    // What has nothing in common with it can.
+    let apart = old(json!([port("Deny", 80), port("Allow", 443)]), beside());
+    assert_eq!(left(&same(&apart)), [""; 0]);
+}
+
+#[test]
+fn pass_means_the_same_or_is_refused() {
+    let from = |action: &str, selector: &str| json!({"action": action, "source": {"selector": selector}});
+    let first = |rules: Value| global("security.p", json!({"tier": "security", "ingress": rules}));
+    let open = || global("open", json!({"ingress": [from("Allow", "app == 'web'")]}));
+    let old = |policies: Vec<Value>, kubernetes: Vec<Value>| Written {
+        tiers: vec![tier("security", 10)],
+        policies,
+        kubernetes,
+        ..Written::default()
+    };
+    // A tier that denies some packets and passes all others needs no Pass, and no end.
+    let denies =
+        old(vec![first(json!([from("Deny", "env == 'test'"), {"action": "Pass"}])), open()], Vec::new());
+    let turned = same(&denies);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer| may(&denies, &turned, Ingress, "shop/db", peer, 80);
+    assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
+    assert!(!told(&turned).iter().any(|line| line.contains("security-end")), "{:?}", told(&turned));
+    // Antrea's Pass would leave out the default tier, so what that decides stands before it.
+    let chooses = old(vec![first(json!([from("Pass", "app == 'web'")])), open()], Vec::new());
+    let turned = same(&chooses);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer| may(&chooses, &turned, Ingress, "shop/db", peer, 80);
+    assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
+    // Two tiers on the way, of which the first has an end.
+    let far = Written {
+        tiers: vec![tier("security", 10), tier("platform", 20)],
+        policies: vec![
+            first(json!([from("Pass", "app == 'web'")])),
+            global(
+                "platform.p",
+                json!({"tier": "platform", "ingress": [from("Deny", "env == 'test'"), from("Pass", "app == 'web'")]}),
+            ),
+            open(),
+        ],
+        ..Written::default()
+    };
+    let turned = same(&far);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer| may(&far, &turned, Ingress, "shop/db", peer, 80);
+    assert!(receives("office/web") && !receives("office/job"));
+    // What number a port's name stands for is another matter in each pod.
+    let rule = |action: &str, ports: Value| json!({"action": action, "protocol": "TCP", "destination": {"ports": ports}});
+    let named = old(
+        vec![
+            first(json!([rule("Pass", json!(["http"]))])),
+            global("open", json!({"ingress": [rule("Allow", json!([80]))]})),
+        ],
+        Vec::new(),
+    );
+    assert_eq!(left(&same(&named)), ["security.p spec.ingress[0].action"]);
+    // There is none: NetworkPolicies decide.
+    let beside = vec![network_policy("shop", "db", 80)];
+    let hands_over = old(vec![first(json!([from("Pass", "app == 'web'")]))], beside);
+    let turned = same(&hands_over);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |peer, port| may(&hands_over, &turned, Ingress, "shop/db", peer, port);
+    assert!(receives("office/web", 80) && !receives("office/web", 81) && !receives("office/job", 80));
+    // After the last tier, packets are let through.
+    let last = old(vec![global("open", json!({"ingress": [from("Pass", "app == 'web'")]}))], Vec::new());
+    let turned = same(&last);
+    assert_eq!(
+        (left(&turned), turned.objects[1]["spec"]["ingress"][0]["action"].as_str()),
+        (vec![], Some("Allow"))
+    );
+}
+
+#[test]
+fn names_are_legal_and_no_two_alike() {
+    let rule = json!([{"action": "Allow", "protocol": "TCP"}]);
+    let old = Written {
+        tiers: vec![tier("platform", 10), tier("security", 20)],
+        policies: ["platform", "security"]
+            .map(|name| global(&format!("{name}.web"), json!({"tier": name, "ingress": rule})))
+            .to_vec(),
+        ..Written::default()
+    };
+    let told = told(&same(&old));
+    let web: Vec<&String> = told.iter().filter(|line| line.contains(" web-")).collect();
+    assert!(web.len() == 2 && web[0] != web[1], "{told:?}");
+    assert!(
+        told.contains(&"Tier calico-platform  222".into()) && told.contains(&"Tier security  224".into())
+    );
+    assert!(web.iter().any(|line| line.ends_with(" calico-platform 1")), "{told:?}");
+}
+
+#[test]
+fn what_antrea_has_no_room_for_is_said_otherwise_or_refused() {
+    let rule = json!([{"action": "Deny", "protocol": "TCP"}, {"action": "Pass"}]);
+    let names: Vec<String> = (10..40).map(|number| format!("t{number}")).collect();
+    let old = Written {
+        tiers: names.iter().zip(10..).map(|(name, order)| tier(name, order)).collect(),
+        policies: names
+            .iter()
+            .map(|name| global(&format!("{name}.p"), json!({"tier": name, "ingress": rule})))
+            .collect(),
+        ..Written::default()
+    };
+    let turned = same(&old);
+    assert_eq!(told(&turned).iter().filter(|line| line.starts_with("Tier")).count(), 14);
+    assert_eq!(left(&turned), [""; 0]);
+    let pair = |port: u16| {
+        let deny = json!({"action": "Deny", "source": {"selector": "app == 'web'"}, "protocol": "TCP", "destination": {"ports": [port]}});
+        [deny, json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}})]
+    };
+    let rules = |count: u16| (1..=count).flat_map(pair).collect::<Vec<_>>();
+    let after = |count| Written {
+        policies: vec![global("p", json!({"ingress": rules(count)}))],
+        ..Written::default()
+    };
+    assert_eq!(left(&same(&after(74))).len(), 0);
+    assert_eq!(left(&same(&after(75))).len(), 75);
+}
+
+#[test]
+fn messages_are_those_of_one_family() {
+    let rules = |source: Value| {
+        let rule =
+            json!({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}, "source": source});
+        Written { policies: vec![global("p", json!({"order": 1, "ingress": [rule]}))], ..Written::default() }
+    };
+    let everybody = same(&rules(json!({})));
+    let rule = &everybody.objects[1]["spec"]["ingress"][0];
+    assert_eq!(rule["from"], json!([{"ipBlock": {"cidr": "0.0.0.0/0"}}]));
+    assert_eq!(rule["protocols"], json!([{"icmp": {"icmpType": 8, "icmpCode": 0}}]));
+    let pods = rules(json!({"selector": "app == 'web'"}));
+    assert_eq!(left(&same(&pods)), ["p spec.ingress[0].protocol"]);
+    let mut town = town();
+    town.pod_ranges = vec![range("10.244.0.0/16")];
+    town.pods.iter_mut().for_each(|pod| pod.addresses.retain(|address| address.is_ipv4()));
+    let turned = turned(&pods, &town, write, |objects| read(objects, &[]));
+    assert!(turned.difference().is_none() && left(&turned).is_empty(), "{:?}", left(&turned));
+}
+
+#[test]
+fn accounts_ports_and_ranges_are_said_as_every_release_says_them() {
+    let account = json!({"action": "Allow", "source": {"serviceAccounts": {"names": ["web", "default"]}}});
+    let ports = json!({"action": "Allow", "protocol": "UDP", "source": {"ports": ["1000:2000"]}, "destination": {"ports": [53, "0:9"]}});
+    let range = json!({"action": "Deny", "source": {"nets": ["10.0.0.0/8"], "notNets": ["10.128.0.0/9"]}});
+    let old = Written {
+        policies: vec![policy(Some("shop"), "p", json!({"order": 1, "ingress": [account, ports, range]}))],
+        ..Written::default()
+    };
+    let turned = same(&old);
+    assert_eq!(left(&turned), [""; 0]);
+    let object = &turned.objects[1];
+    assert_eq!((&object["kind"], &object["metadata"]["name"]), (&json!("ClusterNetworkPolicy"), &json!("p")));
+    let rules = &object["spec"]["ingress"];
+    let account = |name: &str| json!({"serviceAccount": {"name": name, "namespace": "shop"}});
+    assert_eq!(rules[0]["from"], json!([account("web"), account("default")]));
+    let from = |port: Value| {
+        let mut port = port;
+        port["protocol"] = json!("UDP");
+        port["sourcePort"] = json!(1000);
+        port["sourceEndPort"] = json!(2000);
+        port
+    };
+    assert_eq!(rules[1]["ports"], json!([from(json!({"port": 1, "endPort": 9})), from(json!({"port": 53}))]));
+    assert_eq!(rules[2]["from"], json!([{"ipBlock": {"cidr": "10.0.0.0/9"}}]));
+}

@@ -1,0 +1,121 @@
+//! Whether two sets of policies mean the same: the comparison by cells against one that asks packet by packet.
+
+use std::collections::HashSet;
+
+use netpol::calico::{enforcement, mentions};
+use netpol::parties::Parties;
+use netpol::tier::{Action, Direction, Enforcement, Rule};
+use netpol::traffic::Traffic;
+use netpol::verdict::{Difference, Subject, differences_among};
+use netpol::world::World;
+use proptest::prelude::*;
+
+use crate::calico::{Written, generators};
+use crate::town::{PROTOCOLS, kinds, town};
+
+/// Of so many pairs of a subject and a peer, one is asked about by itself.
+const PAIRS: usize = 193;
+
+/// A pair of which the two sets say different things, found by asking about many packets.
+fn asked(
+    both: [&Enforcement; 2],
+    direction: Direction,
+    (subject, peer): (usize, usize),
+    packets: &[Traffic],
+) -> bool {
+    let rules = both.map(|of| Subject::new(of, direction, subject));
+    packets.iter().any(|traffic| {
+        let [before, after] = [&rules[0], &rules[1]].map(|rules| rules.verdict(peer, traffic).allowed);
+        before != after
+    })
+}
+
+/// The same policies for one subject and one peer: all others of them may do everything.
+fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enforcement {
+    let alone = |party: usize| {
+        let mut alone = Parties::none(world.len());
+        alone.add(party);
+        alone
+    };
+    let others = |party: usize, action: Action, subjects: Parties| Rule {
+        subjects,
+        peers: world.everybody().without(&alone(party)),
+        traffic: world.space.all(),
+        action,
+        origin: "others".into(),
+    };
+    let mut cut = all.clone();
+    for tiers in [&mut cut.ingress, &mut cut.egress] {
+        tiers[0].rules.insert(0, others(peer, Action::Allow, alone(subject)));
+        for tier in tiers {
+            tier.ends = std::mem::replace(&mut tier.ends, world.nobody()).and(&alone(subject));
+            for rule in &mut tier.rules {
+                rule.subjects = std::mem::replace(&mut rule.subjects, world.nobody()).and(&alone(subject));
+            }
+        }
+    }
+    cut
+}
+
+/// A difference that is found is one.
+fn is_one(world: &World, both: [&Enforcement; 2], found: &Difference) -> Result<(), TestCaseError> {
+    let traffic = world.space.only(&found.kind);
+    let [before, after] =
+        both.map(|of| Subject::new(of, found.direction, found.subject).verdict(found.peer, &traffic));
+    prop_assert_ne!(before.allowed, after.allowed, "{}", found.words(world));
+    prop_assert_eq!((&before, &after), (&found.before, &found.after));
+    Ok(())
+}
+
+/// What all policies, and what all but one of them, mean in a world for all of them: a difference that is found must be one, and where none is
+/// found there must be none.
+fn compared(written: &Written, dropped: usize) -> Result<(), TestCaseError> {
+    let mut fewer = written.clone();
+    fewer.policies.remove(dropped % written.policies.len());
+    let town = town();
+    let world = written.read(&town, |input| World::new(&town, &mentions(input).expect("selectors")));
+    let world = world.expect("policies");
+    let of = |written: &Written| written.read(&town, |input| enforcement(input, &world).expect("tiers"));
+    let (before, after) = (of(written).expect("policies"), of(&fewer).expect("policies"));
+    // Packets that no network carries are among those that are asked about.
+    let all = || [world.space.all(), world.space.all()];
+    let found: Vec<Difference> = differences_among(&world, &before, &after, all()).collect();
+    for one in &found {
+        is_one(&world, [&before, &after], one)?;
+    }
+    let seen: HashSet<_> = found.iter().map(|one| (one.direction, world.v6().has(one.subject))).collect();
+    let packets: Vec<Traffic> =
+        kinds(&world.space, &PROTOCOLS).into_iter().map(|(.., traffic)| traffic).collect();
+    let mut turn = dropped;
+    for subject in world.pods().numbers() {
+        for peer in world.family_of(subject).numbers() {
+            turn += 1;
+            if !turn.is_multiple_of(PAIRS) || !world.can_meet(subject, peer) {
+                continue;
+            }
+            let cut = [&before, &after].map(|all| of_pair(&world, all, subject, peer));
+            let alone = differences_among(&world, &cut[0], &cut[1], all()).next();
+            for direction in Direction::ALL {
+                let is_asked = asked([&before, &after], direction, (subject, peer), &packets);
+                prop_assert!(!is_asked || alone.is_some(), "{direction:?} {subject} {peer}");
+                prop_assert!(!is_asked || seen.contains(&(direction, world.v6().has(subject))));
+            }
+            if let Some(one) = alone {
+                prop_assert_eq!((one.subject, one.peer), (subject, peer));
+                is_one(&world, [&before, &after], &one)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_difference_is_found_where_there_is_one(written in generators::written(), dropped in 0_usize..193) {
+        let written = written.possible();
+        prop_assume!(!written.policies.is_empty());
+        compared(&written, dropped)?;
+    }
+}

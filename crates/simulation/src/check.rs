@@ -1,0 +1,381 @@
+//! The invariants, asked of the cluster as it is when a call takes effect.
+//!
+//! A run cannot know what has not reached it. So what the history itself did to a node or a pod excuses a call that was decided before its object told of
+//! it, and nothing else does: neither what the run did, nor what it could have read and did not.
+
+mod eviction;
+mod owners;
+mod room;
+
+use std::collections::BTreeSet;
+
+use migration::plan::Bridge;
+use migration::reach::is_parted;
+use migration::roll::act::{Change, Patch};
+use migration::roll::run::{NodeRequest, Run, State as RunState};
+use migration::roll::view::is_of_pass;
+use migration::roll::world::{Color, Verdict};
+pub(super) use room::Count;
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use super::event::Flight;
+use super::history::History;
+use super::queue::{MINUTE, Millis, SECOND};
+use super::truth::{Actor, Node, Pod, at};
+
+impl History {
+    fn is_left_out(&self, name: &str) -> bool {
+        self.plan.left_out.iter().any(|out| &*out.name == name)
+    }
+
+    /// The nodes that passes touch and whose state a run could know.
+    pub(super) fn knowable(&self, seen: Millis) -> impl Iterator<Item = (usize, &Node)> {
+        self.truth.living().filter(move |(_, node)| {
+            !self.is_left_out(&node.name) && !node.surprises(seen) && node.made <= seen
+        })
+    }
+
+    /// Every phase that such pods have, may get, or may get soon, one node left out.
+    pub(super) fn kinds(
+        &self,
+        seen: Millis,
+        without: Option<usize>,
+        such: impl Fn(&Pod) -> bool + Copy,
+    ) -> BTreeSet<Phase> {
+        let mut kinds = BTreeSet::new();
+        for (at, node) in self.knowable(seen).filter(|(at, _)| Some(*at) != without) {
+            let machine = &node.machine;
+            // What a node has forgotten nobody can know before the pods are counted.
+            kinds.extend(self.truth.published_of(at, seen, such));
+            kinds.insert(machine.phase);
+            kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
+        }
+        kinds
+    }
+
+    /// Whether the holder knew that nodes forward between both networks.
+    pub(super) fn is_bridged(&self, holder: usize) -> bool {
+        match &self.plan.bridge {
+            None => false,
+            Some(Bridge::Accepted(_)) => true,
+            Some(Bridge::Gate(name)) => {
+                let said = self.holders[holder].world.verdicts.get(name);
+                let gate = self.plan.gates.iter().find(|gate| gate.name == *name);
+                let fresh = gate.map_or(0, |gate| Millis::from(gate.fresh_seconds) * SECOND);
+                let is_fresh = |said: &&Verdict| at(self.now).saturating_sub(said.at) <= at(fresh);
+                said.filter(is_fresh).is_some_and(|said| said.color == Color::Green)
+            }
+        }
+    }
+
+    /// I1 of every call: its holder has the Lease.
+    pub(super) fn check_lease(&mut self, flight: &Flight, what: &str) {
+        if self.truth.lease.holder != Some(flight.holder) && !self.truth.lease.was_forced {
+            let why = format!("{what}: holder {} has not the Lease any more", flight.holder);
+            self.broken("I1", why);
+        }
+    }
+
+    /// A Node is about to be patched.
+    pub(super) fn check_patch(&mut self, flight: &Flight, patch: &Patch, at: usize) {
+        let Some(run) = self.truth.record.run.clone() else { return };
+        self.check_lease(flight, &format!("a patch of {}", patch.node));
+        let node = &self.truth.nodes[at];
+        let before = node.api.step.clone().filter(|step| step.run == run.id);
+        if before.as_ref().is_some_and(|step| step.epoch > self.holders[flight.holder].epoch) {
+            self.broken("I1", format!("{} bears a step of a newer holder", patch.node));
+        }
+        if self.is_left_out(&patch.node) {
+            self.broken("I10", format!("{} is left out", patch.node));
+        }
+        let node = &self.truth.nodes[at];
+        if patch.cordon == Some(false) && node.cordoned_by == Some(Actor::Other) {
+            self.broken("I7", format!("the cordon of {} is somebody else's", patch.node));
+        }
+        if let Some(to) = patch.desired.filter(|to| self.truth.nodes[at].api.desired != Some(*to)) {
+            self.check_phase(flight, at, to, &run);
+            self.check_policy(flight, at, "is asked for a phase");
+        }
+        let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
+        match &patch.step {
+            // One that has its claim already is not taken anew.
+            Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
+                self.check_claim(flight, at, before, step, &run);
+            }
+            // It counted as done before, and nothing but a note about its cordon changes.
+            Change::Set(step)
+                if step.state == State::Done
+                    && before
+                        .as_ref()
+                        .is_some_and(|before| before.state == State::Done && before.claim == step.claim) => {}
+            Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
+            _ => {}
+        }
+    }
+
+    /// I10: the plan was made for the node's policy.
+    fn check_policy(&mut self, flight: &Flight, at: usize, what: &str) {
+        let node = &self.truth.nodes[at];
+        let is_known = self.plan.policies.iter().any(|base| **base == *node.machine.base);
+        if !is_known && !node.surprises(flight.nodes_seen) {
+            let why = format!("{} {what}, and its policy is none of the plan", node.name);
+            self.broken("I10", why);
+        }
+    }
+
+    /// I3: no two phases come to live beside each other that need a bridge and did not before.
+    fn check_phase(&mut self, flight: &Flight, at: usize, to: Phase, run: &Run) {
+        if flight.is_bridged {
+            return;
+        }
+        let node = &self.truth.nodes[at];
+        let said = node.api.observed.as_ref().and_then(|said| said.phase);
+        // Of a node that somebody just changed, or that has just followed, the run knows what it said before.
+        let has_flipped = node.machine.flipped > node.published_at(flight.nodes_seen);
+        let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
+        let phase = said.filter(|_| is_told_late).unwrap_or(node.machine.phase);
+        let mut kinds = self.kinds(flight.nodes_seen, Some(at), |_| true);
+        // Pods of a node whose own phase is forbidden are parted from all others, and go.
+        let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
+        if !is_of_pass(phase) || has_flipped {
+            kinds.retain(|phase| is_of_pass(*phase));
+        } else if !node.surprises(flight.nodes_seen) {
+            kinds.extend(self.truth.published(at, flight.nodes_seen));
+        }
+        let parted = kinds.into_iter().find(|kind| is_parted(to, *kind) && !is_parted(phase, *kind));
+        if let Some(kind) = parted {
+            let name = node.name.clone();
+            let has = |(at, node): &(usize, &Node)| {
+                self.truth.attached(*at).any(|of| of == kind) || node.machine.phase == kind
+            };
+            let told = |node: &Node| {
+                let said = node.api.observed.as_ref().and_then(|said| said.phase);
+                format!("{} (which said {said:?})", node.name)
+            };
+            let with: Vec<String> =
+                self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| told(node)).collect();
+            let machine = &node.machine;
+            let why = format!(
+                "{name}, which is in {} and said {said:?}, goes from {phase} to {to}, and {kind} lives on {}",
+                machine.phase,
+                with.join(", ")
+            );
+            self.broken("I3", why);
+        }
+    }
+
+    /// I2, I9, I12 and I13 of a node that is taken anew.
+    fn check_claim(&mut self, flight: &Flight, at: usize, before: Option<Step>, step: &Step, run: &Run) {
+        self.tally.count("a claim");
+        let name = self.truth.nodes[at].name.clone();
+        if Some(step.to) != run.target() && step.to != run.from {
+            self.broken("I10", format!("{name} is claimed for {}", step.to));
+        }
+        let is_skipped = run.skipped.contains_key(&name);
+        let had_place = before.is_some_and(|step| {
+            step.state.is_in_transit()
+                && (step.state != State::Held || (!is_skipped && is_of_pass(&step, run)))
+        });
+        let is_asked = self.is_asked_back(flight, &name, run);
+        let node = &self.truth.nodes[at];
+        let is_intruder = node
+            .api
+            .phases()
+            .chain(node.api.desired)
+            .any(|phase| Some(phase) != run.target() && phase != run.from);
+        // Where a run fixes stragglers, such nodes are all that it takes, and none of them goes before the others.
+        if had_place || (is_intruder && !flight.is_bridged && !run.fixes_stragglers()) {
+            return;
+        }
+        if is_asked {
+            self.check_places(flight, at, run);
+            return;
+        }
+        if flight.is_gated {
+            self.broken("I9", format!("{name} starts although a gate is red or unknown"));
+        }
+        if !matches!(run.state, RunState::Running) {
+            self.broken("I12", format!("{name} starts although the run is {:?}", run.state));
+        }
+        self.check_places(flight, at, run);
+        if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[at].api.is_cordoned {
+            self.check_room(flight, at);
+        }
+    }
+
+    /// Somebody asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
+    fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
+        let asks = |run: &Run| run.asked.get(name) == Some(&NodeRequest::Rollback);
+        asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
+    }
+
+    /// I2: nodes in transit, and nodes in trouble that the run could know of.
+    fn check_places(&mut self, flight: &Flight, at: usize, run: &Run) {
+        let takes = |node: &Node| {
+            // One that is held since an earlier pass starts like any other.
+            let is_moving = node.api.step.as_ref().is_some_and(|step| {
+                step.run == run.id
+                    && (is_of_pass(step, run) || step.state != State::Held)
+                    && step.state.is_in_transit()
+            });
+            let is_skipped = run.skipped.contains_key(&node.name);
+            let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
+            let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+            let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
+            match (is_moving, is_skipped) {
+                (true, true) => !is_held || is_down,
+                (true, false) => true,
+                (false, true) => is_down,
+                (false, false) => in_trouble,
+            }
+        };
+        let others =
+            || self.truth.living().filter(|(other, node)| *other != at && !self.is_left_out(&node.name));
+        let zone = &self.truth.nodes[at].api.zone;
+        let all = others().filter(|(_, node)| takes(node)).count();
+        let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
+        let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
+        let names =
+            |nodes: Vec<&Node>| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
+        let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
+        // The zone's share is that of the nodes which the run knew of.
+        let went =
+            |node: &&Node| node.gone.is_some_and(|at| at >= flight.nodes_seen) && node.api.zone == *zone;
+        let unseen = self.truth.nodes.iter().filter(went).count();
+        let share = (of_zone().count() + unseen + 1) * self.plan.limits.zone_percent as usize / 100;
+        let most = self.plan.limits.in_transit.max(1) as usize;
+        if self.truth.lease.was_forced {
+            return;
+        }
+        let name = &self.truth.nodes[at].name;
+        if all >= most {
+            self.broken("I2", format!("{name} is one too many: {all} others are in transit or in trouble"));
+        } else if in_zone >= share.max(1) {
+            self.broken("I2", format!("{name} is one too many of zone {zone}: {in_zone} others: {those}"));
+        }
+    }
+
+    /// I8 of one node: what is attached to it as far as it can know.
+    fn check_node(&mut self, flight: &Flight, at: usize, step: &Step) {
+        self.tally.count("a node done");
+        let node = &self.truth.nodes[at];
+        let name = node.name.clone();
+        if node.machine.watch_ended.is_some_and(|ended| ended < node.claimed) && !node.machine.has_watch {
+            self.broken("I8", format!("{name} counts as done, and its watch ended before it was claimed"));
+            return;
+        }
+        let seen = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+        let says = node.api.observed.as_ref().map(|said| &*said.boot_id);
+        if seen(node.booted) && says != Some(&*node.api.boot) {
+            self.broken("I8", format!("{name} counts as done on the word of an earlier boot"));
+            return;
+        }
+        if seen(node.going) {
+            self.broken("I8", format!("{name} counts as done, and somebody takes it away"));
+            return;
+        }
+        // Somebody just had the node remember its pods.
+        let has_remembered =
+            node.machine.misjudged.is_some_and(|at| at > node.published_at(flight.nodes_seen));
+        if has_remembered || node.surprises(flight.nodes_seen) {
+            return;
+        }
+        let forgotten = |id: &u32| node.machine.forgets.contains(id);
+        let known = node.pods.iter().filter(|id| !forgotten(id));
+        let phases = known.filter_map(|id| Some(self.truth.pods.get(id)?.attached?.phase));
+        let other = phases.chain([node.machine.phase]).find(|phase| *phase != step.to);
+        if let Some(other) = other {
+            self.broken("I8", format!("{name} counts as done in {}, and has {other}", step.to));
+        }
+        self.check_policy(flight, at, "counts as done");
+        self.check_owners(flight, at);
+    }
+
+    /// The run is about to be written.
+    pub(super) fn check_record(&mut self, flight: &Flight, next: &Run) {
+        let Some(run) = self.truth.record.run.clone() else { return };
+        self.check_lease(flight, "a write of the run");
+        if next.wish != run.wish {
+            self.tally.count("a wish");
+            return;
+        }
+        if next.state != run.state && next.state != RunState::Done {
+            self.broken("I12", format!("the run goes from {:?} to {:?} by itself", run.state, next.state));
+        }
+        if next.pass != run.pass {
+            self.tally.count("a pass");
+            self.passes.push(self.now);
+            self.passed_seen = flight.nodes_seen;
+            self.check_pass(flight, &run);
+        }
+    }
+
+    /// The attachments of a node that a count of pods can show.
+    ///
+    /// It cannot tell a pod that the node forgot from an attachment that outlived its pod, where the node has as many of both, or had when it was counted
+    /// last.
+    fn countable(&self, at: usize, is_late: bool) -> Vec<Phase> {
+        if is_late {
+            return self.truth.published_phases(at).collect();
+        }
+        let machine = &self.truth.nodes[at].machine;
+        let is_recent = |at: Millis| self.now - at < 11 * MINUTE;
+        if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
+            return self.truth.published_phases(at).collect();
+        }
+        self.truth.attached(at).collect()
+    }
+
+    /// I8 of a whole pass.
+    fn check_pass(&mut self, flight: &Flight, run: &Run) {
+        let Some(target) = run.target() else { return };
+        // What nodes told after the count did not reach it.
+        let is_late = flight.sent > flight.nodes_seen + 10 * SECOND;
+        self.passed_late = is_late;
+        let is_silent = |(_, node): &(usize, &Node)| {
+            !self.is_left_out(&node.name)
+                && !run.skipped.contains_key(&node.name)
+                && node.down.is_some_and(|since| since < flight.nodes_seen)
+        };
+        let mut wrong = self
+            .truth
+            .living()
+            .find(is_silent)
+            .map(|(_, node)| format!("{} is not Ready at the end of the pass to {target}", node.name));
+        for (at, node) in self.knowable(flight.nodes_seen) {
+            if run.skipped.contains_key(&node.name) {
+                let is_empty = self.countable(at, is_late).is_empty();
+                // Somebody may just have uncordoned it, and pods went there at once.
+                let was_opened = node.opened >= flight.nodes_seen;
+                let is_right = was_opened || (node.api.is_cordoned && is_empty);
+                if !is_right {
+                    wrong = Some(format!(
+                        "{} was skipped, and takes pods or has some: cordoned {}, empty {is_empty}",
+                        node.name, node.api.is_cordoned
+                    ));
+                }
+                continue;
+            }
+            let phases = self.countable(at, is_late).into_iter().chain([node.machine.phase]);
+            if let Some(other) = phases.into_iter().find(|phase| *phase != target) {
+                wrong = Some(format!("{} has {other} at the end of the pass to {target}", node.name));
+            }
+        }
+        wrong.into_iter().for_each(|why| self.broken("I8", why));
+        self.last_skipped = run.skipped.keys().cloned().collect();
+    }
+
+    /// The run says that everything is done.
+    pub(super) fn check_done(&mut self) {
+        self.is_over = true;
+        self.tally.count("a run done");
+        let Some(run) = self.truth.record.run.clone() else { return };
+        let wrong = self.knowable(self.passed_seen).find_map(|(at, node)| {
+            let mut phases = self.countable(at, self.passed_late).into_iter().chain([node.machine.phase]);
+            let is_wrong = phases.any(|phase| phase != run.from) && !self.last_skipped.contains(&node.name);
+            is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))
+        });
+        wrong.into_iter().for_each(|why| self.broken("the run is done", why));
+    }
+}

@@ -1,0 +1,181 @@
+//! What must hold when a pod is evicted or deleted.
+
+use migration::reach;
+use migration::roll::act::PodId;
+use migration::roll::run::State as RunState;
+use migration::roll::wish::What;
+use migration::roll::world::Trait;
+use types::glob;
+use types::policy::Phase;
+use types::step::State;
+
+use crate::event::Flight;
+use crate::history::History;
+use crate::truth::Pod;
+
+impl History {
+    /// A pod is about to be evicted or deleted.
+    pub(crate) fn check_eviction(&mut self, flight: &Flight, id: &PodId, pod: u32) {
+        self.check_lease(flight, &format!("an eviction of {}/{}", id.namespace, id.name));
+        let checks = [Self::is_stopped, Self::is_of_node, Self::may_go, Self::starves_dns, Self::is_second];
+        for check in checks {
+            if let Some((invariant, why)) = check(self, flight, pod) {
+                self.broken(invariant, format!("pod {}/{}: {why}", id.namespace, id.name));
+                return;
+            }
+        }
+        if let Some(pod) = self.truth.pods.get_mut(&pod) {
+            pod.is_moved = true;
+        }
+    }
+
+    /// I12.
+    fn is_stopped(&self, flight: &Flight, _: u32) -> Option<(&'static str, String)> {
+        let run = self.truth.run()?;
+        let mut stopped = matches!(run.state, RunState::Stopped(_));
+        for wish in self.truth.record.wishes.iter().filter(|wish| wish.seq <= run.wish) {
+            match wish.what {
+                What::PauseNow => stopped = true,
+                // A run that fixes stragglers has no way back, and refuses; so does each run what leads beyond its plan.
+                What::Abort(_) if self.plan.fixes_stragglers() => {}
+                What::Abort(to) if !self.plan.covers(to) => {}
+                What::Resume(_) | What::Abort(_) => stopped = false,
+                _ => {}
+            }
+        }
+        let was_sent_after = flight.sent > self.truth.record.changed;
+        (stopped && was_sent_after).then(|| ("I12", "everything is stopped".into()))
+    }
+
+    /// I5: it is of another phase, on a node that is moving.
+    fn is_of_node(&self, flight: &Flight, pod: u32) -> Option<(&'static str, String)> {
+        let pod = self.truth.pods.get(&pod)?;
+        let Some(node) = pod.node else { return Some(("I5", "it has no node".into())) };
+        let node = &self.truth.nodes[node];
+        if node.surprises(flight.nodes_seen) || self.truth.lease.was_forced {
+            return None;
+        }
+        if node.going.is_some_and(|since| since < flight.nodes_seen) {
+            return Some(("I5", format!("somebody takes node {} away", node.name)));
+        }
+        let run = self.truth.run()?;
+        let step = node.api.step.as_ref().filter(|step| step.run == run.id && step.state == State::Moving);
+        let Some(step) = step else { return Some(("I5", format!("node {} is not moving", node.name))) };
+        match pod.attached {
+            Some(attached) if attached.phase != step.to => None,
+            Some(attached) => Some(("I5", format!("it is of phase {} already", attached.phase))),
+            None if pod.shaken.is_some_and(|at| at >= flight.pods_seen) => None,
+            None => Some(("I5", "it is not attached".into())),
+        }
+    }
+
+    /// I5: nothing holds it back.
+    fn may_go(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
+        let pod = self.truth.pods.get(&id)?;
+        let title = pod.api.title();
+        let is_listed = |list: &[String]| list.iter().any(|pattern| glob::matches(pattern, &title));
+        let run = self.truth.run()?;
+        if pod.shaken.is_some_and(|at| at >= flight.pods_seen) {
+            return None;
+        }
+        for what in [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating] {
+            if pod.api.is(what) {
+                return Some(("I5", format!("it is {what:?}")));
+            }
+        }
+        let pods = &self.plan.pods;
+        let is_daemon = pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet");
+        if pod.api.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
+            return Some(("I5", "it asks not to be disrupted".into()));
+        }
+        if pod.api.is(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon {
+            return Some(("I5", "its emptyDir would be lost".into()));
+        }
+        let is_named = is_listed(&pods.delete) || run.delete.contains(&title);
+        (pod.api.owner.is_none() && !is_named).then(|| ("I5", "nobody makes it again".into()))
+    }
+
+    /// Whether a pod answers, or did when the run saw it last.
+    fn counts_as_ready(pod: &Pod, seen: u64) -> bool {
+        pod.is_ready() || pod.shaken.is_some_and(|at| at >= seen)
+    }
+
+    /// I4.
+    fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
+        let seen = flight.pods_seen;
+        let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
+        // One that the run cannot miss yet would have been counted by it; and what a holder had under way when its Lease was taken by force, the next one
+        // cannot know.
+        let lease = &self.truth.lease;
+        let is_overtaken = lease.was_forced && lease.holder != Some(flight.holder);
+        if is_overtaken || self.truth.dns_lost.is_some_and(|at| at >= seen) {
+            return None;
+        }
+        let zone = &self.truth.nodes[going.node?].api.zone;
+        let others: Vec<_> =
+            self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed < seen).collect();
+        let ready = || others.iter().filter(|(_, pod, _)| Self::counts_as_ready(pod, seen));
+        let here = ready().filter(|(_, _, of)| *of == zone).count();
+        let elsewhere = ready().count() - here;
+        let all = others.iter().filter(|(_, _, of)| *of == zone).count() + 1;
+        if all == 1 {
+            // Two others, or the other one of two.
+            let least = others.len().clamp(1, 2);
+            return (elsewhere < least).then(|| ("I4", "it is the only DNS pod of its zone".into()));
+        }
+        if here < (all - 1).max(1) {
+            let names: Vec<_> = others
+                .iter()
+                .map(|(_, pod, of)| (&pod.api.name, of, &pod.api.node, &pod.api.traits, pod.placed))
+                .collect();
+            return Some((
+                "I4",
+                format!(
+                    "{here} of {} other DNS pods of its zone {zone} are ready: {names:?}, it {:?}, seen {seen}",
+                    all - 1,
+                    going.api.traits
+                ),
+            ));
+        }
+        if flight.is_bridged {
+            return None;
+        }
+        // A pod whose machine is being rebooted seems to be as it was.
+        let phase = |pod: &Pod| {
+            let node = &self.truth.nodes[pod.node?];
+            Some(pod.attached.map_or(node.machine.phase, |of| of.phase))
+        };
+        // Nor can anybody know the phase of one that its node has forgotten.
+        let is_doubtful = |id: u32, pod: &Pod| {
+            let node = pod.node.map(|at| &self.truth.nodes[at]);
+            node.is_some_and(|node| node.surprises(flight.nodes_seen) || node.machine.forgets.contains(&id))
+        };
+        let serves = |client, id: u32, pod: &Pod| {
+            is_doubtful(id, pod) || phase(pod).is_some_and(|server| !reach::needs_bridge(client, server))
+        };
+        // It need not stay for itself, nor for others of its kind.
+        let kinds = self.kinds(flight.nodes_seen, None, |pod| !pod.api.is(Trait::Dns));
+        let is_starved = |client: &Phase| {
+            let own = phase(going).is_some_and(|own| !reach::needs_bridge(*client, own));
+            own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
+        };
+        let starved = kinds.into_iter().find(is_starved);
+        let told = |(_, pod, _): &(u32, &Pod, &snapshot::model::Text)| {
+            format!("{} on {} {:?} {:?}", pod.api.name, pod.api.node, phase(pod), pod.api.traits)
+        };
+        starved.map(|client| {
+            let others = others.iter().map(told).collect::<Vec<_>>().join(", ");
+            ("I4", format!("pods in {client} reach no other DNS pod; the others: {others}"))
+        })
+    }
+
+    /// Pods of a StatefulSet move one at a time.
+    fn is_second(&self, _: &Flight, id: u32) -> Option<(&'static str, String)> {
+        let pod = self.truth.pods.get(&id)?;
+        let workload = &self.truth.workloads[pod.workload?];
+        let is_moved = |other: &&u32| self.truth.pods.get(other).is_some_and(|other| other.is_moved);
+        let other = workload.pods.iter().filter(|other| **other != id).find(is_moved)?;
+        let is_set = &*workload.made.owner.kind == "StatefulSet";
+        is_set.then(|| ("I5", format!("pod {other:x} of the same StatefulSet is being moved")))
+    }
+}

@@ -1,0 +1,93 @@
+//! I13: the other nodes have room for the pods of a node that is drained.
+//!
+//! A run knows what pods requested when it counted them, and what nodes were when it looked; that is what it is held to.
+
+use std::collections::BTreeMap;
+
+use migration::capacity::Request;
+use migration::roll::capacity::FRESH;
+use migration::roll::world::Trait;
+
+use crate::event::Flight;
+use crate::history::History;
+use crate::queue::Millis;
+use crate::truth::{Node, Pod, at};
+
+/// What pods requested when a holder counted them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Count {
+    /// When.
+    at: Millis,
+    /// Those that go elsewhere when their node is drained.
+    moves: Request,
+    /// Those that stay, by node.
+    stays: BTreeMap<usize, Request>,
+}
+
+impl Pod {
+    /// It stays on its node when that is drained.
+    pub(crate) fn stays(&self) -> bool {
+        self.api.owner.as_ref().is_some_and(|owner| matches!(&*owner.kind, "DaemonSet" | "Node"))
+    }
+
+    /// It takes some of its node's room, or is about to take some.
+    pub(crate) fn counts(&self) -> bool {
+        !self.api.is(Trait::Finished) && (self.node.is_some() || !self.api.is(Trait::Unschedulable))
+    }
+}
+
+impl History {
+    /// A holder counts all pods.
+    pub(crate) fn check_census(&mut self, flight: &Flight) {
+        let mut count = Count { at: flight.sent, ..Count::default() };
+        let largest = self.truth.hosts().largest;
+        for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {
+            let is_out = pod.node.is_some_and(|node| self.is_left_out(&self.truth.nodes[node].name));
+            match pod.node {
+                _ if is_out => {}
+                Some(node) if pod.stays() => *count.stays.entry(node).or_default() += pod.request,
+                _ => count.moves += pod.request,
+            }
+        }
+        self.counts.insert(flight.holder, count);
+    }
+
+    /// A node is about to be cordoned, so that its pods go elsewhere.
+    pub(super) fn check_room(&mut self, flight: &Flight, node: usize) {
+        if self.truth.lease.was_forced {
+            return;
+        }
+        let name = self.truth.nodes[node].name.clone();
+        let Some(count) = self.counts.get(&flight.holder) else {
+            self.broken("I13", format!("{name} is drained, and nobody counted what pods request"));
+            return;
+        };
+        if at(flight.nodes_seen.saturating_sub(count.at)) >= FRESH {
+            let why = format!("{name} is drained on a count of {} s", count.at / 1000);
+            self.broken("I13", why);
+            return;
+        }
+        let is_open = |node: &Node| {
+            let api = &node.api;
+            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && node.gone.is_none();
+            let is_new = node.shut.is_some_and(|since| since >= flight.nodes_seen);
+            // What the run itself did it knows.
+            takes_pods || (is_new && node.drained < flight.nodes_seen)
+        };
+        let (mut requested, mut offered) = (count.moves, Request::default());
+        for (other, one) in self.truth.nodes.iter().enumerate() {
+            if other != node && !self.is_left_out(&one.name) && is_open(one) {
+                offered += one.api.offers;
+                requested += count.stays.get(&other).copied().unwrap_or_default();
+            }
+        }
+        let usable = |offered: u128| offered * u128::from(100 - self.plan.margin_percent.min(100));
+        let is_short = requested.cpu * 100 > usable(offered.cpu)
+            || requested.memory * 100 > usable(offered.memory)
+            || requested.pods * 100 > usable(offered.pods);
+        if is_short {
+            let why = format!("{name} is drained: pods request {requested:?}, and others offer {offered:?}");
+            self.broken("I13", why);
+        }
+    }
+}

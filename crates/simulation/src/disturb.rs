@@ -1,0 +1,95 @@
+//! What faults do to a cluster.
+
+mod machines;
+mod objects;
+mod people;
+
+use migration::roll::world::Color;
+
+use super::event::Event;
+use super::fault::Fault;
+use super::history::History;
+use super::queue::{MINUTE, SECOND};
+
+impl History {
+    /// Plans the first of each fault that happens from time to time.
+    pub(super) fn plan_faults(&mut self) {
+        for (fault, mean) in self.faults.rates.clone() {
+            if !fault.is_of_calls() {
+                self.schedule_within(0, 2 * mean, Event::Disturb(fault));
+            }
+        }
+    }
+
+    /// A fault happens, and again later.
+    pub(super) fn disturb(&mut self, fault: Fault) {
+        if self.is_calm() {
+            return;
+        }
+        let rate = self.faults.rates.iter().find(|(one, _)| *one == fault).map(|(_, mean)| *mean);
+        rate.into_iter().for_each(|mean| self.schedule_within(0, 2 * mean, Event::Disturb(fault)));
+        self.tally.count(&format!("{fault:?}"));
+        self.note(|_| format!("FAULT {fault:?}"));
+        let _ = self.hit_machine(fault)
+            || self.hit_object(fault)
+            || self.by_people(fault)
+            || self.hit_gate(fault);
+    }
+
+    /// A node that is there.
+    pub(super) fn any_node(&mut self) -> Option<usize> {
+        let nodes: Vec<usize> = self.truth.living().map(|(at, _)| at).collect();
+        self.random.pick(&nodes).copied()
+    }
+
+    /// A pod that runs.
+    pub(super) fn any_pod(&mut self) -> Option<u32> {
+        let pods: Vec<u32> =
+            self.truth.pods.iter().filter(|(_, pod)| pod.node.is_some()).map(|(id, _)| *id).collect();
+        self.random.pick(&pods).copied()
+    }
+
+    fn hit_gate(&mut self, fault: Fault) -> bool {
+        let says = match fault {
+            Fault::GateRed => Some(Color::Red),
+            Fault::GateUnknown => Some(Color::Unknown),
+            Fault::GateAmber => Some(Color::Amber),
+            Fault::GateSilent => None,
+            Fault::WindowClosed => {
+                self.truth.is_open = false;
+                self.schedule_within(10 * MINUTE, 60 * MINUTE, Event::Mend(fault, 0));
+                return true;
+            }
+            _ => return false,
+        };
+        let gates = self.truth.gates.len() as u64;
+        let gate = usize::try_from(self.random.below(gates)).unwrap_or_default();
+        if let Some(one) = self.truth.gates.get_mut(gate) {
+            one.says = says;
+            self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
+        }
+        true
+    }
+
+    /// What a fault broke is mended by itself.
+    pub(super) fn mend(&mut self, fault: Fault, at: usize) {
+        match fault {
+            Fault::GateRed | Fault::GateUnknown | Fault::GateAmber | Fault::GateSilent => {
+                self.truth.gates[at].says = Some(Color::Green);
+            }
+            Fault::WindowClosed => self.truth.is_open = true,
+            Fault::SlowFlip => self.truth.nodes[at].machine.flip = 0,
+            Fault::DeadWatch => self.start_watch(at),
+            Fault::NodeReplaced => self.replace(at),
+            Fault::HostileNode => self.unforge(at),
+            Fault::Leftover => {
+                let now = self.now;
+                let machine = &mut self.truth.nodes[at].machine;
+                machine.leftovers.clear();
+                machine.misjudged = Some(now);
+                self.poke(at);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Faults of machines and of what runs on them.
+
+use types::policy::Phase;
+
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::history::History;
+use crate::queue::{MINUTE, SECOND};
+use crate::truth::{Attachment, Reporter};
+
+impl History {
+    /// Does it to some machine; whether it is such a fault.
+    pub(super) fn hit_machine(&mut self, fault: Fault) -> bool {
+        let Some(at) = self.any_node() else { return false };
+        let is_up = self.truth.nodes[at].answers();
+        match fault {
+            Fault::Reboot | Fault::FreshBoot => {
+                let away = self.random.between(10 * SECOND, 6 * MINUTE);
+                if self.truth.nodes[at].machine.is_up {
+                    self.reboot(at, away, fault == Fault::FreshBoot);
+                }
+            }
+            Fault::Disconnect if is_up => {
+                let away = self.random.between(5 * SECOND, 12 * MINUTE);
+                self.disconnect(at, away);
+            }
+            Fault::Disconnect => {}
+            Fault::DeadWatch => {
+                let machine = &mut self.truth.nodes[at].machine;
+                if machine.has_watch {
+                    (machine.has_watch, machine.watch_ended) = (false, Some(self.now));
+                }
+            }
+            Fault::SlowFlip => {
+                self.truth.nodes[at].machine.flip = self.random.between(10 * SECOND, 6 * MINUTE);
+                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, at));
+            }
+            Fault::RefusedFlip => {
+                let machine = &mut self.truth.nodes[at].machine;
+                machine.follows = vec![machine.phase];
+                self.poke(at);
+            }
+            Fault::PolicyEdited => {
+                self.truth.nodes[at].machine.base = "base-2".into();
+                self.surprise(at, Reporter::Watch);
+                self.poke(at);
+            }
+            Fault::PhaseEdited => self.edit_phase(at),
+            Fault::Forgetful | Fault::Leftover => self.misjudge(at, fault),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Somebody edits the phase of the node's policy.
+    fn edit_phase(&mut self, at: usize) {
+        let Some(phase) = self.random.pick(&Phase::ALL).copied() else { return };
+        self.truth.nodes[at].machine.phase = phase;
+        self.surprise(at, Reporter::Watch);
+        self.poke(at);
+        self.compare(at);
+    }
+
+    /// The node's records and its attachments differ.
+    fn misjudge(&mut self, at: usize, fault: Fault) {
+        let now = self.now;
+        let attached = |id: &u32| Some((*id, self.truth.pods.get(id)?.attached?));
+        let pods: Vec<(u32, Attachment)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
+        let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
+        let machine = &mut self.truth.nodes[at].machine;
+        machine.misjudged = Some(now);
+        if fault == Fault::Forgetful {
+            machine.forgets.insert(id);
+        } else {
+            machine.leftovers.push(attached.phase);
+            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
+        }
+        self.poke(at);
+    }
+}

@@ -1,0 +1,260 @@
+//! Faults of objects: what people and tools do to them, nodes that come and go.
+
+use std::collections::BTreeSet;
+
+use migration::capacity::Request;
+use migration::roll::world::{Owner, Trait};
+use snapshot::model::Text;
+use types::policy::Phase;
+use types::step::{Cordon, State, Step};
+
+use crate::build::{NodeBlueprint, WorkloadBlueprint};
+use crate::event::{Event, Sandbox};
+use crate::fault::Fault;
+use crate::history::History;
+use crate::queue::{MINUTE, SECOND};
+use crate::truth::{Actor, Budget, Reporter};
+
+/// How many nodes a cluster has at most.
+const MOST: usize = 90;
+
+impl History {
+    /// Does it to some object; whether it is such a fault.
+    pub(super) fn hit_object(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::PodDeleted | Fault::PodCrash | Fault::Pinned => self.hit_pod(fault),
+            Fault::Budget | Fault::TwoBudgets => self.hit_budget(fault),
+            Fault::NodeJoins | Fault::Intruder => self.joins(fault),
+            Fault::Tenant => self.add_tenant(),
+            _ => {
+                let Some(at) = self.any_node() else { return false };
+                return self.hit_node(fault, at);
+            }
+        }
+        true
+    }
+
+    fn hit_node(&mut self, fault: Fault, at: usize) -> bool {
+        let phase = self.random.pick(&Phase::ALL).copied();
+        match fault {
+            Fault::Cordon => self.cordon(at),
+            Fault::Uncordon => self.uncordon(at),
+            Fault::Recordon => {
+                self.uncordon(at);
+                let wait = self.random.between(1, 90 * SECOND);
+                self.schedule_after(wait, Event::Disturb(Fault::Cordon));
+                self.recordon = Some(at);
+            }
+            Fault::Drain => {
+                self.cordon(at);
+                self.delete_all(at);
+            }
+            Fault::DesiredEdited => {
+                let node = &mut self.truth.nodes[at];
+                (node.api.desired, node.is_lured) = (phase, true);
+                self.surprise(at, Reporter::Watch);
+                self.touch_node(at);
+                self.compare(at);
+                self.poke(at);
+            }
+            Fault::LabelEdited => {
+                self.truth.nodes[at].api.label = phase;
+                self.touch_node(at);
+                self.poke(at);
+            }
+            Fault::StepRemoved => {
+                self.truth.nodes[at].api.step = None;
+                self.surprise(at, Reporter::Watch);
+                self.touch_node(at);
+                self.poke(at);
+            }
+            Fault::HostileNode => self.forge(at),
+            Fault::Touch => self.touch_node(at),
+            Fault::NodeGoes => {
+                self.truth.nodes[at].api.is_going = true;
+                self.touch_node(at);
+                self.schedule_within(5 * SECOND, 5 * MINUTE, Event::Remove(at));
+            }
+            Fault::NodeReplaced => {
+                self.remove(at);
+                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(fault, at));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// A node writes on its own Node what no run has written, or takes away what its `watch` wrote.
+    fn forge(&mut self, at: usize) {
+        let Some(run) = self.truth.run() else { return };
+        let (id, claim, to) = (run.id.clone(), run.claim(1), run.target().unwrap_or(run.from));
+        let step = |run: &str, claim: &str, state, cordon| Step {
+            run: run.into(),
+            plan: String::new(),
+            epoch: 1,
+            claim: claim.into(),
+            to,
+            state,
+            cordon,
+            since: None,
+            r#try: u32::MAX,
+            why: None,
+        };
+        let api = &mut self.truth.nodes[at].api;
+        match self.random.below(5) {
+            0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
+            1 => api.step = Some(step("r-0", "r-0.1.1", State::Moving, Some(Cordon::Ours))),
+            2 if !api.is_cordoned => api.step = Some(step(&id, &claim, State::Done, Some(Cordon::Ours))),
+            3 => api.pool = "rogue".into(),
+            _ => api.observed = None,
+        }
+        self.surprise(at, Reporter::Watch);
+        self.touch_node(at);
+        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, at));
+    }
+
+    /// A node's report and its pool are as they were.
+    pub(crate) fn unforge(&mut self, at: usize) {
+        let pools = &self.plan.pools;
+        let node = &mut self.truth.nodes[at];
+        if !pools.iter().any(|pool| pool.name == node.api.pool) {
+            node.api.pool = pools.first().map(|pool| pool.name.clone()).unwrap_or_default();
+            self.touch_node(at);
+        }
+        self.poke(at);
+    }
+
+    /// A tenant makes pods that request more than any node has: one of nobody, one that nobody schedules, or those of a workload.
+    fn add_tenant(&mut self) {
+        let request = Request { cpu: 1 << 70, memory: 1 << 90, ..Request::POD };
+        let name = format!("tenant{}", self.truth.made);
+        match self.random.below(3) {
+            0 => {
+                let owner = Owner {
+                    kind: "Deployment".into(),
+                    namespace: "default".into(),
+                    name: name.as_str().into(),
+                };
+                let (traits, start, grace) = (BTreeSet::new(), SECOND, SECOND);
+                let made =
+                    WorkloadBlueprint { owner, replicas: 2, traits, request, start, grace, lasts: None };
+                let workload = self.truth.add_workload(made);
+                self.wake(workload);
+            }
+            is_scheduled => {
+                let id = self.truth.add_pod(&name, None, BTreeSet::new());
+                if let Some(pod) = self.truth.pods.get_mut(&id) {
+                    pod.request = request;
+                }
+                if is_scheduled == 1 {
+                    self.truth.pending.insert(id);
+                    self.wake_scheduler();
+                }
+                self.touch_pod(id);
+            }
+        }
+    }
+
+    /// Somebody cordons a node; one that is cordoned stays as it is.
+    pub(crate) fn cordon(&mut self, at: usize) {
+        let at = self.recordon.take().unwrap_or(at);
+        let node = &mut self.truth.nodes[at];
+        if !node.api.is_cordoned && node.gone.is_none() {
+            // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
+            let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
+            (node.api.is_cordoned, node.cordoned_by) =
+                (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
+            self.touch_node(at);
+        }
+    }
+
+    /// Somebody uncordons a node.
+    pub(crate) fn uncordon(&mut self, at: usize) {
+        let node = &mut self.truth.nodes[at];
+        if node.api.is_cordoned {
+            (node.api.is_cordoned, node.cordoned_by) = (false, None);
+            self.touch_node(at);
+            self.wake_scheduler();
+        }
+    }
+
+    fn hit_pod(&mut self, fault: Fault) {
+        let Some(id) = self.any_pod() else { return };
+        let now = self.now;
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        match fault {
+            Fault::PodDeleted if !pod.api.is(Trait::Static) => {
+                self.delete(id);
+                return;
+            }
+            Fault::PodCrash => {
+                pod.api.traits.remove(&Trait::Ready);
+                let sandbox = Sandbox { pod: id, number: pod.sandbox };
+                self.schedule_within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
+            }
+            Fault::Pinned => {
+                pod.api.traits.insert(Trait::Undisturbed);
+            }
+            _ => return,
+        }
+        if let Some(pod) = self.truth.pods.get_mut(&id) {
+            pod.shaken = Some(now);
+        }
+        self.touch_pod(id);
+    }
+
+    fn hit_budget(&mut self, fault: Fault) {
+        let of_replicas = |(at, of): (usize, &crate::truth::Workload)| {
+            matches!(&*of.made.owner.kind, "Deployment" | "StatefulSet").then_some((at, of.made.replicas))
+        };
+        let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
+        let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
+        if fault == Fault::Budget {
+            self.truth.budgets.retain(|budget| budget.workload != workload);
+        }
+        self.truth.budgets.push(Budget { workload, least });
+    }
+
+    /// A node joins, in a phase that the pass knows or in one that it forbids.
+    fn joins(&mut self, fault: Fault) {
+        let Some(run) = self.truth.run() else { return };
+        let of_pass = [Some(run.from), run.target()];
+        let is_of_pass = |phase: &Phase| of_pass.contains(&Some(*phase)) == (fault == Fault::NodeJoins);
+        let phases: Vec<Phase> = Phase::ALL.into_iter().filter(is_of_pass).collect();
+        if let Some(phase) = self.random.pick(&phases).copied() {
+            self.join(phase);
+        }
+    }
+
+    /// Adds a node like one that is there.
+    pub(crate) fn join(&mut self, phase: Phase) {
+        if self.truth.living().count() < MOST
+            && let Some(like) = self.any_node()
+        {
+            let name = Text::from(format!("n{}", self.truth.nodes.len()));
+            self.make_node(name, like, phase);
+        }
+    }
+
+    /// Another node of the same name, with the image of the first.
+    pub(super) fn replace(&mut self, at: usize) {
+        let (name, phase) = (self.truth.nodes[at].name.clone(), self.truth.nodes[at].machine.image);
+        if self.truth.node_by_name(&name).is_none() {
+            self.make_node(name, at, phase);
+        }
+    }
+
+    fn make_node(&mut self, name: Text, like: usize, phase: Phase) {
+        let base = self.base();
+        let like = &self.truth.nodes[like];
+        let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
+        let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
+        let at = self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, offers, room });
+        self.truth.nodes[at].made = self.now;
+        self.truth.nodes[at].api.taints = taints;
+        self.surprise(at, Reporter::Watch);
+        self.touch_node(at);
+        let turn = self.truth.turn(at);
+        self.schedule_within(5 * SECOND, 20 * SECOND, Event::Register(turn));
+    }
+}

@@ -1,0 +1,75 @@
+//! Faults of those who drive a run: holders that end, sleep or are two, and people who ask for something else.
+
+use migration::roll::wish::{What, Wish};
+use types::policy::Phase;
+
+use crate::event::Stream;
+use crate::fault::Fault;
+use crate::history::History;
+use crate::queue::{MINUTE, SECOND};
+
+impl History {
+    /// Does it to the run; whether it is such a fault.
+    pub(super) fn by_people(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::Away | Fault::Deaf | Fault::Suspend | Fault::SilentWatch | Fault::Interrupt => {
+                self.hit_holder(fault);
+            }
+            Fault::Replan => {
+                self.wants_replan = true;
+                self.hit_holder(fault);
+            }
+            Fault::SecondHolder => self.want_lease(false, 10 * MINUTE),
+            Fault::ForcedTakeover => self.want_lease(true, MINUTE),
+            _ => {
+                let Some(what) = self.wished(fault) else { return false };
+                self.wish(what);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn hit_holder(&mut self, fault: Fault) {
+        let (now, long) = (self.now, self.random.between(SECOND, 5 * MINUTE));
+        let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
+        let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
+        let silent = if fault == Fault::SilentWatch { self.random.pick(&streams).copied() } else { None };
+        let one = &mut self.holders[holder];
+        if matches!(fault, Fault::Away | Fault::Deaf | Fault::Suspend)
+            && one.asleep.max(one.away).max(one.deaf) <= now
+        {
+            one.late_since = now;
+        }
+        match fault {
+            Fault::SilentWatch => one.silent = silent.map(|stream| (stream, now, now + long)),
+            Fault::Away => one.away = now + long,
+            Fault::Deaf => one.deaf = now + long,
+            Fault::Suspend => one.asleep = now + long,
+            _ => {
+                one.is_interrupted = true;
+                self.news(holder);
+            }
+        }
+    }
+
+    fn wished(&mut self, fault: Fault) -> Option<What> {
+        let node = self.any_node().map(|at| self.truth.nodes[at].name.clone());
+        Some(match fault {
+            Fault::Pause => What::Pause,
+            Fault::PauseNow => What::PauseNow,
+            Fault::Abort => What::Abort(*self.random.pick(&Phase::ALL)?),
+            Fault::Skip => What::Skip(node?),
+            Fault::Retry => What::Retry(node?),
+            Fault::Rollback => What::Rollback(node?),
+            _ => return None,
+        })
+    }
+
+    /// Somebody asks the run for something.
+    pub(crate) fn wish(&mut self, what: What) {
+        let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
+        self.note(|_| format!("wish {seq}: {what:?}"));
+        self.truth.record.wishes.push(Wish { seq, by: "somebody".into(), reason: "so".into(), what });
+        self.touch_run();
+    }
+}

@@ -1,0 +1,193 @@
+//! Draws a cluster, a plan for it and what goes wrong from a seed.
+
+mod faults;
+mod plan;
+mod sizes;
+mod stragglers;
+
+use std::collections::BTreeSet;
+
+use types::policy::Phase;
+
+pub use faults::Choice;
+use migration::capacity::Request;
+use migration::plan::Plan;
+use migration::roll::world::{Owner, Trait};
+use snapshot::model::Text;
+
+use super::build::{NodeBlueprint, WorkloadBlueprint};
+use super::fault::Faults;
+use super::queue::{MINUTE, SECOND};
+use super::random::Random;
+use super::truth::{Budget, Truth};
+
+/// What a history begins with.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The cluster.
+    pub(super) truth: Truth,
+    /// The plan.
+    pub(super) plan: Plan,
+    /// What goes wrong.
+    pub(super) faults: Faults,
+    /// The seed.
+    pub(super) seed: u64,
+}
+
+/// The policy that all nodes have, without its phase.
+pub(super) const BASE: &str = "base-1";
+
+impl Scenario {
+    /// Draws a history. The same seed and choice draw the same one.
+    #[must_use]
+    pub fn of(seed: u64, choice: Choice) -> Self {
+        let mut random = Random::new(seed);
+        let mut truth = Truth { is_open: true, ..Truth::default() };
+        let (start, to) = phases(&mut random);
+        nodes(&mut random, &mut truth, start);
+        workloads(&mut random, &mut truth);
+        room(&mut random, &mut truth);
+        // By numbers of its own, so that everything else is drawn as it was.
+        sizes::draw(&mut Random::new(seed ^ 0x51e5), &mut truth);
+        let plan = plan::draw(&mut random, &mut truth, start, to);
+        truth.settle();
+        let faults = faults::draw(&mut random, choice);
+        Self { truth, plan, faults, seed }
+    }
+
+    /// Draws the history of a run that fixes stragglers: the cluster of [`Drawn::of`], of which some pods were attached in other phases, and some nodes are in
+    /// one.
+    #[must_use]
+    pub fn of_stragglers(seed: u64, choice: Choice) -> Self {
+        let mut drawn = Self::of(seed, choice);
+        stragglers::draw(&mut Random::new(seed ^ 0x57a6), &mut drawn.truth, &mut drawn.plan);
+        drawn
+    }
+
+    /// What goes wrong is drawn for a cluster and a plan that are there.
+    pub(super) fn new(truth: Truth, plan: Plan, seed: u64, choice: Choice) -> Self {
+        let faults = faults::draw(&mut Random::new(seed), choice);
+        Self { truth, plan, faults, seed }
+    }
+}
+
+/// The first and the last phase.
+fn phases(random: &mut Random) -> (Phase, Phase) {
+    match random.below(10) {
+        0..6 => (Phase::Old, Phase::New),
+        6..8 => (Phase::New, Phase::Old),
+        _ => {
+            let from = random.below(4);
+            let to = (from + 1 + random.below(3)) % 4;
+            let phase = |at: u64| Phase::ALL[usize::try_from(at).unwrap_or_default()];
+            (phase(from), phase(to))
+        }
+    }
+}
+
+fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
+    let count = match random.below(100) {
+        0..65 => random.between(1, 6),
+        65..96 => random.between(7, 14),
+        _ => random.between(15, 60),
+    };
+    let zones = random.between(1, 3);
+    let pools = random.between(1, 2);
+    for at in 0..count {
+        let zone = if zones == 1 { String::new() } else { format!("z{}", at % zones) };
+        truth.add_node(&NodeBlueprint {
+            name: Text::from(format!("n{at}")),
+            zone: Text::from(zone),
+            pool: Text::from(format!("p{}", random.below(pools))),
+            phase: start,
+            base: BASE.into(),
+            offers: Request::default(),
+            room: Request::default(),
+        });
+    }
+}
+
+/// How many pods fit on a node: enough for all of them when one node is away.
+fn room(random: &mut Random, truth: &mut Truth) {
+    let pods: u32 = truth
+        .workloads
+        .iter()
+        .filter(|of| &*of.made.owner.kind != "DaemonSet")
+        .map(|of| of.made.replicas)
+        .sum();
+    let others = truth.nodes.len().saturating_sub(1).max(1);
+    let least = (pods as usize + 2).div_ceil(others);
+    for node in &mut truth.nodes {
+        let pods = least + 2 + usize::try_from(random.below(4)).unwrap_or_default();
+        node.room = Request::POD.times(pods as u128);
+    }
+}
+
+fn workloads(random: &mut Random, truth: &mut Truth) {
+    let host = || BTreeSet::from([Trait::HostNetwork, Trait::Agent]);
+    for name in ["old-agent", "new-agent"] {
+        truth.add_workload(draw_workload(random, "DaemonSet", name.into(), 0, host()));
+    }
+    let replicas = if random.chance(100) { 1 } else { u32::try_from(random.between(2, 4)).unwrap_or(2) };
+    truth.add_workload(draw_workload(
+        random,
+        "Deployment",
+        "dns".into(),
+        replicas,
+        BTreeSet::from([Trait::Dns]),
+    ));
+    let nodes = truth.nodes.len() as u64;
+    for at in 0..random.between(1, 3 + nodes / 4) {
+        let replicas = u32::try_from(random.between(1, 3 + nodes / 3)).unwrap_or(1);
+        let workload = truth.add_workload(drawn(random, at, replicas));
+        let is_set =
+            replicas > 1 && !matches!(&*truth.workloads[workload].made.owner.kind, "Job" | "DaemonSet");
+        if is_set && random.chance(300) {
+            let least = replicas - 1 - u32::from(replicas > 2 && random.chance(300));
+            truth.budgets.push(Budget { workload, least });
+        }
+    }
+    if random.chance(80) {
+        truth.add_pod("bare", None, BTreeSet::new());
+    }
+    if random.chance(60) {
+        let owner = Owner { kind: "Node".into(), namespace: Text::default(), name: "n0".into() };
+        truth.add_pod("static", Some(owner), BTreeSet::from([Trait::Static]));
+    }
+}
+
+/// Some workload.
+fn drawn(random: &mut Random, at: u64, replicas: u32) -> WorkloadBlueprint {
+    let mut traits = BTreeSet::new();
+    if random.chance(40) {
+        traits.insert(Trait::EmptyDir);
+    }
+    if random.chance(20) {
+        traits.insert(Trait::Undisturbed);
+    }
+    match random.below(100) {
+        0..60 => draw_workload(random, "Deployment", format!("web{at}"), replicas, traits),
+        60..78 => draw_workload(random, "StatefulSet", format!("db{at}"), replicas.min(4), traits),
+        78..90 => draw_workload(random, "DaemonSet", format!("log{at}"), 0, traits),
+        _ => {
+            let lasts = random.between(5, 90) * MINUTE;
+            WorkloadBlueprint {
+                lasts: Some(lasts),
+                ..draw_workload(random, "Job", format!("job{at}"), 1, traits)
+            }
+        }
+    }
+}
+
+fn draw_workload(
+    random: &mut Random,
+    kind: &'static str,
+    name: String,
+    replicas: u32,
+    traits: BTreeSet<Trait>,
+) -> WorkloadBlueprint {
+    let start = random.between(SECOND, 20 * SECOND);
+    let grace = random.between(SECOND, 30 * SECOND);
+    let owner = Owner { kind: kind.into(), namespace: "default".into(), name: name.into() };
+    WorkloadBlueprint { owner, replicas, traits, request: Request::POD, start, grace, lasts: None }
+}

@@ -1,0 +1,54 @@
+//! Draws what goes wrong.
+
+use crate::fault::{Fault, Faults};
+use crate::queue::{HOUR, MINUTE};
+use crate::random::Random;
+
+/// Which faults a history may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// None.
+    Quiet,
+    /// This one alone.
+    Only(Fault),
+    /// These two.
+    Both(Fault, Fault),
+    /// Some.
+    Some,
+}
+
+/// Draws faults and their rates.
+pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
+    let kinds: Vec<Fault> = match choice {
+        Choice::Quiet => return Faults::none(),
+        Choice::Only(fault) => vec![fault],
+        Choice::Both(one, other) => vec![one, other],
+        Choice::Some => {
+            let often = match random.below(100) {
+                0..5 => return Faults::none(),
+                5..50 => 40,
+                50..85 => 120,
+                _ => 400,
+            };
+            let mut aside = random.fork();
+            let is_drawn = |fault: &Fault| match fault {
+                Fault::Replan | Fault::HostileNode | Fault::Tenant | Fault::SilentWatch => {
+                    aside.chance(often)
+                }
+                _ => random.chance(often),
+            };
+            Fault::ALL.into_iter().filter(is_drawn).collect()
+        }
+    };
+    let busy = random.between(1, 4);
+    let rates = kinds.into_iter().map(|fault| {
+        let rate = match fault {
+            Fault::CrashBefore | Fault::CrashAfter => random.between(5, 40),
+            Fault::Touch => random.between(5_000, 60_000),
+            _ if fault.is_of_calls() => random.between(20, 300),
+            _ => random.between(3 * MINUTE, 30 * MINUTE) * busy,
+        };
+        (fault, rate)
+    });
+    Faults { rates: rates.collect(), until: random.between(20 * MINUTE, 4 * HOUR) }
+}

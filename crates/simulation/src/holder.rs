@@ -1,0 +1,407 @@
+//! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches.
+
+mod calls;
+mod stale;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use migration::drive::{self, DriveEnd, EndReason, Observation};
+use migration::roll::run::Run;
+use migration::roll::wait::Wait;
+use migration::roll::wish::Wish;
+use migration::roll::world::{Availability, Color, Verdict, World};
+
+use super::event::{Event, Stream};
+use super::history::History;
+use super::port::{Mail, Port};
+use super::queue::{Millis, SECOND};
+use super::tamper::Tamper;
+use super::truth::at;
+use super::unseen::PendingChanges;
+pub(super) use stale::STALE;
+
+/// How long a driver waits for more changes once it has heard of one, as the real one does.
+const BURST: Millis = 200;
+
+/// A holder.
+pub(super) struct Holder {
+    /// How it stands.
+    pub(super) state: HolderState,
+    /// What it knows.
+    pub(super) world: Arc<World>,
+    /// Wishes that it knows of.
+    pub(super) wishes: Vec<Wish>,
+    /// The run that it knows to be written.
+    pub(super) stored: Option<Run>,
+    /// Runs that it read when it began, wrote, or meant to write: any other one was written by another user or program.
+    pub(super) own_runs: Vec<Run>,
+    /// The version of the run's ConfigMap that it knows.
+    pub(super) version: u64,
+    /// Its epoch.
+    pub(super) epoch: u64,
+    /// When it renewed the Lease last.
+    pub(super) renewed: Millis,
+    /// Its machine sleeps until then.
+    pub(super) asleep: Millis,
+    /// It does not reach the API server until then.
+    pub(super) away: Millis,
+    /// Its watches bring nothing until then.
+    pub(super) deaf: Millis,
+    /// Since when it sleeps, or does not reach the API server, or its watches bring nothing.
+    pub(super) late_since: Millis,
+    /// One of its watches brings nothing: which, since when, and until when.
+    pub(super) silent: Option<(Stream, Millis, Millis)>,
+    /// How long its watches take, from and to.
+    pub(super) lag: (Millis, Millis),
+    /// Changes of Nodes that it does not know yet.
+    pub(super) nodes: PendingChanges<usize>,
+    /// Changes of Pods that it does not know yet.
+    pub(super) pods: PendingChanges<u32>,
+    /// Workloads whose pods have changed.
+    pub(super) workloads: PendingChanges<usize>,
+    /// What it knows of each workload.
+    pub(super) available: BTreeMap<usize, Availability>,
+    /// Workloads of pods on nodes that it moved, and how many pods each wanted then.
+    pub(super) touched: BTreeMap<usize, u32>,
+    /// Whether it does not know the newest run.
+    pub(super) record: PendingChanges<()>,
+    /// Nodes whose pods it watches.
+    pub(super) watched: BTreeSet<usize>,
+    /// Somebody asked it to end.
+    pub(super) is_interrupted: bool,
+    /// Counts its looks.
+    pub(super) looks: u64,
+    /// What its last look was made on.
+    look_basis: LookBasis,
+    has_news: bool,
+    /// It has heard of a change, and waits for more.
+    is_in_burst: bool,
+    has_acted: bool,
+    is_looking: bool,
+    mail: Rc<RefCell<Mail>>,
+    drive: Option<Drive>,
+}
+
+/// What a look was made on.
+#[derive(Debug, Clone, Copy, Default)]
+struct LookBasis {
+    nodes: Millis,
+    pods: Millis,
+    is_gated: bool,
+    is_bridged: bool,
+}
+
+type Drive = Pin<Box<dyn Future<Output = DriveEnd>>>;
+
+/// How a holder stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HolderState {
+    /// It waits for the Lease: which holder, epoch and renewal it saw, since when, and until when it waits.
+    Wants {
+        /// What it saw of the Lease.
+        seen: (Option<usize>, u64, u64),
+        /// Since when.
+        since: Millis,
+        /// Until when it waits.
+        until: Millis,
+        /// It does not wait.
+        is_forced: bool,
+    },
+    /// It holds the run.
+    Holds,
+    /// It ended.
+    Ended,
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holder")
+            .field("stand", &self.state)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Holder {
+    /// Somebody who wants the Lease.
+    pub(super) fn new(stand: HolderState, lag: (Millis, Millis)) -> Self {
+        Self {
+            state: stand,
+            world: Arc::default(),
+            wishes: Vec::new(),
+            stored: None,
+            own_runs: Vec::new(),
+            version: 0,
+            epoch: 0,
+            renewed: 0,
+            asleep: 0,
+            away: 0,
+            deaf: 0,
+            late_since: 0,
+            silent: None,
+            lag,
+            nodes: PendingChanges::default(),
+            pods: PendingChanges::default(),
+            workloads: PendingChanges::default(),
+            available: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            record: PendingChanges::default(),
+            watched: BTreeSet::new(),
+            is_interrupted: false,
+            looks: 0,
+            look_basis: LookBasis::default(),
+            has_news: false,
+            is_in_burst: false,
+            has_acted: false,
+            is_looking: false,
+            mail: Rc::default(),
+            drive: None,
+        }
+    }
+
+    /// What its run waits for, as it saw it last.
+    pub(super) fn waits(&self) -> Vec<Wait> {
+        self.mail.borrow().waits.clone()
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.state == HolderState::Holds
+    }
+}
+
+impl History {
+    /// The holder begins to drive the run as it stands.
+    pub(super) fn take_up(&mut self, holder: usize) {
+        self.replan();
+        self.authorize();
+        let Some(run) = self.truth.record.run.clone() else { return };
+        self.holders[holder].own_runs.push(run.clone());
+        self.read_everything(holder);
+        let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
+        let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
+        let one = &mut self.holders[holder];
+        one.state = HolderState::Holds;
+        let mail = Rc::clone(&one.mail);
+        one.drive = Some(Box::pin(async move {
+            let mut port = Port(Rc::clone(&mail));
+            let mut tell = |event: &drive::Event| {
+                if let drive::Event::Status(status) = event {
+                    mail.borrow_mut().waits.clone_from(&status.waits);
+                }
+            };
+            drive::drive(&mut port, run, &plan, &hash, &mut tell).await
+        }));
+        one.has_news = true;
+        self.run_on(holder);
+    }
+
+    /// Lets the driver go on until it waits for something.
+    pub(super) fn run_on(&mut self, holder: usize) {
+        let waker = Waker::noop();
+        loop {
+            let one = &mut self.holders[holder];
+            one.mail.borrow_mut().wake();
+            let Some(drive) = one.drive.as_mut() else { return };
+            if let Poll::Ready(ended) = drive.as_mut().poll(&mut Context::from_waker(waker)) {
+                self.end_holder(holder, &ended);
+                return;
+            }
+            let (asks, calls) = {
+                let mut mail = one.mail.borrow_mut();
+                (std::mem::take(&mut mail.is_looking), std::mem::take(&mut mail.calls))
+            };
+            let mut goes_on = false;
+            one.has_acted |= !calls.is_empty();
+            for (number, act) in calls {
+                if let Some(outcome) = self.send(holder, number, act) {
+                    self.holders[holder].mail.borrow_mut().outcomes.insert(number, outcome);
+                    goes_on = true;
+                }
+                if self.holders[holder].drive.is_none() {
+                    return;
+                }
+            }
+            if asks {
+                let one = &mut self.holders[holder];
+                one.is_looking = true;
+                if !one.is_interrupted {
+                    if one.has_news {
+                        self.plan_look(holder)
+                    } else {
+                        self.plan_moment(holder)
+                    }
+                    return;
+                }
+                self.show(holder);
+                goes_on = true;
+            }
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// A driver that waits for a change looks again after a moment, or when one of its waits is over.
+    fn plan_moment(&mut self, holder: usize) {
+        let now = self.now;
+        let one = &mut self.holders[holder];
+        one.looks += 1;
+        let until = one.mail.borrow().waits.iter().filter_map(|wait| wait.until).min();
+        let until = until.and_then(|until| Millis::try_from(until.as_millis()).ok());
+        let wait = until.map_or(60 * SECOND, |until| until.saturating_sub(now).clamp(SECOND, 60 * SECOND));
+        // What it just did may have brought new waits.
+        let wait = if std::mem::take(&mut one.has_acted) { SECOND } else { wait };
+        let number = one.looks;
+        self.schedule_after(wait, Event::Moment(holder, number));
+    }
+
+    /// The moment is over.
+    pub(super) fn moment(&mut self, holder: usize, number: u64) {
+        let now = self.now;
+        let one = &self.holders[holder];
+        if one.looks != number || !one.is_looking {
+            return;
+        }
+        if one.asleep > now {
+            self.schedule_after(one.asleep - now, Event::Moment(holder, number));
+            return;
+        }
+        if now.saturating_sub(one.synced(now)) > STALE
+            && !one.is_interrupted
+            && !self.is_blind(Tamper::Silence)
+        {
+            self.schedule_after(2 * SECOND, Event::Moment(holder, number));
+            return;
+        }
+        self.show(holder);
+        self.run_on(holder);
+    }
+
+    /// Something is known that was not known before.
+    pub(super) fn news(&mut self, holder: usize) {
+        let one = &mut self.holders[holder];
+        if !one.holds() {
+            return;
+        }
+        one.has_news = true;
+        if one.is_looking {
+            self.plan_look(holder);
+        }
+    }
+
+    /// A driver that heard of a change waits a little for more of them.
+    fn plan_look(&mut self, holder: usize) {
+        let one = &mut self.holders[holder];
+        if one.is_in_burst {
+            return;
+        }
+        one.is_in_burst = true;
+        one.looks += 1;
+        let number = one.looks;
+        self.schedule_after(BURST, Event::Moment(holder, number));
+    }
+
+    /// Shows the driver what its holder knows.
+    fn show(&mut self, holder: usize) {
+        self.tally.looks += 1;
+        let (is_open, now) = (self.truth.is_open, self.now);
+        let (is_gated, is_bridged) = (self.is_gated(holder), self.is_bridged(holder));
+        let one = &self.holders[holder];
+        let synced = at(one.synced(now));
+        let owner = |(workload, wanted): (&usize, &u32)| {
+            let known = one.available.get(workload)?;
+            let wanted = known.desired.min(*wanted);
+            let owner = self.truth.workloads[*workload].made.owner.clone();
+            Some((owner, Availability { desired: wanted, ready: known.ready }))
+        };
+        let owners = one.touched.iter().filter_map(owner).collect();
+        let one = &mut self.holders[holder];
+        one.look_basis = LookBasis {
+            nodes: one.nodes.known_until(now),
+            pods: one.pods.known_until(now),
+            is_gated,
+            is_bridged,
+        };
+        one.looks += 1;
+        (one.has_news, one.is_in_burst, one.is_looking) = (false, false, false);
+        let world = Arc::make_mut(&mut one.world);
+        world.now = at(self.now);
+        world.wall =
+            jiff::Timestamp::from_millisecond(self.now.try_into().unwrap_or(i64::MAX)).unwrap_or_default();
+        world.renewed = at(one.renewed);
+        world.epoch = one.epoch;
+        world.is_open = is_open;
+        world.synced = synced;
+        world.owners = owners;
+        if one.stored.as_ref().is_some_and(|stored| !one.own_runs.contains(stored)) {
+            one.mail.borrow_mut().observation =
+                Some(Err(EndReason::Gone("somebody else wrote the run".into())));
+            return;
+        }
+        let taken = one.mail.borrow().taken;
+        let wishes = one.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
+        let run = one.stored.clone();
+        let mut seen =
+            Observation { world: Arc::clone(&one.world), run, wishes, is_interrupted: one.is_interrupted };
+        if let Some(tamper) = self.tamper {
+            tamper.seen(&mut seen, &self.plan.policies);
+        }
+        self.holders[holder].mail.borrow_mut().observation = Some(Ok(seen));
+    }
+
+    /// Tells the driver that it cannot go on.
+    pub(super) fn refuse(&mut self, holder: usize, why: &str) {
+        let one = &mut self.holders[holder];
+        one.mail.borrow_mut().observation = Some(Err(EndReason::Gone(why.to_owned())));
+        if one.is_looking {
+            one.is_looking = false;
+            self.run_on(holder);
+        }
+    }
+
+    /// The holder's process ends in the middle; somebody starts it anew later.
+    pub(super) fn crash(&mut self, holder: usize) {
+        self.note(|_| format!("holder {holder} crashes"));
+        self.tally.count("a holder that crashed");
+        let one = &mut self.holders[holder];
+        (one.drive, one.state) = (None, HolderState::Ended);
+        self.schedule_within(5 * SECOND, 300 * SECOND, Event::Start);
+    }
+
+    /// What a gate says reaches a holder.
+    pub(super) fn judge(&mut self, holder: usize, name: &str, color: Color) {
+        let now = self.now;
+        let one = &mut self.holders[holder];
+        if !one.holds() || one.asleep > now {
+            return;
+        }
+        let verdict = Verdict { color, at: at(now), why: String::new() };
+        let before = Arc::make_mut(&mut one.world).verdicts.insert(name.to_owned(), verdict);
+        if before.is_none_or(|before| before.color != color) {
+            self.news(holder);
+        }
+    }
+
+    /// Whether a gate keeps nodes from starting, as this holder knows it: asked of what it really knows.
+    fn is_gated(&self, holder: usize) -> bool {
+        let verdicts: &BTreeMap<String, Verdict> = &self.holders[holder].world.verdicts;
+        self.plan.gates.iter().any(|gate| {
+            let fresh = Millis::from(gate.fresh_seconds) * SECOND;
+            verdicts.get(&gate.name).is_none_or(|said| {
+                said.color > Color::Amber || at(self.now).saturating_sub(said.at) > at(fresh)
+            })
+        })
+    }
+
+    /// The driver's future is not needed any more.
+    pub(super) fn drop_drive(&mut self, holder: usize) {
+        let one = &mut self.holders[holder];
+        (one.drive, one.state) = (None, HolderState::Ended);
+    }
+}

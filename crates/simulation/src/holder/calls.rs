@@ -1,0 +1,81 @@
+//! Calls of a holder: they leave, may get lost, and their answers come back later.
+
+use std::sync::Arc;
+
+use migration::drive::Outcome;
+use migration::roll::act::Act;
+use migration::roll::step::FRESH;
+
+use super::LookBasis;
+use crate::api::LONGEST;
+use crate::event::{Event, Flight, Reply};
+use crate::fault::Fault;
+use crate::history::History;
+use crate::queue::SECOND;
+use crate::tamper::Tamper;
+use crate::truth::at;
+
+impl History {
+    /// Makes a call; at once an outcome if it is not made.
+    pub(super) fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
+        let now = self.now;
+        let one = &self.holders[holder];
+        let is_stale = at(now - one.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
+        if is_stale {
+            return Some(Outcome::Failed("the Lease was not renewed in time".into()));
+        }
+        if one.away > now {
+            let late = Outcome::Failed("no answer".into());
+            let reply = Reply { number, outcome: late, census: None };
+            self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
+            return None;
+        }
+        let LookBasis { nodes, pods, is_gated, is_bridged } = one.look_basis;
+        let flight = Flight {
+            holder,
+            number,
+            sent: now,
+            nodes_seen: nodes,
+            pods_seen: pods,
+            is_gated,
+            is_bridged,
+            version: one.version,
+            is_lost: false,
+            act,
+        };
+        if let Act::Record(run) = &flight.act {
+            self.holders[holder].own_runs.push((**run).clone());
+        }
+        if self.strikes(Fault::CrashBefore) {
+            self.crash(holder);
+            return None;
+        }
+        let is_lost = self.strikes(Fault::LostAnswer);
+        let longest = if is_lost { LONGEST } else { 150 };
+        self.schedule_within(3, longest, Event::Arrive(Box::new(Flight { is_lost, ..flight })));
+        if self.strikes(Fault::CrashAfter) {
+            self.crash(holder);
+        }
+        None
+    }
+
+    /// The answer of a call arrives.
+    pub(crate) fn answer(&mut self, holder: usize, reply: Reply) {
+        let one = &mut self.holders[holder];
+        if one.drive.is_none() {
+            return;
+        }
+        if one.asleep > self.now {
+            let wait = one.asleep - self.now;
+            self.schedule_after(wait, Event::Answer(holder, Box::new(reply)));
+            return;
+        }
+        let Reply { number, outcome, census } = reply;
+        if let Some(census) = census {
+            Arc::make_mut(&mut one.world).census = Some(census);
+            one.has_news = true;
+        }
+        one.mail.borrow_mut().outcomes.insert(number, outcome);
+        self.run_on(holder);
+    }
+}

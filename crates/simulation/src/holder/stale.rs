@@ -1,0 +1,30 @@
+//! How much of what happened a holder's watches have brought.
+
+use super::Holder;
+use crate::event::Stream;
+use crate::queue::{Millis, SECOND};
+
+/// A holder decides nothing if a watch has brought nothing for longer, as the real one does.
+pub(crate) const STALE: Millis = 30 * SECOND;
+
+impl Holder {
+    /// Until when this watch brings nothing.
+    pub(crate) fn late(&self, stream: Stream) -> Millis {
+        let silent = self.silent.filter(|(of, ..)| *of == stream).map_or(0, |(.., until)| until);
+        self.asleep.max(self.away).max(self.deaf).max(silent)
+    }
+
+    /// Up to when everything that happened is known.
+    pub(super) fn synced(&self, now: Millis) -> Millis {
+        let late = self.asleep.max(self.away).max(self.deaf);
+        let all = if late > now { self.late_since } else { now };
+        let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
+        let known = [
+            self.nodes.known_until(now),
+            self.pods.known_until(now),
+            self.workloads.known_until(now),
+            self.record.known_until(now),
+        ];
+        known.into_iter().fold(all.min(silent), Millis::min)
+    }
+}

@@ -1,0 +1,182 @@
+//! A person who visits the run from time to time, reads what it waits for, and does what the wait's reason says.
+
+use migration::roll::run::{Bounds, State};
+use migration::roll::wait::{Reason, Wait};
+use migration::roll::wish::What;
+use migration::roll::world::{Color, Trait};
+use types::policy::Phase;
+
+use super::event::Event;
+use super::history::History;
+use super::queue::{MINUTE, SECOND};
+
+impl History {
+    /// A person looks at the run.
+    pub(super) fn visit(&mut self) {
+        self.schedule_within(3 * MINUTE, 10 * MINUTE, Event::Visit);
+        self.tally.count("a visit");
+        if self.is_calm() {
+            self.truth.is_open = true;
+            self.truth.gates.iter_mut().for_each(|gate| gate.says = Some(Color::Green));
+        }
+        let holding = self.holders.iter().find(|holder| holder.holds());
+        let ended = self.holders.iter().rev().find(|holder| !holder.waits().is_empty());
+        let waits = holding.or(ended).map(super::holder::Holder::waits);
+        let is_paused = self.truth.run().is_some_and(|run| !matches!(run.state, State::Running));
+        if is_paused {
+            self.wish(What::Resume(Bounds::default()));
+        }
+        for wait in waits.unwrap_or_default() {
+            self.note(|_| format!("visit: {} {} {}", wait.object, wait.reason, wait.what));
+            self.help(&wait);
+        }
+        self.schedule_within(SECOND, 10 * SECOND, Event::Start);
+    }
+
+    fn help(&mut self, wait: &Wait) {
+        if wait.is_held {
+            if wait.help.is_empty() {
+                self.broken(
+                    "a hold says what helps",
+                    format!("{} {}: {}", wait.object, wait.reason, wait.what),
+                );
+            }
+            self.tally.count(&format!("a hold: {}", wait.reason));
+        }
+        if let Some(node) = wait.object.strip_prefix("Node/") {
+            self.help_node(node, wait);
+        } else if let Some(pod) = wait.object.strip_prefix("Pod/") {
+            self.help_pod(pod, wait);
+        } else if wait.reason == Reason::WouldPart {
+            self.restart_watches();
+        }
+    }
+
+    fn help_node(&mut self, name: &str, wait: &Wait) {
+        let Some(at) = self.truth.node_by_name(name) else { return };
+        let is_asked = self.truth.run().is_some_and(|run| run.asked.contains_key(name));
+        let name = self.truth.nodes[at].name.clone();
+        match wait.reason {
+            Reason::ForeignCordon if self.random.chance(900) => {
+                self.uncordon(at);
+                let step = self.truth.nodes[at].api.step.as_ref();
+                if step.is_some_and(|step| step.state == types::step::State::Held) {
+                    self.wish(What::Retry(name));
+                }
+            }
+            Reason::ForeignCordon => self.wish(What::Skip(name)),
+            Reason::ForeignRun | Reason::PlaceUnknown if self.random.chance(200) => {
+                self.wish(What::Skip(name))
+            }
+            Reason::ForeignRun => {
+                self.truth.nodes[at].api.step = None;
+                self.touch_node(at);
+            }
+            Reason::PlaceUnknown => self.unforge(at),
+            Reason::WouldPart if wait.is_held => {
+                if self.random.chance(500) {
+                    self.cordon(at);
+                    self.delete_all(at);
+                    self.repair(at);
+                } else {
+                    self.wish(What::Retry(name));
+                }
+            }
+            Reason::WouldPart | Reason::AttachmentsUnknown if !wait.is_held => {
+                self.repair(at);
+                self.restart_watches();
+            }
+            Reason::NoCapacity if wait.is_held => {
+                let phase = self.truth.run().map(|run| run.from);
+                phase.into_iter().for_each(|phase| self.join(phase));
+            }
+            Reason::NoCapacity => {}
+            _ if wait.is_held && !is_asked => {
+                // Some try again before they look.
+                if wait.reason == Reason::NodeSilent || self.random.chance(700) {
+                    self.repair(at);
+                }
+                let what = match self.random.below(20) {
+                    0 => What::Skip(name),
+                    1 => What::Rollback(name),
+                    _ => What::Retry(name),
+                };
+                self.wish(what);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody logs in to the node, and mends what there is.
+    fn repair(&mut self, at: usize) {
+        let (base, now) = (self.base(), self.now);
+        let machine = &mut self.truth.nodes[at].machine;
+        if !machine.forgets.is_empty() || !machine.leftovers.is_empty() {
+            machine.misjudged = Some(now);
+        }
+        machine.flip = 0;
+        machine.follows = Phase::ALL.to_vec();
+        machine.base = base;
+        machine.forgets.clear();
+        machine.leftovers.clear();
+        self.start_watch(at);
+    }
+
+    /// Somebody looks after nodes that say nothing.
+    fn restart_watches(&mut self) {
+        let dead = |(at, node): (usize, &super::truth::Node)| (!node.machine.has_watch).then_some(at);
+        for at in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
+            self.repair(at);
+        }
+    }
+
+    fn help_pod(&mut self, title: &str, wait: &Wait) {
+        let Some((namespace, name)) = title.split_once('/') else { return };
+        let is = |pod: &super::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
+        let found = self.truth.pods.iter().find(|(_, pod)| is(pod));
+        let Some((id, workload)) = found.map(|(id, pod)| (*id, pod.workload)) else { return };
+        match wait.reason {
+            Reason::BarePod => self.name_for_deletion(title),
+            Reason::EmptyDir => self.delete(id),
+            Reason::JobRunning if wait.is_held => self.delete(id),
+            Reason::Undisturbed => {
+                if let Some(pod) = self.truth.pods.get_mut(&id) {
+                    pod.api.traits.remove(&Trait::Undisturbed);
+                }
+                self.touch_pod(id);
+            }
+            Reason::StaticPod => self.restart_static(id),
+            Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => {
+                let replicas = workload.map_or(1, |at| self.truth.workloads[at].made.replicas);
+                self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
+                let least = replicas.saturating_sub(1);
+                let budget = workload.map(|workload| super::truth::Budget { workload, least });
+                self.truth.budgets.extend(budget);
+            }
+            Reason::DnsNeeded if self.random.chance(200) => {
+                // Once is enough, whatever the reason turns out to be.
+                if let Some(workload) = workload.filter(|at| self.truth.workloads[*at].made.replicas < 6) {
+                    self.truth.workloads[workload].made.replicas += 1;
+                    self.wake(workload);
+                }
+            }
+            Reason::PodsPending => {
+                let phase = self.truth.run().map(|run| run.from);
+                phase.into_iter().for_each(|phase| self.join(phase));
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody moves the file of a static pod away and back.
+    fn restart_static(&mut self, id: u32) {
+        let now = self.now;
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        (pod.attached, pod.shaken) = (None, Some(now));
+        pod.api.traits.remove(&Trait::Ready);
+        let node = pod.node;
+        self.touch_pod(id);
+        self.start_sandbox(id);
+        node.into_iter().for_each(|node| self.poke(node));
+    }
+}

@@ -1,0 +1,54 @@
+//! Somebody approves another plan while a run goes on, or names pods that may be deleted.
+
+use std::rc::Rc;
+
+use migration::plan::Plan;
+use migration::roll::run::{Run, State};
+
+use super::history::History;
+use crate::fault::Fault;
+
+impl History {
+    /// Whoever takes the run up next does so by another plan, if somebody wants that: one with the nodes of each wave in the opposite order.
+    pub(super) fn replan(&mut self) {
+        let Some(run) = self.truth.run().filter(|run| run.state != State::Done) else { return };
+        if !std::mem::take(&mut self.wants_replan) {
+            return;
+        }
+        let mut plan = Plan::clone(&self.plan);
+        plan.waves.iter_mut().for_each(|wave| wave.nodes.reverse());
+        self.replans += 1;
+        let hash = plan_hash(&plan, self.replans);
+        match run.replanned(&self.plan, &plan, &hash) {
+            Ok(run) => (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now),
+            Err(why) => return self.broken("a plan of the same cluster fits its run", why),
+        }
+        (self.plan, self.hash) = (Rc::new(plan), hash);
+        self.touch_run();
+        self.tally.count("a run by another plan");
+        self.note(|history| format!("the run goes on by plan {}", history.hash));
+    }
+}
+
+impl History {
+    /// Somebody ends the holder, and names this pod on the next one's command line.
+    pub(super) fn name_for_deletion(&mut self, pod: &str) {
+        if self.named.insert(pod.to_owned()) {
+            self.note(|_| format!("the next holder may delete {pod}"));
+            self.hit_holder(Fault::Interrupt);
+        }
+    }
+
+    /// Whoever takes the run up may delete what the own command line names, and nothing else.
+    pub(super) fn authorize(&mut self) {
+        let Some(run) = self.truth.run().filter(|run| run.delete != self.named) else { return };
+        let run = Run { delete: self.named.clone(), ..run.clone() };
+        (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now);
+        self.touch_run();
+    }
+}
+
+/// What names a plan in a history; its bytes do not matter here.
+pub(super) fn plan_hash(plan: &Plan, number: u64) -> String {
+    format!("{number:032x}{:032x}", plan.waves.len())
+}

@@ -1,0 +1,88 @@
+//! What the scheduler does: pods without a node get one that takes them.
+
+use std::collections::BTreeMap;
+
+use migration::capacity::Request;
+use migration::roll::world::Trait;
+
+use super::event::Event;
+use super::history::History;
+use super::truth::{Pod, Truth};
+
+impl Truth {
+    /// What a pod takes of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
+    fn takes(&self, id: u32) -> Request {
+        let takes_some = |pod: &&Pod| {
+            !pod.api.is(Trait::Finished)
+                && pod.api.owner.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
+        };
+        self.pods.get(&id).filter(takes_some).map(|pod| pod.request).unwrap_or_default()
+    }
+
+    /// A pod gets its place on a node.
+    pub(super) fn place(&mut self, id: u32, node: usize) {
+        if self.nodes[node].pods.insert(id) {
+            let takes = self.takes(id);
+            self.nodes[node].taken += takes;
+        }
+        debug_assert_eq!(
+            self.nodes[node].taken,
+            self.nodes[node].pods.iter().fold(Request::default(), |sum, pod| sum + self.takes(*pod))
+        );
+    }
+
+    /// A pod is about to end or to go, and gives its room back.
+    pub(super) fn vacate(&mut self, id: u32) {
+        if let Some(node) = self.pods.get(&id).and_then(|pod| pod.node) {
+            self.nodes[node].taken = self.nodes[node].taken.less(self.takes(id));
+        }
+    }
+
+    /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
+    pub(super) fn node_for(&self, id: u32) -> Option<usize> {
+        let (workload, takes) = (self.pods.get(&id)?.workload, self.takes(id));
+        let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
+        for pod in workload.iter().flat_map(|at| &self.workloads[*at].pods) {
+            let Some(at) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
+            let node = &self.nodes[at];
+            if node.gone.is_none() {
+                *on.entry(at).or_default() += 1;
+                *of_zone.entry(&node.api.zone).or_default() += 1;
+            }
+        }
+        let count = |of: Option<&usize>| of.copied().unwrap_or_default();
+        let fits = self.living().filter(|(_, node)| {
+            node.api.is_ready && !node.api.is_cordoned && (node.taken + takes).fits(&node.room, 0)
+        });
+        fits.min_by_key(|(at, node)| {
+            (node.api.is_fenced, count(on.get(at)), count(of_zone.get(&*node.api.zone)), node.taken.pods, *at)
+        })
+        .map(|(at, _)| at)
+    }
+}
+
+impl History {
+    /// Has the scheduler look soon.
+    pub(super) fn wake_scheduler(&mut self) {
+        if !self.is_scheduling && !self.truth.pending.is_empty() {
+            self.is_scheduling = true;
+            self.schedule_within(20, 300, Event::Schedule);
+        }
+    }
+
+    /// Gives nodes to pods.
+    pub(super) fn schedule(&mut self) {
+        self.is_scheduling = false;
+        for id in self.truth.pending.clone() {
+            match self.truth.node_for(id) {
+                Some(node) => self.bind(id, node),
+                None => {
+                    let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
+                    if pod.api.traits.insert(Trait::Unschedulable) {
+                        self.touch_pod(id);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Each guard of a run is proven by a run that is blind to what the guard looks at: some history of it breaks an invariant, and none does if it sees.
+
+use simulation::{Choice, Fault, Tamper};
+
+use crate::play::{all, name, play};
+
+/// What a run is blind to, what goes wrong meanwhile, the invariant that notices, and the first seed that is tried.
+type Row = (Tamper, Choice, &'static str, u64);
+
+/// How many histories are tried at most.
+const SEEDS: u64 = 400;
+
+/// Those of which one of the first histories notices.
+const QUICK: [Row; 16] = [
+    (Tamper::Version, Choice::Only(Fault::LostAnswer), "I5", 0),
+    (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "I1", 0),
+    (Tamper::Trouble, Choice::Only(Fault::Cordon), "I2", 0),
+    (Tamper::Echo, Choice::Both(Fault::DeadWatch, Fault::GateRed), "I8", 0),
+    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "I8", 27),
+    (Tamper::Dns, Choice::Quiet, "I4", 0),
+    (Tamper::Attachments, Choice::Quiet, "I8", 0),
+    (Tamper::Census, Choice::Only(Fault::Forgetful), "I8", 0),
+    (Tamper::Cordon, Choice::Only(Fault::Cordon), "I7", 0),
+    (Tamper::Freshness, Choice::Only(Fault::GateSilent), "I9", 0),
+    (Tamper::Reach, Choice::Only(Fault::Abort), "I3", 5),
+    (Tamper::Stop, Choice::Only(Fault::PauseNow), "I12", 15),
+    (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "I5", 10),
+    (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "I10", 0),
+    (Tamper::Requests, Choice::Quiet, "I13", 0),
+    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "I9", 0),
+];
+
+/// Those that take dozens or hundreds of histories; `make soak` plays them.
+const SLOW: [Row; 2] = [
+    (Tamper::Uid, Choice::Both(Fault::Deaf, Fault::PodDeleted), "I5", 0),
+    (Tamper::Lease, Choice::Both(Fault::Suspend, Fault::SecondHolder), "I1", 0),
+];
+
+/// How one of them came out: what is wrong, if something is.
+fn tried((tamper, choice, invariant, from): &Row) -> Option<String> {
+    let with = name(*choice);
+    for seed in *from..*from + SEEDS {
+        if let Some(found) = play(seed, *choice, None).violations.first() {
+            let (by, why) = (found.invariant, &found.why);
+            return Some(format!(
+                "{tamper:?}: seed {seed}, {with}, breaks {by} though nothing is hidden: {why}"
+            ));
+        }
+        if play(seed, *choice, Some(*tamper)).violations.iter().any(|found| found.invariant == *invariant) {
+            println!("{tamper:?}: {invariant} by seed {seed} with {with}");
+            return None;
+        }
+    }
+    Some(format!("{tamper:?}: nothing of {SEEDS} histories with {with} notices that a run is blind to it"))
+}
+
+fn must_be_noticed(rows: &[Row]) {
+    let wrong: Vec<String> = all(rows.to_vec(), tried).into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_blind_run_breaks_an_invariant() {
+    must_be_noticed(&QUICK);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_blind_run_breaks_an_invariant_now_and_then() {
+    must_be_noticed(&SLOW);
+}
+
+#[test]
+fn each_blindness_is_tried() {
+    let mut tried: Vec<Tamper> = QUICK.iter().chain(&SLOW).map(|(tamper, ..)| *tamper).collect();
+    tried.sort();
+    assert_eq!(tried, Tamper::ALL);
+}

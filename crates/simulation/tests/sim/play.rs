@@ -1,0 +1,129 @@
+//! Plays histories, several at once, and says how a bad one is played again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use simulation::{Choice, Fault, History, Outcome, Scenario, Tamper, Violation};
+
+/// Which runs are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Of whole clusters, from one phase to another.
+    OfClusters,
+    /// Of stragglers, in clusters that are in their phase.
+    OfStragglers,
+}
+
+impl Runs {
+    /// Draws a history.
+    pub(crate) fn draw(self, seed: u64, choice: Choice) -> Scenario {
+        match self {
+            Self::OfClusters => Scenario::of(seed, choice),
+            Self::OfStragglers => Scenario::of_stragglers(seed, choice),
+        }
+    }
+
+    /// Plays one history.
+    pub(crate) fn play(self, seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome {
+        guarded(|| self.draw(seed, choice), tamper)
+    }
+
+    /// Fails with every history of these that does not end well.
+    pub(crate) fn must_end_well(self, histories: Vec<(u64, Choice)>) {
+        let bad: Vec<String> = all(histories, |(seed, choice)| {
+            let outcome = self.play(*seed, *choice, None);
+            outcome.violations.first().map(|found| self.told(*seed, *choice, found))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+        assert!(bad.is_empty(), "{}", bad.join("\n"));
+    }
+
+    /// A history that did not end well, and the command that plays it again.
+    pub(crate) fn told(self, seed: u64, choice: Choice, found: &Violation) -> String {
+        let why: String = found.why.chars().take(2000).collect();
+        let runs = match self {
+            Self::OfClusters => "",
+            Self::OfStragglers => "CROSSFADE_SIM_RUNS=stragglers ",
+        };
+        format!(
+            "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",
+            name(choice),
+            found.at / 1000,
+            found.invariant,
+            name(choice)
+        )
+    }
+}
+
+/// Plays one history of a whole cluster.
+pub(crate) fn play(seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome {
+    Runs::OfClusters.play(seed, choice, tamper)
+}
+
+/// A panic is a violation like any other: the seed must not be lost with it.
+fn guarded(drawn: impl FnOnce() -> Scenario, tamper: Option<Tamper>) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| History::of(drawn(), tamper).play()));
+    played.unwrap_or_else(|panic| {
+        let of_text = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
+        let why = of_text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Outcome { violations: vec![Violation { invariant: "a panic", why, at: 0 }], ..Outcome::default() }
+    })
+}
+
+/// What becomes of each of these, in their order; as many at once as there are cores.
+pub(crate) fn all<A: Sync, B: Send>(of: Vec<A>, play: impl Fn(&A) -> B + Sync) -> Vec<B> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(of.len()) {
+            scope.spawn(|| {
+                while let Some((at, one)) = {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    of.get(at).map(|one| (at, one))
+                } {
+                    let became = play(one);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, became));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, became)| became).collect()
+}
+
+/// `Quiet`, `Some`, `Reboot` or `Reboot+Cordon`.
+pub(crate) fn name(choice: Choice) -> String {
+    match choice {
+        Choice::Quiet => "Quiet".into(),
+        Choice::Some => "Some".into(),
+        Choice::Only(fault) => format!("{fault:?}"),
+        Choice::Both(one, other) => format!("{one:?}+{other:?}"),
+    }
+}
+
+/// The choice of this name.
+pub(crate) fn named(name: &str) -> Choice {
+    let fault = |name: &str| {
+        let found = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+        found.unwrap_or_else(|| panic!("no fault is called {name}; there are {:?}", Fault::ALL))
+    };
+    match (name, name.split_once('+')) {
+        ("Quiet", _) => Choice::Quiet,
+        ("Some", _) => Choice::Some,
+        (_, Some((one, other))) => Choice::Both(fault(one), fault(other)),
+        (one, None) => Choice::Only(fault(one)),
+    }
+}
+
+#[test]
+fn a_choice_has_one_name() {
+    let pair = Choice::Both(Fault::Reboot, Fault::Cordon);
+    for choice in [Choice::Quiet, Choice::Some, Choice::Only(Fault::Deaf), pair] {
+        assert_eq!(named(&name(choice)), choice);
+    }
+}
