@@ -1,4 +1,4 @@
-//! What must hold whatever happened to a node: the oracle of every test that breaks things.
+//! The invariants of a node: the oracle of every test that injects faults.
 //!
 //! A test observes (call log, records, answers, files, processes), these functions judge. They are pure; gathering is apart
 //! ([`records`], [`Leavings::gather`], [`Tree::of`]). Each finding belongs to one of the numbered invariants:
@@ -26,10 +26,10 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 
-pub use answer::{Ended, answer};
+pub use answer::{CallExit, answer};
 pub use host::{host_routes, interfaces};
 pub use leavings::{Leavings, processes_naming};
-pub use ledger::{Named, Part, Step, Verb, ledger, orphans, steps};
+pub use ledger::{ExpectedAdd, Part, Step, Verb, ledger, orphans, steps};
 pub use record::{Record, record_files, records};
 pub use tree::Tree;
 
@@ -51,7 +51,7 @@ pub enum Finding {
     /// I4: what is wrong with an answer.
     Answer(String),
     /// I5: something is left: its kind (`interface`, `host`, `lease`, `lock`, `temporary file`, `process`) and which.
-    Left(&'static str, String),
+    Leftover(&'static str, String),
     /// I6: a file outside of our directories was made, changed or removed.
     WrittenOutside(PathBuf),
     /// I7: a call took longer than its budget.
@@ -77,7 +77,7 @@ impl Finding {
             Self::Orphan(_) => "I2",
             Self::AddElsewhere(_) | Self::DelElsewhere(_) | Self::DelWithoutAdd(_) => "I3",
             Self::Answer(_) => "I4",
-            Self::Left(..) => "I5",
+            Self::Leftover(..) => "I5",
             Self::WrittenOutside(_) => "I6",
             Self::OverBudget { .. } => "I7",
             Self::Secret(_) => "I8",
@@ -97,7 +97,7 @@ impl fmt::Display for Finding {
             Self::DelElsewhere(part) => write!(f, "{part} was deleted, which the policy had not named"),
             Self::DelWithoutAdd(part) => write!(f, "{part} was deleted and had never been added"),
             Self::Answer(what) => write!(f, "{what}"),
-            Self::Left(kind, what) => write!(f, "{kind} {what} is left"),
+            Self::Leftover(kind, what) => write!(f, "{kind} {what} is left"),
             Self::WrittenOutside(path) => write!(f, "{} was written", path.display()),
             Self::OverBudget { what, took, budget } => write!(f, "{what} took {took:?} of {budget:?}"),
             Self::Secret(place) => write!(f, "{place} has the secret"),

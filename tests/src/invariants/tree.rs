@@ -77,8 +77,8 @@ mod tests {
         fs::write(path("changed"), b"longer than before").expect("change");
         fs::remove_file(path("removed")).expect("remove");
         fs::write(path("made"), b"").expect("make");
-        let told: Vec<Finding> =
+        let findings: Vec<Finding> =
             ["changed", "made", "removed"].map(|name| Finding::WrittenOutside(path(name))).into();
-        assert_eq!(before.changes(&look()), told);
+        assert_eq!(before.changes(&look()), findings);
     }
 }
