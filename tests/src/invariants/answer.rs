@@ -1,4 +1,4 @@
-//! I4: what a call says on stdout, and by its exit status.
+//! N4: what a call says on stdout, and by its exit status.
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
@@ -20,7 +20,7 @@ impl From<ExitStatus> for CallExit {
     }
 }
 
-/// I4 of one call. A call that a test killed is not to be shown here: it owes no answer.
+/// N4 of one call. A call that a test killed is not to be shown here: it owes no answer.
 ///
 /// Success is status 0 with one result (ADD), the versions (VERSION), or silence (every other verb); failure is status 1
 /// with one error object. *Source*: CNI specification 1.1.0, section 3 "Error" and section 5.
@@ -86,7 +86,7 @@ mod tests {
             ("VERSION", CallExit::Exited(0), RESULT),
         ] {
             let finding = answer(verb, ended, stdout).unwrap_or_else(|| panic!("{verb} {ended:?} {stdout}"));
-            assert_eq!(finding.invariant(), "I4");
+            assert_eq!(finding.invariant(), "N4");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! I5: what is still there once every sandbox is deleted.
+//! N5: what is still there once every sandbox is deleted.
 
 use std::{
     collections::BTreeSet,

@@ -84,7 +84,7 @@ pub fn steps(calls: &[Call]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// I1 and I3 over everything that happened so far; `live` are the records that are there now.
+/// N1 and N3 over everything that happened so far; `live` are the records that are there now.
 pub fn ledger(steps: &[Step], named: &[ExpectedAdd], live: &[Record]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut added: BTreeSet<&Part> = BTreeSet::new();
@@ -129,7 +129,7 @@ pub fn ledger(steps: &[Step], named: &[ExpectedAdd], live: &[Record]) -> Vec<Fin
     findings
 }
 
-/// I2: records whose sandbox is not among those that are there.
+/// N2: records whose sandbox is not among those that are there.
 pub fn orphans(live: &[Record], sandboxes: &BTreeSet<String>) -> Vec<Finding> {
     live.iter().filter(|record| !sandboxes.contains(&record.id)).cloned().map(Finding::Orphan).collect()
 }

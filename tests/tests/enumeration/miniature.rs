@@ -205,7 +205,7 @@ impl Miniature {
         path.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
-    /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
+    /// Runs a call, under a wrapper if there is one, and holds its answer to N4, N7 and N8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let began = Instant::now();
         let host = self.host.wrapper();

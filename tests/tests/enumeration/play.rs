@@ -99,7 +99,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     judge_end(&mut miniature, point, &outcome, begun);
     for path in Trace::parse(&text).written() {
         if !miniature.may_write(&path) {
-            miniature.problems.push(format!("I6: wrote {}", path.display()));
+            miniature.problems.push(format!("N6: wrote {}", path.display()));
         }
     }
     if let Runtime::Overtakes(_) = point.runtime {
@@ -123,7 +123,7 @@ fn was_hit(point: &Point, text: &str) -> bool {
     }
 }
 
-/// I4 of the broken call, which may end in a way that no other may.
+/// N4 of the broken call, which may end in a way that no other may.
 fn judge_end(miniature: &mut Miniature, point: &Point, outcome: &Outcome, begun: bool) {
     let ended = CallExit::from(outcome.status);
     let fine = match (ended, point.fault) {

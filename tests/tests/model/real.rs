@@ -332,7 +332,7 @@ impl Real {
             let covered = records.iter().any(|record| {
                 record.id == id && record.legs.iter().any(|leg| *leg == (network.clone(), ifname.clone()))
             });
-            ensure!(covered, "I1: the lease of {id} {ifname} at {network} is on no record: {records:?}");
+            ensure!(covered, "N1: the lease of {id} {ifname} at {network} is on no record: {records:?}");
         }
         Ok(())
     }

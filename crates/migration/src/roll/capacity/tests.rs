@@ -258,7 +258,7 @@ fn a_claim_without_room_is_refused() {
     use crate::roll::{invariant, view};
     let of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
     for (world, broken) in
-        [(of(4), None), (of(5), Some("I13")), (World { census: None, ..of(4) }, Some("I13"))]
+        [(of(4), None), (of(5), Some("R13")), (World { census: None, ..of(4) }, Some("R13"))]
     {
         let (plan, memory) = (plan(), Memory::default());
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
