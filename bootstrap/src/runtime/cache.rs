@@ -1,4 +1,4 @@
-//! The runtime's result cache: who is attached now, and by what.
+//! The runtime's result cache: the attachments of now, and their plugins.
 //!
 //! *Source*: `libcni/api.go`, `cachedInfo`: one file `NAME-ID-IFNAME` per attachment, holding `{"kind":"cniCacheV1","containerId":..,
 //! "config":BASE64,"ifName":..,"networkName":..,"netns":..,"cniArgs":[["K","V"]],"capabilityArgs":{..},"result":{..}}`, written

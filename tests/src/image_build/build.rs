@@ -83,11 +83,11 @@ impl Build {
         }
         packer.env("CHECKPOINT_DISABLE", "1");
         let output = packer.output().context("starting packer")?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        self.machine.halt().with_context(|| said.clone())?;
+        let output_bytes = [output.stdout, output.stderr].concat();
+        let output_bytes = String::from_utf8_lossy(&output_bytes).into_owned();
+        self.machine.halt().with_context(|| output_bytes.clone())?;
         let status = output.status.code().unwrap_or(-1);
-        Ok(Built { machine: self.machine, scratch: self.scratch, status, said })
+        Ok(Built { machine: self.machine, scratch: self.scratch, status, said: output_bytes })
     }
 
     fn all_variables(&self) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! `explain`: what boot and render would do here, and why.
+//! `explain`: the changes that boot and render would make, and their reasons.
 
 mod registered;
 mod runtime;

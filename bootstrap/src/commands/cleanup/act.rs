@@ -1,4 +1,4 @@
-//! Carries out what was decided about the kernel's objects, one at a time.
+//! The removals of the kernel's objects, carried out one at a time.
 
 use std::io;
 
@@ -24,7 +24,7 @@ impl ChangeHandler for CleanupHandler {
     }
 }
 
-/// What is gone by then is fine, whoever removed it.
+/// An object that is gone by then counts as removed.
 fn one(object: &KernelObject) -> io::Result<()> {
     match object {
         KernelObject::Link { index, name } => link::remove(*index, name),

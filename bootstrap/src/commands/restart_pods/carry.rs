@@ -1,4 +1,4 @@
-//! Moves pods, one after the other. It knows the node only by a [`NodeClient`], so that its rules are tested without one.
+//! The moves of pods, one after the other. They reach the node only by a [`NodeClient`], so that its rules are tested without one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub trait NodeClient {
     /// What there is now.
     ///
     /// # Errors
-    /// Somebody who has to be asked does not answer.
+    /// The runtime or the API server does not answer.
     fn look(&mut self) -> Result<Facts, Problem>;
     /// Evicts a pod, or asks what the API server would say.
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer;
@@ -90,7 +90,7 @@ pub fn carry(
     within: Duration,
 ) -> RestartResult {
     let mut carried = RestartResult::default();
-    for candidate in first.into_iter().filter(|one| one.fate.is_act()) {
+    for candidate in first.into_iter().filter(|next| next.fate.is_act()) {
         let became = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
         match became {
             Ok(became) => carried.done.push(PodRestart { candidate, became }),
@@ -124,9 +124,10 @@ impl<H: NodeClient> Move<'_, H> {
         if !now.refusals.is_empty() {
             return Err(Interruption { exit: Exit::No, why: now.refusals });
         }
-        let same =
-            |one: &&Candidate| one.sandbox == self.candidate.sandbox && one.fate == self.candidate.fate;
-        let is_due = now.candidates.iter().any(|one| same(&one));
+        let same = |candidate: &&Candidate| {
+            candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
+        };
+        let is_due = now.candidates.iter().any(|candidate| same(&candidate));
         let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
             return Ok(RestartOutcome::Skipped);
         };
@@ -149,14 +150,14 @@ impl<H: NodeClient> Move<'_, H> {
         let done = if is_evicted { "evicted" } else { "deleted" };
         self.say(&format!("is {done}; waiting until it is gone"));
         let owner = pod.owner.clone().filter(|_| is_evicted);
-        let of_owner = |one: &&BoundPod| owner.is_some() && one.owner == owner;
+        let of_owner = |pod: &&BoundPod| owner.is_some() && pod.owner == owner;
         let before = facts.pods.iter().filter(of_owner).map(|pod| pod.uid.clone()).collect();
         self.until_gone(pod)?;
         self.successor(&Successor { owner, before }, pod.is_ready)
     }
 
     fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
-        // Nobody else asks the budgets before a restart in place.
+        // A restart in place is no eviction, so only this check asks the budgets.
         if let Some(became) = self.ask(pod, PodRequest::Try)? {
             return Ok(became);
         }

@@ -1,4 +1,4 @@
-//! What keeps kubelet from running, or lets it run with a taint: pure.
+//! Findings about kubelet: it does not run, or runs with a taint: pure.
 
 use super::super::code::Code;
 use super::super::facts::{BOOT_UNIT, Facts};

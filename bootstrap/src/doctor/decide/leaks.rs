@@ -1,4 +1,4 @@
-//! What stayed behind of attachments that ended: pure.
+//! Findings about leaks of attachments that ended: pure.
 
 use types::policy::Gc;
 

@@ -1,4 +1,4 @@
-//! The policy's networks: whether their agents could attach a pod now: pure.
+//! Findings about the policy's networks and their agents: pure.
 
 use types::packets::PacketReason;
 use types::policy::Side;

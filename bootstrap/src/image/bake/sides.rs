@@ -146,12 +146,12 @@ pub(super) fn together(policy: &Policy) -> Vec<Problem> {
             .at("networks.new.conf")
             .fix("give each network a conf of its own")
     }));
-    for one in &old.cidrs {
+    for cidr in &old.cidrs {
         let others =
-            new.cidrs.iter().filter(|other| one.contains(other.network()) || other.contains(one.network()));
+            new.cidrs.iter().filter(|other| cidr.contains(other.network()) || other.contains(cidr.network()));
         all.extend(others.map(|other| {
             let what = format!(
-                "policy: networks.old.cidrs {one} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
+                "policy: networks.old.cidrs {cidr} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
             );
             Problem::new(what).at("networks.new.cidrs").fix("give the new network a range of its own")
         }));

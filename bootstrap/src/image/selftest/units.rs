@@ -13,7 +13,7 @@ use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
-/// There while Crossfade's package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
+/// There while Crossfade's package is a system extension, whose units are not enabled. *Source*: man 5 `os-release`.
 const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
 
 /// A unit of kubelet or of the runtime, as it is on this machine.
@@ -44,7 +44,7 @@ impl UnitOnDisk {
                 Role::Kubelet => true,
                 Role::Runtime(_) => node.runtime.unit.is_some(),
             };
-            let told = Self {
+            let state = Self {
                 role,
                 is_masked: mask(root, &name).is_some(),
                 is_linked: there.is_some_and(|unit| continuation::brings_drop_in(root, unit, role)),
@@ -56,7 +56,7 @@ impl UnitOnDisk {
                 unit,
                 name,
             };
-            (told, is_named)
+            (state, is_named)
         });
         // Of both usual runtimes only the one that is here is of interest; a missing one is told by `runtime.config`.
         all.filter(|(told, is_named)| *is_named || !matches!(told.unit, Ok(None)))
@@ -187,10 +187,10 @@ pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
         .into_iter()
         .map(|why| Fault::of(&why, "install the package whole"))
         .collect();
-    let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
+    let stuck = all.iter().filter(|unit| unit.is_needed).filter_map(|unit| unit.stuck.as_ref());
     faults.extend(stuck.map(|why| Fault::of(why, "start the program itself in its unit")));
-    let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
-    let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
+    let needed = all.iter().filter(|unit| unit.is_needed && unit.there().is_some());
+    let names: Vec<_> = needed.map(|unit| unit.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {
         return ok(ID, "it is there; nothing has to be added to a command line");
     }

@@ -74,7 +74,7 @@ pub fn tables() -> io::Result<Vec<NftTableFact>> {
 }
 
 fn is_unknown(error: &io::Error) -> bool {
-    [Errno::EINVAL, Errno::EPROTONOSUPPORT].iter().any(|one| error.raw_os_error() == Some(*one as i32))
+    [Errno::EINVAL, Errno::EPROTONOSUPPORT].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 /// The tables of iptables with their chains and rules.

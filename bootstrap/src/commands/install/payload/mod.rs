@@ -1,4 +1,4 @@
-//! What a pod brings onto its node, and takes away again.
+//! The payload of a pod: files that it installs on its node, and removes again.
 //!
 //! A pod's settings are in a ConfigMap and its programs in its image, while everything on the node reads the node's own files. So
 //! `install --bring DIR` writes policy.json and node.json to /etc/crossfade, and `--units` the programs and their units below /usr:
@@ -95,7 +95,7 @@ impl Plan {
         // Remembered before: a file that is written and not remembered would be an administrator's the next time.
         remember(&during)?;
         let layout = Layout::default();
-        // Nobody flips the policy in between.
+        // The lock keeps the policy from being flipped in between.
         let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
         let done = done.map_err(|e| {
             Failure::later(format!("lock of the policy: {e}")).at(layout.policy_file().display())

@@ -1,4 +1,4 @@
-//! Takes away what pods have brought, and what was remembered on this node.
+//! The removal of the payload that pods have brought, and of remembered state.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl PayloadRemoval {
         Ok(Self { record, changes, notes })
     }
 
-    /// Carries out the removals, and empties Crossfade's directories of everything that nobody has to read any more.
+    /// Carries out the removals, and empties Crossfade's directories of everything that no operator has to read any more.
     ///
     /// # Errors
     /// The first removal that fails.

@@ -5,7 +5,7 @@ use super::*;
 use serde_json::json;
 use types::policy::Policy;
 
-/// A node on which time goes by as `carry` waits, and things happen when somebody does something or time is up.
+/// A node on which time goes by as `carry` waits, and things happen at an act of the test or when time is up.
 struct Node {
     now: Duration,
     facts: fn(&ActLog) -> Facts,
@@ -271,7 +271,7 @@ fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
 
 #[test]
 fn what_a_person_changes_meanwhile_counts() {
-    // Somebody deletes the second pod while the first one goes.
+    // The operator deletes the second pod while the first one goes.
     let gone = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(Vec::new()),
@@ -282,7 +282,7 @@ fn what_a_person_changes_meanwhile_counts() {
         [RestartOutcome::Gone, RestartOutcome::Skipped]
     );
 
-    // Somebody moves it: in its new sandbox it is as it should be.
+    // Its controller makes it again: in its new sandbox it is as it should be.
     let moved = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),

@@ -1,4 +1,4 @@
-//! Which annotations of which Pods name a sandbox that is gone: pure.
+//! The annotations of Pods that name a sandbox which is gone: pure.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(super) struct Facts<'a> {
     pub(super) pods: &'a [BoundPod],
     /// The container ids of all sandboxes that are not certainly gone: on the runtime's list, in a record, in the inventory.
     pub(super) sandboxes: &'a BTreeSet<String>,
-    /// A record is damaged, and nobody knows which sandbox it is about.
+    /// A record is damaged, and its sandbox is not known.
     pub(super) damaged: bool,
 }
 
