@@ -30,7 +30,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     command.args(["--dumped", "all", "--histories", "1", "--seed", "1", "--snapshot"]).arg(&dump);
     command.arg("--config").arg(&config).stdout(File::create(&said)?);
     let took = peak::timed(&mut command)?;
-    let text = fs::read_to_string(&text)?;
+    let text = fs::read_to_string(&said)?;
     ensure!(took.status.success(), "simulate: {}: {text}", took.status);
     let answer: Value = serde_json::from_str(&text).context("the answer of simulate")?;
     ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "simulate: another cluster: {text}");
