@@ -167,11 +167,11 @@ impl InstallHandler<'_> {
             let target = format!("{} {}", change.act.word(), change.target);
             let object = change.target.clone();
             let is_unit = matches!(change.act, Act::Systemctl(_));
-            let one = executor.apply(change).map_err(|failure| {
+            let applied = executor.apply(change).map_err(|failure| {
                 let before = done.iter().filter(|done| done.outcome.is_some()).count();
                 unfinished(failure, (&target, &object), before, is_unit)
             });
-            done.push(one?);
+            done.push(applied?);
         }
         Ok(executor.into_means().notes)
     }

@@ -103,7 +103,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let before =
         PassFacts { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
     if global.dry_run {
-        let stale = annotations::look(node, wanted, before);
+        let stale = annotations::gather(node, wanted, before);
         changes.extend(stale.changes);
         notes.extend(stale.notes);
         return Ok(Changed::planned(changes, notes));
@@ -118,7 +118,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
-        let (unannotated, more) = annotations::look(node, wanted, before).carry_out();
+        let (unannotated, more) = annotations::gather(node, wanted, before).carry_out();
         done.extend(unannotated);
         notes.extend(more);
     }

@@ -147,13 +147,13 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
     };
     // What is missing or masked is told above.
     let ours = OURS.into_iter().filter(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
-    let theirs = all.iter().filter(|unit| unit.there().is_some()).map(|unit| unit.name.as_str());
+    let theirs = all.iter().filter(|unit| unit.loaded().is_some()).map(|unit| unit.name.as_str());
     let names = ours.chain(theirs).chain([systemd::WHOLE_BOOT]);
     let verdicts: Vec<_> = names.map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
     checks.extend(units::verified(&verdicts));
     checks.extend(units::drop_ins(all, node));
     checks.extend(units::generated(root, all));
-    checks.extend(order::before(boot.as_ref(), all));
+    checks.extend(order::order_before(boot.as_ref(), all));
     checks.extend(order::wants(all));
     checks.extend(order::deadlock(&Order::gather(root), boot.as_ref(), all));
     checks.extend(order::commands(all));

@@ -110,12 +110,12 @@ impl BoundPods {
     /// # Errors
     /// [`ApiReadError`].
     pub fn list(&self) -> Result<Bound, ApiReadError> {
-        let asked = self.runtime.block_on(async {
+        let listed = self.runtime.block_on(async {
             let (node, _) = self.link.list().await?;
             let pods = self.link.pods().await?;
             Ok::<_, Trouble>((node, pods))
         });
-        let (node, pods) = asked?;
+        let (node, pods) = listed?;
         let step = node.as_ref().and_then(|node| node.metadata.annotations.get(types::step::KEY));
         Ok(Bound {
             pods: pods.into_iter().map(bound).collect(),

@@ -122,9 +122,10 @@ async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
 
 fn registered(seen: &NodeObject) -> RegisteredNode {
     let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
-    let condition = |one: &super::node_object::Condition| {
-        let (status, reason, message) = (one.status.clone(), one.reason.clone(), one.message.clone());
-        (one.kind.clone(), ObservedCondition { status, reason, message })
+    let condition = |node_condition: &super::node_object::Condition| {
+        let (status, reason, message) =
+            (node_condition.status.clone(), node_condition.reason.clone(), node_condition.message.clone());
+        (node_condition.kind.clone(), ObservedCondition { status, reason, message })
     };
     RegisteredNode {
         conditions: seen.status.conditions.iter().map(condition).collect(),

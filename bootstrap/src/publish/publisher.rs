@@ -107,8 +107,8 @@ impl State {
 
     /// Has an event written; the oldest that waits makes room.
     fn wait_for(&mut self, happened: &NodeEvent) {
-        let at = self.moment(Timestamp::now());
-        self.waiting.push_back((happened.clone(), at));
+        let moment = self.moment(Timestamp::now());
+        self.waiting.push_back((happened.clone(), moment));
         while self.waiting.len() > MAX_WAITING {
             self.waiting.pop_front();
         }
@@ -117,9 +117,9 @@ impl State {
     /// A moment that no other happening has, for events are named by theirs: `now`, or just after the last.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
         let next = self.last.and_then(|last| last.checked_add(SignedDuration::from_nanos(1)).ok());
-        let at = next.map_or(now, |next| next.max(now));
-        self.last = Some(at);
-        at
+        let moment = next.map_or(now, |next| next.max(now));
+        self.last = Some(moment);
+        moment
     }
 }
 

@@ -44,8 +44,8 @@ impl CountPace {
     /// When the next count is due; none while nothing has changed since the last one.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        let Some(counted) = self.counted else { return self.changed.map(|at| at + SETTLE) };
-        let settled = self.changed.map(|at| at + SETTLE);
+        let Some(counted) = self.counted else { return self.changed.map(|changed_at| changed_at + SETTLE) };
+        let settled = self.changed.map(|changed_at| changed_at + SETTLE);
         let untold = (!self.hears).then(|| counted + BLIND);
         let next = settled.into_iter().chain(untold).min()?;
         Some(next.max(counted + EVERY))

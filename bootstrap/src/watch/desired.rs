@@ -27,7 +27,7 @@ pub struct Desired {
 /// The last try that failed.
 #[derive(Debug, Clone)]
 struct FailedFlip {
-    at: Duration,
+    tried_at: Duration,
     /// The policy that it was made on: another one is another case.
     policy: Option<String>,
     failures: u32,
@@ -127,7 +127,7 @@ impl Desired {
             Some(phase) => phase,
         };
         let is_due = self.tried.as_ref().is_none_or(|tried| {
-            tried.policy.as_deref() != node.policy || node.now.saturating_sub(tried.at) >= tried.pause()
+            tried.policy.as_deref() != node.policy || node.now.saturating_sub(tried.tried_at) >= tried.pause()
         });
         is_due.then_some(phase)
     }
@@ -143,7 +143,7 @@ impl Desired {
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
         self.set_unmet(kind, why);
-        self.tried = Some(FailedFlip { at: node.now, policy, failures: before.saturating_add(1) });
+        self.tried = Some(FailedFlip { tried_at: node.now, policy, failures: before.saturating_add(1) });
     }
 
     /// What keeps the node from the desired phase.
@@ -156,7 +156,7 @@ impl Desired {
     #[must_use]
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         let tried = self.tried.as_ref()?;
-        Some((tried.at + tried.pause()).saturating_sub(now))
+        Some((tried.tried_at + tried.pause()).saturating_sub(now))
     }
 
     /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] does not wake the loop for one that would not be made.

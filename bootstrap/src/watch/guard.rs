@@ -76,8 +76,8 @@ mod tests {
     fn repaired(moments: &[u64]) -> usize {
         let mut guard = Guard::default();
         let mut repaired = 0;
-        for at in moments {
-            if !guard.is_contended(secs(*at)) && guard.record_taking(secs(*at)) {
+        for moment in moments {
+            if !guard.is_contended(secs(*moment)) && guard.record_taking(secs(*moment)) {
                 repaired += 1;
             }
         }
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn somebody_else_may_end_a_war() {
         let mut guard = Guard::default();
-        for at in 0..3 {
-            let _ = guard.record_taking(secs(at));
+        for moment in 0..3 {
+            let _ = guard.record_taking(secs(moment));
         }
         assert!(guard.gave_up());
         guard.settled();

@@ -83,11 +83,11 @@ impl Build {
         }
         packer.env("CHECKPOINT_DISABLE", "1");
         let output = packer.output().context("starting packer")?;
-        let output_bytes = [output.stdout, output.stderr].concat();
-        let output_bytes = String::from_utf8_lossy(&output_bytes).into_owned();
-        self.machine.halt().with_context(|| output_bytes.clone())?;
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8_lossy(&output_text).into_owned();
+        self.machine.halt().with_context(|| output_text.clone())?;
         let status = output.status.code().unwrap_or(-1);
-        Ok(Built { machine: self.machine, scratch: self.scratch, status, said: output_bytes })
+        Ok(Built { machine: self.machine, scratch: self.scratch, status, said: output_text })
     }
 
     fn all_variables(&self) -> Result<Value> {

@@ -36,8 +36,8 @@ pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     all.extend(damaged.iter().map(|(path, why)| of_damaged(path, why, now)));
     let lines = ledger::read(layout).unwrap_or_default();
     let is_told = |line: &Line| {
-        lines.iter().any(|one| {
-            (&one.container_id, &one.ifname, &one.network, &one.reason)
+        lines.iter().any(|entry| {
+            (&entry.container_id, &entry.ifname, &entry.network, &entry.reason)
                 == (&line.container_id, &line.ifname, &line.network, &line.reason)
         })
     };

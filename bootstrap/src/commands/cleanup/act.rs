@@ -20,12 +20,12 @@ impl ChangeHandler for CleanupHandler {
             Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target))
                 .at(&change.target)
         };
-        Some(one(object).map(|()| Outcome::Done).map_err(failed))
+        Some(remove(object).map(|()| Outcome::Done).map_err(failed))
     }
 }
 
 /// An object that is gone by then counts as removed.
-fn one(object: &KernelObject) -> io::Result<()> {
+fn remove(object: &KernelObject) -> io::Result<()> {
     match object {
         KernelObject::Link { index, name } => link::remove(*index, name),
         KernelObject::LinkDown { index, name, addresses } => link::set_down(*index, name, addresses),

@@ -30,11 +30,11 @@ pub struct UncachedChoice<'a> {
 ///
 /// # Errors
 /// Their network is not known; with the next step.
-pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
-    let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
+pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
+    let left = sandboxes.iter().filter(|sandbox| !choice.ignored.contains(&sandbox.id));
     // CNI allows no such container id, so no ADD can have attached the sandbox.
     let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
-    match said.network {
+    match choice.network {
         _ if left.is_empty() => Ok(Vec::new()),
         Some(side) => Ok(left.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
         None => Err(refusal(&left)),

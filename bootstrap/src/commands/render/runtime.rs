@@ -84,7 +84,7 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
         refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
-    let mut asked = None;
+    let mut answer = None;
     let instruction = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(config))),
         (RuntimeKind::Crio, _) => RuntimeInstruction::Words(crio_words(root).map_err(refuse)?),
@@ -99,13 +99,13 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            let asked = asked.insert(ContainerdDump { program, file: &config.file, dump });
-            choose(root, asked, conf_dir).map_err(refuse)?
+            let answer = answer.insert(ContainerdDump { program, file: &config.file, dump });
+            choose(root, answer, conf_dir).map_err(refuse)?
         }
     };
     let changes = changes(root, &instruction);
-    if let Some(asked) = asked.as_ref().filter(|_| !global.dry_run) {
-        prove(root, asked, &instruction).map_err(refuse)?;
+    if let Some(answer) = answer.as_ref().filter(|_| !global.dry_run) {
+        prove(root, answer, &instruction).map_err(refuse)?;
     }
     finish(global, changes, Vec::new())
 }

@@ -73,7 +73,7 @@ impl LiveClient {
     ///
     /// # Errors
     /// The API server or the runtime does not answer.
-    pub fn gather(&self) -> Result<Facts, Problem> {
+    pub fn gather_facts(&self) -> Result<Facts, Problem> {
         let layout = self.layout();
         let bound = self.pods.list().map_err(unseen)?;
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
@@ -127,8 +127,8 @@ impl LiveClient {
 }
 
 impl NodeClient for LiveClient {
-    fn look(&mut self) -> Result<Facts, Problem> {
-        self.gather()
+    fn gather(&mut self) -> Result<Facts, Problem> {
+        self.gather_facts()
     }
 
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer {
@@ -151,7 +151,7 @@ impl NodeClient for LiveClient {
         std::thread::sleep(time);
     }
 
-    fn say(&mut self, line: &str) {
+    fn report(&mut self, line: &str) {
         print::progress(line);
     }
 }

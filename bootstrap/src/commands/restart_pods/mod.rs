@@ -63,7 +63,7 @@ fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
 
 /// What is to be done, and the policy's phase.
 fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Decision), Failure> {
-    let facts = hand.gather().map_err(|why| Failure::of(Exit::TryLater, why))?;
+    let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
     known(&facts, wanted)?;
     let decision = decide(&facts, wanted);

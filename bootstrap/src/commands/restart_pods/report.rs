@@ -78,9 +78,11 @@ impl RestartReport {
         let RestartResult { done, stopped } = carried.unwrap_or_default();
         let mut left = Vec::new();
         let rows = candidates.iter().map(|candidate| {
-            let became =
-                done.iter().find(|done| done.candidate.sandbox == candidate.sandbox).map(|done| &done.became);
-            if let Some(RestartOutcome::Left(why)) = became {
+            let outcome = done
+                .iter()
+                .find(|done| done.candidate.sandbox == candidate.sandbox)
+                .map(|done| &done.outcome);
+            if let Some(RestartOutcome::Left(why)) = outcome {
                 left.push(why.clone());
             }
             if let PodDisposition::Stays(why) = candidate.fate {
@@ -88,7 +90,7 @@ impl RestartReport {
                 let what = format!("pod {} stays: {why}", candidate.title());
                 left.push(Problem::new(what).at(format!("pod {}", candidate.title())).fix(fix));
             }
-            Row::of(candidate, became)
+            Row::of(candidate, outcome)
         });
         let pods: Vec<Row> = rows.collect();
         let mut notes = Vec::new();
@@ -102,8 +104,8 @@ impl RestartReport {
 }
 
 impl Row {
-    fn of(candidate: &Candidate, became: Option<&RestartOutcome>) -> Self {
-        let (outcome, new_sandbox) = match became {
+    fn of(candidate: &Candidate, outcome: Option<&RestartOutcome>) -> Self {
+        let (outcome, new_sandbox) = match outcome {
             None => (None, None),
             Some(RestartOutcome::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
             Some(RestartOutcome::Gone) => (Some("gone"), None),

@@ -82,7 +82,7 @@ impl RemovalPlan {
 }
 
 /// Gathers the annotations of sandboxes that are gone. Sends no request where no CNI of the node leaves any.
-pub(super) fn look(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
+pub(super) fn gather(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
     match found(node, wanted, before) {
         Ok(found) => found,
         Err(why) => RemovalPlan::note(why),

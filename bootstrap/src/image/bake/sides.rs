@@ -55,10 +55,20 @@ impl NetworkSpecs {
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
             obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
-        let old =
-            one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, obstacles));
-        let new =
-            one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, obstacles));
+        let old = network_spec(
+            Side::Old,
+            wanted.old.as_deref(),
+            &wanted.old_conf,
+            &wanted.old_cidrs,
+            (conf_dir, obstacles),
+        );
+        let new = network_spec(
+            Side::New,
+            wanted.new.as_deref(),
+            &wanted.new_conf,
+            &wanted.new_cidrs,
+            (conf_dir, obstacles),
+        );
         Some(Self { old: old?, new: new? })
     }
 
@@ -75,7 +85,7 @@ impl NetworkSpecs {
     }
 }
 
-fn one(
+fn network_spec(
     side: Side,
     name: Option<&str>,
     conf: &[PathBuf],

@@ -21,7 +21,7 @@ const STARTERS: [&str; 4] =
 const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
 
 /// Whether kubelet and the runtime wait for boot.
-pub(super) fn before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
+pub(super) fn order_before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.before";
     let Some(boot) = boot else {
         return skipped(ID, format!("there is no {BOOT}"));
@@ -29,7 +29,7 @@ pub(super) fn before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     let mut faults = Vec::new();
     let mut well = Vec::new();
     for (unit_on_disk, unit) in
-        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.there()?)))
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
     {
         let is_before = boot.relations(Kind::Before).any(|relation| relation.unit == unit_on_disk.name);
         let is_after = unit.relations(Kind::After).any(|relation| relation.unit == BOOT);
@@ -94,7 +94,7 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
 fn kubelet(all: &[UnitOnDisk]) -> Option<(&UnitOnDisk, &Unit)> {
     all.iter()
         .filter(|unit_on_disk| unit_on_disk.role == Role::Kubelet)
-        .find_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.there()?)))
+        .find_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
 }
 
 /// Whether what boot waits for waits for kubelet in its turn.
@@ -105,12 +105,12 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
     };
     let own_units = all
         .iter()
-        .filter(|unit_on_disk| unit_on_disk.there().is_some())
+        .filter(|unit_on_disk| unit_on_disk.loaded().is_some())
         .map(|unit_on_disk| unit_on_disk.name.as_str());
     let mut faults = Vec::new();
     for other in own_units.chain(STARTERS).chain([BOOT]) {
         if let Some(chain) = order.chain(BOOT, other) {
-            let (said, what) = told(&chain);
+            let (said, what) = describe(&chain);
             faults.push(Fault::new(
                 format!("{what}: kubelet waits for {BOOT}, so the boot would never end"),
                 format!("take the order out of {said}"),
@@ -132,7 +132,7 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
 }
 
 /// A chain of waits in words, and the file of its first step that is not the package's.
-fn told(chain: &[Step]) -> (String, String) {
+fn describe(chain: &[Step]) -> (String, String) {
     let mut what = chain.first().map(|step| step.unit.clone()).unwrap_or_default();
     for step in chain {
         what += &format!(" is after {} ({})", step.after, step.source.display());
@@ -141,8 +141,8 @@ fn told(chain: &[Step]) -> (String, String) {
         }
     }
     let is_packaged = |step: &&Step| step.source == Path::new("/usr/lib/systemd/system").join(BOOT);
-    let said = chain.iter().find(|step| !is_packaged(step)).or(chain.first());
-    (said.map(|step| step.source.display().to_string()).unwrap_or_default(), what)
+    let foreign = chain.iter().find(|step| !is_packaged(step)).or(chain.first());
+    (foreign.map(|step| step.source.display().to_string()).unwrap_or_default(), what)
 }
 
 /// Whether gate and render are still in the units as systemd will load them: a later drop-in can take them out.
@@ -151,7 +151,7 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
     let mut faults = Vec::new();
     let mut well = Vec::new();
     for (unit_on_disk, unit) in
-        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.there()?)))
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
     {
         if unit_on_disk.is_linked || has_ours(unit).is_none() {
             // The one has them by the link; that the other has none is told by `unit.drop-in`.

@@ -94,7 +94,7 @@ fn watched(since: EffectiveBoot) -> Vec<Check> {
 fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "node.loaded";
     let (later, needed): (Vec<_>, Vec<_>) =
-        all.iter().filter(|unit| unit.is_needed && unit.there().is_some()).partition(|unit| unit.is_masked);
+        all.iter().filter(|unit| unit.is_needed && unit.loaded().is_some()).partition(|unit| unit.is_masked);
     if needed.is_empty() && !later.is_empty() {
         return skipped(ID, LATER);
     }

@@ -15,7 +15,7 @@ pub(super) struct Runtime<'a> {
     found: &'a RuntimeFacts,
     mode: Mode,
     /// How it would be told of Crossfade's conf directory; only asked where it would be.
-    told: Option<Result<RehearsalResult, Problem>>,
+    rehearsal: Option<Result<RehearsalResult, Problem>>,
     is_node: bool,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Runtime<'a> {
     pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
         let mode = settings.conf_dir;
         let rehearsal = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
-        Self { found, mode, told: rehearsal, is_node: root.is_node() }
+        Self { found, mode, rehearsal, is_node: root.is_node() }
     }
 
     pub(super) fn parsed(&self) -> Vec<Check> {
@@ -80,7 +80,7 @@ impl<'a> Runtime<'a> {
 
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
-        match (&self.told, self.mode) {
+        match (&self.rehearsal, self.mode) {
             (_, Mode::Shared) if self.found.conf_selection() == ConfSelection::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";

@@ -55,7 +55,7 @@ impl Runtime {
         })
     }
 
-    pub(super) fn tell(&self, text: &mut Page) {
+    pub(super) fn render(&self, text: &mut Page) {
         let _ = writeln!(text, "runtime  {}, configured by {}", self.name, self.config.display());
         let note = match self.reads == self.conf_dir {
             true => String::new(),

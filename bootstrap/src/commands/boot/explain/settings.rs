@@ -70,7 +70,7 @@ impl SettingsFile {
         self.error.as_deref()
     }
 
-    pub(super) fn tell(&self, text: &mut Page, what: &str) {
+    pub(super) fn render(&self, text: &mut Page, what: &str) {
         let file = self
             .file
             .as_ref()

@@ -187,7 +187,7 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     };
     for chain in table.chains.iter().filter(|chain| chain.name.starts_with(OF_CONTAINER) && goes(&chain.name))
     {
-        let is_found = |rule: &FilterRule| found.iter().any(|one| one.id == rule.id);
+        let is_found = |rule: &FilterRule| found.iter().any(|found_rule| found_rule.id == rule.id);
         let leads = |rule: &FilterRule| rule.jump.as_deref() == Some(chain.name.as_str()) && !is_found(rule);
         if table.chains.iter().flat_map(|from| &from.rules).any(leads) {
             continue;

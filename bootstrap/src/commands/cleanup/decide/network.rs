@@ -77,8 +77,12 @@ fn not_its(facts: &CleanupFacts, left: &LeftLink, link: &LinkFact) -> Option<Str
         let kind = link.kind.as_deref().unwrap_or("of no kind");
         return Some(format!("it is {kind}, and {}'s is {}", facts.profile.name, left.kind));
     }
-    let same =
-        |other: &Leaves| other.links.iter().any(|one| one.name.matches(&link.name) && one.kind == left.kind);
+    let same = |other: &Leaves| {
+        other
+            .links
+            .iter()
+            .any(|other_link| other_link.name.matches(&link.name) && other_link.kind == left.kind)
+    };
     // A switch is only inspected, so its users do not matter here.
     if left.role != LinkRole::Switch
         && let Some(whose) = claimed(facts, same)

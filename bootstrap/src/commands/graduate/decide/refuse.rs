@@ -30,7 +30,7 @@ pub(super) fn refuse(facts: &GraduateFacts, decision: &mut Decision) {
     policy(facts, decision);
     network(facts, decision);
     picked(facts, decision);
-    told(facts, decision);
+    check_configured_name(facts, decision);
     records(facts, decision);
     inventory(facts, decision);
     transit(facts, decision);
@@ -201,19 +201,20 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
 
 /// Whether CRI-O must be started anew to use the new network.
 pub(super) fn needs_restart(facts: &GraduateFacts, ours: &str) -> bool {
-    facts.runtime.replays && matches!(&facts.runtime.picks, ConfSelection::ByName(told) if told != ours)
+    facts.runtime.replays
+        && matches!(&facts.runtime.picks, ConfSelection::ByName(configured) if configured != ours)
 }
 
 /// CRI-O goes by the name that it is told at its start.
-fn told(facts: &GraduateFacts, decision: &mut Decision) {
-    let (Some((new, _)), Some(ours), ConfSelection::ByName(told)) =
+fn check_configured_name(facts: &GraduateFacts, decision: &mut Decision) {
+    let (Some((new, _)), Some(ours), ConfSelection::ByName(configured)) =
         (new_of(facts), &facts.conf.name, &facts.runtime.picks)
     else {
         return;
     };
-    if told != new {
+    if configured != new {
         let what = format!(
-            "CRI-O is told to use the network {told} (cni_default_network), and the new one is called {new}"
+            "CRI-O is told to use the network {configured} (cni_default_network), and the new one is called {new}"
         );
         let fix = format!(
             "set cni_default_network = \"{new}\" below [crio.network] in a file of /etc/crio/crio.conf.d and do not restart CRI-O before \

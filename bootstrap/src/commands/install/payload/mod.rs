@@ -53,7 +53,7 @@ impl Plan {
         let mut findings = Vec::new();
         for item in &load.items {
             let last = plan.records[0].files.get(&item.path).cloned();
-            match decide(item, &PlaceOnNode::look(&item.path), last.as_ref(), overwrite) {
+            match decide(item, &PlaceOnNode::gather(&item.path), last.as_ref(), overwrite) {
                 Ok(decided) => {
                     plan.notes.extend(decided.note);
                     if let Some([during, after]) = decided.entries {
@@ -114,7 +114,7 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 
 impl PlaceOnNode {
     #[must_use]
-    pub fn look(path: &Path) -> Self {
+    pub fn gather(path: &Path) -> Self {
         match change::read_with_mode(path) {
             Some((bytes, mode)) => Self::File { sha256: digest::sha256(&bytes), mode },
             None if path.symlink_metadata().is_ok() => Self::Other,

@@ -36,7 +36,7 @@ impl PayloadRemoval {
         let files: Vec<Change> = record
             .files
             .iter()
-            .filter_map(|(path, entry)| match PlaceOnNode::look(path) {
+            .filter_map(|(path, entry)| match PlaceOnNode::gather(path) {
                 PlaceOnNode::Nothing => None,
                 PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))

@@ -44,8 +44,8 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
         });
     };
     let dump = containerd::dump(program, &config.file)?;
-    let asked = ContainerdDump { program, file: &config.file, dump };
-    let text = match choose(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
+    let answer = ContainerdDump { program, file: &config.file, dump };
+    let text = match choose(root, &answer, Path::new(PRIVATE_CONF_DIR))? {
         RuntimeInstruction::Words(words) => return Ok(RehearsalResult::Accepted(format!("by {words}"))),
         // A file at its place would be in force for every containerd that starts now; `render --runtime` proves it then.
         RuntimeInstruction::DropIn(place) => {
@@ -58,7 +58,7 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
             "/proc is not mounted, through which containerd reads what it would be given".into(),
         ));
     };
-    check_differences(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
+    check_differences(&tree(answer.file, &answer.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
     Ok(RehearsalResult::Accepted(format!(
         "by --config {CONTAINERD_CONFIG}, which containerd reads as it should"
     )))
