@@ -18,4 +18,4 @@ mod nspawn;
 
 pub use kit::Kit;
 pub use machine::Machine;
-pub use nspawn::Ended;
+pub use nspawn::BootExit;

@@ -1,4 +1,4 @@
-//! What every case starts from: a directory of its own, two networks served by stubs, a policy, a netns, and the shim's conf.
+//! The start of every case: a directory of its own, two networks served by stubs, a policy, a netns, and the shim's conf.
 //!
 //! The defaults are these. Networks: OLD is the conflist `oldnet` (0.3.1, plugin `stub-old`), NEW is `newnet` (1.0.0,
 //! plugin `stub-new`); they answer ADD with [`Case::ro`] and [`rn`]. Container `c1`, ifname `eth0`, a real empty netns,

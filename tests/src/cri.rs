@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::deadline::until;
 pub(crate) use sandbox::cgroup_parent;
-pub use sandbox::{Listed, PortMapping, Protocol, Sandbox, Status};
+pub use sandbox::{PortMapping, Protocol, Sandbox, SandboxEntry, Status};
 
 /// Tells a runtime that answers from one that hangs; above the shim's longest deadline.
 const ANSWER_WITHIN: Duration = Duration::from_secs(240);
@@ -131,12 +131,12 @@ impl Cri {
     ///
     /// # Errors
     /// The runtime's.
-    pub fn list(&self) -> Result<Vec<Listed>> {
+    pub fn list(&self) -> Result<Vec<SandboxEntry>> {
         let mut client = self.client();
         let answer = self.call(client.list_pod_sandbox(api::ListPodSandboxRequest { filter: None }));
         let items = answer.context("ListPodSandbox")?.items.into_iter().map(|item| {
             let metadata = item.metadata.unwrap_or_default();
-            Listed {
+            SandboxEntry {
                 ready: item.state == i32::from(api::PodSandboxState::SandboxReady),
                 id: item.id,
                 name: metadata.name,
@@ -225,14 +225,14 @@ impl Cri {
     pub fn info(&self, key: &str) -> Result<Value> {
         let mut client = self.client();
         let answer = self.call(client.status(api::StatusRequest { verbose: true })).context("Status")?;
-        let told = answer.info.get(key).with_context(|| format!("a status without {key}"))?;
-        serde_json::from_str(told).with_context(|| key.to_owned())
+        let text = answer.info.get(key).with_context(|| format!("a status without {key}"))?;
+        serde_json::from_str(text).with_context(|| key.to_owned())
     }
 
     /// The confs that the runtime has read.
     fn confs(&self) -> Result<Vec<Value>> {
-        let mut told = self.info("cniconfig")?;
-        let Value::Array(networks) = told["Networks"].take() else { return Ok(Vec::new()) };
+        let mut text = self.info("cniconfig")?;
+        let Value::Array(networks) = text["Networks"].take() else { return Ok(Vec::new()) };
         // The first is always the runtime's own loopback.
         Ok(networks.into_iter().skip(1).map(|mut network| network["Config"].take()).collect())
     }

@@ -230,7 +230,7 @@ impl Reader {
         let version = list["cniVersion"].as_str()?;
         let plugins = list["plugins"].as_array()?;
         let speaks = |plugin: &Value| {
-            self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|one| one == version))
+            self.runtime.versions(plugin).is_ok_and(|all| all.iter().any(|known| known == version))
         };
         (list["name"].is_string() && !plugins.is_empty() && plugins.iter().all(speaks)).then_some(list)
     }

@@ -1,4 +1,4 @@
-//! Where the built programs are.
+//! The paths of the built programs.
 
 use std::path::{Path, PathBuf};
 

@@ -16,7 +16,7 @@ mod play;
 mod seen;
 mod watch;
 
-pub use audit::{Audited, audited};
+pub use audit::{RequestCounts, audited};
 pub use cluster::Cluster;
 pub use fleet::{Fleet, Member, POOL, network_of, unhurried};
 pub use play::Hollow;

@@ -1,19 +1,19 @@
-//! What must hold whatever happened to a node: the oracle of every test that breaks things.
+//! The invariants of a node: the oracle of every test that injects faults.
 //!
 //! A test observes (call log, records, answers, files, processes), these functions judge. They are pure; gathering is apart
 //! ([`records`], [`Leavings::gather`], [`Tree::of`]). Each finding belongs to one of the numbered invariants:
 //!
 //! | | holds when | judged by |
 //! |---|---|---|
-//! | I1 | every ADD that ever started at a plugin has a later DEL there, or a live record | [`ledger`] |
-//! | I2 | no record is left without its sandbox once the sweep has run | [`orphans`] |
-//! | I3 | ADD goes to the networks that the policy named, DEL to where that ADD went | [`ledger`] |
-//! | I4 | stdout is exactly one JSON object, or nothing where a verb answers nothing; the exit status agrees | [`answer`] |
-//! | I5 | nothing is left once every sandbox is deleted: interfaces, host routes, leases, locks, temporary files, processes | [`Leavings::findings`] |
-//! | I6 | nothing is written outside of our directories | [`Tree::changes`] |
-//! | I7 | a call ends within its budget | [`budget`] |
-//! | I8 | a secret of a delegate's conf is in no output and no log | [`secret`] |
-//! | I9 | our own conf is absent or byte-exact | [`own_conf`] |
+//! | N1 | every ADD that ever started at a plugin has a later DEL there, or a live record | [`ledger`] |
+//! | N2 | no record is left without its sandbox once the sweep has run | [`orphans`] |
+//! | N3 | ADD goes to the networks that the policy named, DEL to where that ADD went | [`ledger`] |
+//! | N4 | stdout is exactly one JSON object, or nothing where a verb answers nothing; the exit status agrees | [`answer`] |
+//! | N5 | nothing is left once every sandbox is deleted: interfaces, host routes, leases, locks, temporary files, processes | [`Leavings::findings`] |
+//! | N6 | nothing is written outside of our directories | [`Tree::changes`] |
+//! | N7 | a call ends within its budget | [`budget`] |
+//! | N8 | a secret of a delegate's conf is in no output and no log | [`secret`] |
+//! | N9 | our own conf is absent or byte-exact | [`own_conf`] |
 
 mod answer;
 mod host;
@@ -26,35 +26,35 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 
-pub use answer::{Ended, answer};
+pub use answer::{CallExit, answer};
 pub use host::{host_routes, interfaces};
 pub use leavings::{Leavings, processes_naming};
-pub use ledger::{Named, Part, Step, Verb, ledger, orphans, steps};
+pub use ledger::{ExpectedAdd, Part, Step, Verb, ledger, orphans, steps};
 pub use record::{Record, record_files, records};
 pub use tree::Tree;
 
 /// One invariant that does not hold, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// I1: its last ADD has no later DEL, and no record says that the DEL is owed.
+    /// N1: its last ADD has no later DEL, and no record says that the DEL is owed.
     Leaked(Part),
-    /// I1: a second ADD without a DEL between; what the first one made is forgotten.
+    /// N1: a second ADD without a DEL between; what the first one made is forgotten.
     AddedTwice(Part),
-    /// I2: a record without its sandbox.
+    /// N2: a record without its sandbox.
     Orphan(Record),
-    /// I3: an ADD at a network, or under an ifname, that the policy did not name.
+    /// N3: an ADD at a network, or under an ifname, that the policy did not name.
     AddElsewhere(Part),
-    /// I3: a DEL at a network, or under an ifname, that the policy did not name when that attachment was added.
+    /// N3: a DEL at a network, or under an ifname, that the policy did not name when that attachment was added.
     DelElsewhere(Part),
-    /// I3: a DEL at a network that never had the ADD, although the ADD as a whole succeeded.
+    /// N3: a DEL at a network that never had the ADD, although the ADD as a whole succeeded.
     DelWithoutAdd(Part),
-    /// I4: what is wrong with an answer.
+    /// N4: what is wrong with an answer.
     Answer(String),
-    /// I5: something is left: its kind (`interface`, `host`, `lease`, `lock`, `temporary file`, `process`) and which.
-    Left(&'static str, String),
-    /// I6: a file outside of our directories was made, changed or removed.
+    /// N5: something is left: its kind (`interface`, `host`, `lease`, `lock`, `temporary file`, `process`) and which.
+    Leftover(&'static str, String),
+    /// N6: a file outside of our directories was made, changed or removed.
     WrittenOutside(PathBuf),
-    /// I7: a call took longer than its budget.
+    /// N7: a call took longer than its budget.
     OverBudget {
         /// The call.
         what: String,
@@ -63,25 +63,25 @@ pub enum Finding {
         /// How long it may take.
         budget: Duration,
     },
-    /// I8: the secret is in this stream or file.
+    /// N8: the secret is in this stream or file.
     Secret(String),
-    /// I9: our own conf is torn or changed; its bytes as text.
+    /// N9: our own conf is torn or changed; its bytes as text.
     OwnConf(String),
 }
 
 impl Finding {
-    /// The number of the invariant, `I1` to `I9`.
+    /// The number of the invariant, `N1` to `N9`.
     pub const fn invariant(&self) -> &'static str {
         match self {
-            Self::Leaked(_) | Self::AddedTwice(_) => "I1",
-            Self::Orphan(_) => "I2",
-            Self::AddElsewhere(_) | Self::DelElsewhere(_) | Self::DelWithoutAdd(_) => "I3",
-            Self::Answer(_) => "I4",
-            Self::Left(..) => "I5",
-            Self::WrittenOutside(_) => "I6",
-            Self::OverBudget { .. } => "I7",
-            Self::Secret(_) => "I8",
-            Self::OwnConf(_) => "I9",
+            Self::Leaked(_) | Self::AddedTwice(_) => "N1",
+            Self::Orphan(_) => "N2",
+            Self::AddElsewhere(_) | Self::DelElsewhere(_) | Self::DelWithoutAdd(_) => "N3",
+            Self::Answer(_) => "N4",
+            Self::Leftover(..) => "N5",
+            Self::WrittenOutside(_) => "N6",
+            Self::OverBudget { .. } => "N7",
+            Self::Secret(_) => "N8",
+            Self::OwnConf(_) => "N9",
         }
     }
 }
@@ -97,7 +97,7 @@ impl fmt::Display for Finding {
             Self::DelElsewhere(part) => write!(f, "{part} was deleted, which the policy had not named"),
             Self::DelWithoutAdd(part) => write!(f, "{part} was deleted and had never been added"),
             Self::Answer(what) => write!(f, "{what}"),
-            Self::Left(kind, what) => write!(f, "{kind} {what} is left"),
+            Self::Leftover(kind, what) => write!(f, "{kind} {what} is left"),
             Self::WrittenOutside(path) => write!(f, "{} was written", path.display()),
             Self::OverBudget { what, took, budget } => write!(f, "{what} took {took:?} of {budget:?}"),
             Self::Secret(place) => write!(f, "{place} has the secret"),
@@ -118,19 +118,19 @@ pub fn hold(findings: &[Finding]) -> Result<()> {
     bail!("{}", lines.join("\n"))
 }
 
-/// I7. The budget only tells a call that answers from one that hangs: give it ten times what you expect.
+/// N7. The budget only tells a call that answers from one that hangs: give it ten times what you expect.
 pub fn budget(what: &str, took: Duration, budget: Duration) -> Option<Finding> {
     (took > budget).then(|| Finding::OverBudget { what: what.to_owned(), took, budget })
 }
 
-/// I8. `places` are streams and files by name, with what they hold.
+/// N8. `places` are streams and files by name, with what they hold.
 pub fn secret<'a>(canary: &str, places: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Finding> {
     let has = |bytes: &[u8]| bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
     let leaky = places.into_iter().filter(|(_, bytes)| has(bytes));
     leaky.map(|(name, _)| Finding::Secret(name.to_owned())).collect()
 }
 
-/// I9. `found` is none where the file is absent.
+/// N9. `found` is none where the file is absent.
 pub fn own_conf(written: &[u8], found: Option<&[u8]>) -> Option<Finding> {
     let found = found.filter(|found| *found != written)?;
     Some(Finding::OwnConf(String::from_utf8_lossy(found).into_owned()))
@@ -145,7 +145,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(budget("ADD", second, second), None);
         let finding = budget("ADD", second * 2, second).expect("too long");
-        assert_eq!((finding.invariant(), finding.to_string().as_str()), ("I7", "I7: ADD took 2s of 1s"));
+        assert_eq!((finding.invariant(), finding.to_string().as_str()), ("N7", "N7: ADD took 2s of 1s"));
     }
 
     #[test]
@@ -168,6 +168,6 @@ mod tests {
         assert!(hold(&[]).is_ok());
         let findings = [Finding::Answer("two documents".to_owned()), Finding::Secret("stderr".to_owned())];
         let text = hold(&findings).expect_err("two findings").to_string();
-        assert_eq!(text, "I4: two documents\nI8: stderr has the secret");
+        assert_eq!(text, "N4: two documents\nI8: stderr has the secret");
     }
 }

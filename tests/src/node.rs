@@ -185,9 +185,9 @@ impl Node {
     pub fn http_get(&self, address: IpAddr, port: u16, path: &str) -> Result<String> {
         let request = format!(r"GET {path} HTTP/1.0\r\n\r\n");
         let script = format!("exec 3<>/dev/tcp/{address}/{port}; printf '{request}' >&3; exec tail -n 1 <&3");
-        let said = self.run(&["timeout", "2", "bash", "-c", &script])?;
-        ensure!(!said.trim().is_empty(), "{address}:{port} answers nothing");
-        Ok(said.trim().to_owned())
+        let output = self.run(&["timeout", "2", "bash", "-c", &script])?;
+        ensure!(!output.trim().is_empty(), "{address}:{port} answers nothing");
+        Ok(output.trim().to_owned())
     }
 
     /// Runs one `ip` command per line of `batch`.

@@ -141,7 +141,7 @@ pub(crate) fn hold() -> Result<Option<File>> {
 
 /// What [`fetch`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fetched {
+pub enum FetchOutcome {
     /// The cache had everything in its current version.
     Complete,
     /// A lab runs from the cache, so it stays as it is.
@@ -156,11 +156,11 @@ pub enum Fetched {
 ///
 /// # Errors
 /// No apt, a package it does not know, or no network; the message says which.
-pub fn fetch() -> Result<Fetched> {
+pub fn fetch() -> Result<FetchOutcome> {
     let (suite, directory) = (Suite::current()?, cache_dir());
     if suite != Suite::Own && directory.join(STAMP).exists() {
         // Its lists are this cache's own: asking for them anew would ask the archive at every call.
-        return Ok(Fetched::Complete);
+        return Ok(FetchOutcome::Complete);
     }
     let parent = directory.parent().context("the cache directory has no parent")?;
     fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
@@ -174,11 +174,11 @@ pub fn fetch() -> Result<Fetched> {
         .run("apt-get", &["download", "--print-uris"], &packages)
         .context("asking apt for the packages: are its lists current (`sudo apt-get update`)?")?;
     if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == wanted) {
-        return Ok(Fetched::Complete);
+        return Ok(FetchOutcome::Complete);
     }
     let stamp = File::open(directory.join(STAMP)).ok();
     if stamp.as_ref().is_some_and(|stamp| stamp.try_lock().is_err()) {
-        return Ok(Fetched::InUse);
+        return Ok(FetchOutcome::InUse);
     }
     let (root, archives) = (new.path().join("root"), new.path().join("deb"));
     for path in [&root, &archives] {
@@ -207,7 +207,7 @@ pub fn fetch() -> Result<Fetched> {
         fs::rename(&directory, new.path().join("old")).context("moving the old cache away")?;
     }
     fs::rename(&root, &directory).context("moving the new cache into place")?;
-    Ok(Fetched::Unpacked(packages))
+    Ok(FetchOutcome::Unpacked(packages))
 }
 
 /// The machine's packages.

@@ -1,4 +1,4 @@
-//! What a person on a node does: runs `crossfade-bootstrap`, and reads what it says.
+//! An operator on a node, who runs `crossfade-bootstrap` and reads its output.
 
 use std::process::Command;
 

@@ -122,8 +122,8 @@ impl Scene {
     /// # Errors
     /// What `attachments` says.
     pub fn attachments(&self) -> Result<(usize, usize)> {
-        let told: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
-        let all = told["attachments"].as_array().context("attachments")?;
+        let document: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
+        let all = document["attachments"].as_array().context("attachments")?;
         let before = all.iter().filter(|line| line["life"] == "inventory").count();
         Ok((all.len() - before, before))
     }

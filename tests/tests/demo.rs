@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::demo::report::{Forwarding, Left, Report};
+use lab::demo::report::{Forwarding, Leftovers, Report};
 use lab::demo::strategy::{Arrival, Network, Strategy};
 use lab::dist;
 use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
@@ -75,7 +75,7 @@ fn a_small_migration_loses_nothing() -> Result<()> {
             ensure!(asked.adds == asked.dels && asked.foreign_dels == 0, "{strategy} {network:?}: {asked:?}");
         }
         ensure!(
-            run.left == Left::default() && run.misplaced.is_empty(),
+            run.left == Leftovers::default() && run.misplaced.is_empty(),
             "{:?} {:?}",
             run.left,
             run.misplaced

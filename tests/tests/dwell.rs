@@ -7,7 +7,7 @@ use std::process::{ExitCode, Output};
 use anyhow::{Context, Result, ensure};
 use lab::demo::board::Board;
 use lab::demo::bootstrap;
-use lab::demo::cluster::{CONF_DIR, Cluster, Pod, Wanted};
+use lab::demo::cluster::{CONF_DIR, Cluster, Pod, PodRequest};
 use lab::demo::migrate::{self, Size};
 use lab::demo::placement::ensure_placed;
 use lab::demo::plan::{Old, Plan};
@@ -187,7 +187,7 @@ fn policy_set(cluster: &Cluster, phase: &str) -> Result<(Option<i32>, String)> {
 /// Runs a pod that must be on the networks of a phase.
 fn run(cluster: &Cluster, name: &str, phase: Phase) -> Result<Pod> {
     let namespace = "default";
-    cluster.run_pod(&Wanted { name, namespace, host: 0, attempt: 0, phase, host_port: None })
+    cluster.run_pod(&PodRequest { name, namespace, host: 0, attempt: 0, phase, host_port: None })
 }
 
 /// The node's policy, as a flip that outlives no reboot would write it too, and its confs.

@@ -91,7 +91,7 @@ impl Attachment {
         let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
         let intent: Intent = read::written(json, "the intent").map_err(|why| unreadable(json, &why))?;
         if intent.version < FORMAT {
-            return Err(format!("format {}, which nobody ever wrote", intent.version));
+            return Err(format!("format {}, which no release wrote", intent.version));
         }
         let earlier_boot = boot_id.is_some_and(|now| now != intent.begun.boot_id);
         let is_later = intent.version > FORMAT;

@@ -1,4 +1,4 @@
-//! Who an attachment is, and what the files that belong to it are called.
+//! The key of an attachment, and the names of its files.
 
 use siphasher::sip128::SipHasher13;
 

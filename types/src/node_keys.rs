@@ -1,4 +1,4 @@
-//! What the programs write on a Node object: one list, by which every command that leaves a Node removes it.
+//! The keys that the programs write on a Node object: one list, by which every command that leaves a Node removes it.
 //!
 //! The taint `crossfade/earlier` is not in the list: kubelet's credential, which is what a node has at hand, may not change taints.
 //! *Source*: Kubernetes, `plugin/pkg/admission/noderestriction`, `admitNode`.

@@ -1,4 +1,4 @@
-//! What a proof by packets exchanges, and what came of it.
+//! The packets of a proof, and their outcome.
 //!
 //! Two scratch attachments of a network exchange packets with each other and with others before pods get the network. node.json says with
 //! whom ([`PacketTargets`]), a profile says what its CNI lets such an attachment do (`packets`), and status.json says what came of it

@@ -1,4 +1,4 @@
-//! How keys and values of labels and taints are spelt.
+//! The spelling of keys and values of labels and taints.
 //!
 //! No character that is allowed here means anything to systemd, to a shell or to kubelet's lists: no blank, quote, `$`, `%`,
 //! backslash or comma gets through, so Crossfade writes keys and values without quotes everywhere.

@@ -1,4 +1,4 @@
-//! Reads JSON into Crossfade's types: files that a person writes (policy.json, node.json), and the lines of records.
+//! The reader of JSON into Crossfade's types: files that a person writes (policy.json, node.json), and the lines of records.
 //!
 //! The types say their shape once, by serde. [`Reader`](reader::Reader) is the deserializer that reads them. Every error names the path of
 //! the key, what was expected and what was found. In a person's file, an unknown key is an error that names the nearest known one, since a

@@ -1,4 +1,4 @@
-//! Why the API server refused a request. Pure.
+//! A refusal by the API server. Pure.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What the parser of a command line complains about, for programs that answer with documents.
+//! Usage errors of a command line, for programs that answer with documents.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! The one place where changes are carried out.
+//! The executor, the one place where changes are carried out.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub trait ChangeHandler {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
 }
 
-/// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are everybody's.
+/// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are for every command.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DefaultHandler;
 
@@ -64,7 +64,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     pub fn carry_out(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
         let mut done = Vec::with_capacity(changes.len());
         for change in changes {
-            done.push(self.one(change)?);
+            done.push(self.apply(change)?);
         }
         Ok(done)
     }
@@ -84,7 +84,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     ///
     /// # Errors
     /// As [`Self::carry_out`].
-    pub fn one(&mut self, change: Change) -> Result<Done, Failure> {
+    pub fn apply(&mut self, change: Change) -> Result<Done, Failure> {
         let change = settle(change);
         match self.settled(&change) {
             Ok(outcome) => Ok(Done { change, outcome }),
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
         assert!(!path.exists());
         Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
-        let again = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");
-        assert!(matches!(again[0].change.act, Act::Keep) && again[0].outcome.is_none());
+        let retried = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");
+        assert!(matches!(retried[0].change.act, Act::Keep) && retried[0].outcome.is_none());
     }
 }

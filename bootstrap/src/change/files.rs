@@ -133,21 +133,21 @@ mod tests {
     #[test]
     fn a_tree_is_removed_without_what_its_links_lead_to() {
         let dir = tempfile::tempdir().expect("scratch");
-        let at = |path: &str| dir.path().join(path);
-        std::fs::create_dir_all(at("tree/below")).expect("directory");
-        std::fs::write(at("precious"), "precious").expect("file");
+        let path_of = |path: &str| dir.path().join(path);
+        std::fs::create_dir_all(path_of("tree/below")).expect("directory");
+        std::fs::write(path_of("precious"), "precious").expect("file");
         for link in ["tree/link", "tree/below/link"] {
-            std::os::unix::fs::symlink(at("precious"), at(link)).expect("link");
+            std::os::unix::fs::symlink(path_of("precious"), path_of(link)).expect("link");
         }
-        std::os::unix::fs::symlink(at("tree"), at("way")).expect("link");
-        empty(&at("tree/link")).expect_err("a link is not emptied");
-        remove_tree(&at("way")).expect("the link");
-        assert!(at("tree/below").is_dir() && at("way").symlink_metadata().is_err());
+        std::os::unix::fs::symlink(path_of("tree"), path_of("way")).expect("link");
+        empty(&path_of("tree/link")).expect_err("a link is not emptied");
+        remove_tree(&path_of("way")).expect("the link");
+        assert!(path_of("tree/below").is_dir() && path_of("way").symlink_metadata().is_err());
         for _ in 0..2 {
-            remove_tree(&at("tree")).expect("removed, or gone");
+            remove_tree(&path_of("tree")).expect("removed, or gone");
         }
-        assert!(!at("tree").exists());
-        assert_eq!(std::fs::read_to_string(at("precious")).expect("there"), "precious");
+        assert!(!path_of("tree").exists());
+        assert_eq!(std::fs::read_to_string(path_of("precious")).expect("there"), "precious");
     }
 
     #[test]

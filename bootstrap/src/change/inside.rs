@@ -1,4 +1,4 @@
-//! Holding a change to the tree that it is for.
+//! The check that a change stays in its tree.
 
 use super::{Act, Write};
 use crate::node::paths::Root;

@@ -1,4 +1,4 @@
-//! The journal of a command that may be killed on the way: what was begun, and what is done.
+//! The journal of a command that may be killed on the way: the steps that were begun, and those that are done.
 //!
 //! *Shape*: one JSON object a line, `{"version":1,"at":{..},"event":"..",..}`. A line is durable before its act, so whatever may have happened has
 //! a line. A line that a power cut has torn is passed over.
@@ -102,15 +102,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let journal = JournalFile::new(dir.path().join("a/b/c.jsonl"));
         assert!(journal.lines::<Event>().is_empty());
-        let one = |what: &str| Event::One { what: what.to_owned() };
-        journal.append(one("1")).expect("written");
+        let event = |what: &str| Event::One { what: what.to_owned() };
+        journal.append(event("1")).expect("written");
         let bytes = std::fs::read(journal.path()).expect("journal");
         let later = String::from_utf8(bytes.clone()).expect("text").replace("\"version\":1", "\"version\":2");
         let torn = [&bytes[..], later.as_bytes(), b"{\"version\":1,\"at\":"].concat();
         std::fs::write(journal.path(), torn).expect("a torn line");
-        journal.append(one("2")).expect("written");
+        journal.append(event("2")).expect("written");
         let events: Vec<Event> = journal.lines().into_iter().map(|line| line.event).collect();
-        assert_eq!(events, [one("1"), one("2")]);
+        assert_eq!(events, [event("1"), event("2")]);
         let text = std::fs::read_to_string(journal.path()).expect("journal");
         assert!(!text.contains("\n\n") && text.ends_with("}\n"), "{text}");
     }

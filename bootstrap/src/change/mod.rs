@@ -1,4 +1,4 @@
-//! What a command would do, as data.
+//! The changes of a command, as data.
 //!
 //! A command decides a list of changes; a dry run prints it, an apply carries it out. There is no second description of the
 //! same thing, so the two cannot differ.
@@ -92,7 +92,7 @@ pub enum Act {
         /// One for each attachment that ended without its DEL.
         lines: Vec<Line>,
     },
-    /// Removes the lock of an attachment, unless somebody holds it by then.
+    /// Removes the lock of an attachment, unless a process holds it by then.
     Unlock(PathBuf),
     /// Asks the runtime whether it uses Crossfade's conf by now, then lists what was attached meanwhile.
     Confirm,
@@ -100,7 +100,7 @@ pub enum Act {
     Close(Key, Box<Moment>),
     /// Turns an inventory entry into a record, and closes that.
     CloseEntry(Key),
-    /// Sets what living attachments have lost of their host routes, and takes away what nobody has.
+    /// Sets what living attachments have lost of their host routes, and removes those that no attachment has.
     HostRoutes,
     /// Removes annotations from a Pod of this node.
     Unannotate(Box<StaleAnnotations>),

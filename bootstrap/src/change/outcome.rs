@@ -1,4 +1,4 @@
-//! What became of changes: carried out, or only planned.
+//! The outcome of changes: carried out, or only planned.
 
 use serde::Serialize;
 use types::problem::Problem;
@@ -48,7 +48,7 @@ pub struct Done {
 pub enum Outcome {
     /// It is done.
     Done,
-    /// Somebody else has it in hand, or time ran out.
+    /// Another process has it in hand, or time ran out.
     Busy,
     /// It failed; why.
     Failed(String),
@@ -57,7 +57,7 @@ pub enum Outcome {
 }
 
 impl Done {
-    /// The change and what became of it, for people. `busy` says what it means that somebody else has it in hand.
+    /// The change and what became of it, for people. `busy` says what it means that another process has it in hand.
     #[must_use]
     pub fn in_words(&self, busy: &str) -> String {
         let change = &self.change;

@@ -1,4 +1,4 @@
-//! What a planned change comes down to on this node: a file that is as it should be is kept. Nowhere else are bytes compared for that.
+//! The reduction of a planned change to what this node lacks: a file that is as it should be is kept. Nowhere else are bytes compared for that.
 
 use std::path::Path;
 
@@ -61,22 +61,22 @@ mod tests {
     #[test]
     fn what_is_there_decides_and_a_link_is_not_what_it_leads_to() {
         let dir = tempfile::tempdir().expect("scratch");
-        let at = |name: &str| dir.path().join(name);
-        std::fs::write(at("there"), "x").expect("file");
-        std::os::unix::fs::symlink(at("there"), at("link")).expect("link");
-        std::os::unix::fs::symlink(at("nowhere"), at("dangling")).expect("link");
-        let mode = std::os::unix::fs::MetadataExt::mode(&at("there").metadata().expect("file")) & 0o7777;
+        let path_of = |name: &str| dir.path().join(name);
+        std::fs::write(path_of("there"), "x").expect("file");
+        std::os::unix::fs::symlink(path_of("there"), path_of("link")).expect("link");
+        std::os::unix::fs::symlink(path_of("nowhere"), path_of("dangling")).expect("link");
+        let mode = std::os::unix::fs::MetadataExt::mode(&path_of("there").metadata().expect("file")) & 0o7777;
         let ensure = |name: &str| {
-            Change::ensure(Write { path: at(name), bytes: b"x".to_vec(), mode, nudge: false }, "why")
+            Change::ensure(Write { path: path_of(name), bytes: b"x".to_vec(), mode, nudge: false }, "why")
         };
-        let gone = |name: &str| Change::ensure_gone(at(name), false, "why");
+        let removal = |name: &str| Change::ensure_gone(path_of(name), false, "why");
         for (change, word) in [
             (ensure("there"), "keep"),
             (ensure("link"), "write"),
             (ensure("absent"), "write"),
-            (gone("there"), "remove"),
-            (gone("dangling"), "remove"),
-            (gone("absent"), "keep"),
+            (removal("there"), "remove"),
+            (removal("dangling"), "remove"),
+            (removal("absent"), "keep"),
         ] {
             let settled = settle(change);
             assert_eq!(settled.act.word(), word, "{settled}");

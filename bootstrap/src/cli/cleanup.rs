@@ -1,4 +1,4 @@
-//! `cleanup`.
+//! Options of `cleanup`.
 
 use std::path::PathBuf;
 

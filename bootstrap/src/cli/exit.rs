@@ -1,4 +1,4 @@
-//! How a command ends.
+//! The exit statuses and failures of a command.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Completes the problems that a command prints. Most problems name their object and the next step where they are found. This module
+//! The completion of the problems that a command prints. Most problems name their object and the next step where they are found. This module
 //! adds what is missing: the next step that usually follows from the exit status, and the object that the words name.
 
 use nix::unistd::geteuid;
@@ -17,15 +17,15 @@ enum User {
 
 /// Completes the problems of a command that ends with `exit`: each gets an object and a next step.
 pub(crate) fn complete(exit: Exit, problems: &[Problem]) -> Vec<Problem> {
-    let who = if geteuid().is_root() { User::Root } else { User::Another };
-    problems.iter().map(|problem| completed(exit, problem.clone(), who)).collect()
+    let user = if geteuid().is_root() { User::Root } else { User::Another };
+    problems.iter().map(|problem| completed(exit, problem.clone(), user)).collect()
 }
 
-fn completed(exit: Exit, mut problem: Problem, who: User) -> Problem {
+fn completed(exit: Exit, mut problem: Problem, user: User) -> Problem {
     if problem.place.is_empty() {
         problem.place = problem.named().unwrap_or(PROGRAM).to_owned();
     }
-    if let Some(right) = missing_right(&problem.what, who) {
+    if let Some(right) = missing_right(&problem.what, user) {
         problem.fix = right.to_owned();
     } else if problem.fix.is_empty() {
         problem.fix = usual(exit, &problem);
@@ -36,11 +36,11 @@ fn completed(exit: Exit, mut problem: Problem, who: User) -> Problem {
 /// The object of a problem whose words name none.
 const PROGRAM: &str = "crossfade-bootstrap";
 
-fn missing_right(what: &str, who: User) -> Option<&'static str> {
+fn missing_right(what: &str, user: User) -> Option<&'static str> {
     if !DENIED.iter().any(|denied| what.contains(denied)) {
         return None;
     }
-    Some(match who {
+    Some(match user {
         User::Another => "run the command as root",
         User::Root => {
             "root lacks a right here: look at the capabilities and mounts of the container, and at AppArmor or SELinux"
@@ -90,12 +90,15 @@ mod tests {
             ),
             (Exit::No, Problem::new("chroot: EPERM: Operation not permitted"), PROGRAM, "as root"),
         ] {
-            let told = completed(exit, problem.clone(), User::Another);
-            assert_eq!(told.place, place);
-            assert!(problem.what.starts_with(&told.what), "{told:?}");
-            assert!(told.fix.contains(fix), "{told:?}");
-            let told = completed(exit, problem, User::Root);
-            assert!(!told.fix.contains("as root") && !told.fix.is_empty(), "{told:?}");
+            let completed_problem = completed(exit, problem.clone(), User::Another);
+            assert_eq!(completed_problem.place, place);
+            assert!(problem.what.starts_with(&completed_problem.what), "{completed_problem:?}");
+            assert!(completed_problem.fix.contains(fix), "{completed_problem:?}");
+            let completed_problem = completed(exit, problem, User::Root);
+            assert!(
+                !completed_problem.fix.contains("as root") && !completed_problem.fix.is_empty(),
+                "{completed_problem:?}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `graduate`.
+//! Options of `graduate`.
 
 use std::path::PathBuf;
 

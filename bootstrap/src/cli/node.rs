@@ -1,4 +1,4 @@
-//! Commands of a node's boot and of `watch`; most of them are run by systemd.
+//! Options of the commands of a node's boot and of `watch`, most of which systemd runs.
 
 use std::path::PathBuf;
 

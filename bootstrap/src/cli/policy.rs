@@ -1,4 +1,4 @@
-//! `policy` and its verbs.
+//! Options of `policy` and its verbs.
 
 use std::path::PathBuf;
 

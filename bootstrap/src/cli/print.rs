@@ -1,4 +1,4 @@
-//! What a command says: lines for people, or one JSON document. Nobody else writes to stdout or stderr.
+//! The output of a command: lines for people, or one JSON document. No other module writes to stdout or stderr.
 
 mod page;
 mod usage;
@@ -110,7 +110,7 @@ fn document(all: &Value) {
 }
 
 fn complain(page: &Page) {
-    // Nobody to tell: the exit status says it all the same.
+    // The reader is gone: the exit status says it all the same.
     let _ = std::io::stderr().write_all(page.as_str().as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! `restart-pods`.
+//! Options of `restart-pods`.
 
 use clap::Args;
 

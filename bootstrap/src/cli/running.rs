@@ -1,4 +1,4 @@
-//! Commands that look at a node that runs, and `sweep`.
+//! Options of the commands that inspect a running node, and of `sweep`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How the words of the settings are given on a command line. Their types know nothing of command lines.
+//! The words of the settings as values of a command line. Their types know nothing of command lines.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use types::node::{CniVersion, Mode};

@@ -1,4 +1,4 @@
-//! `attachments`: who is attached to what, from records and inventory; and what is left of attachments that ended.
+//! `attachments`: the attachments of a node from records and inventory, and leaks of those that ended.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -56,10 +56,10 @@ pub struct AttachmentsReport {
 pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
     let node = if wanted.leaks { asked(global, wanted)? } else { NodeFacts::certain(global)? };
     let mut found = attachments::list(&node.dirs.layout, node.policy())?;
-    let leaks = if wanted.leaks { Some(left(&node, &found)?) } else { None };
+    let leaks = if wanted.leaks { Some(leaks(&node, &found)?) } else { None };
     let ledger = if wanted.ledger { Some(read_ledger(&node)?) } else { None };
-    if let Some(on) = &wanted.on {
-        keep(&mut found, on, &node)?;
+    if let Some(selector) = &wanted.on {
+        keep(&mut found, selector, &node)?;
     }
     Ok(AttachmentsReport { found, leaks, ledger, is_part: wanted.on.is_some() })
 }
@@ -73,12 +73,12 @@ fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
 }
 
 /// Keeps what was made in a phase, or has a network of this name.
-fn keep(found: &mut Attachments, on: &str, node: &NodeFacts) -> Result<(), Failure> {
-    if Phase::parse(on).is_some() {
+fn keep(found: &mut Attachments, selector: &str, node: &NodeFacts) -> Result<(), Failure> {
+    if Phase::parse(selector).is_some() {
         node.require_policy()?;
     }
-    require_known(&found.attachments, on)?;
-    found.attachments.retain(|line| is_selected(line, on, node.policy()));
+    require_known(&found.attachments, selector)?;
+    found.attachments.retain(|line| is_selected(line, selector, node.policy()));
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
 }
 
 /// What is left of attachments that ended. Leases are read before the runtime is asked and after it, because pods come and go meanwhile.
-fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
+fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let policy = &node.require_policy()?.policy;
     let cni = CniFacts::gather(node, PluginChoice::default());
@@ -110,13 +110,13 @@ fn left(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
         .chain(scratch::containers(&node.dirs.layout))
         .collect();
     let after = leaks::held_leases(&cni.networks, &records);
-    let still: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
-    left.extend(leaks::leaked_leases(&still, &known, &listed));
+    let held_twice: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
+    left.extend(leaks::leaked_leases(&held_twice, &known, &listed));
     Ok(left)
 }
 
 fn sandboxes(node: &NodeFacts) -> Result<std::collections::BTreeMap<String, crate::runtime::State>, Failure> {
-    let Some(endpoint) = node.runtime.whom.endpoint() else {
+    let Some(endpoint) = node.runtime.choice.endpoint() else {
         return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
             .at("--leaks")
             .fix("name the runtime with --runtime-endpoint"));
@@ -189,8 +189,8 @@ fn show(text: &mut Page, line: &Line) {
 
 fn part(part: &Part) -> String {
     let side = part.side.map_or_else(String::new, |side| format!("{side}:"));
-    let gone = if part.owed { "" } else { " (released)" };
-    format!("{side}{}@{}{gone}", part.name, part.ifname)
+    let suffix = if part.owed { "" } else { " (released)" };
+    format!("{side}{}@{}{suffix}", part.name, part.ifname)
 }
 
 fn show_ledger(text: &mut Page, line: &ledger::Line) {

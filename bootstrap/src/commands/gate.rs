@@ -1,8 +1,8 @@
 //! `gate`: holds kubelet back until this node can come up right.
 //!
 //! The gate checks only what can be true before kubelet runs. Agents need kubelet, so the gate waits for none of them. A try is bounded,
-//! and systemd tries again. If node.json says so, the gate gives up after a while and lets kubelet start with a taint: nobody notices a
-//! node that never registers.
+//! and systemd tries again. If node.json says so, the gate gives up after a while and lets kubelet start with a taint, because a
+//! node that never registers goes unnoticed.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::systemd::continuation;
 
 /// Pause between two checks within one try.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Mode of files that everybody on the node may read.
+/// Mode of files that every user on the node may read.
 const PUBLIC: u32 = 0o644;
 
 /// Opens, or says why not.
@@ -38,7 +38,7 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings.node.gate, &first, &now);
-    let mut said = false;
+    let mut is_reported = false;
     let mut failure = loop {
         let obstacles = fitness::obstacles(global, settings.clone(), &mut runtime);
         if obstacles.findings.is_empty() {
@@ -47,7 +47,7 @@ pub fn gate(global: &Global) -> Result<Changed, Failure> {
         if global.dry_run || Instant::now() >= end {
             break obstacles.failure();
         }
-        if !std::mem::replace(&mut said, true) {
+        if !std::mem::replace(&mut is_reported, true) {
             print::waiting(&obstacles.findings);
         }
         std::thread::sleep(PAUSE);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_try_is_as_long_as_one_may_be_but_not_beyond_giving_up() {
-        let at = |boottime_ms| Moment { boot_id: "b".into(), boottime_ms, wall_secs: 0 };
+        let moment = |boottime_ms| Moment { boot_id: "b".into(), boottime_ms, wall_secs: 0 };
         let gate = |try_secs, give_up_secs| types::node::Gate { try_secs, give_up_secs };
         for (gate, first, now, secs) in [
             (gate(60, None), 0, 0, 60),
@@ -135,7 +135,7 @@ mod tests {
             (gate(60, Some(10)), 1000, 900_000, 0),
         ] {
             assert_eq!(
-                patience(&gate, &at(first), &at(now)),
+                patience(&gate, &moment(first), &moment(now)),
                 Duration::from_secs(secs),
                 "{gate:?} {first} {now}"
             );

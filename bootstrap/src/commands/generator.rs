@@ -140,7 +140,7 @@ fn plan(root: &Root) -> GeneratorPlan {
     planned
 }
 
-/// To the kernel's log, for the journal is not there yet; elsewhere to whoever called.
+/// To the kernel's log, for the journal is not there yet; elsewhere to the caller.
 fn log(root: &Root, line: &str) {
     let mut page = print::Page::new();
     let _ = writeln!(page, "{NAME}: {line}");

@@ -1,4 +1,4 @@
-//! `install`: gather, decide, apply, report.
+//! `install`: installs Crossfade on a running node.
 
 pub mod decide;
 pub mod facts;
@@ -30,11 +30,11 @@ use crate::node::networks::needed;
 use crate::node::paths::Root;
 use crate::node::settings::Settings;
 use crate::node::{attachments, host, name, switch, watch_unit};
-use crate::runtime::adding::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
-use crate::runtime::{CniSetup, unread};
+use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
+use crate::runtime::{CniSetup, conf_reading};
 
 /// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -167,11 +167,11 @@ impl InstallHandler<'_> {
             let target = format!("{} {}", change.act.word(), change.target);
             let object = change.target.clone();
             let is_unit = matches!(change.act, Act::Systemctl(_));
-            let one = executor.one(change).map_err(|failure| {
+            let applied = executor.apply(change).map_err(|failure| {
                 let before = done.iter().filter(|done| done.outcome.is_some()).count();
                 unfinished(failure, (&target, &object), before, is_unit)
             });
-            done.push(one?);
+            done.push(applied?);
         }
         Ok(executor.into_means().notes)
     }
@@ -180,7 +180,9 @@ impl InstallHandler<'_> {
 impl ChangeHandler for InstallHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let layout = &self.facts.node.dirs.layout;
-        if let Some(completion) = self.facts.completion.as_ref().filter(|one| one.is_written_by(change)) {
+        if let Some(completion) =
+            self.facts.completion.as_ref().filter(|completion| completion.is_written_by(change))
+        {
             let done = completion.apply(&Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }
@@ -223,8 +225,8 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
         ),
         RuntimeAnswer::Silent => {
             // CRI-O has read Crossfade's conf, and uses it as soon as no ADD of the earlier conf holds it up.
-            let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default();
-            unread::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
+            let endpoint = facts.node.runtime.choice.endpoint().unwrap_or_default();
+            conf_reading::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
                 Failure::later(format!(
                     "it is not confirmed that pods come through Crossfade: {why}. Pods that start now may bypass Crossfade; an ADD or DEL \
                      that hangs holds CRI-O up"
@@ -234,7 +236,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             quiet(facts)?;
         }
         RuntimeAnswer::Setup(_) => {
-            let runtime = Runtime::at(facts.node.runtime.whom.endpoint().unwrap_or_default())?;
+            let runtime = Runtime::at(facts.node.runtime.choice.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
             runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
             quiet(facts)?;
@@ -270,7 +272,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
 
 fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
     let caller =
-        Caller::at(facts.node.runtime.whom.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
+        Caller::at(facts.node.runtime.choice.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
             .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddPath::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

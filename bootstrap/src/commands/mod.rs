@@ -1,4 +1,4 @@
-//! What a person, a pipeline or systemd calls: a module for each command that is neither `watch` nor part of an image build. None of them
+//! The commands that an operator, a pipeline or systemd calls: a module for each command that is neither `watch` nor part of an image build. None of them
 //! uses another.
 
 pub mod attachments;

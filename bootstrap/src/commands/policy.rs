@@ -1,4 +1,4 @@
-//! `policy show|check|set|explain`.
+//! `policy show|check|set|explain`: the policy of this node.
 
 pub mod explain;
 pub mod live;
@@ -23,7 +23,7 @@ use crate::node::policy::flip;
 use crate::node::policy::secondary;
 use crate::node::settings::Settings;
 use crate::node::unready::{self, UnreadyNetwork};
-use crate::runtime::unread;
+use crate::runtime::conf_reading;
 
 /// Carries out a verb and prints its answer.
 ///
@@ -76,7 +76,7 @@ impl Report for PolicyReport {
     }
 }
 
-/// Whether anybody reads a policy on this node. `policy check FILE` may check another node's file, so it is always allowed.
+/// Whether Crossfade reads a policy on this node. `policy check FILE` may check another node's file, so it is always allowed.
 ///
 /// # Errors
 /// 3 on a node without Crossfade's plugin.
@@ -152,7 +152,7 @@ fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
 /// Refuses to flip while a network of the phase is not ready.
 ///
 /// # Errors
-/// 3, with each such network; usage for a tree, whose networks nobody can ask.
+/// 3, with each such network; usage for a tree, whose networks cannot be asked.
 fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
     if !node.root.is_node() {
         return Err(Failure::usage(
@@ -173,16 +173,17 @@ fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
 fn doubt(node: &NodeFacts) -> Option<String> {
     node.runtime.crio().filter(|_| node.root.is_node())?;
     node.own_conf()?;
-    let endpoint = node.runtime.whom.endpoint()?;
+    let endpoint = node.runtime.choice.endpoint()?;
     let conf = node.dirs.conf_file();
     // One that does not run reads the conf when it starts.
-    let why = unread::since(endpoint, &conf)?;
+    let why = conf_reading::problem(endpoint, &conf)?;
     (!attached_since(&node.dirs.layout, &conf)).then_some(why)
 }
 
 fn attached_since(layout: &Layout, conf: &Path) -> bool {
-    let secs = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let Ok(written) = unread::written(conf).map(secs) else { return false };
+    let secs =
+        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let Ok(written) = conf_reading::written_at(conf).map(secs) else { return false };
     let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
     records.iter().any(|record| record.intent.begun.wall_secs > written)
 }

@@ -1,4 +1,4 @@
-//! `render`: what kubelet and the runtime are told on their command lines.
+//! `render`: Crossfade's arguments on the command lines of kubelet and the runtime.
 //!
 //! For kubelet: settings and unit -> `kubelet::registration::decide` -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
@@ -17,7 +17,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
 use crate::kubelet::check::{self, CheckDepth, Checked};
-use crate::kubelet::own::{own, registered};
+use crate::kubelet::own::{own_registration, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{drop_in, refusals};
@@ -102,7 +102,7 @@ fn accepted(node: &Node) -> Result<(), Failure> {
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
 fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Change>, Vec<String>), Failure> {
-    let own = own(root, node);
+    let own = own_registration(root, node);
     if own == OwnRegistration::default() {
         let why = if node.kubelet.register {
             "node.json has no labels and no taints"

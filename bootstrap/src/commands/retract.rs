@@ -1,4 +1,4 @@
-//! `retract`: takes back what this node said on its Node, where Crossfade takes no part on it any more.
+//! `retract`: removes this node's reports from its Node, where Crossfade has left the node.
 //!
 //! crossfade-retract.service runs it in a boot that is switched off or of a final image, for then there is no `watch`, and the Node may
 //! bear what an earlier boot said. `uninstall` says the same of a node that Crossfade was removed from.

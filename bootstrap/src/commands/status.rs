@@ -1,4 +1,4 @@
-//! `status`: where this node stands, and what `watch` sees.
+//! `status`: the state of this node, and the report of `watch`.
 
 mod follow;
 mod problems;
@@ -34,7 +34,7 @@ use crate::node::{hostroutes, mode};
 use crate::runtime::answer::ConfUse;
 
 pub use self::follow::follow;
-use self::follow::{until, wait};
+use self::follow::{wait, wait_until};
 pub use self::reported::{ReportedStatus, reported};
 
 /// Where this node stands.
@@ -167,7 +167,7 @@ impl Status {
 fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     let booted = || BootRecord::is_current(&root);
-    let ready = wait.is_none_or(|within| until(&root.at(BOOTED), Some(within), || booted().is_ok()));
+    let ready = wait.is_none_or(|within| wait_until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let dirs = NodeFacts::by_files(global, settings).dirs;
     let found = attachments::list(&dirs.layout, None)?;
     let networks = count(&found);

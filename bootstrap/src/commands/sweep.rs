@@ -1,4 +1,4 @@
-//! `sweep`: closes what the runtime no longer lists, one pass.
+//! `sweep`: one pass that closes attachments whose sandboxes the runtime no longer lists.
 //!
 //! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
 //! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
@@ -78,10 +78,10 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
     let inventory = inventory::load(layout).map_err(failed)?;
-    let listing = listing(&node.runtime.whom, wanted)?;
+    let listing = listing(&node.runtime.choice, wanted)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);
-    pass_order::order(&mut judged, pass_order::last_tried(layout).as_deref(), |one| &one.key);
+    pass_order::order(&mut judged, pass_order::last_tried(layout).as_deref(), |candidate| &candidate.key);
     if listing.is_empty_answer() {
         believe(&judged)?;
     }
@@ -103,7 +103,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let before =
         PassFacts { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
     if global.dry_run {
-        let stale = annotations::look(node, wanted, before);
+        let stale = annotations::gather(node, wanted, before);
         changes.extend(stale.changes);
         notes.extend(stale.notes);
         return Ok(Changed::planned(changes, notes));
@@ -118,7 +118,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
-        let (unannotated, more) = annotations::look(node, wanted, before).carry_out();
+        let (unannotated, more) = annotations::gather(node, wanted, before).carry_out();
         done.extend(unannotated);
         notes.extend(more);
     }
@@ -147,7 +147,7 @@ fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure>
         return SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = match whom {
-        RuntimeChoice::Nobody | RuntimeChoice::NotSought => {
+        RuntimeChoice::None | RuntimeChoice::NotSought => {
             return Err(Failure::usage("sweep needs the living sandboxes")
                 .at("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));
@@ -168,8 +168,8 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
     let contradiction = sweep_candidates::contradiction(judged);
     match contradiction {
         None => Ok(()),
-        Some(one) => {
-            let key = format!("{} {}", one.key.container_id, one.key.ifname);
+        Some(candidate) => {
+            let key = format!("{} {}", candidate.key.container_id, candidate.key.ifname);
             let why = format!(
                 "the runtime lists no sandbox at all, but the netns of {key} is there; nothing is swept"
             );
@@ -183,41 +183,45 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
 #[must_use]
 pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
-    for one in judged {
-        let age = age_text(Some(one.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if one.listed == ListStatus::Stopped {
+    for candidate in judged {
+        let age = age_text(Some(candidate.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
+        let seen = if candidate.listed == ListStatus::Stopped {
             "the sandbox ended with an earlier boot"
         } else {
             "the runtime does not list the sandbox"
         };
-        let (act, reason) = match verdict(one.listed, one.age, grace_secs, one.owner) {
+        let (act, reason) = match verdict(candidate.listed, candidate.age, grace_secs, candidate.owner) {
             SweepVerdict::Live => continue,
             SweepVerdict::Young => {
                 (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
             }
             SweepVerdict::Waiting => {
-                (Act::Wait, format!("{seen}, but network {} is not ready", one.networks))
+                (Act::Wait, format!("{seen}, but network {} is not ready", candidate.networks))
             }
             SweepVerdict::Close => {
-                let key = one.key.clone();
-                let more = match (&one.location, one.owner) {
+                let key = candidate.key.clone();
+                let more = match (&candidate.location, candidate.owner) {
                     (RecordLocation::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
                     (_, Owner::Retired) => ", which is retired",
                     (_, Owner::Ready | Owner::NotReady) => "",
                 };
-                let act = match &one.location {
+                let act = match &candidate.location {
                     RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
                     RecordLocation::Entry(_) => Act::CloseEntry(key),
                 };
-                (act, format!("{seen}; age {age}; network {}{more}", one.networks))
+                (act, format!("{seen}; age {age}; network {}{more}", candidate.networks))
             }
         };
-        changes.push(Change::new(act, format!("{} {}", one.key.container_id, one.key.ifname), reason));
+        changes.push(Change::new(
+            act,
+            format!("{} {}", candidate.key.container_id, candidate.key.ifname),
+            reason,
+        ));
     }
     changes
 }
 
-/// What killed calls of the plugin left: temporary files, and locks that nobody holds.
+/// What killed calls of the plugin left: temporary files, and locks that no process holds.
 fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure> {
     let failed =
         |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));

@@ -1,4 +1,4 @@
-//! Every finding that `doctor` knows: its code, the symptom that brings a person here, and how grave it is. docs/troubleshooting.md has an
+//! The codes of `doctor`'s findings, each with its symptom and severity. docs/troubleshooting.md has an
 //! entry for each, and a test holds the page to this table.
 
 use serde::{Serialize, Serializer};
@@ -121,7 +121,7 @@ pub enum Code {
     NetworkNotReady,
     /// The proof of a network that pods get failed.
     ProofFailed,
-    /// Pods wait for a file that nobody keeps.
+    /// Pods wait for a file without a keeper.
     FileUnkept,
     /// An ADD runs for longer than it may.
     AddHangs,
@@ -167,7 +167,7 @@ pub enum Code {
     HostRoutes,
     /// A network is the second one of pods, and its CNI follows the Pod's status.
     SecondNetwork,
-    /// Pods asked for host ports that nobody maps.
+    /// Pods asked for host ports that no plugin maps.
     HostPorts,
     /// The proof of a network that pods get finds no DNS server, or no other node.
     ProofDegraded,
@@ -175,7 +175,7 @@ pub enum Code {
     SandboxForgotten,
     /// The same, and the network that owes the DEL is not ready.
     SandboxWaits,
-    /// Addresses are leased to containers that nobody knows.
+    /// Addresses are leased to unknown containers.
     LeaseUnknown,
     /// The last sweep failed.
     SweepFails,

@@ -1,4 +1,4 @@
-//! What `doctor` knows of a node: gathered once, changed by nobody. What could not be read is a fact, too.
+//! The facts of `doctor` about a node, gathered once. A source that could not be read is a fact, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +62,7 @@ pub struct Facts {
     pub unfit: Option<String>,
     /// What others have put into the private conf directory.
     pub foreign: Option<Problem>,
-    /// The report of `watch`; `None` for a tree, and for directories that the command line named: nobody can tell whose `watch` that is.
+    /// The report of `watch`; `None` for a tree, and for directories that the command line named, whose `watch` is not known.
     pub watch: Option<StatusFile>,
     /// What the last sweep of this boot came to.
     pub swept: Option<SweepResult>,
@@ -102,7 +102,7 @@ pub struct Kernel {
     pub lost_netns: BTreeSet<Key>,
     /// What a sweep would change about host routes, in words.
     pub routes: Option<String>,
-    /// Leases of containers that nobody knows.
+    /// Leases of unknown containers.
     pub leases: Vec<Leak>,
 }
 

@@ -1,4 +1,4 @@
-//! What `doctor` says: the findings by symptom, and what it could read.
+//! The report of `doctor`: the findings by symptom, and the sources that it could read.
 
 use std::collections::BTreeSet;
 

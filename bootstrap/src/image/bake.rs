@@ -1,7 +1,7 @@
 //! `bake`: an image's policy and node settings, in /usr/lib/crossfade, where /etc and /run count before them.
 //!
 //! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. What is written is read by the very parsers of the programs
-//! before anything is touched, so that an image with settings nobody could use is never built.
+//! before anything is touched, so that an image with unusable settings is never built.
 
 mod decide;
 mod gather;
@@ -76,7 +76,7 @@ impl Report for BakeReport {
 /// Writes both files, or says what they would be.
 ///
 /// # Errors
-/// All findings, before anything is touched: 2 for options that make no sense together, 78 for settings that nobody could use, 3 for a
+/// All findings, before anything is touched: 2 for options that make no sense together, 78 for unusable settings, 3 for a
 /// file that would hide what is baked.
 pub fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);

@@ -1,4 +1,4 @@
-//! `selftest`: whether a machine, or an image of one, will come up right.
+//! `selftest`: checks whether a machine, or an image of one, will come up right.
 //!
 //! The last look of an image build. Every check is made, whatever others found; each says what it found, and a failure what to do.
 //! Nothing is changed, no daemon has to run, and below another root none of its programs is run: there the files have to do.
@@ -121,7 +121,7 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Fa
     })
 }
 
-/// The node, as its next boot will find it. A runtime that may run is asked what it has loaded; nobody is asked of an image.
+/// The node, as its next boot will find it. A runtime that may run is asked what it has loaded; for an image none is asked.
 fn gather(global: &Global, wanted: &Selftest) -> NodeFacts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
@@ -147,13 +147,13 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
     };
     // What is missing or masked is told above.
     let ours = OURS.into_iter().filter(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
-    let theirs = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
+    let theirs = all.iter().filter(|unit| unit.loaded().is_some()).map(|unit| unit.name.as_str());
     let names = ours.chain(theirs).chain([systemd::WHOLE_BOOT]);
     let verdicts: Vec<_> = names.map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
     checks.extend(units::verified(&verdicts));
     checks.extend(units::drop_ins(all, node));
     checks.extend(units::generated(root, all));
-    checks.extend(order::before(boot.as_ref(), all));
+    checks.extend(order::order_before(boot.as_ref(), all));
     checks.extend(order::wants(all));
     checks.extend(order::deadlock(&Order::gather(root), boot.as_ref(), all));
     checks.extend(order::commands(all));

@@ -1,4 +1,4 @@
-//! `render --check`: everything about the registration that can be known when an image is built.
+//! `render --check`: the checks of the registration that are possible when an image is built.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use types::node::Node;
 use types::problem::Problem;
 use types::taint;
 
-use super::own::{absent, own, speaks};
+use super::own::{absent, own_registration, speaks};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::kubelet::sources::KubeletSources;
@@ -91,7 +91,7 @@ fn registered(
     depth: CheckDepth,
     (findings, notes): (&mut Vec<Problem>, &mut Vec<String>),
 ) -> Vec<String> {
-    let own = own(root, node);
+    let own = own_registration(root, node);
     let speaks = speaks(root, node);
     let unit = match Unit::load(root, &node.kubelet.unit) {
         Ok(Some(unit)) => unit,
@@ -110,7 +110,7 @@ fn registered(
             return Vec::new();
         }
     };
-    let problems = in_the_way(root, node, &unit, depth);
+    let problems = obstacles(root, node, &unit, depth);
     if speaks {
         findings.extend(problems)
     } else {
@@ -136,14 +136,14 @@ fn registered(
 }
 
 /// What keeps Crossfade's flags from kubelet's command line.
-fn in_the_way(root: &Root, node: &Node, unit: &Unit, asked: CheckDepth) -> Vec<Problem> {
+fn obstacles(root: &Root, node: &Node, unit: &Unit, depth: CheckDepth) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if asked == CheckDepth::Unasked {
+    if depth == CheckDepth::Unasked {
         return problems;
     }
     problems.extend(continuation::installed(root).err());
     problems.extend(continuation::continuation(root, unit, Role::Kubelet).err());
-    if problems.is_empty() && asked == CheckDepth::Loaded && switch::off_switch(root).is_none() {
+    if problems.is_empty() && depth == CheckDepth::Loaded && switch::off_switch(root).is_none() {
         problems.extend(continuation::check(root, node, unit.name()).err());
     }
     if !unit.environment_files().iter().any(|file| file == Path::new(KUBELET_ENV))

@@ -1,4 +1,4 @@
-//! kubelet's configuration files, as far as they say with which taints the Node is registered, and which runtime kubelet talks to.
+//! kubelet's configuration files: the taints of the registration, and the runtime that kubelet talks to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shim::file::read_regular;
 use types::taint::{Taint, checked};
 
-use super::flags::given;
+use super::flags::values;
 use crate::node::paths::Root;
 use crate::systemd::unit::Word;
 
@@ -65,12 +65,12 @@ struct Entry {
 /// # Errors
 /// One line that names the file: it cannot be read, or kubelet would exit for it.
 pub fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
-    let named = |why: String| format!("{}: {why}", path.display());
+    let in_file = |why: String| format!("{}: {why}", path.display());
     let Some(bytes) = bytes(root, path)? else {
         return Ok(None);
     };
-    let text = String::from_utf8(bytes).map_err(|_| named("expected UTF-8".into()))?;
-    parse(&text).map(Some).map_err(named)
+    let text = String::from_utf8(bytes).map_err(|_| in_file("expected UTF-8".into()))?;
+    parse(&text).map(Some).map_err(in_file)
 }
 
 /// The bytes of one file, as the node sees it; none where there is none.
@@ -78,10 +78,10 @@ pub fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
 /// # Errors
 /// One line that names the file: it cannot be read.
 pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let named = |e: std::io::Error| format!("{}: {e}", path.display());
+    let in_file = |e: std::io::Error| format!("{}: {e}", path.display());
     match read_regular(&root.at(path), MAX_BYTES) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).map_err(named),
+        other => other.map(Some).map_err(in_file),
     }
 }
 
@@ -105,7 +105,7 @@ impl Files {
 /// The configuration files that a command line names; of several flags the last counts.
 #[must_use]
 pub fn files(root: &Root, words: &[Word]) -> Files {
-    let last = |name| given(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
+    let last = |name| values(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
     // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
     let absolute = |value: &str| Path::new("/").join(value);
     let dir = last("config-dir").map(absolute);
@@ -149,9 +149,9 @@ fn parse(text: &str) -> Result<KubeletConfig, String> {
         ));
     }
     let taints = found.register_with_taints.map(|entries| {
-        let one =
+        let parse_document =
             |entry: Entry| checked(&entry.key, entry.value.as_deref().unwrap_or_default(), &entry.effect);
-        entries.into_iter().map(one).collect::<Result<Vec<_>, _>>()
+        entries.into_iter().map(parse_document).collect::<Result<Vec<_>, _>>()
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
     let endpoint = found.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
@@ -176,10 +176,11 @@ mod tests {
         let json = "{\n\t\"kind\": \"KubeletConfiguration\",\n\t\"registerWithTaints\": [{\"key\": \"a\", \"value\": \"true\", \"effect\": \"NoExecute\"}, \
                     {\"key\": \"b\", \"effect\": \"NoSchedule\", \"timeAdded\": null}], \"registerNode\": false}";
         for text in [yaml, json, &format!("---\n{yaml}"), &format!("{yaml}---\nkind: Other\n")] {
-            let said = parse(text).expect(text);
-            let told: Vec<String> = said.taints.expect("taints").iter().map(ToString::to_string).collect();
+            let config = parse(text).expect(text);
+            let taints: Vec<String> =
+                config.taints.expect("taints").iter().map(ToString::to_string).collect();
             assert_eq!(
-                (told.join(","), said.registers),
+                (taints.join(","), config.registers),
                 ("a=true:NoExecute,b:NoSchedule".into(), Some(false)),
                 "{text}"
             );
@@ -188,12 +189,12 @@ mod tests {
 
     #[test]
     fn nothing_said_is_not_an_empty_list() {
-        let said = |more: &str| parse(&format!("kind: KubeletConfiguration\n{more}")).expect(more);
-        assert_eq!(said(""), KubeletConfig::default());
-        assert_eq!(said("registerWithTaints: null\n").taints, None);
-        assert_eq!(said("registerWithTaints: []\n").taints, Some(Vec::new()));
-        assert_eq!(said("containerRuntimeEndpoint: ''\n").endpoint, None);
-        let endpoint = said("containerRuntimeEndpoint: unix:///run/c.sock\n").endpoint;
+        let parse_with = |more: &str| parse(&format!("kind: KubeletConfiguration\n{more}")).expect(more);
+        assert_eq!(parse_with(""), KubeletConfig::default());
+        assert_eq!(parse_with("registerWithTaints: null\n").taints, None);
+        assert_eq!(parse_with("registerWithTaints: []\n").taints, Some(Vec::new()));
+        assert_eq!(parse_with("containerRuntimeEndpoint: ''\n").endpoint, None);
+        let endpoint = parse_with("containerRuntimeEndpoint: unix:///run/c.sock\n").endpoint;
         assert_eq!(endpoint.as_deref(), Some("unix:///run/c.sock"));
     }
 
@@ -222,7 +223,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("below")).expect("directory");
             fs::write(path, "").expect("file");
         }
-        let told = drop_ins(&root, Path::new("/d")).expect("there");
-        assert_eq!(told, ["/d/100.conf", "/d/15/x.conf", "/d/20.conf"].map(PathBuf::from));
+        let drop_ins = drop_ins(&root, Path::new("/d")).expect("there");
+        assert_eq!(drop_ins, ["/d/100.conf", "/d/15/x.conf", "/d/20.conf"].map(PathBuf::from));
     }
 }

@@ -1,10 +1,10 @@
-//! Which DNS servers kubelet gives its pods, as its command line and its configuration say.
+//! The DNS servers that kubelet gives its pods, by its command line and its configuration.
 
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::config;
-use super::flags::given;
+use super::flags::values;
 use super::runtime::words;
 use crate::node::paths::Root;
 
@@ -28,9 +28,9 @@ pub struct ClusterDns {
 /// # Errors
 /// In words, where nothing that can be read names a server: kubelet has no unit here, or it is not told of any.
 pub fn cluster_dns(root: &Root, unit: &str) -> Result<ClusterDns, String> {
-    let unknown = |why: &str| format!("{why}; name the cluster's DNS servers in node.json, packets.dns");
-    let words = words(root, unit).ok_or_else(|| unknown(&format!("no {unit} can be read")))?;
-    let flags = |name| given(&words, name).into_iter().flat_map(|flag| flag.value.split(','));
+    let problem = |why: &str| format!("{why}; name the cluster's DNS servers in node.json, packets.dns");
+    let words = words(root, unit).ok_or_else(|| problem(&format!("no {unit} can be read")))?;
+    let flags = |name| values(&words, name).into_iter().flat_map(|flag| flag.value.split(','));
     let files = config::files(root, &words);
     let read = |file: &Path| config::read(root, file).ok().flatten();
     let configs: Vec<_> = files.all().rev().filter_map(|file| read(file)).collect();
@@ -42,7 +42,7 @@ pub fn cluster_dns(root: &Root, unit: &str) -> Result<ClusterDns, String> {
     let domain = by_flag.or_else(|| configs.into_iter().find_map(|config| config.cluster_domain));
     let servers: Vec<IpAddr> = servers.iter().filter_map(|server| server.trim().parse().ok()).collect();
     if servers.is_empty() {
-        return Err(unknown("kubelet is told of no clusterDNS"));
+        return Err(problem("kubelet is told of no clusterDNS"));
     }
     let domain = domain.filter(|domain| !domain.is_empty()).unwrap_or_else(|| DOMAIN.into());
     Ok(ClusterDns { servers, domain })
@@ -52,7 +52,7 @@ pub fn cluster_dns(root: &Root, unit: &str) -> Result<ClusterDns, String> {
 mod tests {
     use super::*;
 
-    fn told(command: &str, files: &[(&str, &str)]) -> Result<(Vec<String>, String), String> {
+    fn dns_of(command: &str, files: &[(&str, &str)]) -> Result<(Vec<String>, String), String> {
         let dir = tempfile::tempdir().expect("scratch");
         let service = format!("[Service]\nExecStart={command}\n");
         let unit = ("usr/lib/systemd/system/kubelet.service", service.as_str());
@@ -83,7 +83,7 @@ mod tests {
             ),
             ("/k --cluster-dns 10.0.0.1 --cluster-dns=10.0.0.2", &["10.0.0.1", "10.0.0.2"], "cluster.local"),
         ] {
-            let (servers, found) = told(command, &[MAIN, DROP_IN]).expect(command);
+            let (servers, found) = dns_of(command, &[MAIN, DROP_IN]).expect(command);
             assert_eq!(
                 (servers, found.as_str()),
                 (expected.iter().map(ToString::to_string).collect(), domain),
@@ -93,7 +93,7 @@ mod tests {
         for (command, files) in
             [("/k", &[][..]), ("/k --config=/c.yaml", &[("c.yaml", "kind: KubeletConfiguration\n")])]
         {
-            let why = told(command, files).expect_err(command);
+            let why = dns_of(command, files).expect_err(command);
             assert!(why.contains("packets.dns"), "{why}");
         }
         let why = cluster_dns(&Root::new(Path::new("/nowhere")), "kubelet.service").expect_err("no unit");

@@ -1,4 +1,4 @@
-//! The directory of configuration drop-ins that kubelet is told of where Crossfade's taints go into a file.
+//! kubelet's directory of configuration drop-ins, where Crossfade's taints go into a file.
 //!
 //! It holds copies of the files of kubelet's own directory, numbered in the order in which kubelet merges them, and Crossfade's file behind them. They
 //! are copied at every start of kubelet, which reads them once, then. A copy is root's alone, for a configuration may hold what its
@@ -16,29 +16,33 @@ use crate::kubelet::config;
 use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
 
 /// Crossfade's file; digits sort before it.
-const OURS: &str = "zz-crossfade.conf";
+const OWN_FILE: &str = "zz-crossfade.conf";
 
-/// Makes the directory what it should be: copies of kubelet's own files (`theirs`), then a file with Crossfade's taints (`ours`).
+/// Makes the directory what it should be: copies of kubelet's own files (`kubelets`), then a file with Crossfade's taints (`own_taints`).
 ///
 /// # Errors
 /// 75: a file went away meanwhile; 1: one cannot be read.
-pub fn write(root: &Root, theirs: &[PathBuf], ours: &str) -> Result<Vec<Change>, Failure> {
+pub fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<Change>, Failure> {
     let dir = root.at(KUBELET_CONFIG_DIR);
     let mut wanted = Vec::new();
-    for (at, path) in theirs.iter().enumerate() {
+    for (index, path) in kubelets.iter().enumerate() {
         let bytes = config::bytes(root, path).map_err(|why| Failure::new(Exit::Failed, why))?;
         let bytes = bytes.ok_or_else(|| Failure::later(format!("{} has gone", path.display())))?;
-        let mut name = OsString::from(format!("{at:04}-"));
+        let mut name = OsString::from(format!("{index:04}-"));
         name.push(path.file_name().unwrap_or_default());
         wanted.push((name, bytes, format!("a copy of {}", path.display())));
     }
-    wanted.push((OURS.into(), ours.as_bytes().to_vec(), "the taints that kubelet registers".into()));
+    wanted.push((
+        OWN_FILE.into(),
+        own_taints.as_bytes().to_vec(),
+        "the taints that kubelet registers".into(),
+    ));
     let names: BTreeSet<&OsString> = wanted.iter().map(|(name, ..)| name).collect();
-    let there = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-    let stale = there.filter(|entry| !names.contains(&entry.file_name()));
-    let gone =
+    let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+    let stale = entries.filter(|entry| !names.contains(&entry.file_name()));
+    let removals =
         stale.map(|entry| Change::remove(entry.path(), false, "kubelet's own directory has it no more"));
-    let mut changes: Vec<Change> = gone.collect();
+    let mut changes: Vec<Change> = removals.collect();
     changes.extend(wanted.into_iter().map(|(name, bytes, why)| {
         Change::ensure(Write { path: dir.join(name), bytes, mode: PRIVATE, nudge: false }, why)
     }));

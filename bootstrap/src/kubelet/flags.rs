@@ -1,4 +1,4 @@
-//! kubelet's command line.
+//! Flags on kubelet's command line.
 
 use crate::systemd::unit::Word;
 
@@ -15,7 +15,7 @@ pub struct FlagValue<'w> {
 ///
 /// *Source*: `spf13/pflag`, `parseArgs`; `component-base/cli/flag`, `WordSepNormalizeFunc`.
 #[must_use]
-pub fn given<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
+pub fn values<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
     let mut all = Vec::new();
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -38,17 +38,17 @@ pub fn given<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
 /// Whether a flag that is true or false is given as false at last. *Source*: Go's `strconv.ParseBool`.
 #[must_use]
 pub fn is_off(words: &[Word], name: &str) -> bool {
-    let mut off = false;
+    let mut is_false = false;
     for word in words {
         let Some(flag) = word.text.strip_prefix("--") else {
             continue;
         };
         let (spelt, value) = flag.split_once('=').unwrap_or((flag, "true"));
         if spelt.replace('_', "-") == name {
-            off = matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
+            is_false = matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
         }
     }
-    off
+    is_false
 }
 
 #[cfg(test)]
@@ -72,22 +72,22 @@ mod tests {
             ("--config=/program", &[]),
         ] {
             let line = words(line);
-            let told: Vec<&str> = given(&line, "config").iter().map(|given| given.value).collect();
-            assert_eq!(told, wanted, "{line:?}");
+            let config_values: Vec<&str> = values(&line, "config").iter().map(|flag| flag.value).collect();
+            assert_eq!(config_values, wanted, "{line:?}");
         }
         let line = words("k --node_labels=a=b");
-        assert_eq!(given(&line, "node-labels")[0].value, "a=b");
+        assert_eq!(values(&line, "node-labels")[0].value, "a=b");
     }
 
     #[test]
     fn the_last_word_of_a_switch_counts() {
-        for (line, off) in [
+        for (line, is_false) in [
             ("k", false),
             ("k --register-node", false),
             ("k --register-node=false", true),
             ("k --register_node=false --register-node=true", false),
         ] {
-            assert_eq!(is_off(&words(line), "register-node"), off, "{line}");
+            assert_eq!(is_off(&words(line), "register-node"), is_false, "{line}");
         }
     }
 }

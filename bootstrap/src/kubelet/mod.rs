@@ -1,4 +1,4 @@
-//! What kubelet registers its Node with: labels and taints, and what kubelet and the API server say about them.
+//! kubelet's registration of its Node: labels and taints, and the rules of kubelet and of the API server for them.
 //!
 //! Both count only when the Node object is made. [`sources`] reads what kubelet would register without Crossfade, [`registration`] decides
 //! what is added.

@@ -1,4 +1,4 @@
-//! What Crossfade says on kubelet's command line, and what kubelet registers by it.
+//! The labels and taints that Crossfade adds on kubelet's command line, and kubelet's registration with them.
 
 use types::node::Node;
 use types::problem::Problem;
@@ -13,33 +13,33 @@ use crate::systemd::unit::Unit;
 
 /// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
 #[must_use]
-pub fn own(root: &Root, node: &Node) -> OwnRegistration {
-    let mut own = OwnRegistration::default();
+pub fn own_registration(root: &Root, node: &Node) -> OwnRegistration {
+    let mut registration = OwnRegistration::default();
     if node.kubelet.register {
-        own.labels.clone_from(&node.labels);
-        own.taints.clone_from(&node.taints);
+        registration.labels.clone_from(&node.labels);
+        registration.taints.clone_from(&node.taints);
     }
     if root.entry(UNFIT).symlink_metadata().is_ok()
-        && !own.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
+        && !registration.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
     {
-        own.taints.push(Taint::unfit());
+        registration.taints.push(Taint::unfit());
     }
-    own
+    registration
 }
 
 /// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
 #[must_use]
 pub fn speaks(root: &Root, node: &Node) -> bool {
-    own(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
+    own_registration(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
 }
 
-/// What kubelet would register without Crossfade, and what it registers with Crossfade; for whoever explains it.
+/// What kubelet would register without Crossfade, and what it registers with Crossfade, for `explain`.
 ///
 /// # Errors
 /// As `render`, but for what is missing or broken of kubelet's own.
 pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
     match refusals(node) {
-        refused if refused.is_empty() => registered(root, node, &own(root, node)),
+        refused if refused.is_empty() => registered(root, node, &own_registration(root, node)),
         findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
@@ -55,9 +55,9 @@ pub fn registered(
 ) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
     let unit = unit.ok_or_else(|| Failure::of(Exit::No, absent(&node.kubelet.unit)))?;
-    let found = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
-    let registration = decide(own, &found);
-    Ok((found, registration))
+    let sources = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
+    let registration = decide(own, &sources);
+    Ok((sources, registration))
 }
 
 /// What is to be done about a unit of kubelet's that is not there.

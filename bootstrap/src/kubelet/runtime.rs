@@ -1,9 +1,9 @@
-//! Which runtime kubelet talks to, as its command line and its configuration say.
+//! The runtime that kubelet talks to, by its command line and its configuration.
 
 use std::path::Path;
 
 use super::config;
-use super::flags::given;
+use super::flags::values;
 use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
@@ -12,8 +12,8 @@ use crate::systemd::unit::{Unit, Word};
 pub struct NamedEndpoint {
     /// `unix:///path`.
     pub endpoint: String,
-    /// Who says so.
-    pub by: String,
+    /// The source of the endpoint, for people.
+    pub source: String,
 }
 
 /// The endpoint that kubelet is told of; none where it has no unit here, or nothing that can be read names one. A flag counts before
@@ -23,13 +23,14 @@ pub struct NamedEndpoint {
 #[must_use]
 pub fn endpoint(root: &Root, unit: &str) -> Option<NamedEndpoint> {
     let words = words(root, unit)?;
-    let flag = given(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
-    let by_flag = flag
-        .filter(|endpoint| !endpoint.is_empty())
-        .map(|endpoint| NamedEndpoint { endpoint, by: format!("--container-runtime-endpoint of {unit}") });
+    let flag = values(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
+    let by_flag = flag.filter(|endpoint| !endpoint.is_empty()).map(|endpoint| NamedEndpoint {
+        endpoint,
+        source: format!("--container-runtime-endpoint of {unit}"),
+    });
     let by_file = |file: &Path| {
         let endpoint = config::read(root, file).ok().flatten()?.endpoint?;
-        Some(NamedEndpoint { endpoint, by: format!("containerRuntimeEndpoint in {}", file.display()) })
+        Some(NamedEndpoint { endpoint, source: format!("containerRuntimeEndpoint in {}", file.display()) })
     };
     by_flag.or_else(|| config::files(root, &words).all().rev().find_map(|file| by_file(file)))
 }
@@ -76,8 +77,8 @@ mod tests {
         ] {
             let service = format!("[Service]\nExecStart={command}\n");
             let (_dir, root) = tree(&[(UNIT, &service), ("c.yaml", &main), ("d/1.conf", &drop_in)]);
-            let told = endpoint(&root, "kubelet.service").map(|named| named.endpoint);
-            assert_eq!(told.as_deref(), expected, "{command}");
+            let endpoint = endpoint(&root, "kubelet.service").map(|named| named.endpoint);
+            assert_eq!(endpoint.as_deref(), expected, "{command}");
         }
         let (_dir, root) = tree(&[]);
         assert_eq!(endpoint(&root, "kubelet.service"), None);

@@ -1,4 +1,4 @@
-//! What kubelet would register without Crossfade, and who says so.
+//! The labels and taints that kubelet would register without Crossfade, each with its source.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use types::label;
 use types::taint::{self, Taint};
 
 use super::config::{self, KubeletConfig};
-use super::flags::{FlagValue, given, is_off};
+use super::flags::{FlagValue, is_off, values};
 use crate::node::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
-/// Everything that speaks about labels and taints, in the order in which kubelet takes it: configuration, its drop-ins, flags.
+/// Every source of labels and taints, in the order in which kubelet takes them: configuration, its drop-ins, flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KubeletSources {
     /// Labels in the order of the command line.
@@ -19,7 +19,7 @@ pub struct KubeletSources {
     pub lists: Vec<List>,
     /// The files of `--config-dir` in the order in which they are merged; none where kubelet reads no such directory.
     pub drop_ins: Option<Vec<PathBuf>>,
-    /// Somebody says `--register-with-taints`, which counts before every file.
+    /// The command line has `--register-with-taints`, which counts before every file.
     pub flags_taints: bool,
     /// Files and directories that the command line names and that are not there; kubelet does not start without them.
     pub absent: Vec<PathBuf>,
@@ -34,14 +34,14 @@ pub struct KubeletSources {
 pub struct Label {
     pub key: String,
     pub value: String,
-    /// Who says so, for people.
+    /// The source, for people.
     pub source: String,
 }
 
 /// A list of taints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
-    /// Who says so, for people.
+    /// The source, for people.
     pub source: String,
     /// The taints; none of them is a list, too: it takes back what was said before.
     pub taints: Vec<Taint>,
@@ -56,27 +56,27 @@ impl KubeletSources {
         let mut environment = unit.environment().clone();
         environment.remove(KUBELET_ARGUMENTS);
         let words = unit.single()?.expand(unit.name(), &environment);
-        let mut found = Self { registers: true, ..Self::default() };
-        found.take_configuration(root, &words);
-        for flag in given(&words, "register-with-taints") {
+        let mut sources = Self { registers: true, ..Self::default() };
+        sources.read_configuration(root, &words);
+        for flag in values(&words, "register-with-taints") {
             let source = source(unit, "--register-with-taints", &flag);
-            found.flags_taints = true;
+            sources.flags_taints = true;
             match taint::parse(flag.value) {
-                Ok(taints) => found.lists.push(List { source, taints }),
-                Err(why) => found.broken.push(format!("{source}: {why}")),
+                Ok(taints) => sources.lists.push(List { source, taints }),
+                Err(why) => sources.broken.push(format!("{source}: {why}")),
             }
         }
-        for flag in given(&words, "node-labels") {
+        for flag in values(&words, "node-labels") {
             let source = source(unit, "--node-labels", &flag);
             let labels = label::parse(flag.value).into_iter();
-            found.labels.extend(labels.map(|(key, value)| Label { key, value, source: source.clone() }));
+            sources.labels.extend(labels.map(|(key, value)| Label { key, value, source: source.clone() }));
         }
-        found.registers &= !is_off(&words, "register-node");
-        Ok(found)
+        sources.registers &= !is_off(&words, "register-node");
+        Ok(sources)
     }
 
     /// `--config`, then every file of `--config-dir`; of several flags the last counts.
-    fn take_configuration(&mut self, root: &Root, words: &[Word]) {
+    fn read_configuration(&mut self, root: &Root, words: &[Word]) {
         let files = config::files(root, words);
         self.absent.extend(files.absent.clone());
         self.drop_ins.clone_from(&files.drop_ins);
@@ -109,9 +109,9 @@ impl KubeletSources {
 }
 
 /// `--flag in $VARIABLE of FILE`, or `--flag in FILE` for a word of the command itself.
-fn source(unit: &Unit, flag: &str, given: &FlagValue<'_>) -> String {
+fn source(unit: &Unit, flag: &str, occurrence: &FlagValue<'_>) -> String {
     let line = || unit.exec_start().first().map(|line| line.source.as_path());
-    match given.variable {
+    match occurrence.variable {
         Some(variable) => match unit.source(variable) {
             Some(file) => format!("{flag} in ${variable} of {}", file.display()),
             None => format!("{flag} in ${variable}"),

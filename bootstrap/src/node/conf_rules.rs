@@ -11,7 +11,7 @@ use crate::node::confdir::ConfDir;
 use crate::node::directories::InstalledConf;
 use crate::node::networks::NetworkConf;
 use crate::runtime::CniSetup;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 
 /// Finds everything in the runtime's conf directory that keeps pods from coming through Crossfade's conf.
 pub fn conf_dir(

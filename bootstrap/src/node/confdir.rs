@@ -176,9 +176,9 @@ fn delegates_to_us(object: &RawObject, our_name: &str) -> bool {
 
 fn types(object: &RawObject) -> Result<Vec<String>, String> {
     let plugins: Option<Vec<RawObject>> = object.decode("plugins").map_err(|e| format!("plugins: {e}"))?;
-    let one = object.get("type").map(|_| object.clone());
+    let single_plugin = object.get("type").map(|_| object.clone());
     plugins
-        .unwrap_or_else(|| one.into_iter().collect())
+        .unwrap_or_else(|| single_plugin.into_iter().collect())
         .iter()
         .map(|plugin| plugin.decode("type").map_err(|e| format!("type: {e}")).map(Option::unwrap_or_default))
         .collect()

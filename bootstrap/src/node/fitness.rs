@@ -111,7 +111,7 @@ fn check_shared(facts: &NodeFacts, cni: &CniFacts, obstacles: &mut Obstacles) {
         }
         Ok(Some(installed)) => match &cni.confs {
             Err(why) => obstacles.add(why.clone()),
-            Ok(dir) => obstacles.extend(facts.runtime.picks().in_the_way(dir, &installed.name)),
+            Ok(dir) => obstacles.extend(facts.runtime.conf_selection().in_the_way(dir, &installed.name)),
         },
     }
 }

@@ -191,9 +191,11 @@ mod tests {
         ] {
             fs::write(dir.path().join(file), THEIRS).expect("file");
             let found = list(dir.path()).expect("listed");
-            let told = describe(dir.path(), &found);
-            let told = told.to_string();
-            assert!(told.contains(file) && told.contains("containerd-net") && told.contains(words), "{told}");
+            let problem = describe(dir.path(), &found).to_string();
+            assert!(
+                problem.contains(file) && problem.contains("containerd-net") && problem.contains(words),
+                "{problem}"
+            );
             let change = found[0].removal();
             let root = crate::node::paths::Root::default();
             crate::change::Executor::plain(&root).carry_out(vec![change]).expect("removed");

@@ -33,7 +33,7 @@ pub fn watch_unit() -> Result<(), Problem> {
     if !is_here() {
         return Err("systemd does not run this node".into());
     }
-    let state = systemctl::ask(&["show", "--property=LoadState", watch])?;
+    let state = systemctl::query(&["show", "--property=LoadState", watch])?;
     match state.trim().strip_prefix("LoadState=") {
         Some("loaded") => Ok(()),
         Some("masked") => {

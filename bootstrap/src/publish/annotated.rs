@@ -26,7 +26,7 @@ pub struct AnnotatedPods {
     node: String,
     requests: Sender<StaleAnnotations>,
     answers: Receiver<AnnotationRemoval>,
-    until: Instant,
+    deadline: Instant,
 }
 
 /// What became of a removal.
@@ -41,12 +41,12 @@ pub enum AnnotationRemoval {
 }
 
 impl AnnotatedPods {
-    /// Connects and reads the pods, as the API server's cache has them; nothing is asked after `until`.
+    /// Connects and reads the pods, as the API server's cache has them; nothing is asked after `deadline`.
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn open(credential: &Credential, until: Instant) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
-        let (requests, asked) = channel();
+    pub fn open(credential: &Credential, deadline: Instant) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
+        let (requests, requests_of_caller) = channel();
         let (answer, answers) = channel();
         let (found, first) = channel();
         let credential = credential.clone();
@@ -72,8 +72,8 @@ impl AnnotatedPods {
                 }
                 Err(trouble) => return drop(found.send(Err(trouble.into()))),
             };
-            // It ends with the sender of the requests, or when nobody waits for the answer any more.
-            for stale in asked {
+            // It ends with the sender of the requests, or when the caller does not wait for the answer any more.
+            for stale in requests_of_caller {
                 if answer.send(runtime.block_on(remove(&link, &stale))).is_err() {
                     return;
                 }
@@ -83,10 +83,10 @@ impl AnnotatedPods {
             .name("annotations".into())
             .spawn(ask)
             .map_err(|e| ApiReadError::of(format!("start a thread: {e}")))?;
-        let answer = first.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let answer = first.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let late = |_| Err(ApiReadError::of("list the pods of this node: no answer in time"));
         let (node, pods) = answer.unwrap_or_else(late)?;
-        Ok((Self { node, requests, answers, until }, pods))
+        Ok((Self { node, requests, answers, deadline }, pods))
     }
 
     /// The name of this node's Node.
@@ -99,12 +99,12 @@ impl AnnotatedPods {
     #[must_use]
     pub fn remove(&self, stale: &StaleAnnotations) -> AnnotationRemoval {
         let late = || AnnotationRemoval::Failed("no answer in time".into());
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() || self.requests.send(stale.clone()).is_err() {
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() || self.requests.send(stale.clone()).is_err() {
             return late();
         }
-        // One that is late is the last one: until then the time is over, and no other answer is taken for it.
-        self.answers.recv_timeout(left).unwrap_or_else(|_| late())
+        // One that is late is the last one: deadline then the time is over, and no other answer is taken for it.
+        self.answers.recv_timeout(remaining).unwrap_or_else(|_| late())
     }
 }
 
@@ -112,7 +112,7 @@ async fn remove(link: &Link, stale: &StaleAnnotations) -> AnnotationRemoval {
     let path = format!("{}/status", Link::pod(&stale.namespace, &stale.pod));
     match link.patch(&path, patch(stale).to_string().into_bytes()).await {
         Ok(reply) if reply.is_done() => AnnotationRemoval::Done,
-        // 422: a test of the patch failed. 409: somebody else writes the Pod again and again.
+        // 422: a test of the patch failed. 409: another client writes the Pod again and again.
         Ok(reply) if matches!(reply.status, 404 | 409 | 422) => AnnotationRemoval::Changed,
         Ok(reply) => {
             AnnotationRemoval::Failed(Refusal::read(reply.status, reply.retry_after, &reply.body).to_string())
@@ -124,10 +124,10 @@ async fn remove(link: &Link, stale: &StaleAnnotations) -> AnnotationRemoval {
 /// The JSON patch. A test that fails leaves the Pod as it is. *Source*: RFC 6902, sections 4.6 and 5.
 fn patch(stale: &StaleAnnotations) -> Value {
     let test = |path: String, value: &str| json!({ "op": "test", "path": path, "value": value });
-    let said = [&stale.sandbox, &stale.address].map(|(key, value)| test(pointer(key), value));
-    let gone = stale.keys.iter().map(|key| json!({ "op": "remove", "path": pointer(key) }));
+    let tests_of_state = [&stale.sandbox, &stale.address].map(|(key, value)| test(pointer(key), value));
+    let removals = stale.keys.iter().map(|key| json!({ "op": "remove", "path": pointer(key) }));
     let same = test("/metadata/uid".into(), &stale.uid);
-    std::iter::once(same).chain(said).chain(gone).collect()
+    std::iter::once(same).chain(tests_of_state).chain(removals).collect()
 }
 
 /// Where a Pod has an annotation. *Source*: RFC 6901, section 3.

@@ -1,4 +1,4 @@
-//! The pods that are bound to this node, for a command that moves them: what is known of each, and their evictions and deletions.
+//! The pods that are bound to this node, for a command that moves them: their facts, evictions and deletions.
 //!
 //! kubelet's credential may read, evict and delete the pods of its own node, and no others. *Source*: Kubernetes, `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`,
 //! `NodeRules`; `plugin/pkg/admission/noderestriction`, `admitPodEviction`.
@@ -27,7 +27,7 @@ pub struct BoundPod {
     pub uid: String,
     /// The Node that it is bound to.
     pub node: String,
-    /// What makes the pod again; none if nobody does.
+    /// What makes the pod again; none if no controller does.
     pub owner: Option<Owner>,
     pub annotations: BTreeMap<String, String>,
     /// kubelet made it from a file of the node.
@@ -42,7 +42,7 @@ pub struct BoundPod {
     pub has_empty_dir: bool,
     /// How long its containers may take to end, in seconds.
     pub grace_secs: u64,
-    /// It has ended, and stays for somebody to look at it.
+    /// It has ended, and stays for inspection.
     pub has_ended: bool,
     /// It is being deleted.
     pub is_leaving: bool,
@@ -109,13 +109,13 @@ impl BoundPods {
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn look(&self) -> Result<Bound, ApiReadError> {
-        let asked = self.runtime.block_on(async {
+    pub fn list(&self) -> Result<Bound, ApiReadError> {
+        let listed = self.runtime.block_on(async {
             let (node, _) = self.link.list().await?;
             let pods = self.link.pods().await?;
             Ok::<_, Trouble>((node, pods))
         });
-        let (node, pods) = asked?;
+        let (node, pods) = listed?;
         let step = node.as_ref().and_then(|node| node.metadata.annotations.get(types::step::KEY));
         Ok(Bound {
             pods: pods.into_iter().map(bound).collect(),
@@ -127,19 +127,19 @@ impl BoundPods {
     #[must_use]
     pub fn evict(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = self.evictions.body(target(pod), depth);
-        self.asked(body, async |body| {
+        self.request(body, async |body| {
             self.link.post(&format!("{}/eviction", Link::pod(&pod.namespace, &pod.name)), body).await
         })
     }
 
-    /// Deletes a pod that nobody makes again, or asks what the API server would say.
+    /// Deletes a pod that no controller makes again, or asks what the API server would say.
     #[must_use]
     pub fn delete(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = deletion(target(pod), depth);
-        self.asked(body, async |body| self.link.delete(&Link::pod(&pod.namespace, &pod.name), body).await)
+        self.request(body, async |body| self.link.delete(&Link::pod(&pod.namespace, &pod.name), body).await)
     }
 
-    fn asked(
+    fn request(
         &self,
         body: Result<Vec<u8>, String>,
         ask: impl AsyncFnOnce(Vec<u8>) -> Result<Reply, Trouble>,

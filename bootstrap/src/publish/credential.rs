@@ -1,4 +1,4 @@
-//! Which credential is kubelet's, and what it calls its Node.
+//! kubelet's credential, and its name of the Node.
 
 use std::path::Path;
 

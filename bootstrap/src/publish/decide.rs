@@ -1,4 +1,4 @@
-//! What has to be written on the Node so that it says what this node knows: pure.
+//! The patches that bring the Node to this node's report: pure.
 //!
 //! | the report | label `crossfade/phase` | annotation `crossfade/observed` | condition `CrossfadeReady` |
 //! |---|---|---|---|
@@ -8,7 +8,7 @@
 //! | the last word of a node that takes no part | removed | removed | the word's |
 //! | an installation begins | removed | removed | stays |
 //!
-//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. Whoever leaves, and whoever begins, also removes
+//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. A node that leaves, and one that begins, also removes
 //! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
 //! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears.
 //!
@@ -62,7 +62,7 @@ pub(super) fn decide(
 ) -> Vec<Write> {
     let mut writes = Vec::new();
     if report.reason == Reason::SwitchedOff {
-        // Nobody follows the policy any more, so nothing is said of a phase.
+        // The node does not follow the policy any more, so no phase is reported.
         writes.extend(taken_back(seen, Extent::Report));
     } else {
         writes.extend(metadata(seen, report, desired));
@@ -98,13 +98,13 @@ pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Optio
     let value = seen.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
     let observed = seen.metadata.annotations.get(OBSERVED);
-    let left = [Reason::Removed, Reason::FinalImage].map(Reason::as_str);
+    let leave_reasons = [Reason::Removed, Reason::FinalImage].map(Reason::as_str);
     let has_left =
-        || seen.condition(READY).is_some_and(|condition| left.contains(&condition.reason.as_str()));
+        || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
     let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
         Some(Some(base)) => DesiredScope::Base(base),
         None if has_left() => DesiredScope::Earlier,
-        // The policy cannot be used at the moment, or the Node was reported on by nobody yet.
+        // The policy cannot be used at the moment, or the Node has no report yet.
         Some(None) | None => before
             .filter(|before| before.value == value)
             .map_or(DesiredScope::Any, |before| before.policy.clone()),
@@ -123,7 +123,7 @@ fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhas
     let phase = report.observed.phase.map(types::policy::Phase::as_str);
     let observed = observed(seen, report);
     let label_stands =
-        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|stands| stands == phase));
+        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|current| current == phase));
     let is_obsolete = is_obsolete(desired, report);
     if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) && !is_obsolete {
         return None;
@@ -162,8 +162,9 @@ fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
     let none = |key: &str| (key.to_owned(), Value::Null);
     let labels: Map<String, Value> = labels.map(none).collect();
     let annotations: Map<String, Value> = node_keys::ANNOTATIONS.into_iter().filter(goes).map(none).collect();
-    let there = !labels.is_empty() || !annotations.is_empty();
-    there.then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
+    let is_present = !labels.is_empty() || !annotations.is_empty();
+    is_present
+        .then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
 }
 
 /// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
@@ -176,11 +177,11 @@ pub(super) fn begin(seen: &NodeObject) -> Vec<Write> {
 pub(super) fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
     let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
-    let stands = seen.condition(READY);
-    let is_said =
-        stands.is_some_and(|stands| stands.status == word.status && stands.reason == word.reason.as_str());
+    let current = seen.condition(READY);
+    let is_said = current
+        .is_some_and(|current| current.status == word.status && current.reason == word.reason.as_str());
     let mut writes = Vec::new();
-    if !is_said && (stands.is_some() || metadata.is_some()) {
+    if !is_said && (current.is_some() || metadata.is_some()) {
         let last = Condition {
             kind: READY.into(),
             status: word.status.into(),
@@ -206,27 +207,27 @@ fn observed(seen: &NodeObject, report: &NodeReport) -> String {
 }
 
 /// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
-fn message(said: &str, boot_id: &str) -> String {
+fn message(message: &str, boot_id: &str) -> String {
     let boot = format!(" (boot {boot_id})");
-    let said = escaped_line(said);
-    let end = said.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
-    format!("{}{boot}", &said[..end])
+    let message = escaped_line(message);
+    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
+    format!("{}{boot}", &message[..end])
 }
 
 /// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
 /// transition's only with the status: that is what waits and minimum durations are counted from.
 fn changed(seen: &NodeObject, wanted: Condition, now: Timestamp) -> Option<Value> {
-    let stands = seen.condition(&wanted.kind);
-    if let Some(stands) = stands
-        && (&stands.status, &stands.reason, &stands.message)
+    let current = seen.condition(&wanted.kind);
+    if let Some(current) = current
+        && (&current.status, &current.reason, &current.message)
             == (&wanted.status, &wanted.reason, &wanted.message)
     {
         return None;
     }
     let now = time(now);
-    let since = stands
-        .filter(|stands| stands.status == wanted.status)
-        .and_then(|stands| stands.last_transition_time.clone());
+    let since = current
+        .filter(|current| current.status == wanted.status)
+        .and_then(|current| current.last_transition_time.clone());
     Some(json!({
         "type": wanted.kind,
         "status": wanted.status,

@@ -1,4 +1,4 @@
-//! What goes wrong with the API server, said once per kind.
+//! The errors of the API server, logged once per kind.
 //!
 //! Nothing of it is fatal, and no secret gets into it: what a library or a plugin says about a credential is not passed on, only
 //! where it is and what was expected there.
@@ -95,13 +95,13 @@ impl Trouble {
 /// Says each kind once.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    said: BTreeSet<ErrorKind>,
+    logged: BTreeSet<ErrorKind>,
 }
 
 impl Journal {
     /// Something went wrong. Returns whether it was said.
     pub(super) fn went_wrong(&mut self, trouble: &Trouble) -> bool {
-        let new = self.said.insert(trouble.kind);
+        let new = self.logged.insert(trouble.kind);
         if new && trouble.kind == ErrorKind::NoCredential {
             tracing::info!(
                 kind = trouble.kind.as_str(),
@@ -120,7 +120,7 @@ impl Journal {
 
     /// All that was to be published is.
     pub(super) fn went_well(&mut self) {
-        if !std::mem::take(&mut self.said).is_empty() {
+        if !std::mem::take(&mut self.logged).is_empty() {
             tracing::info!("the Node is up to date again");
         }
     }

@@ -38,8 +38,8 @@ struct Sent {
 
 impl Recorder {
     /// The request that records what happened on `node`, `at` that time.
-    pub(super) fn record(&self, node: &str, happened: &NodeEvent, at: Timestamp) -> EventRecord {
-        let last = time(at);
+    pub(super) fn record(&self, node: &str, happened: &NodeEvent, now: Timestamp) -> EventRecord {
+        let last = time(now);
         if let Some(sent) = self.sent.iter().find(|sent| sent.happened == *happened) {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return EventRecord::Again { name: sent.name.clone(), body };
@@ -47,7 +47,7 @@ impl Recorder {
         let message = escaped_line(&happened.message);
         let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
-        let name = format!("{node}.{:x}", at.as_nanosecond());
+        let name = format!("{node}.{:x}", now.as_nanosecond());
         EventRecord::First(json!({
             "apiVersion": "v1",
             "kind": "Event",
@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn the_same_again_is_counted_up_until_it_is_forgotten() {
-        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
         let happened = NodeEvent { reason: "ConfRepaired", warning: true, message: "ä".repeat(600) };
         let mut recorder = Recorder::default();
-        let first = recorder.record("n1", &happened, at("2026-11-20T15:00:00.5Z"));
+        let first = recorder.record("n1", &happened, time("2026-11-20T15:00:00.5Z"));
         let EventRecord::First(body) = &first else { panic!("{first:?}") };
         assert_eq!(
             body["involvedObject"],
@@ -111,16 +111,16 @@ mod tests {
         recorder.recorded(&happened, &first);
         let name = body["metadata"]["name"].as_str().expect("named").to_owned();
         for count in [2, 3] {
-            let again = recorder.record("n1", &happened, at("2026-11-20T15:01:00Z"));
+            let again = recorder.record("n1", &happened, time("2026-11-20T15:01:00Z"));
             let expected = json!({ "count": count, "lastTimestamp": "2026-11-20T15:01:00Z" });
             assert_eq!(again, EventRecord::Again { name: name.clone(), body: expected });
             recorder.recorded(&happened, &again);
         }
         let other = NodeEvent { warning: false, reason: "Flipped", message: "x".into() };
-        assert!(matches!(recorder.record("n1", &other, at("2026-11-20T15:01:00Z")), EventRecord::First(_)));
+        assert!(matches!(recorder.record("n1", &other, time("2026-11-20T15:01:00Z")), EventRecord::First(_)));
         recorder.forget(&name);
         assert!(matches!(
-            recorder.record("n1", &happened, at("2026-11-20T15:02:00Z")),
+            recorder.record("n1", &happened, time("2026-11-20T15:02:00Z")),
             EventRecord::First(_)
         ));
     }
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn no_event_says_anything_to_the_terminal_of_its_reader() {
         let happened = NodeEvent { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
-        let at = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
-        let EventRecord::First(body) = Recorder::default().record("n1", &happened, at) else {
+        let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
+        let EventRecord::First(body) = Recorder::default().record("n1", &happened, now) else {
             panic!("first")
         };
         assert_eq!(body["message"], r"\u{1b}[2J\u{9b}x");

@@ -102,13 +102,14 @@ pub(super) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
             "has an auth-provider, which kubelet no longer knows; expected a certificate, a token or exec",
         ));
     }
-    let until = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
-    let renew = until.map(|until| renew_at(Timestamp::now(), until)).transpose().map_err(bad)?;
+    let expires_at = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
+    let renew =
+        expires_at.map(|expires_at| renew_at(Timestamp::now(), expires_at)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
     Ok(ClientCredential { config, certificate, renew, files })
 }
 
-/// A kubeconfig with which nobody can be reached; a problem without a next step gets that of the file.
+/// A kubeconfig with which no API server can be reached; a problem without a next step gets that of the file.
 fn bad(path: &Path, why: Problem) -> Trouble {
     let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
     let fix = if fix.is_empty() {
@@ -122,14 +123,14 @@ fn bad(path: &Path, why: Problem) -> Trouble {
 }
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
-fn renew_at(now: Timestamp, until: Timestamp) -> Result<Timestamp, &'static str> {
-    let left = until.duration_since(now);
+fn renew_at(now: Timestamp, expires_at: Timestamp) -> Result<Timestamp, &'static str> {
+    let left = expires_at.duration_since(now);
     if left <= SignedDuration::ZERO {
         return Err(
             "credential plugin: gave a credential that has already ended; expected a clock that is right",
         );
     }
-    Ok(until - RENEW_BEFORE.min(left / 2))
+    Ok(expires_at - RENEW_BEFORE.min(left / 2))
 }
 
 /// Puts what the files hold in place of their names. Returns the certificate.
@@ -160,7 +161,7 @@ fn inline(auth: &mut AuthInfo) -> Result<Option<Vec<u8>>, Trouble> {
     Ok(auth.client_certificate_data.as_ref().and_then(|data| STANDARD.decode(data.trim()).ok()))
 }
 
-/// A file of the credential; root's, and nobody else's to change.
+/// A file of the credential; root's, and no other user may change it.
 fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     let bad = |why: String| Trouble::new(ErrorKind::BadCredential, why);
     match trust::open(path) {
@@ -285,14 +286,14 @@ mod tests {
     fn one_that_ends_soon_is_used_for_half_of_what_is_left() {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let now = at("2026-01-01T00:00:00Z");
-        for (until, renew) in [
+        for (expires_at, renew) in [
             ("2026-01-01T00:15:00Z", Ok(at("2026-01-01T00:14:00Z"))),
             ("2026-01-01T00:01:00Z", Ok(at("2026-01-01T00:00:30Z"))),
             ("2026-01-01T00:00:02Z", Ok(at("2026-01-01T00:00:01Z"))),
             ("2026-01-01T00:00:00Z", Err(())),
             ("2020-01-01T00:00:00Z", Err(())),
         ] {
-            assert_eq!(renew_at(now, at(until)).map_err(drop), renew, "{until}");
+            assert_eq!(renew_at(now, at(expires_at)).map_err(drop), renew, "{expires_at}");
         }
     }
 
@@ -333,7 +334,10 @@ mod tests {
         load_now(&path).map_err(|trouble| trouble.why).expect("relative to the kubeconfig");
         assert!(at("ran").exists());
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("mode");
-        assert_eq!(load_now(&path).err().expect("in anybody's directory").kind, ErrorKind::BadCredential);
+        assert_eq!(
+            load_now(&path).err().expect("in a directory that other users may write").kind,
+            ErrorKind::BadCredential
+        );
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("mode");
     }
 

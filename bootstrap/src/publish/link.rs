@@ -1,4 +1,4 @@
-//! The requests that are made: one Node listed and watched, its metadata and status patched, events; and those about pods of the node.
+//! The requests to the API server: one Node listed and watched, its metadata and status patched, events; and those about pods of the node.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long one watch lasts, in seconds; after it the Node is listed again, which is the resync.
 pub(super) const WATCH_SECS: u32 = 240;
-/// A watch whose other end is gone is silent for ever; the kernel asks (man 7 `tcp`), and nobody has to wake up for it.
+/// A watch whose other end is gone is silent for ever; the kernel asks (man 7 `tcp`), and no timer of ours has to wake up for it.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 const NODES: &str = "/api/v1/nodes";
@@ -74,8 +74,8 @@ impl Link {
     pub(super) async fn open(credential: &Credential) -> Result<(Self, ClientCredential), Trouble> {
         let loaded = kubeconfig::load(&credential.kubeconfig).await?;
         let hostname = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
-        let told = credential.node_name.as_deref();
-        let node = name::decide(loaded.certificate.as_deref(), told, &hostname)
+        let node_name = credential.node_name.as_deref();
+        let node = name::decide(loaded.certificate.as_deref(), node_name, &hostname)
             .map_err(|why| Trouble::new(ErrorKind::BadCredential, why))?;
         Ok((Self::new(&loaded.config, node)?, loaded))
     }

@@ -1,4 +1,4 @@
-//! This node's Node and its pods as the API server has them, for a command that reports and writes nothing.
+//! The API server's state of this node's Node and its pods, for a command that reports and writes nothing.
 //!
 //! kubelet's credential may read its own Node and the pods that are bound to it, and nothing else. So a pod is looked for among those.
 
@@ -66,7 +66,7 @@ pub struct ObservedPod {
 /// Why the API server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiReadError {
-    /// kubelet has no credential yet, so there is nobody to ask.
+    /// kubelet has no credential yet, so there is no client to ask with.
     NoCredential(String),
     /// It was asked, or was to be asked, and did not answer; the next step.
     Trouble(Problem),
@@ -97,13 +97,13 @@ impl From<Trouble> for ApiReadError {
 ///
 /// # Errors
 /// [`ApiReadError`]; after `within` at the latest.
-pub fn look(credential: &Credential, within: Duration) -> Result<ApiServerState, ApiReadError> {
+pub fn gather(credential: &Credential, within: Duration) -> Result<ApiServerState, ApiReadError> {
     let failed = |e: std::io::Error| ApiReadError::Trouble(Problem::new(format!("start a runtime: {e}")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let asked = runtime.block_on(async { tokio::time::timeout(within, ask(credential)).await });
+    let result = runtime.block_on(async { tokio::time::timeout(within, ask(credential)).await });
     // A look-up that still hangs in a thread of the runtime's is not waited for.
     runtime.shutdown_background();
-    match asked {
+    match result {
         Ok(answer) => answer.map_err(ApiReadError::from),
         Err(_) => {
             let what = format!("the API server: no answer within {} s", within.as_secs());
@@ -122,9 +122,10 @@ async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
 
 fn registered(seen: &NodeObject) -> RegisteredNode {
     let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
-    let condition = |one: &super::node_object::Condition| {
-        let (status, reason, message) = (one.status.clone(), one.reason.clone(), one.message.clone());
-        (one.kind.clone(), ObservedCondition { status, reason, message })
+    let condition = |node_condition: &super::node_object::Condition| {
+        let (status, reason, message) =
+            (node_condition.status.clone(), node_condition.reason.clone(), node_condition.message.clone());
+        (node_condition.kind.clone(), ObservedCondition { status, reason, message })
     };
     RegisteredNode {
         conditions: seen.status.conditions.iter().map(condition).collect(),
@@ -139,8 +140,8 @@ pub const CONDITION: &str = READY;
 
 fn pod_seen(pod: &PodObject, now: i64) -> ObservedPod {
     let secs_since = |time: &str| {
-        let then: Timestamp = time.parse().ok()?;
-        u64::try_from(now - then.as_second()).ok()
+        let since: Timestamp = time.parse().ok()?;
+        u64::try_from(now - since.as_second()).ok()
     };
     let (metadata, status) = (&pod.metadata, &pod.status);
     let begins = !status.ended() && !status.has_a_container();

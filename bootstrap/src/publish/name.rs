@@ -21,12 +21,12 @@ const MAX_BYTES: usize = 253;
 /// The one that counts is no name of a Node.
 pub(super) fn decide(
     certificate: Option<&[u8]>,
-    told: Option<&str>,
+    expected: Option<&str>,
     hostname: &str,
 ) -> Result<String, Problem> {
     let name = certificate
         .and_then(in_certificate)
-        .or_else(|| told.map(str::to_owned))
+        .or_else(|| expected.map(str::to_owned))
         .unwrap_or_else(|| hostname.trim().to_lowercase());
     let valid = !name.is_empty()
         && name.len() <= MAX_BYTES
@@ -68,14 +68,14 @@ mod tests {
     fn who_names_the_node() {
         let certificate = Some(CERTIFICATE.as_bytes());
         let of_the_certificate = "ip-10-0-0-1.ec2.internal";
-        for (certificate, told, hostname, name) in [
+        for (certificate, expected, hostname, name) in [
             (certificate, Some("told"), "host", of_the_certificate),
             (certificate, None, "host", of_the_certificate),
             (Some(b"no certificate".as_slice()), Some("told"), "host", "told"),
             (None, Some("told"), "host", "told"),
             (None, None, " Host.Example\n", "host.example"),
         ] {
-            assert_eq!(decide(certificate, told, hostname).as_deref(), Ok(name));
+            assert_eq!(decide(certificate, expected, hostname).as_deref(), Ok(name));
         }
     }
 

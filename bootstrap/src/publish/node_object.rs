@@ -1,4 +1,4 @@
-//! What is read of a Node: no more than is decided by.
+//! The fields of a Node that decisions use.
 
 use std::collections::BTreeMap;
 

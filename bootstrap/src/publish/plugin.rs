@@ -54,22 +54,22 @@ pub(super) fn resolve(auth: &mut AuthInfo) -> Result<Option<Timestamp>, Problem>
             .at(&name)
             .fix(format!("run {name} by hand to see more"))
     };
-    let given = given(&plugin, &name).map_err(failed)?;
-    let usable = given.token.is_some() || given.client_certificate_data.is_some();
+    let credential = run(&plugin, &name).map_err(failed)?;
+    let usable = credential.token.is_some() || credential.client_certificate_data.is_some();
     if !usable {
         return Err(failed("gave neither a token nor a certificate".into()));
     }
-    if let Some(token) = given.token {
+    if let Some(token) = credential.token {
         auth.token = Some(token.into());
     }
-    if let (Some(certificate), Some(key)) = (given.client_certificate_data, given.client_key_data) {
+    if let (Some(certificate), Some(key)) = (credential.client_certificate_data, credential.client_key_data) {
         auth.client_certificate_data = Some(STANDARD.encode(certificate));
         auth.client_key_data = Some(STANDARD.encode(key).into());
     }
-    Ok(given.expiration_timestamp)
+    Ok(credential.expiration_timestamp)
 }
 
-fn given(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
+fn run(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
     let version = plugin.api_version.as_deref().unwrap_or_default();
     if !VERSIONS.contains(&version) {
         return Err(format!("expected apiVersion {}, found {version:?}", VERSIONS.join(" or ")));
@@ -94,12 +94,12 @@ fn given(plugin: &ExecConfig, name: &str) -> Result<Status, String> {
     if !answer.status.success() {
         return Err(format!("ended with {}", answer.status));
     }
-    let given: ExecCredential =
+    let credential: ExecCredential =
         serde_json::from_slice(&answer.stdout).map_err(|_| "gave no ExecCredential in JSON".to_owned())?;
-    if given.api_version != version {
+    if credential.api_version != version {
         return Err(format!("was asked in {version} and answered in another version"));
     }
-    given.status.ok_or_else(|| "gave an ExecCredential without status".into())
+    credential.status.ok_or_else(|| "gave an ExecCredential without status".into())
 }
 
 #[cfg(test)]
@@ -132,8 +132,11 @@ mod tests {
                 printf '{"apiVersion":"%s","kind":"ExecCredential","status":{"expirationTimestamp":"2030-01-01T00:00:00Z","token":"%s"}}' \
                 "$(echo "$KUBERNETES_EXEC_INFO" | sed 's/.*"apiVersion":"\([^"]*\)".*/\1/')" "$SAID""#,
             );
-            let until = resolve(&mut auth).expect("a token");
-            assert_eq!(until.map(|until| until.to_string()).as_deref(), Some("2030-01-01T00:00:00Z"));
+            let expires_at = resolve(&mut auth).expect("a token");
+            assert_eq!(
+                expires_at.map(|expires_at| expires_at.to_string()).as_deref(),
+                Some("2030-01-01T00:00:00Z")
+            );
             assert_eq!(token(&auth), CANARY);
             assert!(auth.exec.is_none());
         }

@@ -1,4 +1,4 @@
-//! What is read of the pods that are bound to this node: no more than is reported.
+//! The fields of the pods that are bound to this node, as far as they are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The thread that publishes, and what the loop hands to it.
+//! The publishing thread, and the loop's handle to it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::node::desired_phase::DesiredPhase;
 use crate::publish::report::{Credential, NodeEvent, NodeReport, Publish};
 
-/// How long the last word (switched off, say) may take when the publisher is dropped; nobody waits for an API server that is away.
+/// How long the last word (switched off, say) may take when the publisher is dropped; a longer wait for an API server that is away would delay the exit.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);
 /// How many happenings wait for the API server; the oldest make room.
 const MAX_WAITING: usize = 64;
@@ -58,8 +58,8 @@ impl Publish for Publisher {
             state.report = Some(report.clone());
             state.generation += 1;
         }
-        for one in happened {
-            state.wait_for(one);
+        for event in happened {
+            state.wait_for(event);
         }
         if news || !happened.is_empty() {
             drop(state);
@@ -86,7 +86,7 @@ pub(super) struct SharedState {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The latest; what came before it is nobody's concern any more.
+    /// The latest; an earlier one is obsolete.
     pub(super) report: Option<NodeReport>,
     /// How many reports there were.
     pub(super) generation: u64,
@@ -107,8 +107,8 @@ impl State {
 
     /// Has an event written; the oldest that waits makes room.
     fn wait_for(&mut self, happened: &NodeEvent) {
-        let at = self.moment(Timestamp::now());
-        self.waiting.push_back((happened.clone(), at));
+        let moment = self.moment(Timestamp::now());
+        self.waiting.push_back((happened.clone(), moment));
         while self.waiting.len() > MAX_WAITING {
             self.waiting.pop_front();
         }
@@ -117,9 +117,9 @@ impl State {
     /// A moment that no other happening has, for events are named by theirs: `now`, or just after the last.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
         let next = self.last.and_then(|last| last.checked_add(SignedDuration::from_nanos(1)).ok());
-        let at = next.map_or(now, |next| next.max(now));
-        self.last = Some(at);
-        at
+        let moment = next.map_or(now, |next| next.max(now));
+        self.last = Some(moment);
+        moment
     }
 }
 
@@ -134,11 +134,11 @@ impl SharedState {
         let end = Instant::now() + within;
         let mut state = self.state();
         while !so(&state) {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = end.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 return false;
             }
-            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.settled.wait_timeout(state, remaining).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

@@ -1,4 +1,4 @@
-//! What removing Crossfade from a node says on its Node.
+//! The change of the Node when Crossfade is removed from a node.
 
 use std::time::Duration;
 
@@ -46,18 +46,18 @@ impl Removal {
         self.credential.as_ref().map(|_| change("the Node", &self.word))
     }
 
-    /// Makes it, as well as can be: nobody is kept from leaving by an API server. What a person has to do then is in the notes.
+    /// Makes it, as well as can be: an API server that does not answer does not block a removal. The operator's remaining steps are in the notes.
     #[must_use]
     pub fn carry_out(self) -> (Option<Done>, Vec<String>) {
         let Some(change) = self.change() else { return (None, Vec::new()) };
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
-        let said = match (credential, self.watched) {
+        let result = match (credential, self.watched) {
             (Some(credential), _) => last_word(credential, Some(&self.word), WITHIN, Depth::Write).map(drop),
             (None, why) => {
                 Err(why.unwrap_or_else(|| Problem::new("this node has no credential of kubelet's")))
             }
         };
-        match said {
+        match result {
             Ok(()) => (Some(Done { change, outcome: Some(Outcome::Done) }), Vec::new()),
             Err(why) => {
                 let mut notes = vec![format!("the Node still says what it said: {why}")];
@@ -98,7 +98,7 @@ impl Leftovers {
         Change::new(Act::Retract, format!("Node {}", self.node), why)
     }
 
-    /// Makes it, as well as can be: an API server keeps nobody from installing.
+    /// Makes it, as well as can be: an API server that does not answer does not block an installation.
     ///
     /// # Errors
     /// What a person has to look at.

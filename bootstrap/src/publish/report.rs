@@ -1,4 +1,4 @@
-//! What `watch` tells the world: one value, made by the loop, handed to every place that reports it.
+//! The report of `watch`: one value, made by the loop and handed to every place that publishes it.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub enum Reason {
     ConfContended,
     /// Crossfade's conf is not what the runtime would use, and it takes a person to change that.
     ConfNotFirst,
-    /// Somebody writes into the conf directory that is Crossfade's alone; what he writes is removed.
+    /// Another program writes into the conf directory that is Crossfade's alone; its files are removed.
     ForeignConf,
     /// Crossfade's conf is in place and first, and the runtime has loaded another one.
     ConfNotLoaded,
@@ -76,7 +76,7 @@ impl Reason {
     }
 }
 
-/// What is said last about a node on which nobody reports any more.
+/// The last condition of a node that reports no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinalCondition {
     /// `False` or `Unknown`, as the condition spells it.

@@ -1,4 +1,4 @@
-//! The API server's address, asked of the host.
+//! The API server's addresses, resolved by the host.
 //!
 //! Crossfade's programs are static, and a static program cannot look names up as its host does: which sources count (`nsswitch.conf`)
 //! is decided by modules of the host's C library. `getent`, which comes with that library, asks them all.
@@ -16,13 +16,13 @@ const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(15), max_bytes
 /// Addresses of `host`; the port is the caller's. Without `getent` on the host, what this program's own C library finds.
 ///
 /// # Errors
-/// There are none, or nobody answers in time.
+/// There are none, or no answer comes in time.
 pub(super) fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
-    let asked = program::command("getent").and_then(|mut getent| {
+    let output = program::command("getent").and_then(|mut getent| {
         let getent = getent.args(["ahosts", host]);
         Ok(run_with(getent, LIMITS, Vec::new(), StderrTo::Nowhere)?)
     });
-    let found = match asked {
+    let found = match output {
         Ok(answer) => parse(&answer.stdout_text()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (host, 0).to_socket_addrs()?.collect(),
         Err(error) => return Err(error),

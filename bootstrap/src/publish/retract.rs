@@ -1,4 +1,4 @@
-//! The last word on a Node that Crossfade leaves: label and annotation go, and the condition says why nobody reports any more.
+//! The last report on a Node that Crossfade leaves: label and annotation go, and the condition says why there are no more reports.
 //!
 //! It is one request after the other and no loop beside the node: who calls it waits for it, at most as long as was said. A Node on which
 //! nothing of Crossfade's is stays untouched, so that it can be called at every boot.
@@ -51,8 +51,8 @@ pub fn retract(
     let done = runtime.block_on(async {
         let mut pause = FIRST_PAUSE;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let attempt = tokio::time::timeout(left, attempt(credential, word, depth)).await;
+            let remaining = end.saturating_duration_since(Instant::now());
+            let attempt = tokio::time::timeout(remaining, attempt(credential, word, depth)).await;
             let late = |_| {
                 Err(Trouble::new(ErrorKind::Unreachable, format!("no answer within {} s", within.as_secs())))
             };

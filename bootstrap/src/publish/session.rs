@@ -1,4 +1,4 @@
-//! The publisher's line: credential, Node, decision, patches, and again on every change of either side.
+//! The publisher's session: credential, Node, decision, patches, and again on every change of either side.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -113,14 +113,14 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             let (seen, version) = link.list().await?;
             self.worked = true;
             self.refused = None;
-            self.saw(seen);
+            self.set_seen(seen);
             self.converge(&link).await?;
             let events = pin!(link.watch(&version).await?);
-            let began = Instant::now();
+            let started = Instant::now();
             if let Some(ended) = self.follow(&link, &loaded, events).await? {
                 return Ok(ended);
             }
-            if began.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
+            if started.elapsed() < SHORTEST_WATCH && loaded.is_current(Timestamp::now()) {
                 return Err(Trouble::new(
                     ErrorKind::Unreachable,
                     "watch this Node: ended as soon as it began",
@@ -150,10 +150,10 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 Either::Left((Ok(Some(Ok(event))), _)) => match event {
                     WatchEvent::Added(seen) | WatchEvent::Modified(seen) => {
                         if self.seen.as_ref().is_none_or(|known| !known.is_newer_than(&seen)) {
-                            self.saw(Some(seen));
+                            self.set_seen(Some(seen));
                         }
                     }
-                    WatchEvent::Deleted(_) => self.saw(None),
+                    WatchEvent::Deleted(_) => self.set_seen(None),
                     WatchEvent::Bookmark(_) => {}
                     // A version that is too old, most of the time: the list that comes next knows better.
                     WatchEvent::Error(_) => return Ok(None),
@@ -172,7 +172,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     }
 
     /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
-    fn saw(&mut self, seen: Option<NodeObject>) {
+    fn set_seen(&mut self, seen: Option<NodeObject>) {
         self.seen = seen;
         let desired = self.seen.as_ref().and_then(|seen| desired(seen, self.desired.as_ref()));
         if desired != self.desired {
@@ -194,7 +194,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             for write in decide(&seen, &report, self.desired.as_ref(), Timestamp::now()) {
                 match link.write(&write).await {
                     Ok(seen) => {
-                        self.saw(Some(seen));
+                        self.set_seen(Some(seen));
                         if let Some(gone) = desired.as_ref().filter(|_| matches!(write, Write::Metadata(_))) {
                             self.shared.happened(&obsolete(gone));
                         }

@@ -41,9 +41,9 @@ pub enum ConfUse {
 impl RuntimeAnswer {
     /// Asks the runtime that was found, if there is one to ask.
     #[must_use]
-    pub fn ask(whom: &RuntimeChoice) -> Self {
-        match whom {
-            RuntimeChoice::Nobody | RuntimeChoice::NotSought => Self::NotAsked,
+    pub fn ask(choice: &RuntimeChoice) -> Self {
+        match choice {
+            RuntimeChoice::None | RuntimeChoice::NotSought => Self::NotAsked,
             RuntimeChoice::Unknown(why) => Self::Unknown(why.to_string()),
             RuntimeChoice::At(endpoint) => match Runtime::at(endpoint) {
                 Ok(runtime) => Self::query(&runtime, endpoint),
@@ -102,7 +102,7 @@ const CRIO_NAME: &str = "cri-o";
 #[must_use]
 pub fn deleter(runtime: &RuntimeFacts) -> Deleter {
     let name = runtime
-        .whom
+        .choice
         .endpoint()
         .and_then(|endpoint| Runtime::at(endpoint).ok())
         .filter(Runtime::is_there)
@@ -157,12 +157,12 @@ mod tests {
     fn what_is_not_told_is_neither_yes_nor_no() {
         assert_eq!(RuntimeAnswer::NotAsked.uses("ours"), ConfUse::Unknown);
         assert_eq!(RuntimeAnswer::Silent.uses("ours"), ConfUse::Unknown);
-        let nobody = RuntimeAnswer::ask(&RuntimeChoice::At("unix:///nonexistent/r.sock".into()));
+        let absent = RuntimeAnswer::ask(&RuntimeChoice::At("unix:///nonexistent/r.sock".into()));
         assert!(
-            matches!(&nobody, RuntimeAnswer::Absent(why) if why.contains("/nonexistent/r.sock")),
-            "{nobody:?}"
+            matches!(&absent, RuntimeAnswer::Absent(why) if why.contains("/nonexistent/r.sock")),
+            "{absent:?}"
         );
-        for unknown in [nobody, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Failed("why".into())] {
+        for unknown in [absent, RuntimeAnswer::Unknown("why".into()), RuntimeAnswer::Failed("why".into())] {
             let why = unknown.trouble().expect("a reason").to_owned();
             assert_eq!(unknown.uses("ours"), ConfUse::Failed(why));
         }

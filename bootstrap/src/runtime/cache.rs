@@ -1,4 +1,4 @@
-//! The runtime's result cache: who is attached now, and by what.
+//! The runtime's result cache: the attachments of now, and their plugins.
 //!
 //! *Source*: `libcni/api.go`, `cachedInfo`: one file `NAME-ID-IFNAME` per attachment, holding `{"kind":"cniCacheV1","containerId":..,
 //! "config":BASE64,"ifName":..,"networkName":..,"netns":..,"cniArgs":[["K","V"]],"capabilityArgs":{..},"result":{..}}`, written
@@ -187,12 +187,12 @@ mod tests {
 
     #[test]
     fn an_attachment_is_read_with_its_conf_as_it_was() {
-        let one = cached(&json!({})).expect("valid").expect("one");
-        assert_eq!((one.key, one.network.as_str()), (Key::new("c1", "eth0"), "k8s-pod-network"));
-        assert!(one.conf.expect("conf").get().contains(r#""mtu":1.50"#));
-        assert_eq!(one.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1"));
-        assert!(made_by_cri(one.args.as_deref(), "c1"));
-        assert!(!one.through_us && one.result.is_some() && one.runtime_config.is_some());
+        let entry = cached(&json!({})).expect("valid").expect("one");
+        assert_eq!((entry.key, entry.network.as_str()), (Key::new("c1", "eth0"), "k8s-pod-network"));
+        assert!(entry.conf.expect("conf").get().contains(r#""mtu":1.50"#));
+        assert_eq!(entry.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_INFRA_CONTAINER_ID=c1"));
+        assert!(made_by_cri(entry.args.as_deref(), "c1"));
+        assert!(!entry.through_us && entry.result.is_some() && entry.runtime_config.is_some());
     }
 
     #[test]
@@ -221,9 +221,10 @@ mod tests {
 
     #[test]
     fn ours_are_told_by_the_conf_and_a_useless_conf_is_none() {
-        let of = |conf: &str| cached(&json!({"config":STANDARD.encode(conf)})).expect("valid").expect("one");
-        assert!(of(r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"crossfade"}]}"#).through_us);
-        let useless = of("{");
+        let entry_of =
+            |conf: &str| cached(&json!({"config":STANDARD.encode(conf)})).expect("valid").expect("one");
+        assert!(entry_of(r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"crossfade"}]}"#).through_us);
+        let useless = entry_of("{");
         assert!(useless.conf.is_none() && !useless.through_us);
     }
 

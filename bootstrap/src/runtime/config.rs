@@ -1,4 +1,4 @@
-//! What the container runtime is set up to do, from its own configuration; nothing about its directories is assumed.
+//! The container runtime's own configuration, as far as it concerns CNI; nothing about its directories is assumed.
 //!
 //! On a node containerd itself is asked (`containerd config dump`), so that its defaults and its way of merging imports count; below
 //! another root, and where containerd is part of another program, its files are read. CRI-O prints nothing without starting, so its
@@ -50,7 +50,7 @@ impl RuntimeConfig {
     /// # Errors
     /// One line: which of two it is cannot be told, or its configuration cannot be read.
     pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
-        let Some(found) = RuntimeUnit::look(root, node)? else {
+        let Some(found) = RuntimeUnit::find(root, node)? else {
             return Ok(None);
         };
         match found.kind {
@@ -65,7 +65,7 @@ impl RuntimeConfig {
     /// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
     #[must_use]
     pub fn of_files(root: &Root, node: &Node) -> ConfigFact {
-        match RuntimeUnit::look(root, node) {
+        match RuntimeUnit::find(root, node) {
             Err(why) => ConfigFact::Unreadable(why),
             Ok(None) => ConfigFact::NoRuntime,
             Ok(Some(found)) if found.kind == RuntimeKind::Crio => crio::gather(root, found).map(Some).into(),
@@ -113,7 +113,7 @@ struct RuntimeUnit {
 }
 
 impl RuntimeUnit {
-    fn look(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
+    fn find(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
         let wanted = &node.runtime;
         let file = wanted.config.clone();
         let load = |name: &str| Unit::load(root, name);
@@ -179,14 +179,14 @@ impl RuntimeUnit {
     /// The last value of a flag; of several the last one counts. *Source*: Go's package `flag`, which both runtimes' flags are read with.
     fn flag(&self, names: &[&str]) -> Option<&str> {
         let mut last = None;
-        let mut words = self.command.iter().skip(1);
-        while let Some(word) = words.next() {
-            let Some(name) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+        let mut arguments = self.command.iter().skip(1);
+        while let Some(argument) = arguments.next() {
+            let Some(name) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
                 continue;
             };
             match name.split_once('=') {
                 Some((name, value)) if names.contains(&name) => last = Some(value),
-                None if names.contains(&name) => last = words.next().map(String::as_str),
+                None if names.contains(&name) => last = arguments.next().map(String::as_str),
                 _ => {}
             }
         }
@@ -207,16 +207,16 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// A configuration file; none where it is absent. Its content may hold credentials of registries: no error quotes it.
 fn read(root: &Root, path: &Path) -> Result<Option<String>, Problem> {
-    let named = |why: String| unusable(path, &why);
+    let unusable_file = |why: String| unusable(path, &why);
     let bytes = match read_regular(&root.at(path), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(named(error.to_string())),
+        Err(error) => return Err(unusable_file(error.to_string())),
     };
-    String::from_utf8(bytes).map(Some).map_err(|_| named("it is not UTF-8".into()))
+    String::from_utf8(bytes).map(Some).map_err(|_| unusable_file("it is not UTF-8".into()))
 }
 
-/// A configuration file that nobody can use.
+/// A configuration file that cannot be used.
 fn unusable(path: &Path, why: &str) -> Problem {
     let path = path.display().to_string();
     Problem::new(format!("the runtime's configuration {path}: {why}"))

@@ -1,4 +1,4 @@
-//! A CRI runtime, asked over its socket. Every question is bounded in time.
+//! The client of a CRI runtime's socket. Every request is bounded in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream as UnixSocket;
@@ -61,11 +61,11 @@ impl Runtime {
     /// The id of the process that listens; 0 if it is in another pid namespace than this process.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// No process listens.
     pub fn pid(&self) -> Result<i32> {
-        let named = || format!("ask {} for its process", self.socket.display());
-        let socket = UnixSocket::connect(&self.socket).with_context(named)?;
-        Ok(getsockopt(&socket, PeerCredentials).with_context(named)?.pid())
+        let context = || format!("ask {} for its process", self.socket.display());
+        let socket = UnixSocket::connect(&self.socket).with_context(context)?;
+        Ok(getsockopt(&socket, PeerCredentials).with_context(context)?.pid())
     }
 
     /// What it calls itself: `containerd`, `cri-o`, ...

@@ -1,4 +1,4 @@
-//! Which runtime is to be asked: the one that kubelet talks to, never one that is merely usual.
+//! The endpoint of the runtime to ask: the one that kubelet talks to, never one that is merely usual.
 //!
 //! | who names it | counts |
 //! |---|---|
@@ -25,11 +25,11 @@ use crate::systemd::unit::Unit;
 /// The key that names a runtime's endpoint.
 const ENDPOINT_KEY: &str = "node.json, runtime.endpoint";
 
-/// Whom a command asks.
+/// The runtime that a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeChoice {
-    /// Nobody: somebody said so (`none`), or the tree is no node.
-    Nobody,
+    /// No runtime: disabled with `none`, or the tree is no node.
+    None,
     /// The command asks no runtime, and looked for none.
     NotSought,
     At(String),
@@ -40,24 +40,24 @@ pub enum RuntimeChoice {
 impl RuntimeChoice {
     /// The runtime that the command line names; none where it names none.
     #[must_use]
-    pub fn named(wanted: &cli::Endpoint) -> Option<Self> {
+    pub fn from_option(wanted: &cli::Endpoint) -> Option<Self> {
         wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
-            "none" => Self::Nobody,
+            "none" => Self::None,
             endpoint => Self::At(endpoint.to_owned()),
         })
     }
 
     /// The runtime that [`find`] finds on a node. A tree that is no node has a runtime only where a socket is in it.
     #[must_use]
-    pub fn on(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Self {
-        match find(root, node, config) {
+    pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Self {
+        match self::find(root, node, config) {
             Ok(named) if root.is_node() => Self::At(named.endpoint),
             Ok(named) => {
                 let rooted = root.at(socket(&named.endpoint));
-                if rooted.exists() { Self::At(format!("unix://{}", rooted.display())) } else { Self::Nobody }
+                if rooted.exists() { Self::At(format!("unix://{}", rooted.display())) } else { Self::None }
             }
             Err(why) if root.is_node() => Self::Unknown(why),
-            Err(_) => Self::Nobody,
+            Err(_) => Self::None,
         }
     }
 
@@ -66,7 +66,7 @@ impl RuntimeChoice {
     pub fn endpoint(&self) -> Option<&str> {
         match self {
             Self::At(endpoint) => Some(endpoint),
-            Self::Nobody | Self::NotSought | Self::Unknown(_) => None,
+            Self::None | Self::NotSought | Self::Unknown(_) => None,
         }
     }
 }
@@ -124,21 +124,21 @@ const USUAL: [WellKnownRuntime; 7] = [
 /// Finds the endpoint; `config` is the runtime that has a unit here, or that node.json names.
 ///
 /// # Errors
-/// Nobody names one, or two name different ones; with what to say where.
+/// No source names one, or two sources name different ones; with the setting to write.
 pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<NamedEndpoint, Problem> {
     let by_kubelet = kubelet::endpoint(root, &node.kubelet.unit);
     let by_node = node.runtime.endpoint.clone();
     match (by_node, by_kubelet) {
         (Some(endpoint), Some(other)) if !is_same(root, &endpoint, &other.endpoint) => {
-            let NamedEndpoint { endpoint: of_kubelet, by } = other;
+            let NamedEndpoint { endpoint: of_kubelet, source } = other;
             let what = format!(
-                "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {of_kubelet} ({by})"
+                "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {of_kubelet} ({source})"
             );
             Err(Problem::new(what)
                 .at(ENDPOINT_KEY)
                 .fix(format!("name {of_kubelet} in node.json, runtime.endpoint")))
         }
-        (Some(endpoint), _) => Ok(NamedEndpoint { endpoint, by: "runtime.endpoint in node.json".into() }),
+        (Some(endpoint), _) => Ok(NamedEndpoint { endpoint, source: "runtime.endpoint in node.json".into() }),
         (None, Some(named)) => Ok(named),
         (None, None) => match config.and_then(of_config) {
             Some(named) => Ok(named),
@@ -155,20 +155,20 @@ fn of_config(config: &RuntimeConfig) -> Option<NamedEndpoint> {
     let endpoint = config.endpoint.clone().or_else(usual)?;
     Some(NamedEndpoint {
         endpoint,
-        by: format!("the configuration of {}, {}", config.kind.as_str(), config.file.display()),
+        source: format!("the configuration of {}, {}", config.kind.as_str(), config.file.display()),
     })
 }
 
 /// The one usual socket that is there, where no other runtime can be meant.
 fn lone(root: &Root) -> Result<NamedEndpoint, Problem> {
     let is_there = |usual: &&WellKnownRuntime| root.at(socket(usual.endpoint)).exists();
-    let mut there: Vec<&WellKnownRuntime> = USUAL.iter().filter(is_there).collect();
-    there.dedup_by_key(|usual| usual.endpoint);
-    match there.as_slice() {
+    let mut present: Vec<&WellKnownRuntime> = USUAL.iter().filter(is_there).collect();
+    present.dedup_by_key(|usual| usual.endpoint);
+    match present.as_slice() {
         [WellKnownRuntime { endpoint, embedded: None, .. }] if embedded(root).next().is_none() => {
             Ok(NamedEndpoint {
                 endpoint: (*endpoint).into(),
-                by: "the only runtime's socket that is here".into(),
+                source: "the only runtime's socket that is here".into(),
             })
         }
         _ => Err(unnamed(root)),
@@ -194,9 +194,9 @@ pub fn unnamed(root: &Root) -> Problem {
             format!("for {} say {:?} and \"config\": {config:?}", usual.name, usual.endpoint)
         })
         .collect();
-    let there =
+    let present =
         USUAL.iter().filter(|usual| usual.embedded.is_none() && root.at(socket(usual.endpoint)).exists());
-    proposals.extend(there.map(|usual| format!("for {} say {:?}", usual.name, usual.endpoint)));
+    proposals.extend(present.map(|usual| format!("for {} say {:?}", usual.name, usual.endpoint)));
     if proposals.is_empty() {
         proposals.push("say unix:///PATH of its socket".into());
     }
@@ -223,7 +223,7 @@ pub fn unconfigured(root: &Root) -> Problem {
 }
 
 /// Whether two endpoints are one socket.
-fn is_same(root: &Root, one: &str, other: &str) -> bool {
+fn is_same(root: &Root, a: &str, b: &str) -> bool {
     let real = |endpoint: &str| {
         let path = Path::new("/").join(socket(endpoint));
         let rooted = root.at(&path);
@@ -231,7 +231,7 @@ fn is_same(root: &Root, one: &str, other: &str) -> bool {
         let plain = path.strip_prefix("/var/run").map_or(path.clone(), |rest| Path::new("/run").join(rest));
         rooted.canonicalize().unwrap_or_else(|_| root.at(plain))
     };
-    real(one) == real(other)
+    real(a) == real(b)
 }
 
 #[cfg(test)]

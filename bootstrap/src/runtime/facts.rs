@@ -5,10 +5,10 @@
 //! | needs the runtime's directories alone, and starts no program | [`RuntimeFacts::by_files`] |
 //! | asks the runtime for something else | [`RuntimeFacts::to_ask`] |
 //! | runs before the runtime, or is about an image | [`RuntimeFacts::configured`] |
-//! | has to know what the runtime has loaded | [`RuntimeFacts::asked`] |
+//! | has to know what the runtime has loaded | [`RuntimeFacts::with_answer`] |
 //!
 //! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`RuntimeChoice::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
-//! nobody takes it for a runtime that is not there.
+//! no reader takes it for a runtime that is absent.
 
 use std::path::Path;
 
@@ -17,9 +17,9 @@ use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 
 use super::answer::RuntimeAnswer;
+use super::conf_selection::ConfSelection;
 use super::config::RuntimeConfig;
 use super::endpoint::RuntimeChoice;
-use super::picks::ConfSelection;
 use crate::cli;
 use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 
@@ -65,15 +65,19 @@ impl ConfigFact {
 pub struct RuntimeFacts {
     /// What its configuration says.
     pub config: ConfigFact,
-    /// Whom to ask what it has loaded.
-    pub whom: RuntimeChoice,
+    /// The runtime to ask what it has loaded.
+    pub choice: RuntimeChoice,
     /// What it answered; [`RuntimeAnswer::NotAsked`] for commands that run before the runtime.
     pub answer: RuntimeAnswer,
 }
 
 impl Default for RuntimeFacts {
     fn default() -> Self {
-        Self { config: ConfigFact::NotRead, whom: RuntimeChoice::NotSought, answer: RuntimeAnswer::NotAsked }
+        Self {
+            config: ConfigFact::NotRead,
+            choice: RuntimeChoice::NotSought,
+            answer: RuntimeAnswer::NotAsked,
+        }
     }
 }
 
@@ -83,42 +87,42 @@ impl RuntimeFacts {
     pub fn by_files(root: &Root, node: &Node) -> Self {
         match RuntimeConfig::of_files(root, node) {
             ConfigFact::NotRead => Self::default(),
-            known => Self::of(root, node, known),
+            known => Self::from_config(root, node, known),
         }
     }
 
     /// Reads the runtime's configuration and asks it nothing. For containerd this runs `containerd config dump`.
     #[must_use]
     pub fn configured(root: &Root, node: &Node) -> Self {
-        Self::of(root, node, RuntimeConfig::gather(root, node).into())
+        Self::from_config(root, node, RuntimeConfig::gather(root, node).into())
     }
 
     /// Finds the runtime that the command line names, or else the one of this node; the caller asks it. Only the second needs the
     /// configuration of containerd.
     #[must_use]
     pub fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
-        match RuntimeChoice::named(wanted) {
-            Some(whom) => Self { whom, ..Self::by_files(root, node) },
+        match RuntimeChoice::from_option(wanted) {
+            Some(choice) => Self { choice, ..Self::by_files(root, node) },
             None => Self::configured(root, node),
         }
     }
 
-    fn of(root: &Root, node: &Node, config: ConfigFact) -> Self {
-        let whom = RuntimeChoice::on(root, node, config.read());
-        Self { config, whom, answer: RuntimeAnswer::NotAsked }
+    fn from_config(root: &Root, node: &Node, config: ConfigFact) -> Self {
+        let choice = RuntimeChoice::find(root, node, config.read());
+        Self { config, choice, answer: RuntimeAnswer::NotAsked }
     }
 
     /// Reads the runtime's configuration and asks the runtime that the command line names, or else the one of this node.
     #[must_use]
     pub fn with_answer(root: &Root, node: &Node, wanted: &cli::Endpoint) -> Self {
         let facts = Self::configured(root, node);
-        Self { whom: RuntimeChoice::named(wanted).unwrap_or(facts.whom), ..facts }.ask()
+        Self { choice: RuntimeChoice::from_option(wanted).unwrap_or(facts.choice), ..facts }.ask()
     }
 
     /// The same once the runtime was asked what it has loaded.
     #[must_use]
     pub fn ask(self) -> Self {
-        Self { answer: RuntimeAnswer::ask(&self.whom), ..self }
+        Self { answer: RuntimeAnswer::ask(&self.choice), ..self }
     }
 
     /// Its configuration, where there is one that can be read.
@@ -150,9 +154,9 @@ impl RuntimeFacts {
         self.config().map(|config| config.kind)
     }
 
-    /// Which conf of its directory it uses.
+    /// The rule by which the runtime selects a conf.
     #[must_use]
-    pub fn picks(&self) -> ConfSelection {
+    pub fn conf_selection(&self) -> ConfSelection {
         ConfSelection::of(self.config())
     }
 
@@ -160,9 +164,9 @@ impl RuntimeFacts {
     /// names it.
     #[must_use]
     pub fn agents_dir(&self) -> &Path {
-        let answered = self.answer.setup().map(|setup| setup.conf_dir.as_path());
-        let answered = || answered.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
-        self.config().map(RuntimeConfig::agents_dir).or_else(answered).unwrap_or(Path::new(CONF_DIR))
+        let conf_dir = self.answer.setup().map(|setup| setup.conf_dir.as_path());
+        let conf_dir = || conf_dir.filter(|dir| *dir != Path::new(PRIVATE_CONF_DIR));
+        self.config().map(RuntimeConfig::agents_dir).or_else(conf_dir).unwrap_or(Path::new(CONF_DIR))
     }
 }
 
@@ -181,12 +185,12 @@ mod tests {
             let root = Root::new(dir.path());
             let found = RuntimeFacts::by_files(&root, &Node::default());
             assert_eq!(found.config == ConfigFact::NotRead, !is_read, "{unit}: {found:?}");
-            assert_eq!(found.whom == RuntimeChoice::NotSought, !is_read, "{unit}: {found:?}");
+            assert_eq!(found.choice == RuntimeChoice::NotSought, !is_read, "{unit}: {found:?}");
             assert_eq!(found.crio().is_some(), is_read, "{unit}: {found:?}");
             assert!(RuntimeFacts::configured(&root, &Node::default()).config().is_some(), "{unit}");
         }
-        let nobody = tempfile::tempdir().expect("scratch");
-        let found = RuntimeFacts::by_files(&Root::new(nobody.path()), &Node::default());
+        let empty_root = tempfile::tempdir().expect("scratch");
+        let found = RuntimeFacts::by_files(&Root::new(empty_root.path()), &Node::default());
         assert_eq!(found.config, ConfigFact::NoRuntime);
     }
 
@@ -194,8 +198,8 @@ mod tests {
     fn whoever_is_named_is_asked_and_nobody_is_looked_for() {
         let named = |endpoint: &str| cli::Endpoint { runtime_endpoint: Some(endpoint.into()) };
         let (root, node) = (Root::new(Path::new("/nonexistent")), Node::default());
-        let whom = |wanted: &cli::Endpoint| RuntimeFacts::to_ask(&root, &node, wanted).whom;
-        assert_eq!(whom(&named("unix:///run/r.sock")), RuntimeChoice::At("unix:///run/r.sock".into()));
-        assert_eq!(whom(&named("none")), RuntimeChoice::Nobody);
+        let choice = |wanted: &cli::Endpoint| RuntimeFacts::to_ask(&root, &node, wanted).choice;
+        assert_eq!(choice(&named("unix:///run/r.sock")), RuntimeChoice::At("unix:///run/r.sock".into()));
+        assert_eq!(choice(&named("none")), RuntimeChoice::None);
     }
 }

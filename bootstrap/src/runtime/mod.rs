@@ -1,15 +1,15 @@
-//! What the container runtime knows: its sandboxes, and which confs it uses.
+//! The container runtime: its sandboxes, its configuration and the confs that it uses.
 
-pub mod adding;
 pub mod answer;
 pub mod cache;
+pub mod conf_reading;
+pub mod conf_removal;
+pub mod conf_selection;
 pub mod config;
 pub mod cri;
 pub mod endpoint;
 pub mod facts;
-pub mod parting;
-pub mod picks;
-pub mod unread;
+pub mod running_adds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -74,12 +74,15 @@ impl CniSetup {
     /// What it has loaded, for people.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let one = |network: &Network| format!("{} ({})", network.name, network.types.join(", "));
+        let describe = |network: &Network| format!("{} ({})", network.name, network.types.join(", "));
         match self.networks.as_slice() {
             [] => "it has loaded no conf".into(),
-            [network] => format!("it has loaded network {}", one(network)),
+            [network] => format!("it has loaded network {}", describe(network)),
             all => {
-                format!("it has loaded networks {}", all.iter().map(one).collect::<Vec<_>>().join(" and "))
+                format!(
+                    "it has loaded networks {}",
+                    all.iter().map(describe).collect::<Vec<_>>().join(" and ")
+                )
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How a unit's command is continued: a drop-in that sorts last repeats the command verbatim with one variable behind it.
+//! The continuation of a unit's command: a drop-in that sorts last repeats the command verbatim with one variable behind it.
 //!
 //! Systemd cuts such a word at blanks and drops it when the variable is unset, so that without Crossfade's environment file the command is
 //! what it was. The generator writes the drop-ins; `gate`, `render --check`, `selftest` and `explain` ask whether they do what they are for.
@@ -175,23 +175,24 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 /// What is wrong, and what to do.
 pub fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
     let role = units_of(node).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
-    let named = |what: String| Problem::new(what).at(unit);
-    let role = role.ok_or_else(|| named(format!("{unit}: node.json names another unit")))?;
-    let found = Unit::outline(root, unit)?.ok_or_else(|| named(format!("{unit}: there is no such unit")))?;
+    let problem = |what: String| Problem::new(what).at(unit);
+    let role = role.ok_or_else(|| problem(format!("{unit}: node.json names another unit")))?;
+    let found =
+        Unit::outline(root, unit)?.ok_or_else(|| problem(format!("{unit}: there is no such unit")))?;
     let Some(wanted) = continuation(root, &found, role)? else {
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
     match fs::read_to_string(root.at(&path)) {
-        Ok(there) if there == wanted => Ok(()),
+        Ok(content) if content == wanted => Ok(()),
         Ok(_) => {
             let what = format!("{} continues another command than {unit} has now", path.display());
-            Err(named(what).fix("run systemctl daemon-reload"))
+            Err(problem(what).fix("run systemctl daemon-reload"))
         }
         Err(_) => {
             installed(root)?;
             let what = format!("{} is missing", path.display());
-            Err(named(what).fix(format!("run systemctl daemon-reload, which runs {NAME}")))
+            Err(problem(what).fix(format!("run systemctl daemon-reload, which runs {NAME}")))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! systemd: its units as they are on disk, and its systemctl.
+//! systemd: its units on disk, and its systemctl.
 
 pub mod continuation;
 pub mod systemctl;

@@ -1,4 +1,4 @@
-//! The node's systemd, asked through its own systemctl.
+//! The client of the node's systemctl.
 
 use std::io;
 use std::path::Path;
@@ -40,15 +40,15 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
     call(systemctl.args(arguments), JOB_LIMITS)
 }
 
-/// Asks systemctl a question; its answer.
+/// Runs a query of systemctl and returns its output.
 ///
 /// # Errors
-/// That it cannot be asked, or does not answer.
-pub fn ask(arguments: &[&str]) -> Result<String, String> {
-    let named = |why: &dyn std::fmt::Display| format!("systemctl: {why}");
-    let mut systemctl = command().map_err(|why| named(&why))?;
+/// It cannot be run, or does not answer.
+pub fn query(arguments: &[&str]) -> Result<String, String> {
+    let failure = |why: &dyn std::fmt::Display| format!("systemctl: {why}");
+    let mut systemctl = command().map_err(|why| failure(&why))?;
     let output = run_command(systemctl.args(arguments), QUERY_LIMITS);
-    Ok(output.map_err(|why| named(&why))?.stdout_text())
+    Ok(output.map_err(|why| failure(&why))?.stdout_text())
 }
 
 /// Runs a systemctl and waits until what it asked systemd for is done.

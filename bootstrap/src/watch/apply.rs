@@ -1,4 +1,4 @@
-//! Carries out what a round decided.
+//! The changes of a pass, carried out.
 
 use std::io;
 use std::path::Path;
@@ -66,15 +66,15 @@ pub fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// Why it was not started.
 pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     let Act::Start { unit, arguments, within_secs } = act else { return Ok(()) };
-    let own = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
+    let program = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
     let named = |why: &dyn std::fmt::Display| format!("systemd-run: {why}");
     let start = || {
         let mut command = program::command("systemd-run").map_err(|e| named(&e))?;
-        command.args(transient_unit(unit, *within_secs, &own, global, arguments));
+        command.args(transient_unit(unit, *within_secs, &program, global, arguments));
         run(&mut command, START_LIMITS).map_err(|e| named(&e))?.check_success().map_err(|why| named(&why))
     };
     start().or_else(|why| {
-        // The proof of an earlier `watch`, or of the agent's life before, still runs, and nobody waits for its result. The next proof ends
+        // The proof of an earlier `watch`, or of the agent's life before, still runs, and its result is not awaited. The next proof ends
         // what it leaves.
         if !proof::is_unit(unit) || systemctl::run(&["stop", &format!("{unit}.service")]).is_err() {
             return Err(why);

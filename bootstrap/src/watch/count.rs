@@ -1,8 +1,8 @@
-//! When `watch` counts the attachments for the annotation `crossfade/observed`: pure.
+//! The schedule of the counts of attachments for the annotation `crossfade/observed`: pure.
 //!
 //! A count reads every record, and every change of the annotation is a write on the API server and an event for all that watch Nodes. A node
 //! that starts or drains pods changes its records many times a second. So a change is counted [`SETTLE`] later, and at least [`EVERY`] after the
-//! count before; the count that comes last sees the last change. While nothing changes, nothing is counted, and nobody wakes up for it.
+//! count before; the count that comes last sees the last change. While nothing changes, nothing is counted, and the loop does not wake up for it.
 //!
 //! inotify tells of the changes. The modification times of the directories would not do: they stay as they are when a line is appended to a
 //! record, and `watch` would have to look at them every few seconds for ever. Only where inotify tells nothing, the records are counted [`BLIND`]
@@ -44,10 +44,10 @@ impl CountPace {
     /// When the next count is due; none while nothing has changed since the last one.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        let Some(counted) = self.counted else { return self.changed.map(|at| at + SETTLE) };
-        let told = self.changed.map(|at| at + SETTLE);
+        let Some(counted) = self.counted else { return self.changed.map(|changed_at| changed_at + SETTLE) };
+        let settled = self.changed.map(|changed_at| changed_at + SETTLE);
         let untold = (!self.hears).then(|| counted + BLIND);
-        let next = told.into_iter().chain(untold).min()?;
+        let next = settled.into_iter().chain(untold).min()?;
         Some(next.max(counted + EVERY))
     }
 }

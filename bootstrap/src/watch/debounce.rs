@@ -1,4 +1,4 @@
-//! How long `watch` gathers events before a pass: pure.
+//! The debounce of events before a pass: pure.
 //!
 //! Events come in bursts (a rename is two, an agent's start hundreds), so a pass waits for [`QUIET`] and at most [`AT_MOST`]. Passes
 //! without a pause are a storm; then each gathers longer, so that neither `watch` nor the runtime spends a core on the directory.
@@ -24,14 +24,14 @@ pub struct Debounce(VecDeque<Duration>);
 impl Debounce {
     /// How long to gather from the first event at `now`: until nothing happened for the first, at the latest after the second.
     pub fn gather(&mut self, now: Duration) -> (Duration, Duration) {
-        while self.0.front().is_some_and(|at| now.saturating_sub(*at) >= LATELY) {
+        while self.0.front().is_some_and(|pass| now.saturating_sub(*pass) >= LATELY) {
             self.0.pop_front();
         }
         self.0.push_back(now);
         match u32::try_from(self.0.len().saturating_sub(BURST)) {
             Ok(0) => (QUIET, AT_MOST),
             over => {
-                // Nobody waits for silence in a storm: all of it is gathered.
+                // In a storm the loop does not wait for silence: all of it is gathered.
                 let long = (AT_MOST * 2u32.saturating_pow(over.unwrap_or(u32::MAX).min(8))).min(LONGEST);
                 (long, long)
             }

@@ -1,4 +1,4 @@
-//! Observation -> what to change, what to report, what happened: pure.
+//! The decision of one pass: from an observation to changes, a report and events: pure.
 //!
 //! The reason of the condition is the first row that holds:
 //!
@@ -64,7 +64,7 @@ impl WatchDecision {
         }
         let reason = Reason::ConfNotFirst;
         let message = shorten(&format!("what is to be done cannot be done: {why}"));
-        self.happened.retain(|one| one.reason != self.report.reason.as_str());
+        self.happened.retain(|event| event.reason != self.report.reason.as_str());
         self.happened.push(NodeEvent { reason: reason.as_str(), warning: true, message: message.clone() });
         self.memory.verdict = Some((false, reason.as_str()));
         self.document.ready = false;
@@ -84,7 +84,7 @@ impl WatchDecision {
 #[must_use]
 pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDecision {
     let mut memory = memory.clone();
-    let policy = facts.node.policy.as_ref().ok().map(|held| &held.policy);
+    let policy = facts.node.policy.as_ref().ok().map(|policy_file| &policy_file.policy);
     let attached = policy.map(types::policy::Policy::attached).unwrap_or_default();
     let proven = policy.map(needed).unwrap_or_default();
     let judged: Vec<NetworkVerdict> = facts
@@ -95,7 +95,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
             judge(facts, network, standing, facts.off.is_none() && proven.contains(&network.side))
         })
         .collect();
-    let waits = judged.iter().find(|one| attached.contains(&one.side) && one.ready.is_err());
+    let waits = judged.iter().find(|verdict| attached.contains(&verdict.side) && verdict.ready.is_err());
     let ready = policy.is_some() && waits.is_none();
     let conf = own::decide(facts, &mut memory, ready);
     let phase = policy.map(types::policy::Policy::phase);
@@ -123,7 +123,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     };
     let mut changes: Vec<Change> = Vec::new();
     if facts.off.is_none() {
-        changes.extend(judged.iter().flat_map(|one| one.changes.clone()));
+        changes.extend(judged.iter().flat_map(|verdict| verdict.changes.clone()));
     }
     changes.extend(conf.changes.clone());
     if facts.off.is_none() && !matches!(conf.state, OwnConfState::NotInstalled) {
@@ -137,14 +137,16 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
 
 /// What the node's annotation says, but for the echo.
 fn observed(facts: &Observation, memory: &Memory) -> Observed {
-    let held = facts.node.policy.as_ref().ok();
+    let policy_file = facts.node.policy.as_ref().ok();
     Observed {
         boot_id: facts.boot_id.clone(),
-        phase: held.map(|held| held.policy.phase()),
-        policy_sha256: held.map(|held| held.sha256.clone()),
-        base: held.map(roll::base),
-        mints: held.map(|held| held.policy.mints().into_iter().collect()).unwrap_or_default(),
-        follows: roll::followed_phases(&facts.node.settings, held),
+        phase: policy_file.map(|policy_file| policy_file.policy.phase()),
+        policy_sha256: policy_file.map(|policy_file| policy_file.sha256.clone()),
+        base: policy_file.map(roll::base),
+        mints: policy_file
+            .map(|policy_file| policy_file.policy.mints().into_iter().collect())
+            .unwrap_or_default(),
+        follows: roll::followed_phases(&facts.node.settings, policy_file),
         attached: memory.attached.clone(),
         echo: None,
     }
@@ -152,8 +154,11 @@ fn observed(facts: &Observation, memory: &Memory) -> Observed {
 
 /// What is to be said of networks that are ready, and of pods that ask of them what they do not have.
 fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
-    let unproven = judged.iter().filter_map(|one| {
-        one.unproven.as_ref().map(|why| format!("network {} is ready by its probes alone: {why}", one.side))
+    let unproven = judged.iter().filter_map(|verdict| {
+        verdict
+            .unproven
+            .as_ref()
+            .map(|why| format!("network {} is ready by its probes alone: {why}", verdict.side))
     });
     let unmapped = facts.networks.iter().filter(|network| network.unmapped_hostports).map(|network| {
         format!(
@@ -162,11 +167,11 @@ fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
             network.side
         )
     });
-    let degraded = judged.iter().filter_map(|one| {
-        let why = one.degraded.as_ref()?;
+    let degraded = judged.iter().filter_map(|verdict| {
+        let why = verdict.degraded.as_ref()?;
         Some(format!(
             "network {} is ready, and its proof fails: {why}; see crossfade-bootstrap status --output json",
-            one.side
+            verdict.side
         ))
     });
     unproven.chain(degraded).chain(unmapped).collect()
@@ -215,7 +220,11 @@ fn verdict(
             (Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
         }
         (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
-            let phase = facts.node.policy.as_ref().map_or_else(|_| "", |held| held.policy.phase().as_str());
+            let phase = facts
+                .node
+                .policy
+                .as_ref()
+                .map_or_else(|_| "", |policy_file| policy_file.policy.phase().as_str());
             (Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
         (state, _) => (Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.word())),
@@ -249,29 +258,29 @@ fn since_the_last(
         happened.push(NodeEvent { reason: verdict.0.as_str(), warning, message: verdict.1.clone() });
         memory.verdict = Some(now);
     }
-    let mut told: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
-    told.extend(conf.standing.iter().map(|(reason, why)| (reason.as_str(), why.clone())));
-    told.extend(findings.iter().map(|finding| ("Finding", finding.clone())));
-    told.extend(memory.unmet.iter().map(|unmet| (unmet.kind.as_str(), unmet.message.clone())));
-    for (reason, message) in told.difference(&memory.told) {
+    let mut current: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
+    current.extend(conf.standing.iter().map(|(reason, why)| (reason.as_str(), why.clone())));
+    current.extend(findings.iter().map(|finding| ("Finding", finding.clone())));
+    current.extend(memory.unmet.iter().map(|unmet| (unmet.kind.as_str(), unmet.message.clone())));
+    for (reason, message) in current.difference(&memory.findings_reported) {
         // The verdict said it.
         if facts.off.is_none() && *message != verdict.1 {
             happened.push(NodeEvent { reason, warning: true, message: message.clone() });
         }
     }
-    memory.told = told;
+    memory.findings_reported = current;
     happened
 }
 
 /// Whether Crossfade clears the Node's condition NetworkUnavailable.
 fn clears(facts: &Observation, attached: &[Side]) -> bool {
-    let of = |network: &NetworkObservation| {
+    let rule = |network: &NetworkObservation| {
         profile::find(&network.profile).map(|profile| profile.network_unavailable)
     };
-    let left_true = facts.networks.iter().filter_map(of).any(|what| what.left_true);
+    let left_true = facts.networks.iter().filter_map(rule).any(|what| what.left_true);
     let mut serving = facts.networks.iter().filter(|network| attached.contains(&network.side));
     // Of a CNI that is not known it is not known either.
-    left_true && serving.all(|network| of(network).is_some_and(|what| !what.written))
+    left_true && serving.all(|network| rule(network).is_some_and(|what| !what.written))
 }
 
 /// The change that puts Crossfade's plugin back where the runtime searches for it. A unit starts again only after the earlier one had its
@@ -290,7 +299,7 @@ fn plugins(facts: &Observation, memory: &mut Memory) -> Vec<Change> {
 
 /// One pass of `sweep`. It runs delegates, so it runs in a unit of its own, outside the sandbox and the processes of `watch`.
 fn sweep(facts: &Observation, turn: u64) -> Change {
-    let endpoint = facts.node.runtime.whom.endpoint();
+    let endpoint = facts.node.runtime.choice.endpoint();
     let arguments =
         OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = sweeps::UNIT.to_owned();

@@ -1,4 +1,4 @@
-//! The phase that the Node's annotation `crossfade/desired` asks for, and what is to be done about it: pure.
+//! The phase that the Node's annotation `crossfade/desired` asks for, and the tries to reach it: pure.
 //!
 //! It is compared with the policy in every round, until the policy is in that phase or the annotation is taken back. So a flip that met a
 //! full disk, a held lock, a policy that could not be used, or a node.json that did not allow it is made as soon as it can be. What
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What the annotation asks for, and how far that is.
 #[derive(Debug, Clone, Default)]
 pub struct Desired {
-    asked: Option<DesiredPhase>,
+    requested: Option<DesiredPhase>,
     tried: Option<FailedFlip>,
     unmet: Option<PhaseMismatch>,
 }
@@ -27,7 +27,7 @@ pub struct Desired {
 /// The last try that failed.
 #[derive(Debug, Clone)]
 struct FailedFlip {
-    at: Duration,
+    tried_at: Duration,
     /// The policy that it was made on: another one is another case.
     policy: Option<String>,
     failures: u32,
@@ -83,19 +83,19 @@ pub struct Node<'a> {
 
 impl Desired {
     /// The annotation asks for this now; none is none.
-    pub fn set(&mut self, asked: Option<DesiredPhase>) {
-        if self.asked != asked {
-            *self = Self { asked, ..Self::default() };
+    pub fn set(&mut self, desired: Option<DesiredPhase>) {
+        if self.requested != desired {
+            *self = Self { requested: desired, ..Self::default() };
         }
     }
 
     /// The phase that `watch` flips to in this pass, if any.
     pub fn step(&mut self, node: Node<'_>) -> Option<Phase> {
-        let Some(asked) = self.asked.clone().filter(|_| !node.is_off) else {
+        let Some(desired) = self.requested.clone().filter(|_| !node.is_off) else {
             (self.tried, self.unmet) = (None, None);
             return None;
         };
-        let phase = Phase::parse(&asked.value);
+        let phase = Phase::parse(&desired.value);
         if phase.is_some() && phase == node.phase {
             self.met();
             return None;
@@ -103,23 +103,23 @@ impl Desired {
         let phase = match phase {
             None => {
                 let phases = Phase::ALL.map(Phase::as_str).join(", ");
-                return self.stands(DesiredKind::Refused, &format!("expected one of {phases}"));
+                return self.set_unmet(DesiredKind::Refused, &format!("expected one of {phases}"));
             }
-            Some(_) if !asked.is_for(node.base) => {
-                return self.stands(
+            Some(_) if !desired.is_for(node.base) => {
+                return self.set_unmet(
                     DesiredKind::Refused,
                     "it was set for another policy than this node's; set it again",
                 );
             }
             Some(_) if !node.follows => {
                 return self
-                    .stands(DesiredKind::Refused, "node.json does not follow the annotation (desired)");
+                    .set_unmet(DesiredKind::Refused, "node.json does not follow the annotation (desired)");
             }
             Some(phase) if !node.allowed.contains(&phase) => {
-                return self.stands(DesiredKind::Refused, "node.json does not allow it (allowed)");
+                return self.set_unmet(DesiredKind::Refused, "node.json does not allow it (allowed)");
             }
             Some(_) if node.phase.is_none() => {
-                return self.stands(
+                return self.set_unmet(
                     DesiredKind::Failed,
                     "the policy cannot be used; it is followed as soon as that is mended",
                 );
@@ -127,7 +127,7 @@ impl Desired {
             Some(phase) => phase,
         };
         let is_due = self.tried.as_ref().is_none_or(|tried| {
-            tried.policy.as_deref() != node.policy || node.now.saturating_sub(tried.at) >= tried.pause()
+            tried.policy.as_deref() != node.policy || node.now.saturating_sub(tried.tried_at) >= tried.pause()
         });
         is_due.then_some(phase)
     }
@@ -142,8 +142,8 @@ impl Desired {
         let policy = node.policy.map(str::to_owned);
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
-        self.stands(kind, why);
-        self.tried = Some(FailedFlip { at: node.now, policy, failures: before.saturating_add(1) });
+        self.set_unmet(kind, why);
+        self.tried = Some(FailedFlip { tried_at: node.now, policy, failures: before.saturating_add(1) });
     }
 
     /// What keeps the node from the desired phase.
@@ -156,13 +156,13 @@ impl Desired {
     #[must_use]
     pub fn wait(&self, now: Duration) -> Option<Duration> {
         let tried = self.tried.as_ref()?;
-        Some((tried.at + tried.pause()).saturating_sub(now))
+        Some((tried.tried_at + tried.pause()).saturating_sub(now))
     }
 
-    /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] wakes nobody for one that would not be made.
-    fn stands(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
+    /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] does not wake the loop for one that would not be made.
+    fn set_unmet(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
         self.tried = None;
-        let value = self.asked.as_ref().map_or("", |asked| asked.value.as_str());
+        let value = self.requested.as_ref().map_or("", |desired| desired.value.as_str());
         self.unmet = Some(PhaseMismatch {
             kind,
             message: format!("crossfade/desired asks for phase {value:?}: {why}"),
@@ -194,7 +194,7 @@ mod tests {
         Some(DesiredPhase { value: value.into(), policy })
     }
 
-    fn asked(value: &str) -> Desired {
+    fn desired(value: &str) -> Desired {
         let mut desired = Desired::default();
         desired.set(wanted(value, DesiredScope::Any));
         desired
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_stood_in_the_way_is_asked_again_in_every_round() {
-        let mut desired = asked("new");
+        let mut desired = desired("new");
         let old = Some(Phase::Old);
         assert_eq!((desired.step(node(0, old, &[])), kind(&desired)), (None, Some(DesiredKind::Refused)));
         assert!(desired.unmet().is_some_and(|unmet| unmet.message.contains("\"new\"")));
@@ -215,13 +215,13 @@ mod tests {
         assert_eq!((desired.step(node(1, None, ALL)), kind(&desired)), (None, Some(DesiredKind::Failed)));
         assert_eq!(desired.step(node(2, old, ALL)), Some(Phase::New));
         assert_eq!((desired.step(node(3, Some(Phase::New), ALL)), kind(&desired)), (None, None));
-        // Somebody flips it back, and the annotation still asks for it.
+        // The operator flips it back, and the annotation still asks for it.
         assert_eq!(desired.step(node(4, old, ALL)), Some(Phase::New));
     }
 
     #[test]
     fn a_try_that_fails_is_made_again_later_and_later_and_at_once_on_another_policy() {
-        let mut desired = asked("new");
+        let mut desired = desired("new");
         let old = Some(Phase::Old);
         let (mut now, mut pauses) = (0, Vec::new());
         for _ in 0..9 {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_last_value_counts_and_none_is_forgotten() {
-        let mut desired = asked("nonsense");
+        let mut desired = desired("nonsense");
         assert_eq!(
             (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
             (None, Some(DesiredKind::Refused))
@@ -251,7 +251,7 @@ mod tests {
         desired.set(None);
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), None);
         assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));
-        let mut desired = asked("new");
+        desired.set(Some(DesiredPhase { value: "new".into(), policy: DesiredScope::Any }));
         assert_eq!(desired.step(Node { is_off: true, ..node(0, Some(Phase::Old), ALL) }), None);
     }
 
@@ -293,7 +293,7 @@ mod tests {
             ("switched off", off),
             ("met", node(9, Some(Phase::New), ALL)),
         ] {
-            let mut desired = asked("new");
+            let mut desired = desired("new");
             assert_eq!(desired.step(node(0, old, ALL)), Some(Phase::New));
             desired.failed(DesiredKind::Failed, "no space", node(0, old, ALL));
             assert_eq!(desired.wait(Duration::ZERO), Some(PAUSE));
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn what_stood_in_the_way_of_a_flip_that_is_made_is_said_no_more() {
-        let mut desired = asked("new");
+        let mut desired = desired("new");
         let old = node(0, Some(Phase::Old), ALL);
         desired.failed(DesiredKind::Failed, "no space", old);
         assert!(desired.unmet().is_some());

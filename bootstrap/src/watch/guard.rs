@@ -1,4 +1,4 @@
-//! When `watch` repairs Crossfade's conf, and when it stops: pure bookkeeping over moments, which count from the start of `watch`.
+//! The limit of the repairs of Crossfade's conf: pure bookkeeping over moments, which count from the start of `watch`.
 //!
 //! Every change from a right conf to a wrong one counts as *taken*. One write repairs it, unless the conf was taken [`FEW`] times within
 //! [`SHORT`], or [`MANY`] times within [`LONG`]. Then `watch` leaves the conf alone, because a war of renames harms pods more than either
@@ -29,10 +29,10 @@ pub struct Guard {
 impl Guard {
     /// Notes that the conf was taken at `now`; returns whether `watch` is to repair it.
     #[must_use]
-    pub fn taken(&mut self, now: Duration) -> bool {
+    pub fn record_taking(&mut self, now: Duration) -> bool {
         self.takings.push(now);
-        self.takings.retain(|at| now.saturating_sub(*at) < LONG);
-        let lately = self.takings.iter().filter(|at| now.saturating_sub(**at) < SHORT).count();
+        self.takings.retain(|taking| now.saturating_sub(*taking) < LONG);
+        let lately = self.takings.iter().filter(|taking| now.saturating_sub(**taking) < SHORT).count();
         if lately >= FEW || self.takings.len() >= MANY {
             self.contended = Some(now);
         }
@@ -76,8 +76,8 @@ mod tests {
     fn repaired(moments: &[u64]) -> usize {
         let mut guard = Guard::default();
         let mut repaired = 0;
-        for at in moments {
-            if !guard.is_contended(secs(*at)) && guard.taken(secs(*at)) {
+        for moment in moments {
+            if !guard.is_contended(secs(*moment)) && guard.record_taking(secs(*moment)) {
                 repaired += 1;
             }
         }
@@ -103,24 +103,26 @@ mod tests {
     #[test]
     fn after_a_calm_there_is_one_try_and_one_taking_ends_it() {
         let mut guard = Guard::default();
-        assert!(guard.taken(secs(0)) && guard.taken(secs(1)) && !guard.taken(secs(2)));
+        assert!(
+            guard.record_taking(secs(0)) && guard.record_taking(secs(1)) && !guard.record_taking(secs(2))
+        );
         assert!(guard.is_contended(secs(2) + CALM - secs(1)));
         assert!(!guard.is_contended(secs(2) + CALM), "one try");
-        assert!(!guard.taken(secs(3) + CALM), "taken again at once");
+        assert!(!guard.record_taking(secs(3) + CALM), "taken again at once");
         assert!(guard.is_contended(secs(4) + CALM));
         // A try that holds for a minute is a peace.
         assert!(!guard.is_contended(secs(4) + CALM * 2));
-        assert!(guard.taken(secs(70) + CALM * 2));
+        assert!(guard.record_taking(secs(70) + CALM * 2));
     }
 
     #[test]
     fn somebody_else_may_end_a_war() {
         let mut guard = Guard::default();
-        for at in 0..3 {
-            let _ = guard.taken(secs(at));
+        for moment in 0..3 {
+            let _ = guard.record_taking(secs(moment));
         }
         assert!(guard.gave_up());
         guard.settled();
-        assert!(!guard.is_contended(secs(3)) && guard.taken(secs(4)));
+        assert!(!guard.is_contended(secs(3)) && guard.record_taking(secs(4)));
     }
 }

@@ -1,4 +1,4 @@
-//! What one round leaves to the next.
+//! The state that one pass leaves to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub struct Memory {
     /// The last report: whether the node was ready, and the reason.
     pub verdict: Option<(bool, &'static str)>,
     /// Conditions that hold and that `watch` has already reported.
-    pub told: BTreeSet<(&'static str, String)>,
+    pub findings_reported: BTreeSet<(&'static str, String)>,
     /// The passes of `sweep`.
     pub sweeps: Sweeps,
     /// When a unit may put Crossfade's plugin back again.

@@ -4,13 +4,13 @@
 //! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
 //! wrote stays when it ends, however it ends.
 
-pub mod alone;
 pub mod apply;
 pub mod count;
 pub mod debounce;
 pub mod decide;
 pub mod desired;
 pub mod guard;
+pub mod lock;
 pub mod memory;
 pub mod network;
 pub mod observe;
@@ -60,8 +60,8 @@ impl Scope {
     /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked until there is one:
     /// what node.json says against it afterwards counts from the next start.
     ///
-    /// A node.json that cannot be used is among what is to be told. Nobody tells while it is not known whether the node is to be reported,
-    /// and with whose credential.
+    /// A node.json that cannot be used is among what is to be told. The node is not reported while it is not known whether to report it,
+    /// and with which credential.
     #[must_use]
     pub fn publisher(
         &self,
@@ -77,7 +77,7 @@ impl Scope {
         match publisher {
             Ok(publisher) => Some(Box::new(publisher)),
             Err(error) => {
-                tracing::warn!(error = error.to_string(), "nobody tells the API server of this node");
+                tracing::warn!(error = error.to_string(), "this node is not reported to the API server");
                 None
             }
         }
@@ -118,7 +118,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
         .at("--output")
         .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
     }
-    let _held = if wanted.pod { pod::turn(&scope.root)? } else { alone::hold(&scope.root)? };
+    let _lock = if wanted.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
     shim::journal::init();
     let settings = settings();
     if let Some(why) = settings.without_plugin() {
@@ -136,7 +136,7 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     let changes = vec![Change::ensure(marker, "there is nothing to watch")];
     tracing::info!(event = "Ended", "{why}");
     let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
-    // Whoever started it waits for this word.
+    // The supervisor that started it waits for this word.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     Ok(print::report(scope.global.output, &changed))
 }
@@ -189,7 +189,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =
-        decision.happened.iter().map(|one| format!("{}: {}", one.reason, one.message)).collect();
+        decision.happened.iter().map(|event| format!("{}: {}", event.reason, event.message)).collect();
     let changed = if scope.global.dry_run {
         Changed::planned(decision.changes, notes)
     } else {
@@ -216,7 +216,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
 mod tests {
     use super::*;
 
-    /// What a broken node.json says of reporting counts, and nobody reports while the file does not tell whether it is wanted.
+    /// With an invalid node.json, `report.node` counts if it parses; otherwise the node is not reported.
     #[test]
     fn a_broken_node_json_is_reported_unless_it_may_say_otherwise() {
         let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");

@@ -1,4 +1,4 @@
-//! Whether one network is ready, and what is to be done about it: pure.
+//! The readiness of one network, and the changes that follow from it: pure.
 
 use types::policy::Side;
 use types::profile::{self, Profile, Proof};
@@ -31,23 +31,23 @@ pub struct NetworkVerdict {
 pub fn judge(
     facts: &Observation,
     network: &NetworkObservation,
-    standing: &mut AgentState,
+    agent_state: &mut AgentState,
     needed: bool,
 ) -> NetworkVerdict {
     let mut changes = marker(facts, network);
     let allowed = profile::find(&network.profile).map_or(Proof::Probe, |profile| profile.proof);
-    let by = allowed.weaker(facts.node.settings.proof);
+    let proof = allowed.weaker(facts.node.settings.proof);
     let usable = usable(network);
-    let first = *standing == AgentState::default();
+    let first = *agent_state == AgentState::default();
     if first {
-        standing.proofs = Proofs::resume(network.proof.as_ref(), by, network.marked);
+        agent_state.proofs = Proofs::resume(network.proof.as_ref(), proof, network.marked);
     }
-    let was = std::mem::replace(&mut standing.green, usable.is_ok());
-    let agent = std::mem::replace(&mut standing.agent, network.agent.clone());
-    if !first && usable.is_ok() && (!was || agent != network.agent) {
-        standing.proofs.again();
+    let was_green = std::mem::replace(&mut agent_state.green, usable.is_ok());
+    let agent = std::mem::replace(&mut agent_state.agent, network.agent.clone());
+    if !first && usable.is_ok() && (!was_green || agent != network.agent) {
+        agent_state.proofs.restart();
     }
-    let mut judged = NetworkVerdict {
+    let mut verdict = NetworkVerdict {
         side: network.side,
         ready: usable,
         proof: "none",
@@ -55,19 +55,19 @@ pub fn judge(
         degraded: None,
         changes: Vec::new(),
     };
-    if by != Proof::Probe && needed && judged.ready.is_ok() {
-        let asked = ProofInputs { by, was_ready: network.marked, now: facts.now };
-        if standing.proofs.step(network.proof.as_ref(), asked) {
-            changes.push(start(facts, network.side, (by, standing.proofs.turn)));
+    if proof != Proof::Probe && needed && verdict.ready.is_ok() {
+        let inputs = ProofInputs { by: proof, was_ready: network.marked, now: facts.now };
+        if agent_state.proofs.step(network.proof.as_ref(), inputs) {
+            changes.push(start(facts, network.side, (proof, agent_state.proofs.turn)));
         }
-        judged.degraded = standing.proofs.degraded().map(str::to_owned);
-        judged.ready = standing.proofs.verdict(network.side);
-        judged.proof = standing.proofs.word();
-        if let proof::Progress::Unavailable(why) = &standing.proofs.progress {
-            judged.unproven = Some(why.clone());
+        verdict.degraded = agent_state.proofs.degraded().map(str::to_owned);
+        verdict.ready = agent_state.proofs.verdict(network.side);
+        verdict.proof = agent_state.proofs.word();
+        if let proof::Progress::Unavailable(why) = &agent_state.proofs.progress {
+            verdict.unproven = Some(why.clone());
         }
     }
-    if let (Ok(()), Ok((conf, path)), false) = (&judged.ready, &network.conf, network.marked) {
+    if let (Ok(()), Ok((conf, path)), false) = (&verdict.ready, &network.conf, network.marked) {
         let act = Act::Mark {
             layout: Box::new(facts.node.dirs.layout.clone()),
             name: conf.name.clone(),
@@ -75,8 +75,8 @@ pub fn judge(
         };
         changes.push(Change::new(act, &conf.name, "ready for the first time in this boot"));
     }
-    judged.changes = changes;
-    judged
+    verdict.changes = changes;
+    verdict
 }
 
 /// Whether the network's conf, binaries and probes let pods use it.

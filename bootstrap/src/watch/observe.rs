@@ -1,4 +1,4 @@
-//! What one pass observes: it reads everything and changes nothing.
+//! The observation of one pass: it reads everything and changes nothing.
 
 mod networks;
 
@@ -27,8 +27,8 @@ use crate::node::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR,
 use crate::node::probe;
 use crate::node::settings::Settings;
 use crate::node::switch::{self, OffSwitch};
+use crate::runtime::conf_reading;
 use crate::runtime::facts::RuntimeFacts;
-use crate::runtime::unread;
 
 /// What a round finds: the node, and what only `watch` looks at.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Observation {
         let cni = CniFacts::gather(&node, PluginChoice::default());
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
         let probed = root.at(PROBED);
-        let endpoint = node.runtime.whom.endpoint();
+        let endpoint = node.runtime.choice.endpoint();
         Self {
             off: switch::off_switch(&root),
             not_booted: BootRecord::is_of(&root, &boot_id).err().map(String::from),
@@ -123,8 +123,8 @@ impl Observation {
         let NodeFacts { dirs, runtime, policy, .. } = &self.node;
         self.swept = last_sweep::read(&dirs.layout, &self.boot_id);
         if self.unread.is_some() {
-            let endpoint = runtime.whom.endpoint().unwrap_or_default();
-            self.unread = unread::since(endpoint, &dirs.conf_file());
+            let endpoint = runtime.choice.endpoint().unwrap_or_default();
+            self.unread = conf_reading::problem(endpoint, &dirs.conf_file());
         }
         let Ok(read) = policy else { return };
         for observed in &mut self.networks {
@@ -164,7 +164,7 @@ impl Observation {
         }
         files.extend([layout.run_dir.join(LEAVING), layout.run_dir.join(PROOF)]);
         files.extend([last_sweep::place(layout), root.at(Layout::default().version_query())]);
-        files.extend(runtime.whom.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
+        files.extend(runtime.choice.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
         files.extend(confs.iter().flat_map(|dir| &dir.confs).map(|conf| conf_dir.join(&conf.file)));
         for (_, network) in self.node.policy().into_iter().flat_map(Policy::networks) {
             files.extend(network.conf.iter().cloned());
@@ -194,7 +194,7 @@ impl Observation {
     }
 }
 
-/// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to whoever named it,
+/// Foreign entries in the runtime's directory, if that is Crossfade's own. A directory from the command line belongs to the caller,
 /// so nothing in it counts as foreign. A directory that cannot be listed is reported elsewhere.
 fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;
@@ -205,8 +205,8 @@ fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
 /// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.
 fn not_read(node: &NodeFacts) -> Option<String> {
     let is_crio = node.runtime.crio().is_some() && node.root.is_node();
-    let endpoint = node.runtime.whom.endpoint().filter(|_| is_crio)?;
-    unread::since(endpoint, &node.dirs.conf_file())
+    let endpoint = node.runtime.choice.endpoint().filter(|_| is_crio)?;
+    conf_reading::problem(endpoint, &node.dirs.conf_file())
 }
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.

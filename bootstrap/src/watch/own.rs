@@ -1,4 +1,4 @@
-//! What Crossfade's conf should be, whether it is, and how to repair it: pure.
+//! Crossfade's own conf: the wanted content, its state, and its repair: pure.
 //!
 //! | mode | Crossfade's conf is written | it is taken away |
 //! |---|---|---|
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use shim::layout::CONF_FILE;
 
-use self::directory::{directory, in_the_way, who};
+use self::directory::{directory, in_the_way, last_writer};
 use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
 use super::observe::Observation;
@@ -42,7 +42,7 @@ pub enum OwnConfState {
     NotLoaded,
     /// The conf is not written until its networks are ready.
     Waiting,
-    /// Nobody has installed the conf, or `uninstall` is removing it.
+    /// The conf is not installed, or `uninstall` is removing it.
     NotInstalled,
     /// The conf is wrong, and `watch` has given up repairing it.
     Contended,
@@ -95,20 +95,29 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         findings: Vec::new(),
         wanted: None,
     };
-    let own =
-        facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref).filter(|own| own.is_ours).cloned();
-    if let Some(own) = &own {
-        memory.good = Some(own.clone());
+    let installed_conf = facts
+        .node
+        .dirs
+        .installed
+        .as_ref()
+        .ok()
+        .and_then(Option::as_ref)
+        .filter(|installed_conf| installed_conf.is_ours)
+        .cloned();
+    if let Some(installed_conf) = &installed_conf {
+        memory.good = Some(installed_conf.clone());
         memory.was_there = true;
     }
     if facts.off.is_some() {
         decided.state = OwnConfState::Off;
-        decided.changes.extend(taken_away(facts, own.is_some()));
+        decided.changes.extend(removal_when_off(facts, installed_conf.is_some()));
         return decided;
     }
     expel(facts, memory, &mut decided);
     let called = facts.node.name.as_ref().ok().and_then(Option::as_deref);
-    let called = called.map(str::to_owned).or_else(|| own.as_ref().map(|own| own.name.clone()));
+    let called = called
+        .map(str::to_owned)
+        .or_else(|| installed_conf.as_ref().map(|installed_conf| installed_conf.name.clone()));
     decided.standing.extend(runtime::standing(facts, memory, called.as_deref()));
     directory(facts, memory, &mut decided);
     in_the_way(facts, memory, &mut decided);
@@ -117,8 +126,8 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         memory.settled = None;
         return decided;
     }
-    let basis = own.as_ref().or(memory.good.as_ref());
-    let Some(name) = name(facts, own.as_ref(), basis) else {
+    let basis = installed_conf.as_ref().or(memory.good.as_ref());
+    let Some(name) = name(facts, installed_conf.as_ref(), basis) else {
         let why = "Crossfade's conf was never installed here: run crossfade-bootstrap install, or boot";
         decided.standing.push((Reason::BootFailed, why.into()));
         return decided;
@@ -131,7 +140,9 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
     }
     let wanted = bytes(facts, basis, &name);
     decided.wanted = Some(wanted.clone());
-    if own.is_some_and(|own| own.bytes == wanted && own.mode == CONF_MODE) {
+    if installed_conf
+        .is_some_and(|installed_conf| installed_conf.bytes == wanted && installed_conf.mode == CONF_MODE)
+    {
         memory.guard.settled();
         memory.settled = Some(wanted.clone());
         decided.state = loaded(facts, memory, &mut decided, (&name, wanted));
@@ -166,7 +177,7 @@ fn loaded(
         matches!(reason, Reason::ConfNotFirst | Reason::RuntimeRestartNeeded | Reason::PluginMissing)
     });
     if is_first && memory.reload.is_due(facts.now) {
-        memory.reload.again(facts.now);
+        memory.reload.rewritten(facts.now);
         let message = format!("{why}; written anew so that it reloads");
         decided.happened.push(NodeEvent { reason: "ConfReloaded", warning: true, message });
         let path = facts.node.dirs.conf_dir.join(CONF_FILE);
@@ -194,19 +205,19 @@ fn repair(
             return;
         }
     }
-    // The conf was right and is not any more. If the wanted content has changed, nobody took the conf away.
+    // The conf was right and is not any more. If the wanted content has changed, no other program took the conf away.
     let was_settled = memory.settled.take();
     let taken = was_settled.as_ref() == Some(&wanted);
     let gave_up = memory.guard.gave_up();
     let left_alone =
-        memory.guard.is_contended(facts.now) || (taken && !gave_up && !memory.guard.taken(facts.now));
+        memory.guard.is_contended(facts.now) || (taken && !gave_up && !memory.guard.record_taking(facts.now));
     let path = facts.node.dirs.conf_dir.join(CONF_FILE);
     let shown = path.display();
     if left_alone {
         decided.state = OwnConfState::Contended;
-        let who = who(facts);
+        let writer = last_writer(facts);
         let why = format!(
-            "{who} takes {shown} away, {FEW} times within {} s; it is left alone for {} min, or until watch is restarted",
+            "{writer} takes {shown} away, {FEW} times within {} s; it is left alone for {} min, or until watch is restarted",
             SHORT.as_secs(),
             CALM.as_secs() / 60
         );
@@ -239,9 +250,11 @@ fn repair(
 fn what_was_wrong(facts: &Observation, wanted: &[u8]) -> &'static str {
     match &facts.node.dirs.installed {
         Ok(None) => "was missing",
-        Ok(Some(own)) if own.is_ours && own.bytes == wanted => "had another mode",
-        Ok(Some(own)) if own.is_ours => "had another content",
-        Ok(Some(_)) => "was somebody else's",
+        Ok(Some(installed_conf)) if installed_conf.is_ours && installed_conf.bytes == wanted => {
+            "had another mode"
+        }
+        Ok(Some(installed_conf)) if installed_conf.is_ours => "had another content",
+        Ok(Some(_)) => "was another program's",
         Err(_) => "could not be read",
     }
 }
@@ -265,21 +278,25 @@ fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision
 
 /// Switched off: in shared mode Crossfade's conf goes, and no other file. A runtime that boots without Crossfade does not read the private
 /// directory.
-fn taken_away(facts: &Observation, ours: bool) -> Option<Change> {
+fn removal_when_off(facts: &Observation, ours: bool) -> Option<Change> {
     let path: PathBuf = facts.node.dirs.conf_dir.join(CONF_FILE);
     let remove = !facts.is_private() && ours;
     remove.then(|| Change::remove(path, true, "switched off"))
 }
 
 /// The name of Crossfade's network: from the name file, else from the conf. In private mode without either, a name is chosen, because there
-/// was no network before Crossfade's. If a shared directory has neither, somebody has uninstalled Crossfade, whatever `watch` remembers.
-fn name(facts: &Observation, own: Option<&InstalledConf>, basis: Option<&InstalledConf>) -> Option<String> {
-    let of = |conf: Option<&InstalledConf>| conf.map(|conf| conf.name.clone());
+/// was no network before Crossfade's. If a shared directory has neither, the operator has uninstalled Crossfade, and what `watch` remembers does not count.
+fn name(
+    facts: &Observation,
+    installed_conf: Option<&InstalledConf>,
+    basis: Option<&InstalledConf>,
+) -> Option<String> {
+    let name_in = |conf: Option<&InstalledConf>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
     let known = match &facts.node.name {
         Ok(Some(name)) => Some(name.clone()),
-        Ok(None) => of(own),
-        Err(_) => of(basis),
+        Ok(None) => name_in(installed_conf),
+        Err(_) => name_in(basis),
     };
     known.or_else(private)
 }

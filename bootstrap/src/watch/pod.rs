@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::alone::{WatchLock, hold};
+use super::lock::{WatchLock, hold};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
 use crate::node::paths::{Root, WATCH_UNIT};
@@ -34,7 +34,7 @@ pub fn unit_runs(root: &Root) -> bool {
 /// # Errors
 /// The lock fails for another reason than that another process holds it.
 pub fn turn(root: &Root) -> Result<WatchLock, Failure> {
-    let mut said = String::new();
+    let mut last_reason = String::new();
     loop {
         let why = if unit_runs(root) {
             "crossfade-watch.service of this node does the work; this pod looks on".to_owned()
@@ -47,9 +47,9 @@ pub fn turn(root: &Root) -> Result<WatchLock, Failure> {
                 Err(failure) => return Err(failure),
             }
         };
-        if said != why {
+        if last_reason != why {
             print::waiting(std::slice::from_ref(&why));
-            said = why;
+            last_reason = why;
         }
         std::thread::sleep(LOOK_AGAIN);
     }

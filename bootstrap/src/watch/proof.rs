@@ -1,4 +1,4 @@
-//! The result of a proof, and what follows from it: pure but for reading one file.
+//! The result of a proof, and the next step: pure but for reading one file.
 //!
 //! *Shape* of `RUN/proof/NETWORK.json`:
 //! `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","by":"packet","failed":"ADD: ..","packets":{..}}`, without `failed` where
@@ -86,8 +86,8 @@ pub fn result(layout: &Layout, side: Side) -> PathBuf {
 #[must_use]
 pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
     let bytes = read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
-    let kept: ProofResult = serde_json::from_slice(&bytes).ok()?;
-    (kept.version == 1 && kept.name == name && kept.boot_id == boot_id).then_some(kept)
+    let result: ProofResult = serde_json::from_slice(&bytes).ok()?;
+    (result.version == 1 && result.name == name && result.boot_id == boot_id).then_some(result)
 }
 
 /// How far the proof of one network has come.
@@ -95,7 +95,7 @@ pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
 pub enum Progress {
     /// No proof has begun for this life of the agent.
     #[default]
-    Nothing,
+    NotStarted,
     /// The proof runs since this moment.
     Running(Duration),
     /// The proof failed at this moment, for this reason.
@@ -148,25 +148,27 @@ pub fn is_unit(name: &str) -> bool {
 impl Proofs {
     /// Takes over what an earlier `watch` of this boot has found.
     #[must_use]
-    pub fn resume(kept: Option<&ProofResult>, by: Proof, was_ready: bool) -> Self {
-        match kept {
+    pub fn resume(last_result: Option<&ProofResult>, strength: Proof, was_ready: bool) -> Self {
+        match last_result {
             // A network that failed then may hold by now: it is asked anew.
-            Some(kept) if kept.failed.is_some() => {
-                Self { turn: kept.turn, proven: was_ready && kept.lacks_others(), ..Self::default() }
-            }
+            Some(last_result) if last_result.failed.is_some() => Self {
+                turn: last_result.turn,
+                proven: was_ready && last_result.lacks_others(),
+                ..Self::default()
+            },
             // A stronger proof is asked for now, and no pod waits for it.
-            Some(kept) if kept.by.weaker(by) != by => {
-                Self { turn: kept.turn, proven: true, ..Self::default() }
+            Some(last_result) if last_result.by.weaker(strength) != strength => {
+                Self { turn: last_result.turn, proven: true, ..Self::default() }
             }
-            Some(kept) => {
-                Self { turn: kept.turn, proven: true, progress: Progress::Passed, ..Self::default() }
+            Some(last_result) => {
+                Self { turn: last_result.turn, proven: true, progress: Progress::Passed, ..Self::default() }
             }
             None => Self::default(),
         }
     }
 
     /// Starts over: the network's agent has restarted.
-    pub fn again(&mut self) {
+    pub fn restart(&mut self) {
         // What runs was begun for the life before.
         *self = Self { turn: self.turn, proven: self.proven, ..Self::default() };
     }
@@ -181,13 +183,13 @@ impl Proofs {
         };
     }
 
-    /// Goes on with what lies there; whether a proof is to be started.
-    pub fn step(&mut self, kept: Option<&ProofResult>, asked: ProofInputs) -> bool {
-        let ProofInputs { by, was_ready, now } = asked;
+    /// Takes the result of the running proof, if there is one; returns whether to start the next.
+    pub fn step(&mut self, last_result: Option<&ProofResult>, inputs: ProofInputs) -> bool {
+        let ProofInputs { by, was_ready, now } = inputs;
         if let Progress::Running(since) = self.progress {
-            let done = kept.filter(|kept| kept.turn == self.turn);
+            let result = last_result.filter(|last_result| last_result.turn == self.turn);
             let late = now.saturating_sub(since) > Duration::from_secs(proof_within_secs(by) + 30);
-            match done.map(|kept| (kept.failed.clone(), kept.lacks_others())) {
+            match result.map(|last_result| (last_result.failed.clone(), last_result.lacks_others())) {
                 Some((None, _)) => {
                     *self =
                         Self { turn: self.turn, proven: true, progress: Progress::Passed, ..Self::default() };
@@ -203,10 +205,10 @@ impl Proofs {
                 None => {}
             }
         }
-        self.let_go(now, was_ready);
+        self.accept_lost_packets(now, was_ready);
         let start = match &self.progress {
-            Progress::Nothing => true,
-            Progress::Failed(at, _) => now.saturating_sub(*at) >= self.pause(),
+            Progress::NotStarted => true,
+            Progress::Failed(failed_at, _) => now.saturating_sub(*failed_at) >= self.pause(),
             Progress::Running(_) | Progress::Passed | Progress::Unavailable(_) => false,
         };
         if start {
@@ -223,7 +225,7 @@ impl Proofs {
     }
 
     /// Lets pods have a network whose packets pass on this node, once it has waited long enough for others.
-    fn let_go(&mut self, now: Duration, was_ready: bool) {
+    fn accept_lost_packets(&mut self, now: Duration, was_ready: bool) {
         if let (Progress::Failed(_, why), Some(since)) = (&self.progress, self.lacks_others)
             && (self.proven || was_ready || now.saturating_sub(since) >= WAITS_FOR_OTHERS)
         {
@@ -244,8 +246,8 @@ impl Proofs {
         match &self.progress {
             Progress::Passed | Progress::Unavailable(_) => Ok(()),
             Progress::Failed(..) if self.degraded.is_some() => Ok(()),
-            Progress::Nothing | Progress::Running(_) if self.proven => Ok(()),
-            Progress::Nothing | Progress::Running(_) => Err("its proof is not done yet".into()),
+            Progress::NotStarted | Progress::Running(_) if self.proven => Ok(()),
+            Progress::NotStarted | Progress::Running(_) => Err("its proof is not done yet".into()),
             Progress::Failed(_, why) => {
                 Err(format!("its proof failed: {why}; see journalctl -u {}", unit(side)))
             }
@@ -263,7 +265,7 @@ impl Proofs {
     pub const fn word(&self) -> &'static str {
         match self.progress {
             Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => DEGRADED,
-            Progress::Nothing | Progress::Running(_) => "running",
+            Progress::NotStarted | Progress::Running(_) => "running",
             Progress::Failed(..) => "failed",
             Progress::Passed => "passed",
             Progress::Unavailable(_) => "unavailable",

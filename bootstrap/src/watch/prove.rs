@@ -19,7 +19,7 @@ use types::profile::{self, Proof};
 use self::exchange::exchange;
 use self::scene::Scene;
 use super::packets::plan::allowed;
-use super::proof::{ProofResult, answers, result};
+use super::proof::{self, ProofResult, answers};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
@@ -60,7 +60,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         Ok(None) => (None, None),
         Err(why) => (None, Some(why)),
     };
-    let kept = ProofResult {
+    let result = ProofResult {
         version: 1,
         network: side.to_string(),
         name: list.name,
@@ -70,22 +70,22 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         failed: failed.map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned()),
         packets,
     };
-    let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-    let write = Write { path: result(layout, side), bytes, mode: file::PRIVATE, nudge: false };
+    let bytes = serde_json::to_vec(&result).unwrap_or_default();
+    let write = Write { path: proof::result(layout, side), bytes, mode: file::PRIVATE, nudge: false };
     change::write(&write).map_err(|e| {
         let path = write.path.display();
         Failure::new(Exit::Failed, format!("write {path}: {e}")).at(path)
     })?;
-    match kept.failed {
+    match result.failed {
         None => Ok(print::report(
             global.output,
-            &ProofReport { network: kept.network, by, packets: kept.packets },
+            &ProofReport { network: result.network, by, packets: result.packets },
         )),
         Some(why) => {
             let failure =
                 Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}"));
             let exchanges =
-                kept.packets.map(|_| format!("look at {}, which has every exchange", write.path.display()));
+                result.packets.map(|_| format!("look at {}, which has every exchange", write.path.display()));
             Err(exchanges.into_iter().fold(failure, |failure, fix| failure.fix(fix)))
         }
     }
@@ -129,12 +129,12 @@ impl Report for ProofReport {
 /// that `watch` makes none.
 ///
 /// A network whose CNI attaches only sandboxes of real Pods is refused: the proof's ADD would fail, or leave something that no later DEL finds.
-fn strongest(side: Side, network: &Network, asked: Proof) -> Result<Proof, Failure> {
+fn strongest(side: Side, network: &Network, requested: Proof) -> Result<Proof, Failure> {
     let Some(profile) = profile::find(&network.profile) else { return Ok(Proof::Attach) };
-    match (profile.proof, asked) {
+    match (profile.proof, requested) {
         (Proof::Probe, _) => {}
         (_, Proof::Probe) => return Ok(Proof::Attach),
-        (allowed, asked) => return Ok(allowed.weaker(asked)),
+        (allowed, requested) => return Ok(allowed.weaker(requested)),
     }
     let source = profile.sources.get("proof").map_or("", String::as_str);
     let why = format!(

@@ -54,7 +54,7 @@ pub fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
     let mut watch = Watch::new(scope, settings, wake)?;
     let mut wait = watch.reconcile(true);
     let notify = |state: &[NotifyState<'_>]| {
-        // Without a supervisor there is nobody to notify.
+        // Without a supervisor there is no socket to notify.
         let _ = sd_notify::notify(state);
     };
     notify(&[NotifyState::Ready]);
@@ -90,7 +90,7 @@ struct Watch<'a> {
     scope: &'a Scope,
     /// node.json as it was in force in the last pass.
     settings: Settings,
-    began: Instant,
+    started: Instant,
     me: Process,
     wake: Sender<WakeReason>,
     events: Events,
@@ -103,7 +103,7 @@ struct Watch<'a> {
     /// The runtime, as its configuration and node.json describe it.
     found: Option<KnownRuntime>,
     /// The runtime's last answer, and its moment.
-    asked: (RuntimeAnswer, Duration),
+    answer: (RuntimeAnswer, Duration),
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
@@ -121,7 +121,7 @@ impl<'a> Watch<'a> {
         let before = status_file::of_this_boot(&scope.root.at(STATUS));
         Ok(Self {
             scope,
-            began: Instant::now(),
+            started: Instant::now(),
             me,
             events: Events::new(wake.clone()),
             publisher: scope.publisher(&settings, &wake),
@@ -133,7 +133,7 @@ impl<'a> Watch<'a> {
             memory: Memory::after(before.as_ref()),
             facts: None,
             found: None,
-            asked: (RuntimeAnswer::NotAsked, Duration::ZERO),
+            answer: (RuntimeAnswer::NotAsked, Duration::ZERO),
             prints: BTreeMap::new(),
             reported: None,
             desired: Desired::default(),
@@ -145,7 +145,7 @@ impl<'a> Watch<'a> {
 
     /// Takes the event that woke the loop, and those that come right behind it. Returns whether files may have changed; none is the end.
     fn debounce(&mut self, first: WakeReason, wakes: &Receiver<WakeReason>) -> Option<bool> {
-        let began = Instant::now();
+        let started = Instant::now();
         let (quiet, at_most) = match first {
             WakeReason::Changed => self.debounce_for(),
             _ => (Duration::ZERO, Duration::ZERO),
@@ -156,15 +156,16 @@ impl<'a> Watch<'a> {
                 Some(WakeReason::Stop) => return None,
                 Some(WakeReason::Desired(phase)) => self.desired.set(phase),
                 Some(WakeReason::NotStarted(unit, why)) => self.not_started(&unit, why),
-                Some(WakeReason::Records) => self.count_pace.changed(self.began.elapsed()),
+                Some(WakeReason::Records) => self.count_pace.changed(self.started.elapsed()),
                 Some(WakeReason::Changed | WakeReason::Hangup) | None => {}
             }
-            let left = at_most.saturating_sub(began.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
-            match wakes.recv_timeout(left) {
+            let remaining =
+                at_most.saturating_sub(started.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
+            match wakes.recv_timeout(remaining) {
                 Ok(wake) => next = Some(wake),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    let done = began.elapsed() >= at_most || self.events.quiet() >= quiet;
+                    let done = started.elapsed() >= at_most || self.events.quiet() >= quiet;
                     if done {
                         return Some(true);
                     }
@@ -177,7 +178,7 @@ impl<'a> Watch<'a> {
     /// How long to gather events. A foreign conf in the private directory is in force until it is removed, so `watch` gathers nothing then,
     /// and a storm does not delay the next pass.
     fn debounce_for(&mut self) -> (Duration, Duration) {
-        let (quiet, at_most) = self.debounce.gather(self.began.elapsed());
+        let (quiet, at_most) = self.debounce.gather(self.started.elapsed());
         match &self.facts {
             Some(facts) if facts.is_intruded() => (Duration::ZERO, Duration::ZERO),
             Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
@@ -242,7 +243,7 @@ impl<'a> Watch<'a> {
             () if self.events.polls() => POLLING,
             () => STEADY,
         };
-        let usual = self.desired.wait(self.began.elapsed()).map_or(usual, |due| usual.min(due));
+        let usual = self.desired.wait(self.started.elapsed()).map_or(usual, |due| usual.min(due));
         // systemd asks for a sign of life twice in its time.
         sd_notify::watchdog_enabled().map_or(usual, |watchdog| usual.min(watchdog / 2))
     }

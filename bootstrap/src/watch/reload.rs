@@ -1,4 +1,4 @@
-//! When to write Crossfade's conf anew although its content is right: pure bookkeeping over moments, which count from the start of `watch`.
+//! The rewrites of a conf whose content is right, until the runtime loads it: pure bookkeeping over moments, which count from the start of `watch`.
 //!
 //! containerd 1.6 reloads its directory on a write, a rename away and a removal. A file that is moved away and back again is in place, but
 //! containerd has not loaded it, and does not later. A write by `watch` makes the runtime read the directory again. A running ADD may hold
@@ -44,7 +44,7 @@ impl Reload {
     }
 
     /// Notes that `watch` writes the conf anew at `now`.
-    pub fn again(&mut self, now: Duration) {
+    pub fn rewritten(&mut self, now: Duration) {
         let pause = if self.tries == 0 { FIRST } else { self.written.map_or(FIRST, |(_, pause)| pause * 2) };
         self.written = Some((now, pause.min(LONGEST)));
         self.tries += 1;
@@ -65,7 +65,7 @@ mod tests {
         let mut tries = Vec::new();
         for now in 0..7200 {
             if reload.is_due(secs(now)) {
-                reload.again(secs(now));
+                reload.rewritten(secs(now));
                 tries.push(now);
             }
         }
@@ -82,7 +82,7 @@ mod tests {
         reload.wrote(secs(5));
         assert!(reload.is_awaited(secs(14)) && !reload.is_due(secs(14)));
         assert!(!reload.is_awaited(secs(15)) && reload.is_due(secs(15)));
-        reload.again(secs(15));
+        reload.rewritten(secs(15));
         assert!(!reload.is_awaited(secs(16)) && !reload.is_due(secs(16)));
     }
 }

@@ -1,4 +1,4 @@
-//! When the next pass of the sweep is due, and what became of the last one: pure.
+//! The schedule of the sweep, and the result of its last pass: pure.
 
 use std::time::Duration;
 
@@ -40,11 +40,11 @@ impl Sweeps {
     }
 
     /// Begins the pass that is due, if one is; its number. `kept` is the last result of this boot.
-    pub fn begin(&mut self, kept: Option<&SweepResult>, now: Duration) -> Option<u64> {
+    pub fn begin(&mut self, last_result: Option<&SweepResult>, now: Duration) -> Option<u64> {
         if now < self.due {
             return None;
         }
-        let last = kept.map_or(0, |kept| kept.turn).max(self.turn);
+        let last = last_result.map_or(0, |last_result| last_result.turn).max(self.turn);
         *self = Self { due: now + EVERY, turn: last + 1, started: now, not_started: None };
         Some(self.turn)
     }
@@ -56,19 +56,19 @@ impl Sweeps {
 
     /// The finding about the last pass, if it failed or ended without a result.
     #[must_use]
-    pub fn finding(&self, kept: Option<&SweepResult>, now: Duration) -> Option<String> {
+    pub fn finding(&self, last_result: Option<&SweepResult>, now: Duration) -> Option<String> {
         if let Some(why) = &self.not_started {
             return Some(format!("nothing is swept: {why}"));
         }
-        let look = format!("see journalctl -u {UNIT}");
-        let is_done = kept.is_some_and(|kept| kept.turn >= self.turn);
+        let hint = format!("see journalctl -u {UNIT}");
+        let is_done = last_result.is_some_and(|last_result| last_result.turn >= self.turn);
         let limit = Duration::from_secs(LIMIT_SECS) + SPARE;
         if self.turn > 0 && !is_done && now.saturating_sub(self.started) > limit {
-            return Some(format!("nothing is swept: the last sweep has ended without a result; {look}"));
+            return Some(format!("nothing is swept: the last sweep has ended without a result; {hint}"));
         }
         // While one runs, what the one before came to still counts.
-        let why = kept?.failed.as_ref()?;
-        Some(format!("the last sweep failed: {why}; {look}"))
+        let why = last_result?.failed.as_ref()?;
+        Some(format!("the last sweep failed: {why}; {hint}"))
     }
 }
 
@@ -76,7 +76,7 @@ impl Sweeps {
 mod tests {
     use super::*;
 
-    fn kept(turn: u64, failed: Option<&str>) -> SweepResult {
+    fn result(turn: u64, failed: Option<&str>) -> SweepResult {
         SweepResult { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned) }
     }
 
@@ -90,7 +90,7 @@ mod tests {
         let begun: Vec<u64> = (0..1300).filter(|secs| sweeps.begin(None, at(*secs)).is_some()).collect();
         assert_eq!(begun, [60, 660, 1260]);
         let mut later = Sweeps::default();
-        assert_eq!(later.begin(Some(&kept(7, None)), at(60)), Some(8), "after those of an earlier watch");
+        assert_eq!(later.begin(Some(&result(7, None)), at(60)), Some(8), "after those of an earlier watch");
         assert_eq!(Sweeps::never().begin(None, at(999_999)), None);
     }
 
@@ -99,27 +99,30 @@ mod tests {
         let mut sweeps = Sweeps::default();
         assert_eq!(sweeps.finding(None, at(59)), None);
         assert_eq!(Sweeps::never().finding(None, at(99_999)), None, "none was begun");
-        let said = |sweeps: &Sweeps, kept: Option<&SweepResult>, secs| {
-            sweeps.finding(kept, at(secs)).unwrap_or_default()
+        let finding_at = |sweeps: &Sweeps, last_result: Option<&SweepResult>, secs| {
+            sweeps.finding(last_result, at(secs)).unwrap_or_default()
         };
         assert_eq!(sweeps.begin(None, at(60)), Some(1));
-        assert_eq!(said(&sweeps, None, 61), "");
-        let failed = kept(1, Some("no answer"));
-        let told = said(&sweeps, Some(&failed), 62);
-        assert!(told.contains("no answer") && told.contains("journalctl -u crossfade-sweep"), "{told}");
+        assert_eq!(finding_at(&sweeps, None, 61), "");
+        let failed = result(1, Some("no answer"));
+        let finding = finding_at(&sweeps, Some(&failed), 62);
+        assert!(
+            finding.contains("no answer") && finding.contains("journalctl -u crossfade-sweep"),
+            "{finding}"
+        );
         assert_eq!(sweeps.begin(Some(&failed), at(660)), Some(2));
-        assert!(said(&sweeps, Some(&failed), 661).contains("no answer"), "while the next one runs");
-        assert!(said(&sweeps, Some(&failed), 660 + LIMIT_SECS + 31).contains("without a result"));
-        assert_eq!(said(&sweeps, Some(&kept(2, None)), 9999), "");
-        assert_eq!(sweeps.begin(Some(&kept(2, None)), at(1260)), Some(3));
+        assert!(finding_at(&sweeps, Some(&failed), 661).contains("no answer"), "while the next one runs");
+        assert!(finding_at(&sweeps, Some(&failed), 660 + LIMIT_SECS + 31).contains("without a result"));
+        assert_eq!(finding_at(&sweeps, Some(&result(2, None)), 9999), "");
+        assert_eq!(sweeps.begin(Some(&result(2, None)), at(1260)), Some(3));
         sweeps.did_not_start("no systemd-run".into());
-        assert!(said(&sweeps, Some(&kept(2, None)), 1261).contains("no systemd-run"));
-        assert_eq!(sweeps.begin(Some(&kept(2, None)), at(1860)), Some(4));
-        assert_eq!(said(&sweeps, Some(&kept(2, None)), 1861), "");
+        assert!(finding_at(&sweeps, Some(&result(2, None)), 1261).contains("no systemd-run"));
+        assert_eq!(sweeps.begin(Some(&result(2, None)), at(1860)), Some(4));
+        assert_eq!(finding_at(&sweeps, Some(&result(2, None)), 1861), "");
     }
 
     #[test]
     fn what_an_earlier_watch_has_seen_fail_is_said_at_once() {
-        assert!(Sweeps::default().finding(Some(&kept(3, Some("x"))), at(0)).is_some());
+        assert!(Sweeps::default().finding(Some(&result(3, Some("x"))), at(0)).is_some());
     }
 }

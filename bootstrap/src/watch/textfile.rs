@@ -20,18 +20,18 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
             let _ = writeln!(text, "crossfade_{name}{labels} {value}");
         }
     };
-    let one = |value: u64| vec![(String::new(), value)];
+    let unlabelled = |value: u64| vec![(String::new(), value)];
     metric(
         "ready",
         "gauge",
         "Whether pods get the network that the policy names.",
-        &one(document.ready.into()),
+        &unlabelled(document.ready.into()),
     );
     let reason = format!("{{reason=\"{}\"}}", document.reason);
     metric("reason", "gauge", "Why the node is ready or not.", &[(reason, 1)]);
     let phase = |phase: Phase| {
-        let is = document.phase == Some(phase);
-        (format!("{{phase=\"{phase}\"}}"), u64::from(is))
+        let in_phase = document.phase == Some(phase);
+        (format!("{{phase=\"{phase}\"}}"), u64::from(in_phase))
     };
     metric("phase", "gauge", "The policy's phase.", &Phase::ALL.map(phase));
     let conf = &document.conf;
@@ -39,21 +39,21 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "conf_repairs_total",
         "counter",
         "How often Crossfade's conf was put back in this boot.",
-        &one(conf.repairs),
+        &unlabelled(conf.repairs),
     );
     let contended = conf.state == OwnConfState::Contended.word();
     metric(
         "conf_contended",
         "gauge",
         "Whether Crossfade's conf is left to an agent that takes it away.",
-        &one(contended.into()),
+        &unlabelled(contended.into()),
     );
     let lost = conf.lost_by.is_some();
     metric(
         "runtime_restart_needed",
         "gauge",
         "Whether the runtime has lost its conf directory.",
-        &one(lost.into()),
+        &unlabelled(lost.into()),
     );
     let networks: Vec<_> = document
         .networks
@@ -96,7 +96,12 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     metric("build_info", "gauge", "Always 1.", &[(version, 1)]);
     if let Some(secs) = booted_secs {
-        metric("boot_timestamp_seconds", "gauge", "When this boot began, in seconds since 1970.", &one(secs));
+        metric(
+            "boot_timestamp_seconds",
+            "gauge",
+            "When this boot began, in seconds since 1970.",
+            &unlabelled(secs),
+        );
     }
     text
 }

@@ -4,6 +4,12 @@
 //!
 //! Prints a JSON line for each pair.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may read files and the clock"
+)]
+
 use std::time::Instant;
 
 use netpol::calico;

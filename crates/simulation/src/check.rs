@@ -69,11 +69,11 @@ impl History {
         }
     }
 
-    /// I1 of every call: its holder has the Lease.
+    /// R1 of every call: its holder has the Lease.
     pub(super) fn check_lease(&mut self, flight: &Flight, what: &str) {
         if self.truth.lease.holder != Some(flight.holder) && !self.truth.lease.was_forced {
             let why = format!("{what}: holder {} has not the Lease any more", flight.holder);
-            self.broken("I1", why);
+            self.broken("R1", why);
         }
     }
 
@@ -84,14 +84,14 @@ impl History {
         let node = &self.truth.nodes[index];
         let before = node.api.step.clone().filter(|step| step.run == run.id);
         if before.as_ref().is_some_and(|step| step.epoch > self.holders[flight.holder].epoch) {
-            self.broken("I1", format!("{} bears a step of a newer holder", patch.node));
+            self.broken("R1", format!("{} bears a step of a newer holder", patch.node));
         }
         if self.is_left_out(&patch.node) {
-            self.broken("I10", format!("{} is left out", patch.node));
+            self.broken("R10", format!("{} is left out", patch.node));
         }
         let node = &self.truth.nodes[index];
         if patch.cordon == Some(false) && node.cordoned_by == Some(Actor::Other) {
-            self.broken("I7", format!("the cordon of {} is somebody else's", patch.node));
+            self.broken("R7", format!("the cordon of {} is somebody else's", patch.node));
         }
         if let Some(to) = patch.desired.filter(|to| self.truth.nodes[index].api.desired != Some(*to)) {
             self.check_phase(flight, index, to, &run);
@@ -114,17 +114,17 @@ impl History {
         }
     }
 
-    /// I10: the plan was made for the node's policy.
+    /// R10: the plan was made for the node's policy.
     fn check_policy(&mut self, flight: &Flight, index: usize, what: &str) {
         let node = &self.truth.nodes[index];
         let is_known = self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
             let why = format!("{} {what}, and its policy is none of the plan", node.name);
-            self.broken("I10", why);
+            self.broken("R10", why);
         }
     }
 
-    /// I3: no two phases come to live beside each other that need a bridge and did not before.
+    /// R3: no two phases come to live beside each other that need a bridge and did not before.
     fn check_phase(&mut self, flight: &Flight, index: usize, to: Phase, run: &Run) {
         if flight.is_bridged {
             return;
@@ -162,16 +162,16 @@ impl History {
                 machine.phase,
                 with.join(", ")
             );
-            self.broken("I3", why);
+            self.broken("R3", why);
         }
     }
 
-    /// I2, I9, I12 and I13 of a node that is taken anew.
+    /// R2, R9, R12 and R13 of a node that is taken anew.
     fn check_claim(&mut self, flight: &Flight, index: usize, before: Option<Step>, step: &Step, run: &Run) {
         self.tally.count("a claim");
         let name = self.truth.nodes[index].name.clone();
         if Some(step.to) != run.target() && step.to != run.from {
-            self.broken("I10", format!("{name} is claimed for {}", step.to));
+            self.broken("R10", format!("{name} is claimed for {}", step.to));
         }
         let is_skipped = run.skipped.contains_key(&name);
         let had_place = before.is_some_and(|step| {
@@ -194,10 +194,10 @@ impl History {
             return;
         }
         if flight.is_gated {
-            self.broken("I9", format!("{name} starts although a gate is red or unknown"));
+            self.broken("R9", format!("{name} starts although a gate is red or unknown"));
         }
         if !matches!(run.state, RunState::Running) {
-            self.broken("I12", format!("{name} starts although the run is {:?}", run.state));
+            self.broken("R12", format!("{name} starts although the run is {:?}", run.state));
         }
         self.check_places(flight, index, run);
         if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[index].api.is_cordoned {
@@ -211,7 +211,7 @@ impl History {
         asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
     }
 
-    /// I2: nodes in transit, and nodes in trouble that the run could know of.
+    /// R2: nodes in transit, and nodes in trouble that the run could know of.
     fn check_places(&mut self, flight: &Flight, index: usize, run: &Run) {
         let takes = |node: &Node| {
             // One that is held since an earlier pass starts like any other.
@@ -251,29 +251,29 @@ impl History {
         }
         let name = &self.truth.nodes[index].name;
         if all >= most {
-            self.broken("I2", format!("{name} is one too many: {all} others are in transit or in trouble"));
+            self.broken("R2", format!("{name} is one too many: {all} others are in transit or in trouble"));
         } else if in_zone >= share.max(1) {
-            self.broken("I2", format!("{name} is one too many of zone {zone}: {in_zone} others: {those}"));
+            self.broken("R2", format!("{name} is one too many of zone {zone}: {in_zone} others: {those}"));
         }
     }
 
-    /// I8 of one node: what is attached to it as far as it can know.
+    /// R8 of one node: what is attached to it as far as it can know.
     fn check_node(&mut self, flight: &Flight, index: usize, step: &Step) {
         self.tally.count("a node done");
         let node = &self.truth.nodes[index];
         let name = node.name.clone();
         if node.machine.watch_ended.is_some_and(|ended| ended < node.claimed) && !node.machine.has_watch {
-            self.broken("I8", format!("{name} counts as done, and its watch ended before it was claimed"));
+            self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
             return;
         }
         let seen = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
         let says = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
         if seen(node.booted) && says != Some(&*node.api.boot) {
-            self.broken("I8", format!("{name} counts as done on the word of an earlier boot"));
+            self.broken("R8", format!("{name} counts as done on the word of an earlier boot"));
             return;
         }
         if seen(node.going) {
-            self.broken("I8", format!("{name} counts as done, and somebody takes it away"));
+            self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
         // Somebody just had the node remember its pods.
@@ -287,7 +287,7 @@ impl History {
         let phases = known.filter_map(|id| Some(self.truth.pods.get(id)?.attached?.phase));
         let other = phases.chain([node.machine.phase]).find(|phase| *phase != step.to);
         if let Some(other) = other {
-            self.broken("I8", format!("{name} counts as done in {}, and has {other}", step.to));
+            self.broken("R8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
         self.check_policy(flight, index, "counts as done");
         self.check_owners(flight, index);
@@ -302,7 +302,7 @@ impl History {
             return;
         }
         if next.state != run.state && next.state != RunState::Done {
-            self.broken("I12", format!("the run goes from {:?} to {:?} by itself", run.state, next.state));
+            self.broken("R12", format!("the run goes from {:?} to {:?} by itself", run.state, next.state));
         }
         if next.pass != run.pass {
             self.tally.count("a pass");
@@ -328,7 +328,7 @@ impl History {
         self.truth.attached(index).collect()
     }
 
-    /// I8 of a whole pass.
+    /// R8 of a whole pass.
     fn check_pass(&mut self, flight: &Flight, run: &Run) {
         let Some(target) = run.target() else { return };
         // What nodes told after the count did not reach it.
@@ -363,7 +363,7 @@ impl History {
                 wrong = Some(format!("{} has {other} at the end of the pass to {target}", node.name));
             }
         }
-        wrong.into_iter().for_each(|why| self.broken("I8", why));
+        wrong.into_iter().for_each(|why| self.broken("R8", why));
         self.last_skipped = run.skipped.keys().cloned().collect();
     }
 

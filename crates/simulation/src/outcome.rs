@@ -24,7 +24,7 @@ pub struct Outcome {
 /// What must never happen and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The invariant's name: `I5`.
+    /// The invariant's name: `R5`.
     pub invariant: &'static str,
     /// How.
     pub why: String,

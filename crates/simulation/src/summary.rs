@@ -26,7 +26,7 @@ pub struct BrokenInvariant {
     pub seed: u64,
     /// When, in seconds of the history's time.
     pub at_seconds: u64,
-    /// Which: `I5`.
+    /// Which: `R5`.
     pub invariant: String,
     /// How.
     pub why: String,
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn histories_are_put_together() {
         let mut bad = history(30, &[10], &[("a hold: BarePod", 5), ("an eviction: done", 4)]);
-        bad.violations.push(Violation { invariant: "I5", why: "so".into(), at: 2500 });
+        bad.violations.push(Violation { invariant: "R5", why: "so".into(), at: 2500 });
         let histories = [(1, history(20, &[8, 20], &[("an eviction: done", 6)])), (2, bad)];
         let summary = Summary::of(&histories);
         assert_eq!(summary.seconds, Spread { least: 20, median: 30, most: 30 });
@@ -156,7 +156,7 @@ mod tests {
         );
         assert_eq!((summary.evictions.least, summary.evictions.most), (4, 6));
         assert_eq!(summary.needed, [("BarePod".to_owned(), 1)].into());
-        let broken = BrokenInvariant { seed: 2, at_seconds: 2, invariant: "I5".into(), why: "so".into() };
+        let broken = BrokenInvariant { seed: 2, at_seconds: 2, invariant: "R5".into(), why: "so".into() };
         assert_eq!(summary.broken, [broken]);
         assert_eq!(summary.unended, []);
     }

@@ -1,4 +1,4 @@
-//! Whether a DEL failed only because the pod's netns is gone: a pure decision.
+//! The rule for a DEL that failed only because the pod's netns is gone: a pure decision.
 //!
 //! A delegate may fail for ever on a netns that will never come back. cilium-cni up to 1.17.5 deletes the endpoint and then
 //! reports `opening netns pinned at PATH: open PATH: no such file or directory`. Runtimes take such words for success. The

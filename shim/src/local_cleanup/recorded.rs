@@ -1,4 +1,4 @@
-//! Reads from a record what an attachment has: addresses, host interfaces, leases, and objects that only its network can remove.
+//! The possessions of an attachment by its record: addresses, host interfaces, leases, and objects that only its network can remove.
 //!
 //! Confs and results are JSON of other programs. Keys match in any case, as in Go, and a value of an unexpected type counts as absent.
 

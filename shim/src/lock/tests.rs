@@ -13,7 +13,7 @@ fn a_holder_is_asked_to_stop_as_soon_as_it_is_known() {
     let key = Key::new("sandbox", "eth0");
     let path = prepare(&layout, &key.file_name()).expect("directory");
     let Attempt::Taken(held) = try_flock(open(&path).expect("file"), &path).expect("flock") else {
-        panic!("nobody else has it");
+        panic!("no other process has it");
     };
     let mut holder = Command::new("sleep").arg("1000").spawn().expect("sleep");
     let pid = holder.id().cast_signed();

@@ -1,4 +1,4 @@
-//! What a key is called on disk.
+//! The name of a key on disk.
 
 use types::attachment::{FORMAT, Leg};
 use types::raw::raw_string;

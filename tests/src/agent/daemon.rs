@@ -81,7 +81,7 @@ impl Daemon {
             Err(Errno::EINTR) => return Ok(()),
             Err(error) => return Err(error).context("wait for something to do"),
         }
-        let told = fds.first().and_then(PollFd::any).unwrap_or(false);
+        let is_readable = fds.first().and_then(PollFd::any).unwrap_or(false);
         drop(fds);
 
         if let Some(socket) = &mut self.socket {
@@ -94,7 +94,7 @@ impl Daemon {
         if self.stage == Stage::AtGate {
             self.look_at_gate()?;
         }
-        if told {
+        if is_readable {
             self.listen()?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::{Conf, Way};
 pub(super) struct Directory {
     own: Vec<PathBuf>,
     torn: Option<Torn>,
-    watched: Option<Watched>,
+    watched: Option<WatchedDirectory>,
     /// Files renamed away, by their former path.
     pub(super) taken: Vec<PathBuf>,
 }
@@ -28,7 +28,7 @@ struct Torn {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedDirectory {
     directory: PathBuf,
     events: Inotify,
 }
@@ -85,7 +85,7 @@ impl Directory {
         events.add_watch(&directory, wanted).with_context(|| format!("watch {}", directory.display()))?;
         // The watch is there before the first look, so nothing that comes in between is missed.
         self.take(&directory)?;
-        self.watched = Some(Watched { directory, events });
+        self.watched = Some(WatchedDirectory { directory, events });
         Ok(())
     }
 

@@ -93,8 +93,8 @@ impl Call {
         let took = began.elapsed();
         let status = status.with_context(|| format!("starting {:?}", self.command.get_program()))?;
         if !status.success() {
-            let said = self.said().unwrap_or_default();
-            bail!("{} {}: {status}: {said}", self.program().display(), self.verb);
+            let output = self.said().unwrap_or_default();
+            bail!("{} {}: {status}: {output}", self.program().display(), self.verb);
         }
         Ok(took)
     }
@@ -104,8 +104,8 @@ impl Call {
     /// # Errors
     /// It answered something else.
     pub(super) fn answer(&mut self) -> Result<Value> {
-        let said = self.said()?;
-        serde_json::from_str(&said).with_context(|| format!("the answer {said:?}"))
+        let output = self.said()?;
+        serde_json::from_str(&output).with_context(|| format!("the answer {output:?}"))
     }
 
     /// What is called.
@@ -136,10 +136,10 @@ impl Call {
     }
 
     fn said(&mut self) -> Result<String> {
-        let mut said = String::new();
+        let mut output = String::new();
         self.output.seek(SeekFrom::Start(0))?;
-        self.output.read_to_string(&mut said).context("the answer of a call")?;
-        Ok(said)
+        self.output.read_to_string(&mut output).context("the answer of a call")?;
+        Ok(output)
     }
 }
 

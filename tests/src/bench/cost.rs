@@ -1,4 +1,4 @@
-//! What one verb costs beyond its delegates: through the shim, at the least, and through Multus.
+//! The cost of one verb beyond its delegates: through the shim, at the least, and through Multus.
 
 use std::time::Duration;
 

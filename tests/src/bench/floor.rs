@@ -1,4 +1,4 @@
-//! What a call cannot come below, whatever it does: a program starts and ends, and a call that makes something durable waits for the disk.
+//! The floor of a call's cost: a program starts and ends, and a call that makes something durable waits for the disk.
 
 use std::fs::{self, File};
 use std::io::Write;

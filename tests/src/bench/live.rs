@@ -94,32 +94,32 @@ fn fill(admin: &Client, nodes: usize) -> Result<usize> {
     for (kind, plural) in CALICO {
         define(admin, kind, plural)?;
     }
-    for at in 0..generate::NAMESPACES {
-        let name = json!({ "name": generate::namespace(at) });
+    for index in 0..generate::NAMESPACES {
+        let name = json!({ "name": generate::namespace(index) });
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": name });
         admin.create("/api/v1/namespaces", &namespace)?.object()?;
     }
     let group = "/apis/crd.projectcalico.org/v1";
     admin.create(&format!("{group}/ippools"), &generate::pool())?.object()?;
-    all(nodes, |at| {
-        admin.create("/api/v1/nodes", &generate::node(at))?.object()?;
-        admin.create(&format!("{group}/ipamblocks"), &generate::block(at))?.object().map(drop)
+    all(nodes, |index| {
+        admin.create("/api/v1/nodes", &generate::node(index))?.object()?;
+        admin.create(&format!("{group}/ipamblocks"), &generate::block(index))?.object().map(drop)
     })?;
     let pods = nodes * generate::PODS_PER_NODE;
-    all(generate::deployments(pods), |at| {
-        let deployment = generate::deployment(at);
+    all(generate::deployments(pods), |index| {
+        let deployment = generate::deployment(index);
         let namespace = deployment["metadata"]["namespace"].as_str().context("a namespace")?;
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
         admin.create(&path, &deployment)?.object().map(drop)
     })?;
-    all(pods, |at| {
-        let pod = generate::pod(at);
+    all(pods, |index| {
+        let pod = generate::pod(index);
         let text = |key: &str| pod["metadata"][key].as_str().context("metadata");
         let path = format!("/api/v1/namespaces/{}/pods", text("namespace")?);
         admin.create(&path, &pod)?.object()?;
         let status = format!("{path}/{}/status", text("name")?);
-        if at % 10_000 == 0 {
-            eprintln!("{at} of {pods} pods");
+        if index % 10_000 == 0 {
+            eprintln!("{index} of {pods} pods");
         }
         admin.patch(&status, MERGE, &json!({ "status": pod["status"] }))?.object().map(drop)
     })?;
@@ -130,11 +130,11 @@ fn fill(admin: &Client, nodes: usize) -> Result<usize> {
 fn all(count: usize, act: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let work = || loop {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        if at >= count {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        if index >= count {
             return Ok(());
         }
-        act(at).inspect_err(|_| next.store(count, Ordering::Relaxed))?;
+        act(index).inspect_err(|_| next.store(count, Ordering::Relaxed))?;
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(work)).collect();

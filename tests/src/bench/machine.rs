@@ -88,7 +88,9 @@ pub(super) fn load() -> Result<[f64; 3]> {
 fn file_system(path: &Path) -> Result<(String, String)> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
     // Fields (man 5 proc): the mount point is the fifth; type and source follow a lone dash.
-    let line = table.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at) == path));
+    let line = table
+        .lines()
+        .rfind(|line| line.split(' ').nth(4).is_some_and(|mount_point| Path::new(mount_point) == path));
     let line = line.with_context(|| format!("no mount at {}", path.display()))?;
     let (_, rest) = line.split_once(" - ").context("a line of mountinfo")?;
     let mut words = rest.split(' ').map(str::to_owned);

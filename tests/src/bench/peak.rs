@@ -1,4 +1,4 @@
-//! How long a program takes, and how much memory at its peak.
+//! The time of a program, and its peak memory.
 
 use std::fs;
 use std::process::{Command, ExitStatus};

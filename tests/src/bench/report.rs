@@ -1,4 +1,4 @@
-//! What a run found, as it is saved.
+//! The saved report of a run.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};

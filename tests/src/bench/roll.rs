@@ -41,9 +41,9 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 
     let mut plan = operator.program(&operator.about(&["plan", "--save"]));
     let planned = into(&operator, "plan", &mut plan)?;
-    let said = fs::read_to_string(operator.file("plan.json"))?;
-    ensure!(planned.status.success(), "plan: {said}");
-    let answer: serde_json::Value = serde_json::from_str(&said).context("the plan")?;
+    let document = fs::read_to_string(operator.file("plan.json"))?;
+    ensure!(planned.status.success(), "plan: {document}");
+    let answer: serde_json::Value = serde_json::from_str(&document).context("the plan")?;
     let hash = answer["hash"].as_str().context("a hash")?.to_owned();
     let (asked_by_plan, before_roll) = audited(&log, before_plan)?;
 
@@ -107,8 +107,8 @@ fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
     let server = manifest::server();
     let workload = |kind, name: &str, replicas| manifest::workload(kind, NAMESPACE, name, replicas, &server);
     api.create(&[workload("DaemonSet", "agent", None)])?;
-    for at in 0..SETS {
-        let mut set = workload("StatefulSet", &format!("db-{at}"), Some(REPLICAS[1]));
+    for index in 0..SETS {
+        let mut set = workload("StatefulSet", &format!("db-{index}"), Some(REPLICAS[1]));
         // Or the controller starts them one after the other.
         set["spec"]["podManagementPolicy"] = json!("Parallel");
         api.create(&[set])?;
@@ -116,12 +116,12 @@ fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
     let others = nodes + SETS * REPLICAS[1];
     let pods = (nodes * PODS_PER_NODE).max(others + DNS) - DNS;
     let mut left = pods - others;
-    for at in 0.. {
+    for index in 0.. {
         let replicas = left.min(REPLICAS[0]);
         if replicas == 0 {
             break;
         }
-        let name = format!("web-{at}");
+        let name = format!("web-{index}");
         let budget = manifest::budget(NAMESPACE, &name, &json!({ "maxUnavailable": 5 }), &api)?;
         api.create(&[workload("Deployment", &name, Some(replicas)), budget])?;
         left -= replicas;
@@ -146,10 +146,10 @@ struct Decisions {
 
 /// What `roll` says of its decisions.
 fn decisions(operator: &Operator) -> Result<Decisions> {
-    let said = fs::read_to_string(operator.file("roll.json"))?;
-    let answer: serde_json::Value = serde_json::from_str(&said).context("the answer of roll")?;
+    let document = fs::read_to_string(operator.file("roll.json"))?;
+    let answer: serde_json::Value = serde_json::from_str(&document).context("the answer of roll")?;
     let number = |name: &str| {
-        answer["decisions"][name].as_f64().with_context(|| format!("roll does not say {name}: {said}"))
+        answer["decisions"][name].as_f64().with_context(|| format!("roll does not say {name}: {document}"))
     };
     let millis = |name: &str| Ok::<f64, anyhow::Error>(number(name)? / 1000.0);
     Ok(Decisions {

@@ -30,15 +30,15 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     command.args(["--dumped", "all", "--histories", "1", "--seed", "1", "--snapshot"]).arg(&dump);
     command.arg("--config").arg(&config).stdout(File::create(&said)?);
     let took = peak::timed(&mut command)?;
-    let said = fs::read_to_string(&said)?;
-    ensure!(took.status.success(), "simulate: {}: {said}", took.status);
-    let answer: Value = serde_json::from_str(&said).context("the answer of simulate")?;
-    ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "simulate: another cluster: {said}");
+    let text = fs::read_to_string(&said)?;
+    ensure!(took.status.success(), "simulate: {}: {text}", took.status);
+    let answer: Value = serde_json::from_str(&text).context("the answer of simulate")?;
+    ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "simulate: another cluster: {text}");
     for fault in ["unended", "broken"] {
-        ensure!(answer[fault] == json!([]), "simulate: {fault}: {said}");
+        ensure!(answer[fault] == json!([]), "simulate: {fault}: {text}");
     }
     let number =
-        |of: &str| answer[of]["median"].as_f64().with_context(|| format!("simulate does not say {of}"));
+        |key: &str| answer[key]["median"].as_f64().with_context(|| format!("simulate does not say {key}"));
     let (seconds, evictions) = (number("seconds")?, number("evictions")?);
 
     let what = format!("{nodes} nodes, {pods} pods, simulated");

@@ -1,4 +1,4 @@
-//! Where the benchmark works: programs, stubs, namespaces, and a place on a real disk.
+//! The benchmark's workshop: programs, stubs, namespaces, and a place on a real disk.
 //!
 //! Apart from [`crate::scene`], for single calls are measured here, without a runtime and on a disk.
 

@@ -1,4 +1,4 @@
-//! What the shim costs: every figure beside the same call without it, and the numbers to reach.
+//! The cost of the shim: every figure beside the same call without it, and the numbers to reach.
 //!
 //! ```text
 //! lab-bench [--quick] [--only SECTION,...] [--multus FILE] [--output json]   0: measured, 1: something failed or was left over

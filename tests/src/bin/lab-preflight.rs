@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::packages::{self, Fetched};
+use lab::packages::{self, FetchOutcome};
 use lab::preflight;
 
 /// Answered "something is missing".
@@ -44,11 +44,11 @@ fn main() -> Result<ExitCode> {
     if let Some(Verb::Fetch) = cli.command {
         let directory = packages::cache_dir();
         match packages::fetch()? {
-            Fetched::Complete => println!("{}: complete", directory.display()),
-            Fetched::InUse => {
+            FetchOutcome::Complete => println!("{}: complete", directory.display()),
+            FetchOutcome::InUse => {
                 println!("{}: a lab runs from it, left as it is", directory.display())
             }
-            Fetched::Unpacked(packages) => {
+            FetchOutcome::Unpacked(packages) => {
                 println!("{}: {}", directory.display(), packages.join(" "))
             }
         }

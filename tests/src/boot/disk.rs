@@ -1,4 +1,4 @@
-//! What a machine boots from: a directory on the lab's tmpfs, `/usr` mounted in it.
+//! The disk of a machine: a directory on the lab's tmpfs, `/usr` mounted in it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

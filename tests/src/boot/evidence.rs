@@ -1,4 +1,4 @@
-//! What became of a machine's boots, as the stand-in kubelet wrote it down and as `/proc` shows it.
+//! The evidence of a machine's boots, as the stand-in kubelet wrote it down and as `/proc` shows it.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What a machine has besides us: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents of two
+//! The parts of a machine beside Crossfade: containerd as the distribution ships it, a kubelet as kubeadm sets it up, the agents of two
 //! networks; and what a test adds to look at it.
 //!
 //! Apart from [`crate::scene`], for a machine has a disk, a systemd and boots of its own, and starts its runtime itself.

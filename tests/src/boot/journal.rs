@@ -1,4 +1,4 @@
-//! What a machine's journal says, over all its boots.
+//! A machine's journal, over all its boots.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What machines share: our package as it would be installed, the stand-ins, and a containerd that has its image.
+//! The parts that machines share: our package as it would be installed, the stand-ins, and a containerd that has its image.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
 use super::journal::Journal;
-use super::nspawn::{self, Ended, Nspawn};
+use super::nspawn::{self, BootExit, Nspawn};
 use super::{Kit, furniture};
 use crate::{deadline, node};
 
@@ -225,7 +225,7 @@ impl Machine {
         let running = self.running.take().context("the machine is off")?;
         running.tell(5)?;
         let ended = running.wait()?;
-        ensure!(ended == Ended::Reboot, "{} was to reboot: {ended}", self.name);
+        ensure!(ended == BootExit::Reboot, "{} was to reboot: {ended}", self.name);
         self.boot()
     }
 
@@ -237,7 +237,7 @@ impl Machine {
         let running = self.running.take().context("the machine is off")?;
         running.tell(4)?;
         let ended = running.wait()?;
-        ensure!(ended == Ended::Off, "{} was to power off: {ended}", self.name);
+        ensure!(ended == BootExit::Off, "{} was to power off: {ended}", self.name);
         Ok(())
     }
 

@@ -56,7 +56,7 @@ exec /usr/lib/systemd/systemd "$@"
 
 /// How a boot ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum BootExit {
     /// Powered off.
     Off,
     /// Wants to boot again.
@@ -117,7 +117,7 @@ impl Nspawn {
     }
 
     /// Waits for its end.
-    pub(super) fn wait(mut self) -> Result<Ended> {
+    pub(super) fn wait(mut self) -> Result<BootExit> {
         let status = deadline::until("the machine's end", LIMIT, || Ok(self.child.try_wait()?))?;
         Ok(self.ended(status))
     }
@@ -134,21 +134,21 @@ impl Nspawn {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
-    fn ended(&self, status: ExitStatus) -> Ended {
+    fn ended(&self, status: ExitStatus) -> BootExit {
         match status.code() {
-            Some(0) => Ended::Off,
-            Some(REBOOT) => Ended::Reboot,
-            code => Ended::Status(code.unwrap_or(-1)),
+            Some(0) => BootExit::Off,
+            Some(REBOOT) => BootExit::Reboot,
+            code => BootExit::Status(code.unwrap_or(-1)),
         }
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for BootExit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ended::Off => write!(f, "powered off"),
-            Ended::Reboot => write!(f, "wants to reboot"),
-            Ended::Status(status) => write!(f, "nspawn ended with {status}"),
+            BootExit::Off => write!(f, "powered off"),
+            BootExit::Reboot => write!(f, "wants to reboot"),
+            BootExit::Status(status) => write!(f, "nspawn ended with {status}"),
         }
     }
 }

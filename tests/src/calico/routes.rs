@@ -15,7 +15,7 @@ const PROTOCOL: &str = "80";
 const KERNEL: &str = "2";
 
 /// Addresses behind each interface.
-pub(super) type Wanted = BTreeMap<String, BTreeSet<IpAddr>>;
+pub(super) type WantedRoutes = BTreeMap<String, BTreeSet<IpAddr>>;
 
 /// Makes the main table lead to these addresses by these interfaces, and to nothing else by them.
 ///
@@ -23,7 +23,7 @@ pub(super) type Wanted = BTreeMap<String, BTreeSet<IpAddr>>;
 ///
 /// # Errors
 /// What the kernel refuses, once all other changes are made.
-pub(super) fn converge(wanted: &Wanted) -> Result<()> {
+pub(super) fn converge(wanted: &WantedRoutes) -> Result<()> {
     for (family, is_ipv4) in [("-4", true), ("-6", false)] {
         let listed = run("ip", &["-Numeric", "-json", family, "route", "show", "table", "main"])?;
         let routes: Vec<Value> = match listed.trim() {
@@ -61,7 +61,7 @@ pub(super) fn blackhole(block: &str) -> Result<()> {
 }
 
 /// Lines for `ip -batch`.
-fn changes(wanted: &Wanted, routes: &[Value], is_ipv4: bool) -> Result<String> {
+fn changes(wanted: &WantedRoutes, routes: &[Value], is_ipv4: bool) -> Result<String> {
     let (length, scope) = if is_ipv4 { ("/32", "scope link") } else { ("/128", "") };
     let mut changes = String::new();
     for (interface, addresses) in wanted {

@@ -1,4 +1,4 @@
-//! Which containerd the lab has: some of what a runtime does differs from release to release.
+//! The release of the lab's containerd: some behaviour differs from release to release.
 
 use std::fmt;
 use std::ops::Range;

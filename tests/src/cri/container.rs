@@ -19,7 +19,7 @@ pub struct State {
 
 /// What a program in a container said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct ExecOutput {
     /// Its exit status.
     pub exit_code: i32,
     /// stdout, then stderr.
@@ -91,12 +91,12 @@ impl Cri {
     ///
     /// # Errors
     /// The runtime's.
-    pub fn exec(&self, id: &str, command: &[String]) -> Result<Said> {
+    pub fn exec(&self, id: &str, command: &[String]) -> Result<ExecOutput> {
         let request =
             api::ExecSyncRequest { container_id: id.to_owned(), cmd: command.to_vec(), timeout: 60 };
         let answer = self.call(self.client().exec_sync(request)).context("ExecSync")?;
         let text = String::from_utf8_lossy(&[answer.stdout, answer.stderr].concat()).into_owned();
-        Ok(Said { exit_code: answer.exit_code, text })
+        Ok(ExecOutput { exit_code: answer.exit_code, text })
     }
 
     /// Asks a container to end, and kills it after so many seconds.

@@ -130,7 +130,7 @@ pub(crate) fn cgroup_parent() -> Result<String> {
 
 /// A sandbox as the runtime lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct SandboxEntry {
     /// Sandbox id.
     pub id: String,
     /// Pod name.

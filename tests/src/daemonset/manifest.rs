@@ -129,7 +129,7 @@ mod tests {
         let mut map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "x" } });
         assert!(check(&map).is_ok());
         map["metadata"]["nmae"] = json!("x");
-        let said = format!("{:#}", check(&map).expect_err("misspelt"));
-        assert!(said.contains(".metadata.nmae"), "{said}");
+        let message = format!("{:#}", check(&map).expect_err("misspelt"));
+        assert!(message.contains(".metadata.nmae"), "{message}");
     }
 }

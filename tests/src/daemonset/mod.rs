@@ -197,9 +197,9 @@ impl Pod<'_> {
             let Some(probe) = &container.readiness_probe else { continue };
             let command = probe.exec.as_ref().and_then(|exec| exec.command.clone());
             let command = command.context("a probe that is no command")?;
-            let said = self.kubelet.cri.exec(self.id(&container.name)?, &command)?;
-            if said.exit_code != 0 {
-                return Ok(Some(format!("{}: {}", said.exit_code, said.text)));
+            let output = self.kubelet.cri.exec(self.id(&container.name)?, &command)?;
+            if output.exit_code != 0 {
+                return Ok(Some(format!("{}: {}", output.exit_code, output.text)));
             }
         }
         Ok(None)

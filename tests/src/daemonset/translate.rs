@@ -133,14 +133,14 @@ fn selinux(options: &SELinuxOptions) -> api::SeLinuxOption {
 }
 
 fn namespaces(spec: &PodSpec) -> api::NamespaceOption {
-    let of = |host: Option<bool>, else_: api::NamespaceMode| match host {
+    let mode = |host: Option<bool>, else_: api::NamespaceMode| match host {
         Some(true) => api::NamespaceMode::Node.into(),
         _ => i32::from(else_),
     };
     api::NamespaceOption {
-        network: of(spec.host_network, api::NamespaceMode::Pod),
-        pid: of(spec.host_pid, api::NamespaceMode::Container),
-        ipc: of(spec.host_ipc, api::NamespaceMode::Pod),
+        network: mode(spec.host_network, api::NamespaceMode::Pod),
+        pid: mode(spec.host_pid, api::NamespaceMode::Container),
+        ipc: mode(spec.host_ipc, api::NamespaceMode::Pod),
         ..Default::default()
     }
 }

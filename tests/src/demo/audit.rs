@@ -1,4 +1,4 @@
-//! What a demonstration counts while a cluster moves, whatever the cluster is made of: probes, pods, and where the pods are.
+//! The counts of a demonstration while a cluster moves: probes, pods, and where the pods are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use super::board::Board;
 use super::cluster::Pod;
 use super::placement::{Lease, ensure_placed};
-use super::report::{Forwarding, Left, Migration, Probes};
+use super::report::{Forwarding, Leftovers, Migration, Probes};
 use super::settle::{Pair, Settling};
 use super::strategy::{Arrival, Network, Phase, Strategy};
-use super::witness::Asked;
+use super::witness::CallCounts;
 use crate::fabric::Fabric;
 use crate::node::Node;
 use crate::probe::{Kind, Loss, Mesh, Report};
@@ -162,7 +162,7 @@ impl<'a> Audit<'a> {
         self,
         arrival: Arrival,
         travelled: Result<()>,
-        end: impl FnOnce() -> Result<(BTreeMap<Network, Asked>, Left)>,
+        end: impl FnOnce() -> Result<(BTreeMap<Network, CallCounts>, Leftovers)>,
     ) -> Migration {
         let gauge = self.mesh.gauge();
         let mut errors = Vec::new();

@@ -15,7 +15,7 @@ use super::bootstrap;
 use super::calico::{Agents, HOST_PREFIX};
 use super::plan::Old;
 use super::strategy::{Arrival, Network, Phase};
-use super::witness::{Asked, Seen, Witness, add_up};
+use super::witness::{CallCounts, Witness, WitnessedCall, add_up};
 use crate::containerd::{Containerd, Options};
 use crate::cri::{PortMapping, Protocol, Sandbox};
 use crate::fabric::{Fabric, Overlay};
@@ -171,8 +171,8 @@ impl Cluster {
     ///
     /// # Errors
     /// The runtime's, with what the plugin said.
-    pub fn run_pod(&self, wanted: &Wanted<'_>) -> Result<Pod> {
-        let Wanted { name, namespace, host, attempt, phase, host_port } = *wanted;
+    pub fn run_pod(&self, wanted: &PodRequest<'_>) -> Result<Pod> {
+        let PodRequest { name, namespace, host, attempt, phase, host_port } = *wanted;
         let Host { node, containerd, .. } = &self.hosts[host];
         let mut sandbox = Sandbox::new(name);
         namespace.clone_into(&mut sandbox.namespace);
@@ -234,8 +234,8 @@ impl Cluster {
     ///
     /// # Errors
     /// A witness cannot be read.
-    pub fn asked(&self) -> Result<BTreeMap<Network, Asked>> {
-        let mut calls: Vec<Seen> = Vec::new();
+    pub fn asked(&self) -> Result<BTreeMap<Network, CallCounts>> {
+        let mut calls: Vec<WitnessedCall> = Vec::new();
         for host in &self.hosts {
             calls.extend(host.witness.seen()?);
         }
@@ -245,7 +245,7 @@ impl Cluster {
 
 /// What to run.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct PodRequest<'a> {
     /// Pod name.
     pub name: &'a str,
     /// Pod namespace.

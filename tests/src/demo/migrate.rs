@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 
 use super::audit::Audit;
 use super::board::Board;
-use super::cluster::{Cluster, Pod, Wanted};
+use super::cluster::{Cluster, Pod, PodRequest};
 use super::plan::Plan;
-use super::report::{Left, Migration};
+use super::report::{Leftovers, Migration};
 use super::strategy::{Arrival, Network, Phase, Strategy};
-use super::witness::Asked;
+use super::witness::CallCounts;
 use super::{bootstrap, remains, scouts};
 
 /// The host port of pod number 0 of a node.
@@ -61,7 +61,7 @@ pub fn run(plan: &Plan, size: Size, board: &Board) -> Result<Migration> {
 fn end<'a>(
     cluster: &Cluster,
     mut pods: impl Iterator<Item = &'a Pod>,
-) -> Result<(BTreeMap<Network, Asked>, Left)> {
+) -> Result<(BTreeMap<Network, CallCounts>, Leftovers)> {
     pods.try_for_each(|pod| cluster.end_pod(pod))?;
     let mut left = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
     left.leases += cluster.allocations()?;
@@ -113,7 +113,7 @@ impl<'a> Journey<'a> {
         for number in 1..=self.size.pods {
             for (host, on) in self.cluster.hosts().iter().enumerate() {
                 let name = format!("{}-{number}", on.node.name());
-                let pod = self.cluster.run_pod(&Wanted {
+                let pod = self.cluster.run_pod(&PodRequest {
                     name: &name,
                     namespace: "default",
                     host,
@@ -164,7 +164,7 @@ impl<'a> Journey<'a> {
     }
 
     fn identities(&self) -> Result<Vec<Identity>> {
-        let of = |pod: &Pod| {
+        let phase_of = |pod: &Pod| {
             let status = self.cluster.hosts()[pod.host].containerd.cri().status(&pod.id)?;
             let netns = fs::metadata(&pod.netns).with_context(|| format!("netns of {}", pod.name))?;
             Ok(Identity {
@@ -174,7 +174,7 @@ impl<'a> Journey<'a> {
                 netns_inode: netns.ino(),
             })
         };
-        self.pods.iter().map(of).collect()
+        self.pods.iter().map(phase_of).collect()
     }
 
     /// One node: its policy, then its pods one by one.
@@ -215,7 +215,7 @@ impl<'a> Journey<'a> {
         self.cluster.end_pod(&before)?;
         let Pod { name, namespace, host, attempt, host_port, .. } = &before;
         let (host, attempt, host_port) = (*host, attempt + 1, *host_port);
-        let pod = self.cluster.run_pod(&Wanted { name, namespace, host, attempt, phase, host_port })?;
+        let pod = self.cluster.run_pod(&PodRequest { name, namespace, host, attempt, phase, host_port })?;
         self.audit.recreated += 1;
         self.audit.enter(&pod)?;
         self.pods[index] = pod;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::board::Board;
-use super::cluster::{Cluster, Wanted};
+use super::cluster::{Cluster, PodRequest};
 use super::placement::Lease;
 use super::plan::Old;
 use super::report::Naive;
@@ -25,7 +25,7 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     let cluster = Cluster::new(1, Arrival::Installed, &Old::Bridge).context("building the node")?;
     let host = &cluster.hosts()[0];
     let run = |name: &str, attempt| {
-        cluster.run_pod(&Wanted {
+        cluster.run_pod(&PodRequest {
             name,
             namespace: "default",
             host: 0,

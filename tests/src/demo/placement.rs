@@ -1,4 +1,4 @@
-//! Where a pod really is, by host-local's own files and the address that the runtime tells.
+//! The real network of a pod, by host-local's own files and the address that the runtime tells.
 
 use std::fs;
 use std::net::IpAddr;

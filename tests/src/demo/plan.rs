@@ -1,4 +1,4 @@
-//! What a migration leaves, and by which phases. The demonstration itself takes each strategy's own plan.
+//! The phases of a migration. The demonstration itself takes each strategy's own plan.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is left on the nodes: files, rules, routes.
+//! Leftovers on the nodes: files, rules, routes.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::placement;
-use super::report::Left;
+use super::report::Leftovers;
 use super::strategy::Network;
 use crate::fabric::Overlay;
 use crate::node::Node;
@@ -16,8 +16,8 @@ use crate::node::Node;
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn of(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Left> {
-    let mut left = Left::default();
+pub(super) fn of(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Leftovers> {
+    let mut left = Leftovers::default();
     for node in nodes {
         let files = |inside: &str| count_files(&node.outside(inside));
         left.leases += u64::try_from(placement::leases(node, &overlay)?.len())?;

@@ -1,4 +1,4 @@
-//! What the demonstration found, and whether it may be called a success.
+//! The report of a demonstration, and the conditions of its success.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::strategy::{Arrival, Network, Strategy};
-use super::witness::Asked;
+use super::witness::CallCounts;
 use crate::probe;
 
 /// Version of the JSON form.
@@ -68,11 +68,11 @@ pub struct Migration {
     /// Pods that were on other networks than their node's policy named, one line each.
     pub misplaced: Vec<String>,
     /// Calls by the network that got them.
-    pub asked: BTreeMap<Network, Asked>,
+    pub asked: BTreeMap<Network, CallCounts>,
     /// What was seen of forwarding before the first node was rolled; none if it did not come to that.
     pub forwarding: Option<Forwarding>,
     /// What was still there when all pods were gone.
-    pub left: Left,
+    pub left: Leftovers,
     /// The longest time in milliseconds for which this machine did not run a probe agent.
     pub longest_stall_ms: u64,
     /// What kept it from its end.
@@ -122,7 +122,7 @@ pub struct Probes {
 /// What was left, over all nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
+pub struct Leftovers {
     /// Addresses that either network still holds.
     pub leases: u64,
     /// Records of attachments, damaged ones included.
@@ -137,7 +137,7 @@ pub struct Left {
     pub host_routes: u64,
 }
 
-impl Left {
+impl Leftovers {
     /// What is not zero, in words.
     fn words(self) -> Option<String> {
         let kinds = [
@@ -209,8 +209,8 @@ impl Migration {
             format!("{recreated} pods re-created, expected {} or more", pods * passes),
         );
         unless(self.misplaced.is_empty(), format!("pods on a wrong network: {}", self.misplaced.join("; ")));
-        for (network, asked) in &self.asked {
-            let Asked { adds, dels, foreign_dels, owed_dels } = *asked;
+        for (network, counts) in &self.asked {
+            let CallCounts { adds, dels, foreign_dels, owed_dels } = *counts;
             let name = network.name();
             unless(
                 adds > 0 && dels > 0,
@@ -267,7 +267,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(in super::super) fn migration() -> Migration {
-        let asked = Asked { adds: 4, dels: 4, foreign_dels: 0, owed_dels: 0 };
+        let counts = CallCounts { adds: 4, dels: 4, foreign_dels: 0, owed_dels: 0 };
         let phase = Probes { phase: "new".to_owned(), sent: 9, answered: 8, lost: 0, excused: 1, late: 0 };
         Migration {
             strategy: Strategy::Double,
@@ -278,9 +278,9 @@ pub(super) mod tests {
             phases: vec![phase],
             losses: Vec::new(),
             misplaced: Vec::new(),
-            asked: Network::ALL.map(|network| (network, asked)).into(),
+            asked: Network::ALL.map(|network| (network, counts)).into(),
             forwarding: Some(Forwarding::Blocked { packets: 1 }),
-            left: Left::default(),
+            left: Leftovers::default(),
             longest_stall_ms: 0,
             errors: Vec::new(),
         }

@@ -5,10 +5,10 @@
 //! have probed everybody; with the strategy `bridge`, another gate proves that the nodes forward.
 
 mod follow;
+mod followed;
 mod pods;
 mod scouts;
 mod verdict;
-mod watched;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,16 +22,16 @@ use super::board::Board;
 use super::cluster::Pod;
 use super::migrate::Size;
 use super::remains;
-use super::report::{Left, Migration};
+use super::report::{Leftovers, Migration};
 use super::settle::Settling;
 use super::strategy::{Arrival, Network, Phase, Strategy};
-use super::witness::{Asked, Witness, add_up};
+use super::witness::{CallCounts, Witness, add_up};
 use crate::deadline::until;
 use crate::fabric::Overlay;
 use crate::kubernetes::api::{WITHIN, pod_path};
 use crate::kubernetes::{Api, Cluster, Operator, conf_path};
+use followed::FollowedCommand;
 use verdict::{Gate, Verdict};
-use watched::Watched;
 
 /// What `roll` asks a node for.
 const DESIRED: &str = "crossfade/desired";
@@ -91,17 +91,21 @@ fn build(nodes: u8) -> Result<(Cluster, Vec<Witness>)> {
 }
 
 /// Deletes every pod as a person would, and looks at what is left.
-fn end(cluster: &Cluster, api: &Api, witnesses: &[Witness]) -> Result<(BTreeMap<Network, Asked>, Left)> {
+fn end(
+    cluster: &Cluster,
+    api: &Api,
+    witnesses: &[Witness],
+) -> Result<(BTreeMap<Network, CallCounts>, Leftovers)> {
     for path in ["/api/v1/namespaces/demo", "/apis/apps/v1/namespaces/kube-system/deployments/kube-dns"] {
         api.client.delete(&format!("{path}?propagationPolicy=Foreground"))?.object()?;
         api.until_gone(path)?;
     }
     let overlay = |network| overlay(cluster, network).clone();
-    let mut left = Left::default();
+    let mut left = Leftovers::default();
     // An object is gone a little before its sandbox.
     let outcome = until("the end of every sandbox", WITHIN, || {
         left = remains::of(cluster.fabric.nodes(), overlay)?;
-        Ok((left == Left::default()).then_some(()))
+        Ok((left == Leftovers::default()).then_some(()))
     });
     // What is left is in the report, in words of its own.
     let _what_is_left = outcome;
@@ -189,14 +193,14 @@ impl<'a> Rollout<'a> {
 
     /// Runs a command, and follows what becomes of the pods until it ends.
     fn accompany(&mut self, command: std::process::Command) -> Result<()> {
-        let mut watched = Watched::start(command)?;
+        let mut command = FollowedCommand::start(command)?;
         loop {
             self.follow()?;
-            for line in watched.lines() {
+            for line in command.lines() {
                 self.tell(&line);
             }
-            if let Some(said) = watched.ended()? {
-                said.lines().for_each(|line| self.tell(line));
+            if let Some(output) = command.ended()? {
+                output.lines().for_each(|line| self.tell(line));
                 return Ok(());
             }
         }

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::bootstrap::SCOUTS;
-use super::cluster::Wanted;
+use super::cluster::PodRequest;
 use super::migrate::Journey;
 use super::strategy::{Network, Phase, Strategy};
 
@@ -23,8 +23,14 @@ pub(super) fn look_around(journey: &mut Journey<'_>) -> Result<()> {
     }
     for (host, on) in cluster.hosts().iter().enumerate() {
         let name = format!("scout-{}", on.node.name());
-        let wanted =
-            Wanted { name: &name, namespace: SCOUTS, host, attempt: 0, phase: Phase::New, host_port: None };
+        let wanted = PodRequest {
+            name: &name,
+            namespace: SCOUTS,
+            host,
+            attempt: 0,
+            phase: Phase::New,
+            host_port: None,
+        };
         let scout = cluster.run_pod(&wanted)?;
         journey.audit.look_at(&scout, &cluster.leases(host)?);
         journey.audit.enter(&scout)?;

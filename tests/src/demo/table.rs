@@ -4,8 +4,8 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use super::report::{Left, Migration, Naive, Report};
-use super::witness::Asked;
+use super::report::{Leftovers, Migration, Naive, Report};
+use super::witness::CallCounts;
 
 /// One line below the head, nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -67,7 +67,7 @@ fn calls(migrations: &[Migration]) -> Table {
     for migration in migrations {
         for (index, (network, asked)) in migration.asked.iter().enumerate() {
             let strategy = if index == 0 { migration.strategy.as_str() } else { "" };
-            let Asked { adds, dels, foreign_dels, owed_dels } = *asked;
+            let CallCounts { adds, dels, foreign_dels, owed_dels } = *asked;
             let mut row = vec![strategy.to_owned(), network.name().to_owned()];
             row.extend([adds, dels, foreign_dels, owed_dels].map(|count| count.to_string()));
             table.add_row(row);
@@ -91,7 +91,7 @@ const FACTS: [Fact; 12] = [
     ("records LEFT", |migration| migration.left.records.to_string()),
     ("inventory entries LEFT", |migration| migration.left.inventory.to_string()),
     ("namespaces, port rules LEFT", |migration| {
-        let Left { netns, port_rules, .. } = migration.left;
+        let Leftovers { netns, port_rules, .. } = migration.left;
         format!("{netns}, {port_rules}")
     }),
     ("probes LOST", |migration| migration.lost().to_string()),

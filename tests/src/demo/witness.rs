@@ -1,4 +1,4 @@
-//! Who was asked to do what: a plugin at the end of both networks' chains that notes every call and does nothing else.
+//! The witness of calls: a plugin at the end of both networks' chains that notes every call and does nothing else.
 //!
 //! It is the last of its chain, so an ADD it saw is one that every plugin before it answered; a DEL reaches it first.
 
@@ -25,7 +25,7 @@ pub struct Witness {
 
 /// One call that a network got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct WitnessedCall {
     /// Which network was called.
     pub network: Network,
     /// `ADD`, `DEL`, ...
@@ -37,7 +37,7 @@ pub struct Seen {
 /// What one network was asked, over all nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct CallCounts {
     /// ADDs.
     pub adds: u64,
     /// DELs for attachments of its own.
@@ -68,16 +68,16 @@ impl Witness {
     ///
     /// # Errors
     /// The log is unreadable, or a call was of no network of ours.
-    pub fn seen(&self) -> Result<Vec<Seen>> {
+    pub fn seen(&self) -> Result<Vec<WitnessedCall>> {
         self.log.calls()?.iter().map(seen).collect()
     }
 }
 
-fn seen(call: &Call) -> Result<Seen> {
+fn seen(call: &Call) -> Result<WitnessedCall> {
     let conf = call.conf()?;
     let name = conf["name"].as_str().unwrap_or_default();
     let network = Network::ALL.into_iter().find(|network| network.name() == name);
-    Ok(Seen {
+    Ok(WitnessedCall {
         network: network.with_context(|| format!("{} of a network called {name:?}", call.brief()))?,
         verb: call.verb().to_owned(),
         attachment: (call.var("CNI_CONTAINERID").to_owned(), call.var("CNI_IFNAME").to_owned()),
@@ -85,23 +85,24 @@ fn seen(call: &Call) -> Result<Seen> {
 }
 
 /// Adds up calls by network. Pure.
-pub fn add_up(calls: &[Seen]) -> BTreeMap<Network, Asked> {
-    let mut sums: BTreeMap<Network, Asked> = Network::ALL.map(|network| (network, Asked::default())).into();
+pub fn add_up(calls: &[WitnessedCall]) -> BTreeMap<Network, CallCounts> {
+    let mut sums: BTreeMap<Network, CallCounts> =
+        Network::ALL.map(|network| (network, CallCounts::default())).into();
     let mut made = BTreeSet::new();
     let mut ended = BTreeSet::new();
     for call in calls {
-        let asked = sums.entry(call.network).or_default();
+        let counts = sums.entry(call.network).or_default();
         let key = (call.network, &call.attachment);
         match call.verb.as_str() {
             "ADD" => {
-                asked.adds += 1;
+                counts.adds += 1;
                 made.insert(key);
             }
             "DEL" if made.contains(&key) => {
-                asked.dels += 1;
+                counts.dels += 1;
                 ended.insert(key);
             }
-            "DEL" => asked.foreign_dels += 1,
+            "DEL" => counts.foreign_dels += 1,
             _ => {}
         }
     }
@@ -115,8 +116,8 @@ pub fn add_up(calls: &[Seen]) -> BTreeMap<Network, Asked> {
 mod tests {
     use super::*;
 
-    fn call(network: Network, verb: &str, id: &str) -> Seen {
-        Seen { network, verb: verb.to_owned(), attachment: (id.to_owned(), "eth0".to_owned()) }
+    fn call(network: Network, verb: &str, id: &str) -> WitnessedCall {
+        WitnessedCall { network, verb: verb.to_owned(), attachment: (id.to_owned(), "eth0".to_owned()) }
     }
 
     #[test]
@@ -132,14 +133,14 @@ mod tests {
             call(New, "CHECK", "c"),
         ];
         let sums = add_up(&calls);
-        assert_eq!(sums[&Old], Asked { adds: 2, dels: 2, foreign_dels: 0, owed_dels: 1 });
-        assert_eq!(sums[&New], Asked { adds: 1, dels: 0, foreign_dels: 1, owed_dels: 1 });
+        assert_eq!(sums[&Old], CallCounts { adds: 2, dels: 2, foreign_dels: 0, owed_dels: 1 });
+        assert_eq!(sums[&New], CallCounts { adds: 1, dels: 0, foreign_dels: 1, owed_dels: 1 });
     }
 
     #[test]
     fn networks_that_nobody_called_are_there_with_nothing() {
         let sums = add_up(&[]);
         assert_eq!(sums.len(), 2);
-        assert!(sums.values().all(|asked| *asked == Asked::default()));
+        assert!(sums.values().all(|counts| *counts == CallCounts::default()));
     }
 }

@@ -1,4 +1,4 @@
-//! What the API server's own audit log says of the requests of one user.
+//! One user's requests in the API server's own audit log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 /// How many requests there were, by what they are: `create pods/eviction`. Watches count when they end.
-pub type Audited = BTreeMap<String, u64>;
+pub type RequestCounts = BTreeMap<String, u64>;
 
 /// An audit event. *Source*: Kubernetes, "kube-apiserver Audit Configuration (v1)".
 #[derive(Debug, Deserialize)]
@@ -31,12 +31,12 @@ struct Object {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn audited(log: &Path, from: u64) -> Result<(Audited, u64)> {
+pub fn audited(log: &Path, from: u64) -> Result<(RequestCounts, u64)> {
     use std::io::Seek as _;
 
     let mut file = File::open(log).with_context(|| format!("{}", log.display()))?;
     file.seek(std::io::SeekFrom::Start(from))?;
-    let (mut counts, mut end) = (Audited::new(), from);
+    let (mut counts, mut end) = (RequestCounts::new(), from);
     let mut lines = BufReader::new(file);
     let mut line = String::new();
     // A line without its end is still being written.

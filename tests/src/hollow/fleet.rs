@@ -1,4 +1,4 @@
-//! Who the nodes of a fleet are, and what they register with. Pure.
+//! The nodes of a fleet, and their registration. Pure.
 
 use std::net::Ipv4Addr;
 
@@ -53,7 +53,11 @@ pub fn unhurried(in_transit: u32) -> Value {
 impl Fleet {
     /// All of its nodes.
     pub fn members(self) -> impl Iterator<Item = Member> {
-        (0..self.nodes).map(move |at| Member { at, zone: at % self.zones, is_first: at < self.first })
+        (0..self.nodes).map(move |index| Member {
+            at: index,
+            zone: index % self.zones,
+            is_first: index < self.first,
+        })
     }
 }
 
@@ -134,8 +138,8 @@ impl Member {
     }
 }
 
-fn nth(first: Ipv4Addr, at: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(first) + at)
+fn nth(first: Ipv4Addr, index: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(first) + index)
 }
 
 /// The network that a pod's address is of: `old`, `new`, or `none` where it is of neither.

@@ -49,8 +49,8 @@ impl Node {
     /// What its `watch` observes.
     pub(super) fn observed(&self) -> Observed {
         let mut attached = Attached::default();
-        self.attached.values().for_each(|one| attached.add(Some(one.phase)));
-        let is_other = |(_, one): &(&String, &Attachment)| one.phase != self.phase;
+        self.attached.values().for_each(|pod| attached.add(Some(pod.phase)));
+        let is_other = |(_, pod): &(&String, &Attachment)| pod.phase != self.phase;
         attached.name(self.attached.iter().filter(is_other).map(|(uid, _)| uid.as_str()));
         Observed {
             boot_id: self.member.boot(),
@@ -76,7 +76,7 @@ impl Node {
 
     /// Attaches a pod to the network of the phase, and gives its address; none if the node has no address left.
     pub(super) fn attach(&mut self, uid: &str) -> Option<Ipv4Addr> {
-        let is_free = |slot: &u32| !self.attached.values().any(|one| one.slot == *slot);
+        let is_free = |slot: &u32| !self.attached.values().any(|pod| pod.slot == *slot);
         let slot = (0..super::fleet::ADDRESSES - 1).find(is_free)?;
         self.attached.insert(uid.to_owned(), Attachment { phase: self.phase, slot });
         Some(self.member.pod_address(self.phase, slot))

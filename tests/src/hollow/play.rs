@@ -173,7 +173,7 @@ impl Shared {
         let metadata = json!({ "metadata": {
             "labels": { "crossfade/phase": phase.as_str() }, "annotations": { types::observed::KEY: observed },
         } });
-        let told = self.again(|| {
+        let response = self.again(|| {
             settled(self.client.patch(&path, MERGE, &metadata)?)?;
             if is_flip {
                 let status = json!({ "status": { "conditions": [member.ready(phase, &now())] } });
@@ -181,19 +181,19 @@ impl Shared {
             }
             Ok(())
         });
-        if told.is_err() {
+        if response.is_err() {
             lock(&self.kubelets).untold(node);
         }
-        told
+        response
     }
 
     fn run(&self, start: &Start) -> Result<()> {
         let now = now();
         let condition = |kind: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": now });
-        let container = |one: &super::seen::Container| {
+        let container = |status: &super::seen::Container| {
             json!({
-                "name": one.name, "image": one.image, "imageID": one.image, "ready": true, "started": true,
-                "restartCount": 0, "containerID": format!("hollow://{}/{}", start.uid, one.name),
+                "name": status.name, "image": status.image, "imageID": status.image, "ready": true, "started": true,
+                "restartCount": 0, "containerID": format!("hollow://{}/{}", start.uid, status.name),
                 "state": { "running": { "startedAt": now } },
             })
         };

@@ -1,4 +1,4 @@
-//! What a hollow kubelet reads of Nodes and Pods.
+//! The fields of Nodes and Pods that a hollow kubelet reads.
 
 use std::collections::BTreeMap;
 

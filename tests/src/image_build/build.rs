@@ -83,11 +83,11 @@ impl Build {
         }
         packer.env("CHECKPOINT_DISABLE", "1");
         let output = packer.output().context("starting packer")?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        self.machine.halt().with_context(|| said.clone())?;
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8_lossy(&output_text).into_owned();
+        self.machine.halt().with_context(|| output_text.clone())?;
         let status = output.status.code().unwrap_or(-1);
-        Ok(Built { machine: self.machine, scratch: self.scratch, status, said })
+        Ok(Built { machine: self.machine, scratch: self.scratch, status, said: output_text })
     }
 
     fn all_variables(&self) -> Result<Value> {

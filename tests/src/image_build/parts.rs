@@ -1,4 +1,4 @@
-//! What a template installs beside Crossfade: kubelet, the agents' program, the runtime's settings, the plugins.
+//! The parts of a template beside Crossfade: kubelet, the agents' program, the runtime's settings, the plugins.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

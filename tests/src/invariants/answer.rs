@@ -1,4 +1,4 @@
-//! I4: what a call says on stdout, and by its exit status.
+//! N4: what a call says on stdout, and by its exit status.
 
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
@@ -7,29 +7,29 @@ use crate::oracle::{Reply, read_reply};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum CallExit {
     /// With this status.
     Exited(i32),
     /// By this signal.
     Signalled(i32),
 }
 
-impl From<ExitStatus> for Ended {
+impl From<ExitStatus> for CallExit {
     fn from(status: ExitStatus) -> Self {
         status.code().map_or_else(|| Self::Signalled(status.signal().unwrap_or_default()), Self::Exited)
     }
 }
 
-/// I4 of one call. A call that a test killed is not to be shown here: it owes no answer.
+/// N4 of one call. A call that a test killed is not to be shown here: it owes no answer.
 ///
 /// Success is status 0 with one result (ADD), the versions (VERSION), or silence (every other verb); failure is status 1
 /// with one error object. *Source*: CNI specification 1.1.0, section 3 "Error" and section 5.
-pub fn answer(verb: &str, ended: Ended, stdout: &str) -> Option<Finding> {
+pub fn answer(verb: &str, ended: CallExit, stdout: &str) -> Option<Finding> {
     let finding = |what: String| Some(Finding::Answer(format!("{verb} {what}; stdout {stdout:?}")));
     let status = match ended {
-        Ended::Exited(status @ (0 | 1)) => status,
-        Ended::Exited(other) => return finding(format!("exited with status {other}")),
-        Ended::Signalled(signal) => return finding(format!("was ended by signal {signal}")),
+        CallExit::Exited(status @ (0 | 1)) => status,
+        CallExit::Exited(other) => return finding(format!("exited with status {other}")),
+        CallExit::Signalled(signal) => return finding(format!("was ended by signal {signal}")),
     };
     let silent = !matches!(verb, "ADD" | "VERSION");
     if status == 0 && silent {
@@ -64,7 +64,7 @@ mod tests {
             ("STATUS", 0, ""),
             ("VERSION", 0, VERSIONS),
         ] {
-            assert_eq!(answer(verb, Ended::Exited(status), stdout), None, "{verb} {status} {stdout}");
+            assert_eq!(answer(verb, CallExit::Exited(status), stdout), None, "{verb} {status} {stdout}");
         }
     }
 
@@ -72,21 +72,21 @@ mod tests {
     fn every_other_answer_is_a_finding() {
         let twice = ERROR.repeat(2);
         for (verb, ended, stdout) in [
-            ("ADD", Ended::Exited(0), ""),
-            ("ADD", Ended::Exited(0), ERROR),
-            ("ADD", Ended::Exited(0), VERSIONS),
-            ("ADD", Ended::Exited(1), RESULT),
-            ("ADD", Ended::Exited(1), ""),
-            ("ADD", Ended::Exited(1), &ERROR[..20]),
-            ("ADD", Ended::Exited(1), &twice),
-            ("ADD", Ended::Exited(2), ERROR),
-            ("ADD", Ended::Signalled(6), ""),
-            ("DEL", Ended::Exited(0), ERROR),
-            ("DEL", Ended::Exited(0), "\n"),
-            ("VERSION", Ended::Exited(0), RESULT),
+            ("ADD", CallExit::Exited(0), ""),
+            ("ADD", CallExit::Exited(0), ERROR),
+            ("ADD", CallExit::Exited(0), VERSIONS),
+            ("ADD", CallExit::Exited(1), RESULT),
+            ("ADD", CallExit::Exited(1), ""),
+            ("ADD", CallExit::Exited(1), &ERROR[..20]),
+            ("ADD", CallExit::Exited(1), &twice),
+            ("ADD", CallExit::Exited(2), ERROR),
+            ("ADD", CallExit::Signalled(6), ""),
+            ("DEL", CallExit::Exited(0), ERROR),
+            ("DEL", CallExit::Exited(0), "\n"),
+            ("VERSION", CallExit::Exited(0), RESULT),
         ] {
             let finding = answer(verb, ended, stdout).unwrap_or_else(|| panic!("{verb} {ended:?} {stdout}"));
-            assert_eq!(finding.invariant(), "I4");
+            assert_eq!(finding.invariant(), "N4");
         }
     }
 }

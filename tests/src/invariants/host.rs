@@ -1,4 +1,4 @@
-//! What a network namespace has that plays the host: interfaces, and the host routes of the shim.
+//! The state of the network namespace that plays the host: interfaces, and the host routes of the shim.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -24,7 +24,7 @@ const TABLE: u32 = 1003;
 pub fn interfaces(netns: &Netns) -> Result<BTreeSet<String>> {
     netns.inside(|| {
         let all = getifaddrs().context("list interfaces")?;
-        Ok(all.map(|one| one.interface_name).collect())
+        Ok(all.map(|interface| interface.interface_name).collect())
     })
 }
 
@@ -43,7 +43,7 @@ pub fn host_routes(netns: &Netns) -> Result<BTreeSet<String>> {
 }
 
 fn describe(message: &RouteNetlinkMessage) -> Option<String> {
-    let told = |to: Option<IpAddr>| to.map_or_else(|| "anything".to_owned(), |to| to.to_string());
+    let destination = |to: Option<IpAddr>| to.map_or_else(|| "anything".to_owned(), |to| to.to_string());
     match message {
         RouteNetlinkMessage::NewRoute(route) => {
             let (mut table, mut to, mut device) = (u32::from(route.header.table), None, String::new());
@@ -56,7 +56,7 @@ fn describe(message: &RouteNetlinkMessage) -> Option<String> {
                     _ => {}
                 }
             }
-            (table == TABLE).then(|| format!("route to {} dev {device}", told(to)))
+            (table == TABLE).then(|| format!("route to {} dev {device}", destination(to)))
         }
         RouteNetlinkMessage::NewRule(rule) => {
             let (mut table, mut to, mut priority) = (u32::from(rule.header.table), None, 0);
@@ -68,7 +68,7 @@ fn describe(message: &RouteNetlinkMessage) -> Option<String> {
                     _ => {}
                 }
             }
-            (table == TABLE || priority == TABLE).then(|| format!("rule to {}", told(to)))
+            (table == TABLE || priority == TABLE).then(|| format!("rule to {}", destination(to)))
         }
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! I5: what is still there once every sandbox is deleted.
+//! N5: what is still there once every sandbox is deleted.
 
 use std::{
     collections::BTreeSet,
@@ -87,10 +87,10 @@ impl Leavings {
             ("temporary file", &self.temporary_files),
             ("process", &self.processes),
         ];
-        let of = |(kind, all): (&'static str, &BTreeSet<String>)| -> Vec<Finding> {
-            all.iter().map(|one| Finding::Left(kind, one.clone())).collect()
+        let findings = |(kind, all): (&'static str, &BTreeSet<String>)| -> Vec<Finding> {
+            all.iter().map(|leftover| Finding::Leftover(kind, leftover.clone())).collect()
         };
-        kinds.into_iter().flat_map(of).collect()
+        kinds.into_iter().flat_map(findings).collect()
     }
 }
 
@@ -183,11 +183,11 @@ mod tests {
         assert_eq!(
             left,
             [
-                Finding::Left("host", "rule to 10.1.0.5".to_owned()),
-                Finding::Left("lease", "c1@eth0".to_owned()),
-                Finding::Left("lock", "c1@eth0".to_owned()),
-                Finding::Left("temporary file", temporary),
-                Finding::Left("process", "7 stub-old".to_owned()),
+                Finding::Leftover("host", "rule to 10.1.0.5".to_owned()),
+                Finding::Leftover("lease", "c1@eth0".to_owned()),
+                Finding::Leftover("lock", "c1@eth0".to_owned()),
+                Finding::Leftover("temporary file", temporary),
+                Finding::Leftover("process", "7 stub-old".to_owned()),
             ]
         );
     }
@@ -198,11 +198,11 @@ mod tests {
         let mut child =
             std::process::Command::new("sleep").arg("1000").env("NEEDLE", &needle).spawn().expect("child");
         // Until it has executed, the child has our own environment.
-        let told = crate::deadline::until("the child", crate::stub::PATIENCE, || {
+        let names = crate::deadline::until("the child", crate::stub::PATIENCE, || {
             Ok(Some(processes_naming(&needle)).filter(|found| !found.is_empty()))
         });
         child.kill().and_then(|()| child.wait()).expect("end of the child");
-        assert_eq!(told.expect("found"), [format!("{} sleep 1000", child.id())]);
+        assert_eq!(names.expect("found"), [format!("{} sleep 1000", child.id())]);
         assert_eq!(processes_naming(&needle), Vec::<String>::new());
     }
 

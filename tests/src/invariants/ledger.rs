@@ -49,7 +49,7 @@ pub struct Step {
 
 /// What the policy named for one ADD, and how that ADD ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct ExpectedAdd {
     /// CNI_CONTAINERID.
     pub id: String,
     /// Networks and the ifname each was to attach.
@@ -84,22 +84,25 @@ pub fn steps(calls: &[Call]) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// I1 and I3 over everything that happened so far; `live` are the records that are there now.
-pub fn ledger(steps: &[Step], named: &[Named], live: &[Record]) -> Vec<Finding> {
+/// N1 and N3 over everything that happened so far; `live` are the records that are there now.
+pub fn ledger(steps: &[Step], named: &[ExpectedAdd], live: &[Record]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut added: BTreeSet<&Part> = BTreeSet::new();
     // Chains are deleted as a whole, also where a later plugin's turn never came.
     let mut ever_added: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    let mut by_id: BTreeMap<&str, Vec<&Named>> = BTreeMap::new();
-    for one in named {
-        by_id.entry(&one.id).or_default().push(one);
+    let mut by_id: BTreeMap<&str, Vec<&ExpectedAdd>> = BTreeMap::new();
+    for expected in named {
+        by_id.entry(&expected.id).or_default().push(expected);
     }
     for Step { part, verb } in steps {
         let network = (part.id.as_str(), part.network.as_str(), part.ifname.as_str());
-        let names_it = |one: &&Named| {
-            one.parts.iter().any(|(name, ifname)| (name.as_str(), ifname.as_str()) == (network.1, network.2))
+        let names_it = |expected: &&ExpectedAdd| {
+            expected
+                .parts
+                .iter()
+                .any(|(name, ifname)| (name.as_str(), ifname.as_str()) == (network.1, network.2))
         };
-        let naming: Vec<&Named> =
+        let naming: Vec<&ExpectedAdd> =
             by_id.get(part.id.as_str()).into_iter().flatten().copied().filter(names_it).collect();
         match verb {
             Verb::Add => {
@@ -114,7 +117,7 @@ pub fn ledger(steps: &[Step], named: &[Named], live: &[Record]) -> Vec<Finding> 
             Verb::Del => {
                 if naming.is_empty() {
                     findings.push(Finding::DelElsewhere(part.clone()));
-                } else if naming.iter().all(|one| one.succeeded) && !ever_added.contains(&network) {
+                } else if naming.iter().all(|expected| expected.succeeded) && !ever_added.contains(&network) {
                     findings.push(Finding::DelWithoutAdd(part.clone()));
                 }
                 added.remove(part);
@@ -126,7 +129,7 @@ pub fn ledger(steps: &[Step], named: &[Named], live: &[Record]) -> Vec<Finding> 
     findings
 }
 
-/// I2: records whose sandbox is not among those that are there.
+/// N2: records whose sandbox is not among those that are there.
 pub fn orphans(live: &[Record], sandboxes: &BTreeSet<String>) -> Vec<Finding> {
     live.iter().filter(|record| !sandboxes.contains(&record.id)).cloned().map(Finding::Orphan).collect()
 }
@@ -144,9 +147,9 @@ mod tests {
         Step { part: part(id, network, ifname), verb }
     }
 
-    fn named(id: &str, parts: &[(&str, &str)], succeeded: bool) -> Named {
+    fn named(id: &str, parts: &[(&str, &str)], succeeded: bool) -> ExpectedAdd {
         let parts = parts.iter().map(|(network, ifname)| ((*network).into(), (*ifname).into())).collect();
-        Named { id: id.into(), parts, succeeded }
+        ExpectedAdd { id: id.into(), parts, succeeded }
     }
 
     fn record(id: &str, legs: &[(&str, &str)]) -> Record {

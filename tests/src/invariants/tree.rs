@@ -1,4 +1,4 @@
-//! I6: what a call changed on the file system.
+//! N6: what a call changed on the file system.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,7 @@ impl Tree {
         Ok(Self { entries })
     }
 
-    /// I6: every path that was made, changed or removed since.
+    /// N6: every path that was made, changed or removed since.
     pub fn changes(&self, after: &Self) -> Vec<Finding> {
         let paths = self.entries.keys().chain(after.entries.keys());
         let mut changed: Vec<&PathBuf> =
@@ -77,8 +77,8 @@ mod tests {
         fs::write(path("changed"), b"longer than before").expect("change");
         fs::remove_file(path("removed")).expect("remove");
         fs::write(path("made"), b"").expect("make");
-        let told: Vec<Finding> =
+        let findings: Vec<Finding> =
             ["changed", "made", "removed"].map(|name| Finding::WrittenOutside(path(name))).into();
-        assert_eq!(before.changes(&look()), told);
+        assert_eq!(before.changes(&look()), findings);
     }
 }

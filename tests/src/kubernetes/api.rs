@@ -1,4 +1,4 @@
-//! What a test does with a cluster's objects.
+//! A test's requests about a cluster's objects.
 
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ pub struct Operator {
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandOutcome {
     /// The exit status; none if a signal ended it.
     pub status: Option<i32>,
     /// The document on stdout.
@@ -161,18 +161,18 @@ impl Operator {
     ///
     /// # Errors
     /// It does not answer with JSON.
-    pub fn run(&self, words: &[&str]) -> Result<Ended> {
+    pub fn run(&self, words: &[&str]) -> Result<CommandOutcome> {
         let output = self.command(words).output().context("kubectl")?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let answer = serde_json::from_slice(&output.stdout).with_context(|| format!("{words:?}: {said}"))?;
-        Ok(Ended { status: output.status.code(), answer, said })
+        Ok(CommandOutcome { status: output.status.code(), answer, said })
     }
 
     /// Runs a command that must end with this exit status.
     ///
     /// # Errors
     /// It ends with another one; the message has everything that it said.
-    pub fn ends(&self, words: &[&str], status: i32) -> Result<Ended> {
+    pub fn ends(&self, words: &[&str], status: i32) -> Result<CommandOutcome> {
         let ended = self.run(words)?;
         ensure!(ended.status == Some(status), "{words:?}, expected {status}: {ended:#?}");
         Ok(ended)
@@ -182,7 +182,7 @@ impl Operator {
     ///
     /// # Errors
     /// `check` does not answer.
-    pub fn check(&self) -> Result<Ended> {
+    pub fn check(&self) -> Result<CommandOutcome> {
         self.run(&self.about(&["check"]))
     }
 
@@ -272,13 +272,13 @@ impl Running {
     ///
     /// # Errors
     /// It does not end, or does not answer with JSON; the message has everything that it said.
-    pub fn ends(mut self, within: Duration) -> Result<Ended> {
+    pub fn ends(mut self, within: Duration) -> Result<CommandOutcome> {
         let ended = until("the end of the command", within, || Ok(self.child.try_wait()?));
         let said = self.said()?;
         let status = ended.with_context(|| said.clone())?.code();
         let answer = fs::read_to_string(&self.answer).with_context(|| self.answer.display().to_string())?;
         let answer = serde_json::from_str(&answer).with_context(|| said.clone())?;
-        Ok(Ended { status, answer, said })
+        Ok(CommandOutcome { status, answer, said })
     }
 }
 

@@ -42,13 +42,13 @@ impl Programs {
 }
 
 fn minor(apiserver: &Path) -> Result<u32> {
-    let said = crate::node::run(Command::new(apiserver).arg("--version"))?;
-    parse_minor(&said).with_context(|| format!("{} says {said:?} of its version", apiserver.display()))
+    let output = crate::node::run(Command::new(apiserver).arg("--version"))?;
+    parse_minor(&output).with_context(|| format!("{} says {output:?} of its version", apiserver.display()))
 }
 
 /// The second number of `Kubernetes v1.20.2`.
-fn parse_minor(said: &str) -> Option<u32> {
-    let version = said.trim().strip_prefix("Kubernetes v1.")?;
+fn parse_minor(output: &str) -> Option<u32> {
+    let version = output.trim().strip_prefix("Kubernetes v1.")?;
     version.split(['.', '+', '-']).next()?.parse().ok()
 }
 
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn a_release_is_known_by_its_minor_version() {
-        for (said, minor) in [
+        for (output, minor) in [
             ("Kubernetes v1.20.2\n", Some(20)),
             ("Kubernetes v1.34.0-rc.1", Some(34)),
             ("Kubernetes v1.36.1+k3s1", Some(36)),
             ("Kubernetes v2.0.0", None),
             ("", None),
         ] {
-            assert_eq!(parse_minor(said), minor, "{said:?}");
+            assert_eq!(parse_minor(output), minor, "{output:?}");
         }
     }
 }

@@ -28,9 +28,9 @@ pub const BUSYBOX: &str = "/usr/bin/busybox";
 pub fn archive() -> Result<Vec<u8>> {
     let mut paths: BTreeSet<String> = [DNSMASQ, BASH, BUSYBOX].map(str::to_owned).into();
     for program in [DNSMASQ, BASH] {
-        let said = crate::node::run(Command::new("ldd").arg(program))
+        let output = crate::node::run(Command::new("ldd").arg(program))
             .with_context(|| format!("the libraries of {program}"))?;
-        paths.extend(said.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned));
+        paths.extend(output.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned));
     }
     let mut files = paths.iter().map(|path| File::copy(Path::new(path))).collect::<Result<Vec<_>>>()?;
     for (path, text) in

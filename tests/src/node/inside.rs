@@ -1,4 +1,4 @@
-//! What a node's init does in its new namespaces.
+//! A node's init in its new namespaces.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! Which release of the distribution the lab's parts come from.
+//! The release of the distribution from which the lab's parts come.
 //!
 //! A machine's own packages are one set of parts. Debian's next suites have newer runtimes, so the lab can also run from one of them:
 //! the same test programs, with that suite's containerd, runc and plugins, and with its libraries and loader, laid over the machine's

@@ -29,7 +29,7 @@ pub(super) struct Echo {
     inbound: BTreeMap<u32, Inbound>,
     next_inbound: u32,
     hold_ms: u64,
-    held: VecDeque<Held>,
+    held: VecDeque<DelayedAnswer>,
 }
 
 /// A connection that another agent holds open.
@@ -41,7 +41,7 @@ struct Inbound {
 
 /// An answer that is held back.
 #[derive(Debug)]
-struct Held {
+struct DelayedAnswer {
     due_ns: u64,
     bytes: [u8; LENGTH],
     way: Way,
@@ -59,11 +59,11 @@ enum Way {
 struct Return {
     to: SockaddrStorage,
     /// The address the probe was sent to, which is the only one that may answer.
-    from: Option<Probed>,
+    from: Option<ProbedAddress>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Probed {
+enum ProbedAddress {
     V4(in_addr),
     V6(nix::libc::in6_addr),
 }
@@ -203,7 +203,7 @@ impl Echo {
         // Never before one that is held already: answers keep their order.
         let behind = self.held.back().map_or(0, |held| held.due_ns);
         let due_ns = behind.max(monotonic_ns() + ms(self.hold_ms));
-        self.held.push_back(Held { due_ns, bytes, way });
+        self.held.push_back(DelayedAnswer { due_ns, bytes, way });
     }
 
     /// Sends one answer. One that cannot be sent is the prober's loss, who alone counts.
@@ -253,11 +253,11 @@ impl Return {
         let iov = [IoSlice::new(bytes)];
         let (v4, v6);
         let control = match self.from {
-            Some(Probed::V4(ipi_spec_dst)) => {
+            Some(ProbedAddress::V4(ipi_spec_dst)) => {
                 v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: in_addr { s_addr: 0 } };
                 vec![ControlMessage::Ipv4PacketInfo(&v4)]
             }
-            Some(Probed::V6(ipi6_addr)) => {
+            Some(ProbedAddress::V6(ipi6_addr)) => {
                 v6 = in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
                 vec![ControlMessage::Ipv6PacketInfo(&v6)]
             }
@@ -283,10 +283,10 @@ fn receive(udp: &UdpSocket) -> Option<(Option<Packet>, Return)> {
     Some((Packet::decode(&bytes[..length]), Return { to, from }))
 }
 
-fn probed(control: ControlMessageOwned) -> Option<Probed> {
+fn probed(control: ControlMessageOwned) -> Option<ProbedAddress> {
     match control {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(Probed::V4(info.ipi_addr)),
-        ControlMessageOwned::Ipv6PacketInfo(info) => Some(Probed::V6(info.ipi6_addr)),
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(ProbedAddress::V4(info.ipi_addr)),
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(ProbedAddress::V6(info.ipi6_addr)),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What the library has heard from its agents, shared between their readers, the mesh and its gauges.
+//! The reports of the library's agents, shared between their readers, the mesh and its gauges.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What the mesh counted: per phase, per directed pair, and every loss by itself.
+//! The counts of the mesh: per phase, per directed pair, and every loss by itself.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -58,9 +58,9 @@ impl Packet {
         if bytes.len() != LENGTH || bytes[..4] != MAGIC || !matches!(kind, PROBE | ANSWER) {
             return None;
         }
-        let number = |at: usize| {
+        let number = |offset: usize| {
             let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at..at + 8]);
+            word.copy_from_slice(&bytes[offset..offset + 8]);
             u64::from_be_bytes(word)
         };
         Some(Self {

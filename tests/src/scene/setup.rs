@@ -1,4 +1,4 @@
-//! What is on the node of a scene when a test begins.
+//! The node of a scene when a test begins.
 
 use std::fs;
 use std::path::Path;

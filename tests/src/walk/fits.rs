@@ -1,4 +1,4 @@
-//! Whether an output is the one that a page prints.
+//! The comparison of an output with the one that a page prints.
 
 use anyhow::{Context, Result};
 

@@ -18,7 +18,6 @@ trials![
     check_follows_the_record_without_policy_and_confs,
 ];
 
-/// D61.
 fn check_skips_a_delegate_before_0_4_0() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -36,7 +35,7 @@ fn with_old_at_0_4_0(attach: &str) -> Result<Case> {
     Ok(case)
 }
 
-/// A6: not the merged result, not the runtime's.
+/// Not the merged result, not the runtime's.
 fn check_gives_every_network_its_own_result() -> Result<()> {
     let case = with_old_at_0_4_0("both")?;
     let reply = case.added()?;
@@ -50,7 +49,6 @@ fn check_gives_every_network_its_own_result() -> Result<()> {
     Ok(())
 }
 
-/// A6.
 fn check_honours_disable_check() -> Result<()> {
     let case = Case::attach("new")?;
     let mut conf = new_conf();
@@ -61,7 +59,6 @@ fn check_honours_disable_check() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// F17.
 fn check_asks_all_and_reports_the_first_error() -> Result<()> {
     let case = with_old_at_0_4_0("both")?;
     case.added()?;
@@ -80,7 +77,6 @@ fn check_asks_all_and_reports_the_first_error() -> Result<()> {
     Ok(())
 }
 
-/// D63.
 fn check_of_an_unknown_attachment_is_code_3() -> Result<()> {
     let case = Case::attach("new")?;
     case.call("CHECK").run()?.refused(3)?;
@@ -90,7 +86,6 @@ fn check_of_an_unknown_attachment_is_code_3() -> Result<()> {
     case.expect_calls(&["stub-new DEL eth0"])
 }
 
-/// Promise 3, F8.
 fn check_follows_the_record_without_policy_and_confs() -> Result<()> {
     let case = with_old_at_0_4_0("old")?;
     case.added()?;

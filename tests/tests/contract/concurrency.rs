@@ -31,7 +31,6 @@ fn at_the_lock(case: &Case, shim: &Running) -> Result<()> {
     })
 }
 
-/// D82.
 fn del_waits_for_a_running_add() -> Result<()> {
     let case = Case::attach("old")?;
     let gate = case.gate("gate")?;
@@ -48,7 +47,6 @@ fn del_waits_for_a_running_add() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D82, section 4.
 fn del_stops_a_running_add_at_half_its_budget() -> Result<()> {
     let case = Case::attach("old")?;
     case.change_policy(|policy| policy["deadlines"] = json!({"delSeconds": 6}))?;
@@ -62,7 +60,7 @@ fn del_stops_a_running_add_at_half_its_budget() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D82 between two DELs, which containerd sends close to each other.
+/// Two DELs at once, which containerd sends close to each other.
 fn del_waits_for_a_running_del_and_finds_nothing_left() -> Result<()> {
     let case = Case::attach("old")?;
     case.added()?;
@@ -79,7 +77,6 @@ fn del_waits_for_a_running_del_and_finds_nothing_left() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D83.
 fn running_add_finishes_under_the_policy_it_read() -> Result<()> {
     let case = Case::attach("both")?;
     let gate = case.gate("gate")?;
@@ -95,7 +92,7 @@ fn running_add_finishes_under_the_policy_it_read() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0"])
 }
 
-/// D34 and D83 together: from every phase to every other, before the DEL and in the middle of each network's ADD.
+/// From every phase to every other, before the DEL and in the middle of each network's ADD.
 fn flip_in_mid_add_sends_del_to_whoever_did_add() -> Result<()> {
     let phases = [("old", "old"), ("both", "old"), ("both", "new"), ("new", "new")];
     let set = |case: &Case, (attach, primary): (&str, &str)| {
@@ -138,7 +135,7 @@ fn flip_in_mid_add_sends_del_to_whoever_did_add() -> Result<()> {
     Ok(())
 }
 
-/// F16: what is being closed is not yet free, but will be.
+/// What is being closed is not yet free, but will be.
 fn add_waits_for_a_running_del() -> Result<()> {
     let case = Case::attach("new")?;
     case.added()?;
@@ -157,12 +154,11 @@ fn add_waits_for_a_running_del() -> Result<()> {
     case.expect_calls(&["stub-new DEL eth0", "stub-new ADD eth0"])
 }
 
-/// F16: the living shim is left alone.
+/// The living shim is left alone.
 fn add_waits_for_the_lock_until_its_own_deadline() -> Result<()> {
     lock_is_waited_for("ADD", "addSeconds", 11)
 }
 
-/// F16.
 fn check_waits_for_the_lock_until_its_own_deadline() -> Result<()> {
     lock_is_waited_for("CHECK", "checkSeconds", 103)
 }
@@ -181,7 +177,7 @@ fn lock_is_waited_for(verb: &str, deadline: &str, code: u64) -> Result<()> {
     case.expect_records(1)
 }
 
-/// A6: different containers run in parallel.
+/// Different containers run in parallel.
 fn many_containers_at_once() -> Result<()> {
     let case = Case::attach("both")?;
     let ids: Vec<String> = (0..24).map(|number| format!("pod{number}")).collect();

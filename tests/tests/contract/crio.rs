@@ -60,7 +60,7 @@ fn first_address(result: &Value) -> &str {
     result["ips"][0]["address"].as_str().unwrap_or_default()
 }
 
-/// D61: CHECK after ADD must not fail for a delegate that has none.
+/// CHECK after ADD must not fail for a delegate that has none.
 fn add_is_checked_with_an_old_delegate() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
     let result = crio.run_pod(sandbox(&case, "c1"))?;
@@ -77,7 +77,6 @@ fn add_is_checked_with_an_old_delegate() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D87, D88.
 fn cached_conf_is_replayed_after_the_directory_changed_hands() -> Result<()> {
     let (case, mut crio) = with_shim("old", "1.0.0")?;
     crio.run_pod(sandbox(&case, "c1"))?;
@@ -90,7 +89,7 @@ fn cached_conf_is_replayed_after_the_directory_changed_hands() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D39: CRI-O never comes back, so the record must.
+/// CRI-O never comes back, so the record must.
 fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
     case.stubs
@@ -107,7 +106,7 @@ fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
     case.expect_records(1)
 }
 
-/// A6 as CRI-O takes it.
+/// As CRI-O takes it.
 fn failed_check_stops_the_pod_and_leaves_nothing() -> Result<()> {
     let (case, mut crio) = with_shim("new", "1.0.0")?;
     case.stubs.write("stub-new", &stub_new().on("CHECK", Reply::fail(121, "wrong route", "")))?;
@@ -118,7 +117,7 @@ fn failed_check_stops_the_pod_and_leaves_nothing() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D65, D66 as CRI-O sends them.
+/// As CRI-O sends them.
 fn gc_at_start_spares_running_pods_and_closes_the_rest() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.1.0")?;
     case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;

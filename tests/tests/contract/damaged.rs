@@ -45,7 +45,6 @@ fn sorted_briefs(case: &Case) -> Result<Vec<String>> {
     Ok(briefs)
 }
 
-/// D41, F2.
 fn damaged_record_is_set_aside_and_every_network_is_asked() -> Result<()> {
     let whole = {
         let case = Case::attach("old")?;
@@ -67,7 +66,6 @@ fn damaged_record_is_set_aside_and_every_network_is_asked() -> Result<()> {
     Ok(())
 }
 
-/// D41, F2.
 fn damaged_record_under_both_is_undone_in_the_present_roles() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -81,7 +79,7 @@ fn damaged_record_under_both_is_undone_in_the_present_roles() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D41: a port mapping goes with the arguments of the DEL, or not at all. Who was primary is not known any more, so everybody
+/// A port mapping goes with the arguments of the DEL, or not at all. Who was primary is not known any more, so everybody
 /// gets all of them.
 fn damaged_record_leaves_the_runtime_s_own_arguments() -> Result<()> {
     let case = Case::attach("both")?;
@@ -101,7 +99,7 @@ fn damaged_record_leaves_the_runtime_s_own_arguments() -> Result<()> {
     Ok(())
 }
 
-/// D41: whatever the byte, the network that did ADD is asked, nothing panics, nothing is left.
+/// Whatever the byte, the network that did ADD is asked, nothing panics, nothing is left.
 fn any_flipped_byte_is_survived() -> Result<()> {
     let case = Case::attach("old")?;
     case.added()?;
@@ -124,7 +122,6 @@ fn any_flipped_byte_is_survived() -> Result<()> {
     Ok(())
 }
 
-/// F2.
 fn failed_del_of_a_damaged_record_is_retried() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -139,7 +136,6 @@ fn failed_del_of_a_damaged_record_is_retried() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F2.
 fn damaged_record_without_a_policy_is_kept() -> Result<()> {
     let case = Case::attach("old")?;
     case.added()?;
@@ -155,7 +151,6 @@ fn damaged_record_without_a_policy_is_kept() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F2.
 fn damaged_record_fails_check_and_refuses_add() -> Result<()> {
     let case = Case::attach("old")?;
     case.added()?;

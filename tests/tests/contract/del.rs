@@ -31,7 +31,6 @@ trials![
     long_container_ids_are_found_again_and_do_not_collide,
 ];
 
-/// D34.
 fn del_follows_the_record_after_a_flip() -> Result<()> {
     for (from, to, brief) in [("old", "new", "stub-old DEL eth0"), ("new", "old", "stub-new DEL eth0")] {
         for target in [to, "both"] {
@@ -46,7 +45,6 @@ fn del_follows_the_record_after_a_flip() -> Result<()> {
     Ok(())
 }
 
-/// D35.
 fn del_follows_the_recorded_names_after_a_flip_from_both() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -58,7 +56,6 @@ fn del_follows_the_recorded_names_after_a_flip_from_both() -> Result<()> {
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])
 }
 
-/// D103.
 fn del_runs_the_recorded_bytes_after_the_conf_was_replaced() -> Result<()> {
     let case = Case::attach("new")?;
     case.write_conf(
@@ -83,7 +80,6 @@ fn del_runs_the_recorded_bytes_after_the_conf_was_replaced() -> Result<()> {
     Ok(())
 }
 
-/// D37.
 fn del_works_without_any_conf_file() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -93,7 +89,6 @@ fn del_works_without_any_conf_file() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D88.
 fn del_works_without_policy_when_only_the_new_cni_is_left() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -104,7 +99,6 @@ fn del_works_without_policy_when_only_the_new_cni_is_left() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D24, D92.
 fn del_accepts_any_netns_and_hands_it_on() -> Result<()> {
     for netns in [None, Some(""), Some("/run/netns/gone")] {
         let case = Case::attach("both")?;
@@ -124,7 +118,6 @@ fn del_accepts_any_netns_and_hands_it_on() -> Result<()> {
     Ok(())
 }
 
-/// D92.
 fn del_after_a_reboot_works_from_the_record() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -141,7 +134,6 @@ fn del_after_a_reboot_works_from_the_record() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F15.
 fn del_takes_arguments_from_the_record_and_adds_the_recorded_path() -> Result<()> {
     let case = Case::attach("new")?;
     let recorded = case.environment("ADD");
@@ -167,7 +159,6 @@ fn del_takes_arguments_from_the_record_and_adds_the_recorded_path() -> Result<()
     Ok(())
 }
 
-/// F15, A3.8.
 fn del_prefers_the_callers_path() -> Result<()> {
     let case = Case::attach("new")?;
     case.added()?;
@@ -180,7 +171,6 @@ fn del_prefers_the_callers_path() -> Result<()> {
     Ok(())
 }
 
-/// D40 (b).
 fn del_without_a_record_calls_nobody() -> Result<()> {
     for attach in ["old", "new", "both"] {
         let case = Case::attach(attach)?;
@@ -196,7 +186,7 @@ fn del_without_a_record_calls_nobody() -> Result<()> {
     Ok(())
 }
 
-/// D40 (b): containerd's second and third DEL.
+/// containerd's second and third DEL.
 fn del_twice_is_quiet() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -210,7 +200,6 @@ fn del_twice_is_quiet() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D42.
 fn del_gives_each_delegate_its_own_recorded_result() -> Result<()> {
     let case = Case::attach("both")?;
     let mut conf = old_conf();
@@ -226,7 +215,6 @@ fn del_gives_each_delegate_its_own_recorded_result() -> Result<()> {
     Ok(())
 }
 
-/// D43.
 fn del_ignores_garbage_on_a_delegates_stdout() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write("stub-new", &stub_new().on("DEL", Reply::text("%%% garbage {")))?;
@@ -235,7 +223,6 @@ fn del_ignores_garbage_on_a_delegates_stdout() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D87.
 fn del_and_check_follow_the_record_when_stdin_is_stale() -> Result<()> {
     let case = Case::attach("new")?;
     case.call_with("ADD", &json!({"gen": 2})).run()?.result()?;
@@ -261,7 +248,6 @@ fn del_and_check_follow_the_record_when_stdin_is_stale() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D90.
 fn del_of_one_ifname_leaves_the_other() -> Result<()> {
     let case = Case::attach("both")?;
     case.add()?.result()?;
@@ -278,7 +264,6 @@ fn del_of_one_ifname_leaves_the_other() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D28.
 fn long_container_ids_are_found_again_and_do_not_collide() -> Result<()> {
     let case = Case::attach("new")?;
     let common = "c".repeat(255);

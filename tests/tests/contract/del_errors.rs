@@ -32,7 +32,6 @@ fn blocks_the_runtime(refusal: &lab::caller::Refusal) -> Result<()> {
     Ok(())
 }
 
-/// D38.
 fn del_reports_a_missing_binary_without_words_that_mean_success() -> Result<()> {
     for netns in ["", "/run/netns/gone"] {
         let case = Case::attach("both")?;
@@ -80,7 +79,6 @@ fn del_rewords_a_delegates_error_that_would_mean_success() -> Result<()> {
     blocks_the_runtime(&case.del()?.error()?)
 }
 
-/// D39.
 fn del_keeps_only_what_failed_and_retries_only_that() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs
@@ -97,7 +95,6 @@ fn del_keeps_only_what_failed_and_retries_only_that() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F4, promise 4.
 fn del_of_a_chain_stops_at_the_failure_and_resumes_there() -> Result<()> {
     let case = Case::attach("old")?;
     let plugins = json!([{"type": "stub-old"}, {"type": "stub-b"}, {"type": "stub-c"}]);

@@ -18,7 +18,6 @@ trials![
     foreign_numbers_survive,
 ];
 
-/// A1.8, A1.9, A1.10.
 fn delegates_get_the_whole_environment() -> Result<()> {
     let case = Case::attach("both")?;
     let extra = [
@@ -101,7 +100,6 @@ fn plugin_may_be_a_script_and_is_born_with_default_signals() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D31, A7.
 fn odd_arguments_pass_byte_for_byte() -> Result<()> {
     let case = Case::attach("new")?;
     let args = "IgnoreUnknown=1;X=a=b;JUNK;";
@@ -110,7 +108,6 @@ fn odd_arguments_pass_byte_for_byte() -> Result<()> {
     Ok(())
 }
 
-/// D31.
 fn absent_arguments_are_fine() -> Result<()> {
     let case = Case::attach("new")?;
     case.call("ADD").env_remove("CNI_ARGS").run()?.result()?;
@@ -118,7 +115,7 @@ fn absent_arguments_are_fine() -> Result<()> {
     Ok(())
 }
 
-/// D32, A2.3: keys match in any case and the last of two counts, as Go's decoder has it.
+/// Keys match in any case and the last of two counts, as Go's decoder has it.
 fn duplicate_and_differently_cased_keys_are_accepted() -> Result<()> {
     let case = Case::attach("new")?;
     let mut conf = case.shim.clone();
@@ -131,7 +128,6 @@ fn duplicate_and_differently_cased_keys_are_accepted() -> Result<()> {
     Ok(())
 }
 
-/// D32.
 fn unknown_shim_keys_never_reach_a_delegate() -> Result<()> {
     let case = Case::attach("old")?;
     let filler = "x".repeat(1_500_000);

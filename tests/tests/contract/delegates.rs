@@ -65,7 +65,6 @@ fn with_sub_folder(inlined_only: Option<bool>) -> Result<Case> {
     Ok(case)
 }
 
-/// D85.
 fn sub_folder_plugins_are_appended_and_recorded() -> Result<()> {
     for inlined_only in [None, Some(false)] {
         let case = with_sub_folder(inlined_only)?;
@@ -80,7 +79,6 @@ fn sub_folder_plugins_are_appended_and_recorded() -> Result<()> {
     Ok(())
 }
 
-/// D85.
 fn sub_folder_is_ignored_when_only_inlined_plugins_load() -> Result<()> {
     let case = with_sub_folder(Some(true))?;
     case.add()?.result()?;
@@ -94,7 +92,6 @@ fn declaring(capabilities: &Value) -> Result<Case> {
     Ok(case)
 }
 
-/// D86.
 fn capabilities_are_filtered_per_plugin() -> Result<()> {
     let case = declaring(&json!({"x": true, "dns": false}))?;
     let offered = json!({
@@ -108,7 +105,6 @@ fn capabilities_are_filtered_per_plugin() -> Result<()> {
     Ok(())
 }
 
-/// D86, D10.
 fn capability_arguments_pass_byte_for_byte() -> Result<()> {
     let case = declaring(&json!({"bandwidth": true, "io.kubernetes.cri.pod-annotations": true}))?;
     let bandwidth = r#"{"IngressRate":1.50,"EgressRate":98765432109876543210,"Zeta":null,"Alpha":[]}"#;
@@ -126,7 +122,6 @@ fn capability_arguments_pass_byte_for_byte() -> Result<()> {
 const PRIMARY_ONLY: [&str; 7] =
     ["portMappings", "ips", "mac", "ipRanges", "infinibandGUID", "deviceID", "aliases"];
 
-/// Section 4.
 fn capability_arguments_of_one_kind_go_to_the_primary_only() -> Result<()> {
     let case = Case::attach("both")?;
     let shared = ["bandwidth", "dns", "cgroupPath", "CNIDeviceInfoFile", "vendor"];
@@ -166,7 +161,6 @@ fn capability_arguments_are_recorded_for_del() -> Result<()> {
     Ok(())
 }
 
-/// A2.4.
 fn unknown_conf_keys_reach_the_delegate() -> Result<()> {
     let case = Case::attach("new")?;
     let plugin = json!({
@@ -191,7 +185,6 @@ fn unknown_conf_keys_reach_the_delegate() -> Result<()> {
     Ok(())
 }
 
-/// D84.
 fn delegating_to_itself_is_refused() -> Result<()> {
     let lists = [json!([{"type": "crossfade"}]), json!([{"type": "stub-new"}, {"type": "crossfade"}])];
     for plugins in lists {
@@ -206,7 +199,6 @@ fn delegating_to_itself_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// D84.
 fn shim_called_by_a_shim_refuses() -> Result<()> {
     let case = Case::attach("new")?;
     let refusal = case.call("ADD").env(DEPTH_VARIABLE, "1").run()?.refused(7)?;
@@ -217,7 +209,6 @@ fn shim_called_by_a_shim_refuses() -> Result<()> {
     Ok(())
 }
 
-/// D84.
 fn shim_under_another_name_does_not_loop() -> Result<()> {
     let case = Case::attach("new")?;
     fs::hard_link(Case::program(), case.stubs.program("innocent"))?;

@@ -27,7 +27,6 @@ trials![
     binaries_are_checked_before_the_store,
 ];
 
-/// D22, F10.
 fn unknown_command_is_refused_by_name() -> Result<()> {
     let case = Case::attach("new")?;
     for command in ["FOO", "add", ""] {
@@ -47,7 +46,6 @@ fn named_in_order(outcome: &Outcome, names: &[&str]) -> Result<()> {
 
 const IDENTITY: [&str; 3] = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
 
-/// D23, A1.2.
 fn missing_variables_are_all_named_in_order() -> Result<()> {
     let case = Case::attach("new")?;
     for verb in ["ADD", "CHECK"] {
@@ -60,7 +58,6 @@ fn missing_variables_are_all_named_in_order() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D23, A1.3.
 fn empty_variables_count_as_missing() -> Result<()> {
     let case = Case::attach("new")?;
     let call = IDENTITY.iter().fold(case.call("ADD"), |call, name| call.env(name, ""));
@@ -68,7 +65,6 @@ fn empty_variables_count_as_missing() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// A1.2.
 fn del_needs_only_the_id_and_the_ifname() -> Result<()> {
     let case = Case::attach("new")?;
     let call = IDENTITY.iter().fold(case.call("DEL"), |call, name| call.env_remove(name));
@@ -78,14 +74,12 @@ fn del_needs_only_the_id_and_the_ifname() -> Result<()> {
     case.call("DEL").env_remove("CNI_NETNS").env_remove("CNI_ARGS").env_remove("CNI_PATH").run()?.silent()
 }
 
-/// A1.2.
 fn gc_needs_the_path() -> Result<()> {
     let case = Case::attach("new")?;
     let more = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": []});
     named_in_order(&case.call_with("GC", &more).env_remove("CNI_PATH").run()?, &["CNI_PATH"])
 }
 
-/// A1.4.
 fn invalid_container_ids_are_refused() -> Result<()> {
     let case = Case::attach("new")?;
     for id in ["a/b", "../x", "-x", ".x", "a b", "c1\n", "ä"] {
@@ -98,7 +92,6 @@ fn invalid_container_ids_are_refused() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// A1.6.
 fn invalid_ifnames_are_refused() -> Result<()> {
     let case = Case::attach("new")?;
     for ifname in [".", "..", "a/b", "a:b", "a b", "a\u{a0}b", "sixteen-bytes-xx", "ääääääää"] {
@@ -113,7 +106,7 @@ fn invalid_ifnames_are_refused() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// A1.6: the length counts in bytes, letters of any language are allowed.
+/// The length counts in bytes, letters of any language are allowed.
 fn unusual_but_valid_ifnames_are_accepted() -> Result<()> {
     let case = Case::attach("new")?;
     for ifname in ["fifteen-bytes-x", "äöü0", "...", "e"] {
@@ -125,7 +118,6 @@ fn unusual_but_valid_ifnames_are_accepted() -> Result<()> {
     case.expect_records(0)
 }
 
-/// A1.7.
 fn stale_variables_are_ignored_by_verbs_that_need_none() -> Result<()> {
     let case = Case::attach("new")?;
     let mut conf = crate::case::new_conf();
@@ -141,7 +133,6 @@ fn stale_variables_are_ignored_by_verbs_that_need_none() -> Result<()> {
     Ok(())
 }
 
-/// D25, A2.3.
 fn stdin_that_is_no_object_is_a_decoding_error() -> Result<()> {
     let case = Case::attach("new")?;
     let conf = case.shim.to_string();
@@ -162,7 +153,6 @@ fn stdin_that_is_no_object_is_a_decoding_error() -> Result<()> {
     Ok(())
 }
 
-/// A2.1.
 fn stdin_with_keys_of_the_wrong_type_is_a_decoding_error() -> Result<()> {
     let case = Case::attach("new")?;
     for more in
@@ -174,7 +164,6 @@ fn stdin_with_keys_of_the_wrong_type_is_a_decoding_error() -> Result<()> {
     Ok(())
 }
 
-/// D26, A1.5.
 fn network_name_is_required_and_checked() -> Result<()> {
     let mut case = Case::attach("new")?;
     case.call("ADD").stdin("null").run()?.refused(7)?;
@@ -190,7 +179,6 @@ fn network_name_is_required_and_checked() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// F3.
 fn environment_is_checked_before_stdin_and_stdin_before_the_policy() -> Result<()> {
     let case = Case::attach("new")?;
     case.call("ADD").env_remove("CNI_IFNAME").stdin("nonsense").run()?.refused(4)?;
@@ -200,7 +188,6 @@ fn environment_is_checked_before_stdin_and_stdin_before_the_policy() -> Result<(
     Ok(())
 }
 
-/// F3.
 fn version_is_checked_before_the_policy() -> Result<()> {
     let case = Case::attach("new")?;
     case.write(&case.policy_path(), "nonsense")?;
@@ -208,7 +195,6 @@ fn version_is_checked_before_the_policy() -> Result<()> {
     Ok(())
 }
 
-/// F3.
 fn policy_is_checked_before_the_record() -> Result<()> {
     let case = Case::attach("new")?;
     case.added()?;
@@ -217,7 +203,6 @@ fn policy_is_checked_before_the_record() -> Result<()> {
     Ok(())
 }
 
-/// F3.
 fn record_is_checked_before_readiness() -> Result<()> {
     let case = Case::attach("new")?;
     case.added()?;
@@ -226,7 +211,6 @@ fn record_is_checked_before_readiness() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// F3.
 fn readiness_is_checked_before_binaries() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.remove("stub-new")?;
@@ -236,7 +220,6 @@ fn readiness_is_checked_before_binaries() -> Result<()> {
     Ok(())
 }
 
-/// F3.
 fn binaries_are_checked_before_the_store() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.remove("stub-new")?;

@@ -157,7 +157,6 @@ fn set_aside(case: &Case) -> usize {
     fs::read_dir(case.path("state/damaged")).map(Iterator::count).unwrap_or_default()
 }
 
-/// I10, G4, G16.
 fn every_record_is_deleted_as_it_owes_wherever_it_is_cut() -> Result<()> {
     let case = Case::attach("old")?;
     let boot = another_boot(&case)?;
@@ -287,7 +286,7 @@ fn shapes(bytes: &[u8]) -> Result<Vec<BTreeSet<String>>> {
 /// Keys that came later and that earlier programs pass over, each with its file. An older kernel may have no such value.
 const LATER_KEYS: [(&str, &str); 1] = [("format-1-netns-cookie.lines", "/netnsCookie: number")];
 
-/// I10: who changes what is written has to keep the old shape as a file, and to name the new one here.
+/// A change of the written form keeps the old shape as a file, and names the new one here.
 fn what_is_written_today_has_the_shape_of_the_files() -> Result<()> {
     let record = Record::named(TODAY, "both")?;
     let case = Case::attach("both")?;

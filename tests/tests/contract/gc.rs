@@ -77,7 +77,6 @@ pub(crate) fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
     entries.iter().map(|(id, ifname)| ((*id).to_owned(), (*ifname).to_owned())).collect()
 }
 
-/// D65.
 fn gc_closes_stale_records_and_forwards_what_is_left() -> Result<()> {
     let case = case_with_old_at("both", "0.3.1")?;
     grace(&case, 0)?;
@@ -92,7 +91,6 @@ fn gc_closes_stale_records_and_forwards_what_is_left() -> Result<()> {
     case.expect_records(1)
 }
 
-/// D65.
 fn gc_leaves_young_records_alone() -> Result<()> {
     let case = case_with_old_at("both", "0.3.1")?;
     grace(&case, 600)?;
@@ -133,19 +131,16 @@ fn does_nothing(list: &Value) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// D67.
 fn gc_without_a_list_does_nothing() -> Result<()> {
     let outcome = does_nothing(&json!({}))?;
     ensure!(!outcome.stderr.is_empty(), "a missing list deserves a warning");
     Ok(())
 }
 
-/// F12.
 fn gc_with_a_null_list_does_nothing() -> Result<()> {
     does_nothing(&json!({"cni.dev/valid-attachments": null})).map(drop)
 }
 
-/// D67.
 fn gc_reads_the_misspelt_twin_key() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;
@@ -158,7 +153,6 @@ fn gc_reads_the_misspelt_twin_key() -> Result<()> {
     case.expect_records(1)
 }
 
-/// D67.
 fn gc_with_an_empty_list_closes_only_records_past_the_grace() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 600)?;
@@ -173,7 +167,6 @@ fn gc_with_an_empty_list_closes_only_records_past_the_grace() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F8.
 fn gc_with_a_broken_policy_does_nothing() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;

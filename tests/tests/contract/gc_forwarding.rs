@@ -21,7 +21,6 @@ trials![
     gc_of_one_delegate_that_hangs_leaves_the_others_their_time,
 ];
 
-/// D66.
 fn gc_translates_ifnames_per_network() -> Result<()> {
     let case = case_with_old_at("both", "1.1.0")?;
     grace(&case, 0)?;
@@ -35,7 +34,6 @@ fn gc_translates_ifnames_per_network() -> Result<()> {
     case.expect_records(1)
 }
 
-/// D68.
 fn gc_keeps_unrecorded_entries_in_the_lists() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;
@@ -45,7 +43,6 @@ fn gc_keeps_unrecorded_entries_in_the_lists() -> Result<()> {
     Ok(())
 }
 
-/// D68.
 fn gc_entries_of_the_inventory_go_to_their_network() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;
@@ -61,7 +58,6 @@ fn gc_entries_of_the_inventory_go_to_their_network() -> Result<()> {
     Ok(())
 }
 
-/// D68.
 fn gc_is_not_forwarded_when_the_policy_says_so() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0, "forward": false}))?;
@@ -71,7 +67,6 @@ fn gc_is_not_forwarded_when_the_policy_says_so() -> Result<()> {
     case.expect_records(0)
 }
 
-/// A6.
 fn gc_honours_disable_gc() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     let mut conf = new_conf();
@@ -82,7 +77,6 @@ fn gc_honours_disable_gc() -> Result<()> {
     case.expect_calls(&["stub-old GC"])
 }
 
-/// A6.
 fn gc_goes_on_after_an_error_and_reports_it() -> Result<()> {
     let case = case_with_old_at("both", "1.1.0")?;
     grace(&case, 0)?;
@@ -98,7 +92,6 @@ fn gc_goes_on_after_an_error_and_reports_it() -> Result<()> {
     case.expect_records(1)
 }
 
-/// A2.8.
 fn gc_request_holds_neither_runtime_config_nor_prev_result() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     add_as(&case, "c1", "new")?;

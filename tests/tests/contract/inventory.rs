@@ -65,7 +65,6 @@ fn address_on_del(case: &Case) -> Result<Value> {
     Ok(conf["prevResult"]["ips"][0]["address"].clone())
 }
 
-/// D40 (a).
 fn del_of_an_inventory_entry_calls_its_network_and_strikes_it_out() -> Result<()> {
     let case = with_entry(&json!({}))?;
     let outcome = case.call_with("DEL", &json!({"prevResult": result_with("10.1.0.9/32")})).run()?;
@@ -81,7 +80,6 @@ fn del_of_an_inventory_entry_calls_its_network_and_strikes_it_out() -> Result<()
     case.expect_calls(&[])
 }
 
-/// F7.
 fn prev_result_comes_from_stdin_first() -> Result<()> {
     let case = with_entry(&json!({"prevResult": result_with("10.1.0.10/32")}))?;
     case.call_with("DEL", &json!({"prevResult": result_with("10.1.0.9/32")})).run()?.silent()?;
@@ -89,7 +87,6 @@ fn prev_result_comes_from_stdin_first() -> Result<()> {
     struck_out(&case)
 }
 
-/// F7.
 fn prev_result_comes_from_the_entry_next() -> Result<()> {
     let case = with_entry(&json!({"prevResult": result_with("10.1.0.10/32")}))?;
     case.del()?.silent()?;
@@ -97,7 +94,7 @@ fn prev_result_comes_from_the_entry_next() -> Result<()> {
     struck_out(&case)
 }
 
-/// D40 (a), F7: the cache is keyed by the shim's name, which is the network's own on a node that had one.
+/// The cache is keyed by the shim's name, which is the network's own on a node that had one.
 fn prev_result_comes_from_the_runtimes_cache_last() -> Result<()> {
     let mut case = with_entry(&json!({}))?;
     // The cache is the machine's: a name of this test's own keeps others out.
@@ -111,7 +108,6 @@ fn prev_result_comes_from_the_runtimes_cache_last() -> Result<()> {
     struck_out(&case)
 }
 
-/// A2.6.
 fn entry_without_any_result_gets_none() -> Result<()> {
     let case = with_entry(&json!({}))?;
     case.del()?.silent()?;
@@ -131,7 +127,7 @@ fn entrys_own_conf_is_used() -> Result<()> {
     struck_out(&case)
 }
 
-/// Section 4: the entry's own `network` counts.
+/// The entry's own `network` counts.
 fn entrys_network_counts_and_not_the_present_policy() -> Result<()> {
     let case = with_entry(&json!({"network": "new"}))?;
     case.change_policy(|policy| {
@@ -143,7 +139,6 @@ fn entrys_network_counts_and_not_the_present_policy() -> Result<()> {
     struck_out(&case)
 }
 
-/// F7.
 fn failed_del_turns_the_entry_into_a_record() -> Result<()> {
     let case = with_entry(&json!({"prevResult": result_with("10.1.0.10/32")}))?;
     case.stubs
@@ -157,7 +152,6 @@ fn failed_del_turns_the_entry_into_a_record() -> Result<()> {
     struck_out(&case)
 }
 
-/// F7.
 fn entry_of_a_retired_network_is_forced() -> Result<()> {
     let case = with_entry(&json!({"prevResult": result_with("10.1.0.10/32")}))?;
     case.change_policy(|policy| policy["retired"] = json!([{"network": "old", "forceAfterSeconds": 0}]))?;
@@ -168,7 +162,6 @@ fn entry_of_a_retired_network_is_forced() -> Result<()> {
     struck_out(&case)
 }
 
-/// F7.
 fn entry_without_any_conf_is_kept() -> Result<()> {
     let case = with_entry(&json!({}))?;
     case.remove_conf("old")?;
@@ -215,7 +208,6 @@ fn entries_deleted_at_once_are_all_struck_out() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D63.
 fn check_of_an_inventory_entry_asks_its_network() -> Result<()> {
     let case = with_entry(&json!({}))?;
     case.call_with("CHECK", &json!({"prevResult": result_with("10.1.0.9/32")})).run()?.silent()?;

@@ -41,7 +41,6 @@ fn killed_in_add(case: &Case, stub: &str, brief: &str) -> Result<()> {
     case.expect_records(1)
 }
 
-/// D59, D101.
 fn killed_between_the_networks_is_undone_by_del() -> Result<()> {
     let case = Case::attach("both")?;
     killed_in_add(&case, "stub-new", "stub-new ADD net1")?;
@@ -51,7 +50,7 @@ fn killed_between_the_networks_is_undone_by_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D59: old may have got anywhere, so it is undone; whether new, which was never called, hears of it is the shim's choice.
+/// Old may have got anywhere, so it is undone; whether new, which was never called, hears of it is the shim's choice.
 fn killed_in_the_first_network_is_undone_by_del() -> Result<()> {
     let case = Case::attach("both")?;
     killed_in_add(&case, "stub-old", "stub-old ADD eth0")?;
@@ -84,7 +83,6 @@ fn orphan_of_a_killed_add_is_ended_by_gc() -> Result<()> {
     Ok(())
 }
 
-/// D101.
 fn orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child().first(Act::IgnoreTerm)))?;
@@ -147,7 +145,6 @@ fn killed_as_a_delegate_starts_is_undone_by_del() -> Result<()> {
     Ok(())
 }
 
-/// F17.
 fn unfinished_attachment_fails_check_and_refuses_add() -> Result<()> {
     let case = Case::attach("both")?;
     killed_in_add(&case, "stub-new", "stub-new ADD net1")?;
@@ -159,7 +156,6 @@ fn unfinished_attachment_fails_check_and_refuses_add() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D91.
 fn sigterm_in_mid_add_undoes_it() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-new", &stub_new().on("ADD", hang_with_child()))?;
@@ -172,7 +168,6 @@ fn sigterm_in_mid_add_undoes_it() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D91.
 fn sigterm_in_mid_del_keeps_what_is_not_done() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -189,7 +184,7 @@ fn sigterm_in_mid_del_keeps_what_is_not_done() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D91: what a stopped DEL never came to is in its error, too.
+/// What a stopped DEL never came to is in its error, too.
 fn sigterm_in_mid_del_names_what_was_not_started() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;

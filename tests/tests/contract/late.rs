@@ -51,7 +51,7 @@ fn after(time: Duration) -> impl FnOnce(&Case, &Running) -> Result<()> {
     }
 }
 
-/// F16: what would begin here would be ended at once, half done.
+/// What would begin here would be ended at once, half done.
 fn add_that_gets_its_lock_at_its_deadline_begins_nothing() -> Result<()> {
     let (case, add) = held_up("ADD", after(Duration::from_secs(3)))?;
     let said = add.wait()?.refused(11)?.text();
@@ -60,7 +60,7 @@ fn add_that_gets_its_lock_at_its_deadline_begins_nothing() -> Result<()> {
     case.expect_records(0)
 }
 
-/// Section 4: a third is kept for undoing, so of three seconds two are for attaching.
+/// A third is kept for undoing, so of three seconds two are for attaching.
 fn add_that_gets_its_lock_when_too_little_time_is_left_begins_nothing() -> Result<()> {
     let (case, add) = held_up("ADD", after(Duration::from_secs(2)))?;
     add.wait()?.refused(11)?;
@@ -68,7 +68,6 @@ fn add_that_gets_its_lock_when_too_little_time_is_left_begins_nothing() -> Resul
     case.expect_records(0)
 }
 
-/// F16.
 fn check_that_gets_its_lock_at_its_deadline_asks_nobody() -> Result<()> {
     let (case, check) = held_up("CHECK", after(Duration::from_secs(3)))?;
     let said = check.wait()?.refused(103)?.text();
@@ -76,7 +75,7 @@ fn check_that_gets_its_lock_at_its_deadline_asks_nobody() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D91: the runtime has given the sandbox up while its ADD waited.
+/// The runtime has given the sandbox up while its ADD waited.
 fn add_that_is_told_to_stop_at_its_lock_begins_nothing() -> Result<()> {
     let (case, add) = held_up("ADD", |_, add| add.signal(Signal::SIGTERM))?;
     add.wait()?.refused(11)?;

@@ -24,7 +24,6 @@ trials![
     stderr_of_a_good_delegate_reaches_our_stderr,
 ];
 
-/// D53.
 fn add_deadline_ends_the_delegate_and_its_children_and_undoes() -> Result<()> {
     let case = Case::attach("old")?;
     case.change_policy(|policy| policy["deadlines"] = json!({"addSeconds": 3}))?;
@@ -37,7 +36,6 @@ fn add_deadline_ends_the_delegate_and_its_children_and_undoes() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D53.
 fn add_deadline_ends_a_delegate_that_ignores_sigterm() -> Result<()> {
     let case = Case::attach("old")?;
     case.change_policy(|policy| policy["deadlines"] = json!({"addSeconds": 3}))?;
@@ -47,7 +45,7 @@ fn add_deadline_ends_a_delegate_that_ignores_sigterm() -> Result<()> {
     case.expect_calls(&["stub-old ADD eth0", "stub-old DEL eth0"])
 }
 
-/// D100: both run until the verb's one deadline, so the second is called while the first still hangs.
+/// Both run until the verb's one deadline, so the second is called while the first still hangs.
 fn del_of_two_hanging_networks_takes_one_budget() -> Result<()> {
     let case = Case::attach("both")?;
     case.change_policy(|policy| policy["deadlines"] = json!({"delSeconds": 4}))?;
@@ -70,7 +68,7 @@ fn del_of_two_hanging_networks_takes_one_budget() -> Result<()> {
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])
 }
 
-/// Section 4: a deadline is 103 on CHECK.
+/// A deadline is 103 on CHECK.
 fn check_deadline_is_103() -> Result<()> {
     let case = Case::attach("new")?;
     case.change_policy(|policy| policy["deadlines"] = json!({"checkSeconds": 1}))?;
@@ -82,7 +80,6 @@ fn check_deadline_is_103() -> Result<()> {
     case.expect_records(1)
 }
 
-/// F5.
 fn hanging_tolerated_secondary_leaves_the_primary_its_share() -> Result<()> {
     let case = Case::attach("both")?;
     case.change_policy(|policy| {
@@ -99,7 +96,7 @@ fn hanging_tolerated_secondary_leaves_the_primary_its_share() -> Result<()> {
     Ok(())
 }
 
-/// D54, D101: an orderly end leaves no lock either.
+/// An orderly end leaves no lock either.
 fn background_child_with_our_stdout_delays_nobody() -> Result<()> {
     let case = Case::attach("new")?;
     let child = Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]);
@@ -119,7 +116,6 @@ fn background_child_with_our_stdout_delays_nobody() -> Result<()> {
 /// Runs a call with at most that much memory for data, shim and delegates each.
 const AT_MOST_32_MIB: [&str; 3] = ["prlimit", "--data=33554432", "--"];
 
-/// D55.
 fn flood_on_stdout_is_capped() -> Result<()> {
     let case = Case::attach("new")?;
     let flood = Reply(vec![Act::FloodStdout(64 << 20)]);
@@ -131,7 +127,6 @@ fn flood_on_stdout_is_capped() -> Result<()> {
     case.nobody_is_left()
 }
 
-/// D55.
 fn flood_on_stderr_is_truncated() -> Result<()> {
     let case = Case::attach("new")?;
     let answer = Reply::json(&crate::case::rn("{netns}", "{ifname}")).first(Act::FloodStderr(64 << 20));
@@ -142,7 +137,6 @@ fn flood_on_stderr_is_truncated() -> Result<()> {
     Ok(())
 }
 
-/// D56.
 fn delegate_that_never_reads_its_stdin_is_fine() -> Result<()> {
     let case = Case::attach("new")?;
     let filler = "x".repeat(1 << 20);
@@ -154,7 +148,6 @@ fn delegate_that_never_reads_its_stdin_is_fine() -> Result<()> {
     case.del()?.silent()
 }
 
-/// A3.3.
 fn stderr_of_a_good_delegate_reaches_our_stderr() -> Result<()> {
     let case = Case::attach("new")?;
     let answer = Reply::json(&crate::case::rn("{netns}", "{ifname}"))

@@ -1,7 +1,6 @@
 //! The shim's contract as black-box tests: the real binary, scripted stub delegates, a real netns, our own caller.
 //!
-//! Each file is a topic; each test's doc comment names the case of the contract it replays (D34) or the rule of the CNI
-//! specification (A1.3) or the fine print (F4) it holds the shim to.
+//! Each file is a topic; the names of its tests are the clauses of the contract.
 
 mod agent;
 mod check;

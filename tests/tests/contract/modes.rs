@@ -19,7 +19,6 @@ trials![
     shim_named_like_old_still_gives_old_its_own_name,
 ];
 
-/// D01.
 fn add_under_old_calls_old_with_its_own_conf() -> Result<()> {
     let case = Case::attach("old")?;
     assert_eq!(case.add()?.result()?, case.ro_converted());
@@ -39,7 +38,6 @@ fn add_under_old_calls_old_with_its_own_conf() -> Result<()> {
     case.expect_records(1)
 }
 
-/// D02.
 fn add_under_new_calls_new_with_its_own_conf() -> Result<()> {
     let case = Case::attach("new")?;
     assert_eq!(case.add()?.result()?, case.rn("eth0"));
@@ -49,7 +47,6 @@ fn add_under_new_calls_new_with_its_own_conf() -> Result<()> {
     case.expect_records(1)
 }
 
-/// D03.
 fn add_under_both_attaches_the_route_owner_last_and_answers_the_primary() -> Result<()> {
     let case = Case::attach("both")?;
     assert_eq!(case.add()?.result()?, case.ro_converted());
@@ -61,7 +58,6 @@ fn add_under_both_attaches_the_route_owner_last_and_answers_the_primary() -> Res
     case.expect_records(1)
 }
 
-/// D04.
 fn add_under_both_with_new_as_primary_answers_new() -> Result<()> {
     let case = Case::attach("both")?;
     case.change_policy(|policy| {
@@ -72,7 +68,6 @@ fn add_under_both_with_new_as_primary_answers_new() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0", "stub-old ADD net1"])
 }
 
-/// D05.
 fn del_after_old_calls_old_without_prev_result_before_0_4_0() -> Result<()> {
     let case = Case::attach("old")?;
     case.added()?;
@@ -84,7 +79,6 @@ fn del_after_old_calls_old_without_prev_result_before_0_4_0() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D06.
 fn del_after_new_hands_over_the_recorded_result() -> Result<()> {
     let case = Case::attach("new")?;
     case.added()?;
@@ -95,7 +89,6 @@ fn del_after_new_hands_over_the_recorded_result() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D07.
 fn del_after_both_runs_in_reverse_with_the_results_as_answered() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -105,7 +98,6 @@ fn del_after_both_runs_in_reverse_with_the_results_as_answered() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D09.
 fn del_hands_a_0_4_0_delegate_its_result_at_0_4_0() -> Result<()> {
     let case = Case::attach("old")?;
     let mut conf = crate::case::old_conf();
@@ -120,7 +112,6 @@ fn del_hands_a_0_4_0_delegate_its_result_at_0_4_0() -> Result<()> {
     Ok(())
 }
 
-/// D10.
 fn chain_gets_prev_result_and_capabilities_per_plugin_and_is_undone_in_reverse() -> Result<()> {
     let case = Case::attach("old")?;
     let plugins = json!([{"type": "stub-old"}, {"type": "stub-map", "capabilities": {"portMappings": true}}]);
@@ -157,7 +148,6 @@ fn chain_gets_prev_result_and_capabilities_per_plugin_and_is_undone_in_reverse()
     Ok(())
 }
 
-/// D102.
 fn shim_named_like_old_still_gives_old_its_own_name() -> Result<()> {
     let mut case = Case::attach("both")?;
     case.shim["name"] = json!("oldnet");

@@ -24,7 +24,7 @@ trials![
     policy_is_read_whole_at_every_call,
 ];
 
-/// D93, F13: a default is not a written key.
+/// A default is not a written key.
 fn single_network_works_alone() -> Result<()> {
     for (network, brief) in [("new", "stub-new ADD eth0"), ("old", "stub-old ADD eth0")] {
         let case = alone(network)?;
@@ -58,7 +58,6 @@ fn refused_naming(case: &Case, words: &[&str]) -> Result<()> {
     case.expect_records(0)
 }
 
-/// D93, F13.
 fn keys_that_name_an_absent_network_are_errors() -> Result<()> {
     let faults = [
         ("attach", json!("old")),
@@ -80,7 +79,6 @@ fn keys_that_name_an_absent_network_are_errors() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn unknown_keys_name_the_nearest_known_one() -> Result<()> {
     type Slip = fn(&mut Value);
     let slips: [(Slip, &str, &str); 9] = [
@@ -106,7 +104,6 @@ fn unknown_keys_name_the_nearest_known_one() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn required_keys_are_named_when_missing() -> Result<()> {
     for key in ["version", "networks", "attach"] {
         let case = Case::attach("new")?;
@@ -122,7 +119,6 @@ fn required_keys_are_named_when_missing() -> Result<()> {
     refused_naming(&case, &["policy.json", "conf"])
 }
 
-/// Section 4.
 fn values_out_of_range_are_errors() -> Result<()> {
     let faults = [
         ("/version", json!(2)),
@@ -152,7 +148,7 @@ fn values_out_of_range_are_errors() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: one or two networks, called old and new.
+/// One or two networks, called old and new.
 fn only_old_and_new_are_networks() -> Result<()> {
     let case = Case::attach("new")?;
     case.change_policy(|policy| policy["networks"]["third"] = json!({"conf": ["/x.conflist"]}))?;
@@ -177,7 +173,6 @@ const OLD: &str = "stub-old ADD eth0";
 const NEW: &str = "stub-new ADD eth0";
 const BOTH: &str = "stub-old ADD eth0, stub-new ADD net1";
 
-/// D94.
 fn first_matching_rule_wins() -> Result<()> {
     let case = Case::attach("old")?;
     case.change_policy(|policy| {
@@ -200,7 +195,6 @@ fn first_matching_rule_wins() -> Result<()> {
     Ok(())
 }
 
-/// D94.
 fn globs_match_whole_strings() -> Result<()> {
     let case = Case::attach("old")?;
     for (glob, name, matches) in [
@@ -223,7 +217,6 @@ fn globs_match_whole_strings() -> Result<()> {
     Ok(())
 }
 
-/// D94.
 fn call_without_pod_arguments_matches_only_fieldless_rules() -> Result<()> {
     let case = Case::attach("old")?;
     let rules =
@@ -239,7 +232,6 @@ fn annotated(case: &Case, annotations: &Value) -> Plugin {
     case.call_with("ADD", &json!({"runtimeConfig": {"io.kubernetes.cri.pod-annotations": annotations}}))
 }
 
-/// D95.
 fn annotation_wins_over_rules_with_an_allowed_value_only() -> Result<()> {
     let case = Case::attach("old")?;
     case.change_policy(|policy| {
@@ -259,7 +251,6 @@ fn annotation_wins_over_rules_with_an_allowed_value_only() -> Result<()> {
     Ok(())
 }
 
-/// D95.
 fn annotation_of_another_key_is_ignored() -> Result<()> {
     let case = Case::attach("old")?;
     assert_eq!(served_by(&case, &annotated(&case, &json!({"crossfade/attach": "both"})))?, OLD);
@@ -295,7 +286,7 @@ fn policy_is_taken_from_the_first_place_that_has_one() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: a flip is one atomic rename.
+/// A flip is one atomic rename.
 fn policy_is_read_whole_at_every_call() -> Result<()> {
     let case = Case::attach("old")?;
     for (attach, expected) in [("old", OLD), ("new", NEW), ("both", BOTH), ("old", OLD)] {

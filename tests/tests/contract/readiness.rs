@@ -35,7 +35,6 @@ fn set_probes(case: &Case, network: &str, probes: &Value) -> Result<()> {
     case.change_policy(|policy| policy["networks"][network]["ready"] = probes.clone())
 }
 
-/// D97.
 fn red_probe_refuses_with_11_and_calls_nobody() -> Result<()> {
     let case = Case::attach("new")?;
     set_probes(&case, "new", &json!([{"unix": case.path("agent.sock")}]))?;
@@ -48,7 +47,6 @@ fn red_probe_refuses_with_11_and_calls_nobody() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D97.
 fn every_probe_of_a_network_must_hold() -> Result<()> {
     let case = Case::attach("new")?;
     let (first, second) = (case.path("first.sock"), case.path("second"));
@@ -61,7 +59,7 @@ fn every_probe_of_a_network_must_hold() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: an attached network that is not ready holds up the ADD, primary or not.
+/// An attached network that is not ready holds up the ADD, primary or not.
 fn red_probe_of_either_network_holds_up_both() -> Result<()> {
     for network in ["old", "new"] {
         let case = Case::attach("both")?;
@@ -72,7 +70,6 @@ fn red_probe_of_either_network_holds_up_both() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn unix_probe_needs_somebody_listening() -> Result<()> {
     let case = Case::attach("new")?;
     let socket = case.path("agent.sock");
@@ -89,7 +86,6 @@ fn unix_probe_needs_somebody_listening() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn file_probe_needs_a_regular_file() -> Result<()> {
     let case = Case::attach("new")?;
     let path = case.path("green");
@@ -102,7 +98,7 @@ fn file_probe_needs_a_regular_file() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: `http` is for STATUS and watch.
+/// `http` is for STATUS and watch.
 fn http_probe_is_not_asked_on_add() -> Result<()> {
     let case = Case::attach("new")?;
     let agent = HttpStatus::answering(503)?;
@@ -112,7 +108,6 @@ fn http_probe_is_not_asked_on_add() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn absent_conf_is_not_ready() -> Result<()> {
     let case = Case::attach("both")?;
     case.remove_conf("new")?;
@@ -122,7 +117,6 @@ fn absent_conf_is_not_ready() -> Result<()> {
     case.expect_records(0)
 }
 
-/// Section 4.
 fn first_conf_that_exists_is_used() -> Result<()> {
     let case = Case::attach("new")?;
     let (absent, second, third) =
@@ -134,7 +128,7 @@ fn first_conf_that_exists_is_used() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: unreadable or invalid is 7, and the next one is not tried.
+/// Unreadable or invalid is 7, and the next one is not tried.
 fn unreadable_conf_is_invalid_and_not_passed_over() -> Result<()> {
     let bad = [
         "{ torn",
@@ -174,7 +168,7 @@ fn failing_new() -> Stub {
     stub_new().on("ADD", Reply::fail(11, "agent away", ""))
 }
 
-/// D96: the owner of the default route is attached last, so the secondary comes first.
+/// The owner of the default route is attached last, so the secondary comes first.
 fn tolerated_secondary_that_fails_is_undone_and_forgotten() -> Result<()> {
     let case = tolerating()?;
     case.stubs.write("stub-new", &failing_new())?;
@@ -187,7 +181,6 @@ fn tolerated_secondary_that_fails_is_undone_and_forgotten() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D96.
 fn tolerated_secondary_whose_undo_fails_is_retried_by_del() -> Result<()> {
     let case = tolerating()?;
     let undo = vec![Reply::fail(11, "busy", ""), Reply::silent()];
@@ -201,14 +194,13 @@ fn tolerated_secondary_whose_undo_fails_is_retried_by_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D96.
 fn tolerated_secondary_with_a_red_probe_is_not_called() -> Result<()> {
     let case = tolerating()?;
     set_probes(&case, "new", &json!([{"unix": case.path("agent.sock")}]))?;
     secondary_is_left_out(&case)
 }
 
-/// Section 4: only the primary's probes, binary and conf hold an ADD up.
+/// Only the primary's probes, binary and conf hold an ADD up.
 fn tolerated_secondary_without_conf_or_binary_is_not_called() -> Result<()> {
     let case = tolerating()?;
     case.remove_conf("new")?;
@@ -226,7 +218,6 @@ fn secondary_is_left_out(case: &Case) -> Result<()> {
     case.expect_records(0)
 }
 
-/// Section 4.
 fn tolerate_still_waits_for_the_primary() -> Result<()> {
     let case = tolerating()?;
     set_probes(&case, "old", &json!([{"unix": case.path("agent.sock")}]))?;
@@ -240,7 +231,6 @@ fn tolerate_still_waits_for_the_primary() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D96.
 fn tolerated_secondary_that_works_is_attached() -> Result<()> {
     let case = tolerating()?;
     assert_eq!(case.add()?.result()?, case.ro_converted());
@@ -248,7 +238,6 @@ fn tolerated_secondary_that_works_is_attached() -> Result<()> {
     case.expect_calls(&["stub-new ADD net1", "stub-old ADD eth0", "stub-old DEL eth0", "stub-new DEL net1"])
 }
 
-/// D96.
 fn tolerate_needs_the_primary_to_own_the_route() -> Result<()> {
     let case = tolerating()?;
     case.change_policy(|policy| policy["both"]["defaultRoute"] = json!("new"))?;

@@ -19,7 +19,6 @@ trials![
     dns_of_the_primary_is_kept,
 ];
 
-/// D75.
 fn prev_result_on_add_is_refused() -> Result<()> {
     let case = Case::attach("new")?;
     let prev = json!({"prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.1/32"}]}});
@@ -28,7 +27,6 @@ fn prev_result_on_add_is_refused() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D75.
 fn plugin_chained_behind_the_shim_gets_a_complete_result() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-behind", &Stub::answering(Reply(vec![lab::stub::Act::PrintPrevResult])))?;
@@ -58,7 +56,6 @@ const ODD: &str = concat!(
     r#""ips":[{"address":"10.2.0.7/32","interface":0,"vendorZ":null}]}"#
 );
 
-/// D76.
 fn unknown_result_keys_pass_byte_for_byte() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write("stub-new", &Stub::answering(Reply::text(ODD)))?;
@@ -68,7 +65,6 @@ fn unknown_result_keys_pass_byte_for_byte() -> Result<()> {
     Ok(())
 }
 
-/// D76 together with D06.
 fn unknown_result_keys_reach_the_delegates_del() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write("stub-new", &Stub::answering(Reply::text(ODD)))?;
@@ -79,7 +75,7 @@ fn unknown_result_keys_reach_the_delegates_del() -> Result<()> {
     Ok(())
 }
 
-/// D06 and D61 as real plugins print: over many lines, with a newline at the end.
+/// As real plugins print: over many lines, with a newline at the end.
 fn pretty_printed_texts_are_recorded_whole() -> Result<()> {
     let case = Case::attach("both")?;
     let plugins = json!([{"type": "stub-new", "capabilities": {"dns": true}}]);
@@ -109,7 +105,6 @@ fn pretty_printed_texts_are_recorded_whole() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D80, D03.
 fn address_of_the_secondary_is_never_in_the_reply() -> Result<()> {
     let case = Case::attach("both")?;
     let mut answer = rn("{netns}", "{ifname}");
@@ -122,7 +117,7 @@ fn address_of_the_secondary_is_never_in_the_reply() -> Result<()> {
     Ok(())
 }
 
-/// A5: conversion changes what the versions differ in and nothing else.
+/// Conversion changes what the versions differ in and nothing else.
 fn dns_of_the_primary_is_kept() -> Result<()> {
     let case = Case::attach("old")?;
     let mut answer = case.ro();

@@ -86,7 +86,6 @@ fn cleaned(case: &Case, host: &str) -> Result<()> {
     Ok(())
 }
 
-/// D98.
 fn retired_network_without_binary_is_cleaned_locally() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     retire(&case, 0)?;
@@ -96,7 +95,7 @@ fn retired_network_without_binary_is_cleaned_locally() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// Section 4: after any failure.
+/// After any failure.
 fn retired_network_that_fails_is_cleaned_locally() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     retire(&case, 0)?;
@@ -106,7 +105,7 @@ fn retired_network_that_fails_is_cleaned_locally() -> Result<()> {
     cleaned(&case, &host)
 }
 
-/// Section 4: the real DEL is always tried first.
+/// The real DEL is always tried first.
 fn retired_network_that_works_gets_its_del() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     retire(&case, 0)?;
@@ -117,7 +116,6 @@ fn retired_network_that_works_gets_its_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D98.
 fn retired_network_is_not_forced_before_its_time() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     retire(&case, 120)?;
@@ -132,7 +130,6 @@ fn retired_network_is_not_forced_before_its_time() -> Result<()> {
     cleaned(&case, &host)
 }
 
-/// D98.
 fn network_that_is_not_retired_fails_for_ever() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     case.flip("new")?;
@@ -144,7 +141,7 @@ fn network_that_is_not_retired_fails_for_ever() -> Result<()> {
     case.expect_records(1)
 }
 
-/// Section 4: the host-local lease of its own name and id, the links of its own record.
+/// The host-local lease of its own name and id, the links of its own record.
 fn foreign_leases_and_links_are_left_alone() -> Result<()> {
     let (case, host) = pod_on_old("old")?;
     let other = case.make_dir("leases/othernet")?;
@@ -162,7 +159,7 @@ fn foreign_leases_and_links_are_left_alone() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: only the retired network is forced, the other is retried as ever.
+/// Only the retired network is forced, the other is retried as ever.
 fn retired_secondary_does_not_take_the_primary_along() -> Result<()> {
     let (case, host) = pod_on_old("both")?;
     retire(&case, 0)?;
@@ -201,7 +198,6 @@ fn conf_gone(profile_then: &str, profile_now: &str, same_path: bool) -> Result<(
     Ok((case, host))
 }
 
-/// F6.
 fn record_matches_a_network_by_profile_when_its_conf_is_gone() -> Result<()> {
     let (case, host) = conf_gone("calico", "calico", false)?;
     case.del()?.silent()?;
@@ -211,7 +207,6 @@ fn record_matches_a_network_by_profile_when_its_conf_is_gone() -> Result<()> {
     case.expect_records(1)
 }
 
-/// F6.
 fn generic_profiles_match_by_conf_path_only() -> Result<()> {
     let (case, host) = conf_gone("generic", "generic", true)?;
     case.del()?.silent()?;
@@ -221,7 +216,7 @@ fn generic_profiles_match_by_conf_path_only() -> Result<()> {
     case.expect_records(1)
 }
 
-/// F6: a conf that exists under the same path but is another network's is no match.
+/// A conf that exists under the same path but is another network's is no match.
 fn record_matches_by_name_before_anything_else() -> Result<()> {
     let (case, _host) = pod_on_old("old")?;
     // The roles swap: what was `old` is `new` now, and `old` is another network.

@@ -38,7 +38,6 @@ trials![
     run_directory_that_cannot_be_written_refuses_add_but_not_del,
 ];
 
-/// D44, D40 (b).
 fn failure_of_the_second_undoes_both_and_keeps_its_error() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-new", &stub_new().on("ADD", Reply::fail(11, "try", "later")))?;
@@ -54,7 +53,6 @@ fn failure_of_the_second_undoes_both_and_keeps_its_error() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D45.
 fn failure_of_the_first_never_calls_the_second() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-old", &stub_old().on("ADD", Reply::fail(123, "no", "addresses")))?;
@@ -63,7 +61,6 @@ fn failure_of_the_first_never_calls_the_second() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F4.
 fn failure_in_a_chain_undoes_the_whole_chain() -> Result<()> {
     let case = Case::attach("old")?;
     let plugins = json!([{"type": "stub-old"}, {"type": "stub-b"}, {"type": "stub-c"}]);
@@ -80,7 +77,6 @@ fn failure_in_a_chain_undoes_the_whole_chain() -> Result<()> {
     ])
 }
 
-/// D46.
 fn failed_undo_is_told_in_details_and_retried_by_del() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-new", &stub_new().on("ADD", Reply::fail(11, "try", "later")))?;
@@ -96,7 +92,6 @@ fn failed_undo_is_told_in_details_and_retried_by_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D47.
 fn missing_binary_is_found_before_any_delegate_runs() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.remove("stub-new")?;
@@ -107,7 +102,7 @@ fn missing_binary_is_found_before_any_delegate_runs() -> Result<()> {
     case.expect_records(0)
 }
 
-/// Section 4: before any delegate runs, whichever plugin of a chain it is.
+/// Before any delegate runs, whichever plugin of a chain it is.
 fn missing_binary_of_a_chained_plugin_is_found_before_any_delegate_runs() -> Result<()> {
     let case = Case::attach("new")?;
     let plugins = json!([{"type": "stub-new"}, {"type": "stub-absent"}]);
@@ -126,7 +121,6 @@ fn fails_to_decode(case: &Case, answer: Reply) -> Result<lab::caller::Refusal> {
     Ok(refusal)
 }
 
-/// D48.
 fn garbage_is_a_decoding_error_quoted_in_part() -> Result<()> {
     let case = Case::attach("new")?;
     let refusal = fails_to_decode(&case, Reply::text("garbage"))?;
@@ -138,7 +132,6 @@ fn garbage_is_a_decoding_error_quoted_in_part() -> Result<()> {
     Ok(())
 }
 
-/// D49.
 fn empty_answer_is_a_decoding_error() -> Result<()> {
     let case = Case::attach("new")?;
     fails_to_decode(&case, Reply::silent())?;
@@ -146,7 +139,6 @@ fn empty_answer_is_a_decoding_error() -> Result<()> {
     Ok(())
 }
 
-/// D49.
 fn empty_result_of_the_primary_is_an_error() -> Result<()> {
     let case = Case::attach("new")?;
     let without_ips = json!({"cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": "{netns}"}]});
@@ -157,7 +149,6 @@ fn empty_result_of_the_primary_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// D49.
 fn empty_result_of_the_secondary_is_accepted() -> Result<()> {
     for answer in [Value::Null, json!({}), json!({"cniVersion": "1.0.0"})] {
         let case = Case::attach("both")?;
@@ -169,7 +160,6 @@ fn empty_result_of_the_secondary_is_accepted() -> Result<()> {
     Ok(())
 }
 
-/// D50.
 fn error_object_with_exit_0_is_a_failure() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs
@@ -180,7 +170,6 @@ fn error_object_with_exit_0_is_a_failure() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F11, A3.3.
 fn failure_without_an_error_object_is_told_by_status_and_stderr() -> Result<()> {
     let case = Case::attach("new")?;
     let stderr = format!("{}the-tail", "x".repeat(100_000));
@@ -209,7 +198,6 @@ fn failure_without_an_error_object_is_told_by_status_and_stderr() -> Result<()> 
     case.expect_records(0)
 }
 
-/// F11.
 fn files_that_are_no_programs_are_told_apart() -> Result<()> {
     use std::{fs, os::unix::fs::PermissionsExt};
     let faults: [fn(&std::path::Path) -> std::io::Result<()>; 3] = [
@@ -236,7 +224,6 @@ fn files_that_are_no_programs_are_told_apart() -> Result<()> {
     Ok(())
 }
 
-/// F11.
 fn delegate_types_are_checked() -> Result<()> {
     for kind in ["../stub-old", "a/b", "", ".hidden", "-x", "a b", "ä", "a\u{0}b"] {
         let case = Case::attach("old")?;
@@ -250,7 +237,6 @@ fn delegate_types_are_checked() -> Result<()> {
     Ok(())
 }
 
-/// A3.7.
 fn busy_binary_is_tried_again() -> Result<()> {
     let case = Case::attach("new")?;
     let path = case.stubs.program("stub-new");
@@ -264,7 +250,6 @@ fn busy_binary_is_tried_again() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0"])
 }
 
-/// A3.8.
 fn symbolic_link_to_a_plugin_is_followed_and_directories_are_not_plugins() -> Result<()> {
     let case = Case::attach("new")?;
     let first = case.make_dir("first")?;
@@ -277,7 +262,6 @@ fn symbolic_link_to_a_plugin_is_followed_and_directories_are_not_plugins() -> Re
     Ok(())
 }
 
-/// D58.
 fn second_add_of_a_live_attachment_is_refused() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -288,7 +272,6 @@ fn second_add_of_a_live_attachment_is_refused() -> Result<()> {
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])
 }
 
-/// D58.
 fn secondary_takes_the_next_free_ifname() -> Result<()> {
     let case = Case::attach("both")?;
     case.netns.ip("link add net1 type veth peer name net2")?;
@@ -299,14 +282,12 @@ fn secondary_takes_the_next_free_ifname() -> Result<()> {
     Ok(())
 }
 
-/// D58, D90.
 fn secondary_never_takes_the_primarys_ifname() -> Result<()> {
     let case = Case::attach("both")?;
     case.call("ADD").env("CNI_IFNAME", "net1").run()?.result()?;
     case.expect_calls(&["stub-old ADD net1", "stub-new ADD net2"])
 }
 
-/// D58.
 fn existing_ifname_is_the_delegates_to_refuse() -> Result<()> {
     let case = Case::attach("new")?;
     case.netns.ip("link add eth0 type veth peer name other")?;
@@ -315,7 +296,6 @@ fn existing_ifname_is_the_delegates_to_refuse() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
 }
 
-/// D60.
 fn store_that_cannot_be_written_refuses_before_any_delegate() -> Result<()> {
     let case = Case::attach("both")?;
     let state = case.make_state_dir("state")?;
@@ -324,7 +304,6 @@ fn store_that_cannot_be_written_refuses_before_any_delegate() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D60.
 fn full_store_refuses_before_any_delegate() -> Result<()> {
     let case = Case::attach("both")?;
     let state = case.make_state_dir("state")?;
@@ -346,7 +325,6 @@ fn store_that_fills_up_in_mid_add_undoes_it() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D60.
 fn del_with_a_read_only_store_still_calls_delegates() -> Result<()> {
     let case = Case::attach("both")?;
     let state = case.make_state_dir("state")?;
@@ -362,7 +340,6 @@ fn del_with_a_read_only_store_still_calls_delegates() -> Result<()> {
     case.expect_records(0)
 }
 
-/// F16.
 fn run_directory_that_cannot_be_written_refuses_add_but_not_del() -> Result<()> {
     let case = Case::attach("new")?;
     let run = case.make_dir("run")?;

@@ -160,17 +160,16 @@ fn dual_attachment(primary: &str, owner: &str) -> Result<()> {
     real.call("DEL").env("CNI_NETNS", "").run()?.silent()
 }
 
-/// D79, the lab's route tests have the rest.
+/// The lab's route tests have the rest.
 fn old_is_primary_and_new_owns_the_default_route() -> Result<()> {
     dual_attachment("old", "new")
 }
 
-/// D79.
 fn new_is_primary_and_old_owns_the_default_route() -> Result<()> {
     dual_attachment("new", "old")
 }
 
-/// D44 with real addresses and links.
+/// An undone ADD, with real addresses and links.
 fn failed_second_network_leaves_nothing_of_the_first() -> Result<()> {
     let real = Real::new("old", "new")?;
     let bad = json!({"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "nonsense"}]]}});

@@ -27,7 +27,7 @@ fn addresses(result: &Value) -> Vec<String> {
     ips.filter_map(|ip| ip["address"].as_str()).map(str::to_owned).collect()
 }
 
-/// D02, D06, D61 with somebody else's protocol code behind us.
+/// Delegates that speak the protocol by another project's code.
 fn a_plugin_on_the_cni_plugin_crate_is_served() -> Result<()> {
     let case = Case::attach("new")?;
     install(&case, "lab-crate-cni", "crate-cni")?;
@@ -44,7 +44,7 @@ fn a_plugin_on_the_cni_plugin_crate_is_served() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D79: /32, link-scope gateway, no gateway in the result; as owner and as the other, as primary and as secondary.
+/// /32, link-scope gateway, no gateway in the result; as owner and as the other, as primary and as secondary.
 fn a_calico_like_network_shares_a_pod_in_every_role() -> Result<()> {
     for (number, (primary, owner)) in
         [("old", "old"), ("old", "new"), ("new", "old"), ("new", "new")].into_iter().enumerate()

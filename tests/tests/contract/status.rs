@@ -45,7 +45,6 @@ fn not_ready(code: u32) -> Reply {
     Reply::fail(code, "not-ready-yet", "agent-away")
 }
 
-/// D70.
 fn status_asks_the_attached_network_once() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.call("STATUS").run()?.silent()?;
@@ -62,7 +61,6 @@ fn status_asks_the_attached_network_once() -> Result<()> {
     case.expect_calls(&["stub-new STATUS"])
 }
 
-/// A6.
 fn status_asks_every_attached_network_under_both() -> Result<()> {
     let case = case_at_1_1_0("both")?;
     case.stubs.write("stub-new", &stub_new().on_calls("STATUS", vec![not_ready(50), Reply::silent()]))?;
@@ -74,7 +72,6 @@ fn status_asks_every_attached_network_under_both() -> Result<()> {
     Ok(())
 }
 
-/// Section 4.
 fn status_under_tolerate_asks_the_primary_only() -> Result<()> {
     let case = case_at_1_1_0("both")?;
     case.change_policy(|policy| {
@@ -89,7 +86,6 @@ fn status_under_tolerate_asks_the_primary_only() -> Result<()> {
     Ok(())
 }
 
-/// F1.
 fn status_does_not_ask_networks_of_rules() -> Result<()> {
     let case = case_at_1_1_0("old")?;
     case.change_policy(|policy| policy["rules"] = json!([{"namespace": "kube-system", "attach": "new"}]))?;
@@ -98,7 +94,6 @@ fn status_does_not_ask_networks_of_rules() -> Result<()> {
     case.expect_calls(&["stub-old STATUS"])
 }
 
-/// D72.
 fn status_skips_delegates_before_1_1_0_but_not_their_binaries() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.write_conf("new", &new_conf())?;
@@ -110,7 +105,6 @@ fn status_skips_delegates_before_1_1_0_but_not_their_binaries() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// D72, D99.
 fn status_names_the_probe_that_does_not_hold() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.write_conf("new", &new_conf())?;
@@ -122,7 +116,6 @@ fn status_names_the_probe_that_does_not_hold() -> Result<()> {
     case.call("STATUS").run()?.silent()
 }
 
-/// Section 4.
 fn status_asks_http_probes() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.write_conf("new", &new_conf())?;
@@ -139,7 +132,7 @@ fn status_asks_http_probes() -> Result<()> {
     Ok(())
 }
 
-/// Section 4: an agent listens on ::1 alone where its node has IPv6 alone, as Cilium does.
+/// An agent listens on ::1 alone where its node has IPv6 alone, as Cilium does.
 fn status_asks_localhost_in_both_families() -> Result<()> {
     for place in ["[::1]:0", "127.0.0.1:0"] {
         let case = case_at_1_1_0("new")?;
@@ -157,7 +150,6 @@ fn status_asks_localhost_in_both_families() -> Result<()> {
     Ok(())
 }
 
-/// F1.
 fn status_passes_51_on() -> Result<()> {
     let case = case_at_1_1_0("both")?;
     case.stubs.write("stub-old", &stub_old().on("STATUS", not_ready(50)))?;
@@ -168,7 +160,6 @@ fn status_passes_51_on() -> Result<()> {
     Ok(())
 }
 
-/// D73.
 fn status_of_a_hanging_delegate_is_50() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.stubs.write("stub-new", &stub_new().on("STATUS", hang_with_child()))?;
@@ -178,7 +169,6 @@ fn status_of_a_hanging_delegate_is_50() -> Result<()> {
     case.nobody_is_left()
 }
 
-/// D74.
 fn status_with_a_broken_policy_is_50_and_del_still_works() -> Result<()> {
     let broken: [fn(&Case) -> Result<()>; 4] = [
         |_| Ok(()),
@@ -203,7 +193,6 @@ fn status_with_a_broken_policy_is_50_and_del_still_works() -> Result<()> {
     Ok(())
 }
 
-/// D99.
 fn status_stays_good_when_the_agent_goes() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     let socket = case.path("agent.sock");
@@ -264,7 +253,7 @@ fn status_stays_good_while_a_delegates_conf_cannot_be_used() -> Result<()> {
     Ok(())
 }
 
-/// F1: a replaced `new` does not inherit it.
+/// A replaced `new` does not inherit it.
 fn status_marker_is_of_the_networks_own_name() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.call("STATUS").run()?.silent()?;

@@ -71,7 +71,6 @@ fn policy_of(case: &Case) -> PathBuf {
     case.path("policies/mine/policy.json")
 }
 
-/// Section 4, D74.
 fn policy_of_others_is_refused_and_del_still_works() -> Result<()> {
     for (what, make) in FAULTS {
         let case = spread("both")?;

@@ -32,7 +32,6 @@ trials![
     verbs_newer_than_the_config_version_are_refused,
 ];
 
-/// D11, A1.11, A2.9.
 fn version_answers_without_reading_stdin_or_environment() -> Result<()> {
     let bare = Plugin::new(Case::program()).env("CNI_COMMAND", "VERSION");
     let dummies =
@@ -45,7 +44,6 @@ fn version_answers_without_reading_stdin_or_environment() -> Result<()> {
     Ok(())
 }
 
-/// F10, A1.12.
 fn unset_command_is_a_person_and_gets_usage() -> Result<()> {
     let outcome = Plugin::new(Case::program()).run()?;
     outcome.silent()?;
@@ -53,7 +51,6 @@ fn unset_command_is_a_person_and_gets_usage() -> Result<()> {
     Ok(())
 }
 
-/// D13.
 fn unknown_config_version_is_refused_with_both_sides_named() -> Result<()> {
     let case = Case::attach("new")?;
     let refusal = case.call_with("ADD", &json!({"cniVersion": "9.9.9"})).run()?.refused(1)?;
@@ -64,7 +61,6 @@ fn unknown_config_version_is_refused_with_both_sides_named() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D14.
 fn config_versions_before_0_3_0_are_refused() -> Result<()> {
     let mut case = Case::attach("new")?;
     for version in ["0.1.0", "0.2.0"] {
@@ -85,7 +81,6 @@ fn without_empty_dns(mut result: Value) -> Value {
     result
 }
 
-/// D15.
 fn result_is_converted_down_to_0_3_1() -> Result<()> {
     let case = Case::attach("new")?;
     let result = case.call_with("ADD", &json!({"cniVersion": "0.3.1"})).run()?.result()?;
@@ -96,7 +91,7 @@ fn result_is_converted_down_to_0_3_1() -> Result<()> {
     Ok(())
 }
 
-/// A5: 1.1.0 fields of interfaces are unknown to 0.3.1 and 0.4.0; `version` is computed from the address.
+/// 1.1.0 fields of interfaces are unknown to 0.3.1 and 0.4.0; `version` is computed from the address.
 fn conversion_down_drops_what_the_old_version_lacks() -> Result<()> {
     let case = Case::attach("new")?;
     let mut conf = new_conf();
@@ -121,7 +116,7 @@ fn conversion_down_drops_what_the_old_version_lacks() -> Result<()> {
     Ok(())
 }
 
-/// A5: addresses keep their host bits, `interface: 0` is a value.
+/// Addresses keep their host bits, `interface: 0` is a value.
 fn conversion_keeps_host_bits_and_interface_zero() -> Result<()> {
     let case = Case::attach("old")?;
     let answer = json!({
@@ -137,7 +132,7 @@ fn conversion_keeps_host_bits_and_interface_zero() -> Result<()> {
     Ok(())
 }
 
-/// A5: the result has the version on stdin, whatever the delegate's.
+/// The result has the version on stdin, whatever the delegate's.
 fn result_is_converted_between_all_versions() -> Result<()> {
     let case = Case::attach("new")?;
     for (asked, delegate) in [("0.3.0", "1.1.0"), ("1.1.0", "0.3.0"), ("0.4.0", "1.0.0"), ("1.1.0", "1.0.0")]
@@ -163,7 +158,6 @@ fn result_is_converted_between_all_versions() -> Result<()> {
     Ok(())
 }
 
-/// D17.
 fn answer_without_a_version_has_its_confs_version() -> Result<()> {
     let case = Case::attach("old")?;
     for (id, version) in [("absent", None), ("empty", Some(json!("")))] {
@@ -178,7 +172,6 @@ fn answer_without_a_version_has_its_confs_version() -> Result<()> {
     Ok(())
 }
 
-/// D18.
 fn delegate_conf_without_a_version_is_invalid() -> Result<()> {
     let case = Case::attach("old")?;
     let mut conf = old_conf();
@@ -191,12 +184,10 @@ fn delegate_conf_without_a_version_is_invalid() -> Result<()> {
     case.expect_records(0)
 }
 
-/// D19.
 fn answer_of_an_unknown_version_is_undone() -> Result<()> {
     answer_of_version_is_undone("7.0.0")
 }
 
-/// F9.
 fn answer_older_than_0_3_0_is_undone() -> Result<()> {
     answer_of_version_is_undone("0.2.0")
 }
@@ -212,7 +203,6 @@ fn answer_of_version_is_undone(version: &str) -> Result<()> {
     case.expect_records(0)
 }
 
-/// D20.
 fn each_delegate_sees_its_own_version_in_every_verb() -> Result<()> {
     let case = Case::attach("both")?;
     let mut conf = new_conf();
@@ -235,7 +225,6 @@ fn each_delegate_sees_its_own_version_in_every_verb() -> Result<()> {
     Ok(())
 }
 
-/// F9.
 fn delegate_conf_before_0_3_0_is_refused() -> Result<()> {
     let case = Case::attach("old")?;
     let mut conf = old_conf();
@@ -246,7 +235,7 @@ fn delegate_conf_before_0_3_0_is_refused() -> Result<()> {
     case.expect_records(0)
 }
 
-/// A5: the highest version common to both sides; those newer than 1.1.0 do not count.
+/// The highest version common to both sides; those newer than 1.1.0 do not count.
 fn delegate_conf_with_many_versions_runs_at_the_highest_known() -> Result<()> {
     let case = Case::attach("new")?;
     let mut conf = new_conf();
@@ -258,7 +247,6 @@ fn delegate_conf_with_many_versions_runs_at_the_highest_known() -> Result<()> {
     Ok(())
 }
 
-/// F9.
 fn error_echoes_the_callers_version() -> Result<()> {
     let case = Case::attach("new")?;
     for version in ["0.3.1", "0.4.0", "1.1.0", "9.9.9", "0.2.0"] {
@@ -271,7 +259,7 @@ fn error_echoes_the_callers_version() -> Result<()> {
     Ok(())
 }
 
-/// A5: CHECK is of 0.4.0, GC and STATUS of 1.1.0.
+/// CHECK is of 0.4.0, GC and STATUS of 1.1.0.
 fn verbs_newer_than_the_config_version_are_refused() -> Result<()> {
     let case = Case::attach("new")?;
     for (verb, version) in [("CHECK", "0.3.1"), ("GC", "1.0.0"), ("STATUS", "1.0.0")] {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::invariants::Ended;
+use lab::invariants::CallExit;
 use nix::{
     libc::SIGKILL,
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -39,8 +39,8 @@ fn play_under(situation: Situation, wrapper: &[String], killed: bool) -> Result<
     miniature.refused = true;
     let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
-    let ended = Ended::from(outcome.status);
-    if !(killed && matches!(ended, Ended::Signalled(SIGKILL))) {
+    let ended = CallExit::from(outcome.status);
+    if !(killed && matches!(ended, CallExit::Signalled(SIGKILL))) {
         miniature.take(lab::invariants::answer(situation.verb.as_str(), ended, &outcome.stdout));
     }
     go_on(&mut miniature, situation, Runtime::Dels, &outcome, None)?;

@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::{Outcome, Plugin},
-    invariants::{self, Ended, Named, Tree},
+    invariants::{self, CallExit, ExpectedAdd, Tree},
     netns::Netns,
     scratch::Scratch,
     stub::{Reply, StubDir},
@@ -81,7 +81,7 @@ pub(crate) struct Miniature {
     stale: Option<Netns>,
     pub(crate) stubs: StubDir,
     shim: Value,
-    named: Vec<Named>,
+    named: Vec<ExpectedAdd>,
     /// Whether a system call of the shim was made to fail. A DEL that cannot take a host route back succeeds all the same, and leaves
     /// it to the sweep; any other takes it back itself.
     pub(crate) refused: bool,
@@ -205,7 +205,7 @@ impl Miniature {
         path.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
-    /// Runs a call, under a wrapper if there is one, and holds its answer to I4, I7 and I8. Whoever kills it on purpose says so.
+    /// Runs a call, under a wrapper if there is one, and holds its answer to N4, N7 and N8. Whoever kills it on purpose says so.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let began = Instant::now();
         let host = self.host.wrapper();
@@ -213,7 +213,7 @@ impl Miniature {
         let outcome = self.plugin(verb, pod).wrapped(&wrapper).run()?;
         let mut findings = Vec::new();
         if !killed {
-            findings.extend(invariants::answer(verb, Ended::from(outcome.status), &outcome.stdout));
+            findings.extend(invariants::answer(verb, CallExit::from(outcome.status), &outcome.stdout));
         }
         findings.extend(invariants::budget(verb, began.elapsed(), BUDGET));
         let places = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
@@ -221,7 +221,7 @@ impl Miniature {
         self.take(findings);
         if verb == "ADD" {
             let parts = self.mode.parts().iter().map(|(name, ifname)| ((*name).into(), (*ifname).into()));
-            self.named.push(Named {
+            self.named.push(ExpectedAdd {
                 id: self.id(pod),
                 parts: parts.collect(),
                 succeeded: outcome.status.success(),

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use lab::{
     caller::Outcome,
-    invariants::Ended,
+    invariants::CallExit,
     stub::{Act, Gate, Reply},
 };
 use nix::libc::{SIGABRT, SIGKILL};
@@ -39,7 +39,10 @@ pub(crate) fn set(situation: Situation) -> Result<Miniature> {
         State::Half => {
             miniature.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
             let outcome = miniature.run("ADD", POD, &[], true)?;
-            ensure!(Ended::from(outcome.status) == Ended::Signalled(SIGKILL), "not killed: {outcome:?}");
+            ensure!(
+                CallExit::from(outcome.status) == CallExit::Signalled(SIGKILL),
+                "not killed: {outcome:?}"
+            );
             miniature.wait_for_orphans()?;
             miniature.write_stubs("", &Reply::default())?;
         }
@@ -96,7 +99,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
     judge_end(&mut miniature, point, &outcome, begun);
     for path in Trace::parse(&text).written() {
         if !miniature.may_write(&path) {
-            miniature.problems.push(format!("I6: wrote {}", path.display()));
+            miniature.problems.push(format!("N6: wrote {}", path.display()));
         }
     }
     if let Runtime::Overtakes(_) = point.runtime {
@@ -120,14 +123,14 @@ fn was_hit(point: &Point, text: &str) -> bool {
     }
 }
 
-/// I4 of the broken call, which may end in a way that no other may.
+/// N4 of the broken call, which may end in a way that no other may.
 fn judge_end(miniature: &mut Miniature, point: &Point, outcome: &Outcome, begun: bool) {
-    let ended = Ended::from(outcome.status);
+    let ended = CallExit::from(outcome.status);
     let fine = match (ended, point.fault) {
-        (Ended::Signalled(SIGKILL), Fault::Kill) => true,
-        (Ended::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
+        (CallExit::Signalled(SIGKILL), Fault::Kill) => true,
+        (CallExit::Signalled(SIGABRT), Fault::Error(_)) => may_abort(&point.call, point.nth).is_some(),
         // Until the handlers are there a signal ends the process, which has not even taken the attachment's lock by then.
-        (Ended::Signalled(_), Fault::Signal(_)) => !begun,
+        (CallExit::Signalled(_), Fault::Signal(_)) => !begun,
         _ => false,
     };
     if !fine {

@@ -23,13 +23,13 @@ lab::trials![
 ];
 
 /// A node whose `watch` said something on its Node, and runs no more.
-struct Left {
+struct LeavingNode {
     subject: Subject,
     tree: Tree,
     credential: Credential,
 }
 
-impl Left {
+impl LeavingNode {
     fn new(node: &'static str, conf_dir: &str) -> Result<Self> {
         let left = Self::silent(node, conf_dir)?;
         let mut publisher = Publisher::start(&left.credential.kubeconfig(), None)?;
@@ -99,7 +99,7 @@ fn tree(node: &str, conf_dir: &str) -> Result<Tree> {
 }
 
 fn a_final_image_takes_back_what_was_said() -> Result<()> {
-    let left = Left::new("final", "none")?;
+    let left = LeavingNode::new("final", "none")?;
     let before = left.subject.node()?;
     let planned = left.done(&["retract", "--dry-run"])?;
     ensure!(left.subject.node()? == before, "a dry run wrote on the Node");
@@ -112,14 +112,14 @@ fn a_final_image_takes_back_what_was_said() -> Result<()> {
 }
 
 fn a_boot_that_is_switched_off_takes_back_what_was_said() -> Result<()> {
-    let left = Left::new("off-at-boot", "private")?;
+    let left = LeavingNode::new("off-at-boot", "private")?;
     left.tree.write("etc/crossfade/disabled", "")?;
     left.done(&["retract"])?;
     left.has_left("False", "SwitchedOff").map(drop)
 }
 
 fn uninstalling_takes_back_what_was_said() -> Result<()> {
-    let left = Left::new("uninstalled", "shared")?;
+    let left = LeavingNode::new("uninstalled", "shared")?;
     let planned = left.done(&["uninstall", "--dry-run"])?;
     ensure!(says(&left.subject.node()?)[0] == "True", "a dry run wrote on the Node");
     let done = left.done(&["uninstall"])?;
@@ -128,7 +128,7 @@ fn uninstalling_takes_back_what_was_said() -> Result<()> {
 }
 
 fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
-    let left = Left::silent("silent", "none")?;
+    let left = LeavingNode::silent("silent", "none")?;
     let before = left.subject.node()?;
     left.done(&["retract"])?;
     ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
@@ -136,7 +136,7 @@ fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
 }
 
 fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
-    let left = Left::new("partaker", "private")?;
+    let left = LeavingNode::new("partaker", "private")?;
     let before = left.subject.node()?;
     let (status, said) = left.run(&["retract"])?;
     ensure!(status == Some(3) && said.contains("takes part"), "{status:?}: {said}");
@@ -146,7 +146,7 @@ fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
 
 /// In a first boot kubelet is bootstrapped later than this begins.
 fn it_waits_for_kubelet_s_credential() -> Result<()> {
-    let left = Left::new("patience", "none")?;
+    let left = LeavingNode::new("patience", "none")?;
     fs::remove_file(left.tree.path("etc/kubernetes/kubelet.conf"))?;
     let mut command = left.tree.bootstrap(&["retract", "--timeout", "600"])?;
     let mut retract = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -160,7 +160,7 @@ fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
     let subject = Subject::registered("unreachable")?;
     // Nobody listens on the discard port.
     let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
-    let left = Left { subject, tree: tree("unreachable", "none")?, credential };
+    let left = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
     left.give()?;
     let (status, said) = left.run(&["retract", "--timeout", "1"])?;
     ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");

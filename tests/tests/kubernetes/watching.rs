@@ -25,14 +25,14 @@ lab::trials![
 ];
 
 /// A node with its `watch`.
-struct Watched {
+struct WatchedNode {
     subject: Subject,
     tree: Tree,
     watch: Child,
     _credential: Credential,
 }
 
-impl Watched {
+impl WatchedNode {
     fn new(node: &'static str, more: &Value, networks: [&str; 3]) -> Result<Self> {
         let subject = Subject::registered(node)?;
         let credential = Credential::of_kubelet(subject.server, node)?;
@@ -100,7 +100,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for WatchedNode {
     fn drop(&mut self) {
         let _gone = self.watch.kill();
         let _status = self.watch.wait();
@@ -108,7 +108,7 @@ impl Drop for Watched {
 }
 
 fn the_node_follows_the_truth() -> Result<()> {
-    let watched = Watched::new("watched", &json!({}), ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("watched", &json!({}), ["generic", "generic", "old"])?;
     watched.says("False", "WaitingForNetwork")?;
     watched.label("old")?;
     watched.set_ready("old")?;
@@ -143,7 +143,7 @@ fn observed_of(node: &Value) -> Value {
 
 /// Records come and go without a pass, and the last change is always published.
 fn attachments_are_counted_as_they_come_and_go() -> Result<()> {
-    let watched = Watched::new("counted", &json!({}), ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("counted", &json!({}), ["generic", "generic", "old"])?;
     let counts = |what: &str, expected: Value| {
         watched.subject.until(what, |node| observed_of(node)["attached"] == expected).map(drop)
     };
@@ -174,7 +174,7 @@ fn attachments_are_counted_as_they_come_and_go() -> Result<()> {
 
 fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
     let settings = json!({ "desired": "node-annotation", "allowed": ["both-old", "both-new"] });
-    let watched = Watched::new("flipped", &settings, ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("flipped", &settings, ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.set_ready("new")?;
     watched.says("True", "NetworkReady")?;
@@ -201,7 +201,7 @@ fn desired_flips_to_an_allowed_phase_and_to_no_other() -> Result<()> {
 fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
     let settings = json!({ "confDir": "private", "proof": "probe", "desired": "node-annotation", "allowed": ["both-old"],
         "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } });
-    let watched = Watched::new("patient", &settings, ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("patient", &settings, ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.set_ready("new")?;
     watched.says("True", "NetworkReady")?;
@@ -239,7 +239,7 @@ fn desired_is_followed_once_what_stood_in_the_way_is_gone() -> Result<()> {
 /// Values that follow each other faster than they are looked at, and one that was taken back.
 fn desired_has_its_last_value() -> Result<()> {
     let settings = json!({ "desired": "node-annotation", "allowed": ["both-old", "both-new", "new"] });
-    let watched = Watched::new("hasty", &settings, ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("hasty", &settings, ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.set_ready("new")?;
     watched.says("True", "NetworkReady")?;
@@ -266,7 +266,7 @@ fn desired_has_its_last_value() -> Result<()> {
 }
 
 fn a_node_that_follows_nobody_says_so() -> Result<()> {
-    let watched = Watched::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
+    let watched = WatchedNode::new("unmoved", &json!({ "allowed": ["new"] }), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.says("True", "NetworkReady")?;
     watched.subject.annotate("crossfade/desired", &json!("new"))?;
@@ -281,7 +281,7 @@ fn network_unavailable_is_cleared_where_nobody_else_writes_it() -> Result<()> {
         let subject = Subject::registered(node)?;
         subject.kubelet.patch(&format!("{}/status", subject.path()), STRATEGIC, &stands)?.object()?;
         let credential = Credential::of_kubelet(subject.server, node)?;
-        let watched = Watched::with(subject, credential, &json!({}), ["calico", new, "new"])?;
+        let watched = WatchedNode::with(subject, credential, &json!({}), ["calico", new, "new"])?;
         watched.says("False", "WaitingForNetwork")?;
         let unavailable = || watched.subject.condition("NetworkUnavailable");
         ensure!(unavailable()?["reason"] == "CalicoIsDown", "cleared before {new} was ready");
@@ -293,7 +293,7 @@ fn network_unavailable_is_cleared_where_nobody_else_writes_it() -> Result<()> {
 }
 
 fn switched_off_is_its_last_word() -> Result<()> {
-    let mut watched = Watched::new("off", &json!({}), ["generic", "generic", "old"])?;
+    let mut watched = WatchedNode::new("off", &json!({}), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     watched.says("True", "NetworkReady")?;
     watched.tree.write("etc/crossfade/disabled", "")?;
@@ -310,7 +310,7 @@ fn an_api_server_that_is_away_holds_nothing_up() -> Result<()> {
     let subject = Subject::registered("alone")?;
     // Nobody listens on the discard port.
     let credential = Credential::of_kubelet_at(subject.server, "alone", "https://127.0.0.1:9")?;
-    let mut watched = Watched::with(subject, credential, &json!({}), ["generic", "generic", "old"])?;
+    let mut watched = WatchedNode::with(subject, credential, &json!({}), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;
     until("the conf", WITHIN, || {
         Ok(watched.tree.path("run/crossfade/net.d/01-crossfade.conflist").is_file().then_some(()))

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::history::{Attach, Call, Fault, How, Key, List, Part, Policy, Setup, Side, Verb};
 use crate::reference::{Candidates, Reference, Together};
-use crate::stage::{Ended, Seen, Stage};
+use crate::stage::{CallObservation, CallOutcome, Stage};
 
 /// One container of two attachments, the later of which is added again while a sweep closes both.
 const EARLIER: Key = Key { container: 0, ifname: 1 };
@@ -46,7 +46,7 @@ fn ifname_in_use() -> Result<()> {
     let node = two_attachments()?;
     let swept = seen(dels_of("eth0", "net2"), None);
     let (add, sweep) = calls();
-    let node_keeps = |add_seen: Seen| {
+    let node_keeps = |add_seen: CallObservation| {
         let together = Together {
             calls: &[add.clone(), sweep.clone()],
             valid: &[Vec::new(), vec![EARLIER]],
@@ -76,7 +76,7 @@ fn two_adds() -> Result<()> {
 fn beside_a_failed_add() -> Result<()> {
     let failed = |secondary: &str| {
         let calls = [adds("eth0", secondary), dels_in("eth0", secondary, "/netns")].concat();
-        Seen { ended: Ended::Code(999), ..seen(calls, None) }
+        CallObservation { ended: CallOutcome::Code(999), ..seen(calls, None) }
     };
     beside("net1", &failed("net1")).context("one after the other")?;
     beside("net2", &failed("net1")).context("while the failed one had net1")?;
@@ -89,8 +89,8 @@ fn beside_a_failed_add() -> Result<()> {
 fn left_open() -> Result<()> {
     let fault = |verb| Fault { part: Part::Old, verb, how: How::Error(7) };
     let faults = || vec![fault(Verb::Add), fault(Verb::Del)];
-    let failed = |ifname| Seen {
-        ended: Ended::Code(7),
+    let failed = |ifname| CallObservation {
+        ended: CallOutcome::Code(7),
         ..seen(vec![stub(Side::Old, "ADD", ifname, "/netns"), stub(Side::Old, "DEL", ifname, "/netns")], None)
     };
     let then = |secondary: &str| -> Result<()> {
@@ -119,8 +119,8 @@ fn left_open() -> Result<()> {
 }
 
 /// An ADD of `eth1` that succeeds with this secondary, beside one of `eth0` of the same container.
-fn beside(secondary: &str, other: &Seen) -> Result<()> {
-    let fails = other.ended != Ended::Success;
+fn beside(secondary: &str, other: &CallObservation) -> Result<()> {
+    let fails = other.ended != CallOutcome::Success;
     let fault = Fault { part: Part::New, verb: Verb::Add, how: How::Error(999) };
     let add = |key, faults| Call::Add { key, annotation: None, faults };
     let together = Together {
@@ -132,17 +132,17 @@ fn beside(secondary: &str, other: &Seen) -> Result<()> {
     node().explain(together, &papers.into_iter().collect()).map(drop)
 }
 
-fn explained(sweep: &Seen, add: &Seen, papers: &[Key]) -> Result<()> {
+fn explained(sweep: &CallObservation, add: &CallObservation, papers: &[Key]) -> Result<()> {
     explain(sweep, add, papers).context("no order explains what the promises allow")
 }
 
-fn refused(sweep: &Seen, add: &Seen, papers: &[Key], words: &str) -> Result<()> {
+fn refused(sweep: &CallObservation, add: &CallObservation, papers: &[Key], words: &str) -> Result<()> {
     let why = explain(sweep, add, papers).err().context("an order explains what no promise allows")?;
     ensure!(format!("{why:#}").contains(words), "it is refused for another reason than {words:?}: {why:#}");
     Ok(())
 }
 
-fn explain(sweep: &Seen, add: &Seen, papers: &[Key]) -> Result<()> {
+fn explain(sweep: &CallObservation, add: &CallObservation, papers: &[Key]) -> Result<()> {
     let (add_call, sweep_call) = calls();
     let papers: BTreeSet<Key> = papers.iter().copied().collect();
     let together = Together {
@@ -178,7 +178,7 @@ fn node() -> Reference {
     Reference::new(&setup, vec!["/netns".into(); 4])
 }
 
-fn added(secondary: &str) -> Seen {
+fn added(secondary: &str) -> CallObservation {
     seen(adds("eth0", secondary), Some("eth0"))
 }
 
@@ -186,7 +186,7 @@ fn adds(primary: &str, secondary: &str) -> Vec<StubCall> {
     vec![stub(Side::Old, "ADD", primary, "/netns"), stub(Side::New, "ADD", secondary, "/netns")]
 }
 
-fn both_closed() -> Seen {
+fn both_closed() -> CallObservation {
     seen([dels_of("eth0", "net2"), dels_of("eth1", "net1")].concat(), None)
 }
 
@@ -199,11 +199,11 @@ fn dels_in(primary: &str, secondary: &str, netns: &str) -> Vec<StubCall> {
     vec![stub(Side::New, "DEL", secondary, netns), stub(Side::Old, "DEL", primary, netns)]
 }
 
-fn seen(calls: Vec<StubCall>, ifname: Option<&str>) -> Seen {
+fn seen(calls: Vec<StubCall>, ifname: Option<&str>) -> CallObservation {
     let reply = ifname.map(
         |ifname| json!({"interfaces": [{"name": ifname}], "ips": [{"address": Stage::address(Side::Old)}]}),
     );
-    Seen { ended: Ended::Success, reply, calls, said: String::new(), hung: false }
+    CallObservation { ended: CallOutcome::Success, reply, calls, said: String::new(), hung: false }
 }
 
 fn stub(side: Side, verb: &str, ifname: &str, netns: &str) -> StubCall {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::invariants::{self, Leavings, Named};
+use lab::invariants::{self, ExpectedAdd, Leavings};
 
 use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
 use crate::reference::{Candidates, Reference, Together};
-use crate::stage::{Ended, Programs, Seen, Stage, Torn};
+use crate::stage::{CallObservation, CallOutcome, Programs, Stage, Torn};
 use crate::tally::Tally;
 
 /// A node, what the promises say of it, and what happened so far.
@@ -127,7 +127,7 @@ impl Play {
         Ok(self.stage.papers()?.into_keys().collect())
     }
 
-    fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen, tally: &mut Tally) -> Result<()> {
+    fn judge(&mut self, call: &Call, valid: &[Key], seen: &CallObservation, tally: &mut Tally) -> Result<()> {
         tally.outcome(call.name(), seen.ended);
         self.look();
         self.steps.extend(invariants::steps(&seen.calls)?);
@@ -200,7 +200,7 @@ impl Play {
         for key in Key::all() {
             let call = Call::Del { key, without_netns: false, faults: Vec::new() };
             let seen = self.stage.run(&call, &[])?;
-            ensure!(seen.ended == Ended::Success, "the DEL of {key} does not succeed: {}", seen.said);
+            ensure!(seen.ended == CallOutcome::Success, "the DEL of {key} does not succeed: {}", seen.said);
             self.judge(&call, &[], &seen, tally)?;
         }
         let sweep = Call::Sweep { list: List::Empty, faults: Vec::new() };
@@ -226,9 +226,9 @@ impl Play {
         };
         let steps: Vec<_> = self.steps.iter().filter(counts).cloned().collect();
         // Where each ADD and DEL may go is the reference's business, which knows the policy at every step.
-        let named: Vec<Named> = steps
+        let named: Vec<ExpectedAdd> = steps
             .iter()
-            .map(|step| Named {
+            .map(|step| ExpectedAdd {
                 id: step.part.id.clone(),
                 parts: vec![(step.part.network.clone(), step.part.ifname.clone())],
                 succeeded: false,

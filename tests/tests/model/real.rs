@@ -17,7 +17,7 @@ use lab::{
 
 use crate::history::{Attach, CONTAINERS, Call, Disk, History, Key, List, Operation, Policy, Side, Thing};
 use crate::reference::{Ends, Reference, code};
-use crate::stage::{Ended, Programs, Seen, Stage, interfaces_here};
+use crate::stage::{CallObservation, CallOutcome, Programs, Stage, interfaces_here};
 use crate::tally::Tally;
 
 struct Real {
@@ -69,7 +69,7 @@ impl Real {
                 let seen = self.stage.run_killed(call, &valid, syscall, *nth)?;
                 tally.outcome(call.name(), seen.ended);
                 match seen.ended {
-                    Ended::Killed => self.killed(call),
+                    CallOutcome::Killed => self.killed(call),
                     _ => self.judge(call, &valid, &seen, &had).with_context(|| seen.to_string())?,
                 }
             }
@@ -158,7 +158,13 @@ impl Real {
         }
     }
 
-    fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+    fn judge(
+        &mut self,
+        call: &Call,
+        valid: &[Key],
+        seen: &CallObservation,
+        had: &BTreeSet<Key>,
+    ) -> Result<()> {
         match call {
             Call::Add { key, annotation, .. } => self.add(*key, *annotation, seen, had),
             Call::Del { key, without_netns, .. } => self.del(*key, *without_netns, seen, had),
@@ -166,7 +172,7 @@ impl Real {
             Call::Check { key, .. } => {
                 // portmap 1.1 fails its own CHECK where addresses are of both families.
                 let sound = self.attached.contains(key) && self.all_binaries() && !key.has_port();
-                ensure!(!sound || seen.ended == Ended::Success, "a sound attachment fails its CHECK");
+                ensure!(!sound || seen.ended == CallOutcome::Success, "a sound attachment fails its CHECK");
                 Ok(())
             }
             Call::Status { .. } => {
@@ -187,7 +193,13 @@ impl Real {
         self.reference.agents.iter().all(|agent| agent.binary)
     }
 
-    fn add(&mut self, key: Key, annotation: Option<Attach>, seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+    fn add(
+        &mut self,
+        key: Key,
+        annotation: Option<Attach>,
+        seen: &CallObservation,
+        had: &BTreeSet<Key>,
+    ) -> Result<()> {
         let choice = self.reference.choice(key, annotation);
         if let Some(refused) = self.reference.refusal_of(had.contains(&key), choice) {
             return allowed(&Ends::code(refused), seen);
@@ -195,7 +207,7 @@ impl Real {
         // Two attachments to one network in one netns are more than ptp can bear, and what a kill left stands in the way.
         let alone = !had.iter().any(|other| other.container == key.container);
         let fresh = alone && !self.dirty.contains(&key.container);
-        if seen.ended != Ended::Success {
+        if seen.ended != CallOutcome::Success {
             ensure!(!fresh, "the ADD of {key} fails in a fresh netns");
             self.dirty.insert(key.container);
             return Ok(());
@@ -234,8 +246,14 @@ impl Real {
             .collect())
     }
 
-    fn del(&mut self, key: Key, without_netns: bool, seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
-        if seen.ended != Ended::Success {
+    fn del(
+        &mut self,
+        key: Key,
+        without_netns: bool,
+        seen: &CallObservation,
+        had: &BTreeSet<Key>,
+    ) -> Result<()> {
+        if seen.ended != CallOutcome::Success {
             ensure!(had.contains(&key), "a DEL of what is not attached fails");
             ensure!(!self.all_binaries(), "a DEL fails though every plugin is there");
             self.dirty.insert(key.container);
@@ -272,7 +290,13 @@ impl Real {
         Ok(())
     }
 
-    fn collected(&mut self, is_gc: bool, valid: &[Key], seen: &Seen, had: &BTreeSet<Key>) -> Result<()> {
+    fn collected(
+        &mut self,
+        is_gc: bool,
+        valid: &[Key],
+        seen: &CallObservation,
+        had: &BTreeSet<Key>,
+    ) -> Result<()> {
         let papers = self.papers()?;
         if self.reference.broken {
             ensure!(papers == *had, "without a policy nothing is collected");
@@ -308,7 +332,7 @@ impl Real {
             let covered = records.iter().any(|record| {
                 record.id == id && record.legs.iter().any(|leg| *leg == (network.clone(), ifname.clone()))
             });
-            ensure!(covered, "I1: the lease of {id} {ifname} at {network} is on no record: {records:?}");
+            ensure!(covered, "N1: the lease of {id} {ifname} at {network} is on no record: {records:?}");
         }
         Ok(())
     }
@@ -345,7 +369,7 @@ impl Real {
     }
 }
 
-fn allowed(ends: &Ends, seen: &Seen) -> Result<()> {
+fn allowed(ends: &Ends, seen: &CallObservation) -> Result<()> {
     ensure!(ends.allow(seen.ended), "ended with {:?}, allowed is {ends:?}", seen.ended);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::stage::Ended;
+use crate::stage::CallOutcome;
 
 /// A DEL that failed for want of the netns, which is gone, and so counted as done.
 const OUTLIVED: &str = "DEL done without the netns";
@@ -102,11 +102,11 @@ impl Tally {
         *self.operations.entry(operation).or_default() += 1;
     }
 
-    pub(crate) fn outcome(&mut self, call: &str, ended: Ended) {
+    pub(crate) fn outcome(&mut self, call: &str, ended: CallOutcome) {
         let ended = match ended {
-            Ended::Success => "ok".to_owned(),
-            Ended::Killed => "killed".to_owned(),
-            Ended::Code(code) => format!("code {code}"),
+            CallOutcome::Success => "ok".to_owned(),
+            CallOutcome::Killed => "killed".to_owned(),
+            CallOutcome::Code(code) => format!("code {code}"),
         };
         *self.outcomes.entry(format!("{call} {ended}")).or_default() += 1;
     }

@@ -22,7 +22,7 @@ pub(crate) enum Manager {
 
 /// How a command of a package manager ended.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct PackageOutput {
     pub(crate) status: i32,
     /// Everything it printed.
     pub(crate) text: String,
@@ -41,7 +41,7 @@ impl Manager {
     pub(crate) const ALL: [Self; 3] = [Self::Dpkg, Self::Rpm, Self::Tarball];
 
     /// Installs a build, or upgrades to it.
-    pub(crate) fn install(self, machine: &Machine, place: Place, build: Build) -> Result<Said> {
+    pub(crate) fn install(self, machine: &Machine, place: Place, build: Build) -> Result<PackageOutput> {
         let brought = self.bring(machine, build)?;
         let line = match self {
             Self::Dpkg => vec!["dpkg", "--install", &brought],
@@ -53,7 +53,12 @@ impl Manager {
     }
 
     /// Removes the package, with these variables.
-    pub(crate) fn remove(self, machine: &Machine, place: Place, variables: &[(&str, &str)]) -> Result<Said> {
+    pub(crate) fn remove(
+        self,
+        machine: &Machine,
+        place: Place,
+        variables: &[(&str, &str)],
+    ) -> Result<PackageOutput> {
         // The build that was installed last is the one that removes.
         let installer = format!("{DIRECTORY}/tarball/install.sh");
         let line = match self {
@@ -115,7 +120,7 @@ impl fmt::Display for Manager {
     }
 }
 
-impl Said {
+impl PackageOutput {
     /// It succeeded; what it said.
     pub(crate) fn done(self) -> Result<String> {
         ensure!(self.status == 0, "status {}: {}", self.status, self.text);
@@ -138,7 +143,7 @@ pub(crate) fn run(
     place: Place,
     variables: &[(&str, &str)],
     line: &[&str],
-) -> Result<Said> {
+) -> Result<PackageOutput> {
     let mut command = match place {
         Place::Node => machine.command(line)?,
         Place::Image => machine.chrooted(line),
@@ -147,5 +152,5 @@ pub(crate) fn run(
     let output = command.output().with_context(|| format!("running {line:?}"))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
-    Ok(Said { status: output.status.code().unwrap_or(-1), text })
+    Ok(PackageOutput { status: output.status.code().unwrap_or(-1), text })
 }

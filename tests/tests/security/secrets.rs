@@ -29,7 +29,7 @@ trials![
 const CANARY: &str = "canary-51d8e0";
 
 /// A case, its journal, and everything that its calls said.
-struct Watched {
+struct SecretWatch {
     case: Case,
     journal: Journal,
     said: String,
@@ -37,7 +37,7 @@ struct Watched {
     logged: Vec<String>,
 }
 
-impl Watched {
+impl SecretWatch {
     fn new(attach: &str) -> Result<Self> {
         let mut case = Case::attach(attach)?;
         case.shim["cniVersion"] = json!("1.1.0");
@@ -121,7 +121,7 @@ fn told() -> Value {
 
 /// S12, S13: every verb, in success and in the failures that are ours.
 fn secret_of_a_conf_goes_to_its_delegate_alone() -> Result<()> {
-    let mut watched = Watched::new("new")?;
+    let mut watched = SecretWatch::new("new")?;
     watched.case.write_conf("new", &secret_conf())?;
     watched.case.change_policy(|policy| {
         policy["podAnnotation"] = json!({"key": "crossfade/attach", "allow": ["both"]});
@@ -160,7 +160,7 @@ fn secret_of_a_conf_goes_to_its_delegate_alone() -> Result<()> {
 
 /// S12: a parser likes to quote what it did not expect.
 fn secret_of_the_wrong_type_is_not_quoted() -> Result<()> {
-    let mut watched = Watched::new("new")?;
+    let mut watched = SecretWatch::new("new")?;
     let conf = watched.case.conf_path("new");
     let (in_list, in_object) = (json!([CANARY]), json!({"secret": CANARY}));
     for key in ["plugins", "cniVersions", "disableCheck", "capabilities", "loadOnlyInlinedPlugins"] {
@@ -220,7 +220,7 @@ fn secret_of_the_wrong_type_is_not_quoted() -> Result<()> {
 
 /// S12, S13: an inventory has confs, results and arguments of pods that were there before us.
 fn secret_of_an_inventory_is_not_quoted() -> Result<()> {
-    let mut watched = Watched::new("new")?;
+    let mut watched = SecretWatch::new("new")?;
     let entry = json!({
         "containerID": "c1", "ifname": "eth0", "network": "new", "conf": secret_conf(), "cniArgs": format!("TOKEN={CANARY}"),
         "prevResult": {"cniVersion": "1.1.0", "secret": CANARY}, "runtimeConfig": {"x": CANARY}
@@ -259,7 +259,7 @@ fn indiscretions() -> [Reply; 7] {
 
 /// S12: and the record of what it left, which is a line of the same log, neither.
 fn secret_that_a_delegate_tells_stays_out_of_the_log() -> Result<()> {
-    let mut watched = Watched::new("both")?;
+    let mut watched = SecretWatch::new("both")?;
     watched.case.change_policy(|policy| policy["both"]["defaultRoute"] = json!("old"))?;
     for tolerate in ["fail", "tolerate"] {
         watched.case.change_policy(|policy| policy["both"]["secondaryFailure"] = json!(tolerate))?;
@@ -284,7 +284,7 @@ fn secret_that_a_delegate_tells_stays_out_of_the_log() -> Result<()> {
 
 /// S12: the ledger is read by people, and copied into tickets.
 fn secret_that_a_delegate_tells_stays_out_of_the_ledger() -> Result<()> {
-    let mut watched = Watched::new("old")?;
+    let mut watched = SecretWatch::new("old")?;
     watched.case.write_conf(
         "old",
         &json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "stub-old", "token": CANARY}]}),
@@ -304,7 +304,7 @@ fn secret_that_a_delegate_tells_stays_out_of_the_ledger() -> Result<()> {
 
 /// S30: what `ps` shows to everybody, and what a crash reporter copies.
 fn secret_is_in_no_argument_nor_environment() -> Result<()> {
-    let mut watched = Watched::new("new")?;
+    let mut watched = SecretWatch::new("new")?;
     watched.case.write_conf("new", &secret_conf())?;
     let gate = watched.case.gate("gate")?;
     let answer = Reply::json(&watched.case.rn("eth0")).behind(&gate);

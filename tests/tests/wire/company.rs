@@ -11,7 +11,7 @@ use lab::deadline::until;
 use crate::attachment::{Attachment, SOON};
 use crate::echo::{Protocol, ask, connect};
 use crate::matrix::Case;
-use crate::packets::Watched;
+use crate::packets::PacketWatch;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables::homes;
@@ -27,7 +27,7 @@ pub(crate) fn two_pods_reach_each_other_on_both(kinds: [Kind; 2], owner: Side, i
     for number in [1, 2] {
         let name = format!("{id}-{number}");
         let mut pod = case.pod(topology, &name, Space::pod(&name)?)?;
-        let watched = Watched::new(&case, &pod)?;
+        let watched = PacketWatch::new(&case, &pod)?;
         pod.add(topology)?;
         pod.respond()?;
         pods.push((pod, watched));

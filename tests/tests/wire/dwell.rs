@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::attachment::Attachment;
 use crate::echo::{Protocol, ask};
 use crate::matrix::Case;
-use crate::packets::Watched;
+use crate::packets::PacketWatch;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables::{self, homes};
@@ -58,7 +58,7 @@ pub(crate) fn name(case: &Case) -> String {
 pub(crate) fn several_passes(case: Case, id: &str) -> Result<()> {
     let topology = topology()?;
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
-    let watched = Watched::new(&case, &pod)?;
+    let watched = PacketWatch::new(&case, &pod)?;
     let reply = pod.add(topology)?;
     topology.calico.publish(&pod, &reply)?;
     pod.respond()?;

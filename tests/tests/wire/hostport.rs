@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::echo::{PORT, Protocol, ask_at};
 use crate::matrix::Case;
-use crate::packets::Watched;
+use crate::packets::PacketWatch;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::topology::{Kind, NODE, Side, of_family, topology};
@@ -39,7 +39,7 @@ pub(crate) fn leads_to_the_primary(
         "capabilities": {"portMappings": true},
         "runtimeConfig": {"portMappings": [mapping("tcp"), mapping("udp")]},
     });
-    let watched = Watched::new(&case, &pod)?;
+    let watched = PacketWatch::new(&case, &pod)?;
     pod.add(topology)?;
     pod.respond()?;
     let is_primarys = |address: &IpAddr| case.network(primary).owns(*address);

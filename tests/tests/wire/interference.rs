@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol as Transport, Socket, Type};
 use crate::attachment::{Attachment, SOON};
 use crate::echo::{Protocol, ask, connect};
 use crate::matrix::Case;
-use crate::packets::{Watched, address_of};
+use crate::packets::{PacketWatch, address_of};
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables;
@@ -74,7 +74,7 @@ pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
     let topology = topology()?;
     let case = Case { secondary: "net2", ..Case::of([Kind::Ptp, Kind::Bridge]) };
     let mut pod = case.pod(topology, id, space)?;
-    let watched = Watched::new(&case, &pod)?;
+    let watched = PacketWatch::new(&case, &pod)?;
     let reply = pod.add(topology)?;
     tables::hold(&case, &pod, &reply)?;
     pod.respond()?;
@@ -98,7 +98,7 @@ pub(crate) fn networks_of_two_mtus(kinds: [Kind; 2], id: &str) -> Result<()> {
         conf["plugins"][0]["mtu"] = json!(mtu);
         pod.write_conf(side, &conf)?;
     }
-    let watched = Watched::new(&case, &pod)?;
+    let watched = PacketWatch::new(&case, &pod)?;
     pod.add(topology)?;
     pod.settle()?;
     let mtu = |ifname: &str| pod.space.list(&format!("link show {ifname}"));
@@ -187,7 +187,7 @@ pub(crate) fn ranges_that_overlap(id: &str) -> Result<()> {
         policy["networks"]["old"]["cidrs"] = json!(old_cidrs);
         policy["networks"]["new"]["cidrs"] = json!(new_cidrs);
         pod.write_policy(&policy)?;
-        let watched = Watched::new(&case, &pod)?;
+        let watched = PacketWatch::new(&case, &pod)?;
         pod.add(topology)?;
         pod.respond()?;
         watched
@@ -248,7 +248,7 @@ pub(crate) fn a_router_that_speaks_up_later_is_not_heeded(owner: Side, id: &str)
     let topology = topology()?;
     let case = Case { owner, ..Case::of([Kind::Ptp, Kind::Ptp]) };
     let mut pod = case.pod(topology, id, Space::pod(id)?)?;
-    let watched = Watched::new(&case, &pod)?;
+    let watched = PacketWatch::new(&case, &pod)?;
     let reply = pod.add(topology)?;
     let (_, host_end) = link_local(&pod, case.ifname(owner.other()))?;
     let heard = advertisements(&pod)?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
-use crate::packets::Watched;
+use crate::packets::PacketWatch;
 use crate::remains::{Leave, leave};
 use crate::space::Space;
 use crate::tables;
@@ -138,7 +138,7 @@ impl Case {
     pub(crate) fn run_in(&self, id: &str, space: Space) -> Result<()> {
         let topology = topology()?;
         let mut pod = self.pod(topology, id, space)?;
-        let watched = Watched::new(self, &pod)?;
+        let watched = PacketWatch::new(self, &pod)?;
         let reply = pod.add(topology)?;
         tables::hold(self, &pod, &reply)?;
         pod.respond()?;

@@ -15,12 +15,12 @@ use crate::topology::{NODE, Network, OUTSIDE, Side, Topology, of_family};
 
 /// A pod whose packets are recorded from before its ADD.
 #[derive(Debug)]
-pub(crate) struct Watched<'a> {
+pub(crate) struct PacketWatch<'a> {
     case: &'a Case,
     capture: Capture,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> PacketWatch<'a> {
     pub(crate) fn new(case: &'a Case, pod: &Attachment) -> Result<Self> {
         Ok(Self { case, capture: Capture::start(&pod.space)? })
     }

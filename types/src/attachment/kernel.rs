@@ -1,4 +1,4 @@
-//! What a record says of the kernel's objects: a pod's netns, the interfaces in it, and the node's routes to it.
+//! A record's objects of the kernel: a pod's netns, the interfaces in it, and the node's routes to it.
 //!
 //! These types hold data alone. The shim reads the kernel and compares it with them.
 

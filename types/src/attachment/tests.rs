@@ -1,4 +1,4 @@
-//! What a record says after it was cut, flipped, appended to, or written by another program.
+//! Records that were cut, flipped, appended to, or written by another program.
 
 use serde::Serialize;
 

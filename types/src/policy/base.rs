@@ -1,4 +1,4 @@
-//! What a policy is beside its phase: how two nodes in different phases are seen to have the same policy, and which pods a policy makes.
+//! A policy without its phase: how two nodes in different phases are seen to have the same policy, and which pods a policy makes.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! How both networks share one pod.
+//! Two networks in one pod.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};

@@ -1,4 +1,4 @@
-//! Which networks one pod gets.
+//! The choice of the networks that one pod gets.
 
 use super::{Attach, Policy};
 use crate::glob;

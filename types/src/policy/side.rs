@@ -1,4 +1,4 @@
-//! Which of the two networks.
+//! The side of a network: one of the policy's two.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Where an http probe asks.
+//! The target of an http probe.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

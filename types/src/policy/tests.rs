@@ -1,4 +1,4 @@
-//! What the parser takes and refuses, and in which words.
+//! Policies that the parser takes and refuses, and its messages.
 
 use super::*;
 use serde_json::{Value, json};

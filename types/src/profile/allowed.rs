@@ -1,4 +1,4 @@
-//! What no profile may name among what its CNI leaves, even one that the operator wrote: names of the kernel, kubelet or kube-proxy, and names in common use.
+//! Names that no profile may list among its CNI's leftovers, even one that the operator wrote: names of the kernel, kubelet or kube-proxy, and names in common use.
 
 use std::path::{Component, Path};
 

@@ -1,4 +1,4 @@
-//! What a CNI leaves on a node once its agent is gone, by names that no other program uses.
+//! A CNI's leftovers on a node once its agent is gone, by names that no other program uses.
 //!
 //! `crossfade-bootstrap cleanup` removes these things and nothing else. So each name is exact or an anchored [`Pattern`], and each list has its
 //! source in [`sources`](super::Profile::sources), under `leaves.LIST`. A name that is not in the CNI's own sources does not belong

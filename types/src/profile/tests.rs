@@ -1,4 +1,4 @@
-//! What the profiles say, held to each other.
+//! Consistency of the built-in profiles.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Where in a file a value is.
+//! The place of a value in a file.
 
 use std::fmt;
 

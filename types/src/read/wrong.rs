@@ -1,4 +1,4 @@
-//! What is wrong with a file, on its way from the type that says so to the place that knows where.
+//! An error of a file, on its way from the type that finds it to the place that knows the position.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Text for a person, in which nobody else can speak to the terminal.
+//! Text for the terminal: control characters from elsewhere are escaped.
 //!
 //! Names of files, pods, networks and units come from others, and so do errors that quote them. In them a control character could
 //! move the cursor, hide or repaint a line, or answer for the person at the keyboard (ECMA-48; the C1 set counts, too, for
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_by_its_number() {
-        for (name, told) in [
+        for (name, expected) in [
             ("web-1", "web-1"),
             ("größe 網 🙂 \\", "größe 網 🙂 \\"),
             ("\u{1b}]0;x\u{7}", r"\u{1b}]0;x\u{7}"),
@@ -82,11 +82,11 @@ mod tests {
         ] {
             let mut page = Page::new();
             writeln!(page, "name {name}").expect("written");
-            assert_eq!(page.as_str(), format!("name {told}\n"));
+            assert_eq!(page.as_str(), format!("name {expected}\n"));
             // What was shown once is not shown anew.
-            let mut again = Page::new();
-            again.text(page.as_str());
-            assert_eq!(again, page);
+            let mut second = Page::new();
+            second.text(page.as_str());
+            assert_eq!(second, page);
         }
     }
 

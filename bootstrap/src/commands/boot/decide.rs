@@ -1,4 +1,4 @@
-//! What `boot` changes: the pure decision.
+//! The changes of `boot`: the pure decision.
 //!
 //! First, another machine's state is set aside. Then everything that a pod could need is put in its place. The marker that boot is done
 //! comes last. No DEL is among the changes: no agent runs yet, and `sweep` closes the records of an earlier boot later.
@@ -37,8 +37,8 @@ use crate::node::identity::BootKind;
 use crate::node::name::NameSources;
 use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
+use crate::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
 use crate::runtime::endpoint;
-use crate::runtime::picks::{ConfSelection, NetworkNameCheck};
 
 /// Decides, or finds everything that stands in the way.
 ///
@@ -229,8 +229,8 @@ fn private(
         && facts.kind != BootKind::Again
     {
         let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
-        let ours = stale.filter(|path| !facts.foreign.iter().any(|one| one.path == *path));
-        changes.extend(ours.map(|path| Change::remove(path, true, "no network is ready before a boot")));
+        let own_files = stale.filter(|path| !facts.foreign.iter().any(|entry| entry.path == *path));
+        changes.extend(own_files.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
     match facts.our_conf.clone() {
         Some(path) if facts.kind == BootKind::Again || facts.runtime_runs => notes.push(format!(
@@ -271,7 +271,7 @@ fn shared(
     conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
-        && let NetworkNameCheck::Nothing(why) = picks.told(&left, name)
+        && let NetworkNameCheck::Unset(why) = picks.check_name(&left, name)
     {
         notes.push(why.into());
     }

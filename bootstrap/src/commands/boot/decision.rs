@@ -1,4 +1,4 @@
-//! What a boot comes to, with and without Crossfade's plugin, and what both have in common. Pure.
+//! The decision of a boot, with and without Crossfade's plugin, and the parts that both share. Pure.
 
 use std::path::{Path, PathBuf};
 

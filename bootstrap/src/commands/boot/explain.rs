@@ -1,4 +1,4 @@
-//! `explain`: what boot and render would do here, and why.
+//! `explain`: the changes that boot and render would make, and their reasons.
 
 mod registered;
 mod runtime;
@@ -60,19 +60,19 @@ impl Report for BootExplanation {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
-        self.node.tell(&mut text, "node");
-        self.policy.tell(&mut text, "policy");
+        self.node.render(&mut text, "node");
+        self.policy.render(&mut text, "policy");
         if let Some(mode) = self.conf_dir {
             let _ = writeln!(text, "confDir  {mode}");
         }
         if let Some(runtime) = &self.runtime {
-            runtime.tell(&mut text);
+            runtime.render(&mut text);
         }
         for unit in &self.units {
-            unit.tell(&mut text);
+            unit.render(&mut text);
         }
         if let Some(kubelet) = &self.kubelet {
-            kubelet.tell(&mut text);
+            kubelet.render(&mut text);
         }
         text.text("boot\n");
         match &self.boot {

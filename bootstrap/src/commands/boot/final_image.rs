@@ -70,7 +70,7 @@ pub(super) fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision,
     if !facts.runtime_runs {
         let gone = "confDir none: the runtime uses the new network's conf";
         changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
-        changes.extend(told(facts, left));
+        changes.extend(ledger_lines(facts, left));
         let why = if facts.kind == BootKind::Clone {
             "another machine's"
         } else {
@@ -93,8 +93,8 @@ fn set_aside(facts: &BootFacts) -> Vec<PathBuf> {
     facts.state.iter().filter(goes).cloned().collect()
 }
 
-/// The ledger's lines, before that of which they tell goes. What a clone has found never was attached on this machine.
-fn told(facts: &BootFacts, left: &Leavings) -> Option<Change> {
+/// The ledger's lines about leftovers, written before those go. What a clone has found never was attached on this machine.
+fn ledger_lines(facts: &BootFacts, left: &Leavings) -> Option<Change> {
     if facts.kind == BootKind::Clone || left.owed.is_empty() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What `boot` finds, before anything is decided or touched.
+//! The facts of `boot`, gathered before anything is decided or touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Places {
     }
 }
 
-/// The node as a boot finds it. Switching off asks nobody anything.
+/// The node as a boot finds it. The off switch needs no other fact.
 pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
     let runtime = match switch::off_switch(&root) {
@@ -152,8 +152,9 @@ impl BootFacts {
             _ => Vec::new(),
         };
         let completion = Completion::find_except(&policy_file, &held);
-        let named_in =
-            |one: &Option<Completion>| one.iter().flat_map(|one| one.probed.clone()).collect::<Vec<_>>();
+        let named_in = |completion: &Option<Completion>| {
+            completion.iter().flat_map(|completion| completion.probed.clone()).collect::<Vec<_>>()
+        };
         let mut held_back = named_in(&Completion::find(&policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {
@@ -229,7 +230,7 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match RuntimeAnswer::ask(&RuntimeChoice::on(root, node, None)) {
+    match RuntimeAnswer::ask(&RuntimeChoice::find(root, node, None)) {
         RuntimeAnswer::Setup(setup) => Some(RuntimeConfig::from_answer(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());

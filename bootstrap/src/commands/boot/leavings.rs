@@ -1,4 +1,4 @@
-//! What an earlier image left on a node of a final image, gathered before anything is decided.
+//! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,8 @@ impl Leavings {
             confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
             living: living(layout, &identity.boot_id, may_live),
             // A cache that cannot be read may hold one.
-            is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|one| one.through_us)),
+            is_replayed: is_crio
+                && replayed().map_or(true, |all| all.iter().any(|handover| handover.through_us)),
             // Without a clock a line has no time; everything else of it counts.
             owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
         }

@@ -56,7 +56,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     Ok(Changed::applied(done, notes))
 }
 
-/// What `boot` would change on a node, for whoever explains it.
+/// What `boot` would change on a node, for `explain`.
 ///
 /// # Errors
 /// As [`boot`].
@@ -82,7 +82,7 @@ struct PolicyCompletionHandler<'a>(&'a BootFacts);
 impl ChangeHandler for PolicyCompletionHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let BootFacts { completion, node, .. } = self.0;
-        let completion = completion.as_ref().filter(|one| one.is_written_by(change))?;
+        let completion = completion.as_ref().filter(|completion| completion.is_written_by(change))?;
         Some(completion.apply(&node.root, &node.dirs.layout, change.clone()).map(|_| Outcome::Done))
     }
 }
@@ -111,7 +111,7 @@ fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: OffSwitch) 
 /// The directories that may hold Crossfade's conf in shared mode: the one that the runtime names and the usual one, whichever mode node.json
 /// names by now.
 fn shared_dirs(runtime: &RuntimeFacts) -> Vec<PathBuf> {
-    let told = runtime.agents_dir().to_path_buf();
+    let agents_dir = runtime.agents_dir().to_path_buf();
     let usual = PathBuf::from(CONF_DIR);
-    if told == usual { vec![usual] } else { vec![usual, told] }
+    if agents_dir == usual { vec![usual] } else { vec![usual, agents_dir] }
 }

@@ -1,6 +1,6 @@
 //! Attachments that ended without a DEL, as lines for the ledger.
 //!
-//! A boot of a final image ends every attachment of earlier boots: their sandboxes are gone, and nobody calls Crossfade's plugin again. The
+//! A boot of a final image ends every attachment of earlier boots: their sandboxes are gone, and no runtime calls Crossfade's plugin again. The
 //! node's interfaces and rules ended with their boot. Leases on its disk remain, and so does what a network keeps in the cluster. The
 //! ledger's lines list both for the person who cleans up after the migration.
 
@@ -34,10 +34,10 @@ pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     };
     all.extend(inventory.attachments.iter().filter(listed).map(|entry| of_entry(entry, now)));
     all.extend(damaged.iter().map(|(path, why)| of_damaged(path, why, now)));
-    let told = ledger::read(layout).unwrap_or_default();
+    let lines = ledger::read(layout).unwrap_or_default();
     let is_told = |line: &Line| {
-        told.iter().any(|one| {
-            (&one.container_id, &one.ifname, &one.network, &one.reason)
+        lines.iter().any(|entry| {
+            (&entry.container_id, &entry.ifname, &entry.network, &entry.reason)
                 == (&line.container_id, &line.ifname, &line.network, &line.reason)
         })
     };

@@ -1,4 +1,4 @@
-//! Carries out what was decided about the kernel's objects, one at a time.
+//! The removals of the kernel's objects, carried out one at a time.
 
 use std::io;
 
@@ -20,12 +20,12 @@ impl ChangeHandler for CleanupHandler {
             Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target))
                 .at(&change.target)
         };
-        Some(one(object).map(|()| Outcome::Done).map_err(failed))
+        Some(remove(object).map(|()| Outcome::Done).map_err(failed))
     }
 }
 
-/// What is gone by then is fine, whoever removed it.
-fn one(object: &KernelObject) -> io::Result<()> {
+/// An object that is gone by then counts as removed.
+fn remove(object: &KernelObject) -> io::Result<()> {
     match object {
         KernelObject::Link { index, name } => link::remove(*index, name),
         KernelObject::LinkDown { index, name, addresses } => link::set_down(*index, name, addresses),

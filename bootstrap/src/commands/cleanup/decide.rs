@@ -1,10 +1,10 @@
-//! What `cleanup` removes, keeps and refuses: the pure decision.
+//! The decision of `cleanup`: removals, kept objects and refusals: pure.
 //!
 //! | found | then |
 //! |---|---|
 //! | something that still needs the network ([`refuse`]) | refused, and nothing is removed |
-//! | an object that the profile names, and nobody else's profile in use does | removed, alone and by what tells it from all others |
-//! | an object that somebody else's profile, conf or rule refers to as well | kept, with the reason |
+//! | an object that the profile names, and no other profile in use does | removed, alone and by what tells it from all others |
+//! | an object that another profile, conf or rule refers to as well | kept, with the reason |
 //! | an object that the profile only supposes to be the CNI's | a person looks at it |
 //!
 //! What refers comes before what is referred to: rules before chains, chains before sets, routes before interfaces, mounts before their
@@ -95,7 +95,7 @@ pub struct Decision {
     pub refusals: Vec<Problem>,
     /// What is removed, in order.
     pub removals: Vec<Removal>,
-    /// What bears a name of the CNI's and is somebody else's, or is needed by somebody else.
+    /// Objects with a name of the CNI's that belong to another CNI, or that one needs.
     pub kept: Vec<Left>,
     /// What a person has to judge.
     pub look: Vec<Left>,
@@ -171,10 +171,10 @@ pub fn decide(facts: &CleanupFacts) -> Decision {
     decision
 }
 
-/// Who else's profile names the same, if anybody's does.
+/// The other profile that names the same object, if there is one.
 fn claimed(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
-    let claims = |one: &&ActiveCni| one.leaves.iter().any(&names);
-    facts.in_use.iter().find(claims).map(|one| one.whose.as_str())
+    let claims = |cni: &&ActiveCni| cni.leaves.iter().any(&names);
+    facts.in_use.iter().find(claims).map(|cni| cni.whose.as_str())
 }
 
 /// Why something stays that another CNI in use names as well.

@@ -1,4 +1,4 @@
-//! The state of the network from before a clean-up, in the words of the tools that people know: what the journal's undo refers to.
+//! The state of the network from before a clean-up, as `ip`, `iptables-save` and similar tools print it: the journal's undo refers to it.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What `cleanup` decides by.
+//! The facts by which `cleanup` decides.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Reads what `cleanup` decides by; nothing is changed.
+//! The facts of `cleanup`, gathered; nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     // What another conf of the node has for its name is that network's.
     networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
     let is_node = node.root.is_node();
-    let live = subject.listed.cloned().or_else(|| live(&node.runtime.whom).filter(|_| is_node));
+    let live = subject.listed.cloned().or_else(|| live(&node.runtime.choice).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
         kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },
@@ -121,14 +121,14 @@ fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> R
             .map(|(_, network)| network.profile.clone())
     };
     for entry in &inventory.attachments {
-        // Without a policy nobody knows what `old` and `new` were, so every entry may be one.
+        // Without a policy it is not known what `old` and `new` were, so every entry may be one.
         if of_policy(&entry.network).is_none_or(|its| its == profile.name) {
             claims.inventory.push(format!("{} {}", entry.container_id, entry.ifname));
         }
     }
     if let Some(policy) = node.policy() {
         let rules = policy.rules.iter().map(|rule| rule.attach);
-        let annotated = policy.pod_annotation.iter().flat_map(|one| one.allow.iter().copied());
+        let annotated = policy.pod_annotation.iter().flat_map(|annotation| annotation.allow.iter().copied());
         let all: Vec<_> = std::iter::once(policy.attach).chain(rules).chain(annotated).collect();
         let gets = |side: Side| {
             all.iter().any(|attach| matches!(attach, Attach::Both) || *attach == Attach::One(side))
@@ -201,8 +201,9 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
 /// Confs of the CNI that another agent has renamed, and would rename back.
 fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
     for file in &read.taken_away {
-        let before =
-            profile::all().iter().filter_map(|one| file.strip_suffix(&one.exclusive.as_ref()?.suffix));
+        let before = profile::all()
+            .iter()
+            .filter_map(|profile| file.strip_suffix(&profile.exclusive.as_ref()?.suffix));
         if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
             let path = read.path.join(file);
             if let Ok(content) = Content::read(&path) {
@@ -219,11 +220,11 @@ fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
 
 fn fact(path: PathBuf, content: &Content, profile: &Profile, is_loaded: bool) -> ConfFact {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let by_types = profile::detect(&content.types).map(|one| one.name.as_str());
-    let by_name = profile::by_conf(&file).map(|one| one.name.as_str());
+    let by_types = profile::detect(&content.types).map(|profile| profile.name.as_str());
+    let by_name = profile::by_conf(&file).map(|profile| profile.name.as_str());
     // Canal has Calico's plugin under a name of its own, and a profile that a person wrote has types of its own.
-    let is_its_type =
-        content.types.iter().any(|one| profile.types.contains(one)) || by_types == Some(&profile.name);
+    let is_its_type = content.types.iter().any(|cni_type| profile.types.contains(cni_type))
+        || by_types == Some(&profile.name);
     let is_others = by_name.is_some_and(|name| name != profile.name);
     ConfFact {
         name: content.name.clone(),
@@ -259,7 +260,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     let own = &subject.profile.name;
     let mut found: Vec<ActiveCni> = Vec::new();
     let mut add = |whose: String, name: &str| {
-        if found.iter().any(|one| one.profile.name == name) {
+        if found.iter().any(|cni| cni.profile.name == name) {
             return;
         }
         let Some(profile) = profile::find(name).cloned() else { return };
@@ -282,7 +283,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     found
 }
 
-/// Processes of these names that could work as an agent: a process may have any name, whoever runs it.
+/// Processes of these names that could work as an agent: any user's process may have any name.
 fn agents(names: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -303,7 +304,7 @@ fn may_change_networks(process: &Path) -> bool {
         let (own, other) = (id(Path::new("/proc/self")), id(process));
         own.is_none() || other.is_none() || own == other
     };
-    // In a user namespace of its own, anybody has every capability.
+    // In a user namespace of its own, any process has every capability.
     has_net_admin(&status) && is_ours("user") && is_ours("net")
 }
 
@@ -331,7 +332,7 @@ fn files(
     let programs = sources.search(root);
     let programs = programs.iter().flat_map(|dir| leaves.programs.iter().map(move |name| dir.join(name)));
     let leases = leaves.leases.then_some(networks).into_iter().flatten();
-    let shown = leaves.reboot.iter().flat_map(|one| &one.paths);
+    let shown = leaves.reboot.iter().flat_map(|leaves| &leaves.paths);
     FileFacts {
         mounts: leaves.mounts.iter().filter(|point| mounts.at(&root.at(point))).cloned().collect(),
         pins: if root.is_node() { pins(leaves) } else { Vec::new() },

@@ -1,4 +1,4 @@
-//! The journal of a clean-up: what was removed, and how a person gets it back.
+//! The journal of a clean-up: the removed objects, and how the operator restores them.
 //!
 //! *Shape*: `STATE/set-aside/cleanup/PROFILE.jsonl`, one JSON object a line. `begin` holds what a later run must know that this one removes; `remove` is
 //! durable before the object is touched, so that a clean-up that was killed has named everything that may be gone; `done` and `failed` follow.

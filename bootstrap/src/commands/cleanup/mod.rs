@@ -1,8 +1,8 @@
 //! `cleanup`: removes what a CNI has left on a node, once nothing needs it any more.
 //!
 //! Gather ([`mod@gather`]) -> decide ([`mod@decide`], pure) -> act ([`act`]) -> record ([`journal`]) -> report ([`report`]). A dry run is the
-//! default, and prints the very list that `--apply` carries out. The names come from the profile; a name that the profile does not know is
-//! nobody's. Before each kind of object everything is read once more, and only what was on the first list and still is on the new one is
+//! default, and prints the very list that `--apply` carries out. The names come from the profile; a name that the profile does not know has
+//! no owner. Before each kind of object everything is read once more, and only what was on the first list and still is on the new one is
 //! removed: other software changes the same tables meanwhile. At the end everything is read again, and what is still there is said.
 
 pub mod act;
@@ -39,7 +39,7 @@ use crate::runtime::SandboxList;
 use crate::runtime::facts::RuntimeFacts;
 
 /// One clean-up at a time.
-const ALONE: CommandLock =
+const LOCK: CommandLock =
     CommandLock { lock: "cleanup", command: "the clean-up", another: "another clean-up" };
 
 /// Removes what a CNI has left, or says what that would be.
@@ -69,7 +69,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failu
         let decision = allowed(&subject)?;
         return Ok(planned(profile, decision));
     }
-    ALONE.run(&node.dirs.layout, || apply(&subject))
+    LOCK.run(&node.dirs.layout, || apply(&subject))
 }
 
 /// The sandboxes that live, by a file.
@@ -133,7 +133,7 @@ fn planned(profile: &Profile, decision: Decision) -> CleanupReport {
         )]
     };
     let changes =
-        decision.removals.into_iter().map(|one| Done { change: one.change, outcome: None }).collect();
+        decision.removals.into_iter().map(|removal| Done { change: removal.change, outcome: None }).collect();
     CleanupReport {
         profile: profile.name.clone(),
         dry_run: true,
@@ -184,7 +184,8 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
             report.stopped = now.refusals;
             break;
         }
-        let due = now.removals.into_iter().filter(|one| one.stage == stage && plan.contains(&key(one)));
+        let due =
+            now.removals.into_iter().filter(|removal| removal.stage == stage && plan.contains(&key(removal)));
         for removal in due {
             journal.removing(&removal).map_err(noted)?;
             report.changes.push(one(subject, removal).map_err(noted)?);

@@ -1,4 +1,4 @@
-//! What `cleanup` says.
+//! The report of `cleanup`.
 
 use serde::Serialize;
 use types::problem::Problem;

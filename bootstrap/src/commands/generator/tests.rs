@@ -151,15 +151,15 @@ fn the_runtime_s_command_too_and_units_of_other_names() {
 #[test]
 fn the_check_tells_a_missing_drop_in_from_a_stale_one() {
     let tree = kubelet("ExecStart=/usr/bin/kubelet");
-    let told =
+    let output =
         || String::from(check(&tree.root(), &Node::default(), "kubelet.service").expect_err("not there"));
-    assert!(told().contains("package"), "{}", told());
+    assert!(output().contains("package"), "{}", output());
     tree.write("usr/lib/systemd/system-generators/crossfade-generator", "");
-    assert!(told().contains("expected a link"), "{}", told());
+    assert!(output().contains("expected a link"), "{}", output());
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(tree.0.path().join("usr/lib/systemd/system-generators/crossfade-generator"), mode)
         .expect("mode");
-    assert!(told().contains("daemon-reload"), "{}", told());
+    assert!(output().contains("daemon-reload"), "{}", output());
     tree.generate();
     assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
     tree.write("etc/systemd/system/kubelet.service.d/a.conf", "[Service]\nEnvironment=A=b\n");
@@ -169,7 +169,7 @@ fn the_check_tells_a_missing_drop_in_from_a_stale_one() {
         "the command is what it was"
     );
     tree.write(UNIT, "[Service]\nExecStart=/usr/bin/kubelet --new\n");
-    assert!(told().contains("another command"), "{}", told());
+    assert!(output().contains("another command"), "{}", output());
     tree.generate();
     assert_eq!(check(&tree.root(), &Node::default(), "kubelet.service"), Ok(()));
     assert!(check(&tree.root(), &Node::default(), "other.service").is_err());

@@ -24,13 +24,13 @@ use crate::node::conf::CONF_MODE;
 use crate::node::own_command::{OwnCommand, proof_within_secs};
 use crate::publish::removal::Removal;
 use crate::runtime::CniSetup;
-use crate::runtime::adding::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cache::handover::file_name;
+use crate::runtime::conf_removal;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::cri::Runtime;
-use crate::runtime::parting;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
 use crate::systemd::systemctl;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
@@ -69,10 +69,10 @@ impl ChangeHandler for GraduationHandler<'_> {
             }
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
             Act::Retract => {
-                let (said, by_hand) =
+                let (problem, by_hand) =
                     Removal::gather(&self.seen.node.root, &self.seen.node.settings).carry_out();
                 self.notes.extend(by_hand);
-                Some(Ok(said.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
+                Some(Ok(problem.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
             }
             _ => None,
         }
@@ -108,32 +108,32 @@ impl GraduationHandler<'_> {
     }
 
     fn endpoint(&self) -> &str {
-        self.seen.node.runtime.whom.endpoint().unwrap_or_default()
+        self.seen.node.runtime.choice.endpoint().unwrap_or_default()
     }
 
     /// Waits until the runtime has loaded the new network's conf, and no ADD runs through Crossfade.
     fn in_use(&self) -> Result<(), Problem> {
         let endpoint = self.endpoint();
-        let said = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
+        let problem = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
         match &self.seen.facts.runtime.asked {
             RuntimeAnswer::Setup(_) => {
                 let new = self.new_name();
                 let uses = |setup: &CniSetup| {
                     !setup.has_ours() && setup.networks.first().is_some_and(|network| network.name == new)
                 };
-                Runtime::at(endpoint).map_err(said)?.wait_for(UNUSED_WITHIN, uses).map_err(said)?;
+                Runtime::at(endpoint).map_err(problem)?.wait_for(UNUSED_WITHIN, uses).map_err(problem)?;
             }
             // One that is told the name of its network has been started anew since.
-            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::Named(_)) => {}
+            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::ByName(_)) => {}
             RuntimeAnswer::Silent => {
-                parting::read_again(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
+                conf_removal::wait_for_reread(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
             }
             other => {
                 let why = other.trouble().unwrap_or("no runtime was asked");
                 return Err(Problem::new(why).at(endpoint));
             }
         }
-        let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(said)?;
+        let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(problem)?;
         wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
             let ids: Vec<String> = running.into_iter().collect();
             Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", "))).at(endpoint)
@@ -147,7 +147,7 @@ impl GraduationHandler<'_> {
                         Problem::new(format!("the runtime's network is not ready: {why}")).at(endpoint)
                     );
                 }
-                Err(why) if Instant::now() >= end => return Err(said(why)),
+                Err(why) if Instant::now() >= end => return Err(problem(why)),
                 Ok(Err(_)) | Err(_) => std::thread::sleep(PAUSE),
             }
         }
@@ -189,8 +189,8 @@ impl GraduationHandler<'_> {
                 // watch has one under way.
                 Some(75) if Instant::now() < end => std::thread::sleep(PAUSE),
                 _ => {
-                    let told = output.stderr_text();
-                    let first = told.lines().next().unwrap_or_default();
+                    let stderr = output.stderr_text();
+                    let first = stderr.lines().next().unwrap_or_default();
                     let first = first.trim_start_matches("crossfade-bootstrap: ");
                     return Err(failed(format!("a pod could not be attached without Crossfade: {first}")));
                 }
@@ -236,7 +236,7 @@ impl GraduationHandler<'_> {
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();
                 let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
-                Executor::plain(&self.seen.node.root).one(back).map_err(|why| why.lines().join("; "))?;
+                Executor::plain(&self.seen.node.root).apply(back).map_err(|why| why.lines().join("; "))?;
             }
         }
         let name = facts.conf.name.clone().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What graduating takes, in its order: pure.
+//! The changes of `graduate`, in their order: pure.
 //!
 //! | stage | what | why it is there before the next one |
 //! |---|---|---|
@@ -30,7 +30,7 @@ use super::facts::{GraduateFacts, NodeJson};
 use crate::change::{Act, Change, Write};
 use crate::node::confdir::ConfFile;
 use crate::runtime::cache::handover::file_name;
-use crate::runtime::parting;
+use crate::runtime::conf_removal;
 
 /// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;
@@ -71,7 +71,7 @@ pub enum Stage {
     Confirm,
     /// What keeps it so.
     Settle,
-    /// What nobody needs any more.
+    /// Files that no command needs any more.
     Leave,
 }
 
@@ -156,12 +156,13 @@ fn entries(facts: &GraduateFacts, names: &NetworkNames<'_>, stage: Stage, decisi
     if facts.runtime.replays {
         return;
     }
-    for one in handovers(facts, names.new) {
-        let path = facts.cache.dir.join(file_name(names.new, &one.key));
-        let bytes = one.entry(facts.cache.found.get(&one.key).map(Vec::as_slice));
-        let why = format!("the DEL of {} goes to {} with its own result", one.key.container_id, names.new);
+    for handover in handovers(facts, names.new) {
+        let path = facts.cache.dir.join(file_name(names.new, &handover.key));
+        let bytes = handover.entry(facts.cache.found.get(&handover.key).map(Vec::as_slice));
+        let why =
+            format!("the DEL of {} goes to {} with its own result", handover.key.container_id, names.new);
         decision.step(stage, Change::ensure(Write { path, bytes, mode: PRIVATE, nudge: false }, why));
-        decision.handing.push(one.key);
+        decision.handing.push(handover.key);
     }
 }
 
@@ -210,8 +211,8 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
     if has_left(facts) || names.ours == names.new {
         entries(facts, names, Stage::Settle, decision);
     }
-    if facts.conf.dir.confs.iter().any(|conf| conf.file == parting::FILE) {
-        let gone = facts.conf.dir.path.join(parting::FILE);
+    if facts.conf.dir.confs.iter().any(|conf| conf.file == conf_removal::FILE) {
+        let gone = facts.conf.dir.path.join(conf_removal::FILE);
         decision.step(Stage::Settle, Change::ensure_gone(gone, true, "left by a run that was killed"));
     }
     let NodeJson { path, before, wanted, .. } = &facts.node_json;

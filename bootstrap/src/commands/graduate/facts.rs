@@ -1,4 +1,4 @@
-//! What `graduate` decides by.
+//! The facts by which `graduate` decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::node::bin_dirs::BinDir;
 use crate::node::confdir::ConfDir;
 use crate::node::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 
 /// The facts about a node that Crossfade is to leave.
 #[derive(Debug, Clone)]

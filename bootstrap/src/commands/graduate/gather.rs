@@ -1,4 +1,4 @@
-//! Reads what `graduate` decides by; nothing is changed.
+//! The facts of `graduate`, gathered; nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,12 +37,12 @@ use crate::publish::look::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;
 use crate::runtime::SandboxList;
-use crate::runtime::adding::can_see;
 use crate::runtime::answer::deleter;
 use crate::runtime::cache::handover::file_name;
 use crate::runtime::cache::{Cache, made_by_cri};
 use crate::runtime::config;
 use crate::runtime::cri::Runtime;
+use crate::runtime::running_adds::can_see;
 use crate::systemd::systemctl;
 
 /// How long the API server may take to answer.
@@ -101,9 +101,9 @@ fn copy(state_dir: &Path) -> Option<InstalledConf> {
 #[must_use]
 pub fn transit(node: &NodeFacts) -> NodeAnnotations {
     let Some(credential) = reporter(&node.root, &node.settings) else { return NodeAnnotations::default() };
-    match look::look(&credential, SERVER_WITHIN) {
+    match look::gather(&credential, SERVER_WITHIN) {
         Ok(seen) => {
-            let (desired, step) = seen.registered.map(|one| (one.desired, one.step)).unwrap_or_default();
+            let (desired, step) = seen.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
             NodeAnnotations { desired, step, unseen: None }
         }
         // A node without a credential is on no roll.
@@ -157,7 +157,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
             .is_ok_and(|(conf, _)| conf.version >= Version::V040 && !conf.disable_check),
         why_not: readiness
             .iter()
-            .find(|one| one.side == Side::New)
+            .find(|readiness| readiness.side == Side::New)
             .and_then(readiness::NetworkReadiness::unready_reason),
     });
     let ours = node.own_conf().cloned();
@@ -202,7 +202,7 @@ fn key(record: &Attachment) -> Key {
 }
 
 fn listing(node: &NodeFacts) -> Result<SandboxList, String> {
-    let endpoint = node.runtime.whom.endpoint().ok_or("no runtime is known")?;
+    let endpoint = node.runtime.choice.endpoint().ok_or("no runtime is known")?;
     let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
     sandboxes.map(SandboxList::Cri).map_err(|why| format!("{why:#}"))
 }
@@ -213,7 +213,7 @@ fn runtime(
     listing: Option<&SandboxList>,
     progress: &Progress,
 ) -> ObservedRuntime {
-    let endpoint = node.runtime.whom.endpoint();
+    let endpoint = node.runtime.choice.endpoint();
     let has_answered = node.runtime.answer.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
     let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
@@ -221,7 +221,7 @@ fn runtime(
         replays: deleter(&node.runtime) == Deleter::Runtime,
         asked: node.runtime.answer.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
-        picks: node.runtime.picks(),
+        picks: node.runtime.conf_selection(),
         is_private: is_told || node.settings.conf_dir == Mode::Private,
         can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
         is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
@@ -233,7 +233,7 @@ fn runtime(
 
 /// Whether systemd answers, and has this unit.
 fn is_loaded(unit: &str) -> bool {
-    let ask = || systemctl::ask(&["show", "--property=LoadState", unit]);
+    let ask = || systemctl::query(&["show", "--property=LoadState", unit]);
     systemctl::is_here() && ask().is_ok_and(|state| state.trim() == "LoadState=loaded")
 }
 

@@ -1,4 +1,4 @@
-//! The journal of `graduate`: how far it has come.
+//! The journal of `graduate`: its progress.
 //!
 //! *Shape*: `STATE/set-aside/graduate/journal.jsonl`, one JSON object a line ([`crate::change::journal`]). `handing` is durable before an entry of the
 //! runtime's cache is written, `left` before Crossfade's conf is removed. What is moved lies beside it.
@@ -102,7 +102,9 @@ fn progress(lines: Vec<Line<Event>>) -> Progress {
             Event::Begin { .. } if all.is_ended => all = Progress::default(),
             Event::Begin { .. } => {}
             Event::Handing { attachments } => {
-                let keys = attachments.into_iter().map(|one| Key::new(one.container_id, one.ifname));
+                let keys = attachments
+                    .into_iter()
+                    .map(|attachment| Key::new(attachment.container_id, attachment.ifname));
                 all.handed.extend(keys.collect::<BTreeSet<_>>());
             }
             Event::Left {} => (all.left, all.is_confirmed) = (Some(at), false),

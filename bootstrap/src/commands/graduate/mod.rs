@@ -30,7 +30,7 @@ use crate::node::repair_pause::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
 
 /// One `graduate` at a time.
-const ALONE: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };
+const LOCK: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };
 /// Pause between two tries while something has to end first.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -42,12 +42,12 @@ pub fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Fa
     if !wanted.wait || !wanted.apply {
         return once(global, wanted);
     }
-    let mut said = Vec::new();
+    let mut notes = Vec::new();
     let mut done = Vec::new();
     loop {
         let lines = match once(global, wanted) {
             Ok(report) if report.exit() == Exit::TryLater => {
-                done.extend(report.changes.into_iter().filter(|one| one.outcome.is_some()));
+                done.extend(report.changes.into_iter().filter(|change| change.outcome.is_some()));
                 report.waits.iter().map(ToString::to_string).collect()
             }
             Ok(mut report) => {
@@ -57,9 +57,9 @@ pub fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Fa
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => failure.lines(),
             Err(failure) => return Err(failure),
         };
-        if lines != said {
+        if lines != notes {
             print::waiting(&lines);
-            said = lines;
+            notes = lines;
         }
         std::thread::sleep(TRY_AGAIN);
     }
@@ -74,7 +74,7 @@ fn once(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
         let decision = allowed(decide(&seen.facts))?;
         return planned(&seen, decision);
     }
-    ALONE.run(&node.dirs.layout, || apply(&subject))
+    LOCK.run(&node.dirs.layout, || apply(&subject))
 }
 
 /// What is decided, unless something stands in the way.
@@ -189,10 +189,10 @@ impl Run<'_> {
             GraduationHandler { seen, journal: self.journal, notes: Vec::new() },
         );
         for step in due {
-            let done = executor.one(step.change)?;
-            // What a stage finds as it should be was said by an earlier one, or by nobody's doing.
-            let is_said = self.changes.iter().any(|one| one.change.target == done.change.target);
-            if !(matches!(done.change.act, Act::Keep) && is_said) {
+            let done = executor.apply(step.change)?;
+            // A change that a stage finds done was reported by an earlier stage, or needs no report.
+            let is_reported = self.changes.iter().any(|change| change.change.target == done.change.target);
+            if !(matches!(done.change.act, Act::Keep) && is_reported) {
                 self.changes.push(done);
             }
         }

@@ -1,4 +1,4 @@
-//! What `graduate` says.
+//! The report of `graduate`.
 
 use serde::Serialize;
 use shim::ledger;

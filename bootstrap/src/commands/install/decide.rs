@@ -1,4 +1,4 @@
-//! What installing under running pods changes: the pure decision.
+//! The changes of an installation under running pods: the pure decision.
 //!
 //! The order is the promise: everything that a DEL could need is there before the conf, and the conf, which is the switch, comes last.
 //!
@@ -12,7 +12,7 @@
 //! | 5 | the probes of profiles, in the policy | they name the files of step 4 |
 //! | 6 | Crossfade's conf | the switch: from now on the runtime calls Crossfade |
 //! | 7 | the runtime's confirmation that it uses the conf, then the inventory once more | pods that started meanwhile |
-//! | 8 | crossfade-watch.service, where nobody keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
+//! | 8 | crossfade-watch.service, where no watch keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -42,8 +42,8 @@ use crate::node::plugins::PLUGIN_MODE;
 use crate::node::watch_unit;
 use crate::publish::removal::Leftovers;
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::picks::ConfSelection;
 
 #[derive(Debug)]
 pub struct InstallDecision {
@@ -138,7 +138,7 @@ fn our_name(
         let picks = ConfSelection::of(facts.unsaid());
         conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
         if let Some((name, _)) = &named {
-            obstacles.extend(picks.told(dir, name).wrong());
+            obstacles.extend(picks.check_name(dir, name).problem());
         }
         named
     })
@@ -170,8 +170,8 @@ fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, no
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
         }
     }
-    if let [one, other] = facts.cni.networks.as_slice()
-        && let Some(name) = one.name().filter(|name| other.name() == Some(name))
+    if let [bin_dir, other] = facts.cni.networks.as_slice()
+        && let Some(name) = bin_dir.name().filter(|name| other.name() == Some(name))
     {
         let what = format!("both networks are called {name:?}, and records tell them apart by their names");
         obstacles.add(Problem::new(what).at(name).fix("change the name in one of the two confs"));
@@ -190,8 +190,8 @@ fn runtime(facts: &InstallFacts, wanted: &Install, obstacles: &mut Obstacles, no
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
         obstacles.add(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
-    if let RuntimeChoice::At(endpoint) = &facts.node.runtime.whom
-        && facts.later != facts.node.runtime.whom
+    if let RuntimeChoice::At(endpoint) = &facts.node.runtime.choice
+        && facts.later != facts.node.runtime.choice
     {
         notes.push(format!(
             "boot and watch do not know this runtime by themselves: say {endpoint:?} in node.json, runtime.endpoint, and where another \
@@ -217,7 +217,7 @@ fn runtime(facts: &InstallFacts, wanted: &Install, obstacles: &mut Obstacles, no
         let fix = format!("say --conf-dir {}", setup.conf_dir.display());
         obstacles.add(Problem::new(what).at("--conf-dir").fix(fix));
     }
-    let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|one| one.path == *dir);
+    let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|bin_dir| bin_dir.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
             let what = format!("the runtime looks for plugins in {}", dir.display());
@@ -256,9 +256,9 @@ fn inventory(
     obstacles.extend(taken.findings);
     notes.extend(taken.notes);
     let mut entries = taken.entries;
-    let said = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
+    let choice = UncachedChoice { network: wanted.uncached, ignored: &wanted.ignored_sandboxes };
     let sandboxes = facts.uncached.as_deref().unwrap_or_default();
-    match uncached::take(sandboxes, said, now) {
+    match uncached::take(sandboxes, choice, now) {
         Ok(more) => entries.extend(more),
         Err(why) => obstacles.add(why),
     }

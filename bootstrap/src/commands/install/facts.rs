@@ -1,4 +1,4 @@
-//! What `install` finds on the node, gathered before anything is decided or touched.
+//! The facts of `install` about the node, gathered before anything is decided or touched.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ use crate::node::policy::completion::Completion;
 use crate::node::settings::Settings;
 use crate::node::untrusted::{self, DirectoryRule};
 use crate::publish::removal::Leftovers;
-use crate::runtime::adding::can_see;
 use crate::runtime::answer::{RuntimeAnswer, deleter};
 use crate::runtime::cache::Cache;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::RuntimeFacts;
-use crate::runtime::{Sandbox, unread};
+use crate::runtime::running_adds::can_see;
+use crate::runtime::{Sandbox, conf_reading};
 
 /// What an installation finds beyond what every command gathers. What could not be read says why, in words that name it.
 #[derive(Debug)]
@@ -78,13 +78,13 @@ impl InstallFacts {
         let node = NodeFacts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
         let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };
         let cni = CniFacts::gather(&node, choice);
-        let NodeFacts { dirs, runtime: RuntimeFacts { whom, answer, .. }, .. } = &node;
+        let NodeFacts { dirs, runtime: RuntimeFacts { choice, answer, .. }, .. } = &node;
         let store = Store::new(&dirs.layout);
         let cache = Cache::read(&wanted.cache_dir)
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
         let (recorded, listed) = (recorded(&store), listed(dirs));
         let completion = Completion::find(&dirs.layout.policy_file());
-        let completed = completion.as_ref().and_then(|one| Policy::parse(&one.bytes).ok());
+        let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
         let before = node.policy();
         let waiting = completed
             .as_ref()
@@ -103,7 +103,7 @@ impl InstallFacts {
                 &cni.plugins.paths(),
                 (&dirs.layout, &store),
             ),
-            uncached: uncached(answer, whom, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
+            uncached: uncached(answer, choice, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
             cache,
             recorded,
             listed,
@@ -115,18 +115,18 @@ impl InstallFacts {
             },
             deleter: deleter(&node.runtime),
             completion,
-            sees: match (answer, whom.endpoint()) {
+            sees: match (answer, choice.endpoint()) {
                 (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
                 _ => Ok(()),
             },
             later: match wanted.runtime.runtime_endpoint {
                 // Whom `watch` and `boot` will ask goes by what is configured.
-                Some(_) => RuntimeChoice::on(&root, &node.settings, node.runtime.config()),
-                None => whom.clone(),
+                Some(_) => RuntimeChoice::find(&root, &node.settings, node.runtime.config()),
+                None => choice.clone(),
             },
-            read: match whom.endpoint() {
+            read: match choice.endpoint() {
                 Some(endpoint) if *answer == RuntimeAnswer::Silent => {
-                    unread::check(endpoint, &dirs.conf_file())
+                    conf_reading::check(endpoint, &dirs.conf_file())
                 }
                 _ => Ok(()),
             },
@@ -157,10 +157,10 @@ fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
 /// The sandboxes of a runtime that runs which are not among the known ones.
 fn uncached(
     asked: &RuntimeAnswer,
-    whom: &RuntimeChoice,
+    choice: &RuntimeChoice,
     known: &[&BTreeSet<String>],
 ) -> Result<Vec<Sandbox>, String> {
-    let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, whom.endpoint()) else {
+    let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, choice.endpoint()) else {
         return Ok(Vec::new());
     };
     let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();

@@ -1,4 +1,4 @@
-//! Which attachments were made before Crossfade was installed, and to which network they belong: pure decisions.
+//! The attachments from before the installation, and the network of each: pure decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +69,8 @@ pub fn take(cache: &Cache, known: &InventoryFacts<'_>) -> InventoryDecision {
                     "attachment {container_id} {ifname} of network {:?}: the runtime kept no usable conf of it",
                     cached.network
                 );
-                let at = format!("attachment {container_id} {ifname}");
-                taken.findings.push(Problem::new(what).at(at).fix("delete that pod first"));
+                let place = format!("attachment {container_id} {ifname}");
+                taken.findings.push(Problem::new(what).at(place).fix("delete that pod first"));
             }
             (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known)),
             (None, _) => *unknown.entry(&cached.network).or_default() += 1,

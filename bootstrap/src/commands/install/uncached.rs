@@ -29,12 +29,12 @@ pub struct UncachedChoice<'a> {
 /// The entries of those that are said to be on a network.
 ///
 /// # Errors
-/// Nobody said what they are on; with the way on.
-pub fn take(sandboxes: &[Sandbox], said: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
-    let left = sandboxes.iter().filter(|sandbox| !said.ignored.contains(&sandbox.id));
+/// Their network is not known; with the next step.
+pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
+    let left = sandboxes.iter().filter(|sandbox| !choice.ignored.contains(&sandbox.id));
     // CNI allows no such container id, so no ADD can have attached the sandbox.
     let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
-    match said.network {
+    match choice.network {
         _ if left.is_empty() => Ok(Vec::new()),
         Some(side) => Ok(left.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
         None => Err(refusal(&left)),
@@ -55,8 +55,8 @@ fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
 }
 
 fn refusal(left: &[&Sandbox]) -> Problem {
-    let one = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
-    let mut named: Vec<String> = left.iter().take(NAMED).map(one).collect();
+    let describe = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
+    let mut named: Vec<String> = left.iter().take(NAMED).map(describe).collect();
     named.extend((left.len() > NAMED).then(|| format!("{} more", left.len() - NAMED)));
     let what = format!(
         "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
@@ -92,7 +92,7 @@ mod tests {
         {
             assert!(why.to_string().contains(words), "{words}: {why}");
         }
-        let ignored: Vec<String> = all.iter().map(|one| one.id.clone()).collect();
+        let ignored: Vec<String> = all.iter().map(|sandbox| sandbox.id.clone()).collect();
         assert!(
             take(&all, UncachedChoice { network: None, ignored: &ignored }, &now()).expect("said").is_empty()
         );

@@ -19,11 +19,11 @@ use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS
 use crate::node::repair_pause::RepairPause;
 use crate::node::settings::Settings;
 use crate::publish::removal::{IN_CLUSTER, Removal};
-use crate::runtime::adding::{AddPath, Caller, can_see, wait_for_quiet};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cri::Runtime;
 use crate::runtime::facts::RuntimeFacts;
-use crate::runtime::{CniSetup, config, parting};
+use crate::runtime::running_adds::{AddPath, Caller, can_see, wait_for_quiet};
+use crate::runtime::{CniSetup, conf_removal, config};
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -41,14 +41,14 @@ pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
     }
-    let mut said = Vec::new();
+    let mut notes = Vec::new();
     loop {
         match once(global, wanted) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
                 let lines = failure.lines();
-                if lines != said {
+                if lines != notes {
                     print::waiting(&lines);
-                    said = lines;
+                    notes = lines;
                 }
                 std::thread::sleep(TRY_AGAIN);
             }
@@ -61,12 +61,13 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     let node = gather(global, wanted)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
     refuse_told(&node)?;
-    let RuntimeFacts { whom, answer, .. } = &node.runtime;
+    let RuntimeFacts { choice, answer, .. } = &node.runtime;
     answered(&node.dirs, answer)?;
-    if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, whom.endpoint()) {
+    if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let left = Some(node.dirs.conf_dir.join(parting::FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let left =
+        Some(node.dirs.conf_dir.join(conf_removal::FILE)).filter(|path| path.symlink_metadata().is_ok());
     let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
     let mut changes = decide(&node, &cni, wanted, left);
     changes.extend(forget(&node));
@@ -86,7 +87,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     drop(leaving);
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::carry_out)?;
     done.extend(more);
-    // Last, because it needs the API server, whose absence must not keep anybody from uninstalling.
+    // Last, because it needs the API server, whose absence must not block uninstalling.
     let (said, by_hand) = removal.carry_out();
     done.extend(said);
     notes.extend(by_hand);
@@ -161,12 +162,12 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
-            let way = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
-            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(way))
+            let fix = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Failed(why) => {
-            let way = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
-            Err(Failure::later(why).at("--runtime-endpoint").fix(way))
+            let fix = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
+            Err(Failure::later(why).at("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::NotAsked
@@ -199,7 +200,7 @@ fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<Pat
     let why = match node.runtime.answer {
         RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
-            parting::FILE
+            conf_removal::FILE
         ),
         _ => "the runtime calls the next conf from now on".to_owned(),
     };
@@ -234,24 +235,24 @@ fn forget(node: &NodeFacts) -> Vec<Change> {
 
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
 fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failure> {
-    let whom = &node.runtime.whom;
-    match &RuntimeAnswer::ask(whom) {
+    let choice = &node.runtime.choice;
+    match &RuntimeAnswer::ask(choice) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
         RuntimeAnswer::Failed(why) => return Err(Failure::later(why)),
         RuntimeAnswer::Silent => {
-            let endpoint = whom.endpoint().unwrap_or_default();
-            let read = parting::read_again(&node.dirs.conf_dir, endpoint, UNUSED_WITHIN);
+            let endpoint = choice.endpoint().unwrap_or_default();
+            let read = conf_removal::wait_for_reread(&node.dirs.conf_dir, endpoint, UNUSED_WITHIN);
             read.map_err(|why| {
                 Failure::later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
             })?;
         }
         RuntimeAnswer::Setup(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
-            let runtime = Runtime::at(whom.endpoint().unwrap_or_default())?;
+            let runtime = Runtime::at(choice.endpoint().unwrap_or_default())?;
             runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
         }
     }
-    let caller = Caller::at(whom.endpoint().unwrap_or_default(), bin_dirs)
+    let caller = Caller::at(choice.endpoint().unwrap_or_default(), bin_dirs)
         .map_err(|e| Failure::later(format!("{e:#}")))?;
     wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();

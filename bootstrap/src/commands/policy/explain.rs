@@ -1,4 +1,4 @@
-//! `policy explain`: which networks a pod would get, and why.
+//! `policy explain`: the networks that a pod would get, and the reasons.
 
 use serde::Serialize;
 use shim::plan::decide_add;
@@ -53,7 +53,7 @@ impl Report for PolicyExplanation {
 /// `policy explain` by the policy that counts here.
 ///
 /// # Errors
-/// Bad settings; 3 if a pod of this node was named that nobody knows.
+/// Bad settings; 3 if the named pod of this node is unknown.
 pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
     let Some(named) = &wanted.live else {
@@ -124,11 +124,11 @@ mod tests {
             ("kube-system", with("both"), "both", "annotation", vec!["old", "new"], false),
             ("default", with("new"), "old", "attach is old", vec!["old"], true),
         ] {
-            let told = explain(&policy, &pod(namespace), &annotations);
-            let networks: Vec<_> = told.interfaces.iter().map(|interface| interface.network).collect();
-            assert_eq!((told.attach, networks), (attach, interfaces), "{namespace} {annotations:?}");
-            assert!(told.because.contains(because), "{}", told.because);
-            assert_eq!(!told.warnings.is_empty(), warned);
+            let explanation = explain(&policy, &pod(namespace), &annotations);
+            let networks: Vec<_> = explanation.interfaces.iter().map(|interface| interface.network).collect();
+            assert_eq!((explanation.attach, networks), (attach, interfaces), "{namespace} {annotations:?}");
+            assert!(explanation.because.contains(because), "{}", explanation.because);
+            assert_eq!(!explanation.warnings.is_empty(), warned);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A pod of this node, as the API server and its record have it.
+//! A pod of this node, by the API server and by its record.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Live {
     }
 }
 
-/// The namespace and the name that somebody typed.
+/// The namespace and the name on the command line.
 fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a str), Failure> {
     let wrong = |why: &str| {
         Failure::usage(format!("POD {named}: {why}")).at("POD").fix("name the pod as NAME or NAMESPACE/NAME")
@@ -120,7 +120,7 @@ fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::Observed
     let Some(credential) = reporter(&node.root, &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };
-    match look::look(&credential, SERVER_WITHIN) {
+    match look::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => {
             let is_it = |seen: &look::ObservedPod| seen.namespace == namespace && seen.name == pod;
             (looked.pods.into_iter().find(is_it), None)

@@ -50,12 +50,12 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     if let Some(why) = unusable {
         return Err(Failure::settings(why));
     }
-    let told = private(global, &node);
-    if told.is_err() && !global.dry_run {
+    let instruction = private(global, &node);
+    if instruction.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
         carry_out(&root, remove("it cannot be rendered"))?;
     }
-    told
+    instruction
 }
 
 /// Removes the runtime's arguments and configuration of private mode. A removal that fails is a note, since the runtime has to start all
@@ -84,8 +84,8 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
         refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
-    let mut asked = None;
-    let told = match (config.kind, &config.program) {
+    let mut answer = None;
+    let instruction = match (config.kind, &config.program) {
         _ if config.unit.is_none() => return Err(refuse(embedded(config))),
         (RuntimeKind::Crio, _) => RuntimeInstruction::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
@@ -99,13 +99,13 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
         }
         (RuntimeKind::Containerd, Some(program)) => {
             let dump = containerd::dump(program, &config.file).map_err(refuse)?;
-            let asked = asked.insert(ContainerdDump { program, file: &config.file, dump });
-            choose(root, asked, conf_dir).map_err(refuse)?
+            let answer = answer.insert(ContainerdDump { program, file: &config.file, dump });
+            choose(root, answer, conf_dir).map_err(refuse)?
         }
     };
-    let changes = changes(root, &told);
-    if let Some(asked) = asked.as_ref().filter(|_| !global.dry_run) {
-        prove(root, asked, &told).map_err(refuse)?;
+    let changes = changes(root, &instruction);
+    if let Some(answer) = answer.as_ref().filter(|_| !global.dry_run) {
+        prove(root, answer, &instruction).map_err(refuse)?;
     }
     finish(global, changes, Vec::new())
 }

@@ -1,4 +1,4 @@
-//! Moves pods, one after the other. It knows the node only by a [`NodeClient`], so that its rules are tested without one.
+//! The moves of pods, one after the other. They reach the node only by a [`NodeClient`], so that its rules are tested without one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,8 +27,8 @@ pub trait NodeClient {
     /// What there is now.
     ///
     /// # Errors
-    /// Somebody who has to be asked does not answer.
-    fn look(&mut self) -> Result<Facts, Problem>;
+    /// The runtime or the API server does not answer.
+    fn gather(&mut self) -> Result<Facts, Problem>;
     /// Evicts a pod, or asks what the API server would say.
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer;
     fn delete(&mut self, pod: &BoundPod) -> Answer;
@@ -41,7 +41,7 @@ pub trait NodeClient {
     fn now(&self) -> Duration;
     fn sleep(&mut self, time: Duration);
     /// Says what goes on.
-    fn say(&mut self, line: &str);
+    fn report(&mut self, line: &str);
 }
 
 /// What became of a pod.
@@ -62,7 +62,7 @@ pub enum RestartOutcome {
 pub struct PodRestart {
     pub candidate: Candidate,
     /// What became of it.
-    pub became: RestartOutcome,
+    pub outcome: RestartOutcome,
 }
 
 /// Why the pods after one were not touched.
@@ -90,10 +90,10 @@ pub fn carry(
     within: Duration,
 ) -> RestartResult {
     let mut carried = RestartResult::default();
-    for candidate in first.into_iter().filter(|one| one.fate.is_act()) {
-        let became = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
-        match became {
-            Ok(became) => carried.done.push(PodRestart { candidate, became }),
+    for candidate in first.into_iter().filter(|next| next.fate.is_act()) {
+        let outcome = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
+        match outcome {
+            Ok(outcome) => carried.done.push(PodRestart { candidate, outcome }),
             Err(stopped) => {
                 carried.stopped = Some(stopped);
                 break;
@@ -119,14 +119,15 @@ struct Successor {
 
 impl<H: NodeClient> Move<'_, H> {
     fn carry(mut self) -> Result<RestartOutcome, Interruption> {
-        let facts = self.look()?;
+        let facts = self.gather()?;
         let now = decide(&facts, self.wanted);
         if !now.refusals.is_empty() {
             return Err(Interruption { exit: Exit::No, why: now.refusals });
         }
-        let same =
-            |one: &&Candidate| one.sandbox == self.candidate.sandbox && one.fate == self.candidate.fate;
-        let is_due = now.candidates.iter().any(|one| same(&one));
+        let same = |candidate: &&Candidate| {
+            candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
+        };
+        let is_due = now.candidates.iter().any(|candidate| same(&candidate));
         let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
             return Ok(RestartOutcome::Skipped);
         };
@@ -141,26 +142,26 @@ impl<H: NodeClient> Move<'_, H> {
 
     fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<RestartOutcome, Interruption> {
         let is_evicted = self.candidate.fate == PodDisposition::Evicted;
-        if let Some(became) =
+        if let Some(outcome) =
             self.ask(pod, if is_evicted { PodRequest::Evict } else { PodRequest::Delete })?
         {
-            return Ok(became);
+            return Ok(outcome);
         }
         let done = if is_evicted { "evicted" } else { "deleted" };
-        self.say(&format!("is {done}; waiting until it is gone"));
+        self.report(&format!("is {done}; waiting until it is gone"));
         let owner = pod.owner.clone().filter(|_| is_evicted);
-        let of_owner = |one: &&BoundPod| owner.is_some() && one.owner == owner;
+        let of_owner = |pod: &&BoundPod| owner.is_some() && pod.owner == owner;
         let before = facts.pods.iter().filter(of_owner).map(|pod| pod.uid.clone()).collect();
         self.until_gone(pod)?;
         self.successor(&Successor { owner, before }, pod.is_ready)
     }
 
     fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
-        // Nobody else asks the budgets before a restart in place.
-        if let Some(became) = self.ask(pod, PodRequest::Try)? {
-            return Ok(became);
+        // A restart in place is no eviction, so only this check asks the budgets.
+        if let Some(outcome) = self.ask(pod, PodRequest::Try)? {
+            return Ok(outcome);
         }
-        self.say("is stopped; kubelet starts it in a new sandbox");
+        self.report("is stopped; kubelet starts it in a new sandbox");
         let stopped = self.hand.stop(&self.candidate.sandbox, Duration::from_secs(pod.grace_secs));
         stopped.map_err(|why| self.failed(&why))?;
         self.until_back(&pod.uid, &pod.containers, pod.is_ready)
@@ -202,7 +203,7 @@ impl<H: NodeClient> Move<'_, H> {
                 return Ok(Some(RestartOutcome::Left(self.problem(&what, &fix))));
             }
             if !is_told {
-                self.say(&format!("waits: {what}"));
+                self.report(&format!("waits: {what}"));
                 is_told = true;
             }
             self.hand.sleep(wait);
@@ -212,7 +213,7 @@ impl<H: NodeClient> Move<'_, H> {
     fn until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
         let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.within;
         loop {
-            let facts = self.look()?;
+            let facts = self.gather()?;
             let lives = facts.pod(&pod.uid).is_some_and(|pod| !pod.has_ended);
             if !lives && facts.sandboxes_of(&pod.uid).next().is_none() {
                 return Ok(());
@@ -233,7 +234,7 @@ impl<H: NodeClient> Move<'_, H> {
         let comes_here = owner.kind == "DaemonSet";
         let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
         loop {
-            let facts = self.look()?;
+            let facts = self.gather()?;
             let found = facts.pods.iter().find(|pod| {
                 pod.owner.as_ref() == Some(owner) && !pod.is_leaving && !successor.before.contains(&pod.uid)
             });
@@ -265,7 +266,7 @@ impl<H: NodeClient> Move<'_, H> {
     ) -> Result<RestartOutcome, Interruption> {
         let end = self.hand.now() + self.within;
         loop {
-            let facts = self.look()?;
+            let facts = self.gather()?;
             let Some(pod) = facts.pod(uid) else { return Ok(RestartOutcome::Gone) };
             let other = |sandbox: &&Sandbox| sandbox.uid == uid && sandbox.id != self.candidate.sandbox;
             let sandbox = facts.sandboxes.iter().find(other);
@@ -275,7 +276,7 @@ impl<H: NodeClient> Move<'_, H> {
                 // Until kubelet has looked, the pod's status is that of the containers before.
                 let is_new = !pod.containers.is_empty() && pod.containers.is_disjoint(before);
                 if is_attached && is_new && (pod.is_ready || !was_ready) {
-                    self.say(&format!("is back, in sandbox {}", sandbox.id));
+                    self.report(&format!("is back, in sandbox {}", sandbox.id));
                     return Ok(RestartOutcome::Back(sandbox.id.clone()));
                 }
             }
@@ -312,12 +313,12 @@ impl<H: NodeClient> Move<'_, H> {
         }
     }
 
-    fn look(&mut self) -> Result<Facts, Interruption> {
-        self.hand.look().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })
+    fn gather(&mut self) -> Result<Facts, Interruption> {
+        self.hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })
     }
 
-    fn say(&mut self, what: &str) {
-        self.hand.say(&format!("pod {} {what}", self.candidate.title()));
+    fn report(&mut self, what: &str) {
+        self.hand.report(&format!("pod {} {what}", self.candidate.title()));
     }
 
     fn problem(&self, what: &str, fix: &str) -> Problem {

@@ -1,4 +1,4 @@
-//! Which pods are moved, in which order, and why others stay. Pure.
+//! The order in which pods are moved, and the reasons of those that stay. Pure.
 
 use types::eviction::STAY;
 use types::glob::matches;
@@ -21,9 +21,9 @@ pub struct RestartOptions {
     pub pods: Vec<String>,
     /// Pods are restarted where they are.
     pub in_place: bool,
-    /// Also those with a hook that nobody runs then.
+    /// Also those with a hook, which is not run then.
     pub skip_pre_stop: bool,
-    /// Pods that may be deleted although nobody makes them again.
+    /// Pods that may be deleted although no controller makes them again.
     pub delete_bare: Vec<String>,
     /// The data of emptyDirs may be lost.
     pub delete_empty_dir: bool,
@@ -51,7 +51,7 @@ pub struct Candidate {
 pub enum PodDisposition {
     /// It is evicted, and its owner makes another one.
     Evicted,
-    /// It is deleted for good, since somebody named it.
+    /// It is deleted for good, since the operator named it.
     Deleted,
     /// Its containers end, and kubelet starts them in a new sandbox.
     Restarted,
@@ -75,7 +75,7 @@ pub enum StayReason {
     Undisturbed,
     EmptyDir,
     OfJob,
-    /// Nobody makes it again.
+    /// No controller makes it again.
     Bare,
     /// Its containers would not start again.
     Once,
@@ -174,12 +174,18 @@ pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     let mut candidates: Vec<Candidate> =
         facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, wanted, sandbox)).collect();
     // A pod of a DaemonSet comes back to this node at once, and others may need it: the DNS of the node, or a proxy.
-    let is_daemon = |one: &Candidate| {
-        let owner = facts.pod(&one.uid).and_then(|pod| pod.owner.as_ref());
+    let is_daemon = |candidate: &Candidate| {
+        let owner = facts.pod(&candidate.uid).and_then(|pod| pod.owner.as_ref());
         owner.is_some_and(|owner| owner.kind == "DaemonSet")
     };
-    candidates.sort_by_cached_key(|one| {
-        (!one.fate.is_act(), !is_daemon(one), one.namespace.clone(), one.name.clone(), one.sandbox.clone())
+    candidates.sort_by_cached_key(|candidate| {
+        (
+            !candidate.fate.is_act(),
+            !is_daemon(candidate),
+            candidate.namespace.clone(),
+            candidate.name.clone(),
+            candidate.sandbox.clone(),
+        )
     });
     Decision { refusals, candidates }
 }

@@ -1,4 +1,4 @@
-//! What `restart-pods` knows of the node. It is gathered before each act anew: pods come and go, and people flip policies meanwhile.
+//! The facts of `restart-pods` about the node, gathered anew before each act: pods come and go, and people flip policies meanwhile.
 
 use types::policy::Policy;
 use types::problem::Problem;

@@ -1,4 +1,4 @@
-//! Asks the node, its runtime and the API server, and acts on them.
+//! The client of the node, its runtime and the API server.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ impl LiveClient {
         }
         node.dirs.require_readable()?;
         node.require_policy()?;
-        let Some(endpoint) = node.runtime.whom.endpoint() else {
+        let Some(endpoint) = node.runtime.choice.endpoint() else {
             return Err(Failure::usage("the sandboxes of this node are needed, and no runtime is known")
                 .at("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint"));
@@ -73,9 +73,9 @@ impl LiveClient {
     ///
     /// # Errors
     /// The API server or the runtime does not answer.
-    pub fn gather(&self) -> Result<Facts, Problem> {
+    pub fn gather_facts(&self) -> Result<Facts, Problem> {
         let layout = self.layout();
-        let bound = self.pods.look().map_err(unseen)?;
+        let bound = self.pods.list().map_err(unseen)?;
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
         let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
@@ -113,7 +113,7 @@ impl LiveClient {
         }
         let name = self.node.name.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
         let fix = "run crossfade-bootstrap doctor, and mend what it finds of the conf";
-        match RuntimeAnswer::ask(&self.node.runtime.whom).uses(name) {
+        match RuntimeAnswer::ask(&self.node.runtime.choice).uses(name) {
             ConfUse::Ours | ConfUse::Unknown => {}
             ConfUse::Other(what) => obstacles.push(
                 Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))
@@ -127,8 +127,8 @@ impl LiveClient {
 }
 
 impl NodeClient for LiveClient {
-    fn look(&mut self) -> Result<Facts, Problem> {
-        self.gather()
+    fn gather(&mut self) -> Result<Facts, Problem> {
+        self.gather_facts()
     }
 
     fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer {
@@ -151,7 +151,7 @@ impl NodeClient for LiveClient {
         std::thread::sleep(time);
     }
 
-    fn say(&mut self, line: &str) {
+    fn report(&mut self, line: &str) {
         print::progress(line);
     }
 }

@@ -26,7 +26,7 @@ use crate::node::command_lock::CommandLock;
 use crate::node::selection::require_known;
 
 /// One command moves pods at a time.
-const ALONE: CommandLock =
+const LOCK: CommandLock =
     CommandLock { lock: "restart-pods", command: "restart-pods", another: "another restart-pods" };
 
 /// Moves pods, or says which and how.
@@ -34,22 +34,22 @@ const ALONE: CommandLock =
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
 pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
-    let asked = asked(wanted);
+    let options = restart_options(wanted);
     let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
-        let (phase, decision) = decided(&mut hand, &asked)?;
+        let (phase, decision) = decided(&mut hand, &options)?;
         return Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, None));
     }
     let layout = hand.layout().clone();
-    ALONE.run(&layout, || {
-        let (phase, decision) = decided(&mut hand, &asked)?;
+    LOCK.run(&layout, || {
+        let (phase, decision) = decided(&mut hand, &options)?;
         let within = Duration::from_secs(wanted.timeout_secs);
-        let carried = carry(&mut hand, &asked, decision.candidates.clone(), within);
+        let carried = carry(&mut hand, &options, decision.candidates.clone(), within);
         Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
     })
 }
 
-fn asked(wanted: &cli::RestartPods) -> RestartOptions {
+fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
     RestartOptions {
         on: wanted.on.clone(),
         pods: wanted.pods.clone(),
@@ -63,7 +63,7 @@ fn asked(wanted: &cli::RestartPods) -> RestartOptions {
 
 /// What is to be done, and the policy's phase.
 fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Decision), Failure> {
-    let facts = hand.gather().map_err(|why| Failure::of(Exit::TryLater, why))?;
+    let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
     known(&facts, wanted)?;
     let decision = decide(&facts, wanted);
@@ -77,7 +77,7 @@ fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Dec
 fn known(facts: &Facts, wanted: &RestartOptions) -> Result<(), Failure> {
     for glob in &wanted.pods {
         let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
-        if facts.sandboxes.iter().any(|one| is(&one.namespace, &one.name)) {
+        if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {
             continue;
         }
         let of_host = facts.pods.iter().any(|pod| pod.host_network && is(&pod.namespace, &pod.name));

@@ -1,4 +1,4 @@
-//! What `restart-pods` says.
+//! The report of `restart-pods`.
 
 use serde::Serialize;
 use types::policy::Phase;
@@ -77,24 +77,26 @@ impl RestartReport {
         let dry_run = carried.is_none();
         let RestartResult { done, stopped } = carried.unwrap_or_default();
         let mut left = Vec::new();
-        let rows = candidates.iter().map(|one| {
-            let became =
-                done.iter().find(|done| done.candidate.sandbox == one.sandbox).map(|done| &done.became);
-            if let Some(RestartOutcome::Left(why)) = became {
+        let rows = candidates.iter().map(|candidate| {
+            let outcome = done
+                .iter()
+                .find(|done| done.candidate.sandbox == candidate.sandbox)
+                .map(|done| &done.outcome);
+            if let Some(RestartOutcome::Left(why)) = outcome {
                 left.push(why.clone());
             }
-            if let PodDisposition::Stays(why) = one.fate {
+            if let PodDisposition::Stays(why) = candidate.fate {
                 let (why, fix) = why.words();
-                let what = format!("pod {} stays: {why}", one.title());
-                left.push(Problem::new(what).at(format!("pod {}", one.title())).fix(fix));
+                let what = format!("pod {} stays: {why}", candidate.title());
+                left.push(Problem::new(what).at(format!("pod {}", candidate.title())).fix(fix));
             }
-            Row::of(one, became)
+            Row::of(candidate, outcome)
         });
         let pods: Vec<Row> = rows.collect();
         let mut notes = Vec::new();
         if pods.is_empty() {
             notes.push("every pod of this node is on the network that the policy names for it".to_owned());
-        } else if dry_run && candidates.iter().any(|one| one.fate.is_act()) {
+        } else if dry_run && candidates.iter().any(|candidate| candidate.fate.is_act()) {
             notes.push("nothing was changed; the same command with --apply carries this out, one pod after the other".into());
         }
         Self { dry_run, phase, in_place, pods, notes, stopped, left }
@@ -102,8 +104,8 @@ impl RestartReport {
 }
 
 impl Row {
-    fn of(one: &Candidate, became: Option<&RestartOutcome>) -> Self {
-        let (outcome, new_sandbox) = match became {
+    fn of(candidate: &Candidate, outcome: Option<&RestartOutcome>) -> Self {
+        let (outcome, new_sandbox) = match outcome {
             None => (None, None),
             Some(RestartOutcome::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
             Some(RestartOutcome::Gone) => (Some("gone"), None),
@@ -111,14 +113,14 @@ impl Row {
             Some(RestartOutcome::Left(_)) => (Some("left"), None),
         };
         Self {
-            namespace: one.namespace.clone(),
-            pod: one.name.clone(),
-            uid: one.uid.clone(),
-            sandbox: one.sandbox.clone(),
-            from: one.from,
-            to: one.to,
-            fate: one.fate.as_str(),
-            why: match one.fate {
+            namespace: candidate.namespace.clone(),
+            pod: candidate.name.clone(),
+            uid: candidate.uid.clone(),
+            sandbox: candidate.sandbox.clone(),
+            from: candidate.from,
+            to: candidate.to,
+            fate: candidate.fate.as_str(),
+            why: match candidate.fate {
                 PodDisposition::Stays(why) => Some(why.as_str()),
                 PodDisposition::Evicted
                 | PodDisposition::Deleted

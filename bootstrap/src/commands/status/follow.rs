@@ -1,4 +1,4 @@
-//! Waiting for what `watch` reports.
+//! The wait for a report of `watch`.
 
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -24,7 +24,7 @@ pub(super) fn wait(file: &Path, policy: &Path, within: Duration) -> bool {
         let of_now = PolicyFile::load(policy).ok().map(|policy| policy.sha256);
         of_now.is_some() && document.policy_sha256 == of_now
     };
-    until(
+    wait_until(
         file,
         Some(within),
         || matches!(status_file::read(file), StatusFile::Fresh(document) if document.ready && is_of_now(&document)),
@@ -32,7 +32,7 @@ pub(super) fn wait(file: &Path, policy: &Path, within: Duration) -> bool {
 }
 
 /// Looks at each change of a file until `holds`, or `within` is over; without one it never is.
-pub(super) fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
+pub(super) fn wait_until(file: &Path, within: Option<Duration>, mut holds: impl FnMut() -> bool) -> bool {
     let end = within.map(|within| Instant::now() + within);
     let (wake, wakes) = channel();
     let mut events = Events::new(wake);
@@ -43,12 +43,12 @@ pub(super) fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut
         if holds() {
             return true;
         }
-        let left = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
+        let remaining = end.map_or(LOOK_AGAIN, |end| end.saturating_duration_since(Instant::now()));
+        if remaining.is_zero() {
             return false;
         }
         // That its watch ended is no event.
-        let _ = wakes.recv_timeout(left.min(LOOK_AGAIN));
+        let _ = wakes.recv_timeout(remaining.min(LOOK_AGAIN));
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) fn until(file: &Path, within: Option<Duration>, mut holds: impl FnMut
 pub fn follow(global: &Global) -> Exit {
     let file = Root::new(&global.root).at(STATUS);
     let mut last = String::new();
-    until(&file, None, || {
+    wait_until(&file, None, || {
         let line = match status_file::read(&file) {
             StatusFile::Absent => "no watch has run in this boot".to_owned(),
             StatusFile::Unreadable(why) => why,

@@ -1,4 +1,4 @@
-//! What keeps pods from the right network, with what to do about it.
+//! The problems that keep pods from the right network, with their fixes.
 
 use shim::layout::Layout;
 use types::node::Mode;
@@ -84,7 +84,7 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
     damaged.chain(routes).collect()
 }
 
-/// That no `watch` runs, on a node where one has to: for a tree, or for directories that the caller named, nobody can tell.
+/// That no `watch` runs, on a node where one has to: for a tree, or for directories that the caller named, it is not known.
 pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -> Option<Problem> {
     let root = Root::new(&global.root);
     if !root.is_node()
@@ -128,14 +128,14 @@ fn in_the_way(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
         Ok(dir) => dir,
         Err(why) => return vec![why.as_str().into()],
     };
-    let picks = node.runtime.picks();
+    let picks = node.runtime.conf_selection();
     let mut found = picks.in_the_way(dir, name);
     if !found.is_empty() {
         found.extend(picks.harm_of_a_restart().map(Problem::from));
     }
     // In private mode the runtime's command line names the network.
     if node.settings.conf_dir == Mode::Shared {
-        found.extend(picks.told(dir, name).wrong());
+        found.extend(picks.check_name(dir, name).problem());
     }
     found
 }

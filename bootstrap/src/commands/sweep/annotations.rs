@@ -1,11 +1,11 @@
 //! The last part of a pass: annotations that a CNI's plugin left on Pods whose sandbox is gone.
 //!
 //! Calico's plugin writes the container id and the address of a sandbox on its Pod, and its DEL under a second ifname leaves both there. On a Pod that stays,
-//! because its ADD was undone or its sandbox was made again without that network, they are wrong until somebody removes them.
+//! because its ADD was undone or its sandbox was made again without that network, they are wrong until they are removed.
 //!
 //! **Order of the looks.** A sandbox that is being made must not be taken for one that is gone. The Pods are read first. What they name was written during
 //! an ADD that had begun by then. If the ADD came through Crossfade, its record was durable before, and it stays until its DELs have succeeded, so the
-//! records are read again *after* the Pods: no record means no attachment. If it did not come through Crossfade, because somebody has removed the conf,
+//! records are read again *after* the Pods: no record means no attachment. If it did not come through Crossfade, because another program has removed the conf,
 //! there is no record, and the list with which the pass began may be minutes older than the sandbox. So the runtime is asked again after the Pods, too. It
 //! may still not list a sandbox that bypasses Crossfade and is being made at that very moment. Its Pod then loses annotations that name its only
 //! address, which kubelet writes into its status right afterwards, where Calico finds it.
@@ -81,8 +81,8 @@ impl RemovalPlan {
     }
 }
 
-/// Looks which annotations are of sandboxes that are gone. Asks nobody where no CNI of the node leaves any.
-pub(super) fn look(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
+/// Gathers the annotations of sandboxes that are gone. Sends no request where no CNI of the node leaves any.
+pub(super) fn gather(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
     match found(node, wanted, before) {
         Ok(found) => found,
         Err(why) => RemovalPlan::note(why),
@@ -155,7 +155,7 @@ fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &SandboxList) -> Resul
     if matches!(before, SandboxList::File(_)) {
         return Ok(BTreeSet::new());
     }
-    let now = super::listing(&node.runtime.whom, wanted).map_err(|failure| failure.lines().join("; "))?;
+    let now = super::listing(&node.runtime.choice, wanted).map_err(|failure| failure.lines().join("; "))?;
     if now.is_empty_answer() && !before.is_empty_answer() {
         return Err(
             "they stay, because the runtime lists no sandbox any more; the next pass looks again".into()

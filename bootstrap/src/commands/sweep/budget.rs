@@ -1,4 +1,4 @@
-//! How long one pass may take.
+//! The time budget of one pass.
 
 /// How many DELs may hang to their deadline within one pass. The remaining attachments come first in the next pass.
 const HANGING_DELS: u64 = 12;

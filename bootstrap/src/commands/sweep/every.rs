@@ -1,4 +1,4 @@
-//! One pass after the other, for a pod: each is a process of its own, as the unit is that `watch` starts on a node.
+//! Repeated passes, for a pod: each is a process of its own, as the unit is that `watch` starts on a node.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

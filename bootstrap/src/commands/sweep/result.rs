@@ -1,7 +1,7 @@
-//! What a pass that `watch` has started came to, kept for `watch`: it starts a unit and does not wait for it.
+//! The result of a pass that `watch` has started, kept for `watch`: it starts a unit and does not wait for it.
 //!
 //! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
-//! the pass closed what it had to. It names attachments and quotes no delegate, for everybody may read what `watch` makes of it.
+//! the pass closed what it had to. It names attachments and quotes no delegate, because every user may read what `watch` publishes of it.
 
 use shim::layout::Layout;
 use shim::{boot, file};

@@ -1,4 +1,4 @@
-//! Attachments that do not begin or end, and pods that Crossfade knows nothing of: pure.
+//! Findings about attachments that do not begin or end, and about unknown pods: pure.
 
 use std::collections::BTreeMap;
 
@@ -216,7 +216,7 @@ const fn of_owner(owner: Owner) -> (&'static str, &'static str) {
 
 fn owner(state: &AttachmentRecords, line: &Line) -> Option<Owner> {
     let key = Key::new(&line.container_id, &line.ifname);
-    state.judged.iter().find(|one| one.key == key).map(|one| one.owner)
+    state.judged.iter().find(|candidate| candidate.key == key).map(|candidate| candidate.owner)
 }
 
 /// The last failed DEL of a container, by the journal.

@@ -1,4 +1,4 @@
-//! Crossfade's conf and plugin: whether the next pod comes through them: pure.
+//! Findings about Crossfade's conf and plugin, through which the next pod comes: pure.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         Ok(None) if is_private(facts) => found.push(waits(facts)),
         Ok(None) => found.push(missing(facts, "the file is not there")),
     }
-    // Single repairs are news only where nobody has given up.
+    // Single repairs are news only where watch has not given up.
     if fights.is_none() {
         found.extend(repaired(facts));
     }
@@ -123,8 +123,8 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
             found.extend(not_first(facts, dir, &conf.name));
             // In private mode the runtime's command line names the network.
             if !is_private(facts) {
-                let told = facts.node.runtime.picks().told(dir, &conf.name).wrong();
-                found.extend(told.map(|why| crio(facts, &why)));
+                let name_problem = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
+                found.extend(name_problem.map(|why| crio(facts, &why)));
             }
         }
     }
@@ -137,7 +137,7 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
 }
 
 fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
-    let picks = facts.node.runtime.picks();
+    let picks = facts.node.runtime.conf_selection();
     let others = picks.instead_of_ours(dir, name);
     let problems = picks.in_the_way(dir, name);
     if others.is_empty() {
@@ -176,11 +176,11 @@ fn behind_ours(file: &str) -> String {
 
 fn crio(facts: &Facts, why: &Problem) -> Finding {
     let unit = facts.runtime_unit();
-    let told = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
-    let told =
-        told.map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
+    let configured = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
+    let configured = configured
+        .map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
     Finding::of(Code::CrioNetwork, why)
-        .seen([format!("CRI-O's configuration has {told}")])
+        .seen([format!("CRI-O's configuration has {configured}")])
         .by_hand(why.fix.as_str())
         .run(
             format!("systemctl restart {unit}"),
@@ -224,7 +224,7 @@ fn fights(facts: &Facts) -> Option<Finding> {
 }
 
 /// What becomes of a conf that an agent has renamed, after the agent's setting: that of a network of the policy comes back, Crossfade's stale
-/// one goes, and what belongs to nobody here is for a person.
+/// one goes, and a file without a known owner is for the operator.
 fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
     let suffixes = profile::all().iter().filter_map(|profile| profile.exclusive.as_ref());
     let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();

@@ -1,4 +1,4 @@
-//! What keeps kubelet from running, or lets it run with a taint: pure.
+//! Findings about kubelet: it does not run, or runs with a taint: pure.
 
 use super::super::code::Code;
 use super::super::facts::{BOOT_UNIT, Facts};
@@ -19,7 +19,7 @@ fn boot(facts: &Facts) -> Option<Finding> {
     let finding = Finding::new(Code::BootFailed, cause).on([BOOT_UNIT]).seen([why.what.as_str()]).seen(unit);
     Some(
         finding
-            .seen(told(facts, BOOT_UNIT))
+            .seen(last_lines(facts, BOOT_UNIT))
             .run(
                 "crossfade-bootstrap boot --dry-run",
                 "says everything that stands in the way, and changes nothing",
@@ -29,7 +29,7 @@ fn boot(facts: &Facts) -> Option<Finding> {
 }
 
 /// What a unit wrote to the journal last.
-fn told(facts: &Facts, unit: &str) -> Vec<String> {
+fn last_lines(facts: &Facts, unit: &str) -> Vec<String> {
     let of_unit = facts.journal.read().into_iter().flatten().filter(|entry| entry.unit == unit);
     let lines: Vec<String> = of_unit.map(|entry| format!("journal: {}", entry.message)).collect();
     lines[lines.len().saturating_sub(LINES)..].to_vec()

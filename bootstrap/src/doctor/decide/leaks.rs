@@ -1,4 +1,4 @@
-//! What stayed behind of attachments that ended: pure.
+//! Findings about leaks of attachments that ended: pure.
 
 use types::policy::Gc;
 
@@ -22,7 +22,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
-fn of(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
+fn finding(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
     let named = |leak: &Leak| format!("{} {}", leak.container_id, leak.ifname).trim_end().to_owned();
     let seen = leaks.iter().map(|leak| format!("{}: {}", named(leak), leak.what));
     (!leaks.is_empty()).then(|| Finding::new(code, cause).on(leaks.iter().map(named)).seen(seen))
@@ -30,12 +30,12 @@ fn of(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
 
 fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option<Finding> {
     let cause = "the runtime has forgotten sandboxes without a DEL, for longer than the policy's grace: their addresses and interfaces stay";
-    let finding = of(Code::SandboxForgotten, leaks, cause)?;
+    let finding = finding(Code::SandboxForgotten, leaks, cause)?;
     let lists_none = facts.sandboxes.read().is_some_and(|sandboxes| sandboxes.listed.is_empty());
-    if let Some(one) = contradiction(judged).filter(|_| lists_none) {
+    if let Some(living) = contradiction(judged).filter(|_| lists_none) {
         let seen = format!(
             "the runtime lists no sandbox at all, and the netns of {} {} is there",
-            one.key.container_id, one.key.ifname
+            living.key.container_id, living.key.ifname
         );
         let what = "is the sweep for a runtime that is right to list nothing; look first whether pods of this node still run";
         return Some(finding.seen([seen]).run(SWEEP_ALL, what));
@@ -48,7 +48,7 @@ fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option
 
 fn waits(leaks: &[Leak]) -> Option<Finding> {
     let cause = "the runtime has forgotten sandboxes, and the network that owes their DEL is not ready, so a sweep leaves them";
-    let finding = of(Code::SandboxWaits, leaks, cause)?;
+    let finding = finding(Code::SandboxWaits, leaks, cause)?;
     Some(
         finding
             .by_hand("start the agent of that network on this node again, or list the network under \"retired\" of the policy if it is gone for good")
@@ -58,7 +58,7 @@ fn waits(leaks: &[Leak]) -> Option<Finding> {
 
 fn leases(facts: &Facts) -> Option<Finding> {
     let cause = "host-local has given addresses to containers that neither Crossfade nor the runtime knows. They are lost to the node's range until somebody releases them";
-    let finding = of(Code::LeaseUnknown, &facts.kernel.read()?.leases, cause)?;
+    let finding = finding(Code::LeaseUnknown, &facts.kernel.read()?.leases, cause)?;
     Some(
         finding
             .by_hand("make sure that nothing but this runtime has pods on the network, such as another runtime on the node")

@@ -1,4 +1,4 @@
-//! Facts -> findings: pure. Each finding is one small function, in the module of what it is about.
+//! The decisions of `doctor`, from facts to findings: pure. Each finding is one small function, in the module of what it is about.
 //!
 //! | on this node | findings |
 //! |---|---|
@@ -53,7 +53,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     if found.iter().all(|finding| finding.severity != Severity::Error) {
         found.extend(watch::unexplained(facts));
     }
-    let place = |symptom| Symptom::ALL.iter().position(|one| *one == symptom);
+    let place = |symptom| Symptom::ALL.iter().position(|known| *known == symptom);
     found.sort_by_key(|finding| (place(finding.symptom), finding.severity, finding.code));
     found.into_iter().map(Finding::bounded).collect()
 }

@@ -1,4 +1,4 @@
-//! The policy's networks: whether their agents could attach a pod now: pure.
+//! Findings about the policy's networks and their agents: pure.
 
 use types::packets::PacketReason;
 use types::policy::Side;
@@ -15,7 +15,7 @@ const DEGRADED: &str = "degraded";
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let needed = facts.networks.iter().filter(|network| network.needed);
-    let mut found: Vec<Finding> = needed.filter_map(|network| of(facts, network)).collect();
+    let mut found: Vec<Finding> = needed.filter_map(|network| unready(facts, network)).collect();
     found.extend(proofs(facts));
     found.extend(degraded(facts));
     found.extend(unkept(facts));
@@ -31,7 +31,7 @@ pub(super) fn not_ready(facts: &Facts) -> Vec<String> {
 }
 
 /// The first reason why a network could not attach a pod.
-fn of(facts: &Facts, network: &NetworkReadiness) -> Option<Finding> {
+fn unready(facts: &Facts, network: &NetworkReadiness) -> Option<Finding> {
     let NetworkReadiness { side, profile, .. } = network;
     let agent = format!("its agent on this node: {}", agents(facts));
     let finding = |code, cause: &str, why: &str| {

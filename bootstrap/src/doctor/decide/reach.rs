@@ -1,4 +1,4 @@
-//! Why pods cannot be reached: pure.
+//! Findings about pods that cannot be reached: pure.
 
 use super::super::code::Code;
 use super::super::facts::Facts;

@@ -1,4 +1,4 @@
-//! The runtime: whether it runs, answers, and uses one conf: pure.
+//! Findings about the runtime: it does not run, answer, or use one conf: pure.
 
 use super::super::code::Code;
 use super::super::facts::Facts;
@@ -14,7 +14,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
 fn answer(facts: &Facts) -> Option<Finding> {
     let unit = facts.runtime_unit();
     let state = facts.unit(unit).map(|state| state.line(unit));
-    let endpoint = facts.node.runtime.whom.endpoint().unwrap_or_default().to_owned();
+    let endpoint = facts.node.runtime.choice.endpoint().unwrap_or_default().to_owned();
     let restart = (format!("systemctl restart {unit}"), "starts the runtime anew; pods keep running");
     match &facts.node.runtime.answer {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Silent | RuntimeAnswer::Setup(_) => None,

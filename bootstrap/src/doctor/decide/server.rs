@@ -1,4 +1,4 @@
-//! What the API server has of this node, held against what the node knows: pure.
+//! Findings about the Node at the API server, compared with the node's own state: pure.
 
 use types::observed::Observed;
 use types::policy::Phase;
@@ -89,8 +89,8 @@ fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
 /// The condition is that of another boot, or says the opposite of `watch`.
 fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let report = facts.watched()?;
-    let ours = condition(node, CONDITION)?;
-    let says_ready = ours.status == "True";
+    let own_condition = condition(node, CONDITION)?;
+    let says_ready = own_condition.status == "True";
     let observed = node.observed.as_deref().and_then(|text| Observed::parse(text).ok());
     let other_boot =
         observed.filter(|observed| !facts.boot_id.is_empty() && observed.boot_id != facts.boot_id);
@@ -100,7 +100,7 @@ fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let cause = "the Node does not say what watch knows: watch could not write it. Whoever follows the Node acts on what was";
     let finding = Finding::new(Code::NodeOutdated, cause)
         .on([object(facts)])
-        .seen([line(CONDITION, ours), format!("watch: {}: {}", report.reason, report.message)])
+        .seen([line(CONDITION, own_condition), format!("watch: {}: {}", report.reason, report.message)])
         .seen(
             other_boot
                 .map(|observed| format!("the annotation crossfade/observed is of boot {}", observed.boot_id)),

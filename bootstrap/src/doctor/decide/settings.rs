@@ -1,4 +1,4 @@
-//! Settings, the off switch, and what an earlier image left: pure.
+//! Findings about settings, the off switch, and leftovers of an earlier image: pure.
 
 use super::super::code::Code;
 use super::super::facts::Facts;
@@ -62,13 +62,14 @@ pub(super) fn earlier_image(facts: &Facts) -> Option<Finding> {
     let attachments = facts.state.read().map_or(0, |state| state.attached.attachments.len());
     let records = (attachments > 0)
         .then(|| format!("{attachments} attachments below {}", facts.node.dirs.layout.state_dir.display()));
-    let left: Vec<String> = conf.into_iter().chain(records).collect();
-    if left.is_empty() {
+    let leftovers: Vec<String> = conf.into_iter().chain(records).collect();
+    if leftovers.is_empty() {
         return None;
     }
     let cause = "this node has a final image (confDir none), and an earlier image left what only that image's plugin can serve";
-    let seen = left.iter().map(|left| format!("{left}: it is still there")).collect::<Vec<_>>();
-    let finding = Finding::new(Code::EarlierImage, cause).on(left).seen(seen);
+    let seen =
+        leftovers.iter().map(|leftovers| format!("{leftovers}: it is still there")).collect::<Vec<_>>();
+    let finding = Finding::new(Code::EarlierImage, cause).on(leftovers).seen(seen);
     Some(
         finding
             .run("systemctl reboot", "once the node is drained: boot moves away what an earlier image left"),

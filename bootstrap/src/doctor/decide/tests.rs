@@ -61,7 +61,7 @@ fn policy(attach: &str) -> Value {
         "old": {"profile": "generic", "conf": ["/o"]}, "new": {"profile": "cilium", "conf": ["/n"]}}})
 }
 
-fn held(policy: &Value) -> PolicyFile {
+fn policy_file(policy: &Value) -> PolicyFile {
     let bytes = policy.to_string().into_bytes();
     let policy = Policy::parse(&bytes).expect("valid");
     PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes, policy, sha256: "x".into() }
@@ -179,7 +179,7 @@ fn well() -> Facts {
             unusable: None,
             runtime: RuntimeFacts {
                 config: ConfigFact::Read(runtime),
-                whom: RuntimeChoice::At("unix:///run/r.sock".into()),
+                choice: RuntimeChoice::At("unix:///run/r.sock".into()),
                 answer: loaded("oldnet", "crossfade", 1),
             },
             dirs: Directories {
@@ -189,7 +189,7 @@ fn well() -> Facts {
                 installed: Ok(Some(installed())),
             },
             name: Ok(Some("oldnet".into())),
-            policy: Ok(held(&policy("old"))),
+            policy: Ok(policy_file(&policy("old"))),
         },
         cni: CniFacts {
             confs: Ok(ConfDir {
@@ -259,19 +259,19 @@ fn on_a_node_that_is_well_nothing_is_found() {
 #[test]
 fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
     let all = cases();
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for Case { code, has, near } in &all {
         let codes =
             |change: &fn(&mut Facts)| found(*change).iter().map(|finding| finding.code).collect::<Vec<_>>();
         let (with, without) = (codes(has), codes(near));
         if !with.contains(code) {
-            wrong.push(format!("{code:?} is not among {with:?}"));
+            failures.push(format!("{code:?} is not among {with:?}"));
         }
         if without.contains(code) {
-            wrong.push(format!("{code:?} is among {without:?} of its nearest state"));
+            failures.push(format!("{code:?} is among {without:?} of its nearest state"));
         }
     }
-    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(failures, Vec::<String>::new());
     let covered: BTreeSet<Code> = all.iter().map(|case| case.code).collect();
     let every: BTreeSet<Code> = Code::all().collect();
     assert_eq!(covered, every, "each code has a case");
@@ -279,7 +279,7 @@ fn each_finding_is_found_where_it_is_and_not_in_the_nearest_state_without_it() {
 
 #[test]
 fn each_finding_names_its_objects_its_evidence_and_what_mends_it() {
-    let mut wrong = Vec::new();
+    let mut failures = Vec::new();
     for Case { code, has, .. } in cases() {
         let all = found(has);
         for finding in all.iter().filter(|finding| finding.code == code) {
@@ -290,11 +290,11 @@ fn each_finding_names_its_objects_its_evidence_and_what_mends_it() {
             let is_one_line =
                 mend.iter().all(|mend| mend.command.iter().all(|command| !command.contains('\n')));
             if !is_whole || !has_no_empty || !is_one_line {
-                wrong.push(format!("{finding:?}"));
+                failures.push(format!("{finding:?}"));
             }
         }
     }
-    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(failures, Vec::<String>::new());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `watch`: whether it runs, and what it says that nothing else explains: pure.
+//! Findings about `watch`: it does not run, or reports what nothing else explains: pure.
 
 use super::super::code::Code;
 use super::super::facts::{Facts, WATCH_UNIT};

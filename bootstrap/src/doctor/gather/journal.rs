@@ -1,4 +1,4 @@
-//! What Crossfade wrote to the journal in this boot.
+//! Crossfade's entries in the journal of this boot.
 
 use std::time::Duration;
 

@@ -127,7 +127,7 @@ fn server(root: &Root, node: &Node) -> Source<ApiServerState> {
     let Some(credential) = reporter(root, node) else {
         return Source::Absent("this node has no kubelet, or node.json says report.node false".into());
     };
-    match look::look(&credential, SERVER_WITHIN) {
+    match look::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => Source::Read(looked),
         Err(ApiReadError::NoCredential(why)) => Source::Absent(why),
         Err(ApiReadError::Trouble(why)) => Source::Unread(why),

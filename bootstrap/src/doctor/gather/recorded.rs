@@ -1,7 +1,7 @@
 //! Records, inventory and ledger, and what runtime and kernel say of the same attachments.
 //!
 //! All of it moves while it is read. So leases are read twice, before the records and after the runtime's list: one that is there both times
-//! and belongs to nobody in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
+//! and has no owner in between is left over. And a sandbox without a record is looked for once more, since its ADD may just have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -51,11 +51,11 @@ pub(super) fn gather(
     let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
     let judged = judged(node, &records, &inventory, listed.clone());
     let kernel = if node.root.is_node() {
-        let again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
-        let still: Vec<_> = before.into_iter().filter(|held| again.contains(held)).collect();
+        let held_again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
+        let held_twice: Vec<_> = before.into_iter().filter(|held| held_again.contains(held)).collect();
         let accounted: BTreeSet<String> =
             known.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
-        let leases = listed.map(|listed| leaked_leases(&still, &accounted, &listed)).unwrap_or_default();
+        let leases = listed.map(|listed| leaked_leases(&held_twice, &accounted, &listed)).unwrap_or_default();
         of_kernel(&records, &damaged, leases)
     } else {
         Source::Absent("a tree is inspected, and no node".into())
@@ -84,7 +84,7 @@ fn judged(
     let listing = SandboxList::Cri(listed.unwrap_or_default());
     let mut judged = judge(records, inventory, &listing, &owners, &now);
     if is_unlisted {
-        judged.iter_mut().for_each(|one| one.listed = shim::sweep::ListStatus::OutOfScope);
+        judged.iter_mut().for_each(|candidate| candidate.listed = shim::sweep::ListStatus::OutOfScope);
     }
     judged
 }

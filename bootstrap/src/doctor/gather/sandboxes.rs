@@ -13,8 +13,8 @@ use crate::runtime::{Sandbox, State};
 
 /// Asks the runtime, if it has answered before. `known` are the containers that Crossfade has attached, or found when it came.
 pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Source<Sandboxes> {
-    let asked = &node.runtime.answer;
-    match asked {
+    let answer = &node.runtime.answer;
+    match answer {
         RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent => {}
         RuntimeAnswer::NotAsked => return Source::Absent("no runtime is asked".into()),
         RuntimeAnswer::Unknown(why) | RuntimeAnswer::Absent(why) | RuntimeAnswer::Failed(why) => {
@@ -25,7 +25,7 @@ pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Sour
         let fix = "run crossfade-bootstrap doctor again; see the runtime's log if it stays";
         Source::Unread(Problem::new(format!("{error:#}")).at("the runtime").fix(fix))
     };
-    let endpoint = node.runtime.whom.endpoint().unwrap_or_default();
+    let endpoint = node.runtime.choice.endpoint().unwrap_or_default();
     let listed = match Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()) {
         Ok(listed) => listed,
         Err(error) => return unread(error),

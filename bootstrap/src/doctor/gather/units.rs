@@ -1,4 +1,4 @@
-//! The units of Crossfade, kubelet and the runtime, as systemd has them.
+//! The state of the units of Crossfade, kubelet and the runtime.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ pub fn gather(root: &Root, node: &Node) -> Source<BTreeMap<String, UnitState>> {
     let mut arguments = vec!["show", "--property=Id,LoadState,ActiveState,SubState,Result", "--"];
     arguments.extend([BOOT_UNIT, WATCH_UNIT, node.kubelet.unit.as_str()]);
     arguments.extend(runtimes);
-    match systemctl::ask(&arguments) {
+    match systemctl::query(&arguments) {
         Ok(answer) => Source::Read(parse(&answer)),
         Err(why) => Source::Unread(
             Problem::new(why).at("systemd").fix("run systemctl status, which says what systemd does"),

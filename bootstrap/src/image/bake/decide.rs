@@ -1,4 +1,4 @@
-//! What is baked: the pure decision.
+//! The files that are baked: the pure decision.
 //!
 //! | image | the policy is given by | node.json is given by | policy | `confDir` | labels and taints |
 //! |---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-//! What `bake` finds in the tree, and the files that it is given.
+//! The facts of `bake`: the tree, and the files on its command line.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

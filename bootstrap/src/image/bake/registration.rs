@@ -1,4 +1,4 @@
-//! What nodes of an image are registered with: the labels and taints that were asked for, and those that a migration usually has.
+//! The registration of an image's nodes: the requested labels and taints, and those that a migration usually has.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Registration {
 /// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
 /// cannot be read is a finding and left out.
 pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut Obstacles) -> Registration {
-    let mut told = Registration::default();
+    let mut registration = Registration::default();
     let mut refuse = |option: &str, why: String| {
         obstacles.add_usage(
             Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")),
@@ -30,13 +30,14 @@ pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut O
             refuse("--label", format!("--label {text:?}: expected KEY=VALUE"));
             continue;
         };
-        if told.labels.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
+        if registration.labels.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value)
+        {
             refuse("--label", format!("--label {key}: it is given two values; expected one"));
         }
     }
     for text in &wanted.taints {
         match taint::parse(text) {
-            Ok(taints) if !taints.is_empty() => told.taints.extend(taints),
+            Ok(taints) if !taints.is_empty() => registration.taints.extend(taints),
             Ok(_) => {
                 refuse("--taint", "--taint: expected KEY=VALUE:EFFECT or KEY:EFFECT, found nothing".into())
             }
@@ -44,15 +45,15 @@ pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut O
         }
     }
     if let Some(Migration { label: (key, value), taint }) = usual {
-        told.labels.entry(key.clone()).or_insert_with(|| value.clone());
-        let given = |taint: &&Taint| told.taints.iter().any(|one| one.key == taint.key);
+        registration.labels.entry(key.clone()).or_insert_with(|| value.clone());
+        let given = |taint: &&Taint| registration.taints.iter().any(|known| known.key == taint.key);
         let missing = taint.iter().filter(|taint| !given(taint)).cloned().collect::<Vec<_>>();
-        told.taints.splice(0..0, missing);
+        registration.taints.splice(0..0, missing);
     }
-    told
+    registration
 }
 
-/// Who lifts a taint, where nobody is known to: a node with it would stay empty.
+/// A warning about a taint that no known program lifts: a node with it would stay empty.
 pub(super) fn lifter(taint: &Taint) -> Option<String> {
     let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
     let mut all = profile::all().iter();

@@ -55,10 +55,20 @@ impl NetworkSpecs {
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
             obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
-        let old =
-            one(Side::Old, wanted.old.as_deref(), &wanted.old_conf, &wanted.old_cidrs, (conf_dir, obstacles));
-        let new =
-            one(Side::New, wanted.new.as_deref(), &wanted.new_conf, &wanted.new_cidrs, (conf_dir, obstacles));
+        let old = network_spec(
+            Side::Old,
+            wanted.old.as_deref(),
+            &wanted.old_conf,
+            &wanted.old_cidrs,
+            (conf_dir, obstacles),
+        );
+        let new = network_spec(
+            Side::New,
+            wanted.new.as_deref(),
+            &wanted.new_conf,
+            &wanted.new_cidrs,
+            (conf_dir, obstacles),
+        );
         Some(Self { old: old?, new: new? })
     }
 
@@ -75,7 +85,7 @@ impl NetworkSpecs {
     }
 }
 
-fn one(
+fn network_spec(
     side: Side,
     name: Option<&str>,
     conf: &[PathBuf],
@@ -146,12 +156,12 @@ pub(super) fn together(policy: &Policy) -> Vec<Problem> {
             .at("networks.new.conf")
             .fix("give each network a conf of its own")
     }));
-    for one in &old.cidrs {
+    for cidr in &old.cidrs {
         let others =
-            new.cidrs.iter().filter(|other| one.contains(other.network()) || other.contains(one.network()));
+            new.cidrs.iter().filter(|other| cidr.contains(other.network()) || other.contains(cidr.network()));
         all.extend(others.map(|other| {
             let what = format!(
-                "policy: networks.old.cidrs {one} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
+                "policy: networks.old.cidrs {cidr} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
             );
             Problem::new(what).at("networks.new.cidrs").fix("give the new network a range of its own")
         }));

@@ -1,4 +1,4 @@
-//! What may stay in an image all the same.
+//! The exceptions: files that may stay in an image.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -76,11 +76,11 @@ impl Allow {
     /// # Errors
     /// The first line that is no path, with its number.
     pub fn add_lines(&mut self, text: &str, from: &str) -> Result<(), String> {
-        for (at, line) in text.lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             let end = line.find(" #").or_else(|| line.find("\t#")).unwrap_or(line.len());
             let line = line[..end].trim();
             if !line.is_empty() && !line.starts_with('#') {
-                self.add(line, &format!("{from}, line {}", at + 1))?;
+                self.add(line, &format!("{from}, line {}", index + 1))?;
             }
         }
         Ok(())
@@ -100,8 +100,8 @@ impl Allow {
 
     /// How an entry is spelled, and who named it.
     #[must_use]
-    pub fn says(&self, at: usize) -> String {
-        self.0.get(at).map_or_else(String::new, |entry| format!("{} ({})", entry.pattern, entry.from))
+    pub fn says(&self, index: usize) -> String {
+        self.0.get(index).map_or_else(String::new, |entry| format!("{} ({})", entry.pattern, entry.from))
     }
 
     /// How many entries there are.
@@ -187,9 +187,9 @@ mod tests {
         let mut allow = Allow::default();
         let text = "# why\n\n/a  # the provider's\n  /b#c\n";
         allow.add_lines(text, "/etc/crossfade/seal.allow").expect("fine");
-        let said: Vec<_> = (0..allow.len()).map(|at| allow.says(at)).collect();
+        let texts: Vec<_> = (0..allow.len()).map(|index| allow.says(index)).collect();
         assert_eq!(
-            said,
+            texts,
             ["/a (/etc/crossfade/seal.allow, line 3)", "/b#c (/etc/crossfade/seal.allow, line 4)"]
         );
         for (text, line) in [("relative", 1), ("/a\n/a/../b", 2), ("/", 1)] {

@@ -20,13 +20,13 @@ const REMOVE: &str = "remove it; where it belongs to the image, name it in the p
 
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
-pub fn look(
+pub fn findings(
     NodeFacts { root, runtime, .. }: &NodeFacts,
     policy: &PolicyState,
-    given: &Path,
+    conf_dir: &Path,
 ) -> Vec<SealFinding> {
     let mut found = Vec::new();
-    let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), given.to_path_buf()]);
+    let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), conf_dir.to_path_buf()]);
     match runtime.problem() {
         None => dirs.extend(runtime.config().map(|config| config.agents_dir().to_path_buf())),
         // Where Crossfade is not installed, the usual directory has to do.
@@ -113,19 +113,19 @@ fn judge(
     found
 }
 
-/// What is wrong with somebody's conf, and what to do; none where it may stay.
+/// The fault of another program's conf, and its remedy; none where it may stay.
 fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(String, String)> {
-    let told = |why: String| Some((why, REMOVE.to_owned()));
+    let refusal = |why: String| Some((why, REMOVE.to_owned()));
     let owner = conf.profile();
-    let of = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
+    let owner_name = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
     if conf.content.as_ref().is_ok_and(Content::is_ours) {
-        return told(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));
+        return refusal(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));
     }
     let named = policy.get().and_then(|policy| {
         policy
             .networks()
             .map(|(_, network)| network)
-            .find(|network| network.conf.iter().any(|one| one == path))
+            .find(|network| network.conf.iter().any(|conf| conf == path))
     });
     match named {
         Some(network) if is_an_agent_s(network) => Some((
@@ -142,14 +142,16 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(Stri
             }
         },
         None => match policy {
-            PolicyState::Policy(_) => told(format!(
-                "a conf{of} that the policy does not name: a runtime without Crossfade takes it for the node's network"
+            PolicyState::Policy(_) => refusal(format!(
+                "a conf{owner_name} that the policy does not name: a runtime without Crossfade takes it for the node's network"
             )),
-            PolicyState::Needless => told(format!(
-                "a conf{of}: a runtime takes it for the node's network before any agent is there"
+            PolicyState::Needless => refusal(format!(
+                "a conf{owner_name}: a runtime takes it for the node's network before any agent is there"
             )),
-            // Once it can be read, it may name what nobody's agent writes.
-            PolicyState::Broken => owner.and_then(|_| told(format!("a conf{of}, and no policy names it"))),
+            // Once it can be read, it may name what no agent writes.
+            PolicyState::Broken => {
+                owner.and_then(|_| refusal(format!("a conf{owner_name}, and no policy names it")))
+            }
         },
     }
 }
@@ -175,7 +177,11 @@ mod tests {
     }
 
     /// What is said of a directory with these confs (file, plugin; none cannot be read) and renamed ones.
-    fn told(confs: &[(&str, Option<&str>)], taken: &[&str], policy: &PolicyState) -> Vec<(String, String)> {
+    fn findings_of(
+        confs: &[(&str, Option<&str>)],
+        taken: &[&str],
+        policy: &PolicyState,
+    ) -> Vec<(String, String)> {
         let content = |plugin: &str| Content {
             name: "n".into(),
             types: vec![plugin.into()],
@@ -219,9 +225,11 @@ mod tests {
                 [(&policy, with), (&PolicyState::Needless, without), (&PolicyState::Broken, broken)]
             {
                 let expected = if word.is_empty() { vec![] } else { vec![format!("{word}{file}")] };
-                let told: Vec<_> =
-                    told(&[(file, plugin)], &[], policy).into_iter().map(|(told, _)| told).collect();
-                assert_eq!(told, expected, "{file} {plugin:?} {policy:?}");
+                let reasons: Vec<_> = findings_of(&[(file, plugin)], &[], policy)
+                    .into_iter()
+                    .map(|(reason, _)| reason)
+                    .collect();
+                assert_eq!(reasons, expected, "{file} {plugin:?} {policy:?}");
             }
         }
     }
@@ -235,19 +243,19 @@ mod tests {
             ("77-x.conflist", "calico", "a conf of calico that the policy does not name"),
             ("77-x.conflist", "bridge", "a conf that the policy does not name"),
         ] {
-            let told = told(&[(file, Some(plugin))], &[], &policy);
-            assert!(told[0].1.starts_with(words), "{file}: {told:?}");
+            let findings = findings_of(&[(file, Some(plugin))], &[], &policy);
+            assert!(findings[0].1.starts_with(words), "{file}: {findings:?}");
         }
     }
 
     #[test]
-    fn what_an_agent_renamed_is_ours_or_somebody_s() {
-        let told = told(
+    fn what_an_agent_renamed_is_crossfade_s_or_another_program_s() {
+        let findings = findings_of(
             &[],
             &["01-crossfade.conflist.cilium_bak", "10-calico.conflist.cilium_bak"],
             &PolicyState::Needless,
         );
-        let words: Vec<_> = told.iter().map(|(told, _)| told.as_str()).collect();
+        let words: Vec<_> = findings.iter().map(|(reason, _)| reason.as_str()).collect();
         assert_eq!(
             words,
             ["remove 01-crossfade.conflist.cilium_bak", "refuse 10-calico.conflist.cilium_bak"]

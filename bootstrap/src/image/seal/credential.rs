@@ -28,7 +28,9 @@ fn of_user(user: &Value) -> Vec<String> {
     let mut found: Vec<String> =
         KEYS.iter().filter(|key| is_set(&user[**key])).map(|key| (*key).to_owned()).collect();
     let variables = user["exec"]["env"].as_array().into_iter().flatten();
-    let names = variables.filter(|one| is_set(&one["value"])).filter_map(|one| one["name"].as_str());
+    let names = variables
+        .filter(|variable| is_set(&variable["value"]))
+        .filter_map(|variable| variable["name"].as_str());
     found.extend(names.filter(|name| is_secret(name)).map(|name| format!("exec.env {name}")));
     found
 }

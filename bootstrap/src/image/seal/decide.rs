@@ -1,4 +1,4 @@
-//! What becomes of what was found: the pure decision.
+//! The fate of each finding: the pure decision.
 //!
 //! While a person has to decide about anything, nothing at all is removed: an image that is refused is looked at, and what lies around in it
 //! tells how it came about.
@@ -36,12 +36,12 @@ pub fn decide(facts: SealFacts) -> SealDecision {
     for SealFinding { what, fate, why } in found {
         let target = what.display().to_string();
         match (allow.find(&what), fate) {
-            (Some(at), _) => {
-                used.insert(at);
+            (Some(index), _) => {
+                used.insert(index);
                 decision.changes.push(Change::new(
                     Act::Keep,
                     target,
-                    format!("allowed by {}; {why}", allow.says(at)),
+                    format!("allowed by {}; {why}", allow.says(index)),
                 ));
             }
             (None, Remedy::Change(act)) => decision.changes.push(Change::new(act, target, why)),
@@ -50,8 +50,8 @@ pub fn decide(facts: SealFacts) -> SealDecision {
             }
         }
     }
-    let unused = (0..allow.len()).filter(|at| !used.contains(at));
-    notes.extend(unused.map(|at| format!("nothing had to be allowed by {}", allow.says(at))));
+    let unused = (0..allow.len()).filter(|index| !used.contains(index));
+    notes.extend(unused.map(|index| format!("nothing had to be allowed by {}", allow.says(index))));
     if decision.findings.is_empty() && decision.changes.iter().all(|change| matches!(change.act, Act::Keep)) {
         notes.push("nothing is in the way of an image".into());
     }

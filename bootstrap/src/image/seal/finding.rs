@@ -1,4 +1,4 @@
-//! One thing that must not be in an image.
+//! A finding: one file that must not be in an image.
 
 use std::path::PathBuf;
 

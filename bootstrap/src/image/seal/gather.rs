@@ -1,4 +1,4 @@
-//! What `seal` finds in a tree, before anything is decided or touched.
+//! The findings of `seal` in a tree, before anything is decided or touched.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -50,14 +50,14 @@ impl SealFacts {
         })?;
         let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
         let real = Global { root: root.at("/"), ..global.clone() };
-        let ImageSettings { node, policy, mut found, notes } = ImageSettings::look(&real);
+        let ImageSettings { node, policy, mut found, notes } = ImageSettings::gather(&real);
         let layout = &node.dirs.layout_on_node;
         found.extend(running(&root, &node.settings));
         found.extend(attached(&root, layout));
-        found.extend(conf::look(&node, &policy, &global.conf_dir));
+        found.extend(conf::findings(&node, &policy, &global.conf_dir));
         found.extend(own::files(&root));
         found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
-        found.extend(login::look(&root));
+        found.extend(login::findings(&root));
         found.extend(agents(&root));
         Ok(Self { found: once(found, &root, &mounts), allow, notes })
     }
@@ -151,7 +151,7 @@ fn agents(root: &Root) -> Vec<SealFinding> {
     all
 }
 
-/// Each thing once: what two rules say in the same words, and what is removed, unless somebody has something against it already. What is no
+/// Each thing once: what two rules say in the same words, and what is removed, unless another rule refuses it already. What is no
 /// part of the image is left out, and what would go although something is mounted there is refused.
 fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
@@ -163,7 +163,9 @@ fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFindin
         match (mounts.place(&root.at("/"), &real), &found.fate) {
             (MountPlace::Volatile, _) => {}
             (_, Remedy::Refuse(_)) => {
-                let known = |one: &SealFinding| one.what == found.what && one.why == found.why;
+                let known = |kept_finding: &SealFinding| {
+                    kept_finding.what == found.what && kept_finding.why == found.why
+                };
                 if !kept.iter().any(known) {
                     kept.push(found);
                 }

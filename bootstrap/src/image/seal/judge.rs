@@ -1,4 +1,4 @@
-//! What a rule says of one thing.
+//! The verdict of a rule on one file.
 
 use super::finding::SealFinding;
 use super::rules::{ContentFilter, Rule, Verdict};

@@ -1,4 +1,4 @@
-//! `seal`: what must not be in a golden image; the last step of its build.
+//! `seal`: the last step of a golden image's build: it removes or refuses what must not be in one.
 //!
 //! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
 //! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
@@ -27,7 +27,7 @@ use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::exit::Failure;
 use crate::cli::{Global, Seal};
 
-/// Said to whoever only asked.
+/// The hint of a run that only checks.
 const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
 
 /// Removes what may be removed, or refuses; only looks with `--check` and in a dry run.

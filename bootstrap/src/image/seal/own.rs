@@ -1,4 +1,4 @@
-//! Crossfade's own files: records of attachments, and who could have changed the files that Crossfade consists of.
+//! Crossfade's own files: records of attachments, and the owners of the files that Crossfade consists of.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +39,7 @@ pub fn files(root: &Root) -> Vec<SealFinding> {
     items
         .filter_map(|item| {
             let meta = item.real.symlink_metadata().ok()?;
-            let why = wrong(meta.uid(), meta.mode())?;
+            let why = fault(meta.uid(), meta.mode())?;
             let fix = format!("chown root:root {0} && chmod u-s,g-s,go-w {0}", item.path.display());
             Some(SealFinding::refused(&item.path, why, fix))
         })
@@ -47,7 +47,7 @@ pub fn files(root: &Root) -> Vec<SealFinding> {
 }
 
 /// What is wrong with owner and mode of a file that decides what runs as root.
-fn wrong(uid: u32, mode: u32) -> Option<String> {
+fn fault(uid: u32, mode: u32) -> Option<String> {
     if uid != 0 && uid != Uid::effective().as_raw() {
         return Some(format!("it belongs to uid {uid}, who could change what runs as root; expected root"));
     }
@@ -119,9 +119,12 @@ mod tests {
             (0, 0o104_755, Some("setuid")),
             (0, 0o102_755, Some("setgid")),
         ] {
-            let told = wrong(uid, mode);
-            assert_eq!(told.is_some(), word.is_some(), "{uid} {mode:o}");
-            assert!(word.is_none_or(|word| told.is_some_and(|told| told.contains(word))), "{uid} {mode:o}");
+            let fault = fault(uid, mode);
+            assert_eq!(fault.is_some(), word.is_some(), "{uid} {mode:o}");
+            assert!(
+                word.is_none_or(|word| fault.is_some_and(|fault| fault.contains(word))),
+                "{uid} {mode:o}"
+            );
         }
     }
 }

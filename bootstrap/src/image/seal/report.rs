@@ -1,4 +1,4 @@
-//! What `seal` says.
+//! The report of `seal`.
 
 use serde::Serialize;
 use types::problem::Problem;
@@ -75,8 +75,9 @@ impl Report for SealReport {
 
     fn problems(&self) -> Vec<Problem> {
         let refused = self.findings.iter();
-        let refused =
-            refused.map(|one| Problem::new(one.why.as_str()).at(one.path.as_str()).fix(one.fix.as_str()));
+        let refused = refused.map(|finding| {
+            Problem::new(finding.why.as_str()).at(finding.path.as_str()).fix(finding.fix.as_str())
+        });
         let left = self.changes.iter().filter(|done| self.asked && !is_kept(done)).map(|done| {
             let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
             problem.fix("run crossfade-bootstrap seal without --check, which removes it")

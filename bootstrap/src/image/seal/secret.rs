@@ -95,7 +95,9 @@ fn is_secret(key: &str, value: &Value) -> bool {
     match value {
         Value::String(text) => is_secret_text(key, text),
         Value::Number(_) => is_secret_text(key, "0"),
-        Value::Array(all) => all.iter().any(|one| one.as_str().is_some_and(|text| is_secret_text(key, text))),
+        Value::Array(all) => {
+            all.iter().any(|item| item.as_str().is_some_and(|text| is_secret_text(key, text)))
+        }
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! The image's policy and node.json: whether a node of it could boot with them.
+//! The image's policy and node.json, checked for a boot with them.
 
 use std::path::{Path, PathBuf};
 
@@ -60,12 +60,12 @@ pub struct ImageSettings {
 impl ImageSettings {
     /// Looks at a tree, whose path is `global`'s root without a link on the way to it.
     #[must_use]
-    pub fn look(global: &Global) -> Self {
+    pub fn gather(global: &Global) -> Self {
         let root = Root::new(&global.root);
-        let mut told = SettingsFindings::default();
-        let settings = told.node(&root);
+        let mut findings = SettingsFindings::default();
+        let settings = findings.node(&root);
         let wants_policy = settings.node.conf_dir != Mode::Without;
-        let file = if wants_policy { told.policy_file(&root, global.policy.as_deref()) } else { None };
+        let file = if wants_policy { findings.policy_file(&root, global.policy.as_deref()) } else { None };
         let runtime = RuntimeFacts::configured(&root, &settings.node);
         let global = &Global { policy: file.clone(), ..global.clone() };
         let node =
@@ -73,10 +73,10 @@ impl ImageSettings {
                 .with_usable_policy();
         let policy = match file {
             _ if !wants_policy => PolicyState::Needless,
-            None => told.without_policy(&root),
-            Some(file) => told.policy(&node, &file),
+            None => findings.without_policy(&root),
+            Some(file) => findings.policy(&node, &file),
         };
-        Self { node, policy, found: told.found, notes: told.notes }
+        Self { node, policy, found: findings.found, notes: findings.notes }
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_header_with_a_secret_is_told_by_its_name() {
-        for (name, told) in [
+        for (name, expected) in [
             ("Authorization", true),
             ("X-Auth-Token", true),
             ("Cookie", true),
@@ -257,7 +257,7 @@ mod tests {
         ] {
             let policy = policy(&format!(r#"{{"http":"127.0.0.1:1/x","headers":{{"{name}":"canary"}}}}"#));
             let found = secrets(Path::new("/p"), &policy);
-            assert_eq!(found.len(), usize::from(told), "{name}");
+            assert_eq!(found.len(), usize::from(expected), "{name}");
             assert!(found.iter().all(|found| found.why.contains(name) && !found.why.contains("canary")));
         }
     }
@@ -265,11 +265,11 @@ mod tests {
     #[test]
     fn a_file_that_says_ready_is_told_unless_the_next_boot_empties_its_place() {
         let exists = |_: &Path| true;
-        for (file, told) in
+        for (file, expected) in
             [("/var/lib/calico/nodename", 1), ("/run/flannel/subnet.env", 0), ("/var/run/x", 0)]
         {
             let policy = policy(&format!(r#"{{"file":"{file}"}}"#));
-            assert_eq!(ready_already(&policy, &exists).len(), told, "{file}");
+            assert_eq!(ready_already(&policy, &exists).len(), expected, "{file}");
         }
     }
 }

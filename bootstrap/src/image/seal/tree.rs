@@ -1,4 +1,4 @@
-//! Looking for things in a tree, without leaving it: links are followed as the node would follow them, below the root, and what is
+//! The search for files in a tree, without leaving it: links are followed as the node would follow them, below the root, and what is
 //! found is never one that a link leads to.
 
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! One look at one thing, and what it found.
+//! One check and its result.
 
 use serde::Serialize;
 use types::problem::Problem;

@@ -1,4 +1,4 @@
-//! The networks of the policy: whether their confs and plugins are there, or known to come.
+//! The checks of the policy's networks: their confs and plugins exist, or are known to come.
 
 use std::path::{Path, PathBuf};
 
@@ -48,10 +48,10 @@ impl Delegate {
         config: Option<&RuntimeConfig>,
     ) -> Vec<Self> {
         let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
-        policy.networks().map(|(side, network)| Self::look(root, side, network, &dirs)).collect()
+        policy.networks().map(|(side, network)| Self::read(root, side, network, &dirs)).collect()
     }
 
-    fn look(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
+    fn read(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
         let conf = match rooted::conf(root, &network.conf) {
             Err(Unloadable::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
@@ -176,15 +176,15 @@ mod tests {
 
     fn delegate(conf: Conf, profile: Option<&str>, has_probes: bool) -> Check {
         let profile = profile.map(str::to_owned);
-        let one = Delegate { side: Side::New, wanted: vec!["/c".into()], profile, has_probes, conf };
-        one.check().remove(0)
+        let delegate = Delegate { side: Side::New, wanted: vec!["/c".into()], profile, has_probes, conf };
+        delegate.check().remove(0)
     }
 
     #[test]
     fn a_conf_is_whole_or_known_to_come() {
         let there = |missing: &[&str]| Conf::There {
             types: vec!["bridge".into()],
-            missing: Some(missing.iter().map(|one| (*one).to_owned()).collect()),
+            missing: Some(missing.iter().map(|plugin| (*plugin).to_owned()).collect()),
         };
         for (conf, profile, has_probes, status, text) in [
             (Conf::Absent, Some("cilium"), false, Status::Ok, "come with cilium's agent"),

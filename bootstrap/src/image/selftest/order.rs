@@ -1,4 +1,4 @@
-//! Who is started when: boot first, then runtime and kubelet, held by their ExecStartPre and by nothing that cannot heal.
+//! The checks of the start order: boot first, then runtime and kubelet, held by their ExecStartPre and by nothing that cannot heal.
 
 use std::path::Path;
 
@@ -17,26 +17,31 @@ const PROGRAM: &str = "crossfade-bootstrap";
 /// *Source*: amazon-eks-ami, `nodeadm-run.service`; EKS' `bootstrap.sh`, which cloud-final runs as user data; systemd's order of targets.
 const STARTERS: [&str; 4] =
     ["nodeadm-run.service", "cloud-final.service", "cloud-init.target", "multi-user.target"];
-/// Boot asks nobody over a network, and an agent's network may be what is waited for.
+/// Boot sends no request over a network, and an agent's network may be what is waited for.
 const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
 
 /// Whether kubelet and the runtime wait for boot.
-pub(super) fn before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
+pub(super) fn order_before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.before";
     let Some(boot) = boot else {
         return skipped(ID, format!("there is no {BOOT}"));
     };
     let mut faults = Vec::new();
     let mut well = Vec::new();
-    for (told, unit) in all.iter().filter_map(|told| Some((told, told.there()?))) {
-        let is_before = boot.relations(Kind::Before).any(|relation| relation.unit == told.name);
+    for (unit_on_disk, unit) in
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
+    {
+        let is_before = boot.relations(Kind::Before).any(|relation| relation.unit == unit_on_disk.name);
         let is_after = unit.relations(Kind::After).any(|relation| relation.unit == BOOT);
-        if is_before || is_after || told.is_linked {
-            well.push(told.name.as_str());
+        if is_before || is_after || unit_on_disk.is_linked {
+            well.push(unit_on_disk.name.as_str());
         } else {
             faults.push(Fault::new(
-                format!("{} may start before {BOOT} has prepared this node", told.name),
-                format!("add After={BOOT} to a drop-in of {}, or link Crossfade's drop-in", told.name),
+                format!("{} may start before {BOOT} has prepared this node", unit_on_disk.name),
+                format!(
+                    "add After={BOOT} to a drop-in of {}, or link Crossfade's drop-in",
+                    unit_on_disk.name
+                ),
             ));
         }
     }
@@ -87,7 +92,9 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
 }
 
 fn kubelet(all: &[UnitOnDisk]) -> Option<(&UnitOnDisk, &Unit)> {
-    all.iter().filter(|told| told.role == Role::Kubelet).find_map(|told| Some((told, told.there()?)))
+    all.iter()
+        .filter(|unit_on_disk| unit_on_disk.role == Role::Kubelet)
+        .find_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
 }
 
 /// Whether what boot waits for waits for kubelet in its turn.
@@ -96,11 +103,14 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
     let Some(boot) = boot else {
         return skipped(ID, format!("there is no {BOOT}"));
     };
-    let ours = all.iter().filter(|told| told.there().is_some()).map(|told| told.name.as_str());
+    let own_units = all
+        .iter()
+        .filter(|unit_on_disk| unit_on_disk.loaded().is_some())
+        .map(|unit_on_disk| unit_on_disk.name.as_str());
     let mut faults = Vec::new();
-    for other in ours.chain(STARTERS).chain([BOOT]) {
+    for other in own_units.chain(STARTERS).chain([BOOT]) {
         if let Some(chain) = order.chain(BOOT, other) {
-            let (said, what) = told(&chain);
+            let (said, what) = describe(&chain);
             faults.push(Fault::new(
                 format!("{what}: kubelet waits for {BOOT}, so the boot would never end"),
                 format!("take the order out of {said}"),
@@ -122,7 +132,7 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
 }
 
 /// A chain of waits in words, and the file of its first step that is not the package's.
-fn told(chain: &[Step]) -> (String, String) {
+fn describe(chain: &[Step]) -> (String, String) {
     let mut what = chain.first().map(|step| step.unit.clone()).unwrap_or_default();
     for step in chain {
         what += &format!(" is after {} ({})", step.after, step.source.display());
@@ -131,8 +141,8 @@ fn told(chain: &[Step]) -> (String, String) {
         }
     }
     let is_packaged = |step: &&Step| step.source == Path::new("/usr/lib/systemd/system").join(BOOT);
-    let said = chain.iter().find(|step| !is_packaged(step)).or(chain.first());
-    (said.map(|step| step.source.display().to_string()).unwrap_or_default(), what)
+    let foreign = chain.iter().find(|step| !is_packaged(step)).or(chain.first());
+    (foreign.map(|step| step.source.display().to_string()).unwrap_or_default(), what)
 }
 
 /// Whether gate and render are still in the units as systemd will load them: a later drop-in can take them out.
@@ -140,12 +150,14 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.commands";
     let mut faults = Vec::new();
     let mut well = Vec::new();
-    for (told, unit) in all.iter().filter_map(|told| Some((told, told.there()?))) {
-        if told.is_linked || has_ours(unit).is_none() {
+    for (unit_on_disk, unit) in
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
+    {
+        if unit_on_disk.is_linked || has_ours(unit).is_none() {
             // The one has them by the link; that the other has none is told by `unit.drop-in`.
             continue;
         }
-        let (wanted, env): (&[&str], _) = match told.role {
+        let (wanted, env): (&[&str], _) = match unit_on_disk.role {
             Role::Kubelet => (&["gate", "render"], KUBELET_ENV),
             Role::Runtime(_) => (&["render --runtime"], RUNTIME_ENV),
         };
@@ -155,18 +167,18 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             let found = if found.is_empty() { "none".into() } else { found.join(", then ") };
             let what = format!(
                 "{}: expected ExecStartPre={PROGRAM} {}, found {found}",
-                told.name,
+                unit_on_disk.name,
                 wanted.join(", then ")
             );
             faults.push(Fault::new(what, reset));
         } else if !unit.environment_files().iter().any(|file| file == Path::new(env)) {
             let what = format!(
                 "{}: EnvironmentFile={env} is gone, so no flag of Crossfade's reaches its command",
-                told.name
+                unit_on_disk.name
             );
             faults.push(Fault::new(what, reset));
         } else {
-            well.push(format!("{} before {}", wanted.join(" and "), told.name));
+            well.push(format!("{} before {}", wanted.join(" and "), unit_on_disk.name));
         }
     }
     if well.is_empty() && faults.is_empty() {
@@ -186,7 +198,7 @@ fn later(unit: &Unit) -> String {
     let after = unit.files().iter().skip_while(|file| Some(*file) != has_ours(unit)).skip(1);
     let names: Vec<_> = after.map(|file| file.display().to_string()).collect();
     match names.as_slice() {
-        // The file itself is somebody else's then.
+        // The file itself is another package's then.
         [] => has_ours(unit).map_or_else(String::new, |file| file.display().to_string()),
         names => names.join(", "),
     }

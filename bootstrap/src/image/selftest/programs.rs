@@ -1,4 +1,4 @@
-//! The two programs: there, static, of this version, root's alone, and the very bytes that were released.
+//! The checks of the two programs: present, static, of this version, root's alone, and the very bytes that were released.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -47,7 +47,7 @@ struct ProgramFile {
     is_file: bool,
     uid: u32,
     gid: u32,
-    /// It is root's, or of who looks at it: a tree may be built by somebody who is not root.
+    /// It is root's, or this process's user's: a tree may be built by another user than root.
     is_ours: bool,
     mode: u32,
     has_capabilities: bool,
@@ -89,8 +89,10 @@ impl Programs {
     pub(super) fn gather(root: &Root, with_plugin: bool) -> Self {
         let paths = [BOOTSTRAP, PACKAGED_PLUGIN];
         let count = if with_plugin { 2 } else { 1 };
-        let all =
-            paths.into_iter().take(count).map(|path| Program { path, found: ProgramFile::look(root, path) });
+        let all = paths
+            .into_iter()
+            .take(count)
+            .map(|path| Program { path, found: ProgramFile::gather(root, path) });
         Self { all: all.collect(), release: Release::read(root) }
     }
 
@@ -124,9 +126,9 @@ impl Programs {
     fn version(&self, there: &[(&str, &ProgramFile)]) -> Vec<Check> {
         const ID: &str = "program.version";
         let remedy = format!("{INSTALL}, of one release: this crossfade-bootstrap is {VERSION}");
-        let asked: Vec<_> =
+        let answers: Vec<_> =
             there.iter().filter_map(|(path, found)| Some((*path, found.says.as_ref()?))).collect();
-        if asked.is_empty() {
+        if answers.is_empty() {
             return match &self.release {
                 Ok(Some(release)) if release.release != VERSION => {
                     let what = format!("{RELEASE} says release {}", release.release);
@@ -136,7 +138,7 @@ impl Programs {
                 _ => skipped(ID, "programs of another root, or that are not root's alone, are not run"),
             };
         }
-        let wrong = asked.iter().filter_map(|(path, says)| {
+        let wrong = answers.iter().filter_map(|(path, says)| {
             let what = match says {
                 Ok(version) if version == VERSION => return None,
                 Ok(version) => format!("{path} says that it is {version:?}"),
@@ -183,7 +185,7 @@ fn is_static(path: &str, found: &ProgramFile) -> Vec<Fault> {
     vec![Fault::new(what, remedy())]
 }
 
-/// The number of this machine in ELF; none where it is one that nobody has asked for.
+/// The number of this machine in ELF; none where Crossfade is not built for it.
 const fn machine() -> Option<u16> {
     if cfg!(target_arch = "x86_64") {
         Some(abi::EM_X86_64)
@@ -194,7 +196,7 @@ const fn machine() -> Option<u16> {
     }
 }
 
-/// Whoever can write a program, or raise his rights by it, is root.
+/// A user who can write a program, or raise his rights by it, is root.
 fn owner(path: &str, found: &ProgramFile) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !found.is_ours {
@@ -219,7 +221,7 @@ fn owner(path: &str, found: &ProgramFile) -> Vec<Fault> {
 }
 
 impl ProgramFile {
-    fn look(root: &Root, path: &str) -> Option<Self> {
+    fn gather(root: &Root, path: &str) -> Option<Self> {
         let rooted = root.at(path);
         let meta = root.entry(path).symlink_metadata().ok()?;
         let opened = trust::open(&rooted);
@@ -286,8 +288,8 @@ fn says(path: &str) -> Result<String, String> {
     if !answer.status.success() {
         return Err(format!("it failed ({})", answer.status));
     }
-    let said = answer.stdout_text() + &answer.stderr_text();
-    let word = said.split_ascii_whitespace().nth(1).unwrap_or_default();
+    let output = answer.stdout_text() + &answer.stderr_text();
+    let word = output.split_ascii_whitespace().nth(1).unwrap_or_default();
     Ok(word.trim_end_matches(':').to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! What kubelet registers its Node with, by the rules of kubelet and of the API server.
+//! The checks of kubelet's registration, by the rules of kubelet and of the API server.
 
 use types::node::Node;
 use types::problem::Problem;

@@ -1,4 +1,4 @@
-//! What can be told of a node that runs, and of no image.
+//! The checks that only a running node allows.
 
 use types::problem::Problem;
 
@@ -21,7 +21,7 @@ enum EffectiveBoot {
     /// It is, or is meant to be.
     ThisBoot,
     /// The package came while kubelet ran, so kubelet and the runtime are as they were, and `boot` and `watch` are started by the next
-    /// boot, or by whoever installs under running pods.
+    /// boot, or by `install` under running pods.
     NextBoot,
 }
 
@@ -31,7 +31,7 @@ const LATER: &str = "kubelet ran when the package was installed, so this comes w
 pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     let root = &facts.root;
     let since =
-        if all.iter().any(|told| told.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
+        if all.iter().any(|unit| unit.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
     let not_booted = BootRecord::is_current(root).err();
     let mut checks = booted(root, since);
     checks.extend(watched(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
@@ -94,20 +94,20 @@ fn watched(since: EffectiveBoot) -> Vec<Check> {
 fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "node.loaded";
     let (later, needed): (Vec<_>, Vec<_>) =
-        all.iter().filter(|told| told.is_needed && told.there().is_some()).partition(|told| told.is_masked);
+        all.iter().filter(|unit| unit.is_needed && unit.loaded().is_some()).partition(|unit| unit.is_masked);
     if needed.is_empty() && !later.is_empty() {
         return skipped(ID, LATER);
     }
-    let check = |told: &UnitOnDisk| match &facts.unusable {
+    let check = |unit: &UnitOnDisk| match &facts.unusable {
         Some(unusable) => Err(Problem::from(unusable.why.as_str())),
-        None => continuation::check(&facts.root, &facts.settings, &told.name),
+        None => continuation::check(&facts.root, &facts.settings, &unit.name),
     };
-    let wrong = needed.into_iter().filter_map(|told| check(told).err());
+    let wrong = needed.into_iter().filter_map(|unit| check(unit).err());
     let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();
     decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
-/// What `boot` has not prepared yet, because nobody has started it, the gate need not be asked about.
+/// What `boot` has not prepared yet, because it was not started, the gate need not be asked about.
 fn opens(global: &Global, facts: &NodeFacts, since: EffectiveBoot, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
     if since == EffectiveBoot::NextBoot && is_unbooted {

@@ -1,13 +1,13 @@
-//! The runtime, by its own configuration, and whether it could be told of Crossfade's conf directory.
+//! The checks of the runtime: its own configuration, and a rehearsal with Crossfade's conf directory.
 
 use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::node::facts::NodeFacts;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::{RehearsalResult, rehearse};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::ConfSelection;
 
 /// What is known of the runtime.
 #[derive(Debug)]
@@ -15,15 +15,15 @@ pub(super) struct Runtime<'a> {
     found: &'a RuntimeFacts,
     mode: Mode,
     /// How it would be told of Crossfade's conf directory; only asked where it would be.
-    told: Option<Result<RehearsalResult, Problem>>,
+    rehearsal: Option<Result<RehearsalResult, Problem>>,
     is_node: bool,
 }
 
 impl<'a> Runtime<'a> {
     pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
         let mode = settings.conf_dir;
-        let told = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
-        Self { found, mode, told, is_node: root.is_node() }
+        let rehearsal = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
+        Self { found, mode, rehearsal, is_node: root.is_node() }
     }
 
     pub(super) fn parsed(&self) -> Vec<Check> {
@@ -80,8 +80,8 @@ impl<'a> Runtime<'a> {
 
     pub(super) fn told(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
-        match (&self.told, self.mode) {
-            (_, Mode::Shared) if self.found.picks() == ConfSelection::FirstOfCrio => {
+        match (&self.rehearsal, self.mode) {
+            (_, Mode::Shared) if self.found.conf_selection() == ConfSelection::FirstOfCrio => {
                 let what = "CRI-O is not told which network to use: when it starts while another conf sorts first, it sends the DEL of every \
                             pod that lives";
                 let fix = "name the network in cni_default_network of CRI-O's configuration; Crossfade's network takes that name";

@@ -120,7 +120,7 @@ impl<'a> CheckedSettings<'a> {
     pub(super) fn hidden(&self, image: bool) -> Vec<Check> {
         const ID: &str = "settings.hidden";
         let both = [(&self.node_places, NODE_FILE), (&self.policy_places, POLICY_FILE)];
-        let mut told = Vec::new();
+        let mut checks = Vec::new();
         let mut faults = Vec::new();
         for (places, name) in both {
             let (Some(counts), Some(hidden)) = (&places.counts, places.hidden.first()) else {
@@ -133,10 +133,10 @@ impl<'a> CheckedSettings<'a> {
                     format!("leave one {name} in the image: remove {}", counts.display()),
                 ));
             } else {
-                told.push(what);
+                checks.push(what);
             }
         }
-        let well = if told.is_empty() { "nothing hides what counts".to_owned() } else { told.join("; ") };
+        let well = if checks.is_empty() { "nothing hides what counts".to_owned() } else { checks.join("; ") };
         decided(ID, faults, well)
     }
 }
@@ -192,7 +192,7 @@ fn lines(root: &Root) -> Vec<(PathBuf, String)> {
     files.filter_map(read).collect()
 }
 
-/// Both settings of a final image's policy: there is none, and nobody looks for one.
+/// Both settings of a final image's policy: there is none, and none is read.
 pub(super) fn no_policy() -> Vec<Check> {
     skipped("settings.policy", NO_SHIM)
 }

@@ -1,4 +1,4 @@
-//! What systemd's own programs say of a tree: they are the judges, where they are here.
+//! The verdict of systemd's own programs on a tree, where they are installed.
 //!
 //! Nothing of it needs a manager that runs, so it works in the chroot of an image build as well.
 
@@ -28,7 +28,7 @@ pub(super) enum Enablement {
     Yes,
     /// It is not, in systemctl's word.
     No(String),
-    /// Somebody made sure that it is not.
+    /// The caller made sure that it is not.
     Masked,
     /// There is no such unit.
     Absent,
@@ -115,8 +115,8 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
 }
 
 /// The number of `systemd 252 (252.38-1)`; 0 where there is none.
-fn number(said: &str) -> u32 {
-    said.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+fn number(output: &str) -> u32 {
+    output.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// Whether something was said is what counts: over a misspelt key it ends with 0.
@@ -124,13 +124,13 @@ fn judge(answer: &CommandOutput, root: &Path) -> Verdict {
     sort(&answer.stderr_text(), answer.status.success(), root)
 }
 
-fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
+fn sort(output: &str, succeeded: bool, root: &Path) -> Verdict {
     let prefix = root.to_string_lossy();
     let prefix = prefix.trim_end_matches('/');
-    let said = cycles_in_a_line(said);
+    let report = cycles_in_a_line(output);
     // A tree whose own path contains "crossfade" must not make every line count as Crossfade's.
     let lines =
-        said.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
+        report.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
     let lines = lines.filter(|line| !line.trim().is_empty());
     let (ours, theirs): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(MARK));
     match theirs.first() {
@@ -143,9 +143,9 @@ fn sort(said: &str, succeeded: bool, root: &Path) -> Verdict {
 }
 
 /// A cycle is told on several lines, of which not each names one of Crossfade's.
-fn cycles_in_a_line(said: &str) -> String {
+fn cycles_in_a_line(output: &str) -> String {
     let mut text = String::new();
-    for line in said.lines() {
+    for line in output.lines() {
         let goes_on = line.contains("Found dependency on") || line.contains("to break ordering cycle");
         text.push_str(if goes_on && !text.is_empty() { "; " } else { "\n" });
         text.push_str(line);
@@ -179,21 +179,23 @@ mod tests {
 
     #[test]
     fn lines_are_ours_by_what_they_name_and_never_by_the_tree_s_place() {
-        let said = "/x/crossfade-image/usr/lib/systemd/system/kubelet.service:3: Unknown key 'Foo' in section [Service], ignoring.\n\
+        let output = "/x/crossfade-image/usr/lib/systemd/system/kubelet.service:3: Unknown key 'Foo' in section [Service], ignoring.\n\
                     /x/crossfade-image/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf:15: Unknown key 'Bar' in section [Service], ignoring.\n";
         let root = Path::new("/x/crossfade-image/");
-        let Verdict::Said { ours, theirs } = sort(said, true, root) else { panic!("it was said") };
+        let Verdict::Said { ours, theirs } = sort(output, true, root) else { panic!("it was said") };
         assert!(ours.len() == 1 && ours[0].starts_with("/usr/lib") && ours[0].contains("'Bar'"), "{ours:?}");
         assert!(theirs.len() == 1 && theirs[0].contains("'Foo'"), "{theirs:?}");
     }
 
     #[test]
     fn a_cycle_is_ours_when_we_are_anywhere_in_it() {
-        let said = "multi-user.target: Found ordering cycle on kubelet.service/start\n\
+        let output = "multi-user.target: Found ordering cycle on kubelet.service/start\n\
                     multi-user.target: Found dependency on crossfade-boot.service/start\n\
                     multi-user.target: Job kubelet.service/start deleted to break ordering cycle starting with x\n\
                     x.service: Unknown key 'Foo'\n";
-        let Verdict::Said { ours, theirs } = sort(said, true, Path::new("/")) else { panic!("it was said") };
+        let Verdict::Said { ours, theirs } = sort(output, true, Path::new("/")) else {
+            panic!("it was said")
+        };
         assert!(
             ours.len() == 1 && ours[0].starts_with("multi-user.target: Found ordering cycle"),
             "{ours:?}"
@@ -203,10 +205,10 @@ mod tests {
 
     #[test]
     fn a_manager_that_does_not_come_up_is_no_verdict() {
-        let said = "Failed to initialize manager: No such file or directory\n";
-        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Unknown(_)));
-        let said = "crossfade-boot.service: Command /usr/bin/crossfade-bootstrap is not executable: No such file or directory\n";
-        assert!(matches!(sort(said, false, Path::new("/")), Verdict::Said { ours, .. } if ours.len() == 1));
+        let output = "Failed to initialize manager: No such file or directory\n";
+        assert!(matches!(sort(output, false, Path::new("/")), Verdict::Unknown(_)));
+        let output = "crossfade-boot.service: Command /usr/bin/crossfade-bootstrap is not executable: No such file or directory\n";
+        assert!(matches!(sort(output, false, Path::new("/")), Verdict::Said { ours, .. } if ours.len() == 1));
         assert_eq!((number("systemd 252 (252.38-1~deb12u1)\n+PAM"), number("?")), (252, 0));
     }
 }

@@ -13,7 +13,7 @@ use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
-/// There while Crossfade's package is a system extension, of which nobody enables units. *Source*: man 5 `os-release`.
+/// There while Crossfade's package is a system extension, whose units are not enabled. *Source*: man 5 `os-release`.
 const EXTENSION: &str = "/usr/lib/extension-release.d/extension-release.crossfade";
 
 /// A unit of kubelet or of the runtime, as it is on this machine.
@@ -44,7 +44,7 @@ impl UnitOnDisk {
                 Role::Kubelet => true,
                 Role::Runtime(_) => node.runtime.unit.is_some(),
             };
-            let told = Self {
+            let state = Self {
                 role,
                 is_masked: mask(root, &name).is_some(),
                 is_linked: there.is_some_and(|unit| continuation::brings_drop_in(root, unit, role)),
@@ -56,16 +56,16 @@ impl UnitOnDisk {
                 unit,
                 name,
             };
-            (told, is_named)
+            (state, is_named)
         });
         // Of both usual runtimes only the one that is here is of interest; a missing one is told by `runtime.config`.
-        all.filter(|(told, is_named)| *is_named || !matches!(told.unit, Ok(None)))
-            .map(|(told, _)| told)
+        all.filter(|(unit_on_disk, is_named)| *is_named || !matches!(unit_on_disk.unit, Ok(None)))
+            .map(|(unit_on_disk, _)| unit_on_disk)
             .collect()
     }
 
     /// The unit, where there is one that can be read.
-    pub(super) fn there(&self) -> Option<&Unit> {
+    pub(super) fn loaded(&self) -> Option<&Unit> {
         self.unit.as_ref().ok().and_then(Option::as_ref)
     }
 }
@@ -132,28 +132,28 @@ pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
     const ID: &str = "unit.drop-in";
     let mut faults = Vec::new();
     let mut well = Vec::new();
-    for told in all {
-        match &told.unit {
+    for unit_on_disk in all {
+        match &unit_on_disk.unit {
             Err(why) => faults.push(Fault::new(why, "make it readable for root")),
-            Ok(None) if told.role == Role::Kubelet && !node.kubelet.register => {
-                well.push(format!("there is no {}, which node.json leaves to a fragment", told.name));
+            Ok(None) if unit_on_disk.role == Role::Kubelet && !node.kubelet.register => {
+                well.push(format!("there is no {}, which node.json leaves to a fragment", unit_on_disk.name));
             }
             Ok(None) => faults.push(Fault::new(
-                format!("there is no unit {}, or it is masked", told.name),
-                absent(told.role),
+                format!("there is no unit {}, or it is masked", unit_on_disk.name),
+                absent(unit_on_disk.role),
             )),
-            Ok(Some(_)) if told.is_linked => well.push(format!("{} by a link at boot", told.name)),
-            Ok(Some(unit)) if has_ours(unit).is_some() && told.is_masked => well.push(format!(
+            Ok(Some(_)) if unit_on_disk.is_linked => well.push(format!("{} by a link at boot", unit_on_disk.name)),
+            Ok(Some(unit)) if has_ours(unit).is_some() && unit_on_disk.is_masked => well.push(format!(
                 "{} from the next boot on, for kubelet ran when the package was installed",
-                told.name
+                unit_on_disk.name
             )),
-            Ok(Some(unit)) if has_ours(unit).is_some() => well.push(told.name.clone()),
+            Ok(Some(unit)) if has_ours(unit).is_some() => well.push(unit_on_disk.name.clone()),
             Ok(Some(_)) => faults.push(Fault::new(
-                format!("{} has no drop-in {PACKAGED}, so it does not run Crossfade's commands", told.name),
+                format!("{} has no drop-in {PACKAGED}, so it does not run Crossfade's commands", unit_on_disk.name),
                 format!(
                     "link /usr/lib/systemd/system/{}.d/{PACKAGED} into /etc/systemd/system/{}.d, or install the package whole",
-                    told.role.usual_unit(),
-                    told.name
+                    unit_on_disk.role.usual_unit(),
+                    unit_on_disk.name
                 ),
             )),
         }
@@ -187,10 +187,10 @@ pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
         .into_iter()
         .map(|why| Fault::of(&why, "install the package whole"))
         .collect();
-    let stuck = all.iter().filter(|told| told.is_needed).filter_map(|told| told.stuck.as_ref());
+    let stuck = all.iter().filter(|unit| unit.is_needed).filter_map(|unit| unit.stuck.as_ref());
     faults.extend(stuck.map(|why| Fault::of(why, "start the program itself in its unit")));
-    let needed = all.iter().filter(|told| told.is_needed && told.there().is_some());
-    let names: Vec<_> = needed.map(|told| told.name.as_str()).collect();
+    let needed = all.iter().filter(|unit| unit.is_needed && unit.loaded().is_some());
+    let names: Vec<_> = needed.map(|unit| unit.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {
         return ok(ID, "it is there; nothing has to be added to a command line");
     }

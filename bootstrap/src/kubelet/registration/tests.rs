@@ -1,4 +1,4 @@
-//! The union, and nothing but the union.
+//! The union of all taints, and nothing but the union.
 
 use types::taint::{Effect, parse};
 
@@ -39,9 +39,9 @@ fn taints_are_joined_once_and_ours_come_last() {
         (&["a:NoExecute"], "a:NoSchedule", "a:NoExecute,a:NoSchedule", 0),
         (&["a:NoSchedule,a=2:NoSchedule"], "b:NoSchedule", "a=2:NoSchedule,b:NoSchedule", 0),
     ] {
-        let told = decide(&own(ours), &found(lists));
-        assert_eq!(told.arguments, [format!("--register-with-taints={wanted}")], "{lists:?} {ours}");
-        assert_eq!(told.conflicts.len(), conflicts, "{lists:?} {ours}: {:?}", told.conflicts);
+        let registration = decide(&own(ours), &found(lists));
+        assert_eq!(registration.arguments, [format!("--register-with-taints={wanted}")], "{lists:?} {ours}");
+        assert_eq!(registration.conflicts.len(), conflicts, "{lists:?} {ours}: {:?}", registration.conflicts);
     }
 }
 
@@ -49,28 +49,32 @@ fn taints_are_joined_once_and_ours_come_last() {
 fn taints_go_into_a_file_where_kubelet_reads_a_directory_of_them_and_nobody_uses_the_flag() {
     let drop_ins =
         |found: KubeletSources| KubeletSources { drop_ins: Some(vec!["/d/40-x.conf".into()]), ..found };
-    let told = decide(&own("a:NoSchedule"), &drop_ins(found(&["k=v:NoExecute"])));
-    assert_eq!(told.arguments, ["--config-dir=/run/crossfade/kubelet.conf.d"]);
-    let file: serde_json::Value = serde_json::from_str(&told.drop_in.expect("a file")).expect("JSON");
+    let registration = decide(&own("a:NoSchedule"), &drop_ins(found(&["k=v:NoExecute"])));
+    assert_eq!(registration.arguments, ["--config-dir=/run/crossfade/kubelet.conf.d"]);
+    let file: serde_json::Value = serde_json::from_str(&registration.drop_in.expect("a file")).expect("JSON");
     assert_eq!(
         file,
         serde_json::json!({"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "registerWithTaints": [
             {"key": "k", "value": "v", "effect": "NoExecute"}, {"key": "a", "effect": "NoSchedule"}]})
     );
     let flagged = KubeletSources { flags_taints: true, ..drop_ins(found(&["k:NoExecute"])) };
-    let told = decide(&own("a:NoSchedule"), &flagged);
-    assert_eq!(told.arguments, ["--register-with-taints=k:NoExecute,a:NoSchedule"]);
-    assert_eq!((told.drop_in, told.notes.len()), (None, 0));
-    let told = decide(&OwnRegistration::default(), &drop_ins(found(&["k:NoExecute"])));
-    assert!(told.arguments.is_empty() && told.drop_in.is_none(), "nothing of ours, nothing said");
+    let registration = decide(&own("a:NoSchedule"), &flagged);
+    assert_eq!(registration.arguments, ["--register-with-taints=k:NoExecute,a:NoSchedule"]);
+    assert_eq!((registration.drop_in, registration.notes.len()), (None, 0));
+    let registration = decide(&OwnRegistration::default(), &drop_ins(found(&["k:NoExecute"])));
+    assert!(
+        registration.arguments.is_empty() && registration.drop_in.is_none(),
+        "nothing of ours, nothing said"
+    );
 }
 
 #[test]
 fn who_adds_no_taint_says_nothing_about_taints() {
-    let told = decide(&OwnRegistration::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
-    assert!(told.arguments.is_empty() && environment_file(&told).is_none());
-    let told: Vec<_> = told.taints.iter().map(|(taint, source)| format!("{taint} {source}")).collect();
-    assert_eq!(told, ["u:NoSchedule s1"]);
+    let registration = decide(&OwnRegistration::default(), &found(&["k:NoExecute", "u:NoSchedule"]));
+    assert!(registration.arguments.is_empty() && environment_file(&registration).is_none());
+    let taints: Vec<_> =
+        registration.taints.iter().map(|(taint, source)| format!("{taint} {source}")).collect();
+    assert_eq!(taints, ["u:NoSchedule s1"]);
 }
 
 #[test]
@@ -89,25 +93,25 @@ fn labels_are_appended_and_ours_count() {
         labels: [("a", "9"), ("b", "2"), ("c", "")].map(|(key, value)| (key.into(), value.into())).into(),
         ..OwnRegistration::default()
     };
-    let told = decide(&own, &found);
-    assert_eq!(told.arguments, ["--node-labels=a=9,b=2,c="]);
+    let registration = decide(&own, &found);
+    assert_eq!(registration.arguments, ["--node-labels=a=9,b=2,c="]);
     assert_eq!(
-        told.labels,
+        registration.labels,
         [label("a", "9", NODE_JSON), label("b", "2", NODE_JSON), label("c", "", NODE_JSON)]
     );
-    assert_eq!(told.conflicts.len(), 1, "{:?}", told.conflicts);
-    let file = environment_file(&told).expect("something to say");
+    assert_eq!(registration.conflicts.len(), 1, "{:?}", registration.conflicts);
+    let file = environment_file(&registration).expect("something to say");
     assert!(file.ends_with("\nCROSSFADE_KUBELET_ARGS=--node-labels=a=9,b=2,c=\n"), "{file}");
 }
 
 #[test]
 fn a_kubelet_that_registers_nothing_is_named() {
-    let told = decide(&own("a:NoExecute"), &KubeletSources::default());
-    assert!(told.conflicts[0].contains("registerNode"), "{:?}", told.conflicts);
+    let registration = decide(&own("a:NoExecute"), &KubeletSources::default());
+    assert!(registration.conflicts[0].contains("registerNode"), "{:?}", registration.conflicts);
     assert!(decide(&OwnRegistration::default(), &KubeletSources::default()).conflicts.is_empty());
 }
 
-/// Random sources: the line has every key with its effect exactly once, Crossfade's at the end, and nothing that nobody said.
+/// Random sources: the line has every key with its effect exactly once, Crossfade's at the end, and nothing that no source names.
 #[test]
 fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -131,33 +135,34 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
         ours.dedup_by(|a, b| a.is_same(b));
         let mut unique: Vec<Taint> = Vec::new();
         for taint in ours {
-            if !unique.iter().any(|one| one.is_same(&taint)) {
+            if !unique.iter().any(|known| known.is_same(&taint)) {
                 unique.push(taint);
             }
         }
         let lists: Vec<List> = (0..4).map(|at| List { source: format!("s{at}"), taints: list(3) }).collect();
         let own = OwnRegistration { taints: unique.clone(), ..OwnRegistration::default() };
-        let told = decide(
+        let registration = decide(
             &own,
             &KubeletSources { lists: lists.clone(), registers: true, ..KubeletSources::default() },
         );
-        let Some(line) = told.arguments.first() else {
+        let Some(line) = registration.arguments.first() else {
             assert!(unique.is_empty());
             continue;
         };
         let line =
             parse(line.strip_prefix("--register-with-taints=").expect("the flag")).expect("kubelet takes it");
         let since = lists.iter().rposition(|list| list.taints.is_empty()).unwrap_or_default();
-        let said: Vec<&Taint> = lists[since..].iter().flat_map(|list| &list.taints).chain(&unique).collect();
-        for taint in &said {
+        let expected: Vec<&Taint> =
+            lists[since..].iter().flat_map(|list| &list.taints).chain(&unique).collect();
+        for taint in &expected {
             assert_eq!(
-                line.iter().filter(|one| one.is_same(taint)).count(),
+                line.iter().filter(|known| known.is_same(taint)).count(),
                 1,
                 "{taint} of {lists:?} and {unique:?}: {line:?}"
             );
         }
         for taint in &line {
-            assert!(said.contains(&taint), "{taint}: nobody said so");
+            assert!(expected.contains(&taint), "{taint}: no source names it");
         }
         for (taint, ours) in line[line.len() - unique.len()..].iter().zip(&unique) {
             assert!(

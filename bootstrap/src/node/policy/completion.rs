@@ -110,7 +110,7 @@ impl Completion {
                 Err(Failure::later("the policy changed while its probes were added").at(self.from.display()))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(Failure::later("somebody else is flipping the policy").at(self.from.display()))
+                Err(Failure::later("another process is flipping the policy").at(self.from.display()))
             }
             Err(error) => {
                 Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))

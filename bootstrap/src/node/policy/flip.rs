@@ -33,7 +33,7 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
     });
     let from = || layout.policy_file().display().to_string();
     let done = flipped.map_err(|e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => Failure::later("somebody else is flipping the policy").at(from()),
+        io::ErrorKind::WouldBlock => Failure::later("another process is flipping the policy").at(from()),
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).at(from()),
     })??;
     let notes = done.iter().flat_map(|done| warnings(layout, &done.change)).collect();

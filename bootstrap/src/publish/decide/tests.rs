@@ -56,16 +56,18 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
         seen.metadata.annotations.insert(key.into(), value.into());
     }
     let writes = retract(&seen, &word, now());
-    let said = &conditions(&writes)[0];
-    assert_eq!((&said["status"], &said["reason"]), (&json!("Unknown"), &json!("Removed")));
-    assert_eq!(said["lastTransitionTime"], "2026-11-20T15:00:00Z");
+    let condition = &conditions(&writes)[0];
+    assert_eq!((&condition["status"], &condition["reason"]), (&json!("Unknown"), &json!("Removed")));
+    assert_eq!(condition["lastTransitionTime"], "2026-11-20T15:00:00Z");
     assert!(
-        said["message"].as_str().is_some_and(|text| text.starts_with("gone (since 2026-11-20T15:00:00Z)"))
+        condition["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("gone (since 2026-11-20T15:00:00Z)"))
     );
     let all = Map::from_iter(node_keys::ANNOTATIONS.map(|key| (key.to_owned(), Value::Null)));
     let all = json!({ "metadata": { "labels": { PHASE: null }, "annotations": all } });
     assert_eq!(writes.last(), Some(&Write::Metadata(all.clone())));
-    // So does whoever begins, and says nothing.
+    // So does a node that begins, and reports nothing.
     assert_eq!(begin(&seen), [Write::Metadata(all)]);
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.
@@ -130,8 +132,8 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
         ("new", Some(""), None, DesiredScope::Any),
         ("new", None, None, DesiredScope::Any),
     ] {
-        let asked = desired(&asking(value, observed), before).expect("asked");
-        assert_eq!((asked.value.as_str(), &asked.policy), (value, &policy), "{observed:?}");
+        let desired_phase = desired(&asking(value, observed), before).expect("asked");
+        assert_eq!((desired_phase.value.as_str(), &desired_phase.policy), (value, &policy), "{observed:?}");
     }
     assert_eq!(desired(&published(), before.as_ref()), None);
     let condition = |reason: &str| {
@@ -144,10 +146,10 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
     ] {
         let mut seen = asking("new", None);
         seen.status.conditions = vec![serde_json::from_str(&condition(reason)).expect("a condition")];
-        assert_eq!(desired(&seen, None).map(|asked| asked.policy), Some(policy), "{reason}");
+        assert_eq!(desired(&seen, None).map(|desired_phase| desired_phase.policy), Some(policy), "{reason}");
     }
     let long = asking(&"x".repeat(300), None);
-    assert_eq!(desired(&long, None).map(|asked| asked.value.len()), Some(MAX_DESIRED_BYTES));
+    assert_eq!(desired(&long, None).map(|desired_phase| desired_phase.value.len()), Some(MAX_DESIRED_BYTES));
 }
 
 #[test]
@@ -163,8 +165,8 @@ fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
         (None, Some("b2"), false),
     ] {
         let (seen, report) = (asking("new", observed), of_base(own));
-        let asked = desired(&seen, None);
-        let writes = decide(&seen, &report, asked.as_ref(), now());
+        let desired_phase = desired(&seen, None);
+        let writes = decide(&seen, &report, desired_phase.as_ref(), now());
         let Some(Write::Metadata(body)) = writes.first() else { panic!("{writes:?}") };
         let annotations = body["metadata"]["annotations"].as_object().expect("annotations");
         assert_eq!(annotations.contains_key(DESIRED), goes, "{observed:?} {own:?}");
@@ -268,14 +270,14 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
         by_phase: [(Phase::Old, count)].into(),
         ..types::observed::Attached::default()
     };
-    let said = report().observed;
+    let condition = report().observed;
     for observed in [
-        Observed { attached: Some(attached(1)), ..said.clone() },
-        Observed { attached: Some(attached(2)), ..said.clone() },
-        Observed { base: Some("cd".into()), ..said.clone() },
-        Observed { mints: vec![Phase::Old], ..said.clone() },
-        Observed { follows: vec![Phase::Old], ..said.clone() },
-        Observed { boot_id: "another".into(), ..said },
+        Observed { attached: Some(attached(1)), ..condition.clone() },
+        Observed { attached: Some(attached(2)), ..condition.clone() },
+        Observed { base: Some("cd".into()), ..condition.clone() },
+        Observed { mints: vec![Phase::Old], ..condition.clone() },
+        Observed { follows: vec![Phase::Old], ..condition.clone() },
+        Observed { boot_id: "another".into(), ..condition },
     ] {
         let changed = NodeReport { observed: observed.clone(), ..report() };
         let writes: Vec<Write> = decide(&published(), &changed, None, now());
@@ -319,6 +321,6 @@ fn a_long_message_is_cut_and_keeps_the_boot() {
 
 #[test]
 fn no_message_says_anything_to_the_terminal_of_its_reader() {
-    let said = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
-    assert_eq!(said, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
+    let condition = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
+    assert_eq!(condition, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
 }

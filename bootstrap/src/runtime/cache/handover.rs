@@ -1,4 +1,4 @@
-//! An entry of the runtime's result cache under another network's name: pure.
+//! The handover of an entry of the runtime's result cache to another network's name: pure.
 //!
 //! containerd sends a DEL with the conf that it has loaded, and looks for the result under that conf's name. So an attachment that Crossfade's
 //! plugin made gets its `prevResult` after Crossfade has left only if its entry is there under the name of the network itself.
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn what_crossfade_did_not_change_stays_and_the_rest_is_the_network_s_own() {
-        let ours = json!({"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]});
-        let found = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(ours.to_string()),
+        let own_conf = json!({"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]});
+        let found = json!({"kind":"cniCacheV1","containerId":"c1","config":STANDARD.encode(own_conf.to_string()),
             "IfName":"eth0","networkName":"crossfade","netns":"/run/netns/n","cniArgs":[["IgnoreUnknown","0"]],
             "capabilityArgs":{"portMappings":[{"HostPort":80}]},"result":{"cniVersion":"1.0.0"}});
         let before = read(found.to_string().as_bytes());
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn an_entry_that_the_runtime_lost_is_made_from_the_record() {
         for found in [None, Some(&b"torn"[..])] {
-            let made = read(&handover().entry(found));
-            assert_eq!((made.key, made.network.as_str()), (Key::new("c1", "eth0"), "newnet"));
-            assert_eq!(made.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_NAME=p"));
-            assert!(made.conf.is_some() && made.result.is_some());
+            let entry = read(&handover().entry(found));
+            assert_eq!((entry.key, entry.network.as_str()), (Key::new("c1", "eth0"), "newnet"));
+            assert_eq!(entry.args.as_deref(), Some("IgnoreUnknown=1;K8S_POD_NAME=p"));
+            assert!(entry.conf.is_some() && entry.result.is_some());
         }
         assert_eq!(file_name("newnet", &Key::new("c1", "eth0")), "newnet-c1-eth0");
     }

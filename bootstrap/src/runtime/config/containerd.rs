@@ -97,7 +97,7 @@ fn listens_at(tree: &Value) -> Option<&str> {
 /// # Errors
 /// It cannot be run, fails, or takes too long. What it says is not repeated: it may quote a credential.
 pub fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
-    let named = |why: &str| {
+    let problem = |why: &str| {
         let (program, file) = (program.display(), file.display());
         let command = format!("{program} --config {file} config dump");
         Problem::new(format!("{command}: {why}"))
@@ -109,19 +109,20 @@ pub fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
     if file.exists() {
         command.arg("--config").arg(file);
     }
-    let answer = run(command.args(["config", "dump"]), DUMP_LIMITS).map_err(|why| named(&why.to_string()))?;
+    let answer =
+        run(command.args(["config", "dump"]), DUMP_LIMITS).map_err(|why| problem(&why.to_string()))?;
     if !answer.status.success() {
-        return Err(named(&format!("it failed ({})", answer.status)));
+        return Err(problem(&format!("it failed ({})", answer.status)));
     }
-    String::from_utf8(answer.stdout).map_err(|_| named("its answer is not UTF-8"))
+    String::from_utf8(answer.stdout).map_err(|_| problem("its answer is not UTF-8"))
 }
 
 /// The configuration with its imports, as files: for a tree that is no node, and for a containerd inside another program.
 fn merged(root: &Root, file: &Path) -> Result<Value, Problem> {
     let mut all = Value::Object(Map::new());
     for (path, text) in files(root, file)? {
-        let one = tree(&path, &text)?;
-        merge(&mut all, one);
+        let tree_of_file = tree(&path, &text)?;
+        merge(&mut all, tree_of_file);
     }
     Ok(all)
 }
@@ -235,11 +236,11 @@ impl<'a> Cri<'a> {
     fn handlers(&self) -> Vec<(String, PathBuf)> {
         let runtimes =
             self.section.and_then(|section| section.get("containerd")?.get("runtimes")?.as_object());
-        let own = |(name, runtime): (&String, &Value)| {
+        let runtime_handler = |(name, runtime): (&String, &Value)| {
             let dir = runtime.get("cni_conf_dir")?.as_str().filter(|dir| !dir.is_empty())?;
             Some((name.clone(), PathBuf::from(dir)))
         };
-        runtimes.into_iter().flatten().filter_map(own).collect()
+        runtimes.into_iter().flatten().filter_map(runtime_handler).collect()
     }
 }
 
@@ -265,13 +266,13 @@ impl CniKey {
 
     /// Where it is in a dump, as keys from the outside in.
     #[must_use]
-    pub fn at(self, dump: &Value) -> [&'static str; 4] {
+    pub fn path(self, dump: &Value) -> [&'static str; 4] {
         ["plugins", Cri::of(dump).key, "cni", self.name()]
     }
 
     /// What a dump says for it; an empty text says nothing.
     #[must_use]
-    pub fn of(self, dump: &Value) -> Option<&str> {
+    pub fn value(self, dump: &Value) -> Option<&str> {
         Cri::of(dump).cni(self.name()).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 }
@@ -290,9 +291,9 @@ pub fn merges_keys(dump: &Value) -> bool {
 pub fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
     let file = file.display().to_string();
     let listed = dump.get("disabled_plugins").and_then(Value::as_array).into_iter().flatten();
-    let off = listed.filter_map(Value::as_str).find(|name| SECTIONS.contains(name) || *name == IMAGES);
-    let keys = CniKey::ConfDir.at(dump);
-    let (how, name) = match off {
+    let disabled = listed.filter_map(Value::as_str).find(|name| SECTIONS.contains(name) || *name == IMAGES);
+    let keys = CniKey::ConfDir.path(dump);
+    let (how, name) = match disabled {
         Some(name) => (format!("lists {name} in disabled_plugins"), name),
         None if keys.iter().try_fold(dump, |tree, key| tree.get(key)).is_none() => {
             (format!("has no {}", keys.join(".")), "cri")
@@ -313,14 +314,14 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
     let mut document: DocumentMut =
         dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
     ensure_cri(file, &tree)?;
-    let keys = CniKey::ConfDir.at(&tree);
+    let keys = CniKey::ConfDir.path(&tree);
     let mut set = |keys: [&str; 4], text: &str| {
-        let at = keys.iter().fold(document.as_item_mut(), |at: &mut Item, key| &mut at[*key]);
-        *at = value(text);
+        let node = keys.iter().fold(document.as_item_mut(), |node: &mut Item, key| &mut node[*key]);
+        *node = value(text);
     };
     set(keys, &conf_dir.display().to_string());
-    if CniKey::ConfTemplate.of(&tree).is_some() {
-        set(CniKey::ConfTemplate.at(&tree), "");
+    if CniKey::ConfTemplate.value(&tree).is_some() {
+        set(CniKey::ConfTemplate.path(&tree), "");
     }
     document["imports"] = value(toml_edit::Array::new());
     Ok(document.to_string())
@@ -342,24 +343,24 @@ pub fn drop_in(conf_dir: &Path) -> String {
 #[must_use]
 pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    differ("", before, after, &mut found);
+    collect_differences("", before, after, &mut found);
     found.retain(|key| key != "imports");
     found
 }
 
-fn differ(at: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
-    let (Some(one), Some(other)) = (before.as_object(), after.as_object()) else {
+fn collect_differences(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
         if before != after {
-            found.push(at.to_owned());
+            found.push(path.to_owned());
         }
         return;
     };
-    let keys = one.keys().chain(other.keys().filter(|key| !one.contains_key(*key)));
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
     for key in keys {
-        let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-        match (one.get(key), other.get(key)) {
-            (Some(before), Some(after)) => differ(&at, before, after, found),
-            _ => found.push(at),
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (old.get(key), new.get(key)) {
+            (Some(before), Some(after)) => collect_differences(&path, before, after, found),
+            _ => found.push(path),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `render --runtime`: what the runtime is told on its command line, at every start of it.
+//! `render --runtime`: the addition to the runtime's command line, at every start of the runtime.
 //!
 //! Private mode only. CRI-O has flags for its conf directory and for the network that it uses. containerd has none: it is given a copy of
 //! its effective configuration in which that directory alone differs, and a template from which it would write a conf into it is empty;
@@ -81,18 +81,18 @@ pub(crate) struct ContainerdDump<'a> {
 /// copy.
 pub(crate) fn choose(
     root: &Root,
-    asked: &ContainerdDump,
+    answer: &ContainerdDump,
     conf_dir: &Path,
 ) -> Result<RuntimeInstruction, Problem> {
-    let before = tree(asked.file, &asked.dump)?;
-    containerd::ensure_cri(asked.file, &before)?;
+    let before = tree(answer.file, &answer.dump)?;
+    containerd::ensure_cri(answer.file, &before)?;
     if containerd::merges_keys(&before)
-        && containerd::takes_drop_in(root, asked.file)?
-        && let Some(place) = drop_in_place(&containerd::imports(root, asked.file)?)
+        && containerd::takes_drop_in(root, answer.file)?
+        && let Some(place) = drop_in_place(&containerd::imports(root, answer.file)?)
     {
         return Ok(RuntimeInstruction::DropIn(place));
     }
-    containerd::derive(asked.file, &asked.dump, conf_dir).map(RuntimeInstruction::Copy)
+    containerd::derive(answer.file, &answer.dump, conf_dir).map(RuntimeInstruction::Copy)
 }
 
 /// Where a drop-in of Crossfade's would be imported from, of all that every boot empties.
@@ -106,22 +106,22 @@ fn drop_in_place(imports: &[PathBuf]) -> Option<PathBuf> {
     (!dir.to_string_lossy().contains(['*', '?', '['])).then(|| dir.join(DROP_IN))
 }
 
-pub(crate) fn changes(root: &Root, told: &RuntimeInstruction) -> Vec<Change> {
+pub(crate) fn changes(root: &Root, instruction: &RuntimeInstruction) -> Vec<Change> {
     let env = root.entry(RUNTIME_ENV);
     let copy = root.entry(CONTAINERD_CONFIG);
-    let words = |words: &str| {
+    let arguments_file = |arguments_file: &str| {
         file(
             &env,
-            format!("{RUNTIME_ARGUMENTS}={words}\n"),
+            format!("{RUNTIME_ARGUMENTS}={arguments_file}\n"),
             PUBLIC,
             "what the runtime's command line ends with",
         )
     };
-    match told {
-        RuntimeInstruction::Words(text) => vec![words(text), gone(&copy, "not needed")],
+    match instruction {
+        RuntimeInstruction::Words(text) => vec![arguments_file(text), removal(&copy, "not needed")],
         RuntimeInstruction::Copy(text) => vec![
             file(&copy, text.clone(), PRIVATE, "containerd's configuration with Crossfade's conf directory"),
-            words(&format!("--config {CONTAINERD_CONFIG}")),
+            arguments_file(&format!("--config {CONTAINERD_CONFIG}")),
         ],
         RuntimeInstruction::DropIn(place) => vec![
             file(
@@ -130,8 +130,8 @@ pub(crate) fn changes(root: &Root, told: &RuntimeInstruction) -> Vec<Change> {
                 PUBLIC,
                 "containerd imports it",
             ),
-            gone(&env, "not needed"),
-            gone(&copy, "not needed"),
+            removal(&env, "not needed"),
+            removal(&copy, "not needed"),
         ],
     }
 }
@@ -140,72 +140,76 @@ fn file(path: &Path, text: String, mode: u32, why: &str) -> Change {
     Change::ensure(Write { path: path.into(), bytes: text.into_bytes(), mode, nudge: false }, why)
 }
 
-fn gone(path: &Path, why: &str) -> Change {
+fn removal(path: &Path, why: &str) -> Change {
     Change::ensure_gone(path.into(), false, why)
 }
 
 /// Asks containerd what it would make of it: it may differ from now in the conf directory and in an emptied template alone.
-pub(crate) fn prove(root: &Root, asked: &ContainerdDump, told: &RuntimeInstruction) -> Result<(), Problem> {
-    let place = match told {
+pub(crate) fn prove(
+    root: &Root,
+    answer: &ContainerdDump,
+    instruction: &RuntimeInstruction,
+) -> Result<(), Problem> {
+    let place = match instruction {
         RuntimeInstruction::Words(_) => return Ok(()),
         RuntimeInstruction::Copy(_) => root.entry(format!("{CONTAINERD_CONFIG}.candidate")),
         RuntimeInstruction::DropIn(place) => root.entry(place),
     };
-    let written = (|| {
+    let created_dir = (|| {
         let dir = place.parent().unwrap_or(Path::new("/"));
-        match told {
+        match instruction {
             RuntimeInstruction::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
             _ => shim::file::create_private_dir(dir)?,
         }
         Ok::<_, std::io::Error>(dir.to_path_buf())
     })();
-    written.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
-    let result = compare(asked, told, &place);
-    let keeps = matches!((&result, told), (Ok(()), RuntimeInstruction::DropIn(_)));
+    created_dir.map_err(|error| format!("make the directory of {}: {error}", place.display()))?;
+    let result = compare(answer, instruction, &place);
+    let keeps = matches!((&result, instruction), (Ok(()), RuntimeInstruction::DropIn(_)));
     if !keeps {
         change::remove(&place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
     }
     result
 }
 
-fn compare(asked: &ContainerdDump, told: &RuntimeInstruction, place: &Path) -> Result<(), Problem> {
+fn compare(answer: &ContainerdDump, instruction: &RuntimeInstruction, place: &Path) -> Result<(), Problem> {
     let write = |text: &str, mode| {
         shim::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
     };
-    let dump = |from: &Path| tree(from, &containerd::dump(asked.program, from)?);
-    let (before, after) = match told {
+    let dump = |from: &Path| tree(from, &containerd::dump(answer.program, from)?);
+    let (before, after) = match instruction {
         RuntimeInstruction::Words(_) => return Ok(()),
         RuntimeInstruction::Copy(text) => {
             write(text, PRIVATE)?;
-            (tree(asked.file, &asked.dump)?, dump(place)?)
+            (tree(answer.file, &answer.dump)?, dump(place)?)
         }
         RuntimeInstruction::DropIn(_) => {
             // One of an earlier start is in force already, and is the same.
             change::remove(place, false).map_err(|error| format!("remove {}: {error}", place.display()))?;
-            let before = dump(asked.file)?;
+            let before = dump(answer.file)?;
             write(&containerd::drop_in(Path::new(PRIVATE_CONF_DIR)), PUBLIC)?;
-            (before, dump(asked.file)?)
+            (before, dump(answer.file)?)
         }
     };
-    held(&before, &after)
+    check_differences(&before, &after)
 }
 
 /// A key of containerd's that Crossfade sets and another file sets otherwise.
-fn decided(what: &str, key: &str) -> Problem {
+fn conflict(what: &str, key: &str) -> Problem {
     Problem::new(format!("containerd {what}: something else decides {key}")).at(key).fix(format!(
         "remove {key} from the files that containerd imports, or use confDir shared in node.json"
     ))
 }
 
 /// Whether two dumps differ in the conf directory, which is Crossfade's now, in the template, which is empty now, and in nothing else.
-fn held(before: &Value, after: &Value) -> Result<(), Problem> {
-    let [conf_dir, template] = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(after).join("."));
-    if CniKey::ConfDir.of(after) != Some(PRIVATE_CONF_DIR) {
-        return Err(decided(&format!("would not read {PRIVATE_CONF_DIR}"), &conf_dir));
+fn check_differences(before: &Value, after: &Value) -> Result<(), Problem> {
+    let [conf_dir, template] = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.path(after).join("."));
+    if CniKey::ConfDir.value(after) != Some(PRIVATE_CONF_DIR) {
+        return Err(conflict(&format!("would not read {PRIVATE_CONF_DIR}"), &conf_dir));
     }
-    if CniKey::ConfTemplate.of(after).is_some() {
-        return Err(decided(&format!("would write a conf of its own into {PRIVATE_CONF_DIR}"), &template));
+    if CniKey::ConfTemplate.value(after).is_some() {
+        return Err(conflict(&format!("would write a conf of its own into {PRIVATE_CONF_DIR}"), &template));
     }
     let differs: Vec<_> = containerd::differences(before, after)
         .into_iter()
@@ -234,8 +238,8 @@ pub fn leave(root: &Root, config: Option<&RuntimeConfig>) -> Vec<Change> {
 
 /// Removes everything that the runtime is told by Crossfade; `config` is the runtime's, where it is known.
 pub(crate) fn remove(root: &Root, config: Option<&RuntimeConfig>, why: &str) -> Vec<Change> {
-    let mut all = vec![gone(&root.entry(RUNTIME_ENV), why), gone(&root.entry(CONTAINERD_CONFIG), why)];
-    all.extend(leftovers(root, config).iter().map(|path| gone(path, why)));
+    let mut all = vec![removal(&root.entry(RUNTIME_ENV), why), removal(&root.entry(CONTAINERD_CONFIG), why)];
+    all.extend(leftovers(root, config).iter().map(|path| removal(path, why)));
     all
 }
 
@@ -261,13 +265,13 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
         return writes_nothing(config.template.as_deref());
     }
     let env = read(root, Path::new(RUNTIME_ENV))?.unwrap_or_default();
-    let words = env.trim().strip_prefix(RUNTIME_ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
-    let is_told = words.is_some_and(|words| match config.kind {
+    let arguments_file = env.trim().strip_prefix(RUNTIME_ARGUMENTS).and_then(|rest| rest.strip_prefix('='));
+    let is_passed = arguments_file.is_some_and(|arguments_file| match config.kind {
         // Whether it was told the name of Crossfade's network as well depends on when it started.
-        RuntimeKind::Crio => words.split(' ').any(|word| word == crio_conf_dir()),
-        RuntimeKind::Containerd => words == format!("--config {CONTAINERD_CONFIG}"),
+        RuntimeKind::Crio => arguments_file.split(' ').any(|word| word == crio_conf_dir()),
+        RuntimeKind::Containerd => arguments_file == format!("--config {CONTAINERD_CONFIG}"),
     });
-    if !is_told {
+    if !is_passed {
         let (kind, unit) = (config.kind.as_str(), config.unit.as_deref().unwrap_or(config.kind.unit()));
         return Err(Problem::new(format!(
             "{kind} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so"
@@ -284,7 +288,7 @@ pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
             .at(CONTAINERD_CONFIG)
             .fix("restart containerd, whose start writes it")
     })?;
-    writes_nothing(CniKey::ConfTemplate.of(&tree(copy, &text)?).map(Path::new))
+    writes_nothing(CniKey::ConfTemplate.value(&tree(copy, &text)?).map(Path::new))
 }
 
 /// Whether containerd leaves the private conf directory to Crossfade.

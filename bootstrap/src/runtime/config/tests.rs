@@ -279,7 +279,7 @@ fn a_copy_differs_in_conf_directory_and_template_and_imports_nothing() {
         .collect();
     assert_eq!(changed, ["imports = []", r#"conf_dir = "/run/crossfade/net.d""#, r#"conf_template = """#]);
     let tree = |text: &str| -> Value { super::tree(file, text).expect("TOML") };
-    let keys = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.at(&tree(DUMP)).join("."));
+    let keys = [CniKey::ConfDir, CniKey::ConfTemplate].map(|key| key.path(&tree(DUMP)).join("."));
     assert_eq!(containerd::differences(&tree(DUMP), &tree(&copy)), keys);
     let without = DUMP.replace("      conf_template = \"/etc/containerd/template\"\n", "");
     let copy = containerd::derive(file, &without, Path::new(PRIVATE_CONF_DIR)).expect("derived");

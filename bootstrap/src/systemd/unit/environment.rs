@@ -41,7 +41,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let (mut key, mut value) = (String::new(), String::new());
     // Length of the value without the blanks that an unquoted part ends in.
-    let mut kept = 0;
+    let mut valid = 0;
     let mut state = State::BeforeKey;
     for c in text.chars() {
         let newline = matches!(c, '\n' | '\r');
@@ -50,7 +50,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
             State::BeforeKey if is_blank(c) => State::BeforeKey,
             State::BeforeKey => {
                 key = c.to_string();
-                (value, kept) = (String::new(), 0);
+                (value, valid) = (String::new(), 0);
                 State::Key
             }
             State::Key if newline => State::BeforeKey,
@@ -60,7 +60,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
                 State::Key
             }
             State::BeforeValue | State::Value if newline => {
-                value.truncate(kept);
+                value.truncate(valid);
                 take(&mut all, &key, &value);
                 State::BeforeKey
             }
@@ -71,7 +71,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
             State::BeforeValue | State::Value => {
                 value.push(c);
                 if !is_blank(c) {
-                    kept = value.len();
+                    valid = value.len();
                 }
                 State::Value
             }
@@ -79,7 +79,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
                 if !newline {
                     value.push(c);
                 }
-                kept = value.len();
+                valid = value.len();
                 State::Value
             }
             State::Single if c == '\'' => State::BeforeValue,
@@ -87,12 +87,12 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
             State::Double if c == '\\' => State::DoubleEscape,
             State::Single => {
                 value.push(c);
-                kept = value.len();
+                valid = value.len();
                 State::Single
             }
             State::Double => {
                 value.push(c);
-                kept = value.len();
+                valid = value.len();
                 State::Double
             }
             State::DoubleEscape => {
@@ -102,7 +102,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
                 if c != '\n' {
                     value.push(c);
                 }
-                kept = value.len();
+                valid = value.len();
                 State::Double
             }
             State::Comment | State::CommentEscape if newline => State::BeforeKey,
@@ -113,7 +113,7 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
     match state {
         State::BeforeKey | State::Key | State::Comment | State::CommentEscape => {}
         State::BeforeValue | State::Value | State::Escape => {
-            value.truncate(kept);
+            value.truncate(valid);
             take(&mut all, &key, &value);
         }
         State::Single | State::Double | State::DoubleEscape => take(&mut all, &key, &value),
@@ -142,14 +142,14 @@ pub(super) fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(pairs: Vec<(String, String)>) -> Vec<String> {
+    fn names(pairs: Vec<(String, String)>) -> Vec<String> {
         pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     #[test]
     fn a_line_of_assignments() {
         let value = r#""ONE=a b" TWO='c d' THREE=$x%y 4=no five FIVE="#;
-        assert_eq!(told(assignments(value)), ["ONE=a b", "TWO=c d", "THREE=$x%y", "FIVE="]);
+        assert_eq!(names(assignments(value)), ["ONE=a b", "TWO=c d", "THREE=$x%y", "FIVE="]);
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
             ("A=--taints=k=v:NoSchedule --x=\"y\"", &["A=--taints=k=v:NoSchedule --x=\"y\""]),
             ("A='unclosed b", &["A=unclosed b"]),
         ] {
-            assert_eq!(told(file(text)), pairs, "{text}");
+            assert_eq!(names(file(text)), pairs, "{text}");
         }
     }
 }

@@ -38,7 +38,7 @@ impl ExecLine {
     /// Its commands, more than one where they are parted by `;`, up to the first that is no command, and why that is none.
     #[must_use]
     pub fn commands(&self) -> (Vec<Command>, Option<String>) {
-        let wrong = |why: String| Some(format!("ExecStart= in {}: {why}", self.source.display()));
+        let problem = |why: String| Some(format!("ExecStart= in {}: {why}", self.source.display()));
         let mut commands = Vec::new();
         let mut rest = self.text.as_str();
         loop {
@@ -49,9 +49,9 @@ impl ExecLine {
                         commands.push(command);
                         rest = after;
                     }
-                    Err(why) => return (commands, wrong(why)),
+                    Err(why) => return (commands, problem(why)),
                 },
-                Err(why) => return (commands, wrong(why)),
+                Err(why) => return (commands, problem(why)),
             }
         }
     }
@@ -93,19 +93,19 @@ fn command<'t>(word: &str, mut rest: &'t str) -> Result<(Command, &'t str), Stri
 
 /// How many bytes of a first word are prefixes; each counts once, `!` twice.
 fn prefixes(word: &str) -> usize {
-    let mut seen = String::new();
+    let mut prefix = String::new();
     for c in word.chars() {
         let most = match c {
             '@' | '-' | ':' | '+' | '|' => 1,
             '!' => 2,
             _ => break,
         };
-        if seen.matches(c).count() == most {
+        if prefix.matches(c).count() == most {
             break;
         }
-        seen.push(c);
+        prefix.push(c);
     }
-    seen.len()
+    prefix.len()
 }
 
 impl Command {
@@ -126,14 +126,14 @@ impl Command {
                 words.push(plain(argument));
                 continue;
             }
-            match alone(&argument) {
+            match braced_variable(&argument) {
                 // An unknown variable is no word at all.
                 Some(name) => {
                     let value = environment.get(name).map(String::as_str).unwrap_or_default();
                     let parts = split(value, Escapes::Next).unwrap_or_default();
                     words.extend(parts.into_iter().map(|text| Word { text, variable: Some(name.into()) }));
                 }
-                None => words.push(within(&argument, environment)),
+                None => words.push(expand_variables(&argument, environment)),
             }
         }
         words
@@ -147,18 +147,18 @@ impl Command {
 }
 
 /// The variable's name, where a word is `$NAME` and nothing else.
-pub(super) fn alone(word: &str) -> Option<&str> {
+pub(super) fn braced_variable(word: &str) -> Option<&str> {
     word.strip_prefix('$').filter(|name| !name.starts_with(['{', '$']))
 }
 
 /// A word with every `${NAME}` replaced, and `$$` by `$`; any other `$` stays.
-fn within(word: &str, environment: &BTreeMap<String, String>) -> Word {
+fn expand_variables(word: &str, environment: &BTreeMap<String, String>) -> Word {
     let mut variable = None;
     let mut text = String::with_capacity(word.len());
     let mut rest = word;
-    while let Some(at) = rest.find('$') {
-        text.push_str(&rest[..at]);
-        let tail = &rest[at..];
+    while let Some(position) = rest.find('$') {
+        text.push_str(&rest[..position]);
+        let tail = &rest[position..];
         if let Some(after) = tail.strip_prefix("$$") {
             text.push('$');
             rest = after;
@@ -179,10 +179,10 @@ fn within(word: &str, environment: &BTreeMap<String, String>) -> Word {
 pub(super) fn specify(word: &str, unit: &str) -> String {
     let mut text = String::with_capacity(word.len());
     let mut rest = word;
-    while let Some(at) = rest.find('%') {
-        text.push_str(&rest[..at]);
+    while let Some(position) = rest.find('%') {
+        text.push_str(&rest[..position]);
         let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
-        let meaning = match rest[at + 1..].chars().next() {
+        let meaning = match rest[position + 1..].chars().next() {
             Some('%') => Some("%"),
             Some('n') => Some(unit),
             Some('N' | 'p') => Some(stem),
@@ -196,7 +196,7 @@ pub(super) fn specify(word: &str, unit: &str) -> String {
         };
         let length = if meaning.is_some() { 2 } else { 1 };
         text.push_str(meaning.unwrap_or("%"));
-        rest = &rest[at + length..];
+        rest = &rest[position + length..];
     }
     text + rest
 }

@@ -57,7 +57,7 @@ impl Unit {
         for (source, key, value) in merging.environment {
             unit.set(key, value, &source);
         }
-        // Whatever the order of the lines, files win over `Environment=`.
+        // In any order of the lines, files win over `Environment=`.
         for (pattern, optional) in merging.files {
             let files = glob(root, &pattern);
             if files.is_empty() && !optional {
@@ -71,7 +71,7 @@ impl Unit {
         }
         for name in merging.unset {
             match name.split_once('=') {
-                Some((name, value)) if unit.environment.get(name).is_some_and(|is| is == value) => {
+                Some((name, value)) if unit.environment.get(name).is_some_and(|current| current == value) => {
                     unit.environment.remove(name);
                 }
                 Some(_) => {}
@@ -225,7 +225,7 @@ impl UnitBuilder {
     fn take(&mut self, unit: &str, file: &Path, text: &str) {
         for assignment in syntax::parse(text) {
             if assignment.section == "Unit" {
-                self.relations.extend(relation::of(&assignment, unit, file));
+                self.relations.extend(relation::relations(&assignment, unit, file));
             }
             if assignment.section != "Service" {
                 continue;
@@ -269,9 +269,9 @@ impl UnitBuilder {
 
 /// A file of the node; what is not UTF-8 is replaced.
 fn read(root: &Root, path: &Path) -> Result<String, String> {
-    let named = |e: std::io::Error| format!("read {}: {e}", path.display());
-    let mut file = std::fs::File::open(root.at(path)).map_err(named)?;
-    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(named)?;
+    let failure = |e: std::io::Error| format!("read {}: {e}", path.display());
+    let mut file = std::fs::File::open(root.at(path)).map_err(failure)?;
+    let bytes = read_bounded(&mut file, MAX_BYTES).map_err(failure)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -304,7 +304,10 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
         None => name.is_empty(),
         Some('*') => {
             let rest = letters.as_str();
-            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| matches(rest, &name[at..]))
+            name.char_indices()
+                .map(|(index, _)| index)
+                .chain([name.len()])
+                .any(|at| matches(rest, &name[at..]))
         }
         Some(letter) => {
             let mut others = name.chars();
@@ -329,14 +332,14 @@ fn class(text: &str, letter: char) -> Option<(bool, &str)> {
     let end = text.char_indices().skip(1).find(|(_, c)| *c == ']')?.0;
     let letters: Vec<char> = text[..end].chars().collect();
     let mut fits = false;
-    let mut at = 0;
-    while at < letters.len() {
-        if at + 2 < letters.len() && letters[at + 1] == '-' {
-            fits |= (letters[at]..=letters[at + 2]).contains(&letter);
-            at += 3;
+    let mut position = 0;
+    while position < letters.len() {
+        if position + 2 < letters.len() && letters[position + 1] == '-' {
+            fits |= (letters[position]..=letters[position + 2]).contains(&letter);
+            position += 3;
         } else {
-            fits |= letters[at] == letter;
-            at += 1;
+            fits |= letters[position] == letter;
+            position += 1;
         }
     }
     Some((fits != negated, &text[end + 1..]))

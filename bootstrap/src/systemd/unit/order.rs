@@ -1,4 +1,4 @@
-//! Who waits for whom at boot: `After=` and `Before=` of all units of a tree.
+//! The order of units at boot: `After=` and `Before=` of all units of a tree.
 //!
 //! Only what is written is followed, not the order that targets have by default: systemd itself finds the cycles of those.
 
@@ -18,7 +18,7 @@ const SUFFIXES: [&str; 8] = ["service", "target", "socket", "mount", "automount"
 /// The order of a tree's units.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Order {
-    /// Per unit the units that it waits for, and who says so.
+    /// Per unit the units that it waits for, each with the file that says so.
     after: BTreeMap<String, BTreeMap<String, PathBuf>>,
 }
 
@@ -46,18 +46,18 @@ impl Order {
                     for file in names_in(root, &path).iter().filter(|file| file.ends_with(".conf")) {
                         // The first of several places counts.
                         if seen.insert(format!("{name}/{file}")) {
-                            order.take(root, unit, &path.join(file));
+                            order.read(root, unit, &path.join(file));
                         }
                     }
                 } else if is_unit(&name) && seen.insert(name.clone()) {
-                    order.take(root, &name, &path);
+                    order.read(root, &name, &path);
                 }
             }
         }
         order
     }
 
-    fn take(&mut self, root: &Root, unit: &str, file: &Path) {
+    fn read(&mut self, root: &Root, unit: &str, file: &Path) {
         if root.chase(file).is_none_or(|real| is_masked(root, &real)) {
             return;
         }
@@ -65,7 +65,7 @@ impl Order {
             if assignment.section != "Unit" {
                 continue;
             }
-            for relation in relation::of(&assignment, unit, file) {
+            for relation in relation::relations(&assignment, unit, file) {
                 match relation.kind {
                     Kind::After => self.add(unit, &relation.unit, file),
                     Kind::Before => self.add(&relation.unit, unit, file),
@@ -83,16 +83,16 @@ impl Order {
     /// The shortest chain of waits from `unit` to `other`; none where it does not wait for it.
     #[must_use]
     pub fn chain(&self, unit: &str, other: &str) -> Option<Vec<Step>> {
-        let mut came: BTreeMap<&str, (&str, &Path)> = BTreeMap::new();
+        let mut predecessors: BTreeMap<&str, (&str, &Path)> = BTreeMap::new();
         let mut todo = VecDeque::from([unit]);
-        while let Some(here) = todo.pop_front() {
-            for (next, source) in self.after.get(here).into_iter().flatten() {
-                if next == unit && other != unit || came.contains_key(next.as_str()) {
+        while let Some(current) = todo.pop_front() {
+            for (next, source) in self.after.get(current).into_iter().flatten() {
+                if next == unit && other != unit || predecessors.contains_key(next.as_str()) {
                     continue;
                 }
-                came.insert(next, (here, source));
+                predecessors.insert(next, (current, source));
                 if next == other {
-                    return Some(walk_back(&came, unit, other));
+                    return Some(walk_back(&predecessors, unit, other));
                 }
                 todo.push_back(next);
             }
@@ -102,13 +102,13 @@ impl Order {
 }
 
 /// The steps that led to `other`, in their order.
-fn walk_back(came: &BTreeMap<&str, (&str, &Path)>, unit: &str, other: &str) -> Vec<Step> {
+fn walk_back(predecessors: &BTreeMap<&str, (&str, &Path)>, unit: &str, other: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut at = other;
-    while let Some((before, source)) = came.get(at) {
-        steps.push(Step { unit: (*before).into(), after: at.into(), source: source.into() });
-        at = before;
-        if at == unit {
+    let mut current = other;
+    while let Some((before, source)) = predecessors.get(current) {
+        steps.push(Step { unit: (*before).into(), after: current.into(), source: source.into() });
+        current = before;
+        if current == unit {
             break;
         }
     }
@@ -121,7 +121,7 @@ fn is_unit(name: &str) -> bool {
     suffix.is_some_and(|suffix| SUFFIXES.contains(&suffix))
 }
 
-/// Sorted, so that the same tree always tells the same.
+/// Sorted, so that the result depends on the tree alone.
 fn names_in(root: &Root, dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(root.at(dir)).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -153,10 +153,10 @@ mod tests {
         ]);
         let order = Order::gather(&root);
         let chain = order.chain("a.service", "d.service").expect("a waits for d");
-        let told: Vec<_> = chain.iter().map(|step| format!("{}>{}", step.unit, step.after)).collect();
-        assert_eq!(told, ["a.service>b.target", "b.target>c.service", "c.service>d.service"]);
+        let steps: Vec<_> = chain.iter().map(|step| format!("{}>{}", step.unit, step.after)).collect();
+        assert_eq!(steps, ["a.service>b.target", "b.target>c.service", "c.service>d.service"]);
         assert!(chain[2].source.ends_with("c.service.d/10.conf"));
-        for other in ["e.service", "a.service", "nobody.service"] {
+        for other in ["e.service", "a.service", "absent.service"] {
             assert_eq!(order.chain("a.service", other), None, "{other}");
         }
     }

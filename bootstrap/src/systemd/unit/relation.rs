@@ -1,4 +1,4 @@
-//! What a unit says about other units: order, and what it wants or requires.
+//! The relations of a unit to other units: order, wants and requirements.
 //!
 //! *Source*: man 5 `systemd.unit`; an empty assignment does not take earlier ones back.
 
@@ -30,7 +30,7 @@ pub struct Relation {
 }
 
 /// The units that an assignment of the section `[Unit]` names; none where it is about something else.
-pub(super) fn of(assignment: &Assignment, unit: &str, file: &Path) -> Vec<Relation> {
+pub(super) fn relations(assignment: &Assignment, unit: &str, file: &Path) -> Vec<Relation> {
     let kind = match assignment.key.as_str() {
         "After" => Kind::After,
         "Before" => Kind::Before,

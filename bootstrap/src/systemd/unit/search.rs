@@ -1,4 +1,4 @@
-//! Where systemd finds a unit and its drop-ins, below a root.
+//! systemd's search for a unit and its drop-ins, below a root.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -114,9 +114,9 @@ fn drop_in_dirs(directories: &[PathBuf], names: &[String]) -> Vec<PathBuf> {
         for dir in directories {
             dirs.push(dir.join(format!("{name}.d")));
             let mut prefix = stem.trim_end_matches('-');
-            while let Some(at) = prefix.rfind('-').filter(|at| *at > 0) {
-                dirs.push(dir.join(format!("{}-.service.d", &prefix[..at])));
-                prefix = &prefix[..at];
+            while let Some(dash) = prefix.rfind('-').filter(|dash| *dash > 0) {
+                dirs.push(dir.join(format!("{}-.service.d", &prefix[..dash])));
+                prefix = &prefix[..dash];
             }
         }
     }

@@ -39,14 +39,14 @@ fn logical_lines(text: &str) -> Vec<String> {
         if line.trim_start().starts_with(['#', ';']) {
             continue;
         }
-        let mut whole = open.take().unwrap_or_default();
-        whole.push_str(line);
-        if whole.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1 {
-            whole.pop();
-            whole.push(' ');
-            open = Some(whole);
+        let mut logical = open.take().unwrap_or_default();
+        logical.push_str(line);
+        if logical.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1 {
+            logical.pop();
+            logical.push(' ');
+            open = Some(logical);
         } else {
-            lines.push(whole);
+            lines.push(logical);
         }
     }
     lines.extend(open);
@@ -61,10 +61,12 @@ mod tests {
     fn comments_sections_and_continued_lines() {
         let text = "\u{feff}# first\n[Unit]\nDescription = a \n[Service]\nExecStart=/a \\\n  # not this\n; nor this\n  --b \\\n  --c\n\
                     Even=\\\\\nEmpty=\nno assignment\n[Broken\nX=1\nEnd=a\\";
-        let told: Vec<_> =
-            parse(text).into_iter().map(|one| format!("{}|{}|{}", one.section, one.key, one.value)).collect();
+        let lines: Vec<_> = parse(text)
+            .into_iter()
+            .map(|assignment| format!("{}|{}|{}", assignment.section, assignment.key, assignment.value))
+            .collect();
         assert_eq!(
-            told,
+            lines,
             [
                 "Unit|Description|a",
                 "Service|ExecStart|/a    --b    --c",

@@ -1,4 +1,4 @@
-//! Words of a line, as systemd cuts them.
+//! The words of a line, by systemd's rules.
 //!
 //! *Source*: man 7 `systemd.syntax`, "Quoting"; man 5 `systemd.service`, "Command lines".
 

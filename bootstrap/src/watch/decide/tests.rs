@@ -17,10 +17,10 @@ use crate::node::policy::file::PolicyFile;
 use crate::node::probe::ProbeAnswers;
 use crate::node::switch::OffSwitch;
 use crate::runtime::CniSetup;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::picks::ConfSelection;
 use crate::watch::guard::CALM;
 use crate::watch::observe::{ConfAbsence, ConfSummary};
 use crate::watch::proof::ProofResult;
@@ -30,8 +30,8 @@ mod conf_dir;
 mod networks;
 mod observed;
 mod own_conf;
+mod reported;
 mod runtime;
-mod told;
 
 const ME: Process = Process { pid: 1, start: 1 };
 const DIR: &str = "/etc/cni/net.d";
@@ -60,7 +60,7 @@ impl World {
             node_file: None,
             unusable: None,
             runtime: RuntimeFacts {
-                whom: RuntimeChoice::At("/run/r.sock".into()),
+                choice: RuntimeChoice::At("/run/r.sock".into()),
                 ..RuntimeFacts::default()
             },
             dirs: Directories {
@@ -70,7 +70,7 @@ impl World {
                 installed: Ok(None),
             },
             name: Ok(Some("oldnet".into())),
-            policy: Ok(held(&policy)),
+            policy: Ok(policy_file(&policy)),
         };
         let cni = CniFacts {
             confs: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),
@@ -101,15 +101,15 @@ impl World {
         let mut policy = json!({"version":1, "attach":"old", "networks":{
             "old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
         change(&mut policy);
-        self.facts.node.policy = Ok(held(&policy));
+        self.facts.node.policy = Ok(policy_file(&policy));
     }
 
-    fn of(&mut self, side: Side) -> &mut NetworkObservation {
+    fn network(&mut self, side: Side) -> &mut NetworkObservation {
         self.facts.networks.iter_mut().find(|network| network.side == side).expect("there")
     }
 
     fn red(&mut self, side: Side, red: bool) {
-        self.of(side).asked.all = if red { Err("no answer".into()) } else { Ok(()) };
+        self.network(side).asked.all = if red { Err("no answer".into()) } else { Ok(()) };
     }
 
     /// Runs one pass `secs` later.
@@ -142,7 +142,7 @@ impl World {
         PassSummary {
             reason: decision.report.reason.as_str(),
             changes: decision.changes.iter().map(short).collect(),
-            happened: decision.happened.iter().map(|one| one.reason).collect(),
+            happened: decision.happened.iter().map(|event| event.reason).collect(),
         }
     }
 
@@ -170,7 +170,7 @@ fn what_could_not_be_written_was_never_there() {
         decision.report.message.contains("No space left")
             && decision.document.message == decision.report.message
     );
-    let happened: Vec<_> = decision.happened.iter().map(|one| one.reason).collect();
+    let happened: Vec<_> = decision.happened.iter().map(|event| event.reason).collect();
     assert!(!happened.contains(&"NetworkReady") && happened.contains(&"ConfNotFirst"), "{happened:?}");
     world.red(Side::Old, true);
     let mut decision = decide(&world.facts, &world.memory, ME);
@@ -182,7 +182,7 @@ fn file_name(target: &str) -> String {
     Path::new(target).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn held(policy: &serde_json::Value) -> PolicyFile {
+fn policy_file(policy: &serde_json::Value) -> PolicyFile {
     let bytes = policy.to_string().into_bytes();
     let policy = Policy::parse(&bytes).expect("valid");
     PolicyFile { path: "/etc/crossfade/policy.json".into(), bytes, policy, sha256: "x".into() }
@@ -249,7 +249,7 @@ fn configured(kind: Option<RuntimeKind>, picks: &ConfSelection) -> ConfigFact {
     let setup = CniSetup { conf_dir: DIR.into(), bin_dirs: Vec::new(), max_confs: 1, networks: Vec::new() };
     kind.map_or(ConfigFact::NoRuntime, |kind| {
         let mut config = RuntimeConfig::from_answer(kind, setup);
-        if let ConfSelection::Named(name) = picks {
+        if let ConfSelection::ByName(name) = picks {
             config.default_network = Some(name.clone());
         }
         ConfigFact::Read(config)

@@ -61,26 +61,27 @@ pub(super) fn networks(
 ) -> Vec<NetworkObservation> {
     let Some(policy) = node.policy() else { return Vec::new() };
     let layout = &node.dirs.layout;
-    let observe = |of: &NetworkConf| {
-        let network = policy.network(of.side)?;
-        let conf = match &of.conf {
+    let observe = |network_conf: &NetworkConf| {
+        let network = policy.network(network_conf.side)?;
+        let conf = match &network_conf.conf {
             Ok((conf, path)) => Ok((ConfSummary::of(conf), path.clone())),
             Err(why) => Err(ConfAbsence(why.to_string())),
         };
         let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());
         let maps_hostports = |conf: &ConfSummary| conf.capabilities.contains(hostports::CAPABILITY);
         Some(NetworkObservation {
-            side: of.side,
+            side: network_conf.side,
             profile: network.profile.clone(),
             unmapped_hostports: conf
                 .as_ref()
                 .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
             conf,
-            missing: of.missing.clone(),
-            asked: probe::ask(network, &probed.join(of.side.as_str())),
+            missing: network_conf.missing.clone(),
+            asked: probe::ask(network, &probed.join(network_conf.side.as_str())),
             agent: lives(&probe::sockets(network)),
             marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
-            proof: name.and_then(|name| proof::read(&proof::result(layout, of.side), &name, boot_id)),
+            proof: name
+                .and_then(|name| proof::read(&proof::result(layout, network_conf.side), &name, boot_id)),
         })
     };
     cni.networks.iter().filter_map(observe).collect()

@@ -1,4 +1,4 @@
-//! The directory of Crossfade's conf: which files are in the way there, and who wrote them.
+//! The directory of Crossfade's conf: the files in the way there, and their writers.
 
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
@@ -7,7 +7,7 @@ use types::profile;
 use super::OwnConfDecision;
 use crate::node::confdir::{ConfDir, Content};
 use crate::publish::report::Reason;
-use crate::runtime::picks::NetworkNameCheck;
+use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observe::Observation;
 
@@ -24,7 +24,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
         let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {
             memory.lost_by = Some(facts.life.clone().unwrap_or_default());
-            // The new directory never had the conf, so nobody took it away.
+            // The new directory never had the conf, so no other program removed it.
             memory.settled = None;
         }
         memory.dir = Some(id.clone());
@@ -37,10 +37,12 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
     if memory.lost_by.is_some() {
         let dir = facts.node.dirs.conf_dir.display();
         let why = match facts.node.runtime.kind() {
-            Some(RuntimeKind::Crio) if facts.node.runtime.picks().harm_of_a_restart().is_some() => format!(
-                "{dir} was replaced, and CRI-O does not notice: restart CRI-O once Crossfade's conf is the first one there, else it sends the DEL of \
+            Some(RuntimeKind::Crio) if facts.node.runtime.conf_selection().harm_of_a_restart().is_some() => {
+                format!(
+                    "{dir} was replaced, and CRI-O does not notice: restart CRI-O once Crossfade's conf is the first one there, else it sends the DEL of \
                  every pod that lives"
-            ),
+                )
+            }
             Some(RuntimeKind::Crio) => {
                 format!("{dir} was replaced, and CRI-O does not notice: restart CRI-O (its pods run on)")
             }
@@ -62,12 +64,12 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
         }
     };
     if !facts.foreign.is_empty() {
-        // This pass removes these files, so nobody has to rename them.
+        // This pass removes these files, so the operator need not rename them.
         return;
     }
     let name = facts.node.name.as_ref().ok().and_then(Option::as_deref);
     let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
-    let before = facts.node.runtime.picks().instead_of_ours(dir, name);
+    let before = facts.node.runtime.conf_selection().instead_of_ours(dir, name);
     let before: Vec<&str> = before.iter().map(|conf| conf.file.as_str()).collect();
     if !before.is_empty() {
         let mut why = format!(
@@ -75,17 +77,17 @@ pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut Own
             before.join(", "),
             dir.path.display()
         );
-        if let Some(harm) = facts.node.runtime.picks().harm_of_a_restart() {
+        if let Some(harm) = facts.node.runtime.conf_selection().harm_of_a_restart() {
             why = format!("{why}; {harm}");
         }
         decided.standing.push((Reason::ConfNotFirst, why));
     }
     // In private mode the runtime's command line names the network; without Crossfade's conf there is no network to name.
     if !facts.is_private() && !name.is_empty() {
-        match facts.node.runtime.picks().told(dir, name) {
+        match facts.node.runtime.conf_selection().check_name(dir, name) {
             NetworkNameCheck::Right => {}
             NetworkNameCheck::Other(why) => decided.standing.push((Reason::ConfNotFirst, why.into())),
-            NetworkNameCheck::Nothing(why) => decided.findings.push(why.into()),
+            NetworkNameCheck::Unset(why) => decided.findings.push(why.into()),
         }
     }
     for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
@@ -106,14 +108,14 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 }
 
 /// Who takes Crossfade's conf away, as far as `watch` can tell, and which setting ends that.
-pub(super) fn who(facts: &Observation) -> String {
-    let taken = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
-    let ours: Vec<&String> = taken.filter(|file| file.starts_with(CONF_FILE)).collect();
+pub(super) fn last_writer(facts: &Observation) -> String {
+    let moved_away = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
+    let own_conf_copies: Vec<&String> = moved_away.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {
-        if ours.iter().any(|file| file.ends_with(&exclusive.suffix)) {
+        if own_conf_copies.iter().any(|file| file.ends_with(&exclusive.suffix)) {
             return format!("{} ({})", profile.name, exclusive.setting);
         }
     }
-    "somebody (see who writes into this directory)".into()
+    "an unknown program (see who writes into this directory)".into()
 }

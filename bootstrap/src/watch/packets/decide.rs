@@ -1,4 +1,4 @@
-//! What the exchanges of a proof mean.
+//! The verdict on the exchanges of a proof.
 
 // The addresses alone: `core` has no sockets.
 use core::net::IpAddr;
@@ -53,20 +53,21 @@ fn source(exchange: &Exchange) -> String {
 fn local(exchanges: &[Exchange]) -> PacketFailure {
     let local: Vec<&Exchange> = exchanges
         .iter()
-        .filter(|one| matches!(one.path, PacketPath::PodToPod | PacketPath::NodeToPod))
+        .filter(|exchange| matches!(exchange.path, PacketPath::PodToPod | PacketPath::NodeToPod))
         .collect();
-    if local.iter().all(|one| passed(one)) {
+    if local.iter().all(|exchange| passed(exchange)) {
         return None;
     }
-    if !local.iter().any(|one| arrived(one)) {
+    if !local.iter().any(|exchange| arrived(exchange)) {
         let words = paths(&local);
         return Some((
             PacketReason::Silent,
             format!("no packet arrives ({words}): the datapath is not there yet, or broken"),
         ));
     }
-    let works = |v6: bool| local.iter().filter(move |one| is_of(one, v6)).any(|one| arrived(one));
-    let has = |v6: bool| local.iter().any(|one| is_of(one, v6));
+    let works =
+        |v6: bool| local.iter().filter(move |exchange| is_of(exchange, v6)).any(|exchange| arrived(exchange));
+    let has = |v6: bool| local.iter().any(|exchange| is_of(exchange, v6));
     for ((v6, family), (_, other)) in FAMILIES.into_iter().zip(FAMILIES.into_iter().rev()) {
         if has(v6) && !works(v6) {
             return Some((
@@ -76,25 +77,26 @@ fn local(exchanges: &[Exchange]) -> PacketFailure {
         }
     }
     FAMILIES.into_iter().find_map(|(v6, family)| {
-        let of: Vec<&Exchange> = local.iter().copied().filter(|one| is_of(one, v6)).collect();
-        of_family(&of, family)
+        let exchanges: Vec<&Exchange> =
+            local.iter().copied().filter(|exchange| is_of(exchange, v6)).collect();
+        of_family(&exchanges, family)
     })
 }
 
 /// The paths of exchanges, in words.
 fn paths(exchanges: &[&Exchange]) -> String {
-    let mut paths: Vec<PacketPath> = exchanges.iter().map(|one| one.path).collect();
+    let mut paths: Vec<PacketPath> = exchanges.iter().map(|exchange| exchange.path).collect();
     paths.sort_unstable();
     paths.dedup();
     paths.into_iter().map(PacketPath::words).collect::<Vec<_>>().join(", ")
 }
 
 /// One family of which some requests arrive.
-fn of_family(of: &[&Exchange], family: &str) -> PacketFailure {
-    let on = |path: PacketPath| of.iter().copied().filter(move |one| one.path == path);
-    let datagrams = |path: PacketPath| on(path).filter(|one| one.protocol == Protocol::Udp);
-    let arriving = datagrams(PacketPath::PodToPod).find(|one| arrived(one));
-    let missing = datagrams(PacketPath::PodToPod).find(|one| !arrived(one));
+fn of_family(exchanges: &[&Exchange], family: &str) -> PacketFailure {
+    let on_path = |path: PacketPath| exchanges.iter().copied().filter(move |exchange| exchange.path == path);
+    let datagrams = |path: PacketPath| on_path(path).filter(|exchange| exchange.protocol == Protocol::Udp);
+    let arriving = datagrams(PacketPath::PodToPod).find(|exchange| arrived(exchange));
+    let missing = datagrams(PacketPath::PodToPod).find(|exchange| !arrived(exchange));
     if let (Some(arriving), Some(missing)) = (arriving, missing) {
         let why = format!(
             "{family} packets arrive in one direction only: from {} to {}, and not from {} to {}",
@@ -105,24 +107,28 @@ fn of_family(of: &[&Exchange], family: &str) -> PacketFailure {
         );
         return Some((PacketReason::OneWay, why));
     }
-    if let Some(one) = datagrams(PacketPath::NodeToPod).find(|one| one.outcome == Outcome::NoAnswer) {
+    if let Some(exchange) =
+        datagrams(PacketPath::NodeToPod).find(|exchange| exchange.outcome == Outcome::NoAnswer)
+    {
         let why = format!(
             "{family} packets arrive in one direction only: from the node to {}, and not back to {}",
-            one.to,
-            source(one)
+            exchange.to,
+            source(exchange)
         );
         return Some((PacketReason::OneWay, why));
     }
     // A firewall may let a request through and drop its answer, although each direction passes by itself.
-    if let Some(one) = datagrams(PacketPath::PodToPod).find(|one| one.outcome == Outcome::NoAnswer) {
+    if let Some(exchange) =
+        datagrams(PacketPath::PodToPod).find(|exchange| exchange.outcome == Outcome::NoAnswer)
+    {
         let why = format!(
             "{family} packets arrive from {} at {}, and the answer does not come back",
-            source(one),
-            one.to
+            source(exchange),
+            exchange.to
         );
         return Some((PacketReason::OneWay, why));
     }
-    let silent = |path: PacketPath| on(path).next().is_some() && !on(path).any(arrived);
+    let silent = |path: PacketPath| on_path(path).next().is_some() && !on_path(path).any(arrived);
     if silent(PacketPath::PodToPod) {
         let why = format!("no {family} packet arrives from pod to pod, and the node reaches a pod");
         return Some((PacketReason::Pods, why));
@@ -131,7 +137,7 @@ fn of_family(of: &[&Exchange], family: &str) -> PacketFailure {
         let why = format!("no {family} packet arrives from the node at a pod, and pods reach each other");
         return Some((PacketReason::Node, why));
     }
-    let failing = of.iter().find(|one| !passed(one))?;
+    let failing = exchanges.iter().find(|exchange| !passed(exchange))?;
     let other = if failing.protocol == Protocol::Tcp { Protocol::Udp } else { Protocol::Tcp };
     let why = format!(
         "{family}, {}: {} does not pass from {} to {}, and {} does",
@@ -144,25 +150,25 @@ fn of_family(of: &[&Exchange], family: &str) -> PacketFailure {
     Some((PacketReason::Protocol, why))
 }
 
-/// Packets that fill the interface's MTU, are lost, and nobody says so.
+/// Packets that fill the interface's MTU, are lost, without an ICMP message that says so.
 fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> PacketFailure {
-    let is_lost = |one: &&Exchange| {
-        (one.path == PacketPath::PodToPeer) == of_others
-            && one.mtu.is_some_and(|mtu| one.passes.is_none_or(|passes| passes < mtu))
-            && !one.announced
+    let is_lost = |exchange: &&Exchange| {
+        (exchange.path == PacketPath::PodToPeer) == of_others
+            && exchange.mtu.is_some_and(|mtu| exchange.passes.is_none_or(|passes| passes < mtu))
+            && !exchange.announced
     };
-    let one = exchanges.iter().find(is_lost)?;
+    let exchange = exchanges.iter().find(is_lost)?;
     let reason = if of_others { PacketReason::PeerMtu } else { PacketReason::Mtu };
-    let passes = one.passes.map_or_else(
+    let passes = exchange.passes.map_or_else(
         || "only small packets pass".into(),
         |passes| format!("the largest that passes has {passes} bytes"),
     );
     let why = format!(
         "{}: packets of {} bytes, which the interface and its route allow, are lost from {} to {}, and nobody announces a smaller size: {passes}",
-        one.path.words(),
-        one.mtu.unwrap_or_default(),
-        source(one),
-        one.to
+        exchange.path.words(),
+        exchange.mtu.unwrap_or_default(),
+        source(exchange),
+        exchange.to
     );
     Some((reason, why))
 }
@@ -173,18 +179,18 @@ fn answered(exchange: &Exchange) -> bool {
 }
 
 fn of_path(exchanges: &[Exchange], path: PacketPath) -> Vec<&Exchange> {
-    exchanges.iter().filter(|one| one.path == path).collect()
+    exchanges.iter().filter(|exchange| exchange.path == path).collect()
 }
 
 fn targets(exchanges: &[&Exchange]) -> String {
-    exchanges.iter().map(|one| one.to.to_string()).collect::<Vec<_>>().join(", ")
+    exchanges.iter().map(|exchange| exchange.to.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn dns(exchanges: &[Exchange]) -> PacketFailure {
-    let asked = of_path(exchanges, PacketPath::PodToDns);
-    (!asked.is_empty() && !asked.iter().any(|one| answered(one))).then(|| {
+    let queried = of_path(exchanges, PacketPath::PodToDns);
+    (!queried.is_empty() && !queried.iter().any(|exchange| answered(exchange))).then(|| {
         let why =
-            format!("no DNS server answers a pod ({}), and the packets on this node pass", targets(&asked));
+            format!("no DNS server answers a pod ({}), and the packets on this node pass", targets(&queried));
         (PacketReason::Dns, why)
     })
 }
@@ -192,12 +198,14 @@ fn dns(exchanges: &[Exchange]) -> PacketFailure {
 /// Other nodes, family by family: one that answers is enough, because others may be down.
 fn peers(exchanges: &[Exchange]) -> PacketFailure {
     FAMILIES.into_iter().find_map(|(v6, family)| {
-        let asked: Vec<&Exchange> =
-            of_path(exchanges, PacketPath::PodToPeer).into_iter().filter(|one| is_of(one, v6)).collect();
-        (!asked.is_empty() && !asked.iter().any(|one| answered(one))).then(|| {
+        let queried: Vec<&Exchange> = of_path(exchanges, PacketPath::PodToPeer)
+            .into_iter()
+            .filter(|exchange| is_of(exchange, v6))
+            .collect();
+        (!queried.is_empty() && !queried.iter().any(|exchange| answered(exchange))).then(|| {
             let why = format!(
                 "no other node answers a pod over {family} ({}), and the packets on this node pass",
-                targets(&asked)
+                targets(&queried)
             );
             (PacketReason::Peers, why)
         })
@@ -206,25 +214,27 @@ fn peers(exchanges: &[Exchange]) -> PacketFailure {
 
 fn notes(exchanges: &[Exchange]) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut told: Vec<IpAddr> = Vec::new();
-    for one in exchanges {
-        let note = match (one.path, one.outcome) {
-            (PacketPath::PodToNode, outcome) if outcome != Outcome::Passed && !told.contains(&one.to) => {
-                told.push(one.to);
+    let mut unanswered: Vec<IpAddr> = Vec::new();
+    for exchange in exchanges {
+        let note = match (exchange.path, exchange.outcome) {
+            (PacketPath::PodToNode, outcome)
+                if outcome != Outcome::Passed && !unanswered.contains(&exchange.to) =>
+            {
+                unanswered.push(exchange.to);
                 format!(
                     "a pod cannot open connections to the node at {}, though the node reaches the pod: a firewall of the node may drop them",
-                    one.to
+                    exchange.to
                 )
             }
             (PacketPath::PodToDns, Outcome::Refused) => {
-                format!("the DNS server {} refuses: no DNS pod is ready, most likely", one.to)
+                format!("the DNS server {} refuses: no DNS pod is ready, most likely", exchange.to)
             }
-            (_, Outcome::Passed) if one.announced => format!(
+            (_, Outcome::Passed) if exchange.announced => format!(
                 "{} to {}: {} bytes pass, not the {} that the interface allows; this is announced, so that connections adapt",
-                source(one),
-                one.to,
-                one.passes.unwrap_or_default(),
-                one.mtu.unwrap_or_default()
+                source(exchange),
+                exchange.to,
+                exchange.passes.unwrap_or_default(),
+                exchange.mtu.unwrap_or_default()
             ),
             _ => continue,
         };

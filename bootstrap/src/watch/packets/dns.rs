@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::{WAIT, echo, outcome, until};
+use super::{WAIT, echo, outcome, receive_until};
 
 /// Bytes of a message's header.
 const HEADER: usize = 12;
@@ -25,8 +25,8 @@ const MAX_LABEL: usize = 63;
 #[must_use]
 pub fn ask(from: &Place, source: Option<IpAddr>, target: SocketAddr, name: &str) -> Outcome {
     let open = || {
-        let own = source.map_or_else(|| echo::any(target.ip()), |source| SocketAddr::new(source, 0));
-        let socket = UdpSocket::bind(own)?;
+        let bind_address = source.map_or_else(|| echo::any(target.ip()), |source| SocketAddr::new(source, 0));
+        let socket = UdpSocket::bind(bind_address)?;
         socket.connect(target)?;
         socket.set_read_timeout(Some(WAIT))?;
         Ok(socket)
@@ -41,7 +41,7 @@ fn answered(socket: &UdpSocket, name: &str) -> io::Result<()> {
     let [first, second, ..] = echo::nonce();
     let id = [first, second];
     socket.send(&query(id, name))?;
-    until(socket, |message| is_answer(id, message)).map(drop)
+    receive_until(socket, |message| is_answer(id, message)).map(drop)
 }
 
 /// The query for the address of `name`. Labels that are too long or empty are left out: the answer says that there is no such name, and any answer
@@ -88,14 +88,14 @@ mod tests {
     fn a_server_that_answers_and_one_that_is_not_there() {
         let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let target = server.local_addr().expect("its address");
-        let asked = std::thread::spawn(move || {
+        let client = std::thread::spawn(move || {
             ask(&Place::Node, None, target, "kubernetes.default.svc.cluster.local.")
         });
         let mut query = [0; 512];
         let (length, from) = server.recv_from(&mut query).expect("a query");
         query[2] |= ANSWER;
         server.send_to(&query[..length], from).expect("an answer");
-        assert_eq!(asked.join().expect("asked"), Outcome::Passed);
+        assert_eq!(client.join().expect("an outcome"), Outcome::Passed);
         drop(server);
         assert_eq!(ask(&Place::Node, None, target, "x."), Outcome::Refused);
     }

@@ -1,6 +1,6 @@
 //! A datagram and its answer, and a connection and its answer, between two ends that are both this process.
 //!
-//! The receiving end answers only what the sending end has just made up, and is closed after it: nobody else gets an answer.
+//! The receiving end answers only what the sending end has just made up, and is closed after it: no other sender gets an answer.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use types::packets::Outcome;
 
 use super::place::Place;
 use super::size::{self, LargestPacket, PacketOutcome};
-use super::{WAIT, outcome, until};
+use super::{WAIT, outcome, receive_until};
 
 /// Bytes of a UDP header.
 const UDP_HEADER: u32 = 8;
@@ -35,12 +35,12 @@ pub(super) fn any(like: IpAddr) -> SocketAddr {
     SocketAddr::new(address, 0)
 }
 
-/// Eight bytes that nobody else sends.
+/// Eight bytes that no other exchange sends.
 pub(super) fn nonce() -> [u8; 8] {
     RandomState::new().hash_one(0u8).to_ne_bytes()
 }
 
-/// So many bytes, of which the first eight are nobody else's.
+/// So many bytes, of which the first eight are a [`nonce`].
 pub(super) fn payload(length: usize) -> Vec<u8> {
     let mut payload = vec![0; length];
     let nonce = nonce();
@@ -104,8 +104,9 @@ impl SocketPair {
         let server = ends.to.inside(|| UdpSocket::bind((ends.target, 0)))?;
         let target = server.local_addr()?;
         let client = ends.from.inside(|| {
-            let own = ends.source.map_or_else(|| any(ends.target), |source| SocketAddr::new(source, 0));
-            let client = UdpSocket::bind(own)?;
+            let bind_address =
+                ends.source.map_or_else(|| any(ends.target), |source| SocketAddr::new(source, 0));
+            let client = UdpSocket::bind(bind_address)?;
             client.connect(target)?;
             Ok(client)
         })?;
@@ -130,7 +131,7 @@ impl SocketPair {
 
 /// Waits for exactly this datagram; its sender.
 fn receive(socket: &UdpSocket, expected: &[u8]) -> io::Result<SocketAddr> {
-    until(socket, |message| message == expected)
+    receive_until(socket, |message| message == expected)
 }
 
 /// Makes a connection, and sends some bytes there and back.
@@ -168,7 +169,7 @@ fn there_and_back(client: &mut TcpStream, listener: &TcpListener) -> io::Result<
     if came == sent { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// Connects to somebody else. One who refuses has answered as well, and that is told apart.
+/// Connects to another host's port. A host that refuses has answered as well, and that is told apart.
 #[must_use]
 pub fn connect(from: &Place, target: SocketAddr) -> Outcome {
     match from.inside(|| TcpStream::connect_timeout(&target, WAIT)) {

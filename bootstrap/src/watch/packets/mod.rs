@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_millis(400);
 const LARGEST: usize = 1 << 16;
 
 /// Waits for a message that is the right one, and says from whom it came; others are passed over.
-fn until(socket: &UdpSocket, is_right: impl Fn(&[u8]) -> bool) -> io::Result<SocketAddr> {
+fn receive_until(socket: &UdpSocket, is_right: impl Fn(&[u8]) -> bool) -> io::Result<SocketAddr> {
     first_right(|buffer| socket.recv_from(buffer), is_right)
 }
 
@@ -36,14 +36,14 @@ fn first_right(
     is_right: impl Fn(&[u8]) -> bool,
 ) -> io::Result<SocketAddr> {
     let mut buffer = vec![0; LARGEST];
-    let began = Instant::now();
+    let started = Instant::now();
     loop {
         match receive(&mut buffer) {
             Ok((length, from)) if is_right(&buffer[..length]) => return Ok(from),
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             Ok(_) | Err(_) => {}
         }
-        if began.elapsed() > WAIT {
+        if started.elapsed() > WAIT {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }

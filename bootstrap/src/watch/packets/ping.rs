@@ -10,7 +10,7 @@ use types::packets::Outcome;
 
 use super::place::Place;
 use super::size::{self, LargestPacket, PacketOutcome};
-use super::{WAIT, echo, outcome, until};
+use super::{WAIT, echo, outcome, receive_until};
 
 /// Bytes of an ICMP header of an echo.
 const HEADER: usize = 8;
@@ -62,7 +62,7 @@ fn echoed(socket: &UdpSocket, target: IpAddr, payload: &[u8]) -> io::Result<()> 
     let [a, b, c, d, ..] = echo::nonce();
     let (v6, id) = (target.is_ipv6(), [a, b, c, d]);
     socket.send(&request(v6, id, payload))?;
-    until(socket, |message| is_answer(v6, id, payload, message)).map(drop)
+    receive_until(socket, |message| is_answer(v6, id, payload, message)).map(drop)
 }
 
 /// An echo request. `id` is its identifier and sequence number. The kernel adds the checksum of ICMPv6 itself.

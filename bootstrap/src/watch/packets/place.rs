@@ -1,4 +1,4 @@
-//! Where a socket is opened: in the node's own network namespace, or in that of a scratch attachment.
+//! The place of a socket: the node's own network namespace, or that of a scratch attachment.
 
 use std::fs::File;
 use std::io;

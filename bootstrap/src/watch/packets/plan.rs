@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use types::packets::{PacketPath, Peer, Protocol};
 use types::profile::{self, Proof};
 
-/// Somebody who sends or receives.
+/// A sender or receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Party {
     /// The first scratch attachment.
@@ -14,7 +14,7 @@ pub enum Party {
     /// The second scratch attachment.
     Second,
     Node,
-    /// Somebody else, who answers without help.
+    /// Another host, which answers without help.
     Outside,
 }
 
@@ -61,12 +61,12 @@ pub struct Plan {
 /// packets, allows nothing here.
 #[must_use]
 pub fn allowed<'a>(
-    asked: Option<&[PacketPath]>,
+    configured: Option<&[PacketPath]>,
     profile: &str,
     plugins: impl IntoIterator<Item = &'a str>,
 ) -> Vec<PacketPath> {
-    if let Some(asked) = asked {
-        return PacketPath::ALL.into_iter().filter(|path| asked.contains(path)).collect();
+    if let Some(configured) = configured {
+        return PacketPath::ALL.into_iter().filter(|path| configured.contains(path)).collect();
     }
     let of_plugins = plugins.into_iter().filter_map(|plugin| profile::detect(&[plugin]));
     let profiles: Vec<_> = profile::find(profile).into_iter().chain(of_plugins).collect();
@@ -83,7 +83,8 @@ pub fn allowed<'a>(
 #[must_use]
 pub fn plan(ground: &ExchangeInputs, allowed: &[PacketPath]) -> Plan {
     let mut plan = Plan { notes: left_out(allowed).into_iter().collect(), ..Plan::default() };
-    let sources: Vec<IpAddr> = [false, true].into_iter().filter_map(|v6| of(&ground.pods[0], v6)).collect();
+    let sources: Vec<IpAddr> =
+        [false, true].into_iter().filter_map(|v6| address_of_family(&ground.pods[0], v6)).collect();
     for first in &sources {
         local(&mut plan, ground, allowed, *first);
     }
@@ -103,11 +104,11 @@ pub fn plan(ground: &ExchangeInputs, allowed: &[PacketPath]) -> Plan {
 /// The note about the paths that are not `allowed`.
 #[must_use]
 pub fn left_out(allowed: &[PacketPath]) -> Option<String> {
-    let left: Vec<&str> =
+    let skipped: Vec<&str> =
         PacketPath::ALL.iter().filter(|path| !allowed.contains(path)).map(|path| path.words()).collect();
-    (!left.is_empty()).then(|| {
-        let left = left.join(", ");
-        format!("not tried, since an attachment without a Pod may not: {left}; packets.paths in node.json allows it")
+    (!skipped.is_empty()).then(|| {
+        let skipped = skipped.join(", ");
+        format!("not tried, since an attachment without a Pod may not: {skipped}; packets.paths in node.json allows it")
     })
 }
 
@@ -121,18 +122,18 @@ fn local(plan: &mut Plan, ground: &ExchangeInputs, allowed: &[PacketPath], first
             plan.exchanges.push(PlannedExchange { path, protocol, from, source, to, target, port: None });
         }
     };
-    if let Some(second) = of(&ground.pods[1], first.is_ipv6()) {
+    if let Some(second) = address_of_family(&ground.pods[1], first.is_ipv6()) {
         add(PacketPath::PodToPod, Party::First, Some(first), Party::Second, second);
         add(PacketPath::PodToPod, Party::Second, Some(second), Party::First, first);
     }
     add(PacketPath::NodeToPod, Party::Node, None, Party::First, first);
-    if let Some(node) = of(&ground.node, first.is_ipv6()) {
+    if let Some(node) = address_of_family(&ground.node, first.is_ipv6()) {
         add(PacketPath::PodToNode, Party::First, Some(first), Party::Node, node);
     }
 }
 
 impl Plan {
-    /// Adds exchanges with somebody who answers without help; without any, a note says so.
+    /// Adds exchanges with hosts that answer without help; without any, a note says so.
     fn others(
         &mut self,
         path: PacketPath,
@@ -166,7 +167,7 @@ impl Plan {
 }
 
 /// The first address of a family that is routed.
-fn of(addresses: &[IpAddr], v6: bool) -> Option<IpAddr> {
+fn address_of_family(addresses: &[IpAddr], v6: bool) -> Option<IpAddr> {
     let is_routed = |address: &&IpAddr| match address {
         IpAddr::V4(address) => !address.is_link_local(),
         IpAddr::V6(address) => !address.is_unicast_link_local(),
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn every_path_in_every_family_that_the_attachments_have() {
         let all = plan(&ground(), &PacketPath::ALL);
-        let told = words(&all);
+        let lines = words(&all);
         for expected in [
             "UDP 10.1.0.2 10.1.0.3",
             "TCP 10.1.0.2 10.1.0.3",
@@ -219,9 +220,9 @@ mod tests {
             "ICMP 10.1.0.2 10.1.1.0",
             "TCP fd00::2 fd00:1::1 10250",
         ] {
-            assert!(told.iter().any(|one| one == expected), "{expected}: {told:#?}");
+            assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
         }
-        assert_eq!((told.len(), all.notes.len()), (17, 0), "{told:#?} {:?}", all.notes);
+        assert_eq!((lines.len(), all.notes.len()), (17, 0), "{lines:#?} {:?}", all.notes);
     }
 
     #[test]
@@ -229,10 +230,10 @@ mod tests {
         let mut ground = ground();
         ground.pods[0].retain(IpAddr::is_ipv4);
         ground.dns = Err("nothing names a server".into());
-        let told = plan(&ground, &PacketPath::ALL);
-        assert!(words(&told).iter().all(|one| !one.contains("fd00")), "{told:#?}");
+        let planned = plan(&ground, &PacketPath::ALL);
+        assert!(words(&planned).iter().all(|line| !line.contains("fd00")), "{planned:#?}");
         assert_eq!(
-            told.notes,
+            planned.notes,
             [
                 "not tried: pod to DNS: nothing names a server",
                 "not tried: pod to another node: the attachments have no address of the family of fd00:1::1",
@@ -246,9 +247,9 @@ mod tests {
         let alone = words(&plan(&ground, &[PacketPath::PodToPod, PacketPath::NodeToPod]));
         assert_eq!(alone, ["UDP node 10.1.0.2", "TCP node 10.1.0.2"]);
         ground.peers = Ok(Vec::new());
-        let told = plan(&ground, &[PacketPath::PodToPeer]);
+        let planned = plan(&ground, &[PacketPath::PodToPeer]);
         assert_eq!(
-            told.notes.last().map(String::as_str),
+            planned.notes.last().map(String::as_str),
             Some("not tried: pod to another node: node.json says so")
         );
     }
@@ -257,7 +258,7 @@ mod tests {
     fn the_strictest_cni_of_a_chain_counts_unless_node_json_says_otherwise() {
         use PacketPath::{NodeToPod, PodToDns};
         let all = PacketPath::ALL.to_vec();
-        for (asked, profile, plugins, expected) in [
+        for (configured, profile, plugins, expected) in [
             (None, "flannel", &["flannel", "portmap"][..], all.clone()),
             (None, "flannel", &["flannel", "cilium-cni"], vec![NodeToPod]),
             (None, "flannel", &["flannel", "calico"], vec![]),
@@ -266,7 +267,7 @@ mod tests {
             (Some(&[]), "flannel", &["flannel"], vec![]),
         ] {
             let plugins = plugins.iter().copied();
-            assert_eq!(allowed(asked, profile, plugins), expected, "{profile}");
+            assert_eq!(allowed(configured, profile, plugins), expected, "{profile}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Makes the exchanges of a plan, and repeats those that do not pass yet: a datapath may come after its agent says that it is ready.
+//! The rounds of a proof: it makes the exchanges of a plan, and repeats those that do not pass yet: a datapath may come after its agent says that it is ready.
 
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
@@ -45,24 +45,24 @@ fn is_local(path: PacketPath) -> bool {
 /// Makes the exchanges, then looks for the largest packets of those that passed.
 #[must_use]
 pub fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut exchanges: Vec<Exchange> = plan.iter().map(blank).collect();
     let mut settled = None;
     loop {
         let round = Instant::now();
-        again(stage, plan, &mut exchanges);
+        retry(stage, plan, &mut exchanges);
         let missing = |exchange: &&Exchange| exchange.outcome != Outcome::Passed;
         let all = exchanges.iter().find(missing).is_none();
         let local = exchanges.iter().filter(|exchange| is_local(exchange.path)).find(missing).is_none();
         if local && settled.is_none() {
-            settled = Some(began.elapsed());
+            settled = Some(started.elapsed());
         }
         let patience = match settled {
             None => stage.patience,
             Some(settled) if decide(&exchanges).failed.is_none() => settled + WITHOUT_NEED,
             Some(settled) => settled + stage.patience.min(WITH_OTHERS),
         };
-        if all || began.elapsed() >= patience {
+        if all || started.elapsed() >= patience {
             break;
         }
         // What fails at once, as a send that a firewall forbids, is not tried again at once.
@@ -87,7 +87,7 @@ fn blank(planned: &PlannedExchange) -> Exchange {
 }
 
 /// Tries each exchange once that has not passed, all at the same time.
-fn again(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) {
+fn retry(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) {
     thread::scope(|scope| {
         for (planned, exchange) in plan.iter().zip(exchanges) {
             if exchange.outcome != Outcome::Passed {

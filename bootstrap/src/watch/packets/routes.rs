@@ -2,7 +2,7 @@
 //!
 //! A network that gives each node a range of addresses has a route to each other node's range, by a next hop that the other node's kernel answers
 //! for: Flannel's `10.244.3.0/24 via 10.244.3.0 dev flannel.1`, Antrea's `10.10.3.0/24 via 10.10.3.1 dev antrea-gw0`. So an echo request to
-//! the next hop goes through the network to that node and back, needs no program there, and nobody has to publish an address.
+//! the next hop goes through the network to that node and back, needs no program there, and no node has to publish an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -37,8 +37,8 @@ pub fn gather() -> Vec<Route> {
 /// *Shape*: `flannel.1 0003F40A 0003F40A 0003 0 0 0 00FFFFFF 0 0 0`, with addresses in the byte order of the machine.
 fn parse_v4(line: &str) -> Option<Route> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let number = |at: usize| u32::from_str_radix(words.get(at)?, 16).ok();
-    let address = |at: usize| Some(Ipv4Addr::from(number(at)?.to_ne_bytes()));
+    let number = |index: usize| u32::from_str_radix(words.get(index)?, 16).ok();
+    let address = |index: usize| Some(Ipv4Addr::from(number(index)?.to_ne_bytes()));
     if number(3)? & RTF_GATEWAY == 0 {
         return None;
     }
@@ -50,8 +50,8 @@ fn parse_v4(line: &str) -> Option<Route> {
 /// *Shape*: `fd000000000000000000000000030000 70 (source) 00 fd000000000000000000000000030001 00000400 00000001 00000000 00000003 antrea-gw0`.
 fn parse_v6(line: &str) -> Option<Route> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let address = |at: usize| Some(Ipv6Addr::from(u128::from_str_radix(words.get(at)?, 16).ok()?));
-    let number = |at: usize| u32::from_str_radix(words.get(at)?, 16).ok();
+    let address = |index: usize| Some(Ipv6Addr::from(u128::from_str_radix(words.get(index)?, 16).ok()?));
+    let number = |index: usize| u32::from_str_radix(words.get(index)?, 16).ok();
     let prefix = u8::try_from(number(1)?).ok()?;
     let via = address(4)?;
     let leads = number(8)? & RTF_GATEWAY != 0 && prefix > 0 && !via.is_unicast_link_local();
@@ -70,7 +70,7 @@ pub fn peers(
     routes: &[Route],
     cidrs: &[IpNetwork],
     profile: Option<&Profile>,
-    own: &[IpAddr],
+    pod_addresses: &[IpAddr],
 ) -> Result<Vec<Peer>, String> {
     let is_within =
         |to: &IpNetwork| cidrs.iter().any(|cidr| cidr.contains(to.ip()) && cidr.prefix() < to.prefix());
@@ -87,8 +87,11 @@ pub fn peers(
         let mut next: Vec<IpAddr> = routes.iter().filter(of_network).map(|route| route.via).collect();
         next.sort_unstable();
         next.dedup();
-        let at = own.iter().find(|own| own.is_ipv6() == v6).map_or(0, |own| number(*own));
-        let first = if next.is_empty() { 0 } else { at % next.len() };
+        let start = pod_addresses
+            .iter()
+            .find(|address| address.is_ipv6() == v6)
+            .map_or(0, |address| number(*address));
+        let first = if next.is_empty() { 0 } else { start % next.len() };
         next.rotate_left(first);
         chosen.extend(next.into_iter().take(PEERS).map(|address| Peer { address, port: None }));
     }
@@ -128,18 +131,18 @@ mod tests {
         V4.lines().filter_map(parse_v4).chain(V6.lines().filter_map(parse_v6)).collect()
     }
 
-    fn told(found: Result<Vec<Peer>, String>) -> Vec<String> {
+    fn names(found: Result<Vec<Peer>, String>) -> Vec<String> {
         found.unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn routes_with_a_next_hop_are_read_in_both_families() {
-        let told: Vec<String> =
+        let names: Vec<String> =
             routes().iter().map(|route| format!("{} {} {}", route.to, route.via, route.interface)).collect();
         // The machine's byte order decides what the kernel prints.
         if cfg!(target_endian = "little") {
             assert_eq!(
-                told,
+                names,
                 [
                     "10.244.2.0/24 10.244.2.0 flannel.1",
                     "10.244.3.0/24 192.0.2.3 eth0",
@@ -156,9 +159,9 @@ mod tests {
         let profile = types::profile::find;
         let none = |found: Result<Vec<Peer>, String>| found.is_err_and(|why| why.contains("packets.peers"));
         let routes = routes();
-        assert_eq!(told(peers(&routes, &cidrs, None, &[])), ["10.244.2.0", "192.0.2.3"]);
-        assert_eq!(told(peers(&routes, &[], profile("flannel"), &[])), ["10.244.2.0"]);
-        assert_eq!(told(peers(&routes, &[], profile("antrea"), &[])), ["fd00:0:0:2::1"]);
+        assert_eq!(names(peers(&routes, &cidrs, None, &[])), ["10.244.2.0", "192.0.2.3"]);
+        assert_eq!(names(peers(&routes, &[], profile("flannel"), &[])), ["10.244.2.0"]);
+        assert_eq!(names(peers(&routes, &[], profile("antrea"), &[])), ["fd00:0:0:2::1"]);
         assert!(none(peers(&routes, &[], None, &[])));
         let everything: Vec<IpNetwork> = vec!["10.244.2.0/24".parse().expect("a range")];
         assert!(
@@ -177,8 +180,8 @@ mod tests {
             })
             .collect();
         let ask = |node: u8| {
-            let own = [Ipv4Addr::new(10, 244, node, 2).into()];
-            told(peers(&many, &[], types::profile::find("flannel"), &own))
+            let pod_addresses = [Ipv4Addr::new(10, 244, node, 2).into()];
+            names(peers(&many, &[], types::profile::find("flannel"), &pod_addresses))
         };
         let chosen: std::collections::BTreeSet<_> = (201..=220).map(ask).collect();
         assert!(chosen.iter().all(|peers| peers.len() == PEERS));

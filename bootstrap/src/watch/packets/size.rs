@@ -1,4 +1,4 @@
-//! The largest packet that passes: what the kernel says that passes, and the search for what really does.
+//! The largest packet that passes: by the kernel's MTU, and by a search with real packets.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -74,7 +74,7 @@ pub enum PacketOutcome {
     Passed,
     /// It did not come back.
     Lost,
-    /// Somebody on the way announced that only packets of this size pass.
+    /// A host on the way announced that only packets of this size pass.
     Announced(u32),
 }
 
@@ -95,7 +95,7 @@ impl PacketOutcome {
 pub struct LargestPacket {
     /// Its size in bytes; `None` if none of at least `least` passes.
     pub passes: Option<u32>,
-    /// Whether somebody announced this size to the sender of a packet that fills the interface.
+    /// Whether a host on the way announced this size to the sender of a packet that fills the interface.
     pub announced: bool,
 }
 
@@ -106,19 +106,19 @@ pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome)
         sent => sent,
     };
     let (mut low, mut high, mut next) = (least, mtu, mtu);
-    let (mut passes, mut said) = (None, None);
+    let (mut passes, mut announced_size) = (None, None);
     while low <= high {
         match twice(next) {
             PacketOutcome::Passed => {
                 passes = Some(next);
-                if said == Some(next) || next == mtu {
+                if announced_size == Some(next) || next == mtu {
                     break;
                 }
                 low = next + 1;
             }
             PacketOutcome::Announced(size) if (low..next).contains(&size) => {
-                // Only who is told so of the largest packets adapts. If these are lost, nobody ever tries the size of which this is said.
-                said = (next == mtu).then_some(size).or(said);
+                // Only a sender that is told so of the largest packets adapts. If these are lost, it never tries the size of which this is said.
+                announced_size = (next == mtu).then_some(size).or(announced_size);
                 (high, next) = (size, size);
                 continue;
             }
@@ -126,7 +126,7 @@ pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome)
         }
         next = low + high.saturating_sub(low) / 2;
     }
-    LargestPacket { passes, announced: said.is_some() && said == passes }
+    LargestPacket { passes, announced: announced_size.is_some() && announced_size == passes }
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
             tries += 1;
             match (size <= real, says) {
                 (true, _) => PacketOutcome::Passed,
-                (false, Some(said)) => PacketOutcome::Announced(said),
+                (false, Some(announced_size)) => PacketOutcome::Announced(announced_size),
                 (false, None) => PacketOutcome::Lost,
             }
         });

@@ -4,7 +4,7 @@ use types::packets::PacketReason;
 
 use super::*;
 
-fn kept(turn: u64, failed: Option<&str>) -> ProofResult {
+fn result(turn: u64, failed: Option<&str>) -> ProofResult {
     ProofResult {
         version: 1,
         network: "new".into(),
@@ -20,7 +20,7 @@ fn kept(turn: u64, failed: Option<&str>) -> ProofResult {
 /// A proof by packets that failed for this reason.
 fn lost(turn: u64, reason: PacketReason) -> ProofResult {
     let packets = Packets { reason, settled_millis: None, notes: Vec::new(), exchanges: Vec::new() };
-    ProofResult { packets: Some(packets), ..kept(turn, Some("no")) }
+    ProofResult { packets: Some(packets), ..result(turn, Some("no")) }
 }
 
 fn at(secs: u64) -> ProofInputs {
@@ -36,14 +36,14 @@ fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
     let mut proofs = Proofs::resume(None, Proof::Packet, false);
     assert!(proofs.verdict(Side::New).is_err());
     assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
-    assert!(!proofs.step(Some(&kept(9, None)), at(2)), "somebody else's result");
+    assert!(!proofs.step(Some(&result(9, None)), at(2)), "another turn's result");
     assert!(proofs.verdict(Side::New).is_err());
-    assert!(!proofs.step(Some(&kept(1, None)), at(3)));
-    assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&kept(1, None)), at(999)));
-    proofs.again();
+    assert!(!proofs.step(Some(&result(1, None)), at(3)));
+    assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&result(1, None)), at(999)));
+    proofs.restart();
     assert!(proofs.verdict(Side::New).is_ok(), "proven once in this boot");
-    assert!(proofs.step(Some(&kept(1, None)), at(1000)) && proofs.turn == 2);
-    assert!(!proofs.step(Some(&kept(2, Some("no"))), at(1001)));
+    assert!(proofs.step(Some(&result(1, None)), at(1000)) && proofs.turn == 2);
+    assert!(!proofs.step(Some(&result(2, Some("no"))), at(1001)));
     assert!(
         proofs
             .verdict(Side::New)
@@ -57,7 +57,7 @@ fn a_failed_proof_is_tried_again_later_and_later() {
     let (mut now, mut pauses) = (0, Vec::new());
     assert!(proofs.step(None, at(0)));
     for _ in 0..9 {
-        let failed = kept(proofs.turn, Some("no"));
+        let failed = result(proofs.turn, Some("no"));
         assert!(!proofs.step(Some(&failed), at(now)));
         let began = now;
         while !proofs.step(Some(&failed), at(now)) {
@@ -85,11 +85,11 @@ fn what_cannot_be_started_is_by_probes_after_some_tries() {
 
 #[test]
 fn an_earlier_watch_has_proven_it() {
-    assert!(resumed(&kept(4, None), false).verdict(Side::New).is_ok());
-    let mut failed = resumed(&kept(4, Some("no")), true);
+    assert!(resumed(&result(4, None), false).verdict(Side::New).is_ok());
+    let mut failed = resumed(&result(4, Some("no")), true);
     assert!(
         failed.verdict(Side::New).is_err()
-            && failed.step(Some(&kept(4, Some("no"))), at(0))
+            && failed.step(Some(&result(4, Some("no"))), at(0))
             && failed.turn == 5
     );
 }
@@ -117,7 +117,7 @@ fn a_network_waits_for_others_and_not_for_ever() {
     // It is asked again, and says so until the others answer.
     assert!(proofs.step(None, at(139)) && proofs.word() == "degraded");
     assert!(proofs.verdict(Side::New).is_ok());
-    assert!(!proofs.step(Some(&kept(proofs.turn, None)), at(140)));
+    assert!(!proofs.step(Some(&result(proofs.turn, None)), at(140)));
     assert!(proofs.word() == "passed" && proofs.degraded().is_none());
 }
 
@@ -140,7 +140,7 @@ fn what_fails_on_this_node_is_never_let_go() {
     assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
 }
 
-/// After an update a network that was proven by an attachment is proven by packets, and nobody waits for it.
+/// After an update a network that was proven by an attachment is proven by packets, and no pod waits for it.
 #[test]
 fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
     let old = r#"{"version":1,"network":"new","name":"n","turn":3,"bootID":"b"}"#;
@@ -148,6 +148,6 @@ fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
     assert_eq!(old.by, Proof::Attach);
     let mut proofs = resumed(&old, true);
     assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), at(0)) && proofs.turn == 4);
-    let mut weaker = Proofs::resume(Some(&kept(4, None)), Proof::Attach, true);
-    assert!(!weaker.step(Some(&kept(4, None)), at(0)) && weaker.word() == "passed");
+    let mut weaker = Proofs::resume(Some(&result(4, None)), Proof::Attach, true);
+    assert!(!weaker.step(Some(&result(4, None)), at(0)) && weaker.word() == "passed");
 }

@@ -17,7 +17,7 @@ use crate::watch::packets::plan::{ExchangeInputs, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
 
-/// Addresses for documentation: the node's way there is its way to everybody outside. No packet is sent.
+/// Addresses for documentation: the node's way there is its way to every host outside. No packet is sent.
 const ELSEWHERE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 
 /// What the packets of a proof came to, and why they failed, in words.
@@ -28,29 +28,31 @@ pub(super) fn exchange(
     (pods, refused): (&[Attachment], Option<String>),
     (allowed, patience): (&[PacketPath], Duration),
 ) -> (Packets, Option<String>) {
-    let addresses = |at: usize| pods.get(at).map_or_else(Vec::new, |pod| pod.addresses.clone());
+    let addresses = |index: usize| pods.get(index).map_or_else(Vec::new, |pod| pod.addresses.clone());
     let (first, second) = (addresses(0), addresses(1));
     let known = cluster_dns(&node.root, &node.settings.kubelet.unit);
     let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;
     let ground = ExchangeInputs {
-        node: own(&first),
+        node: own_addresses(&first),
         dns: dns.clone().map_or_else(|| known.map(|known| known.servers), Ok),
         peers: peers.clone().map_or_else(|| neighbours(network, &first), Ok),
         pods: [first, second],
     };
     let plan = plan(&ground, allowed);
     let pods = pods.iter().map(|pod| Place::Pod(pod.netns.clone())).collect();
-    let made = make(&Stage { pods, name, patience }, &plan.exchanges);
-    let judged = decide(&made.exchanges);
+    let exchanges = make(&Stage { pods, name, patience }, &plan.exchanges);
+    let judged = decide(&exchanges.exchanges);
     let refused =
         refused.map(|why| format!("not tried: pod to pod: a second scratch attachment was refused: {why}"));
     let found = Packets {
         reason: judged.reason,
-        settled_millis: made.settled.map(|settled| u64::try_from(settled.as_millis()).unwrap_or(u64::MAX)),
+        settled_millis: exchanges
+            .settled
+            .map(|settled| u64::try_from(settled.as_millis()).unwrap_or(u64::MAX)),
         notes: refused.into_iter().chain(plan.notes).chain(judged.notes).collect(),
-        exchanges: made.exchanges,
+        exchanges: exchanges.exchanges,
     };
     (found, judged.failed)
 }
@@ -60,8 +62,8 @@ fn neighbours(network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
     routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
 }
 
-/// The node's own address in each family: the one that it has for everybody outside, or else the one that it has for its pods.
-fn own(pods: &[IpAddr]) -> Vec<IpAddr> {
+/// The node's own address in each family: the one that it has for hosts outside, or else the one that it has for its pods.
+fn own_addresses(pods: &[IpAddr]) -> Vec<IpAddr> {
     let elsewhere = ELSEWHERE.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
     let to_pods = pods.iter().map(|pod| SocketAddr::new(*pod, 9));
     let mut own: Vec<IpAddr> = Vec::new();

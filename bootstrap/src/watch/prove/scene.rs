@@ -119,7 +119,7 @@ impl Scene {
     /// A second attachment may be refused, as on a node whose addresses are all but given away. `between` gets why.
     ///
     /// # Errors
-    /// The first other call that failed, in words that everybody may read.
+    /// The first other call that failed, in words that every user may read.
     pub(super) fn attach<T>(
         &mut self,
         id: &str,
@@ -130,14 +130,15 @@ impl Scene {
         self.end_leftovers(list)?;
         let ids = [id.to_owned(), format!("{id}{SECOND}")];
         ids.iter().for_each(|id| unpin(&self.netns(id)));
-        let mut held = Vec::new();
-        let attached = self.begin(&ids[0], list, &mut held);
-        let second = if is_pair && attached.is_ok() { self.begin(&ids[1], list, &mut held) } else { Ok(()) };
+        let mut attachments = Vec::new();
+        let attached = self.begin(&ids[0], list, &mut attachments);
+        let second =
+            if is_pair && attached.is_ok() { self.begin(&ids[1], list, &mut attachments) } else { Ok(()) };
         let found = attached.map(|()| {
-            let good = held.len() - usize::from(second.is_err() && held.len() > 1);
-            between(&held[..good], second.err())
+            let good = attachments.len() - usize::from(second.is_err() && attachments.len() > 1);
+            between(&attachments[..good], second.err())
         });
-        let ended = held.iter().rev().map(|attachment| {
+        let ended = attachments.iter().rev().map(|attachment| {
             let ended = self.call("DEL", &attachment.key, None, list).map(drop);
             unpin(&attachment.netns);
             ended
@@ -147,10 +148,10 @@ impl Scene {
     }
 
     /// Attaches and checks one namespace. From the ADD on it is among what is `held`, whatever the ADD says.
-    fn begin(&mut self, id: &str, list: &Conflist, held: &mut Vec<Attachment>) -> Result<(), String> {
+    fn begin(&mut self, id: &str, list: &Conflist, attachments: &mut Vec<Attachment>) -> Result<(), String> {
         let (netns, key) = (self.netns(id), Key::new(id, IFNAME));
         pin(&netns).map_err(|e| format!("make a namespace at {}: {e}", netns.display()))?;
-        held.push(Attachment { netns, addresses: Vec::new(), key: key.clone() });
+        attachments.push(Attachment { netns, addresses: Vec::new(), key: key.clone() });
         let reply = self.call("ADD", &key, None, list)?;
         let ips = reply["ips"].as_array().into_iter().flatten();
         let address = |ip: &Value| ip["address"].as_str()?.parse::<IpNetwork>().ok().map(|ip| ip.ip());
@@ -158,7 +159,11 @@ impl Scene {
         if addresses.is_empty() {
             return Err("ADD: its result has no address".into());
         }
-        held.iter_mut().rev().take(1).for_each(|attachment| attachment.addresses.clone_from(&addresses));
+        attachments
+            .iter_mut()
+            .rev()
+            .take(1)
+            .for_each(|attachment| attachment.addresses.clone_from(&addresses));
         self.call("CHECK", &key, Some(&reply), list).map(drop)
     }
 
@@ -178,7 +183,7 @@ impl Scene {
         Path::new(NETNS_DIR).join(format!("crossfade-proof-{}{second}", self.side))
     }
 
-    /// Calls the shim as a runtime does; its reply, or its error in words that everybody may read.
+    /// Calls the shim as a runtime does; its reply, or its error in words that every user may read.
     fn call(
         &mut self,
         verb: &str,
@@ -213,10 +218,10 @@ impl Scene {
             return Ok(reply);
         }
         // A disk that is full takes the answer, not the verdict.
-        let kept = self.answers.write_all(&output.stdout).is_ok();
+        let written = self.answers.write_all(&output.stdout).is_ok();
         let why = said::public(verb, &reply, list).unwrap_or_else(|| format!("{verb}: {}", output.status));
         let where_to = format!("; {} has its answer, for root alone", self.answers_path.display());
-        Err(if kept { why + &where_to } else { why })
+        Err(if written { why + &where_to } else { why })
     }
 }
 
@@ -226,13 +231,13 @@ fn pin(path: &Path) -> std::io::Result<()> {
     File::create_new(path)?;
     let path = path.to_path_buf();
     // A new thread leaves the namespace of this process, and ends once the pin holds.
-    let made = std::thread::spawn(move || -> nix::Result<()> {
+    let thread = std::thread::spawn(move || -> nix::Result<()> {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        let own = Path::new("/proc/thread-self/ns/net");
-        mount(Some(own), &path, None::<&Path>, MsFlags::MS_BIND, None::<&Path>)
+        let own_namespace = Path::new("/proc/thread-self/ns/net");
+        mount(Some(own_namespace), &path, None::<&Path>, MsFlags::MS_BIND, None::<&Path>)
     });
-    let made = made.join().map_err(|_| std::io::Error::other("the thread that makes it ended"))?;
-    Ok(made?)
+    let thread = thread.join().map_err(|_| std::io::Error::other("the thread that makes it ended"))?;
+    Ok(thread?)
 }
 
 /// Takes a pin away; one that is not there is fine.

@@ -64,12 +64,12 @@ impl Watch<'_> {
     }
 
     pub(super) fn not_started(&mut self, unit: &str, why: String) {
-        let now = self.began.elapsed();
-        let of = |side: &types::policy::Side| unit == proof::unit(*side);
+        let now = self.started.elapsed();
+        let is_proof_of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
             let message = format!("Crossfade's plugin cannot be put back: {why}");
             self.pending.push(NodeEvent { reason: "Failed", warning: true, message });
-        } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| of(side)) {
+        } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| is_proof_of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {
             self.memory.sweeps.did_not_start(why);
@@ -78,12 +78,12 @@ impl Watch<'_> {
 
     /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
     pub(super) fn follow_desired(&mut self, facts: &Observation) -> bool {
-        let held = facts.node.policy.as_ref().ok();
-        let base = held.map(roll::base);
+        let policy_file = facts.node.policy.as_ref().ok();
+        let base = policy_file.map(roll::base);
         let node = desired::Node {
             now: facts.now,
-            phase: held.map(|held| held.policy.phase()),
-            policy: held.map(|held| held.sha256.as_str()),
+            phase: policy_file.map(|policy_file| policy_file.policy.phase()),
+            policy: policy_file.map(|policy_file| policy_file.sha256.as_str()),
             base: base.as_deref(),
             follows: facts.node.settings.desired == types::node::Desired::NodeAnnotation,
             allowed: &facts.node.settings.allowed,

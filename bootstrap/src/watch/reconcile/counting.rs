@@ -25,7 +25,7 @@ impl Basis {
         };
         Self {
             state_dir: facts.node.dirs.layout.state_dir.clone(),
-            policy: facts.node.policy.as_ref().ok().map(|held| held.sha256.clone()),
+            policy: facts.node.policy.as_ref().ok().map(|file| file.sha256.clone()),
             networks: facts.networks.iter().map(name).collect(),
         }
     }
@@ -36,14 +36,14 @@ impl Watch<'_> {
     pub(super) fn next_pass(&mut self, wakes: &Receiver<WakeReason>, wait: Duration) -> Option<bool> {
         let end = Instant::now() + wait;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let now = self.began.elapsed();
-            // Without an observation, or anybody to tell, a count that is due stays due.
+            let remaining = end.saturating_duration_since(Instant::now());
+            let now = self.started.elapsed();
+            // Without an observation or a publisher, a count that is due stays due.
             let counts = self.publisher.is_some() && self.facts.is_some();
             let counts_in = self.count_pace.due().filter(|_| counts).map(|due| due.saturating_sub(now));
-            match wakes.recv_timeout(counts_in.map_or(left, |due| due.min(left))) {
+            match wakes.recv_timeout(counts_in.map_or(remaining, |due| due.min(remaining))) {
                 Err(RecvTimeoutError::Disconnected) | Ok(WakeReason::Stop) => return None,
-                Ok(WakeReason::Records) => self.count_pace.changed(self.began.elapsed()),
+                Ok(WakeReason::Records) => self.count_pace.changed(self.started.elapsed()),
                 Ok(first) => return self.debounce(first, wakes),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < end => self.count_alone(),
                 Err(RecvTimeoutError::Timeout) => return Some(false),
@@ -53,11 +53,11 @@ impl Watch<'_> {
 
     /// Counts the attachments where that is due, or where the count has another basis: with a flip, the counts of its moment are published.
     pub(super) fn count(&mut self, facts: &Observation) {
-        // Nobody else is told of the counts.
+        // Only the publisher uses the counts.
         if self.publisher.is_none() {
             return;
         }
-        let is_due = self.count_pace.due().is_some_and(|due| due <= self.began.elapsed());
+        let is_due = self.count_pace.due().is_some_and(|due| due <= self.started.elapsed());
         let basis = Basis::of(facts);
         if !is_due && self.basis.as_ref() == Some(&basis) {
             return;
@@ -73,7 +73,7 @@ impl Watch<'_> {
             }
         }
         self.memory.attached = attached::read(layout, facts.node.policy());
-        self.count_pace.counted(self.began.elapsed(), self.events.watches_records());
+        self.count_pace.counted(self.started.elapsed(), self.events.watches_records());
     }
 
     /// Counts between two passes, and publishes counts that have changed.
@@ -155,17 +155,17 @@ mod tests {
         let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
         let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
         let (wake, wakes) = channel();
-        let kept = PublishedReports::default();
+        let published = PublishedReports::default();
         let mut watch = Watch::new(&scope, mode::settings(&scope.root), wake).expect("a loop");
-        watch.publisher = Some(Box::new(kept.clone()));
+        watch.publisher = Some(Box::new(published.clone()));
         watch.reconcile(true);
-        assert_eq!(kept.last().attached, counts(&[(Phase::Old, 1)]));
+        assert_eq!(published.last().attached, counts(&[(Phase::Old, 1)]));
 
         inventory(&["old", "new", "new"]);
         let end = Instant::now() + LIMIT;
         let expected = counts(&[(Phase::Old, 1), (Phase::New, 2)]);
-        while kept.last().attached != expected {
-            assert!(Instant::now() < end, "{:?}", kept.last());
+        while published.last().attached != expected {
+            assert!(Instant::now() < end, "{:?}", published.last());
             // Files of passes have not changed but for the loop's own report; no pass reads the records.
             if watch.next_pass(&wakes, Duration::from_secs(1)).expect("it goes on") {
                 watch.events.reset_pending();
@@ -176,7 +176,7 @@ mod tests {
         inventory(&["new"]);
         policy("new");
         watch.reconcile(true);
-        let flipped = kept.last();
+        let flipped = published.last();
         assert_eq!((flipped.phase, flipped.attached), (Some(Phase::New), counts(&[(Phase::New, 1)])));
     }
 }

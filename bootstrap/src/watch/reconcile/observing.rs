@@ -12,13 +12,13 @@ use crate::watch::observe::{Observation, PriorFacts, prints};
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
-        let now = |began: Instant| began.elapsed();
+        let now = |started: Instant| started.elapsed();
         let news = (changed || self.is_due()) && self.ask();
         let changed = changed || news;
         if !changed && let Some(mut facts) = self.facts.take() {
             let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
             if prints(&files) == self.prints {
-                facts.ask_again(now(self.began));
+                facts.ask_again(now(self.started));
                 // A try to get events, where there are none.
                 if !self.events.polls() || !self.events.arm(facts.directories().iter()) {
                     return facts;
@@ -38,10 +38,10 @@ impl Watch<'_> {
             self.prints = prints(&before);
             let found = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
-            let runtime = RuntimeFacts { answer: self.asked.0.clone(), ..found.runtime.clone() };
+            let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..found.runtime.clone() };
             let known =
                 PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
-            let facts = Observation::gather(&self.scope.global, known, now(self.began));
+            let facts = Observation::gather(&self.scope.global, known, now(self.started));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
@@ -66,7 +66,7 @@ impl Watch<'_> {
     /// Whether the runtime is to be asked again although nothing has happened: at times where all is well, soon where it is not.
     pub(super) fn is_due(&self) -> bool {
         let facts = self.facts.as_ref();
-        let settled = match &self.asked.0 {
+        let settled = match &self.answer.0 {
             RuntimeAnswer::NotAsked | RuntimeAnswer::Silent => true,
             RuntimeAnswer::Setup(_) => {
                 self.memory.used
@@ -74,12 +74,12 @@ impl Watch<'_> {
             }
             RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Failed(_) => false,
         };
-        let pause = match &self.asked.0 {
+        let pause = match &self.answer.0 {
             _ if settled => ASK_EVERY,
             RuntimeAnswer::Unknown(_) => STEADY,
             _ => WAITING,
         };
-        self.began.elapsed().saturating_sub(self.asked.1) >= pause
+        self.started.elapsed().saturating_sub(self.answer.1) >= pause
     }
 
     /// Asks the runtime what it uses. If node.json names another runtime, or none is known yet, it finds the runtime first. Returns whether
@@ -89,15 +89,16 @@ impl Watch<'_> {
         let node = Settings::reload(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime)
-                && !matches!(found.runtime.whom, RuntimeChoice::Unknown(_))
+                && !matches!(found.runtime.choice, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
             let runtime = RuntimeFacts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
-        let whom = self.found.as_ref().map_or(RuntimeChoice::Nobody, |found| found.runtime.whom.clone());
-        let before = std::mem::replace(&mut self.asked, (RuntimeAnswer::ask(&whom), self.began.elapsed()));
-        before.0 != self.asked.0
+        let choice = self.found.as_ref().map_or(RuntimeChoice::None, |found| found.runtime.choice.clone());
+        let before =
+            std::mem::replace(&mut self.answer, (RuntimeAnswer::ask(&choice), self.started.elapsed()));
+        before.0 != self.answer.0
     }
 }

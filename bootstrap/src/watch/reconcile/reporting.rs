@@ -12,12 +12,12 @@ use crate::watch::{apply, textfile};
 impl Watch<'_> {
     pub(super) fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {
         decision.happened.splice(0..0, std::mem::take(&mut self.pending));
-        for one in &decision.happened {
+        for event in &decision.happened {
             let phase = decision.document.phase.map_or("unknown", types::policy::Phase::as_str);
-            if one.warning {
-                warn!(event = one.reason, phase, "{}", one.message);
+            if event.warning {
+                warn!(event = event.reason, phase, "{}", event.message);
             } else {
-                info!(event = one.reason, phase, "{}", one.message);
+                info!(event = event.reason, phase, "{}", event.message);
             }
         }
         let status = apply::report(&self.scope.root.at(STATUS), &status_file::bytes(&decision.document));

@@ -2,19 +2,19 @@
 //!
 //! | | an act is refused if |
 //! |---|---|
-//! | I1 | its holder's Lease is old, or the Node bears a newer holder's step |
-//! | I2 | it takes a node although as many are in transit or in trouble as may be |
-//! | I3 | it asks a node for a phase that would part pods that need each other |
-//! | I4 | it takes a DNS pod away although too few others are ready |
-//! | I5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
-//! | I7 | it takes away a cordon that is not of this run |
-//! | I8 | it counts a node as done on another boot's word, with attachments of other phases, or one that somebody takes away |
-//! | I9 | it takes a node although a gate is red, not known or was not asked lately |
-//! | I10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
-//! | I12 | it evicts although everything is stopped |
-//! | I13 | it takes a node to drain it although the other nodes have no room for its pods, or nobody knows |
+//! | R1 | its holder's Lease is old, or the Node bears a newer holder's step |
+//! | R2 | it takes a node although as many are in transit or in trouble as may be |
+//! | R3 | it asks a node for a phase that would part pods that need each other |
+//! | R4 | it takes a DNS pod away although too few others are ready |
+//! | R5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
+//! | R7 | it takes away a cordon that is not of this run |
+//! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that somebody takes away |
+//! | R9 | it takes a node although a gate is red, not known or was not asked lately |
+//! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
+//! | R12 | it evicts although everything is stopped |
+//! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or nobody knows |
 //!
-//! I6 (nothing unpinned is deleted) and I11 (a way back) are the rules of `finish`, which does not exist yet.
+//! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
 
 use types::glob;
 use types::observed::short_uid;
@@ -32,7 +32,7 @@ use super::world::{Node, Trait};
 /// An invariant that an act would break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// `I5`.
+    /// `R5`.
     pub name: &'static str,
     /// How, in one sentence that names the object.
     pub why: String,
@@ -49,10 +49,10 @@ fn violation(name: &'static str, why: impl Into<String>) -> Result<(), Violation
 pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     let world = view.world;
     if world.now.saturating_sub(world.renewed) >= FRESH {
-        return violation("I1", "the Lease was not renewed within 40 s");
+        return violation("R1", "the Lease was not renewed within 40 s");
     }
     if view.run.plan != hash {
-        return violation("I10", format!("the run is of plan {}, and this one is {hash}", view.run.plan));
+        return violation("R10", format!("the run is of plan {}, and this one is {hash}", view.run.plan));
     }
     match act {
         Act::Patch(patch) => held_by_patch(patch, view),
@@ -66,23 +66,23 @@ pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
 fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     let name = &patch.node;
     let Some(node) = view.world.nodes.get(name) else {
-        return violation("I10", format!("there is no Node {name}"));
+        return violation("R10", format!("there is no Node {name}"));
     };
     if node.uid != patch.uid {
-        return violation("I10", format!("Node {name} is another one than when this was decided"));
+        return violation("R10", format!("Node {name} is another one than when this was decided"));
     }
     let Some(status) = view.nodes.get(name) else {
-        return violation("I10", format!("the plan leaves Node {name} out"));
+        return violation("R10", format!("the plan leaves Node {name} out"));
     };
     let before = node.step.as_ref();
     if is_later(node, view.run, view.world.epoch) {
-        return violation("I1", format!("Node {name} bears a step of a later holder"));
+        return violation("R1", format!("Node {name} bears a step of a later holder"));
     }
     if before.is_some_and(|step| !is_of(step, view.run) && step.state.is_in_transit()) {
-        return violation("I1", format!("Node {name} bears a step of another run"));
+        return violation("R1", format!("Node {name} bears a step of another run"));
     }
     if patch.cordon == Some(false) && before.and_then(|step| step.cordon) != Some(Cordon::Ours) {
-        return violation("I7", format!("the cordon of Node {name} is not of this run"));
+        return violation("R7", format!("the cordon of Node {name} is not of this run"));
     }
     // A node that is asked for the phase already goes there by itself.
     if let Some(to) = patch.desired.filter(|to| node.desired != Some(*to)) {
@@ -91,7 +91,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     }
     let Change::Set(step) = &patch.step else { return Ok(()) };
     if step.epoch != view.world.epoch {
-        return violation("I1", format!("the step of Node {name} would bear epoch {}", step.epoch));
+        return violation("R1", format!("the step of Node {name} would bear epoch {}", step.epoch));
     }
     match step.state {
         // What else its step says may change without the node being taken anew.
@@ -104,27 +104,27 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
             Ok(())
         }
         State::Done if node.is_going => {
-            violation("I8", format!("Node {name} would count as done, and somebody takes it away"))
+            violation("R8", format!("Node {name} would count as done, and somebody takes it away"))
         }
         State::Done => is_planned(view, name, node).and_then(|()| is_proven(step, name, node)),
         _ => Ok(()),
     }
 }
 
-/// I10: the plan was made for the node's policy.
+/// R10: the plan was made for the node's policy.
 fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Violation> {
     if view.is_covered(node) {
         return Ok(());
     }
-    violation("I10", format!("the policy of Node {name} is none of those that the plan was made for"))
+    violation("R10", format!("the policy of Node {name} is none of those that the plan was made for"))
 }
 
-/// I3: a phase that is asked for, beside all that live.
+/// R3: a phase that is asked for, beside all that live.
 fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Violation> {
     match view.lost_connectivity(&patch.node, node, to) {
         None => Ok(()),
         Some((client, server)) => violation(
-            "I3",
+            "R3",
             format!(
                 "Node {} in phase {to}: pods in phase {client} could not reach pods in phase {server}",
                 patch.node
@@ -133,12 +133,12 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
     }
 }
 
-/// I2 and I9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
+/// R2 and R9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
 fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
     let (name, node) = (status.name, status.node);
     if !is_of_pass(step, view.run) || !(step.to == view.target || step.to == view.run.from) {
         return violation(
-            "I10",
+            "R10",
             format!("Node {name} would go to phase {} with the claim {}", step.to, step.claim),
         );
     }
@@ -151,7 +151,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
     if !places.has_room(status) {
         let (count, in_zone) = (places.taken, places.taken_beside(status));
         return violation(
-            "I2",
+            "R2",
             format!(
                 "Node {name} would be one too many: {count} are in transit or in trouble, {in_zone} of them in its zone"
             ),
@@ -161,95 +161,95 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
         return Ok(());
     }
     if !matches!(view.run.state, RunState::Running) {
-        return violation("I12", format!("Node {name} would start while the run is paused"));
+        return violation("R12", format!("Node {name} would start while the run is paused"));
     }
     if let Some(wait) = super::start::unplaced(view, name, node) {
-        return violation("I10", format!("Node {name} would start, and {}", wait.what));
+        return violation("R10", format!("Node {name} would start, and {}", wait.what));
     }
     let is_own = node.step.as_ref().is_some_and(|before| is_of(before, view.run) && is_ours(node, before));
     if (node.is_cordoned && !is_own) || node.is_going || !node.is_ready {
-        return violation("I2", format!("Node {name} is cordoned, going or not Ready"));
+        return violation("R2", format!("Node {name} is cordoned, going or not Ready"));
     }
     let unmet = super::gates::unmet(view);
     if let Some(wait) = unmet.first() {
-        return violation("I9", format!("Node {name} would start, and {}: {}", wait.object, wait.what));
+        return violation("R9", format!("Node {name} would start, and {}: {}", wait.object, wait.what));
     }
     match super::capacity::shortage_wait(view, name, node) {
-        Some(wait) => violation("I13", format!("Node {name} would be drained: {}", wait.what)),
+        Some(wait) => violation("R13", format!("Node {name} would be drained: {}", wait.what)),
         None => Ok(()),
     }
 }
 
-/// I8.
+/// R8.
 fn is_proven(step: &Step, name: &str, node: &Node) -> Result<(), Violation> {
     let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
     if !node.is_in(step.to) || echo != Some(&step.claim) {
         return violation(
-            "I8",
+            "R8",
             format!("Node {name} does not say in this boot that it is in phase {}", step.to),
         );
     }
     match node.attached_otherwise(step.to) {
         Some(0) => Ok(()),
         Some(others) => {
-            violation("I8", format!("{others} attachments of other phases are left on Node {name}"))
+            violation("R8", format!("{others} attachments of other phases are left on Node {name}"))
         }
-        None => violation("I8", format!("Node {name} does not say what is attached to it")),
+        None => violation("R8", format!("Node {name} does not say what is attached to it")),
     }
 }
 
-/// I4, I5 and I12.
+/// R4, R5 and R12.
 fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<(), Violation> {
     let title = format!("{}/{}", id.namespace, id.name);
     if matches!(view.run.state, RunState::Stopped(_)) {
-        return violation("I12", format!("pod {title} would be evicted while everything is stopped"));
+        return violation("R12", format!("pod {title} would be evicted while everything is stopped"));
     }
     let Some(pod) = view.world.pods.get(&id.uid) else {
-        return violation("I5", format!("there is no pod {title} with this UID"));
+        return violation("R5", format!("there is no pod {title} with this UID"));
     };
     let Some(node) = view.world.nodes.get(&pod.node).filter(|_| pod.node == id.node) else {
-        return violation("I5", format!("pod {title} is not on node {}", id.node));
+        return violation("R5", format!("pod {title} is not on node {}", id.node));
     };
     let is_moving =
         |step: &&Step| is_of(step, view.run) && step.state == State::Moving && node.is_in(step.to);
     if node.step.as_ref().filter(is_moving).is_none() {
-        return violation("I5", format!("pod {title} is on node {}, which is not moving", id.node));
+        return violation("R5", format!("pod {title} is on node {}, which is not moving", id.node));
     }
     if is_later(node, view.run, view.world.epoch) {
-        return violation("I1", format!("node {} bears a step of a later holder", id.node));
+        return violation("R1", format!("node {} bears a step of a later holder", id.node));
     }
     if node.is_going {
-        return violation("I5", format!("pod {title} is on node {}, which somebody takes away", id.node));
+        return violation("R5", format!("pod {title} is on node {}, which somebody takes away", id.node));
     }
     let others =
         node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|attached| &attached.others);
     let short = short_uid(&id.uid);
     if !others.is_some_and(|others| others.iter().any(|other| other == short)) {
-        return violation("I5", format!("pod {title} is not of another phase"));
+        return violation("R5", format!("pod {title} is not of another phase"));
     }
     if [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating]
         .into_iter()
         .any(|what| pod.is(what))
     {
         return violation(
-            "I5",
+            "R5",
             format!("pod {title} uses the node's network, is static, ended or is being deleted"),
         );
     }
     let pods = &view.plan.pods;
     let is_listed = |list: &[String]| list.iter().any(|pattern| glob::matches(pattern, &title));
     if pod.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
-        return violation("I5", format!("pod {title} asks not to be disrupted"));
+        return violation("R5", format!("pod {title} asks not to be disrupted"));
     }
     let may_delete = is_listed(&pods.delete) || view.run.delete.contains(&title);
     if pod.owner.is_none() && !(is_deletion && may_delete) {
-        return violation("I5", format!("nobody makes pod {title} again, and nobody named it"));
+        return violation("R5", format!("nobody makes pod {title} again, and nobody named it"));
     }
     if is_deletion && pod.owner.is_some() {
-        return violation("I5", format!("pod {title} has an owner, so it is evicted and not deleted"));
+        return violation("R5", format!("pod {title} has an owner, so it is evicted and not deleted"));
     }
     match super::dns::needed(view, pod) {
-        Some(why) => violation("I4", format!("pod {title}: {why}")),
+        Some(why) => violation("R4", format!("pod {title}: {why}")),
         None => Ok(()),
     }
 }
@@ -257,7 +257,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
 /// A run keeps its plan, and its passes only go on.
 fn held_by_record(next: &Run, view: &View<'_>) -> Result<(), Violation> {
     if next.id != view.run.id || next.plan != view.run.plan || next.pass < view.run.pass {
-        return violation("I10", "the run would become another one");
+        return violation("R10", "the run would become another one");
     }
     Ok(())
 }

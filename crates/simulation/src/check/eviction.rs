@@ -29,7 +29,7 @@ impl History {
         }
     }
 
-    /// I12.
+    /// R12.
     fn is_stopped(&self, flight: &Flight, _: u32) -> Option<(&'static str, String)> {
         let run = self.truth.run()?;
         let mut stopped = matches!(run.state, RunState::Stopped(_));
@@ -44,32 +44,32 @@ impl History {
             }
         }
         let was_sent_after = flight.sent > self.truth.record.changed;
-        (stopped && was_sent_after).then(|| ("I12", "everything is stopped".into()))
+        (stopped && was_sent_after).then(|| ("R12", "everything is stopped".into()))
     }
 
-    /// I5: it is of another phase, on a node that is moving.
+    /// R5: it is of another phase, on a node that is moving.
     fn is_of_node(&self, flight: &Flight, pod: u32) -> Option<(&'static str, String)> {
         let pod = self.truth.pods.get(&pod)?;
-        let Some(node) = pod.node else { return Some(("I5", "it has no node".into())) };
+        let Some(node) = pod.node else { return Some(("R5", "it has no node".into())) };
         let node = &self.truth.nodes[node];
         if node.surprises(flight.nodes_seen) || self.truth.lease.was_forced {
             return None;
         }
         if node.going.is_some_and(|since| since < flight.nodes_seen) {
-            return Some(("I5", format!("somebody takes node {} away", node.name)));
+            return Some(("R5", format!("somebody takes node {} away", node.name)));
         }
         let run = self.truth.run()?;
         let step = node.api.step.as_ref().filter(|step| step.run == run.id && step.state == State::Moving);
-        let Some(step) = step else { return Some(("I5", format!("node {} is not moving", node.name))) };
+        let Some(step) = step else { return Some(("R5", format!("node {} is not moving", node.name))) };
         match pod.attached {
             Some(attached) if attached.phase != step.to => None,
-            Some(attached) => Some(("I5", format!("it is of phase {} already", attached.phase))),
+            Some(attached) => Some(("R5", format!("it is of phase {} already", attached.phase))),
             None if pod.shaken.is_some_and(|time| time >= flight.pods_seen) => None,
-            None => Some(("I5", "it is not attached".into())),
+            None => Some(("R5", "it is not attached".into())),
         }
     }
 
-    /// I5: nothing holds it back.
+    /// R5: nothing holds it back.
     fn may_go(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let pod = self.truth.pods.get(&id)?;
         let title = pod.api.title();
@@ -80,19 +80,19 @@ impl History {
         }
         for what in [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating] {
             if pod.api.is(what) {
-                return Some(("I5", format!("it is {what:?}")));
+                return Some(("R5", format!("it is {what:?}")));
             }
         }
         let pods = &self.plan.pods;
         let is_daemon = pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet");
         if pod.api.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
-            return Some(("I5", "it asks not to be disrupted".into()));
+            return Some(("R5", "it asks not to be disrupted".into()));
         }
         if pod.api.is(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon {
-            return Some(("I5", "its emptyDir would be lost".into()));
+            return Some(("R5", "its emptyDir would be lost".into()));
         }
         let is_named = is_listed(&pods.delete) || run.delete.contains(&title);
-        (pod.api.owner.is_none() && !is_named).then(|| ("I5", "nobody makes it again".into()))
+        (pod.api.owner.is_none() && !is_named).then(|| ("R5", "nobody makes it again".into()))
     }
 
     /// Whether a pod answers, or did when the run saw it last.
@@ -100,7 +100,7 @@ impl History {
         pod.is_ready() || pod.shaken.is_some_and(|time| time >= seen)
     }
 
-    /// I4.
+    /// R4.
     fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let seen = flight.pods_seen;
         let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
@@ -121,7 +121,7 @@ impl History {
         if all == 1 {
             // Two others, or the other one of two.
             let least = others.len().clamp(1, 2);
-            return (elsewhere < least).then(|| ("I4", "it is the only DNS pod of its zone".into()));
+            return (elsewhere < least).then(|| ("R4", "it is the only DNS pod of its zone".into()));
         }
         if here < (all - 1).max(1) {
             let names: Vec<_> = others
@@ -129,7 +129,7 @@ impl History {
                 .map(|(_, pod, zone)| (&pod.api.name, zone, &pod.api.node, &pod.api.traits, pod.placed))
                 .collect();
             return Some((
-                "I4",
+                "R4",
                 format!(
                     "{here} of {} other DNS pods of its zone {zone} are ready: {names:?}, it {:?}, seen {seen}",
                     all - 1,
@@ -165,7 +165,7 @@ impl History {
         };
         starved.map(|client| {
             let others = others.iter().map(describe).collect::<Vec<_>>().join(", ");
-            ("I4", format!("pods in {client} reach no other DNS pod; the others: {others}"))
+            ("R4", format!("pods in {client} reach no other DNS pod; the others: {others}"))
         })
     }
 
@@ -176,6 +176,6 @@ impl History {
         let is_moved = |other: &&u32| self.truth.pods.get(other).is_some_and(|other| other.is_moved);
         let other = workload.pods.iter().filter(|other| **other != id).find(is_moved)?;
         let is_set = &*workload.made.owner.kind == "StatefulSet";
-        is_set.then(|| ("I5", format!("pod {other:x} of the same StatefulSet is being moved")))
+        is_set.then(|| ("R5", format!("pod {other:x} of the same StatefulSet is being moved")))
     }
 }

@@ -1,4 +1,4 @@
-//! I9 of workloads: a node is not done on what a silent watch has not brought.
+//! R9 of workloads: a node is not done on what a silent watch has not brought.
 
 use crate::event::Flight;
 use crate::history::History;
@@ -23,6 +23,6 @@ impl History {
             lacks
                 .then(|| format!("{name} counts as done, and {owner} misses pods since {} s", since / SECOND))
         });
-        wrong.into_iter().for_each(|why| self.broken("I9", why));
+        wrong.into_iter().for_each(|why| self.broken("R9", why));
     }
 }

@@ -1,4 +1,4 @@
-//! I13: the other nodes have room for the pods of a node that is drained.
+//! R13: the other nodes have room for the pods of a node that is drained.
 //!
 //! A run knows what pods requested when it counted them, and what nodes were when it looked; that is what it is held to.
 
@@ -59,12 +59,12 @@ impl History {
         }
         let name = self.truth.nodes[node].name.clone();
         let Some(count) = self.counts.get(&flight.holder) else {
-            self.broken("I13", format!("{name} is drained, and nobody counted what pods request"));
+            self.broken("R13", format!("{name} is drained, and nobody counted what pods request"));
             return;
         };
         if at(flight.nodes_seen.saturating_sub(count.at)) >= FRESH {
             let why = format!("{name} is drained on a count of {} s", count.at / 1000);
-            self.broken("I13", why);
+            self.broken("R13", why);
             return;
         }
         let is_open = |node: &Node| {
@@ -87,7 +87,7 @@ impl History {
             || requested.pods * 100 > usable(offered.pods);
         if is_short {
             let why = format!("{name} is drained: pods request {requested:?}, and others offer {offered:?}");
-            self.broken("I13", why);
+            self.broken("R13", why);
         }
     }
 }

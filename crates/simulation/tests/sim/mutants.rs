@@ -12,28 +12,28 @@ const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
 const QUICK: [Row; 16] = [
-    (Tamper::Version, Choice::Only(Fault::LostAnswer), "I5", 0),
-    (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "I1", 0),
-    (Tamper::Trouble, Choice::Only(Fault::Cordon), "I2", 0),
-    (Tamper::Echo, Choice::Both(Fault::DeadWatch, Fault::GateRed), "I8", 0),
-    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "I8", 27),
-    (Tamper::Dns, Choice::Quiet, "I4", 0),
-    (Tamper::Attachments, Choice::Quiet, "I8", 0),
-    (Tamper::Census, Choice::Only(Fault::Forgetful), "I8", 0),
-    (Tamper::Cordon, Choice::Only(Fault::Cordon), "I7", 0),
-    (Tamper::Freshness, Choice::Only(Fault::GateSilent), "I9", 0),
-    (Tamper::Reach, Choice::Only(Fault::Abort), "I3", 5),
-    (Tamper::Stop, Choice::Only(Fault::PauseNow), "I12", 15),
-    (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "I5", 10),
-    (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "I10", 0),
-    (Tamper::Requests, Choice::Quiet, "I13", 0),
-    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "I9", 0),
+    (Tamper::Version, Choice::Only(Fault::LostAnswer), "R5", 0),
+    (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "R1", 0),
+    (Tamper::Trouble, Choice::Only(Fault::Cordon), "R2", 0),
+    (Tamper::Echo, Choice::Both(Fault::DeadWatch, Fault::GateRed), "R8", 0),
+    (Tamper::Boot, Choice::Both(Fault::FreshBoot, Fault::GateUnknown), "R8", 27),
+    (Tamper::Dns, Choice::Quiet, "R4", 0),
+    (Tamper::Attachments, Choice::Quiet, "R8", 0),
+    (Tamper::Census, Choice::Only(Fault::Forgetful), "R8", 0),
+    (Tamper::Cordon, Choice::Only(Fault::Cordon), "R7", 0),
+    (Tamper::Freshness, Choice::Only(Fault::GateSilent), "R9", 0),
+    (Tamper::Reach, Choice::Only(Fault::Abort), "R3", 5),
+    (Tamper::Stop, Choice::Only(Fault::PauseNow), "R12", 15),
+    (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "R5", 10),
+    (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "R10", 0),
+    (Tamper::Requests, Choice::Quiet, "R13", 0),
+    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "R9", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.
 const SLOW: [Row; 2] = [
-    (Tamper::Uid, Choice::Both(Fault::Deaf, Fault::PodDeleted), "I5", 0),
-    (Tamper::Lease, Choice::Both(Fault::Suspend, Fault::SecondHolder), "I1", 0),
+    (Tamper::Uid, Choice::Both(Fault::Deaf, Fault::PodDeleted), "R5", 0),
+    (Tamper::Lease, Choice::Both(Fault::Suspend, Fault::SecondHolder), "R1", 0),
 ];
 
 /// How one of them came out: what is wrong, if something is.

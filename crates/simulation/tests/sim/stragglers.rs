@@ -55,10 +55,10 @@ fn every_history_has_stragglers() {
 #[test]
 fn a_blind_run_is_noticed() {
     for (tamper, choice, invariant) in [
-        (Tamper::Attachments, Choice::Quiet, "I8"),
-        (Tamper::Freshness, Choice::Only(Fault::GateSilent), "I9"),
-        (Tamper::Trouble, Choice::Only(Fault::Cordon), "I2"),
-        (Tamper::Requests, Choice::Quiet, "I13"),
+        (Tamper::Attachments, Choice::Quiet, "R8"),
+        (Tamper::Freshness, Choice::Only(Fault::GateSilent), "R9"),
+        (Tamper::Trouble, Choice::Only(Fault::Cordon), "R2"),
+        (Tamper::Requests, Choice::Quiet, "R13"),
     ] {
         let is_noticed = |seed: u64| {
             Runs::OfStragglers

@@ -14,7 +14,7 @@ pub(in crate::bench) const NAMESPACES: usize = 40;
 /// Writes a `List` of everything, and returns how many pods are in it. The same number of nodes gives the same bytes.
 pub(in crate::bench) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
     let pods = nodes * PODS_PER_NODE;
-    let of_nodes = (0..nodes).flat_map(|at| [node(at), block(at)]);
+    let of_nodes = (0..nodes).flat_map(|index| [node(index), block(index)]);
     let deployments = (0..deployments(pods)).map(deployment);
     written(
         [pool(), service()].into_iter().chain(of_nodes).chain(deployments).chain((0..pods).map(pod)),
@@ -29,8 +29,8 @@ pub(in crate::bench) fn written(
     out: &mut impl Write,
 ) -> io::Result<()> {
     out.write_all(b"{\"apiVersion\":\"v1\",\"items\":[")?;
-    for (at, object) in objects.into_iter().enumerate() {
-        out.write_all(if at == 0 { b"\n" } else { b",\n" })?;
+    for (index, object) in objects.into_iter().enumerate() {
+        out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer_pretty(&mut *out, &object)?;
     }
     out.write_all(b"],\"kind\":\"List\",\"metadata\":{\"resourceVersion\":\"\"}}\n")?;
@@ -43,8 +43,8 @@ pub(in crate::bench) fn deployments(pods: usize) -> usize {
 }
 
 /// The namespace of a Deployment.
-pub(in crate::bench) fn namespace(at: usize) -> String {
-    format!("team-{}", at % NAMESPACES)
+pub(in crate::bench) fn namespace(index: usize) -> String {
+    format!("team-{}", index % NAMESPACES)
 }
 
 pub(in crate::bench) fn pool() -> Value {
@@ -62,13 +62,13 @@ pub(in crate::bench) fn service() -> Value {
 }
 
 /// The n-th address from a first one.
-pub(in crate::bench) fn address(first: [u8; 4], at: usize) -> String {
-    let number = u32::from_be_bytes(first) + u32::try_from(at).unwrap_or(u32::MAX / 2);
+pub(in crate::bench) fn address(first: [u8; 4], index: usize) -> String {
+    let number = u32::from_be_bytes(first) + u32::try_from(index).unwrap_or(u32::MAX / 2);
     std::net::Ipv4Addr::from(number).to_string()
 }
 
-pub(in crate::bench) fn node(at: usize) -> Value {
-    let cidr = format!("{}/24", address([10, 128, 0, 0], at << 8));
+pub(in crate::bench) fn node(index: usize) -> Value {
+    let cidr = format!("{}/24", address([10, 128, 0, 0], index << 8));
     let condition = |kind: &str, status: &str| {
         json!({
             "type": kind, "status": status, "reason": "KubeletReady", "message": "kubelet is posting ready status",
@@ -78,19 +78,19 @@ pub(in crate::bench) fn node(at: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {
-            "name": format!("node-{at:04}"), "uid": format!("00000000-0000-4000-8000-{at:012}"),
+            "name": format!("node-{index:04}"), "uid": format!("00000000-0000-4000-8000-{index:012}"),
             "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": { "topology.kubernetes.io/zone": format!("zone-{}", at % 3), "kubernetes.io/os": "linux" },
-            "annotations": { "projectcalico.org/IPv4IPIPTunnelAddr": address([10, 0, 0, 0], at << 6) },
+            "labels": { "topology.kubernetes.io/zone": format!("zone-{}", index % 3), "kubernetes.io/os": "linux" },
+            "annotations": { "projectcalico.org/IPv4IPIPTunnelAddr": address([10, 0, 0, 0], index << 6) },
         },
-        "spec": { "podCIDR": cidr, "podCIDRs": [cidr], "providerID": format!("aws:///eu-1a/i-{at:08x}") },
+        "spec": { "podCIDR": cidr, "podCIDRs": [cidr], "providerID": format!("aws:///eu-1a/i-{index:08x}") },
         "status": {
-            "addresses": [{ "type": "InternalIP", "address": address([172, 24, 0, 0], at) }],
+            "addresses": [{ "type": "InternalIP", "address": address([172, 24, 0, 0], index) }],
             "allocatable": { "cpu": "16", "memory": "64Gi", "pods": "110" },
             "conditions": [condition("Ready", "True"), condition("NetworkUnavailable", "False")],
             "images": [{ "names": ["registry.example/app@sha256:0"], "sizeBytes": 1_000_000 }],
             "nodeInfo": {
-                "architecture": "amd64", "bootID": format!("10000000-0000-4000-8000-{at:012}"),
+                "architecture": "amd64", "bootID": format!("10000000-0000-4000-8000-{index:012}"),
                 "containerRuntimeVersion": "containerd://1.7.20", "kernelVersion": "6.1.0-25-amd64",
                 "kubeletVersion": "v1.31.2", "operatingSystem": "linux", "osImage": "Debian GNU/Linux 12",
             },
@@ -98,11 +98,11 @@ pub(in crate::bench) fn node(at: usize) -> Value {
     })
 }
 
-pub(in crate::bench) fn block(at: usize) -> Value {
+pub(in crate::bench) fn block(index: usize) -> Value {
     let used: Vec<Value> =
         (0..64).map(|slot| if slot < PODS_PER_NODE { json!(0) } else { Value::Null }).collect();
-    let cidr = format!("{}/26", address([10, 0, 0, 0], at << 6));
-    let node = format!("node-{at:04}");
+    let cidr = format!("{}/26", address([10, 0, 0, 0], index << 6));
+    let node = format!("node-{index:04}");
     json!({
         "apiVersion": "crd.projectcalico.org/v1", "kind": "IPAMBlock",
         "metadata": { "name": cidr.replace(['.', '/'], "-") },
@@ -135,30 +135,30 @@ fn volumes() -> Value {
     json!([{ "name": "token", "projected": { "defaultMode": 420, "sources": [{ "configMap": { "name": "kube-root-ca.crt" } }] } }])
 }
 
-pub(in crate::bench) fn deployment(at: usize) -> Value {
+pub(in crate::bench) fn deployment(index: usize) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": format!("app-{at}"), "namespace": namespace(at), "labels": labels(at) },
+        "metadata": { "name": format!("app-{index}"), "namespace": namespace(index), "labels": labels(index) },
         "spec": {
-            "replicas": REPLICAS, "selector": { "matchLabels": labels(at) },
-            "template": { "metadata": { "labels": labels(at) }, "spec": { "containers": containers(), "volumes": volumes() } },
+            "replicas": REPLICAS, "selector": { "matchLabels": labels(index) },
+            "template": { "metadata": { "labels": labels(index) }, "spec": { "containers": containers(), "volumes": volumes() } },
         },
         "status": { "replicas": REPLICAS, "readyReplicas": REPLICAS, "availableReplicas": REPLICAS },
     })
 }
 
-pub(in crate::bench) fn pod(at: usize) -> Value {
-    let owner = at / REPLICAS;
-    let node = at / PODS_PER_NODE;
-    let ip = address([10, 0, 0, 0], (node << 6) + at % PODS_PER_NODE + 1);
+pub(in crate::bench) fn pod(index: usize) -> Value {
+    let owner = index / REPLICAS;
+    let node = index / PODS_PER_NODE;
+    let ip = address([10, 0, 0, 0], (node << 6) + index % PODS_PER_NODE + 1);
     let condition =
         |kind: &str| json!({ "type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z" });
     let conditions = ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition);
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": format!("app-{owner}-7d9c5b8f6-{at:05x}"), "namespace": namespace(owner),
-            "uid": format!("20000000-0000-4000-8000-{at:012}"), "creationTimestamp": "2026-01-01T00:00:00Z",
+            "name": format!("app-{owner}-7d9c5b8f6-{index:05x}"), "namespace": namespace(owner),
+            "uid": format!("20000000-0000-4000-8000-{index:012}"), "creationTimestamp": "2026-01-01T00:00:00Z",
             "labels": labels(owner),
             "annotations": { "cni.projectcalico.org/podIP": format!("{ip}/32"), "checksum/config": "0123456789abcdef" },
             "ownerReferences": [{
@@ -180,7 +180,7 @@ pub(in crate::bench) fn pod(at: usize) -> Value {
             "conditions": conditions,
             "containerStatuses": [{
                 "name": "app", "image": "registry.example/app:v1.2.3", "ready": true, "restartCount": 0,
-                "containerID": format!("containerd://{at:064x}"), "state": { "running": { "startedAt": "2026-01-01T00:00:00Z" } },
+                "containerID": format!("containerd://{index:064x}"), "state": { "running": { "startedAt": "2026-01-01T00:00:00Z" } },
             }],
             "qosClass": "Burstable", "startTime": "2026-01-01T00:00:00Z",
         },

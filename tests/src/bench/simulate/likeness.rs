@@ -16,7 +16,8 @@ pub(super) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
     let pods = nodes * PODS_PER_NODE;
     let few = networks().into_iter().chain(agents(nodes));
     let running = (0..nodes).map(node).chain((0..pods).map(pod)).chain((0..DNS).map(dns));
-    let owners = (0..generate::deployments(pods)).flat_map(|at| [generate::deployment(at), budget(at)]);
+    let owners =
+        (0..generate::deployments(pods)).flat_map(|index| [generate::deployment(index), budget(index)]);
     written(few.chain(running).chain(owners), out)?;
     Ok(pods + DNS)
 }
@@ -84,8 +85,8 @@ fn agents(nodes: usize) -> Vec<Value> {
 }
 
 /// A node that says it is in the old phase.
-fn node(at: usize) -> Value {
-    let mut node = generate::node(at);
+fn node(index: usize) -> Value {
+    let mut node = generate::node(index);
     let observed = json!({
         "bootId": node["status"]["nodeInfo"]["bootID"], "phase": "old", "policySha256": "ab".repeat(32), "base": POLICY,
         "mints": ["old"], "follows": ["old", "both-old", "both-new", "new"], "attached": { "old": PODS_PER_NODE },
@@ -100,9 +101,9 @@ fn node(at: usize) -> Value {
 }
 
 /// A pod, with its address from its node's range.
-fn pod(at: usize) -> Value {
-    let mut pod = generate::pod(at);
-    let ip = generate::address([10, 128, 0, 0], ((at / PODS_PER_NODE) << 8) + at % PODS_PER_NODE + 2);
+fn pod(index: usize) -> Value {
+    let mut pod = generate::pod(index);
+    let ip = generate::address([10, 128, 0, 0], ((index / PODS_PER_NODE) << 8) + index % PODS_PER_NODE + 2);
     pod["metadata"]["annotations"] = json!({});
     pod["status"]["podIP"] = json!(ip);
     pod["status"]["podIPs"] = json!([{ "ip": ip }]);
@@ -110,11 +111,11 @@ fn pod(at: usize) -> Value {
 }
 
 /// A pod of the cluster's DNS, each on another node.
-fn dns(at: usize) -> Value {
-    let mut pod = pod(at * PODS_PER_NODE);
-    let ip = generate::address([10, 128, 0, 0], (at << 8) + 200);
+fn dns(index: usize) -> Value {
+    let mut pod = pod(index * PODS_PER_NODE);
+    let ip = generate::address([10, 128, 0, 0], (index << 8) + 200);
     pod["metadata"] = json!({
-        "name": format!("coredns-5d9c-{at}"), "namespace": "kube-system", "uid": format!("50000000-0000-4000-8000-{at:012}"),
+        "name": format!("coredns-5d9c-{index}"), "namespace": "kube-system", "uid": format!("50000000-0000-4000-8000-{index:012}"),
         "labels": { "k8s-app": "kube-dns", "pod-template-hash": "5d9c" },
         "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "coredns-5d9c", "uid": "uid-coredns", "controller": true }],
     });
@@ -124,12 +125,12 @@ fn dns(at: usize) -> Value {
 }
 
 /// A budget of one Deployment.
-fn budget(at: usize) -> Value {
+fn budget(index: usize) -> Value {
     let healthy = REPLICAS - REPLICAS / 10;
     json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-        "metadata": { "name": format!("app-{at}"), "namespace": generate::namespace(at) },
-        "spec": { "maxUnavailable": REPLICAS / 10, "selector": { "matchLabels": generate::labels(at) } },
+        "metadata": { "name": format!("app-{index}"), "namespace": generate::namespace(index) },
+        "spec": { "maxUnavailable": REPLICAS / 10, "selector": { "matchLabels": generate::labels(index) } },
         "status": {
             "currentHealthy": REPLICAS, "desiredHealthy": healthy, "disruptionsAllowed": REPLICAS - healthy, "expectedPods": REPLICAS,
         },

@@ -1,4 +1,4 @@
-//! What the plugin writes on the Pod where Kubernetes is its datastore.
+//! The plugin's annotations on the Pod where Kubernetes is its datastore.
 //!
 //! *Source*: `projectcalico/calico`, `libcalico-go/lib/backend/k8s/resources/workloadendpoint.go`: a strategic merge patch of `pods/status`. A
 //! released endpoint has an empty address, and keeps the id of its container.

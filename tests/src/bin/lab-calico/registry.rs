@@ -1,4 +1,4 @@
-//! What the plugin tells the datastore: pods by their endpoint, addresses by their handle. Without a datastore it tells nobody.
+//! The plugin's entries in the datastore, if it has one: pods by their endpoint, addresses by their handle.
 
 use std::net::IpAddr;
 

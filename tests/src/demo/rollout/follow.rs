@@ -151,8 +151,8 @@ impl Rollout<'_> {
         let workers = &self.cluster.workers;
         let answers = |host: usize| {
             let (server, client) = (&workers[host].node, &workers[(host + 1) % workers.len()].node);
-            let said = client.http_get(server.address().into(), workloads::HOST_PORT, "/etc/hostname");
-            said.is_ok_and(|said| self.pods.iter().any(|pod| pod.host == host && pod.name == said))
+            let answer = client.http_get(server.address().into(), workloads::HOST_PORT, "/etc/hostname");
+            answer.is_ok_and(|answer| self.pods.iter().any(|pod| pod.host == host && pod.name == answer))
         };
         let answered: Vec<usize> = self.ports_due.iter().copied().filter(|host| answers(*host)).collect();
         for host in answered {

@@ -1,4 +1,4 @@
-//! What the demonstration says to the run's gates: a file for each, with the exit status that the gate's command ends with.
+//! The demonstration's verdicts for the run's gates: a file for each, with the exit status that the gate's command ends with.
 
 use std::fs;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use super::{BUDGET, Miniature, POD};
 use crate::mode::Mode;
 
 impl Miniature {
-    /// I1 and I3 as they stand.
+    /// N1 and N3 as they stand.
     pub(crate) fn hold_ledger(&mut self) -> Result<()> {
         let steps = invariants::steps(&self.stubs.log().calls()?)?;
         let findings = invariants::ledger(&steps, &self.named, &records(&self.path("state"))?);

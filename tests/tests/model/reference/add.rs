@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Attachment, Debt, Ends, Expected, Known, Leg, Owing, Paper, Reading, Reference, code};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
-use crate::stage::{Ended, Seen, Stage};
+use crate::stage::{CallObservation, CallOutcome, Stage};
 
 /// One network of an ADD.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl Reference {
         &mut self,
         (key, annotation): (Key, Option<Attach>),
         faults: &[Fault],
-        seen: &Seen,
+        seen: &CallObservation,
         reading: &mut Reading,
     ) -> Result<Ends> {
         let mut plan = self.plan(self.choice(key, annotation));
@@ -173,15 +173,15 @@ impl Reference {
         &mut self,
         Adding { key, plan, .. }: Adding<'_>,
         attachment: &mut Attachment,
-        seen: &Seen,
+        seen: &CallObservation,
     ) -> Result<()> {
-        let certain = seen.ended == Ended::Success;
+        let certain = seen.ended == CallOutcome::Success;
         attachment.attached = if certain { Known::Yes } else { Known::Perhaps };
         for leg in attachment.legs.iter().filter(|leg| leg.result != Known::No) {
             self.is_ready(leg.side, certain);
         }
         let Some(reply) = &seen.reply else {
-            ensure!(seen.ended != Ended::Success, "an ADD without a reply");
+            ensure!(seen.ended != CallOutcome::Success, "an ADD without a reply");
             return Ok(());
         };
         let Some(primary) = plan.iter().find(|planned| planned.primary) else {

@@ -9,7 +9,7 @@ use super::{
     Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
 };
 use crate::history::{Disk, Fault, Key, Part, Side, Verb};
-use crate::stage::Seen;
+use crate::stage::CallObservation;
 
 /// Who collects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(seen: &Seen) -> Self {
+    pub(crate) fn new(seen: &CallObservation) -> Self {
         Self { reading: Reading::new(seen), failures: Vec::new(), tried: BTreeSet::new() }
     }
 }

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::stage::Ended;
+use crate::stage::CallOutcome;
 
 /// Ways in which an operation may end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ends(pub(super) BTreeSet<Ended>);
+pub(crate) struct Ends(pub(super) BTreeSet<CallOutcome>);
 
 impl Ends {
     pub(crate) fn success() -> Self {
-        Self([Ended::Success].into())
+        Self([CallOutcome::Success].into())
     }
 
     pub(crate) fn code(code: u64) -> Self {
-        Self([Ended::Code(code)].into())
+        Self([CallOutcome::Code(code)].into())
     }
 
     pub(crate) fn or(mut self, other: Self) -> Self {
@@ -43,13 +43,13 @@ impl Ends {
 
     /// The failures among these ends; certain where success is not one of them.
     pub(crate) fn failures(&self) -> Vec<Failure> {
-        let certain = !self.0.contains(&Ended::Success);
-        let code = |ended: &Ended| if let Ended::Code(code) = ended { Some(*code) } else { None };
+        let certain = !self.0.contains(&CallOutcome::Success);
+        let code = |ended: &CallOutcome| if let CallOutcome::Code(code) = ended { Some(*code) } else { None };
         self.0.iter().filter_map(code).map(|code| Failure { code, certain }).collect()
     }
 
-    pub(crate) fn allow(&self, ended: Ended) -> bool {
-        ended == Ended::Killed || self.0.contains(&ended)
+    pub(crate) fn allow(&self, ended: CallOutcome) -> bool {
+        ended == CallOutcome::Killed || self.0.contains(&ended)
     }
 }
 

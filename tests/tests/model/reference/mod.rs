@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
-use crate::stage::{Ended, NetnsId, Seen};
+use crate::stage::{CallObservation, CallOutcome, NetnsId};
 
 pub(crate) use candidates::Candidates;
 use collect::{Collector, Progress};
@@ -189,7 +189,7 @@ impl Reference {
     /// Judges a call, and takes in what it did.
     ///
     /// `valid` is what the runtime listed to a GC or sweep.
-    pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &Seen) -> Result<()> {
+    pub(crate) fn judge(&mut self, call: &Call, valid: &[Key], seen: &CallObservation) -> Result<()> {
         self.judge_rest(call, valid, seen, Progress::new(seen))
     }
 
@@ -198,7 +198,7 @@ impl Reference {
         &self,
         call: &Call,
         valid: &[Key],
-        seen: &Seen,
+        seen: &CallObservation,
         papers: &BTreeSet<Key>,
     ) -> Result<Vec<Self>> {
         let mut after = self.clone();
@@ -208,7 +208,13 @@ impl Reference {
     }
 
     /// [`Self::judge`] for a call whose `progress` has been judged already; only a GC or sweep has any.
-    fn judge_rest(&mut self, call: &Call, valid: &[Key], seen: &Seen, mut progress: Progress) -> Result<()> {
+    fn judge_rest(
+        &mut self,
+        call: &Call,
+        valid: &[Key],
+        seen: &CallObservation,
+        mut progress: Progress,
+    ) -> Result<()> {
         let reading = &mut progress.reading;
         let listed = || valid.iter().copied().collect();
         let ends = match call {
@@ -229,9 +235,13 @@ impl Reference {
             seen.said
         );
         match (call, seen.ended) {
-            (Call::Del { key, .. }, Ended::Success) => drop(self.sandboxes.remove(key)),
+            (Call::Del { key, .. }, CallOutcome::Success) => {
+                self.sandboxes.remove(key);
+            }
             // Whoever was killed in an ADD is deleted by its runtime.
-            (Call::Add { key, .. }, Ended::Success | Ended::Killed) => drop(self.sandboxes.insert(*key)),
+            (Call::Add { key, .. }, CallOutcome::Success | CallOutcome::Killed) => {
+                self.sandboxes.insert(*key);
+            }
             _ => {}
         }
         Ok(())

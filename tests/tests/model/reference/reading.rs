@@ -7,7 +7,7 @@ use lab::stub::Call as StubCall;
 
 use super::{Reference, Side};
 use crate::history::{Part, Verb};
-use crate::stage::{Ended, Seen, Stage};
+use crate::stage::{CallObservation, CallOutcome, Stage};
 
 /// A position in the calls of one operation.
 #[derive(Debug, Clone)]
@@ -33,11 +33,11 @@ pub(crate) struct Expected<'a> {
 }
 
 impl Reading {
-    pub(crate) fn new(seen: &Seen) -> Self {
+    pub(crate) fn new(seen: &CallObservation) -> Self {
         Self {
             calls: seen.calls.clone(),
             at: 0,
-            killed: seen.ended == Ended::Killed,
+            killed: seen.ended == CallOutcome::Killed,
             hung: seen.hung,
             cut: false,
         }

@@ -11,14 +11,14 @@ use anyhow::{Result, anyhow};
 use super::candidates::add_new;
 use super::{Collector, Progress, Reference, code};
 use crate::history::{Call, Key, List, Verb};
-use crate::stage::{Ended, Seen};
+use crate::stage::{CallObservation, CallOutcome};
 
 /// Calls made at once, with what the runtime listed to each and what was seen of each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Together<'a> {
     pub(crate) calls: &'a [Call],
     pub(crate) valid: &'a [Vec<Key>],
-    pub(crate) seen: &'a [Seen],
+    pub(crate) seen: &'a [CallObservation],
 }
 
 /// A close that a GC or sweep may make before its turn ends: whose it is, and of which attachment.
@@ -133,7 +133,7 @@ fn closes(Together { calls, .. }: Together<'_>) -> Vec<Close> {
 
 /// The secondary names that ADDs had until they were undone. Another ADD of the container finds them taken or free, by its moment.
 fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
-    let failed = calls.iter().zip(seen).filter(|(_, seen)| seen.ended != Ended::Success);
+    let failed = calls.iter().zip(seen).filter(|(_, seen)| seen.ended != CallOutcome::Success);
     let keyed = failed.filter_map(|(call, seen)| Some((call.key()?, &seen.calls)));
     keyed
         .flat_map(|(key, calls)| {
@@ -146,7 +146,8 @@ fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
 /// The attachments whose ADDs were not refused for a record: none was there by then.
 fn found_free(Together { calls, seen, .. }: Together<'_>) -> BTreeSet<Key> {
     let adds = calls.iter().zip(seen).filter(|(call, _)| matches!(call, Call::Add { .. }));
-    let free = adds.filter(|(_, seen)| !matches!(seen.ended, Ended::Code(code::EXISTS) | Ended::Killed));
+    let free =
+        adds.filter(|(_, seen)| !matches!(seen.ended, CallOutcome::Code(code::EXISTS) | CallOutcome::Killed));
     free.filter_map(|(call, _)| call.key()).collect()
 }
 

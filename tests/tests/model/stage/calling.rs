@@ -29,7 +29,7 @@ const NO_ANSWER: Duration = Duration::from_secs(120);
 
 /// How a caller ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Ended {
+pub(crate) enum CallOutcome {
     /// With success.
     Success,
     /// With an error object of this code; the node's program with this exit status.
@@ -40,8 +40,8 @@ pub(crate) enum Ended {
 
 /// What is seen of one operation.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    pub(crate) ended: Ended,
+pub(crate) struct CallObservation {
+    pub(crate) ended: CallOutcome,
     /// The reply of an ADD that succeeded.
     pub(crate) reply: Option<Value>,
     /// What the stubs were called with, in order.
@@ -52,7 +52,7 @@ pub(crate) struct Seen {
     pub(crate) hung: bool,
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for CallObservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = |call: &StubCall| format!("{} of {}", call.brief(), call.var("CNI_CONTAINERID"));
         let calls: Vec<String> = self.calls.iter().map(call).collect();
@@ -62,7 +62,7 @@ impl fmt::Display for Seen {
 
 impl Stage {
     /// Runs one call to its end.
-    pub(crate) fn run(&self, call: &Call, valid: &[Key]) -> Result<Seen> {
+    pub(crate) fn run(&self, call: &Call, valid: &[Key]) -> Result<CallObservation> {
         self.with_faults(call, |stage| {
             let outcome = stage.plugin(call, valid, "")?.run()?;
             stage.seen(call, &outcome)
@@ -70,7 +70,13 @@ impl Stage {
     }
 
     /// Runs one call that is killed at a system call, if it gets there.
-    pub(crate) fn run_killed(&self, call: &Call, valid: &[Key], syscall: &str, nth: u16) -> Result<Seen> {
+    pub(crate) fn run_killed(
+        &self,
+        call: &Call,
+        valid: &[Key],
+        syscall: &str,
+        nth: u16,
+    ) -> Result<CallObservation> {
         self.with_faults(call, |stage| {
             let strace = format!(
                 "strace -D -o /dev/null -e trace={syscall} -e inject={syscall}:signal=SIGKILL:when={nth}"
@@ -82,7 +88,7 @@ impl Stage {
     }
 
     /// Runs one call that is killed while `part` is in the midst of it; if it never comes to that, to its end.
-    pub(crate) fn run_orphaned(&self, call: &Call, part: Part, hangs: bool) -> Result<Seen> {
+    pub(crate) fn run_orphaned(&self, call: &Call, part: Part, hangs: bool) -> Result<CallObservation> {
         let verb = if matches!(call, Call::Add { .. }) { Verb::Add } else { Verb::Del };
         let gate = Gate::closed(&self.path(&format!("gate{}", self.log_read.get())))?;
         self.write_scripts(&[], Some((part, verb, &gate)))?;
@@ -107,8 +113,8 @@ impl Stage {
             gate.open()?;
             self.quiet()?;
         }
-        let seen = Seen {
-            ended: Ended::Killed,
+        let seen = CallObservation {
+            ended: CallOutcome::Killed,
             reply: None,
             calls: self.calls()?,
             said: String::new(),
@@ -119,7 +125,7 @@ impl Stage {
     }
 
     /// Runs calls at once; one outcome each.
-    pub(crate) fn run_together(&self, calls: &[Call], valid: &[Vec<Key>]) -> Result<Vec<Seen>> {
+    pub(crate) fn run_together(&self, calls: &[Call], valid: &[Vec<Key>]) -> Result<Vec<CallObservation>> {
         // One script each for all, so the first call's faults are everybody's.
         let faults = calls.first().map(Call::faults).unwrap_or_default();
         self.write_scripts(faults, None)?;
@@ -135,14 +141,18 @@ impl Stage {
         ensure!(known, "a plugin was called by nobody that runs: {all:?}");
         let seen = calls.iter().zip(&outcomes).zip(pids).map(|((call, outcome), pid)| {
             let seen = self.said(call, outcome)?;
-            Ok(Seen { calls: of(pid), ..seen })
+            Ok(CallObservation { calls: of(pid), ..seen })
         });
         let seen = seen.collect();
         self.write_scripts(&[], None)?;
         seen
     }
 
-    fn with_faults(&self, call: &Call, run: impl FnOnce(&Self) -> Result<Seen>) -> Result<Seen> {
+    fn with_faults(
+        &self,
+        call: &Call,
+        run: impl FnOnce(&Self) -> Result<CallObservation>,
+    ) -> Result<CallObservation> {
         let faults = call.faults();
         let hurried = faults.iter().any(|fault| fault.how == How::Hang);
         if !faults.is_empty() {
@@ -227,29 +237,33 @@ impl Stage {
         Ok(plugin.wrapped(&["sh", "-c", &script]))
     }
 
-    fn seen(&self, call: &Call, outcome: &Outcome) -> Result<Seen> {
-        Ok(Seen { calls: self.calls()?, ..self.said(call, outcome)? })
+    fn seen(&self, call: &Call, outcome: &Outcome) -> Result<CallObservation> {
+        Ok(CallObservation { calls: self.calls()?, ..self.said(call, outcome)? })
     }
 
     /// How a caller ended and what it said; the shared invariants of a single answer hold.
-    fn said(&self, call: &Call, outcome: &Outcome) -> Result<Seen> {
+    fn said(&self, call: &Call, outcome: &Outcome) -> Result<CallObservation> {
         let streams = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
         invariants::hold(&invariants::secret(SECRET, streams))?;
         let said = format!("{} {}", outcome.stdout, outcome.stderr);
-        let seen =
-            |ended, reply| Ok(Seen { ended, reply, calls: Vec::new(), said: said.clone(), hung: false });
+        let seen = |ended, reply| {
+            Ok(CallObservation { ended, reply, calls: Vec::new(), said: said.clone(), hung: false })
+        };
         if outcome.status.signal() == Some(Signal::SIGKILL as i32) {
-            return seen(Ended::Killed, None);
+            return seen(CallOutcome::Killed, None);
         }
         if matches!(call, Call::Sweep { .. }) {
             let Some(code) = outcome.status.code() else { bail!("the sweep ended by a signal: {outcome:?}") };
-            return seen(if code == 0 { Ended::Success } else { Ended::Code(u64::try_from(code)?) }, None);
+            return seen(
+                if code == 0 { CallOutcome::Success } else { CallOutcome::Code(u64::try_from(code)?) },
+                None,
+            );
         }
         let finding = invariants::answer(call.name(), outcome.status.into(), &outcome.stdout);
         invariants::hold(&Vec::from_iter(finding))?;
         if outcome.status.success() {
             let reply = if matches!(call, Call::Add { .. }) { Some(outcome.result()?) } else { None };
-            return seen(Ended::Success, reply);
+            return seen(CallOutcome::Success, reply);
         }
         let refusal = outcome.error()?;
         let text = refusal.text().to_lowercase();
@@ -258,7 +272,7 @@ impl Stage {
             !(matches!(call, Call::Del { .. }) && taken_for_success),
             "a runtime takes this for success: {refusal:?}"
         );
-        seen(Ended::Code(refusal.code), None)
+        seen(CallOutcome::Code(refusal.code), None)
     }
 
     /// What the stubs were called with since the last look, VERSION aside.

@@ -24,7 +24,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::net::if_::if_nameindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
-pub(crate) use calling::{Ended, Seen};
+pub(crate) use calling::{CallObservation, CallOutcome};
 pub(crate) use files::Torn;
 
 use crate::history::{CONTAINERS, Disk, Part, Policy, Setup, Side};

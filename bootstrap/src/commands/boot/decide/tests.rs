@@ -47,7 +47,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
     };
     let mut runtime = RuntimeConfig::from_answer(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
-    let at = |file: &str| PathBuf::from("/state").join(file);
+    let state_file = |file: &str| PathBuf::from("/state").join(file);
     let layout = Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None };
     let node = NodeFacts {
         root: Root::default(),
@@ -91,17 +91,17 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         node,
         cni,
         places: Places {
-            without: at("without"),
-            aside: at("aside"),
-            private: at("net.d"),
-            identity: at("identity"),
-            booted: at("booted"),
+            without: state_file("without"),
+            aside: state_file("aside"),
+            private: state_file("net.d"),
+            identity: state_file("identity"),
+            booted: state_file("booted"),
         },
         identity: Identity::of_an_image(),
         kind,
         runtime_runs: kind == BootKind::Again,
         handed_on: Ok(()),
-        private: Ok(ConfDir { path: at("net.d"), ..ConfDir::default() }),
+        private: Ok(ConfDir { path: state_file("net.d"), ..ConfDir::default() }),
         foreign: Vec::new(),
         sums: BTreeMap::new(),
         usual_exists: true,
@@ -114,7 +114,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         recorded: Ok(BTreeSet::new()),
         cached: Vec::new(),
         unlisted: Vec::new(),
-        state: if kind == BootKind::First { Vec::new() } else { vec![at("attachments")] },
+        state: if kind == BootKind::First { Vec::new() } else { vec![state_file("attachments")] },
         distrusted: Vec::new(),
         without: None,
     }
@@ -200,7 +200,7 @@ fn under_pods_of_which_nothing_is_known_no_conf_comes_into_force() {
             let failure = decide(&facts).expect_err("it is refused");
             assert_eq!((failure.exit as i32, failure.lines().len()), (3, 1), "{failure:?}");
             assert!(failure.lines()[0].contains("crossfade-bootstrap install"), "{failure:?}");
-            // Where the conf is in force already, refusing would help nobody.
+            // Where the conf is in force already, refusing would not help.
             match mode {
                 Mode::Private => {
                     let confs = vec![conf_file(CONF_FILE, "cilium", "crossfade")];

@@ -68,7 +68,7 @@ impl ContinuedUnit {
         self.error.clone().filter(|_| needed)
     }
 
-    pub(super) fn tell(&self, text: &mut Page) {
+    pub(super) fn render(&self, text: &mut Page) {
         let _ = writeln!(text, "unit     {}", self.name);
         for file in &self.files {
             let _ = writeln!(text, "         {}", file.display());
@@ -153,7 +153,7 @@ impl Registered {
         }))
     }
 
-    pub(super) fn tell(&self, text: &mut Page) {
+    pub(super) fn render(&self, text: &mut Page) {
         text.text("kubelet registers\n");
         if self.labels.is_empty() && self.taints.is_empty() {
             text.text("  no labels and no taints\n");

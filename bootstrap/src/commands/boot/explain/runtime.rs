@@ -55,21 +55,21 @@ impl Runtime {
         })
     }
 
-    pub(super) fn tell(&self, text: &mut Page) {
+    pub(super) fn render(&self, text: &mut Page) {
         let _ = writeln!(text, "runtime  {}, configured by {}", self.name, self.config.display());
-        let told = match self.reads == self.conf_dir {
+        let note = match self.reads == self.conf_dir {
             true => String::new(),
             false => format!("; Crossfade makes it read {}", self.conf_dir.display()),
         };
-        let _ = writeln!(text, "         reads confs in {}{told}", self.reads.display());
+        let _ = writeln!(text, "         reads confs in {}{note}", self.reads.display());
         let dirs: Vec<String> = self.bin_dirs.iter().map(|dir| dir.display().to_string()).collect();
         let _ = writeln!(text, "         looks for plugins in {}", dirs.join(", "));
         if let Some(network) = &self.default_network {
             let _ = writeln!(text, "         attaches pods to the network {network} only");
         }
         if let Some(template) = &self.conf_template {
-            let told = if self.is_private { ", which Crossfade turns off" } else { "" };
-            let _ = writeln!(text, "         writes a conf of its own from {}{told}", template.display());
+            let note = if self.is_private { ", which Crossfade turns off" } else { "" };
+            let _ = writeln!(text, "         writes a conf of its own from {}{note}", template.display());
         }
     }
 }

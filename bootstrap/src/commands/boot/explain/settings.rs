@@ -1,4 +1,4 @@
-//! Which file counts, of those that are there.
+//! The settings files of the node, and the ones that count.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ impl SettingsFile {
         found
     }
 
-    /// The policy of a node without Crossfade's plugin: nobody reads it, even if the file exists.
+    /// The policy of a node without Crossfade's plugin: no program reads it, even if the file exists.
     pub(super) fn no_policy(root: &Root) -> Self {
         let there = places(root, POLICY_FILE);
         let masked = there.file.into_iter().chain(there.masked).collect();
@@ -70,7 +70,7 @@ impl SettingsFile {
         self.error.as_deref()
     }
 
-    pub(super) fn tell(&self, text: &mut Page, what: &str) {
+    pub(super) fn render(&self, text: &mut Page, what: &str) {
         let file = self
             .file
             .as_ref()

@@ -13,8 +13,8 @@ use crate::node::bin_dirs::{BinDir, PluginState};
 #[test]
 fn a_refusal_names_some_and_counts_all() {
     let living: Vec<String> = (0..12).map(|number| format!("c{number} eth0")).collect();
-    let told = needed(&living);
-    assert!(told.what.contains("12 attachments") && told.what.contains("c9 eth0 and 2 more"), "{told}");
+    let owed = needed(&living);
+    assert!(owed.what.contains("12 attachments") && owed.what.contains("c9 eth0 and 2 more"), "{owed}");
     assert!(!needed(&living[..1]).what.contains("more"));
 }
 
@@ -48,7 +48,7 @@ fn left(living: &[&str], is_replayed: bool) -> Leavings {
     };
     Leavings {
         confs: vec![Path::new(CONF_DIR).join(CONF_FILE)],
-        living: Ok(living.iter().map(|one| (*one).to_owned()).collect()),
+        living: Ok(living.iter().map(|id| (*id).to_owned()).collect()),
         is_replayed,
         owed: vec![line],
     }

@@ -27,7 +27,7 @@ pub(super) fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     }
     for pin in &files.pins {
         let target = pin.path.display().to_string();
-        let is = |other: &Leaves| other.pins.iter().any(|one| one.matches(&target));
+        let is = |other: &Leaves| other.pins.iter().any(|pin| pin.matches(&target));
         match claimed(facts, is) {
             Some(whose) => decision.keep(target, theirs(whose)),
             None => decision.remove(
@@ -74,7 +74,7 @@ pub(super) fn decide(facts: &CleanupFacts, decision: &mut Decision) {
         let target = dir.path.display().to_string();
         let is = |other: &Leaves| {
             let all = other.directories.iter().chain(&other.files);
-            all.clone().any(|one| one.starts_with(&dir.path) || dir.path.starts_with(one))
+            all.clone().any(|mount| mount.starts_with(&dir.path) || dir.path.starts_with(mount))
         };
         let other_mount = dir.mounts.iter().find(|point| !files.mounts.contains(point));
         if let Some(whose) = claimed(facts, is) {
@@ -93,13 +93,15 @@ fn programs(facts: &CleanupFacts, decision: &mut Decision) {
     for path in &facts.files.programs {
         let target = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let by_conf =
-            facts.confs.iter().find(|conf| !conf.is_own && conf.types.iter().any(|one| *one == name));
-        if let Some(whose) = claimed(facts, |other| other.programs.iter().any(|one| *one == name)) {
+        let by_conf = facts
+            .confs
+            .iter()
+            .find(|conf| !conf.is_own && conf.types.iter().any(|cni_type| *cni_type == name));
+        if let Some(whose) = claimed(facts, |other| other.programs.iter().any(|program| *program == name)) {
             decision.keep(target, theirs(whose));
         } else if let Some(conf) = by_conf {
             decision.keep(target, format!("{} names it", conf.path.display()));
-        } else if facts.claims.programs.iter().any(|one| *one == name) {
+        } else if facts.claims.programs.iter().any(|program| *program == name) {
             decision.keep(target, "a record names it");
         } else {
             let act = Act::Remove { path: path.clone(), nudge: false };

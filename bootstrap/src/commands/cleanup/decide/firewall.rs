@@ -25,8 +25,9 @@ pub(super) fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decis
     }
     for table in &facts.kernel.nft_tables {
         let family = family_word(table.family);
-        let is =
-            |of: &Leaves| of.nft_tables.iter().any(|left| left.family == family && left.name == table.name);
+        let is = |leaves_of: &Leaves| {
+            leaves_of.nft_tables.iter().any(|left| left.family == family && left.name == table.name)
+        };
         if !is(leaves) {
             continue;
         }
@@ -51,7 +52,7 @@ pub(super) fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decis
         }
     }
     for set in &facts.kernel.sets {
-        let is = |of: &Leaves| of.ipsets.iter().any(|pattern| pattern.matches(&set.name));
+        let is = |leaves_of: &Leaves| leaves_of.ipsets.iter().any(|pattern| pattern.matches(&set.name));
         if !is(leaves) {
             continue;
         }
@@ -77,7 +78,7 @@ pub(super) fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decis
 fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut Decision) {
     let mut own: BTreeMap<&str, &LeftChain> = BTreeMap::new();
     for chain in table.chains.iter().filter(|chain| !chain.built_in) {
-        let is = |of: &Leaves| of.chains.iter().any(|left| chain_is(left, table, &chain.name));
+        let is = |leaves_of: &Leaves| leaves_of.chains.iter().any(|left| chain_is(left, table, &chain.name));
         let Some(left) = leaves.chains.iter().find(|left| chain_is(left, table, &chain.name)) else {
             continue;
         };
@@ -92,7 +93,7 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
             let target = rule.jump.as_deref().and_then(|jump| own.get_key_value(jump));
             let is_its_jump =
                 target.is_some_and(|(_, left)| chain.built_in && left.jumps.contains(&chain.name));
-            let is_its = |of: &Leaves| is_commented(of, table, chain, rule);
+            let is_its = |leaves_of: &Leaves| is_commented(leaves_of, table, chain, rule);
             let whose = claimed(facts, is_its).filter(|_| is_its(leaves));
             if let Some(whose) = whose {
                 decision.keep(rule_words(table, chain, rule), theirs(whose));
@@ -134,14 +135,14 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
         let words = chain_words(table, &chain.name);
         let reason = format!("{}'s", facts.profile.name);
         if !chain.rules.is_empty() {
-            let of = format!("{reason}, {} rules", chain.rules.len());
+            let leaves_of = format!("{reason}, {} rules", chain.rules.len());
             let undo =
                 chain.rules.iter().map(|rule| rule_undo(table, chain, rule)).collect::<Vec<_>>().join("; ");
             decision.kernel(
                 Stage::Contents,
                 chain_object(table, &chain.name, "-F"),
                 words.clone(),
-                &of,
+                &leaves_of,
                 undo,
             );
         }
@@ -186,7 +187,7 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     };
     for chain in table.chains.iter().filter(|chain| chain.name.starts_with(OF_CONTAINER) && goes(&chain.name))
     {
-        let is_found = |rule: &FilterRule| found.iter().any(|one| one.id == rule.id);
+        let is_found = |rule: &FilterRule| found.iter().any(|found_rule| found_rule.id == rule.id);
         let leads = |rule: &FilterRule| rule.jump.as_deref() == Some(chain.name.as_str()) && !is_found(rule);
         if table.chains.iter().flat_map(|from| &from.rules).any(leads) {
             continue;
@@ -232,7 +233,7 @@ fn program(table: &Table) -> String {
 fn rule_undo(table: &Table, chain: &Chain, rule: &FilterRule) -> String {
     match &rule.id {
         RuleId::Spec(_) => {
-            let position = chain.rules.iter().position(|one| one == rule).map_or(1, |at| at + 1);
+            let position = chain.rules.iter().position(|candidate| candidate == rule).map_or(1, |at| at + 1);
             format!("{} -I {} {position} {}", program(table), chain.name, rule.words())
         }
         RuleId::Handle(_) => format!("{}, as the dump of the firewall from before has it", rule.words()),

@@ -45,7 +45,8 @@ fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTre
                 decision.kernel(Stage::Links, remove, target, &reason, undo);
             }
             LinkRole::Down if link.up || !link.addresses.is_empty() => {
-                let addresses: Vec<_> = link.addresses.iter().map(|one| one.address.to_string()).collect();
+                let addresses: Vec<_> =
+                    link.addresses.iter().map(|address| address.address.to_string()).collect();
                 let undo = format!(
                     "ip link set {0} up; ip address add {1} dev {0}",
                     link.name,
@@ -54,7 +55,7 @@ fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTre
                 let down = KernelObject::LinkDown {
                     index: link.index,
                     name: link.name.clone(),
-                    addresses: link.addresses.iter().map(|one| one.body.clone()).collect(),
+                    addresses: link.addresses.iter().map(|address| address.body.clone()).collect(),
                 };
                 decision.kernel(
                     Stage::Links,
@@ -76,15 +77,19 @@ fn not_its(facts: &CleanupFacts, left: &LeftLink, link: &LinkFact) -> Option<Str
         let kind = link.kind.as_deref().unwrap_or("of no kind");
         return Some(format!("it is {kind}, and {}'s is {}", facts.profile.name, left.kind));
     }
-    let same =
-        |other: &Leaves| other.links.iter().any(|one| one.name.matches(&link.name) && one.kind == left.kind);
-    // A switch is only looked at, so nobody's use of it matters here.
+    let same = |other: &Leaves| {
+        other
+            .links
+            .iter()
+            .any(|other_link| other_link.name.matches(&link.name) && other_link.kind == left.kind)
+    };
+    // A switch is only inspected, so its users do not matter here.
     if left.role != LinkRole::Switch
         && let Some(whose) = claimed(facts, same)
     {
         return Some(theirs(whose));
     }
-    if left.within && !link.addresses.iter().any(|one| is_within(facts, one.address)) {
+    if left.within && !link.addresses.iter().any(|address| is_within(facts, address.address)) {
         return Some("none of its addresses is in the network's cidrs of the policy".into());
     }
     if left.role == LinkRole::Bridge && is_somebody_else_s_bridge(facts, &link.name) {
@@ -172,7 +177,7 @@ fn rules(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
 fn has_other_local(facts: &CleanupFacts, leaves: &Leaves, moved: &RuleFact) -> bool {
     let stays = |priority: u32| {
         priority == 0
-            || facts.in_use.iter().flat_map(|one| &one.leaves).any(|other| other.local_rule == Some(priority))
+            || facts.in_use.iter().flat_map(|cni| &cni.leaves).any(|other| other.local_rule == Some(priority))
     };
     facts.kernel.rules.iter().any(|rule| {
         rule.family == moved.family

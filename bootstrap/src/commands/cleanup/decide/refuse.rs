@@ -1,4 +1,4 @@
-//! What still needs the network, so that nothing of it may be removed: pure.
+//! The users of the network that forbid its removal: pure.
 
 use types::problem::Problem;
 use types::profile::{Leaves, LinkRole};
@@ -44,10 +44,10 @@ pub(super) fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
             "flip the node first: crossfade-bootstrap policy set; then move its pods",
         );
     }
-    for one in &facts.in_use {
-        if one.profile.name == *name || one.profile.parts.contains(name) {
-            let what = format!("{} is of {} and has what {name} leaves", one.whose, one.profile.name);
-            refuse(what, &one.whose, "what both use cannot be told apart; clean up when neither is in use");
+    for cni in &facts.in_use {
+        if cni.profile.name == *name || cni.profile.parts.contains(name) {
+            let what = format!("{} is of {} and has what {name} leaves", cni.whose, cni.profile.name);
+            refuse(what, &cni.whose, "what both use cannot be told apart; clean up when neither is in use");
         }
     }
     if let Some(conf) = &facts.used_conf {

@@ -45,7 +45,7 @@ fn beside(name: &str) -> ActiveCni {
 }
 
 fn conf(path: &str, name: &str, types: &[&str], bridges: &[&str]) -> ConfFact {
-    let own = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+    let own = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
     ConfFact {
         path: path.into(),
         name: name.to_owned(),
@@ -57,13 +57,17 @@ fn conf(path: &str, name: &str, types: &[&str], bridges: &[&str]) -> ConfFact {
 }
 
 /// The removals as a person reads them, without their reasons.
-fn told(facts: &CleanupFacts) -> Vec<String> {
+fn outcomes(facts: &CleanupFacts) -> Vec<String> {
     let decision = decide(facts);
-    decision.removals.iter().map(|one| format!("{} {}", one.change.act.word(), one.change.target)).collect()
+    decision
+        .removals
+        .iter()
+        .map(|removal| format!("{} {}", removal.change.act.word(), removal.change.target))
+        .collect()
 }
 
 fn kept(facts: &CleanupFacts) -> Vec<String> {
-    decide(facts).kept.iter().map(|one| format!("{}: {}", one.target, one.why)).collect()
+    decide(facts).kept.iter().map(|kept| format!("{}: {}", kept.target, kept.why)).collect()
 }
 
 #[test]

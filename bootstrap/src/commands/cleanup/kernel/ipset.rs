@@ -51,8 +51,8 @@ pub fn gather() -> io::Result<Vec<SetFact>> {
     ];
     netfilter()?.dump(SUBSYSTEM << 8 | LIST, &body.concat(), SUBSYSTEM << 8 | LIST, |payload| {
         let rest = payload.get(HEADER..).unwrap_or_default();
-        let of = |kind| find(rest, kind).map(|value| text(&value));
-        Ok(of(SETNAME).map(|name| SetFact { name, kind: of(TYPENAME).unwrap_or_default() }))
+        let attribute = |kind| find(rest, kind).map(|value| text(&value));
+        Ok(attribute(SETNAME).map(|name| SetFact { name, kind: attribute(TYPENAME).unwrap_or_default() }))
     })
 }
 

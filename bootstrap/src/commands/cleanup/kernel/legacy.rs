@@ -159,9 +159,9 @@ mod tests {
             "-A cali-FORWARD -i cali+ -g cali-from\n",
         );
         let chains = parse(text).expect("read");
-        let told: Vec<_> =
-            chains.iter().map(|one| (one.name.as_str(), one.built_in, one.rules.len())).collect();
-        assert_eq!(told, [("FORWARD", true, 3), ("cali-FORWARD", false, 1), ("KUBE-FORWARD", false, 0)]);
+        let summary: Vec<_> =
+            chains.iter().map(|chain| (chain.name.as_str(), chain.built_in, chain.rules.len())).collect();
+        assert_eq!(summary, [("FORWARD", true, 3), ("cali-FORWARD", false, 1), ("KUBE-FORWARD", false, 0)]);
         let forward = &chains[0].rules;
         assert_eq!(forward[0].jump.as_deref(), Some("cali-FORWARD"));
         assert_eq!(forward[0].comments, ["cali:wUHhoiAYhphO9Mso"]);

@@ -49,7 +49,7 @@ pub struct LinkFact {
     pub master: Option<u32>,
     /// Whether its other end is in another network namespace: for a veth, that of a pod.
     pub peer_elsewhere: bool,
-    /// How `ip link` would describe it, for whoever makes it again.
+    /// How `ip link` would describe it, for an undo.
     pub details: String,
     pub addresses: Vec<AddressFact>,
 }

@@ -1,4 +1,4 @@
-//! What the kernel of a node holds that a CNI may have put there: interfaces, routes, rules, firewall, sets.
+//! The objects of a node's kernel that a CNI may have made: interfaces, routes, rules, firewall, sets.
 //!
 //! All of it is read over netlink but the older back end of iptables, which only its own program can read. So nothing is needed on the node that
 //! the CNI brought in its image, and an object is removed by the handle that the kernel has for it.
@@ -58,7 +58,7 @@ impl KernelFacts {
 /// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
 ///
 /// # Errors
-/// In words: the namespace is another one than that of process 1, or nobody can tell.
+/// In words: the namespace is another one than that of process 1, or that cannot be told.
 pub fn is_of_node() -> Result<(), String> {
     let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
         std::fs::read_link(path)

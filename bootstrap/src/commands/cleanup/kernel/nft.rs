@@ -74,7 +74,7 @@ pub fn tables() -> io::Result<Vec<NftTableFact>> {
 }
 
 fn is_unknown(error: &io::Error) -> bool {
-    [Errno::EINVAL, Errno::EPROTONOSUPPORT].iter().any(|one| error.raw_os_error() == Some(*one as i32))
+    [Errno::EINVAL, Errno::EPROTONOSUPPORT].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 /// The tables of iptables with their chains and rules.
@@ -99,7 +99,7 @@ pub fn gather() -> io::Result<Vec<Table>> {
             continue;
         }
         for (table, chain) in dump(GETCHAIN, NEWCHAIN, family, Vec::new(), |_, rest| chain(rest))? {
-            if let Some(found) = all.iter_mut().find(|one| one.family == family && one.name == table) {
+            if let Some(found) = all.iter_mut().find(|known| known.family == family && known.name == table) {
                 found.chains.push(chain);
             }
         }
@@ -108,7 +108,7 @@ pub fn gather() -> io::Result<Vec<Table>> {
         let only = text_attribute(RULE_TABLE, &table.name);
         let name = table.name.clone();
         for (its, chain, rule) in dump(GETRULE, NEWRULE, table.family, only, |_, rest| rule(rest))? {
-            if let Some(found) = table.chains.iter_mut().find(|one| its == name && one.name == chain) {
+            if let Some(found) = table.chains.iter_mut().find(|known| its == name && known.name == chain) {
                 found.rules.push(rule);
             }
         }

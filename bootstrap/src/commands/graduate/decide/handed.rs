@@ -1,4 +1,4 @@
-//! Which attachments are handed over to the new network: pure.
+//! The attachments that are handed over to the new network: pure.
 
 use shim::store::Key;
 use shim::sweep::ListStatus;
@@ -11,7 +11,7 @@ use crate::runtime::cache::handover::Handover;
 
 /// The attachments whose DEL goes to the network `new` from now on, with what it needs.
 pub(super) fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<Item = Handover> + 'a {
-    // A sandbox that is gone since the switch had its DEL, and nobody would remove its entry.
+    // A sandbox that is gone since the switch had its DEL, so no later DEL removes its entry.
     let is_over = move |seen: ListStatus| has_left(facts) && seen == ListStatus::Missing;
     let living = facts.records.iter().filter(move |(_, seen)| !is_over(*seen));
     let records = living.filter_map(move |(record, _)| of_record(record, new));

@@ -1,4 +1,4 @@
-//! What stands in the way of graduating, each with the way on: pure.
+//! The obstacles of `graduate`, each with its next step: pure.
 
 use shim::inventory::Deleter;
 use shim::layout::CONF_FILE;
@@ -17,7 +17,7 @@ use crate::node::conf_rules;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::made_by_cri;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 
 const MOVE: &str =
     "delete or drain these pods, then run the same command again; crossfade-bootstrap attachments lists them";
@@ -30,7 +30,7 @@ pub(super) fn refuse(facts: &GraduateFacts, decision: &mut Decision) {
     policy(facts, decision);
     network(facts, decision);
     picked(facts, decision);
-    told(facts, decision);
+    check_configured_name(facts, decision);
     records(facts, decision);
     inventory(facts, decision);
     transit(facts, decision);
@@ -122,7 +122,7 @@ fn policy(facts: &GraduateFacts, decision: &mut Decision) {
         let fix = "remove the rules from the policy, then move the pods that they match";
         decision.refusals.push(Problem::new(what).at("policy.json, rules").fix(fix));
     }
-    let allowed = policy.pod_annotation.iter().flat_map(|one| &one.allow);
+    let allowed = policy.pod_annotation.iter().flat_map(|annotation| &annotation.allow);
     if allowed.into_iter().any(|attach| *attach != Attach::One(Side::New)) {
         let what =
             "a pod's annotation may ask for another network than the new one, and nobody heeds it then";
@@ -169,7 +169,7 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
     let stays = |file: &str| file != CONF_FILE && !aside.contains(&file);
     let named = |conf: &crate::node::confdir::ConfFile| match &facts.runtime.picks {
         ConfSelection::First | ConfSelection::FirstOfCrio => true,
-        ConfSelection::Named(_) => conf.name() == Some(new),
+        ConfSelection::ByName(_) => conf.name() == Some(new),
     };
     let first = dir.confs.iter().find(|conf| stays(&conf.file) && named(conf));
     match first {
@@ -201,19 +201,20 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
 
 /// Whether CRI-O must be started anew to use the new network.
 pub(super) fn needs_restart(facts: &GraduateFacts, ours: &str) -> bool {
-    facts.runtime.replays && matches!(&facts.runtime.picks, ConfSelection::Named(told) if told != ours)
+    facts.runtime.replays
+        && matches!(&facts.runtime.picks, ConfSelection::ByName(configured) if configured != ours)
 }
 
 /// CRI-O goes by the name that it is told at its start.
-fn told(facts: &GraduateFacts, decision: &mut Decision) {
-    let (Some((new, _)), Some(ours), ConfSelection::Named(told)) =
+fn check_configured_name(facts: &GraduateFacts, decision: &mut Decision) {
+    let (Some((new, _)), Some(ours), ConfSelection::ByName(configured)) =
         (new_of(facts), &facts.conf.name, &facts.runtime.picks)
     else {
         return;
     };
-    if told != new {
+    if configured != new {
         let what = format!(
-            "CRI-O is told to use the network {told} (cni_default_network), and the new one is called {new}"
+            "CRI-O is told to use the network {configured} (cni_default_network), and the new one is called {new}"
         );
         let fix = format!(
             "set cni_default_network = \"{new}\" below [crio.network] in a file of /etc/crio/crio.conf.d and do not restart CRI-O before \
@@ -262,10 +263,10 @@ impl Bound {
         let pending = record.pending();
         let owed = || pending.iter().map(|leg| &record.intent.legs[*leg]);
         let routed = record.progress.iter().any(|leg| !leg.host_routes.is_empty() && !leg.host_unrouted);
-        let one = owed().all(|leg| leg.ifname == record.intent.ifname && leg.network == new);
+        let is_handed_over = owed().all(|leg| leg.ifname == record.intent.ifname && leg.network == new);
         if owed().any(|leg| leg.network != new) {
             Some(Self::Old)
-        } else if record.intent.route.is_some() || routed || !one {
+        } else if record.intent.route.is_some() || routed || !is_handed_over {
             Some(Self::Steps)
         } else if !made_by_cri(record.intent.cni_args.as_deref(), &record.intent.container_id) {
             Some(Self::Foreign)

@@ -15,7 +15,7 @@ use crate::node::bin_dirs::{BinDir, PluginState};
 use crate::node::confdir::{ConfDir, Content};
 use crate::node::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::picks::ConfSelection;
+use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::{CniSetup, Network};
 
 const DIR: &str = "/etc/cni/net.d";
@@ -54,8 +54,8 @@ fn record(id: &str, legs: &[(&str, &str)]) -> Attachment {
         route: None,
         legs: legs.iter().map(leg).collect(),
     });
-    for at in 0..legs.len() {
-        record.apply(Event::Added { leg: at, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
+    for leg in 0..legs.len() {
+        record.apply(Event::Added { leg: leg, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
     }
     record.apply(Event::Attached {});
     record
@@ -166,7 +166,7 @@ fn left() -> GraduateFacts {
 fn crio(mut facts: GraduateFacts) -> GraduateFacts {
     facts.runtime.replays = true;
     facts.runtime.asked = RuntimeAnswer::Silent;
-    facts.runtime.picks = ConfSelection::Named("newnet".into());
+    facts.runtime.picks = ConfSelection::ByName("newnet".into());
     if let Some(new) = &mut facts.new {
         new.is_checked = false;
     }

@@ -1,4 +1,4 @@
-//! Who owns the file at a place where `install` wants to write: pure.
+//! The owner of the file at a place where `install` wants to write: pure.
 //!
 //! | on the node | brought before | it is |
 //! |---|---|---|
@@ -161,8 +161,8 @@ mod tests {
                     .map_or_else(|_| "refused".to_owned(), |decided| decided.change.act.word().to_owned())
             };
             assert_eq!(word(false), expected, "{kind:?} {found:?} {last:?}");
-            let told = if expected == "refused" { "write" } else { expected };
-            assert_eq!(word(true), told, "{kind:?} {found:?} {last:?}, told to overwrite");
+            let outcome = if expected == "refused" { "write" } else { expected };
+            assert_eq!(word(true), outcome, "{kind:?} {found:?} {last:?}, told to overwrite");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a pod has for its node; read before the node is entered.
+//! The payload in a pod, read before the node is entered.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const PACKAGE: [(&str, u32); 7] = [
 pub enum PayloadKind {
     /// A setting, which people and flips may change on the node.
     Setting,
-    /// A program or unit, which nobody changes on the node.
+    /// A program or unit, which the operator does not change on the node.
     Program,
 }
 
@@ -92,7 +92,7 @@ fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
     Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: PayloadKind::Program })
 }
 
-/// Owner and mode of the directory do not matter, as they do for the node's own: whoever names it decides what is in it.
+/// Owner and mode of the directory do not matter, as they do for the node's own: the caller who names it decides what is in it.
 fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     let mut findings: Vec<Problem> = Vec::new();

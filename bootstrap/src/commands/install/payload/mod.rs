@@ -1,4 +1,4 @@
-//! What a pod brings onto its node, and takes away again.
+//! The payload of a pod: files that it installs on its node, and removes again.
 //!
 //! A pod's settings are in a ConfigMap and its programs in its image, while everything on the node reads the node's own files. So
 //! `install --bring DIR` writes policy.json and node.json to /etc/crossfade, and `--units` the programs and their units below /usr:
@@ -53,7 +53,7 @@ impl Plan {
         let mut findings = Vec::new();
         for item in &load.items {
             let last = plan.records[0].files.get(&item.path).cloned();
-            match decide(item, &PlaceOnNode::look(&item.path), last.as_ref(), overwrite) {
+            match decide(item, &PlaceOnNode::gather(&item.path), last.as_ref(), overwrite) {
                 Ok(decided) => {
                     plan.notes.extend(decided.note);
                     if let Some([during, after]) = decided.entries {
@@ -95,7 +95,7 @@ impl Plan {
         // Remembered before: a file that is written and not remembered would be an administrator's the next time.
         remember(&during)?;
         let layout = Layout::default();
-        // Nobody flips the policy in between.
+        // The lock keeps the policy from being flipped in between.
         let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
         let done = done.map_err(|e| {
             Failure::later(format!("lock of the policy: {e}")).at(layout.policy_file().display())
@@ -114,7 +114,7 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 
 impl PlaceOnNode {
     #[must_use]
-    pub fn look(path: &Path) -> Self {
+    pub fn gather(path: &Path) -> Self {
         match change::read_with_mode(path) {
             Some((bytes, mode)) => Self::File { sha256: digest::sha256(&bytes), mode },
             None if path.symlink_metadata().is_ok() => Self::Other,

@@ -1,4 +1,4 @@
-//! What pods have brought onto this node.
+//! The record of the payload that pods have brought onto this node.
 //!
 //! *Shape* of /var/lib/crossfade/brought.json: `{"version":1,"units":false,"files":{"/etc/crossfade/policy.json":{"source":"<sha256>",
 //! "written":["<sha256>"]}}}`. `source` is what the pod had, `written` what was made of it; two while it is being replaced.

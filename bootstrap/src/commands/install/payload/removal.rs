@@ -1,4 +1,4 @@
-//! Takes away what pods have brought, and what was remembered on this node.
+//! The removal of the payload that pods have brought, and of remembered state.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ impl PayloadRemoval {
         let files: Vec<Change> = record
             .files
             .iter()
-            .filter_map(|(path, entry)| match PlaceOnNode::look(path) {
+            .filter_map(|(path, entry)| match PlaceOnNode::gather(path) {
                 PlaceOnNode::Nothing => None,
                 PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))
@@ -58,7 +58,7 @@ impl PayloadRemoval {
         Ok(Self { record, changes, notes })
     }
 
-    /// Carries out the removals, and empties Crossfade's directories of everything that nobody has to read any more.
+    /// Carries out the removals, and empties Crossfade's directories of everything that no operator has to read any more.
     ///
     /// # Errors
     /// The first removal that fails.

@@ -26,14 +26,14 @@ fn every_platform_s_fragment_is_the_one_that_was_reviewed() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fragments");
     let mut wrong = Vec::new();
     for platform in PLATFORMS {
-        let told = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
+        let text = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
         let golden = dir.join(format!("{}.{}", platform.name, platform.format.as_str()));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::create_dir_all(&dir).expect("directory");
-            fs::write(&golden, &told).expect("golden");
+            fs::write(&golden, &text).expect("golden");
         }
-        if fs::read_to_string(&golden).ok().as_deref() != Some(&told) {
-            wrong.push(format!("{}:\n{told}", golden.display()));
+        if fs::read_to_string(&golden).ok().as_deref() != Some(&text) {
+            wrong.push(format!("{}:\n{text}", golden.display()));
         }
     }
     assert!(wrong.is_empty(), "look at them, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
@@ -70,8 +70,8 @@ fn strings_stay_strings_in_every_yaml() {
 
 #[test]
 fn toml_says_the_same() {
-    let told = print("bottlerocket", &node()).expect("fragment").human().as_str().to_owned();
-    let document: toml_edit::DocumentMut = told.parse().expect("TOML");
+    let text = print("bottlerocket", &node()).expect("fragment").human().as_str().to_owned();
+    let document: toml_edit::DocumentMut = text.parse().expect("TOML");
     let settings = &document["settings"]["kubernetes"];
     assert_eq!(settings["node-labels"]["example.com/rack"].as_str(), Some("1e3"));
     assert_eq!(settings["node-taints"]["example.com/gate"][0].as_str(), Some("on:NoSchedule"));

@@ -5,7 +5,7 @@ use super::*;
 use serde_json::json;
 use types::policy::Policy;
 
-/// A node on which time goes by as `carry` waits, and things happen when somebody does something or time is up.
+/// A node on which time goes by as `carry` waits, and things happen at an act of the test or when time is up.
 struct Node {
     now: Duration,
     facts: fn(&ActLog) -> Facts,
@@ -19,7 +19,7 @@ struct Node {
 struct ActLog {
     secs: u64,
     acts: Vec<(u64, String)>,
-    said: Vec<String>,
+    reports: Vec<String>,
 }
 
 impl ActLog {
@@ -53,7 +53,7 @@ impl Node {
 }
 
 impl NodeClient for Node {
-    fn look(&mut self) -> Result<Facts, Problem> {
+    fn gather(&mut self) -> Result<Facts, Problem> {
         self.seen.secs = self.now.as_secs();
         Ok((self.facts)(&self.seen))
     }
@@ -81,8 +81,8 @@ impl NodeClient for Node {
         self.now += time;
     }
 
-    fn say(&mut self, line: &str) {
-        self.seen.said.push(line.to_owned());
+    fn report(&mut self, line: &str) {
+        self.seen.reports.push(line.to_owned());
     }
 }
 
@@ -109,8 +109,8 @@ fn daemon(title: &str) -> BoundPod {
     BoundPod { owner: Some(Owner { kind: "DaemonSet".into(), uid: "ds".into() }), ..pod(title) }
 }
 
-fn became(carried: &RestartResult) -> Vec<RestartOutcome> {
-    carried.done.iter().map(|done| done.became.clone()).collect()
+fn outcomes(carried: &RestartResult) -> Vec<RestartOutcome> {
+    carried.done.iter().map(|done| done.outcome.clone()).collect()
 }
 
 fn why(carried: &RestartResult) -> &str {
@@ -133,7 +133,7 @@ fn two(seen: &ActLog) -> Facts {
 fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
     let mut node = Node::new(two, [Answer::Accepted, Answer::Accepted]);
     let carried = node.carry(&RestartOptions::default());
-    assert_eq!(became(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
+    assert_eq!(outcomes(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
     assert_eq!(carried.stopped, None);
     assert_eq!(node.acts(), [(0, "evict a"), (15, "evict b")], "5 s until it is gone, and 10 s more");
 }
@@ -143,30 +143,30 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let refused = || std::iter::repeat_n(Answer::Budget(Some(7)), 3);
     let mut node = Node::new(two, refused().chain([Answer::Accepted, Answer::Busy(None), Answer::Accepted]));
     let carried = node.carry(&RestartOptions::default());
-    assert_eq!(became(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
+    assert_eq!(outcomes(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
     assert_eq!(node.acts()[3], (21, "evict a"));
     assert_eq!(node.acts()[4..], [(36, "evict b: refused"), (41, "evict b")]);
-    assert_eq!(node.seen.said.iter().filter(|line| line.contains("PodDisruptionBudget")).count(), 1);
+    assert_eq!(node.seen.reports.iter().filter(|line| line.contains("PodDisruptionBudget")).count(), 1);
 
     // The next pod has its turn all the same.
     let answers = std::iter::repeat_n(Answer::Budget(None), 13).chain([Answer::Accepted]);
     let mut node = Node::new(two, answers);
     let carried = node.carry(&RestartOptions::default());
-    let all = became(&carried);
+    let all = outcomes(&carried);
     assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
     assert_eq!((all[1].clone(), node.acts()[13]), (RestartOutcome::Gone, (60, "evict b")));
 
     // A time that is much too long is cut.
     let mut node = Node::new(two, [Answer::Budget(Some(3600)), Answer::Accepted, Answer::Gone]);
     assert_eq!(
-        became(&node.carry(&RestartOptions::default())),
+        outcomes(&node.carry(&RestartOptions::default())),
         [RestartOutcome::Gone, RestartOutcome::Skipped]
     );
     assert_eq!(node.acts()[1], (30, "evict a"));
 
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
     let carried = node.carry(&RestartOptions::default());
-    let all = became(&carried);
+    let all = outcomes(&carried);
     assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("more than one")), "{all:?}");
     assert_eq!(all[1], RestartOutcome::Skipped);
 
@@ -199,7 +199,7 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
     }
     let mut node = Node::new(facts, [Answer::Accepted]);
     let carried = node.carry(&RestartOptions::default());
-    assert_eq!(became(&carried), [RestartOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&carried), [RestartOutcome::Back("s2".into())]);
     assert_eq!(node.now.as_secs(), 40, "not before it is Ready");
 
     let never = |seen: &ActLog| match seen.since("evict a") {
@@ -247,7 +247,7 @@ fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
     let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
     let mut node = Node::new(restarted, [Answer::Budget(Some(2)), Answer::Accepted]);
     let carried = node.carry(&wanted);
-    assert_eq!(became(&carried), [RestartOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&carried), [RestartOutcome::Back("s2".into())]);
     assert_eq!(node.acts(), [(0, "try a: refused"), (2, "try a"), (2, "stop s1")]);
     assert_eq!(node.now.as_secs(), 10);
 
@@ -266,30 +266,30 @@ fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
     }
     let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
     let mut node = Node::new(sick, [Answer::Accepted]);
-    assert_eq!(became(&node.carry(&wanted)), [RestartOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&node.carry(&wanted)), [RestartOutcome::Back("s2".into())]);
 }
 
 #[test]
 fn what_a_person_changes_meanwhile_counts() {
-    // Somebody deletes the second pod while the first one goes.
+    // The operator deletes the second pod while the first one goes.
     let gone = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(gone, [Answer::Accepted]);
     assert_eq!(
-        became(&node.carry(&RestartOptions::default())),
+        outcomes(&node.carry(&RestartOptions::default())),
         [RestartOutcome::Gone, RestartOutcome::Skipped]
     );
 
-    // Somebody moves it: in its new sandbox it is as it should be.
+    // Its controller makes it again: in its new sandbox it is as it should be.
     let moved = |seen: &ActLog| match seen.since("evict a") {
         None => two(seen),
         Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),
     };
     let mut node = Node::new(moved, [Answer::Accepted]);
     assert_eq!(
-        became(&node.carry(&RestartOptions::default())),
+        outcomes(&node.carry(&RestartOptions::default())),
         [RestartOutcome::Gone, RestartOutcome::Skipped]
     );
 

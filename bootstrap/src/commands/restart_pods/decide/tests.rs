@@ -80,7 +80,7 @@ fn facts() -> Facts {
 fn fates(facts: &Facts, wanted: &RestartOptions) -> Vec<(String, PodDisposition)> {
     let decision = decide(facts, wanted);
     assert_eq!(decision.refusals, []);
-    decision.candidates.iter().map(|one| (one.title(), one.fate)).collect()
+    decision.candidates.iter().map(|candidate| (candidate.title(), candidate.fate)).collect()
 }
 
 fn fate_of(pod: BoundPod, wanted: &RestartOptions) -> PodDisposition {
@@ -103,7 +103,7 @@ fn a_pod_goes_if_the_policy_would_attach_it_otherwise_now() {
             ..facts()
         };
         let decision = decide(&facts, &RestartOptions::default());
-        decision.candidates.first().map(|one| (one.from, one.to))
+        decision.candidates.first().map(|candidate| (candidate.from, candidate.to))
     };
     let both = (Some(Phase::Old), Phase::BothOld);
     for (sides, title, annotations, expected) in [
@@ -160,8 +160,8 @@ fn each_pod_has_one_fate_and_options_change_it() {
     let in_place = RestartOptions { in_place: true, ..RestartOptions::default() };
     let this = || vec!["web/*".to_owned()];
     let bare = || BoundPod { owner: None, ..pod("web/a") };
-    let of = |kind: &str| Some(Owner { kind: kind.into(), uid: "o".into() });
-    let job = || BoundPod { owner: of("Job"), restarts_always: false, ..pod("web/a") };
+    let owner = |kind: &str| Some(Owner { kind: kind.into(), uid: "o".into() });
+    let job = || BoundPod { owner: owner("Job"), restarts_always: false, ..pod("web/a") };
     let local = || BoundPod { has_empty_dir: true, ..pod("web/a") };
     let hooked = || BoundPod { has_pre_stop: true, ..pod("web/a") };
     let pinned = || BoundPod {
@@ -187,7 +187,7 @@ fn each_pod_has_one_fate_and_options_change_it() {
         (local(), none.clone(), Stays(StayReason::EmptyDir)),
         (local(), in_place.clone(), Restarted),
         (local(), RestartOptions { delete_empty_dir: true, ..none.clone() }, Evicted),
-        (BoundPod { owner: of("DaemonSet"), ..local() }, none.clone(), Evicted),
+        (BoundPod { owner: owner("DaemonSet"), ..local() }, none.clone(), Evicted),
         (bare(), none.clone(), Stays(StayReason::Bare)),
         (bare(), RestartOptions { delete_bare: this(), ..none.clone() }, Deleted),
         (bare(), in_place.clone(), Restarted),

@@ -1,4 +1,4 @@
-//! Which annotations of which Pods name a sandbox that is gone: pure.
+//! The annotations of Pods that name a sandbox which is gone: pure.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(super) struct Facts<'a> {
     pub(super) pods: &'a [BoundPod],
     /// The container ids of all sandboxes that are not certainly gone: on the runtime's list, in a record, in the inventory.
     pub(super) sandboxes: &'a BTreeSet<String>,
-    /// A record is damaged, and nobody knows which sandbox it is about.
+    /// A record is damaged, and its sandbox is not known.
     pub(super) damaged: bool,
 }
 
@@ -42,13 +42,13 @@ pub(super) fn decide(facts: Facts<'_>) -> Result<Vec<Change>, &'static str> {
     }
     let is_ours = |pod: &&BoundPod| pod.node == facts.node && !pod.is_leaving && !pod.host_network;
     let pods = facts.pods.iter().filter(is_ours);
-    let each = |pod| facts.written.iter().filter_map(move |written| one(facts, pod, written));
+    let each = |pod| facts.written.iter().filter_map(move |written| decide_pod(facts, pod, written));
     let mut changes: Vec<Change> = pods.flat_map(each).collect();
     changes.sort_by(|one, other| one.target.cmp(&other.target));
     Ok(changes)
 }
 
-fn one(facts: Facts<'_>, pod: &BoundPod, written: &PodAnnotations) -> Option<Change> {
+fn decide_pod(facts: Facts<'_>, pod: &BoundPod, written: &PodAnnotations) -> Option<Change> {
     let value = |key: &String| pod.annotations.get(key).filter(|value| !value.is_empty()).cloned();
     let address = value(&written.address)?;
     let sandbox = value(&written.sandbox).filter(|id| is_name(id) && id.len() <= LONGEST_ID)?;

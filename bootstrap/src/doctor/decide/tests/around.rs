@@ -77,7 +77,7 @@ fn node() -> Vec<Case> {
         case(
             Code::PolicyUnusable,
             |facts| facts.node.policy = Err("read policy /etc/crossfade/policy.json: absent".into()),
-            |facts| facts.node.policy = Ok(held(&policy("new"))),
+            |facts| facts.node.policy = Ok(policy_file(&policy("new"))),
         ),
         case(
             Code::EarlierImage,

@@ -65,7 +65,7 @@ fn failing(facts: &mut Facts, secs: u64) {
 
 fn candidate(facts: &mut Facts, seen: ListStatus, secs: u64, owner: Owner) {
     let begun = Moment { boot_id: BOOT.into(), boottime_ms: 1, wall_secs: 0 };
-    let one = SweepCandidate {
+    let candidate = SweepCandidate {
         key: Key::new("c1", "eth0"),
         networks: "oldnet".into(),
         location: RecordLocation::Record(begun),
@@ -74,7 +74,7 @@ fn candidate(facts: &mut Facts, seen: ListStatus, secs: u64, owner: Owner) {
         owner,
         netns_lives: false,
     };
-    state(facts).judged.push(one);
+    state(facts).judged.push(candidate);
 }
 
 /// An ADD of this age, and whether its processes run.
@@ -231,8 +231,8 @@ fn failed_adds_count_if_the_last_one_failed_or_if_they_are_many() {
     ] {
         let mut facts = well();
         facts.journal = adds(all);
-        let told = decide(&facts).iter().any(|finding| finding.code == Code::AddsFail);
-        assert_eq!(told, expected, "{all:?}");
+        let is_reported = decide(&facts).iter().any(|finding| finding.code == Code::AddsFail);
+        assert_eq!(is_reported, expected, "{all:?}");
     }
 }
 
@@ -249,8 +249,8 @@ fn an_empty_list_that_a_netns_contradicts_needs_a_person_s_word() {
             sandboxes(&mut facts).listed.insert("c2".into(), State::Ready);
         }
         let all = decide(&facts);
-        let told = all[0].mend[0].command.as_deref().unwrap_or_default();
-        assert!(told.contains(command), "{netns_lives} {lists_another}: {told}");
+        let is_reported = all[0].mend[0].command.as_deref().unwrap_or_default();
+        assert!(is_reported.contains(command), "{netns_lives} {lists_another}: {is_reported}");
     }
 }
 

@@ -108,8 +108,8 @@ fn conf() -> Vec<Case> {
         case(Code::HostPorts, |facts| facts.unmapped.push("oldnet".into()), |_| {}),
         case(
             Code::SecondNetwork,
-            |facts| facts.node.policy = Ok(held(&second("both", "new"))),
-            |facts| facts.node.policy = Ok(held(&second("both", "old"))),
+            |facts| facts.node.policy = Ok(policy_file(&second("both", "new"))),
+            |facts| facts.node.policy = Ok(policy_file(&second("both", "old"))),
         ),
     ]
 }
@@ -191,15 +191,15 @@ fn repairs_are_counted_within_an_hour() {
     for (count, secs_ago, expected) in [(3, 0, true), (2, 0, false), (4, 3598, true), (4, 3599, false)] {
         let mut facts = well();
         facts.journal = repairs(count, secs_ago);
-        let told = decide(&facts).iter().any(|finding| finding.code == Code::ConfRepaired);
-        assert_eq!(told, expected, "{count} {secs_ago}");
+        let is_reported = decide(&facts).iter().any(|finding| finding.code == Code::ConfRepaired);
+        assert_eq!(is_reported, expected, "{count} {secs_ago}");
     }
 }
 
 #[test]
 fn the_words_about_a_second_network_are_those_of_policy_set() {
-    let all = found(|facts| facts.node.policy = Ok(held(&second("both", "new"))));
-    let warned = crate::node::policy::secondary::warnings(&held(&second("both", "new")).policy);
+    let all = found(|facts| facts.node.policy = Ok(policy_file(&second("both", "new"))));
+    let warned = crate::node::policy::secondary::warnings(&policy_file(&second("both", "new")).policy);
     assert_eq!(all[0].evidence, warned);
     assert!(warned.iter().any(|words| words.contains("leakGracePeriod")), "{warned:?}");
 }
@@ -210,7 +210,7 @@ fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back
         let mut policy = policy("old");
         policy["networks"]["old"]["conf"] = json!(["/etc/cni/net.d/10-old.conflist"]);
         policy["networks"]["new"]["conf"] = json!(["/etc/cni/net.d/20-new.conflist"]);
-        facts.node.policy = Ok(held(&policy));
+        facts.node.policy = Ok(policy_file(&policy));
         dir(facts).taken_away = ["01-crossfade", "10-old", "20-new", "30-x"]
             .map(|file| format!("{file}.conflist.cilium_bak"))
             .into();

@@ -1,4 +1,4 @@
-//! What cloud-init remembers of an instance.
+//! The state of an instance that cloud-init keeps.
 
 use super::{Rule, remove};
 

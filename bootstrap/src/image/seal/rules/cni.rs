@@ -1,4 +1,4 @@
-//! What CNI plugins and the library that calls them remember of sandboxes. Confs are looked at one by one (`seal::conf`), and what
+//! The state of sandboxes that CNI plugins and libcni keep. Confs are looked at one by one (`seal::conf`), and what
 //! agents leave behind is in their profiles.
 
 use super::{Rule, remove};

@@ -1,4 +1,4 @@
-//! What kubelet and kubeadm write on a node, and credentials for a cluster.
+//! The files that kubelet and kubeadm write on a node, and credentials for a cluster.
 
 use super::{ContentFilter, Rule, refuse, remove};
 

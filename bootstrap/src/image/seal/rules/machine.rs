@@ -1,4 +1,4 @@
-//! What makes a machine this one.
+//! The identity of the machine.
 
 use super::{ContentFilter, Rule, Verdict, remove};
 

@@ -1,7 +1,7 @@
-//! What must not be in a golden image, as data: one table per owner of the files.
+//! The rules for a golden image, as data: one table per owner of the files.
 //!
 //! *Removed* is what running programs generated and what is worth nothing, or does harm, on another machine: they make it anew.
-//! *Refused* is what only a person can judge: what somebody may have put there on purpose, what tells that something still lives, and
+//! *Refused* is what only a person can judge: what the builder may have put there on purpose, what tells that something still lives, and
 //! secrets. Each rule names where the fact is from.
 
 mod cloud;

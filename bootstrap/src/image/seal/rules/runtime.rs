@@ -1,4 +1,4 @@
-//! What a container runtime keeps of sandboxes. Its images stay: they are often why there is a golden image.
+//! The state of sandboxes that a container runtime keeps. Its images stay: they are often why there is a golden image.
 
 use super::{Rule, refuse};
 

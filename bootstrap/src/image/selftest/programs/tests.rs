@@ -53,29 +53,29 @@ fn what_is_as_it_was_packaged_is_well() {
 fn each_fault_is_found_by_its_check() {
     type Change = fn(&mut ProgramFile);
     let table: [(Change, &str, &str); 12] = [
-        (|it| it.is_file = false, "program.present", "no regular file"),
-        (|it| (it.uid, it.is_ours) = (7, false), "program.owner", "belongs to 7:0"),
-        (|it| it.mode = 0o4755, "program.owner", "mode 4755"),
-        (|it| it.mode = 0o700, "program.owner", "mode 0700"),
-        (|it| it.has_capabilities = true, "program.owner", "file capabilities"),
-        (|it| it.distrust = Some("/usr is theirs".into()), "program.owner", "/usr is theirs"),
-        (|it| it.image = Err("bad magic".into()), "program.static", "no ELF"),
+        (|program| program.is_file = false, "program.present", "no regular file"),
+        (|program| (program.uid, program.is_ours) = (7, false), "program.owner", "belongs to 7:0"),
+        (|program| program.mode = 0o4755, "program.owner", "mode 4755"),
+        (|program| program.mode = 0o700, "program.owner", "mode 0700"),
+        (|program| program.has_capabilities = true, "program.owner", "file capabilities"),
+        (|program| program.distrust = Some("/usr is theirs".into()), "program.owner", "/usr is theirs"),
+        (|program| program.image = Err("bad magic".into()), "program.static", "no ELF"),
         (
-            |it| it.image = Ok(Image { machine: 243, interpreter: None }),
+            |program| program.image = Ok(Image { machine: 243, interpreter: None }),
             "program.static",
             "another machine (ELF machine 243)",
         ),
         (
-            |it| {
-                it.image =
+            |program| {
+                program.image =
                     Ok(Image { machine: machine().unwrap_or(0), interpreter: Some("/lib/ld.so".into()) });
             },
             "program.static",
             "needs /lib/ld.so",
         ),
-        (|it| it.says = Some(Ok("9.9.9".into())), "program.version", "\"9.9.9\""),
-        (|it| it.says = Some(Err("it failed".into())), "program.version", "it failed"),
-        (|it| it.sha256 = Some("bb".into()), "program.release", "not the file of release"),
+        (|program| program.says = Some(Ok("9.9.9".into())), "program.version", "\"9.9.9\""),
+        (|program| program.says = Some(Err("it failed".into())), "program.version", "it failed"),
+        (|program| program.sha256 = Some("bb".into()), "program.release", "not the file of release"),
     ];
     for (change, id, text) in table {
         let failed = failed(&programs(change));
@@ -86,12 +86,12 @@ fn each_fault_is_found_by_its_check() {
 
 #[test]
 fn what_cannot_be_told_is_skipped_and_an_absent_program_is_none() {
-    let mut unasked = programs(|it| it.says = None);
+    let mut unasked = programs(|program| program.says = None);
     unasked.all.remove(0);
     unasked.release = Ok(None);
-    let told: Vec<_> = unasked.checks().iter().map(|check| (check.id, check.status)).collect();
-    assert_eq!(told[3..], [("program.version", Status::Skipped), ("program.release", Status::Skipped)]);
-    let mut older = programs(|it| it.says = None);
+    let states: Vec<_> = unasked.checks().iter().map(|check| (check.id, check.status)).collect();
+    assert_eq!(states[3..], [("program.version", Status::Skipped), ("program.release", Status::Skipped)]);
+    let mut older = programs(|program| program.says = None);
     older.all.remove(0);
     if let Ok(Some(release)) = &mut older.release {
         release.release = "0.0.1".into();

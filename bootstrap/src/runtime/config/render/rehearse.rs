@@ -1,4 +1,4 @@
-//! Whether the runtime could be told of Crossfade's conf directory, without telling it: for an image that is being built.
+//! A rehearsal of Crossfade's addition to the runtime's command line, without changing the tree: for an image that is being built.
 //!
 //! Nothing is left behind, not even below /run: an image's may be on its disk. The copy, which may hold credentials, is handed to
 //! containerd as a file in memory.
@@ -11,7 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::node::RuntimeKind;
 use types::problem::Problem;
 
-use super::{ContainerdDump, RuntimeInstruction, choose, containerd, embedded, held, tree};
+use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
 use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 
@@ -44,10 +44,10 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
         });
     };
     let dump = containerd::dump(program, &config.file)?;
-    let asked = ContainerdDump { program, file: &config.file, dump };
-    let text = match choose(root, &asked, Path::new(PRIVATE_CONF_DIR))? {
+    let answer = ContainerdDump { program, file: &config.file, dump };
+    let text = match choose(root, &answer, Path::new(PRIVATE_CONF_DIR))? {
         RuntimeInstruction::Words(words) => return Ok(RehearsalResult::Accepted(format!("by {words}"))),
-        // A file at its place would be in force for whoever starts containerd now; `render --runtime` proves it then.
+        // A file at its place would be in force for every containerd that starts now; `render --runtime` proves it then.
         RuntimeInstruction::DropIn(place) => {
             return Ok(RehearsalResult::Accepted(format!("by the drop-in {}", place.display())));
         }
@@ -58,19 +58,19 @@ pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, 
             "/proc is not mounted, through which containerd reads what it would be given".into(),
         ));
     };
-    held(&tree(asked.file, &asked.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
+    check_differences(&tree(answer.file, &answer.dump)?, &tree(Path::new(CONTAINERD_CONFIG), &after)?)?;
     Ok(RehearsalResult::Accepted(format!(
         "by --config {CONTAINERD_CONFIG}, which containerd reads as it should"
     )))
 }
 
-/// Runs `with` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
-fn in_memory<T>(text: &str, with: impl FnOnce(&Path) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
-    let named =
+/// Runs `read` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
+fn in_memory<T>(text: &str, read: impl FnOnce(&Path) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
+    let failure =
         |error: std::io::Error| format!("keep a copy of containerd's configuration in memory: {error}");
-    let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| named(error.into()))?;
+    let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| failure(error.into()))?;
     let mut file = std::fs::File::from(file);
-    file.write_all(text.as_bytes()).map_err(named)?;
+    file.write_all(text.as_bytes()).map_err(failure)?;
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-    if path.exists() { with(&path).map(Some) } else { Ok(None) }
+    if path.exists() { read(&path).map(Some) } else { Ok(None) }
 }

@@ -58,7 +58,7 @@ impl Boot {
         let phase = phase(&mut dice);
         let mut boot =
             Self { world, agents: [Agent::default(); 2], phase, torn: false, published: None, dice };
-        boot.look();
+        boot.observe();
         boot
     }
 
@@ -86,14 +86,14 @@ impl Boot {
     }
 
     /// Fills the observation of the next pass.
-    fn look(&mut self) {
+    fn observe(&mut self) {
         let (attach, rule, primary) = self.phase;
         let policy = json!({"version":1, "attach":attach, "both":{"primary":primary},
             "rules":[{"namespace":"kube-system", "attach":rule}],
             "networks":{"old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
-        self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(held(&policy)) };
+        self.world.facts.node.policy = if self.torn { Err("torn".into()) } else { Ok(policy_file(&policy)) };
         for (side, agent) in Side::BOTH.into_iter().zip(self.agents) {
-            let found = self.world.of(side);
+            let found = self.world.network(side);
             found.conf = if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
             found.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
             found.asked.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
@@ -102,7 +102,7 @@ impl Boot {
 
     /// A round of watch, held to what may be in the runtime's directory and what may not.
     fn watch(&mut self) {
-        self.look();
+        self.observe();
         let before = self.has_conf();
         let decided = decide(&self.world.facts, &self.world.memory, ME);
         self.world.round(0);
@@ -123,7 +123,7 @@ impl Boot {
             return false;
         }
         let namespace = if self.dice.one_of(4) == 0 { "kube-system" } else { "default" };
-        self.look();
+        self.observe();
         // As `add` does: an ADD is refused without a policy, and while a network of its plan does not work.
         let Ok(PolicyFile { policy, .. }) = &self.world.facts.node.policy else {
             tally.refused += 1;

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn a_network_that_can_be_proven_is_proven_first() {
     let mut world = World::new(Mode::Private);
-    world.of(Side::Old).profile = "flannel".into();
-    world.of(Side::New).profile = "flannel".into();
-    let told = world.round(0);
+    world.network(Side::Old).profile = "flannel".into();
+    world.network(Side::New).profile = "flannel".into();
+    let round = world.round(0);
     assert_eq!(
-        (told.reason, told.changes),
+        (round.reason, round.changes),
         ("WaitingForNetwork", vec!["start crossfade-prove-old".to_owned()])
     );
     let kept = |turn| ProofResult {
@@ -22,15 +22,15 @@ fn a_network_that_can_be_proven_is_proven_first() {
         failed: None,
         packets: None,
     };
-    world.of(Side::Old).proof = Some(kept(1));
+    world.network(Side::Old).proof = Some(kept(1));
     assert_eq!(world.round(1).changes, [CONF]);
     // The agent restarts: a proof runs again, and no pod waits for it.
     world.red(Side::Old, true);
     world.round(1);
     world.red(Side::Old, false);
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("NetworkReady", vec!["start crossfade-prove-old".to_owned()]));
-    world.of(Side::Old).proof = Some(ProofResult { failed: Some("no".into()), ..kept(2) });
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("NetworkReady", vec!["start crossfade-prove-old".to_owned()]));
+    world.network(Side::Old).proof = Some(ProofResult { failed: Some("no".into()), ..kept(2) });
     assert_eq!(world.round(1).reason, "WaitingForNetwork");
     world.facts.node.settings.proof = types::node::Proof::Probe;
     assert_eq!(world.round(1).reason, "NetworkReady", "node.json says that probes do");
@@ -48,13 +48,13 @@ fn the_marker_of_probes_that_only_we_can_ask_follows_them() {
         (None, true, vec!["remove old"]),
         (None, false, vec![]),
     ] {
-        world.of(Side::Old).asked.marker = ours.clone();
+        world.network(Side::Old).asked.marker = ours.clone();
         world.facts.probed.1 = there.then_some(Side::Old).into_iter().collect();
         assert_eq!(world.round(1).changes, expected, "{ours:?} {there}");
     }
     // `install` has written it, and the policy that waits for it comes in a moment.
-    world.of(Side::Old).profile = "calico".into();
-    world.of(Side::Old).asked.marker = None;
+    world.network(Side::Old).profile = "calico".into();
+    world.network(Side::Old).asked.marker = None;
     world.facts.probed.1 = [Side::Old].into();
     assert!(world.round(1).changes.is_empty());
 }
@@ -72,8 +72,8 @@ fn network_unavailable_is_ours_to_clear_only_where_nobody_else_does() {
         let mut world = World::new(Mode::Shared);
         world.facts.node.settings.proof = types::node::Proof::Probe;
         world.policy(|policy| policy["attach"] = json!(attach));
-        world.of(Side::Old).profile = old.into();
-        world.of(Side::New).profile = new.into();
+        world.network(Side::Old).profile = old.into();
+        world.network(Side::New).profile = new.into();
         world.round(0);
         let decision = decide(&world.facts, &world.memory, ME);
         assert!(decision.report.ready);

@@ -17,7 +17,7 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     let base = before.base.clone().expect("a base");
     assert_eq!((before.boot_id.as_str(), before.phase, &before.echo), ("boot", Some(Phase::Old), &None));
     assert_eq!((&before.attached, &before.mints), (&Some(attached), &vec![Phase::Old]));
-    // Nobody has tried a generic CNI as the second network.
+    // A generic CNI has not been tried as the second network.
     assert_eq!(before.follows, [Phase::Old, Phase::New]);
     world.policy(|policy| policy["attach"] = json!("new"));
     let flipped = observed(&world);

@@ -14,13 +14,13 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
         PassSummary { reason: "WaitingForNetwork", changes: vec![], happened: vec![] }
     );
     world.red(Side::Old, false);
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("NetworkReady", vec![CONF.to_owned()]));
-    assert_eq!(told.happened, ["ConfWritten", "NetworkReady"]);
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("NetworkReady", vec![CONF.to_owned()]));
+    assert_eq!(round.happened, ["ConfWritten", "NetworkReady"]);
     world.quiet("NetworkReady");
     world.red(Side::Old, true);
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes.len()), ("WaitingForNetwork", 0), "it stays");
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes.len()), ("WaitingForNetwork", 0), "it stays");
     world.facts.node.policy = Err("torn".into());
     assert_eq!(world.round(1).changes.len(), 0, "it stays");
 }
@@ -34,19 +34,19 @@ fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it
     world.red(Side::Old, true);
     world.facts.foreign.clone_from(&foreign);
     const GONE: &str = "remove 10-containerd-net.conflist";
-    let told = world.round(0);
+    let round = world.round(0);
     assert_eq!(
-        (told.reason, told.changes),
+        (round.reason, round.changes),
         ("ForeignConf", vec![GONE.to_owned()]),
         "before our conf is there"
     );
-    assert_eq!(told.happened, ["ForeignConf"]);
+    assert_eq!(round.happened, ["ForeignConf"]);
     // Written again and again: no war is called, nothing is left alone.
     world.red(Side::Old, false);
-    for round in 0..30 {
-        let told = world.round(1);
-        assert_eq!(told.reason, "ForeignConf", "round {round}");
-        assert_eq!(told.changes[0], GONE, "round {round}");
+    for pass in 0..30 {
+        let round = world.round(1);
+        assert_eq!(round.reason, "ForeignConf", "round {pass}");
+        assert_eq!(round.changes[0], GONE, "round {pass}");
     }
     assert!(
         matches!(&world.facts.node.dirs.installed, Ok(Some(_))),
@@ -73,22 +73,22 @@ fn private_what_must_hold_before_the_first_write() {
             world.red(Side::Old, true);
         }),
         ("SwitchedOff", |world| world.facts.off = Some(OffSwitch::File)),
-        ("WaitingForNetwork", |world| world.of(Side::Old).conf = Err(ConfAbsence("x".into()))),
-        ("WaitingForNetwork", |world| world.of(Side::Old).missing = vec!["x".into()]),
+        ("WaitingForNetwork", |world| world.network(Side::Old).conf = Err(ConfAbsence("x".into()))),
+        ("WaitingForNetwork", |world| world.network(Side::Old).missing = vec!["x".into()]),
         ("WaitingForNetwork", |world| {
             world.policy(|policy| policy["attach"] = json!("both"));
             world.red(Side::New, true);
         }),
         ("WaitingForNetwork", |world| {
-            world.of(Side::Old).profile = "flannel".into();
+            world.network(Side::Old).profile = "flannel".into();
         }),
     ];
     for (at, (reason, change)) in cases.into_iter().enumerate() {
         let mut world = World::new(Mode::Private);
         change(&mut world);
-        let told = world.round(0);
-        assert_eq!(told.reason, reason, "case {at}");
-        assert!(!told.changes.contains(&CONF.to_owned()), "case {at}: {told:?}");
+        let round = world.round(0);
+        assert_eq!(round.reason, reason, "case {at}");
+        assert!(!round.changes.contains(&CONF.to_owned()), "case {at}: {round:?}");
     }
     let mut world = World::new(Mode::Private);
     world.policy(|policy| {
@@ -115,12 +115,12 @@ fn shared_a_conf_that_was_installed_is_put_back_by_one_write() {
         },
     ];
     let mut world = World::new(Mode::Shared);
-    assert_eq!(world.round(0).happened, ["ConfRepaired", "NetworkReady"], "nobody knows why it is away");
+    assert_eq!(world.round(0).happened, ["ConfRepaired", "NetworkReady"], "its absence has no known cause");
     for harm in harms {
         harm(&mut world);
-        let told = world.round(100);
+        let round = world.round(100);
         assert_eq!(
-            told,
+            round,
             PassSummary {
                 reason: "NetworkReady",
                 changes: vec![CONF.into()],
@@ -155,13 +155,13 @@ fn a_changed_capability_is_a_new_conf_and_no_repair() {
         let mut world = World::new(mode);
         world.round(0);
         let repairs = world.memory.repairs;
-        let Ok((conf, _)) = &mut world.of(Side::New).conf else { panic!("none") };
+        let Ok((conf, _)) = &mut world.network(Side::New).conf else { panic!("none") };
         conf.capabilities.insert("bandwidth".into());
         assert_eq!(world.round(1).happened, ["ConfWritten"]);
         // The agent takes its conf away: what it declared stays.
         let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.capabilities.push("bandwidth".into());
-        world.of(Side::New).conf = Err(ConfAbsence("gone".into()));
+        world.network(Side::New).conf = Err(ConfAbsence("gone".into()));
         world.quiet("NetworkReady");
         assert_eq!(world.memory.repairs, repairs);
     }
@@ -177,9 +177,9 @@ fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
         world.facts.node.dirs.installed = Ok(None);
         let Ok(dir) = &mut world.facts.cni.confs else { panic!("none") };
         dir.taken_away = vec![format!("{CONF_FILE}.cilium_bak")];
-        let told = world.round(1);
-        writes += told.changes.len();
-        if told.reason == "ConfContended" {
+        let round = world.round(1);
+        writes += round.changes.len();
+        if round.reason == "ConfContended" {
             break;
         }
     }
@@ -196,7 +196,7 @@ fn whoever_takes_it_again_and_again_is_named_and_left_alone_until_a_calm() {
     assert_eq!(world.round(CALM.as_secs()).changes, [CONF], "one try");
     world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0], "taken again");
-    // Whoever puts it back ends it.
+    // The program that puts it back ends it.
     world.facts.node.dirs.installed = ours;
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
@@ -206,8 +206,8 @@ fn what_sorts_before_ours_is_named() {
     let mut world = World::new(Mode::Shared);
     world.round(0);
     world.listed("!.conf");
-    let told = world.round(1);
-    assert_eq!((told.reason, told.happened), ("ConfNotFirst", vec!["ConfNotFirst"]));
+    let round = world.round(1);
+    assert_eq!((round.reason, round.happened), ("ConfNotFirst", vec!["ConfNotFirst"]));
     world.quiet("ConfNotFirst");
 }
 
@@ -221,8 +221,8 @@ fn off_takes_our_conf_away_in_shared_mode_alone_and_only_ours() {
         let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.is_ours = ours;
         world.facts.off = Some(OffSwitch::File);
-        let told = world.round(1);
-        assert_eq!((told.reason, told.changes.len()), ("SwitchedOff", usize::from(removed)), "{told:?}");
+        let round = world.round(1);
+        assert_eq!((round.reason, round.changes.len()), ("SwitchedOff", usize::from(removed)), "{round:?}");
         assert_eq!(world.facts.node.dirs.installed == Ok(None), removed);
     }
 }

@@ -37,16 +37,16 @@ fn world() -> World {
 fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_anew() {
     let mut world = world();
     world.facts.node.runtime.answer = other();
-    // Nobody touched Crossfade's conf: its content is as it should be.
-    let told = world.round(100);
-    assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
-    assert!(told.happened.contains(&"ConfReloaded"), "{:?}", told.happened);
+    // No program touched Crossfade's conf: its content is as it should be.
+    let round = world.round(100);
+    assert_eq!((round.reason, round.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
+    assert!(round.happened.contains(&"ConfReloaded"), "{:?}", round.happened);
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(!decision.report.ready && decision.report.message.contains("cilium (cilium-cni)"));
     assert_eq!(decision.document.conf.state, "not loaded");
     world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
-    assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "nobody has taken it");
+    assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "no program has taken it");
 }
 
 #[test]
@@ -55,16 +55,16 @@ fn a_runtime_that_goes_on_with_another_conf_is_not_fought() {
     world.facts.node.runtime.answer = other();
     let mut writes = 0;
     for _ in 0..3600 {
-        let told = world.round(1);
-        assert_eq!(told.reason, "ConfNotLoaded");
-        writes += told.changes.len();
+        let round = world.round(1);
+        assert_eq!(round.reason, "ConfNotLoaded");
+        writes += round.changes.len();
     }
     assert!((5..=12).contains(&writes), "{writes} writes in an hour");
     // Another conf keeps Crossfade's from being used: Crossfade's is right.
     world.listed("!.conf");
     for _ in 0..3600 {
-        let told = world.round(1);
-        assert_eq!((told.reason, told.changes.len()), ("ConfNotFirst", 0));
+        let round = world.round(1);
+        assert_eq!((round.reason, round.changes.len()), ("ConfNotFirst", 0));
     }
 }
 
@@ -73,13 +73,13 @@ fn what_was_just_written_is_awaited_before_it_is_written_again() {
     let mut world = World::new(Mode::Private);
     world.facts.node.runtime.answer = loaded("none", "none");
     world.facts.node.dirs.installed = Ok(None);
-    let told = world.round(0);
-    assert_eq!((told.reason, told.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
+    let round = world.round(0);
+    assert_eq!((round.reason, round.changes), ("WaitingForNetwork", vec![CONF.to_owned()]));
     for _ in 0..9 {
         assert_eq!(world.round(1).changes, [""; 0], "it may take its time");
     }
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("ConfNotLoaded", vec![CONF.to_owned()]));
     world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
 }
@@ -116,8 +116,8 @@ fn a_runtime_that_is_being_restarted_has_half_a_minute() {
 fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
     let mut world = world();
     world.facts.cni.plugins.dirs[0].plugin = PluginState::Missing;
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
     // Where the unit of watch may not write, another unit does, once a minute.
     world.facts.cni.plugins.dirs[0].read_only = true;
     let mut starts = 0;
@@ -133,8 +133,8 @@ fn a_plugin_that_is_gone_is_no_readiness_and_is_put_back() {
 fn a_plugin_of_another_release_is_replaced() {
     let mut world = world();
     world.facts.cni.plugins.dirs[0].plugin = PluginState::OtherFile;
-    let told = world.round(1);
-    assert_eq!((told.reason, told.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
+    let round = world.round(1);
+    assert_eq!((round.reason, round.changes), ("PluginMissing", vec!["write crossfade".to_owned()]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One datapath after the other, each wrong in one way, and the nearest one that is right.
+//! Datapaths, each wrong in one way, and the nearest one that is right.
 
 use super::*;
 
@@ -40,11 +40,11 @@ fn sound() -> Vec<Exchange> {
 }
 
 /// With what `which` selects changed by `how`.
-fn with(which: impl Fn(&Exchange) -> bool, how: impl Fn(&mut Exchange)) -> Vec<Exchange> {
+fn changed(which: impl Fn(&Exchange) -> bool, how: impl Fn(&mut Exchange)) -> Vec<Exchange> {
     let mut all = sound();
     let mut changed = 0;
-    for one in all.iter_mut().filter(|one| which(one)) {
-        how(one);
+    for exchange in all.iter_mut().filter(|exchange| which(exchange)) {
+        how(exchange);
         changed += 1;
     }
     assert!(changed > 0, "nothing to change");
@@ -52,18 +52,18 @@ fn with(which: impl Fn(&Exchange) -> bool, how: impl Fn(&mut Exchange)) -> Vec<E
 }
 
 fn ends(outcome: Outcome) -> impl Fn(&mut Exchange) {
-    move |one| {
-        one.outcome = outcome;
-        (one.mtu, one.passes) = (None, None);
+    move |exchange| {
+        exchange.outcome = outcome;
+        (exchange.mtu, exchange.passes) = (None, None);
     }
 }
 
-fn v4(one: &Exchange) -> bool {
-    one.to.is_ipv4()
+fn v4(exchange: &Exchange) -> bool {
+    exchange.to.is_ipv4()
 }
 
-fn to(one: &Exchange, address: &str) -> bool {
-    one.to == address.parse::<IpAddr>().expect(address)
+fn to(exchange: &Exchange, address: &str) -> bool {
+    exchange.to == address.parse::<IpAddr>().expect(address)
 }
 
 #[test]
@@ -72,97 +72,130 @@ fn each_broken_datapath_is_told_apart() {
         ("sound", sound(), PacketReason::Passed, &[]),
         (
             "nothing",
-            with(|_| true, ends(Silent)),
+            changed(|_| true, ends(Silent)),
             PacketReason::Silent,
             &["no packet arrives (pod to pod, node to pod)"],
         ),
-        ("all refused", with(|_| true, ends(Refused)), PacketReason::Silent, &[]),
+        ("all refused", changed(|_| true, ends(Refused)), PacketReason::Silent, &[]),
         (
             "one direction",
-            with(
-                |one| v4(one) && one.path == PodToPod,
-                |one| ends(if one.protocol == Udp && to(one, "10.1.0.3") { NoAnswer } else { Silent })(one),
+            changed(
+                |exchange| v4(exchange) && exchange.path == PodToPod,
+                |exchange| {
+                    ends(if exchange.protocol == Udp && to(exchange, "10.1.0.3") { NoAnswer } else { Silent })(
+                        exchange,
+                    )
+                },
             ),
             PacketReason::OneWay,
             &["from 10.1.0.2 to 10.1.0.3, and not from 10.1.0.3 to 10.1.0.2"],
         ),
         (
             "answers of the pod to the node",
-            with(
-                |one| v4(one) && one.path == NodeToPod,
-                |one| ends(if one.protocol == Udp { NoAnswer } else { Silent })(one),
+            changed(
+                |exchange| v4(exchange) && exchange.path == NodeToPod,
+                |exchange| ends(if exchange.protocol == Udp { NoAnswer } else { Silent })(exchange),
             ),
             PacketReason::OneWay,
             &["from the node to 10.1.0.2, and not back to 192.0.2.1"],
         ),
         (
             "IPv6",
-            with(|one| !v4(one), ends(Silent)),
+            changed(|exchange| !v4(exchange), ends(Silent)),
             PacketReason::Family,
             &["no IPv6 packet arrives, and IPv4 packets do"],
         ),
-        ("IPv4", with(v4, ends(Silent)), PacketReason::Family, &["no IPv4 packet"]),
+        ("IPv4", changed(v4, ends(Silent)), PacketReason::Family, &["no IPv4 packet"]),
         (
             "pods",
-            with(|one| v4(one) && one.path == PodToPod, ends(Silent)),
+            changed(|exchange| v4(exchange) && exchange.path == PodToPod, ends(Silent)),
             PacketReason::Pods,
             &["pod to pod"],
         ),
         (
             "node",
-            with(|one| v4(one) && one.path == NodeToPod, ends(Silent)),
+            changed(|exchange| v4(exchange) && exchange.path == NodeToPod, ends(Silent)),
             PacketReason::Node,
             &["the node at a pod"],
         ),
         (
             "TCP",
-            with(|one| one.protocol == Tcp && one.path == PodToPod, ends(Silent)),
+            changed(|exchange| exchange.protocol == Tcp && exchange.path == PodToPod, ends(Silent)),
             PacketReason::Protocol,
             &["TCP does not pass from 10.1.0.2 to 10.1.0.3, and UDP does"],
         ),
         (
             "large packets between pods",
-            with(|one| one.path == PodToPod && one.protocol == Udp, |one| one.passes = Some(1400)),
+            changed(
+                |exchange| exchange.path == PodToPod && exchange.protocol == Udp,
+                |exchange| exchange.passes = Some(1400),
+            ),
             PacketReason::Mtu,
             &["packets of 1450 bytes", "has 1400 bytes"],
         ),
         (
             "all but small packets from the node",
-            with(|one| one.path == NodeToPod && one.protocol == Udp, |one| one.passes = None),
+            changed(
+                |exchange| exchange.path == NodeToPod && exchange.protocol == Udp,
+                |exchange| exchange.passes = None,
+            ),
             PacketReason::Mtu,
             &["only small packets pass"],
         ),
-        ("DNS", with(|one| one.path == PodToDns, ends(Silent)), PacketReason::Dns, &["10.96.0.10, fd02::a"]),
-        ("one DNS server of two", with(|one| to(one, "fd02::a"), ends(Silent)), PacketReason::Passed, &[]),
-        ("DNS refused", with(|one| one.path == PodToDns, ends(Refused)), PacketReason::Passed, &[]),
+        (
+            "DNS",
+            changed(|exchange| exchange.path == PodToDns, ends(Silent)),
+            PacketReason::Dns,
+            &["10.96.0.10, fd02::a"],
+        ),
+        (
+            "one DNS server of two",
+            changed(|exchange| to(exchange, "fd02::a"), ends(Silent)),
+            PacketReason::Passed,
+            &[],
+        ),
+        (
+            "DNS refused",
+            changed(|exchange| exchange.path == PodToDns, ends(Refused)),
+            PacketReason::Passed,
+            &[],
+        ),
         (
             "peers",
-            with(|one| one.path == PodToPeer && v4(one), ends(Silent)),
+            changed(|exchange| exchange.path == PodToPeer && v4(exchange), ends(Silent)),
             PacketReason::Peers,
             &["over IPv4 (10.1.1.0)"],
         ),
         (
             "large packets to a peer",
-            with(|one| one.path == PodToPeer && v4(one), |one| one.passes = Some(1380)),
+            changed(
+                |exchange| exchange.path == PodToPeer && v4(exchange),
+                |exchange| exchange.passes = Some(1380),
+            ),
             PacketReason::PeerMtu,
             &["to 10.1.1.0", "has 1380 bytes"],
         ),
         (
             "an announced size",
-            with(
-                |one| one.path == PodToPeer && v4(one),
-                |one| (one.passes, one.announced) = (Some(1380), true),
+            changed(
+                |exchange| exchange.path == PodToPeer && v4(exchange),
+                |exchange| (exchange.passes, exchange.announced) = (Some(1380), true),
             ),
             PacketReason::Passed,
             &[],
         ),
-        ("the node's firewall", with(|one| one.path == PodToNode, ends(Silent)), PacketReason::Passed, &[]),
+        (
+            "the node's firewall",
+            changed(|exchange| exchange.path == PodToNode, ends(Silent)),
+            PacketReason::Passed,
+            &[],
+        ),
     ];
     for (what, exchanges, reason, words) in cases {
-        let told = decide(&exchanges);
-        assert_eq!(told.reason, reason, "{what}: {told:?}");
-        assert_eq!(told.failed.is_some(), reason != PacketReason::Passed, "{what}");
-        let why = told.failed.unwrap_or_default();
+        let verdict = decide(&exchanges);
+        assert_eq!(verdict.reason, reason, "{what}: {verdict:?}");
+        assert_eq!(verdict.failed.is_some(), reason != PacketReason::Passed, "{what}");
+        let why = verdict.failed.unwrap_or_default();
         assert!(words.iter().all(|word| why.contains(word)), "{what}: {why}");
     }
 }
@@ -170,12 +203,12 @@ fn each_broken_datapath_is_told_apart() {
 #[test]
 fn what_does_not_count_is_noted_once() {
     for (exchanges, words) in [
-        (with(|one| one.path == PodToNode && v4(one), ends(Silent)), "at 192.0.2.1"),
-        (with(|one| one.path == PodToDns && v4(one), ends(Refused)), "10.96.0.10 refuses"),
+        (changed(|exchange| exchange.path == PodToNode && v4(exchange), ends(Silent)), "at 192.0.2.1"),
+        (changed(|exchange| exchange.path == PodToDns && v4(exchange), ends(Refused)), "10.96.0.10 refuses"),
         (
-            with(
-                |one| one.path == PodToPeer && v4(one),
-                |one| (one.passes, one.announced) = (Some(1380), true),
+            changed(
+                |exchange| exchange.path == PodToPeer && v4(exchange),
+                |exchange| (exchange.passes, exchange.announced) = (Some(1380), true),
             ),
             "1380 bytes pass, not the 1450",
         ),
@@ -184,8 +217,8 @@ fn what_does_not_count_is_noted_once() {
         assert!(notes.len() == 1 && notes[0].contains(words), "{notes:?}");
     }
     assert!(decide(&sound()).notes.is_empty());
-    let both = with(|one| one.path == PodToNode, ends(Silent));
-    assert_eq!(decide(&both).notes.len(), 2, "one for each family");
+    let silent_node = changed(|exchange| exchange.path == PodToNode, ends(Silent));
+    assert_eq!(decide(&silent_node).notes.len(), 2, "one for each family");
 }
 
 /// One that is down must not count for all, and what is wrong on this node counts before anything else.
@@ -194,12 +227,14 @@ fn one_peer_is_enough_and_this_node_comes_first() {
     let mut exchanges = sound();
     exchanges.push(Exchange { outcome: Silent, ..exchange(PodToPeer, Icmp, "10.1.0.2", "10.1.2.0") });
     assert_eq!(decide(&exchanges).reason, PacketReason::Passed);
-    for one in exchanges.iter_mut().filter(|one| matches!(one.path, PodToDns | PodToPeer)) {
-        one.outcome = Silent;
+    for exchange in exchanges.iter_mut().filter(|exchange| matches!(exchange.path, PodToDns | PodToPeer)) {
+        exchange.outcome = Silent;
     }
     assert_eq!(decide(&exchanges).reason, PacketReason::Dns);
-    for one in exchanges.iter_mut().filter(|one| one.path == PodToPod && one.protocol == Udp) {
-        one.passes = Some(1400);
+    for exchange in
+        exchanges.iter_mut().filter(|exchange| exchange.path == PodToPod && exchange.protocol == Udp)
+    {
+        exchange.passes = Some(1400);
     }
     assert_eq!(decide(&exchanges).reason, PacketReason::Mtu);
     assert!(PacketReason::Dns.is_of_others() && !PacketReason::Mtu.is_of_others());
@@ -208,11 +243,13 @@ fn one_peer_is_enough_and_this_node_comes_first() {
 /// A CNI that lets only the node reach an attachment without a Pod is judged by that alone.
 #[test]
 fn what_was_not_tried_does_not_count() {
-    let only: Vec<Exchange> = sound().into_iter().filter(|one| one.path == NodeToPod).collect();
-    assert_eq!(decide(&only).reason, PacketReason::Passed);
-    let silent: Vec<Exchange> = only.into_iter().map(|one| Exchange { outcome: Silent, ..one }).collect();
-    let told = decide(&silent);
-    assert_eq!(told.reason, PacketReason::Silent);
-    assert!(told.failed.is_some_and(|why| why.contains("(node to pod)")));
+    let node_to_pod: Vec<Exchange> =
+        sound().into_iter().filter(|exchange| exchange.path == NodeToPod).collect();
+    assert_eq!(decide(&node_to_pod).reason, PacketReason::Passed);
+    let silent: Vec<Exchange> =
+        node_to_pod.into_iter().map(|exchange| Exchange { outcome: Silent, ..exchange }).collect();
+    let verdict = decide(&silent);
+    assert_eq!(verdict.reason, PacketReason::Silent);
+    assert!(verdict.failed.is_some_and(|why| why.contains("(node to pod)")));
     assert_eq!(decide(&[]).reason, PacketReason::Passed);
 }

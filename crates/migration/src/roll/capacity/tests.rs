@@ -269,8 +269,8 @@ fn a_claim_without_room_is_refused() {
     let world_of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
     for (world, broken) in [
         (world_of(4), None),
-        (world_of(5), Some("I13")),
-        (World { census: None, ..world_of(4) }, Some("I13")),
+        (world_of(5), Some("R13")),
+        (World { census: None, ..world_of(4) }, Some("R13")),
     ] {
         let (plan, memory) = (plan(), Memory::default());
         let run = Run::new("r-1", "4be1".repeat(16), &plan);

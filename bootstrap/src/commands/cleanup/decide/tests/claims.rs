@@ -57,7 +57,7 @@ fn each_thing_that_needs_the_network_refuses_by_itself() {
 #[test]
 fn many_of_a_kind_are_counted() {
     let mut facts = node("flannel");
-    facts.claims.records = (0..12).map(|one| format!("c{one} eth0")).collect();
+    facts.claims.records = (0..12).map(|index| format!("c{index} eth0")).collect();
     let refusals = decide(&facts).refusals;
     assert!(refusals[0].what.ends_with("c4 eth0, and 7 more"), "{refusals:?}");
 }

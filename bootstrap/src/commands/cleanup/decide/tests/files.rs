@@ -14,7 +14,7 @@ fn mounts_go_before_their_directories_and_programs_go_last() {
     facts.files.programs = vec!["/opt/cni/bin/cilium-cni".into()];
     facts.files.shown = vec!["/sys/fs/bpf/cilium".into()];
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         [
             "umount mount /run/cilium/cgroupv2",
             "remove /sys/fs/bpf/cilium",
@@ -25,7 +25,7 @@ fn mounts_go_before_their_directories_and_programs_go_last() {
     );
     assert_eq!(decide(&facts).reboot.len(), 1);
     facts.files.directories[0].mounts.push("/run/cilium/somebody".into());
-    assert!(!told(&facts).contains(&"remove /run/cilium".to_owned()));
+    assert!(!outcomes(&facts).contains(&"remove /run/cilium".to_owned()));
     assert!(kept(&facts)[0].contains("/run/cilium/somebody is mounted"), "{:?}", kept(&facts));
 }
 
@@ -54,16 +54,16 @@ fn leases_go_unless_another_network_has_their_name() {
         held: vec!["a".into(), "b".into()],
         live: Vec::new(),
     }];
-    assert_eq!(told(&facts), ["remove /var/lib/cni/networks/cbr0"]);
+    assert_eq!(outcomes(&facts), ["remove /var/lib/cni/networks/cbr0"]);
     facts.confs = vec![conf("/etc/cni/net.d/20-mine.conflist", "cbr0", &["ptp"], &[])];
-    assert_eq!((told(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
 }
 
 #[test]
 fn a_program_stays_while_a_conf_or_a_record_names_it() {
     let mut facts = node("flannel");
     facts.files.programs = vec!["/opt/cni/bin/flannel".into()];
-    assert_eq!(told(&facts), ["remove /opt/cni/bin/flannel"]);
+    assert_eq!(outcomes(&facts), ["remove /opt/cni/bin/flannel"]);
     facts.claims.programs = vec!["flannel".into()];
     assert!(kept(&facts)[0].contains("a record names it"));
     facts.claims.programs.clear();
@@ -72,7 +72,7 @@ fn a_program_stays_while_a_conf_or_a_record_names_it() {
         kept(&facts)[0].contains("05-cilium.conflist names it"),
         "Cilium may chain onto Flannel's plugin"
     );
-    assert_eq!(told(&facts), Vec::<String>::new());
+    assert_eq!(outcomes(&facts), Vec::<String>::new());
 }
 
 #[test]
@@ -82,5 +82,5 @@ fn what_another_cni_in_use_keeps_its_state_in_stays() {
     let mut other = beside("cilium");
     other.leaves[0].directories = vec!["/var/lib/calico".into()];
     facts.in_use = vec![other];
-    assert_eq!((told(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
 }

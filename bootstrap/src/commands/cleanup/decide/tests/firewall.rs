@@ -75,19 +75,19 @@ const CALICO: &str = r#"
 #[test]
 fn calico_s_chains_and_rules_go_and_nobody_else_s() {
     let facts = with("calico", vec![table("filter", CALICO)]);
-    let of = "of ip filter (legacy)";
+    let table = "of ip filter (legacy)";
     let mut wanted: Vec<String> = [
         "FORWARD -m comment --comment cali:wUHhoiAYhphO9Mso -j cali-FORWARD",
         "FORWARD -m comment --comment cali:S93hcgKJrXEqnTfs -m comment --comment 'Policy explicitly accepted packet.' -m mark --mark 0x10000/0x10000 -j ACCEPT",
         "FORWARD -m comment --comment cali:mp77cMpurHhyjLrM -j MARK --set-xmark 0x10000/0x10000",
     ]
-    .map(|rule| format!("remove rule {rule} {of}"))
+    .map(|rule| format!("remove rule {rule} {table}"))
     .to_vec();
     let full = ["cali-FORWARD", "cali-from-wl-dispatch", "cali-fw-cali0123456789a"];
-    wanted.extend(full.map(|chain| format!("empty chain {chain} {of}")));
+    wanted.extend(full.map(|chain| format!("empty chain {chain} {table}")));
     let all = [&full[..], &["cali-pri-kns.default", "cali-wl-to-host"]].concat();
-    wanted.extend(all.iter().map(|chain| format!("remove chain {chain} {of}")));
-    assert_eq!(told(&facts), wanted);
+    wanted.extend(all.iter().map(|chain| format!("remove chain {chain} {table}")));
+    assert_eq!(outcomes(&facts), wanted);
     assert_eq!(kept(&facts), Vec::<String>::new());
 }
 
@@ -107,7 +107,7 @@ fn flannel_s_masquerading_goes_in_both_back_ends_and_families() {
     tables[1].family = 10;
     let facts = with("flannel", tables);
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         [
             "remove rule POSTROUTING -m comment --comment 'flanneld masq' -j FLANNEL-POSTRTG of ip nat (legacy)",
             "remove rule POSTROUTING -m comment --comment 'flanneld masq' -j FLANNEL-POSTRTG of ip6 nat (nf_tables)",
@@ -122,10 +122,10 @@ fn flannel_s_masquerading_goes_in_both_back_ends_and_families() {
 #[test]
 fn a_chain_in_a_table_where_its_cni_has_none_is_somebody_else_s() {
     // FLANNEL-POSTRTG is Flannel's in nat alone.
-    assert_eq!(told(&with("flannel", vec![table("mangle", FLANNEL)])), Vec::<String>::new());
+    assert_eq!(outcomes(&with("flannel", vec![table("mangle", FLANNEL)])), Vec::<String>::new());
     for profile in ["antrea", "aws-vpc", "calico", "cilium"] {
         assert_eq!(
-            told(&with(profile, vec![table("nat", FLANNEL), table("nat", "")])),
+            outcomes(&with(profile, vec![table("nat", FLANNEL), table("nat", "")])),
             Vec::<String>::new(),
             "{profile}"
         );
@@ -180,32 +180,38 @@ fn the_chains_of_every_profile_go_with_the_rules_that_lead_there() {
             7,
         ),
     ] {
-        let told = told(&with(profile, vec![table(name, rules)]));
-        assert_eq!(told.len(), count, "{profile}: {told:#?}");
+        let outcome = outcomes(&with(profile, vec![table(name, rules)]));
+        assert_eq!(outcome.len(), count, "{profile}: {outcome:#?}");
         for other in
             ["KUBE", "MINE", "DOCKER", "calico-dhcp", "my-cali", "ACILIUM", "CHAIN-X", " -s 10.9.0.0/16"]
         {
-            assert!(told.iter().all(|line| !line.contains(other)), "{profile} {other}: {told:#?}");
+            assert!(outcome.iter().all(|line| !line.contains(other)), "{profile} {other}: {outcome:#?}");
         }
     }
 }
 
-/// Somebody's rule that leads into a chain of the CNI's keeps that chain, and what it leads to; the rest goes.
+/// Another program's rule that leads into a chain of the CNI's keeps that chain, and what it leads to; the rest goes.
 #[test]
 fn a_chain_that_somebody_else_s_rule_leads_to_stays_with_what_it_leads_to() {
     let rules = format!("{CALICO}-A MINE -i eth1 -j cali-from-wl-dispatch\n");
     let facts = with("calico", vec![table("filter", &rules)]);
-    let told = told(&facts);
+    let outcome = outcomes(&facts);
     for stays in ["cali-from-wl-dispatch", "cali-fw-cali0123456789a", "cali-pri-kns.default"] {
-        assert!(!told.iter().any(|line| line.contains(&format!("chain {stays} "))), "{stays}: {told:#?}");
+        assert!(
+            !outcome.iter().any(|line| line.contains(&format!("chain {stays} "))),
+            "{stays}: {outcome:#?}"
+        );
         assert!(kept(&facts).iter().any(|line| line.starts_with(&format!("chain {stays} "))), "{stays}");
     }
-    assert!(told.iter().any(|line| line == "remove chain cali-FORWARD of ip filter (legacy)"), "{told:#?}");
-    assert!(!told.iter().any(|line| line.contains("MINE")), "{told:#?}");
+    assert!(
+        outcome.iter().any(|line| line == "remove chain cali-FORWARD of ip filter (legacy)"),
+        "{outcome:#?}"
+    );
+    assert!(!outcome.iter().any(|line| line.contains("MINE")), "{outcome:#?}");
     // The same from a built-in chain where the CNI has no jump.
     let rules = FLANNEL.replace("-A POSTROUTING", "-A OUTPUT");
     let facts = with("flannel", vec![table("nat", &rules)]);
-    assert_eq!(super::told(&facts), Vec::<String>::new());
+    assert_eq!(super::outcomes(&facts), Vec::<String>::new());
     assert!(kept(&facts)[0].contains("the chain OUTPUT"), "{:?}", kept(&facts));
 }
 
@@ -217,7 +223,7 @@ fn what_another_cni_in_use_has_as_well_stays() {
     facts.in_use = vec![other];
     facts.kernel.sets = vec![SetFact { name: "cali40s:x".into(), kind: "hash:net".into() }];
     facts.kernel.nft_tables = vec![NftTableFact { family: 2, name: "calico".into(), handle: 1 }];
-    assert_eq!(told(&facts), Vec::<String>::new());
+    assert_eq!(outcomes(&facts), Vec::<String>::new());
     // Five chains, the three rules that lead there or bear its hash, a set and a table.
     assert_eq!(kept(&facts).len(), 10, "{:#?}", kept(&facts));
 }
@@ -248,7 +254,7 @@ fn tables_of_nftables_and_sets_go_by_family_and_whole_name() {
     .map(set)
     .into();
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         [
             "remove table ip calico of nftables",
             "remove table ip6 calico of nftables",
@@ -278,11 +284,14 @@ const PORTS: &str = r#"
 fn published_ports_go_only_of_sandboxes_that_are_gone_and_of_the_cni_s_network() {
     let mut facts = with("flannel", vec![table("nat", PORTS)]);
     facts.live = Some(["lives".to_owned()].into());
-    let told = told(&facts);
-    assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].starts_with("remove rule CNI-HOSTPORT-DNAT") && told[0].contains("gone"), "{told:#?}");
+    let outcome = outcomes(&facts);
+    assert_eq!(outcome.len(), 3, "{outcome:#?}");
+    assert!(
+        outcome[0].starts_with("remove rule CNI-HOSTPORT-DNAT") && outcome[0].contains("gone"),
+        "{outcome:#?}"
+    );
     assert_eq!(
-        told[1..],
+        outcome[1..],
         [
             "empty chain CNI-DN-aaaaaaaaaaaaaaaaaaaaa of ip nat (legacy)",
             "remove chain CNI-DN-aaaaaaaaaaaaaaaaaaaaa of ip nat (legacy)"
@@ -295,18 +304,18 @@ fn published_ports_go_only_of_sandboxes_that_are_gone_and_of_the_cni_s_network()
         1,
     );
     facts.kernel.firewall = vec![table("nat", &rules)];
-    assert_eq!(super::told(&facts).len(), 1, "{:#?}", super::told(&facts));
+    assert_eq!(super::outcomes(&facts).len(), 1, "{:#?}", super::outcomes(&facts));
     // The rule is gone already, because a clean-up was interrupted; another chain without a rule may be an ADD's that runs.
     let rules = PORTS.lines().filter(|line| !line.contains("id: "));
     facts.kernel.firewall = vec![table("nat", &rules.collect::<Vec<_>>().join("\n"))];
-    assert_eq!(super::told(&facts), Vec::<String>::new());
+    assert_eq!(super::outcomes(&facts), Vec::<String>::new());
     facts.earlier.chains = ["CNI-DN-aaaaaaaaaaaaaaaaaaaaa".to_owned()].into();
-    assert_eq!(super::told(&facts).len(), 2, "{:#?}", super::told(&facts));
+    assert_eq!(super::outcomes(&facts).len(), 2, "{:#?}", super::outcomes(&facts));
     facts.kernel.firewall = vec![table("nat", PORTS)];
-    // Nobody knows who lives.
+    // It is not known which sandboxes live.
     facts.live = None;
-    assert_eq!(super::told(&facts), Vec::<String>::new());
+    assert_eq!(super::outcomes(&facts), Vec::<String>::new());
     assert!(kept(&facts)[0].contains("the runtime was not asked"), "{:?}", kept(&facts));
     let other = with("calico", vec![table("nat", PORTS)]);
-    assert_eq!(super::told(&other), Vec::<String>::new());
+    assert_eq!(super::outcomes(&other), Vec::<String>::new());
 }

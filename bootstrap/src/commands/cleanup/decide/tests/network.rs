@@ -75,10 +75,10 @@ fn an_interface_goes_by_its_whole_name_and_its_kind() {
         ("aws-vpc", &["eni0123456789a"]),
         ("antrea", &["antrea-egress0"]),
     ] {
-        let mut told = told(&with_links(profile, &all));
-        told.sort();
+        let mut outcome = outcomes(&with_links(profile, &all));
+        outcome.sort();
         assert_eq!(
-            told,
+            outcome,
             goes.iter().map(|name| format!("remove interface {name}")).collect::<Vec<_>>(),
             "{profile}"
         );
@@ -95,7 +95,7 @@ fn a_pod_s_interface_refuses_everything_while_its_other_end_is_in_a_pod() {
     assert!(refusals.len() == 1 && refusals[0].what.contains("cali0123456789a"), "{refusals:?}");
     facts.kernel.links[0].peer_elsewhere = false;
     assert!(decide(&facts).refusals.is_empty());
-    // Somebody else's pods are nobody's business here.
+    // Pods of another CNI do not matter here.
     let mut facts = with_links("flannel", &[("cali0123456789a", "veth")]);
     facts.kernel.links[0].peer_elsewhere = true;
     assert!(decide(&facts).refusals.is_empty());
@@ -104,15 +104,15 @@ fn a_pod_s_interface_refuses_everything_while_its_other_end_is_in_a_pod() {
 #[test]
 fn a_bridge_goes_without_ports_and_only_if_no_other_conf_makes_it() {
     let mut facts = with_links("flannel", &[("cni0", "bridge"), ("veth0", "veth")]);
-    assert_eq!(told(&facts), ["remove interface cni0"]);
+    assert_eq!(outcomes(&facts), ["remove interface cni0"]);
     facts.kernel.links[1].master = Some(1);
     assert!(decide(&facts).refusals[0].what.contains("veth0 at cni0"));
     facts.confs = vec![conf("/etc/cni/net.d/87-podman.conflist", "podman", &["bridge"], &["cni0"])];
     assert!(decide(&facts).refusals.is_empty(), "the ports are the other network's");
-    assert_eq!((told(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
     facts.confs[0].bridges = vec!["cni-podman0".into()];
     facts.kernel.links[1].master = None;
-    assert_eq!(told(&facts), ["remove interface cni0"]);
+    assert_eq!(outcomes(&facts), ["remove interface cni0"]);
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn tunl0_is_set_down_and_only_with_addresses_of_the_network() {
     let mut facts = with_links("calico", &[("tunl0", "ipip")]);
     let address = AddressFact { address: "192.168.7.0/32".parse().expect("address"), body: vec![1] };
     facts.kernel.links[0].addresses = vec![address];
-    assert_eq!(told(&facts), NONE);
+    assert_eq!(outcomes(&facts), NONE);
     assert!(kept(&facts)[0].contains("none of its addresses"));
     facts.cidrs = vec!["192.168.0.0/16".parse().expect("cidr")];
-    assert_eq!(told(&facts), ["down interface tunl0"]);
+    assert_eq!(outcomes(&facts), ["down interface tunl0"]);
     facts.cidrs = vec!["10.0.0.0/8".parse().expect("cidr")];
-    assert_eq!(told(&facts), NONE);
+    assert_eq!(outcomes(&facts), NONE);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_switch_of_pods_is_never_removed_and_asks_for_a_reboot() {
     (facts.kernel.links[1].master, facts.kernel.links[1].peer_elsewhere) = (Some(1), true);
     assert!(decide(&facts).refusals[0].what.contains("web-0-3fa21b at ovs-system"));
     facts.kernel.links.remove(1);
-    assert_eq!(told(&facts), ["down interface antrea-gw0"]);
+    assert_eq!(outcomes(&facts), ["down interface antrea-gw0"]);
     assert_eq!(decide(&facts).reboot.len(), 1);
     facts.kernel.links.push(link(9, "genev_sys_6081", "geneve"));
     let decision = decide(&facts);
@@ -147,7 +147,7 @@ fn a_switch_of_pods_is_never_removed_and_asks_for_a_reboot() {
         "Open vSwitch names tunnels so for others as well: {:?}",
         decision.look
     );
-    assert!(!decision.removals.iter().any(|one| one.change.target.contains("genev")));
+    assert!(!decision.removals.iter().any(|removal| removal.change.target.contains("genev")));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn routes_go_by_what_tells_them_and_not_with_an_interface_that_goes() {
         route(77, 17, "10.5.0.0/16", Some(1)),
     ];
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         [
             "remove route 10.1.2.0/26 proto 80 table 254 dev eth0",
             "remove route 192.168.5.0/26 proto 12 table 254 dev tunl0",
@@ -184,9 +184,9 @@ fn routes_go_by_what_tells_them_and_not_with_an_interface_that_goes() {
     );
     assert!(kept(&facts).iter().any(|line| line.contains("the node's default route")));
     facts.cidrs = vec!["192.168.0.0/16".parse().expect("cidr")];
-    let told = told(&facts);
-    assert!(told.iter().any(|line| line.contains("192.168.6.0/26")), "{told:?}");
-    assert!(!told.iter().any(|line| line.contains("203.0.113.0/24")), "another BIRD's: {told:?}");
+    let outcome = outcomes(&facts);
+    assert!(outcome.iter().any(|line| line.contains("192.168.6.0/26")), "{outcome:?}");
+    assert!(!outcome.iter().any(|line| line.contains("203.0.113.0/24")), "another BIRD's: {outcome:?}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn rules_go_by_priority_table_and_mark_and_nothing_more() {
         rule(32766, 254),
     ];
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         ["remove routing rule -4 lookup 2004 pref 9", "remove routing rule -4 lookup 2005 pref 10"]
     );
     let mut facts = node("aws-vpc");
@@ -225,7 +225,7 @@ fn rules_go_by_priority_table_and_mark_and_nothing_more() {
         rule(10, 103),
     ];
     assert_eq!(
-        told(&facts),
+        outcomes(&facts),
         [
             "remove routing rule -4 lookup 254 pref 512",
             "remove routing rule -4 lookup 254 pref 1024",
@@ -244,16 +244,16 @@ fn the_rule_of_the_node_s_own_addresses_is_put_back_first() {
         "remove routing rule -4 lookup 255 pref 100",
         "remove routing rule -6 lookup 255 pref 100",
     ];
-    assert_eq!(told(&facts), wanted);
+    assert_eq!(outcomes(&facts), wanted);
     // It is back already, because a clean-up was interrupted.
     facts.kernel.rules = vec![rule(0, 255), rule(100, 255)];
-    assert_eq!(told(&facts), ["remove routing rule -4 lookup 255 pref 100"]);
+    assert_eq!(outcomes(&facts), ["remove routing rule -4 lookup 255 pref 100"]);
     // A CNI in use has moved it as well, and looks there for it.
     let mut facts = node("aws-vpc");
     facts.kernel.rules = vec![rule(20, 255), rule(100, 255)];
     facts.in_use = vec![beside("cilium")];
-    assert_eq!(told(&facts), ["remove routing rule -4 lookup 255 pref 20"]);
-    // A rule of that priority that looks up more or less than the node's own addresses is somebody's.
+    assert_eq!(outcomes(&facts), ["remove routing rule -4 lookup 255 pref 20"]);
+    // A rule of that priority that looks up more or less than the node's own addresses is another program's.
     facts.kernel.rules = vec![RuleFact { iif: Some("eth1".into()), ..rule(20, 255) }, rule(0, 255)];
-    assert_eq!(told(&facts), NONE);
+    assert_eq!(outcomes(&facts), NONE);
 }

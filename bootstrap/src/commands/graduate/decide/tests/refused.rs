@@ -43,7 +43,7 @@ fn every_reason_is_named_with_the_way_on() {
         ("would use /etc/cni/net.d/15-x.conflist", |f| {
             f.conf.dir.confs.insert(2, conf("15-x.conflist", "x"))
         }),
-        ("is not among the confs", |f| f.conf.dir.confs.retain(|one| one.file != "20-new.conflist")),
+        ("is not among the confs", |f| f.conf.dir.confs.retain(|conf| conf.file != "20-new.conflist")),
         ("1 attachments are on another network", |f| {
             f.records[0].0 = record("c1", &[("oldnet", "eth0"), ("newnet", "net1")]);
         }),
@@ -146,8 +146,8 @@ fn crio_s_check_at_its_start_must_find_a_result() {
     assert!(decision.refusals[0].what.contains("CHECK") && decision.refusals[0].fix.contains("disableCheck"));
     facts.records.clear();
     assert!(decide(&facts).refusals.is_empty());
-    facts.runtime.picks = ConfSelection::Named("oldnet".into());
-    let told = decide(&facts);
-    assert!(told.refusals[0].fix.contains("cni_default_network = \"newnet\""), "{told:?}");
-    assert!(told.refusals[0].fix.contains("do not restart CRI-O"), "{told:?}");
+    facts.runtime.picks = ConfSelection::ByName("oldnet".into());
+    let decision = decide(&facts);
+    assert!(decision.refusals[0].fix.contains("cni_default_network = \"newnet\""), "{decision:?}");
+    assert!(decision.refusals[0].fix.contains("do not restart CRI-O"), "{decision:?}");
 }

@@ -1,4 +1,4 @@
-//! Whether a runtime that does not tell what it has loaded has read Crossfade's conf. CRI-O's Status says nothing of it, and a second of
+//! The evidence that CRI-O, which does not tell what it has loaded, has read Crossfade's conf. Its Status says nothing of it, and a second of
 //! quiet proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::version_query`]. It asks the plugins of
 //! all confs before it takes any of them over, so the proof counts once no plugin is being asked any more.
 
@@ -23,8 +23,8 @@ pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
     let pid = runtime.pid().map_err(|why| format!("{why:#}"))?;
     let process =
         Process::of(pid).ok_or_else(|| format!("the runtime's process {pid} is not to be seen from here"))?;
-    let written = written(conf)?;
-    if asks(pid) {
+    let written = written_at(conf)?;
+    if is_asking(pid) {
         return Err("CRI-O is asking plugins for their versions, and uses the confs that it had before until it has all answers".into());
     }
     match version_query::last_by(&Layout::default(), process) {
@@ -37,10 +37,10 @@ pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
 }
 
 /// Whether this runtime is asking a plugin for its versions now.
-fn asks(runtime: i32) -> bool {
+fn is_asking(runtime: i32) -> bool {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    // Whoever ends during the look has answered.
+    // A plugin that ends meanwhile has answered.
     pids.filter(|pid| parent(*pid) == Some(runtime)).any(|pid| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|variable| variable == b"CNI_COMMAND=VERSION")
@@ -57,7 +57,7 @@ fn parent(pid: i32) -> Option<i32> {
 ///
 /// # Errors
 /// Why that cannot be told.
-pub fn written(conf: &Path) -> Result<SystemTime, String> {
+pub fn written_at(conf: &Path) -> Result<SystemTime, String> {
     conf.metadata().and_then(|meta| meta.modified()).map_err(|e| format!("{}: {e}", conf.display()))
 }
 
@@ -75,9 +75,9 @@ pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String>
     }
 }
 
-/// What `watch` has to know: why the runtime at `endpoint`, if it runs, may not have read `conf`.
+/// Why the runtime at `endpoint`, if it runs, may not have read `conf`.
 #[must_use]
-pub fn since(endpoint: &str, conf: &Path) -> Option<String> {
+pub fn problem(endpoint: &str, conf: &Path) -> Option<String> {
     Runtime::at(endpoint).ok()?.pid().ok()?;
     check(endpoint, conf).err()
 }
@@ -98,13 +98,13 @@ mod tests {
             .expect("cat");
         // `spawn` returns while the kernel still lays out the new program.
         let end = Instant::now() + Duration::from_secs(60);
-        while !asks(me) {
+        while !is_asking(me) {
             assert!(Instant::now() < end, "it is not seen");
             std::thread::sleep(PAUSE);
         }
-        assert!(!asks(1), "somebody else's child");
+        assert!(!is_asking(1), "another process's child");
         drop(plugin.stdin.take());
         plugin.wait().expect("ends");
-        assert!(!asks(me));
+        assert!(!is_asking(me));
     }
 }

@@ -1,4 +1,4 @@
-//! A command that runs while somebody else does something, and whose lines are read as they come.
+//! A command that runs beside the test, and whose lines are read as they come.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 /// A command under way. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct FollowedCommand {
     child: Child,
     lines: Receiver<String>,
     stdout: Option<JoinHandle<String>>,
@@ -17,9 +17,9 @@ pub(super) struct Watched {
     last: Vec<String>,
 }
 
-impl Watched {
+impl FollowedCommand {
     /// Starts it.
-    pub(super) fn start(mut command: Command) -> Result<Watched> {
+    pub(super) fn start(mut command: Command) -> Result<FollowedCommand> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stderr = child.stderr.take().context("its stderr")?;
         let mut stdout = child.stdout.take().context("its stdout")?;
@@ -37,7 +37,7 @@ impl Watched {
             drop(stdout.read_to_string(&mut text));
             text
         });
-        Ok(Watched { child, lines, stdout: Some(stdout), last: Vec::new() })
+        Ok(FollowedCommand { child, lines, stdout: Some(stdout), last: Vec::new() })
     }
 
     /// What it has said on stderr since.
@@ -65,7 +65,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for FollowedCommand {
     fn drop(&mut self) {
         // It may have ended.
         drop(self.child.kill());

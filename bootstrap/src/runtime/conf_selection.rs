@@ -1,4 +1,4 @@
-//! Which conf of its directory a runtime uses for pods, and what becomes of pods that live when it starts: pure.
+//! The runtime's selection of a conf from its directory, and the fate of live pods when it starts: pure.
 //!
 //! | runtime | uses |
 //! |---|---|
@@ -23,10 +23,10 @@ pub enum ConfSelection {
     /// CRI-O, which is not told a name.
     FirstOfCrio,
     /// CRI-O, which is told this name.
-    Named(String),
+    ByName(String),
 }
 
-/// What a person does about a finding, in words that follow it.
+/// The operator's action about a finding, in words that follow it.
 const HARM: &str = "do not restart CRI-O until then: it would send the DEL of every pod that lives";
 
 impl ConfSelection {
@@ -35,7 +35,7 @@ impl ConfSelection {
     pub fn of(config: Option<&RuntimeConfig>) -> Self {
         match config {
             Some(RuntimeConfig { kind: RuntimeKind::Crio, default_network: Some(name), .. }) => {
-                Self::Named(name.clone())
+                Self::ByName(name.clone())
             }
             Some(RuntimeConfig { kind: RuntimeKind::Crio, .. }) => Self::FirstOfCrio,
             Some(_) | None => Self::First,
@@ -48,7 +48,7 @@ impl ConfSelection {
         // CRI-O passes over a conf that it cannot read.
         let counts = |conf: &ConfFile| match self {
             Self::First | Self::FirstOfCrio => true,
-            Self::Named(wanted) => conf.name() == Some(wanted),
+            Self::ByName(wanted) => conf.name() == Some(wanted),
         };
         dir.before_ours().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
     }
@@ -61,11 +61,11 @@ impl ConfSelection {
             let problem = match &conf.content {
                 Ok(_) if conf.is_meta_plugin() => {
                     let name = if name.is_empty() { "the name of Crossfade's network" } else { name };
-                    let ours = dir.path.join(CONF_FILE);
+                    let own_conf = dir.path.join(CONF_FILE);
                     Problem::new(format!(
                         "{file} sorts before {CONF_FILE} and does not delegate to Crossfade"
                     ))
-                    .fix(format!("let its clusterNetwork be {name}, or {}", ours.display()))
+                    .fix(format!("let its clusterNetwork be {name}, or {}", own_conf.display()))
                 }
                 _ => Problem::new(format!("{file} sorts before {CONF_FILE}, so the runtime would use it"))
                     .fix(format!("rename {file} to a name that sorts after {CONF_FILE}")),
@@ -80,24 +80,24 @@ impl ConfSelection {
     pub const fn harm_of_a_restart(&self) -> Option<&'static str> {
         match self {
             Self::FirstOfCrio => Some(HARM),
-            Self::First | Self::Named(_) => None,
+            Self::First | Self::ByName(_) => None,
         }
     }
 
     /// Whether the name that CRI-O is told is right, where Crossfade's network is called `name`. With a meta-plugin that leads to Crossfade it
     /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
-    pub fn told(&self, dir: &ConfDir, name: &str) -> NetworkNameCheck {
+    pub fn check_name(&self, dir: &ConfDir, name: &str) -> NetworkNameCheck {
         let wanted =
             dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
         match self {
             Self::First => NetworkNameCheck::Right,
-            Self::Named(told) if told == wanted || told == name => NetworkNameCheck::Right,
-            Self::Named(told) => NetworkNameCheck::Other(untold(
-                format!("CRI-O uses no network but {told} (cni_default_network), and Crossfade's is called {wanted}"),
+            Self::ByName(configured) if configured == wanted || configured == name => NetworkNameCheck::Right,
+            Self::ByName(configured) => NetworkNameCheck::Other(name_problem(
+                format!("CRI-O uses no network but {configured} (cni_default_network), and Crossfade's is called {wanted}"),
                 wanted,
             )),
-            Self::FirstOfCrio => NetworkNameCheck::Nothing(untold(
+            Self::FirstOfCrio => NetworkNameCheck::Unset(name_problem(
                 "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
                  the DEL of every pod that lives"
                     .into(),
@@ -115,15 +115,15 @@ pub enum NetworkNameCheck {
     /// It uses another network than Crossfade's.
     Other(Problem),
     /// It is told none, so that a restart can cost every pod its network.
-    Nothing(Problem),
+    Unset(Problem),
 }
 
 impl NetworkNameCheck {
     #[must_use]
-    pub fn wrong(self) -> Option<Problem> {
+    pub fn problem(self) -> Option<Problem> {
         match self {
             Self::Right => None,
-            Self::Other(why) | Self::Nothing(why) => Some(why),
+            Self::Other(why) | Self::Unset(why) => Some(why),
         }
     }
 }
@@ -133,7 +133,7 @@ fn leads_to_us(conf: &ConfFile, name: &str) -> bool {
 }
 
 /// The problem of a CRI-O that is not told the right name, with how to tell it.
-fn untold(what: String, name: &str) -> Problem {
+fn name_problem(what: String, name: &str) -> Problem {
     Problem::new(what).at("cni_default_network of CRI-O's configuration").fix(format!(
         "set cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
     ))
@@ -169,8 +169,8 @@ mod tests {
         for (picks, before) in [
             (ConfSelection::First, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
             (ConfSelection::FirstOfCrio, vec!["00-a.conflist", "00-ours.conflist", "00-torn.conflist"]),
-            (ConfSelection::Named("ours".into()), vec!["00-ours.conflist"]),
-            (ConfSelection::Named("a".into()), vec!["00-a.conflist"]),
+            (ConfSelection::ByName("ours".into()), vec!["00-ours.conflist"]),
+            (ConfSelection::ByName("a".into()), vec!["00-a.conflist"]),
         ] {
             let found: Vec<_> =
                 picks.instead_of_ours(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
@@ -182,11 +182,11 @@ mod tests {
     fn crio_must_be_told_our_name_and_whoever_finds_that_it_is_not_says_how() {
         for (picks, wrong) in [
             (ConfSelection::First, None),
-            (ConfSelection::Named("ours".into()), None),
-            (ConfSelection::Named("other".into()), Some("no network but other")),
+            (ConfSelection::ByName("ours".into()), None),
+            (ConfSelection::ByName("other".into()), Some("no network but other")),
             (ConfSelection::FirstOfCrio, Some("the DEL of every pod that lives")),
         ] {
-            let why = picks.told(&dir(&[]), "ours").wrong();
+            let why = picks.check_name(&dir(&[]), "ours").problem();
             assert_eq!(why.is_some(), wrong.is_some(), "{picks:?}");
             if let (Some(why), Some(words)) = (why, wrong) {
                 assert!(
@@ -198,9 +198,9 @@ mod tests {
         let mut multus = dir(&[("00-multus.conflist", Some("meta"))]);
         multus.confs[0].content =
             Content::parse(br#"{"name":"meta","type":"multus","clusterNetwork":"ours"}"#);
-        assert_eq!(ConfSelection::Named("meta".into()).told(&multus, "ours"), NetworkNameCheck::Right);
+        assert_eq!(ConfSelection::ByName("meta".into()).check_name(&multus, "ours"), NetworkNameCheck::Right);
         assert!(
-            matches!(ConfSelection::Named("x".into()).told(&multus, "ours"), NetworkNameCheck::Other(why) if why.fix.contains("\"meta\""))
+            matches!(ConfSelection::ByName("x".into()).check_name(&multus, "ours"), NetworkNameCheck::Other(why) if why.fix.contains("\"meta\""))
         );
         assert!(ConfSelection::FirstOfCrio.harm_of_a_restart().is_some());
         assert!(ConfSelection::First.harm_of_a_restart().is_none());

@@ -1,7 +1,7 @@
-//! Whether CRI-O has read the conf directory since Crossfade's conf was removed from it.
+//! The wait until CRI-O has read the conf directory without Crossfade's conf.
 //!
 //! CRI-O says of no conf that it uses it, and asks the plugins of all confs for their versions before it takes any of them over
-//! ([`super::unread`]). With Crossfade's conf gone nobody would ask Crossfade's plugin. So for as long as it takes, a second conf of
+//! ([`super::conf_reading`]). With Crossfade's conf gone CRI-O would not ask Crossfade's plugin. So for as long as it takes, a second conf of
 //! Crossfade's lies in the directory: the last one, which CRI-O does not use while there is another. When its plugin has been asked since,
 //! the directory was read, and Crossfade's own conf was not in it. The first answer may be that of a reading which began before the removal
 //! and still found Crossfade's conf; readings come one after the other (ocicni, `monitorConfDir`), so the answer after that one is of a later
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shim::layout::{Layout, PLUGIN};
 
-use super::unread;
+use super::conf_reading;
 use crate::change::{self, Write};
 
-/// Its name, which sorts behind everybody's.
+/// Its name, which sorts behind the usual names of confs.
 pub const FILE: &str = "zz-crossfade-leaving.conflist";
 const MODE: u32 = 0o644;
 
@@ -24,7 +24,7 @@ const MODE: u32 = 0o644;
 ///
 /// # Errors
 /// In words: it has not, after `within`; or the conf cannot be written or removed.
-pub fn read_again(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(), String> {
+pub fn wait_for_reread(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(), String> {
     let path = conf_dir.join(FILE);
     let failed = |what: &str, e: &std::io::Error| format!("{what} {}: {e}", path.display());
     // Where the plugin leaves its mark.
@@ -33,13 +33,13 @@ pub fn read_again(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(
     let end = Instant::now() + within;
     let read = (0..2).try_for_each(|_| {
         change::write(&write).map_err(|e| failed("write", &e))?;
-        unread::wait(endpoint, &path, end.saturating_duration_since(Instant::now()))
+        conf_reading::wait(endpoint, &path, end.saturating_duration_since(Instant::now()))
     });
     change::remove(&path, true).map_err(|e| failed("remove", &e))?;
     read
 }
 
-/// It names no policy: should CRI-O use it after all, an ADD fails before anybody is called.
+/// It names no policy: should CRI-O use it after all, an ADD fails before a delegate is called.
 fn conf() -> Vec<u8> {
     let conf = json!({
         "cniVersion": "1.0.0",

@@ -30,7 +30,7 @@ fn metrics_that_are_not_written_are_a_finding() {
     world.memory.unmeasured = Some("/x/y.prom: it is no regular file".into());
     assert_eq!(world.round(1).happened, ["Finding"]);
     let decision = decide(&world.facts, &world.memory, ME);
-    assert!(decision.report.ready, "nobody's network depends on it");
+    assert!(decision.report.ready, "no pod's network depends on it");
     assert!(decision.document.findings.iter().any(|finding| finding.contains("/x/y.prom")));
     world.quiet("NetworkReady");
 }

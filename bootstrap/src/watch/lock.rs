@@ -1,6 +1,6 @@
 //! The lock of the one `watch` that may run on a node.
 //!
-//! Whoever can open a file can hold a lock on it, for reading only as well (man 2 `flock`). So the lock is a file of mode 0600 in a
+//! A process that can open a file can hold a lock on it, for reading only as well (man 2 `flock`). So the lock is a file of mode 0600 in a
 //! directory of mode 0700, and no other user of the node can keep `watch` from starting.
 
 use std::fmt::Display;
@@ -41,7 +41,7 @@ pub fn hold(root: &Root) -> Result<WatchLock, Failure> {
     Err(Failure::later(why).at(path.display()))
 }
 
-/// Makes the directory of locks, and keeps everybody but its owner out of it.
+/// Makes the directory of locks, and keeps every user but its owner out of it.
 fn close(dir: &Path) -> std::io::Result<()> {
     file::create_private_dir(dir)?;
     let mode = dir.metadata()?.permissions().mode();

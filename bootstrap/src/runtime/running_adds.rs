@@ -1,9 +1,9 @@
-//! ADDs that are running: past Crossfade, under the conf that a runtime had before Crossfade's, or through Crossfade.
+//! Running ADDs: past Crossfade, under the conf that a runtime had before Crossfade's, or through Crossfade.
 //!
 //! containerd up to 1.6 loads a conf while an ADD under the one before still runs, and no runtime lists a sandbox before its ADD
 //! ended. So the processes are looked at: a plugin is told its verb in its environment.
 //!
-//! Anybody may start a process with such an environment, and what it says would hold up this command or reach a terminal. So only what the
+//! Any user may start a process with such an environment, and its text would hold up this command or reach a terminal. So only what the
 //! runtime itself has started counts: a descendant of its process, with its uid, out of one of its plugin directories, with a container
 //! id that a runtime could have made. What Crossfade's plugin starts in its turn goes through Crossfade.
 //!
@@ -32,7 +32,7 @@ const MOST_ANCESTORS: usize = 64;
 /// So many words of a command line may name the script: the interpreter, one argument of it, the script.
 const MOST_SCRIPT_WORDS: usize = 3;
 
-/// Which way an ADD goes.
+/// The way of an ADD to the plugins of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddPath {
     /// The runtime calls the plugins of a network itself.
@@ -50,17 +50,17 @@ pub fn can_see(endpoint: &str) -> Result<(), String> {
     let cannot =
         |why: &str| format!("the runtime's ADDs cannot be seen from here, and one might be missed: {why}");
     let Ok(runtime) = Runtime::at(endpoint) else { return Ok(()) };
-    // Whom nobody answers for is somebody else's finding.
+    // A runtime that does not answer is another check's finding.
     let Ok(pid) = runtime.pid() else { return Ok(()) };
     if pid == 0 {
         return Err(cannot("it is in another pid namespace; a pod needs hostPID"));
     }
-    let of = |pid: &str, what: &str| Path::new("/proc").join(pid).join(what);
+    let proc_file = |pid: &str, what: &str| Path::new("/proc").join(pid).join(what);
     let pid = pid.to_string();
-    std::fs::read(of(&pid, "environ")).map_err(|e| {
+    std::fs::read(proc_file(&pid, "environ")).map_err(|e| {
         cannot(&format!("the environment of process {pid}: {e}; a pod needs CAP_SYS_PTRACE, and no AppArmor profile that forbids it"))
     })?;
-    let net = |pid: &str| std::fs::read_link(of(pid, "ns/net")).ok();
+    let net = |pid: &str| std::fs::read_link(proc_file(pid, "ns/net")).ok();
     if net(&pid) == net("self") {
         Ok(())
     } else {
@@ -68,7 +68,7 @@ pub fn can_see(endpoint: &str) -> Result<(), String> {
     }
 }
 
-/// Who starts plugins on this node.
+/// The process that starts plugins on this node.
 #[derive(Debug, Clone)]
 pub struct Caller {
     runtime: Runtime,
@@ -80,7 +80,7 @@ impl Caller {
     /// The runtime at `endpoint`, which finds its plugins in `bin_dirs`.
     ///
     /// # Errors
-    /// Nobody listens there.
+    /// No process listens there.
     pub fn at(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
         let runtime = Runtime::at(endpoint)?;
         let pid = runtime.pid()?;
@@ -101,12 +101,12 @@ impl Caller {
 ///
 /// # Errors
 /// The container ids of those that still run after `within`.
-pub fn wait_for_quiet(way: AddPath, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
+pub fn wait_for_quiet(path: AddPath, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
     let end = Instant::now() + within;
     let mut quiet_since = Instant::now();
     loop {
         caller.follow();
-        let running = running(&Processes::now(), caller.pid, &caller.bin_dirs, way);
+        let running = running(&Processes::now(), caller.pid, &caller.bin_dirs, path);
         let now = Instant::now();
         if running.is_empty() && now.duration_since(quiet_since) >= QUIET {
             return Ok(());
@@ -136,20 +136,20 @@ impl Processes {
     fn now() -> Self {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Self(pids.filter_map(|pid| Some((pid, Process::look(pid)?))).collect())
+        Self(pids.filter_map(|pid| Some((pid, Process::read(pid)?))).collect())
     }
 
     /// The ancestors of `pid` up to `root`, itself first; none where `root` is not among them.
     fn line(&self, pid: i32, root: i32) -> Option<Vec<i32>> {
         let mut line = vec![pid];
-        let mut at = pid;
+        let mut ancestor = pid;
         // Processes are looked at one after the other, so what is read need not be a tree.
         while line.len() <= MOST_ANCESTORS {
-            at = self.0.get(&at)?.parent;
-            if at == root {
+            ancestor = self.0.get(&ancestor)?.parent;
+            if ancestor == root {
                 return Some(line);
             }
-            line.push(at);
+            line.push(ancestor);
         }
         None
     }
@@ -157,11 +157,11 @@ impl Processes {
 
 impl Process {
     /// *Source*: man 5 `proc`, `/proc/PID/status`: `PPid:`, and `Uid:` with the real, the effective and two more.
-    fn look(pid: i32) -> Option<Self> {
+    fn read(pid: i32) -> Option<Self> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
-        let uid = of("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
-        Some(Self { parent: of("PPid:")?.trim().parse().ok()?, uid })
+        let field = |key: &str| status.lines().find_map(|line| line.strip_prefix(key));
+        let uid = field("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
+        Some(Self { parent: field("PPid:")?.trim().parse().ok()?, uid })
     }
 }
 
@@ -170,16 +170,16 @@ fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddPa
     let Some(uid) = processes.0.get(&root).map(|runtime| runtime.uid) else {
         return BTreeSet::new();
     };
-    let of = |(pid, process): (&i32, &Process)| {
+    let add = |(pid, process): (&i32, &Process)| {
         let line = processes.line(*pid, root).filter(|_| process.uid == uid)?;
         let (container_id, was_marked) = of_add(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)?;
         let plugin = plugin(*pid, bin_dirs)?;
         let is_ours = |pid: i32| self::plugin(pid, bin_dirs).is_some_and(|name| name == PLUGIN);
         let through = was_marked || plugin == PLUGIN || line[1..].iter().any(|pid| is_ours(*pid));
-        let way = if through { AddPath::ThroughUs } else { AddPath::PastUs };
-        (way == wanted).then_some(container_id)
+        let path = if through { AddPath::ThroughUs } else { AddPath::PastUs };
+        (path == wanted).then_some(container_id)
     };
-    processes.0.iter().filter_map(of).collect()
+    processes.0.iter().filter_map(add).collect()
 }
 
 /// Name of the plugin that a process runs: its program lies in one of the directories, or, where that is an interpreter, the script does.
@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn only_descendants_count_and_a_loop_ends() {
-        let of = |pairs: &[(i32, i32)]| {
+        let processes = |pairs: &[(i32, i32)]| {
             Processes(pairs.iter().map(|(pid, parent)| (*pid, Process { parent: *parent, uid: 0 })).collect())
         };
-        let tree = of(&[(10, 1), (11, 10), (12, 11), (20, 1), (30, 31), (31, 30)]);
+        let tree = processes(&[(10, 1), (11, 10), (12, 11), (20, 1), (30, 31), (31, 30)]);
         assert_eq!(tree.line(12, 10), Some(vec![12, 11]));
         assert_eq!(tree.line(20, 10), None);
         assert_eq!(tree.line(30, 10), None);
@@ -283,32 +283,32 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let program = |name: &str| {
             let path = dir.path().join(name);
-            // Not by this process: another test that starts a program meanwhile would have the file open for writing, and nobody could run it.
+            // Not by this process: another test that starts a program meanwhile would have the file open for writing, so it could not be run.
             assert!(Command::new("cp").arg("/bin/cat").arg(&path).status().expect("cp").success());
             path
         };
         let (past, ours) = (program("calico"), program(PLUGIN));
-        let own = i32::try_from(std::process::id()).expect("pid");
+        let pid = i32::try_from(std::process::id()).expect("pid");
         let bin_dirs = [dir.path().canonicalize().expect("scratch")];
-        let seen = |root: i32, dirs: &[PathBuf], way| running(&Processes::now(), root, dirs, way);
-        let id = |name: &str| format!("adding-{name}-{own}");
+        let seen = |root: i32, dirs: &[PathBuf], path| running(&Processes::now(), root, dirs, path);
+        let id = |name: &str| format!("adding-{name}-{pid}");
         let plugins = [
             Plugin::start(&past, &id("past")),
             Plugin::start(&ours, &id("ours")),
             Plugin::start(Path::new("/bin/cat"), &id("elsewhere")),
             Plugin::start(&past, "\x1b[31mred"),
         ];
-        assert_eq!(seen(own, &bin_dirs, AddPath::PastUs), [id("past")].into());
-        assert_eq!(seen(own, &bin_dirs, AddPath::ThroughUs), [id("ours")].into());
+        assert_eq!(seen(pid, &bin_dirs, AddPath::PastUs), [id("past")].into());
+        assert_eq!(seen(pid, &bin_dirs, AddPath::ThroughUs), [id("ours")].into());
         // Of another process than the runtime, or where the runtime has another directory.
         let child = i32::try_from(plugins[2].0.id()).expect("pid");
         assert_eq!(seen(child, &bin_dirs, AddPath::PastUs), [].into());
-        assert_eq!(seen(own, &[PathBuf::from("/nowhere")], AddPath::PastUs), [].into());
+        assert_eq!(seen(pid, &[PathBuf::from("/nowhere")], AddPath::PastUs), [].into());
         // Of another uid than the runtime's.
         let mut others = Processes::now();
-        others.0.get_mut(&own).expect("we").uid += 1;
-        assert_eq!(running(&others, own, &bin_dirs, AddPath::PastUs), [].into());
+        others.0.get_mut(&pid).expect("we").uid += 1;
+        assert_eq!(running(&others, pid, &bin_dirs, AddPath::PastUs), [].into());
         drop(plugins);
-        assert_eq!(seen(own, &bin_dirs, AddPath::PastUs), [].into());
+        assert_eq!(seen(pid, &bin_dirs, AddPath::PastUs), [].into());
     }
 }
