@@ -81,12 +81,12 @@ struct Resource {
 struct Eviction<'a> {
     api_version: &'a str,
     kind: &'a str,
-    metadata: Named<'a>,
+    metadata: ObjectMeta<'a>,
     delete_options: Options<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct Named<'a> {
+struct ObjectMeta<'a> {
     name: &'a str,
     namespace: &'a str,
 }
@@ -144,7 +144,7 @@ impl Evictions {
         let eviction = Eviction {
             api_version: self.api_version(),
             kind: "Eviction",
-            metadata: Named { name: pod.name, namespace: pod.namespace },
+            metadata: ObjectMeta { name: pod.name, namespace: pod.namespace },
             delete_options: pod.options(depth)?,
         };
         serde_json::to_vec(&eviction).map_err(|e| e.to_string())

@@ -11,7 +11,7 @@ mod named;
 mod pattern;
 
 pub use self::annotations::PodAnnotations;
-pub use self::in_force::{Written, all_unusable, put_in_force, unusable};
+pub use self::in_force::{OwnProfiles, all_unusable, put_in_force, unusable};
 pub use self::leaves::{
     Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
 };

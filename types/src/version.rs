@@ -19,8 +19,8 @@ impl Serialize for V1 {
 
 impl<'de> Deserialize<'de> for V1 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct One;
-        impl Visitor<'_> for One {
+        struct OneVisitor;
+        impl Visitor<'_> for OneVisitor {
             type Value = V1;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("1")
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for V1 {
                 }
             }
         }
-        deserializer.deserialize_u64(One)
+        deserializer.deserialize_u64(OneVisitor)
     }
 }
 

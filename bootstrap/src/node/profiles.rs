@@ -13,7 +13,7 @@ use shim::file::read_bounded;
 use shim::layout::SETTINGS_DIRS;
 use shim::trust;
 use types::names;
-use types::profile::{self, Profile, Written};
+use types::profile::{self, OwnProfiles, Profile};
 
 use crate::node::paths::Root;
 
@@ -37,7 +37,7 @@ pub fn put_in_force(root: &Root) -> Result<(), String> {
 }
 
 /// The node's own profiles.
-fn read_all(root: &Root) -> Result<Written, String> {
+fn read_all(root: &Root) -> Result<OwnProfiles, String> {
     let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
     for settings in SETTINGS_DIRS {
         let place = Path::new(settings).join(DIRECTORY);
@@ -82,7 +82,7 @@ mod tests {
     fn the_first_file_of_a_name_counts_and_a_bad_one_is_an_error() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
-        assert_eq!(read_all(&root).expect("none written"), Written::new());
+        assert_eq!(read_all(&root).expect("none written"), OwnProfiles::new());
         let built_in = profile::find("flannel").expect("flannel");
         let mut own = built_in.clone();
         own.conf = vec!["99-mine.conflist".into()];
@@ -96,7 +96,7 @@ mod tests {
         write("usr/lib/crossfade", "flannel.json", &text);
         write("usr/lib/crossfade", "README", "no profile");
         write("usr/lib/crossfade", ".hidden.json.swp", "{");
-        assert_eq!(read_all(&root).expect("a list"), Written::from([("flannel".into(), Ok(own))]));
+        assert_eq!(read_all(&root).expect("a list"), OwnProfiles::from([("flannel".into(), Ok(own))]));
         write("etc/crossfade", "flannel.json", "{");
         let why = flannel().expect_err("torn");
         assert!(why.contains("etc/crossfade/profiles/flannel.json"), "{why}");

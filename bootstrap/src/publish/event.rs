@@ -26,11 +26,11 @@ pub(super) enum EventRecord {
 /// What was recorded so far.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    sent: VecDeque<Sent>,
+    sent: VecDeque<SentEvent>,
 }
 
 #[derive(Debug)]
-struct Sent {
+struct SentEvent {
     happened: NodeEvent,
     name: String,
     count: u32,
@@ -71,7 +71,7 @@ impl Recorder {
         match record {
             EventRecord::First(body) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-                self.sent.push_back(Sent { happened: happened.clone(), name, count: 1 });
+                self.sent.push_back(SentEvent { happened: happened.clone(), name, count: 1 });
                 if self.sent.len() > REMEMBERED {
                     self.sent.pop_front();
                 }

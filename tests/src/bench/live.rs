@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::operator::{BLOCKED, generate};
-use super::peak::{Took, timed};
+use super::peak::{RunCost, timed};
 use super::report::Limit;
 use crate::deadline::{LIMIT, until};
 use crate::hollow::audited;
@@ -77,7 +77,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Runs a command whose answer goes to `NAME.json`, to its end, which must be one of these exit statuses.
-fn into(operator: &Operator, name: &str, words: &[&str], statuses: &[i32]) -> Result<Took> {
+fn into(operator: &Operator, name: &str, words: &[&str], statuses: &[i32]) -> Result<RunCost> {
     let file = |ending: &str| File::create(operator.file(&format!("{name}.{ending}")));
     let took = timed(operator.program(words).stdout(file("json")?).stderr(file("log")?))?;
     ensure!(

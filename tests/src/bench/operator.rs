@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
-use super::peak::{self, Took};
+use super::peak::{self, RunCost};
 use super::report::Limit;
 use crate::dist;
 use crate::scratch::Scratch;
@@ -59,7 +59,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Runs the program to its end, which must be one of these exit statuses.
-fn timed(arguments: &[&OsStr], statuses: &[i32]) -> Result<Took> {
+fn timed(arguments: &[&OsStr], statuses: &[i32]) -> Result<RunCost> {
     let mut command = Command::new(dist::kubectl()?);
     let took = peak::timed(command.args(arguments).stdout(Stdio::null()))?;
     ensure!(

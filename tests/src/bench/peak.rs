@@ -11,7 +11,7 @@ const EVERY: Duration = Duration::from_millis(10);
 
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Took {
+pub(super) struct RunCost {
     pub(super) status: ExitStatus,
     pub(super) seconds: f64,
     pub(super) mebibytes: f64,
@@ -21,7 +21,7 @@ pub(super) struct Took {
 ///
 /// # Errors
 /// It cannot be started, or ended before its memory was read.
-pub(super) fn timed(command: &mut Command) -> Result<Took> {
+pub(super) fn timed(command: &mut Command) -> Result<RunCost> {
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
     let file = format!("/proc/{}/status", child.id());
@@ -36,7 +36,7 @@ pub(super) fn timed(command: &mut Command) -> Result<Took> {
     };
     let seconds = began.elapsed().as_secs_f64();
     ensure!(kibibytes > 0.0, "{command:?} ended before its memory was read");
-    Ok(Took { status, seconds, mebibytes: kibibytes / 1024.0 })
+    Ok(RunCost { status, seconds, mebibytes: kibibytes / 1024.0 })
 }
 
 /// *Source*: man 5 `proc`, /proc/PID/status.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::Bench;
-use super::peak::{Took, timed};
+use super::peak::{RunCost, timed};
 use super::report::Limit;
 use crate::hollow::{Cluster, Fleet, audited, unhurried};
 use crate::kubernetes::{Operator, manifest};
@@ -131,7 +131,7 @@ fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
 }
 
 /// Runs a command whose stdout goes to `NAME.json` and whose stderr goes to `NAME.log`.
-fn into(operator: &Operator, name: &str, command: &mut std::process::Command) -> Result<Took> {
+fn into(operator: &Operator, name: &str, command: &mut std::process::Command) -> Result<RunCost> {
     let file = |ending: &str| File::create(operator.file(&format!("{name}.{ending}")));
     timed(command.stdout(file("json")?).stderr(file("log")?))
 }

@@ -32,11 +32,11 @@ struct Running {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) node: String,
-    pub(super) what: What,
+    pub(super) what: Task,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Task {
     /// What the node says of itself.
     Publish,
     /// A pod runs.
@@ -74,7 +74,7 @@ impl Kubelets {
             let Some(node) = self.nodes.get_mut(&metadata.name) else { continue };
             let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
             if node.ask(annotation("crossfade/desired"), annotation(types::step::KEY)) {
-                jobs.push(Job { node: metadata.name, what: What::Publish });
+                jobs.push(Job { node: metadata.name, what: Task::Publish });
             }
         }
         jobs
@@ -105,7 +105,7 @@ impl Kubelets {
         let uid = metadata.uid;
         let job = |what| Some(Job { node: spec.node_name.clone(), what });
         if metadata.deletion_timestamp.is_some() {
-            return if self.ending.insert(uid.clone()) { job(What::End { path, uid }) } else { None };
+            return if self.ending.insert(uid.clone()) { job(Task::End { path, uid }) } else { None };
         }
         if self.running.contains_key(&uid) || matches!(status.phase.as_str(), "Succeeded" | "Failed") {
             return None;
@@ -115,7 +115,7 @@ impl Kubelets {
         let running = Running { node: spec.node_name.clone(), namespace: metadata.namespace, is_told: false };
         self.running.insert(uid.clone(), running);
         self.counted.insert(spec.node_name.clone());
-        job(What::Run(Box::new(Start { path, uid, address, host, containers: spec.containers })))
+        job(Task::Run(Box::new(Start { path, uid, address, host, containers: spec.containers })))
     }
 
     fn gone(&mut self, uid: &str) {
@@ -144,7 +144,7 @@ impl Kubelets {
     /// The nodes whose counts are to be published: `watch` gathers changes of these for a time.
     pub(super) fn counted(&mut self) -> Vec<Job> {
         let nodes = std::mem::take(&mut self.counted).into_iter();
-        nodes.map(|node| Job { node, what: What::Publish }).collect()
+        nodes.map(|node| Job { node, what: Task::Publish }).collect()
     }
 
     /// What a node has to tell the API server; none if nothing is new.
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(put(&mut kubelets, pod("u", node)), []);
         }
         let jobs = put(&mut kubelets, pod("u", "hollow-0001"));
-        let [Job { node, what: What::Run(start) }] = jobs.as_slice() else { panic!("{jobs:?}") };
+        let [Job { node, what: Task::Run(start) }] = jobs.as_slice() else { panic!("{jobs:?}") };
         assert_eq!((node.as_str(), start.path.as_str()), ("hollow-0001", "/api/v1/namespaces/a/pods/p"));
         assert_eq!(put(&mut kubelets, pod("u", "hollow-0001")), []);
         assert_eq!(kubelets.running("a"), 0, "nobody knows it yet");
@@ -200,7 +200,7 @@ mod tests {
         let mut ends = pod("u", "hollow-0001");
         ends["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         let jobs = put(&mut kubelets, ends.clone());
-        assert!(matches!(&jobs[..], [Job { what: What::End { uid, .. }, .. }] if uid == "u"), "{jobs:?}");
+        assert!(matches!(&jobs[..], [Job { what: Task::End { uid, .. }, .. }] if uid == "u"), "{jobs:?}");
         assert_eq!(put(&mut kubelets, ends.clone()), []);
         assert_eq!(kubelets.running("a"), 0);
         // It counts until it is gone.
@@ -222,7 +222,7 @@ mod tests {
         kubelets.counted();
         kubelets.news("hollow-0000");
         let jobs = kubelets.pods(Change::All(vec![object(pod("v", "hollow-0000"))]));
-        assert!(matches!(&jobs[..], [Job { what: What::Run(start), .. }] if start.uid == "v"), "{jobs:?}");
+        assert!(matches!(&jobs[..], [Job { what: Task::Run(start), .. }] if start.uid == "v"), "{jobs:?}");
         assert_eq!(kubelets.counted().len(), 1);
         assert_eq!(kubelets.news("hollow-0000"), None, "one went and one came");
     }
@@ -234,7 +234,7 @@ mod tests {
         host["spec"]["hostNetwork"] = json!(true);
         let jobs = put(&mut kubelets, host);
         assert!(
-            matches!(&jobs[..], [Job { what: What::Run(start), .. }] if start.address == start.host),
+            matches!(&jobs[..], [Job { what: Task::Run(start), .. }] if start.address == start.host),
             "{jobs:?}"
         );
         assert_eq!(kubelets.news("hollow-0001"), None);
@@ -246,7 +246,7 @@ mod tests {
         let node =
             object(json!({"metadata": {"name": "hollow-0001", "annotations": {"crossfade/desired": "new"}}}));
         let jobs = kubelets.nodes(Change::Put(Box::new(node.clone())));
-        assert_eq!(jobs, [Job { node: "hollow-0001".into(), what: What::Publish }]);
+        assert_eq!(jobs, [Job { node: "hollow-0001".into(), what: Task::Publish }]);
         let (_, news) = kubelets.news("hollow-0001").expect("news");
         assert!(news.is_flip, "{news:?}");
         assert_eq!(kubelets.nodes(Change::All(vec![node])), []);

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fleet::Fleet;
-use super::kubelets::{Job, Kubelets, Start, What};
+use super::kubelets::{Job, Kubelets, Start, Task};
 use super::node::{News, Node};
 use super::watch::watch;
 use crate::kubernetes::{Client, MERGE, STRATEGIC};
@@ -151,11 +151,11 @@ impl Shared {
             return;
         }
         let outcome = match what {
-            What::Publish => self.publish(&node),
-            What::Run(start) => {
+            Task::Publish => self.publish(&node),
+            Task::Run(start) => {
                 self.again(|| self.run(&start)).map(|()| lock(&self.kubelets).told(&start.uid))
             }
-            What::End { path, uid } => self.again(|| settled(self.client.delete_now(&path, &uid)?)),
+            Task::End { path, uid } => self.again(|| settled(self.client.delete_now(&path, &uid)?)),
         };
         if let Err(error) = outcome
             && !self.is_over()

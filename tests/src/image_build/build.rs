@@ -29,7 +29,7 @@ pub struct Build {
 
 /// What became of it.
 #[derive(Debug)]
-pub struct Built {
+pub struct BuildResult {
     machine: Machine,
     scratch: Scratch,
     /// Packer's exit status.
@@ -70,7 +70,7 @@ impl Build {
     ///
     /// # Errors
     /// Packer cannot be started, or the machine does not go down. That Packer fails is no error: [`Built::status`].
-    pub fn run(mut self) -> Result<Built> {
+    pub fn run(mut self) -> Result<BuildResult> {
         let file = self.scratch.join("build.pkrvars.json");
         fs::write(&file, self.all_variables()?.to_string()).context("the variables")?;
         let mut packer = self.machine.in_its_network("packer")?;
@@ -87,7 +87,7 @@ impl Build {
         let output_text = String::from_utf8_lossy(&output_text).into_owned();
         self.machine.halt().with_context(|| output_text.clone())?;
         let status = output.status.code().unwrap_or(-1);
-        Ok(Built { machine: self.machine, scratch: self.scratch, status, said: output_text })
+        Ok(BuildResult { machine: self.machine, scratch: self.scratch, status, said: output_text })
     }
 
     fn all_variables(&self) -> Result<Value> {
@@ -105,7 +105,7 @@ impl Build {
     }
 }
 
-impl Built {
+impl BuildResult {
     /// The image's root directory.
     pub fn root(&self) -> PathBuf {
         self.machine.disk("/")

@@ -18,7 +18,7 @@ use super::{ANSWER_WITHIN_MS, PORT};
 
 /// The connection to one target and its heartbeats.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldConnection {
     course: Course,
     source: Option<IpAddr>,
     token: Token,
@@ -51,7 +51,7 @@ pub(super) struct Aim {
     pub(super) answerer: u64,
 }
 
-impl Held {
+impl HeldConnection {
     /// Not opened yet; the first heartbeat does that.
     pub(super) fn new(aim: Aim, token: Token) -> Self {
         Self {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::asking::Asking;
 use super::flight::{Course, Flight, Outbox};
-use super::held::{Aim, Held};
+use super::held::{Aim, HeldConnection};
 use super::reactor::{Reactor, Token};
 use super::speech::Carrier;
 use super::wire::{Packet, identity};
@@ -30,7 +30,7 @@ pub(super) struct Prober {
 struct Target {
     aim: Aim,
     udp: Flight,
-    held: Held,
+    held: HeldConnection,
 }
 
 impl Prober {
@@ -80,7 +80,7 @@ impl Prober {
         self.numbers.insert(aim.nonce, number);
         let target = Target {
             udp: Flight::new(aim.course.clone(), Carrier::Udp),
-            held: Held::new(aim.clone(), Token::Held(number)),
+            held: HeldConnection::new(aim.clone(), Token::Held(number)),
             aim,
         };
         self.targets.insert(number, target);

@@ -22,11 +22,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A report of `selftest`.
-struct Told {
+struct SelftestReport {
     document: Value,
 }
 
-impl Told {
+impl SelftestReport {
     fn of(mut command: Command) -> Result<Self> {
         let output = command.args(["--output", "json"]).output().context("running selftest")?;
         let said = String::from_utf8_lossy(&output.stdout);
@@ -65,7 +65,7 @@ const BY_JUDGES: [&str; 5] =
     ["program.static", "program.version", "unit.enabled", "unit.verify", "runtime.config"];
 
 /// `crossfade-bootstrap selftest --image` in the machine's root, which nobody has booted.
-fn in_chroot(machine: &Machine, with_proc: bool) -> Result<Told> {
+fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
     let mount = if with_proc { r#"mount -t proc proc "$1/proc""# } else { ":" };
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "--propagation", "private", "sh", "-ec"]);
@@ -75,7 +75,7 @@ fn in_chroot(machine: &Machine, with_proc: bool) -> Result<Told> {
         .arg(machine.disk("/"));
     unshare.args(["/usr/bin/crossfade-bootstrap", "selftest", "--image"]);
     unshare.env_clear().env("PATH", "/usr/sbin:/usr/bin");
-    Told::of(unshare)
+    SelftestReport::of(unshare)
 }
 
 fn chroot() -> Result<()> {
@@ -161,7 +161,8 @@ fn faults() -> Result<()> {
     machine.boot_whole()?;
     machine.run(&["systemctl", "stop", "kubelet", "crossfade-watch"])?;
     machine.run(&["rm", "-r", "/run/crossfade", "/run/systemd/generator"])?;
-    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest", "--image"])?);
+    let look =
+        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest", "--image"])?);
     look()?.ensure_passed(&BY_JUDGES)?;
     for (change, undo, id, found) in FAULTS {
         machine.run(&["sh", "-ec", change])?;
@@ -188,7 +189,7 @@ fn installed() -> Result<()> {
     machine.run(&["systemctl", "stop", "crossfade-watch", "crossfade-boot"])?;
     machine.run(&["rm", "/run/crossfade/boot.json"])?;
     machine.run(&["systemctl", "daemon-reload"])?;
-    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    let look = || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
     let told = look()?;
     told.ensure_passed(&["unit.drop-in", "order.before", "order.wants", "order.commands", "unit.verify"])?;
     let skipped = told.that_are("skipped");
@@ -217,7 +218,7 @@ fn running() -> Result<()> {
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    let look = || Told::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    let look = || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
     look()?.ensure_passed(&[
         "node.boot",
         "node.watch",

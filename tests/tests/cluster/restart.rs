@@ -17,13 +17,13 @@ const STATIC: &str = "kube-system/fixed-n1";
 
 /// What `restart-pods` answered.
 #[derive(Debug)]
-struct Answered {
+struct RestartAnswer {
     status: Option<i32>,
     answer: Value,
     said: String,
 }
 
-impl Answered {
+impl RestartAnswer {
     /// The pods that the answer names, with what becomes of each, and the outcome.
     fn pods(&self) -> BTreeMap<String, (String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -53,12 +53,12 @@ fn command(worker: &Worker, namespace: &str, words: &[&str]) -> Command {
     command
 }
 
-fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<Answered> {
+fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<RestartAnswer> {
     let output = command(worker, namespace, words).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer =
         serde_json::from_slice(&output.stdout).with_context(|| format!("restart-pods {words:?}: {said}"))?;
-    Ok(Answered { status: output.status.code(), answer, said })
+    Ok(RestartAnswer { status: output.status.code(), answer, said })
 }
 
 /// The pods of a namespace that are not on their way out, by name.

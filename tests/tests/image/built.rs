@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::dist;
-use lab::image_build::{Build, Built};
+use lab::image_build::{Build, BuildResult};
 use lab::preflight::trial;
 use lab::scratch::{Scratch, files};
 use libtest_mimic::Trial;
@@ -56,7 +56,7 @@ fn a_final_image() -> Result<()> {
 }
 
 /// Packer's post-processors ran, and what was fetched says what is in the image.
-fn ensure_artifacts(image: &Built, kind: &str) -> Result<()> {
+fn ensure_artifacts(image: &BuildResult, kind: &str) -> Result<()> {
     let manifest: Value = serde_json::from_str(&image.artifact("manifest.json")?)?;
     let build = &manifest["builds"][0];
     ensure!(build["custom_data"]["crossfade_image"] == kind, "{manifest:#}");
@@ -83,7 +83,7 @@ fn ensure_artifacts(image: &Built, kind: &str) -> Result<()> {
 }
 
 /// The package is whole, and nothing of the build machine's life is left: not before its shutdown, and not by it.
-fn ensure_sealed(image: &Built, machine: &Machine) -> Result<()> {
+fn ensure_sealed(image: &BuildResult, machine: &Machine) -> Result<()> {
     let verified = machine.chrooted(&["dpkg", "--verify", "crossfade"]).output().context("dpkg --verify")?;
     let said = String::from_utf8_lossy(&verified.stdout).into_owned();
     ensure!(verified.status.success() && said.is_empty(), "dpkg --verify: {said}");
@@ -145,7 +145,7 @@ fn smoke_test() -> Result<()> {
 }
 
 /// Packer failed as it does over a provisioner, and said why.
-fn ensure_failed(built: &Built, words: &[&str]) -> Result<()> {
+fn ensure_failed(built: &BuildResult, words: &[&str]) -> Result<()> {
     ensure!(built.status == 1, "packer: exit status {}\n{}", built.status, built.said);
     for words in words {
         ensure!(built.said.contains(words), "packer does not say {words:?}:\n{}", built.said);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use lab::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, AGENTS_DIR, Network};
-use lab::image_build::{Build, Built};
+use lab::image_build::{Build, BuildResult};
 use lab::kubelet::Event;
 use serde_json::{Value, json};
 
@@ -19,14 +19,14 @@ pub(crate) const TAINT: &str = "node.cilium.io/agent-not-ready=:NoSchedule";
 pub(crate) const FINAL_LABEL: (&str, &str) = ("example.org/network", "cilium");
 
 /// The image of the way from flannel to Cilium.
-pub(crate) fn migration() -> Result<&'static Built> {
-    static IMAGE: OnceLock<Result<Built, String>> = OnceLock::new();
+pub(crate) fn migration() -> Result<&'static BuildResult> {
+    static IMAGE: OnceLock<Result<BuildResult, String>> = OnceLock::new();
     made(&IMAGE, migration_variables)
 }
 
 /// The image of Cilium alone.
-pub(crate) fn final_image() -> Result<&'static Built> {
-    static IMAGE: OnceLock<Result<Built, String>> = OnceLock::new();
+pub(crate) fn final_image() -> Result<&'static BuildResult> {
+    static IMAGE: OnceLock<Result<BuildResult, String>> = OnceLock::new();
     made(&IMAGE, || {
         json!({ "crossfade_image": "final", "crossfade_new_cni": "cilium",
                 "crossfade_labels": { FINAL_LABEL.0: FINAL_LABEL.1 } })
@@ -39,8 +39,11 @@ pub(crate) fn migration_variables() -> Value {
             "crossfade_old_cidrs": ["10.244.0.0/16"], "crossfade_new_cidrs": ["10.245.0.0/16"] })
 }
 
-fn made(image: &'static OnceLock<Result<Built, String>>, variables: fn() -> Value) -> Result<&'static Built> {
-    let make = || -> Result<Built> {
+fn made(
+    image: &'static OnceLock<Result<BuildResult, String>>,
+    variables: fn() -> Value,
+) -> Result<&'static BuildResult> {
+    let make = || -> Result<BuildResult> {
         let built = Build::new(variables())?.run()?;
         ensure!(built.status == 0, "packer: exit status {}\n{}", built.status, built.said);
         Ok(built)
@@ -50,7 +53,7 @@ fn made(image: &'static OnceLock<Result<Built, String>>, variables: fn() -> Valu
 }
 
 /// A machine of an image that joins: kubelet finds its configuration, and has two pods to run.
-pub(crate) fn joining(image: &Built) -> Result<Machine> {
+pub(crate) fn joining(image: &BuildResult) -> Result<Machine> {
     let machine = image.machine()?;
     join(&machine)?;
     Ok(machine)

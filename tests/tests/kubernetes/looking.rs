@@ -19,12 +19,12 @@ lab::trials![
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A node whose kubelet has its credential, and whose policy heeds an annotation.
-struct Looked {
+struct WatchedNode {
     subject: Subject,
     tree: Tree,
 }
 
-impl Looked {
+impl WatchedNode {
     fn new(node: &'static str) -> Result<Self> {
         let subject = Subject::registered(node)?;
         let credential = Credential::of_kubelet(subject.server, node)?;
@@ -67,7 +67,7 @@ fn finding<'a>(answer: &'a Value, code: &str) -> Option<&'a Value> {
 }
 
 fn doctor_reads_the_node_and_its_pods_and_writes_nothing() -> Result<()> {
-    let looked = Looked::new("looked-at")?;
+    let looked = WatchedNode::new("looked-at")?;
     let answer = looked.answer(&["doctor"])?;
     let of_server = [
         "node-condition-ready",
@@ -98,7 +98,7 @@ fn doctor_reads_the_node_and_its_pods_and_writes_nothing() -> Result<()> {
 }
 
 fn a_pod_is_explained_by_its_annotations() -> Result<()> {
-    let looked = Looked::new("explained")?;
+    let looked = WatchedNode::new("explained")?;
     looked.pod("explained-1", "explained")?;
     let answer = looked.answer(&["policy", "explain", "default/explained-1"])?;
     ensure!(answer["attach"] == "new" && answer["warnings"] == json!([]), "{answer:#}");
@@ -114,7 +114,7 @@ fn a_pod_is_explained_by_its_annotations() -> Result<()> {
 }
 
 fn a_server_that_does_not_answer_is_a_finding() -> Result<()> {
-    let looked = Looked::new("unanswered")?;
+    let looked = WatchedNode::new("unanswered")?;
     let file = looked.tree.path("etc/kubernetes/kubelet.conf");
     let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
     kubeconfig["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:9");

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::history::{
-    Attach, Breakage, CONTAINERS, Call, Disk, Fault, History, How, Key, List, Operation, Part, Policy, Setup,
-    Side, Thing, Verb,
+    Attach, Breakage, CONTAINERS, Call, Disk, FailureKind, Fault, History, Key, List, Operation, Part,
+    Policy, Setup, Side, Thing, Verb,
 };
 
 /// System calls at which a caller is killed, and up to which of its calls of that name.
@@ -136,16 +136,16 @@ fn key() -> impl Strategy<Value = Key> {
     (container, ifname).prop_map(|(container, ifname)| Key { container, ifname })
 }
 
-fn how(hang: u32) -> impl Strategy<Value = How> {
+fn how(hang: u32) -> impl Strategy<Value = FailureKind> {
     prop_oneof![
-        4 => select(vec![7, 11, 51, 51, 999]).prop_map(How::Error),
-        2 => Just(How::NotFound),
-        3 => Just(How::NetnsMissing),
-        3 => Just(How::Silent),
-        3 => Just(How::Signal),
-        2 => Just(How::Garbage),
-        1 => Just(How::Nothing),
-        hang => Just(How::Hang),
+        4 => select(vec![7, 11, 51, 51, 999]).prop_map(FailureKind::Error),
+        2 => Just(FailureKind::NotFound),
+        3 => Just(FailureKind::NetnsMissing),
+        3 => Just(FailureKind::Silent),
+        3 => Just(FailureKind::Signal),
+        2 => Just(FailureKind::Garbage),
+        1 => Just(FailureKind::Nothing),
+        hang => Just(FailureKind::Hang),
     ]
 }
 

@@ -76,7 +76,7 @@ impl Verb {
 /// How a delegate fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum How {
+pub(crate) enum FailureKind {
     /// A CNI error with this code.
     Error(u32),
     /// A CNI error in the words that a runtime takes for success.
@@ -100,7 +100,7 @@ pub(crate) enum How {
 pub(crate) struct Fault {
     pub(crate) part: Part,
     pub(crate) verb: Verb,
-    pub(crate) how: How,
+    pub(crate) how: FailureKind,
 }
 
 /// What the runtime says is alive.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use lab::stub::Call as StubCall;
 use serde_json::json;
 
-use crate::history::{Attach, Call, Fault, How, Key, List, Part, Policy, Setup, Side, Verb};
-use crate::reference::{Candidates, Reference, Together};
+use crate::history::{Attach, Call, FailureKind, Fault, Key, List, Part, Policy, Setup, Side, Verb};
+use crate::reference::{Candidates, ConcurrentCalls, Reference};
 use crate::stage::{CallObservation, CallOutcome, Stage};
 
 /// One container of two attachments, the later of which is added again while a sweep closes both.
@@ -47,7 +47,7 @@ fn ifname_in_use() -> Result<()> {
     let swept = seen(dels_of("eth0", "net2"), None);
     let (add, sweep) = calls();
     let node_keeps = |add_seen: CallObservation| {
-        let together = Together {
+        let together = ConcurrentCalls {
             calls: &[add.clone(), sweep.clone()],
             valid: &[Vec::new(), vec![EARLIER]],
             seen: &[add_seen, swept.clone()],
@@ -87,7 +87,7 @@ fn beside_a_failed_add() -> Result<()> {
 /// Two ADDs of one container fail before their secondaries are called, and cannot be undone. Which of them holds `net1`, and which `net2`,
 /// shows once one is deleted and added again.
 fn left_open() -> Result<()> {
-    let fault = |verb| Fault { part: Part::Old, verb, how: How::Error(7) };
+    let fault = |verb| Fault { part: Part::Old, verb, how: FailureKind::Error(7) };
     let faults = || vec![fault(Verb::Add), fault(Verb::Del)];
     let failed = |ifname| CallObservation {
         ended: CallOutcome::Code(7),
@@ -95,7 +95,7 @@ fn left_open() -> Result<()> {
     };
     let then = |secondary: &str| -> Result<()> {
         let mut candidates = Candidates::new(node());
-        let together = Together {
+        let together = ConcurrentCalls {
             calls: &[EARLIER, AGAIN].map(|key| Call::Add { key, annotation: None, faults: faults() }),
             valid: &[Vec::new(), Vec::new()],
             seen: &[failed("eth1"), failed("eth0")],
@@ -121,9 +121,9 @@ fn left_open() -> Result<()> {
 /// An ADD of `eth1` that succeeds with this secondary, beside one of `eth0` of the same container.
 fn beside(secondary: &str, other: &CallObservation) -> Result<()> {
     let fails = other.ended != CallOutcome::Success;
-    let fault = Fault { part: Part::New, verb: Verb::Add, how: How::Error(999) };
+    let fault = Fault { part: Part::New, verb: Verb::Add, how: FailureKind::Error(999) };
     let add = |key, faults| Call::Add { key, annotation: None, faults };
-    let together = Together {
+    let together = ConcurrentCalls {
         calls: &[add(EARLIER, Vec::new()), add(AGAIN, Vec::from_iter(fails.then_some(fault)))],
         valid: &[Vec::new(), Vec::new()],
         seen: &[seen(adds("eth1", secondary), Some("eth1")), other.clone()],
@@ -145,7 +145,7 @@ fn refused(sweep: &CallObservation, add: &CallObservation, papers: &[Key], words
 fn explain(sweep: &CallObservation, add: &CallObservation, papers: &[Key]) -> Result<()> {
     let (add_call, sweep_call) = calls();
     let papers: BTreeSet<Key> = papers.iter().copied().collect();
-    let together = Together {
+    let together = ConcurrentCalls {
         calls: &[add_call, sweep_call],
         valid: &[Vec::new(), Vec::new()],
         seen: &[add.clone(), sweep.clone()],

@@ -6,8 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::invariants::{self, ExpectedAdd, Leavings};
 
-use crate::history::{CONTAINERS, Call, Disk, History, How, Key, List, Operation, Policy, Side, Thing};
-use crate::reference::{Candidates, Reference, Together};
+use crate::history::{
+    CONTAINERS, Call, Disk, FailureKind, History, Key, List, Operation, Policy, Side, Thing,
+};
+use crate::reference::{Candidates, ConcurrentCalls, Reference};
 use crate::stage::{CallObservation, CallOutcome, Programs, Stage, Torn};
 use crate::tally::Tally;
 
@@ -102,8 +104,8 @@ impl Play {
     fn bounded(&self, call: &Call) -> Call {
         let mut call = call.clone();
         if self.candidates.any().broken {
-            for fault in call.faults_mut().iter_mut().filter(|fault| fault.how == How::Hang) {
-                fault.how = How::Silent;
+            for fault in call.faults_mut().iter_mut().filter(|fault| fault.how == FailureKind::Hang) {
+                fault.how = FailureKind::Silent;
             }
         }
         call
@@ -158,7 +160,7 @@ impl Play {
         all.sort_by_key(|call| call.pid);
         self.steps.extend(invariants::steps(&all)?);
         let papers = self.papers()?;
-        let together = Together { calls: &calls, valid: &valid, seen: &seen };
+        let together = ConcurrentCalls { calls: &calls, valid: &valid, seen: &seen };
         self.candidates.become_those(|before| before.explain(together, &papers)).with_context(|| {
             let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
             format!("no order explains\n  {}\nrecords {papers:?}", seen.join("\n  "))

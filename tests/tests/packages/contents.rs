@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::architecture::current as architecture;
-use crate::release::{self, Build, Tree, What, output, sha256};
+use crate::release::{self, Build, EntryKind, Tree, output, sha256};
 
 const NEEDS: &[&[Need]] = &[&[
     Need::Program("dpkg-deb"),
@@ -67,7 +67,7 @@ fn same_tree() -> Result<()> {
     // Of directories it has only those that are nobody else's.
     let rpm = release::rpm(&Build::Released.file(architecture()?.rpm)?)?;
     let mut in_rpm = tree;
-    in_rpm.retain(|path, entry| entry.what != What::Directory || rpm.contains_key(path));
+    in_rpm.retain(|path, entry| entry.what != EntryKind::Directory || rpm.contains_key(path));
     ensure_same(&in_rpm, &rpm)
 }
 
@@ -93,13 +93,13 @@ fn harmless() -> Result<()> {
         ensure!(entry.owner == (0, 0), "{path} is {:?}'s", entry.owner);
         let programs = ["/usr/bin/crossfade-bootstrap", "/usr/libexec/crossfade/crossfade"];
         let mode = match &entry.what {
-            What::Directory => 0o755,
-            What::Link(_) => 0o777,
-            What::File(_) if programs.contains(&path.as_str()) => 0o755,
-            What::File(_) => 0o644,
+            EntryKind::Directory => 0o755,
+            EntryKind::Link(_) => 0o777,
+            EntryKind::File(_) if programs.contains(&path.as_str()) => 0o755,
+            EntryKind::File(_) => 0o644,
         };
         ensure!(entry.mode == mode, "{path} has the mode {:o}", entry.mode);
-        if let What::Link(target) = &entry.what {
+        if let EntryKind::Link(target) = &entry.what {
             ensure!(target.starts_with("../"), "{path} leads to {target}, which another root does not have");
         }
     }
@@ -127,7 +127,7 @@ fn whole() -> Result<()> {
         ensure!(tree.contains_key(&format!("/usr/share/crossfade/{schema}.schema.json")), "{schema}");
     }
     for (path, entry) in &tree {
-        if let What::Link(target) = &entry.what {
+        if let EntryKind::Link(target) = &entry.what {
             let mut to = Path::new(path).parent().context("a directory")?.to_path_buf();
             for part in Path::new(target) {
                 if part == ".." { _ = to.pop() } else { to.push(part) }

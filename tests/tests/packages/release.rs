@@ -35,12 +35,12 @@ pub(crate) struct Entry {
     /// Seconds since 1970.
     pub(crate) time: u64,
     /// What it is.
-    pub(crate) what: What,
+    pub(crate) what: EntryKind,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum EntryKind {
     Directory,
     /// A file, by its SHA-256.
     File(String),
@@ -128,9 +128,9 @@ fn dumped(line: &str) -> Result<(String, Entry)> {
     let root = |name: &str| if name == "root" { Ok(0) } else { name.parse() };
     let mode = u32::from_str_radix(mode, 8).context("a mode")?;
     let what = match mode & 0o170_000 {
-        0o040_000 => What::Directory,
-        0o120_000 => What::Link(link.to_owned()),
-        _ => What::File(digest.to_owned()),
+        0o040_000 => EntryKind::Directory,
+        0o120_000 => EntryKind::Link(link.to_owned()),
+        _ => EntryKind::File(digest.to_owned()),
     };
     let owner = (root(owner)?, root(group)?);
     Ok((path.to_owned(), Entry { mode: mode & 0o7777, owner, time: time.parse()?, what }))
@@ -152,11 +152,11 @@ fn walk(root: &Path, directory: &Path, tree: &mut Tree) -> Result<()> {
         let meta = path.symlink_metadata().context("an entry")?;
         let what = if meta.is_dir() {
             walk(root, &path, tree)?;
-            What::Directory
+            EntryKind::Directory
         } else if meta.is_symlink() {
-            What::Link(fs::read_link(&path)?.display().to_string())
+            EntryKind::Link(fs::read_link(&path)?.display().to_string())
         } else {
-            What::File(sha256(&fs::read(&path)?))
+            EntryKind::File(sha256(&fs::read(&path)?))
         };
         let entry = Entry {
             mode: meta.permissions().mode() & 0o7777,
@@ -181,14 +181,14 @@ fn archive(data: &[u8], top: &str) -> Result<Tree> {
         let (mode, owner) = (header.mode()?, (header.uid()?, header.gid()?));
         let time = header.mtime()?;
         let what = match header.entry_type() {
-            tar::EntryType::Directory => What::Directory,
+            tar::EntryType::Directory => EntryKind::Directory,
             tar::EntryType::Symlink => {
-                What::Link(header.link_name()?.context("a link")?.display().to_string())
+                EntryKind::Link(header.link_name()?.context("a link")?.display().to_string())
             }
             tar::EntryType::Regular => {
                 let mut content = Vec::new();
                 entry.read_to_end(&mut content).context("a file")?;
-                What::File(sha256(&content))
+                EntryKind::File(sha256(&content))
             }
             other => anyhow::bail!("{path} is {other:?}"),
         };

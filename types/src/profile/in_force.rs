@@ -11,7 +11,7 @@ use super::{Profile, built_in};
 static IN_FORCE: OnceLock<InForce> = OnceLock::new();
 
 /// The profiles that a node has of its own, by name: each of them, or why its file cannot be used.
-pub type Written = BTreeMap<String, Result<Profile, String>>;
+pub type OwnProfiles = BTreeMap<String, Result<Profile, String>>;
 
 #[derive(Debug, PartialEq, Eq)]
 struct InForce {
@@ -21,7 +21,7 @@ struct InForce {
 
 /// Lets these profiles count from now on: each takes the place of the built-in one of its name. A name whose file cannot be used has no
 /// profile, because the built-in one may be wrong on this node. Returns false if something counts already; then nothing changes.
-pub fn put_in_force(written: Written) -> bool {
+pub fn put_in_force(written: OwnProfiles) -> bool {
     IN_FORCE.set(overlaid(built_in(), written)).is_ok()
 }
 
@@ -40,7 +40,7 @@ pub(super) fn profiles() -> &'static [Profile] {
     IN_FORCE.get().map_or(built_in(), |counts| &counts.profiles)
 }
 
-fn overlaid(built_in: &[Profile], written: Written) -> InForce {
+fn overlaid(built_in: &[Profile], written: OwnProfiles) -> InForce {
     let mut profiles: BTreeMap<String, Profile> =
         built_in.iter().map(|profile| (profile.name.clone(), profile.clone())).collect();
     let mut unusable = BTreeMap::new();
@@ -66,7 +66,7 @@ mod tests {
         let new = Profile { name: "house".into(), ..flannel.clone() };
         let counts = overlaid(
             built_in(),
-            Written::from([
+            OwnProfiles::from([
                 ("flannel".into(), Ok(own.clone())),
                 ("house".into(), Ok(new.clone())),
                 ("calico".into(), Err("torn".into())),

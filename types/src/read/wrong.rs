@@ -8,11 +8,11 @@ use super::reader::{Missing, Reader};
 
 /// Why a file cannot be read. It is boxed because a derived deserializer hands it on at every key.
 #[derive(Debug)]
-pub(super) struct Wrong(Box<Why>);
+pub(super) struct Wrong(Box<Reason>);
 
 /// What is wrong.
 #[derive(Debug)]
-enum Why {
+enum Reason {
     /// The value is not what was expected, in words.
     Expected(String),
     /// The object lacks the key of the field at this index.
@@ -31,7 +31,7 @@ impl Wrong {
     /// The value is not what was `expected`.
     #[cold]
     pub(super) fn expected(expected: String) -> Self {
-        Self(Box::new(Why::Expected(expected)))
+        Self(Box::new(Reason::Expected(expected)))
     }
 
     /// What a visitor expects, in the words of a person who writes JSON and no Rust.
@@ -50,7 +50,7 @@ impl Wrong {
     /// The whole message.
     #[cold]
     pub(super) fn said(message: String) -> Self {
-        Self(Box::new(Why::Said(message)))
+        Self(Box::new(Reason::Said(message)))
     }
 
     /// What is wrong, said of the value that `reader` was to read; one that has a place already keeps it.
@@ -58,17 +58,19 @@ impl Wrong {
     pub(super) fn placed(self, reader: Reader<'_, '_>) -> Self {
         let place = reader.place;
         match *self.0 {
-            Why::Expected(expected) => Self::said(match reader.found() {
+            Reason::Expected(expected) => Self::said(match reader.found() {
                 Some(found) => format!("{}: expected {expected}, found {found}", place.name()),
                 None => format!("{}: missing; expected {expected}", place.name()),
             }),
-            Why::Missing(key) => Self(Box::new(Why::MissingAt(Missing { path: place.to_string(), key }))),
-            Why::Rule(why) => {
+            Reason::Missing(key) => {
+                Self(Box::new(Reason::MissingAt(Missing { path: place.to_string(), key })))
+            }
+            Reason::Rule(why) => {
                 let path = place.to_string();
                 let colon = if path.is_empty() || why.starts_with('.') { "" } else { ": " };
                 Self::said(format!("{path}{colon}{why}"))
             }
-            Why::Lacks(_) | Why::MissingAt(_) | Why::Said(_) => self,
+            Reason::Lacks(_) | Reason::MissingAt(_) | Reason::Said(_) => self,
         }
     }
 
@@ -76,16 +78,26 @@ impl Wrong {
     #[cold]
     pub(super) fn of_keys(self, known: &[&'static str]) -> Self {
         match *self.0 {
-            Why::Lacks(index) => Self(Box::new(Why::Missing(known.get(index).copied().unwrap_or_default()))),
-            Why::Expected(_) | Why::Missing(_) | Why::Rule(_) | Why::MissingAt(_) | Why::Said(_) => self,
+            Reason::Lacks(index) => {
+                Self(Box::new(Reason::Missing(known.get(index).copied().unwrap_or_default())))
+            }
+            Reason::Expected(_)
+            | Reason::Missing(_)
+            | Reason::Rule(_)
+            | Reason::MissingAt(_)
+            | Reason::Said(_) => self,
         }
     }
 
     /// The missing key, if that is what is wrong.
     pub(super) fn missing(&self) -> Option<&Missing> {
         match &*self.0 {
-            Why::MissingAt(missing) => Some(missing),
-            Why::Expected(_) | Why::Lacks(_) | Why::Missing(_) | Why::Rule(_) | Why::Said(_) => None,
+            Reason::MissingAt(missing) => Some(missing),
+            Reason::Expected(_)
+            | Reason::Lacks(_)
+            | Reason::Missing(_)
+            | Reason::Rule(_)
+            | Reason::Said(_) => None,
         }
     }
 }
@@ -93,9 +105,9 @@ impl Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Why::Expected(text) | Why::Rule(text) | Why::Said(text) => f.write_str(text),
-            Why::Missing(key) | Why::MissingAt(Missing { key, .. }) => write!(f, "{key}: missing"),
-            Why::Lacks(index) => write!(f, "key {index}: missing"),
+            Reason::Expected(text) | Reason::Rule(text) | Reason::Said(text) => f.write_str(text),
+            Reason::Missing(key) | Reason::MissingAt(Missing { key, .. }) => write!(f, "{key}: missing"),
+            Reason::Lacks(index) => write!(f, "key {index}: missing"),
         }
     }
 }
@@ -107,7 +119,7 @@ impl Error for Wrong {
     #[cold]
     #[inline(never)]
     fn custom<T: fmt::Display>(why: T) -> Self {
-        Self(Box::new(Why::Rule(why.to_string())))
+        Self(Box::new(Reason::Rule(why.to_string())))
     }
 
     #[cold]
@@ -126,6 +138,6 @@ impl Error for Wrong {
     #[cold]
     #[inline(never)]
     fn invalid_length(index: usize, _: &dyn Expected) -> Self {
-        Self(Box::new(Why::Lacks(index)))
+        Self(Box::new(Reason::Lacks(index)))
     }
 }

@@ -80,8 +80,8 @@ pub struct Removal {
 
 /// Something that is not removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Left {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Left"))]
+pub struct RetainedObject {
     /// The object.
     pub target: String,
     /// Why it stays.
@@ -96,9 +96,9 @@ pub struct Decision {
     /// What is removed, in order.
     pub removals: Vec<Removal>,
     /// Objects with a name of the CNI's that belong to another CNI, or that one needs.
-    pub kept: Vec<Left>,
+    pub kept: Vec<RetainedObject>,
     /// What a person has to judge.
-    pub look: Vec<Left>,
+    pub look: Vec<RetainedObject>,
     /// What only a reboot removes.
     pub reboot: Vec<String>,
 }
@@ -127,11 +127,11 @@ impl Decision {
     }
 
     fn keep(&mut self, target: impl Into<String>, why: impl Into<String>) {
-        self.kept.push(Left { target: target.into(), why: why.into() });
+        self.kept.push(RetainedObject { target: target.into(), why: why.into() });
     }
 
     fn look_at(&mut self, target: impl Into<String>, why: impl Into<String>) {
-        self.look.push(Left { target: target.into(), why: why.into() });
+        self.look.push(RetainedObject { target: target.into(), why: why.into() });
     }
 }
 

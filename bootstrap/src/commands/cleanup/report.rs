@@ -3,7 +3,7 @@
 use serde::Serialize;
 use types::problem::Problem;
 
-use super::decide::Left;
+use super::decide::RetainedObject;
 use crate::change::outcome::{Done, Outcome};
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
@@ -24,9 +24,9 @@ pub struct CleanupReport {
     /// The objects that are removed, in order.
     pub changes: Vec<Done>,
     /// What bears a name of the CNI's and stays.
-    pub kept: Vec<Left>,
+    pub kept: Vec<RetainedObject>,
     /// What a person has to judge.
-    pub look: Vec<Left>,
+    pub look: Vec<RetainedObject>,
     /// What was to be removed and is still there, by a second look.
     pub remains: Vec<String>,
     /// What only a reboot removes.
@@ -47,10 +47,10 @@ impl Report for CleanupReport {
         for done in &self.changes {
             let _ = writeln!(text, "{}", done.in_words("not done"));
         }
-        for Left { target, why } in &self.kept {
+        for RetainedObject { target, why } in &self.kept {
             let _ = writeln!(text, "{:<8} {target}  ({why})", "keep");
         }
-        for Left { target, why } in &self.look {
+        for RetainedObject { target, why } in &self.look {
             let _ = writeln!(text, "{:<8} {target}  ({why})", "look");
         }
         for target in &self.remains {

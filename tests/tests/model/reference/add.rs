@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Attachment, Debt, Ends, Expected, Known, Leg, Owing, Paper, Reading, Reference, code};
+use super::{Attachment, Certainty, Debt, Ends, Expected, Leg, Owing, Paper, Reading, Reference, code};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
 use crate::stage::{CallObservation, CallOutcome, Stage};
 
@@ -41,13 +41,13 @@ impl Reference {
             ifname: if planned.primary { key.ifname() } else { secondary.clone() },
             // Until it is called nothing is owed, but a record that knows of it may be read so.
             debt: Debt::Doubtful,
-            result: Known::No,
+            result: Certainty::No,
             resume: self.end_of_chain(planned.side),
         };
         let mut attachment = Attachment {
             paper: Paper::Sound,
             legs: plan.iter().map(leg).collect(),
-            attached: Known::No,
+            attached: Certainty::No,
             boot: self.boot,
             netns: self.netns[usize::from(key.container)],
         };
@@ -139,7 +139,7 @@ impl Reference {
                 return Ok(None);
             };
             match failed {
-                None => leg.result = if reading.is_of_killed() { Known::Perhaps } else { Known::Yes },
+                None => leg.result = if reading.is_of_killed() { Certainty::Perhaps } else { Certainty::Yes },
                 Some(_) if planned.tolerated => {
                     let owing = Owing { id: &id, netns: Some(netns), netns_gone: false, faults };
                     self.dels(&mut attachment.legs, &[index], &owing, reading)?;
@@ -176,8 +176,8 @@ impl Reference {
         seen: &CallObservation,
     ) -> Result<()> {
         let certain = seen.ended == CallOutcome::Success;
-        attachment.attached = if certain { Known::Yes } else { Known::Perhaps };
-        for leg in attachment.legs.iter().filter(|leg| leg.result != Known::No) {
+        attachment.attached = if certain { Certainty::Yes } else { Certainty::Perhaps };
+        for leg in attachment.legs.iter().filter(|leg| leg.result != Certainty::No) {
             self.is_ready(leg.side, certain);
         }
         let Some(reply) = &seen.reply else {

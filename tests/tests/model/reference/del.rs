@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Attachment, Debt, Ends, Expected, Failure, Known, Leg, Paper, Reading, Reference, code, failure,
+    Attachment, Certainty, Debt, Ends, Expected, Failure, Leg, Paper, Reading, Reference, code, failure,
     wants_netns,
 };
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
@@ -113,7 +113,7 @@ impl Reference {
                 "net1".to_owned()
             },
             debt: Debt::Owed,
-            result: Known::No,
+            result: Certainty::No,
             resume: self.end_of_chain(*side),
         });
         let mut attachment = Attachment {
@@ -123,7 +123,7 @@ impl Reference {
                 Paper::Either
             },
             legs: legs.collect(),
-            attached: Known::No,
+            attached: Certainty::No,
             boot: self.boot,
             netns: None,
         };
@@ -209,7 +209,7 @@ impl Reference {
                 };
                 let conf = self.own_conf(leg.side, part, &call)?;
                 let told = !conf["prevResult"].is_null() || !self.setup.speaks(leg.side, "0.4.0");
-                ensure!(told || leg.result != Known::Yes, "DEL without the result of its ADD: {conf}");
+                ensure!(told || leg.result != Certainty::Yes, "DEL without the result of its ADD: {conf}");
                 failed = failure(owing.faults, part, Verb::Del);
                 if owing.netns_gone && wants_netns(owing.faults, part) {
                     failed = None;

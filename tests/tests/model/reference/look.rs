@@ -2,7 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Attachment, Debt, Ends, Expected, Failure, Known, Leg, Paper, Reading, Reference, code, hangs};
+use super::{
+    Attachment, Certainty, Debt, Ends, Expected, Failure, Leg, Paper, Reading, Reference, code, hangs,
+};
 use crate::history::{Attach, Fault, Key, Side, Verb};
 
 impl Reference {
@@ -30,10 +32,10 @@ impl Reference {
         reading: &mut Reading,
     ) -> Result<Ends> {
         let unfinished = Ends::code(code::DELEGATE);
-        if attachment.attached == Known::No
-            || attachment.attached == Known::Perhaps && reading.next().is_none()
+        if attachment.attached == Certainty::No
+            || attachment.attached == Certainty::Perhaps && reading.next().is_none()
         {
-            let silent = attachment.attached == Known::No || reading.is_of_killed();
+            let silent = attachment.attached == Certainty::No || reading.is_of_killed();
             return Ok(if silent {
                 unfinished
             } else {
@@ -58,7 +60,7 @@ impl Reference {
             late |= self.setup.chain_of(leg.side).iter().any(|part| hangs(faults, *part, Verb::Check));
         }
         for leg in left {
-            let certain = leg.debt == Debt::Owed && leg.result == Known::Yes && !late;
+            let certain = leg.debt == Debt::Owed && leg.result == Certainty::Yes && !late;
             if !self.has_binary(self.setup.chain_of(leg.side)[0]) {
                 failures.push(Failure { code: code::BINARY, certain });
             } else if !reading.ends_here() {
@@ -80,7 +82,7 @@ impl Reference {
     }
 
     fn may_be_checked(&self, leg: &Leg) -> bool {
-        leg.debt != Debt::Settled && leg.result != Known::No && self.setup.speaks(leg.side, "0.4.0")
+        leg.debt != Debt::Settled && leg.result != Certainty::No && self.setup.speaks(leg.side, "0.4.0")
     }
 
     /// Sticky: once a network was ready in this boot, only a broken policy or a missing binary counts.
@@ -115,14 +117,14 @@ impl Reference {
         let ready = self.ready[side.index()];
         let first = self.setup.chain_of(side)[0];
         let fails = |certain: bool| Some(Failure { code: code::NOT_AVAILABLE, certain });
-        let unless_ready = if ready == Known::Yes { None } else { fails(ready == Known::No) };
+        let unless_ready = if ready == Certainty::Yes { None } else { fails(ready == Certainty::No) };
         if !self.agents[side.index()].conf {
             return Ok(unless_ready);
         }
         if !self.has_binary(first) {
             return Ok(fails(true));
         }
-        if ready == Known::Yes {
+        if ready == Certainty::Yes {
             return Ok(None);
         }
         if !self.is_up(side) {
@@ -131,7 +133,7 @@ impl Reference {
         let mut failed = None;
         if self.setup.speaks(side, "1.1.0") {
             if !reading.is_next(first, Verb::Status, "") {
-                let excused = reading.ends_here() || late || ready == Known::Perhaps;
+                let excused = reading.ends_here() || late || ready == Certainty::Perhaps;
                 ensure!(excused, "{} was not asked for its STATUS", side.name());
                 return Ok(late.then(|| fails(false)).flatten());
             }

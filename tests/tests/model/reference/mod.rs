@@ -21,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::history::{Attach, Call, Disk, Fault, How, Key, List, Part, Policy, Setup, Side, Thing, Verb};
+use crate::history::{
+    Attach, Call, Disk, FailureKind, Fault, Key, List, Part, Policy, Setup, Side, Thing, Verb,
+};
 use crate::stage::{CallObservation, CallOutcome, NetnsId};
 
 pub(crate) use candidates::Candidates;
@@ -29,7 +31,7 @@ use collect::{Collector, Progress};
 use del::Owing;
 pub(crate) use ends::{Ends, Failure};
 pub(crate) use reading::{Expected, Reading};
-pub(crate) use together::Together;
+pub(crate) use together::ConcurrentCalls;
 
 /// What an error object means.
 pub(crate) mod code {
@@ -51,7 +53,7 @@ pub(crate) mod code {
 
 /// What is known of a thing that is true or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Certainty {
     No,
     Perhaps,
     Yes,
@@ -75,7 +77,7 @@ pub(crate) struct Leg {
     pub(crate) ifname: String,
     pub(crate) debt: Debt,
     /// Whether its ADD succeeded and the record has the result.
-    pub(crate) result: Known,
+    pub(crate) result: Certainty,
     /// Plugins of its chain at which the next DEL may begin; more than one where the record may not know.
     pub(crate) resume: BTreeSet<usize>,
 }
@@ -97,7 +99,7 @@ pub(crate) struct Attachment {
     /// In the order of ADD.
     pub(crate) legs: Vec<Leg>,
     /// Whether the record says that the ADD succeeded as a whole.
-    pub(crate) attached: Known,
+    pub(crate) attached: Certainty,
     /// The boot in which it was begun.
     pub(crate) boot: u32,
     /// The netns it was begun in.
@@ -120,7 +122,7 @@ pub(crate) struct Reference {
     pub(crate) broken: bool,
     pub(crate) agents: [Agent; 2],
     /// Whether a network was ready once in this boot.
-    pub(crate) ready: [Known; 2],
+    pub(crate) ready: [Certainty; 2],
     pub(crate) disk: Disk,
     pub(crate) boot: u32,
     pub(crate) attachments: BTreeMap<Key, Attachment>,
@@ -157,7 +159,7 @@ impl Reference {
             policy: setup.policy,
             broken: false,
             agents: [Agent { conf: true, binary: true, socket: true }; 2],
-            ready: [Known::No; 2],
+            ready: [Certainty::No; 2],
             disk: Disk::Sound,
             boot: 0,
             attachments: BTreeMap::new(),
@@ -285,21 +287,21 @@ impl Reference {
     /// No event of an earlier boot is trusted to be complete: what had not begun, as far as the record knows, may have.
     pub(crate) fn reboot(&mut self) {
         self.boot += 1;
-        self.ready = [Known::No; 2];
+        self.ready = [Certainty::No; 2];
     }
 
     /// Notes that a network is ready. Of calls that run at once, one may have looked before and go on asking.
     pub(crate) fn is_ready(&mut self, side: Side, certain: bool) {
         let ready = &mut self.ready[side.index()];
-        if *ready != Known::Yes {
-            *ready = if certain && !self.at_once { Known::Yes } else { Known::Perhaps };
+        if *ready != Certainty::Yes {
+            *ready = if certain && !self.at_once { Certainty::Yes } else { Certainty::Perhaps };
         }
     }
 
     /// A record that lost its end: nothing that was appended is certain any more.
     pub(crate) fn tail_torn(&mut self, key: Key) {
         let Some(attachment) = self.attachments.get_mut(&key) else { return };
-        let less = |known: Known| if known == Known::Yes { Known::Perhaps } else { known };
+        let less = |known: Certainty| if known == Certainty::Yes { Certainty::Perhaps } else { known };
         attachment.attached = less(attachment.attached);
         for leg in &mut attachment.legs {
             leg.result = less(leg.result);
@@ -350,12 +352,12 @@ impl Reference {
 pub(crate) fn failure(faults: &[Fault], part: Part, verb: Verb) -> Option<u64> {
     let how = faults.iter().find(|fault| fault.part == part && fault.verb == verb)?.how;
     match how {
-        How::Error(code) => Some(u64::from(code)),
-        How::NotFound | How::NetnsMissing => Some(999),
-        How::Silent | How::Signal => Some(code::DELEGATE),
+        FailureKind::Error(code) => Some(u64::from(code)),
+        FailureKind::NotFound | FailureKind::NetnsMissing => Some(999),
+        FailureKind::Silent | FailureKind::Signal => Some(code::DELEGATE),
         // Only ADD has anything to say.
-        How::Garbage | How::Nothing => (verb == Verb::Add).then_some(code::DECODE),
-        How::Hang => Some(match verb {
+        FailureKind::Garbage | FailureKind::Nothing => (verb == Verb::Add).then_some(code::DECODE),
+        FailureKind::Hang => Some(match verb {
             Verb::Add => code::TRY_LATER,
             Verb::Status => code::NOT_AVAILABLE,
             Verb::Del | Verb::Check | Verb::Gc => code::DEADLINE,
@@ -366,11 +368,11 @@ pub(crate) fn failure(faults: &[Fault], part: Part, verb: Verb) -> Option<u64> {
 /// Whether this plugin's DEL fails for want of the netns.
 pub(crate) fn wants_netns(faults: &[Fault], part: Part) -> bool {
     let fault = faults.iter().find(|fault| fault.part == part && fault.verb == Verb::Del);
-    fault.is_some_and(|fault| fault.how == How::NetnsMissing)
+    fault.is_some_and(|fault| fault.how == FailureKind::NetnsMissing)
 }
 
 /// Whether this plugin hangs at this verb.
 pub(crate) fn hangs(faults: &[Fault], part: Part, verb: Verb) -> bool {
     let fault = faults.iter().find(|fault| fault.part == part && fault.verb == verb);
-    fault.is_some_and(|fault| fault.how == How::Hang)
+    fault.is_some_and(|fault| fault.how == FailureKind::Hang)
 }

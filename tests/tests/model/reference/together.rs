@@ -15,7 +15,7 @@ use crate::stage::{CallObservation, CallOutcome};
 
 /// Calls made at once, with what the runtime listed to each and what was seen of each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Together<'a> {
+pub(crate) struct ConcurrentCalls<'a> {
     pub(crate) calls: &'a [Call],
     pub(crate) valid: &'a [Vec<Key>],
     pub(crate) seen: &'a [CallObservation],
@@ -35,7 +35,7 @@ impl Reference {
     ///
     /// # Errors
     /// Why each order in which every GC and sweep is one step does not explain it; then no other does either.
-    pub(crate) fn explain(&self, together: Together<'_>, papers: &BTreeSet<Key>) -> Result<Vec<Self>> {
+    pub(crate) fn explain(&self, together: ConcurrentCalls<'_>, papers: &BTreeSet<Key>) -> Result<Vec<Self>> {
         let closes = closes(together);
         let (mut explained, mut why) = (Vec::new(), Vec::new());
         for order in orders(together.calls.len()) {
@@ -56,12 +56,12 @@ impl Reference {
     /// The state after the calls in this order, each of the closes at the beginning of its turn.
     fn explain_in(
         &self,
-        together: Together<'_>,
+        together: ConcurrentCalls<'_>,
         order: &[usize],
         closes: &[(usize, Close)],
         papers: &BTreeSet<Key>,
     ) -> Result<Self> {
-        let Together { calls, valid, seen } = together;
+        let ConcurrentCalls { calls, valid, seen } = together;
         let mut reference = self.clone();
         reference.in_play = calls.iter().filter_map(Call::key).collect();
         if calls.iter().filter(|call| call.key().is_none()).count() > 1 {
@@ -101,7 +101,7 @@ impl Reference {
 
     /// The names that DELs of records which cannot be read write down until they are done: the damaged record says none, and the sound one
     /// that takes its place says those that are asked for.
-    fn rewritten(&self, Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
+    fn rewritten(&self, ConcurrentCalls { calls, seen, .. }: ConcurrentCalls<'_>) -> Vec<(Key, String)> {
         let is_unread = |key: &Key| {
             self.attachments.get(key).is_some_and(|attachment| attachment.paper != super::Paper::Sound)
         };
@@ -114,7 +114,7 @@ impl Reference {
 }
 
 /// The closes whose place in the order an ADD can tell.
-fn closes(Together { calls, .. }: Together<'_>) -> Vec<Close> {
+fn closes(ConcurrentCalls { calls, .. }: ConcurrentCalls<'_>) -> Vec<Close> {
     let added: BTreeSet<u8> = calls
         .iter()
         .filter(|call| matches!(call, Call::Add { .. }))
@@ -132,7 +132,7 @@ fn closes(Together { calls, .. }: Together<'_>) -> Vec<Close> {
 }
 
 /// The secondary names that ADDs had until they were undone. Another ADD of the container finds them taken or free, by its moment.
-fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
+fn passing(ConcurrentCalls { calls, seen, .. }: ConcurrentCalls<'_>) -> Vec<(Key, String)> {
     let failed = calls.iter().zip(seen).filter(|(_, seen)| seen.ended != CallOutcome::Success);
     let keyed = failed.filter_map(|(call, seen)| Some((call.key()?, &seen.calls)));
     keyed
@@ -144,7 +144,7 @@ fn passing(Together { calls, seen, .. }: Together<'_>) -> Vec<(Key, String)> {
 }
 
 /// The attachments whose ADDs were not refused for a record: none was there by then.
-fn found_free(Together { calls, seen, .. }: Together<'_>) -> BTreeSet<Key> {
+fn found_free(ConcurrentCalls { calls, seen, .. }: ConcurrentCalls<'_>) -> BTreeSet<Key> {
     let adds = calls.iter().zip(seen).filter(|(call, _)| matches!(call, Call::Add { .. }));
     let free =
         adds.filter(|(_, seen)| !matches!(seen.ended, CallOutcome::Code(code::EXISTS) | CallOutcome::Killed));

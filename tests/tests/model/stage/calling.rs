@@ -22,7 +22,7 @@ use nix::{
 use serde_json::{Value, json};
 
 use super::{SECRET, Stage};
-use crate::history::{Call, How, Key, Part, Verb};
+use crate::history::{Call, FailureKind, Key, Part, Verb};
 
 /// More than any deadline of a policy here, so that only a hang is taken for one.
 const NO_ANSWER: Duration = Duration::from_secs(120);
@@ -154,7 +154,7 @@ impl Stage {
         run: impl FnOnce(&Self) -> Result<CallObservation>,
     ) -> Result<CallObservation> {
         let faults = call.faults();
-        let hurried = faults.iter().any(|fault| fault.how == How::Hang);
+        let hurried = faults.iter().any(|fault| fault.how == FailureKind::Hang);
         if !faults.is_empty() {
             self.write_scripts(faults, None)?;
         }

@@ -20,7 +20,7 @@ use nix::{
 use serde_json::{Value, json};
 
 use super::{SECRET, Stage};
-use crate::history::{Breakage, Disk, Fault, How, Key, Part, Policy, Side, Verb};
+use crate::history::{Breakage, Disk, FailureKind, Fault, Key, Part, Policy, Side, Verb};
 
 /// What tearing did to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,16 +318,22 @@ impl Stage {
     }
 }
 
-fn failing(how: How) -> Reply {
+fn failing(how: FailureKind) -> Reply {
     match how {
-        How::Error(code) => Reply::fail(code, "no luck", "as it was told"),
-        How::NotFound => Reply::fail(999, "link eth0 not found", "open /proc/1: no such file or directory"),
-        How::NetnsMissing => Reply::fail(999, "opening netns: open {netns}: no such file or directory", ""),
-        How::Silent => Reply(vec![Act::Exit(1)]),
-        How::Signal => Reply(vec![Act::Signal(9)]),
-        How::Garbage => Reply::text("all is well"),
-        How::Nothing => Reply::silent(),
-        How::Hang => Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang]),
+        FailureKind::Error(code) => Reply::fail(code, "no luck", "as it was told"),
+        FailureKind::NotFound => {
+            Reply::fail(999, "link eth0 not found", "open /proc/1: no such file or directory")
+        }
+        FailureKind::NetnsMissing => {
+            Reply::fail(999, "opening netns: open {netns}: no such file or directory", "")
+        }
+        FailureKind::Silent => Reply(vec![Act::Exit(1)]),
+        FailureKind::Signal => Reply(vec![Act::Signal(9)]),
+        FailureKind::Garbage => Reply::text("all is well"),
+        FailureKind::Nothing => Reply::silent(),
+        FailureKind::Hang => {
+            Reply(vec![Act::Spawn(vec!["/bin/sleep".to_owned(), "100000".to_owned()]), Act::Hang])
+        }
     }
 }
 
