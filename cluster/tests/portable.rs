@@ -66,7 +66,7 @@ fn nothing_is_of_one_system_only() {
     assert_eq!(of_one_system("use std::os::unix::fs::PermissionsExt;"), Some("os::unix"));
     let all: Vec<_> =
         sources().into_iter().filter(|source| !ELSEWHERE_TOO.contains(&source.path.as_str())).collect();
-    assert!(all.len() >= 500, "only {} sources were found", all.len());
+    assert!(all.len() >= 400, "only {} sources were found", all.len());
     let named = |source: &Source| -> Vec<String> {
         let lines = source.lines();
         let words = lines.filter_map(|(index, line)| Some((index, of_one_system(line)?)));

@@ -74,6 +74,7 @@ pub struct WriteReport {
     /// The object.
     pub object: Id,
     /// What became of it.
+    #[serde(rename = "became")]
     pub outcome: WriteOutcome,
     /// Fields that the API server adds, such as defaults.
     #[serde(skip_serializing_if = "Vec::is_empty")]
