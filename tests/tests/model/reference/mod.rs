@@ -238,7 +238,7 @@ impl Reference {
             (Call::Del { key, .. }, CallOutcome::Success) => drop(self.sandboxes.remove(key)),
             // Whoever was killed in an ADD is deleted by its runtime.
             (Call::Add { key, .. }, CallOutcome::Success | CallOutcome::Killed) => {
-                drop(self.sandboxes.insert(*key))
+                self.sandboxes.insert(*key);
             }
             _ => {}
         }
