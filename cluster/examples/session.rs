@@ -20,7 +20,7 @@ use cluster::live::{AcquireError, Journal, Outcome, Patience, Session, Settings,
 use migration::plan::Plan;
 use migration::roll::act::{Act, Change, Patch, PodId};
 use migration::roll::run::Run;
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use netpol::convert::CONVERTED_FROM;
 use serde_json::{Value, json};
 use types::policy::Phase;
@@ -77,28 +77,28 @@ fn plan() -> Result<Plan, String> {
 
 impl Driver {
     async fn answer(&mut self, command: &Value) -> Result<Value, String> {
-        let (verb, of) = command.as_object().and_then(|all| all.iter().next()).ok_or("a command")?;
-        let text = of.as_str().unwrap_or_default();
-        let said = |(_, problem): (_, types::problem::Problem)| problem.to_string();
+        let (verb, object) = command.as_object().and_then(|all| all.iter().next()).ok_or("a command")?;
+        let text = object.as_str().unwrap_or_default();
+        let describe = |(_, problem): (_, types::problem::Problem)| problem.to_string();
         let store = self.session.store();
         Ok(match verb.as_str() {
             "take" => self.take(text).await?,
-            "release" => self.session.release().await.map(|()| json!("released")).map_err(said)?,
-            "look" => self.look(of).await?,
+            "release" => self.session.release().await.map(|()| json!("released")).map_err(describe)?,
+            "look" => self.look(object).await?,
             "rights" => json!(self.session.missing_rights().await),
-            "patch" => outcome(self.session.act(&self.patch(of)?).await),
-            "evict" => outcome(self.session.act(&Act::Evict(pod(of))).await),
-            "delete" => outcome(self.session.act(&Act::Delete(pod(of))).await),
+            "patch" => outcome(self.session.act(&self.patch(object)?).await),
+            "evict" => outcome(self.session.act(&Act::Evict(pod(object))).await),
+            "delete" => outcome(self.session.act(&Act::Delete(pod(object))).await),
             "census" => outcome(self.session.act(&Act::Census).await),
-            "save" => json!({ "hash": store.save_plan(text.as_bytes()).await.map_err(said)? }),
+            "save" => json!({ "hash": store.save_plan(text.as_bytes()).await.map_err(describe)? }),
             "plan" => {
-                let (hash, bytes) = store.plan(&text.parse()?).await.map_err(said)?;
+                let (hash, bytes) = store.plan(&text.parse()?).await.map_err(describe)?;
                 json!({ "hash": hash, "text": String::from_utf8_lossy(&bytes) })
             }
             "begin" => {
-                let hash = of["plan"].as_str().map_or_else(|| "0".repeat(64), str::to_owned);
-                let run = Run::new(of["id"].as_str().unwrap_or(text), hash, &self.plan);
-                let begun = store.begin(&run).await.map_err(said)?;
+                let hash = object["plan"].as_str().map_or_else(|| "0".repeat(64), str::to_owned);
+                let run = Run::new(object["id"].as_str().unwrap_or(text), hash, &self.plan);
+                let begun = store.begin(&run).await.map_err(describe)?;
                 self.run = run;
                 json!(begun.version)
             }
@@ -106,14 +106,14 @@ impl Driver {
                 json!(self.session.take_up().and_then(Result::ok).map(|stored| stored.new_wishes().count()))
             }
             "record" => {
-                self.run.wish = of.as_u64().unwrap_or(0);
+                self.run.wish = object.as_u64().unwrap_or(0);
                 outcome(self.session.act(&Act::Record(Box::new(self.run.clone()))).await)
             }
-            "wish" => json!(store.wish("tester", text, &What::Pause).await.map_err(said)?),
-            "note" => self.note(of).await?,
-            "apply" => self.apply(of, command["dryRun"] == true)?,
+            "wish" => json!(store.wish("tester", text, &RunRequest::Pause).await.map_err(describe)?),
+            "note" => self.note(object).await?,
+            "apply" => self.apply(object, command["dryRun"] == true)?,
             "wait" => {
-                tokio::time::sleep(Duration::from_secs(of.as_u64().unwrap_or(0))).await;
+                tokio::time::sleep(Duration::from_secs(object.as_u64().unwrap_or(0))).await;
                 json!("waited")
             }
             other => return Err(format!("no such command: {other}")),
@@ -157,31 +157,31 @@ impl Driver {
         let gates: Value = world
             .verdicts
             .iter()
-            .map(|(name, said)| (name.clone(), json!(format!("{:?}", said.color))))
+            .map(|(name, verdict)| (name.clone(), json!(format!("{:?}", verdict.color))))
             .collect();
         Ok(json!({ "nodes": nodes, "pods": pods, "gates": gates, "epoch": world.epoch }))
     }
 
     /// A patch on what is known of the Node.
-    fn patch(&self, of: &Value) -> Result<Act, String> {
-        let name = of["node"].as_str().ok_or("a node")?;
-        let version = of["version"].as_str().ok_or("a version")?;
+    fn patch(&self, object: &Value) -> Result<Act, String> {
+        let name = object["node"].as_str().ok_or("a node")?;
+        let version = object["version"].as_str().ok_or("a version")?;
         let step = |state: &Value| -> Result<Step, String> {
             let step = json!({"run": self.run.id, "plan": "0", "epoch": 1, "claim": "c", "to": "both-old", "state": state});
             serde_json::from_value(step).map_err(|e| e.to_string())
         };
         Ok(Act::Patch(Box::new(Patch {
             node: name.into(),
-            uid: of["uid"].as_str().unwrap_or_default().into(),
+            uid: object["uid"].as_str().unwrap_or_default().into(),
             version: version.into(),
-            step: match &of["state"] {
+            step: match &object["state"] {
                 Value::Null => Change::Keep,
                 Value::Bool(_) => Change::Remove,
                 state => Change::Set(step(state)?),
             },
-            desired: of["desired"].as_str().and_then(Phase::parse),
-            cordon: of["cordon"].as_bool(),
-            fence: of["fence"].as_bool(),
+            desired: object["desired"].as_str().and_then(Phase::parse),
+            cordon: object["cordon"].as_bool(),
+            fence: object["fence"].as_bool(),
         })))
     }
 
@@ -202,8 +202,8 @@ impl Driver {
     }
 }
 
-fn pod(of: &Value) -> PodId {
-    let text = |key: &str| of[key].as_str().unwrap_or_default().into();
+fn pod(object: &Value) -> PodId {
+    let text = |key: &str| object[key].as_str().unwrap_or_default().into();
     PodId { namespace: text("namespace"), name: text("name"), uid: text("uid"), node: "".into(), owner: None }
 }
 

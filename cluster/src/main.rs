@@ -15,7 +15,7 @@ use cluster::commands::{
 };
 use cluster::print;
 use migration::roll::run::Bounds;
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 
 fn main() -> ExitCode {
     let mut words = std::env::args();
@@ -58,17 +58,19 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Status(wanted) => print::report(global.output, &status::status(global, wanted)?),
         Command::Stragglers(wanted) => print::report(global.output, &stragglers::stragglers(global, wanted)?),
         Command::Pause(wanted) => {
-            let what = if wanted.now { What::PauseNow } else { What::Pause };
+            let what = if wanted.now { RunRequest::PauseNow } else { RunRequest::Pause };
             ask(global, &wanted.justification.reason, what)?
         }
-        Command::Resume(because) => ask(global, &because.reason, What::Resume(Bounds::default()))?,
-        Command::Abort(wanted) => ask(global, &wanted.justification.reason, What::Abort(wanted.to))?,
-        Command::Skip(one) => ask(global, &one.justification.reason, What::Skip(one.object.as_str().into()))?,
+        Command::Resume(because) => ask(global, &because.reason, RunRequest::Resume(Bounds::default()))?,
+        Command::Abort(wanted) => ask(global, &wanted.justification.reason, RunRequest::Abort(wanted.to))?,
+        Command::Skip(one) => {
+            ask(global, &one.justification.reason, RunRequest::Skip(one.object.as_str().into()))?
+        }
         Command::Retry(one) => {
-            ask(global, &one.justification.reason, What::Retry(one.object.as_str().into()))?
+            ask(global, &one.justification.reason, RunRequest::Retry(one.object.as_str().into()))?
         }
         Command::Rollback(one) => {
-            ask(global, &one.justification.reason, What::Rollback(one.node.as_str().into()))?
+            ask(global, &one.justification.reason, RunRequest::Rollback(one.node.as_str().into()))?
         }
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,
@@ -76,7 +78,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     })
 }
 
-fn ask(global: &Global, reason: &str, what: What) -> Result<Exit, Failure> {
+fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<Exit, Failure> {
     Ok(print::report(global.output, &wish::ask(global, reason, what)?))
 }
 

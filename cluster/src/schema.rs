@@ -14,7 +14,7 @@ use migration::finding::Explanation;
 use migration::plan::Plan;
 use migration::roll::run::{Bounds, Pause, State};
 use migration::roll::wait::{Reason, Wait};
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::status::{Counts, Gate, MovingNode, Status};
 use migration::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use schemars::{JsonSchema, Schema};
@@ -125,11 +125,11 @@ fn answers_about_a_run_are_as_the_schemas_say() {
     };
     holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
     for asked in [
-        What::Pause,
-        What::PauseNow,
-        What::Resume(Bounds::default()),
-        What::Abort(Phase::Old),
-        What::Skip("a".into()),
+        RunRequest::Pause,
+        RunRequest::PauseNow,
+        RunRequest::Resume(Bounds::default()),
+        RunRequest::Abort(Phase::Old),
+        RunRequest::Skip("a".into()),
     ] {
         holds("ask", &wish::RequestReport { asked, holder: None, held: None });
     }

@@ -57,7 +57,10 @@ pub fn check(global: &Global, migration: Migration) -> Result<CheckReport, Failu
 
 impl CheckReport {
     fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|one| one.waived.is_none() && one.severity == severity).count()
+        self.findings
+            .iter()
+            .filter(|finding| finding.waived.is_none() && finding.severity == severity)
+            .count()
     }
 
     fn waived(&self) -> usize {

@@ -40,8 +40,8 @@ fn unknown_codes(config: &Config) -> Vec<Problem> {
     let codes: Vec<&str> = check::codes().into_iter().map(|(code, _)| code).collect();
     let waivers = config.waivers.iter().enumerate();
     let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
-    let problem = |(at, waiver): (usize, &migration::config::Waiver)| {
-        let place = format!("waivers[{at}].finding");
+    let problem = |(index, waiver): (usize, &migration::config::Waiver)| {
+        let place = format!("waivers[{index}].finding");
         let fix = match nearest(&waiver.finding, &codes) {
             Some(near) => format!("did you mean {near}?"),
             None => "name a finding that kubectl crossfade check reported".into(),

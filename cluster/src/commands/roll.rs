@@ -34,9 +34,9 @@ pub struct RollPreview {
 #[serde(untagged)]
 pub enum Answer {
     /// Nothing was done.
-    Previewed(RollPreview),
+    Preview(RollPreview),
     /// The run went on.
-    Rolled(RollReport),
+    Run(RollReport),
 }
 
 /// Runs the command.
@@ -61,16 +61,16 @@ pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
             Some(_) => global.next(&format!("roll --plan {plan}")),
             None => global.next("roll --resume"),
         };
-        return Ok(Answer::Previewed(RollPreview { preview, next }));
+        return Ok(Answer::Preview(RollPreview { preview, next }));
     }
-    let asked = live::RunOptions {
+    let options = live::RunOptions {
         plan: live::saved_plan(&global.access, wanted.plan.as_ref()).map_err(failed)?,
         is_resumed: wanted.plan.is_none(),
         bounds,
         delete,
         patience: patience(wanted),
     };
-    conduct(global, &config, &asked).map(Answer::Rolled)
+    conduct(global, &config, &options).map(Answer::Run)
 }
 
 /// What to do about the Lease of another holder. To go on with a run is to take it from a holder that is gone.
@@ -89,7 +89,7 @@ const fn patience(wanted: &Wanted) -> Patience {
 impl Report for Answer {
     fn document(&self) -> Document {
         match self {
-            Self::Previewed(RollPreview { preview, next }) => {
+            Self::Preview(RollPreview { preview, next }) => {
                 let mut document = Document::new("Roll: nothing was done");
                 describe(&mut document, &preview.status);
                 document.heading("What would be done next");
@@ -101,7 +101,7 @@ impl Report for Answer {
                 document.text(format!("To do it: {next}"));
                 document
             }
-            Self::Rolled(rolled) => {
+            Self::Run(rolled) => {
                 let mut document = Document::new(format!("Roll: {}", rolled.ended));
                 rolled.describe(&mut document);
                 document
@@ -111,15 +111,15 @@ impl Report for Answer {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Previewed(_) => Exit::Done,
-            Self::Rolled(rolled) => rolled.exit,
+            Self::Preview(_) => Exit::Done,
+            Self::Run(rolled) => rolled.exit,
         }
     }
 
     fn problems(&self) -> Vec<Problem> {
         match self {
-            Self::Previewed(_) => Vec::new(),
-            Self::Rolled(rolled) => rolled.problems(),
+            Self::Preview(_) => Vec::new(),
+            Self::Run(rolled) => rolled.problems(),
         }
     }
 }

@@ -74,9 +74,9 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Fa
     };
     let choice = if faults { Choice::Some } else { Choice::Quiet };
     let progress = Progress::new();
-    let play = |at: u64| -> (u64, Outcome) {
-        progress.passing(&format!("history {} of {histories}", at + 1));
-        let seed = seed.wrapping_add(at);
+    let play = |time: u64| -> (u64, Outcome) {
+        progress.passing(&format!("history {} of {histories}", time + 1));
+        let seed = seed.wrapping_add(time);
         (seed, History::of(Scenario::like(&scene, &plan, seed, choice), None).play())
     };
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
@@ -111,8 +111,8 @@ impl Report for SimulationReport {
             vec![what, shown(spread.least), shown(spread.median), shown(spread.most)]
         };
         let mut rows = Vec::new();
-        for (at, pass) in summary.passes.iter().enumerate() {
-            rows.push(row(format!("end of pass {}", at + 1), pass, duration));
+        for (index, pass) in summary.passes.iter().enumerate() {
+            rows.push(row(format!("end of pass {}", index + 1), pass, duration));
         }
         rows.push(row("end of the run".into(), &summary.seconds, duration));
         rows.push(row("evictions".into(), &summary.evictions, |count| count.to_string()));
@@ -128,19 +128,21 @@ impl Report for SimulationReport {
         }
         if !summary.unended.is_empty() {
             document.heading("Runs that did not come to an end");
-            let lines =
-                summary.unended.iter().map(|one| format!("seed {}: {}", one.seed, one.waits.join("; ")));
+            let lines = summary
+                .unended
+                .iter()
+                .map(|unended| format!("seed {}: {}", unended.seed, unended.waits.join("; ")));
             document.list(lines, 20);
         }
         if !summary.broken.is_empty() {
             document.heading("What must never happen and did");
-            let lines = summary.broken.iter().map(|one| {
+            let lines = summary.broken.iter().map(|broken| {
                 format!(
                     "seed {}, after {}: {}: {}",
-                    one.seed,
-                    duration(one.at_seconds),
-                    one.invariant,
-                    one.why
+                    broken.seed,
+                    duration(broken.at_seconds),
+                    broken.invariant,
+                    broken.why
                 )
             });
             document.list(lines, 20);
@@ -154,9 +156,9 @@ impl Report for SimulationReport {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let broken = self.made.iter().flat_map(|made| &made.summary.broken).map(|one| {
-            Problem::new(format!("{}: {}", one.invariant, one.why))
-                .at(format!("the history of seed {}", one.seed))
+        let broken = self.made.iter().flat_map(|made| &made.summary.broken).map(|violation| {
+            Problem::new(format!("{}: {}", violation.invariant, violation.why))
+                .at(format!("the history of seed {}", violation.seed))
                 .fix("do not begin this run; report the plan and the seed")
         });
         let unended = self.made.iter().flat_map(|made| &made.summary.unended).map(|one| {

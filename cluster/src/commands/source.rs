@@ -57,7 +57,7 @@ fn filed(global: &Global) -> Result<Snapshot, Failure> {
 
 /// The kinds without which nobody knows what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
 pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
-    let of = |cni: Cni| -> (&[Kind], &[Kind]) {
+    let kinds_of = |cni: Cni| -> (&[Kind], &[Kind]) {
         match cni {
             Cni::Calico | Cni::Canal => {
                 (Engine::Calico.kinds(), &[Kind::CUSTOM_RESOURCE_DEFINITION, Kind::IP_POOL])
@@ -77,7 +77,7 @@ pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
             Cni::Flannel => (&[], &[]),
         }
     };
-    let both = [of(from), of(to)];
+    let both = [kinds_of(from), kinds_of(to)];
     both.iter()
         .flat_map(|(policies, settings)| policies.iter().chain(*settings))
         .chain(&CLUSTER_KINDS)

@@ -72,13 +72,13 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     }
     if !status.moving.is_empty() {
         let count = |count: Option<u32>| count.map_or_else(|| "?".into(), |count: u32| count.to_string());
-        let rows = status.moving.iter().map(|one| {
+        let rows = status.moving.iter().map(|moving| {
             vec![
-                one.node.to_string(),
-                one.state.as_str().into(),
-                one.to.to_string(),
-                count(one.left),
-                count(one.attached),
+                moving.node.to_string(),
+                moving.state.as_str().into(),
+                moving.to.to_string(),
+                count(moving.left),
+                count(moving.attached),
             ]
         });
         document.heading("In transit");
@@ -95,12 +95,12 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     }
     if !status.waits.is_empty() {
         document.heading("Waits for");
-        let told = status.waits.iter().map(|wait| {
+        let lines = status.waits.iter().map(|wait| {
             let help = if wait.help.is_empty() { String::new() } else { format!(" Helps: {}", wait.help) };
             let person = if wait.is_held { "a person: " } else { "" };
             format!("{person}{}, {}: {}.{help}", wait.object, wait.reason, wait.what)
         });
-        document.list(told, SHOWN);
+        document.list(lines, SHOWN);
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     fn what_is_skipped_is_shown_with_its_reason() {
         let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
         let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
-        let told = StatusReport(Status {
+        let report = StatusReport(Status {
             run: "r-1".into(),
             plan: "4be1".into(),
             pass: 3,
@@ -161,12 +161,12 @@ mod tests {
             gates: Vec::new(),
             waits: Vec::new(),
         });
-        let blocks = told.document().blocks;
-        let at = blocks
+        let blocks = report.document().blocks;
+        let index = blocks
             .iter()
             .position(|block| *block == Block::Heading(None, "Skipped".into()))
             .expect("a heading");
         let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
-        assert_eq!(blocks[at + 1], Block::List(expected.map(str::to_owned).into()));
+        assert_eq!(blocks[index + 1], Block::List(expected.map(str::to_owned).into()));
     }
 }

@@ -37,11 +37,11 @@ pub struct StragglersReport {
 #[serde(untagged)]
 pub enum Answer {
     /// What there is.
-    Told(StragglersReport),
+    Report(StragglersReport),
     /// What would be done about it.
-    Planned(Box<FixPreview>),
+    Preview(Box<FixPreview>),
     /// What was done about it.
-    Carried(Box<FixReport>),
+    Fix(Box<FixReport>),
 }
 
 /// Runs the command.
@@ -50,9 +50,9 @@ pub enum Answer {
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
 pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
-        Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Carried(Box::new(carried))),
-        None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Planned(Box::new(planned))),
-        None => find_stragglers(global, wanted).map(Answer::Told),
+        Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Fix(Box::new(carried))),
+        None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Preview(Box::new(planned))),
+        None => find_stragglers(global, wanted).map(Answer::Report),
     }
 }
 
@@ -86,17 +86,17 @@ impl StragglersReport {
             document.text("There are none.");
             return;
         }
-        let rows = stragglers.iter().map(|one| {
-            let mut pods = one.pods.iter().take(NAMED).cloned().collect::<Vec<_>>().join(" ");
-            if one.pods.len() > NAMED {
-                pods.push_str(&format!(" and {} more", one.pods.len() - NAMED));
+        let rows = stragglers.iter().map(|group| {
+            let mut pods = group.pods.iter().take(NAMED).cloned().collect::<Vec<_>>().join(" ");
+            if group.pods.len() > NAMED {
+                pods.push_str(&format!(" and {} more", group.pods.len() - NAMED));
             }
             vec![
-                one.owner.clone(),
-                one.pods.len().to_string(),
-                describe_reason(one.because).into(),
+                group.owner.clone(),
+                group.pods.len().to_string(),
+                describe_reason(group.because).into(),
                 pods,
-                one.fix.clone(),
+                group.fix.clone(),
             ]
         });
         document.table(vec!["OWNER", "PODS", "WHY", "NAMES", "FIX"], rows.collect());
@@ -114,38 +114,40 @@ impl StragglersReport {
 
     fn problems(&self) -> Vec<Problem> {
         let pods = self.found.stragglers.iter();
-        pods.map(|one| Problem::new(describe_reason(one.because)).at(one.owner.clone()).fix(one.fix.clone()))
-            .collect()
+        pods.map(|group| {
+            Problem::new(describe_reason(group.because)).at(group.owner.clone()).fix(group.fix.clone())
+        })
+        .collect()
     }
 }
 
 impl Report for Answer {
     fn document(&self) -> Document {
         match self {
-            Self::Told(told) => {
-                let title = format!("Stragglers: pods that are not attached in phase {}", told.phase);
+            Self::Report(report) => {
+                let title = format!("Stragglers: pods that are not attached in phase {}", report.phase);
                 let mut document = Document::new(title);
-                told.describe(&mut document);
+                report.describe(&mut document);
                 document
             }
-            Self::Planned(planned) => planned.document(),
-            Self::Carried(carried) => carried.document(),
+            Self::Preview(planned) => planned.document(),
+            Self::Fix(carried) => carried.document(),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Told(told) => told.exit(),
-            Self::Planned(planned) => planned.exit(),
-            Self::Carried(carried) => carried.exit(),
+            Self::Report(report) => report.exit(),
+            Self::Preview(planned) => planned.exit(),
+            Self::Fix(carried) => carried.exit(),
         }
     }
 
     fn problems(&self) -> Vec<Problem> {
         match self {
-            Self::Told(told) => told.problems(),
-            Self::Planned(planned) => planned.problems(),
-            Self::Carried(carried) => carried.problems(),
+            Self::Report(report) => report.problems(),
+            Self::Preview(planned) => planned.problems(),
+            Self::Fix(carried) => carried.problems(),
         }
     }
 }

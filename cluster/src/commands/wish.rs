@@ -1,6 +1,6 @@
 //! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
 
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::status::Holder;
 use serde::Serialize;
 use types::exit::Exit;
@@ -16,7 +16,7 @@ use crate::print::{Document, Report};
 #[serde(rename_all = "camelCase")]
 pub struct RequestReport {
     /// What.
-    pub asked: What,
+    pub asked: RunRequest,
     /// Who holds the run; none if nobody does.
     pub holder: Option<String>,
     /// The same with the times of its Lease.
@@ -28,7 +28,7 @@ pub struct RequestReport {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(global: &Global, reason: &str, what: What) -> Result<RequestReport, Failure> {
+pub fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::of(
             Exit::Usage,

@@ -197,7 +197,8 @@ mod tests {
     fn gathered(dir: &Path) -> (Result<Snapshot, String>, String) {
         let mut notes = String::new();
         let found = gather(&[dir.to_owned()], &[], &mut |note| notes.push_str(note));
-        let first = |problems: Vec<Problem>| problems.iter().map(|one| format!("{}\n", one.what)).collect();
+        let first =
+            |problems: Vec<Problem>| problems.iter().map(|problem| format!("{}\n", problem.what)).collect();
         (found.map_err(first), notes)
     }
 

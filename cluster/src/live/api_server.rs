@@ -71,9 +71,9 @@ pub(super) async fn resources(client: &Client, version: &str) -> Result<Vec<Stri
 }
 
 async fn read<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, (String, Meaning)> {
-    let at = |meaning| (path.to_owned(), meaning);
-    let text = ask(client, path, &mut |_| {}).await.map_err(at)?;
-    serde_json::from_str(&text).map_err(|e| at(Meaning::Failed(format!("the answer: {e}"))))
+    let text_at = |meaning| (path.to_owned(), meaning);
+    let text = ask(client, path, &mut |_| {}).await.map_err(text_at)?;
+    serde_json::from_str(&text).map_err(|e| text_at(Meaning::Failed(format!("the answer: {e}"))))
 }
 
 async fn text_at(client: &Client, path: &str, pointer: &str) -> Result<Option<String>, Meaning> {

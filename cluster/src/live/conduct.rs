@@ -19,7 +19,7 @@ use migration::roll::run::{Bounds, Run, State};
 use migration::roll::step::{Decision, step};
 use migration::roll::view::View;
 use migration::roll::wait::{Reason, Wait};
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Verdict, World};
 use migration::status::{Holder, Status, status};
 use serde::Serialize;
@@ -369,7 +369,7 @@ async fn preview_decision(
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>, Failure> {
+pub fn ask(access: &Access, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().wish(&session.person().await, reason, what).await?;
@@ -379,9 +379,9 @@ pub fn ask(access: &Access, reason: &str, what: &What) -> Result<Option<Holder>,
 
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.
 fn id(clock: &Clock) -> String {
-    let at = clock.wall().strftime("%y%m%d-%H%M").to_string();
+    let time = clock.wall().strftime("%y%m%d-%H%M").to_string();
     let end: String = lease::random().chars().take(4).collect();
-    format!("r-{at}-{end}")
+    format!("r-{time}-{end}")
 }
 
 /// Whose Lease has to expire before the run is taken over.

@@ -51,14 +51,14 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
     config.default_retry = false;
     config.read_timeout = within;
     config.reset_reader_on_write = true;
-    let told = access.log.map(|tell| RequestLog::new(&config.cluster_url, tell));
+    let request_log = access.log.map(|tell| RequestLog::new(&config.cluster_url, tell));
     let builder = match config.proxy_url {
         None => direct::builder(&config),
         Some(_) => ClientBuilder::try_from(config),
     };
     let builder = builder.map_err(|e| credential(access, &e))?;
-    Ok(match told {
-        Some(told) => builder.with_layer(&told).build(),
+    Ok(match request_log {
+        Some(request_log) => builder.with_layer(&request_log).build(),
         None => builder.build(),
     })
 }

@@ -25,10 +25,10 @@ pub(super) async fn ask(gate: Gate, clock: Clock, sink: impl Fn(String, Verdict)
     let turn = Duration::from_secs(gate.every_seconds.into()).max(SHORTEST);
     let within = Duration::from_secs(gate.fresh_seconds.into()).max(turn);
     loop {
-        let at = clock.now();
+        let time = clock.now();
         let (color, why) = verdict(words, within).await;
-        sink(gate.name.clone(), Verdict { color, at, why });
-        tokio::time::sleep(turn.saturating_sub(clock.now().saturating_sub(at))).await;
+        sink(gate.name.clone(), Verdict { color, at: time, why });
+        tokio::time::sleep(turn.saturating_sub(clock.now().saturating_sub(time))).await;
     }
 }
 
@@ -49,13 +49,13 @@ async fn verdict(words: &[String], within: Duration) -> (Color, String) {
         Ok(Err(e)) => return (Color::Unknown, format!("{program}: {e}")),
         Ok(Ok(ended)) => ended,
     };
-    let said = String::from_utf8_lossy(&stderr);
-    let said: String = said.trim_end().lines().last().unwrap_or_default().chars().take(WORDS).collect();
-    let colon = if said.is_empty() { "" } else { ": " };
+    let text = String::from_utf8_lossy(&stderr);
+    let text: String = text.trim_end().lines().last().unwrap_or_default().chars().take(WORDS).collect();
+    let colon = if text.is_empty() { "" } else { ": " };
     match status.code() {
-        Some(0) => (Color::Green, said),
-        Some(1) => (Color::Red, format!("{program} says no{colon}{said}")),
-        _ => (Color::Unknown, format!("{program} ended with {status}{colon}{said}")),
+        Some(0) => (Color::Green, text),
+        Some(1) => (Color::Red, format!("{program} says no{colon}{text}")),
+        _ => (Color::Unknown, format!("{program} ended with {status}{colon}{text}")),
     }
 }
 

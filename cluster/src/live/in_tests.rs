@@ -125,8 +125,8 @@ impl Server {
     /// Answers one request after the other.
     pub(super) fn new(answers: Vec<Answer>) -> Self {
         let mut answers = VecDeque::from(answers);
-        Self::by(move |asked| {
-            answers.pop_front().unwrap_or_else(|| panic!("nothing is left to answer {asked:?}"))
+        Self::by(move |request| {
+            answers.pop_front().unwrap_or_else(|| panic!("nothing is left to answer {request:?}"))
         })
     }
 
@@ -136,8 +136,8 @@ impl Server {
     }
 
     /// What it answers to a request that another server got.
-    pub(super) fn answer(&self, asked: &RecordedRequest) -> Answer {
-        (self.rule.lock().expect("a rule"))(asked)
+    pub(super) fn answer(&self, request: &RecordedRequest) -> Answer {
+        (self.rule.lock().expect("a rule"))(request)
     }
 
     /// What it was asked so far.
@@ -147,7 +147,7 @@ impl Server {
 
     /// The method, path and query of all that it was asked.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.requests().into_iter().map(|asked| asked.line).collect()
+        self.requests().into_iter().map(|request| request.line).collect()
     }
 
     /// A client of it. Its time is tokio's, so that tests do not wait.

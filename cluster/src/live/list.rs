@@ -200,8 +200,8 @@ mod tests {
     fn a_page_that_is_too_long_is_asked_for_with_fewer_objects() {
         for (most, limits) in [(500, &[500, 500][..]), (50, &[500, 50, 50]), (1, &[500, 50, 5, 1, 1])] {
             run(async {
-                let server = Server::by(move |asked| {
-                    let query = asked.line.split_once("limit=").expect("a limit").1;
+                let server = Server::by(move |request| {
+                    let query = request.line.split_once("limit=").expect("a limit").1;
                     let (limit, next) = query.split_once('&').unwrap_or((query, ""));
                     if limit.parse::<usize>().expect("a number") > most {
                         return Answer::endless();
@@ -220,13 +220,13 @@ mod tests {
                 };
                 each_part(&server.client(), "/api/v1/pods", &mut take).await.expect("read");
                 assert_eq!(pages, 2);
-                let asked: Vec<String> = server.lines();
+                let requests: Vec<String> = server.lines();
                 let expected = limits.iter().map(|limit| format!("GET /api/v1/pods?limit={limit}"));
                 assert!(
-                    asked.iter().zip(expected).all(|(asked, start)| asked.starts_with(&start)),
-                    "{asked:?}"
+                    requests.iter().zip(expected).all(|(request, start)| request.starts_with(&start)),
+                    "{requests:?}"
                 );
-                assert_eq!(asked.len(), limits.len());
+                assert_eq!(requests.len(), limits.len());
             });
         }
     }

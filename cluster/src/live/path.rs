@@ -35,8 +35,8 @@ pub(super) fn pod(namespace: &str, name: &str) -> String {
 /// A path with a query: `a=b&c=d`.
 pub(super) fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let mut text = path.to_owned();
-    for (at, (key, value)) in query.iter().enumerate() {
-        text.push(if at == 0 { '?' } else { '&' });
+    for (index, (key, value)) in query.iter().enumerate() {
+        text.push(if index == 0 { '?' } else { '&' });
         text.push_str(key);
         text.push('=');
         text.push_str(&encoded(value));

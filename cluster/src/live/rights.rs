@@ -27,11 +27,11 @@ pub(super) async fn missing(client: &Client, kinds: &BTreeSet<Kind>) -> Vec<Stri
     let is_served = |kind: &Kind| {
         served.as_ref().is_none_or(|groups| groups.iter().any(|group| group == group_of(*kind)))
     };
-    let mut asked = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for right in kinds.iter().copied().filter(is_served).flat_map(rights) {
-        asked.spawn(missing_right(client.clone(), right));
+        tasks.spawn(missing_right(client.clone(), right));
     }
-    let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
+    let mut missing: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
     missing.sort();
     missing
 }
@@ -123,11 +123,11 @@ pub const ACTING: [Rule; 8] = [
 
 /// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.
 pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
-    let mut asked = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for right in ACTING.iter().flat_map(acting) {
-        asked.spawn(missing_right(client.clone(), right));
+        tasks.spawn(missing_right(client.clone(), right));
     }
-    let mut missing: Vec<String> = asked.join_all().await.into_iter().flatten().collect();
+    let mut missing: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
     missing.sort();
     missing
 }
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn missing_rights_to_act_are_named() {
         in_tests::run(async {
-            let server = Server::by(|asked| {
-                let spec = &asked.json()["spec"]["resourceAttributes"];
+            let server = Server::by(|request| {
+                let spec = &request.json()["spec"]["resourceAttributes"];
                 let is = |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;
                 let is_allowed =
                     !is("patch", "nodes") && !is("get", "leases") && spec["subresource"] != "eviction";
@@ -239,7 +239,7 @@ mod tests {
             let own: Vec<bool> = server
                 .requests()
                 .iter()
-                .map(|asked| asked.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
+                .map(|request| request.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
                 .collect();
             assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (18, 9));
         });

@@ -284,9 +284,9 @@ impl Session {
 /// What time of the week it is in a time zone; none if this machine does not know the zone.
 fn local(clock: &Clock, zone: Option<&str>) -> Option<LocalTime> {
     let zone = zone.map_or(Ok(TimeZone::UTC), TimeZone::get).ok()?;
-    let at = clock.wall().to_zoned(zone);
-    let day = usize::try_from(at.weekday().to_monday_zero_offset()).ok()?;
-    let minute = u32::try_from(i32::from(at.hour()) * 60 + i32::from(at.minute())).ok()?;
+    let time = clock.wall().to_zoned(zone);
+    let day = usize::try_from(time.weekday().to_monday_zero_offset()).ok()?;
+    let minute = u32::try_from(i32::from(time.hour()) * 60 + i32::from(time.minute())).ok()?;
     Some(LocalTime { day, minute })
 }
 

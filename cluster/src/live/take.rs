@@ -102,8 +102,8 @@ mod tests {
     /// A cluster with an agent of Antrea that mounts this ConfigMap; nothing else is in it.
     fn taken(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {
         in_tests::run(async {
-            let server = Server::by(move |asked| {
-                let path = asked.line.trim_start_matches("GET ");
+            let server = Server::by(move |request| {
+                let path = request.line.trim_start_matches("GET ");
                 if path.starts_with("/apis/apps/v1/daemonsets") {
                     let volumes =
                         [mounted, "unrelated"].map(|name| json!({"name": "c", "configMap": {"name": name}}));
@@ -138,12 +138,12 @@ mod tests {
 
     #[test]
     fn a_config_map_with_a_hash_in_its_name_is_found_by_the_agent_that_mounts_it() {
-        let (snapshot, asked) = taken("antrea-config-5ct9ktdt77", true);
-        let found = snapshot.config_map("antrea-config").map(|one| one.name().to_owned());
+        let (snapshot, requests) = taken("antrea-config-5ct9ktdt77", true);
+        let found = snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
         assert_eq!(found.as_deref(), Some("antrea-config-5ct9ktdt77"));
         assert!(snapshot.knows(Kind::CONFIG_MAP));
-        assert!(!asked.iter().any(|line| line.contains("unrelated")), "{asked:?}");
-        assert_eq!(asked.len(), 1 + CONFIG_MAPS.len() + 1);
+        assert!(!requests.iter().any(|line| line.contains("unrelated")), "{requests:?}");
+        assert_eq!(requests.len(), 1 + CONFIG_MAPS.len() + 1);
     }
 
     #[test]

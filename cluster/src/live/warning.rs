@@ -9,11 +9,11 @@ pub(super) fn warnings(header: &str) -> Vec<String> {
     let mut rest = header;
     while let Some((_, quoted)) = rest.split_once('"') {
         let (mut text, mut end, mut is_escaped) = (String::new(), None, false);
-        for (at, c) in quoted.char_indices() {
+        for (index, c) in quoted.char_indices() {
             match c {
                 '\\' if !is_escaped => is_escaped = true,
                 '"' if !is_escaped => {
-                    end = Some(at);
+                    end = Some(index);
                     break;
                 }
                 c => {

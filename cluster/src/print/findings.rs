@@ -45,8 +45,8 @@ fn fix(document: &mut Document, finding: &Finding) {
     fields.push(("fix", first));
     document.fields(fields);
     lines.for_each(|line| document.text(line));
-    for (at, part) in parts.enumerate() {
-        if at % 2 == 0 {
+    for (index, part) in parts.enumerate() {
+        if index % 2 == 0 {
             document.code(part.trim_start_matches('\n'));
         } else {
             part.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| document.text(line));

@@ -99,7 +99,7 @@ pub fn duration(seconds: u64) -> String {
 }
 
 fn wave(wave: &Wave) -> Vec<String> {
-    let mut first: Vec<&str> = wave.nodes.iter().take(FIRST).map(|one| &*one.name).collect();
+    let mut first: Vec<&str> = wave.nodes.iter().take(FIRST).map(|planned| &*planned.name).collect();
     if wave.nodes.len() > FIRST {
         first.push("..");
     }
@@ -116,7 +116,7 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
             let differs = other_policy.iter().any(|name| **name == *node.name);
             format!("{}{}", node.why, if differs { "; its policy is not that of most nodes" } else { "" })
         };
-        for nodes in wave.nodes.chunk_by(|one, next| why(one) == why(next)) {
+        for nodes in wave.nodes.chunk_by(|planned, next| why(planned) == why(next)) {
             let mut names: Vec<&str> = nodes.iter().take(OF_A_ROW).map(|node| &*node.name).collect();
             let more = format!("and {} more", nodes.len().saturating_sub(OF_A_ROW));
             names.extend((nodes.len() > OF_A_ROW).then_some(more.as_str()));

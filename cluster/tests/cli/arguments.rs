@@ -21,8 +21,8 @@ fn a_file_that_is_no_dump_is_named_with_what_to_do() {
         &["check", "--from", "calico", "--to", "cilium", "--snapshot", "pods.json", "--snapshot", "none"],
     );
     assert_eq!(output.status.code(), Some(1));
-    let said = stderr(&output);
-    assert!(said.contains("pods.json") && said.contains("none") && said.contains("fix:"), "{said}");
+    let text = stderr(&output);
+    assert!(text.contains("pods.json") && text.contains("none") && text.contains("fix:"), "{text}");
 }
 
 #[test]
@@ -40,10 +40,10 @@ fn what_was_not_dumped_is_not_green() {
     let arguments = ["check", "--from", "calico", "--to", "antrea", "--snapshot", "cluster/nodes.yaml"];
     let output = run_in(&dir, &arguments);
     assert_eq!(output.status.code(), Some(3));
-    let said = stdout(&output);
+    let text = stdout(&output);
     assert!(
-        said.contains("not-checked") && said.contains("kubectl get ippools.crd.projectcalico.org -A"),
-        "{said}"
+        text.contains("not-checked") && text.contains("kubectl get ippools.crd.projectcalico.org -A"),
+        "{text}"
     );
 }
 

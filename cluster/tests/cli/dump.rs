@@ -94,7 +94,7 @@ fn what_the_script_dumps_is_all_that_the_commands_ask_for() {
         let (own, all) = (with(&["dump"]), with(&["dump", "--dumped", "all"]));
         let codes = |answer: &Value| {
             let all = answer["findings"].as_array().expect("findings").iter();
-            all.map(|one| one["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
+            all.map(|object| object["code"].as_str().expect("a code").to_owned()).collect::<Vec<_>>()
         };
         assert!(!codes(&own).contains(&"not-checked".to_owned()), "{own:#}");
         assert_eq!(codes(&own), codes(&all), "{from} {to}");

@@ -91,7 +91,7 @@ fn the_api_server_sees_what_the_flags_say() {
             "impersonate-uid: 7",
             "impersonate-extra-scopes: view",
         ] {
-            assert!(head.lines().any(|one| one == line), "{line} is not in {head}");
+            assert!(head.lines().any(|item| item == line), "{line} is not in {head}");
         }
         assert!(!head.contains("gzip"), "{head}");
         // As with kubectl, anybody on the way could read it.
@@ -105,12 +105,12 @@ fn the_api_server_sees_what_the_flags_say() {
 fn requests_are_named_from_level_six_on_and_no_secret_is_among_them() {
     for (level, is_named) in [("-v=5", false), ("-v6", true), ("--v=9", true)] {
         let (output, _) = asked(&["--token", "c4nary", level]);
-        let said = stderr(&output);
+        let text = stderr(&output);
         let is_version =
             |line: &str| line.starts_with("GET http://127.0.0.1:") && line.contains("/version 200 in ");
-        assert_eq!(said.lines().any(is_version), is_named, "{level}: {said}");
-        assert_eq!(said.contains("/api/v1/nodes?limit=500 200 in "), is_named, "{level}: {said}");
-        assert!(!said.to_ascii_lowercase().contains("c4nary"), "{said}");
+        assert_eq!(text.lines().any(is_version), is_named, "{level}: {text}");
+        assert_eq!(text.contains("/api/v1/nodes?limit=500 200 in "), is_named, "{level}: {text}");
+        assert!(!text.to_ascii_lowercase().contains("c4nary"), "{text}");
     }
 }
 
@@ -137,10 +137,10 @@ fn flags_of_kubectl_that_have_no_meaning_here_are_refused_with_a_reason() {
         (&["--request-timeout", "soon"], "--request-timeout", "30s"),
     ] {
         let output = run_in(dir.path(), &[&["snapshot"], arguments].concat());
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(flag) && said.contains(reason), "{arguments:?}: {said}");
-        assert!(!said.contains("c4nary"), "{said}");
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(flag) && text.contains(reason), "{arguments:?}: {text}");
+        assert!(!text.contains("c4nary"), "{text}");
     }
 }
 

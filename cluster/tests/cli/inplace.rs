@@ -68,7 +68,7 @@ fn told(to: &str) -> String {
 fn has_all(whole: &Value, part: &Value) -> bool {
     match part {
         Value::Object(all) => {
-            all.iter().all(|(key, value)| whole.get(key).is_some_and(|of| has_all(of, value)))
+            all.iter().all(|(key, value)| whole.get(key).is_some_and(|object| has_all(object, value)))
         }
         value => whole == value,
     }
@@ -77,8 +77,8 @@ fn has_all(whole: &Value, part: &Value) -> bool {
 #[test]
 fn the_values_of_the_page_are_those_that_check_tells() {
     assert_eq!(file("cilium.yaml"), told("cilium"));
-    let (page, told) = (yaml(&file("antrea.yaml")), yaml(&told("antrea")));
-    assert!(has_all(&page, &told), "{page:#} lacks some of {told:#}");
+    let (page, value) = (yaml(&file("antrea.yaml")), yaml(&told("antrea")));
+    assert!(has_all(&page, &value), "{page:#} lacks some of {value:#}");
     let flannel = yaml(&file("flannel.yaml"));
     assert_eq!(
         flannel["flannel"]["backendPort"],

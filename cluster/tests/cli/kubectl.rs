@@ -104,10 +104,10 @@ fn a_shell_reads_the_script_that_completes_the_program() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("script");
     std::fs::write(&file, &script.stdout).expect("written");
-    let asked = "source \"$1\"; said=$(complete -p kubectl-crossfade); [[ $said =~ -F\\ ([^ ]+) ]]; \
+    let request = "source \"$1\"; said=$(complete -p kubectl-crossfade); [[ $said =~ -F\\ ([^ ]+) ]]; \
                  COMP_WORDS=(kubectl-crossfade che); COMP_CWORD=1; \
                  \"${BASH_REMATCH[1]}\" kubectl-crossfade che kubectl-crossfade; echo \"${COMPREPLY[@]}\"";
     let output =
-        Command::new("bash").args(["--norc", "-c", asked, "bash"]).arg(&file).output().expect("bash runs");
+        Command::new("bash").args(["--norc", "-c", request, "bash"]).arg(&file).output().expect("bash runs");
     assert_eq!(stdout(&output).lines().last(), Some("check"), "{}{}", stdout(&output), stderr(&output));
 }

@@ -38,14 +38,14 @@ fn each_cluster_has_the_plan_that_is_expected() {
     let mut wrong = Vec::new();
     for dir in dirs {
         for (file, more) in [("plan.json", ["--out", "-"]), ("plan.md", ["-o", "markdown"])] {
-            let (status, said, complaint) = plan(&dir, &[&["--snapshot", "cluster"], &more[..]].concat());
+            let (status, text, complaint) = plan(&dir, &[&["--snapshot", "cluster"], &more[..]].concat());
             assert_eq!((status, complaint.as_str()), (Some(0), ""), "{}", dir.display());
             let golden = dir.join(file);
             if std::env::var_os("UPDATE_GOLDEN").is_some() {
-                fs::write(&golden, &said).expect("written");
+                fs::write(&golden, &text).expect("written");
             }
-            if fs::read_to_string(&golden).unwrap_or_default() != said {
-                wrong.push(format!("{}:\n{said}", golden.display()));
+            if fs::read_to_string(&golden).unwrap_or_default() != text {
+                wrong.push(format!("{}:\n{text}", golden.display()));
             }
         }
     }
@@ -63,8 +63,8 @@ fn the_hash_is_that_of_the_bytes_and_the_order_of_files_makes_no_difference() {
         files.sort();
         files.reverse();
         let backwards: Vec<&str> = files.iter().flat_map(|file| ["--snapshot", file.as_str()]).collect();
-        let (_, said, _) = plan(&dir, &[&backwards[..], &["-o", "json"]].concat());
-        let answer: Value = serde_json::from_str(&said).expect("JSON");
+        let (_, text, _) = plan(&dir, &[&backwards[..], &["-o", "json"]].concat());
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(answer["hash"], sha256(&kept));
         let written: Value = serde_json::from_slice(&kept).expect("JSON");
         assert_eq!((&answer["plan"], &answer["ok"]), (&written, &true.into()));
@@ -78,12 +78,12 @@ fn a_plan_is_compared_with_an_earlier_one() {
     let temporary = tempfile::tempdir().expect("a directory");
     let (file, other) = (temporary.path().join("a.json"), temporary.path().join("other.yaml"));
     let (file, other) = (file.to_str().expect("UTF-8"), other.to_str().expect("UTF-8"));
-    let (status, said, _) = plan(&dir, &["--snapshot", "cluster", "--out", file]);
-    assert!(status == Some(0) && said.contains(&format!("Written to {file}.")), "{said}");
+    let (status, text, _) = plan(&dir, &["--snapshot", "cluster", "--out", file]);
+    assert!(status == Some(0) && text.contains(&format!("Written to {file}.")), "{text}");
     assert_eq!(fs::read(file).ok(), fs::read(dir.join("plan.json")).ok());
 
-    let (status, said, _) = plan(&dir, &["--snapshot", "cluster", "--diff", file]);
-    assert!(status == Some(0) && said.contains(&format!("It is the plan of {file}")), "{said}");
+    let (status, text, _) = plan(&dir, &["--snapshot", "cluster", "--diff", file]);
+    assert!(status == Some(0) && text.contains(&format!("It is the plan of {file}")), "{text}");
 
     let settings = fs::read_to_string(dir.join("config.yaml")).expect("settings");
     fs::write(other, settings.replace("zonePercent: 50", "zonePercent: 25")).expect("written");
@@ -108,11 +108,11 @@ fn a_plan_is_compared_with_an_earlier_one() {
 fn an_earlier_plan_that_cannot_be_read_is_named() {
     let dir = fixtures().join("plan-three");
     for (old, words) in [("none.json", "none.json"), ("config.yaml", "this is no plan")] {
-        let (status, _, said) = plan(&dir, &["--snapshot", "cluster", "--diff", old]);
-        assert!(status == Some(1) && said.contains(words) && said.contains("--out"), "{said}");
+        let (status, _, text) = plan(&dir, &["--snapshot", "cluster", "--diff", old]);
+        assert!(status == Some(1) && text.contains(words) && text.contains("--out"), "{text}");
     }
-    let (status, _, said) = plan(&dir, &["--snapshot", "cluster", "--diff", "plan.json", "--out", "-"]);
-    assert!(status == Some(2) && said.contains("--out"), "{said}");
+    let (status, _, text) = plan(&dir, &["--snapshot", "cluster", "--diff", "plan.json", "--out", "-"]);
+    assert!(status == Some(2) && text.contains("--out"), "{text}");
 }
 
 #[test]
@@ -136,11 +136,11 @@ fn without_a_plan_every_blocker_is_said_and_nothing_is_written() {
     ];
     let output = run_in(&dir, &[&bare[..], &["--out", file.to_str().expect("UTF-8")]].concat());
     assert_eq!(output.status.code(), Some(3));
-    let said = stdout(&output);
+    let text = stdout(&output);
     assert!(
-        said.contains("There is no plan: one thing stands in the way.")
-            && said.contains("bridge: {accept: WHY}"),
-        "{said}"
+        text.contains("There is no plan: one thing stands in the way.")
+            && text.contains("bridge: {accept: WHY}"),
+        "{text}"
     );
     assert!(!file.exists());
 
@@ -165,12 +165,12 @@ fn findings_of_check_keep_a_plan_from_being_made() {
         &["plan", "--from", "calico", "--to", "antrea", "--dumped", "all", "--snapshot", "cluster"],
     );
     assert_eq!(output.status.code(), Some(3));
-    let said = stdout(&output);
+    let text = stdout(&output);
     for words in [
         "cidr-overlap-block",
         "kubectl crossfade check --from calico --to antrea --strategy double",
         "no Crossfade reports",
     ] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(text.contains(words), "{words}: {text}");
     }
 }

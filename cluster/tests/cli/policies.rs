@@ -81,8 +81,8 @@ fn policies_that_mean_the_same_are_written_twice_alike() {
     for file in ["one.yaml", "two.yaml"] {
         let output = run(dir.path(), "convert", &["--out", file]);
         assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{}", stdout(&output));
-        let said = format!("1 policy is in {file}, and means the same.");
-        assert!(stdout(&output).contains(&said), "{}", stdout(&output));
+        let text = format!("1 policy is in {file}, and means the same.");
+        assert!(stdout(&output).contains(&text), "{}", stdout(&output));
     }
     let read = |file: &str| fs::read_to_string(dir.path().join(file)).expect("a file");
     assert_eq!(read("one.yaml"), read("two.yaml"));
@@ -108,7 +108,7 @@ fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
     let dir = dir(&[other_protocols()]);
     let refused = run(dir.path(), "convert", &["--out", "out.yaml"]);
     assert_eq!(refused.status.code(), Some(3));
-    let said = stdout(&refused);
+    let text = stdout(&refused);
     for words in [
         "CalicoNetworkPolicy/shop/default.web",
         "spec.ingress[1].notProtocol",
@@ -119,23 +119,23 @@ fn what_is_lost_stops_until_somebody_accepts_it_for_the_policy_as_it_is() {
         "      uid: \"uid-web\"\n",
         "      generation: 4\n",
     ] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!dir.path().join("out.yaml").exists());
 
     fs::write(dir.path().join("stale.yaml"), waiver(3)).expect("written");
     let stale = run(dir.path(), "convert", &["--out", "out.yaml", "--config", "stale.yaml"]);
     assert_eq!(stale.status.code(), Some(3));
-    let said = stdout(&stale);
-    assert!(said.contains("does not count") && said.contains("the generation 4 now"), "{said}");
+    let text = stdout(&stale);
+    assert!(text.contains("does not count") && text.contains("the generation 4 now"), "{text}");
     assert!(!dir.path().join("out.yaml").exists());
 
     fs::write(dir.path().join("waived.yaml"), waiver(4)).expect("written");
     let waived = run(dir.path(), "convert", &["--out", "out.yaml", "--config", "waived.yaml"]);
     assert_eq!(waived.status.code(), Some(0), "{}", stdout(&waived));
-    let said = stdout(&waived);
-    assert!(said.contains("accepted: tried by hand"), "{said}");
-    assert!(said.contains("but for the losses that are accepted above"), "{said}");
+    let text = stdout(&waived);
+    assert!(text.contains("accepted: tried by hand"), "{text}");
+    assert!(text.contains("but for the losses that are accepted above"), "{text}");
     let written = fs::read_to_string(dir.path().join("out.yaml")).expect("a file");
     assert!(written.contains("app: cart") && !written.contains("app: db"), "{written}");
 }
@@ -180,14 +180,14 @@ fn a_denial_that_the_target_cannot_order_is_shown_as_a_packet() {
     let dir = dir(&[deny]);
     let output = run(dir.path(), "convert", &["--out", "out.yaml"]);
     assert_eq!(output.status.code(), Some(3));
-    let said = stdout(&output);
+    let text = stdout(&output);
     for words in [
         "Packets that are treated in another way",
         "from pod shop/db-1 (10.244.1.3)",
         "to   pod shop/web-1 (10.244.1.2)",
         "before denied by NetworkPolicy shop/web of Calico spec.ingress[0], after allowed by NetworkPolicy shop/web spec.ingress[0]",
     ] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!dir.path().join("out.yaml").exists());
     // As a problem, the packet is one line.
@@ -210,9 +210,9 @@ fn a_cni_that_enforces_nothing_is_refused() {
         for (from, to) in [("flannel", "cilium"), ("calico", "flannel")] {
             let first = ["policies", command, "--from", from, "--to", to];
             let output = run_in(dir.path(), &[&first[..], &all, more].concat());
-            let said = stderr(&output);
-            assert_eq!(output.status.code(), Some(2), "{command} {from} {to}: {said}");
-            assert!(said.contains("flannel enforces no network policies"), "{said}");
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {from} {to}: {text}");
+            assert!(text.contains("flannel enforces no network policies"), "{text}");
         }
     }
 }
@@ -238,15 +238,15 @@ fn kinds_that_nobody_read_are_named() {
         ],
     );
     assert_eq!(output.status.code(), Some(3));
-    let said = stderr(&output);
+    let text = stderr(&output);
     for kind in [
         "globalnetworkpolicies.crd.projectcalico.org",
         "hostendpoints.crd.projectcalico.org",
         "networkpolicies.networking.k8s.io",
     ] {
-        assert!(said.contains(&format!("error: {kind}: they are not in the snapshot")), "{kind}: {said}");
+        assert!(text.contains(&format!("error: {kind}: they are not in the snapshot")), "{kind}: {text}");
     }
-    assert!(!said.contains("error: pods: they are not"), "{said}");
+    assert!(!text.contains("error: pods: they are not"), "{text}");
 }
 
 /// Calico's resources as they are stored, as its API server shows them, and as CustomResourceDefinitions of their own.
@@ -276,7 +276,7 @@ fn every_shape_of_calicos_resources_gives_the_same_policies() {
         lines.map(|line| format!("{line}\n")).collect::<String>()
     });
     assert!(written[0].contains("name: web\n"), "{}", written[0]);
-    assert!(written.iter().all(|one| *one == written[0]), "{written:#?}");
+    assert!(written.iter().all(|item| *item == written[0]), "{written:#?}");
 }
 
 #[test]
@@ -284,11 +284,11 @@ fn stdout_has_policies_alone_and_stderr_why_there_are_none() {
     let output = run(dir(&[web(Value::Null)]).path(), "convert", &["--out", "-"]);
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
     let objects: Vec<Value> = serde_saphyr::from_multiple(stdout(&output)).expect("YAML");
-    assert_eq!(objects.iter().map(|one| &one["kind"]).collect::<Vec<_>>(), ["NetworkPolicy"]);
+    assert_eq!(objects.iter().map(|object| &object["kind"]).collect::<Vec<_>>(), ["NetworkPolicy"]);
     let refused = run(dir(&[other_protocols()]).path(), "convert", &["--out", "-"]);
     assert_eq!((refused.status.code(), stdout(&refused)), (Some(3), ""));
-    let said = stderr(&refused);
-    assert!(said.contains("spec.ingress[1].notProtocol: impossible") && said.contains("fix:"), "{said}");
+    let text = stderr(&refused);
+    assert!(text.contains("spec.ingress[1].notProtocol: impossible") && text.contains("fix:"), "{text}");
 }
 
 #[test]
@@ -299,15 +299,17 @@ fn json_says_of_every_field_what_became_of_it() {
         (&answer["ok"], &answer["proven"], &answer["kind"]),
         (&json!(false), &json!(false), &json!("kubernetes"))
     );
-    let told: Vec<(&str, &str)> = answer["fields"]
+    let rows: Vec<(&str, &str)> = answer["fields"]
         .as_array()
         .expect("fields")
         .iter()
-        .filter(|one| one["object"]["kind"] == "CalicoNetworkPolicy")
-        .map(|one| (one["field"].as_str().expect("a field"), one["outcome"].as_str().expect("an outcome")))
+        .filter(|value| value["object"]["kind"] == "CalicoNetworkPolicy")
+        .map(|value| {
+            (value["field"].as_str().expect("a field"), value["outcome"].as_str().expect("an outcome"))
+        })
         .collect();
     assert_eq!(
-        told,
+        rows,
         [
             ("spec.ingress[0].action", "exact"),
             ("spec.ingress[0].destination.ports", "exact"),
@@ -363,17 +365,17 @@ fn policies_of_somebody_else_are_compared() {
 
     let other = diff("other.yaml", &[]);
     assert_eq!(other.status.code(), Some(3));
-    let said = stdout(&other);
+    let text = stdout(&other);
     assert!(
-        said.contains("from pod shop/cart-1")
-            && said.contains("before allowed")
-            && said.contains("after denied"),
-        "{said}"
+        text.contains("from pod shop/cart-1")
+            && text.contains("before allowed")
+            && text.contains("after denied"),
+        "{text}"
     );
     let json = diff("other.yaml", &["-o", "json"]);
     let answer: Value = serde_json::from_str(stdout(&json)).expect("JSON");
     let effects: Vec<&Value> =
-        answer["packets"].as_array().expect("packets").iter().map(|one| &one["effect"]).collect();
+        answer["packets"].as_array().expect("packets").iter().map(|object| &object["effect"]).collect();
     assert_eq!(effects, ["narrows"], "{answer:#}");
 
     let empty = diff("none.yaml", &[]);
@@ -429,10 +431,11 @@ fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
     ] {
         let refused = convert(to, &files);
         assert_eq!(refused.status.code(), Some(3), "{to} {files:?}: {}", stdout(&refused));
-        let said = stderr(&refused);
+        let message = stderr(&refused);
         assert!(
-            said.contains("does not enforce ClusterNetworkPolicies of Kubernetes") && said.contains(why),
-            "{said}"
+            message.contains("does not enforce ClusterNetworkPolicies of Kubernetes")
+                && message.contains(why),
+            "{message}"
         );
         assert!(!dir.path().join("out.yaml").exists());
     }
@@ -666,7 +669,7 @@ fn a_port_by_name_that_others_receive_at_is_of_the_pods_that_are_there() {
     let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
     let outcome = |field: &str| {
         let fields = answer["fields"].as_array().expect("fields");
-        fields.iter().find(|one| one["field"] == field && one["outcome"] == "snapshot").is_some()
+        fields.iter().find(|object| object["field"] == field && object["outcome"] == "snapshot").is_some()
     };
     assert!(outcome("spec.egress[0].destination.ports") && outcome("spec.egress[0].ports"), "{answer:#}");
 }
@@ -686,7 +689,8 @@ fn a_port_by_name_of_kubernetes_is_of_the_pods_that_are_there_whatever_is_writte
         let output = in_cluster(dir.path(), &[&check[..], &files].concat());
         let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
         let fields = answer["fields"].as_array().expect("fields");
-        let ports = fields.iter().find(|one| one["field"] == "spec.egress[0].ports").expect("the ports");
+        let ports =
+            fields.iter().find(|object| object["field"] == "spec.egress[0].ports").expect("the ports");
         assert_eq!(ports["outcome"], outcome, "{to}: {answer:#}");
     }
 }
@@ -710,12 +714,12 @@ fn what_the_old_cni_would_enforce_of_new_policies_is_not_unknown_in_silence() {
         };
         let output = check(&[]);
         assert_eq!(output.status.code(), Some(0), "{tag}: {}{}", stdout(&output), stderr(&output));
-        let said = stdout(&output);
+        let text = stdout(&output);
         let as_now =
             "With the new policies applied, while calico enforces policies: every packet is treated as now.";
-        assert_eq!(said.contains(as_now), is_known, "{tag}: {said}");
+        assert_eq!(text.contains(as_now), is_known, "{tag}: {text}");
         let unknown = "With the new policies applied, while calico enforces policies: how packets are treated is not known";
-        assert_eq!(said.contains(unknown), !is_known, "{tag}: {said}");
+        assert_eq!(text.contains(unknown), !is_known, "{tag}: {text}");
         let answer: Value = serde_json::from_str(stdout(&check(&["-o", "json"]))).expect("JSON");
         assert_eq!(answer["moments"][0]["unread"].is_null(), is_known, "{tag}: {:#}", answer["moments"][0]);
     }
@@ -767,7 +771,8 @@ fn diff_names_the_objects_of_files_that_it_does_not_read() {
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
     assert!(stdout(&output).contains("Firewall of example.com/v1 (wall)"), "{}", stdout(&output));
     // As many kinds as there are.
-    let many: Vec<Value> = (0..500).map(|at| object("example.com/v1", &format!("Kind{at}"), "a")).collect();
+    let many: Vec<Value> =
+        (0..500).map(|index| object("example.com/v1", &format!("Kind{index}"), "a")).collect();
     write(dir.path(), "many.json", &many);
     let output = diff(&["--policies", "many.json"]);
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));

@@ -7,7 +7,7 @@ use super::run::{fixtures, run_in, stderr, stdout};
 /// Each row: the words, and a word of what is said. Nothing is asked of a cluster: there is no kubeconfig.
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_asked() {
-    for (words, said) in [
+    for (words, text) in [
         (&["roll", "--plan", "4be14be14be1", "--resume"][..], "--resume"),
         (&["roll", "--resume", "--take-over", "--force-take-over"], "--force-take-over"),
         (&["roll", "--plan", "4be14be14be1", "--until", "never"], "scouts"),
@@ -22,7 +22,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     ] {
         let output = run_in(&fixtures(), words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{words:?}: {}", stderr(&output));
     }
 }
 
@@ -60,8 +60,9 @@ fn stragglers_are_those_of_the_phase_that_is_asked_for() {
     let (status, answer) = run(&["--phase", "new"]);
     assert_eq!((status, &answer["ok"]), (Some(3), &false.into()));
     let all = answer["stragglers"].as_array().expect("a list");
-    assert!(!all.is_empty() && all.iter().all(|one| one["because"] == "node"), "{answer:#}");
+    assert!(!all.is_empty() && all.iter().all(|object| object["because"] == "node"), "{answer:#}");
     assert!(
-        all.iter().all(|one| one["fix"].as_str().is_some_and(|fix| fix.contains("kubectl crossfade retry ")))
+        all.iter()
+            .all(|object| object["fix"].as_str().is_some_and(|fix| fix.contains("kubectl crossfade retry ")))
     );
 }

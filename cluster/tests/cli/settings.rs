@@ -11,9 +11,9 @@ fn checked(settings: &str) -> (Option<i32>, String) {
 
 #[test]
 fn settings_are_printed_with_their_defaults() {
-    let (code, said) = checked("version: 1\n");
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("drainAtMostPercent: 10"), "{said}");
+    let (code, text) = checked("version: 1\n");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("drainAtMostPercent: 10"), "{text}");
 }
 
 #[test]
@@ -31,9 +31,9 @@ fn what_is_wrong_is_named_with_what_was_meant() {
         ),
         ("[", "c.yaml"),
     ] {
-        let (code, said) = checked(settings);
-        assert_eq!(code, Some(78), "{settings}: {said}");
-        assert!(said.contains(meant), "{settings}: {said}");
+        let (code, text) = checked(settings);
+        assert_eq!(code, Some(78), "{settings}: {text}");
+        assert!(text.contains(meant), "{settings}: {text}");
     }
     let output = run_in(std::path::Path::new("/"), &["config", "check"]);
     assert_eq!(output.status.code(), Some(2));

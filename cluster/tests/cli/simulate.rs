@@ -31,7 +31,7 @@ fn a_run_without_faults_moves_every_pod_in_every_pass() {
     let (status, answer) = simulated("plan-three", &["--histories", "3", "--seed", "7"]);
     assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{answer:#}");
     assert_eq!(answer["passes"].as_array().map(Vec::len), Some(3), "{answer:#}");
-    let seconds = |of: &Value, which: &str| of[which].as_u64().expect("a number");
+    let seconds = |object: &Value, which: &str| object[which].as_u64().expect("a number");
     let last = &answer["passes"][2];
     assert!(seconds(last, "least") > seconds(&answer["passes"][0], "least"), "{answer:#}");
     assert!(seconds(&answer["seconds"], "most") >= seconds(last, "most"), "{answer:#}");
@@ -45,9 +45,9 @@ fn a_run_without_faults_moves_every_pod_in_every_pass() {
 #[test]
 fn the_same_seeds_give_the_same_answer_and_others_another() {
     let play = |seed: &str| simulated("plan-three", &["--histories", "3", "--faults", "--seed", seed]).1;
-    let (one, again, other) = (play("1"), play("1"), play("100"));
-    assert_eq!(one, again);
-    assert_ne!(one["seconds"], other["seconds"]);
+    let (object, again, other) = (play("1"), play("1"), play("100"));
+    assert_eq!(object, again);
+    assert_ne!(object["seconds"], other["seconds"]);
 }
 
 /// A static pod and one that asks not to be disrupted: somebody has to do something about both in every history.

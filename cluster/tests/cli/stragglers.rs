@@ -78,7 +78,7 @@ fn without_a_plan_the_answer_is_no_unless_there_are_none() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let run = |words: &[&str]| run_in(&fixtures(), words);
-    for (words, said) in [
+    for (words, text) in [
         (&["stragglers", "--save"][..], "--fix"),
         (&["stragglers", "--plan", "4be14be14be1"], "--fix"),
         (&["stragglers", "--fix", "--plan", "4be14be14be1", "--save"], "--save"),
@@ -89,7 +89,7 @@ fn what_makes_no_sense_is_refused() {
     ] {
         let output = run(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{words:?}: {}", stderr(&output));
     }
     for words in [&["stragglers", "--fix"][..], &["stragglers", "--fix", "--plan", "4be14be14be1"]] {
         assert_eq!(run(words).status.code(), Some(78), "{words:?}");

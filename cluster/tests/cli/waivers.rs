@@ -28,11 +28,11 @@ fn status(waivers: &str) -> (Option<i32>, String) {
 fn a_migration_starts_once_every_blocking_finding_is_accepted() {
     let all = "  - {finding: cidr-overlap-block, reason: the nodes are drained}\n  - {finding: cidr-overlap-pool, reason: reserved}\n  - {finding: autodetection-new-interface, reason: no snapshot of it}\n";
     let required = "  - {finding: requirement-not-met, object: Requirement/strategy, reason: tried}\n  - {finding: requirement-unknown, reason: read by hand}\n";
-    let (code, said) = status(&format!("{all}{required}"));
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("waived: the nodes are drained"), "{said}");
+    let (code, text) = status(&format!("{all}{required}"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("waived: the nodes are drained"), "{text}");
     // Of one block only: the others still block.
-    let one = "  - {finding: cidr-overlap-block, object: IPAMBlock/10-10-4-128-26, reason: drained}\n  - {finding: cidr-overlap-pool, reason: reserved}\n";
-    let (code, said) = status(&format!("{one}{required}"));
-    assert_eq!(code, Some(3), "{said}");
+    let item = "  - {finding: cidr-overlap-block, object: IPAMBlock/10-10-4-128-26, reason: drained}\n  - {finding: cidr-overlap-pool, reason: reserved}\n";
+    let (code, text) = status(&format!("{item}{required}"));
+    assert_eq!(code, Some(3), "{text}");
 }

@@ -250,7 +250,7 @@ fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roll::wish::What;
+    use crate::roll::wish::RunRequest;
     use serde_json::json;
     use types::policy::Phase;
 
@@ -265,7 +265,8 @@ mod tests {
         let done = Run::new("r-1", "4be1".repeat(16), &plan).next_pass();
         assert_eq!(done.target(), None);
         let (world, memory) = (World::default(), Memory::default());
-        let abort = Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: What::Abort(Phase::Old) };
+        let abort =
+            Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
         let back =
             done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);

@@ -78,12 +78,12 @@ pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>
     for pod in snapshot.pods.iter().filter(has_network) {
         on.entry(&pod.spec.node_name).or_default().push(pod);
     }
-    let of = |node| {
+    let nodes_of = |node| {
         let observed = observed(node);
         let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice).iter();
         (node, pods.filter_map(|pod| Some((*pod, straggler_reason(pod, observed.as_ref(), to)?))).collect())
     };
-    snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(of).collect()
+    snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(nodes_of).collect()
 }
 
 /// All pods that are not attached in phase `to`, by what makes them.
@@ -212,12 +212,12 @@ mod tests {
         ];
         let StragglerReport { stragglers, unnamed } = found(nodes, pods);
         assert_eq!(stragglers.len(), 1);
-        let one = &stragglers[0];
+        let group = &stragglers[0];
         assert_eq!(
-            (one.owner.as_str(), one.because, &one.pods[..]),
+            (group.owner.as_str(), group.because, &group.pods[..]),
             ("StatefulSet/x/web", StragglerReason::Attached, &["x/p".to_owned()][..])
         );
-        assert_eq!(one.fix, "kubectl crossfade stragglers --fix moves them");
+        assert_eq!(group.fix, "kubectl crossfade stragglers --fix moves them");
         assert_eq!(unnamed, BTreeMap::new());
     }
 
@@ -226,8 +226,8 @@ mod tests {
         let nodes = vec![node("a", &said("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
         let pods = vec![pod("p", "a", "11111111", "Job"), pod("q", "a", "22222222", "Job")];
         let StragglerReport { stragglers, .. } = found(nodes, pods);
-        let told: Vec<_> = stragglers.iter().map(|one| (one.because, one.pods.clone())).collect();
-        assert_eq!(told, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
+        let rows: Vec<_> = stragglers.iter().map(|group| (group.because, group.pods.clone())).collect();
+        assert_eq!(rows, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
         // A skipped node takes part again by retry; bounds of a run leave it skipped.
         let fix = &stragglers[0].fix;
         assert!(fix.ends_with("kubectl crossfade retry a") && !fix.contains("--only"), "{fix}");
@@ -236,12 +236,12 @@ mod tests {
     #[test]
     fn what_nobody_knows_is_not_fine() {
         let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
-        let told = found(silent, vec![pod("p", "a", "1", "")]);
-        assert_eq!(told.stragglers[0].because, StragglerReason::Silent);
+        let report = found(silent, vec![pod("p", "a", "1", "")]);
+        assert_eq!(report.stragglers[0].because, StragglerReason::Silent);
         let counts = vec![node("a", &said("new", &json!({"old": 2}), &["11111111"]))];
-        let told = found(counts, vec![pod("p", "a", "11111111", "")]);
-        assert_eq!(told.unnamed, [("a".to_owned(), 1)].into());
-        assert!(told.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{told:?}");
+        let report = found(counts, vec![pod("p", "a", "11111111", "")]);
+        assert_eq!(report.unnamed, [("a".to_owned(), 1)].into());
+        assert!(report.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{report:?}");
     }
 
     #[test]

@@ -66,11 +66,11 @@ impl Expectation {
     #[must_use]
     pub fn accepts(self, value: &str) -> bool {
         let value = value.trim().to_ascii_lowercase();
-        let is = |one: &str| one.eq_ignore_ascii_case(&value);
+        let is = |item: &str| item.eq_ignore_ascii_case(&value);
         match self {
             Self::Any => true,
-            Self::OneOf(all) => all.iter().any(|one| is(one)),
-            Self::Not(all) => !all.iter().any(|one| is(one)),
+            Self::OneOf(all) => all.iter().any(|item| is(item)),
+            Self::Not(all) => !all.iter().any(|item| is(item)),
         }
     }
 

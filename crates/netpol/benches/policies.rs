@@ -4,6 +4,12 @@
 //!
 //! Prints a JSON line for each pair.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may read files and the clock"
+)]
+
 use std::time::Instant;
 
 use netpol::calico;
@@ -30,8 +36,10 @@ fn measured(policies: usize, pods: usize) -> Value {
     let cluster = cluster(pods);
     let (old, new) = written(policies, cluster.namespaces.len());
     let began = Instant::now();
-    let old: Vec<_> = old.iter().map(|one| calico::read_policy(one).expect("a policy of Calico")).collect();
-    let mut new: Vec<_> = new.iter().map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
+    let old: Vec<_> =
+        old.iter().map(|object| calico::read_policy(object).expect("a policy of Calico")).collect();
+    let mut new: Vec<_> =
+        new.iter().map(|object| kubernetes::read(object).expect("a NetworkPolicy")).collect();
     let input = calico::Input { policies: &old, namespaces: &cluster.namespaces, ..calico::Input::default() };
     let mentions =
         calico::mentions(&input).expect("selectors").with(kubernetes::mentions(&new).expect("selectors"));
@@ -61,8 +69,8 @@ fn measured(policies: usize, pods: usize) -> Value {
 
 fn kubernetes_of(policies: &[kubernetes::Policy], world: &World) -> Enforcement {
     let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
-    let of = |direction| vec![kubernetes::tier(policies, world, direction, blocks).expect("selectors")];
-    Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
+    let tiers_of = |direction| vec![kubernetes::tier(policies, world, direction, blocks).expect("selectors")];
+    Enforcement { ingress: tiers_of(Direction::Ingress), egress: tiers_of(Direction::Egress) }
 }
 
 fn labels(pairs: &[(&str, String)]) -> Labels {

@@ -69,7 +69,7 @@ fn distinct<'w>(
     after: &'w Enforcement,
 ) -> impl Iterator<Item = Difference> + 'w {
     let mut seen = BTreeSet::new();
-    differences(world, before, after).filter(move |one| seen.insert(one.rules()))
+    differences(world, before, after).filter(move |difference| seen.insert(difference.rules()))
 }
 
 impl Difference {

@@ -85,20 +85,22 @@ impl Expression {
     /// Whether the condition is true of something with these labels, which is in a namespace with those labels if it is in any.
     #[must_use]
     pub fn holds(&self, labels: &Labels, namespace: Option<&Labels>) -> bool {
-        let value = |of: &LabelOwner, key: &Text| match of {
+        let value = |owner: &LabelOwner, key: &Text| match owner {
             LabelOwner::Pod => labels.get(key),
             LabelOwner::Namespace => namespace?.get(key),
             LabelOwner::Account => None,
         };
         match self {
             Self::Always => true,
-            Self::Has(of, key) => value(of, key).is_some(),
-            Self::In(of, key, values) => value(of, key).is_some_and(|value| values.contains(value)),
-            Self::Like(of, key, test, text) => value(of, key).is_some_and(|value| test.accepts(value, text)),
+            Self::Has(owner, key) => value(owner, key).is_some(),
+            Self::In(owner, key, values) => value(owner, key).is_some_and(|value| values.contains(value)),
+            Self::Like(owner, key, test, text) => {
+                value(owner, key).is_some_and(|value| test.accepts(value, text))
+            }
             Self::Within(name) => namespace.and_then(|labels| labels.get(NAMESPACE_NAME)) == Some(name),
             Self::Not(inner) => !inner.holds(labels, namespace),
-            Self::And(all) => all.iter().all(|one| one.holds(labels, namespace)),
-            Self::Or(all) => all.iter().any(|one| one.holds(labels, namespace)),
+            Self::And(all) => all.iter().all(|expression| expression.holds(labels, namespace)),
+            Self::Or(all) => all.iter().any(|expression| expression.holds(labels, namespace)),
         }
     }
 
@@ -117,8 +119,8 @@ impl Expression {
             (Self::Not(inner), _) => inner.signed(!is_true, limit),
             (Self::And(all), true) | (Self::Or(all), false) => {
                 let mut found = vec![Vec::new()];
-                for one in all {
-                    let ways = one.signed(is_true, limit);
+                for expression in all {
+                    let ways = expression.signed(is_true, limit);
                     let pairs = found.iter().flat_map(|before| {
                         ways.iter().map(move |way| before.iter().chain(way).copied().collect::<Vec<_>>())
                     });
@@ -127,7 +129,7 @@ impl Expression {
                 found
             }
             (Self::Or(all), true) | (Self::And(all), false) => {
-                all.iter().flat_map(|one| one.signed(is_true, limit)).take(limit).collect()
+                all.iter().flat_map(|expression| expression.signed(is_true, limit)).take(limit).collect()
             }
             (Self::Has(..) | Self::In(..) | Self::Like(..) | Self::Within(_), _) => {
                 vec![vec![(self, is_true)]]

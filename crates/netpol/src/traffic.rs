@@ -123,7 +123,7 @@ impl Space {
         let from = |class: &Ports| {
             sources.is_none_or(|ranges| ranges.iter().any(|range| range.contains(class.start())))
         };
-        let one = |range: &Ports| {
+        let to_traffic = |range: &Ports| {
             let (first, last) = (u64::from(*range.start()), u64::from(*range.end()));
             if first > last {
                 Traffic::none()
@@ -131,7 +131,7 @@ impl Space {
                 self.blocks(from, lane * LANE + first, lane * LANE + last)
             }
         };
-        destinations.iter().map(one).fold(Traffic::none(), |all, one| all.or(&one))
+        destinations.iter().map(to_traffic).fold(Traffic::none(), |all, traffic| all.or(&traffic))
     }
 
     /// Messages of ICMP or ICMPv6 of a type, or of any, with a code, or with any.
@@ -145,7 +145,7 @@ impl Space {
         let point = |kind: u8, code: u8| lane * LANE + u64::from(kind) * 256 + u64::from(code);
         kinds
             .map(|kind| self.blocks(|_| true, point(kind, codes.0), point(kind, codes.1)))
-            .fold(Traffic::none(), |all, one| all.or(&one))
+            .fold(Traffic::none(), |all, traffic| all.or(&traffic))
     }
 
     /// The traffic of one kind. Without a source port it comes from the lowest ones that nobody tells apart.
@@ -297,7 +297,7 @@ impl fmt::Display for Kind {
 
 /// The lane of a protocol that has ports or types.
 fn lane(protocol: u8) -> Option<u64> {
-    let place = WITH_PORTS.into_iter().chain(WITH_TYPES).position(|one| one == protocol)?;
+    let place = WITH_PORTS.into_iter().chain(WITH_TYPES).position(|number| number == protocol)?;
     u64::try_from(place).ok()
 }
 
@@ -330,9 +330,9 @@ mod tests {
         );
         assert_eq!(low.or(&holes).without(&low), tcp(&space, 100..=65535));
         assert!(low.without(&space.all()).is_empty());
-        for (one, other) in [(&low, &holes), (&middle, &holes), (&holes, &low)] {
-            assert_eq!(one.without(other).or(&one.and(other)), *one);
-            assert!(one.without(other).and(other).is_empty());
+        for (traffic, other) in [(&low, &holes), (&middle, &holes), (&holes, &low)] {
+            assert_eq!(traffic.without(other).or(&traffic.and(other)), *traffic);
+            assert!(traffic.without(other).and(other).is_empty());
         }
     }
 
@@ -341,11 +341,11 @@ mod tests {
         let space = Space::default();
         let all = space.all();
         for protocol in 0..=u8::MAX {
-            let one = space.protocol(protocol);
-            assert_eq!(space.example(&one).expect("some").protocol, protocol);
-            assert_eq!(all.without(&one).or(&one), all);
+            let traffic = space.protocol(protocol);
+            assert_eq!(space.example(&traffic).expect("some").protocol, protocol);
+            assert_eq!(all.without(&traffic).or(&traffic), all);
             for other in [TCP, ICMP, 47].into_iter().filter(|other| *other != protocol) {
-                assert!(one.and(&space.protocol(other)).is_empty(), "{protocol} {other}");
+                assert!(traffic.and(&space.protocol(other)).is_empty(), "{protocol} {other}");
             }
         }
         assert!(

@@ -79,9 +79,9 @@ pub fn differences_among<'w>(
         subjects(world, old, new).into_iter().filter_map(move |(subjects, signatures)| {
             let peers = world.family_of(subjects.0);
             let real = &real[usize::from(world.v6().has(subjects.0))];
-            let (one, other) =
+            let (cells, other) =
                 (judged(old, &signatures.0, &peers, real), judged(new, &signatures.1, &peers, real));
-            let (subject, peer, traffic) = unequal(world, subjects, &one, &other)?;
+            let (subject, peer, traffic) = unequal(world, subjects, &cells, &other)?;
             let kind = world.space.example(&traffic)?;
             let point = world.space.only(&kind);
             let say = |tiers, signature| verdict(tiers, signature, peer, &point);
@@ -134,7 +134,7 @@ fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signat
         }
     }
     let mut found: Vec<_> =
-        found.into_iter().map(|((one, other, _), subject)| (subject, (one, other))).collect();
+        found.into_iter().map(|((signature, other, _), subject)| (subject, (signature, other))).collect();
     found.sort_by_key(|(subjects, _)| *subjects);
     found
 }
@@ -156,11 +156,11 @@ fn by_subject(world: &World, tiers: &[Tier]) -> Vec<Signature> {
 }
 
 fn signature(tiers: &[Tier], subject: usize) -> Signature {
-    let of = |tier: &Tier| {
+    let parts_of = |tier: &Tier| {
         let rules = tier.rules.iter().enumerate().filter(|(_, rule)| rule.subjects.has(subject));
         (rules.map(|(number, _)| number).collect(), tier.ends.has(subject))
     };
-    Signature(tiers.iter().map(of).collect())
+    Signature(tiers.iter().map(parts_of).collect())
 }
 
 /// The cells of the peers, by what is allowed to them.
@@ -191,7 +191,7 @@ fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic
     }
     // What passes all tiers is allowed, whichever tier it was to go to.
     let closed = |cell: OpenCell| {
-        let passed = cell.later.values().fold(cell.undecided, |all, one| all.or(one));
+        let passed = cell.later.values().fold(cell.undecided, |all, traffic| all.or(traffic));
         Cell { peers: cell.peers, allowed: cell.allowed.or(&passed) }
     };
     open.into_iter().map(closed).collect()
@@ -238,17 +238,18 @@ impl OpenCell {
 fn unequal(
     world: &World,
     (first, second): Subjects,
-    one: &[Cell],
+    cells: &[Cell],
     other: &[Cell],
 ) -> Option<(usize, usize, Traffic)> {
-    let both = || one.iter().flat_map(|cell| other.iter().map(move |also| (cell, also)));
+    let both = || cells.iter().flat_map(|cell| other.iter().map(move |also| (cell, also)));
     let differing =
         || both().filter(|(cell, also)| cell.allowed != also.allowed && cell.peers.meets(&also.peers));
     let found = |is_fit: &dyn Fn(usize, usize) -> bool| {
         differing().find_map(|(cell, also)| {
             let peers = cell.peers.clone().and(&also.peers);
             let pair = |peer: usize| {
-                let subject = [Some(first), second].into_iter().flatten().find(|one| is_fit(*one, peer))?;
+                let subject =
+                    [Some(first), second].into_iter().flatten().find(|number| is_fit(*number, peer))?;
                 Some((subject, peer))
             };
             let (subject, peer) = peers.numbers().find_map(pair)?;

@@ -146,15 +146,15 @@ impl World {
 
     /// Whether two parties stand for the same pods, whatever their network.
     #[must_use]
-    pub fn are_alike(&self, one: usize, other: usize) -> bool {
-        let same = |one: &Party, other: &Party| one.kind == other.kind && one.address == other.address;
-        self.party(one).zip(self.party(other)).is_some_and(|(one, other)| same(one, other))
+    pub fn are_alike(&self, number: usize, other: usize) -> bool {
+        let same = |party: &Party, other: &Party| party.kind == other.kind && party.address == other.address;
+        self.party(number).zip(self.party(other)).is_some_and(|(party, other)| same(party, other))
     }
 
     /// Whether a pod of the one party can send a packet to a pod of the other. What a pod sends to itself never leaves it, and no policy decides of it.
     #[must_use]
-    pub fn can_meet(&self, one: usize, other: usize) -> bool {
-        !(self.isolated.has(one) && self.are_alike(one, other))
+    pub fn can_meet(&self, number: usize, other: usize) -> bool {
+        !(self.isolated.has(number) && self.are_alike(number, other))
     }
 
     /// A second pod for which this party stands, in words.
@@ -164,8 +164,8 @@ impl World {
         let words = match &party.kind {
             PartyKind::Pod(namespace, name) => {
                 let own = self.stands_for(namespace, name, party.address);
-                let others = self.stands_for.iter().filter(|((space, other, _), at)| {
-                    Some(**at) == own && (space, other) != (namespace, name)
+                let others = self.stands_for.iter().filter(|((space, other, _), index)| {
+                    Some(**index) == own && (space, other) != (namespace, name)
                 });
                 match others.map(|(pod, _)| pod).min() {
                     Some((space, other, address)) => format!("pod {space}/{other} ({address})"),
@@ -181,25 +181,29 @@ impl World {
     /// The pods for which a condition is true.
     #[must_use]
     pub fn select(&self, condition: &Expression) -> Parties {
-        let values = |of: LabelOwner, key: &Text, is: &dyn Fn(&str) -> bool| {
-            let values = self.labels.get(&(of, key.clone())).into_iter().flatten();
+        let values = |owner: LabelOwner, key: &Text, is: &dyn Fn(&str) -> bool| {
+            let values = self.labels.get(&(owner, key.clone())).into_iter().flatten();
             values.filter(|(value, _)| is(value)).fold(self.nobody(), |all, (_, pods)| all.or(pods))
         };
         match condition {
             Expression::Always => self.pods.clone(),
-            Expression::Has(of, key) => values(*of, key, &|_| true),
-            Expression::In(of, key, wanted) => {
-                values(*of, key, &|value| wanted.iter().any(|one| **one == *value))
+            Expression::Has(owner, key) => values(*owner, key, &|_| true),
+            Expression::In(owner, key, wanted) => {
+                values(*owner, key, &|value| wanted.iter().any(|item| **item == *value))
             }
-            Expression::Like(of, key, test, text) => values(*of, key, &|value| test.accepts(value, text)),
+            Expression::Like(owner, key, test, text) => {
+                values(*owner, key, &|value| test.accepts(value, text))
+            }
             Expression::Within(namespace) => {
                 self.namespaces.get(namespace).cloned().unwrap_or_else(|| self.nobody())
             }
             Expression::Not(inner) => self.pods.clone().without(&self.select(inner)),
             Expression::And(all) => {
-                all.iter().fold(self.pods.clone(), |some, one| some.and(&self.select(one)))
+                all.iter().fold(self.pods.clone(), |some, expression| some.and(&self.select(expression)))
             }
-            Expression::Or(all) => all.iter().fold(self.nobody(), |some, one| some.or(&self.select(one))),
+            Expression::Or(all) => {
+                all.iter().fold(self.nobody(), |some, expression| some.or(&self.select(expression)))
+            }
         }
     }
 
@@ -209,8 +213,8 @@ impl World {
     }
 
     /// The pods that have a label, by its value.
-    pub fn values(&self, of: LabelOwner, key: &Text) -> impl Iterator<Item = &Parties> {
-        self.labels.get(&(of, key.clone())).into_iter().flat_map(BTreeMap::values)
+    pub fn values(&self, owner: LabelOwner, key: &Text) -> impl Iterator<Item = &Parties> {
+        self.labels.get(&(owner, key.clone())).into_iter().flat_map(BTreeMap::values)
     }
 
     /// The parties whose address is in a range, whoever they are.

@@ -54,8 +54,8 @@ pub(super) fn entries<T, R>(
     key: &str,
     read: impl Fn(T) -> Result<R, String>,
 ) -> Result<Vec<R>, String> {
-    let one = |(place, entry)| read(entry).map_err(|why| format!("{key}[{place}]{why}"));
-    list.into_iter().enumerate().map(one).collect()
+    let to_item = |(place, entry)| read(entry).map_err(|why| format!("{key}[{place}]{why}"));
+    list.into_iter().enumerate().map(to_item).collect()
 }
 
 /// Of `from` and `to` the one that a rule of this direction has, and its name.
@@ -82,11 +82,11 @@ pub(super) fn peers<T>(
 /// # Errors
 /// One that is no direction.
 pub(super) fn directions(names: &[Text], field: &str) -> Result<Vec<Direction>, String> {
-    let one = |name: &Text| {
-        let known = Direction::ALL.into_iter().find(|one| one.name() == &**name);
+    let to_direction = |name: &Text| {
+        let known = Direction::ALL.into_iter().find(|direction| direction.name() == &**name);
         known.ok_or_else(|| format!("{field}: {name:?}: expected Ingress or Egress"))
     };
-    names.iter().map(one).collect()
+    names.iter().map(to_direction).collect()
 }
 
 /// The number of a protocol of container ports; TCP if none is named.

@@ -31,16 +31,16 @@ impl History {
     }
 
     fn patch(&mut self, flight: &Flight, patch: &Patch) -> Outcome {
-        let at = self.truth.node_by_name(&patch.node);
-        let Some(at) = at.filter(|at| self.truth.nodes[*at].api.uid == patch.uid) else {
+        let index = self.truth.node_by_name(&patch.node);
+        let Some(index) = index.filter(|index| self.truth.nodes[*index].api.uid == patch.uid) else {
             return Outcome::Failed("404".into());
         };
-        if self.truth.nodes[at].api.version != patch.version && !self.is_blind(Tamper::Version) {
+        if self.truth.nodes[index].api.version != patch.version && !self.is_blind(Tamper::Version) {
             self.tally.count("a patch in conflict");
             return Outcome::Conflict;
         }
-        self.check_patch(flight, patch, at);
-        let node = &mut self.truth.nodes[at];
+        self.check_patch(flight, patch, index);
+        let node = &mut self.truth.nodes[index];
         let before = node.api.step.as_ref().map(|step| step.claim.clone());
         match &patch.step {
             Change::Keep => {}
@@ -61,13 +61,13 @@ impl History {
             }
         }
         let has_claim = before != node.api.step.as_ref().map(|step| step.claim.clone());
-        self.touch_node(at);
+        self.touch_node(index);
         if has_claim {
-            self.truth.nodes[at].claimed = self.now;
-            self.poke(at);
+            self.truth.nodes[index].claimed = self.now;
+            self.poke(index);
         }
         if patch.desired.is_some() {
-            self.compare(at);
+            self.compare(index);
         }
         if patch.cordon == Some(false) {
             self.wake_scheduler();

@@ -55,14 +55,14 @@ pub(super) struct WorkloadBlueprint {
 impl Truth {
     /// Adds a node whose kubelet has not registered yet.
     pub(super) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
-        let at = self.nodes.len();
+        let index = self.nodes.len();
         let NodeBlueprint { name, zone, pool, phase, base, offers, room } = built.clone();
         let machine = Machine {
             phase,
             image: phase,
             base,
             follows: Phase::ALL.to_vec(),
-            boot: (at as u64) << 20,
+            boot: (index as u64) << 20,
             is_up: true,
             is_connected: true,
             turn: 0,
@@ -77,7 +77,7 @@ impl Truth {
             forgets: BTreeSet::new(),
         };
         let api = world::Node {
-            uid: Text::from(format!("node-{at}")),
+            uid: Text::from(format!("node-{index}")),
             version: Text::from("0"),
             zone,
             pool,
@@ -108,7 +108,7 @@ impl Truth {
             pods: BTreeSet::new(),
             machine,
         });
-        at
+        index
     }
 
     /// Adds a workload without its pods.
@@ -168,12 +168,12 @@ impl Truth {
 
     /// Workloads say how many of their pods are ready, and nodes what they are.
     pub(super) fn publish_status(&mut self) {
-        for at in 0..self.workloads.len() {
-            self.workloads[at].status = self.available(at);
+        for index in 0..self.workloads.len() {
+            self.workloads[index].status = self.available(index);
         }
-        for at in 0..self.nodes.len() {
-            let observed = self.observe(at);
-            let node = &mut self.nodes[at];
+        for index in 0..self.nodes.len() {
+            let observed = self.observe(index);
+            let node = &mut self.nodes[index];
             node.api.label = observed.phase;
             let boot = Text::from(observed.boot_id.clone());
             node.api.crossfade = Some(Condition { is_true: true, boot, message: Text::default() });

@@ -44,10 +44,10 @@ impl History {
         such: impl Fn(&Pod) -> bool + Copy,
     ) -> BTreeSet<Phase> {
         let mut kinds = BTreeSet::new();
-        for (at, node) in self.knowable(seen).filter(|(at, _)| Some(*at) != without) {
+        for (index, node) in self.knowable(seen).filter(|(index, _)| Some(*index) != without) {
             let machine = &node.machine;
             // What a node has forgotten nobody can know before the pods are counted.
-            kinds.extend(self.truth.published_of(at, seen, such));
+            kinds.extend(self.truth.published_of(index, seen, such));
             kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
@@ -60,11 +60,11 @@ impl History {
             None => false,
             Some(Bridge::Accepted(_)) => true,
             Some(Bridge::Gate(name)) => {
-                let said = self.holders[holder].world.verdicts.get(name);
+                let verdict = self.holders[holder].world.verdicts.get(name);
                 let gate = self.plan.gates.iter().find(|gate| gate.name == *name);
                 let fresh = gate.map_or(0, |gate| Millis::from(gate.fresh_seconds) * SECOND);
-                let is_fresh = |said: &&Verdict| at(self.now).saturating_sub(said.at) <= at(fresh);
-                said.filter(is_fresh).is_some_and(|said| said.color == Color::Green)
+                let is_fresh = |verdict: &&Verdict| at(self.now).saturating_sub(verdict.at) <= at(fresh);
+                verdict.filter(is_fresh).is_some_and(|verdict| verdict.color == Color::Green)
             }
         }
     }
@@ -78,10 +78,10 @@ impl History {
     }
 
     /// A Node is about to be patched.
-    pub(super) fn check_patch(&mut self, flight: &Flight, patch: &Patch, at: usize) {
+    pub(super) fn check_patch(&mut self, flight: &Flight, patch: &Patch, index: usize) {
         let Some(run) = self.truth.record.run.clone() else { return };
         self.check_lease(flight, &format!("a patch of {}", patch.node));
-        let node = &self.truth.nodes[at];
+        let node = &self.truth.nodes[index];
         let before = node.api.step.clone().filter(|step| step.run == run.id);
         if before.as_ref().is_some_and(|step| step.epoch > self.holders[flight.holder].epoch) {
             self.broken("R1", format!("{} bears a step of a newer holder", patch.node));
@@ -89,19 +89,19 @@ impl History {
         if self.is_left_out(&patch.node) {
             self.broken("R10", format!("{} is left out", patch.node));
         }
-        let node = &self.truth.nodes[at];
+        let node = &self.truth.nodes[index];
         if patch.cordon == Some(false) && node.cordoned_by == Some(Actor::Other) {
             self.broken("R7", format!("the cordon of {} is somebody else's", patch.node));
         }
-        if let Some(to) = patch.desired.filter(|to| self.truth.nodes[at].api.desired != Some(*to)) {
-            self.check_phase(flight, at, to, &run);
-            self.check_policy(flight, at, "is asked for a phase");
+        if let Some(to) = patch.desired.filter(|to| self.truth.nodes[index].api.desired != Some(*to)) {
+            self.check_phase(flight, index, to, &run);
+            self.check_policy(flight, index, "is asked for a phase");
         }
         let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
         match &patch.step {
             // One that has its claim already is not taken anew.
             Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
-                self.check_claim(flight, at, before, step, &run);
+                self.check_claim(flight, index, before, step, &run);
             }
             // It counted as done before, and nothing but a note about its cordon changes.
             Change::Set(step)
@@ -109,14 +109,14 @@ impl History {
                     && before
                         .as_ref()
                         .is_some_and(|before| before.state == State::Done && before.claim == step.claim) => {}
-            Change::Set(step) if step.state == State::Done => self.check_node(flight, at, step),
+            Change::Set(step) if step.state == State::Done => self.check_node(flight, index, step),
             _ => {}
         }
     }
 
     /// R10: the plan was made for the node's policy.
-    fn check_policy(&mut self, flight: &Flight, at: usize, what: &str) {
-        let node = &self.truth.nodes[at];
+    fn check_policy(&mut self, flight: &Flight, index: usize, what: &str) {
+        let node = &self.truth.nodes[index];
         let is_known = self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
             let why = format!("{} {what}, and its policy is none of the plan", node.name);
@@ -125,39 +125,40 @@ impl History {
     }
 
     /// R3: no two phases come to live beside each other that need a bridge and did not before.
-    fn check_phase(&mut self, flight: &Flight, at: usize, to: Phase, run: &Run) {
+    fn check_phase(&mut self, flight: &Flight, index: usize, to: Phase, run: &Run) {
         if flight.is_bridged {
             return;
         }
-        let node = &self.truth.nodes[at];
-        let said = node.api.observed.as_ref().and_then(|said| said.phase);
+        let node = &self.truth.nodes[index];
+        let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
         // Of a node that somebody just changed, or that has just followed, the run knows what it said before.
         let has_flipped = node.machine.flipped > node.published_at(flight.nodes_seen);
         let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
-        let phase = said.filter(|_| is_told_late).unwrap_or(node.machine.phase);
-        let mut kinds = self.kinds(flight.nodes_seen, Some(at), |_| true);
+        let phase = reported.filter(|_| is_told_late).unwrap_or(node.machine.phase);
+        let mut kinds = self.kinds(flight.nodes_seen, Some(index), |_| true);
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
         if !is_of_pass(phase) || has_flipped {
             kinds.retain(|phase| is_of_pass(*phase));
         } else if !node.surprises(flight.nodes_seen) {
-            kinds.extend(self.truth.published(at, flight.nodes_seen));
+            kinds.extend(self.truth.published(index, flight.nodes_seen));
         }
         let parted = kinds.into_iter().find(|kind| is_parted(to, *kind) && !is_parted(phase, *kind));
         if let Some(kind) = parted {
             let name = node.name.clone();
-            let has = |(at, node): &(usize, &Node)| {
-                self.truth.attached(*at).any(|of| of == kind) || node.machine.phase == kind
+            let has = |(index, node): &(usize, &Node)| {
+                self.truth.attached(*index).any(|attached_phase| attached_phase == kind)
+                    || node.machine.phase == kind
             };
-            let told = |node: &Node| {
-                let said = node.api.observed.as_ref().and_then(|said| said.phase);
-                format!("{} (which said {said:?})", node.name)
+            let describe = |node: &Node| {
+                let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
+                format!("{} (which said {reported:?})", node.name)
             };
             let with: Vec<String> =
-                self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| told(node)).collect();
+                self.knowable(flight.nodes_seen).filter(has).map(|(_, node)| describe(node)).collect();
             let machine = &node.machine;
             let why = format!(
-                "{name}, which is in {} and said {said:?}, goes from {phase} to {to}, and {kind} lives on {}",
+                "{name}, which is in {} and said {reported:?}, goes from {phase} to {to}, and {kind} lives on {}",
                 machine.phase,
                 with.join(", ")
             );
@@ -166,9 +167,9 @@ impl History {
     }
 
     /// R2, R9, R12 and R13 of a node that is taken anew.
-    fn check_claim(&mut self, flight: &Flight, at: usize, before: Option<Step>, step: &Step, run: &Run) {
+    fn check_claim(&mut self, flight: &Flight, index: usize, before: Option<Step>, step: &Step, run: &Run) {
         self.tally.count("a claim");
-        let name = self.truth.nodes[at].name.clone();
+        let name = self.truth.nodes[index].name.clone();
         if Some(step.to) != run.target() && step.to != run.from {
             self.broken("R10", format!("{name} is claimed for {}", step.to));
         }
@@ -178,7 +179,7 @@ impl History {
                 && (step.state != State::Held || (!is_skipped && is_of_pass(&step, run)))
         });
         let is_asked = self.is_asked_back(flight, &name, run);
-        let node = &self.truth.nodes[at];
+        let node = &self.truth.nodes[index];
         let is_intruder = node
             .api
             .phases()
@@ -189,7 +190,7 @@ impl History {
             return;
         }
         if is_asked {
-            self.check_places(flight, at, run);
+            self.check_places(flight, index, run);
             return;
         }
         if flight.is_gated {
@@ -198,9 +199,9 @@ impl History {
         if !matches!(run.state, RunState::Running) {
             self.broken("R12", format!("{name} starts although the run is {:?}", run.state));
         }
-        self.check_places(flight, at, run);
-        if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[at].api.is_cordoned {
-            self.check_room(flight, at);
+        self.check_places(flight, index, run);
+        if step.cordon == Some(Cordon::Ours) && !self.truth.nodes[index].api.is_cordoned {
+            self.check_room(flight, index);
         }
     }
 
@@ -211,7 +212,7 @@ impl History {
     }
 
     /// R2: nodes in transit, and nodes in trouble that the run could know of.
-    fn check_places(&mut self, flight: &Flight, at: usize, run: &Run) {
+    fn check_places(&mut self, flight: &Flight, index: usize, run: &Run) {
         let takes = |node: &Node| {
             // One that is held since an earlier pass starts like any other.
             let is_moving = node.api.step.as_ref().is_some_and(|step| {
@@ -231,8 +232,8 @@ impl History {
             }
         };
         let others =
-            || self.truth.living().filter(|(other, node)| *other != at && !self.is_left_out(&node.name));
-        let zone = &self.truth.nodes[at].api.zone;
+            || self.truth.living().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
+        let zone = &self.truth.nodes[index].api.zone;
         let all = others().filter(|(_, node)| takes(node)).count();
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
@@ -241,14 +242,14 @@ impl History {
         let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
         // The zone's share is that of the nodes which the run knew of.
         let went =
-            |node: &&Node| node.gone.is_some_and(|at| at >= flight.nodes_seen) && node.api.zone == *zone;
+            |node: &&Node| node.gone.is_some_and(|time| time >= flight.nodes_seen) && node.api.zone == *zone;
         let unseen = self.truth.nodes.iter().filter(went).count();
         let share = (of_zone().count() + unseen + 1) * self.plan.limits.zone_percent as usize / 100;
         let most = self.plan.limits.in_transit.max(1) as usize;
         if self.truth.lease.was_forced {
             return;
         }
-        let name = &self.truth.nodes[at].name;
+        let name = &self.truth.nodes[index].name;
         if all >= most {
             self.broken("R2", format!("{name} is one too many: {all} others are in transit or in trouble"));
         } else if in_zone >= share.max(1) {
@@ -257,16 +258,16 @@ impl History {
     }
 
     /// R8 of one node: what is attached to it as far as it can know.
-    fn check_node(&mut self, flight: &Flight, at: usize, step: &Step) {
+    fn check_node(&mut self, flight: &Flight, index: usize, step: &Step) {
         self.tally.count("a node done");
-        let node = &self.truth.nodes[at];
+        let node = &self.truth.nodes[index];
         let name = node.name.clone();
         if node.machine.watch_ended.is_some_and(|ended| ended < node.claimed) && !node.machine.has_watch {
             self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
             return;
         }
         let seen = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
-        let says = node.api.observed.as_ref().map(|said| &*said.boot_id);
+        let says = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
         if seen(node.booted) && says != Some(&*node.api.boot) {
             self.broken("R8", format!("{name} counts as done on the word of an earlier boot"));
             return;
@@ -277,7 +278,7 @@ impl History {
         }
         // Somebody just had the node remember its pods.
         let has_remembered =
-            node.machine.misjudged.is_some_and(|at| at > node.published_at(flight.nodes_seen));
+            node.machine.misjudged.is_some_and(|time| time > node.published_at(flight.nodes_seen));
         if has_remembered || node.surprises(flight.nodes_seen) {
             return;
         }
@@ -288,8 +289,8 @@ impl History {
         if let Some(other) = other {
             self.broken("R8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
-        self.check_policy(flight, at, "counts as done");
-        self.check_owners(flight, at);
+        self.check_policy(flight, index, "counts as done");
+        self.check_owners(flight, index);
     }
 
     /// The run is about to be written.
@@ -315,16 +316,16 @@ impl History {
     ///
     /// It cannot tell a pod that the node forgot from an attachment that outlived its pod, where the node has as many of both, or had when it was counted
     /// last.
-    fn countable(&self, at: usize, is_late: bool) -> Vec<Phase> {
+    fn countable(&self, index: usize, is_late: bool) -> Vec<Phase> {
         if is_late {
-            return self.truth.published_phases(at).collect();
+            return self.truth.published_phases(index).collect();
         }
-        let machine = &self.truth.nodes[at].machine;
-        let is_recent = |at: Millis| self.now - at < 11 * MINUTE;
+        let machine = &self.truth.nodes[index].machine;
+        let is_recent = |time: Millis| self.now - time < 11 * MINUTE;
         if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
-            return self.truth.published_phases(at).collect();
+            return self.truth.published_phases(index).collect();
         }
-        self.truth.attached(at).collect()
+        self.truth.attached(index).collect()
     }
 
     /// R8 of a whole pass.
@@ -343,9 +344,9 @@ impl History {
             .living()
             .find(is_silent)
             .map(|(_, node)| format!("{} is not Ready at the end of the pass to {target}", node.name));
-        for (at, node) in self.knowable(flight.nodes_seen) {
+        for (index, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
-                let is_empty = self.countable(at, is_late).is_empty();
+                let is_empty = self.countable(index, is_late).is_empty();
                 // Somebody may just have uncordoned it, and pods went there at once.
                 let was_opened = node.opened >= flight.nodes_seen;
                 let is_right = was_opened || (node.api.is_cordoned && is_empty);
@@ -357,7 +358,7 @@ impl History {
                 }
                 continue;
             }
-            let phases = self.countable(at, is_late).into_iter().chain([node.machine.phase]);
+            let phases = self.countable(index, is_late).into_iter().chain([node.machine.phase]);
             if let Some(other) = phases.into_iter().find(|phase| *phase != target) {
                 wrong = Some(format!("{} has {other} at the end of the pass to {target}", node.name));
             }
@@ -371,8 +372,8 @@ impl History {
         self.is_over = true;
         self.tally.count("a run done");
         let Some(run) = self.truth.record.run.clone() else { return };
-        let wrong = self.knowable(self.passed_seen).find_map(|(at, node)| {
-            let mut phases = self.countable(at, self.passed_late).into_iter().chain([node.machine.phase]);
+        let wrong = self.knowable(self.passed_seen).find_map(|(index, node)| {
+            let mut phases = self.countable(index, self.passed_late).into_iter().chain([node.machine.phase]);
             let is_wrong = phases.any(|phase| phase != run.from) && !self.last_skipped.contains(&node.name);
             is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))
         });

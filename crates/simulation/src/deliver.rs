@@ -59,8 +59,8 @@ impl History {
 
     fn deliver_nodes(&mut self, holder: usize) {
         let changed = self.holders[holder].nodes.take();
-        for at in changed {
-            let name = self.truth.nodes[at].name.clone();
+        for index in changed {
+            let name = self.truth.nodes[index].name.clone();
             let one = &mut self.holders[holder];
             // Another Node may have the name by now.
             match self.truth.node_by_name(&name) {
@@ -71,10 +71,10 @@ impl History {
                     Arc::make_mut(&mut one.world).nodes.remove(&name);
                 }
             }
-            let node = &self.truth.nodes[at];
+            let node = &self.truth.nodes[index];
             let is_moving =
                 node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone.is_none();
-            let is_new = if is_moving { one.watched.insert(at) } else { one.watched.remove(&at) };
+            let is_new = if is_moving { one.watched.insert(index) } else { one.watched.remove(&index) };
             if is_new {
                 let pods: Vec<u32> = node.pods.iter().copied().collect();
                 let mut is_first = false;

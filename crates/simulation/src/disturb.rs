@@ -38,7 +38,7 @@ impl History {
 
     /// A node that is there.
     pub(super) fn any_node(&mut self) -> Option<usize> {
-        let nodes: Vec<usize> = self.truth.living().map(|(at, _)| at).collect();
+        let nodes: Vec<usize> = self.truth.living().map(|(index, _)| index).collect();
         self.random.pick(&nodes).copied()
     }
 
@@ -72,22 +72,22 @@ impl History {
     }
 
     /// What a fault broke is mended by itself.
-    pub(super) fn mend(&mut self, fault: Fault, at: usize) {
+    pub(super) fn mend(&mut self, fault: Fault, index: usize) {
         match fault {
             Fault::GateRed | Fault::GateUnknown | Fault::GateAmber | Fault::GateSilent => {
-                self.truth.gates[at].says = Some(Color::Green);
+                self.truth.gates[index].says = Some(Color::Green);
             }
             Fault::WindowClosed => self.truth.is_open = true,
-            Fault::SlowFlip => self.truth.nodes[at].machine.flip = 0,
-            Fault::DeadWatch => self.start_watch(at),
-            Fault::NodeReplaced => self.replace(at),
-            Fault::HostileNode => self.unforge(at),
+            Fault::SlowFlip => self.truth.nodes[index].machine.flip = 0,
+            Fault::DeadWatch => self.start_watch(index),
+            Fault::NodeReplaced => self.replace(index),
+            Fault::HostileNode => self.unforge(index),
             Fault::Leftover => {
                 let now = self.now;
-                let machine = &mut self.truth.nodes[at].machine;
+                let machine = &mut self.truth.nodes[index].machine;
                 machine.leftovers.clear();
                 machine.misjudged = Some(now);
-                self.poke(at);
+                self.poke(index);
             }
             _ => {}
         }

@@ -79,7 +79,7 @@ fn phases(random: &mut Random) -> (Phase, Phase) {
         _ => {
             let from = random.below(4);
             let to = (from + 1 + random.below(3)) % 4;
-            let phase = |at: u64| Phase::ALL[usize::try_from(at).unwrap_or_default()];
+            let phase = |time: u64| Phase::ALL[usize::try_from(time).unwrap_or_default()];
             (phase(from), phase(to))
         }
     }
@@ -93,10 +93,10 @@ fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
     };
     let zones = random.between(1, 3);
     let pools = random.between(1, 2);
-    for at in 0..count {
-        let zone = if zones == 1 { String::new() } else { format!("z{}", at % zones) };
+    for time in 0..count {
+        let zone = if zones == 1 { String::new() } else { format!("z{}", time % zones) };
         truth.add_node(&NodeBlueprint {
-            name: Text::from(format!("n{at}")),
+            name: Text::from(format!("n{time}")),
             zone: Text::from(zone),
             pool: Text::from(format!("p{}", random.below(pools))),
             phase: start,
@@ -112,8 +112,8 @@ fn room(random: &mut Random, truth: &mut Truth) {
     let pods: u32 = truth
         .workloads
         .iter()
-        .filter(|of| &*of.made.owner.kind != "DaemonSet")
-        .map(|of| of.made.replicas)
+        .filter(|workload| &*workload.made.owner.kind != "DaemonSet")
+        .map(|workload| workload.made.replicas)
         .sum();
     let others = truth.nodes.len().saturating_sub(1).max(1);
     let least = (pods as usize + 2).div_ceil(others);
@@ -137,9 +137,9 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
         BTreeSet::from([Trait::Dns]),
     ));
     let nodes = truth.nodes.len() as u64;
-    for at in 0..random.between(1, 3 + nodes / 4) {
+    for time in 0..random.between(1, 3 + nodes / 4) {
         let replicas = u32::try_from(random.between(1, 3 + nodes / 3)).unwrap_or(1);
-        let workload = truth.add_workload(drawn(random, at, replicas));
+        let workload = truth.add_workload(drawn(random, time, replicas));
         let is_set =
             replicas > 1 && !matches!(&*truth.workloads[workload].made.owner.kind, "Job" | "DaemonSet");
         if is_set && random.chance(300) {
@@ -157,7 +157,7 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
 }
 
 /// Some workload.
-fn drawn(random: &mut Random, at: u64, replicas: u32) -> WorkloadBlueprint {
+fn drawn(random: &mut Random, time: u64, replicas: u32) -> WorkloadBlueprint {
     let mut traits = BTreeSet::new();
     if random.chance(40) {
         traits.insert(Trait::EmptyDir);
@@ -166,14 +166,14 @@ fn drawn(random: &mut Random, at: u64, replicas: u32) -> WorkloadBlueprint {
         traits.insert(Trait::Undisturbed);
     }
     match random.below(100) {
-        0..60 => draw_workload(random, "Deployment", format!("web{at}"), replicas, traits),
-        60..78 => draw_workload(random, "StatefulSet", format!("db{at}"), replicas.min(4), traits),
-        78..90 => draw_workload(random, "DaemonSet", format!("log{at}"), 0, traits),
+        0..60 => draw_workload(random, "Deployment", format!("web{time}"), replicas, traits),
+        60..78 => draw_workload(random, "StatefulSet", format!("db{time}"), replicas.min(4), traits),
+        78..90 => draw_workload(random, "DaemonSet", format!("log{time}"), 0, traits),
         _ => {
             let lasts = random.between(5, 90) * MINUTE;
             WorkloadBlueprint {
                 lasts: Some(lasts),
-                ..draw_workload(random, "Job", format!("job{at}"), 1, traits)
+                ..draw_workload(random, "Job", format!("job{time}"), 1, traits)
             }
         }
     }

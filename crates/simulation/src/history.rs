@@ -109,10 +109,10 @@ impl History {
 
     fn begin(&mut self) {
         let mut run = Run::new("r-1", self.hash.clone(), &self.plan);
-        for at in 0..self.truth.workloads.len() {
-            let available = self.truth.available(at);
+        for index in 0..self.truth.workloads.len() {
+            let available = self.truth.available(index);
             if available.ready < available.desired {
-                let owner = &self.truth.workloads[at].made.owner;
+                let owner = &self.truth.workloads[index].made.owner;
                 let title = format!("{}/{}/{}", owner.kind, owner.namespace, owner.name);
                 run.short.insert(title, available.desired - available.ready);
             }
@@ -141,8 +141,8 @@ impl History {
     pub fn play(mut self) -> Outcome {
         let most = MOST + MOST_OF_NODE * self.truth.nodes.len() as u64;
         while !self.is_over && self.violations.is_empty() {
-            let Some((at, event)) = self.queue.pop() else { break };
-            self.now = at;
+            let Some((time, event)) = self.queue.pop() else { break };
+            self.now = time;
             self.tally.events += 1;
             self.happen(event);
             if self.now > self.faults.until + PATIENCE || self.tally.events > most {
@@ -191,7 +191,7 @@ impl History {
             Event::Acquire(holder) => self.acquire(holder),
             Event::Start => self.start(),
             Event::Disturb(fault) => self.disturb(fault),
-            Event::Mend(fault, at) => self.mend(fault, at),
+            Event::Mend(fault, index) => self.mend(fault, index),
             Event::Visit => self.visit(),
         }
     }
@@ -211,7 +211,7 @@ impl History {
     pub(super) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let line = format!("{:>9.3} {}", self.now as f64 / 1000.0, what(self));
-            self.trace.iter_mut().for_each(|told| told.push(line.clone()));
+            self.trace.iter_mut().for_each(|lines| lines.push(line.clone()));
         }
     }
 
@@ -221,9 +221,9 @@ impl History {
     }
 
     /// A Node was written.
-    pub(super) fn touch_node(&mut self, at: usize) {
+    pub(super) fn touch_node(&mut self, index: usize) {
         let now = self.now;
-        let node = &mut self.truth.nodes[at];
+        let node = &mut self.truth.nodes[index];
         node.version += 1;
         node.api.version = Text::from(node.version.to_string());
         let is_troubled = !node.api.is_ready
@@ -239,7 +239,7 @@ impl History {
         node.shut = is_shut.then(|| node.shut.unwrap_or(now));
         node.going = node.api.is_going.then(|| node.going.unwrap_or(now));
         for holder in 0..self.holders.len() {
-            let lag = self.holders[holder].nodes.mark(at, now);
+            let lag = self.holders[holder].nodes.mark(index, now);
             self.deliver_later(holder, Stream::Nodes, lag);
         }
     }

@@ -103,7 +103,7 @@ type Drive = Pin<Box<dyn Future<Output = DriveEnd>>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HolderState {
     /// It waits for the Lease: which holder, epoch and renewal it saw, since when, and until when it waits.
-    Wants {
+    Waiting {
         /// What it saw of the Lease.
         seen: (Option<usize>, u64, u64),
         /// Since when.
@@ -114,7 +114,7 @@ pub(super) enum HolderState {
         is_forced: bool,
     },
     /// It holds the run.
-    Holds,
+    Holding,
     /// It ended.
     Ended,
 }
@@ -171,7 +171,7 @@ impl Holder {
     }
 
     pub(super) fn holds(&self) -> bool {
-        self.state == HolderState::Holds
+        self.state == HolderState::Holding
     }
 }
 
@@ -186,7 +186,7 @@ impl History {
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
         let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
         let one = &mut self.holders[holder];
-        one.state = HolderState::Holds;
+        one.state = HolderState::Holding;
         let mail = Rc::clone(&one.mail);
         one.drive = Some(Box::pin(async move {
             let mut port = Port(Rc::clone(&mail));
@@ -393,8 +393,8 @@ impl History {
         let verdicts: &BTreeMap<String, Verdict> = &self.holders[holder].world.verdicts;
         self.plan.gates.iter().any(|gate| {
             let fresh = Millis::from(gate.fresh_seconds) * SECOND;
-            verdicts.get(&gate.name).is_none_or(|said| {
-                said.color > Color::Amber || at(self.now).saturating_sub(said.at) > at(fresh)
+            verdicts.get(&gate.name).is_none_or(|verdict| {
+                verdict.color > Color::Amber || at(self.now).saturating_sub(verdict.at) > at(fresh)
             })
         })
     }

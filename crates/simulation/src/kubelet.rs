@@ -72,8 +72,9 @@ impl History {
     /// The pod is Ready.
     pub(super) fn ready(&mut self, sandbox: Sandbox) {
         let Some(pod) = self.sandboxed(sandbox) else { return };
-        let answers =
-            |history: &Self, node: Option<usize>| node.is_some_and(|at| history.truth.nodes[at].answers());
+        let answers = |history: &Self, node: Option<usize>| {
+            node.is_some_and(|index| history.truth.nodes[index].answers())
+        };
         let (node, is_finished) = (pod.node, pod.api.is(Trait::Finished));
         if is_finished || !answers(self, node) {
             return;
@@ -90,7 +91,7 @@ impl History {
     /// A Job's pod works for a time.
     pub(super) fn plan_end(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get(&id) else { return };
-        let lasts = pod.workload.and_then(|at| self.truth.workloads[at].made.lasts);
+        let lasts = pod.workload.and_then(|index| self.truth.workloads[index].made.lasts);
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
         lasts.into_iter().for_each(|lasts| self.schedule_after(lasts, Event::Finish(sandbox)));
     }

@@ -23,7 +23,7 @@ impl History {
             self.check_done();
             return;
         }
-        if self.holders.iter().any(|one| one.state != HolderState::Ended) {
+        if self.holders.iter().any(|holder| holder.state != HolderState::Ended) {
             return;
         }
         self.want_lease(false, HOUR_OF_WAITING);
@@ -31,7 +31,7 @@ impl History {
 
     /// Somebody wants the Lease.
     pub(super) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
-        let stand = HolderState::Wants {
+        let stand = HolderState::Waiting {
             seen: self.lease_seen(),
             since: self.now,
             until: self.now + patience,
@@ -55,7 +55,7 @@ impl History {
         let now = self.now;
         let lease = self.lease_seen();
         let is_free = self.truth.lease.holder.is_none();
-        let HolderState::Wants { seen, since, until, is_forced } = &mut self.holders[holder].state else {
+        let HolderState::Waiting { seen, since, until, is_forced } = &mut self.holders[holder].state else {
             return;
         };
         if *seen != lease {

@@ -17,22 +17,22 @@ const TOLERATED: Millis = 5 * MINUTE;
 
 impl History {
     /// The history did something to a node that no run could foresee.
-    pub(super) fn surprise(&mut self, at: usize, by: Reporter) {
-        self.truth.nodes[at].surprise = Some(Surprise { reporter: by, published: None });
+    pub(super) fn surprise(&mut self, index: usize, by: Reporter) {
+        self.truth.nodes[index].surprise = Some(Surprise { reporter: by, published: None });
     }
 
-    fn turns(&mut self, at: usize) -> Turn {
-        let machine = &mut self.truth.nodes[at].machine;
+    fn turns(&mut self, index: usize) -> Turn {
+        let machine = &mut self.truth.nodes[index].machine;
         machine.turn += 1;
         machine.is_publishing = false;
-        self.truth.turn(at)
+        self.truth.turn(index)
     }
 
     /// The machine ends, with everything on it, and runs again after a time: with the policy that it had, or with that of its image.
-    pub(super) fn reboot(&mut self, at: usize, away: Millis, is_fresh: bool) {
-        self.surprise(at, Reporter::Kubelet);
-        let turn = self.turns(at);
-        let node = &mut self.truth.nodes[at];
+    pub(super) fn reboot(&mut self, index: usize, away: Millis, is_fresh: bool) {
+        self.surprise(index, Reporter::Kubelet);
+        let turn = self.turns(index);
+        let node = &mut self.truth.nodes[index];
         node.machine.is_up = false;
         if is_fresh {
             node.machine.phase = node.machine.image;
@@ -45,47 +45,47 @@ impl History {
                 (pod.attached, pod.sandbox) = (None, pod.sandbox + 1);
             }
         }
-        self.schedule_after(away, Event::Boot(at));
+        self.schedule_after(away, Event::Boot(index));
         self.schedule_after(GRACE, Event::Miss(turn));
     }
 
     /// The machine runs again.
-    pub(super) fn boot(&mut self, at: usize) {
-        if self.truth.nodes[at].gone.is_some() {
+    pub(super) fn boot(&mut self, index: usize) {
+        if self.truth.nodes[index].gone.is_some() {
             return;
         }
-        let turn = self.turns(at);
+        let turn = self.turns(index);
         // Sometimes `watch` runs long after kubelet does.
         let (now, is_late) = (self.now, self.random.chance(300));
-        let machine = &mut self.truth.nodes[at].machine;
+        let machine = &mut self.truth.nodes[index].machine;
         (machine.is_up, machine.has_watch) = (true, !is_late);
         machine.boot += 1;
         if is_late {
             machine.watch_ended = Some(now);
-            self.schedule_within(5 * SECOND, 10 * MINUTE, Event::Mend(Fault::DeadWatch, at));
+            self.schedule_within(5 * SECOND, 10 * MINUTE, Event::Mend(Fault::DeadWatch, index));
         }
-        let machine = &self.truth.nodes[at].machine;
+        let machine = &self.truth.nodes[index].machine;
         if machine.is_connected {
             self.schedule_within(3 * SECOND, 10 * SECOND, Event::Register(turn));
         }
     }
 
     /// The machine does not reach the API server for a time; its pods run on.
-    pub(super) fn disconnect(&mut self, at: usize, away: Millis) {
-        let turn = self.turns(at);
-        self.truth.nodes[at].machine.is_connected = false;
-        self.schedule_after(away, Event::Connect(at));
+    pub(super) fn disconnect(&mut self, index: usize, away: Millis) {
+        let turn = self.turns(index);
+        self.truth.nodes[index].machine.is_connected = false;
+        self.schedule_after(away, Event::Connect(index));
         self.schedule_after(GRACE, Event::Miss(turn));
     }
 
     /// It reaches it again.
-    pub(super) fn connect(&mut self, at: usize) {
-        if self.truth.nodes[at].gone.is_some() {
+    pub(super) fn connect(&mut self, index: usize) {
+        if self.truth.nodes[index].gone.is_some() {
             return;
         }
-        let turn = self.turns(at);
-        self.truth.nodes[at].machine.is_connected = true;
-        if self.truth.nodes[at].machine.is_up {
+        let turn = self.turns(index);
+        self.truth.nodes[index].machine.is_connected = true;
+        if self.truth.nodes[index].machine.is_up {
             self.schedule_within(SECOND, 5 * SECOND, Event::Register(turn));
         }
     }
@@ -153,18 +153,18 @@ impl History {
     }
 
     /// The machine and its object go, and with them its pods.
-    pub(super) fn remove(&mut self, at: usize) {
-        if self.truth.nodes[at].gone.is_some() {
+    pub(super) fn remove(&mut self, index: usize) {
+        if self.truth.nodes[index].gone.is_some() {
             return;
         }
-        self.turns(at);
+        self.turns(index);
         let now = self.now;
-        let node = &mut self.truth.nodes[at];
+        let node = &mut self.truth.nodes[index];
         node.gone = Some(now);
         (node.machine.is_up, node.machine.is_connected) = (false, false);
         let pods: Vec<u32> = node.pods.iter().copied().collect();
-        self.note(|history| format!("{} is gone", history.truth.nodes[at].name));
-        self.touch_node(at);
+        self.note(|history| format!("{} is gone", history.truth.nodes[index].name));
+        self.touch_node(index);
         for workload in 0..self.truth.workloads.len() {
             self.count_later(workload);
         }

@@ -14,21 +14,21 @@ impl Truth {
     pub(super) fn make(&mut self, workload: usize, ordinal: u32) -> u32 {
         self.made += 1;
         let id = self.made;
-        let of = &mut self.workloads[workload];
-        let name = match &*of.made.owner.kind {
-            "StatefulSet" => format!("{}-{ordinal}", of.made.owner.name),
-            _ => format!("{}-{id:x}", of.made.owner.name),
+        let controller = &mut self.workloads[workload];
+        let name = match &*controller.made.owner.kind {
+            "StatefulSet" => format!("{}-{ordinal}", controller.made.owner.name),
+            _ => format!("{}-{id:x}", controller.made.owner.name),
         };
         let api = world::Pod {
-            namespace: of.made.owner.namespace.clone(),
+            namespace: controller.made.owner.namespace.clone(),
             name: Text::from(name),
             uid: uid(id),
             node: Text::default(),
-            owner: Some(of.made.owner.clone()),
-            traits: of.made.traits.clone(),
+            owner: Some(controller.made.owner.clone()),
+            traits: controller.made.traits.clone(),
         };
-        of.pods.insert(id);
-        let (start, grace, request) = (of.made.start, of.made.grace, of.made.request);
+        controller.pods.insert(id);
+        let (start, grace, request) = (controller.made.start, controller.made.grace, controller.made.request);
         let pod = Pod { workload: Some(workload), start, grace, request, ordinal, ..Pod::of(api) };
         self.pods.insert(id, pod);
         id
@@ -48,16 +48,16 @@ pub(super) fn number(uid: &str) -> Option<u32> {
 impl History {
     /// Has a workload compare its pods soon.
     pub(super) fn wake(&mut self, workload: usize) {
-        let of = &mut self.truth.workloads[workload];
-        if !std::mem::replace(&mut of.is_awake, true) {
+        let controller = &mut self.truth.workloads[workload];
+        if !std::mem::replace(&mut controller.is_awake, true) {
             self.schedule_within(50, 400, Event::Reconcile(workload));
         }
     }
 
     /// Has a workload's status written soon.
     pub(super) fn count_later(&mut self, workload: usize) {
-        let of = &mut self.truth.workloads[workload];
-        if !std::mem::replace(&mut of.is_counting, true) {
+        let controller = &mut self.truth.workloads[workload];
+        if !std::mem::replace(&mut controller.is_counting, true) {
             self.schedule_within(20, 900, Event::Count(workload));
         }
     }
@@ -65,24 +65,24 @@ impl History {
     /// Writes a workload's status.
     pub(super) fn count(&mut self, workload: usize) {
         let (status, now) = (self.truth.available(workload), self.now);
-        let of = &mut self.truth.workloads[workload];
-        of.is_counting = false;
-        let (since, most) = of.short.unwrap_or((now, 0));
-        of.short = (status.ready < status.desired).then_some((since, most.max(status.ready)));
-        if of.status != status {
-            of.status = status;
+        let controller = &mut self.truth.workloads[workload];
+        controller.is_counting = false;
+        let (since, most) = controller.short.unwrap_or((now, 0));
+        controller.short = (status.ready < status.desired).then_some((since, most.max(status.ready)));
+        if controller.status != status {
+            controller.status = status;
             self.touch_workload(workload);
         }
     }
 
     /// Makes the pods that a workload lacks.
     pub(super) fn reconcile(&mut self, workload: usize) {
-        let of = &mut self.truth.workloads[workload];
-        of.is_awake = false;
-        if of.is_over {
+        let controller = &mut self.truth.workloads[workload];
+        controller.is_awake = false;
+        if controller.is_over {
             return;
         }
-        match &*of.made.owner.kind {
+        match &*controller.made.owner.kind {
             "DaemonSet" => self.one_on_each_node(workload),
             "StatefulSet" => self.next_ordinal(workload),
             _ => self.as_many_as_wanted(workload),
@@ -130,7 +130,7 @@ impl History {
     fn one_on_each_node(&mut self, workload: usize) {
         let there: BTreeSet<usize> = self.of_workload(workload).filter_map(|(_, pod)| pod.node).collect();
         let missing: Vec<usize> =
-            self.truth.living().map(|(at, _)| at).filter(|at| !there.contains(at)).collect();
+            self.truth.living().map(|(index, _)| index).filter(|index| !there.contains(index)).collect();
         for node in missing {
             let id = self.truth.make(workload, 0);
             self.bind(id, node);

@@ -2,7 +2,7 @@
 
 use migration::roll::run::{Bounds, State};
 use migration::roll::wait::{Reason, Wait};
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Trait};
 use types::policy::Phase;
 
@@ -24,7 +24,7 @@ impl History {
         let waits = holding.or(ended).map(super::holder::Holder::waits);
         let is_paused = self.truth.run().is_some_and(|run| !matches!(run.state, State::Running));
         if is_paused {
-            self.wish(What::Resume(Bounds::default()));
+            self.wish(RunRequest::Resume(Bounds::default()));
         }
         for wait in waits.unwrap_or_default() {
             self.note(|_| format!("visit: {} {} {}", wait.object, wait.reason, wait.what));
@@ -53,37 +53,37 @@ impl History {
     }
 
     fn help_node(&mut self, name: &str, wait: &Wait) {
-        let Some(at) = self.truth.node_by_name(name) else { return };
+        let Some(index) = self.truth.node_by_name(name) else { return };
         let is_asked = self.truth.run().is_some_and(|run| run.asked.contains_key(name));
-        let name = self.truth.nodes[at].name.clone();
+        let name = self.truth.nodes[index].name.clone();
         match wait.reason {
             Reason::ForeignCordon if self.random.chance(900) => {
-                self.uncordon(at);
-                let step = self.truth.nodes[at].api.step.as_ref();
+                self.uncordon(index);
+                let step = self.truth.nodes[index].api.step.as_ref();
                 if step.is_some_and(|step| step.state == types::step::State::Held) {
-                    self.wish(What::Retry(name));
+                    self.wish(RunRequest::Retry(name));
                 }
             }
-            Reason::ForeignCordon => self.wish(What::Skip(name)),
+            Reason::ForeignCordon => self.wish(RunRequest::Skip(name)),
             Reason::ForeignRun | Reason::PlaceUnknown if self.random.chance(200) => {
-                self.wish(What::Skip(name))
+                self.wish(RunRequest::Skip(name))
             }
             Reason::ForeignRun => {
-                self.truth.nodes[at].api.step = None;
-                self.touch_node(at);
+                self.truth.nodes[index].api.step = None;
+                self.touch_node(index);
             }
-            Reason::PlaceUnknown => self.unforge(at),
+            Reason::PlaceUnknown => self.unforge(index),
             Reason::WouldPart if wait.is_held => {
                 if self.random.chance(500) {
-                    self.cordon(at);
-                    self.delete_all(at);
-                    self.repair(at);
+                    self.cordon(index);
+                    self.delete_all(index);
+                    self.repair(index);
                 } else {
-                    self.wish(What::Retry(name));
+                    self.wish(RunRequest::Retry(name));
                 }
             }
             Reason::WouldPart | Reason::AttachmentsUnknown if !wait.is_held => {
-                self.repair(at);
+                self.repair(index);
                 self.restart_watches();
             }
             Reason::NoCapacity if wait.is_held => {
@@ -94,12 +94,12 @@ impl History {
             _ if wait.is_held && !is_asked => {
                 // Some try again before they look.
                 if wait.reason == Reason::NodeSilent || self.random.chance(700) {
-                    self.repair(at);
+                    self.repair(index);
                 }
                 let what = match self.random.below(20) {
-                    0 => What::Skip(name),
-                    1 => What::Rollback(name),
-                    _ => What::Retry(name),
+                    0 => RunRequest::Skip(name),
+                    1 => RunRequest::Rollback(name),
+                    _ => RunRequest::Retry(name),
                 };
                 self.wish(what);
             }
@@ -108,9 +108,9 @@ impl History {
     }
 
     /// Somebody logs in to the node, and mends what there is.
-    fn repair(&mut self, at: usize) {
+    fn repair(&mut self, index: usize) {
         let (base, now) = (self.base(), self.now);
-        let machine = &mut self.truth.nodes[at].machine;
+        let machine = &mut self.truth.nodes[index].machine;
         if !machine.forgets.is_empty() || !machine.leftovers.is_empty() {
             machine.misjudged = Some(now);
         }
@@ -119,14 +119,14 @@ impl History {
         machine.base = base;
         machine.forgets.clear();
         machine.leftovers.clear();
-        self.start_watch(at);
+        self.start_watch(index);
     }
 
     /// Somebody looks after nodes that say nothing.
     fn restart_watches(&mut self) {
-        let dead = |(at, node): (usize, &super::truth::Node)| (!node.machine.has_watch).then_some(at);
-        for at in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
-            self.repair(at);
+        let dead = |(index, node): (usize, &super::truth::Node)| (!node.machine.has_watch).then_some(index);
+        for index in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
+            self.repair(index);
         }
     }
 
@@ -147,7 +147,7 @@ impl History {
             }
             Reason::StaticPod => self.restart_static(id),
             Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => {
-                let replicas = workload.map_or(1, |at| self.truth.workloads[at].made.replicas);
+                let replicas = workload.map_or(1, |index| self.truth.workloads[index].made.replicas);
                 self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
                 let least = replicas.saturating_sub(1);
                 let budget = workload.map(|workload| super::truth::Budget { workload, least });
@@ -155,7 +155,9 @@ impl History {
             }
             Reason::DnsNeeded if self.random.chance(200) => {
                 // Once is enough, whatever the reason turns out to be.
-                if let Some(workload) = workload.filter(|at| self.truth.workloads[*at].made.replicas < 6) {
+                if let Some(workload) =
+                    workload.filter(|index| self.truth.workloads[*index].made.replicas < 6)
+                {
                     self.truth.workloads[workload].made.replicas += 1;
                     self.wake(workload);
                 }

@@ -34,9 +34,9 @@ impl<T> Queue<T> {
     }
 
     /// Adds an event.
-    pub(super) fn push(&mut self, at: Millis, what: T) {
+    pub(super) fn push(&mut self, time: Millis, what: T) {
         self.pushed += 1;
-        self.heap.push(Reverse(QueueEntry { at, order: self.pushed, event: what }));
+        self.heap.push(Reverse(QueueEntry { at: time, order: self.pushed, event: what }));
     }
 
     /// The next event, with its time.
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn events_come_by_time_and_then_in_the_order_of_their_pushing() {
         let mut queue = Queue::new();
-        for (at, what) in [(5, 'b'), (1, 'a'), (5, 'c'), (9, 'd')] {
-            queue.push(at, what);
+        for (time, what) in [(5, 'b'), (1, 'a'), (5, 'c'), (9, 'd')] {
+            queue.push(time, what);
         }
         let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(popped, [(1, 'a'), (5, 'b'), (5, 'c'), (9, 'd')]);

@@ -43,9 +43,9 @@ impl Random {
     }
 
     /// One of these; none if there is none.
-    pub(super) fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
-        let at = self.below(of.len() as u64);
-        of.get(usize::try_from(at).unwrap_or_default())
+    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+        let index = self.below(items.len() as u64);
+        items.get(usize::try_from(index).unwrap_or_default())
     }
 }
 

@@ -42,22 +42,28 @@ impl Truth {
     pub(super) fn node_for(&self, id: u32) -> Option<usize> {
         let (workload, takes) = (self.pods.get(&id)?.workload, self.takes(id));
         let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
-        for pod in workload.iter().flat_map(|at| &self.workloads[*at].pods) {
-            let Some(at) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
-            let node = &self.nodes[at];
+        for pod in workload.iter().flat_map(|index| &self.workloads[*index].pods) {
+            let Some(index) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
+            let node = &self.nodes[index];
             if node.gone.is_none() {
-                *on.entry(at).or_default() += 1;
+                *on.entry(index).or_default() += 1;
                 *of_zone.entry(&node.api.zone).or_default() += 1;
             }
         }
-        let count = |of: Option<&usize>| of.copied().unwrap_or_default();
+        let count = |position: Option<&usize>| position.copied().unwrap_or_default();
         let fits = self.living().filter(|(_, node)| {
             node.api.is_ready && !node.api.is_cordoned && (node.taken + takes).fits(&node.room, 0)
         });
-        fits.min_by_key(|(at, node)| {
-            (node.api.is_fenced, count(on.get(at)), count(of_zone.get(&*node.api.zone)), node.taken.pods, *at)
+        fits.min_by_key(|(index, node)| {
+            (
+                node.api.is_fenced,
+                count(on.get(index)),
+                count(of_zone.get(&*node.api.zone)),
+                node.taken.pods,
+                *index,
+            )
         })
-        .map(|(at, _)| at)
+        .map(|(index, _)| index)
     }
 }
 

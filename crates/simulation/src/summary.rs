@@ -68,8 +68,12 @@ impl Spread {
     #[must_use]
     pub fn of(mut all: Vec<u64>) -> Self {
         all.sort_unstable();
-        let at = |place: usize| all.get(place).copied().unwrap_or_default();
-        Self { least: at(0), median: at(all.len() / 2), most: at(all.len().saturating_sub(1)) }
+        let index_at = |place: usize| all.get(place).copied().unwrap_or_default();
+        Self {
+            least: index_at(0),
+            median: index_at(all.len() / 2),
+            most: index_at(all.len().saturating_sub(1)),
+        }
     }
 }
 
@@ -77,16 +81,16 @@ impl Summary {
     /// Of these histories, each with its seed.
     #[must_use]
     pub fn of(histories: &[(u64, Outcome)]) -> Self {
-        let spread = |of: &dyn Fn(&Outcome) -> u64| {
-            Spread::of(histories.iter().map(|(_, outcome)| of(outcome)).collect())
+        let spread = |count_of: &dyn Fn(&Outcome) -> u64| {
+            Spread::of(histories.iter().map(|(_, outcome)| count_of(outcome)).collect())
         };
         let times = |what: &'static str| {
             spread(&|outcome: &Outcome| outcome.tally.times.get(what).copied().unwrap_or_default())
         };
         let passes = histories.iter().map(|(_, outcome)| outcome.passes.len()).max().unwrap_or_default();
         let ended = |pass: usize| {
-            let of = histories.iter().filter_map(|(_, outcome)| outcome.passes.get(pass));
-            Spread::of(of.map(|at| at / 1000).collect())
+            let matching = histories.iter().filter_map(|(_, outcome)| outcome.passes.get(pass));
+            Spread::of(matching.map(|time| time / 1000).collect())
         };
         let mut needed: BTreeMap<String, u64> = BTreeMap::new();
         for (_, outcome) in histories {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use migration::drive::Observation;
 use migration::plan::{Bridge, Plan};
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::roll::world::{Pod, Trait};
 
 use super::history::History;
@@ -93,8 +93,8 @@ impl Tamper {
             }
             Self::Stop => {
                 for wish in &mut seen.wishes {
-                    if wish.what == What::PauseNow {
-                        wish.what = What::Pause;
+                    if wish.what == RunRequest::PauseNow {
+                        wish.what = RunRequest::Pause;
                     }
                 }
             }
@@ -123,11 +123,13 @@ impl Tamper {
             Self::Echo => observed.echo = claim,
             Self::Boot => {
                 observed.boot_id = node.boot.to_string();
-                node.crossfade.iter_mut().for_each(|said| said.boot = node.boot.clone());
+                node.crossfade.iter_mut().for_each(|condition| condition.boot = node.boot.clone());
             }
             Self::Attachments => {
                 let phase = observed.phase;
-                observed.attached.iter_mut().for_each(|of| of.by_phase.retain(|of, _| Some(*of) == phase));
+                observed.attached.iter_mut().for_each(|attached| {
+                    attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase)
+                });
             }
             Self::Policy => observed.base = policies.first().cloned(),
             _ => {}

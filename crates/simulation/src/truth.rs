@@ -271,7 +271,7 @@ impl Truth {
 
     /// The living node of this name.
     pub(super) fn node_by_name(&self, name: &str) -> Option<usize> {
-        self.living().find(|(_, node)| &*node.name == name).map(|(at, _)| at)
+        self.living().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
     }
 
     /// The run.
@@ -282,7 +282,10 @@ impl Truth {
     /// The attachments of a node that are there, its leftovers included.
     pub(super) fn attached(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let of_pods = node.pods.iter().filter_map(|pod| self.pods.get(pod)?.attached.map(|of| of.phase));
+        let of_pods = node
+            .pods
+            .iter()
+            .filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
         of_pods.chain(node.machine.leftovers.iter().copied())
     }
 
@@ -290,7 +293,7 @@ impl Truth {
     pub(super) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
-        let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|of| of.phase));
+        let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
         of_pods.chain(node.machine.leftovers.iter().copied())
     }
 
@@ -307,8 +310,8 @@ impl Truth {
         such: impl Fn(&Pod) -> bool,
     ) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let told = node.published_at(seen);
-        let known = move |of: &Attachment| of.since <= told;
+        let published = node.published_at(seen);
+        let known = move |attachment: &Attachment| attachment.since <= published;
         let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = pods.filter_map(move |pod| {
             let pod = self.pods.get(pod).filter(|pod| such(pod))?;
@@ -316,19 +319,19 @@ impl Truth {
         });
         let machine = &node.machine;
         let leftovers =
-            if machine.misjudged.is_none_or(|at| at <= told) { &machine.leftovers[..] } else { &[] };
+            if machine.misjudged.is_none_or(|time| time <= published) { &machine.leftovers[..] } else { &[] };
         of_pods.chain(leftovers.iter().copied())
     }
 
     /// How many pods of a workload are wanted and Ready, as its status says.
     pub(super) fn available(&self, workload: usize) -> Availability {
-        let of = &self.workloads[workload];
-        let pods = || of.pods.iter().filter_map(|pod| self.pods.get(pod));
+        let controller = &self.workloads[workload];
+        let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
-        let wanted = match &*of.made.owner.kind {
+        let wanted = match &*controller.made.owner.kind {
             "DaemonSet" => u32::try_from(self.living().count()).unwrap_or(u32::MAX),
             "Job" => 0,
-            _ => of.made.replicas,
+            _ => controller.made.replicas,
         };
         Availability { desired: wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
@@ -354,7 +357,7 @@ impl Node {
 
     /// Whether a run that saw everything up to `seen` could not know how the node is.
     pub(super) fn surprises(&self, seen: Millis) -> bool {
-        self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|told| told > seen))
+        self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|published| published > seen))
     }
 }
 

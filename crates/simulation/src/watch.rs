@@ -26,8 +26,8 @@ impl Truth {
     }
 
     /// What `watch` observes.
-    pub(super) fn observe(&self, at: usize) -> Observed {
-        let node = &self.nodes[at];
+    pub(super) fn observe(&self, index: usize) -> Observed {
+        let node = &self.nodes[index];
         let machine = &node.machine;
         let mut by_phase: BTreeMap<Phase, u32> = BTreeMap::new();
         let mut others = Vec::new();
@@ -64,27 +64,27 @@ pub(super) fn boot(number: u64) -> String {
 
 impl History {
     /// Something changed on the node: `watch` publishes soon.
-    pub(super) fn poke(&mut self, at: usize) {
-        let node = &mut self.truth.nodes[at];
+    pub(super) fn poke(&mut self, index: usize) {
+        let node = &mut self.truth.nodes[index];
         let machine = &mut node.machine;
         if machine.has_watch && machine.is_up && machine.is_connected && !machine.is_publishing {
             machine.is_publishing = true;
-            let turn = self.truth.turn(at);
+            let turn = self.truth.turn(index);
             self.schedule_within(500, 5 * SECOND, Event::Publish(turn));
         }
     }
 
     /// `watch` runs, if it did not.
-    pub(super) fn start_watch(&mut self, at: usize) {
-        self.truth.nodes[at].machine.has_watch = true;
-        self.poke(at);
-        self.compare(at);
+    pub(super) fn start_watch(&mut self, index: usize) {
+        self.truth.nodes[index].machine.has_watch = true;
+        self.poke(index);
+        self.compare(index);
     }
 
     /// The Node's desired phase, or the node's policy, changed: `watch` compares them.
-    pub(super) fn compare(&mut self, at: usize) {
-        let turn = self.truth.turn(at);
-        let flip = self.truth.nodes[at].machine.flip;
+    pub(super) fn compare(&mut self, index: usize) {
+        let turn = self.truth.turn(index);
+        let flip = self.truth.nodes[index].machine.flip;
         self.schedule_within(flip + 200, flip + 2 * SECOND, Event::Follow(turn));
     }
 

@@ -89,8 +89,8 @@ impl Collector {
         }
         self.seen.insert(kind);
         self.listed.insert(kind);
-        let one = IllegibleObject { kind, namespace: metadata.namespace, name: metadata.name, why };
-        self.snapshot.illegible.push(one);
+        let illegible = IllegibleObject { kind, namespace: metadata.namespace, name: metadata.name, why };
+        self.snapshot.illegible.push(illegible);
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Collector {
     /// Drops all objects of a kind, to read them anew.
     pub fn forget(&mut self, kind: Kind) {
         let Self { snapshot, .. } = self;
-        snapshot.illegible.retain(|one| one.kind != kind);
+        snapshot.illegible.retain(|illegible| illegible.kind != kind);
         match kind {
             Kind::NODE => snapshot.nodes.clear(),
             Kind::POD => snapshot.pods.clear(),
@@ -204,15 +204,17 @@ impl Collector {
             Kind::POD_DISRUPTION_BUDGET => {
                 snapshot
                     .budgets
-                    .push(check_named(source.read()?, |one: &Budget| one.metadata.check_names())?);
+                    .push(check_named(source.read()?, |budget: &Budget| budget.metadata.check_names())?);
             }
             Kind::SERVICE => {
                 snapshot
                     .services
-                    .push(check_named(source.read()?, |one: &Service| one.metadata.check_names())?);
+                    .push(check_named(source.read()?, |service: &Service| service.metadata.check_names())?);
             }
             Kind::ENDPOINT_SLICE => {
-                let slice = check_named(source.read()?, |one: &EndpointSlice| one.metadata.check_names())?;
+                let slice = check_named(source.read()?, |endpoint_slice: &EndpointSlice| {
+                    endpoint_slice.metadata.check_names()
+                })?;
                 snapshot.endpoint_slices.push(slice);
             }
             Kind::DEPLOYMENT | Kind::DAEMON_SET | Kind::STATEFUL_SET | Kind::REPLICA_SET | Kind::JOB => {

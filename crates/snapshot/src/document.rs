@@ -125,8 +125,8 @@ impl<'c, P> ListItems<'c, P> {
     /// `items` of a list that is of this version and kind, as far as it has said by now: one of `kubectl get` says `List`, and its items say what they
     /// are.
     fn new(collector: &'c mut Collector, api_version: Option<&str>, kind: Option<&str>) -> Self {
-        let of = kind.and_then(|kind| kind.strip_suffix("List")).filter(|of| !of.is_empty());
-        let is = api_version.map(str::to_owned).zip(of.map(str::to_owned));
+        let target = kind.and_then(|kind| kind.strip_suffix("List")).filter(|of| !of.is_empty());
+        let is = api_version.map(str::to_owned).zip(target.map(str::to_owned));
         Self { collector, is, part: PhantomData }
     }
 }
@@ -294,14 +294,14 @@ fn object<'de, A: MapAccess<'de>>(
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         return Ok(());
     };
-    struct Rest<'a, A>(String, &'a mut A);
-    impl<'de, A: MapAccess<'de>> super::collect::Source<'de> for Rest<'_, A> {
+    struct MapSource<'a, A>(String, &'a mut A);
+    impl<'de, A: MapAccess<'de>> super::collect::Source<'de> for MapSource<'_, A> {
         type Error = A::Error;
         fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
             PrefixedMap::read(self.0, self.1, seed)
         }
     }
-    collector.object(api_version, kind, Rest(key, map))
+    collector.object(api_version, kind, MapSource(key, map))
 }
 
 impl<'de, P: Part> DeserializeSeed<'de> for ListItems<'_, P> {

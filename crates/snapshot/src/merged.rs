@@ -42,13 +42,13 @@ mod tests {
 
     #[test]
     fn the_smallest_range_contains_both() {
-        for (one, two, whole) in [
+        for (item, two, whole) in [
             ("10.10.0.0/16", "10.20.0.0/16", Some("10.0.0.0/11")),
             ("10.10.0.0/16", "10.10.1.0/24", Some("10.10.0.0/16")),
             ("10.0.0.0/8", "192.168.0.0/16", Some("0.0.0.0/0")),
             ("10.0.0.0/8", "fd00::/8", None),
         ] {
-            let (one, two) = (Range::read(one).expect("a range").0, Range::read(two).expect("a range").0);
+            let (one, two) = (Range::read(item).expect("a range").0, Range::read(two).expect("a range").0);
             assert_eq!(one.covering(two).map(|range| range.to_string()).as_deref(), whole, "{one} {two}");
         }
     }

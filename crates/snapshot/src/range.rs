@@ -156,14 +156,14 @@ mod tests {
     #[test]
     fn ranges_overlap_if_one_contains_the_other() {
         let range = |text| Range::read(text).expect("a range").0;
-        for (one, other, expected) in [
+        for (item, other, expected) in [
             ("10.0.0.0/8", "10.1.0.0/16", true),
             ("10.0.0.0/8", "10.0.0.0/8", true),
             ("10.0.0.0/9", "10.128.0.0/9", false),
             ("0.0.0.0/0", "::/0", false),
         ] {
-            assert_eq!(range(one).overlaps(range(other)), expected, "{one} {other}");
-            assert_eq!(range(other).overlaps(range(one)), expected, "{other} {one}");
+            assert_eq!(range(item).overlaps(range(other)), expected, "{item} {other}");
+            assert_eq!(range(other).overlaps(range(item)), expected, "{other} {item}");
         }
     }
 }

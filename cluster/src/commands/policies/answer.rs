@@ -134,15 +134,15 @@ impl ConversionReport {
         objects.extend(self.packets.iter().filter_map(|packet| packet.object.as_ref()));
         objects.sort();
         objects.dedup();
-        let one = |of: &Reference| {
+        let to_text = |reference: &Reference| {
             format!(
                 "    - object: {}\n      uid: {:?}\n      generation: {}\n      reason: \"\"\n",
-                of.path(),
-                &*of.uid,
-                of.generation
+                reference.path(),
+                &*reference.uid,
+                reference.generation
             )
         };
-        let all: String = objects.into_iter().map(one).collect();
+        let all: String = objects.into_iter().map(to_text).collect();
         (!all.is_empty()).then(|| format!("policies:\n  waivers:\n{all}"))
     }
 }
@@ -158,8 +158,8 @@ impl Report for ConversionReport {
             self.count(Outcome::Impossible),
             self.packets.len(),
         ));
-        let told: Vec<&Entry> = self.fields.iter().filter(|entry| entry.why.is_some()).collect();
-        if !told.is_empty() {
+        let entries: Vec<&Entry> = self.fields.iter().filter(|entry| entry.why.is_some()).collect();
+        if !entries.is_empty() {
             document.heading("Fields that are not as they were");
             let row = |entry: &&Entry| {
                 vec![
@@ -174,9 +174,9 @@ impl Report for ConversionReport {
                 ]
             };
             let columns = vec!["OBJECT", "FIELD", "OUTCOME", "WITHOUT IT", "WHY"];
-            document.table(columns, told.iter().take(SHOWN).map(row).collect());
-            if told.len() > SHOWN {
-                document.text(format!("And {} more; -o json lists all.", told.len() - SHOWN));
+            document.table(columns, entries.iter().take(SHOWN).map(row).collect());
+            if entries.len() > SHOWN {
+                document.text(format!("And {} more; -o json lists all.", entries.len() - SHOWN));
             }
         }
         packets(&mut document, &self.packets);
@@ -243,10 +243,10 @@ pub(super) fn packets(document: &mut Document, packets: &[Packet]) {
 }
 
 /// Adds what happens in the course of a migration.
-fn moments(document: &mut Document, told: &ConversionReport) {
-    let turn = &told.turn;
+fn moments(document: &mut Document, report: &ConversionReport) {
+    let turn = &report.turn;
     document.heading("Before all pods have moved");
-    for moment in &told.moments {
+    for moment in &report.moments {
         let when = match moment.when {
             MomentKind::Applied => {
                 format!("With the new policies applied, while {} enforces policies", turn.from)
@@ -262,7 +262,7 @@ fn moments(document: &mut Document, told: &ConversionReport) {
         if let Some(why) = &moment.unread {
             document.text(format!("{when}: how packets are treated is not known, since {why}."));
         } else if moment.packets.is_empty() {
-            let is_said = moment.when == MomentKind::NewNetwork && !told.packets.is_empty();
+            let is_said = moment.when == MomentKind::NewNetwork && !report.packets.is_empty();
             let but = if is_said { " but those above" } else { "" };
             document.text(format!("{when}: every packet{but} is treated as now."));
         } else {

@@ -25,8 +25,8 @@ pub(super) const fn describe_outcome(became: WriteOutcome) -> &'static str {
 /// Adds a table of all objects, and what stood in the way.
 pub(super) fn add_outcomes(document: &mut Document, objects: &[WriteReport], problems: &[Problem]) {
     if !objects.is_empty() {
-        let row = |one: &WriteReport| {
-            vec![one.object.to_string(), describe_outcome(one.outcome).into(), one.added.join(" ")]
+        let row = |report: &WriteReport| {
+            vec![report.object.to_string(), describe_outcome(report.outcome).into(), report.added.join(" ")]
         };
         document.table(vec!["OBJECT", "WHAT", "FIELDS ADDED"], objects.iter().map(row).collect());
     }

@@ -86,11 +86,11 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
     let present = given.objects(turn.from, from);
     let enforced: Vec<Kind> = KINDS.into_iter().filter(|kind| given.enforces(turn.from, *kind)).collect();
     let before = Policies::read(from, present.iter().copied());
-    let waivers = given.config.policies.waivers.iter().map(|one| Waiver {
-        object: one.object.clone(),
-        uid: one.uid.clone(),
-        generation: one.generation,
-        reason: one.reason.clone(),
+    let waivers = given.config.policies.waivers.iter().map(|waiver| Waiver {
+        object: waiver.object.clone(),
+        uid: waiver.uid.clone(),
+        generation: waiver.generation,
+        reason: waiver.reason.clone(),
     });
     let wanted = ConversionInput {
         before: &before,

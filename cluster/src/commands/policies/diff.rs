@@ -63,19 +63,24 @@ pub fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
     let mut after = Policies::read(to, beside.chain(&objects));
     after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &given, wanted.to, to)));
     let comparison = compare(&cluster, &before, &after, true).map_err(undecided)?;
-    let packet = |one: &netpol::verdict::Difference| Packet {
-        words: one.words(&comparison.world),
-        effect: one.effect(),
+    let packet = |difference: &netpol::verdict::Difference| Packet {
+        words: difference.words(&comparison.world),
+        effect: difference.effect(),
         object: None,
     };
-    let unread = |(side, one): (&str, &UnreadObject)| format!("{side}, {}: {}", one.object, one.why);
-    let sides =
-        before.unread.iter().map(|one| ("now", one)).chain(after.unread.iter().map(|one| ("then", one)));
+    let unread = |(side, unread_object): (&str, &UnreadObject)| {
+        format!("{side}, {}: {}", unread_object.object, unread_object.why)
+    };
+    let sides = before
+        .unread
+        .iter()
+        .map(|unread_object| ("now", unread_object))
+        .chain(after.unread.iter().map(|unread_object| ("then", unread_object)));
     Ok(DiffReport {
         from: wanted.from,
         to: wanted.to,
         packets: comparison.differences.iter().map(packet).collect(),
-        unread: sides.map(unread).chain(left_out.into_iter().map(|one| format!("then, {one}"))).collect(),
+        unread: sides.map(unread).chain(left_out.into_iter().map(|item| format!("then, {item}"))).collect(),
         bound: comparison.bound,
     })
 }
@@ -167,8 +172,8 @@ impl Report for DiffReport {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let unread = self.unread.iter().map(|one| {
-            Problem::new(one.clone()).fix("say the same with fields of which packets alone can tell, or leave the policy out on both sides")
+        let unread = self.unread.iter().map(|item| {
+            Problem::new(item.clone()).fix("say the same with fields of which packets alone can tell, or leave the policy out on both sides")
         });
         let packets = self.packets.iter().map(|packet| {
             let line = line(packet);

@@ -41,7 +41,7 @@ impl PolicyInputs {
         let given = Self { config, snapshot, from, to };
         let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
-        let illegible = given.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
+        let illegible = given.snapshot.illegible.iter().filter(|object| needed.contains(&object.kind));
         let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable).collect();
         missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)));
         if missing.is_empty() { Ok(given) } else { Err(Failure::all(Exit::No, missing)) }
@@ -143,9 +143,9 @@ impl PolicyInputs {
             return Err(Failure::of(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
-        let problem = |one: &netpol::gather::UnreadObject| {
-            Problem::new(format!("{}: {}", one.object, one.why))
-                .at(one.object.path())
+        let problem = |unread_object: &netpol::gather::UnreadObject| {
+            Problem::new(format!("{}: {}", unread_object.object, unread_object.why))
+                .at(unread_object.object.path())
                 .fix("correct the address: without it nobody knows which packets come from this node")
         };
         if unread.is_empty() { Ok(cluster) } else { Err(Failure::all(Exit::No, unread.iter().map(problem))) }
@@ -193,9 +193,9 @@ fn is_converted(object: &Value) -> bool {
 /// How many objects that cannot be read are named.
 pub(super) const MOST_UNREADABLE: usize = 12;
 
-fn unreadable(one: &IllegibleObject) -> Problem {
-    let place = format!("{}/{}/{}", one.kind, one.namespace, one.name);
-    Problem::new(format!("{place}: {}, and what policies mean without it is not known", one.why))
+fn unreadable(illegible: &IllegibleObject) -> Problem {
+    let place = format!("{}/{}/{}", illegible.kind, illegible.namespace, illegible.name);
+    Problem::new(format!("{place}: {}, and what policies mean without it is not known", illegible.why))
         .at(place)
         .fix("correct the field that is named here, or delete the object")
 }

@@ -126,7 +126,8 @@ fn loaded(file: &Path) -> Result<(Backup, String, Verification), Failure> {
 impl RestoreReport {
     /// In a sentence, what became of it.
     fn summary(&self) -> String {
-        let of = |became: WriteOutcome| self.objects.iter().filter(|one| one.outcome == became).count();
+        let count_of =
+            |became: WriteOutcome| self.objects.iter().filter(|report| report.outcome == became).count();
         let others = [
             WriteOutcome::WouldCreate,
             WriteOutcome::WouldReplace,
@@ -136,9 +137,9 @@ impl RestoreReport {
             WriteOutcome::NotWritten,
             WriteOutcome::Unknown,
         ];
-        let mut words = vec![format!("{} unchanged", self.equal + of(WriteOutcome::Unchanged))];
-        let others = others.into_iter().filter(|became| of(*became) > 0);
-        words.extend(others.map(|became| format!("{} {}", of(became), describe_outcome(became))));
+        let mut words = vec![format!("{} unchanged", self.equal + count_of(WriteOutcome::Unchanged))];
+        let others = others.into_iter().filter(|became| count_of(*became) > 0);
+        words.extend(others.map(|became| format!("{} {}", count_of(became), describe_outcome(became))));
         if !self.left.is_empty() {
             words.push(format!("{} left to others", self.left.len()));
         }

@@ -134,14 +134,14 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
     let phase = saved.plan.target();
-    let asked = live::RunOptions {
+    let options = live::RunOptions {
         plan: saved,
         is_resumed: false,
         bounds: Bounds::default(),
         delete: wanted.delete_bare.iter().cloned().collect(),
         patience: Patience::None,
     };
-    let rolled = conduct(global, &config, &asked)?;
+    let rolled = conduct(global, &config, &options)?;
     if rolled.exit != Exit::Done {
         return Ok(FixReport { rolled, left: None });
     }
@@ -197,9 +197,9 @@ impl FixPreview {
         } else {
             document.text("There is no plan: a person has to act for all of them.");
         }
-        let pods = self.pods.iter().filter_map(|one| match &one.becomes {
+        let pods = self.pods.iter().filter_map(|pod_fix| match &pod_fix.becomes {
             Remedy::Stays { why, help } => {
-                Some(vec![one.node.clone(), one.pod.clone(), why.clone(), help.clone()])
+                Some(vec![pod_fix.node.clone(), pod_fix.pod.clone(), why.clone(), help.clone()])
             }
             _ => None,
         });
@@ -225,20 +225,22 @@ impl FixPreview {
 
     fn describe(&self, made: &FixDetails, document: &mut Document) {
         let FixDetails { hash, eta_seconds, plan, notes, .. } = made;
-        let places = || plan.waves.iter().flat_map(|wave| wave.nodes.iter().map(move |one| (wave, one)));
+        let places =
+            || plan.waves.iter().flat_map(|wave| wave.nodes.iter().map(move |planned| (wave, planned)));
         document.fields([
             ("hash", hash.clone()),
             ("migration", self.migration.to_string()),
             ("nodes", places().count().to_string()),
             ("time", format!("about {}, if nothing waits", duration(*eta_seconds))),
         ]);
-        let rows = self.pods.iter().filter_map(|one| {
-            let what = moved(plan, &one.becomes)?;
-            Some(vec![one.node.clone(), one.pod.clone(), one.owner.clone(), what])
+        let rows = self.pods.iter().filter_map(|fix| {
+            let what = moved(plan, &fix.becomes)?;
+            Some(vec![fix.node.clone(), fix.pod.clone(), fix.owner.clone(), what])
         });
         document.table(vec!["NODE", "POD", "OWNER", "WHAT BECOMES OF IT"], rows.collect());
         document.heading("Nodes in their order");
-        let rows = places().map(|(wave, one)| vec![one.name.to_string(), wave.name.clone(), one.why.clone()]);
+        let rows = places()
+            .map(|(wave, planned)| vec![planned.name.to_string(), wave.name.clone(), planned.why.clone()]);
         document.table(vec!["NODE", "WAVE", "WHY"], rows.collect());
         if !notes.is_empty() {
             document.heading("To know");
@@ -252,9 +254,9 @@ impl FixPreview {
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let pods = self.pods.iter().filter_map(|one| match &one.becomes {
+        let pods = self.pods.iter().filter_map(|fix| match &fix.becomes {
             Remedy::Stays { why, help } => {
-                Some(Problem::new(why.clone()).at(format!("Pod/{}", one.pod)).fix(help.clone()))
+                Some(Problem::new(why.clone()).at(format!("Pod/{}", fix.pod)).fix(help.clone()))
             }
             _ => None,
         });

@@ -49,9 +49,9 @@ fn an_eviction_names_the_pod_and_its_uid() {
         run(async {
             let (hand, server) = hand(vec![in_tests::Answer::text(201, "{}")]).await;
             assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
-            let asked = &server.requests()[2];
-            assert_eq!(asked.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=27s");
-            assert_eq!((asked.body.as_str(), asked.content.as_str()), (bytes, "application/json"));
+            let request = &server.requests()[2];
+            assert_eq!(request.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=27s");
+            assert_eq!((request.body.as_str(), request.content.as_str()), (bytes, "application/json"));
         });
     }
 }
@@ -61,10 +61,10 @@ fn a_deletion_names_the_uid() {
     run(async {
         let (hand, server) = hand(vec![in_tests::Answer::text(200, "{}")]).await;
         assert_eq!(delete(&hand, Box::new(id())).await, said(Answer::Accepted));
-        let asked = &server.requests()[2];
-        assert_eq!(asked.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=27s");
+        let request = &server.requests()[2];
+        assert_eq!(request.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=27s");
         assert_eq!(
-            asked.body,
+            request.body,
             r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"1f2e"}}"#
         );
     });

@@ -20,7 +20,7 @@ fn plan() -> Plan {
 
 /// A cluster with this run. One workload misses one pod.
 fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
-    Server::by(move |asked| {
+    Server::by(move |request| {
         let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "7"},
             "data": {"run.json": serde_json::to_string(&stored).expect("JSON")}});
         let list = |items: &[Value]| {
@@ -29,7 +29,7 @@ fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
         let workload = json!({"metadata": {"name": "web", "namespace": "x", "uid": "u"},
             "spec": {"replicas": 3}, "status": {"readyReplicas": 2, "replicas": 3}});
         let maps = "/api/v1/namespaces/crossfade/configmaps";
-        match asked.line.as_str() {
+        match request.line.as_str() {
             line if line.contains("watch=true") => Answer::stream(&[]),
             "GET /api/v1" => Answer::json(200, &json!({"resources": []})),
             line if line == format!("GET {maps}/crossfade-run") => Answer::json(200, &map),
@@ -79,8 +79,11 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         let loaded = take_up_run(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
-        let patch =
-            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a record");
+        let patch = server
+            .requests()
+            .into_iter()
+            .find(|request| request.line.starts_with("PATCH"))
+            .expect("a record");
         let written: Run =
             serde_json::from_str(patch.json()["data"]["run.json"].as_str().expect("text")).expect("a run");
         assert_eq!(written, loaded.run, "and so it is recorded");
@@ -139,7 +142,7 @@ fn a_run_that_leads_further_than_its_plan_is_refused() {
 /// Each row: what the holder recorded; how the gate is, and whether the run waits for it, in a status and in a preview.
 #[test]
 fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
-    let verdict = |is: &str, at: &str| json!({"smoke": {"is": is, "at": at, "why": "so"}});
+    let verdict = |is: &str, time: &str| json!({"smoke": {"is": is, "at": time, "why": "so"}});
     for (recorded, is, status_waits, preview_waits) in [
         (Some(verdict("red", "2026-01-01T00:00:00Z")), "red", true, true),
         (Some(verdict("green", "2026-01-01T00:00:00Z")), "green", false, false),
@@ -187,11 +190,11 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
             let interrupt = Interrupt::new();
             let signal = interrupt.clone();
             let rest = cluster(Run::new("r-0", "", &plan()), None);
-            let server = Server::by(move |asked| {
-                if asked.line.starts_with(during) {
+            let server = Server::by(move |request| {
+                if request.line.starts_with(during) {
                     signal.set();
                 }
-                match asked.line.as_str() {
+                match request.line.as_str() {
                     "GET /api/v1/namespaces/crossfade/configmaps/crossfade-run" => {
                         Answer::refusal(404, "NotFound", "configmaps \"crossfade-run\" not found")
                     }
@@ -200,7 +203,7 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
                     line if line.starts_with("POST ") || line.starts_with("PATCH ") => {
                         Answer::json(200, &json!({"metadata": {"resourceVersion": "8"}}))
                     }
-                    _ => rest.answer(asked),
+                    _ => rest.answer(request),
                 }
             });
             let mut session = session(&server).await;

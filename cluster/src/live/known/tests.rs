@@ -310,13 +310,13 @@ fn what_was_not_heard_of_for_half_a_minute_is_unknown() {
     known.begin(WatchScope::Workloads(Kind::DEPLOYMENT));
     let all = vec![(owner("Deployment", "web"), available(6, 6))];
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
-    let at = |seconds| NOW + Duration::from_secs(seconds);
-    assert_eq!(known.blind(at(30)), None, "a list is proof for a time");
-    assert!(known.blind(at(31)).is_some());
-    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::InSync), at(31));
-    assert_eq!(known.blind(at(61)), None, "a bookmark is, too");
-    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Lost("no answer".into())), at(61));
-    let blind = known.blind(at(62)).expect("unknown");
+    let duration_at = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(known.blind(duration_at(30)), None, "a list is proof for a time");
+    assert!(known.blind(duration_at(31)).is_some());
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::InSync), duration_at(31));
+    assert_eq!(known.blind(duration_at(61)), None, "a bookmark is, too");
+    known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Lost("no answer".into())), duration_at(61));
+    let blind = known.blind(duration_at(62)).expect("unknown");
     assert_eq!(blind.to_string(), "Deployments cannot be watched for 31 s: no answer");
 }
 
@@ -364,7 +364,8 @@ fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
 fn what_a_run_remembers_at_its_start_is_bounded() {
     let mut known = ClusterState::default();
     let long = "n".repeat(200);
-    let all = (0..5000).map(|at| (owner("Deployment", &format!("{long}{at}")), available(1, 0))).collect();
+    let all =
+        (0..5000).map(|index| (owner("Deployment", &format!("{long}{index}")), available(1, 0))).collect();
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
     let bytes: usize = known.short().keys().map(String::len).sum();
     assert!((1..64 << 10).contains(&bytes), "{bytes}");

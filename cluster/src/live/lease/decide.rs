@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_lease_that_does_not_change_for_a_minute_is_free() {
         let mut observer = Observer::default();
-        let mut look = |lease: &LeaseRecord, at| observer.decide(Some(lease), "alice", false, 0, secs(at));
+        let mut look =
+            |lease: &LeaseRecord, time| observer.decide(Some(lease), "alice", false, 0, secs(time));
         let bob = lease("bob", 4, "1999-01-01T00:00:00.000000Z");
         assert!(matches!(look(&bob, 1000), Decision::Wait(..)));
         assert!(matches!(look(&bob, 1059), Decision::Wait(_, left) if left == secs(1)));

@@ -143,11 +143,12 @@ mod tests {
     fn each_holder_is_another_one() {
         run(async {
             let server = Server::by(|_| review("alice"));
-            let (one, two) = (Identity::of(&server.caller()).await, Identity::of(&server.caller()).await);
-            assert_ne!(one, two);
-            let parts: Vec<&str> = one.as_str().split(':').collect();
-            assert_eq!((parts.len(), parts[1]), (3, process::id().to_string().as_str()), "{one:?}");
-            assert!(parts[0].starts_with("alice@") && parts[2].len() == 16, "{one:?}");
+            let (identity, two) =
+                (Identity::of(&server.caller()).await, Identity::of(&server.caller()).await);
+            assert_ne!(identity, two);
+            let parts: Vec<&str> = identity.as_str().split(':').collect();
+            assert_eq!((parts.len(), parts[1]), (3, process::id().to_string().as_str()), "{identity:?}");
+            assert!(parts[0].starts_with("alice@") && parts[2].len() == 16, "{identity:?}");
             assert_eq!(server.lines()[0], format!("POST {REVIEWS}"));
             assert_eq!(server.requests()[0].json()["kind"], "SelfSubjectReview");
         });

@@ -32,33 +32,33 @@ impl LeaseRecord {
 }
 
 /// A Lease that is not there yet.
-pub(super) fn created(holder: &str, epoch: u64, at: &str) -> Value {
+pub(super) fn created(holder: &str, epoch: u64, time: &str) -> Value {
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": { "name": NAME, "namespace": NAMESPACE }, "spec": {},
     });
-    take_over(lease, holder, epoch, at)
+    take_over(lease, holder, epoch, time)
 }
 
 /// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if nobody changed it.
-pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, at: &str) -> Value {
-    let mut lease = renewed(lease, at);
+pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, time: &str) -> Value {
+    let mut lease = renewed(lease, time);
     lease["spec"]["holderIdentity"] = holder.into();
     lease["spec"]["leaseTransitions"] = epoch.into();
     lease["spec"]["leaseDurationSeconds"] = LASTS.as_secs().into();
-    lease["spec"]["acquireTime"] = at.into();
+    lease["spec"]["acquireTime"] = time.into();
     lease
 }
 
 /// The same Lease, renewed.
-pub(super) fn renewed(mut lease: Value, at: &str) -> Value {
-    lease["spec"]["renewTime"] = at.into();
+pub(super) fn renewed(mut lease: Value, time: &str) -> Value {
+    lease["spec"]["renewTime"] = time.into();
     lease
 }
 
 /// The same Lease in nobody's hands. Its epoch stays: the next holder raises it.
-pub(super) fn released(lease: Value, at: &str) -> Value {
-    let mut lease = renewed(lease, at);
+pub(super) fn released(lease: Value, time: &str) -> Value {
+    let mut lease = renewed(lease, time);
     lease["spec"]["holderIdentity"] = "".into();
     lease
 }

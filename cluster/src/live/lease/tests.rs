@@ -52,10 +52,10 @@ fn a_lease_that_is_not_there_is_created() {
             server.lines(),
             [format!("GET {PATH}/crossfade-run"), format!("POST {PATH}?fieldManager=crossfade")]
         );
-        let at = "2026-01-01T00:00:00.000000Z";
+        let time = "2026-01-01T00:00:00.000000Z";
         let body = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "crossfade-run", "namespace": "crossfade"},
-            "spec": {"acquireTime": at, "holderIdentity": "alice", "leaseDurationSeconds": 60, "leaseTransitions": 1, "renewTime": at},
+            "spec": {"acquireTime": time, "holderIdentity": "alice", "leaseDurationSeconds": 60, "leaseTransitions": 1, "renewTime": time},
         });
         assert_eq!(
             (server.requests()[1].json(), server.requests()[1].content.as_str()),
@@ -97,7 +97,7 @@ fn without_patience_the_holder_is_named() {
 #[test]
 fn a_lease_is_waited_for_by_looking_at_it_for_a_minute() {
     run(async {
-        let server = Server::by(|asked| match asked.line.as_str() {
+        let server = Server::by(|request| match request.line.as_str() {
             line if line.starts_with("GET") => found(&lease("1", "bob", 2, "12:00")),
             _ => found(&lease("2", "alice", 3, "x")),
         });
@@ -116,8 +116,8 @@ fn a_holder_that_renews_is_left_alone_but_for_force() {
     for (patience, is_taken) in [(Patience::UntilExpired, false), (Patience::Force, true)] {
         run(async {
             let mut looks = 0;
-            let server = Server::by(move |asked| {
-                looks += u32::from(asked.line.starts_with("GET"));
+            let server = Server::by(move |request| {
+                looks += u32::from(request.line.starts_with("GET"));
                 found(&lease("1", "bob", 2, if looks > 1 { "12:01" } else { "12:00" }))
             });
             assert_eq!(taken(&server, patience).await.is_ok(), is_taken, "{patience:?}");
@@ -280,8 +280,8 @@ fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_l
     ] {
         run(async {
             let mut looks = 0;
-            let server = Server::by(move |asked| {
-                looks += u32::from(asked.line.starts_with("GET"));
+            let server = Server::by(move |request| {
+                looks += u32::from(request.line.starts_with("GET"));
                 let renewed = if renews && looks > 1 { "2025-12-31T00:00:10.000000Z" } else { renewed };
                 found(&lease("1", "bob", 2, renewed))
             });

@@ -67,11 +67,11 @@ impl StepExecution<'_> {
         may_defer: bool,
         progress: &mut dyn FnMut(&PolicyEvent<'_>),
     ) {
-        for at in which.iter().copied() {
-            let step = &self.steps[at];
+        for index in which.iter().copied() {
+            let step = &self.steps[index];
             let tried = attempt(self.caller, step, true).await;
             if may_defer && tried.is_refused && tried.stored.is_none() && step.awaits.is_some() {
-                self.deferred.push(at);
+                self.deferred.push(index);
                 continue;
             }
             if tried.problems.is_empty() {
@@ -80,15 +80,15 @@ impl StepExecution<'_> {
             if let (Act::Replace(live), Some(stored)) = (&step.act, &tried.stored)
                 && is_equal(live, stored)
             {
-                self.objects[at].outcome = WriteOutcome::Unchanged;
+                self.objects[index].outcome = WriteOutcome::Unchanged;
             }
             let mut is_lost = tried.is_lost;
             let is_stored = tried.stored.is_some();
-            self.add(at, tried);
+            self.add(index, tried);
             if is_stored && self.honest.insert(step.id.group()) {
                 let looked = untouched(self.caller, step).await;
                 if looked.is_lost {
-                    self.objects[at].outcome = WriteOutcome::Unknown;
+                    self.objects[index].outcome = WriteOutcome::Unknown;
                 }
                 is_lost = looked.is_lost;
                 self.problems.extend(looked.problems);
@@ -101,8 +101,8 @@ impl StepExecution<'_> {
         }
     }
 
-    fn add(&mut self, at: usize, tried: Attempt) {
-        self.objects[at].added = tried.added;
+    fn add(&mut self, index: usize, tried: Attempt) {
+        self.objects[index].added = tried.added;
         self.problems.extend(tried.problems);
         // No is the answer of the API server, and stays whatever else there is.
         if let Some(exit) = tried.exit
@@ -113,21 +113,21 @@ impl StepExecution<'_> {
     }
 
     fn report_dry_run(&mut self) {
-        for (at, step) in self.steps.iter().enumerate() {
+        for (index, step) in self.steps.iter().enumerate() {
             let became = match step.act {
-                _ if self.objects[at].outcome == WriteOutcome::Unchanged => continue,
-                _ if self.deferred.contains(&at) => WriteOutcome::AwaitsTier,
+                _ if self.objects[index].outcome == WriteOutcome::Unchanged => continue,
+                _ if self.deferred.contains(&index) => WriteOutcome::AwaitsTier,
                 Act::Create => WriteOutcome::WouldCreate,
                 Act::Replace(_) => WriteOutcome::WouldReplace,
             };
-            self.objects[at].outcome = became;
+            self.objects[index].outcome = became;
         }
     }
 
     /// Writes one after the other, and stops at the first that does not work.
     async fn write_all(&mut self, progress: &mut dyn FnMut(&PolicyEvent<'_>)) {
-        for at in 0..self.steps.len() {
-            let step = &self.steps[at];
+        for index in 0..self.steps.len() {
+            let step = &self.steps[index];
             if step.id.kind != "Tier" && !self.deferred.is_empty() {
                 // Their tiers are there now. A tier without policies decides nothing, so that nothing has changed for any packet.
                 let deferred = std::mem::take(&mut self.deferred);
@@ -136,11 +136,11 @@ impl StepExecution<'_> {
                     return;
                 }
             }
-            if self.objects[at].outcome == WriteOutcome::Unchanged {
+            if self.objects[index].outcome == WriteOutcome::Unchanged {
                 continue;
             }
             let written = attempt(self.caller, step, false).await;
-            self.objects[at].outcome = match (&step.act, &written.stored) {
+            self.objects[index].outcome = match (&step.act, &written.stored) {
                 (Act::Create, Some(_)) => WriteOutcome::Created,
                 (Act::Replace(_), Some(_)) => WriteOutcome::Replaced,
                 (_, None) if written.is_lost => WriteOutcome::Unknown,
@@ -151,7 +151,7 @@ impl StepExecution<'_> {
             if checked.problems.is_empty() {
                 progress(&PolicyEvent::Wrote(&step.id));
             }
-            self.add(at, checked);
+            self.add(index, checked);
             if self.exit != Exit::Done {
                 // The API server took it a moment ago: this is no answer any more, but something that went wrong.
                 if self.exit == Exit::No {

@@ -81,8 +81,11 @@ pub(super) async fn gather(
     if matches!(scope, Scope::Compare(_)) {
         match listed(client, "/api/v1/namespaces", &mut |_| {}).await {
             Ok(all) => {
-                live.namespaces =
-                    all.iter().filter_map(|one| one["metadata"]["name"].as_str()).map(str::to_owned).collect()
+                live.namespaces = all
+                    .iter()
+                    .filter_map(|object| object["metadata"]["name"].as_str())
+                    .map(str::to_owned)
+                    .collect()
             }
             Err(meaning @ Meaning::Forbidden(_)) => {
                 problems.push(failed("list namespaces", meaning).1.at("namespaces"))
@@ -99,13 +102,13 @@ async fn cluster_id(client: &Client) -> Result<ClusterId, Failures> {
         let (exit, problem) = failed(what, meaning);
         (exit, vec![problem])
     };
-    let said = |what: &str, answer: Result<Option<String>, Meaning>| {
+    let describe = |what: &str, answer: Result<Option<String>, Meaning>| {
         let unsaid = || Meaning::Failed("the answer does not say it".into());
         answer.and_then(|answer| answer.ok_or_else(unsaid)).map_err(|meaning| alone(what, meaning))
     };
-    let api_server = said("ask the API server for its version", api_server::version(client).await)?;
+    let api_server = describe("ask the API server for its version", api_server::version(client).await)?;
     let what = "read the UID of the namespace kube-system, which tells one cluster from another";
-    Ok(ClusterId { uid: said(what, api_server::uid(client).await)?, api_server })
+    Ok(ClusterId { uid: describe(what, api_server::uid(client).await)?, api_server })
 }
 
 /// The objects of a kind, each with its `apiVersion` and `kind`, which lists leave out.

@@ -55,11 +55,11 @@ fn stored(version: &str) -> Value {
 
 /// A cluster with two nodes; `b` is in transit. `more` answers first.
 fn cluster(mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
-    Server::by(move |asked| {
-        if let Some(answer) = more(asked) {
+    Server::by(move |request| {
+        if let Some(answer) = more(request) {
             return answer;
         }
-        let line = asked.line.as_str();
+        let line = request.line.as_str();
         if line.contains("watch=true") {
             return Answer::stream(&[]);
         }
@@ -73,7 +73,7 @@ fn cluster(mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'st
                 200,
                 &json!({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "", "leaseTransitions": 4}}),
             ),
-            [put, ..] if put.starts_with(&format!("PUT {LEASE}")) => Answer::text(200, &asked.body),
+            [put, ..] if put.starts_with(&format!("PUT {LEASE}")) => Answer::text(200, &request.body),
             _ => list(&[]),
         }
     })
@@ -146,9 +146,9 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
             assert!(lines.contains(&format!("GET {path}")), "{path}: {lines:#?}");
         }
         let watches: Vec<&RecordedRequest> =
-            server.requests().leak().iter().filter(|asked| asked.line.contains("watch=true")).collect();
+            server.requests().leak().iter().filter(|request| request.line.contains("watch=true")).collect();
         assert!(
-            watches.len() == 9 && watches.iter().all(|asked| asked.encoding == "identity"),
+            watches.len() == 9 && watches.iter().all(|request| request.encoding == "identity"),
             "{watches:?}"
         );
     });
@@ -197,8 +197,8 @@ fn a_look_waits_for_a_change_or_for_its_time() {
     run(async {
         let later = json!({"type": "MODIFIED", "object": node("a", "11", Some("claimed"))});
         let mut watches = 0;
-        let server = cluster(move |asked| {
-            let is_nodes = asked.line.starts_with("GET /api/v1/nodes?watch=true");
+        let server = cluster(move |request| {
+            let is_nodes = request.line.starts_with("GET /api/v1/nodes?watch=true");
             watches += u32::from(is_nodes);
             // The first watch says nothing, so that all is listed anew after thirty seconds; the second one brings a change.
             match (is_nodes, watches) {
@@ -223,8 +223,8 @@ fn a_look_waits_for_a_change_or_for_its_time() {
 #[test]
 fn what_cannot_be_watched_is_named() {
     run(async {
-        let server = cluster(|asked| {
-            asked
+        let server = cluster(|request| {
+            request
                 .line
                 .starts_with("GET /apis/apps/v1/statefulsets")
                 .then(|| Answer::refusal(403, "Forbidden", "no"))
@@ -238,12 +238,12 @@ fn what_cannot_be_watched_is_named() {
 #[test]
 fn other_agents_mean_other_pods() {
     run(async {
-        let server = cluster(|asked| {
+        let server = cluster(|request| {
             let mut agent = pod("agent", "b");
             agent["metadata"]["namespace"] = "kube-system".into();
             agent["metadata"]["ownerReferences"] =
                 json!([{"kind": "DaemonSet", "name": "calico-node", "controller": true}]);
-            asked.line.contains("spec.nodeName%3Db&limit").then(|| list(&[agent]))
+            request.line.contains("spec.nodeName%3Db&limit").then(|| list(&[agent]))
         });
         let (mut session, mut other) = (session(&server).await, plan());
         let is_agent = |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.is(Trait::Agent));
@@ -256,8 +256,8 @@ fn other_agents_mean_other_pods() {
 #[test]
 fn a_patch_is_made_on_what_is_known_and_known_at_once() {
     run(async {
-        let server = cluster(|asked| {
-            asked.line.starts_with("PATCH").then(|| Answer::json(200, &node("a", "20", Some("claimed"))))
+        let server = cluster(|request| {
+            request.line.starts_with("PATCH").then(|| Answer::json(200, &node("a", "20", Some("claimed"))))
         });
         let mut session = holding(&server).await;
         let (run, plan) = (a_run(), plan());
@@ -265,10 +265,10 @@ fn a_patch_is_made_on_what_is_known_and_known_at_once() {
         assert_eq!(session.act(&claim("a", "4")).await, Outcome::Changed, "it is of version 5 meanwhile");
         assert!(!server.lines().iter().any(|line| line.starts_with("PATCH")), "and nothing is asked for");
         assert_eq!(session.act(&claim("a", "5")).await, Outcome::Done);
-        let asked =
-            server.requests().into_iter().find(|asked| asked.line.starts_with("PATCH")).expect("a patch");
-        assert_eq!(asked.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=27s");
-        let body = asked.json();
+        let request =
+            server.requests().into_iter().find(|request| request.line.starts_with("PATCH")).expect("a patch");
+        assert_eq!(request.line, "PATCH /api/v1/nodes/a?fieldManager=crossfade&timeout=27s");
+        let body = request.json();
         assert_eq!(
             (&body["metadata"]["resourceVersion"], &body["metadata"]["uid"]),
             (&json!("5"), &json!("uid-a"))
@@ -341,9 +341,9 @@ fn the_lease_is_renewed_while_the_session_lives() {
 #[test]
 fn a_run_is_recorded_on_what_the_driver_has_taken_up() {
     run(async {
-        let server = cluster(|asked| {
-            let version = |of: &str| asked.json()["metadata"]["resourceVersion"] == of;
-            asked.line.starts_with("PATCH").then(|| match () {
+        let server = cluster(|request| {
+            let version = |of: &str| request.json()["metadata"]["resourceVersion"] == of;
+            request.line.starts_with("PATCH").then(|| match () {
                 () if version("7") => Answer::json(200, &stored("8")),
                 () => Answer::refusal(409, "Conflict", "the object has been modified"),
             })
@@ -368,9 +368,9 @@ fn a_run_is_recorded_on_what_the_driver_has_taken_up() {
 #[test]
 fn a_census_is_in_the_next_world() {
     run(async {
-        let server = cluster(|asked| {
+        let server = cluster(|request| {
             let running = json!({"spec": {"nodeName": "a"}, "status": {"phase": "Running"}});
-            (asked.line == "GET /api/v1/pods?limit=500").then(|| list(&[running.clone(), running]))
+            (request.line == "GET /api/v1/pods?limit=500").then(|| list(&[running.clone(), running]))
         });
         let mut session = session(&server).await;
         assert!(session.look(&a_run(), &plan(), LONG).await.expect("a world").census.is_none());
@@ -386,7 +386,10 @@ fn windows_are_of_their_own_time_zone() {
         // 2026-01-01 00:00 UTC is a Thursday.
         let clock = crate::live::in_tests::clock();
         assert_eq!(local(&clock, None), Some(LocalTime { day: 3, minute: 0 }));
-        assert_eq!(local(&clock, Some("America/New_York")).map(|at| (at.day, at.minute / 60)), Some((2, 19)));
+        assert_eq!(
+            local(&clock, Some("America/New_York")).map(|time| (time.day, time.minute / 60)),
+            Some((2, 19))
+        );
         assert_eq!(local(&clock, Some("Mars/Phobos")), None);
     });
 }

@@ -102,9 +102,9 @@ fn shorten(value: &mut Value, left: &mut usize) {
         }
         Value::Array(all) => {
             all.truncate(*left / 8);
-            all.iter_mut().for_each(|one| shorten(one, left));
+            all.iter_mut().for_each(|object| shorten(object, left));
         }
-        Value::Object(all) => all.values_mut().for_each(|one| shorten(one, left)),
+        Value::Object(all) => all.values_mut().for_each(|object| shorten(object, left)),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
     *left = left.saturating_sub(value.as_str().map_or(8, str::len));

@@ -73,17 +73,17 @@ mod tests {
         RunObject { name: name.into(), uid: format!("uid-{name}"), run: run.into() }
     }
 
-    fn id(at: usize) -> String {
-        format!("r-261122-{at:04}-aaaa")
+    fn id(index: usize) -> String {
+        format!("r-261122-{index:04}-aaaa")
     }
 
     #[test]
     fn the_newest_ten_and_the_one_that_goes_on_stay() {
         let objects: Vec<RunObject> = (0..13)
-            .flat_map(|at| {
+            .flat_map(|index| {
                 [
-                    kept(&format!("crossfade-run-{}", id(at)), &id(at)),
-                    kept(&format!("crossfade-journal-{}-0001", id(at)), &id(at)),
+                    kept(&format!("crossfade-run-{}", id(index)), &id(index)),
+                    kept(&format!("crossfade-journal-{}-0001", id(index)), &id(index)),
                 ]
             })
             .chain([
@@ -95,8 +95,8 @@ mod tests {
         let gone: BTreeSet<String> =
             surplus(objects, &id(13)).into_iter().map(|object| object.name).collect();
         let expected: BTreeSet<String> = (0..3)
-            .flat_map(|at| {
-                [format!("crossfade-run-{}", id(at)), format!("crossfade-journal-{}-0001", id(at))]
+            .flat_map(|index| {
+                [format!("crossfade-run-{}", id(index)), format!("crossfade-journal-{}-0001", id(index))]
             })
             .chain(["crossfade-plan-4be1".to_owned()])
             .collect();
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn few_runs_all_stay() {
-        let objects = (0..10).map(|at| kept(&format!("crossfade-run-{}", id(at)), &id(at))).collect();
+        let objects =
+            (0..10).map(|index| kept(&format!("crossfade-run-{}", id(index)), &id(index))).collect();
         assert_eq!(surplus(objects, &id(13)), []);
     }
 
@@ -113,7 +114,7 @@ mod tests {
     fn what_goes_is_named_by_its_uid() {
         run(async {
             let items: Vec<Value> = (0..12)
-                .map(|at| json!({ "metadata": { "name": format!("crossfade-run-{}", id(at)), "uid": format!("u{at}"), "labels": { "crossfade/run": id(at) } } }))
+                .map(|index| json!({ "metadata": { "name": format!("crossfade-run-{}", id(index)), "uid": format!("u{index}"), "labels": { "crossfade/run": id(index) } } }))
                 .collect();
             let gone = Answer::json(200, &json!({}));
             let server = Server::new(vec![
@@ -123,9 +124,13 @@ mod tests {
             ]);
             let pruned = Store::new(server.caller()).prune("r-261122-9999-aaaa").await.expect("pruned");
             assert_eq!(pruned, [format!("crossfade-run-{}", id(0)), format!("crossfade-run-{}", id(1))]);
-            let asked = server.requests();
-            assert!(asked[0].line.ends_with("configmaps?labelSelector=crossfade%2Frun"), "{}", asked[0].line);
-            assert_eq!(asked[1].json()["preconditions"], json!({ "uid": "u0" }));
+            let requests = server.requests();
+            assert!(
+                requests[0].line.ends_with("configmaps?labelSelector=crossfade%2Frun"),
+                "{}",
+                requests[0].line
+            );
+            assert_eq!(requests[1].json()["preconditions"], json!({ "uid": "u0" }));
         });
     }
 }

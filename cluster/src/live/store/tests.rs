@@ -1,6 +1,6 @@
 use migration::plan::Plan;
 use migration::roll::run::{Run, State};
-use migration::roll::wish::{What, Wish};
+use migration::roll::wish::{RunRequest, Wish};
 use serde_json::{Value, json};
 use types::exit::Exit;
 use types::policy::Phase;
@@ -45,7 +45,7 @@ fn store(server: &Server) -> Store {
     Store::new(server.caller())
 }
 
-fn wish(seq: u64, what: What) -> Wish {
+fn wish(seq: u64, what: RunRequest) -> Wish {
     Wish { seq, by: "bob".into(), reason: "so".into(), what }
 }
 
@@ -63,12 +63,12 @@ fn a_run_begins_as_a_new_object_and_labels_its_plan() {
                 format!("PATCH {MAPS}/crossfade-plan-4be14be14be1?fieldManager=crossfade"),
             ]
         );
-        let asked = server.requests();
+        let requests = server.requests();
         let text = serde_json::to_string(&a_run("r-1")).expect("JSON");
         let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "crossfade-run", "namespace": "crossfade", "labels": {"crossfade/run": "r-1"}}, "data": {"run.json": text}});
-        assert_eq!(asked[1].json(), body);
-        assert_eq!(asked[2].json(), json!({"metadata": {"labels": {"crossfade/run": "r-1"}}}));
+        assert_eq!(requests[1].json(), body);
+        assert_eq!(requests[2].json(), json!({"metadata": {"labels": {"crossfade/run": "r-1"}}}));
     });
 }
 
@@ -77,16 +77,16 @@ fn a_run_that_is_over_is_kept_under_its_own_id() {
     run(async {
         let done = Run { state: State::Done, ..a_run("r-1") };
         let server = Server::new(vec![
-            Answer::json(200, &stored(&done, &[wish(1, What::Pause)], "5")),
+            Answer::json(200, &stored(&done, &[wish(1, RunRequest::Pause)], "5")),
             written("6"),
             written("7"),
             written("8"),
         ]);
         store(&server).begin(&a_run("r-2")).await.expect("begun");
-        let asked = server.requests();
-        assert_eq!(asked[1].json()["metadata"]["name"], "crossfade-run-r-1");
-        assert_eq!(asked[1].json()["data"], stored(&done, &[wish(1, What::Pause)], "5")["data"]);
-        let change = asked[2].json();
+        let requests = server.requests();
+        assert_eq!(requests[1].json()["metadata"]["name"], "crossfade-run-r-1");
+        assert_eq!(requests[1].json()["data"], stored(&done, &[wish(1, RunRequest::Pause)], "5")["data"]);
+        let change = requests[2].json();
         assert_eq!(change["metadata"], json!({"resourceVersion": "5", "labels": {"crossfade/run": "r-2"}}));
         assert_eq!(change["data"]["wish.json"], Value::Null, "its wishes are not those of the next run");
     });
@@ -121,13 +121,13 @@ fn a_run_is_recorded_once_and_on_the_version_that_was_read() {
             let server = Server::new(vec![answer]);
             let result = store(&server).record(&a_run("r-1"), "5").await;
             assert_eq!(result.ok(), recorded);
-            let asked = server.requests();
+            let requests = server.requests();
             assert_eq!(
-                (asked.len(), asked[0].line.clone()),
+                (requests.len(), requests[0].line.clone()),
                 (1, format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade"))
             );
-            assert_eq!(asked[0].content, "application/merge-patch+json");
-            let body = asked[0].json();
+            assert_eq!(requests[0].content, "application/merge-patch+json");
+            let body = requests[0].json();
             assert_eq!(body["metadata"], json!({"resourceVersion": "5", "labels": {"crossfade/run": "r-1"}}));
             assert_eq!(
                 body["data"].as_object().expect("data").keys().collect::<Vec<_>>(),
@@ -150,7 +150,7 @@ fn a_run_is_never_written_without_a_version() {
 #[test]
 fn what_is_kept_is_read_and_what_another_version_wrote_is_refused() {
     let run_1 = Run { wish: 1, ..a_run("r-1") };
-    let wishes = [wish(1, What::Pause), wish(2, What::Skip("b7".into()))];
+    let wishes = [wish(1, RunRequest::Pause), wish(2, RunRequest::Skip("b7".into()))];
     let read = StoredRun::read(&stored(&run_1, &wishes, "5").to_string()).expect("a run");
     assert_eq!((&read.run, read.version.as_str()), (&run_1, "5"));
     assert_eq!(read.new_wishes().collect::<Vec<_>>(), [&wishes[1]]);
@@ -193,10 +193,10 @@ fn a_run_that_nothing_can_read_is_replaced_as_the_error_says() {
 #[test]
 fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
     run(async {
-        let taken: Vec<Wish> = (1..=25).map(|seq| wish(seq, What::Pause)).collect();
+        let taken: Vec<Wish> = (1..=25).map(|seq| wish(seq, RunRequest::Pause)).collect();
         let before = Run { wish: 24, ..a_run("r-1") };
         let server = Server::new(vec![Answer::json(200, &stored(&before, &taken, "5")), written("6")]);
-        let seq = store(&server).wish("alice", "dinner", &What::PauseNow).await.expect("asked for");
+        let seq = store(&server).wish("alice", "dinner", &RunRequest::PauseNow).await.expect("asked for");
         assert_eq!(seq, 26);
         assert_eq!(server.lines()[1], format!("PATCH {MAPS}/crossfade-run?fieldManager=crossfade-wish"));
         let body = server.requests()[1].json();
@@ -207,7 +207,7 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
         assert_eq!(numbers, (5..=26).collect::<Vec<_>>(), "the oldest ones that were taken up are dropped");
         assert_eq!(
             list[21],
-            Wish { seq: 26, by: "alice".into(), reason: "dinner".into(), what: What::PauseNow }
+            Wish { seq: 26, by: "alice".into(), reason: "dinner".into(), what: RunRequest::PauseNow }
         );
     });
 }
@@ -215,15 +215,15 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
 #[test]
 fn a_wish_that_meets_another_is_written_after_it_and_never_twice() {
     run(async {
-        let mine = Wish { by: "alice".into(), ..wish(2, What::Pause) };
+        let mine = Wish { by: "alice".into(), ..wish(2, RunRequest::Pause) };
         let server = Server::new(vec![
             Answer::json(200, &stored(&a_run("r-1"), &[], "5")),
             conflict(),
-            Answer::json(200, &stored(&a_run("r-1"), &[wish(1, What::Pause)], "6")),
+            Answer::json(200, &stored(&a_run("r-1"), &[wish(1, RunRequest::Pause)], "6")),
             Answer::lost(),
-            Answer::json(200, &stored(&a_run("r-1"), &[wish(1, What::Pause), mine], "7")),
+            Answer::json(200, &stored(&a_run("r-1"), &[wish(1, RunRequest::Pause), mine], "7")),
         ]);
-        let seq = store(&server).wish("alice", "so", &What::Pause).await.expect("asked for");
+        let seq = store(&server).wish("alice", "so", &RunRequest::Pause).await.expect("asked for");
         assert_eq!((seq, server.requests().len()), (2, 5), "it is there: nothing more is written");
     });
 }
@@ -242,8 +242,10 @@ fn a_wish_needs_a_run_and_the_right_to_write_it() {
         ),
     ] {
         run(async {
-            let (is, problem) =
-                store(&Server::new(answers)).wish("alice", "so", &What::Pause).await.expect_err("refused");
+            let (is, problem) = store(&Server::new(answers))
+                .wish("alice", "so", &RunRequest::Pause)
+                .await
+                .expect_err("refused");
             assert!(is == exit && problem.what.contains(words), "{problem:?}");
         });
     }
@@ -347,7 +349,7 @@ fn wishes_are_heard_in_the_order_of_their_numbers_or_not_read_at_all() {
         (u64::MAX, vec![], Err("wish is")),
     ] {
         let run = Run { wish: taken, ..a_run("r-1") };
-        let wishes: Vec<Wish> = numbers.iter().map(|seq| wish(*seq, What::PauseNow)).collect();
+        let wishes: Vec<Wish> = numbers.iter().map(|seq| wish(*seq, RunRequest::PauseNow)).collect();
         let read = StoredRun::read(&stored(&run, &wishes, "7").to_string());
         match heard {
             Ok(heard) => {
@@ -368,10 +370,10 @@ fn a_pause_after_the_greatest_number_is_an_error_and_not_the_number_zero() {
     run(async {
         for (taken, numbers) in [(1 << 53, vec![]), (0, vec![u64::MAX])] {
             let run = Run { wish: taken, ..a_run("r-1") };
-            let wishes: Vec<Wish> = numbers.into_iter().map(|seq| wish(seq, What::Pause)).collect();
+            let wishes: Vec<Wish> = numbers.into_iter().map(|seq| wish(seq, RunRequest::Pause)).collect();
             let server = Server::new(vec![Answer::json(200, &stored(&run, &wishes, "7"))]);
             let (_, problem) =
-                store(&server).wish("alice", "dinner", &What::PauseNow).await.expect_err("refused");
+                store(&server).wish("alice", "dinner", &RunRequest::PauseNow).await.expect_err("refused");
             assert!(!problem.fix.is_empty(), "{problem:?}");
             assert_eq!(server.lines().len(), 1, "nothing is written");
         }

@@ -78,14 +78,21 @@ impl Verdicts {
         let recorded = |gate: &Gate| {
             let verdict = world.verdicts.get(&gate.name).filter(|_| is_command(gate))?;
             let ago = jiff::SignedDuration::try_from(now.saturating_sub(verdict.at)).ok()?;
-            let at = wall.checked_sub(ago).ok()?;
+            let timestamp = wall.checked_sub(ago).ok()?;
             let why = verdict.why.clone();
-            Some((gate.name.clone(), RecordedVerdict { is: verdict.color, at: format!("{at:.0}"), why }))
+            Some((
+                gate.name.clone(),
+                RecordedVerdict { is: verdict.color, at: format!("{timestamp:.0}"), why },
+            ))
         };
         let next: BTreeMap<String, RecordedVerdict> = plan.gates.iter().filter_map(recorded).collect();
         let since = self.written.map(|written| now.saturating_sub(written));
         let words = |all: &BTreeMap<String, RecordedVerdict>| -> Vec<(String, Color, String)> {
-            all.iter().map(|(name, one)| (name.clone(), one.is, one.why.clone())).collect()
+            all.iter()
+                .map(|(name, recorded_verdict)| {
+                    (name.clone(), recorded_verdict.is, recorded_verdict.why.clone())
+                })
+                .collect()
         };
         let has_changed = words(&next) != words(&self.last);
         let is_due = since.is_none_or(|since| since >= AGAIN || has_changed && since >= EVERY);
@@ -132,22 +139,24 @@ pub(in crate::live) fn last_verdict(
     gate: &Gate,
     wall: Timestamp,
 ) -> (Option<Color>, String) {
-    let Some(RecordedVerdict { is, at, why }) = record else {
+    let Some(RecordedVerdict { is, at: timestamp, why }) = record else {
         return (
             None,
             "no holder has recorded a verdict; only the holder of the run starts the command".into(),
         );
     };
     let lasts = Duration::from_secs(gate.fresh_seconds.into()) + AGAIN + SKEW;
-    let Ok(at) = at.parse::<Timestamp>() else { return (None, "its recorded verdict has no time".into()) };
-    let is_fresh = at.duration_until(wall).unsigned_abs() <= lasts;
+    let Ok(timestamp) = timestamp.parse::<Timestamp>() else {
+        return (None, "its recorded verdict has no time".into());
+    };
+    let is_fresh = timestamp.duration_until(wall).unsigned_abs() <= lasts;
     let colon = if why.is_empty() { "" } else { ": " };
     let why: String = why.chars().take(WORDS).collect();
-    let told = format!("{} at {at:.0}{colon}{why}", is.as_str());
+    let text = format!("{} at {timestamp:.0}{colon}{why}", is.as_str());
     if is_fresh {
-        (Some(*is), told)
+        (Some(*is), text)
     } else {
-        (None, format!("no holder has recorded a verdict since {told}"))
+        (None, format!("no holder has recorded a verdict since {text}"))
     }
 }
 

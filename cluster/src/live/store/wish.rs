@@ -1,6 +1,6 @@
 //! What people ask of a run that somebody else holds.
 
-use migration::roll::wish::{MAX_SEQ, What, Wish};
+use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
 use types::exit::Exit;
 use types::problem::Problem;
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// There is no run, or a request failed.
-    pub async fn wish(&self, by: &str, reason: &str, what: &What) -> Result<u64, Failure> {
+    pub async fn wish(&self, by: &str, reason: &str, what: &RunRequest) -> Result<u64, Failure> {
         let mut mine: Option<Wish> = None;
         let mut failed = None;
         for _ in 0..TRIES {

@@ -78,7 +78,7 @@ fn a_list_is_read_in_pages_and_then_watched_from_its_version() {
     let (put, gone) = (event("ADDED", "c", "8"), event("DELETED", "a", "9"));
     let (changed, other) = (event("MODIFIED", "b", "10"), event("ADDED", "xx", "11"));
     let (first, rest) = changed.split_at(20);
-    let (seen, asked) = watched(
+    let (seen, requests) = watched(
         10,
         vec![
             page(&["a", "xx"], "n", "7"),
@@ -87,24 +87,24 @@ fn a_list_is_read_in_pages_and_then_watched_from_its_version() {
         ],
     );
     assert_eq!(seen, ["= a b", "+ c", "- a", "+ b", "in sync"]);
-    assert_eq!(asked, ["GET /x?limit=500", "GET /x?limit=500&continue=n", &watch_of("7")]);
+    assert_eq!(requests, ["GET /x?limit=500", "GET /x?limit=500&continue=n", &watch_of("7")]);
 }
 
 #[test]
 fn a_watch_that_ends_goes_on_from_its_last_version_bookmarks_included() {
     let (put, mark) = (event("ADDED", "b", "8"), event("BOOKMARK", "", "20"));
     let answers = vec![page(&["a"], "", "7"), Answer::stream(&[&put, &mark]).ending(), Answer::stream(&[])];
-    let (seen, asked) = watched(10, answers);
+    let (seen, requests) = watched(10, answers);
     assert_eq!(seen, ["= a", "+ b", "in sync"]);
-    assert_eq!(asked[1..], [watch_of("7"), watch_of("20")]);
+    assert_eq!(requests[1..], [watch_of("7"), watch_of("20")]);
 }
 
 #[test]
 fn a_version_that_is_too_old_is_listed_anew() {
     for expired in [Answer::stream(&[&error(410)]), Answer::refusal(410, "Expired", "too old")] {
-        let (seen, asked) = watched(10, vec![page(&["a"], "", "7"), expired, page(&["b"], "", "30")]);
+        let (seen, requests) = watched(10, vec![page(&["a"], "", "7"), expired, page(&["b"], "", "30")]);
         assert_eq!(seen[..3], ["= a", "expired", "= b"]);
-        assert_eq!(asked.last(), Some(&watch_of("30")));
+        assert_eq!(requests.last(), Some(&watch_of("30")));
     }
 }
 
@@ -128,9 +128,9 @@ fn what_breaks_is_told_of_and_tried_again() {
         (Answer::stream(&[broken]), "lost: an event that cannot be read"),
         (Answer::stream(&[&event("ADDED", "!a", "9")]), "lost: !a cannot be read"),
     ] {
-        let (seen, asked) = watched(10, vec![page(&[], "", "7"), answer]);
+        let (seen, requests) = watched(10, vec![page(&[], "", "7"), answer]);
         assert!(seen.last().is_some_and(|word| word.starts_with(why)), "{seen:?}");
-        assert_eq!(asked.last(), Some(&watch_of("7")), "{why}");
+        assert_eq!(requests.last(), Some(&watch_of("7")), "{why}");
     }
     let (seen, _) = watched(10, vec![page(&["!a"], "", "7")]);
     assert_eq!(
@@ -150,16 +150,16 @@ fn a_connection_that_died_is_noticed() {
 #[test]
 fn a_server_that_is_away_is_asked_less_and_less_often() {
     // Five tries of a page take 7.5 s, and pauses of 1, 2, 4, 8, 16 and 30 s lie between them.
-    let (_, asked) = watched(600, vec![Answer::lost(); 2_000]);
-    assert!((40..120).contains(&asked.len()), "{}", asked.len());
+    let (_, requests) = watched(600, vec![Answer::lost(); 2_000]);
+    assert!((40..120).contains(&requests.len()), "{}", requests.len());
 }
 
 #[test]
 fn a_watch_that_ends_at_once_again_and_again_is_not_asked_for_without_a_pause() {
     let ending = || Answer::stream(&[]).ending();
     let answers = [vec![page(&[], "", "7")], (0..2_000).map(|_| ending()).collect()].concat();
-    let (_, asked) = watched(60, answers);
-    assert!(asked.len() < 20, "{}", asked.len());
+    let (_, requests) = watched(60, answers);
+    assert!(requests.len() < 20, "{}", requests.len());
 }
 
 /// A proxy may answer a watch and pass nothing on.
@@ -177,10 +177,10 @@ fn an_answer_without_a_word_proves_nothing() {
 /// Nothing proves that such a watch told of all that happened. API servers without bookmarks end like that, too.
 #[test]
 fn what_a_watch_said_nothing_of_is_listed_anew() {
-    let (seen, asked) =
+    let (seen, requests) =
         watched(5, vec![page(&["a"], "", "7"), Answer::stream(&[]).ending(), page(&["b"], "", "9")]);
     assert_eq!(seen, ["= a", "lost: the watch ended without an event or a bookmark", "= b"]);
-    assert_eq!(asked[1..], [watch_of("7"), "GET /x?limit=500".into(), watch_of("9")]);
+    assert_eq!(requests[1..], [watch_of("7"), "GET /x?limit=500".into(), watch_of("9")]);
 }
 
 #[test]
@@ -193,9 +193,9 @@ fn a_line_without_an_end_is_bounded() {
 
 #[test]
 fn a_list_with_a_page_that_is_too_long_begins_anew_with_smaller_pages() {
-    let (seen, asked) =
+    let (seen, requests) =
         watched(1, vec![page(&["a"], "c", "1"), Answer::endless(), page(&["a", "b"], "", "7")]);
     assert_eq!(seen[0], "= a b", "{seen:?}");
     let start = ["GET /x?limit=500", "GET /x?limit=500&continue=c", "GET /x?limit=50"];
-    assert!(asked.iter().zip(start).all(|(asked, start)| asked.starts_with(start)), "{asked:?}");
+    assert!(requests.iter().zip(start).all(|(request, start)| request.starts_with(start)), "{requests:?}");
 }

@@ -71,9 +71,9 @@ mod tests {
             OURS,
         )
         .expect("steps");
-        let said: Vec<(&str, bool)> =
+        let rows: Vec<(&str, bool)> =
             steps.iter().map(|step| (step.id.name.as_str(), step.act == Act::Create)).collect();
-        assert_eq!(said, [("edited", false), ("new", true)]);
+        assert_eq!(rows, [("edited", false), ("new", true)]);
         assert_eq!(equal.len(), 1);
         let wrong = decide(
             &[

@@ -50,8 +50,8 @@ pub fn differences(sent: &Value, stored: &Value) -> Vec<Difference> {
 
 /// Whether both say the same.
 #[must_use]
-pub fn is_equal(one: &Value, other: &Value) -> bool {
-    user_fields(one) == user_fields(other)
+pub fn is_equal(object: &Value, other: &Value) -> bool {
+    user_fields(object) == user_fields(other)
 }
 
 struct DifferenceCollector {
@@ -74,8 +74,8 @@ impl DifferenceCollector {
                 }
             }
             (Some(Value::Array(sent)), Some(Value::Array(stored))) => {
-                for at in 0..sent.len().max(stored.len()) {
-                    self.value(&format!("{path}[{at}]"), sent.get(at), stored.get(at));
+                for index in 0..sent.len().max(stored.len()) {
+                    self.value(&format!("{path}[{index}]"), sent.get(index), stored.get(index));
                 }
             }
             (Some(sent), Some(stored)) if sent == stored => {}
@@ -137,22 +137,22 @@ mod tests {
 
     #[test]
     fn an_empty_list_says_nothing_in_kinds_of_kubernetes_itself() {
-        let of = |spec: Value| json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "a", "namespace": "x"}, "spec": spec});
-        let sent = of(json!({"podSelector": {}, "ingress": [], "policyTypes": ["Ingress"]}));
-        let stored = of(json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
+        let value_of = |spec: Value| json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "a", "namespace": "x"}, "spec": spec});
+        let sent = value_of(json!({"podSelector": {}, "ingress": [], "policyTypes": ["Ingress"]}));
+        let stored = value_of(json!({"podSelector": {}, "policyTypes": ["Ingress"]}));
         assert_eq!(differences(&sent, &stored), vec![]);
-        assert_eq!(differences(&of(json!({"podSelector": {}})), &of(json!({}))).len(), 1);
+        assert_eq!(differences(&value_of(json!({"podSelector": {}})), &value_of(json!({}))).len(), 1);
     }
 
     #[test]
     fn what_belongs_to_one_life_of_an_object_is_not_compared() {
-        let (mut one, mut other) = (custom(&json!({"a": 1})), custom(&json!({"a": 1})));
-        one["metadata"]["uid"] = "u".into();
+        let (mut object, mut other) = (custom(&json!({"a": 1})), custom(&json!({"a": 1})));
+        object["metadata"]["uid"] = "u".into();
         other["metadata"]["resourceVersion"] = "7".into();
         other["status"] = json!({"x": 1});
-        assert!(is_equal(&one, &other) && differences(&one, &other).is_empty());
+        assert!(is_equal(&object, &other) && differences(&object, &other).is_empty());
         other["metadata"]["labels"] = json!({"l": "m"});
-        assert!(!is_equal(&one, &other));
-        assert_eq!(differences(&other, &one), [Difference::Dropped("metadata.labels".into())]);
+        assert!(!is_equal(&object, &other));
+        assert_eq!(differences(&other, &object), [Difference::Dropped("metadata.labels".into())]);
     }
 }

@@ -201,10 +201,10 @@ mod tests {
 
     #[test]
     fn the_same_policies_give_the_same_bytes() {
-        let one = backup(vec![tier("a", "1"), tier("b", "2")]).bytes();
-        assert_eq!(one, backup(vec![tier("b", "9"), tier("a", "8")]).bytes());
-        assert_ne!(one, backup(vec![tier("a", "1"), tier("c", "2")]).bytes());
-        let text = String::from_utf8(one).expect("UTF-8");
+        let bytes = backup(vec![tier("a", "1"), tier("b", "2")]).bytes();
+        assert_eq!(bytes, backup(vec![tier("b", "9"), tier("a", "8")]).bytes());
+        assert_ne!(bytes, backup(vec![tier("a", "1"), tier("c", "2")]).bytes());
+        let text = String::from_utf8(bytes).expect("UTF-8");
         assert_eq!(
             text,
             r#"{"cluster":{"apiServer":"v1.29.3","uid":"u"},"kinds":{"groups.crd.antrea.io":{"reading":"notServed"},"tiers.projectcalico.org":{"apiVersion":"projectcalico.org/v3","objects":2,"reading":"read"}},"objects":[{"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"a","uid":"a"},"spec":{"order":1.5}},{"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"b","uid":"b"},"spec":{"order":1.5}}],"version":1}"#

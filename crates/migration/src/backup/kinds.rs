@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn no_two_rows_are_one_kind() {
-        for (at, row) in KINDS.iter().enumerate() {
-            for other in &KINDS[..at] {
+        for (index, row) in KINDS.iter().enumerate() {
+            for other in &KINDS[..index] {
                 let shares = row.served_by.iter().any(|(group, _)| other.is_of(group));
                 assert!(!shares || row.kind != other.kind || row == other, "{}", row.resource());
                 assert_ne!(row.resource(), other.resource());

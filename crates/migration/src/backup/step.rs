@@ -106,10 +106,10 @@ mod tests {
         ];
         order(&mut steps);
         await_tiers(&mut steps);
-        let said: Vec<String> = steps
+        let lines: Vec<String> = steps
             .iter()
             .map(|step| format!("{} {}", step.id.name, step.awaits.as_ref().map_or("-", |tier| &tier.name)))
             .collect();
-        assert_eq!(said, ["secure -", "s -", "c -", "b secure"], "the tier of Calico is none of Antrea's");
+        assert_eq!(lines, ["secure -", "s -", "c -", "b secure"], "the tier of Calico is none of Antrea's");
     }
 }

@@ -34,8 +34,8 @@ impl Request {
     /// What a node offers, or a container requests. What cannot be read counts as nothing.
     #[must_use]
     pub fn offered(resources: &Resources) -> Self {
-        let of = |key: &str| resources.get(key).and_then(|text| milli(text)).unwrap_or(0);
-        Self { cpu: of("cpu"), memory: of("memory"), pods: of("pods") }
+        let count_of = |key: &str| resources.get(key).and_then(|text| milli(text)).unwrap_or(0);
+        Self { cpu: count_of("cpu"), memory: count_of("memory"), pods: count_of("pods") }
     }
 
     /// What is left of it; nothing below zero.
@@ -81,7 +81,9 @@ impl Request {
     /// Whether this much fits into an offer of which so many percent must stay free.
     #[must_use]
     pub fn fits(&self, offer: &Self, margin_percent: u32) -> bool {
-        RESOURCES.iter().all(|(_, of, _)| of(self) <= of(offer) - margin(of(offer), margin_percent))
+        RESOURCES.iter().all(|(_, count_of, _)| {
+            count_of(self) <= count_of(offer) - margin(count_of(offer), margin_percent)
+        })
     }
 }
 
@@ -125,19 +127,19 @@ mod tests {
 
     #[test]
     fn an_offer_has_room_up_to_its_margin() {
-        let of = |cpu, memory, pods| Request { cpu, memory, pods };
-        let offer = of(1000, 2000, 3000);
+        let request_of = |cpu, memory, pods| Request { cpu, memory, pods };
+        let offer = request_of(1000, 2000, 3000);
         for (request, margin_percent, fits) in [
-            (of(1000, 2000, 3000), 0, true),
-            (of(1001, 0, 0), 0, false),
-            (of(0, 2001, 0), 0, false),
-            (of(0, 0, 3001), 0, false),
-            (of(900, 1800, 2700), 10, true),
-            (of(901, 0, 0), 10, false),
-            (of(0, 1801, 0), 10, false),
-            (of(0, 0, 2701), 10, false),
-            (of(0, 0, 0), 100, true),
-            (of(1, 0, 0), 100, false),
+            (request_of(1000, 2000, 3000), 0, true),
+            (request_of(1001, 0, 0), 0, false),
+            (request_of(0, 2001, 0), 0, false),
+            (request_of(0, 0, 3001), 0, false),
+            (request_of(900, 1800, 2700), 10, true),
+            (request_of(901, 0, 0), 10, false),
+            (request_of(0, 1801, 0), 10, false),
+            (request_of(0, 0, 2701), 10, false),
+            (request_of(0, 0, 0), 100, true),
+            (request_of(1, 0, 0), 100, false),
         ] {
             assert_eq!(request.fits(&offer, margin_percent), fits, "{request:?} {margin_percent} %");
         }

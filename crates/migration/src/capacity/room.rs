@@ -113,7 +113,9 @@ impl<'a> Room<'a> {
         let is_for_them =
             |taints: &Vec<&str>| taints.iter().all(|taint| place.taints.binary_search(taint).is_ok());
         let groups = || self.groups.iter().filter(|(taints, _)| is_for_them(taints)).map(|(_, group)| group);
-        let sum = |of: fn(&Group) -> Request| groups().map(of).fold(Request::default(), |all, one| all + one);
+        let sum = |request_of: fn(&Group) -> Request| {
+            groups().map(request_of).fold(Request::default(), |all, request| all + request)
+        };
         let (mut offered, mut stays) = (sum(|group| group.open.offers), sum(|group| group.open.stays));
         if place.state == State::Open {
             (offered, stays) = (offered.less(place.offers), stays.less(place.stays));
@@ -132,15 +134,15 @@ impl<'a> Room<'a> {
 impl fmt::Display for Shortage {
     /// `pods request 61.2 cores and 118 GiB, and the other nodes that take them offer 60 cores and 120 GiB, of which 10 % must stay free`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_short = |(_, of, _): &&Resource| {
-            let offered = of(&self.offered);
-            of(&self.requested) > offered - margin(offered, self.margin_percent)
+        let is_short = |(_, count_of, _): &&Resource| {
+            let offered = count_of(&self.offered);
+            count_of(&self.requested) > offered - margin(offered, self.margin_percent)
         };
         let short: Vec<_> = RESOURCES.iter().filter(is_short).collect();
         let listed = |request: &Request| -> String {
             let amounts: Vec<String> = short
                 .iter()
-                .map(|(unit, of, size)| format!("{} {unit}", tenths(of(request), *size)))
+                .map(|(unit, count_of, size)| format!("{} {unit}", tenths(count_of(request), *size)))
                 .collect();
             amounts.join(" and ")
         };
@@ -214,9 +216,9 @@ mod tests {
         ] {
             let room = room(&[vec![first.clone()], others].concat());
             let found = room.short(&first, margin_percent);
-            let told =
+            let rows =
                 found.map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000, short.is_passing));
-            assert_eq!(told, short, "{what}");
+            assert_eq!(rows, short, "{what}");
         }
     }
 
@@ -229,8 +231,8 @@ mod tests {
             place(&["gpu", "spot"], 1, 0, State::Open),
         ];
         let room = room(&all);
-        let short = |at: usize| {
-            room.short(&all[at], 0).map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000))
+        let short = |index: usize| {
+            room.short(&all[index], 0).map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000))
         };
         assert_eq!(short(0), Some((4, 0)), "no other node is without a taint");
         assert_eq!(short(1), Some((12, 10)), "the tainted pods go to the first node");
@@ -263,14 +265,14 @@ mod tests {
         let gib = 1000 * (1 << 30);
         let requested = Request { cpu: 61_250, memory: 118 * gib, pods: 10_000 };
         let offered = Request { cpu: 60_000, memory: 120 * gib, pods: 110_000 };
-        let of =
+        let text_of =
             |margin_percent| Shortage { requested, offered, margin_percent, is_passing: false }.to_string();
         assert_eq!(
-            of(10),
+            text_of(10),
             "pods request 61.2 cores and 118 GiB, and the other nodes that take them offer 60 cores and 120 GiB, of which 10 % must stay free"
         );
         assert_eq!(
-            of(0),
+            text_of(0),
             "pods request 61.2 cores, and the other nodes that take them offer 60 cores, of which 0 % must stay free"
         );
     }

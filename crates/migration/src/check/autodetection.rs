@@ -73,7 +73,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// The methods of both families: what the DaemonSet says counts, since the operator writes it there.
 fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
     if let Some(node) = calico::node(snapshot) {
-        let of = |(address, method): (&str, &str)| {
+        let method_of = |(address, method): (&str, &str)| {
             let is_fixed =
                 network::variable(node, address).is_some_and(|value| !matches!(value, "autodetect" | ""));
             // Without the variable of IPv6, Calico looks for no address of that family.
@@ -88,7 +88,7 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
         };
         return [("IP", "IP_AUTODETECTION_METHOD"), ("IP6", "IP6_AUTODETECTION_METHOD")]
             .into_iter()
-            .filter_map(of)
+            .filter_map(method_of)
             .collect();
     }
     let Some(installation) = calico::installation(snapshot) else { return vec![(Method::First, nowhere())] };
@@ -101,12 +101,12 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
     } else {
         &["nodeAddressAutodetectionV4"]
     };
-    let of = |key: &&str| {
+    let method_of = |key: &&str| {
         let by = network::subject(Kind::TIGERA_INSTALLATION, installation)
             .detail(format!("spec.calicoNetwork.{key}"));
         (from_object(installation, key), by)
     };
-    keys.iter().map(of).collect()
+    keys.iter().map(method_of).collect()
 }
 
 fn nowhere() -> Subject {
@@ -130,16 +130,16 @@ fn from_text(text: &str) -> Method {
 }
 
 fn from_object(installation: &Object, key: &str) -> Method {
-    let at =
+    let text_at =
         |field: &str| installation.text(&format!("/spec/calicoNetwork/{key}/{field}")).unwrap_or_default();
     let ranges: Vec<String> =
         installation.texts(&format!("/spec/calicoNetwork/{key}/cidrs")).map(str::to_owned).collect();
-    if !at("kubernetes").is_empty() || !at("canReach").is_empty() {
+    if !text_at("kubernetes").is_empty() || !text_at("canReach").is_empty() {
         Method::Other
-    } else if !at("interface").is_empty() {
-        Method::Interface(split(at("interface")))
-    } else if !at("skipInterface").is_empty() {
-        Method::Skip(split(at("skipInterface")))
+    } else if !text_at("interface").is_empty() {
+        Method::Interface(split(text_at("interface")))
+    } else if !text_at("skipInterface").is_empty() {
+        Method::Skip(split(text_at("skipInterface")))
     } else if !ranges.is_empty() {
         Method::Cidr(ranges)
     } else {
@@ -153,7 +153,7 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
         |does: &dyn Fn(&str) -> bool| names.iter().find(|name| does(name)).map(|name| (*name).to_owned());
     let compiled = |all: &[String]| -> Result<Vec<Regex>, String> {
         all.iter()
-            .map(|one| Regex::new(one).map_err(|_| format!("{one:?} is no regular expression")))
+            .map(|item| Regex::new(item).map_err(|_| format!("{item:?} is no regular expression")))
             .collect()
     };
     Ok(match method {
@@ -161,11 +161,11 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
         Method::Other => None,
         Method::Interface(all) => {
             let all = compiled(all)?;
-            first(&|name| all.iter().any(|one| one.is_match(name)))
+            first(&|name| all.iter().any(|pattern| pattern.is_match(name)))
         }
         Method::Skip(all) => {
             let all = compiled(all)?;
-            first(&|name| !all.iter().any(|one| one.is_match(name)))
+            first(&|name| !all.iter().any(|pattern| pattern.is_match(name)))
         }
         Method::Cidr(ranges) => {
             let claims = crate::cidr::of(scene);

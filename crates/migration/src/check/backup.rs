@@ -34,9 +34,9 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     // A provider's own backups have no time.
     let Some(taken) = &backup.taken else { return Vec::new() };
-    let (at, now) = (taken.parse::<Timestamp>().ok(), now(scene));
-    let (Some(at), Some(now)) = (at, now) else {
-        let what = if at.is_none() {
+    let (timestamp, now) = (taken.parse::<Timestamp>().ok(), now(scene));
+    let (Some(timestamp), Some(now)) = (timestamp, now) else {
+        let what = if timestamp.is_none() {
             format!(
                 "{taken:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
                 backup.of
@@ -52,7 +52,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             "Write backup.taken as 2026-03-01T02:00:00Z, and take the snapshot with kubectl crossfade snapshot.",
         )];
     };
-    let hours = (now.as_second() - at.as_second()).div_euclid(3600);
+    let hours = (now.as_second() - timestamp.as_second()).div_euclid(3600);
     let limit = i64::from(backup.max_age_hours);
     if hours < limit {
         return Vec::new();

@@ -138,7 +138,8 @@ fn overlap(selected: &HashMap<(&str, &Labels), Vec<&Budget>>) -> Option<Finding>
     }
     objects.sort();
     objects.dedup();
-    let fix = objects.iter().map(|one| format!("kubectl -n {} delete pdb {}", one.namespace, one.name));
+    let fix =
+        objects.iter().map(|subject| format!("kubectl -n {} delete pdb {}", subject.namespace, subject.name));
     let fix = fix.collect::<Vec<_>>().join("; ");
     (!objects.is_empty()).then(|| {
         Finding::new(

@@ -107,18 +107,19 @@ fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
     }
     let mut objects = Vec::new();
     for (taints, group) in &groups {
-        for (unit, of, size) in RESOURCES {
+        for (unit, count_of, size) in RESOURCES {
             let mut fullest: Vec<&&Load<'_>> =
-                group.iter().filter(|load| load.is_drained && of(&load.moves) > 0).collect();
-            fullest.sort_by_key(|load| (std::cmp::Reverse(of(&load.moves)), load.node.name()));
+                group.iter().filter(|load| load.is_drained && count_of(&load.moves) > 0).collect();
+            fullest.sort_by_key(|load| (std::cmp::Reverse(count_of(&load.moves)), load.node.name()));
             fullest.truncate(settings.in_transit);
-            let need: u128 = fullest.iter().map(|load| of(&load.moves)).sum();
+            let need: u128 = fullest.iter().map(|load| count_of(&load.moves)).sum();
             let is_left = |load: &&Load<'_>| fullest.iter().any(|full| std::ptr::eq(full.node, load.node));
             let rest = loads.iter().filter(|load| {
                 load.is_open && load.taints.iter().all(|taint| taints.contains(taint)) && !is_left(load)
             });
-            let (free, offer) =
-                rest.fold((0, 0), |(free, offer), load| (free + of(&load.free), offer + of(&load.offer)));
+            let (free, offer) = rest.fold((0, 0), |(free, offer), load| {
+                (free + count_of(&load.free), offer + count_of(&load.offer))
+            });
             let margin = offer * u128::from(settings.margin_percent) / 100;
             if need > free.saturating_sub(margin) {
                 let shown = |amount: u128| tenths(amount, size);

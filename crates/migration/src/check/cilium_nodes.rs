@@ -257,13 +257,13 @@ mod tests {
         let case = |selector: Value| case(&[("x", "kube-system", selector, guide.clone())]);
         let every = json!({"matchLabels": {"os": "linux"}});
         assert_eq!(led(case(every.clone()), &["a", "b"]).codes(&CHECK), [""; 0]);
-        let one = led(case(every), &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
-        assert!(one.objects.iter().any(|one| one.to_string() == "Node/b"), "{one:?}");
-        assert!(!one.objects.iter().any(|one| one.to_string() == "Node/a"), "{one:?}");
-        assert!(one.fix.contains("patch ciliumnodeconfigs.cilium.io x"), "{}", one.fix);
+        let finding = led(case(every), &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
+        assert!(finding.objects.iter().any(|subject| subject.to_string() == "Node/b"), "{finding:?}");
+        assert!(!finding.objects.iter().any(|subject| subject.to_string() == "Node/a"), "{finding:?}");
+        assert!(finding.fix.contains("patch ciliumnodeconfigs.cilium.io x"), "{}", finding.fix);
         // The selector of docs/migrate-in-place.md, with a label on a node that has no Crossfade yet.
         let mut early = case(json!({"matchLabels": {LABEL: "true"}}));
-        for node in early.documents.iter_mut().filter(|one| one["kind"] == "Node") {
+        for node in early.documents.iter_mut().filter(|object| object["kind"] == "Node") {
             node["metadata"]["labels"][LABEL] = "true".into();
         }
         let early = led(early, &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
@@ -285,10 +285,10 @@ mod tests {
 
     #[test]
     fn a_config_in_another_namespace_does_nothing() {
-        let at = |namespace: &str| {
+        let texts_at = |namespace: &str| {
             case(&[("x", namespace, moved("true"), json!({"debug": "true"}))]).codes(&CHECK)
         };
-        assert_eq!(at("cilium"), ["cilium-node-config-namespace"]);
-        assert_eq!(at("kube-system"), [""; 0]);
+        assert_eq!(texts_at("cilium"), ["cilium-node-config-namespace"]);
+        assert_eq!(texts_at("kube-system"), [""; 0]);
     }
 }

@@ -140,14 +140,14 @@ fn zone_without(scale: &str) -> Finding {
 
 /// The order, zone by zone: first a node without DNS, then the pods one by one.
 fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
-    let told = zones.iter().filter(|(_, pods)| !pods.is_empty()).map(|(zone, pods)| {
+    let lines = zones.iter().filter(|(_, pods)| !pods.is_empty()).map(|(zone, pods)| {
         let mut nodes: Vec<&str> = pods.iter().map(|pod| &*pod.spec.node_name).collect();
         nodes.sort_unstable();
         nodes.dedup();
         subject(zone).detail(format!("{} ready on {}", pods.len(), nodes.join(", ")))
     });
-    let told: Vec<Subject> = told.collect();
-    (!told.is_empty()).then(|| {
+    let subjects: Vec<Subject> = lines.collect();
+    (!subjects.is_empty()).then(|| {
         Finding::new(
             "dns-order",
             Severity::Note,
@@ -155,7 +155,7 @@ fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
             "Pods of both networks must reach a DNS pod at every moment. Where the new CNI's operator restarts DNS pods that its agent does not manage, each one must land on a node that has moved.",
             "In each zone, move a node without DNS pods first. Then evict the DNS pods of that zone one at a time, and wait until each is ready on the moved node.",
         )
-        .about(told)
+        .about(subjects)
     })
 }
 

@@ -75,8 +75,10 @@ fn keys(workload: &Workload) -> BTreeSet<String> {
     let pointer = "/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
     let terms = template.spec.affinity.as_ref().and_then(|all| all.pointer(pointer)?.as_array().cloned());
     let is_own = |term: &Value| {
-        let selector =
-            term.get("labelSelector").cloned().and_then(|one| serde_json::from_value::<Selector>(one).ok());
+        let selector = term
+            .get("labelSelector")
+            .cloned()
+            .and_then(|object| serde_json::from_value::<Selector>(object).ok());
         selector.is_some_and(|selector| selector.selects(&template.metadata.labels))
     };
     let own = terms.into_iter().flatten().filter(is_own);
@@ -147,8 +149,10 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
         .collect();
     let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
     for pod in scene.snapshot.pods.iter().filter(|pod| !claims.is_empty() && is_movable(pod)) {
-        let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
-        for volume in of.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?))) {
+        let matching =
+            pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
+        for volume in matching.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?)))
+        {
             let affinity =
                 json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": volumes[volume]}});
             let spec = PodSpec {

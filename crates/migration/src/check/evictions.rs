@@ -90,7 +90,7 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
             Severity::Note,
             "Jobs are running.",
             "An evicted pod of a Job starts again from the beginning, and counts as a failure of the Job unless its podFailurePolicy says otherwise.",
-            format!("Let them end, or suspend what starts more of them: {}", each(&subjects, |one| format!("kubectl -n {} get job {} -w", one.namespace, one.name))),
+            format!("Let them end, or suspend what starts more of them: {}", each(&subjects, |subject| format!("kubectl -n {} get job {} -w", subject.namespace, subject.name))),
         ),
         "pod-empty-dir" => (
             Severity::Note,
@@ -104,13 +104,13 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
             "The migration waits at their nodes until the pods are gone or somebody names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
             format!(
                 "Ask their owners for a time, then remove the annotation: {}",
-                each(&subjects, |one| {
-                    let target = one.kind.to_lowercase();
+                each(&subjects, |subject| {
+                    let target = subject.kind.to_lowercase();
                     let keys = STAY.map(|(key, _)| format!("{key}-")).join(" ");
-                    if one.kind == "Pod" {
-                        format!("kubectl -n {} annotate pod {} {keys}", one.namespace, one.name)
+                    if subject.kind == "Pod" {
+                        format!("kubectl -n {} annotate pod {} {keys}", subject.namespace, subject.name)
                     } else {
-                        format!("kubectl -n {} edit {target} {} (spec.template.metadata.annotations)", one.namespace, one.name)
+                        format!("kubectl -n {} edit {target} {} (spec.template.metadata.annotations)", subject.namespace, subject.name)
                     }
                 })
             ),
@@ -125,25 +125,25 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
             Severity::Risk,
             "Pods are pending or terminating already now.",
             "A pod that does not start or end before the migration will not during it, and the node that it is on never becomes empty.",
-            format!("Find out why: {}", each(&subjects, |one| format!("kubectl -n {} get pods -o wide | grep {}", one.namespace, one.name))),
+            format!("Find out why: {}", each(&subjects, |subject| format!("kubectl -n {} get pods -o wide | grep {}", subject.namespace, subject.name))),
         ),
         "pod-without-owner" => (
             Severity::Risk,
             "Pods have no owner.",
             "Nobody creates such a pod again. The migration waits at its node until somebody deletes it.",
-            format!("Make a Deployment of each, or delete them before their nodes' turn: {}", each(&subjects, |one| format!("kubectl -n {} delete pod {}", one.namespace, one.name))),
+            format!("Make a Deployment of each, or delete them before their nodes' turn: {}", each(&subjects, |subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))),
         ),
         "workload-not-ready" => (
             Severity::Risk,
             "Workloads are not ready already now.",
             "What is broken before the migration cannot be told from what it breaks, and every gate that watches these workloads stays red.",
-            format!("Repair or scale them to what runs: {}", each(&subjects, |one| format!("kubectl -n {} rollout status {}/{} --timeout=1s", one.namespace, one.kind.to_lowercase(), one.name))),
+            format!("Repair or scale them to what runs: {}", each(&subjects, |subject| format!("kubectl -n {} rollout status {}/{} --timeout=1s", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
         _ => (
             Severity::Note,
             "Workloads have one replica.",
             "Nobody serves while their only pod moves to another node.",
-            format!("Where that matters, add a replica for the time of the migration: {}", each(&subjects, |one| format!("kubectl -n {} scale {}/{} --replicas=2", one.namespace, one.kind.to_lowercase(), one.name))),
+            format!("Where that matters, add a replica for the time of the migration: {}", each(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
     };
     Finding::new(code, severity, what, why, fix).about(subjects)

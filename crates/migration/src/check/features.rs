@@ -117,7 +117,8 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
 fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     let snapshot = scene.snapshot;
     let daemon_set = snapshot.daemon_set("kube-proxy");
-    if snapshot.workloads(Kind::DAEMON_SET).is_empty() || daemon_set.is_some_and(|one| !is_parked(scene, one))
+    if snapshot.workloads(Kind::DAEMON_SET).is_empty()
+        || daemon_set.is_some_and(|workload| !is_parked(scene, workload))
     {
         return None;
     }
@@ -133,17 +134,18 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     };
     let why = "Both networks share one kube-proxy during the migration. If the old CNI replaces it, Services do not work for pods of the new network, and stop for all when the old CNI goes. k3s has a kube-proxy that no snapshot shows.";
     let fix = "On k3s, accept this finding with a waiver. Else install kube-proxy (kubeadm: kubeadm init phase addon kube-proxy), wait until its pods are Ready, and then turn the replacement in the old CNI off. Let the new CNI replace kube-proxy after the migration, as a change of its own.";
-    let unpark = daemon_set.map(|one| {
-        let keys = one.spec.template.spec.node_selector.keys().filter(|key| key.as_ref() != "kubernetes.io/os");
+    let unpark = daemon_set.map(|workload| {
+        let keys = workload.spec.template.spec.node_selector.keys().filter(|key| key.as_ref() != "kubernetes.io/os");
         let keys: Vec<String> = keys.map(|key| format!("\"{key}\":null")).collect();
         format!(
             r#"Let kube-proxy run again: kubectl -n {} patch daemonset {} --type merge -p '{{"spec":{{"template":{{"spec":{{"nodeSelector":{{{}}},"affinity":null}}}}}}}}'. Wait until its pods are Ready, and then turn the replacement in the old CNI off. Let the new CNI replace kube-proxy after the migration, as a change of its own."#,
-            one.namespace(),
-            one.name(),
+            workload.namespace(),
+            workload.name(),
             keys.join(",")
         )
     });
-    let by = daemon_set.map(|one| Subject::of(Kind::DAEMON_SET, &one.metadata).detail("selects no node"));
+    let by = daemon_set
+        .map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata).detail("selects no node"));
     let fix = unpark.unwrap_or_else(|| fix.to_owned());
     Some(Finding::new("feature-kube-proxy", severity, what, why, fix).about(by_calico.into_iter().chain(by)))
 }
@@ -182,7 +184,7 @@ mod tests {
         let key = |name: &str| format!("cni.projectcalico.org/{name}");
         let annotated = |name: &str| pod("web-5d9-x", json!({key(name): "[\"10.0.0.9\"]"}));
         let none: Option<&str> = None;
-        for (one, expected) in [
+        for (entry, expected) in [
             (spec(Kind::BGP_PEER, "tor", json!({"peerIP": "10.0.0.1"})), Some("feature-bgp")),
             (
                 spec(
@@ -216,9 +218,9 @@ mod tests {
             ),
             (spec(Kind::IP_RESERVATION, "crossfade-new", json!({"reservedCIDRs": ["10.0.0.1"]})), none),
         ] {
-            let found = codes(Cni::Calico, Cni::Cilium, vec![one.clone()]);
-            assert_eq!(found, Vec::from_iter(expected), "{one:?}");
-            assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![one.clone()]), [""; 0], "{one:?}");
+            let found = codes(Cni::Calico, Cni::Cilium, vec![entry.clone()]);
+            assert_eq!(found, Vec::from_iter(expected), "{entry:?}");
+            assert_eq!(codes(Cni::Flannel, Cni::Cilium, vec![entry.clone()]), [""; 0], "{entry:?}");
         }
     }
 

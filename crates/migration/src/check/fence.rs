@@ -98,10 +98,12 @@ fn side<'a>(agents: &[Agent<'a>], place: Place<'_>) -> Side<'a> {
 fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) -> Option<Finding> {
     let runs = spots.iter().flat_map(|spot| spot.old.runs.iter().chain(&spot.new.runs));
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for one in runs {
-        *counts.entry((one.namespace(), one.name())).or_default() += 1;
+    for workload in runs {
+        *counts.entry((workload.namespace(), workload.name())).or_default() += 1;
     }
-    let popular = |one: &Workload| counts.get(&(one.namespace(), one.name())).copied().unwrap_or_default();
+    let popular = |workload: &Workload| {
+        counts.get(&(workload.namespace(), workload.name())).copied().unwrap_or_default()
+    };
     let mut objects = Vec::new();
     let mut causes: BTreeMap<(String, Refusal), Vec<String>> = BTreeMap::new();
     for spot in spots {
@@ -115,7 +117,7 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
         };
         for side in lacks {
             // One agent of a CNI is enough: the one that runs on most of the other nodes.
-            let most = side.refused.iter().rev().max_by_key(|(one, _)| popular(one));
+            let most = side.refused.iter().rev().max_by_key(|(workload, _)| popular(workload));
             let Some((daemon_set, refusal)) = most else { continue };
             let name = format!("{}/{}", daemon_set.namespace(), daemon_set.name());
             objects.push(spot.subject.clone().detail(format!("{name} does not run there: {refusal}")));
@@ -123,9 +125,9 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
         }
     }
     let tolerations = |name: &str| {
-        let is = |one: &&Workload| name.split_once('/') == Some((one.namespace(), one.name()));
+        let is = |workload: &&Workload| name.split_once('/') == Some((workload.namespace(), workload.name()));
         let found = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
-        found.map(|one| one.spec.template.spec.tolerations.clone()).unwrap_or_default()
+        found.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
     };
     (!objects.is_empty()).then(|| words::missing(scene.strategy, &causes, tolerations).about(objects))
 }
@@ -160,7 +162,9 @@ fn mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
     }
     let agents = |spot: &Spot<'_>| {
         let all = spot.old.runs.iter().chain(&spot.new.runs);
-        all.map(|one| format!("{}/{}", one.namespace(), one.name())).collect::<Vec<_>>().join(", ")
+        all.map(|workload| format!("{}/{}", workload.namespace(), workload.name()))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let objects = with_both.iter().map(|spot| spot.subject.clone().detail(format!("runs {}", agents(spot))));
     Some(words::mixed(must_be_apart, &with_both[0].old.runs, &with_both[0].new.runs).about(objects))
@@ -180,10 +184,10 @@ const CONTROLLERS: [(Cni, &str); 4] = [
 fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     let is_controller = |deployment: &&Workload| {
         let names = deployment.spec.template.spec.containers.iter().map(|container| container.name.as_ref());
-        let of = |cni: Cni| cni == scene.from || cni == scene.to;
+        let is_of = |cni: Cni| cni == scene.from || cni == scene.to;
         names
             .into_iter()
-            .any(|name| CONTROLLERS.iter().any(|(cni, container)| of(*cni) && *container == name))
+            .any(|name| CONTROLLERS.iter().any(|(cni, container)| is_of(*cni) && *container == name))
     };
     let nodes: Vec<_> = scene
         .snapshot
@@ -207,15 +211,15 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     let what = "Controllers of a CNI can run on no node.";
     let why = "Without its controller an agent gets no address range, and start-up taints stay on the nodes.";
     let fix = |objects: &[Subject]| {
-        let one = |one: &Subject| {
+        let to_text = |subject: &Subject| {
             format!(
                 "kubectl -n {} patch deployment {} --type merge -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"tolerations\":[{{\"operator\":\"Exists\"}}]}}}}}}}}'",
-                one.namespace, one.name
+                subject.namespace, subject.name
             )
         };
         format!(
             "Correct the node selector, or tolerate the taints: {}",
-            objects.iter().map(one).collect::<Vec<_>>().join("; ")
+            objects.iter().map(to_text).collect::<Vec<_>>().join("; ")
         )
     };
     (!objects.is_empty()).then(|| {

@@ -57,8 +57,8 @@ fn routers<'s>(scene: &Scene<'s>) -> Routers<'s> {
     for node in &snapshot.nodes {
         let ranges = node.pod_cidrs().into_iter().filter_map(|cidr| Range::read(cidr).ok());
         for (range, _) in ranges {
-            for (at, device) in places {
-                routers.extend(range.address(*at).map(|address| (address, (*device, node.name()))));
+            for (position, device) in places {
+                routers.extend(range.address(*position).map(|address| (address, (*device, node.name()))));
             }
         }
     }
@@ -118,7 +118,7 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
         for block in snapshot.objects(Kind::IPAM_BLOCK) {
             let Some(Ok((range, _))) = block.text("/spec/cidr").map(Range::read) else { continue };
             let used = block.list("/spec/allocations").iter().enumerate().filter(|(_, used)| !used.is_null());
-            for address in used.filter_map(|(at, _)| range.address(at as u128)) {
+            for address in used.filter_map(|(index, _)| range.address(index as u128)) {
                 add(address, &|| subject(Kind::IPAM_BLOCK, block));
             }
         }
@@ -185,17 +185,17 @@ mod tests {
 
     fn found(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
         let findings = Case::new(Cni::Calico, to, objects).found(&CHECK);
-        findings.iter().flat_map(|one| &one.objects).map(|by| format!("{by} {}", by.detail)).collect()
+        findings.iter().flat_map(|finding| &finding.objects).map(|by| format!("{by} {}", by.detail)).collect()
     }
 
     /// The pods of Antrea's issue 5578 have addresses that end in .1.
     #[test]
     fn a_pod_on_a_routers_address_is_found() {
-        let at = |range: &str, ip: &str| found(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
-        assert_eq!(at("10.10.72.0/24", "10.10.72.1"), 1);
-        assert_eq!(at("10.10.72.0/24", "10.10.72.2"), 0);
-        assert_eq!(at("10.10.20.0/24", "10.10.72.1"), 0);
-        assert_eq!(at("fd00:72::/64", "fd00:72::1"), 1);
+        let index_at = |range: &str, ip: &str| found(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
+        assert_eq!(index_at("10.10.72.0/24", "10.10.72.1"), 1);
+        assert_eq!(index_at("10.10.72.0/24", "10.10.72.2"), 0);
+        assert_eq!(index_at("10.10.20.0/24", "10.10.72.1"), 0);
+        assert_eq!(index_at("fd00:72::/64", "fd00:72::1"), 1);
         let found = found(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
         assert_eq!(found, ["Pod/default/web 10.10.72.0 is that of flannel.1 on a"]);
     }
@@ -215,7 +215,7 @@ mod tests {
         let service = |ip: &str| {
             object(Kind::SERVICE, "s", json!({"metadata": {"namespace": "x"}, "spec": {"clusterIPs": [ip]}}))
         };
-        for (one, is_found) in [
+        for (entry, is_found) in [
             (with_tunnel("10.10.72.1"), true),
             (with_tunnel("10.10.72.64"), false),
             (block(json!([null, 0, null, null])), true),
@@ -223,8 +223,8 @@ mod tests {
             (service("10.10.72.1"), true),
             (service("None"), false),
         ] {
-            let objects = vec![node("a", "10.10.72.0/24"), one.clone()];
-            assert_eq!(found(Cni::Antrea, objects).len(), usize::from(is_found), "{one:?}");
+            let objects = vec![node("a", "10.10.72.0/24"), entry.clone()];
+            assert_eq!(found(Cni::Antrea, objects).len(), usize::from(is_found), "{entry:?}");
         }
         assert_eq!(found(Cni::Antrea, vec![node("a", "192.168.0.0/24")]).len(), 1);
     }

@@ -102,7 +102,7 @@ pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> 
     let mut is_cluster = false;
     let mut wrong: BTreeSet<(&str, &str)> = BTreeSet::new();
     for node in nodes.iter().filter(|node| platform(node).is_none()) {
-        let of = |key: &'static str| {
+        let objects_of = |key: &'static str| {
             let selecting =
                 by_node.iter().filter(|(_, nodes)| nodes.iter().any(|one| one.name() == node.name()));
             let own: Vec<_> =
@@ -110,10 +110,10 @@ pub(super) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> 
             if own.is_empty() { vec![(config, config.data(key).unwrap_or_default())] } else { own }
         };
         // Where several objects select the node, each of them may be the one that counts.
-        if may_replace && of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
+        if may_replace && objects_of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
             continue;
         }
-        for (object, _) in of(CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
+        for (object, _) in objects_of(CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
             if std::ptr::eq(object, config) {
                 is_cluster = true;
             } else {
@@ -149,8 +149,8 @@ mod tests {
         let own: String = by_node
             .iter()
             .enumerate()
-            .map(|(at, (label, defaults))| {
-                format!("apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: c{at}, namespace: kube-system}}\nspec: {{nodeSelector: {{matchLabels: {{{label}}}}}, defaults: {{{defaults}}}}}\n---\n")
+            .map(|(index, (label, defaults))| {
+                format!("apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: c{index}, namespace: kube-system}}\nspec: {{nodeSelector: {{matchLabels: {{{label}}}}}, defaults: {{{defaults}}}}}\n---\n")
             })
             .collect();
         Case::of(&[pod, nodes.concat(), config, own].concat())

@@ -65,10 +65,10 @@ fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
         Kind::MACHINE_HEALTH_CHECK,
         |_| Some(String::new()),
         words,
-        |one| {
+        |subject| {
             format!(
                 "kubectl -n {} annotate machinehealthchecks.cluster.x-k8s.io {} cluster.x-k8s.io/paused=",
-                one.namespace, one.name
+                subject.namespace, subject.name
             )
         },
     )
@@ -90,8 +90,11 @@ fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
         "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",
         "Wait until they are done",
     ];
-    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, words, |one| {
-        format!("kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w", one.namespace, one.name)
+    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, words, |subject| {
+        format!(
+            "kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w",
+            subject.namespace, subject.name
+        )
     })
 }
 
@@ -140,7 +143,7 @@ mod tests {
             (json!({"replicas": 0}), json!({}), false),
         ] {
             let codes: Vec<_> =
-                found(vec![deployment(spec, status.clone())]).iter().map(|one| one.code).collect();
+                found(vec![deployment(spec, status.clone())]).iter().map(|finding| finding.code).collect();
             assert_eq!(codes, &["machine-rollout"][usize::from(!is_found)..], "{status}");
         }
     }

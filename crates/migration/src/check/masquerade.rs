@@ -79,7 +79,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
             let by = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
             let missing = uncovered(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
             let manifests: Vec<String> =
-                missing.iter().enumerate().map(|(at, range)| reserved_pool(at, range)).collect();
+                missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
             let fix = format!(
                 "Give Calico a disabled pool with the range; no pod gets an address of it: calicoctl apply -f - with\n```\n{}```",
                 manifests.join("---\n")
@@ -110,7 +110,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
             );
             let all: Vec<&str> = now
                 .split(',')
-                .filter(|one| !one.is_empty())
+                .filter(|item| !item.is_empty())
                 .chain(missing.iter().map(String::as_str))
                 .collect();
             let fix = format!(
@@ -129,10 +129,10 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
     Some(Finding::new("masquerade-old", severity, what, WHY, fix).about([by]))
 }
 
-fn reserved_pool(at: usize, range: &str) -> String {
+fn reserved_pool(index: usize, range: &str) -> String {
     let family = if range.contains(':') { 6 } else { 4 };
     format!(
-        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-new-v{family}-{at}\nspec:\n  cidr: {range}\n  disabled: true\n  natOutgoing: false\n"
+        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-new-v{family}-{index}\nspec:\n  cidr: {range}\n  disabled: true\n  natOutgoing: false\n"
     )
 }
 
@@ -175,9 +175,9 @@ fn native(both: Vec<Range>) -> String {
         [("ipv4NativeRoutingCIDR", false), ("ipv6NativeRoutingCIDR", true)]
             .into_iter()
             .filter_map(|(key, is_v6)| {
-                let mut of = both.iter().filter(|range| range.is_v6() == is_v6).copied();
-                let first = of.next()?;
-                Some((key, of.try_fold(first, Range::covering).filter(|range| range.length() >= 8)))
+                let mut matching = both.iter().filter(|range| range.is_v6() == is_v6).copied();
+                let first = matching.next()?;
+                Some((key, matching.try_fold(first, Range::covering).filter(|range| range.length() >= 8)))
             })
             .collect();
     let sets: Option<Vec<String>> =

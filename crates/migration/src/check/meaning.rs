@@ -60,10 +60,10 @@ fn rules(policy: &Object) -> impl Iterator<Item = (&[Value], &[Value])> {
     fn list<'v>(rule: &'v Value, key: &str) -> &'v [Value] {
         rule.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
-    let of = |key: &'static str, peers: &'static str| {
+    let items_of = |key: &'static str, peers: &'static str| {
         policy.list(key).iter().map(move |rule| (list(rule, peers), list(rule, "ports")))
     };
-    of("/spec/ingress", "from").chain(of("/spec/egress", "to"))
+    items_of("/spec/ingress", "from").chain(items_of("/spec/egress", "to"))
 }
 
 fn ports(policy: &Object) -> impl Iterator<Item = &Value> {
@@ -242,7 +242,7 @@ mod tests {
         let rule = |port: Value| policy(json!({"ingress": [{"ports": [port]}]}));
         let service =
             |spec: Value| object(Kind::SERVICE, "s", json!({"metadata": {"namespace": "x"}, "spec": spec}));
-        for (one, data, expected) in [
+        for (entry, data, expected) in [
             (rule(json!({"port": "http"})), json!({}), Some("meaning-named-port")),
             (rule(json!({"port": 80})), json!({}), None),
             (rule(json!({"port": 80, "protocol": "SCTP"})), json!({}), Some("meaning-sctp")),
@@ -253,9 +253,9 @@ mod tests {
             (service(json!({"externalTrafficPolicy": "Cluster"})), json!({}), None),
         ] {
             assert_eq!(
-                codes(Cni::Cilium, vec![one.clone(), cilium(data)]),
+                codes(Cni::Cilium, vec![entry.clone(), cilium(data)]),
                 Vec::from_iter(expected),
-                "{one:?}"
+                "{entry:?}"
             );
         }
     }

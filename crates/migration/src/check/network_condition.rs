@@ -94,7 +94,7 @@ mod tests {
             ("FlannelIsUp", "", Cni::Antrea, None),
         ] {
             let found = cluster(reason, settings).pair(Cni::Calico, to).found(&CHECK);
-            assert_eq!(found.first().map(|one| one.severity), severity, "{reason} {settings} {to}");
+            assert_eq!(found.first().map(|finding| finding.severity), severity, "{reason} {settings} {to}");
         }
         let flannel = cluster("CalicoIsUp", "").pair(Cni::Flannel, Cni::Cilium);
         assert!(flannel.codes(&CHECK).is_empty(), "left from an earlier CNI");

@@ -66,18 +66,18 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// What is wrong with a node, with details.
 fn states(node: &Node) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    let told = |kind: &str| {
+    let describe = |kind: &str| {
         let condition = node.condition(kind)?;
         let words = format!("{} {}", condition.reason, condition.message);
         Some((condition.status.to_string(), words.trim().to_owned()))
     };
-    if let Some((status, words)) = told("Ready").filter(|(status, _)| status != "True") {
+    if let Some((status, words)) = describe("Ready").filter(|(status, _)| status != "True") {
         found.push((
             "node-not-ready",
             format!("Ready is {status}: {words}").trim_end_matches(": ").to_owned(),
         ));
     }
-    if let Some((_, words)) = told("NetworkUnavailable").filter(|(status, _)| status == "True") {
+    if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
         found.push(("node-network-unavailable", words));
     }
     let leaving = node.spec.taints.iter().find(|taint| LEAVING.contains(&taint.key.as_ref()));
@@ -116,10 +116,10 @@ pub(super) fn report(node: &Node) -> Option<(&'static str, String)> {
             node.status.node_info.boot_id
         ));
     }
-    let told = observed["phase"].as_str();
-    if told.is_none() || told != phase {
-        let (told, label) = (told.unwrap_or("none"), phase.unwrap_or("none"));
-        return stale(format!("the phase observed is {told}, and the label says {label}"));
+    let text = observed["phase"].as_str();
+    if text.is_none() || text != phase {
+        let (text, label) = (text.unwrap_or("none"), phase.unwrap_or("none"));
+        return stale(format!("the phase observed is {text}, and the label says {label}"));
     }
     (ready.status.as_ref() != "True").then(|| {
         ("crossfade-stale", format!("CrossfadeReady is {}: {} {}", ready.status, ready.reason, ready.message))
@@ -127,7 +127,7 @@ pub(super) fn report(node: &Node) -> Option<(&'static str, String)> {
 }
 
 fn finding(scene: &Scene<'_>, code: &'static str, subjects: Vec<Subject>) -> Finding {
-    let first = subjects.first().map_or("NODE", |one| &one.name).to_owned();
+    let first = subjects.first().map_or("NODE", |subject| &subject.name).to_owned();
     let is_rotation = scene.strategy == Strategy::Rotation;
     let (severity, what, why, fix) = match code {
         "crossfade-absent" => (
@@ -183,7 +183,7 @@ fn finding(scene: &Scene<'_>, code: &'static str, subjects: Vec<Subject>) -> Fin
 }
 
 fn names(subjects: &[Subject]) -> String {
-    subjects.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" ")
+    subjects.iter().map(|subject| subject.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -40,14 +40,18 @@ const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let daemon_sets = scene.snapshot.workloads(Kind::DAEMON_SET);
     let with = |parts: &[&str]| -> Vec<&Workload> {
-        daemon_sets.iter().filter(|one| parts.iter().any(|part| one.name().contains(part))).collect()
+        daemon_sets
+            .iter()
+            .filter(|workload| parts.iter().any(|part| workload.name().contains(part)))
+            .collect()
     };
-    let multus: Vec<&Workload> = with(&["multus"]).into_iter().filter(|one| !delegates(one)).collect();
+    let multus: Vec<&Workload> =
+        with(&["multus"]).into_iter().filter(|workload| !delegates(workload)).collect();
     [appended(&with(&APPENDING)), master(&multus), attachments(scene)].into_iter().flatten().collect()
 }
 
 fn subjects<'a>(all: &'a [&Workload]) -> impl Iterator<Item = Subject> + use<'a> {
-    all.iter().map(|one| Subject::of(Kind::DAEMON_SET, &one.metadata))
+    all.iter().map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata))
 }
 
 fn appended(all: &[&Workload]) -> Option<Finding> {
@@ -61,7 +65,7 @@ fn appended(all: &[&Workload]) -> Option<Finding> {
 /// The arguments of Multus name Crossfade's conf.
 fn delegates(multus: &Workload) -> bool {
     let spec = &multus.spec.template.spec;
-    let words = spec.containers.iter().flat_map(|one| one.command.iter().chain(&one.args));
+    let words = spec.containers.iter().flat_map(|container| container.command.iter().chain(&container.args));
     words.into_iter().any(|word| word.ends_with(OWN_CONF))
 }
 
@@ -69,16 +73,17 @@ fn master(all: &[&Workload]) -> Option<Finding> {
     let what = "Multus is the first CNI configuration of the nodes, and nothing says that it delegates to Crossfade.";
     let why = "If Multus calls the old CNI's configuration itself, Crossfade is never called: pods keep the old network whatever phase their node is in.";
     // The API server appends to no list that is not there.
-    let add = |one: &&Workload| {
-        let first = one.spec.template.spec.containers.first();
+    let add = |workload: &&Workload| {
+        let first = workload.spec.template.spec.containers.first();
         // Of other containers, a snapshot does not keep the arguments.
-        let has_some = first.is_none_or(|one| !one.args.is_empty() || !one.name.contains("multus"));
+        let has_some =
+            first.is_none_or(|container| !container.args.is_empty() || !container.name.contains("multus"));
         let argument = format!(r#""--multus-master-cni-file-name={OWN_CONF}""#);
         let (end, value) = if has_some { ("/-", argument) } else { ("", format!("[{argument}]")) };
         format!(
             r#"kubectl -n {} patch daemonset {} --type json -p '[{{"op":"add","path":"/spec/template/spec/containers/0/args{end}","value":{value}}}]'"#,
-            one.namespace(),
-            one.name()
+            workload.namespace(),
+            workload.name()
         )
     };
     let commands: Vec<String> = all.iter().map(add).collect();
@@ -181,8 +186,8 @@ mod tests {
         };
         let found = |networks: &str, kind: &str| {
             let case = Case::new(Cni::Calico, Cni::Cilium, vec![pod(networks), definition(kind)]);
-            let found = case.found(&CHECK).into_iter().filter(|one| one.code == "multus-attachments");
-            found.map(|one| (one.severity, objects(&one))).next()
+            let found = case.found(&CHECK).into_iter().filter(|finding| finding.code == "multus-attachments");
+            found.map(|finding| (finding.severity, objects(&finding))).next()
         };
         assert_eq!(
             found("second@net1", "macvlan"),
@@ -190,7 +195,7 @@ mod tests {
         );
         let old = Some((Severity::Blocks, vec!["Pod/x/web: x/second, by a plugin of calico".into()]));
         assert_eq!(found("x/second", "calico"), old);
-        assert_eq!(found("third", "calico").map(|one| one.0), Some(Severity::Note));
+        assert_eq!(found("third", "calico").map(|entry| entry.0), Some(Severity::Note));
         assert_eq!(found("", "calico"), None);
     }
 }

@@ -51,11 +51,13 @@ const fn phases(strategy: Strategy) -> &'static [Phase] {
 }
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let of = |kind: Kind| scene.snapshot.objects(kind).iter().map(move |object| subject(kind, object));
+    let items_of = |kind: Kind| scene.snapshot.objects(kind).iter().map(move |object| subject(kind, object));
     let old = |kind: &Kind| enforces(scene, scene.from, *kind);
     let new = |kind: &Kind| enforces(scene, scene.to, *kind);
-    let lost: Vec<Subject> = KINDS.into_iter().filter(|kind| old(kind) && !new(kind)).flat_map(of).collect();
-    let start: Vec<Subject> = KINDS.into_iter().filter(|kind| !old(kind) && new(kind)).flat_map(of).collect();
+    let lost: Vec<Subject> =
+        KINDS.into_iter().filter(|kind| old(kind) && !new(kind)).flat_map(items_of).collect();
+    let start: Vec<Subject> =
+        KINDS.into_iter().filter(|kind| !old(kind) && new(kind)).flat_map(items_of).collect();
     let findings = [self::lost_policies(scene, lost), self::start(scene, start), unenforced(scene)];
     findings.into_iter().flatten().collect()
 }
@@ -135,7 +137,10 @@ mod tests {
         let policy = object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}}));
         let mut case = Case::new(from, to, vec![policy]);
         case.strategy = strategy;
-        case.found(&CHECK).into_iter().map(|one| (one.code, one.objects[0].detail.clone())).collect()
+        case.found(&CHECK)
+            .into_iter()
+            .map(|finding| (finding.code, finding.objects[0].detail.clone()))
+            .collect()
     }
 
     #[test]

@@ -75,13 +75,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn ranges(scene: &Scene<'_>) -> Ranges {
     let Claims { all, .. } = cidr::of(scene);
-    let of = |is: &dyn Fn(Usage) -> bool| {
+    let items_of = |is: &dyn Fn(Usage) -> bool| {
         cidr::merged(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
     };
     Ranges {
         // A pool that gives no address is old only as far as it has blocks: it may reserve the new range.
-        old: of(&|used| matches!(used, Usage::OldPool { is_closed: false } | Usage::OldBlock)),
-        new: of(&Usage::is_new),
+        old: items_of(&|used| matches!(used, Usage::OldPool { is_closed: false } | Usage::OldBlock)),
+        new: items_of(&Usage::is_new),
     }
 }
 
@@ -116,28 +116,28 @@ impl Ranges {
 }
 
 /// Every text of a value that means the old range, with its JSON pointer.
-fn mentions(value: &Value, at: String, ranges: &Ranges, found: &mut Vec<(String, String)>) {
+fn mentions(value: &Value, location: String, ranges: &Ranges, found: &mut Vec<(String, String)>) {
     match value {
-        Value::String(text) if ranges.is_old(text) => found.push((at, text.clone())),
+        Value::String(text) if ranges.is_old(text) => found.push((location, text.clone())),
         Value::Array(all) => all
             .iter()
             .enumerate()
-            .for_each(|(index, one)| mentions(one, format!("{at}/{index}"), ranges, found)),
+            .for_each(|(index, object)| mentions(object, format!("{location}/{index}"), ranges, found)),
         Value::Object(all) => {
-            all.iter().for_each(|(key, one)| mentions(one, format!("{at}/{key}"), ranges, found))
+            all.iter().for_each(|(key, object)| mentions(object, format!("{location}/{key}"), ranges, found))
         }
         _ => {}
     }
 }
 
 /// Where a range stands: the pointer of the list, and what leads from an entry of the list to the range.
-fn place(at: &str) -> (&str, &'static str) {
+fn place(location: &str) -> (&str, &'static str) {
     for inner in ["/ipBlock/cidr", "/cidr"] {
-        if let Some(entry) = at.strip_suffix(inner) {
+        if let Some(entry) = location.strip_suffix(inner) {
             return (parent(entry), inner);
         }
     }
-    (parent(at), "")
+    (parent(location), "")
 }
 
 fn parent(pointer: &str) -> &str {
@@ -146,8 +146,8 @@ fn parent(pointer: &str) -> &str {
 
 /// The object says of the new range what it says of the old one here: the new one is in the same list. An exception from a range that the new network is
 /// not in says nothing of the new network.
-fn follows(object: &Value, at: &str, text: &str, ranges: &Ranges) -> bool {
-    let (list, inner) = place(at);
+fn follows(object: &Value, location: &str, text: &str, ranges: &Ranges) -> bool {
+    let (list, inner) = place(location);
     let of_text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     if let Some(block) = list.strip_suffix("/except")
         && let Some(around) = of_text(&format!("{block}/cidr"))
@@ -170,7 +170,7 @@ fn of_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
             mentions(value, format!("/{key}"), ranges, &mut found);
         }
     }
-    found.retain(|(at, text)| !follows(object.value(), at, text, ranges));
+    found.retain(|(location, text)| !follows(object.value(), location, text, ranges));
     found
 }
 
@@ -181,9 +181,13 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         for object in scene.snapshot.objects(kind) {
             let found = of_object(object, ranges);
             about.extend(
-                found.first().map(|(at, text)| subject(kind, object).detail(format!("{text} at {at}"))),
+                found
+                    .first()
+                    .map(|(location, text)| subject(kind, object).detail(format!("{text} at {location}"))),
             );
-            patches.extend(found.iter().map(|(at, text)| patch(kind, object, at, &ranges.new_words(text))));
+            patches.extend(
+                found.iter().map(|(location, text)| patch(kind, object, location, &ranges.new_words(text))),
+            );
         }
     }
     // Of several old ranges in one list, one patch adds the new range.
@@ -199,11 +203,11 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
 }
 
 /// The change that adds the new ranges beside an old one.
-fn patch(kind: Kind, object: &Object, at: &str, new: &[String]) -> String {
+fn patch(kind: Kind, object: &Object, location: &str, new: &[String]) -> String {
     let namespace =
         if object.namespace().is_empty() { String::new() } else { format!("-n {} ", object.namespace()) };
     let target = format!("kubectl {namespace}patch {} {} --type json -p", kind.resource(), object.name());
-    let (list, inner) = place(at);
+    let (list, inner) = place(location);
     let value = |range: &str| match inner {
         "" => range.into(),
         "/cidr" => serde_json::json!({"cidr": range}),
@@ -293,11 +297,9 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     }
     for felix in scene.snapshot.objects(Kind::FELIX_CONFIGURATION) {
         let found = of_object(felix, ranges);
-        about.extend(
-            found.first().map(|(at, text)| {
-                subject(Kind::FELIX_CONFIGURATION, felix).detail(format!("{text} at {at}"))
-            }),
-        );
+        about.extend(found.first().map(|(location, text)| {
+            subject(Kind::FELIX_CONFIGURATION, felix).detail(format!("{text} at {location}"))
+        }));
     }
     if about.is_empty() {
         return None;

@@ -72,8 +72,8 @@ mod tests {
     fn found(snapshot: &Snapshot, to: Cni, others: &[Finding]) -> Vec<(&'static str, String)> {
         let config = Config::default();
         let scene = Scene { snapshot, config: &config, from: Cni::Calico, to, strategy: Strategy::Double };
-        let told = |finding: &Finding| (finding.code, finding.objects[0].to_string());
-        findings(&scene, others).iter().map(told).collect()
+        let describe = |finding: &Finding| (finding.code, finding.objects[0].to_string());
+        findings(&scene, others).iter().map(describe).collect()
     }
 
     #[test]
@@ -103,10 +103,13 @@ mod tests {
         let names = |others: &[Finding]| -> Vec<String> {
             found(&known(), Cni::Cilium, others).into_iter().map(|(_, name)| name).collect()
         };
-        assert!([ranges, version].iter().all(|name| names(&[]).iter().any(|one| one == name)));
-        let said = Finding::new("cidr-unknown", Severity::Risk, "", "", "");
-        let left = names(&[said]);
-        assert!(!left.iter().any(|one| one == ranges) && left.iter().any(|one| one == version), "{left:?}");
+        assert!([ranges, version].iter().all(|name| names(&[]).iter().any(|item| item == name)));
+        let finding = Finding::new("cidr-unknown", Severity::Risk, "", "", "");
+        let left = names(&[finding]);
+        assert!(
+            !left.iter().any(|item| item == ranges) && left.iter().any(|item| item == version),
+            "{left:?}"
+        );
     }
 
     #[test]
@@ -125,7 +128,7 @@ mod tests {
         let (snapshot, config) = (Snapshot::default(), Config::default());
         let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Double);
         let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-        assert!(missing(&scene).any(|one| one == (Kind::DAEMON_SET, "calico-version")));
+        assert!(missing(&scene).any(|entry| entry == (Kind::DAEMON_SET, "calico-version")));
         assert!(found(&snapshot, to, &[]).is_empty(), "only rows that read no object");
     }
 }

@@ -34,18 +34,21 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let (_, preflight_absent) = split_existing(scene, &config.preflight_resources);
     let (watched, watched_absent) = split_existing(scene, &config.watched_resources);
     let (clean_up, clean_up_absent) = split_existing(scene, &config.clean_up_resources);
-    let subject =
-        |(kind, one): &(Kind, &Workload), detail: String| Subject::of(*kind, &one.metadata).detail(detail);
-    let not_ready = watched.iter().filter_map(|one| Some(subject(one, unready(one.0, one.1)?))).collect();
-    let is_empty =
-        |one: &&(Kind, &Workload)| one.0 == Kind::DAEMON_SET && one.1.status.desired_number_scheduled == 0;
-    let empty = watched.iter().filter(is_empty).map(|one| subject(one, String::new())).collect();
+    let subject = |(kind, workload): &(Kind, &Workload), detail: String| {
+        Subject::of(*kind, &workload.metadata).detail(detail)
+    };
+    let not_ready =
+        watched.iter().filter_map(|entry| Some(subject(entry, unready(entry.0, entry.1)?))).collect();
+    let is_empty = |entry: &&(Kind, &Workload)| {
+        entry.0 == Kind::DAEMON_SET && entry.1.status.desired_number_scheduled == 0
+    };
+    let empty = watched.iter().filter(is_empty).map(|entry| subject(entry, String::new())).collect();
     let new = agents(scene, scene.to);
     let is_new =
-        |one: &&(Kind, &Workload)| new.iter().any(|agent| agent.daemon_set.metadata == one.1.metadata);
+        |entry: &&(Kind, &Workload)| new.iter().any(|agent| agent.daemon_set.metadata == entry.1.metadata);
     // A migration with two DaemonSets of the new CNI removes the first one; some agent must stay.
     let doomed: Vec<Subject> =
-        clean_up.iter().filter(is_new).map(|one| subject(one, String::new())).collect();
+        clean_up.iter().filter(is_new).map(|entry| subject(entry, String::new())).collect();
     let doomed = if doomed.len() == new.len() { doomed } else { Vec::new() };
     let all: [(&str, Vec<Subject>); 6] = [
         ("clean-up-absent", clean_up_absent),
@@ -64,18 +67,18 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// The workloads that exist, and those that do not with what has the same name.
 fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a Workload)>, Vec<Subject>) {
     let (mut found, mut absent) = (Vec::new(), Vec::new());
-    let of = |kind: Kind, name: &str| {
+    let items_of = |kind: Kind, name: &str| {
         let name = name.to_owned();
-        scene.snapshot.workloads(kind).iter().filter(move |one| one.name() == name)
+        scene.snapshot.workloads(kind).iter().filter(move |workload| workload.name() == name)
     };
     for (kind, namespace, name) in named.all() {
-        if let Some(one) = of(kind, name).find(|one| one.namespace() == namespace) {
-            found.push((kind, one));
+        if let Some(workload) = items_of(kind, name).find(|workload| workload.namespace() == namespace) {
+            found.push((kind, workload));
             continue;
         }
         let mut others = KINDS
             .into_iter()
-            .flat_map(|kind| of(kind, name).map(move |one| Subject::of(kind, &one.metadata)));
+            .flat_map(|kind| items_of(kind, name).map(move |workload| Subject::of(kind, &workload.metadata)));
         let hint = others.next().map(|other| format!("there is {other}")).unwrap_or_default();
         absent.push(Subject { namespace: namespace.to_owned(), ..Subject::new(kind, name) }.detail(hint));
     }
@@ -85,9 +88,9 @@ fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a W
 /// Why a workload is not ready.
 ///
 /// *Source*: Kubernetes 1.33, `staging/src/k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go`.
-fn unready(kind: Kind, one: &Workload) -> Option<String> {
-    let status = &one.status;
-    if let (Some(generation), Some(observed)) = (one.metadata.generation, status.observed_generation)
+fn unready(kind: Kind, workload: &Workload) -> Option<String> {
+    let status = &workload.status;
+    if let (Some(generation), Some(observed)) = (workload.metadata.generation, status.observed_generation)
         && observed < generation
     {
         return Some(format!("generation {generation} is not observed yet, only {observed}"));
@@ -95,20 +98,20 @@ fn unready(kind: Kind, one: &Workload) -> Option<String> {
     let (wanted, ready, updated) = if kind == Kind::DAEMON_SET {
         (status.desired_number_scheduled, status.number_ready, status.updated_number_scheduled)
     } else {
-        (one.spec.replicas.unwrap_or(1), status.ready_replicas, status.updated_replicas)
+        (workload.spec.replicas.unwrap_or(1), status.ready_replicas, status.updated_replicas)
     };
     if ready < wanted {
         return Some(format!("{ready} of {wanted} pods are ready"));
     }
-    let on_delete = one.spec.update_strategy.pointer("/type").is_some_and(|kind| kind == "OnDelete");
+    let on_delete = workload.spec.update_strategy.pointer("/type").is_some_and(|kind| kind == "OnDelete");
     (updated < wanted && !on_delete)
         .then(|| format!("{updated} of {wanted} pods are of the current template"))
 }
 
 fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
-    let look = subjects
-        .iter()
-        .map(|one| format!("kubectl -n {} get {} {}", one.namespace, one.kind.to_lowercase(), one.name));
+    let look = subjects.iter().map(|subject| {
+        format!("kubectl -n {} get {} {}", subject.namespace, subject.kind.to_lowercase(), subject.name)
+    });
     let look = look.collect::<Vec<_>>().join("; ");
     let (severity, what, why, fix) = match code {
         "clean-up-absent" => (
@@ -199,13 +202,13 @@ mod tests {
     #[test]
     fn deployments_and_stateful_sets_count_too() {
         let config = "watchedResources: {deployments: {x: [web]}, statefulSets: {x: [db]}}";
-        let of = |kind: &str, name: &str, ready: u8| {
+        let text_of = |kind: &str, name: &str, ready: u8| {
             format!(
                 "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: x}}\nspec: {{replicas: 2}}\nstatus: {{readyReplicas: {ready}, updatedReplicas: 2}}\n---\n"
             )
         };
         let codes = |web: u8, db: u8| {
-            Case::of(&[of("Deployment", "web", web), of("StatefulSet", "db", db)].concat())
+            Case::of(&[text_of("Deployment", "web", web), text_of("StatefulSet", "db", db)].concat())
                 .config(config)
                 .codes(&CHECK)
         };
@@ -220,8 +223,8 @@ mod tests {
         let finding =
             Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(config).finding(&CHECK, "preflight-absent");
         assert_eq!(objects(&finding), ["DaemonSet/kube-system/other", "Deployment/x/web"]);
-        let one = "preflightResources: {daemonSets: {kube-system: [probe]}}";
-        assert!(Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(one).codes(&CHECK).is_empty());
+        let item = "preflightResources: {daemonSets: {kube-system: [probe]}}";
+        assert!(Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(item).codes(&CHECK).is_empty());
     }
 
     #[test]
@@ -231,7 +234,7 @@ mod tests {
         let cilium = daemon_set("cilium", "cilium-agent", 1, 1, 1);
         let second = daemon_set("cilium-migrated", "cilium-agent", 1, 1, 1);
         let codes = |all: &[&String]| {
-            Case::of(&all.iter().map(|one| one.as_str()).collect::<String>()).config(config).codes(&CHECK)
+            Case::of(&all.iter().map(|item| item.as_str()).collect::<String>()).config(config).codes(&CHECK)
         };
         assert_eq!(codes(&[&calico, &cilium]), ["clean-up-new-agent"]);
         assert!(codes(&[&calico, &cilium, &second]).is_empty());

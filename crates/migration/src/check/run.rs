@@ -61,10 +61,10 @@ fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
 /// The objects of the kinds that this migration needs which could not be read. Their names may be any text, so that no command has them.
 fn illegible(scene: &Scene<'_>) -> Option<Finding> {
     let needed = kinds(scene.from, scene.to);
-    let all = scene.snapshot.illegible.iter().filter(|one| needed.contains(&one.kind));
-    let subject = |one: &IllegibleObject| Subject {
-        namespace: one.namespace.clone(),
-        ..Subject::new(one.kind, &*one.name).detail(&*one.why)
+    let all = scene.snapshot.illegible.iter().filter(|illegible| needed.contains(&illegible.kind));
+    let subject = |illegible: &IllegibleObject| Subject {
+        namespace: illegible.namespace.clone(),
+        ..Subject::new(illegible.kind, &*illegible.name).detail(&*illegible.why)
     };
     let objects: Vec<Subject> = all.map(subject).collect();
     let what = "Objects cannot be read, so no check knows what is in them.";
@@ -157,7 +157,9 @@ mod tests {
         snapshot.illegible = vec![illegible(Kind::POD, "$(id)"), illegible(Kind::IPAM_BLOCK, "a")];
         let findings = run(&scene(&snapshot, &config));
         let finding = findings.iter().find(|finding| finding.code == "object-illegible").expect("a finding");
-        assert!(finding.blocks() && finding.objects.iter().any(|one| one.to_string() == "Pod/x/$(id)"));
+        assert!(
+            finding.blocks() && finding.objects.iter().any(|subject| subject.to_string() == "Pod/x/$(id)")
+        );
         assert!(finding.objects[0].detail.contains("invalid IP address") || finding.objects.len() > 1);
         assert!(!finding.fix.contains("$(id)"));
     }
@@ -165,8 +167,8 @@ mod tests {
     #[test]
     fn codes_are_unique_and_of_one_form() {
         let codes = codes();
-        for (at, (code, meaning)) in codes.iter().enumerate() {
-            assert!(codes[..at].iter().all(|(other, _)| other != code), "{code} twice");
+        for (index, (code, meaning)) in codes.iter().enumerate() {
+            assert!(codes[..index].iter().all(|(other, _)| other != code), "{code} twice");
             assert!(
                 code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit()),
                 "{code}"

@@ -51,8 +51,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         !groups.keys().any(|one| one.namespace == namespace && one.name == name)
     };
     let sets = scene.snapshot.workloads(Kind::STATEFUL_SET).iter();
-    let free = sets.filter(|one| one.spec.replicas.unwrap_or(1) > 1 && is_free(one.namespace(), one.name()));
-    let free: Vec<Subject> = free.map(|one| Subject::of(Kind::STATEFUL_SET, &one.metadata)).collect();
+    let free = sets.filter(|workload| {
+        workload.spec.replicas.unwrap_or(1) > 1 && is_free(workload.namespace(), workload.name())
+    });
+    let free: Vec<Subject> =
+        free.map(|workload| Subject::of(Kind::STATEFUL_SET, &workload.metadata)).collect();
     let all = [
         ("freeze-not-found", absent),
         ("freeze-scaled-by-others", scaled),
@@ -71,7 +74,7 @@ fn subject(member: &Member) -> Subject {
 
 fn exists(scene: &Scene<'_>, member: &Member) -> bool {
     let all = scene.snapshot.workloads(member.kind.kind());
-    all.iter().any(|one| one.namespace() == member.namespace && one.name() == member.name)
+    all.iter().any(|workload| workload.namespace() == member.namespace && workload.name() == member.name)
 }
 
 /// The group, and what has this name elsewhere.
@@ -81,10 +84,10 @@ fn nearest(scene: &Scene<'_>, member: &Member, group: &str) -> String {
             .snapshot
             .workloads(kind)
             .iter()
-            .filter(|one| one.name() == member.name)
-            .map(move |one| Subject::of(kind, &one.metadata))
+            .filter(|workload| workload.name() == member.name)
+            .map(move |workload| Subject::of(kind, &workload.metadata))
     });
-    let hint = same.next().map(|one| format!("; did you mean {one}?")).unwrap_or_default();
+    let hint = same.next().map(|subject| format!("; did you mean {subject}?")).unwrap_or_default();
     format!("in group {group}{hint}")
 }
 

@@ -128,7 +128,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
 
 /// The commands that let workloads of a kind tolerate the taints in their details.
 fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
-    let one = |subject: &Subject| {
+    let to_text = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
         let is = |one: &&Workload| one.namespace() == subject.namespace && one.name() == subject.name;
         let workload = scene.snapshot.workloads(kind).iter().find(is);
@@ -141,7 +141,7 @@ fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
             shell_word(&toleration_patch(tolerations, key, effect))
         )
     };
-    subjects.iter().map(one).collect::<Vec<_>>().join("; ")
+    subjects.iter().map(to_text).collect::<Vec<_>>().join("; ")
 }
 
 /// Whether somebody removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
@@ -161,7 +161,7 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         rules.iter().any(|rule| rule.text("/spec/taint/key") == Some(&taint.key))
     };
     let (lifter, expected) = if let Some(named) = named {
-        let found = deployments.iter().find(|one| named.is(one.namespace(), one.name()));
+        let found = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
         (
             found,
             format!(
@@ -210,8 +210,14 @@ fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {
     if config.and_then(|config| config.data("remove-cilium-node-taints")) == Some("false") {
         return None;
     }
-    let is = |one: &&Workload| {
-        one.spec.template.spec.containers.iter().any(|container| container.name.as_ref() == "cilium-operator")
+    let is = |workload: &&Workload| {
+        workload
+            .spec
+            .template
+            .spec
+            .containers
+            .iter()
+            .any(|container| container.name.as_ref() == "cilium-operator")
     };
     scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find(is)
 }

@@ -95,9 +95,9 @@ impl Case {
         }
         let codes = findings.iter().map(|finding| finding.code).collect();
         let Self { documents, config, from, to, strategy, .. } = self;
-        let asked = CheckInput { documents, config, from: *from, to: *to, strategy: *strategy };
-        nearest::hold(check, &asked, &codes);
-        hostile::hold(check, &asked);
+        let input = CheckInput { documents, config, from: *from, to: *to, strategy: *strategy };
+        nearest::hold(check, &input, &codes);
+        hostile::hold(check, &input);
         findings
     }
 
@@ -117,6 +117,8 @@ impl Case {
 
 /// The objects of a finding, with their details.
 pub(crate) fn objects(finding: &Finding) -> Vec<String> {
-    let told = |one: &finding::Subject| format!("{one}: {}", one.detail).trim_end_matches(": ").to_owned();
-    finding.objects.iter().map(told).collect()
+    let describe = |subject: &finding::Subject| {
+        format!("{subject}: {}", subject.detail).trim_end_matches(": ").to_owned()
+    };
+    finding.objects.iter().map(describe).collect()
 }

@@ -231,7 +231,7 @@ mod tests {
             ("enable-host-firewall", "true", "cilium-host-firewall"),
         ] {
             let findings = with(key, value).found(&CHECK);
-            let found: Vec<_> = findings.iter().filter(|one| one.code != "values-next").collect();
+            let found: Vec<_> = findings.iter().filter(|finding| finding.code != "values-next").collect();
             assert!(found.len() == 1 && found[0].code == code, "{key}: {findings:?}");
             assert!(found[0].what.contains(key) && found[0].fix.contains("helm upgrade"), "{found:?}");
         }
@@ -307,7 +307,7 @@ mod tests {
         assert!(case.found(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
         case.config.transition.phase = Stage::Migrate;
         let found = case.found(&CHECK);
-        let next = found.iter().find(|one| one.code == "values-next").expect("the next stage");
+        let next = found.iter().find(|finding| finding.code == "values-next").expect("the next stage");
         for words in [
             "--set cni.customConf=false",
             "--set operator.unmanagedPodWatcher.restart=true",
@@ -336,7 +336,7 @@ mod tests {
             vec![config.clone(), nodes(json!({"cni-exclusive": "true", "custom-cni-conf": "false"}))],
         );
         let found = case.found(&CHECK);
-        let exclusive = found.iter().find(|one| one.code == "cilium-exclusive").expect("found");
+        let exclusive = found.iter().find(|finding| finding.code == "cilium-exclusive").expect("found");
         assert_eq!(exclusive.objects[0].to_string(), "CiliumNodeConfig/kube-system/moved");
         assert!(
             exclusive.fix.contains("/spec/defaults/cni-exclusive") && !exclusive.fix.contains("helm"),

@@ -40,8 +40,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         node.is_some_and(|node| takes_back(scene, node))
     };
     for pod in scene.snapshot.pods.iter().filter(|pod| is_movable(pod)) {
-        let of = pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
-        let mut names = of.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?)));
+        let matching =
+            pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
+        let mut names =
+            matching.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?)));
         if let Some(volume) = names.next().filter(|_| !comes_back(pod)) {
             found
                 .entry(owner(pod))

@@ -92,7 +92,8 @@ fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) 
         owners.iter().filter(|owner| matches!(owner.kind, "Deployment" | "StatefulSet" | "ReplicaSet"));
     let commands: Vec<String> = scalable.map(scale).collect();
     let fix = if commands.is_empty() {
-        let delete = |one: &Subject| format!("kubectl delete {} {}", one.kind.to_lowercase(), one.name);
+        let delete =
+            |subject: &Subject| format!("kubectl delete {} {}", subject.kind.to_lowercase(), subject.name);
         let deletes: BTreeSet<String> = objects.iter().map(delete).collect();
         let deletes: Vec<String> = deletes.into_iter().collect();
         format!("Let two pods on two nodes serve it. If nothing needs it any more: {}", deletes.join("; "))
@@ -134,8 +135,9 @@ fn is_out_of_reach(scene: &Scene<'_>) -> bool {
 /// The webhooks that fail closed, are asked about pods or nodes, and have a Service in this cluster.
 fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
     let kinds = [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION];
-    let all =
-        kinds.into_iter().flat_map(|kind| scene.snapshot.objects(kind).iter().map(move |one| (kind, one)));
+    let all = kinds
+        .into_iter()
+        .flat_map(|kind| scene.snapshot.objects(kind).iter().map(move |object| (kind, object)));
     let mut found = Vec::new();
     for (kind, configuration) in all {
         for webhook in configuration.list("/webhooks") {
@@ -185,7 +187,7 @@ const RESOURCES: [&str; 11] = [
 fn is_about_pods(webhook: &Value) -> bool {
     let list = |rule: &Value, key: &str| -> Vec<String> {
         let all = rule.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        all.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+        all.iter().filter_map(|object| object.as_str().map(str::to_owned)).collect()
     };
     let rules = webhook.get("rules").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     rules.iter().any(|rule| {
@@ -206,9 +208,9 @@ mod tests {
             "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {{name: guard}}\nwebhooks: [{webhook}]\n---\n\
              apiVersion: v1\nkind: Service\nmetadata: {{name: guard, namespace: x}}\nspec: {{clusterIPs: [10.96.0.9], selector: {{app: guard}}}}\n---\n"
         );
-        for at in 0..pods {
+        for index in 0..pods {
             text.push_str(&format!(
-                "apiVersion: v1\nkind: Pod\nmetadata: {{name: guard-h-{at}, namespace: x, labels: {{app: guard, pod-template-hash: h}}, ownerReferences: [{{kind: ReplicaSet, name: guard-h, controller: true}}]}}\n\
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: guard-h-{index}, namespace: x, labels: {{app: guard, pod-template-hash: h}}, ownerReferences: [{{kind: ReplicaSet, name: guard-h, controller: true}}]}}\n\
                  spec: {{nodeName: a, hostNetwork: {network}}}\nstatus: {{phase: Running, conditions: [{{type: Ready, status: \"True\"}}]}}\n---\n"
             ));
         }

@@ -9,21 +9,21 @@ use super::Claim;
 #[must_use]
 pub fn overlaps(claims: &[Claim]) -> Vec<(usize, usize)> {
     let mut order: Vec<usize> = (0..claims.len()).collect();
-    order.sort_by_key(|at| {
-        let range = claims[*at].range;
-        (range.is_v6(), range.ends().0, range.length(), *at)
+    order.sort_by_key(|index| {
+        let range = claims[*index].range;
+        (range.is_v6(), range.ends().0, range.length(), *index)
     });
     let mut found = Vec::new();
     let mut open: Vec<usize> = Vec::new();
-    for at in order {
-        while open.last().is_some_and(|last| !claims[*last].range.contains(claims[at].range)) {
+    for index in order {
+        while open.last().is_some_and(|last| !claims[*last].range.contains(claims[index].range)) {
             open.pop();
         }
-        let is_new = claims[at].usage.is_new();
+        let is_new = claims[index].usage.is_new();
         found.extend(
-            open.iter().filter(|outer| claims[**outer].usage.is_new() != is_new).map(|outer| (*outer, at)),
+            open.iter().filter(|outer| claims[**outer].usage.is_new() != is_new).map(|outer| (*outer, index)),
         );
-        open.push(at);
+        open.push(index);
     }
     found
 }
@@ -64,8 +64,9 @@ mod tests {
         let mut expected = Vec::new();
         for a in 0..all.len() {
             for b in a + 1..all.len() {
-                let (one, two) = (all[a].range, all[b].range);
-                if all[a].usage.is_new() != all[b].usage.is_new() && (one.contains(two) || two.contains(one))
+                let (range, two) = (all[a].range, all[b].range);
+                if all[a].usage.is_new() != all[b].usage.is_new()
+                    && (range.contains(two) || two.contains(range))
                 {
                     expected.push((a, b));
                 }

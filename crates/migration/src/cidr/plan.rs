@@ -58,7 +58,8 @@ mod tests {
 
     /// The numbers of Antrea's issue 5578: 21 nodes with 10.10.0.0/24 to 10.10.20.0/24, and three blocks of Calico within them.
     fn proposal() -> Vec<Claim> {
-        let nodes = (0..21).map(|at| claim(&format!("10.10.{at}.0/24"), Usage::NewNode, &format!("n{at}")));
+        let nodes =
+            (0..21).map(|index| claim(&format!("10.10.{index}.0/24"), Usage::NewNode, &format!("n{index}")));
         let blocks = [
             ("10.10.4.128/26", "worker3"),
             ("10.10.6.64/26", "worker11"),

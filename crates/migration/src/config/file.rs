@@ -30,7 +30,9 @@ pub fn read(text: &str) -> Result<Config, String> {
     freeze::valid(&config.freeze)?;
     config.policies.valid()?;
     match config.waivers.iter().position(|waiver| waiver.reason.trim().is_empty()) {
-        Some(at) => Err(format!("waivers[{at}].reason: expected why the finding is accepted, found nothing")),
+        Some(index) => {
+            Err(format!("waivers[{index}].reason: expected why the finding is accepted, found nothing"))
+        }
         None => Ok(config),
     }
 }

@@ -55,10 +55,10 @@ pub enum MemberKind {
 
 /// Whether each group has a name of its own: plans call waves by it.
 pub(super) fn valid(groups: &[Freeze]) -> Result<(), String> {
-    for (at, group) in groups.iter().enumerate() {
-        if groups[..at].iter().any(|other| other.name == group.name) {
+    for (index, group) in groups.iter().enumerate() {
+        if groups[..index].iter().any(|other| other.name == group.name) {
             return Err(format!(
-                "freeze[{at}].name: expected a name that no other group has, found {:?} again",
+                "freeze[{index}].name: expected a name that no other group has, found {:?} again",
                 group.name
             ));
         }

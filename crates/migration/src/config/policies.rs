@@ -35,8 +35,8 @@ impl Policies {
     /// The first value that is not as it should be.
     pub(super) fn valid(&self) -> Result<(), String> {
         match self.waivers.iter().position(|waiver| waiver.reason.trim().is_empty()) {
-            Some(at) => Err(format!(
-                "policies.waivers[{at}].reason: expected why the loss is accepted, found nothing"
+            Some(index) => Err(format!(
+                "policies.waivers[{index}].reason: expected why the loss is accepted, found nothing"
             )),
             None => Ok(()),
         }

@@ -99,14 +99,16 @@ impl Roll {
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
         }
-        for (at, out) in self.leave_out.iter().enumerate() {
+        for (index, out) in self.leave_out.iter().enumerate() {
             let missing = |text: &str| text.trim().is_empty();
             if missing(&out.node) {
-                return Err(format!("roll.leaveOut[{at}].node: expected the name of a node, found nothing"));
+                return Err(format!(
+                    "roll.leaveOut[{index}].node: expected the name of a node, found nothing"
+                ));
             }
             if missing(&out.reason) {
                 return Err(format!(
-                    "roll.leaveOut[{at}].reason: expected why no pass touches {}, found nothing",
+                    "roll.leaveOut[{index}].reason: expected why no pass touches {}, found nothing",
                     out.node
                 ));
             }

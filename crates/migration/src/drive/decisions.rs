@@ -55,8 +55,8 @@ mod tests {
         let mut decisions = Decisions::default();
         assert_eq!(decisions.took(), None);
         decisions.add(Duration::from_micros(7));
-        let one = DecisionTimes { count: 1, p50_micros: 7, p99_micros: 7, most_micros: 7 };
-        assert_eq!(decisions.took(), Some(one));
+        let times = DecisionTimes { count: 1, p50_micros: 7, p99_micros: 7, most_micros: 7 };
+        assert_eq!(decisions.took(), Some(times));
         for micros in 1..=199 {
             decisions.add(Duration::from_micros(1000 + micros));
         }

@@ -60,19 +60,19 @@ mod tests {
     /// Of the page's texts, none has the end of another in it.
     #[test]
     fn the_page_is_read_part_by_part() {
-        let one = Explanation::find("cidr-overlap-closed-pool").expect("a code of the page");
+        let explanation = Explanation::find("cidr-overlap-closed-pool").expect("a code of the page");
         assert_eq!(
-            one.what,
+            explanation.what,
             "A range of the new network is in a pool of the old one that gives no more addresses."
         );
-        assert_eq!(one.why, "This is safe while the pool stays disabled.");
-        assert_eq!(one.fix, "Leave the pool disabled until the old network is gone.");
+        assert_eq!(explanation.why, "This is safe while the pool stays disabled.");
+        assert_eq!(explanation.fix, "Leave the pool disabled until the old network is gone.");
         assert_eq!(Explanation::all().count(), PAGE.matches("\n### ").count());
-        for one in Explanation::all() {
-            let texts = [&one.what, &one.why, &one.fix];
+        for explanation in Explanation::all() {
+            let texts = [&explanation.what, &explanation.why, &explanation.fix];
             assert!(
                 texts.iter().all(|text| !text.is_empty() && !text.contains("##") && !text.contains("- Fix:")),
-                "{one:?}"
+                "{explanation:?}"
             );
         }
     }

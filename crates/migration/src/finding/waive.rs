@@ -69,8 +69,8 @@ mod tests {
 
     /// Code, whether it is accepted, and objects.
     fn told(findings: &[Finding]) -> Vec<(&str, bool, Vec<String>)> {
-        let told = |finding: &Finding| finding.objects.iter().map(ToString::to_string).collect();
-        findings.iter().map(|finding| (finding.code, finding.waived.is_some(), told(finding))).collect()
+        let describe = |finding: &Finding| finding.objects.iter().map(ToString::to_string).collect();
+        findings.iter().map(|finding| (finding.code, finding.waived.is_some(), describe(finding))).collect()
     }
 
     #[test]

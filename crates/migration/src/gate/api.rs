@@ -40,24 +40,24 @@ impl Pulse {
     /// Green while ninety-nine of a hundred answers of the last minute came within two seconds, and no request was refused for lack of room.
     #[must_use]
     pub fn verdict(&self, now: Duration) -> Verdict {
-        let said = |color, why: String| Verdict { color, at: now, why };
+        let describe = |color, why: String| Verdict { color, at: now, why };
         if let Some(ago) = self.busy.map(|busy| now.saturating_sub(busy)).filter(|ago| *ago < LATELY) {
             let why = format!("the API server had too much to do {} s ago (status 429)", ago.as_secs());
-            return said(Color::Red, why);
+            return describe(Color::Red, why);
         }
         let is_late = |(began, _): &&(Duration, Duration)| now.saturating_sub(*began) <= LATELY;
         let mut took: Vec<Duration> = self.answers.iter().filter(is_late).map(|(_, took)| *took).collect();
         took.sort_unstable();
         // The smallest time within which ninety-nine of a hundred answers came.
         let Some(slow) = took.get((took.len() * 99).div_ceil(100).saturating_sub(1)) else {
-            return said(Color::Unknown, "no request was answered within the last minute".into());
+            return describe(Color::Unknown, "no request was answered within the last minute".into());
         };
         let why = format!(
             "99 % of {} requests of the last minute took at most {} ms",
             took.len(),
             slow.as_millis()
         );
-        said(if *slow < IN_TIME { Color::Green } else { Color::Red }, why)
+        describe(if *slow < IN_TIME { Color::Green } else { Color::Red }, why)
     }
 }
 

@@ -19,20 +19,22 @@ pub struct LocalTime {
 #[must_use]
 pub fn is_open(windows: &[Window], local: impl Fn(Option<&str>) -> Option<LocalTime>) -> bool {
     windows.is_empty()
-        || windows.iter().any(|window| local(window.zone.as_deref()).is_some_and(|at| contains(window, at)))
+        || windows
+            .iter()
+            .any(|window| local(window.zone.as_deref()).is_some_and(|time| contains(window, time)))
 }
 
 /// Whether a moment is in a window. One that ends at or before it begins ends on the next day.
-fn contains(window: &Window, at: LocalTime) -> bool {
+fn contains(window: &Window, time: LocalTime) -> bool {
     let (Some(from), Some(to)) = (minute(&window.from), minute(&window.to)) else { return false };
     let begins = |day: usize| {
         window.days.is_empty()
-            || DAYS.get(day % 7).is_some_and(|name| window.days.iter().any(|one| one == name))
+            || DAYS.get(day % 7).is_some_and(|name| window.days.iter().any(|item| item == name))
     };
     if from < to {
-        begins(at.day) && (from..to).contains(&at.minute)
+        begins(time.day) && (from..to).contains(&time.minute)
     } else {
-        begins(at.day) && at.minute >= from || begins(at.day + 6) && at.minute < to
+        begins(time.day) && time.minute >= from || begins(time.day + 6) && time.minute < to
     }
 }
 

@@ -111,8 +111,9 @@ mod tests {
 
     #[test]
     fn a_few_are_named() {
-        let all =
-            (0..7).map(|at| (owner(&format!("w{at}")), Availability { desired: 1, ready: 0 })).collect();
+        let all = (0..7)
+            .map(|index| (owner(&format!("w{index}")), Availability { desired: 1, ready: 0 }))
+            .collect();
         let mut shortages = Shortages::default();
         shortages.observe(&all, |_| 0, secs(1));
         let why = shortages.verdict(secs(9), secs(2)).why;

@@ -30,11 +30,11 @@ pub fn felix(snapshot: &Snapshot, key: &str) -> Vec<Setting> {
     {
         return vec![Setting::of(value, Subject::of(Kind::DAEMON_SET, &node.metadata), &name)];
     }
-    let of = |object: &Object| {
+    let setting_of = |object: &Object| {
         let value = super::yaml::text(object.at("/spec")?.get(key)?)?;
         Some(Setting::of(value, subject(Kind::FELIX_CONFIGURATION, object), key))
     };
-    snapshot.objects(Kind::FELIX_CONFIGURATION).iter().filter_map(of).collect()
+    snapshot.objects(Kind::FELIX_CONFIGURATION).iter().filter_map(setting_of).collect()
 }
 
 /// A number that Felix has, or its default.
@@ -67,7 +67,7 @@ pub fn pools_with<'a>(snapshot: &'a Snapshot, mode: &'a str) -> impl Iterator<It
 #[must_use]
 pub fn serves(pool: &Object, usage: &str) -> bool {
     let mut uses = pool.texts("/spec/allowedUses").peekable();
-    if uses.peek().is_none() { usage != "LoadBalancer" } else { uses.any(|one| one == usage) }
+    if uses.peek().is_none() { usage != "LoadBalancer" } else { uses.any(|item| item == usage) }
 }
 
 /// Pods get addresses of their Node's pod CIDR (the plugin host-local), and not of Calico's pools.
@@ -75,7 +75,7 @@ pub fn serves(pool: &Object, usage: &str) -> bool {
 /// *Source*: Calico's documentation, "Configure the Calico CNI plugins", "Using host-local IPAM"; "Installation reference", `spec.cni.ipam.type`.
 #[must_use]
 pub fn is_host_local(snapshot: &Snapshot) -> bool {
-    let by_operator = installation(snapshot).and_then(|one| one.text("/spec/cni/ipam/type"));
+    let by_operator = installation(snapshot).and_then(|object| object.text("/spec/cni/ipam/type"));
     let conf = snapshot.config_map("calico-config").and_then(|config| config.data("cni_network_config"));
     by_operator == Some("HostLocal") || conf.is_some_and(|conf| conf.contains("\"host-local\""))
 }

@@ -20,11 +20,11 @@ pub struct Flannel {
 /// The settings; none if neither Flannel nor Canal is there.
 #[must_use]
 pub fn read(snapshot: &Snapshot) -> Option<Flannel> {
-    let of = |object: &Object| {
+    let flannel_of = |object: &Object| {
         let conf = yaml::read(object.data("net-conf.json")?)?;
         Some(Flannel { source: subject(Kind::CONFIG_MAP, object), conf })
     };
-    snapshot.objects(Kind::CONFIG_MAP).iter().find_map(of)
+    snapshot.objects(Kind::CONFIG_MAP).iter().find_map(flannel_of)
 }
 
 impl Flannel {

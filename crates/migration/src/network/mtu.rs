@@ -57,7 +57,7 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
     let is_v6 = |address: &str| address.contains(':');
     let mut addresses = snapshot.nodes.iter().flat_map(|node| node.addresses("InternalIP")).peekable();
     let outer = if addresses.peek().is_some() && addresses.all(is_v6) { 20 } else { 0 };
-    let of = |protocol: Protocol| match protocol {
+    let count_of = |protocol: Protocol| match protocol {
         Protocol::Ipip => 20,
         Protocol::Vxlan | Protocol::Geneve => 50 + outer,
         // Calico's felix/dataplane/linux/int_dataplane.go counts 60 over IPv4. The others count 80 for both families: Cilium's pkg/mtu/mtu.go, Antrea's
@@ -65,7 +65,7 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
         Protocol::WireGuard if cni == Cni::Calico => 60 + outer,
         Protocol::WireGuard => 80,
     };
-    let all = tunnels(snapshot, cni).into_iter().map(|tunnel| of(tunnel.protocol));
+    let all = tunnels(snapshot, cni).into_iter().map(|tunnel| count_of(tunnel.protocol));
     if cni == Cni::Cilium { all.sum() } else { all.max().unwrap_or(0) }
 }
 

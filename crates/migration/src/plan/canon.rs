@@ -78,8 +78,8 @@ fn write(value: &Value, text: &mut String) {
             let mut pairs: Vec<(&String, &Value)> = map.iter().collect();
             pairs.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
             text.push('{');
-            for (at, (key, value)) in pairs.into_iter().enumerate() {
-                if at > 0 {
+            for (index, (key, value)) in pairs.into_iter().enumerate() {
+                if index > 0 {
                     text.push(',');
                 }
                 text.push_str(&Value::from(key.as_str()).to_string());
@@ -90,8 +90,8 @@ fn write(value: &Value, text: &mut String) {
         }
         Value::Array(items) => {
             text.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
                     text.push(',');
                 }
                 write(item, text);

@@ -28,16 +28,16 @@ pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, Strin
     let mut scouts = Vec::new();
     loop {
         let mut best: Option<(usize, &ScoutRole<'_, '_>)> = None;
-        for one in &candidates {
-            let gain = one.words().iter().filter(|words| !covered.contains(**words)).count();
+        for role in &candidates {
+            let gain = role.words().iter().filter(|words| !covered.contains(**words)).count();
             // The first of those with the same gain stays.
             if gain > best.map_or(0, |(most, _)| most) {
-                best = Some((gain, one));
+                best = Some((gain, role));
             }
         }
-        let Some((_, one)) = best else { return scouts };
-        let new: Vec<&str> = one.words().into_iter().filter(|words| covered.insert(words)).collect();
-        scouts.push((one.site, format!("the first {}", new.join(" and the first "))));
+        let Some((_, role)) = best else { return scouts };
+        let new: Vec<&str> = role.words().into_iter().filter(|words| covered.insert(words)).collect();
+        scouts.push((role.site, format!("the first {}", new.join(" and the first "))));
     }
 }
 

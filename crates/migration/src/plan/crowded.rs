@@ -27,7 +27,7 @@ pub(super) fn crowded(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> Op
         room.add(place.clone());
         let pool = plan.pools.iter().find(|pool| &*pool.name == site.pool);
         let is_planned =
-            || plan.waves.iter().flat_map(|wave| &wave.nodes).any(|one| *one.name == *site.name());
+            || plan.waves.iter().flat_map(|wave| &wave.nodes).any(|planned| *planned.name == *site.name());
         if plan.fixes_stragglers() && !is_planned() {
             continue;
         }

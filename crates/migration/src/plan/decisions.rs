@@ -40,7 +40,7 @@ pub fn classes(scene: &Scene<'_>, plan: &Plan) -> Vec<Class> {
     };
     let named = |globs: &[String], pod: &Pod| {
         let title = format!("{}/{}", pod.namespace(), pod.name());
-        globs.iter().any(|one| glob::matches(one, &title))
+        globs.iter().any(|item| glob::matches(item, &title))
     };
     let decisions = &plan.pods;
     vec![

@@ -65,9 +65,9 @@ fn collect(value: &Value, path: String, found: &mut BTreeMap<String, String>) {
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            for (at, item) in items.iter().enumerate() {
+            for (index, item) in items.iter().enumerate() {
                 let name =
-                    item.get("name").and_then(Value::as_str).map_or_else(|| at.to_string(), str::to_owned);
+                    item.get("name").and_then(Value::as_str).map_or_else(|| index.to_string(), str::to_owned);
                 collect(item, format!("{path}[{name}]"), found);
             }
         }
@@ -99,13 +99,14 @@ fn nodes(old: &Plan, new: &Plan) -> Vec<String> {
 
 fn spots(plan: &Plan) -> BTreeMap<&str, Location<'_>> {
     let placed = plan.waves.iter().flat_map(|wave| {
-        wave.nodes
-            .iter()
-            .map(|one| (&*one.name, Location { uid: &one.uid, place: format!("in wave {}", wave.name) }))
+        wave.nodes.iter().map(|planned| {
+            (&*planned.name, Location { uid: &planned.uid, place: format!("in wave {}", wave.name) })
+        })
     });
     let out = plan.left_out.iter();
-    let out =
-        out.map(|one| (&*one.name, Location { uid: &one.uid, place: format!("left out ({})", one.why) }));
+    let out = out.map(|excluded| {
+        (&*excluded.name, Location { uid: &excluded.uid, place: format!("left out ({})", excluded.why) })
+    });
     placed.chain(out).collect()
 }
 
@@ -123,8 +124,12 @@ fn orders(old: &Plan, new: &Plan) -> Vec<String> {
     for wave in &new.waves {
         let Some(before) = old.waves.iter().find(|other| other.name == wave.name) else { continue };
         let order = |of: &Wave, other: &Wave| -> Vec<Text> {
-            let known: BTreeSet<&str> = other.nodes.iter().map(|one| &*one.name).collect();
-            of.nodes.iter().map(|one| one.name.clone()).filter(|name| known.contains(&**name)).collect()
+            let known: BTreeSet<&str> = other.nodes.iter().map(|planned| &*planned.name).collect();
+            of.nodes
+                .iter()
+                .map(|planned| planned.name.clone())
+                .filter(|name| known.contains(&**name))
+                .collect()
         };
         if order(before, wave) != order(wave, before) {
             lines.push(format!("wave {}: its nodes are in another order", wave.name));

@@ -132,7 +132,7 @@ mod tests {
             (local, Pods { delete_empty_dir: true, ..none.clone() }, &[], PodDisposition::Evict),
             (PodFacts { owner: Some("DaemonSet"), ..local }, none, &[], PodDisposition::Evict),
         ] {
-            let delete = delete.iter().map(|one| (*one).to_owned()).collect();
+            let delete = delete.iter().map(|item| (*item).to_owned()).collect();
             assert_eq!(
                 pod_disposition(&pod, &decisions, &delete),
                 expected,

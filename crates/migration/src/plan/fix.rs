@@ -141,7 +141,7 @@ pub fn fix(
         if fixed.is_empty() {
             continue;
         }
-        if fixed.iter().all(|one| matches!(one.becomes, Remedy::Stays { .. })) {
+        if fixed.iter().all(|fix| matches!(fix.becomes, Remedy::Stays { .. })) {
             kept.nothing_moves(name);
         }
         pods.extend(fixed);
@@ -186,7 +186,7 @@ pub fn fix(
 }
 
 fn has_any(pods: &[StragglerFix], node: &str) -> bool {
-    pods.iter().any(|one| one.node == node)
+    pods.iter().any(|fix| fix.node == node)
 }
 
 /// Most nodes are in another phase: then the cluster is to be moved, and not single pods of it.

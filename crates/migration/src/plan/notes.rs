@@ -42,7 +42,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     for cni in [scene.from, scene.to].into_iter().filter(|cni| agents(scene, *cni).is_empty()) {
         let others: Vec<String> = look_alikes(scene, cni)
             .take(FEW)
-            .map(|one| format!("{}/{}", one.namespace(), one.name()))
+            .map(|workload| format!("{}/{}", workload.namespace(), workload.name()))
             .collect();
         let others = if others.is_empty() {
             String::new()
@@ -96,7 +96,7 @@ fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
         notes.push(format!("roll.methods: no pool is called {pool}."));
     }
     let accepted = roll.unenforced.iter().map(|kind| kind.kind().name());
-    for kind in accepted.filter(|kind| !plan.unenforced.iter().any(|one| one == kind)) {
+    for kind in accepted.filter(|kind| !plan.unenforced.iter().any(|item| item == kind)) {
         notes.push(format!("roll.unenforced: {kind} need not be accepted: there is none, or somebody enforces it in every phase."));
     }
     if roll.bridge.is_some() && plan.bridge.is_none() {

@@ -48,10 +48,10 @@ impl Passes {
 
     /// The first pass that parts pods.
     pub(super) fn disconnection<'a>(&self, sites: &[Site<'a>]) -> Option<Disconnection<'a>> {
-        self.steps().enumerate().find_map(|(at, (from, target))| {
+        self.steps().enumerate().find_map(|(index, (from, target))| {
             let others = |site: &Site<'_>| -> BTreeSet<Phase> {
                 let mut phases = site.extra();
-                if at == 0 {
+                if index == 0 {
                     // Later, the barrier between passes has brought all nodes to one phase.
                     phases.extend(site.phases());
                 }

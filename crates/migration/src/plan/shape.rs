@@ -21,14 +21,14 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
         if !waves.insert(&wave.name) {
             return Err(format!("waves: {} is there twice; expected it once", wave.name));
         }
-        if let Some(twice) = wave.nodes.iter().find(|one| !nodes.insert(&one.name)) {
+        if let Some(twice) = wave.nodes.iter().find(|planned| !nodes.insert(&planned.name)) {
             return Err(format!(
                 "wave {}: node {} is in the plan twice; expected it once",
                 wave.name, twice.name
             ));
         }
     }
-    if let Some(twice) = plan.left_out.iter().find(|one| !nodes.insert(&one.name)) {
+    if let Some(twice) = plan.left_out.iter().find(|excluded| !nodes.insert(&excluded.name)) {
         return Err(format!("leftOut: node {} is in the plan twice; expected it once", twice.name));
     }
     let mut gates = BTreeSet::new();

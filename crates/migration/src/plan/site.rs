@@ -118,10 +118,10 @@ impl<'a> Survey<'a> {
 /// The members of the groups of stateful workloads: kind, namespace and name to the places of group and member. The first one counts.
 fn groups<'a>(scene: &Scene<'a>) -> HashMap<(&'a str, &'a str, &'a str), (usize, usize)> {
     let mut places = HashMap::new();
-    for (at, group) in scene.config.freeze.iter().enumerate() {
+    for (index, group) in scene.config.freeze.iter().enumerate() {
         for (place, member) in group.members.iter().enumerate() {
             let key = (member.kind.kind().name(), member.namespace.as_str(), member.name.as_str());
-            places.entry(key).or_insert((at, place));
+            places.entry(key).or_insert((index, place));
         }
     }
     places

@@ -130,21 +130,21 @@ fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, c
 /// The other nodes, one zone after the other.
 fn zones(rest: &[&Site<'_>], sizes: &BTreeMap<&str, usize>, config: &Config) -> Vec<Wave> {
     let limits = &config.roll.limits;
-    let of = |(zone, size): (&&str, &usize)| {
+    let wave_of = |(zone, size): (&&str, &usize)| {
         let share = u64::try_from(*size).unwrap_or(u64::MAX).saturating_mul(limits.zone_percent.into()) / 100;
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         let nodes = rest.iter().filter(|site| site.zone() == *zone);
         let nodes = nodes.map(|site| (*site, format!("of {}", title(zone))));
         wave(title(zone), WaveKind::Zone, share.min(limits.in_transit).max(1), planned_nodes(nodes))
     };
-    sizes.iter().map(of).collect()
+    sizes.iter().map(wave_of).collect()
 }
 
 /// Nodes with pods of stateful groups, one group after the other. A node with pods of several groups moves with the first of them.
 fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
-    let of = |(at, group): (usize, &crate::config::Freeze)| {
+    let wave_of = |(index, group): (usize, &crate::config::Freeze)| {
         let is_of = |site: &&Site<'_>| {
-            site.group.is_some_and(|(group, _)| group == at) && !site.node.is_control_plane()
+            site.group.is_some_and(|(group, _)| group == index) && !site.node.is_control_plane()
         };
         let mut nodes: Vec<&Site<'_>> = sites.iter().filter(is_of).collect();
         nodes.sort_by(|a, b| (a.group, a.order()).cmp(&(b.group, b.order())));
@@ -156,7 +156,7 @@ fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
         let nodes = nodes.into_iter().map(|site| (site, why(site)));
         wave(format!("group {}", group.name), WaveKind::Stateful, 1, planned_nodes(nodes))
     };
-    config.freeze.iter().enumerate().map(of).collect()
+    config.freeze.iter().enumerate().map(wave_of).collect()
 }
 
 fn control_plane(sites: &[Site<'_>]) -> Wave {

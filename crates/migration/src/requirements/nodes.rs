@@ -80,8 +80,9 @@ fn each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str,
         );
     }
     let named = |wanted: Option<bool>| -> Vec<String> {
-        let of = nodes.iter().map(|node| (node.name(), judged(node)));
-        of.filter(|(_, (_, found))| *found == wanted)
+        let matching = nodes.iter().map(|node| (node.name(), judged(node)));
+        matching
+            .filter(|(_, (_, found))| *found == wanted)
             .map(|(name, (text, _))| format!("{name} ({text})"))
             .collect()
     };

@@ -71,7 +71,7 @@ impl CensusAgreement {
 
     /// Whether a node agreed lately with a count that began after `since`.
     pub(super) fn agrees(&self, node: &str, since: Duration, now: Duration) -> bool {
-        self.agreed.get(node).is_some_and(|at| *at > since && now.saturating_sub(*at) < LASTS)
+        self.agreed.get(node).is_some_and(|time| *time > since && now.saturating_sub(*time) < LASTS)
     }
 }
 
@@ -108,9 +108,9 @@ mod tests {
         }
     }
 
-    fn agrees(said: &[(u64, u32)], running: u32) -> bool {
+    fn agrees(reports: &[(u64, u32)], running: u32) -> bool {
         let mut agreed = CensusAgreement::default();
-        for (second, attached) in said {
+        for (second, attached) in reports {
             agreed.observe(&world(*second, *attached, running));
         }
         agreed.agrees("a", AT - Duration::from_secs(1), AT)
@@ -126,8 +126,8 @@ mod tests {
             (vec![(100, 4), (112, 3)], 4, false),
             (vec![(100, 0), (110, 0)], 0, true),
         ];
-        for (said, running, expected) in table {
-            assert_eq!(agrees(&said, running), expected, "{said:?} with {running} running");
+        for (reports, running, expected) in table {
+            assert_eq!(agrees(&reports, running), expected, "{reports:?} with {running} running");
         }
     }
 

@@ -51,7 +51,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     }
     let now = view.world.now;
     let uncounted: Vec<&Text> =
-        view.nodes().map(|one| one.name).filter(|name| !view.memory.is_counted(name, now)).collect();
+        view.nodes().map(|status| status.name).filter(|name| !view.memory.is_counted(name, now)).collect();
     if uncounted.is_empty() {
         return Barrier::Over;
     }

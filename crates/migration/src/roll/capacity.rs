@@ -102,16 +102,16 @@ impl<'a> Capacity<'a> {
         let mut counted = census.requests.iter().peekable();
         for (name, node) in &view.world.nodes {
             // Pods of nodes that went since the count are somewhere by now, or will be.
-            while let Some((_, of)) = counted.next_if(|(on, _)| *on < name) {
-                room.add_anywhere(of.moves);
+            while let Some((_, sums)) = counted.next_if(|(on, _)| *on < name) {
+                room.add_anywhere(sums.moves);
             }
-            let requested = counted.next_if(|(on, _)| *on == name).map(|(_, of)| *of).unwrap_or_default();
+            let requested = counted.next_if(|(on, _)| *on == name).map(|(_, sums)| *sums).unwrap_or_default();
             let standing = view.standing(name);
             if standing != Standing::LeftOut {
                 room.add(place(requested, node, state(view, name, node, standing)));
             }
         }
-        counted.for_each(|(_, of)| room.add_anywhere(of.moves));
+        counted.for_each(|(_, sums)| room.add_anywhere(sums.moves));
         Some(Self { census, room })
     }
 

@@ -10,8 +10,8 @@ use super::view::{View, patch};
 #[must_use]
 pub(super) fn disown_cordons(view: &View<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
-    for one in view.nodes().filter(|one| !one.node.is_cordoned) {
-        let (name, node) = (one.name, one.node);
+    for status in view.nodes().filter(|status| !status.node.is_cordoned) {
+        let (name, node) = (status.name, status.node);
         let step =
             node.step.as_ref().filter(|step| is_of(step, view.run) && step.cordon == Some(Cordon::Ours));
         let Some(mut step) = step.cloned() else { continue };

@@ -62,7 +62,7 @@ fn unreached(view: &View<'_>, pod: &Pod) -> Option<Phase> {
     let reaches = |client: Phase, server: &Phase| !reach::needs_bridge(client, *server);
     let may_need = |client: &Phase| own.iter().any(|server| reaches(*client, server));
     let has_other = |client: &Phase| {
-        others.iter().any(|of| !of.is_empty() && of.iter().all(|server| reaches(*client, server)))
+        others.iter().any(|phases| !phases.is_empty() && phases.iter().all(|server| reaches(*client, server)))
     };
     view.client_phases().into_iter().find(|client| may_need(client) && !has_other(client))
 }
@@ -74,9 +74,9 @@ fn phases(view: &View<'_>, pod: &Pod) -> Vec<Phase> {
         return Phase::ALL.to_vec();
     }
     let Some(observed) = &node.observed else { return node.phases().collect() };
-    let of_others = observed.attached.iter().flat_map(|of| of.by_phase.keys().copied());
+    let of_others = observed.attached.iter().flat_map(|attached| attached.by_phase.keys().copied());
     let of_others = of_others.filter(|phase| Some(*phase) != observed.phase);
-    let named = observed.attached.iter().flat_map(|of| &of.others);
+    let named = observed.attached.iter().flat_map(|attached| &attached.others);
     let is_named = named.clone().any(|other| pod.uid.starts_with(other.as_str()));
     // A list that is full may lack it.
     let is_doubtful = named.count() >= NAMED;

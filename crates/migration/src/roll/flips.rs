@@ -11,14 +11,14 @@ pub(super) fn retain_connected(view: &View<'_>, acts: &mut Vec<Act>) {
     if view.is_bridged() {
         return;
     }
-    let mut asked: Vec<Phase> = Vec::new();
+    let mut requested: Vec<Phase> = Vec::new();
     acts.retain(|act| {
         let Act::Patch(patch) = act else { return true };
         let Some(to) = patch.desired else { return true };
-        if asked.iter().any(|other| reach::is_parted(*other, to)) {
+        if requested.iter().any(|other| reach::is_parted(*other, to)) {
             return false;
         }
-        asked.push(to);
+        requested.push(to);
         true
     });
 }

@@ -28,7 +28,10 @@ pub(super) fn unmet(view: &View<'_>) -> Vec<Wait> {
 /// Some gate asks to go on more slowly.
 #[must_use]
 pub(super) fn is_amber(view: &View<'_>) -> bool {
-    view.plan.gates.iter().any(|gate| view.verdict(&gate.name).is_some_and(|said| said.color == Color::Amber))
+    view.plan
+        .gates
+        .iter()
+        .any(|gate| view.verdict(&gate.name).is_some_and(|verdict| verdict.color == Color::Amber))
 }
 
 /// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods are nobody's business here: their authors may ask

@@ -71,7 +71,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     if node.uid != patch.uid {
         return violation("R10", format!("Node {name} is another one than when this was decided"));
     }
-    let Some(one) = view.nodes.get(name) else {
+    let Some(status) = view.nodes.get(name) else {
         return violation("R10", format!("the plan leaves Node {name} out"));
     };
     let before = node.step.as_ref();
@@ -96,7 +96,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     match step.state {
         // What else its step says may change without the node being taken anew.
         State::Claimed if before.is_some_and(|before| before.claim == step.claim) => Ok(()),
-        State::Claimed => may_claim(step, view, one),
+        State::Claimed => may_claim(step, view, status),
         // It counted as done before, and nothing but a note about its cordon changes.
         State::Done
             if before.is_some_and(|before| before.claim == step.claim && before.state == State::Done) =>
@@ -134,22 +134,22 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
 }
 
 /// R2 and R9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
-fn may_claim(step: &Step, view: &View<'_>, one: &NodeStatus<'_>) -> Result<(), Violation> {
-    let (name, node) = (one.name, one.node);
+fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
+    let (name, node) = (status.name, status.node);
     if !is_of_pass(step, view.run) || !(step.to == view.target || step.to == view.run.from) {
         return violation(
             "R10",
             format!("Node {name} would go to phase {} with the claim {}", step.to, step.claim),
         );
     }
-    let had_place = matches!(one.standing, Standing::Transit(_));
+    let had_place = matches!(status.standing, Standing::Transit(_));
     let is_asked = view.run.asked.get(name) == Some(&NodeRequest::Rollback);
-    if had_place || view.is_foreign(one) {
+    if had_place || view.is_foreign(status) {
         return Ok(());
     }
     let places = places(view, Some(name));
-    if !places.has_room(one) {
-        let (count, in_zone) = (places.taken, places.taken_beside(one));
+    if !places.has_room(status) {
+        let (count, in_zone) = (places.taken, places.taken_beside(status));
         return violation(
             "R2",
             format!(
@@ -221,7 +221,8 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     if node.is_going {
         return violation("R5", format!("pod {title} is on node {}, which somebody takes away", id.node));
     }
-    let others = node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|of| &of.others);
+    let others =
+        node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|attached| &attached.others);
     let short = short_uid(&id.uid);
     if !others.is_some_and(|others| others.iter().any(|other| other == short)) {
         return violation("R5", format!("pod {title} is not of another phase"));

@@ -78,7 +78,7 @@ impl Memory {
         self.answers.retain(|uid, _| world.pods.get(uid).is_some());
         self.pending_patches.observe(world);
         self.census_agreement.observe(world);
-        self.starts.retain(|at| now.saturating_sub(*at) < Duration::from_hours(1));
+        self.starts.retain(|time| now.saturating_sub(*time) < Duration::from_hours(1));
     }
 
     /// Both are in the order of names, so that a large cluster is gone through once.
@@ -304,8 +304,8 @@ fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
 }
 
 /// The same name in the same place: what most names are, since they are shared and not copied.
-fn is_same(one: &Text, other: &Text) -> bool {
-    std::sync::Arc::ptr_eq(one, other)
+fn is_same(item: &Text, other: &Text) -> bool {
+    std::sync::Arc::ptr_eq(item, other)
 }
 
 /// Whether a step is of this run.

@@ -44,7 +44,8 @@ enum PodAction {
 
 /// Pods of the node that the node names as attached in another phase.
 pub(super) fn older<'a>(view: &View<'a>, name: &Text, node: &Node) -> Vec<&'a Pod> {
-    let others = node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|of| &of.others);
+    let others =
+        node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|attached| &attached.others);
     let is_named = |pod: &&Pod| {
         let short = short_uid(&pod.uid);
         others.is_some_and(|others| others.iter().any(|other| other == short))

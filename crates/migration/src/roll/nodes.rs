@@ -99,20 +99,20 @@ impl<'a> Nodes<'a> {
         let mut nodes =
             Self { plan: order.plan, target, all: Vec::new(), zones: Vec::new(), living: Default::default() };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
-            let said = reported_phases(node).collect();
-            let one = NodeStatus {
+            let reported = reported_phases(node).collect();
+            let status = NodeStatus {
                 name,
                 node,
                 standing: standing(world.epoch, run, target, name, node),
                 place: order.place(name, node),
                 zone: nodes.zone(&node.zone),
-                reported_phases: said,
-                possible_phases: possible_phases(node, said),
+                reported_phases: reported,
+                possible_phases: possible_phases(node, reported),
             };
-            for phase in one.possible_phases.iter() {
+            for phase in status.possible_phases.iter() {
                 nodes.living[phase as usize] += 1;
             }
-            nodes.all.push(one);
+            nodes.all.push(status);
         }
         nodes
     }
@@ -140,14 +140,15 @@ impl<'a> Nodes<'a> {
     /// The node of this name; none if there is none, or if no pass touches it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&NodeStatus<'a>> {
-        let at = self.all.binary_search_by(|one| (**one.name).cmp(name)).ok()?;
-        self.all.get(at)
+        let index = self.all.binary_search_by(|status| (**status.name).cmp(name)).ok()?;
+        self.all.get(index)
     }
 
     /// Every phase that a pod has or may get as nodes are now, one node left out.
     #[must_use]
     pub fn live_phases(&self, without: Option<&str>) -> Phases {
-        let own = without.and_then(|name| self.get(name)).map(|one| one.possible_phases).unwrap_or_default();
+        let own =
+            without.and_then(|name| self.get(name)).map(|status| status.possible_phases).unwrap_or_default();
         let lives = |phase: &Phase| self.living[*phase as usize] > usize::from(own.has(*phase));
         Phase::ALL.into_iter().filter(lives).collect()
     }

@@ -28,8 +28,8 @@ impl<'a> Order<'a> {
     #[must_use]
     pub fn of(plan: &'a Plan) -> Self {
         let of_wave = |(wave, of): (usize, &'a crate::plan::Wave)| {
-            let place = move |(at, one): (usize, &'a crate::plan::PlannedNode)| {
-                (&*one.name, (Place { wave, index: at }, &*one.uid))
+            let place = move |(position, planned): (usize, &'a crate::plan::PlannedNode)| {
+                (&*planned.name, (Place { wave, index: position }, &*planned.uid))
             };
             of.nodes.iter().enumerate().map(place)
         };

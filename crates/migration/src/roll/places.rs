@@ -30,28 +30,28 @@ struct Zone {
 impl Places {
     /// Whether this node may be in transit beside those that are.
     #[must_use]
-    pub(super) fn has_room(&self, one: &NodeStatus<'_>) -> bool {
-        let zone = &self.zones[one.zone];
+    pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
         self.taken < self.most && zone.taken < zone.most
     }
 
     /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
     #[must_use]
-    pub(super) fn is_within(&self, one: &NodeStatus<'_>) -> bool {
-        let zone = &self.zones[one.zone];
+    pub(super) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
         self.taken <= self.most && zone.taken <= zone.most
     }
 
     /// How many are taken in the node's zone.
     #[must_use]
-    pub(super) fn taken_beside(&self, one: &NodeStatus<'_>) -> u32 {
-        self.zones[one.zone].taken
+    pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
+        self.zones[status.zone].taken
     }
 
     /// The node takes one.
-    pub(super) fn add(&mut self, one: &NodeStatus<'_>) {
+    pub(super) fn add(&mut self, status: &NodeStatus<'_>) {
         self.taken += 1;
-        self.zones[one.zone].taken += 1;
+        self.zones[status.zone].taken += 1;
     }
 }
 
@@ -61,11 +61,11 @@ impl Places {
 pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
     let mut zones = vec![Zone::default(); view.nodes.zones().len()];
     let mut taken = 0;
-    for one in view.nodes() {
-        let zone = &mut zones[one.zone];
+    for status in view.nodes() {
+        let zone = &mut zones[status.zone];
         zone.most += 1;
-        let is_counted = takes_place(view, one) || view.memory.pending_patches().has_claimed(one.name);
-        if Some(&**one.name) != without && is_counted {
+        let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
+        if Some(&**status.name) != without && is_counted {
             taken += 1;
             zone.taken += 1;
         }
@@ -80,7 +80,7 @@ pub(super) fn places(view: &View<'_>, without: Option<&str>) -> Places {
 #[must_use]
 pub(super) fn room(view: &View<'_>) -> u32 {
     let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
-    let moving = view.nodes().filter(|one| is_moving(one.standing)).count();
+    let moving = view.nodes().filter(|status| is_moving(status.standing)).count();
     most(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
 }
 
@@ -98,13 +98,13 @@ fn most(view: &View<'_>) -> u32 {
 }
 
 /// Whether a node is in transit, or in trouble.
-fn takes_place(view: &View<'_>, one: &NodeStatus<'_>) -> bool {
-    match one.standing {
+fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    match status.standing {
         Standing::Transit(_) => true,
         // Somebody decided that this one stays cordoned.
-        Standing::Skipped => !one.node.is_ready,
+        Standing::Skipped => !status.node.is_ready,
         // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
-        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble(view, one.node).is_some(),
+        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble(view, status.node).is_some(),
         Standing::LeftOut => false,
     }
 }
@@ -143,10 +143,10 @@ pub(super) fn full(object: String) -> Wait {
 /// Waits for a place, and for each node that takes one although nobody moves it.
 #[must_use]
 pub(super) fn full_by(view: &View<'_>, object: String) -> Vec<Wait> {
-    let is_at_rest = |one: &&NodeStatus<'_>| {
-        matches!(one.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
+    let is_at_rest = |status: &&NodeStatus<'_>| {
+        matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
     };
     let in_trouble = view.nodes().filter(is_at_rest);
-    let troubles = in_trouble.filter_map(|one| unfit(view, one.name, one.node));
+    let troubles = in_trouble.filter_map(|status| unfit(view, status.name, status.node));
     [full(object)].into_iter().chain(troubles).collect()
 }

@@ -37,56 +37,57 @@ impl PendingPatches {
     /// A patch of this Node is about to be sent.
     pub(super) fn add(&mut self, patch: &Patch, node: &Node, now: Duration) {
         let Patch { uid, version, desired, .. } = patch.clone();
-        let is_again = self.0.get(&patch.node).is_some_and(|one| one.version == version);
+        let is_again = self.0.get(&patch.node).is_some_and(|pending| pending.version == version);
         let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
-        let one =
+        let pending =
             PendingPatch { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
-        self.0.insert(patch.node.clone(), one);
+        self.0.insert(patch.node.clone(), pending);
     }
 
     /// The API server made the patch.
     pub(super) fn confirm(&mut self, node: &str) {
-        if let Some(one) = self.0.get_mut(node) {
-            one.is_done = true;
+        if let Some(pending) = self.0.get_mut(node) {
+            pending.is_done = true;
         }
     }
 
     /// The Node had changed before: the patch was not made, and never will be. If it was sent before, that may have been the change.
     pub(super) fn reject(&mut self, node: &str) {
         match self.0.get_mut(node) {
-            Some(one) if one.is_again => one.is_done = true,
+            Some(pending) if pending.is_again => pending.is_done = true,
             _ => drop(self.0.remove(node)),
         }
     }
 
     /// Forgets those that Nodes show by now, and those that will never be.
     pub(super) fn observe(&mut self, world: &World) {
-        let is_unseen = |name: &Text, one: &PendingPatch| {
+        let is_unseen = |name: &Text, pending: &PendingPatch| {
             let node = world.nodes.get(name);
-            node.is_some_and(|node| node.uid == one.uid && node.version == one.version)
+            node.is_some_and(|node| node.uid == pending.uid && node.version == pending.version)
         };
-        let is_doubtful = |one: &PendingPatch| one.is_done || world.now.saturating_sub(one.at) < DOUBTFUL;
-        self.0.retain(|name, one| is_unseen(name, one) && is_doubtful(one));
+        let is_doubtful =
+            |pending: &PendingPatch| pending.is_done || world.now.saturating_sub(pending.at) < DOUBTFUL;
+        self.0.retain(|name, pending| is_unseen(name, pending) && is_doubtful(pending));
     }
 
     /// The node may have been claimed.
     pub(super) fn has_claimed(&self, node: &str) -> bool {
-        self.0.get(node).is_some_and(|one| one.is_claim)
+        self.0.get(node).is_some_and(|pending| pending.is_claim)
     }
 
     /// The node may have been cordoned.
     pub(super) fn has_cordoned(&self, node: &str) -> bool {
-        self.0.get(node).is_some_and(|one| one.cordons)
+        self.0.get(node).is_some_and(|pending| pending.cordons)
     }
 
     /// The phases that nodes may have been asked for.
     pub(super) fn requested_phases(&self) -> impl Iterator<Item = (&Text, Phase)> {
-        self.0.iter().filter_map(|(name, one)| Some((name, one.desired?)))
+        self.0.iter().filter_map(|(name, pending)| Some((name, pending.desired?)))
     }
 
     /// The Node was patched, so that nothing can be decided on what is known of it.
     pub(super) fn is_outdated(&self, node: &str) -> bool {
-        self.0.get(node).is_some_and(|one| one.is_done)
+        self.0.get(node).is_some_and(|pending| pending.is_done)
     }
 }
 

@@ -11,9 +11,9 @@ use crate::plan::PlannedNode;
 
 /// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
 /// say: a node writes its own step and its own report.
-pub(super) fn remaining_soak(view: &View<'_>, at: usize) -> Option<Wait> {
-    let wave = view.plan.waves.get(at)?;
-    let before = view.plan.waves.iter().enumerate().take(at).filter(|(_, before)| before.soak_seconds > 0);
+pub(super) fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
+    let wave = view.plan.waves.get(index)?;
+    let before = view.plan.waves.iter().enumerate().take(index).filter(|(_, before)| before.soak_seconds > 0);
     let soaks = before.map(|(place, before)| {
         let soak = Duration::from_secs(before.soak_seconds.into());
         (soak.saturating_sub(ended_ago(view, place)), before)
@@ -36,9 +36,9 @@ fn done_ago(view: &View<'_>, placed: &PlannedNode, known: Duration) -> Option<Du
     if let Some(done) = view.memory.done(&placed.uid) {
         return Some(view.ago(done));
     }
-    let one = view.nodes.get(&placed.name).filter(|one| one.node.uid == placed.uid)?;
+    let status = view.nodes.get(&placed.name).filter(|status| status.node.uid == placed.uid)?;
     let is_done = |step: &&Step| step.state == State::Done && is_of_pass(step, view.run);
-    let step = one.node.step.as_ref().filter(is_done)?;
+    let step = status.node.step.as_ref().filter(is_done)?;
     let since: Option<Timestamp> = step.since.as_deref().and_then(|since| since.parse().ok());
     let ago = since.and_then(|since| Duration::try_from(view.world.wall.duration_since(since)).ok());
     Some(ago.unwrap_or_default().max(known))

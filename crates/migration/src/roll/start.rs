@@ -43,19 +43,22 @@ pub(super) struct Starts {
 /// They are taken at once: nothing lands on them any more, and they are brought to a phase that other nodes have.
 #[must_use]
 pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
-    let is_intruder = |one: &&NodeStatus<'_>| {
-        one.standing == Standing::Pending && view.is_foreign(one) && !one.node.is_going && one.node.is_ready
+    let is_intruder = |status: &&NodeStatus<'_>| {
+        status.standing == Standing::Pending
+            && view.is_foreign(status)
+            && !status.node.is_going
+            && status.node.is_ready
     };
-    let is_moving = |one: &NodeStatus<'_>| {
-        matches!(one.standing, Standing::Transit(step) if step.state != State::Held)
-            || view.memory.pending_patches().has_claimed(one.name)
+    let is_moving = |status: &NodeStatus<'_>| {
+        matches!(status.standing, Standing::Transit(step) if step.state != State::Held)
+            || view.memory.pending_patches().has_claimed(status.name)
     };
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
-    let has_other = view.nodes().any(|one| is_moving(one) && view.is_foreign(one));
+    let has_other = view.nodes().any(|status| is_moving(status) && view.is_foreign(status));
     let mut room = places.most.saturating_sub(places.taken).max(u32::from(!has_other));
     let mut acts = Vec::new();
-    for one in view.nodes().filter(is_intruder) {
-        let (name, node) = (one.name, one.node);
+    for status in view.nodes().filter(is_intruder) {
+        let (name, node) = (status.name, status.node);
         // One whose claim's answer was lost has its place, and is asked once more.
         let has_place = view.memory.pending_patches().has_claimed(name);
         if !has_place && room == 0 {
@@ -64,7 +67,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
         room -= u32::from(!has_place);
         if let Some(to) = permitted(view, name, node) {
             if !has_place {
-                places.add(one);
+                places.add(status);
             }
             acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
         }
@@ -83,8 +86,8 @@ pub(super) fn permitted(view: &View<'_>, name: &str, node: &Node) -> Option<Phas
 pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
     let (mut acts, mut waits) = (Vec::new(), Vec::new());
     let to = view.run.from;
-    for one in view.nodes() {
-        let NodeStatus { name, node, standing, .. } = *one;
+    for status in view.nodes() {
+        let NodeStatus { name, node, standing, .. } = *status;
         if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
             continue;
         }
@@ -93,7 +96,7 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             continue;
         }
         let has_place = view.memory.pending_patches().has_claimed(name);
-        let has_room = if has_place { places.is_within(one) } else { places.has_room(one) };
+        let has_room = if has_place { places.is_within(status) } else { places.has_room(status) };
         if !has_room {
             waits.push(full(format!("Node/{name}")));
             continue;
@@ -108,7 +111,7 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             to = other;
         }
         if !has_place {
-            places.add(one);
+            places.add(status);
         }
         acts.push(Act::Patch(Box::new(claim(view, name, node, to))));
     }
@@ -157,55 +160,56 @@ pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
 #[must_use]
 pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
     let held = unstartable(view, &mut places);
-    let Some((at, nodes)) = wave(view) else {
+    let Some((index, nodes)) = wave(view) else {
         return Starts { is_bounded: bounded(view) && held.is_empty(), waits: held, ..Starts::default() };
     };
-    if !nodes.iter().any(|one| one.standing == Standing::Pending) {
+    if !nodes.iter().any(|status| status.standing == Standing::Pending) {
         return Starts { waits: held, ..Starts::default() };
     }
-    let wave = &view.plan.waves[at];
-    let mut starts = Starts { waits: obstacles(view, at), ..Starts::default() };
-    let pending = nodes.iter().copied().filter(|one| one.standing == Standing::Pending);
+    let wave = &view.plan.waves[index];
+    let mut starts = Starts { waits: obstacles(view, index), ..Starts::default() };
+    let pending = nodes.iter().copied().filter(|status| status.standing == Standing::Pending);
     if !starts.waits.is_empty() {
         // What keeps the nodes themselves is told as well: it may be the cause.
-        starts.waits.extend(pending.filter_map(|one| unfit(view, one.name, one.node)));
+        starts.waits.extend(pending.filter_map(|status| unfit(view, status.name, status.node)));
         starts.waits.extend(held);
         return starts;
     }
     starts.waits = held;
-    let has_place = |one: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(one.name);
-    let takes = |one: &&&NodeStatus<'_>| matches!(one.standing, Standing::Transit(_)) || has_place(one);
+    let has_place = |status: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(status.name);
+    let takes =
+        |status: &&&NodeStatus<'_>| matches!(status.standing, Standing::Transit(_)) || has_place(status);
     let mut in_wave = nodes.iter().filter(takes).count();
     let mut left = match view.plan.limits.per_hour {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
     let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
-    for one in pending {
-        if let Some(wait) = unfit(view, one.name, one.node) {
+    for status in pending {
+        if let Some(wait) = unfit(view, status.name, status.node) {
             starts.waits.push(wait);
-            keeps(view, &mut places, one);
+            keeps(view, &mut places, status);
             continue;
         }
-        if view.is_foreign(one) {
+        if view.is_foreign(status) {
             // It is taken before all others, to a phase that parts no pods.
             continue;
         }
-        if has_place(one) {
-            if !places.is_within(one) {
+        if has_place(status) {
+            if !places.is_within(status) {
                 is_full = true;
                 continue;
             }
-            if !guard.admit(view, one.name, one.node) {
+            if !guard.admit(view, status.name, status.node) {
                 continue;
             }
             // Its answer was lost: it is asked once more.
-            starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
+            starts.acts.push(Act::Patch(Box::new(claim(view, status.name, status.node, view.target))));
             continue;
         }
-        if !places.has_room(one) || in_wave >= wave.at_once as usize {
+        if !places.has_room(status) || in_wave >= wave.at_once as usize {
             is_full |= kept == 0;
-            keeps(view, &mut places, one);
+            keeps(view, &mut places, status);
             continue;
         }
         if left == 0 {
@@ -213,15 +217,15 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
         }
-        if !guard.admit(view, one.name, one.node) {
+        if !guard.admit(view, status.name, status.node) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
-            places.add(one);
+            places.add(status);
             (in_wave, kept) = (in_wave + 1, kept + 1);
             continue;
         }
-        places.add(one);
+        places.add(status);
         (in_wave, left) = (in_wave + 1, left - 1);
-        starts.acts.push(Act::Patch(Box::new(claim(view, one.name, one.node, view.target))));
+        starts.acts.push(Act::Patch(Box::new(claim(view, status.name, status.node, view.target))));
     }
     let (count, wait) = guard.into_act_and_wait();
     starts.acts.extend(count);
@@ -233,9 +237,9 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
-fn keeps(view: &View<'_>, places: &mut Places, one: &NodeStatus<'_>) {
-    if view.is_held_since_earlier_pass(one.node) && one.node.is_cordoned {
-        places.add(one);
+fn keeps(view: &View<'_>, places: &mut Places, status: &NodeStatus<'_>) {
+    if view.is_held_since_earlier_pass(status.node) && status.node.is_cordoned {
+        places.add(status);
     }
 }
 
@@ -252,7 +256,7 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     }
     waits.extend(gates::unmet(view));
     waits.extend(gates::pending(view));
-    let is_moving = view.nodes().any(|one| matches!(one.standing, Standing::Transit(_)));
+    let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));
     if !is_moving {
         waits.extend(workload::short(view));
     }
@@ -272,15 +276,15 @@ fn foreign_run(name: &str, step: &Step) -> Wait {
 /// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
 fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
+    for status in view.nodes().filter(|status| is_within(view, status.name, status.node)) {
         // One of this run that no holder wrote is told with the nodes in transit.
-        if let Standing::Foreign(step) = one.standing
+        if let Standing::Foreign(step) = status.standing
             && !is_of(step, view.run)
         {
-            waits.push(foreign_run(one.name, step));
-        } else if one.standing == Standing::Pending {
-            let unplaced = unplaced(view, one.name, one.node);
-            unplaced.iter().for_each(|_| keeps(view, places, one));
+            waits.push(foreign_run(status.name, step));
+        } else if status.standing == Standing::Pending {
+            let unplaced = unplaced(view, status.name, status.node);
+            unplaced.iter().for_each(|_| keeps(view, places, status));
             waits.extend(unplaced);
         }
     }
@@ -292,7 +296,7 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
 #[must_use]
 pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
     let pools = &view.plan.pools;
-    let place = view.nodes.get(name).and_then(|one| one.place);
+    let place = view.nodes.get(name).and_then(|status| status.place);
     let wave = place.and_then(|place| view.plan.waves.get(place.wave));
     let named = |value: &Text| quote(value.as_bytes(), NAMED);
     let what = if !pools.iter().any(|pool| pool.name == node.pool) {
@@ -313,7 +317,8 @@ pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait>
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
 pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for &NodeStatus { name, standing, .. } in view.nodes().filter(|one| view.is_foreign(one)) {
+    for &NodeStatus { name, standing, .. } in view.nodes().filter(|node_status| view.is_foreign(node_status))
+    {
         let mut wait = Wait::new(
             format!("Node/{name}"),
             Reason::WouldPart,
@@ -327,7 +332,9 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
         };
         waits.push(wait);
     }
-    for name in view.nodes().filter(|one| is_unheard(one.node)).map(|one| one.name) {
+    for name in
+        view.nodes().filter(|node_status| is_unheard(node_status.node)).map(|node_status| node_status.name)
+    {
         let what = "it is new or was rebooted, and has not said yet which phase its pods have";
         let help = "on the node: systemctl status crossfade-watch";
         waits.push(Wait::new(format!("Node/{name}"), Reason::WouldPart, what).help(help));
@@ -351,15 +358,15 @@ pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
 /// Patches that set the taint on nodes that have not moved, and take it from those that have.
 #[must_use]
 pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
-    let is_wrong = |one: &&NodeStatus<'_>| match one.standing {
-        Standing::Pending => one.node.is_fenced != view.plan.limits.fence && !one.node.is_going,
-        Standing::Done => one.node.is_fenced,
-        Standing::Skipped => one.node.is_fenced && foreign_step(one.node, view.run).is_none(),
+    let is_wrong = |status: &&NodeStatus<'_>| match status.standing {
+        Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
+        Standing::Done => status.node.is_fenced,
+        Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
         _ => false,
     };
-    let patches = view.nodes().filter(is_wrong).map(|one| {
-        let mut patch = patch(one.name, one.node);
-        patch.fence = Some(!one.node.is_fenced);
+    let patches = view.nodes().filter(is_wrong).map(|status| {
+        let mut patch = patch(status.name, status.node);
+        patch.fence = Some(!status.node.is_fenced);
         Act::Patch(Box::new(patch))
     });
     patches.take(FENCES).collect()

@@ -101,8 +101,8 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     let mut run = view.run.clone();
     // What the status of a workload says may be older than its last eviction.
     let is_late = |owner: &Owner| {
-        let moved = view.memory.moved(owner).map(|(_, at)| *at).or_else(|| view.memory.pass_since());
-        moved.is_some_and(|at| view.ago(at) > SETTLED)
+        let moved = view.memory.moved(owner).map(|(_, time)| *time).or_else(|| view.memory.pass_since());
+        moved.is_some_and(|time| view.ago(time) > SETTLED)
     };
     for (owner, _) in view.world.owners.iter().filter(|(owner, now)| !now.is_short(0) && is_late(owner)) {
         run.moved.remove(&owner.title());
@@ -233,10 +233,10 @@ fn paused(by: &str, why: &str) -> Wait {
 
 /// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
 fn without_met_requests(view: &View<'_>) -> Option<Run> {
-    let is_met = |name: &snapshot::model::Text, asked: &NodeRequest| {
+    let is_met = |name: &snapshot::model::Text, request: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };
         let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());
-        match asked {
+        match request {
             NodeRequest::Retry => step.is_none_or(|step| step.state != NodeState::Held),
             NodeRequest::Rollback => match step {
                 Some(step) => step.to == view.run.from && step.state != NodeState::Held,
@@ -245,7 +245,7 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
         }
     };
     let mut run = view.run.clone();
-    run.asked.retain(|name, asked| !is_met(name, asked));
+    run.asked.retain(|name, request| !is_met(name, request));
     (run.asked.len() != view.run.asked.len()).then_some(run)
 }
 

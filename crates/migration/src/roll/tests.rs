@@ -16,7 +16,7 @@ use super::run::{NodeRequest, Run, State as RunState};
 use super::step::{Decision, step};
 use super::view::View;
 use super::wait::Reason;
-use super::wish::{What, Wish};
+use super::wish::{RunRequest, Wish};
 use super::world::{Availability, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 use crate::plan::Plan;
 
@@ -171,12 +171,12 @@ fn what_keeps_any_node_keeps_these() {
             None,
         ),
     ];
-    for (at, (breaks, reason)) in table.into_iter().enumerate() {
+    for (index, (breaks, reason)) in table.into_iter().enumerate() {
         let (mut world, mut run) = (world(), run());
         breaks(&mut world, &mut run);
         let (claimed, reasons) = starts(&world, &run);
-        assert_eq!(claimed, [""; 0], "row {at}");
-        assert!(reason.is_none_or(|reason| reasons.contains(&reason)), "row {at}: {reasons:?}");
+        assert_eq!(claimed, [""; 0], "row {index}");
+        assert!(reason.is_none_or(|reason| reasons.contains(&reason)), "row {index}: {reasons:?}");
     }
 }
 
@@ -292,20 +292,22 @@ fn there_is_no_phase_to_go_back_to() {
     let wish = |what| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what };
     let plan = plan(&["b", "c"]);
     for run in [run(), run().next_pass()] {
-        for what in [What::Abort(Phase::Old), What::Abort(Phase::New), What::Rollback("b".into())] {
+        for what in
+            [RunRequest::Abort(Phase::Old), RunRequest::Abort(Phase::New), RunRequest::Rollback("b".into())]
+        {
             let why = run.wished(&wish(what.clone()), &plan, false).expect_err("refused");
             assert!(why.contains("phase new") && why.contains("skip"), "{what:?}: {why}");
         }
     }
-    let retried = run().wished(&wish(What::Retry("b".into())), &plan, false).expect("taken up");
+    let retried = run().wished(&wish(RunRequest::Retry("b".into())), &plan, false).expect("taken up");
     assert_eq!(retried.asked.get("b"), Some(&NodeRequest::Retry));
-    let paused = run().wished(&wish(What::Pause), &plan, false).expect("taken up");
+    let paused = run().wished(&wish(RunRequest::Pause), &plan, false).expect("taken up");
     assert!(matches!(paused.state, RunState::Paused(_)));
 }
 
 #[test]
 fn an_abort_leads_no_further_than_the_plan() {
-    let abort = |to| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Abort(to) };
+    let abort = |to| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Abort(to) };
     for (start, passes, refused) in [
         (Phase::Old, vec![Phase::BothOld], &[Phase::BothNew, Phase::New][..]),
         (Phase::New, vec![Phase::BothNew], &[Phase::BothOld, Phase::Old]),
@@ -479,8 +481,8 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
         assert_eq!(soak(seconds + 10, State::Done, &run()), Some(601), "{seconds}");
     }
     // A person asked for another try, so what came of it is new.
-    let asked = Run { asked: [("b".into(), NodeRequest::Retry)].into(), ..run() };
-    soak(592, State::Moving, &asked);
+    let requested = Run { asked: [("b".into(), NodeRequest::Retry)].into(), ..run() };
+    soak(592, State::Moving, &requested);
     assert_eq!(soak(594, State::Done, &run()), Some(1194));
 }
 

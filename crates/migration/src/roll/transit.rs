@@ -63,26 +63,26 @@ struct TransitNode<'a> {
 /// What comes next for a node that bears a step of this run.
 #[must_use]
 pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> NextStep {
-    let one = TransitNode { view, name, node, step };
+    let transit = TransitNode { view, name, node, step };
     if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
-        return one.wait(Reason::NodeGoing, "somebody takes it away", None);
+        return transit.wait(Reason::NodeGoing, "somebody takes it away", None);
     }
     if view.run.asked.contains_key(name)
-        && let Some(next) = one.apply_request()
+        && let Some(next) = transit.apply_request()
     {
         return next;
     }
     if !is_of_pass(step, view.run) {
         // The run turned back.
-        return one.restart(view.target, 1);
+        return transit.restart(view.target, 1);
     }
     match step.state {
-        State::Claimed => one.claimed(),
-        State::Flipped => one.flipped(),
-        State::Moving => one.moving(),
-        State::Proving => one.proving(),
-        State::Settling => one.settling(),
-        State::Held => one.held(),
+        State::Claimed => transit.claimed(),
+        State::Flipped => transit.flipped(),
+        State::Moving => transit.moving(),
+        State::Proving => transit.proving(),
+        State::Settling => transit.settling(),
+        State::Held => transit.held(),
         State::Done => NextStep::default(),
     }
 }
@@ -212,8 +212,8 @@ impl TransitNode<'_> {
         if node.is_ready && !node.observed.as_ref().is_some_and(|seen| seen.follows.contains(&self.step.to)) {
             return self.hold(Reason::PhaseNotFollowed);
         }
-        let said = node.crossfade.as_ref().map(|said| said.message.as_ref()).unwrap_or_default();
-        self.wait(Reason::Flipping, format!("it is not in phase {} yet: {said}", self.step.to), Some(left))
+        let text = node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
+        self.wait(Reason::Flipping, format!("it is not in phase {} yet: {text}", self.step.to), Some(left))
     }
 
     fn has_echo(&self) -> bool {
@@ -335,8 +335,9 @@ impl TransitNode<'_> {
     /// A person has to look at it.
     fn held(&self) -> NextStep {
         let why = self.step.why.clone().unwrap_or_default();
-        let said = self.node.crossfade.as_ref().map(|said| said.message.as_ref()).unwrap_or_default();
-        let what = held::describe_hold(&why, said);
+        let text =
+            self.node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
+        let what = held::describe_hold(&why, text);
         let reason = Reason::parse(&why).unwrap_or(Reason::CallFailed);
         let help = held::help(reason, self.name);
         let mut waits = vec![Wait::held(self.object(), reason, what, help)];

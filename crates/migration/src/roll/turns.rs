@@ -44,7 +44,8 @@ fn is_in_turn(pod: &Pod) -> bool {
 fn is_moving(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     let others =
         view.world.pods.values().filter(|other| other.uid != pod.uid && other.owner.as_ref() == Some(owner));
-    let is_recent = |(uid, at): &(snapshot::model::Text, Duration)| *uid != pod.uid && view.ago(*at) < APART;
+    let is_recent =
+        |(uid, time): &(snapshot::model::Text, Duration)| *uid != pod.uid && view.ago(*time) < APART;
     view.memory.moved(owner).is_some_and(is_recent) || others.into_iter().any(|other| view.is_leaving(other))
 }
 

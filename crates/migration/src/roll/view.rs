@@ -46,7 +46,7 @@ impl<'a> View<'a> {
     /// How a node stands.
     #[must_use]
     pub fn standing(&self, name: &str) -> Standing<'a> {
-        self.nodes.get(name).map_or(Standing::LeftOut, |one| one.standing)
+        self.nodes.get(name).map_or(Standing::LeftOut, |status| status.standing)
     }
 
     /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
@@ -100,8 +100,8 @@ impl<'a> View<'a> {
 
     /// How long ago.
     #[must_use]
-    pub fn ago(&self, at: Duration) -> Duration {
-        self.world.now.saturating_sub(at)
+    pub fn ago(&self, time: Duration) -> Duration {
+        self.world.now.saturating_sub(time)
     }
 
     /// The verdict of a gate; none if there is none that is fresh enough.
@@ -129,10 +129,10 @@ impl<'a> View<'a> {
     ///
     /// Where a run fixes stragglers, such pods are all that it moves: none of their nodes goes before the others, or past a gate.
     #[must_use]
-    pub fn is_foreign(&self, one: &NodeStatus<'_>) -> bool {
+    pub fn is_foreign(&self, status: &NodeStatus<'_>) -> bool {
         !self.run.fixes_stragglers()
             && !self.is_bridged()
-            && one.reported_phases.iter().any(|phase| phase != self.target && phase != self.run.from)
+            && status.reported_phases.iter().any(|phase| phase != self.target && phase != self.run.from)
     }
 
     /// Two phases of pods that would lose each other if nodes went from the phase where this pass begins to the one where it leads: the client's, and the
@@ -168,7 +168,7 @@ impl<'a> View<'a> {
         let is_right = now.is_none_or(is_of_pass);
         let mut with = self.live_phases(Some(name));
         with.extend(
-            self.nodes.get(name).iter().flat_map(|one| one.possible_phases.iter()).filter(|_| is_right),
+            self.nodes.get(name).iter().flat_map(|status| status.possible_phases.iter()).filter(|_| is_right),
         );
         let with = with.into_iter().filter(|phase| is_right || is_of_pass(*phase)).find(is_lost)?;
         Some(if reach::needs_bridge(to, with) { (to, with) } else { (with, to) })
@@ -180,8 +180,9 @@ impl<'a> View<'a> {
         let is_other = |(name, _): &(&Text, Phase)| {
             Some(&***name) != without && self.standing(name) != Standing::LeftOut
         };
-        let asked = self.memory.pending_patches().requested_phases().filter(is_other).map(|(_, phase)| phase);
-        self.nodes.live_phases(without).iter().chain(asked).collect()
+        let requested =
+            self.memory.pending_patches().requested_phases().filter(is_other).map(|(_, phase)| phase);
+        self.nodes.live_phases(without).iter().chain(requested).collect()
     }
 
     /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
@@ -189,16 +190,16 @@ impl<'a> View<'a> {
     pub fn client_phases(&self) -> BTreeSet<Phase> {
         let has_dns: BTreeSet<&Text> =
             self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
-        let asks = |one: &NodeStatus<'_>| {
-            let without = has_dns.contains(one.name).then(|| self.without_dns(one.node)).flatten();
+        let asks = |status: &NodeStatus<'_>| {
+            let without = has_dns.contains(status.name).then(|| self.without_dns(status.node)).flatten();
             without.map_or_else(
-                || one.possible_phases,
+                || status.possible_phases,
                 |node| possible_phases(&node, reported_phases(&node).collect()),
             )
         };
         let asked = self.memory.pending_patches().requested_phases();
-        let asked = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
-        self.nodes().flat_map(|one| asks(one).iter()).chain(asked.map(|(_, phase)| phase)).collect()
+        let requested = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
+        self.nodes().flat_map(|status| asks(status).iter()).chain(requested.map(|(_, phase)| phase)).collect()
     }
 
     /// The node without its attachments of other phases, where all of them are of pods that answer DNS queries.
@@ -214,15 +215,15 @@ impl<'a> View<'a> {
         }
         let mut without = node.clone();
         if let Some(attached) = without.observed.as_mut().and_then(|seen| seen.attached.as_mut()) {
-            attached.by_phase.retain(|of, _| *of == phase);
+            attached.by_phase.retain(|attached_phase, _| *attached_phase == phase);
         }
         Some(without)
     }
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
-pub(super) fn possible_phases(node: &Node, said: Phases) -> Phases {
-    if is_unheard(node) { Phases::ALL } else { said }
+pub(super) fn possible_phases(node: &Node, reported: Phases) -> Phases {
+    if is_unheard(node) { Phases::ALL } else { reported }
 }
 
 /// Nobody knows which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image

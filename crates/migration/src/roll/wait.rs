@@ -206,8 +206,8 @@ impl Wait {
 
     /// The same, looked at again at this time.
     #[must_use]
-    pub fn until(mut self, at: Duration) -> Self {
-        self.until = Some(at);
+    pub fn until(mut self, time: Duration) -> Self {
+        self.until = Some(time);
         self
     }
 

@@ -26,37 +26,37 @@ pub(super) fn is_within(view: &View<'_>, name: &Text, node: &Node) -> bool {
 pub(super) fn wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
     let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
     let (mut behind, mut joined) = (Vec::new(), None);
-    for one in view.nodes().filter(|one| is_within(view, one.name, one.node)) {
-        let is_out = match one.standing {
+    for status in view.nodes().filter(|status| is_within(view, status.name, status.node)) {
+        let is_out = match status.standing {
             Standing::LeftOut | Standing::Done | Standing::Skipped => true,
             // The run does not start such a node, and no other node waits for it.
             Standing::Foreign(_) => true,
-            Standing::Pending => unplaced(view, one.name, one.node).is_some(),
+            Standing::Pending => unplaced(view, status.name, status.node).is_some(),
             Standing::Transit(_) => false,
         };
         if is_out {
             continue;
         }
-        let place = one.place.unwrap_or_else(|| {
+        let place = status.place.unwrap_or_else(|| {
             let joined = joined.get_or_insert_with(|| JoinerWaves::of(view));
-            Place { wave: joined.wave(one), index: usize::MAX }
+            Place { wave: joined.wave(status), index: usize::MAX }
         });
-        if view.is_held_since_earlier_pass(one.node) {
-            behind.push((place.index, place.wave, one));
+        if view.is_held_since_earlier_pass(status.node) {
+            behind.push((place.index, place.wave, status));
         } else {
-            waves.entry(place.wave).or_default().push((place.index, one));
+            waves.entry(place.wave).or_default().push((place.index, status));
         }
     }
     let last = behind.first().map(|(_, wave, _)| *wave);
-    let (at, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
-    let wave = view.plan.waves.get(at)?;
+    let (position, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
+    let wave = view.plan.waves.get(position)?;
     if view.run.bounds.until.is_some_and(|until| wave.kind > until) {
         return None;
     }
-    members.sort_by_key(|(place, one)| (*place, one.name));
-    behind.sort_by_key(|(place, _, one)| (*place, one.name));
-    let behind = behind.into_iter().map(|(_, _, one)| one);
-    Some((at, behind.chain(members.into_iter().map(|(_, one)| one)).collect()))
+    members.sort_by_key(|(place, status)| (*place, status.name));
+    behind.sort_by_key(|(place, _, status)| (*place, status.name));
+    let behind = behind.into_iter().map(|(_, _, status)| status);
+    Some((position, behind.chain(members.into_iter().map(|(_, status)| status)).collect()))
 }
 
 /// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
@@ -69,18 +69,18 @@ struct JoinerWaves {
 impl JoinerWaves {
     fn of(view: &View<'_>) -> Self {
         let mut zones = vec![None; view.nodes.zones().len()];
-        for one in view.nodes() {
-            let Some(Place { wave, .. }) = one.place else { continue };
+        for status in view.nodes() {
+            let Some(Place { wave, .. }) = status.place else { continue };
             if view.plan.waves.get(wave).is_some_and(|wave| wave.kind == WaveKind::Zone) {
-                let first = zones[one.zone].get_or_insert(wave);
+                let first = zones[status.zone].get_or_insert(wave);
                 *first = wave.min(*first);
             }
         }
         Self { zones, last: view.plan.waves.len().saturating_sub(1) }
     }
 
-    fn wave(&self, one: &NodeStatus<'_>) -> usize {
-        self.zones[one.zone].unwrap_or(self.last)
+    fn wave(&self, status: &NodeStatus<'_>) -> usize {
+        self.zones[status.zone].unwrap_or(self.last)
     }
 }
 

@@ -23,14 +23,14 @@ pub struct Wish {
     /// Why.
     pub reason: String,
     /// What.
-    pub what: What,
+    pub what: RunRequest,
 }
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "What"))]
 #[serde(rename_all = "camelCase")]
-pub enum What {
+pub enum RunRequest {
     /// No node starts any more; those in transit go on.
     Pause,
     /// Nothing is done any more.
@@ -74,22 +74,22 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
     next.wish = wish.seq;
     let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
     match &wish.what {
-        What::Pause if run.state == State::Done => return Err(over("paused")),
-        What::PauseNow if run.state == State::Done => return Err(over("paused")),
+        RunRequest::Pause if run.state == State::Done => return Err(over("paused")),
+        RunRequest::PauseNow if run.state == State::Done => return Err(over("paused")),
         // Somebody stopped everything: that is a pause already, and a stronger one.
-        What::Pause if matches!(run.state, State::Stopped(_)) => {}
-        What::Pause => next.state = State::Paused(pause()),
-        What::PauseNow => next.state = State::Stopped(pause()),
-        What::Resume(_) if run.state == State::Done => return Err(over("resumed")),
-        What::Resume(bounds) => {
+        RunRequest::Pause if matches!(run.state, State::Stopped(_)) => {}
+        RunRequest::Pause => next.state = State::Paused(pause()),
+        RunRequest::PauseNow => next.state = State::Stopped(pause()),
+        RunRequest::Resume(_) if run.state == State::Done => return Err(over("resumed")),
+        RunRequest::Resume(bounds) => {
             next.state = State::Running;
             next.bounds = bounds.clone();
         }
-        What::Abort(_) | What::Rollback(_) if plan.fixes_stragglers() => {
+        RunRequest::Abort(_) | RunRequest::Rollback(_) if plan.fixes_stragglers() => {
             return Err(no_way_back(plan.target()));
         }
-        What::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
-        What::Abort(to) => {
+        RunRequest::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
+        RunRequest::Abort(to) => {
             next.targets = run.back_to(*to, is_bridged);
             // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
             let led = run.target().unwrap_or(run.from);
@@ -100,17 +100,17 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
             next.bounds = Bounds::default();
             next.state = if next.targets.is_empty() { State::Done } else { State::Running };
         }
-        What::Skip(node) => {
+        RunRequest::Skip(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
             next.asked.remove(node);
         }
-        What::Retry(node) => {
+        RunRequest::Retry(node) => {
             next.skipped.remove(node);
             if is_node(node) {
                 next.asked.insert(node.clone(), NodeRequest::Retry);
             }
         }
-        What::Rollback(node) => {
+        RunRequest::Rollback(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
             next.asked.insert(node.clone(), NodeRequest::Rollback);
         }

@@ -48,7 +48,7 @@ pub(super) fn obstacles(view: &View<'_>, waits: &[Wait], is_moving: bool) -> Vec
     for wait in &mut pending {
         wait.is_held = !is_moving;
     }
-    let cordoned = view.nodes().filter_map(|one| places::unfit(view, one.name, one.node));
+    let cordoned = view.nodes().filter_map(|status| places::unfit(view, status.name, status.node));
     pending.extend(cordoned.filter(|wait| wait.reason == Reason::ForeignCordon));
     pending
 }

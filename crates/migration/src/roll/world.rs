@@ -269,7 +269,10 @@ impl Node {
     #[must_use]
     pub fn is_in(&self, phase: Phase) -> bool {
         let of_this_boot = |boot: &str| !boot.is_empty() && boot == &*self.boot;
-        let says = self.crossfade.as_ref().is_some_and(|said| said.is_true && of_this_boot(&said.boot));
+        let says = self
+            .crossfade
+            .as_ref()
+            .is_some_and(|condition| condition.is_true && of_this_boot(&condition.boot));
         let observed = self.observed.as_ref();
         let observes = observed.is_some_and(|seen| seen.phase == Some(phase) && of_this_boot(&seen.boot_id));
         says && observes && self.label == Some(phase)
@@ -285,7 +288,11 @@ impl Node {
     #[must_use]
     pub fn attached_otherwise(&self, phase: Phase) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
-        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase).map(|(_, count)| *count);
+        let others = attached
+            .by_phase
+            .iter()
+            .filter(|(attached_phase, _)| **attached_phase != phase)
+            .map(|(_, count)| *count);
         Some(others.fold(attached.unknown, u32::saturating_add))
     }
 
@@ -318,8 +325,8 @@ impl Census {
         if !is_known || !fits {
             return;
         }
-        let of = self.requests.entry(pod.node).or_default();
-        *(if pod.stays { &mut of.stays } else { &mut of.moves }) += pod.request;
+        let sums = self.requests.entry(pod.node).or_default();
+        *(if pod.stays { &mut sums.stays } else { &mut sums.moves }) += pod.request;
     }
 }
 

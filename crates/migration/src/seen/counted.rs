@@ -88,7 +88,8 @@ const SCHEDULER: &str = "default-scheduler";
 pub fn count_pod(json: &str) -> Result<Option<CountedPod>, String> {
     let Pod { metadata, spec, status } = serde_json::from_str(json).map_err(|e| format!("a Pod: {e}"))?;
     let is_placed = !spec.node_name.is_empty();
-    let is_refused = |one: &Condition| (&*one.kind, &*one.status) == ("PodScheduled", "False");
+    let is_refused =
+        |condition: &Condition| (&*condition.kind, &*condition.status) == ("PodScheduled", "False");
     let is_of_another =
         spec.scheduler_name.as_deref().is_some_and(|name| !name.is_empty() && name != SCHEDULER);
     let is_waiting = !is_placed && (is_of_another || status.conditions.iter().flatten().any(is_refused));
@@ -110,18 +111,19 @@ pub fn count_pod(json: &str) -> Result<Option<CountedPod>, String> {
 ///
 /// *Source*: Kubernetes documentation, "Sidecar Containers", "Resource sharing within containers"; "Pod Overhead".
 fn requested(spec: &Spec) -> Request {
-    let of = |resources: &Option<Resources>| resources.as_ref().map(Request::offered).unwrap_or_default();
+    let request_of =
+        |resources: &Option<Resources>| resources.as_ref().map(Request::offered).unwrap_or_default();
     let (mut lasting, mut starting) = (Request::default(), Request::default());
-    for one in spec.init_containers.iter().flatten() {
-        let request = of(&one.resources.requests);
+    for container in spec.init_containers.iter().flatten() {
+        let request = request_of(&container.resources.requests);
         starting = starting.most(lasting + request);
-        if one.restart_policy.as_deref() == Some("Always") {
+        if container.restart_policy.as_deref() == Some("Always") {
             lasting += request;
         }
     }
-    let running = spec.containers.iter().flatten().map(|one| of(&one.resources.requests));
+    let running = spec.containers.iter().flatten().map(|container| request_of(&container.resources.requests));
     let running = running.fold(lasting, |sum, one| sum + one);
-    Request { pods: Request::POD.pods, ..running.most(starting) + of(&spec.overhead) }
+    Request { pods: Request::POD.pods, ..running.most(starting) + request_of(&spec.overhead) }
 }
 
 #[cfg(test)]
@@ -146,9 +148,12 @@ mod tests {
             ("Pending", false, "", Some(false)),
         ] {
             let pod = json!({"spec": {"hostNetwork": host, "nodeName": node}, "status": {"phase": phase}});
-            let of = read(&pod);
-            assert_eq!(of.as_ref().map(|of| of.is_running), found, "{pod}");
-            assert!(of.is_none_or(|of| &*of.node == node && of.request == Request::POD), "{pod}");
+            let counted = read(&pod);
+            assert_eq!(counted.as_ref().map(|counted| counted.is_running), found, "{pod}");
+            assert!(
+                counted.is_none_or(|counted| &*counted.node == node && counted.request == Request::POD),
+                "{pod}"
+            );
         }
         assert!(count_pod("{").is_err());
     }
@@ -210,17 +215,17 @@ mod tests {
             (&[100], &[(170, "")], 30, 200),
             (&[], &[], 0, 0),
         ] {
-            let one =
+            let to_value =
                 |cpu: &u32| json!({"resources": {"requests": {"cpu": format!("{cpu}m"), "memory": "1Ki"}}});
             let first = |(cpu, policy): &(u32, &str)| {
-                let mut container = one(cpu);
+                let mut container = to_value(cpu);
                 if !policy.is_empty() {
                     container["restartPolicy"] = (*policy).into();
                 }
                 container
             };
             let pod = json!({"spec": {
-                "containers": containers.iter().map(one).collect::<Vec<_>>(),
+                "containers": containers.iter().map(to_value).collect::<Vec<_>>(),
                 "initContainers": before.iter().map(first).collect::<Vec<_>>(),
                 "overhead": {"cpu": format!("{overhead}m")},
             }});

@@ -223,8 +223,8 @@ mod tests {
             ("old is ready", "", "old is ready"),
             ("old is ready (boot b1) ", "", "old is ready (boot b1)"),
         ] {
-            let said = json!([{"type": "CrossfadeReady", "status": "True", "message": message}]);
-            let condition = with("/status/conditions", said).crossfade.expect("a condition");
+            let value = json!([{"type": "CrossfadeReady", "status": "True", "message": message}]);
+            let condition = with("/status/conditions", value).crossfade.expect("a condition");
             assert_eq!((&*condition.boot, &*condition.message), (boot, words));
         }
     }

@@ -113,13 +113,13 @@ pub fn has_host_ports(scene: &Scene<'_>) -> bool {
 fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     let ranges = &scene.config.networks.new.cidrs;
     for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
-        let of: Vec<String> = ranges
+        let lines: Vec<String> = ranges
             .iter()
             .filter(|range| range.is_ipv6() == is_v6)
             .map(|range| format!("\"{range}\""))
             .collect();
-        if !of.is_empty() {
-            values.push((format!("ipam.operator.{key}"), format!("[{}]", of.join(", "))));
+        if !lines.is_empty() {
+            values.push((format!("ipam.operator.{key}"), format!("[{}]", lines.join(", "))));
         }
     }
     let has_flannel = flannel::read(scene.snapshot).is_some();

@@ -131,12 +131,12 @@ fn is_passing(taint: &Taint) -> bool {
 /// *Source*: Kubernetes 1.33, `staging/src/k8s.io/api/core/v1/toleration.go`, `ToleratesTaint`.
 #[must_use]
 pub fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
-    tolerations.iter().any(|one| {
-        let effect = one.effect.is_empty() || one.effect == taint.effect;
-        let key = one.key.is_empty() || one.key == taint.key;
-        let value = match one.operator.as_ref() {
+    tolerations.iter().any(|toleration| {
+        let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
+        let key = toleration.key.is_empty() || toleration.key == taint.key;
+        let value = match toleration.operator.as_ref() {
             "Exists" => true,
-            "" | "Equal" => one.value == taint.value && !one.key.is_empty(),
+            "" | "Equal" => toleration.value == taint.value && !toleration.key.is_empty(),
             _ => false,
         };
         effect && key && value
@@ -146,10 +146,10 @@ pub fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
 /// Whether the tolerations tolerate every taint that keeps pods from being scheduled.
 #[must_use]
 pub fn tolerates_everything(tolerations: &[Toleration]) -> bool {
-    let every = |one: &Toleration| {
-        one.key.is_empty()
-            && one.operator.as_ref() == "Exists"
-            && matches!(one.effect.as_ref(), "" | "NoSchedule")
+    let every = |toleration: &Toleration| {
+        toleration.key.is_empty()
+            && toleration.operator.as_ref() == "Exists"
+            && matches!(toleration.effect.as_ref(), "" | "NoSchedule")
     };
     tolerations.iter().any(every)
 }
@@ -189,8 +189,8 @@ mod tests {
             ("b", "Exists", "", "", false),
             ("", "Equal", "1", "", false),
         ] {
-            let one = toleration(key, operator, value, effect);
-            assert_eq!(tolerates(std::slice::from_ref(&one), &taint), tolerated, "{one:?}");
+            let toleration = toleration(key, operator, value, effect);
+            assert_eq!(tolerates(std::slice::from_ref(&toleration), &taint), tolerated, "{toleration:?}");
         }
         assert!(!tolerates(&[], &taint));
     }

@@ -19,7 +19,7 @@ pub fn version(text: &str) -> Option<Version> {
 #[must_use]
 pub fn tag<'a>(scene: &Scene<'a>, cni: Cni) -> Option<&'a str> {
     let containers = &agents(scene, cni).first()?.daemon_set.spec.template.spec.containers;
-    let image = &containers.iter().find(|one| one.name.as_ref() == container_of(cni))?.image;
+    let image = &containers.iter().find(|container| container.name.as_ref() == container_of(cni))?.image;
     Some(image.split('@').next()?.rsplit_once(':')?.1)
 }
 

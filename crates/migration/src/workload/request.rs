@@ -29,7 +29,7 @@ impl Requests {
         let read = || {
             containers
                 .iter()
-                .map(|one| Request::offered(&one.resources.requests))
+                .map(|container| Request::offered(&container.resources.requests))
                 .fold(Request::default(), join)
         };
         *self.known.entry(std::ptr::from_ref(first)).or_insert_with(read)

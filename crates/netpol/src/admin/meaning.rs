@@ -54,14 +54,14 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// # Errors
 /// A selector that the API does not have, or two policies of one tier and priority about one pod: the API leaves open which of them decides.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
-    let of = |direction| {
+    let tiers_of = |direction| {
         Ok::<_, String>(vec![
             input.tier(Place::Admin, 0, world, direction)?,
             kubernetes::tier(input.kubernetes, world, direction, input.blocks)?,
             input.tier(Place::Baseline, 2, world, direction)?,
         ])
     };
-    Ok(Enforcement { ingress: of(Direction::Ingress)?, egress: of(Direction::Egress)? })
+    Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 impl Input<'_> {
@@ -87,9 +87,9 @@ impl Input<'_> {
                 Direction::Ingress => &policy.ingress,
                 Direction::Egress => &policy.egress,
             };
-            for (at, rule) in written.iter().enumerate() {
+            for (index, rule) in written.iter().enumerate() {
                 let way = direction.name().to_lowercase();
-                let origin: Text = format!("{} {} spec.{way}[{at}]", policy.kind, policy.name).into();
+                let origin: Text = format!("{} {} spec.{way}[{index}]", policy.kind, policy.name).into();
                 let action = match rule.action {
                     RuleAction::Accept => Action::Allow,
                     RuleAction::Deny => Action::Deny,
@@ -125,7 +125,7 @@ fn traffic(rule: &Rule, world: &World, by_cluster: bool) -> Vec<(Option<Parties>
     if rule.ports.is_empty() {
         return vec![(None, world.space.all())];
     }
-    let of = |port: &Port| match port {
+    let parties_of = |port: &Port| match port {
         Port::To(port) => to_port(port, None, world),
         Port::Named(name) => OF_CONTAINERS
             .iter()
@@ -136,5 +136,5 @@ fn traffic(rule: &Rule, world: &World, by_cluster: bool) -> Vec<(Option<Parties>
             })
             .collect(),
     };
-    rule.ports.iter().flat_map(of).collect()
+    rule.ports.iter().flat_map(parties_of).collect()
 }

@@ -77,7 +77,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// A policy that names a tier or a group which is not there, and what Antrea decides in no fixed way: two policies of one priority.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
     let tiers = sorted(input)?;
-    let of = |direction| {
+    let tiers_of = |direction| {
         // Pass goes there, from every tier before it.
         let kubernetes_at = tiers.iter().filter(|tier| *tier.name != *BASELINE).count();
         let mut all = Vec::new();
@@ -90,7 +90,7 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
         all.push(input.tier(BASELINE, kubernetes_at, world, direction)?);
         Ok::<_, String>(all)
     };
-    Ok(Enforcement { ingress: of(Direction::Ingress)?, egress: of(Direction::Egress)? })
+    Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 /// The tiers in order.
@@ -105,8 +105,8 @@ fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
             ));
         }
         if let Some(other) = tiers.iter().find(|other| other.priority == tier.priority) {
-            let (one, other) = (&tier.name, &other.name);
-            return Err(format!("Tier {one}: spec.priority: {} is that of tier {other}", tier.priority));
+            let (item, other) = (&tier.name, &other.name);
+            return Err(format!("Tier {item}: spec.priority: {} is that of tier {other}", tier.priority));
         }
         tiers.push(tier.clone());
     }
@@ -117,7 +117,7 @@ fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
         if !tiers.iter().any(|known| *known.name == *tier) {
             return Err(format!("{}: spec.tier: there is no tier {:?}", named(policy), policy.tier));
         }
-        if let Some((.., other)) = seen.iter().find(|one| one.0 == tier && one.1 == policy.priority) {
+        if let Some((.., other)) = seen.iter().find(|row| row.0 == tier && row.1 == policy.priority) {
             return Err(format!(
                 "{}: spec.priority: {} is that of {} in the same tier, and Antrea enforces the two in no fixed order",
                 named(policy),

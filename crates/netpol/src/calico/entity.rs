@@ -127,8 +127,8 @@ pub(super) fn ranges(written: &[Text]) -> Result<Vec<Range>, String> {
 /// *Source*: `numorstring.Port`: a number, `FIRST:LAST`, or a name.
 fn ports(written: &[Number]) -> Result<Vec<Port>, String> {
     let number = |number: u64| u16::try_from(number).map_err(|_| format!("{number}: expected 0 to 65535"));
-    let one = |port: &Number| match port {
-        Number::Number(one) => number(*one).map(|one| Port::Range(one..=one)),
+    let to_port = |port: &Number| match port {
+        Number::Number(value) => number(*value).map(|value| Port::Range(value..=value)),
         Number::Text(text) => match text.split_once(':') {
             Some((first, last)) => {
                 let end = |text: &str| text.parse().map_err(|_| format!("{text:?}: expected FIRST:LAST"));
@@ -140,10 +140,10 @@ fn ports(written: &[Number]) -> Result<Vec<Port>, String> {
                 }
             }
             None => match text.parse() {
-                Ok(one) => Ok(Port::Range(one..=one)),
+                Ok(value) => Ok(Port::Range(value..=value)),
                 Err(_) => Ok(Port::Name(text.clone())),
             },
         },
     };
-    written.iter().map(one).collect()
+    written.iter().map(to_port).collect()
 }

@@ -44,7 +44,10 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
     let mut all = kubernetes::mentions(input.kubernetes)?;
     all.ranges.extend(input.sets.iter().flat_map(|set| set.addresses.iter().copied()));
     all.ranges.extend(
-        input.host_endpoints.iter().flat_map(|one| one.addresses.iter().map(|address| Range::of(*address))),
+        input
+            .host_endpoints
+            .iter()
+            .flat_map(|group| group.addresses.iter().map(|address| Range::of(*address))),
     );
     for policy in input.policies {
         all.conditions.insert((policy.namespace.clone(), policy.pods.clone()));
@@ -76,11 +79,11 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// A policy that names a tier which is not there, or a selector that the API does not have.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
     let tiers = sorted(input)?;
-    let of = |direction| {
-        let one = |(place, tier): (usize, &Tier)| input.tier(tier, place, world, direction);
-        tiers.iter().enumerate().map(one).collect::<Result<Vec<_>, String>>()
+    let tiers_of = |direction| {
+        let to_tier = |(place, tier): (usize, &Tier)| input.tier(tier, place, world, direction);
+        tiers.iter().enumerate().map(to_tier).collect::<Result<Vec<_>, String>>()
     };
-    Ok(Enforcement { ingress: of(Direction::Ingress)?, egress: of(Direction::Egress)? })
+    Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 /// A policy's place is behind that of some NetworkPolicy of Kubernetes.
@@ -156,7 +159,7 @@ impl Input<'_> {
                 parts.push((kubernetes_order(policy), one.ends, one.rules));
             }
         }
-        parts.sort_by(|one, other| one.0.cmp(&other.0));
+        parts.sort_by(|row, other| row.0.cmp(&other.0));
         let ends = if tier.end == End::Deny {
             parts.iter().fold(world.nobody(), |all, (_, subjects, _)| all.or(subjects))
         } else {

@@ -53,7 +53,7 @@ impl Input<'_> {
 
     /// A condition is true for some host endpoint.
     pub(crate) fn is_of_hosts(&self, condition: &Expression) -> bool {
-        self.host_endpoints.iter().any(|one| condition.holds(&one.labels, None))
+        self.host_endpoints.iter().any(|set| condition.holds(&set.labels, None))
     }
 
     /// The addresses of the network sets and the host endpoints for which a condition is true.
@@ -70,7 +70,7 @@ impl Input<'_> {
                 found.extend(&set.addresses);
             }
         }
-        for endpoint in self.host_endpoints.iter().filter(|one| condition.holds(&one.labels, None)) {
+        for endpoint in self.host_endpoints.iter().filter(|group| condition.holds(&group.labels, None)) {
             found.extend(endpoint.addresses.iter().map(|address| Range::of(*address)));
         }
         found

@@ -39,12 +39,12 @@ pub fn read_rules(object: &Value) -> Result<(Policy, Vec<RefusedRule>), String> 
     let mut refused = Vec::new();
     for (way, rules) in Direction::ALL.into_iter().zip(lists) {
         let mut read = Vec::new();
-        for (at, rule) in rules.into_iter().enumerate() {
+        for (index, rule) in rules.into_iter().enumerate() {
             match read_rule(&bare, way, rule) {
                 Ok(rule) => read.push(rule),
                 Err(why) => {
                     read.push(undecided());
-                    refused.push(RefusedRule { direction: way, number: at, why });
+                    refused.push(RefusedRule { direction: way, number: index, why });
                 }
             }
         }

@@ -169,7 +169,7 @@ impl<'t> Reader<'t> {
         if self.takes("has(") {
             let key = self.label()?;
             let made = match (self.key)(key) {
-                Key::Label(of, key) => Expression::Has(of, key),
+                Key::Label(owner, key) => Expression::Has(owner, key),
                 Key::Fixed(_) => is_pod(),
             };
             return if self.takes(")") { Ok(made) } else { Err(self.wrong("expected )")) };
@@ -256,15 +256,15 @@ impl<'t> Reader<'t> {
 
     fn is_in(&self, key: &str, values: Vec<Text>) -> Expression {
         match (self.key)(key) {
-            Key::Label(of, key) => Expression::In(of, key, values),
-            Key::Fixed(value) => if_pod(values.iter().any(|one| **one == *value)),
+            Key::Label(owner, key) => Expression::In(owner, key, values),
+            Key::Fixed(value) => if_pod(values.iter().any(|item| **item == *value)),
         }
     }
 
     fn is_like(&mut self, key: &str, test: Test) -> Result<Expression, String> {
         let text = self.string()?;
         Ok(match (self.key)(key) {
-            Key::Label(of, key) => Expression::Like(of, key, test, text),
+            Key::Label(owner, key) => Expression::Like(owner, key, test, text),
             Key::Fixed(value) => if_pod(test.accepts(value, &text)),
         })
     }
@@ -272,7 +272,7 @@ impl<'t> Reader<'t> {
 
 /// The beginning of a text.
 fn shortened(text: &str) -> &str {
-    text.char_indices().nth(SHOWN).map_or(text, |(at, _)| &text[..at])
+    text.char_indices().nth(SHOWN).map_or(text, |(index, _)| &text[..index])
 }
 
 /// Every pod has a service account; network sets and host endpoints have none.
@@ -293,8 +293,8 @@ mod tests {
     }
 
     fn is(key: &str, values: &[&str]) -> Expression {
-        let (of, key) = pod(key);
-        Expression::In(of, key, values.iter().map(|value| Text::from(*value)).collect())
+        let (owner, key) = pod(key);
+        Expression::In(owner, key, values.iter().map(|value| Text::from(*value)).collect())
     }
 
     fn has(key: &str) -> Expression {

@@ -66,10 +66,10 @@ pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
 pub fn read_host_endpoint(object: &Value) -> Result<HostEndpoint, String> {
     let written: Manifest<HostSpec> = written::object(object)?;
     let Metadata { name, labels, .. } = written.metadata;
-    let one = |text: &Text| {
+    let to_ip_addr = |text: &Text| {
         text.parse().map_err(|why| format!("HostEndpoint {name}: spec.expectedIPs: {text:?}: {why}"))
     };
-    let addresses = written.spec.expected_ips.iter().map(one).collect::<Result<_, _>>()?;
+    let addresses = written.spec.expected_ips.iter().map(to_ip_addr).collect::<Result<_, _>>()?;
     Ok(Set { namespace: None, labels, addresses })
 }
 

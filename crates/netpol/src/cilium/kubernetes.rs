@@ -18,7 +18,7 @@ impl Policy {
                 return Ok(Side::default());
             }
             let way = direction.name().to_lowercase();
-            let one = |(place, rule): (usize, &kubernetes::Rule)| {
+            let to_rule = |(place, rule): (usize, &kubernetes::Rule)| {
                 Ok::<_, String>(Rule {
                     denies: false,
                     ends: ends(rule, policy)?,
@@ -27,7 +27,7 @@ impl Policy {
                     place: format!("spec.{way}[{place}]").into(),
                 })
             };
-            let rules = rules.iter().enumerate().map(one).collect::<Result<_, _>>()?;
+            let rules = rules.iter().enumerate().map(to_rule).collect::<Result<_, _>>()?;
             Ok::<_, String>(Side { denies_by_default: true, rules })
         };
         Ok(Self {
@@ -43,7 +43,7 @@ fn ends(rule: &kubernetes::Rule, policy: &kubernetes::Policy) -> Result<Vec<End>
     if rule.peers.is_empty() {
         return Ok(vec![End::Everybody]);
     }
-    let one = |peer: &Peer| {
+    let to_end = |peer: &Peer| {
         let (pods, namespaces) = match peer {
             Peer::Block(block) => return Ok(End::Block(block.clone())),
             Peer::Pods(pods, namespaces) => (pods, namespaces),
@@ -59,5 +59,5 @@ fn ends(rule: &kubernetes::Rule, policy: &kubernetes::Policy) -> Result<Vec<End>
         let own = pods.as_ref().map_or(Ok(Expression::Always), |pods| pods.expression(LabelOwner::Pod))?;
         Ok(End::Labelled(place.and(own)))
     };
-    rule.peers.iter().map(one).collect()
+    rule.peers.iter().map(to_end).collect()
 }

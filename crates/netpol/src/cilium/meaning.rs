@@ -66,8 +66,8 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// A selector that the API does not have, or a range of ports if the release reads none.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
     let policies = input.all()?;
-    let of = |direction| Ok::<_, String>(vec![input.tier(&policies, world, direction)?]);
-    Ok(Enforcement { ingress: of(Direction::Ingress)?, egress: of(Direction::Egress)? })
+    let tiers_of = |direction| Ok::<_, String>(vec![input.tier(&policies, world, direction)?]);
+    Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 impl Input<'_> {
@@ -111,7 +111,7 @@ impl Input<'_> {
 
     fn peers(&self, rule: &Rule, world: &World) -> Parties {
         let others = || world.nodes().clone().or(world.outside());
-        let of = |end: &Ends| match end {
+        let parties_of = |end: &Ends| match end {
             Ends::Everybody => world.everybody(),
             // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects whoever has none, which are also nodes and
             // everybody outside.
@@ -130,7 +130,7 @@ impl Input<'_> {
             Ends::Cluster => world.pods().clone().or(world.nodes()),
             Ends::RemoteNodes => world.nodes().clone(),
         };
-        rule.ends.iter().fold(world.nobody(), |all, end| all.or(&of(end)))
+        rule.ends.iter().fold(world.nobody(), |all, end| all.or(&parties_of(end)))
     }
 
     fn ported(

@@ -57,6 +57,6 @@ pub(super) fn kind(protocol: u8, name: &str) -> Option<u8> {
         ICMPV6 => &V6,
         _ => &[],
     };
-    let named = known.iter().find(|(one, _)| *one == name).map(|(_, kind)| *kind);
+    let named = known.iter().find(|(item, _)| *item == name).map(|(_, kind)| *kind);
     named.or_else(|| name.parse().ok())
 }

@@ -32,7 +32,7 @@ pub(super) fn subject(selector: &LabelSelector, namespace: Option<&Text>) -> Res
 /// *Source*: cilium/cilium, `pkg/k8s/apis/cilium.io/utils`, `getEndpointSelector`.
 pub(super) fn peer(selector: &LabelSelector, namespace: Option<&Text>) -> Result<Expression, String> {
     let condition = condition(selector)?;
-    let more = selector.match_expressions.iter().map(|one| &one.key);
+    let more = selector.match_expressions.iter().map(|requirement| &requirement.key);
     let keys: Vec<&str> = selector.match_labels.keys().chain(more).map(|key| bare(key)).collect();
     let has_name = keys.contains(&NAMESPACE);
     let has_labels = keys.iter().any(|key| key.starts_with(OF_NAMESPACE));
@@ -52,14 +52,15 @@ fn bare(key: &str) -> &str {
 fn condition(selector: &LabelSelector) -> Result<Expression, String> {
     let mut all = Vec::new();
     for (key, value) in &selector.match_labels {
-        let (of, key) = place(key)?;
-        all.push(Expression::In(of, key, vec![value.clone()]));
+        let (owner, key) = place(key)?;
+        all.push(Expression::In(owner, key, vec![value.clone()]));
     }
-    for one in &selector.match_expressions {
-        let (of, key) = place(&one.key)?;
-        let one = Requirement { key, operator: one.operator.clone(), values: one.values.clone() };
-        let alone = LabelSelector { match_labels: Labels::new(), match_expressions: vec![one] };
-        all.push(alone.expression(of)?);
+    for requirement in &selector.match_expressions {
+        let (owner, key) = place(&requirement.key)?;
+        let requirement =
+            Requirement { key, operator: requirement.operator.clone(), values: requirement.values.clone() };
+        let alone = LabelSelector { match_labels: Labels::new(), match_expressions: vec![requirement] };
+        all.push(alone.expression(owner)?);
     }
     Ok(if all.is_empty() { Expression::Always } else { Expression::And(all) })
 }

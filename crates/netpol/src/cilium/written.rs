@@ -162,12 +162,12 @@ impl Spec {
                 let has_rules = !allowed.is_empty() || !denied.is_empty();
                 let numbered = |rules: Vec<RuleSpec>, denies: bool| {
                     let field = if denies { format!("{way}Deny") } else { way.to_owned() };
-                    let one = move |(number, rule): (usize, RuleSpec)| {
-                        let at = format!("{field}[{number}]");
-                        let rule = rule.read(way, denies, &format!("{place}.{at}"), namespace);
-                        rule.map_err(|why| format!("{at}{why}"))
+                    let to_rule = move |(number, rule): (usize, RuleSpec)| {
+                        let location = format!("{field}[{number}]");
+                        let rule = rule.read(way, denies, &format!("{place}.{location}"), namespace);
+                        rule.map_err(|why| format!("{location}{why}"))
                     };
-                    rules.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
+                    rules.into_iter().enumerate().map(to_rule).collect::<Result<Vec<_>, _>>()
                 };
                 let rules = [numbered(denied, true)?, numbered(allowed, false)?].concat();
                 Ok::<_, String>(Side { denies_by_default: is.unwrap_or(has_rules), rules })
@@ -200,10 +200,10 @@ impl RuleSpec {
         let entities = self.from_entities.or(self.to_entities);
         let named = |name: &'static str| move |why: String| format!(".{key}{name}: {why}");
         let ends = [
-            each(endpoints, |one| peer(one, namespace).map(|is| vec![End::Labelled(is)]))
+            each(endpoints, |selector| peer(selector, namespace).map(|is| vec![End::Labelled(is)]))
                 .map_err(named("Endpoints"))?,
-            each(ranges, |one| {
-                range_or_address(one).map(|range| vec![End::Block(Block { range, except: vec![] })])
+            each(ranges, |item| {
+                range_or_address(item).map(|range| vec![End::Block(Block { range, except: vec![] })])
             })
             .map_err(named("CIDR"))?,
             each(blocks, |one| one.read().map(|block| vec![End::Block(block)])).map_err(named("CIDRSet"))?,
@@ -231,8 +231,8 @@ fn each<T>(
 ) -> Result<Option<Vec<End>>, String> {
     let Some(list) = list else { return Ok(None) };
     let mut all = Vec::new();
-    for one in &list {
-        all.extend(read(one)?);
+    for item in &list {
+        all.extend(read(item)?);
     }
     Ok(Some(all))
 }

@@ -29,12 +29,12 @@ pub fn meanwhile(
     let world = comparison.world.mixed();
     // All pods have the old network before the migration, so that its CNI knows all of them.
     let known = before.enforcement(&world)?;
-    let told = |policies: &Policies| {
+    let describe = |policies: &Policies| {
         let seen = seen(policies.engine(), &world);
         let seen = seen.as_ref().unwrap_or(&world);
         Ok::<_, String>(of(seen, &known, &policies.enforcement(seen)?))
     };
-    Ok(MixedComparison { old: told(before)?, new: told(after)?, world })
+    Ok(MixedComparison { old: describe(before)?, new: describe(after)?, world })
 }
 
 /// The world as a CNI sees it; none if it knows all pods, whatever their network: those of Kubernetes' API, by their addresses.

@@ -169,11 +169,12 @@ fn drafts<'p>(
 
 /// The policy's part of the Admin tier.
 fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found: &mut Vec<Draft>) {
-    let of = |direction| {
+    let pod_selections_of = |direction| {
         let own = placed.admin.iter().filter(|entry| std::ptr::eq(entry.policy, policy));
         pieces(own.filter(|entry| entry.rule.direction == direction))
     };
-    let [mut received, mut sent] = Direction::ALL.map(of).map(|all| all.into_iter().peekable());
+    let [mut received, mut sent] =
+        Direction::ALL.map(pod_selections_of).map(|all| all.into_iter().peekable());
     loop {
         let one = received.next();
         let other = match &one {
@@ -184,9 +185,9 @@ fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found:
         let Some(subjects) = one.as_ref().or(other.as_ref()).map(|(pods, _)| *pods) else { return };
         let rules =
             |piece: Option<(&[PodSelection], Vec<Value>)>| piece.map(|(_, rules)| rules).unwrap_or_default();
-        let (one, other) = (rules(one), rules(other));
+        let (values, other) = (rules(one), rules(other));
         for chosen in subjects {
-            let spec = spec("Admin", next, chosen, &one, &other);
+            let spec = spec("Admin", next, chosen, &values, &other);
             found.push(draft(placed, policy, &policy.name, found, spec));
         }
     }
@@ -247,7 +248,7 @@ fn spec(tier: &str, next: &mut usize, subject: &PodSelection, received: &[Value]
 
 fn draft(placed: &TierPlacement<'_>, policy: &Policy, wanted: &str, found: &[Draft], spec: Value) -> Draft {
     const KIND: &str = "ClusterNetworkPolicy";
-    let same = found.iter().filter(|one| one.kind == KIND && one.source == policy.source);
+    let same = found.iter().filter(|draft| draft.kind == KIND && draft.source == policy.source);
     let part = same.count();
     Draft {
         api_version: "policy.networking.k8s.io/v1alpha2",

@@ -185,8 +185,8 @@ fn names(plain: &PlainPolicies, all: &[TierPlacement<'_>]) -> Vec<Text> {
     let is_other = |name: &Text| {
         STATIC.contains(&&**name) || plain.taken_names.contains(&(Kind::ANTREA_TIER, None, name.clone()))
     };
-    let mut taken: BTreeSet<Text> = all.iter().map(|one| one.tier.tier.name.clone()).collect();
-    let mut one = |name: &Text| {
+    let mut taken: BTreeSet<Text> = all.iter().map(|placement| placement.tier.tier.name.clone()).collect();
+    let mut to_text = |name: &Text| {
         if !is_other(name) {
             return name.clone();
         }
@@ -196,7 +196,7 @@ fn names(plain: &PlainPolicies, all: &[TierPlacement<'_>]) -> Vec<Text> {
         }
         free.into()
     };
-    all.iter().map(|placed| one(&placed.tier.tier.name)).collect()
+    all.iter().map(|placed| to_text(&placed.tier.tier.name)).collect()
 }
 
 fn tier(of: &Tier, name: &Text, priority: usize) -> Draft {
@@ -284,7 +284,7 @@ fn spec(
     }
     for direction in Direction::ALL {
         let own = entries.iter().filter(|entry| entry.rule.direction == direction);
-        let one = |entry: &&Entry<'_>| {
+        let to_value = |entry: &&Entry<'_>| {
             // It has been written once before.
             let mut rule = speaker.rule(entry, namespace).unwrap_or_default();
             if is_narrowed {
@@ -292,7 +292,7 @@ fn spec(
             }
             Value::Object(rule)
         };
-        let rules: Vec<Value> = own.map(one).collect();
+        let rules: Vec<Value> = own.map(to_value).collect();
         if !rules.is_empty() {
             spec.insert(direction.name().to_lowercase(), rules.into());
         }
@@ -310,9 +310,9 @@ fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, found: &mut Vec<Draft
     for (part, (direction, policies)) in placed.ends.iter().enumerate() {
         let mut pods: Vec<Value> = Vec::new();
         for chosen in policies.iter().flat_map(|policy| &policy.subjects) {
-            for one in targets(chosen, None).unwrap_or_default() {
-                if !pods.contains(&one) {
-                    pods.push(one);
+            for object in targets(chosen, None).unwrap_or_default() {
+                if !pods.contains(&object) {
+                    pods.push(object);
                 }
             }
         }

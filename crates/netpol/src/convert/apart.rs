@@ -12,32 +12,32 @@ use crate::expression::{LabelOwner, NAMESPACE_NAME};
 use crate::kubernetes::{Block, LabelSelector, PortNumber, Requirement};
 
 /// No pod is in both.
-pub(super) fn are_apart(one: &[PodSelection], other: &[PodSelection]) -> bool {
-    one.iter().all(|one| other.iter().all(|other| one.is_apart(other)))
+pub(super) fn are_apart(selections: &[PodSelection], other: &[PodSelection]) -> bool {
+    selections.iter().all(|selection| other.iter().all(|other| selection.is_apart(other)))
 }
 
 /// Every pod that is in `some` is in `all`, too.
 pub(super) fn covers(all: &[PodSelection], some: &[PodSelection]) -> bool {
-    some.iter().all(|one| all.iter().any(|wide| one.implies(wide)))
+    some.iter().all(|selection| all.iter().any(|wide| selection.implies(wide)))
 }
 
 /// No packet of a pod is one that both rules are about, their subjects left out. Pods have addresses of these ranges, and of any where none is given.
-pub(super) fn rules_apart(one: &Rule, other: &Rule, pod_ranges: &[Range]) -> bool {
-    let peers = all_apart(one.peers.as_deref(), other.peers.as_deref(), |one, other| {
-        peers_apart(one, other, pod_ranges)
+pub(super) fn rules_apart(rule: &Rule, other: &Rule, pod_ranges: &[Range]) -> bool {
+    let peers = all_apart(rule.peers.as_deref(), other.peers.as_deref(), |peer, other| {
+        peers_apart(peer, other, pod_ranges)
     });
-    peers || all_apart(one.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
+    peers || all_apart(rule.traffic.as_deref(), other.traffic.as_deref(), traffic_apart)
 }
 
 /// Each entry of the one list is apart from each of the other; no list is everything.
-fn all_apart<T>(one: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
-    let (Some(one), Some(other)) = (one, other) else { return false };
-    one.iter().all(|one| other.iter().all(|other| apart(one, other)))
+fn all_apart<T>(items: Option<&[T]>, other: Option<&[T]>, apart: impl Fn(&T, &T) -> bool) -> bool {
+    let (Some(items), Some(other)) = (items, other) else { return false };
+    items.iter().all(|item| other.iter().all(|other| apart(item, other)))
 }
 
-fn peers_apart(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
-    match (one, other) {
-        (Peer::Pods(one), Peer::Pods(other)) => one.is_apart(other),
+fn peers_apart(peer: &Peer, other: &Peer, pod_ranges: &[Range]) -> bool {
+    match (peer, other) {
+        (Peer::Pods(selection), Peer::Pods(other)) => selection.is_apart(other),
         (Peer::Block(one), Peer::Block(other)) => {
             has_nothing_of(one, other.range) || has_nothing_of(other, one.range)
         }
@@ -52,65 +52,65 @@ fn has_nothing_of(block: &Block, range: Range) -> bool {
     !block.range.overlaps(range) || block.except.iter().any(|except| except.contains(range))
 }
 
-fn traffic_apart(one: &Traffic, other: &Traffic) -> bool {
-    if one.protocol != other.protocol {
+fn traffic_apart(traffic: &Traffic, other: &Traffic) -> bool {
+    if traffic.protocol != other.protocol {
         return true;
     }
-    let to = match (&one.to, &other.to) {
+    let to = match (&traffic.to, &other.to) {
         (Some(PortNumber::Range(first, last)), Some(PortNumber::Range(begin, end))) => {
             last < begin || end < first
         }
         _ => false,
     };
-    let from = match (&one.from, &other.from) {
-        (Some(one), Some(other)) => one.end() < other.start() || other.end() < one.start(),
+    let from = match (&traffic.from, &other.from) {
+        (Some(range), Some(other)) => range.end() < other.start() || other.end() < range.start(),
         _ => false,
     };
-    let message = match (&one.message, &other.message) {
+    let message = match (&traffic.message, &other.message) {
         (Some(one), Some(other)) => differ(one.kind, other.kind) || differ(one.code, other.code),
         _ => false,
     };
     to || from || message
 }
 
-fn differ(one: Option<u8>, other: Option<u8>) -> bool {
-    one.zip(other).is_some_and(|(one, other)| one != other)
+fn differ(number: Option<u8>, other: Option<u8>) -> bool {
+    number.zip(other).is_some_and(|(number, other)| number != other)
 }
 
 impl PodSelection {
     /// No pod is in both.
     fn is_apart(&self, other: &Self) -> bool {
         let all = [self.requirements(), other.requirements()].concat();
-        let mut asked: BTreeMap<(LabelOwner, &Text), LabelConstraint<'_>> = BTreeMap::new();
-        for (of, one) in &all {
-            asked.entry((*of, &one.key)).or_default().add(one);
+        let mut constraints: BTreeMap<(LabelOwner, &Text), LabelConstraint<'_>> = BTreeMap::new();
+        for (owner, requirement) in &all {
+            constraints.entry((*owner, &requirement.key)).or_default().add(requirement);
         }
-        !asked.values().all(LabelConstraint::is_possible)
+        !constraints.values().all(LabelConstraint::is_possible)
     }
 
     /// Every pod of this one is one of the other.
     fn implies(&self, other: &Self) -> bool {
         let own = self.requirements();
-        other
-            .requirements()
-            .iter()
-            .all(|(of, wanted)| own.iter().any(|(whose, one)| of == whose && implies(one, wanted)))
+        other.requirements().iter().all(|(owner, wanted)| {
+            own.iter().any(|(whose, requirement)| owner == whose && implies(requirement, wanted))
+        })
     }
 
     /// All that is said, as conditions in one form.
     fn requirements(&self) -> Vec<(LabelOwner, Requirement)> {
         let within =
             self.namespace.iter().map(|name| (LabelOwner::Namespace, equals(&NAMESPACE_NAME.into(), name)));
-        let namespaces = requirements(&self.namespaces).map(|one| (LabelOwner::Namespace, one));
-        let pods = requirements(&self.pods).map(|one| (LabelOwner::Pod, one));
-        let accounts = self.accounts.iter().map(|one| (LabelOwner::Account, one.clone()));
+        let namespaces =
+            requirements(&self.namespaces).map(|requirement| (LabelOwner::Namespace, requirement));
+        let pods = requirements(&self.pods).map(|requirement| (LabelOwner::Pod, requirement));
+        let accounts = self.accounts.iter().map(|requirement| (LabelOwner::Account, requirement.clone()));
         within.chain(namespaces).chain(pods).chain(accounts).collect()
     }
 }
 
-fn requirements(of: &LabelSelector) -> impl Iterator<Item = Requirement> + '_ {
-    let labels = of.match_labels.iter().map(|(key, value)| equals(key, value));
-    labels.chain(of.match_expressions.iter().cloned())
+fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Requirement> + '_ {
+    let labels = selector.match_labels.iter().map(|(key, value)| equals(key, value));
+    labels.chain(selector.match_expressions.iter().cloned())
 }
 
 fn equals(key: &Text, value: &Text) -> Requirement {
@@ -128,10 +128,10 @@ struct LabelConstraint<'r> {
 }
 
 impl<'r> LabelConstraint<'r> {
-    fn add(&mut self, one: &'r Requirement) {
-        match &*one.operator {
-            "In" => self.allowed.push(&one.values),
-            "NotIn" => self.excluded.extend(&one.values),
+    fn add(&mut self, requirement: &'r Requirement) {
+        match &*requirement.operator {
+            "In" => self.allowed.push(&requirement.values),
+            "NotIn" => self.excluded.extend(&requirement.values),
             "Exists" => self.exists = true,
             _ => self.is_absent = true,
         }
@@ -147,12 +147,12 @@ impl<'r> LabelConstraint<'r> {
 }
 
 /// Where the first is true, the other is.
-fn implies(one: &Requirement, other: &Requirement) -> bool {
-    one.key == other.key
-        && match (&*one.operator, &*other.operator) {
-            ("In", "In") => one.values.iter().all(|value| other.values.contains(value)),
-            ("In", "NotIn") => one.values.iter().all(|value| !other.values.contains(value)),
-            ("NotIn", "NotIn") => other.values.iter().all(|value| one.values.contains(value)),
+fn implies(requirement: &Requirement, other: &Requirement) -> bool {
+    requirement.key == other.key
+        && match (&*requirement.operator, &*other.operator) {
+            ("In", "In") => requirement.values.iter().all(|value| other.values.contains(value)),
+            ("In", "NotIn") => requirement.values.iter().all(|value| !other.values.contains(value)),
+            ("NotIn", "NotIn") => other.values.iter().all(|value| requirement.values.contains(value)),
             ("In" | "Exists", "Exists") | ("DoesNotExist", "DoesNotExist" | "NotIn") => true,
             _ => false,
         }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn pods_are_apart_if_their_selectors_contradict_each_other() {
-        for (one, other, expected) in [
+        for (item, other, expected) in [
             ("a == 'b'", "a == 'c'", true),
             ("a == 'b'", "a != 'b'", true),
             ("a in {'b', 'c'}", "a in {'c', 'd'}", false),
@@ -196,8 +196,8 @@ mod tests {
             ("projectcalico.org/serviceaccount == 'x'", "projectcalico.org/serviceaccount == 'y'", true),
             ("pcns.a == 'b'", "a == 'c'", false),
         ] {
-            assert_eq!(are_apart(&pods(one), &pods(other)), expected, "{one} and {other}");
-            assert_eq!(are_apart(&pods(other), &pods(one)), expected, "{other} and {one}");
+            assert_eq!(are_apart(&pods(item), &pods(other)), expected, "{item} and {other}");
+            assert_eq!(are_apart(&pods(other), &pods(item)), expected, "{other} and {item}");
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn rules_are_apart_by_their_peers_or_by_their_traffic() {
-        let of = |protocol, ports: Option<(u16, u16)>| {
+        let rule_of = |protocol, ports: Option<(u16, u16)>| {
             let to = ports.map(|(first, last)| PortNumber::Range(first, last));
             rule(None, Some(vec![Traffic { protocol, to, from: None, message: None }]))
         };
@@ -251,12 +251,12 @@ mod tests {
         };
         let pods_have = [range("10.244.0.0/16")];
         let peer = |text: &str| rule(Some(pods(text).into_iter().map(Peer::Pods).collect()), None);
-        for (one, other, expected) in [
-            (of(TCP, None), of(UDP, None), true),
-            (of(TCP, Some((1, 80))), of(TCP, Some((81, 90))), true),
-            (of(TCP, Some((1, 80))), of(TCP, Some((80, 90))), false),
-            (of(TCP, Some((1, 80))), of(TCP, None), false),
-            (of(TCP, None), rule(None, None), false),
+        for (rule, other, expected) in [
+            (rule_of(TCP, None), rule_of(UDP, None), true),
+            (rule_of(TCP, Some((1, 80))), rule_of(TCP, Some((81, 90))), true),
+            (rule_of(TCP, Some((1, 80))), rule_of(TCP, Some((80, 90))), false),
+            (rule_of(TCP, Some((1, 80))), rule_of(TCP, None), false),
+            (rule_of(TCP, None), rule(None, None), false),
             (message(8), message(3), true),
             (message(8), message(8), false),
             (block("10.0.0.0/8"), block("10.1.0.0/16"), false),
@@ -268,11 +268,11 @@ mod tests {
             (block("172.16.0.0/12"), rule(None, None), false),
             (cut("10.0.0.0/8", &["10.1.0.0/16"]), block("10.1.2.0/24"), true),
             (cut("10.0.0.0/8", &["10.1.0.0/17"]), block("10.1.0.0/16"), false),
-            (of(TCP, Some((1, 80))), named("web"), false),
+            (rule_of(TCP, Some((1, 80))), named("web"), false),
             (peer("a == 'c'"), peer("a == 'b'"), true),
         ] {
-            assert_eq!(rules_apart(&one, &other, &pods_have), expected, "{one:?} {other:?}");
-            assert_eq!(rules_apart(&other, &one, &pods_have), expected, "{other:?} {one:?}");
+            assert_eq!(rules_apart(&rule, &other, &pods_have), expected, "{rule:?} {other:?}");
+            assert_eq!(rules_apart(&other, &rule, &pods_have), expected, "{other:?} {rule:?}");
         }
         // Nobody knows where pods are.
         assert!(!rules_apart(&block("172.16.0.0/12"), &peer("a == 'b'"), &[]));

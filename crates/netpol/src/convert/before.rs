@@ -15,17 +15,17 @@ pub(super) type RulePlace = (Reference, Direction, usize);
 
 /// Calico's policies, those among them of which only some rules could be read, with their objects.
 pub(super) fn of_calico(own: &Calico) -> (Vec<calico::Policy>, Vec<Reference>) {
-    let partly = own.partial.iter().map(|one| (one.policy.clone(), one.object.clone()));
-    own.policies.iter().map(|(of, policy)| (policy.clone(), of.clone())).chain(partly).unzip()
+    let partly = own.partial.iter().map(|partial| (partial.policy.clone(), partial.object.clone()));
+    own.policies.iter().map(|(reference, policy)| (policy.clone(), reference.clone())).chain(partly).unzip()
 }
 
 /// The policies without what is left out.
 pub(super) fn without_omissions(policies: &Policies, left: &BTreeSet<Omission>) -> Policies {
     let mut kept = policies.clone();
     if let EnginePolicies::Calico(own) = &mut kept.engine_policies {
-        let (all, of) = of_calico(own);
+        let (all, references) = of_calico(own);
         own.partial.clear();
-        (own.policies.entries, own.policies.references) = kept_calico_policies(all, of, left);
+        (own.policies.entries, own.policies.references) = kept_calico_policies(all, references, left);
     }
     without_kubernetes(&mut kept, left);
     kept
@@ -40,7 +40,7 @@ pub fn kept_calico_policies(
 ) -> (Vec<calico::Policy>, Vec<Reference>) {
     let pairs = policies.into_iter().zip(objects);
     let kept = pairs.filter(|(_, object)| !left.contains(&Omission::Policy(object.clone())));
-    let one = |(mut policy, object): (calico::Policy, Reference)| {
+    let to_policy = |(mut policy, object): (calico::Policy, Reference)| {
         for (direction, rules) in
             [(Direction::Ingress, &mut policy.ingress), (Direction::Egress, &mut policy.egress)]
         {
@@ -52,7 +52,7 @@ pub fn kept_calico_policies(
         }
         (policy, object)
     };
-    kept.map(one).unzip()
+    kept.map(to_policy).unzip()
 }
 
 /// The same of NetworkPolicies of Kubernetes alone, which are there before and after.

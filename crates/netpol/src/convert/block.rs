@@ -68,45 +68,45 @@ mod tests {
 
     #[test]
     fn a_block_is_cut_around_its_exceptions() {
-        let told = |range: &str, except: &[&str], most| {
+        let describe = |range: &str, except: &[&str], most| {
             let block = Block { range: ranges(&[range])[0], except: ranges(except) };
             cut(&block, most).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(told("10.0.0.0/8", &[], 1).as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(describe("10.0.0.0/8", &[], 1).as_deref(), Some("10.0.0.0/8"));
         assert_eq!(
-            told("10.0.0.0/8", &["10.64.0.0/10", "10.255.0.0/16"], 9).as_deref(),
+            describe("10.0.0.0/8", &["10.64.0.0/10", "10.255.0.0/16"], 9).as_deref(),
             Some(
                 "10.0.0.0/10 10.128.0.0/10 10.192.0.0/11 10.224.0.0/12 10.240.0.0/13 10.248.0.0/14 10.252.0.0/15 10.254.0.0/16"
             )
         );
-        assert_eq!(told("10.0.0.0/31", &["10.0.0.1/32"], 1).as_deref(), Some("10.0.0.0/32"));
-        assert_eq!(told("::/0", &["::1/128"], 127), None);
-        assert_eq!(told("::/0", &["::1/128"], 128).map(|all| all.split(' ').count()), Some(128));
+        assert_eq!(describe("10.0.0.0/31", &["10.0.0.1/32"], 1).as_deref(), Some("10.0.0.0/32"));
+        assert_eq!(describe("::/0", &["::1/128"], 127), None);
+        assert_eq!(describe("::/0", &["::1/128"], 128).map(|all| all.split(' ').count()), Some(128));
     }
 
     #[test]
     fn exceptions_are_inside_of_their_range() {
-        let told = |nets: &[&str], not: &[&str], is_v6| {
+        let describe = |nets: &[&str], not: &[&str], is_v6| {
             let word = |block: &Block| {
                 let except: Vec<String> = block.except.iter().map(ToString::to_string).collect();
                 format!("{} but {}", block.range, except.join(" "))
             };
             blocks(&ranges(nets), &ranges(not), is_v6).iter().map(word).collect::<Vec<_>>()
         };
-        assert_eq!(told(&["10.0.0.0/8", "10.0.0.0/8"], &[], None), ["10.0.0.0/8 but "]);
+        assert_eq!(describe(&["10.0.0.0/8", "10.0.0.0/8"], &[], None), ["10.0.0.0/8 but "]);
         assert_eq!(
-            told(&["10.0.0.0/8", "10.1.0.0/16"], &["10.1.2.0/24", "10.1.0.0/16", "172.16.0.0/12"], None),
+            describe(&["10.0.0.0/8", "10.1.0.0/16"], &["10.1.2.0/24", "10.1.0.0/16", "172.16.0.0/12"], None),
             ["10.0.0.0/8 but 10.1.0.0/16"]
         );
         // A rule that leaves out ranges of one family is for no packet of the other.
-        assert_eq!(told(&[], &["10.0.0.0/8"], None), ["0.0.0.0/0 but 10.0.0.0/8"]);
-        assert_eq!(told(&["fd00::/8"], &["10.0.0.0/8"], None), [""; 0]);
+        assert_eq!(describe(&[], &["10.0.0.0/8"], None), ["0.0.0.0/0 but 10.0.0.0/8"]);
+        assert_eq!(describe(&["fd00::/8"], &["10.0.0.0/8"], None), [""; 0]);
         assert_eq!(
-            told(&[], &["10.0.0.0/8", "fd00::/8"], None),
+            describe(&[], &["10.0.0.0/8", "fd00::/8"], None),
             ["0.0.0.0/0 but 10.0.0.0/8", "::/0 but fd00::/8"]
         );
-        assert_eq!(told(&[], &[], Some(true)), ["::/0 but "]);
-        assert_eq!(told(&["10.0.0.0/8", "fd00::/8"], &[], Some(false)), ["10.0.0.0/8 but "]);
-        assert_eq!(told(&[], &["10.0.0.0/8"], Some(true)), [""; 0]);
+        assert_eq!(describe(&[], &[], Some(true)), ["::/0 but "]);
+        assert_eq!(describe(&["10.0.0.0/8", "fd00::/8"], &[], Some(false)), ["10.0.0.0/8 but "]);
+        assert_eq!(describe(&[], &["10.0.0.0/8"], Some(true)), [""; 0]);
     }
 }

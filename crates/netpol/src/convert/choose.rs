@@ -26,13 +26,13 @@ pub(super) fn select_pods(condition: &Expression) -> Result<Vec<PodSelection>, S
     }
     let mut found: Vec<PodSelection> = Vec::new();
     for way in ways {
-        let mut one = PodSelection::default();
+        let mut selection = PodSelection::default();
         let mut is_possible = true;
         for (literal, is_true) in way {
-            is_possible &= one.add_literal(literal, is_true)?;
+            is_possible &= selection.add_literal(literal, is_true)?;
         }
-        if is_possible && !found.contains(&one) {
-            found.push(one);
+        if is_possible && !found.contains(&selection) {
+            found.push(selection);
         }
     }
     Ok(found)
@@ -57,14 +57,17 @@ impl PodSelection {
             // Every pod is in a namespace, and has an account, with a name.
             Expression::Has(LabelOwner::Namespace, key) if **key == *NAMESPACE_NAME => Ok(is_true),
             Expression::Has(LabelOwner::Account, key) if **key == *ACCOUNT_NAME => Ok(is_true),
-            Expression::Has(of, key) => {
+            Expression::Has(owner, key) => {
                 if !is_key(key) {
                     return Ok(!is_true);
                 }
-                self.add(*of, requirement(key, if is_true { "Exists" } else { "DoesNotExist" }, Vec::new()));
+                self.add(
+                    *owner,
+                    requirement(key, if is_true { "Exists" } else { "DoesNotExist" }, Vec::new()),
+                );
                 Ok(true)
             }
-            Expression::In(of, key, values) => {
+            Expression::In(owner, key, values) => {
                 // The name of an account may be longer than a label.
                 let is_name = **key == *ACCOUNT_NAME;
                 let possible = |value: &&Text| is_name || (is_key(key) && is_value(value));
@@ -72,7 +75,7 @@ impl PodSelection {
                 if values.is_empty() {
                     return Ok(!is_true);
                 }
-                self.add(*of, requirement(key, if is_true { "In" } else { "NotIn" }, values));
+                self.add(*owner, requirement(key, if is_true { "In" } else { "NotIn" }, values));
                 Ok(true)
             }
             Expression::Like(_, key, test, text) => {
@@ -91,24 +94,24 @@ impl PodSelection {
         }
     }
 
-    fn add(&mut self, of: LabelOwner, one: Requirement) {
-        let selector = match of {
+    fn add(&mut self, owner: LabelOwner, requirement: Requirement) {
+        let selector = match owner {
             LabelOwner::Pod => &mut self.pods,
             LabelOwner::Namespace => &mut self.namespaces,
             LabelOwner::Account => {
-                if !self.accounts.contains(&one) {
-                    self.accounts.push(one);
+                if !self.accounts.contains(&requirement) {
+                    self.accounts.push(requirement);
                 }
                 return;
             }
         };
         // A single value is what people write as a label.
-        if let ("In", [value]) = (&*one.operator, one.values.as_slice())
-            && selector.match_labels.get(&one.key).is_none_or(|known| known == value)
+        if let ("In", [value]) = (&*requirement.operator, requirement.values.as_slice())
+            && selector.match_labels.get(&requirement.key).is_none_or(|known| known == value)
         {
-            selector.match_labels.insert(one.key, value.clone());
-        } else if !selector.match_expressions.contains(&one) {
-            selector.match_expressions.push(one);
+            selector.match_labels.insert(requirement.key, value.clone());
+        } else if !selector.match_expressions.contains(&requirement) {
+            selector.match_expressions.push(requirement);
         }
     }
 
@@ -120,17 +123,19 @@ impl PodSelection {
         if let Some(name) = self.namespaces.match_labels.get(NAMESPACE_NAME) {
             return Some(vec![name.clone()]);
         }
-        let is_name = |one: &&Requirement| *one.key == *NAMESPACE_NAME && *one.operator == *"In";
-        self.namespaces.match_expressions.iter().find(is_name).map(|one| one.values.clone())
+        let is_name = |requirement: &&Requirement| {
+            *requirement.key == *NAMESPACE_NAME && *requirement.operator == *"In"
+        };
+        self.namespaces.match_expressions.iter().find(is_name).map(|requirement| requirement.values.clone())
     }
 
     /// Whether nothing is said of namespaces but names that they have.
     pub(super) fn is_by_namespace_name_only(&self) -> bool {
         let LabelSelector { match_labels, match_expressions } = &self.namespaces;
         let is_name = |key: &Text| **key == *NAMESPACE_NAME;
-        let said = match_labels.len() + match_expressions.len() + usize::from(self.namespace.is_some());
-        let is_in = |one: &Requirement| is_name(&one.key) && *one.operator == *"In";
-        said == 1 && match_labels.keys().all(is_name) && match_expressions.iter().all(is_in)
+        let reported = match_labels.len() + match_expressions.len() + usize::from(self.namespace.is_some());
+        let is_in = |requirement: &Requirement| is_name(&requirement.key) && *requirement.operator == *"In";
+        reported == 1 && match_labels.keys().all(is_name) && match_expressions.iter().all(is_in)
     }
 
     /// The selector of namespaces that says all that is said of them, the name among it.
@@ -199,13 +204,11 @@ mod tests {
         select_pods(&parse(text).expect("a selector")).expect("label selectors")
     }
 
-    fn pods(of: &PodSelection) -> String {
-        let labels = of.pods.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
-        let more = of
-            .pods
-            .match_expressions
-            .iter()
-            .map(|one| format!("{} {} {:?}", one.key, one.operator, one.values));
+    fn pods(selection: &PodSelection) -> String {
+        let labels = selection.pods.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let more = selection.pods.match_expressions.iter().map(|requirement| {
+            format!("{} {} {:?}", requirement.key, requirement.operator, requirement.values)
+        });
         labels.chain(more).collect::<Vec<_>>().join(", ")
     }
 
@@ -237,13 +240,13 @@ mod tests {
 
     #[test]
     fn namespaces_and_accounts_have_their_own_place() {
-        let one = of(
+        let selections = of(
             "projectcalico.org/namespace == 'shop' && pcns.team == 'a' && projectcalico.org/serviceaccount == 'web'",
         );
-        assert_eq!(one[0].namespace_names(), Some(vec!["shop".into()]));
-        assert!(one[0].has_namespace_labels());
+        assert_eq!(selections[0].namespace_names(), Some(vec!["shop".into()]));
+        assert!(selections[0].has_namespace_labels());
         assert_eq!(
-            (&*one[0].accounts[0].operator, &one[0].accounts[0].values[..]),
+            (&*selections[0].accounts[0].operator, &selections[0].accounts[0].values[..]),
             ("In", &["web".into()][..])
         );
         let all = select_pods(&parse_for_namespaces("all()").expect("a selector")).expect("a label selector");

@@ -34,21 +34,21 @@ pub fn write(plain: &PlainPolicies, settings: Settings) -> ConvertedObjects {
     for (tier, of) in plain.tiers.iter().enumerate() {
         for policy in &of.policies {
             match writer.draft_policy(policy, tier, &mut report) {
-                Ok(one) => said.push(one),
+                Ok(draft) => said.push(draft),
                 Err(refusal) => report.leave_policy(&policy.source, refusal),
             }
         }
     }
     let order = Order::new(plain, said.iter().map(PolicyDraft::ordered).collect());
     let mut drafts = Vec::new();
-    for (place, one) in said.iter().enumerate() {
+    for (place, draft) in said.iter().enumerate() {
         let mut notes = Report::default();
-        match writer.specs(one, &order, place, &mut notes) {
+        match writer.specs(draft, &order, place, &mut notes) {
             Ok(specs) => {
                 report.extend(notes);
-                drafts.extend(one.draft(plain, specs));
+                drafts.extend(draft.draft(plain, specs));
             }
-            Err(refusal) => report.leave_policy(&one.policy.source, refusal),
+            Err(refusal) => report.leave_policy(&draft.policy.source, refusal),
         }
     }
     ConvertedObjects { objects: name_drafts(drafts, &plain.taken_names), report }
@@ -85,7 +85,7 @@ impl<'p> PolicyDraft<'p> {
     }
 
     fn rule(&self, rule: &Rule) -> Option<&RuleDraft<'p>> {
-        self.rules.iter().find(|one| std::ptr::eq(one.rule, rule))
+        self.rules.iter().find(|draft| std::ptr::eq(draft.rule, rule))
     }
 
     fn draft(&self, plain: &PlainPolicies, mut specs: Vec<Value>) -> Option<Draft> {
@@ -121,8 +121,8 @@ impl<'p> Writer<'p> {
         for rule in &policy.rules {
             let mut notes = Vec::new();
             match self.draft_rule(rule, policy, &mut notes) {
-                Ok(said) => {
-                    rules.push(said);
+                Ok(draft) => {
+                    rules.push(draft);
                     for (field, outcome, why) in notes {
                         report.note(&policy.source, format!("{}.{field}", rule.place()), outcome, why);
                     }
@@ -166,12 +166,12 @@ impl<'p> Writer<'p> {
     /// The sets of rules of a policy.
     fn specs(
         &self,
-        said: &PolicyDraft<'_>,
+        draft: &PolicyDraft<'_>,
         order: &Order<'_>,
         place: usize,
         report: &mut Report,
     ) -> Result<Vec<Value>, Refusal> {
-        let policy = said.policy;
+        let policy = draft.policy;
         let isolated: Vec<Direction> =
             policy.types.iter().copied().filter(|one| order.isolates(place, *one)).collect();
         if isolated.iter().any(|direction| order.is_before_others(place, *direction)) {
@@ -184,17 +184,22 @@ impl<'p> Writer<'p> {
             if let Some(why) = why {
                 report.note(&policy.source, format!("{}.action", rule.place()), Outcome::Expanded, why);
             }
-            let Some(one) = said.rule(rule).filter(|_| form != Form::Nothing) else { continue };
-            if one.selectors.is_some() { &mut narrowed } else { &mut common }.push((one, form));
+            let Some(rule_draft) = draft.rule(rule).filter(|_| form != Form::Nothing) else { continue };
+            if rule_draft.selectors.is_some() { &mut narrowed } else { &mut common }.push((rule_draft, form));
         }
         let mut specs = Vec::new();
-        for selector in &said.selectors {
+        for selector in &draft.selectors {
             specs.extend(self.spec(selector, &policy.types, &isolated, &common)?);
         }
-        for (one, form) in narrowed {
+        for (rule_draft, form) in narrowed {
             // The pods of such a rule are some of those above, so no pod is isolated that was not.
-            for selector in one.selectors.iter().flatten() {
-                specs.extend(self.spec(selector, &[one.rule.direction], &isolated, &[(one, form)])?);
+            for selector in rule_draft.selectors.iter().flatten() {
+                specs.extend(self.spec(
+                    selector,
+                    &[rule_draft.rule.direction],
+                    &isolated,
+                    &[(rule_draft, form)],
+                )?);
             }
         }
         if specs.is_empty() {
@@ -220,12 +225,13 @@ impl<'p> Writer<'p> {
         let mut open = Map::new();
         for direction in types {
             let way = direction.name().to_lowercase();
-            let of = |wanted: Form| -> Vec<Value> {
-                let own =
-                    rules.iter().filter(|(one, form)| one.rule.direction == *direction && *form == wanted);
-                own.flat_map(|(one, _)| one.bodies.clone()).collect()
+            let values_of = |wanted: Form| -> Vec<Value> {
+                let own = rules
+                    .iter()
+                    .filter(|(draft, form)| draft.rule.direction == *direction && *form == wanted);
+                own.flat_map(|(draft, _)| draft.bodies.clone()).collect()
             };
-            let (mut allowed, denied) = (of(Form::Allow), of(Form::Deny));
+            let (mut allowed, denied) = (values_of(Form::Allow), values_of(Form::Deny));
             if isolated.contains(direction) {
                 if allowed.is_empty() {
                     // A rule that says nothing allows nothing, and with it everything is denied by default.
@@ -260,7 +266,7 @@ impl<'p> Writer<'p> {
 /// The selectors of these pods in a policy.
 fn selectors(subjects: &[PodSelection], policy: &Policy) -> Result<Vec<Value>, String> {
     let all: Result<Vec<_>, String> =
-        subjects.iter().map(|one| subject(one, policy.namespace.as_ref())).collect();
+        subjects.iter().map(|selection| subject(selection, policy.namespace.as_ref())).collect();
     Ok(all?.into_iter().flatten().collect())
 }
 

@@ -103,7 +103,7 @@ pub(super) fn name_drafts(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Val
     for (name, draft) in names.into_iter().zip(drafts) {
         found.push((draft.kind, draft.namespace.clone(), name, draft));
     }
-    found.sort_by(|one, other| (one.0, &one.1, &one.2).cmp(&(other.0, &other.1, &other.2)));
+    found.sort_by(|row, other| (row.0, &row.1, &row.2).cmp(&(other.0, &other.1, &other.2)));
     found.into_iter().map(|(.., name, draft)| draft.into_object(&name)).collect()
 }
 
@@ -115,51 +115,53 @@ fn add_hash(wanted: &str, identity: &str) -> String {
 }
 
 /// A label selector, as it is written.
-pub(super) fn selector(of: &LabelSelector) -> Value {
+pub(super) fn selector(selector: &LabelSelector) -> Value {
     let mut written = Map::new();
-    if !of.match_labels.is_empty() {
-        written.insert("matchLabels".into(), labels(&of.match_labels));
+    if !selector.match_labels.is_empty() {
+        written.insert("matchLabels".into(), labels(&selector.match_labels));
     }
-    if !of.match_expressions.is_empty() {
-        let one = |Requirement { key, operator, values }: &Requirement| {
-            let mut one = Map::new();
-            one.insert("key".into(), (**key).into());
-            one.insert("operator".into(), (**operator).into());
+    if !selector.match_expressions.is_empty() {
+        let to_value = |Requirement { key, operator, values }: &Requirement| {
+            let mut object = Map::new();
+            object.insert("key".into(), (**key).into());
+            object.insert("operator".into(), (**operator).into());
             if !values.is_empty() {
-                one.insert("values".into(), values.iter().map(|value| Value::from(&**value)).collect());
+                object.insert("values".into(), values.iter().map(|value| Value::from(&**value)).collect());
             }
-            Value::Object(one)
+            Value::Object(object)
         };
-        written.insert("matchExpressions".into(), of.match_expressions.iter().map(one).collect());
+        written.insert("matchExpressions".into(), selector.match_expressions.iter().map(to_value).collect());
     }
     Value::Object(written)
 }
 
-fn labels(of: &Labels) -> Value {
-    Value::Object(of.iter().map(|(key, value)| (key.to_string(), Value::from(&**value))).collect())
+fn labels(labels: &Labels) -> Value {
+    Value::Object(labels.iter().map(|(key, value)| (key.to_string(), Value::from(&**value))).collect())
 }
 
 /// A range with its exceptions, as `ipBlock` of Kubernetes and of Antrea is written.
-pub(super) fn ip_block(of: &Block) -> Value {
+pub(super) fn ip_block(block: &Block) -> Value {
     let mut written = Map::new();
-    written.insert("cidr".into(), of.range.to_string().into());
-    if !of.except.is_empty() {
-        let except = of.except.iter().map(|range| Value::from(range.to_string()));
+    written.insert("cidr".into(), block.range.to_string().into());
+    if !block.except.is_empty() {
+        let except = block.except.iter().map(|range| Value::from(range.to_string()));
         written.insert("except".into(), except.collect());
     }
     Value::Object(written)
 }
 
 /// Pods as a peer of Kubernetes and of Antrea, in an object of this namespace.
-pub(super) fn pods_as_peer(of: &PodSelection, namespace: Option<&Text>) -> Map<String, Value> {
+pub(super) fn pods_as_peer(selection: &PodSelection, namespace: Option<&Text>) -> Map<String, Value> {
     let mut peer = Map::new();
-    let is_own = of.namespace.is_some() && of.namespace.as_ref() == namespace && !of.has_namespace_labels();
+    let is_own = selection.namespace.is_some()
+        && selection.namespace.as_ref() == namespace
+        && !selection.has_namespace_labels();
     if !is_own {
-        peer.insert("namespaceSelector".into(), selector(&of.of_namespaces()));
+        peer.insert("namespaceSelector".into(), selector(&selection.of_namespaces()));
     }
     // Without it a selector of namespaces means all their pods.
-    if is_own || of.pods != LabelSelector::default() {
-        peer.insert("podSelector".into(), selector(&of.pods));
+    if is_own || selection.pods != LabelSelector::default() {
+        peer.insert("podSelector".into(), selector(&selection.pods));
     }
     peer
 }
@@ -197,24 +199,24 @@ mod tests {
 
     #[test]
     fn names_that_two_want_get_a_hash_whichever_comes_first() {
-        let (one, other) = (draft(None, "a", "x", 0), draft(None, "a", "y", 0));
+        let (plain, other) = (draft(None, "a", "x", 0), draft(None, "a", "y", 0));
         let (first, second) =
-            (names(vec![one.clone(), other.clone()], &[]), names(vec![other, one.clone()], &[]));
+            (names(vec![plain.clone(), other.clone()], &[]), names(vec![other, plain.clone()], &[]));
         assert_eq!(first, second);
         assert!(
             first.iter().all(|name| name.len() == 10 && name.starts_with("a-")) && first[0] != first[1],
             "{first:?}"
         );
         // In another namespace, or alone, it keeps its name.
-        assert_eq!(names(vec![one.clone(), draft(Some("n"), "a", "y", 0)], &[]), ["a", "a"]);
-        assert_ne!(names(vec![one.clone()], &["a"]), ["a"]);
-        assert_ne!(names(vec![one.clone()], &["a"]), names(vec![draft(None, "a", "x", 1)], &["a"]));
+        assert_eq!(names(vec![plain.clone(), draft(Some("n"), "a", "y", 0)], &[]), ["a", "a"]);
+        assert_ne!(names(vec![plain.clone()], &["a"]), ["a"]);
+        assert_ne!(names(vec![plain.clone()], &["a"]), names(vec![draft(None, "a", "x", 1)], &["a"]));
         // A hash that the cluster has already is no name either.
-        let hash = names(vec![one.clone()], &["a"]).remove(0);
-        assert!(![hash.as_str(), "a"].contains(&names(vec![one.clone()], &["a", &hash])[0].as_str()));
+        let hash = names(vec![plain.clone()], &["a"]).remove(0);
+        assert!(![hash.as_str(), "a"].contains(&names(vec![plain.clone()], &["a", &hash])[0].as_str()));
         // An object of another kind has no part in it.
         let other_kind = [(Kind::CALICO_NETWORK_POLICY, None, Text::from("a"))].into();
-        assert_eq!(name_drafts(vec![one.clone()], &other_kind)[0]["metadata"]["name"], "a");
+        assert_eq!(name_drafts(vec![plain.clone()], &other_kind)[0]["metadata"]["name"], "a");
         let long = "l".repeat(300);
         let found = names(vec![draft(None, &long, "x", 0)], &[]);
         assert_eq!(found[0].len(), LONGEST);

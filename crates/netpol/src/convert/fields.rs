@@ -11,9 +11,9 @@ use crate::tier::Direction;
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
 pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
     let mut all = report.entries.clone();
-    let said = reported_fields(report);
-    for (of, object) in objects {
-        let parts = said.get(of).map(Vec::as_slice).unwrap_or_default();
+    let reported = reported_fields(report);
+    for (reference, object) in objects {
+        let parts = reported.get(reference).map(Vec::as_slice).unwrap_or_default();
         if parts.iter().any(|part| part == "spec") {
             continue;
         }
@@ -22,7 +22,7 @@ pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec
         for field in fields {
             if !parts.iter().any(|part| covers(part, &field)) {
                 all.push(Entry {
-                    object: of.clone(),
+                    object: reference.clone(),
                     field,
                     outcome: Outcome::Exact,
                     why: None,
@@ -44,11 +44,11 @@ fn reported_fields(report: &Report) -> BTreeMap<&Reference, Vec<String>> {
         parts.entry(&entry.object).or_default().push(entry.field.clone());
     }
     for left in &report.omissions {
-        let (of, part) = match left {
-            Omission::Policy(of) => (of, "spec".to_owned()),
-            Omission::Rule(of, direction, number) => (of, place(*direction, *number)),
+        let (reference, part) = match left {
+            Omission::Policy(reference) => (reference, "spec".to_owned()),
+            Omission::Rule(reference, direction, number) => (reference, place(*direction, *number)),
         };
-        parts.entry(of).or_default().push(part);
+        parts.entry(reference).or_default().push(part);
     }
     parts
 }
@@ -59,21 +59,21 @@ fn covers(part: &str, field: &str) -> bool {
 }
 
 /// The fields of an object that hold a value of their own. Only rules are told apart by their number.
-fn walk(value: &Value, at: &str, fields: &mut Vec<String>) {
+fn walk(value: &Value, location: &str, fields: &mut Vec<String>) {
     let rules = Direction::ALL.map(|direction| format!("spec.{}", direction.name().to_lowercase()));
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
-                walk(value, &format!("{at}.{key}"), fields);
+                walk(value, &format!("{location}.{key}"), fields);
             }
         }
-        Value::Array(list) if rules.iter().any(|of| of == at) => {
+        Value::Array(list) if rules.iter().any(|of| of == location) => {
             for (number, rule) in list.iter().enumerate() {
-                walk(rule, &format!("{at}[{number}]"), fields);
+                walk(rule, &format!("{location}[{number}]"), fields);
             }
         }
         Value::Null => {}
-        _ => fields.push(at.to_owned()),
+        _ => fields.push(location.to_owned()),
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_field_is_said_once() {
-        let of = Reference {
+        let reference = Reference {
             kind: Kind::CALICO_GLOBAL_NETWORK_POLICY,
             namespace: Text::default(),
             name: "n".into(),
@@ -105,10 +105,10 @@ mod tests {
             "egress": null,
         }});
         let mut report = Report::default();
-        report.note(&of, "spec.ingress[0].source.notNets", Outcome::Expanded, "exceptions");
-        report.leave_rule(&of, (Direction::Ingress, 1), Effect::Narrows, Refusal::new("http", "no"));
-        let told = |report: &Report| -> Vec<(String, Outcome)> {
-            completed(report, &[(of.clone(), &object)])
+        report.note(&reference, "spec.ingress[0].source.notNets", Outcome::Expanded, "exceptions");
+        report.leave_rule(&reference, (Direction::Ingress, 1), Effect::Narrows, Refusal::new("http", "no"));
+        let describe = |report: &Report| -> Vec<(String, Outcome)> {
+            completed(report, &[(reference.clone(), &object)])
                 .into_iter()
                 .map(|entry| (entry.field, entry.outcome))
                 .collect()
@@ -122,9 +122,9 @@ mod tests {
             ("spec.selector", Outcome::Exact),
             ("spec.types", Outcome::Exact),
         ];
-        assert_eq!(told(&report), expected.map(|(field, outcome)| (field.to_owned(), outcome)));
+        assert_eq!(describe(&report), expected.map(|(field, outcome)| (field.to_owned(), outcome)));
         let mut whole = Report::default();
-        whole.leave_policy(&of, Refusal::new("spec.selector", "no"));
-        assert_eq!(told(&whole), [("spec.selector".to_owned(), Outcome::Impossible)]);
+        whole.leave_policy(&reference, Refusal::new("spec.selector", "no"));
+        assert_eq!(describe(&whole), [("spec.selector".to_owned(), Outcome::Impossible)]);
     }
 }

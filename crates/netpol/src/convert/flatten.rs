@@ -49,31 +49,32 @@ pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<Pla
         let pairs = input.policies.iter().zip(source.references);
         let mut own: Vec<_> = pairs.filter(|(policy, _)| policy.tier == tier.order.name).collect();
         own.sort_by(|(one, _), (other, _)| one.order.cmp(&other.order));
-        let policies = own.into_iter().filter_map(|(policy, of)| source.policy(policy, of, report));
+        let policies =
+            own.into_iter().filter_map(|(policy, reference)| source.policy(policy, reference, report));
         plain.tiers.push(Tier { name: tier.order.name.clone(), end: tier.end, policies: policies.collect() });
     }
     Ok(plain)
 }
 
 impl CalicoPolicies<'_> {
-    fn policy(&self, policy: &calico::Policy, of: &Reference, report: &mut Report) -> Option<Policy> {
-        if report.omissions.contains(&Omission::Policy(of.clone())) {
+    fn policy(&self, policy: &calico::Policy, reference: &Reference, report: &mut Report) -> Option<Policy> {
+        if report.omissions.contains(&Omission::Policy(reference.clone())) {
             return None;
         }
         if self.input.is_of_hosts(&policy.pods) {
             let why = "it is enforced on host endpoints as well, and no target has policies that mean the same on nodes";
-            report.lose(of, "spec.selector", why);
+            report.lose(reference, "spec.selector", why);
         }
         let subjects = match select_pods(&policy.pods) {
             Ok(subjects) => subjects,
             Err(why) => {
-                report.leave_policy(of, Refusal::new("spec.selector", why));
+                report.leave_policy(reference, Refusal::new("spec.selector", why));
                 return None;
             }
         };
         if subjects.is_empty() {
             report.note(
-                of,
+                reference,
                 "spec.selector",
                 Outcome::Exact,
                 "it selects no pod, so nothing is written for it",
@@ -82,7 +83,7 @@ impl CalicoPolicies<'_> {
         }
         if subjects.len() > 1 {
             report.note(
-                of,
+                reference,
                 "spec.selector",
                 Outcome::Expanded,
                 format!("{} alternatives, each with a selector of its own", subjects.len()),
@@ -95,22 +96,24 @@ impl CalicoPolicies<'_> {
                 for number in 0..written.len() {
                     let why =
                         format!("spec.types does not name {}, so Calico ignores the rule", direction.name());
-                    report.note(of, place(direction, number), Outcome::Exact, why);
+                    report.note(reference, place(direction, number), Outcome::Exact, why);
                 }
                 continue;
             }
             for (number, rule) in written.iter().enumerate() {
-                if report.omissions.contains(&Omission::Rule(of.clone(), direction, number)) {
+                if report.omissions.contains(&Omission::Rule(reference.clone(), direction, number)) {
                     continue;
                 }
-                match self.rule(policy, rule, (direction, number), of, report) {
+                match self.rule(policy, rule, (direction, number), reference, report) {
                     Ok(found) => rules.extend(found),
-                    Err(refusal) => report.leave_rule(of, (direction, number), effect(rule.action), refusal),
+                    Err(refusal) => {
+                        report.leave_rule(reference, (direction, number), effect(rule.action), refusal)
+                    }
                 }
             }
         }
         Some(Policy {
-            source: of.clone(),
+            source: reference.clone(),
             name: policy.name.clone(),
             namespace: policy.namespace.clone(),
             is_after_kubernetes: calico::is_after_kubernetes(policy, &self.input),

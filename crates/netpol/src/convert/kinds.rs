@@ -26,13 +26,13 @@ pub(super) fn traffic(rule: &Rule, notes: &mut Notes<'_>) -> Result<Option<Vec<T
     let Some(protocol) = rule.protocol else { return Ok(None) };
     let to = destinations(&rule.destination, notes)?;
     let from = sources(&rule.source, notes)?;
-    let one = |to: &Option<PortNumber>, from: &Option<Ports>| Traffic {
+    let to_traffic = |to: &Option<PortNumber>, from: &Option<Ports>| Traffic {
         protocol,
         to: to.clone(),
         from: from.clone(),
         message: rule.icmp,
     };
-    Ok(Some(to.iter().flat_map(|to| from.iter().map(move |from| one(to, from))).collect()))
+    Ok(Some(to.iter().flat_map(|to| from.iter().map(move |from| to_traffic(to, from))).collect()))
 }
 
 fn destinations(end: &Entity, notes: &mut Notes<'_>) -> Result<Vec<Option<PortNumber>>, Refusal> {
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
 
     fn end(ports: &[Ports], not: &[Ports]) -> Entity {
-        let of = |ports: &[Ports]| ports.iter().cloned().map(Port::Range).collect();
-        Entity { ports: of(ports), not_ports: of(not), ..Entity::default() }
+        let ports_of = |ports: &[Ports]| ports.iter().cloned().map(Port::Range).collect();
+        Entity { ports: ports_of(ports), not_ports: ports_of(not), ..Entity::default() }
     }
 
     #[test]

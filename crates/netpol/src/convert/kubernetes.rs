@@ -70,8 +70,8 @@ pub(super) fn check_rule(rule: &Rule) -> Result<(), Refusal> {
             return Err(Refusal::new("", "a peer by its service account, which NetworkPolicies do not know"));
         }
     }
-    for one in rule.traffic.iter().flatten() {
-        port(one)?;
+    for traffic in rule.traffic.iter().flatten() {
+        port(traffic)?;
     }
     Ok(())
 }
@@ -185,12 +185,12 @@ fn spec(chosen: &PodSelection, types: &[Direction], rules: &[&Rule], namespace: 
 fn rule_value(rule: &Rule, namespace: &Text) -> Value {
     let mut written = Map::new();
     if let Some(peers) = &rule.peers {
-        let one = |peer: &Peer| match peer {
+        let to_value = |peer: &Peer| match peer {
             Peer::Pods(chosen) => Value::Object(pods_as_peer(chosen, Some(namespace))),
             Peer::Block(block) => json!({ "ipBlock": ip_block(block) }),
         };
         let key = if rule.direction == Direction::Ingress { "from" } else { "to" };
-        written.insert(key.into(), peers.iter().map(one).collect());
+        written.insert(key.into(), peers.iter().map(to_value).collect());
     }
     if let Some(traffic) = &rule.traffic {
         // All of them have been written once before.

@@ -22,7 +22,7 @@ pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Opt
     let mut found = plain.clone();
     let mut is_changed = false;
     for (place, tier) in plain.tiers.iter().enumerate().take(default) {
-        for (at, policy) in tier.policies.iter().enumerate() {
+        for (index, policy) in tier.policies.iter().enumerate() {
             let mut rules = Vec::new();
             for rule in &policy.rules {
                 let left = Omission::Rule(policy.source.clone(), rule.direction, rule.number);
@@ -31,7 +31,7 @@ pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Opt
                 is_changed |= inner.is_some();
                 rules.extend(inner.unwrap_or_else(|| vec![rule.clone()]));
             }
-            found.tiers[place].policies[at].rules = rules;
+            found.tiers[place].policies[index].rules = rules;
         }
     }
     is_changed.then_some(found)
@@ -108,8 +108,9 @@ fn decide_pass(
 /// The first rule for packets that both are about, in the place of the other; none if there are no such packets.
 fn intersect(plain: &PlainPolicies, rule: &Rule, pass: &Rule) -> Option<Option<Rule>> {
     let subjects = each(subjects(rule), subjects(pass), chosen_in_both)?;
-    let peers =
-        all(rule.peers.as_ref(), pass.peers.as_ref(), |one, other| peer(one, other, &plain.pod_ranges))?;
+    let peers = all(rule.peers.as_ref(), pass.peers.as_ref(), |first, second| {
+        peer(first, second, &plain.pod_ranges)
+    })?;
     let traffic = all(rule.traffic.as_ref(), pass.traffic.as_ref(), traffic)?;
     let (Some(subjects), Some(peers), Some(traffic)) = (subjects, peers, traffic) else { return Some(None) };
     let Rule { direction, number, .. } = *pass;
@@ -126,22 +127,22 @@ fn intersect(plain: &PlainPolicies, rule: &Rule, pass: &Rule) -> Option<Option<R
 
 /// What two lists have in common, where none is everything. The outer answer is none if it cannot be said, the inner one if it is nothing.
 fn all<T: Clone>(
-    one: Option<&Vec<T>>,
+    items: Option<&Vec<T>>,
     other: Option<&Vec<T>>,
     common: impl Fn(&T, &T) -> Option<Option<T>>,
 ) -> Option<Option<Option<Vec<T>>>> {
-    match (one, other) {
+    match (items, other) {
         (None, None) => Some(Some(None)),
         (Some(list), None) | (None, Some(list)) => Some(Some(Some(list.clone()))),
-        (Some(one), Some(other)) => Some(each(one, other, common)?.map(Some)),
+        (Some(items), Some(other)) => Some(each(items, other, common)?.map(Some)),
     }
 }
 
-fn each<T>(one: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>) -> Option<Option<Vec<T>>> {
+fn each<T>(items: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>) -> Option<Option<Vec<T>>> {
     let mut found = Vec::new();
-    for one in one {
+    for item in items {
         for other in other {
-            found.extend(common(one, other)?);
+            found.extend(common(item, other)?);
         }
     }
     if found.len() > MOST {
@@ -151,11 +152,11 @@ fn each<T>(one: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>)
 }
 
 /// The pods that are in both.
-fn chosen_in_both(one: &PodSelection, other: &PodSelection) -> Option<Option<PodSelection>> {
-    if are_apart(std::slice::from_ref(one), std::slice::from_ref(other)) {
+fn chosen_in_both(selection: &PodSelection, other: &PodSelection) -> Option<Option<PodSelection>> {
+    if are_apart(std::slice::from_ref(selection), std::slice::from_ref(other)) {
         return Some(None);
     }
-    let mut found = one.clone();
+    let mut found = selection.clone();
     found.namespace = found.namespace.or_else(|| other.namespace.clone());
     add(&mut found.namespaces, &other.namespaces);
     add(&mut found.pods, &other.pods);
@@ -170,16 +171,16 @@ fn chosen_in_both(one: &PodSelection, other: &PodSelection) -> Option<Option<Pod
 /// Two selectors of which no pod is apart have no label with two values.
 fn add(selector: &mut LabelSelector, more: &LabelSelector) {
     selector.match_labels.extend(more.match_labels.clone());
-    for one in &more.match_expressions {
-        if !selector.match_expressions.contains(one) {
-            selector.match_expressions.push(one.clone());
+    for requirement in &more.match_expressions {
+        if !selector.match_expressions.contains(requirement) {
+            selector.match_expressions.push(requirement.clone());
         }
     }
 }
 
-fn peer(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> Option<Option<Peer>> {
-    match (one, other) {
-        (Peer::Pods(one), Peer::Pods(other)) => Some(chosen_in_both(one, other)?.map(Peer::Pods)),
+fn peer(peer: &Peer, other: &Peer, pod_ranges: &[Range]) -> Option<Option<Peer>> {
+    match (peer, other) {
+        (Peer::Pods(selection), Peer::Pods(other)) => Some(chosen_in_both(selection, other)?.map(Peer::Pods)),
         (Peer::Block(one), Peer::Block(other)) => Some(block(one, other).map(Peer::Block)),
         (Peer::Pods(_), Peer::Block(block)) | (Peer::Block(block), Peer::Pods(_)) => {
             let has_pods = pod_ranges.is_empty() || pod_ranges.iter().any(|pods| pods.overlaps(block.range));
@@ -188,8 +189,8 @@ fn peer(one: &Peer, other: &Peer, pod_ranges: &[Range]) -> Option<Option<Peer>> 
     }
 }
 
-fn block(one: &Block, other: &Block) -> Option<Block> {
-    let (inner, outer) = if one.range.contains(other.range) { (other, one) } else { (one, other) };
+fn block(block: &Block, other: &Block) -> Option<Block> {
+    let (inner, outer) = if block.range.contains(other.range) { (other, block) } else { (block, other) };
     if !outer.range.contains(inner.range) || outer.except.iter().any(|part| part.contains(inner.range)) {
         return None;
     }
@@ -200,11 +201,11 @@ fn block(one: &Block, other: &Block) -> Option<Block> {
     Some(found)
 }
 
-fn traffic(one: &Traffic, other: &Traffic) -> Option<Option<Traffic>> {
-    if one.protocol != other.protocol {
+fn traffic(traffic: &Traffic, other: &Traffic) -> Option<Option<Traffic>> {
+    if traffic.protocol != other.protocol {
         return Some(None);
     }
-    let to = match (&one.to, &other.to) {
+    let to = match (&traffic.to, &other.to) {
         (None, port) | (port, None) => port.clone(),
         (Some(PortNumber::Range(first, last)), Some(PortNumber::Range(begin, end))) => {
             let (first, last) = (*first.max(begin), *last.min(end));
@@ -213,30 +214,31 @@ fn traffic(one: &Traffic, other: &Traffic) -> Option<Option<Traffic>> {
             }
             Some(PortNumber::Range(first, last))
         }
-        (Some(PortNumber::Name(name)), Some(PortNumber::Name(other))) if name == other => one.to.clone(),
+        (Some(PortNumber::Name(name)), Some(PortNumber::Name(other))) if name == other => traffic.to.clone(),
         // What number a name stands for is another matter in each pod.
         (Some(PortNumber::Name(_)), Some(_)) | (Some(_), Some(PortNumber::Name(_))) => return None,
     };
-    let from = match (&one.from, &other.from) {
+    let from = match (&traffic.from, &other.from) {
         (None, ports) | (ports, None) => ports.clone(),
-        (Some(one), Some(other)) => {
-            let ports = *one.start().max(other.start())..=*one.end().min(other.end());
+        (Some(range), Some(other)) => {
+            let ports = *range.start().max(other.start())..=*range.end().min(other.end());
             if ports.is_empty() {
                 return Some(None);
             }
             Some(ports)
         }
     };
-    let message = match (one.message, other.message) {
+    let message = match (traffic.message, other.message) {
         (None, message) | (message, None) => message,
         (Some(one), Some(other)) => {
-            let differ =
-                |one: Option<u8>, other: Option<u8>| one.zip(other).is_some_and(|(one, other)| one != other);
+            let differ = |number: Option<u8>, other: Option<u8>| {
+                number.zip(other).is_some_and(|(number, other)| number != other)
+            };
             if differ(one.kind, other.kind) || differ(one.code, other.code) {
                 return Some(None);
             }
             Some(Message { kind: one.kind.or(other.kind), code: one.code.or(other.code) })
         }
     };
-    Some(Some(Traffic { protocol: one.protocol, to, from, message }))
+    Some(Some(Traffic { protocol: traffic.protocol, to, from, message }))
 }

@@ -65,7 +65,7 @@ impl<'p> TierPolicies<'p> {
     /// The tiers, each with the policies that are not left out.
     pub(super) fn all(tiers: &'p [Tier], is_kept: impl Fn(&Policy) -> bool) -> Vec<Self> {
         let default = tiers.iter().position(|tier| *tier.name == *DEFAULT).unwrap_or(tiers.len());
-        let one = |(number, tier): (usize, &'p Tier)| Self {
+        let to_tier_policies = |(number, tier): (usize, &'p Tier)| Self {
             tier,
             place: match number.cmp(&default) {
                 std::cmp::Ordering::Less => Place::Before,
@@ -74,7 +74,7 @@ impl<'p> TierPolicies<'p> {
             },
             policies: tier.policies.iter().filter(|policy| is_kept(policy)).collect(),
         };
-        tiers.iter().enumerate().map(one).collect()
+        tiers.iter().enumerate().map(to_tier_policies).collect()
     }
 
     /// The policies that are about a direction.
@@ -287,5 +287,5 @@ pub(super) fn may_be_isolated(pods: &[PodSelection], plain: &PlainPolicies) -> b
         known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
     };
     let mut names = plain.kubernetes.iter().map(|(name, _)| name);
-    names.any(|name| pods.iter().any(|one| one.may_be_in(&namespace(name))))
+    names.any(|name| pods.iter().any(|selection| selection.may_be_in(&namespace(name))))
 }

@@ -113,7 +113,8 @@ pub fn convert_policies(wanted: &ConversionInput<'_>) -> Result<Conversion, Stri
     let mut accepted: BTreeMap<Omission, (Effect, String)> = BTreeMap::new();
     loop {
         let round = Round::of(wanted, &accepted)?;
-        let more: Vec<_> = round.differences().filter_map(|one| round.accepted(wanted, one)).collect();
+        let more: Vec<_> =
+            round.differences().filter_map(|difference| round.accepted(wanted, difference)).collect();
         if more.is_empty() {
             return round.into_conversion(wanted);
         }
@@ -156,9 +157,9 @@ impl Round {
         let before = without_omissions(wanted.before, &report.omissions);
         let mut after = Policies::read(wanted.after, wanted.existing.iter().copied().chain(&objects));
         without_kubernetes(&mut after, &report.omissions);
-        for one in &after.unread {
-            let why = format!("{}: {}", wanted.after.name(), one.why);
-            report.leave_policy(&one.object, Refusal::new("spec", why));
+        for unread_object in &after.unread {
+            let why = format!("{}: {}", wanted.after.name(), unread_object.why);
+            report.leave_policy(&unread_object.object, Refusal::new("spec", why));
         }
         let comparison = compare(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
         Ok(Self { objects, report, origins: origins(&before), before, after, comparison })
@@ -172,20 +173,20 @@ impl Round {
     fn accepted(
         &self,
         wanted: &ConversionInput<'_>,
-        one: &Difference,
+        difference: &Difference,
     ) -> Option<(Omission, (Effect, String))> {
-        let (object, direction, number) = self.origins.get(one.before.decided_by.as_ref()?)?;
+        let (object, direction, number) = self.origins.get(difference.before.decided_by.as_ref()?)?;
         let left = Omission::Rule(object.clone(), *direction, *number);
         wanted.waivers.reason(object)?;
-        let told = format!("{}: before {}, after {}", one.kind, one.before, one.after);
-        (!self.report.omissions.contains(&left)).then(|| (left, (one.effect(), told)))
+        let text = format!("{}: before {}, after {}", difference.kind, difference.before, difference.after);
+        (!self.report.omissions.contains(&left)).then(|| (left, (difference.effect(), text)))
     }
 
-    fn packet(&self, world: &World, one: &Difference) -> Packet {
-        let by = one.before.decided_by.as_ref().and_then(|by| self.origins.get(by));
+    fn packet(&self, world: &World, difference: &Difference) -> Packet {
+        let by = difference.before.decided_by.as_ref().and_then(|by| self.origins.get(by));
         Packet {
-            words: one.words(world),
-            effect: one.effect(),
+            words: difference.words(world),
+            effect: difference.effect(),
             object: by.map(|(object, ..)| object.clone()),
         }
     }
@@ -198,9 +199,14 @@ impl Round {
         };
         let objects = wanted.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
         let applied = Policies::read(wanted.before.engine(), objects);
-        let is_new =
-            |one: &&UnreadObject| !wanted.before.unread.iter().any(|known| known.object == one.object);
-        let unknown = applied.unread.iter().find(is_new).map(|one| format!("{}: {}", one.object, one.why));
+        let is_new = |unread_object: &&UnreadObject| {
+            !wanted.before.unread.iter().any(|known| known.object == unread_object.object)
+        };
+        let unknown = applied
+            .unread
+            .iter()
+            .find(is_new)
+            .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         // What nobody can read is the same on both sides; the rules beside it decide as ever.
         let unread = unread(wanted.before).omissions;
@@ -210,10 +216,11 @@ impl Round {
         let mixed = meanwhile(&self.comparison, &self.before, &self.after)?;
         // What stays different when all pods have moved is told by itself.
         let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();
-        let new: Vec<_> = mixed.new.iter().filter(|one| !lasting.contains(&one.rules())).cloned().collect();
+        let new: Vec<_> =
+            mixed.new.iter().filter(|difference| !lasting.contains(&difference.rules())).cloned().collect();
         let moment = |when, world: &World, found: &[Difference]| Moment {
             when,
-            packets: found.iter().take(EXAMPLES).map(|one| self.packet(world, one)).collect(),
+            packets: found.iter().take(EXAMPLES).map(|difference| self.packet(world, difference)).collect(),
             unread: None,
         };
         let first = moment(MomentKind::Applied, &applied.world, &applied.differences);
@@ -225,7 +232,8 @@ impl Round {
     }
 
     fn into_conversion(mut self, wanted: &ConversionInput<'_>) -> Result<Conversion, String> {
-        let packets = self.differences().map(|one| self.packet(&self.comparison.world, one)).collect();
+        let packets =
+            self.differences().map(|difference| self.packet(&self.comparison.world, difference)).collect();
         let moments = self.moments(wanted)?;
         for entry in self.report.entries.iter_mut().filter(|entry| entry.stops()) {
             entry.waived = wanted.waivers.reason(&entry.object).map(str::to_owned);
@@ -234,7 +242,7 @@ impl Round {
             entries: completed(&self.report, wanted.written),
             packets,
             moments,
-            stale: wanted.waivers.stale(wanted.written.iter().map(|(of, _)| of)),
+            stale: wanted.waivers.stale(wanted.written.iter().map(|(reference, _)| reference)),
             bound: self.comparison.bound,
             objects: self.objects,
         })
@@ -257,15 +265,15 @@ fn unread(before: &Policies) -> Report {
         EnginePolicies::Calico(own) => own.partial.iter().collect(),
         EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => Vec::new(),
     };
-    for one in &before.unread {
-        if !partly.iter().any(|known| known.object == one.object) {
-            report.leave_policy(&one.object, refusal("spec", &one.why));
+    for unread_object in &before.unread {
+        if !partly.iter().any(|known| known.object == unread_object.object) {
+            report.leave_policy(&unread_object.object, refusal("spec", &unread_object.why));
         }
     }
-    for one in partly {
-        for refused in &one.refused {
+    for partial in partly {
+        for refused in &partial.refused {
             let place = (refused.direction, refused.number);
-            report.leave_rule(&one.object, place, Effect::Unknown, refusal("", &refused.why));
+            report.leave_rule(&partial.object, place, Effect::Unknown, refusal("", &refused.why));
         }
     }
     report

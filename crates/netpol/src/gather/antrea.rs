@@ -30,10 +30,11 @@ impl Antrea {
             antrea::enforcement(&input, nobody).map(drop)
         });
         let groups = objects.read(&GROUPS, unread, antrea::read_group);
-        let policies = objects.read(&ANTREA, unread, antrea::read_policy).retain_valid(unread, |one| {
+        let policies = objects.read(&ANTREA, unread, antrea::read_policy).retain_valid(unread, |policy| {
             // Whether tiers are one another's rivals is no matter of this policy.
-            let own: Vec<Tier> = tiers.entries.iter().filter(|tier| tier.name == one.tier).cloned().collect();
-            let policies = std::slice::from_ref(one);
+            let own: Vec<Tier> =
+                tiers.entries.iter().filter(|tier| tier.name == policy.tier).cloned().collect();
+            let policies = std::slice::from_ref(policy);
             let input = Input { tiers: &own, policies, kubernetes: &[], groups: &groups.entries };
             antrea::mentions(&input)?;
             antrea::enforcement(&input, nobody).map(drop)

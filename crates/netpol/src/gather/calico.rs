@@ -49,8 +49,11 @@ impl Calico {
         let mut found = Self {
             sets: objects.read(&sets, unread, calico::read_set),
             host_endpoints: objects.read(&[Kind::HOST_ENDPOINT], unread, host_endpoint),
-            namespaces: objects.all(&[Kind::NAMESPACE]).map(|one| namespace(&one.value)).collect(),
-            staged: objects.all(&STAGED).map(|one| one.reference.clone()).collect(),
+            namespaces: objects
+                .all(&[Kind::NAMESPACE])
+                .map(|api_object| namespace(&api_object.value))
+                .collect(),
+            staged: objects.all(&STAGED).map(|api_object| api_object.reference.clone()).collect(),
             ..Self::default()
         };
         for given in objects.all(&CALICO) {

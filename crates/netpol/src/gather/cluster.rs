@@ -23,12 +23,12 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
     let accounts: HashMap<(&str, &str), Labels> = snapshot
         .objects(Kind::SERVICE_ACCOUNT)
         .iter()
-        .map(|one| ((one.namespace(), one.name()), labels(one.value())))
+        .map(|object| ((object.namespace(), object.name()), labels(object.value())))
         .collect();
     let of_cilium: HashMap<&str, &Object> =
-        snapshot.objects(Kind::CILIUM_NODE).iter().map(|one| (one.name(), one)).collect();
+        snapshot.objects(Kind::CILIUM_NODE).iter().map(|object| (object.name(), object)).collect();
     let own = |pod: &&Pod| !pod.spec.host_network && !pod.is_finished();
-    let illegible = snapshot.illegible.iter().filter(|one| CLUSTER_KINDS.contains(&one.kind));
+    let illegible = snapshot.illegible.iter().filter(|object| CLUSTER_KINDS.contains(&object.kind));
     let mut unread: Vec<UnreadObject> = illegible.map(Reference::illegible).collect();
     let nodes = snapshot.nodes.iter().map(|node| {
         let (addresses, wrong) = addresses(node, of_cilium.get(node.name()).copied());

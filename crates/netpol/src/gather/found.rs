@@ -19,8 +19,8 @@ impl<T> Default for Catalog<T> {
 }
 
 impl<T> Catalog<T> {
-    pub(super) fn add(&mut self, object: Reference, one: T) {
-        self.entries.push(one);
+    pub(super) fn add(&mut self, object: Reference, item: T) {
+        self.entries.push(item);
         self.references.push(object);
     }
 
@@ -41,9 +41,9 @@ impl<T> Catalog<T> {
         try_one: impl Fn(&T) -> Result<(), String>,
     ) -> Self {
         let mut kept = Self::default();
-        for (object, one) in self.references.into_iter().zip(self.entries) {
-            match try_one(&one) {
-                Ok(()) => kept.add(object, one),
+        for (object, item) in self.references.into_iter().zip(self.entries) {
+            match try_one(&item) {
+                Ok(()) => kept.add(object, item),
                 Err(why) => unread.push(object.unread(why)),
             }
         }

@@ -75,7 +75,7 @@ impl<'a> Objects<'a> {
         let mut found = Catalog::default();
         for given in self.all(kinds) {
             match read(&given.value) {
-                Ok(one) => found.add(given.reference.clone(), one),
+                Ok(item) => found.add(given.reference.clone(), item),
                 Err(why) => unread.push(given.reference.clone().unread(why)),
             }
         }
@@ -96,13 +96,13 @@ fn misplaced(object: &Reference) -> Option<&'static str> {
 fn last(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let mut places: HashMap<(Text, Text, bool), usize> = HashMap::new();
     let mut kept: Vec<ApiObject<'_>> = Vec::new();
-    for one in given {
-        let key = (one.reference.namespace.clone(), one.reference.name.clone(), one.is_backing);
+    for object in given {
+        let key = (object.reference.namespace.clone(), object.reference.name.clone(), object.is_backing);
         match places.get(&key) {
-            Some(place) => kept[*place] = one,
+            Some(place) => kept[*place] = object,
             None => {
                 places.insert(key, kept.len());
-                kept.push(one);
+                kept.push(object);
             }
         }
     }

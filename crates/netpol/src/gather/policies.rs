@@ -46,7 +46,7 @@ impl Policies {
     pub fn of(engine: Engine, snapshot: &Snapshot) -> Self {
         let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
         let mut all = Self::read(engine, kinds.flat_map(|kind| snapshot.objects(*kind)).map(Object::value));
-        let illegible = snapshot.illegible.iter().filter(|one| engine.kinds().contains(&one.kind));
+        let illegible = snapshot.illegible.iter().filter(|object| engine.kinds().contains(&object.kind));
         all.unread.extend(illegible.map(Reference::illegible));
         all
     }
@@ -74,18 +74,19 @@ impl Policies {
                 "the evaluator of {} has no place for policies of administrators beside its own",
                 engine.name()
             );
-            let all = objects.all(&ADMIN).map(|one| one.reference.clone());
-            unread.extend(all.map(|one| one.unread(why.as_str())));
+            let all = objects.all(&ADMIN).map(|object| object.reference.clone());
+            unread.extend(all.map(|reference| reference.unread(why.as_str())));
         }
         let plain = objects.read(&[Kind::NETWORK_POLICY], &mut unread, kubernetes::read);
         let mut policies = Self { kubernetes: Catalog::default(), engine_policies: own, unread: Vec::new() };
-        policies.kubernetes = plain.retain_valid(&mut unread, |one| policies.check_kubernetes(one, &nobody));
+        policies.kubernetes =
+            plain.retain_valid(&mut unread, |policy| policies.check_kubernetes(policy, &nobody));
         Self { unread, ..policies }
     }
 
     /// Whether the engine's evaluator takes a NetworkPolicy of Kubernetes.
-    fn check_kubernetes(&self, one: &kubernetes::Policy, nobody: &World) -> Result<(), String> {
-        let all = std::slice::from_ref(one);
+    fn check_kubernetes(&self, policy: &kubernetes::Policy, nobody: &World) -> Result<(), String> {
+        let all = std::slice::from_ref(policy);
         match &self.engine_policies {
             EnginePolicies::Cilium(_, settings) => {
                 let input = cilium::Input { policies: &[], kubernetes: all, settings: *settings };
@@ -183,7 +184,7 @@ fn of_cilium(
     });
     let mut each = Catalog::default();
     for (object, policies) in found.references.into_iter().zip(found.entries) {
-        policies.into_iter().for_each(|one| each.add(object.clone(), one));
+        policies.into_iter().for_each(|policy| each.add(object.clone(), policy));
     }
     each
 }

@@ -60,15 +60,15 @@ impl Reference {
     }
 
     /// An object that a snapshot could not read.
-    pub(super) fn illegible(one: &IllegibleObject) -> UnreadObject {
+    pub(super) fn illegible(illegible: &IllegibleObject) -> UnreadObject {
         let object = Self {
-            kind: one.kind,
-            namespace: (*one.namespace).into(),
-            name: (*one.name).into(),
+            kind: illegible.kind,
+            namespace: (*illegible.namespace).into(),
+            name: (*illegible.name).into(),
             uid: Text::default(),
             generation: 0,
         };
-        object.unread(&*one.why)
+        object.unread(&*illegible.why)
     }
 
     /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.

@@ -41,21 +41,22 @@ fn annotation(stored: &Value) -> Option<Map<String, Value>> {
 
 /// Without the stored objects whose resource is there itself, of one kind.
 pub(super) fn once(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
-    let own = || given.iter().filter(|one| !one.is_backing);
-    let by_uid: HashSet<&str> = own().map(|one| &*one.reference.uid).filter(|uid| !uid.is_empty()).collect();
-    let stored = || given.iter().filter(|one| one.is_backing);
+    let own = || given.iter().filter(|object| !object.is_backing);
+    let by_uid: HashSet<&str> =
+        own().map(|object| &*object.reference.uid).filter(|uid| !uid.is_empty()).collect();
+    let stored = || given.iter().filter(|object| object.is_backing);
     let same: HashSet<String> = stored().flat_map(uids).filter(|uid| by_uid.contains(uid.as_str())).collect();
     // Where no UID says what a resource is stored in, its name does: what was moved to definitions of its own has got another UID.
-    let left = own().filter(|one| !same.contains(&*one.reference.uid));
+    let left = own().filter(|object| !same.contains(&*object.reference.uid));
     let by_name: HashSet<(Text, Text)> =
-        left.map(|one| (one.reference.namespace.clone(), one.reference.name.clone())).collect();
-    let is_there = |one: &ApiObject<'_>| {
-        let has_uid = uids(one).any(|uid| same.contains(&uid));
-        let has_name = |name: Text| by_name.contains(&(one.reference.namespace.clone(), name));
-        has_uid || names(one).any(has_name)
+        left.map(|object| (object.reference.namespace.clone(), object.reference.name.clone())).collect();
+    let is_there = |object: &ApiObject<'_>| {
+        let has_uid = uids(object).any(|uid| same.contains(&uid));
+        let has_name = |name: Text| by_name.contains(&(object.reference.namespace.clone(), name));
+        has_uid || names(object).any(has_name)
     };
-    let gone: Vec<bool> = given.iter().map(|one| one.is_backing && is_there(one)).collect();
-    given.into_iter().zip(gone).filter(|(_, gone)| !gone).map(|(one, _)| one).collect()
+    let gone: Vec<bool> = given.iter().map(|object| object.is_backing && is_there(object)).collect();
+    given.into_iter().zip(gone).filter(|(_, gone)| !gone).map(|(object, _)| object).collect()
 }
 
 /// Without the stored objects of a kind that has a definition in `projectcalico.org` itself, where both kinds of definitions are installed: they may be
@@ -70,9 +71,9 @@ pub(super) fn enforced<'a>(
     if !definitions.contains(own.as_str()) {
         return given;
     }
-    let (stored, kept): (Vec<_>, Vec<_>) = given.into_iter().partition(|one| one.is_backing);
-    unread.extend(stored.into_iter().map(|one| {
-        one.reference.unread(format!(
+    let (stored, kept): (Vec<_>, Vec<_>) = given.into_iter().partition(|api_object| api_object.is_backing);
+    unread.extend(stored.into_iter().map(|api_object| {
+        api_object.reference.unread(format!(
             "no object of {own} is the same, and a cluster in which this is defined may not go by crd.projectcalico.org any more"
         ))
     }));
@@ -83,9 +84,9 @@ pub(super) fn enforced<'a>(
 /// in the annotation, or the object's own.
 ///
 /// *Source*: `libcalico-go/lib/backend/k8s/conversion`, `ConvertUID`; before it commit f7e62a025f.
-fn uids(one: &ApiObject<'_>) -> impl Iterator<Item = String> + use<> {
-    let uid = &*one.reference.uid;
-    let stored = annotation(&one.value).and_then(|more| Some(more.get("uid")?.as_str()?.to_owned()));
+fn uids(object: &ApiObject<'_>) -> impl Iterator<Item = String> + use<> {
+    let uid = &*object.reference.uid;
+    let stored = annotation(&object.value).and_then(|more| Some(more.get("uid")?.as_str()?.to_owned()));
     let all = [(!uid.is_empty()).then(|| uid.to_owned()), converted_uid(uid), stored];
     all.into_iter().flatten()
 }
@@ -104,11 +105,11 @@ fn converted_uid(uid: &str) -> Option<String> {
 }
 
 /// The names that the resource of a stored object can have.
-fn names(one: &ApiObject<'_>) -> impl Iterator<Item = Text> + use<> {
-    let read = |pointer: &str| one.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+fn names(object: &ApiObject<'_>) -> impl Iterator<Item = Text> + use<> {
+    let read = |pointer: &str| object.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let name = read("/metadata/name");
     let in_default = matches!(read("/spec/tier"), "" | "default");
     let short = in_default.then(|| name.strip_prefix(DEFAULT)).flatten();
-    let all = [Some(Text::from(name)), short.map(Text::from), Some(one.reference.name.clone())];
+    let all = [Some(Text::from(name)), short.map(Text::from), Some(object.reference.name.clone())];
     all.into_iter().flatten()
 }

@@ -110,8 +110,8 @@ pub fn tier(
     Ok(all)
 }
 
-fn condition(selector: Option<&LabelSelector>, of: LabelOwner) -> Result<Expression, String> {
-    selector.map_or(Ok(Expression::Always), |selector| selector.expression(of))
+fn condition(selector: Option<&LabelSelector>, owner: LabelOwner) -> Result<Expression, String> {
+    selector.map_or(Ok(Expression::Always), |selector| selector.expression(owner))
 }
 
 fn peers(rule: &Rule, policy: &Policy, world: &World, blocks: Blocks) -> Result<Parties, String> {

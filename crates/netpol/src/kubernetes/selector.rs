@@ -35,12 +35,12 @@ impl LabelSelector {
     ///
     /// # Errors
     /// An operator that the API does not have.
-    pub fn expression(&self, of: LabelOwner) -> Result<Expression, String> {
+    pub fn expression(&self, owner: LabelOwner) -> Result<Expression, String> {
         let labels = self
             .match_labels
             .iter()
-            .map(|(key, value)| Ok(Expression::In(of, key.clone(), vec![value.clone()])));
-        let more = self.match_expressions.iter().map(|one| one.expression(of));
+            .map(|(key, value)| Ok(Expression::In(owner, key.clone(), vec![value.clone()])));
+        let more = self.match_expressions.iter().map(|requirement| requirement.expression(owner));
         let mut all = labels.chain(more).collect::<Result<Vec<_>, String>>()?;
         Ok(match all.len() {
             0 => Expression::Always,
@@ -51,9 +51,9 @@ impl LabelSelector {
 }
 
 impl Requirement {
-    fn expression(&self, of: LabelOwner) -> Result<Expression, String> {
-        let within = || Expression::In(of, self.key.clone(), self.values.clone());
-        let has = || Expression::Has(of, self.key.clone());
+    fn expression(&self, owner: LabelOwner) -> Result<Expression, String> {
+        let within = || Expression::In(owner, self.key.clone(), self.values.clone());
+        let has = || Expression::Has(owner, self.key.clone());
         match &*self.operator {
             "In" => Ok(within()),
             // Also true where the key is absent. *Source*: Kubernetes, "Labels and Selectors".

@@ -28,13 +28,13 @@ impl Pieces {
         let mut begins = [vec![0], vec![0]];
         for range in ranges {
             let (first, last) = range.ends();
-            let of = &mut begins[usize::from(range.is_v6())];
-            of.push(first);
-            of.extend(last.checked_add(1).filter(|next| *next <= highest(range.is_v6())));
+            let rooms = &mut begins[usize::from(range.is_v6())];
+            rooms.push(first);
+            rooms.extend(last.checked_add(1).filter(|next| *next <= highest(range.is_v6())));
         }
-        for of in &mut begins {
-            of.sort_unstable();
-            of.dedup();
+        for rooms in &mut begins {
+            rooms.sort_unstable();
+            rooms.dedup();
         }
         Self { begins }
     }

@@ -136,27 +136,31 @@ struct MentionIndex {
 
 impl MentionIndex {
     fn of(mentions: &Mentions) -> Self {
-        let mut told = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
+        let mut mention_index = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
         for (_, condition) in &mentions.conditions {
-            told.add(condition);
+            mention_index.add(condition);
         }
-        told
+        mention_index
     }
 
     fn add(&mut self, condition: &Expression) {
         match condition {
-            Expression::Has(of, key) | Expression::In(of, key, _) | Expression::Like(of, key, ..) => {
-                self.keys.insert((*of, key.clone()));
+            Expression::Has(owner, key)
+            | Expression::In(owner, key, _)
+            | Expression::Like(owner, key, ..) => {
+                self.keys.insert((*owner, key.clone()));
             }
             Expression::Not(inner) => self.add(inner),
-            Expression::And(all) | Expression::Or(all) => all.iter().for_each(|one| self.add(one)),
+            Expression::And(all) | Expression::Or(all) => {
+                all.iter().for_each(|expression| self.add(expression))
+            }
             Expression::Always | Expression::Within(_) => {}
         }
     }
 
-    fn labels(&self, of: LabelOwner, labels: &Labels) -> Labels {
-        let told = labels.iter().filter(|(key, _)| self.keys.contains(&(of, (*key).clone())));
-        told.map(|(key, value)| (key.clone(), value.clone())).collect()
+    fn labels(&self, owner: LabelOwner, labels: &Labels) -> Labels {
+        let lines = labels.iter().filter(|(key, _)| self.keys.contains(&(owner, (*key).clone())));
+        lines.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Without what no policy mentions.
@@ -182,16 +186,17 @@ impl World {
     /// The same, with or without pods in namespaces that do not exist yet.
     #[must_use]
     pub fn bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
-        let told = MentionIndex::of(mentions);
+        let mention_index = MentionIndex::of(mentions);
         let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
         let mut made = WorldBuilder::default();
-        made.pods(cluster, &told, &pieces);
+        made.pods(cluster, &mention_index, &pieces);
         let mut imagined = imagined::pods(cluster, mentions);
         if !with_new_namespaces {
-            let existing: HashSet<&Text> = cluster.namespaces.iter().map(|one| &one.name).collect();
+            let existing: HashSet<&Text> =
+                cluster.namespaces.iter().map(|namespace| &namespace.name).collect();
             imagined.retain(|pod| existing.contains(&pod.namespace));
         }
-        made.imagined(cluster, &imagined, &told, &pieces);
+        made.imagined(cluster, &imagined, &mention_index, &pieces);
         made.nodes(cluster, &pieces);
         made.outside(cluster, &pieces);
         made.indexed(Space::new(mentions.sources.iter().cloned()))
@@ -212,11 +217,11 @@ struct WorldBuilder {
 }
 
 impl WorldBuilder {
-    fn pods(&mut self, cluster: &Cluster, told: &MentionIndex, pieces: &Pieces) {
+    fn pods(&mut self, cluster: &Cluster, mentions: &MentionIndex, pieces: &Pieces) {
         let namespaces: HashMap<&Text, &Labels> =
-            cluster.namespaces.iter().map(|one| (&one.name, &one.labels)).collect();
+            cluster.namespaces.iter().map(|namespace| (&namespace.name, &namespace.labels)).collect();
         for pod in &cluster.pods {
-            let traits = told.slimmed(&Traits::of(pod, namespaces.get(&pod.namespace).copied()));
+            let traits = mentions.slimmed(&Traits::of(pod, namespaces.get(&pod.namespace).copied()));
             if pod.addresses.is_empty() {
                 self.waiting.push((pod.namespace.clone(), pod.name.clone(), traits));
                 continue;
@@ -229,7 +234,13 @@ impl WorldBuilder {
         }
     }
 
-    fn imagined(&mut self, cluster: &Cluster, pods: &BTreeSet<Traits>, told: &MentionIndex, pieces: &Pieces) {
+    fn imagined(
+        &mut self,
+        cluster: &Cluster,
+        pods: &BTreeSet<Traits>,
+        mentions: &MentionIndex,
+        pieces: &Pieces,
+    ) {
         let ranges = &cluster.pod_ranges;
         let pods_there = cluster.pods.iter().flat_map(|pod| &pod.addresses);
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses);
@@ -253,12 +264,16 @@ impl WorldBuilder {
             }
             for traits in pods {
                 if let Some(address) = first {
-                    self.pod(&told.slimmed(traits), address, pieces, || PartyKind::Imagined(traits.words()));
+                    self.pod(&mentions.slimmed(traits), address, pieces, || {
+                        PartyKind::Imagined(traits.words())
+                    });
                 }
             }
             if let Some(plain) = pods.iter().next() {
                 for address in found {
-                    self.pod(&told.slimmed(plain), address, pieces, || PartyKind::Imagined(plain.words()));
+                    self.pod(&mentions.slimmed(plain), address, pieces, || {
+                        PartyKind::Imagined(plain.words())
+                    });
                 }
             }
         }
@@ -337,10 +352,10 @@ impl WorldBuilder {
                 (LabelOwner::Namespace, &traits.namespace_labels),
                 (LabelOwner::Account, &traits.account_labels),
             ];
-            for (of, labels) in own {
+            for (owner, labels) in own {
                 for (key, value) in labels {
                     let values: &mut BTreeMap<Text, Parties> =
-                        world.labels.entry((of, key.clone())).or_default();
+                        world.labels.entry((owner, key.clone())).or_default();
                     values.entry(value.clone()).or_insert_with(none).add(*number);
                 }
             }
@@ -368,7 +383,7 @@ mod tests {
             namespace: "shop".into(),
             name: name.into(),
             labels: Labels::from([("app".into(), app.into())]),
-            addresses: addresses.iter().map(|one| one.parse().expect("an address")).collect(),
+            addresses: addresses.iter().map(|item| item.parse().expect("an address")).collect(),
             ..Pod::default()
         };
         let cluster = Cluster {
@@ -386,21 +401,21 @@ mod tests {
         // A condition whose pods are nobody's, so that no pod is imagined in the place of one that is there.
         let mentions = Mentions { conditions: [(None, app("other"))].into(), ..Mentions::default() };
         let world = World::new(&cluster, &mentions);
-        let told = |value: &str| -> Vec<String> {
+        let describe = |value: &str| -> Vec<String> {
             let all = world.select(&app(value));
             all.numbers().filter_map(|number| world.party(number)).map(ToString::to_string).collect()
         };
         assert_eq!(
-            told("new"),
+            describe("new"),
             ["pod shop/new (10.0.0.1)", "pod shop/new (10.1.0.1)", "pod shop/new (fd00::1)"]
         );
         // One party stands for both where both can be.
         assert_eq!(
-            told("old"),
+            describe("old"),
             ["pod shop/old (10.0.0.0)", "pod shop/old (fd00::)", "pod shop/same (10.1.0.1)"]
         );
-        let stands = |name: &str, at: &str| {
-            world.stands_for(&"shop".into(), &name.into(), at.parse().expect("an address"))
+        let stands = |name: &str, location: &str| {
+            world.stands_for(&"shop".into(), &name.into(), location.parse().expect("an address"))
         };
         assert_eq!(stands("same", "10.0.0.1"), stands("old", "10.0.0.0"));
         assert!(stands("same", "10.0.0.1").is_some() && stands("same", "10.0.0.0").is_none());

@@ -22,7 +22,9 @@ type Literal<'e> = (&'e Expression, bool);
 pub(super) fn pods(cluster: &Cluster, mentions: &Mentions) -> BTreeSet<Traits> {
     let mut found = BTreeSet::new();
     let new = namespace(cluster, NEW, &Labels::new());
-    for existing in cluster.namespaces.iter().map(|one| traits(&one.name, &one.labels)).chain([new]) {
+    for existing in
+        cluster.namespaces.iter().map(|namespace| traits(&namespace.name, &namespace.labels)).chain([new])
+    {
         found.insert(existing);
     }
     for (scope, condition) in &mentions.conditions {
@@ -56,7 +58,7 @@ fn traits(namespace: &Text, labels: &Labels) -> Traits {
 
 /// A namespace that may not exist yet.
 fn namespace(cluster: &Cluster, wanted: &str, labels: &Labels) -> Traits {
-    let taken = |name: &str| cluster.namespaces.iter().any(|one| *one.name == *name);
+    let taken = |name: &str| cluster.namespaces.iter().any(|namespace| *namespace.name == *name);
     let mut name = wanted.to_owned();
     while taken(&name) {
         name.push_str("-x");
@@ -67,12 +69,12 @@ fn namespace(cluster: &Cluster, wanted: &str, labels: &Labels) -> Traits {
 /// The namespaces in which a pod is imagined: the one in which the condition is asked; else the first existing one for which what is said of
 /// namespaces is true, and one that does not exist yet, with the labels for it.
 fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<Traits> {
-    let existing = |name: &str| cluster.namespaces.iter().find(|one| *one.name == *name);
+    let existing = |name: &str| cluster.namespaces.iter().find(|namespace| *namespace.name == *name);
     if let Some(scope) = scope {
-        let labels = existing(scope).map(|one| one.labels.clone()).unwrap_or_default();
+        let labels = existing(scope).map(|namespace| namespace.labels.clone()).unwrap_or_default();
         return vec![traits(scope, &labels)];
     }
-    let all = cluster.namespaces.iter().map(|one| traits(&one.name, &one.labels));
+    let all = cluster.namespaces.iter().map(|namespace| traits(&namespace.name, &namespace.labels));
     let mut found: Vec<Traits> = all.filter(|place| fits_or_says_nothing(place, way)).take(1).collect();
     let within = way.iter().find_map(|(literal, is)| match literal {
         Expression::Within(name) if *is => Some(name.clone()),
@@ -106,14 +108,14 @@ fn imagine_pod(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
 }
 
 /// Gives labels for which what is said of them is true; false if there are none.
-fn labelled(labels: &mut Labels, of: LabelOwner, way: &[Literal<'_>]) -> bool {
+fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool {
     let mut wanted: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
     for one in way {
         match one.0 {
             Expression::Has(whose, key)
             | Expression::In(whose, key, _)
             | Expression::Like(whose, key, ..)
-                if *whose == of =>
+                if *whose == owner =>
             {
                 wanted.entry(key).or_default().push(one);
             }
@@ -131,7 +133,7 @@ fn labelled(labels: &mut Labels, of: LabelOwner, way: &[Literal<'_>]) -> bool {
         let present = labels.get(key).cloned();
         // Every namespace has its name, and every account.
         let may_lack = !matches!(
-            (of, &**key),
+            (owner, &**key),
             (LabelOwner::Namespace, NAMESPACE_NAME) | (LabelOwner::Account, ACCOUNT_NAME)
         );
         let candidates = present.into_iter().chain(named).chain([OTHER.into()]).map(Some);
@@ -157,7 +159,7 @@ fn like(test: Test, text: &str) -> Text {
 pub(super) fn holds_for(literal: &Expression, value: Option<&str>) -> bool {
     match literal {
         Expression::Has(..) => value.is_some(),
-        Expression::In(_, _, values) => value.is_some_and(|value| values.iter().any(|one| **one == *value)),
+        Expression::In(_, _, values) => value.is_some_and(|value| values.iter().any(|item| **item == *value)),
         Expression::Like(_, _, test, text) => value.is_some_and(|value| test.accepts(value, text)),
         _ => false,
     }

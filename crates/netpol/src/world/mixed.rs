@@ -46,11 +46,11 @@ impl World {
 
     /// The same parties, with other sets of them.
     fn with_sets(&self, set: impl Fn(&Parties) -> Parties) -> Self {
-        let values = |of: &std::collections::BTreeMap<_, Parties>| {
-            of.iter().map(|(value, pods)| (std::clone::Clone::clone(value), set(pods))).collect()
+        let values = |by_name: &std::collections::BTreeMap<_, Parties>| {
+            by_name.iter().map(|(value, pods)| (std::clone::Clone::clone(value), set(pods))).collect()
         };
-        let ports = |of: &std::collections::BTreeMap<u16, Parties>| {
-            of.iter().map(|(number, pods)| (*number, set(pods))).collect()
+        let ports = |by_port: &std::collections::BTreeMap<u16, Parties>| {
+            by_port.iter().map(|(number, pods)| (*number, set(pods))).collect()
         };
         Self {
             space: self.space.clone(),
@@ -60,9 +60,9 @@ impl World {
             outside: set(&self.outside),
             v6: set(&self.v6),
             other_network: set(&self.other_network),
-            labels: self.labels.iter().map(|(key, of)| (key.clone(), values(of))).collect(),
+            labels: self.labels.iter().map(|(key, by_name)| (key.clone(), values(by_name))).collect(),
             namespaces: self.namespaces.iter().map(|(name, pods)| (name.clone(), set(pods))).collect(),
-            ports: self.ports.iter().map(|(key, of)| (key.clone(), ports(of))).collect(),
+            ports: self.ports.iter().map(|(key, by_port)| (key.clone(), ports(by_port))).collect(),
             stands_for: self.stands_for.clone(),
             isolated: set(&self.isolated),
         }

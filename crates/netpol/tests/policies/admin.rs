@@ -15,8 +15,9 @@ const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false
 
 /// Compares the evaluator with the reader; how many packets.
 fn agree(written: &[Value], beside: &[Value]) -> usize {
-    let policies: Vec<_> = written.iter().map(|one| parsed(one).expect("a policy")).collect();
-    let kubernetes: Vec<_> = beside.iter().map(|one| kubernetes::read(one).expect("a policy")).collect();
+    let policies: Vec<_> = written.iter().map(|object| parsed(object).expect("a policy")).collect();
+    let kubernetes: Vec<_> =
+        beside.iter().map(|object| kubernetes::read(object).expect("a policy")).collect();
     let input = Input { policies: &policies, kubernetes: &kubernetes, blocks: BLOCKS };
     let (town, mentions) = (town(), mentions(&input).expect("selectors"));
     compare(
@@ -167,12 +168,12 @@ fn what_the_api_refuses_or_nobody_knows_is_an_error() {
         );
     }
     let two = |priorities: [u16; 2]| {
-        let one = |priority: u16| {
+        let to_policy = |priority: u16| {
             let written = json!({"metadata": {"name": format!("p{priority}")}, "spec": {"tier": "Admin", "priority": priority,
                 "subject": {"namespaces": {}}, "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]}});
             read(&written).expect("a policy")
         };
-        let policies = priorities.map(one);
+        let policies = priorities.map(to_policy);
         let input = Input { policies: &policies, kubernetes: &[], blocks: BLOCKS };
         let world = netpol::world::World::new(&town(), &mentions(&input).expect("selectors"));
         enforcement(&input, &world).map(drop)

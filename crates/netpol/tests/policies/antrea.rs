@@ -14,14 +14,14 @@ use crate::town::{PROTOCOLS, compare, town};
 
 /// Some objects of a cluster with Antrea.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Written {
+pub(crate) struct AntreaObjects {
     pub(crate) tiers: Vec<Value>,
     pub(crate) policies: Vec<Value>,
     pub(crate) kubernetes: Vec<Value>,
     pub(crate) groups: Vec<Value>,
 }
 
-impl Written {
+impl AntreaObjects {
     /// Calls something with what the evaluator reads of them.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Written {
 }
 
 /// Compares the evaluator with the reader; how many packets.
-fn agree(written: &Written) -> usize {
+fn agree(written: &AntreaObjects) -> usize {
     let town = town();
     let compared = written.read(|input| {
         compare(
@@ -163,7 +163,7 @@ fn what_has_no_fixed_order_is_an_error() {
         (vec![], vec![drop("", json!({"group": "b"}))], vec![blocks.clone()], "group \"b\" has addresses"),
         (vec![], vec![drop("", json!({"group": "n"}))], vec![nested, more, blocks], "has groups"),
     ] {
-        let written = Written { tiers, policies, groups, ..Written::default() };
+        let written = AntreaObjects { tiers, policies, groups, ..AntreaObjects::default() };
         let why = written.refused().expect(words);
         assert!(why.contains(words), "{words}: {why}");
     }

@@ -20,7 +20,7 @@ use reader::Everything;
 
 /// Some objects of a cluster with Calico.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Written {
+pub(crate) struct CalicoObjects {
     pub(crate) tiers: Vec<Value>,
     pub(crate) policies: Vec<Value>,
     pub(crate) kubernetes: Vec<Value>,
@@ -28,7 +28,7 @@ pub(crate) struct Written {
     pub(crate) hosts: Vec<Value>,
 }
 
-impl Written {
+impl CalicoObjects {
     /// Calls something with what the evaluator reads of them.
     ///
     /// # Errors
@@ -54,10 +54,11 @@ impl Written {
     pub(crate) fn possible(mut self) -> Self {
         for objects in [&mut self.tiers, &mut self.policies, &mut self.kubernetes] {
             let mut seen = HashSet::new();
-            objects.retain(|one| {
-                let (name, tier) = (one["metadata"]["name"].as_str().expect("a name"), &one["spec"]["tier"]);
+            objects.retain(|object| {
+                let (name, tier) =
+                    (object["metadata"]["name"].as_str().expect("a name"), &object["spec"]["tier"]);
                 let short = name.split_once('.').map_or(name, |(_, short)| short);
-                let namespace = one["metadata"]["namespace"].as_str().unwrap_or_default();
+                let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
                 seen.insert((
                     namespace.to_owned(),
                     short.to_owned(),
@@ -66,8 +67,8 @@ impl Written {
             });
         }
         let tiers = &self.tiers;
-        self.policies.retain(|one| {
-            let tier = &one["spec"]["tier"];
+        self.policies.retain(|object| {
+            let tier = &object["spec"]["tier"];
             tier.is_null()
                 || tier == "default"
                 || tiers.iter().any(|known| known["metadata"]["name"] == *tier)
@@ -77,7 +78,7 @@ impl Written {
 }
 
 /// Compares the evaluator with the reader; how many packets.
-fn agree(written: &Written) -> usize {
+fn agree(written: &CalicoObjects) -> usize {
     let town = town();
     let all = Everything {
         cluster: &town,

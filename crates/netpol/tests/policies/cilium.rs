@@ -15,12 +15,12 @@ pub(crate) const SETTINGS: Settings = Settings { ranges_match_nodes: false, has_
 
 /// Some objects of a cluster with Cilium.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Written {
+pub(crate) struct CiliumObjects {
     pub(crate) policies: Vec<Value>,
     pub(crate) kubernetes: Vec<Value>,
 }
 
-impl Written {
+impl CiliumObjects {
     /// Calls something with what the evaluator reads of them.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Written {
 }
 
 /// Compares the evaluator with the reader; how many packets.
-fn agree(written: &Written, settings: Settings) -> usize {
+fn agree(written: &CiliumObjects, settings: Settings) -> usize {
     let town = town();
     let reading = reader::Reading::new(written, &town, settings);
     let compared = written.read(settings, |input| {
@@ -116,7 +116,7 @@ fn what_no_evaluator_can_know_is_an_error() {
 fn a_range_of_ports_needs_a_release_that_reads_it() {
     let spec = json!({"podSelector": {}, "ingress": [{"ports": [{"port": 80, "endPort": 90}]}]});
     let kubernetes = vec![json!({"metadata": {"name": "p", "namespace": "shop"}, "spec": spec})];
-    let written = Written { kubernetes, ..Written::default() };
+    let written = CiliumObjects { kubernetes, ..CiliumObjects::default() };
     let answer = |has_port_ranges: bool| {
         let answer = written.read(Settings { has_port_ranges, ..SETTINGS }, |input| {
             let world = netpol::world::World::new(&town(), &mentions(input).expect("selectors"));

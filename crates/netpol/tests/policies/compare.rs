@@ -26,7 +26,8 @@ fn told(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
     let comparison = compare(&town(), &before, &after, true).expect("selectors");
     assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
     let mixed = meanwhile(&comparison, &before, &after).expect("selectors");
-    let words = |found: &[Difference]| found.iter().map(|one| one.words(&mixed.world)).collect();
+    let words =
+        |found: &[Difference]| found.iter().map(|difference| difference.words(&mixed.world)).collect();
     [words(&mixed.old), words(&mixed.new)]
 }
 

@@ -10,7 +10,7 @@ use netpol::verdict::{Difference, Subject, differences_among};
 use netpol::world::World;
 use proptest::prelude::*;
 
-use crate::calico::{Written, generators};
+use crate::calico::{CalicoObjects, generators};
 use crate::town::{PROTOCOLS, kinds, town};
 
 /// Of so many pairs of a subject and a peer, one is asked about by itself.
@@ -23,7 +23,7 @@ fn asked(
     (subject, peer): (usize, usize),
     packets: &[Traffic],
 ) -> bool {
-    let rules = both.map(|of| Subject::new(of, direction, subject));
+    let rules = both.map(|enforcement| Subject::new(enforcement, direction, subject));
     packets.iter().any(|traffic| {
         let [before, after] = [&rules[0], &rules[1]].map(|rules| rules.verdict(peer, traffic).allowed);
         before != after
@@ -60,8 +60,9 @@ fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enf
 /// A difference that is found is one.
 fn is_one(world: &World, both: [&Enforcement; 2], found: &Difference) -> Result<(), TestCaseError> {
     let traffic = world.space.only(&found.kind);
-    let [before, after] =
-        both.map(|of| Subject::new(of, found.direction, found.subject).verdict(found.peer, &traffic));
+    let [before, after] = both.map(|enforcement| {
+        Subject::new(enforcement, found.direction, found.subject).verdict(found.peer, &traffic)
+    });
     prop_assert_ne!(before.allowed, after.allowed, "{}", found.words(world));
     prop_assert_eq!((&before, &after), (&found.before, &found.after));
     Ok(())
@@ -69,21 +70,24 @@ fn is_one(world: &World, both: [&Enforcement; 2], found: &Difference) -> Result<
 
 /// What all policies, and what all but one of them, mean in a world for all of them: a difference that is found must be one, and where none is
 /// found there must be none.
-fn compared(written: &Written, dropped: usize) -> Result<(), TestCaseError> {
+fn compared(written: &CalicoObjects, dropped: usize) -> Result<(), TestCaseError> {
     let mut fewer = written.clone();
     fewer.policies.remove(dropped % written.policies.len());
     let town = town();
     let world = written.read(&town, |input| World::new(&town, &mentions(input).expect("selectors")));
     let world = world.expect("policies");
-    let of = |written: &Written| written.read(&town, |input| enforcement(input, &world).expect("tiers"));
-    let (before, after) = (of(written).expect("policies"), of(&fewer).expect("policies"));
+    let enforcement_of =
+        |written: &CalicoObjects| written.read(&town, |input| enforcement(input, &world).expect("tiers"));
+    let (before, after) =
+        (enforcement_of(written).expect("policies"), enforcement_of(&fewer).expect("policies"));
     // Packets that no network carries are among those that are asked about.
     let all = || [world.space.all(), world.space.all()];
     let found: Vec<Difference> = differences_among(&world, &before, &after, all()).collect();
-    for one in &found {
-        is_one(&world, [&before, &after], one)?;
+    for difference in &found {
+        is_one(&world, [&before, &after], difference)?;
     }
-    let seen: HashSet<_> = found.iter().map(|one| (one.direction, world.v6().has(one.subject))).collect();
+    let seen: HashSet<_> =
+        found.iter().map(|difference| (difference.direction, world.v6().has(difference.subject))).collect();
     let packets: Vec<Traffic> =
         kinds(&world.space, &PROTOCOLS).into_iter().map(|(.., traffic)| traffic).collect();
     let mut turn = dropped;
@@ -100,9 +104,9 @@ fn compared(written: &Written, dropped: usize) -> Result<(), TestCaseError> {
                 prop_assert!(!is_asked || alone.is_some(), "{direction:?} {subject} {peer}");
                 prop_assert!(!is_asked || seen.contains(&(direction, world.v6().has(subject))));
             }
-            if let Some(one) = alone {
-                prop_assert_eq!((one.subject, one.peer), (subject, peer));
-                is_one(&world, [&before, &after], &one)?;
+            if let Some(difference) = alone {
+                prop_assert_eq!((difference.subject, difference.peer), (subject, peer));
+                is_one(&world, [&before, &after], &difference)?;
             }
         }
     }

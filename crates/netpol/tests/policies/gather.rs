@@ -46,7 +46,10 @@ fn names(all: &[Reference]) -> Vec<String> {
 }
 
 fn told(unread: &[UnreadObject]) -> Vec<String> {
-    let mut all: Vec<_> = unread.iter().map(|one| format!("{}: {}", one.object, one.why)).collect();
+    let mut all: Vec<_> = unread
+        .iter()
+        .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why))
+        .collect();
     all.sort_unstable();
     all
 }

@@ -17,16 +17,16 @@ const BOTH: [Blocks; 2] = [
 ];
 
 fn enforcement(policies: &[Policy], world: &World, blocks: Blocks) -> Enforcement {
-    let of = |direction| vec![tier(policies, world, direction, blocks).expect("a tier")];
-    Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
+    let tiers_of = |direction| vec![tier(policies, world, direction, blocks).expect("a tier")];
+    Enforcement { ingress: tiers_of(Direction::Ingress), egress: tiers_of(Direction::Egress) }
 }
 
 /// Compares the evaluator with the reader; how many packets.
 fn agree(written: &[Value]) -> usize {
-    let policies: Vec<Policy> = written.iter().map(|one| read(one).expect("a policy")).collect();
+    let policies: Vec<Policy> = written.iter().map(|object| read(object).expect("a policy")).collect();
     let mentions = mentions(&policies).expect("selectors");
     let town = town();
-    let of = |blocks: Blocks| {
+    let count_of = |blocks: Blocks| {
         compare(
             &town,
             &mentions,
@@ -35,7 +35,7 @@ fn agree(written: &[Value]) -> usize {
             |packet| reader::allowed(written, &town, packet, blocks),
         )
     };
-    BOTH.into_iter().map(of).sum()
+    BOTH.into_iter().map(count_of).sum()
 }
 
 pub(crate) fn selector() -> BoxedStrategy<Value> {

@@ -1,6 +1,12 @@
 //! What network policies mean: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
 //! goes packet by packet and shares nothing with them, and against the verdicts of a tool that nobody here wrote.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may read files and the clock"
+)]
+
 mod admin;
 mod antrea;
 mod calico;

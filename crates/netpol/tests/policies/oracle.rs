@@ -25,13 +25,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::calico::Written;
+use crate::calico::CalicoObjects;
 use place::{Packets, cluster, header};
 use record::{Allowed, Record};
 
-fn written(set: &[Value]) -> Written {
+fn written(set: &[Value]) -> CalicoObjects {
     let (kubernetes, policies) = set.iter().cloned().partition(draw::is_of_kubernetes);
-    Written { policies, kubernetes, ..Written::default() }
+    CalicoObjects { policies, kubernetes, ..CalicoObjects::default() }
 }
 
 fn allowed(packets: &str) -> Allowed {
@@ -48,10 +48,10 @@ fn by_calico(set: &[Value], town: &Cluster, world: &World) -> Enforcement {
 }
 
 fn by_kubernetes(set: &[Value], _: &Cluster, world: &World) -> Enforcement {
-    let policies: Vec<_> = set.iter().map(|one| kubernetes::read(one).expect("a policy")).collect();
+    let policies: Vec<_> = set.iter().map(|object| kubernetes::read(object).expect("a policy")).collect();
     let blocks = Blocks { pods: false, nodes: false, names_of_cluster: false };
-    let of = |direction| vec![kubernetes::tier(&policies, world, direction, blocks).expect("a tier")];
-    Enforcement { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
+    let tiers_of = |direction| vec![kubernetes::tier(&policies, world, direction, blocks).expect("a tier")];
+    Enforcement { ingress: tiers_of(Direction::Ingress), egress: tiers_of(Direction::Egress) }
 }
 
 /// What of the evaluators is not as the tool says.
@@ -86,10 +86,10 @@ fn compared(record: &Record) -> Vec<String> {
         if found.is_empty() && !record.same {
             note("both directions are the same, and together they are not".into());
         }
-        for (set, all, told) in [("a", &a, &record.allowed_a), ("b", &b, &record.allowed_b)] {
+        for (set, all, expected) in [("a", &a, &record.allowed_a), ("b", &b, &record.allowed_b)] {
             let ours = allowed(&packets.allowed(&world, all));
-            if ours != *told {
-                note(format!("set {set} allows {ours:?}, and to the tool {told:?}"));
+            if ours != *expected {
+                note(format!("set {set} allows {ours:?}, and to the tool {expected:?}"));
             }
         }
     }
@@ -102,13 +102,13 @@ fn fixture() -> PathBuf {
 
 #[test]
 fn an_independent_tool_says_the_same_of_every_pair() {
-    let (told, records) = record::read(&fixture());
+    let (value, records) = record::read(&fixture());
     let mut expected = header();
     expected["tool"] = json!("network-config-analyzer");
     expected["version"] = json!("2.1.0");
-    assert_eq!(told, expected, "the tool was asked about another cluster");
-    let count = |is: fn(&Record) -> bool| records.iter().filter(|one| is(one)).count();
-    let (same, different) = (count(|one| one.same), count(|one| !one.same));
+    assert_eq!(value, expected, "the tool was asked about another cluster");
+    let count = |is: fn(&Record) -> bool| records.iter().filter(|record| is(record)).count();
+    let (same, different) = (count(|record| record.same), count(|record| !record.same));
     assert!(same > 1000 && different > 1000, "{same} pairs mean the same, {different} do not");
     let hands = std::thread::available_parallelism().map_or(1, usize::from);
     let wrong: Vec<String> = std::thread::scope(|scope| {

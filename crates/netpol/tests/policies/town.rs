@@ -118,8 +118,8 @@ pub(crate) fn compare(
                         source: *source,
                         port: *port,
                     };
-                    let told = rules.verdict(*peer, traffic);
-                    assert_eq!(told.allowed, read(&packet), "{packet:?}: the evaluator says {told}");
+                    let verdict = rules.verdict(*peer, traffic);
+                    assert_eq!(verdict.allowed, read(&packet), "{packet:?}: the evaluator says {verdict}");
                     compared += 1;
                 }
             }
@@ -179,7 +179,7 @@ impl Question<'_> {
             let pod = cluster.pods.iter().find(|one| *one.namespace == *namespace && *one.name == *pod)?;
             world.stands_for(&pod.namespace, &pod.name, pod.addresses[0])
         };
-        let at = |address: &str| {
+        let index_at = |address: &str| {
             (0..world.len()).find(|number| {
                 let party = world.party(*number).expect("a party");
                 matches!(party.kind, PartyKind::Outside | PartyKind::Node(_))
@@ -190,7 +190,7 @@ impl Question<'_> {
         let is_message = [1, 58].contains(&self.protocol);
         let detail = if is_message { Detail::Message(message, code) } else { Detail::Port(self.port) };
         let kind = Kind { protocol: self.protocol, detail, source: None };
-        let peer = pod(self.peer).or_else(|| at(self.peer)).expect("the other end");
+        let peer = pod(self.peer).or_else(|| index_at(self.peer)).expect("the other end");
         let enforcement = evaluate(&world);
         let rules = Subject::new(&enforcement, self.direction, pod(self.pod).expect("the pod"));
         rules.verdict(peer, &world.space.only(&kind)).allowed
@@ -199,12 +199,12 @@ impl Question<'_> {
 
 /// Every pod at each of its addresses, with the party that stands for it.
 fn pods<'c>(cluster: &'c Cluster, world: &World) -> Vec<(usize, &'c Pod, IpAddr)> {
-    let one = |pod: &'c Pod| {
+    let to_items = |pod: &'c Pod| {
         pod.addresses
             .iter()
             .map(move |address| (world.stands_for(&pod.namespace, &pod.name, *address), pod, *address))
     };
-    let all = cluster.pods.iter().flat_map(one);
+    let all = cluster.pods.iter().flat_map(to_items);
     all.map(|(party, pod, address)| (party.expect("a party for every pod"), pod, address)).collect()
 }
 

@@ -74,31 +74,32 @@ impl Likeness {
             *daemons.entry(&pod.spec.node_name).or_default() += self.requests.of(&pod.spec);
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
-            let said = node.metadata.annotation(observed::KEY);
-            let said: Observed = said.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let message = node.metadata.annotation(observed::KEY);
+            let observed: Observed =
+                message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let known = plan.policies.first().cloned().unwrap_or_default();
             let offers = Request::offered(&node.status.allocatable);
             let daemons = daemons.get(node.name()).copied().unwrap_or_default();
-            let at = self.truth.add_node(&NodeBlueprint {
+            let index = self.truth.add_node(&NodeBlueprint {
                 name: node.metadata.name.clone(),
                 zone: node.zone().into(),
                 pool: pool_of(scene, node).into(),
-                phase: said.phase.unwrap_or(plan.start),
-                base: Text::from(said.base.unwrap_or(known)),
+                phase: observed.phase.unwrap_or(plan.start),
+                base: Text::from(observed.base.unwrap_or(known)),
                 offers,
                 room: offered_or_any(offers).less(daemons),
             });
-            let made = &mut self.truth.nodes[at];
+            let made = &mut self.truth.nodes[index];
             made.api.uid = node.metadata.uid.clone();
             made.api.is_ready = true;
             made.api.taints = barring(node).into_iter().map(Text::from).collect();
-            if !said.follows.is_empty() {
-                made.machine.follows = said.follows;
+            if !observed.follows.is_empty() {
+                made.machine.follows = observed.follows;
             }
             if node.spec.unschedulable {
                 (made.api.is_cordoned, made.cordoned_by) = (true, Some(Actor::Other));
             }
-            self.nodes.insert(node.metadata.name.clone(), at);
+            self.nodes.insert(node.metadata.name.clone(), index);
         }
     }
 
@@ -115,11 +116,11 @@ impl Likeness {
             let made_by = read.owner.clone().filter(|owner| &*owner.kind != "Node");
             let request = self.requests.of(&pod.spec);
             let workload = made_by.map(|owner| self.workload(owner, &read, request));
-            for (budget, of) in budgets.iter().zip(&mut selected) {
+            for (budget, index) in budgets.iter().zip(&mut selected) {
                 let selects = |rule: &model::Selector| rule.selects(&pod.metadata.labels);
                 let is_selected = budget.spec.selector.as_ref().is_some_and(selects);
-                if of.is_none() && budget.metadata.namespace == pod.metadata.namespace && is_selected {
-                    *of = workload;
+                if index.is_none() && budget.metadata.namespace == pod.metadata.namespace && is_selected {
+                    *index = workload;
                 }
             }
             self.pod(pod, read, request, workload, node);
@@ -134,14 +135,14 @@ impl Likeness {
 
     /// The workload that a pod is of, made with its first pod.
     fn workload(&mut self, owner: world::Owner, pod: &world::Pod, request: Request) -> usize {
-        if let Some(at) = self.workloads.get(&owner) {
-            return *at;
+        if let Some(index) = self.workloads.get(&owner) {
+            return *index;
         }
         let passing = [Trait::Ready, Trait::Terminating, Trait::Unschedulable, Trait::Finished];
         let traits: BTreeSet<Trait> =
-            pod.traits.iter().copied().filter(|one| !passing.contains(one)).collect();
+            pod.traits.iter().copied().filter(|pod_trait| !passing.contains(pod_trait)).collect();
         let lasts = (&*owner.kind == "Job").then(|| self.random.between(5, 90) * MINUTE);
-        let at = self.truth.add_workload(WorkloadBlueprint {
+        let index = self.truth.add_workload(WorkloadBlueprint {
             owner: owner.clone(),
             replicas: 0,
             traits,
@@ -150,8 +151,8 @@ impl Likeness {
             grace: self.random.between(SECOND, 30 * SECOND),
             lasts,
         });
-        self.workloads.insert(owner, at);
-        at
+        self.workloads.insert(owner, index);
+        index
     }
 
     fn pod(
@@ -163,13 +164,13 @@ impl Likeness {
         node: Option<usize>,
     ) {
         let id = if let Some(workload) = workload {
-            let of = &mut self.truth.workloads[workload];
+            let controller = &mut self.truth.workloads[workload];
             let ordinal = pod.name().rsplit('-').next().and_then(|end| end.parse().ok());
-            let ordinal = ordinal.unwrap_or(of.made.replicas);
-            of.made.replicas += 1;
+            let ordinal = ordinal.unwrap_or(controller.made.replicas);
+            controller.made.replicas += 1;
             self.truth.make(workload, ordinal)
         } else {
-            let traits = read.traits.iter().copied().filter(|one| *one != Trait::Ready).collect();
+            let traits = read.traits.iter().copied().filter(|pod_trait| *pod_trait != Trait::Ready).collect();
             self.truth.add_pod(pod.name(), read.owner.clone(), traits)
         };
         if let Some(made) = self.truth.pods.get_mut(&id) {

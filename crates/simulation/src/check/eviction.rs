@@ -3,7 +3,7 @@
 use migration::reach;
 use migration::roll::act::PodId;
 use migration::roll::run::State as RunState;
-use migration::roll::wish::What;
+use migration::roll::wish::RunRequest;
 use migration::roll::world::Trait;
 use types::glob;
 use types::policy::Phase;
@@ -35,11 +35,11 @@ impl History {
         let mut stopped = matches!(run.state, RunState::Stopped(_));
         for wish in self.truth.record.wishes.iter().filter(|wish| wish.seq <= run.wish) {
             match wish.what {
-                What::PauseNow => stopped = true,
+                RunRequest::PauseNow => stopped = true,
                 // A run that fixes stragglers has no way back, and refuses; so does each run what leads beyond its plan.
-                What::Abort(_) if self.plan.fixes_stragglers() => {}
-                What::Abort(to) if !self.plan.covers(to) => {}
-                What::Resume(_) | What::Abort(_) => stopped = false,
+                RunRequest::Abort(_) if self.plan.fixes_stragglers() => {}
+                RunRequest::Abort(to) if !self.plan.covers(to) => {}
+                RunRequest::Resume(_) | RunRequest::Abort(_) => stopped = false,
                 _ => {}
             }
         }
@@ -64,7 +64,7 @@ impl History {
         match pod.attached {
             Some(attached) if attached.phase != step.to => None,
             Some(attached) => Some(("R5", format!("it is of phase {} already", attached.phase))),
-            None if pod.shaken.is_some_and(|at| at >= flight.pods_seen) => None,
+            None if pod.shaken.is_some_and(|time| time >= flight.pods_seen) => None,
             None => Some(("R5", "it is not attached".into())),
         }
     }
@@ -75,7 +75,7 @@ impl History {
         let title = pod.api.title();
         let is_listed = |list: &[String]| list.iter().any(|pattern| glob::matches(pattern, &title));
         let run = self.truth.run()?;
-        if pod.shaken.is_some_and(|at| at >= flight.pods_seen) {
+        if pod.shaken.is_some_and(|time| time >= flight.pods_seen) {
             return None;
         }
         for what in [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating] {
@@ -97,7 +97,7 @@ impl History {
 
     /// Whether a pod answers, or did when the run saw it last.
     fn counts_as_ready(pod: &Pod, seen: u64) -> bool {
-        pod.is_ready() || pod.shaken.is_some_and(|at| at >= seen)
+        pod.is_ready() || pod.shaken.is_some_and(|time| time >= seen)
     }
 
     /// R4.
@@ -108,7 +108,7 @@ impl History {
         // cannot know.
         let lease = &self.truth.lease;
         let is_overtaken = lease.was_forced && lease.holder != Some(flight.holder);
-        if is_overtaken || self.truth.dns_lost.is_some_and(|at| at >= seen) {
+        if is_overtaken || self.truth.dns_lost.is_some_and(|time| time >= seen) {
             return None;
         }
         let zone = &self.truth.nodes[going.node?].api.zone;
@@ -143,11 +143,11 @@ impl History {
         // A pod whose machine is being rebooted seems to be as it was.
         let phase = |pod: &Pod| {
             let node = &self.truth.nodes[pod.node?];
-            Some(pod.attached.map_or(node.machine.phase, |of| of.phase))
+            Some(pod.attached.map_or(node.machine.phase, |attachment| attachment.phase))
         };
         // Nor can anybody know the phase of one that its node has forgotten.
         let is_doubtful = |id: u32, pod: &Pod| {
-            let node = pod.node.map(|at| &self.truth.nodes[at]);
+            let node = pod.node.map(|index| &self.truth.nodes[index]);
             node.is_some_and(|node| node.surprises(flight.nodes_seen) || node.machine.forgets.contains(&id))
         };
         let serves = |client, id: u32, pod: &Pod| {
@@ -160,11 +160,11 @@ impl History {
             own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
         };
         let starved = kinds.into_iter().find(is_starved);
-        let told = |(_, pod, _): &(u32, &Pod, &snapshot::model::Text)| {
+        let describe = |(_, pod, _): &(u32, &Pod, &snapshot::model::Text)| {
             format!("{} on {} {:?} {:?}", pod.api.name, pod.api.node, phase(pod), pod.api.traits)
         };
         starved.map(|client| {
-            let others = others.iter().map(told).collect::<Vec<_>>().join(", ");
+            let others = others.iter().map(describe).collect::<Vec<_>>().join(", ");
             ("R4", format!("pods in {client} reach no other DNS pod; the others: {others}"))
         })
     }

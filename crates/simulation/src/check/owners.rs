@@ -7,19 +7,19 @@ use crate::queue::SECOND;
 
 impl History {
     /// A workload that the run has touched, and that misses pods for longer than a watch may be silent, keeps nodes from being done.
-    pub(super) fn check_owners(&mut self, flight: &Flight, at: usize) {
+    pub(super) fn check_owners(&mut self, flight: &Flight, index: usize) {
         let Some(run) = self.truth.record.run.clone() else { return };
         if self.truth.lease.was_forced {
             return;
         }
         let touched = &self.holders[flight.holder].touched;
         let wrong = touched.iter().find_map(|(workload, wanted)| {
-            let of = &self.truth.workloads[*workload];
-            let (since, most) = of.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
-            let wanted = of.status.desired.min(*wanted);
-            let lacks = most.saturating_add(run.missing(&of.made.owner)) < wanted;
-            let name = &self.truth.nodes[at].name;
-            let owner = &of.made.owner.name;
+            let controller = &self.truth.workloads[*workload];
+            let (since, most) = controller.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
+            let wanted = controller.status.desired.min(*wanted);
+            let lacks = most.saturating_add(run.missing(&controller.made.owner)) < wanted;
+            let name = &self.truth.nodes[index].name;
+            let owner = &controller.made.owner.name;
             lacks
                 .then(|| format!("{name} counts as done, and {owner} misses pods since {} s", since / SECOND))
         });

@@ -11,70 +11,70 @@ use crate::truth::{Attachment, Reporter};
 impl History {
     /// Does it to some machine; whether it is such a fault.
     pub(super) fn hit_machine(&mut self, fault: Fault) -> bool {
-        let Some(at) = self.any_node() else { return false };
-        let is_up = self.truth.nodes[at].answers();
+        let Some(index) = self.any_node() else { return false };
+        let is_up = self.truth.nodes[index].answers();
         match fault {
             Fault::Reboot | Fault::FreshBoot => {
                 let away = self.random.between(10 * SECOND, 6 * MINUTE);
-                if self.truth.nodes[at].machine.is_up {
-                    self.reboot(at, away, fault == Fault::FreshBoot);
+                if self.truth.nodes[index].machine.is_up {
+                    self.reboot(index, away, fault == Fault::FreshBoot);
                 }
             }
             Fault::Disconnect if is_up => {
                 let away = self.random.between(5 * SECOND, 12 * MINUTE);
-                self.disconnect(at, away);
+                self.disconnect(index, away);
             }
             Fault::Disconnect => {}
             Fault::DeadWatch => {
-                let machine = &mut self.truth.nodes[at].machine;
+                let machine = &mut self.truth.nodes[index].machine;
                 if machine.has_watch {
                     (machine.has_watch, machine.watch_ended) = (false, Some(self.now));
                 }
             }
             Fault::SlowFlip => {
-                self.truth.nodes[at].machine.flip = self.random.between(10 * SECOND, 6 * MINUTE);
-                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, at));
+                self.truth.nodes[index].machine.flip = self.random.between(10 * SECOND, 6 * MINUTE);
+                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, index));
             }
             Fault::RefusedFlip => {
-                let machine = &mut self.truth.nodes[at].machine;
+                let machine = &mut self.truth.nodes[index].machine;
                 machine.follows = vec![machine.phase];
-                self.poke(at);
+                self.poke(index);
             }
             Fault::PolicyEdited => {
-                self.truth.nodes[at].machine.base = "base-2".into();
-                self.surprise(at, Reporter::Watch);
-                self.poke(at);
+                self.truth.nodes[index].machine.base = "base-2".into();
+                self.surprise(index, Reporter::Watch);
+                self.poke(index);
             }
-            Fault::PhaseEdited => self.edit_phase(at),
-            Fault::Forgetful | Fault::Leftover => self.misjudge(at, fault),
+            Fault::PhaseEdited => self.edit_phase(index),
+            Fault::Forgetful | Fault::Leftover => self.misjudge(index, fault),
             _ => return false,
         }
         true
     }
 
     /// Somebody edits the phase of the node's policy.
-    fn edit_phase(&mut self, at: usize) {
+    fn edit_phase(&mut self, index: usize) {
         let Some(phase) = self.random.pick(&Phase::ALL).copied() else { return };
-        self.truth.nodes[at].machine.phase = phase;
-        self.surprise(at, Reporter::Watch);
-        self.poke(at);
-        self.compare(at);
+        self.truth.nodes[index].machine.phase = phase;
+        self.surprise(index, Reporter::Watch);
+        self.poke(index);
+        self.compare(index);
     }
 
     /// The node's records and its attachments differ.
-    fn misjudge(&mut self, at: usize, fault: Fault) {
+    fn misjudge(&mut self, index: usize, fault: Fault) {
         let now = self.now;
         let attached = |id: &u32| Some((*id, self.truth.pods.get(id)?.attached?));
-        let pods: Vec<(u32, Attachment)> = self.truth.nodes[at].pods.iter().filter_map(attached).collect();
+        let pods: Vec<(u32, Attachment)> = self.truth.nodes[index].pods.iter().filter_map(attached).collect();
         let Some((id, attached)) = self.random.pick(&pods).copied() else { return };
-        let machine = &mut self.truth.nodes[at].machine;
+        let machine = &mut self.truth.nodes[index].machine;
         machine.misjudged = Some(now);
         if fault == Fault::Forgetful {
             machine.forgets.insert(id);
         } else {
             machine.leftovers.push(attached.phase);
-            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(fault, at));
+            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(fault, index));
         }
-        self.poke(at);
+        self.poke(index);
     }
 }

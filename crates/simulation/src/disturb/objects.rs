@@ -27,57 +27,57 @@ impl History {
             Fault::NodeJoins | Fault::Intruder => self.joins(fault),
             Fault::Tenant => self.add_tenant(),
             _ => {
-                let Some(at) = self.any_node() else { return false };
-                return self.hit_node(fault, at);
+                let Some(index) = self.any_node() else { return false };
+                return self.hit_node(fault, index);
             }
         }
         true
     }
 
-    fn hit_node(&mut self, fault: Fault, at: usize) -> bool {
+    fn hit_node(&mut self, fault: Fault, index: usize) -> bool {
         let phase = self.random.pick(&Phase::ALL).copied();
         match fault {
-            Fault::Cordon => self.cordon(at),
-            Fault::Uncordon => self.uncordon(at),
+            Fault::Cordon => self.cordon(index),
+            Fault::Uncordon => self.uncordon(index),
             Fault::Recordon => {
-                self.uncordon(at);
+                self.uncordon(index);
                 let wait = self.random.between(1, 90 * SECOND);
                 self.schedule_after(wait, Event::Disturb(Fault::Cordon));
-                self.recordon = Some(at);
+                self.recordon = Some(index);
             }
             Fault::Drain => {
-                self.cordon(at);
-                self.delete_all(at);
+                self.cordon(index);
+                self.delete_all(index);
             }
             Fault::DesiredEdited => {
-                let node = &mut self.truth.nodes[at];
+                let node = &mut self.truth.nodes[index];
                 (node.api.desired, node.is_lured) = (phase, true);
-                self.surprise(at, Reporter::Watch);
-                self.touch_node(at);
-                self.compare(at);
-                self.poke(at);
+                self.surprise(index, Reporter::Watch);
+                self.touch_node(index);
+                self.compare(index);
+                self.poke(index);
             }
             Fault::LabelEdited => {
-                self.truth.nodes[at].api.label = phase;
-                self.touch_node(at);
-                self.poke(at);
+                self.truth.nodes[index].api.label = phase;
+                self.touch_node(index);
+                self.poke(index);
             }
             Fault::StepRemoved => {
-                self.truth.nodes[at].api.step = None;
-                self.surprise(at, Reporter::Watch);
-                self.touch_node(at);
-                self.poke(at);
+                self.truth.nodes[index].api.step = None;
+                self.surprise(index, Reporter::Watch);
+                self.touch_node(index);
+                self.poke(index);
             }
-            Fault::HostileNode => self.forge(at),
-            Fault::Touch => self.touch_node(at),
+            Fault::HostileNode => self.forge(index),
+            Fault::Touch => self.touch_node(index),
             Fault::NodeGoes => {
-                self.truth.nodes[at].api.is_going = true;
-                self.touch_node(at);
-                self.schedule_within(5 * SECOND, 5 * MINUTE, Event::Remove(at));
+                self.truth.nodes[index].api.is_going = true;
+                self.touch_node(index);
+                self.schedule_within(5 * SECOND, 5 * MINUTE, Event::Remove(index));
             }
             Fault::NodeReplaced => {
-                self.remove(at);
-                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(fault, at));
+                self.remove(index);
+                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(fault, index));
             }
             _ => return false,
         }
@@ -85,7 +85,7 @@ impl History {
     }
 
     /// A node writes on its own Node what no run has written, or takes away what its `watch` wrote.
-    fn forge(&mut self, at: usize) {
+    fn forge(&mut self, index: usize) {
         let Some(run) = self.truth.run() else { return };
         let (id, claim, to) = (run.id.clone(), run.claim(1), run.target().unwrap_or(run.from));
         let step = |run: &str, claim: &str, state, cordon| Step {
@@ -100,7 +100,7 @@ impl History {
             r#try: u32::MAX,
             why: None,
         };
-        let api = &mut self.truth.nodes[at].api;
+        let api = &mut self.truth.nodes[index].api;
         match self.random.below(5) {
             0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
             1 => api.step = Some(step("r-0", "r-0.1.1", State::Moving, Some(Cordon::Ours))),
@@ -108,20 +108,20 @@ impl History {
             3 => api.pool = "rogue".into(),
             _ => api.observed = None,
         }
-        self.surprise(at, Reporter::Watch);
-        self.touch_node(at);
-        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, at));
+        self.surprise(index, Reporter::Watch);
+        self.touch_node(index);
+        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, index));
     }
 
     /// A node's report and its pool are as they were.
-    pub(crate) fn unforge(&mut self, at: usize) {
+    pub(crate) fn unforge(&mut self, index: usize) {
         let pools = &self.plan.pools;
-        let node = &mut self.truth.nodes[at];
+        let node = &mut self.truth.nodes[index];
         if !pools.iter().any(|pool| pool.name == node.api.pool) {
             node.api.pool = pools.first().map(|pool| pool.name.clone()).unwrap_or_default();
-            self.touch_node(at);
+            self.touch_node(index);
         }
-        self.poke(at);
+        self.poke(index);
     }
 
     /// A tenant makes pods that request more than any node has: one of nobody, one that nobody schedules, or those of a workload.
@@ -156,24 +156,24 @@ impl History {
     }
 
     /// Somebody cordons a node; one that is cordoned stays as it is.
-    pub(crate) fn cordon(&mut self, at: usize) {
-        let at = self.recordon.take().unwrap_or(at);
-        let node = &mut self.truth.nodes[at];
+    pub(crate) fn cordon(&mut self, index: usize) {
+        let index = self.recordon.take().unwrap_or(index);
+        let node = &mut self.truth.nodes[index];
         if !node.api.is_cordoned && node.gone.is_none() {
             // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
                 (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
-            self.touch_node(at);
+            self.touch_node(index);
         }
     }
 
     /// Somebody uncordons a node.
-    pub(crate) fn uncordon(&mut self, at: usize) {
-        let node = &mut self.truth.nodes[at];
+    pub(crate) fn uncordon(&mut self, index: usize) {
+        let node = &mut self.truth.nodes[index];
         if node.api.is_cordoned {
             (node.api.is_cordoned, node.cordoned_by) = (false, None);
-            self.touch_node(at);
+            self.touch_node(index);
             self.wake_scheduler();
         }
     }
@@ -204,8 +204,9 @@ impl History {
     }
 
     fn hit_budget(&mut self, fault: Fault) {
-        let of_replicas = |(at, of): (usize, &crate::truth::Workload)| {
-            matches!(&*of.made.owner.kind, "Deployment" | "StatefulSet").then_some((at, of.made.replicas))
+        let of_replicas = |(index, controller): (usize, &crate::truth::Workload)| {
+            matches!(&*controller.made.owner.kind, "Deployment" | "StatefulSet")
+                .then_some((index, controller.made.replicas))
         };
         let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
         let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
@@ -237,10 +238,10 @@ impl History {
     }
 
     /// Another node of the same name, with the image of the first.
-    pub(super) fn replace(&mut self, at: usize) {
-        let (name, phase) = (self.truth.nodes[at].name.clone(), self.truth.nodes[at].machine.image);
+    pub(super) fn replace(&mut self, index: usize) {
+        let (name, phase) = (self.truth.nodes[index].name.clone(), self.truth.nodes[index].machine.image);
         if self.truth.node_by_name(&name).is_none() {
-            self.make_node(name, at, phase);
+            self.make_node(name, index, phase);
         }
     }
 
@@ -249,12 +250,12 @@ impl History {
         let like = &self.truth.nodes[like];
         let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
         let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
-        let at = self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, offers, room });
-        self.truth.nodes[at].made = self.now;
-        self.truth.nodes[at].api.taints = taints;
-        self.surprise(at, Reporter::Watch);
-        self.touch_node(at);
-        let turn = self.truth.turn(at);
+        let index = self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, offers, room });
+        self.truth.nodes[index].made = self.now;
+        self.truth.nodes[index].api.taints = taints;
+        self.surprise(index, Reporter::Watch);
+        self.touch_node(index);
+        let turn = self.truth.turn(index);
         self.schedule_within(5 * SECOND, 20 * SECOND, Event::Register(turn));
     }
 }

@@ -1,6 +1,6 @@
 //! Faults of those who drive a run: holders that end, sleep or are two, and people who ask for something else.
 
-use migration::roll::wish::{What, Wish};
+use migration::roll::wish::{RunRequest, Wish};
 use types::policy::Phase;
 
 use crate::event::Stream;
@@ -52,21 +52,21 @@ impl History {
         }
     }
 
-    fn wished(&mut self, fault: Fault) -> Option<What> {
-        let node = self.any_node().map(|at| self.truth.nodes[at].name.clone());
+    fn wished(&mut self, fault: Fault) -> Option<RunRequest> {
+        let node = self.any_node().map(|index| self.truth.nodes[index].name.clone());
         Some(match fault {
-            Fault::Pause => What::Pause,
-            Fault::PauseNow => What::PauseNow,
-            Fault::Abort => What::Abort(*self.random.pick(&Phase::ALL)?),
-            Fault::Skip => What::Skip(node?),
-            Fault::Retry => What::Retry(node?),
-            Fault::Rollback => What::Rollback(node?),
+            Fault::Pause => RunRequest::Pause,
+            Fault::PauseNow => RunRequest::PauseNow,
+            Fault::Abort => RunRequest::Abort(*self.random.pick(&Phase::ALL)?),
+            Fault::Skip => RunRequest::Skip(node?),
+            Fault::Retry => RunRequest::Retry(node?),
+            Fault::Rollback => RunRequest::Rollback(node?),
             _ => return None,
         })
     }
 
     /// Somebody asks the run for something.
-    pub(crate) fn wish(&mut self, what: What) {
+    pub(crate) fn wish(&mut self, what: RunRequest) {
         let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
         self.note(|_| format!("wish {seq}: {what:?}"));
         self.truth.record.wishes.push(Wish { seq, by: "somebody".into(), reason: "so".into(), what });

@@ -137,10 +137,11 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
         let any = random.below(waves.len() as u64);
         let of_zone = waves.iter().position(|wave| wave.name == zone);
         // No plan moves a node in the wave of another zone.
-        let special = usize::try_from(any).ok().filter(|at| is_special && waves[*at].takes(&node.api.zone));
-        let at = special.or(of_zone);
+        let special =
+            usize::try_from(any).ok().filter(|index| is_special && waves[*index].takes(&node.api.zone));
+        let index = special.or(of_zone);
         let placed = PlannedNode { name: node.name.clone(), uid: node.api.uid.clone(), why: String::new() };
-        waves[at.unwrap_or_default()].nodes.push(placed);
+        waves[index.unwrap_or_default()].nodes.push(placed);
     }
     waves
 }

@@ -20,22 +20,22 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     let others: Vec<Phase> = Phase::ALL.into_iter().filter(|phase| *phase != to).collect();
     let out: BTreeSet<usize> = {
         let is_out = |name: &str| plan.left_out.iter().any(|out| &*out.name == name);
-        truth.living().filter(|(_, node)| is_out(&node.name)).map(|(at, _)| at).collect()
+        truth.living().filter(|(_, node)| is_out(&node.name)).map(|(index, _)| index).collect()
     };
     let mut left = truth.nodes.len().saturating_sub(1) / 2;
-    for at in (0..truth.nodes.len()).filter(|at| !out.contains(at)) {
+    for index in (0..truth.nodes.len()).filter(|index| !out.contains(index)) {
         if left > 0 && random.chance(NODES) {
             left -= 1;
             let phase = random.pick(&others).copied().unwrap_or(to);
-            truth.nodes[at].machine.phase = phase;
-            for id in truth.nodes[at].pods.clone() {
+            truth.nodes[index].machine.phase = phase;
+            for id in truth.nodes[index].pods.clone() {
                 if let Some(attached) = truth.pods.get_mut(&id).and_then(|pod| pod.attached.as_mut()) {
                     attached.phase = phase;
                 }
             }
         }
     }
-    let is_movable = |pod: &crate::truth::Pod| pod.node.is_some_and(|at| !out.contains(&at));
+    let is_movable = |pod: &crate::truth::Pod| pod.node.is_some_and(|index| !out.contains(&index));
     let attached: Vec<u32> = truth
         .pods
         .iter()
@@ -45,15 +45,15 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     let first = random.pick(&attached).copied();
     for id in attached {
         if (Some(id) == first || random.chance(PODS))
-            && let Some(of) = truth.pods.get_mut(&id).and_then(|pod| pod.attached.as_mut())
+            && let Some(attachment) = truth.pods.get_mut(&id).and_then(|pod| pod.attached.as_mut())
         {
-            of.phase = random.pick(&others).copied().unwrap_or(to);
+            attachment.phase = random.pick(&others).copied().unwrap_or(to);
         }
     }
     truth.publish_status();
     let is_late = |name: &str| {
-        truth.node_by_name(name).is_some_and(|at| {
-            truth.nodes[at].machine.phase != to || truth.attached(at).any(|phase| phase != to)
+        truth.node_by_name(name).is_some_and(|index| {
+            truth.nodes[index].machine.phase != to || truth.attached(index).any(|phase| phase != to)
         })
     };
     for wave in &mut plan.waves {

@@ -7,6 +7,12 @@
 //! | `mutants` | runs that are blind to one thing, each of which must break an invariant |
 //! | `by_hand` | one history told in words, or as many as there is time for; not part of `cargo test` |
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may read files and the clock"
+)]
+
 mod by_hand;
 mod kept;
 mod mutants;

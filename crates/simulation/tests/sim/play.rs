@@ -74,25 +74,25 @@ fn guarded(drawn: impl FnOnce() -> Scenario, tamper: Option<Tamper>) -> Outcome 
 }
 
 /// What becomes of each of these, in their order; as many at once as there are cores.
-pub(crate) fn all<A: Sync, B: Send>(of: Vec<A>, play: impl Fn(&A) -> B + Sync) -> Vec<B> {
+pub(crate) fn all<A: Sync, B: Send>(items: Vec<A>, play: impl Fn(&A) -> B + Sync) -> Vec<B> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores.min(of.len()) {
+        for _ in 0..cores.min(items.len()) {
             scope.spawn(|| {
-                while let Some((at, one)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    of.get(at).map(|one| (at, one))
+                while let Some((index, item)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(index).map(|item| (index, item))
                 } {
-                    let became = play(one);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, became));
+                    let became = play(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, became));
                 }
             });
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
+    done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, became)| became).collect()
 }
 
@@ -115,8 +115,8 @@ pub(crate) fn named(name: &str) -> Choice {
     match (name, name.split_once('+')) {
         ("Quiet", _) => Choice::Quiet,
         ("Some", _) => Choice::Some,
-        (_, Some((one, other))) => Choice::Both(fault(one), fault(other)),
-        (one, None) => Choice::Only(fault(one)),
+        (_, Some((item, other))) => Choice::Both(fault(item), fault(other)),
+        (item, None) => Choice::Only(fault(item)),
     }
 }
 

@@ -126,9 +126,9 @@ fn what_cannot_be_read_is_named_and_all_others_are_read() {
     for snapshot in [read(&list), values(&list)] {
         let snapshot = snapshot.expect("a list");
         assert_eq!(snapshot.pods.iter().map(crate::model::Pod::name).collect::<Vec<_>>(), ["a", "c"]);
-        let one = &snapshot.illegible[0];
-        assert_eq!((one.kind, &*one.namespace, &*one.name), (Kind::POD, "x", "b"));
-        assert!(one.why.contains("IP address") && snapshot.knows(Kind::POD), "{one:?}");
+        let illegible = &snapshot.illegible[0];
+        assert_eq!((illegible.kind, &*illegible.namespace, &*illegible.name), (Kind::POD, "x", "b"));
+        assert!(illegible.why.contains("IP address") && snapshot.knows(Kind::POD), "{illegible:?}");
     }
     let snapshot = read(&policy).expect("an object");
     assert_eq!((snapshot.illegible[0].kind, &*snapshot.illegible[0].name), (Kind::NETWORK_POLICY, "p"));
@@ -170,7 +170,7 @@ fn no_object_brings_a_name_that_means_something_to_a_shell() {
         ] {
             let snapshot = read(&object.to_string()).expect("read");
             assert_eq!(
-                snapshot.illegible.iter().map(|one| &*one.name).collect::<Vec<_>>(),
+                snapshot.illegible.iter().map(|illegible| &*illegible.name).collect::<Vec<_>>(),
                 [name],
                 "{object}"
             );

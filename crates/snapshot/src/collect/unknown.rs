@@ -30,7 +30,9 @@ impl UnknownKinds {
     pub(super) fn add(&mut self, api_version: &str, kind: &str) {
         let (api_version, kind) = (begin(api_version), begin(kind));
         let mut known = self.kinds.iter_mut();
-        if let Some(known) = known.find(|one| one.api_version == api_version && one.kind == kind) {
+        if let Some(known) =
+            known.find(|unknown_kind| unknown_kind.api_version == api_version && unknown_kind.kind == kind)
+        {
             known.objects += 1;
         } else if self.kinds.len() < NAMED {
             self.unnamed = Some(self.kinds.len());
@@ -42,20 +44,22 @@ impl UnknownKinds {
 
     /// Names the object that was counted last, if it is the first one of its kind.
     pub(super) fn name(&mut self, identity: impl FnOnce() -> Option<Identity>) {
-        let Some(of) = self.unnamed.take().and_then(|place| self.kinds.get_mut(place)) else { return };
+        let Some(unknown_kind) = self.unnamed.take().and_then(|place| self.kinds.get_mut(place)) else {
+            return;
+        };
         let Some(Identity { metadata, .. }) = identity() else { return };
         let name = [metadata.namespace, metadata.name].map(|part| begin(&part));
-        of.first = name.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        unknown_kind.first = name.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
     }
 
     /// `Firewall of example.com/v1 (shop/web)`, and so on.
     pub fn words(&self) -> impl Iterator<Item = String> {
-        let of = |UnknownKind { api_version, kind, first, objects }: &UnknownKind| match objects {
+        let text_of = |UnknownKind { api_version, kind, first, objects }: &UnknownKind| match objects {
             1 => format!("{kind} of {api_version} ({first})"),
             more => format!("{more} objects {kind} of {api_version} ({first} and others)"),
         };
         let others = (self.others > 0).then(|| format!("{} objects of other kinds", self.others));
-        self.kinds.iter().map(of).chain(others)
+        self.kinds.iter().map(text_of).chain(others)
     }
 }
 

@@ -93,22 +93,22 @@ impl Snapshot {
     /// The ConfigMap that its project calls `known`. If there are several, as kustomize leaves them behind, the one that a DaemonSet mounts is meant.
     #[must_use]
     pub fn config_map(&self, known: &str) -> Option<&Object> {
-        let all = self.objects(Kind::CONFIG_MAP).iter().filter(|one| is_named(one.name(), known));
+        let all = self.objects(Kind::CONFIG_MAP).iter().filter(|object| is_named(object.name(), known));
         let mounted: Vec<(&Text, &Text)> = self.mounted().collect();
-        let is_mounted = |one: &Object| {
+        let is_mounted = |object: &Object| {
             mounted
                 .iter()
-                .any(|(space, name)| (space.as_ref(), name.as_ref()) == (one.namespace(), one.name()))
+                .any(|(space, name)| (space.as_ref(), name.as_ref()) == (object.namespace(), object.name()))
         };
-        all.min_by_key(|one| (!is_system(one.namespace()), !is_mounted(one), one.name() != known))
+        all.min_by_key(|object| (!is_system(object.namespace()), !is_mounted(object), object.name() != known))
     }
 
     /// Namespace and name of each ConfigMap that a DaemonSet mounts.
     pub fn mounted(&self) -> impl Iterator<Item = (&Text, &Text)> {
-        self.workloads(Kind::DAEMON_SET).iter().flat_map(|one| {
-            let volumes = one.spec.template.spec.volumes.iter();
+        self.workloads(Kind::DAEMON_SET).iter().flat_map(|workload| {
+            let volumes = workload.spec.template.spec.volumes.iter();
             let named = volumes.filter(|volume| volume.source.as_ref() == "configMap");
-            named.filter_map(|volume| Some((&one.metadata.namespace, volume.target.as_ref()?)))
+            named.filter_map(|volume| Some((&workload.metadata.namespace, volume.target.as_ref()?)))
         })
     }
 }
@@ -144,7 +144,7 @@ mod tests {
         let all = ["antrea-config", "antrea-config-aaa", "antrea-config-bbb"].map(config_map);
         snapshot.objects.insert(Kind::CONFIG_MAP, all.into());
         let found =
-            |snapshot: &Snapshot| snapshot.config_map("antrea-config").map(|one| one.name().to_owned());
+            |snapshot: &Snapshot| snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
         assert_eq!(found(&snapshot).as_deref(), Some("antrea-config"));
         let agent = |namespace: &str| {
             let spec = json!({"volumes": [{"name": "c", "configMap": {"name": "antrea-config-bbb"}}]});

@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_secrets_are_not_among_them() {
-        for (at, row) in ALL.iter().enumerate() {
-            assert!(ALL[..at].iter().all(|other| other.kind != row.kind), "{}", row.kind);
+        for (index, row) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.kind != row.kind), "{}", row.kind);
             assert!(!row.served_by.is_empty() && row.plural != "secrets", "{}", row.kind);
             let (group, version) = row.served_by[0];
             let api_version =

@@ -179,8 +179,8 @@ where
 }
 
 fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Labels>, D::Error> {
-    struct Kept;
-    impl<'de> Visitor<'de> for Kept {
+    struct AnnotationsVisitor;
+    impl<'de> Visitor<'de> for AnnotationsVisitor {
         type Value = Labels;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +203,7 @@ fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Labels>, D::Er
             Ok(Labels::new())
         }
     }
-    deserializer.deserialize_any(Kept).map(Arc::new)
+    deserializer.deserialize_any(AnnotationsVisitor).map(Arc::new)
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ impl Node {
     #[must_use]
     pub fn pod_cidrs(&self) -> Vec<&str> {
         match (self.spec.pod_cidrs.as_slice(), &self.spec.pod_cidr) {
-            ([], Some(one)) => vec![one],
+            ([], Some(item)) => vec![item],
             (all, _) => all.iter().map(AsRef::as_ref).collect(),
         }
     }
@@ -187,7 +187,7 @@ impl Node {
 
     /// Its addresses of a type.
     pub fn addresses<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
-        let of = move |address: &&Address| address.kind.as_ref() == kind;
-        self.status.addresses.iter().filter(of).map(|address| address.address.as_ref())
+        let is_of = move |address: &&Address| address.kind.as_ref() == kind;
+        self.status.addresses.iter().filter(is_of).map(|address| address.address.as_ref())
     }
 }

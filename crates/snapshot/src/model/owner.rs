@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_selector_without_a_rule_selects_everything() {
         assert!(Selector::default().selects(&Labels::new()));
-        let one = Selector { match_labels: [("a".into(), "1".into())].into(), ..Selector::default() };
-        assert!(!one.selects(&Labels::new()));
+        let selector = Selector { match_labels: [("a".into(), "1".into())].into(), ..Selector::default() };
+        assert!(!selector.selects(&Labels::new()));
     }
 }

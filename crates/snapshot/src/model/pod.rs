@@ -231,7 +231,8 @@ impl Pod {
 
     /// Its containers and its sidecars: all that run as long as the pod.
     pub fn lasting_containers(&self) -> impl Iterator<Item = &Container> {
-        let sidecars = self.spec.init_containers.iter().filter(|one| &*one.restart_policy == "Always");
+        let sidecars =
+            self.spec.init_containers.iter().filter(|container| &*container.restart_policy == "Always");
         self.spec.containers.iter().chain(sidecars)
     }
 
@@ -264,8 +265,8 @@ impl Pod {
 impl Serialize for Volume {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let key = source_key(&self.source);
-        let of = self.target.as_ref().filter(|_| !key.is_empty());
-        let source: BTreeMap<&str, &str> = of.iter().map(|of| (key, of.as_ref())).collect();
+        let target = self.target.as_ref().filter(|_| !key.is_empty());
+        let source: BTreeMap<&str, &str> = target.iter().map(|of| (key, of.as_ref())).collect();
         let mut all = BTreeMap::new();
         all.insert("name", Value::from(self.name.as_ref()));
         all.insert(self.source.as_ref(), serde_json::to_value(source).unwrap_or_default());
@@ -331,7 +332,10 @@ mod tests {
         let pod = read(
             r#"{"containers":[{"name":"a"}],"initContainers":[{"name":"b"},{"name":"c","restartPolicy":"Always"}]}"#,
         );
-        assert_eq!(pod.lasting_containers().map(|one| &*one.name).collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(
+            pod.lasting_containers().map(|container| &*container.name).collect::<Vec<_>>(),
+            ["a", "c"]
+        );
         let again: Pod = serde_json::from_value(serde_json::to_value(&pod).expect("JSON")).expect("a pod");
         assert_eq!(again, pod);
     }

@@ -79,7 +79,7 @@ pub struct Pool {
 /// Replaces a value by the copy that `all` has of it.
 fn share<T: ?Sized + Hash + Eq>(all: &mut HashSet<Arc<T>>, value: &mut Arc<T>) {
     match all.get(&**value) {
-        Some(one) => *value = Arc::clone(one),
+        Some(item) => *value = Arc::clone(item),
         None => {
             all.insert(Arc::clone(value));
         }
@@ -171,11 +171,11 @@ fn is_set_up(container: &super::Container) -> bool {
 }
 
 fn without_settings(containers: &[super::Container]) -> Arc<[super::Container]> {
-    let without = |one: &super::Container| super::Container {
+    let without = |container: &super::Container| super::Container {
         env: Vec::new(),
         args: Vec::new(),
         command: Vec::new(),
-        ..one.clone()
+        ..container.clone()
     };
     containers.iter().map(without).collect()
 }
@@ -217,13 +217,13 @@ mod tests {
 
     #[test]
     fn pods_of_one_template_share_their_lists() {
-        let (mut pool, mut one, mut two) = (Pool::new(), pod(), pod());
-        pool.pod(&mut one);
+        let (mut pool, mut pod, mut two) = (Pool::new(), pod(), pod());
+        pool.pod(&mut pod);
         pool.pod(&mut two);
-        assert!(Arc::ptr_eq(&one.spec.containers, &two.spec.containers));
-        assert!(Arc::ptr_eq(&one.metadata.labels, &two.metadata.labels));
-        assert!(Arc::ptr_eq(&one.spec.service_account_name, &two.spec.service_account_name));
-        assert!(Arc::ptr_eq(&one.status.conditions, &two.status.conditions));
+        assert!(Arc::ptr_eq(&pod.spec.containers, &two.spec.containers));
+        assert!(Arc::ptr_eq(&pod.metadata.labels, &two.metadata.labels));
+        assert!(Arc::ptr_eq(&pod.spec.service_account_name, &two.spec.service_account_name));
+        assert!(Arc::ptr_eq(&pod.status.conditions, &two.status.conditions));
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
             Pool::new().workload(&mut workload);
             let env = &workload.spec.template.spec.containers[0].env;
             assert_eq!(
-                env.iter().map(|one| one.name.as_ref()).collect::<Vec<_>>(),
+                env.iter().map(|variable| variable.name.as_ref()).collect::<Vec<_>>(),
                 ["IP"][..usize::from(kept)]
             );
         }

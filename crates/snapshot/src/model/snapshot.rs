@@ -120,9 +120,10 @@ impl Snapshot {
     /// The DaemonSet with this name, rather in a namespace of the system than in any other. RKE2 writes its own name before that of a CNI's.
     #[must_use]
     pub fn daemon_set(&self, name: &str) -> Option<&Workload> {
-        let is_named = |one: &&Workload| one.name().strip_prefix("rke2-").unwrap_or(one.name()) == name;
+        let is_named =
+            |workload: &&Workload| workload.name().strip_prefix("rke2-").unwrap_or(workload.name()) == name;
         let named = self.workloads(Kind::DAEMON_SET).iter().filter(is_named);
-        named.min_by_key(|one| (!is_system(one.namespace()), one.name() != name))
+        named.min_by_key(|workload| (!is_system(workload.namespace()), workload.name() != name))
     }
 
     /// Sorts all objects by namespace and name, and drops all but the last of several with one name. A resource of Calico stays rather than the object
@@ -135,19 +136,25 @@ impl Snapshot {
         let mut add = |kind: Kind, name: Option<String>| {
             name.map(|name| twice.entry(kind).or_insert(name));
         };
-        add(Kind::NODE, by_name(&mut self.nodes, |one| (&one.metadata.namespace, &one.metadata.name)));
-        add(Kind::POD, by_name(&mut self.pods, |one| (&one.metadata.namespace, &one.metadata.name)));
+        add(Kind::NODE, by_name(&mut self.nodes, |node| (&node.metadata.namespace, &node.metadata.name)));
+        add(Kind::POD, by_name(&mut self.pods, |pod| (&pod.metadata.namespace, &pod.metadata.name)));
         add(
             Kind::POD_DISRUPTION_BUDGET,
-            by_name(&mut self.budgets, |one| (&one.metadata.namespace, &one.metadata.name)),
+            by_name(&mut self.budgets, |budget| (&budget.metadata.namespace, &budget.metadata.name)),
         );
-        add(Kind::SERVICE, by_name(&mut self.services, |one| (&one.metadata.namespace, &one.metadata.name)));
+        add(
+            Kind::SERVICE,
+            by_name(&mut self.services, |service| (&service.metadata.namespace, &service.metadata.name)),
+        );
         add(
             Kind::ENDPOINT_SLICE,
-            by_name(&mut self.endpoint_slices, |one| (&one.metadata.namespace, &one.metadata.name)),
+            by_name(&mut self.endpoint_slices, |slice| (&slice.metadata.namespace, &slice.metadata.name)),
         );
         for (kind, workloads) in &mut self.workloads {
-            add(*kind, by_name(workloads, |one| (&one.metadata.namespace, &one.metadata.name)));
+            add(
+                *kind,
+                by_name(workloads, |workload| (&workload.metadata.namespace, &workload.metadata.name)),
+            );
         }
         for (kind, objects) in &mut self.objects {
             objects.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
@@ -235,7 +242,7 @@ mod tests {
             let mut snapshot = Snapshot { objects: [(Kind::IP_POOL, pools)].into(), ..Snapshot::default() };
             snapshot.sort();
             let numbers: Vec<_> =
-                snapshot.objects(Kind::IP_POOL).iter().map(|one| one.at("/spec/number")).collect();
+                snapshot.objects(Kind::IP_POOL).iter().map(|object| object.at("/spec/number")).collect();
             assert_eq!(numbers, [Some(&json!(stays))], "{all:?}");
         }
     }
@@ -260,7 +267,10 @@ mod tests {
         let system = Some("kube-system".to_owned());
         assert_eq!(namespace(snapshot.object(Kind::CONFIG_MAP, "cilium-config")), system);
         assert_eq!(namespace(snapshot.config_map("cilium-config")), system);
-        assert_eq!(snapshot.daemon_set("calico-node").map(|one| one.namespace().to_owned()), system);
+        assert_eq!(
+            snapshot.daemon_set("calico-node").map(|workload| workload.namespace().to_owned()),
+            system
+        );
     }
 
     #[test]

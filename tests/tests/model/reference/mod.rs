@@ -235,7 +235,9 @@ impl Reference {
             seen.said
         );
         match (call, seen.ended) {
-            (Call::Del { key, .. }, CallOutcome::Success) => drop(self.sandboxes.remove(key)),
+            (Call::Del { key, .. }, CallOutcome::Success) => {
+                self.sandboxes.remove(key);
+            }
             // Whoever was killed in an ADD is deleted by its runtime.
             (Call::Add { key, .. }, CallOutcome::Success | CallOutcome::Killed) => {
                 self.sandboxes.insert(*key);

@@ -34,14 +34,14 @@ fn cluster(
     mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static,
 ) -> Server {
     let mut events = Some(events.iter().map(|event| format!("{event}\n")).collect::<Vec<_>>());
-    Server::by(move |asked| {
-        if let Some(answer) = more(asked) {
+    Server::by(move |request| {
+        if let Some(answer) = more(request) {
             return answer;
         }
         let list = |items: &[Value]| {
             Answer::json(200, &json!({"metadata": {"resourceVersion": "7"}, "items": items}))
         };
-        let line = asked.line.as_str();
+        let line = request.line.as_str();
         let is_of_run = line.starts_with(&format!("GET {MAPS}?fieldSelector"));
         match line {
             _ if line.contains("watch=true") => {
@@ -57,7 +57,7 @@ fn cluster(
                 200,
                 &json!({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": ""}}),
             ),
-            _ if line.starts_with("PUT ") => Answer::text(200, &asked.body),
+            _ if line.starts_with("PUT ") => Answer::text(200, &request.body),
             _ => list(&[]),
         }
     })
@@ -70,8 +70,8 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_
     let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let tell = RefCell::new(|event: &Event| told.lock().expect("events").push(format!("{event:?}")));
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let tell = RefCell::new(|event: &Event| lines.lock().expect("events").push(format!("{event:?}")));
     let mut hand = LiveCluster {
         verdicts: session.store().verdicts_of("r-1"),
         session: &mut session,
@@ -85,8 +85,8 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_
     };
     let result = act(&mut hand).await;
     drop(hand);
-    let told = told.lock().expect("events").clone();
-    (result, told)
+    let lines = lines.lock().expect("events").clone();
+    (result, lines)
 }
 
 /// Looks until the run cannot go on, at most ten times.
@@ -155,7 +155,7 @@ fn a_run_whose_object_is_deleted_stops_and_says_so() {
 #[test]
 fn a_run_that_was_never_seen_is_asked_for() {
     run(async {
-        let server = cluster(&[], |asked| match asked.line.as_str() {
+        let server = cluster(&[], |request| match request.line.as_str() {
             line if line == format!("GET {MAPS}/crossfade-run") => {
                 Some(Answer::refusal(404, "NotFound", "configmaps \"crossfade-run\" not found"))
             }
@@ -186,8 +186,8 @@ fn a_run_that_is_as_it_was_goes_on() {
 fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again() {
     run(async {
         let mut refused = 0;
-        let server = cluster(&[], move |asked| {
-            let is_write = asked.line.starts_with(&format!("POST {MAPS}"));
+        let server = cluster(&[], move |request| {
+            let is_write = request.line.starts_with(&format!("POST {MAPS}"));
             is_write.then(|| {
                 refused += 1;
                 match refused {
@@ -196,7 +196,7 @@ fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again()
                 }
             })
         });
-        let (lacking, told) = with_hand(&server, async |hand| {
+        let (lacking, lines) = with_hand(&server, async |hand| {
             hand.note(&Event::Waits(Wait::new("Node/a", migration::roll::wait::Reason::Settling, "so")))
                 .await;
             let mut lacking = Vec::new();
@@ -207,16 +207,16 @@ fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again()
         })
         .await;
         assert_eq!(lacking.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, false]);
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(lines.len(), 2, "{lines:?}");
         for part in [
             "cannot create configmaps",
             "the run goes on",
             "written with the next write that works",
             "rbac-operator.yaml",
         ] {
-            assert!(told[0].contains(part), "{part}: {}", told[0]);
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
         }
-        assert!(told[1].contains("again"), "{}", told[1]);
+        assert!(lines[1].contains("again"), "{}", lines[1]);
     });
 }
 
@@ -226,7 +226,7 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
     run(async {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("crossfade"), "a file").expect("written");
-        let (_, told) = with_hand(&cluster(&[], |_| None), async |hand| {
+        let (_, lines) = with_hand(&cluster(&[], |_| None), async |hand| {
             let store = hand.session.store().clone();
             hand.journal = store
                 .journal("r-1")
@@ -239,7 +239,7 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
             }
         })
         .await;
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("r-1.jsonl") && told[0].contains("the run goes on"), "{}", told[0]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("r-1.jsonl") && lines[0].contains("the run goes on"), "{}", lines[0]);
     });
 }

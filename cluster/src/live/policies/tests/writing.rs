@@ -31,18 +31,19 @@ fn replace(name: &str) -> Step {
 /// What is replaced is there from the start, at the version that steps have seen.
 fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
     let mut kept: BTreeMap<String, Value> = BTreeMap::new();
-    Server::by(move |asked| {
-        if let Some(answer) = change(asked) {
+    Server::by(move |request| {
+        if let Some(answer) = change(request) {
             return answer;
         }
-        let (method, path) = asked.line.split_once(' ').expect("a line");
+        let (method, path) = request.line.split_once(' ').expect("a line");
         let path = path.split('?').next().expect("a path").to_owned();
         if method == "GET" {
-            return kept
-                .get(&path)
-                .map_or_else(|| Answer::refusal(404, "NotFound", "not found"), |one| Answer::json(200, one));
+            return kept.get(&path).map_or_else(
+                || Answer::refusal(404, "NotFound", "not found"),
+                |value| Answer::json(200, value),
+            );
         }
-        let object = asked.json();
+        let object = request.json();
         if method == "PUT" {
             kept.entry(path.clone()).or_insert_with(|| object.clone());
         }
@@ -51,7 +52,7 @@ fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + '
         } else {
             format!("{path}/{}", object["metadata"]["name"].as_str().expect("a name"))
         };
-        if !asked.line.contains("dryRun") {
+        if !request.line.contains("dryRun") {
             kept.insert(path, object.clone());
         }
         Answer::json(200, &object)
@@ -71,7 +72,7 @@ fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (ApplyReport, Vec<
 }
 
 fn became(applied: &ApplyReport) -> Vec<WriteOutcome> {
-    applied.objects.iter().map(|one| one.outcome).collect()
+    applied.objects.iter().map(|report| report.outcome).collect()
 }
 
 #[test]
@@ -108,13 +109,13 @@ fn a_dry_run_writes_nothing() {
 /// Each row: what the API server does when it tries the policy b, how the command ends, and what it says.
 #[test]
 fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
-    let dropping = |asked: &RecordedRequest| {
-        let mut object = asked.json();
+    let dropping = |request: &RecordedRequest| {
+        let mut object = request.json();
         object["spec"] = json!({});
         Answer::json(201, &object)
     };
     let warning =
-        |asked: &RecordedRequest| Answer::json(201, &asked.json()).warning("299 - \"v3 is deprecated\"");
+        |request: &RecordedRequest| Answer::json(201, &request.json()).warning("299 - \"v3 is deprecated\"");
     type Rule = Box<dyn Fn(&RecordedRequest) -> Answer + Send>;
     let rows: [(Rule, Exit, &str); 6] = [
         (Box::new(dropping), Exit::No, "the API server drops the field spec.order"),
@@ -153,8 +154,8 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
                     }),
                     Answer::json(200, &steps[2].object),
                 ];
-                move |asked| {
-                    if asked.line.starts_with("GET ") {
+                move |request| {
+                    if request.line.starts_with("GET ") {
                         return Answer::refusal(404, "NotFound", "not found");
                     }
                     let mut at = count.lock().expect("a count");
@@ -167,8 +168,8 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
             assert!(lines.iter().all(|line| line.ends_with("dryRun=All")), "{lines:?}");
             assert_eq!(applied.exit, exit, "{says}");
             assert_eq!(became(&applied), [WriteOutcome::NotWritten; 3]);
-            let said: Vec<&str> = applied.problems.iter().map(|problem| problem.what.as_str()).collect();
-            assert!(said.len() == 1 && said[0].contains(says) && said[0].contains("/b: "), "{said:?}");
+            let texts: Vec<&str> = applied.problems.iter().map(|problem| problem.what.as_str()).collect();
+            assert!(texts.len() == 1 && texts[0].contains(says) && texts[0].contains("/b: "), "{texts:?}");
             let is_lost = says == "no answer";
             assert_eq!(
                 lines.len(),
@@ -195,15 +196,16 @@ fn somebody_elses_change_in_the_middle_stops_all_and_says_what_is_done() {
     assert_eq!(applied.exit, Exit::TryLater);
     assert_eq!(lines.last().map(String::as_str), Some("PUT policies/b?strict"), "nothing after it");
     assert!(applied.problems[0].what.contains("/b: 409 Conflict"), "{:?}", applied.problems);
-    let asked = server.requests();
-    let body = asked.last().expect("a request").json();
+    let requests = server.requests();
+    let body = requests.last().expect("a request").json();
     assert_eq!(body["metadata"]["resourceVersion"], "41", "the version that was compared");
 }
 
 #[test]
 fn a_lost_answer_may_have_been_a_write() {
-    let is_write = |asked: &RecordedRequest| asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
-    let server = keeping(move |asked| is_write(asked).then(Answer::lost));
+    let is_write =
+        |request: &RecordedRequest| request.line.starts_with("PUT") && !request.line.contains("dryRun");
+    let server = keeping(move |request| is_write(request).then(Answer::lost));
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
     assert_eq!(became(&applied), [WriteOutcome::Unknown, WriteOutcome::NotWritten]);
     assert_eq!(applied.exit, Exit::TryLater);
@@ -212,10 +214,10 @@ fn a_lost_answer_may_have_been_a_write() {
 #[test]
 fn what_another_stores_instead_is_found_when_it_is_read_back() {
     let mut is_written = false;
-    let server = keeping(move |asked| {
-        is_written |= asked.line.starts_with("PUT") && !asked.line.contains("dryRun");
+    let server = keeping(move |request| {
+        is_written |= request.line.starts_with("PUT") && !request.line.contains("dryRun");
         let other = object("GlobalNetworkPolicy", "a", &json!({"order": 9}));
-        (is_written && asked.line.starts_with("GET")).then(|| Answer::json(200, &other))
+        (is_written && request.line.starts_with("GET")).then(|| Answer::json(200, &other))
     });
     let (applied, _) = carried(&server, &[replace("a"), replace("b")], false);
     assert_eq!(became(&applied), [WriteOutcome::Replaced, WriteOutcome::NotWritten]);
@@ -231,9 +233,9 @@ fn what_another_stores_instead_is_found_when_it_is_read_back() {
 fn an_api_server_that_ignores_dry_runs_is_found_with_the_first_object() {
     for step in [create("GlobalNetworkPolicy", "a"), replace("a")] {
         let mut stored = None;
-        let server = Server::by(move |asked| {
-            if !asked.line.starts_with("GET ") {
-                let mut object = asked.json();
+        let server = Server::by(move |request| {
+            if !request.line.starts_with("GET ") {
+                let mut object = request.json();
                 object["metadata"]["resourceVersion"] = "42".into();
                 stored = Some(object);
             }
@@ -253,9 +255,9 @@ fn a_policy_whose_tier_is_made_first_is_tried_after_it() {
     // The API server knows the tier once it is written; then it takes the policy, or it does not.
     let webhook = |takes: bool| {
         let mut has_tier = false;
-        keeping(move |asked| {
-            has_tier |= asked.line.contains("/tiers?") && !asked.line.contains("dryRun");
-            let is_it = asked.line.starts_with("POST") && asked.body.contains("\"name\":\"a\"");
+        keeping(move |request| {
+            has_tier |= request.line.contains("/tiers?") && !request.line.contains("dryRun");
+            let is_it = request.line.starts_with("POST") && request.body.contains("\"name\":\"a\"");
             (is_it && !(has_tier && takes)).then(|| Answer::refusal(422, "Invalid", "there is no tier t"))
         })
     };
@@ -305,15 +307,15 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
         object["metadata"]["annotations"] = json!({OURS: "{}"});
         object
     };
-    let there = move |asked: &RecordedRequest, path: &str, object: Value| {
-        (asked.line == format!("GET /apis/projectcalico.org/v3/globalnetworkpolicies/{path}"))
+    let there = move |request: &RecordedRequest, path: &str, object: Value| {
+        (request.line == format!("GET /apis/projectcalico.org/v3/globalnetworkpolicies/{path}"))
             .then(|| Answer::json(200, &object))
     };
     let mut is_written = false;
-    let server = keeping(move |asked| {
-        is_written |= asked.line.starts_with("PUT");
-        there(asked, "same", wanted("same", 1))
-            .or_else(|| there(asked, "edited", wanted("edited", if is_written { 1 } else { 2 })))
+    let server = keeping(move |request| {
+        is_written |= request.line.starts_with("PUT");
+        there(request, "same", wanted("same", 1))
+            .or_else(|| there(request, "edited", wanted("edited", if is_written { 1 } else { 2 })))
     });
     let objects = [wanted("new", 1), wanted("same", 1), wanted("edited", 1)];
     let applied = run(async { carry::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
@@ -325,8 +327,8 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
     );
     assert_eq!(applied.exit, Exit::Done);
 
-    let theirs = keeping(move |asked| {
-        there(asked, "edited", object("GlobalNetworkPolicy", "edited", &json!({"order": 2})))
+    let theirs = keeping(move |request| {
+        there(request, "edited", object("GlobalNetworkPolicy", "edited", &json!({"order": 2})))
     });
     let (exit, problems) =
         run(async { carry::apply(&theirs.caller(), &objects, OURS, false, &mut |_| {}).await })

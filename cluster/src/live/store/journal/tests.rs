@@ -37,8 +37,8 @@ fn a_journal_is_written_every_five_seconds_at_most() {
         );
         assert!(server.requests()[0].accept.contains("PartialObjectMetadataList"));
         journal.flush(false).await.expect("nothing to write");
-        for at in 0..3 {
-            journal.note(&json!({"at": at})).expect("noted");
+        for index in 0..3 {
+            journal.note(&json!({"at": index})).expect("noted");
             journal.flush(false).await.expect("flushed");
         }
         assert_eq!(server.requests().len(), 2);
@@ -47,23 +47,27 @@ fn a_journal_is_written_every_five_seconds_at_most() {
         journal.note(&json!({"at": 3})).expect("noted");
         journal.flush(true).await.expect("the last one");
         journal.flush(true).await.expect("nothing is left");
-        let asked = server.requests();
-        assert_eq!(asked.len(), 4);
-        assert_eq!(asked[1].json()["metadata"]["name"], "crossfade-journal-r-1-0001");
+        let requests = server.requests();
+        assert_eq!(requests.len(), 4);
+        assert_eq!(requests[1].json()["metadata"]["name"], "crossfade-journal-r-1-0001");
         assert_eq!(
-            asked[1].json()["metadata"]["labels"],
+            requests[1].json()["metadata"]["labels"],
             json!({"crossfade/run": "r-1", "crossfade/part": "journal"})
         );
-        assert_eq!(asked[2].line, format!("PATCH {MAPS}/crossfade-journal-r-1-0001?fieldManager=crossfade"));
+        assert_eq!(
+            requests[2].line,
+            format!("PATCH {MAPS}/crossfade-journal-r-1-0001?fieldManager=crossfade")
+        );
         let change = json!({"metadata": {"resourceVersion": "1"}, "data": {"journal.jsonl": "{\"at\":0}\n{\"at\":1}\n{\"at\":2}\n"}});
-        assert_eq!(asked[2].json(), change);
+        assert_eq!(requests[2].json(), change);
     });
 }
 
 #[test]
 fn a_full_part_is_written_before_the_next_one_begins() {
     run(async {
-        let server = Server::by(|asked| if asked.line.starts_with("GET") { empty() } else { written("1") });
+        let server =
+            Server::by(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
         let mut journal = journal(&server).await;
         let line = "x".repeat(30_000);
         for _ in 0..5 {
@@ -72,8 +76,8 @@ fn a_full_part_is_written_before_the_next_one_begins() {
         journal.flush(false).await.expect("flushed");
         let parts: Vec<(String, usize)> = server.requests()[1..]
             .iter()
-            .map(|asked| {
-                let body = asked.json();
+            .map(|request| {
+                let body = request.json();
                 let lines = body["data"]["journal.jsonl"].as_str().expect("lines").lines().count();
                 (body["metadata"]["name"].as_str().expect("a name").to_owned(), lines)
             })
@@ -93,10 +97,10 @@ fn another_holder_goes_on_at_the_end() {
         journal.flush(true).await.expect("nothing new");
         journal.note(&json!({"a": 2})).expect("noted");
         journal.flush(false).await.expect("flushed");
-        let asked = server.requests();
-        assert_eq!(asked[1].line, format!("GET {MAPS}/crossfade-journal-r-1-0002"));
-        assert_eq!(asked[2].json()["data"]["journal.jsonl"], "{\"a\":1}\n{\"a\":2}\n");
-        assert_eq!(asked[2].json()["metadata"]["resourceVersion"], "9");
+        let requests = server.requests();
+        assert_eq!(requests[1].line, format!("GET {MAPS}/crossfade-journal-r-1-0002"));
+        assert_eq!(requests[2].json()["data"]["journal.jsonl"], "{\"a\":1}\n{\"a\":2}\n");
+        assert_eq!(requests[2].json()["metadata"]["resourceVersion"], "9");
     });
 }
 
@@ -122,14 +126,15 @@ fn a_lost_answer_is_found_again_and_another_writer_is_told_of() {
 #[test]
 fn a_long_line_is_cut_and_the_next_ones_are_written() {
     run(async {
-        let server = Server::by(|asked| if asked.line.starts_with("GET") { empty() } else { written("1") });
+        let server =
+            Server::by(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
         let mut journal = journal(&server).await;
         let long = "\u{1}".repeat(200_000);
         journal.note(&json!({"wait": {"what": long, "all": [long, long]}})).expect("noted");
         journal.note(&json!({"at": 1})).expect("noted");
         journal.flush(true).await.expect("flushed");
-        for asked in &server.requests()[1..] {
-            assert!(asked.body.len() < LARGEST, "{} bytes", asked.body.len());
+        for request in &server.requests()[1..] {
+            assert!(request.body.len() < LARGEST, "{} bytes", request.body.len());
         }
         let last = server.requests().pop().expect("a write").json();
         let lines = last["data"]["journal.jsonl"].as_str().expect("lines");

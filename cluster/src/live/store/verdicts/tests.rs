@@ -28,19 +28,19 @@ fn world(server_now: Duration, color: Color, why: &str) -> World {
 
 /// What the writes bear.
 fn written(server: &Server) -> Vec<(String, Value)> {
-    let asked = server.requests().into_iter();
-    let data = |asked: &RecordedRequest| {
-        serde_json::from_str(asked.json()["data"][KEY].as_str().expect("verdicts")).expect("JSON")
+    let requests = server.requests().into_iter();
+    let data = |request: &RecordedRequest| {
+        serde_json::from_str(request.json()["data"][KEY].as_str().expect("verdicts")).expect("JSON")
     };
-    asked.map(|asked| (asked.line.clone(), data(&asked))).collect()
+    requests.map(|request| (request.line.clone(), data(&request))).collect()
 }
 
 #[test]
 fn the_verdicts_of_commands_are_written_when_they_change_and_then_every_minute() {
     run(async {
         let mut is_there = false;
-        let server = Server::by(move |asked| {
-            let is_post = asked.line.starts_with("POST");
+        let server = Server::by(move |request| {
+            let is_post = request.line.starts_with("POST");
             if is_there || is_post {
                 is_there = true;
                 return Answer::json(200, &json!({}));
@@ -51,7 +51,8 @@ fn the_verdicts_of_commands_are_written_when_they_change_and_then_every_minute()
         let now = || caller.clock().now();
         let mut verdicts = Store::new(caller.clone()).verdicts_of("r-1");
         let plan = plan();
-        let smoke = |is: &str, at: &str, why: &str| json!({"smoke": {"is": is, "at": at, "why": why}});
+        let smoke =
+            |is: &str, timestamp: &str, why: &str| json!({"smoke": {"is": is, "at": timestamp, "why": why}});
         verdicts.flush(&plan, &world(now(), Color::Green, "")).await;
         let first = smoke("green", "2026-01-01T00:00:00Z", "");
         let lines = written(&server);
@@ -98,23 +99,24 @@ fn what_cannot_be_read_is_no_verdict() {
 #[test]
 fn a_verdict_counts_as_long_as_its_holder_would_have_written_it_again() {
     let plan = plan();
-    let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+    let timestamp_at = |text: &str| text.parse::<Timestamp>().expect("a time");
     let record = |time: &str, why: String| RecordedVerdict { is: Color::Green, at: time.into(), why };
     let fine = record("2026-01-01T00:00:00Z", "fine".into());
-    let verdict = |record: &RecordedVerdict, wall: &str| last_verdict(Some(record), &plan.gates[1], at(wall));
-    let told = "green at 2026-01-01T00:00:00Z: fine";
+    let verdict =
+        |record: &RecordedVerdict, wall: &str| last_verdict(Some(record), &plan.gates[1], timestamp_at(wall));
+    let line = "green at 2026-01-01T00:00:00Z: fine";
     for wall in ["2026-01-01T00:05:00Z", "2025-12-31T23:55:00Z"] {
-        assert_eq!(verdict(&fine, wall), (Some(Color::Green), told.into()), "{wall}");
+        assert_eq!(verdict(&fine, wall), (Some(Color::Green), line.into()), "{wall}");
     }
     for wall in ["2026-01-01T00:05:01Z", "2025-12-31T23:54:59Z"] {
         assert_eq!(
             verdict(&fine, wall),
-            (None, format!("no holder has recorded a verdict since {told}")),
+            (None, format!("no holder has recorded a verdict since {line}")),
             "{wall}"
         );
     }
     let long = verdict(&record("2026-01-01T00:00:00Z", "x".repeat(1 << 16)), "2026-01-01T00:00:00Z").1;
     assert!(long.len() < 300, "{}", long.len());
     assert_eq!(verdict(&record("yesterday", String::new()), "2026-01-01T00:00:00Z").0, None);
-    assert_eq!(last_verdict(None, &plan.gates[1], at("2026-01-01T00:00:00Z")).0, None);
+    assert_eq!(last_verdict(None, &plan.gates[1], timestamp_at("2026-01-01T00:00:00Z")).0, None);
 }

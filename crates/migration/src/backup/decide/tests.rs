@@ -31,16 +31,21 @@ fn backup(objects: Vec<Value>) -> Backup {
 }
 
 /// A cluster with these objects that serves what the backup has.
-fn live(of: &Backup, objects: Vec<Value>) -> LiveState {
-    LiveState { cluster: about(), kinds: of.kinds.clone(), objects, namespaces: ["shop".to_owned()].into() }
+fn live(backup: &Backup, objects: Vec<Value>) -> LiveState {
+    LiveState {
+        cluster: about(),
+        kinds: backup.kinds.clone(),
+        objects,
+        namespaces: ["shop".to_owned()].into(),
+    }
 }
 
 fn steps(decided: &RestorePlan) -> Vec<String> {
-    let said = |step: &Step| match step.act {
+    let describe = |step: &Step| match step.act {
         Act::Create => format!("create {}", step.id),
         Act::Replace(_) => format!("replace {}", step.id),
     };
-    decided.steps.iter().map(said).collect()
+    decided.steps.iter().map(describe).collect()
 }
 
 #[test]

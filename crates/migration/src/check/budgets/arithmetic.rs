@@ -66,7 +66,7 @@ impl ReplicaCount {
             let set = || find(snapshot, Kind::REPLICA_SET, owner.namespace, &pod.metadata.controller()?.name);
             let found = find(snapshot, kind, owner.namespace, owner.name).or_else(set);
             match found {
-                Some(one) => sum += i64::from(one.spec.replicas.unwrap_or(1)),
+                Some(workload) => sum += i64::from(workload.spec.replicas.unwrap_or(1)),
                 None => return Self::Unknown,
             }
         }
@@ -77,8 +77,9 @@ impl ReplicaCount {
 /// A workload. Snapshots have workloads by namespace and name.
 fn find<'a>(snapshot: &'a Snapshot, kind: Kind, namespace: &str, name: &str) -> Option<&'a Workload> {
     let all = snapshot.workloads(kind);
-    let at = all.binary_search_by(|one| (one.namespace(), one.name()).cmp(&(namespace, name)));
-    at.ok().map(|at| &all[at])
+    let position =
+        all.binary_search_by(|workload| (workload.namespace(), workload.name()).cmp(&(namespace, name)));
+    position.ok().map(|index| &all[index])
 }
 
 /// What comes of a budget over these pods.
@@ -173,9 +174,9 @@ mod tests {
 
     fn verdict(spec: &Value, replicas: i64, pods: usize, ready: usize) -> Verdict {
         let budget: Budget = serde_json::from_value(json!({"spec": spec})).expect("a budget");
-        let pod = |at: usize| -> Pod {
-            let status = if at < ready { "True" } else { "False" };
-            serde_json::from_value(json!({"metadata": {"name": at.to_string()}, "status": {"conditions": [{"type": "Ready", "status": status}]}}))
+        let pod = |index: usize| -> Pod {
+            let status = if index < ready { "True" } else { "False" };
+            serde_json::from_value(json!({"metadata": {"name": index.to_string()}, "status": {"conditions": [{"type": "Ready", "status": status}]}}))
                 .expect("a pod")
         };
         let pods: Vec<Pod> = (0..pods).map(pod).collect();
@@ -213,14 +214,14 @@ mod tests {
             (min(json!("x")), 2, 2, 2, Some("uncounted: x is neither a number nor a percentage")),
             (json!({}), 2, 2, 2, Some("uncounted: it has neither minAvailable nor maxUnavailable")),
         ] {
-            let told = match verdict(&spec, replicas, pods, ready) {
+            let text = match verdict(&spec, replicas, pods, ready) {
                 Verdict::Fine => None,
                 Verdict::Empty => Some("empty".into()),
                 Verdict::Never(words) => Some(format!("never: {words}")),
                 Verdict::Now(words) => Some(format!("now: {words}")),
                 Verdict::Uncounted(words) => Some(format!("uncounted: {words}")),
             };
-            assert_eq!(told.as_deref(), words, "{spec}");
+            assert_eq!(text.as_deref(), words, "{spec}");
         }
     }
 }

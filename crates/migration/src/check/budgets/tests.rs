@@ -31,12 +31,12 @@ fn codes(replicas: u8, owner: &str, budgets: &[String]) -> Vec<&'static str> {
 
 #[test]
 fn a_budget_that_never_yields_blocks() {
-    let of = |rule: &str| [budget("web", &format!("{rule}, {WEB}"))];
-    assert!(codes(2, SET, &of("minAvailable: 1")).is_empty());
-    assert_eq!(codes(2, SET, &of("minAvailable: 2")), ["pdb-never-yields"]);
+    let texts_of = |rule: &str| [budget("web", &format!("{rule}, {WEB}"))];
+    assert!(codes(2, SET, &texts_of("minAvailable: 1")).is_empty());
+    assert_eq!(codes(2, SET, &texts_of("minAvailable: 2")), ["pdb-never-yields"]);
     // Two pods are there and a third one is to come.
-    assert_eq!(codes(3, SET, &of("minAvailable: 2")), ["pdb-blocked-now"]);
-    let all = [deployment(2), pod("a", SET), pod("b", SET), of("minAvailable: 2").concat()].concat();
+    assert_eq!(codes(3, SET, &texts_of("minAvailable: 2")), ["pdb-blocked-now"]);
+    let all = [deployment(2), pod("a", SET), pod("b", SET), texts_of("minAvailable: 2").concat()].concat();
     let finding = Case::of(&all).finding(&CHECK, "pdb-never-yields");
     assert_eq!(
         objects(&finding),
@@ -47,31 +47,31 @@ fn a_budget_that_never_yields_blocks() {
 
 #[test]
 fn pods_without_replicas_cannot_be_counted() {
-    let of = |rule: &str| [budget("web", &format!("{rule}, {WEB}"))];
+    let texts_of = |rule: &str| [budget("web", &format!("{rule}, {WEB}"))];
     let daemons = "{kind: DaemonSet, name: web, controller: true}";
-    assert_eq!(codes(2, daemons, &of("maxUnavailable: 1")), ["pdb-cannot-count"]);
-    assert!(codes(2, daemons, &of("minAvailable: 1")).is_empty());
-    assert_eq!(codes(2, "", &of("maxUnavailable: 1")), ["pdb-cannot-count"]);
+    assert_eq!(codes(2, daemons, &texts_of("maxUnavailable: 1")), ["pdb-cannot-count"]);
+    assert!(codes(2, daemons, &texts_of("minAvailable: 1")).is_empty());
+    assert_eq!(codes(2, "", &texts_of("maxUnavailable: 1")), ["pdb-cannot-count"]);
 }
 
 #[test]
 fn an_owner_of_an_unknown_kind_is_counted_by_the_status() {
     let owner = "{kind: CloneSet, name: web, controller: true}";
-    let of = |expected: u8| {
+    let texts_of = |expected: u8| {
         let budget = budget("web", &format!("maxUnavailable: 1, {WEB}"));
         [budget.replace("\n---\n", &format!("\nstatus: {{expectedPods: {expected}}}\n---\n"))]
     };
-    assert!(codes(2, owner, &of(2)).is_empty());
-    assert_eq!(codes(2, owner, &of(0)), ["pdb-cannot-count"]);
+    assert!(codes(2, owner, &texts_of(2)).is_empty());
+    assert_eq!(codes(2, owner, &texts_of(0)), ["pdb-cannot-count"]);
 }
 
 #[test]
 fn two_budgets_over_a_pod_block() {
-    let one = budget("one", &format!("maxUnavailable: 1, {WEB}"));
+    let item = budget("one", &format!("maxUnavailable: 1, {WEB}"));
     let two = budget("two", "maxUnavailable: 1, selector: {}");
     let other = budget("two", "maxUnavailable: 1, selector: {matchLabels: {app: other}}");
-    assert_eq!(codes(2, SET, &[one.clone(), two]), ["pdb-overlap"]);
-    assert_eq!(codes(2, SET, &[one.clone(), other]), ["pdb-selects-nothing"]);
+    assert_eq!(codes(2, SET, &[item.clone(), two]), ["pdb-overlap"]);
+    assert_eq!(codes(2, SET, &[item.clone(), other]), ["pdb-selects-nothing"]);
     // Without a selector it selects nothing, with an empty one everything.
-    assert_eq!(codes(2, SET, &[one, budget("two", "maxUnavailable: 1")]), ["pdb-selects-nothing"]);
+    assert_eq!(codes(2, SET, &[item, budget("two", "maxUnavailable: 1")]), ["pdb-selects-nothing"]);
 }

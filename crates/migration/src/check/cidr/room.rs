@@ -158,8 +158,8 @@ fn pools(scene: &Scene<'_>) -> Vec<Subject> {
             let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
             set.and_then(|size| u8::try_from(size).ok()).unwrap_or(usual)
         };
-        let sum = |of: &dyn Fn(&Object, Range) -> u128| {
-            own.iter().map(|(pool, range)| of(pool, *range)).sum::<u128>()
+        let sum = |count_of: &dyn Fn(&Object, Range) -> u128| {
+            own.iter().map(|(pool, range)| count_of(pool, *range)).sum::<u128>()
         };
         let blocks = sum(&|pool, range| size(is_v6, range.length()) / size(is_v6, block(pool)));
         let addresses = sum(&|_, range| size(is_v6, range.length()));
@@ -204,23 +204,23 @@ mod tests {
     use serde_json::{Value, json};
 
     fn nodes(pods: &str) -> Vec<(Kind, Value)> {
-        let node = |(at, name): (usize, &str)| {
-            let rest = json!({"spec": {"podCIDRs": [format!("10.30.0.{}/26", at * 64)]}, "status": {"allocatable": {"pods": pods}}});
+        let node = |(index, name): (usize, &str)| {
+            let rest = json!({"spec": {"podCIDRs": [format!("10.30.0.{}/26", index * 64)]}, "status": {"allocatable": {"pods": pods}}});
             object(Kind::NODE, name, rest)
         };
         ["a", "b", "c"].into_iter().enumerate().map(node).collect()
     }
 
-    fn pod(at: usize) -> (Kind, Value) {
+    fn pod(index: usize) -> (Kind, Value) {
         let rest = json!({"metadata": {"namespace": "x"}, "spec": {"nodeName": "a"},
-            "status": {"phase": "Running", "podIPs": [{"ip": format!("172.20.0.{at}")}]}});
-        object(Kind::POD, &format!("p{at}"), rest)
+            "status": {"phase": "Running", "podIPs": [{"ip": format!("172.20.0.{index}")}]}});
+        object(Kind::POD, &format!("p{index}"), rest)
     }
 
     fn too_small(to: Cni, more: Vec<(Kind, Value)>, most: &str) -> Vec<(Severity, Vec<String>)> {
         let case = Case::new(Cni::Calico, to, [nodes(most), more].concat());
-        let found = case.found(&CHECK).into_iter().filter(|one| one.code == "cidr-too-small");
-        found.map(|one| (one.severity, objects(&one))).collect()
+        let found = case.found(&CHECK).into_iter().filter(|finding| finding.code == "cidr-too-small");
+        found.map(|finding| (finding.severity, objects(&finding))).collect()
     }
 
     fn cilium(range: &str, mask: &str) -> (Kind, Value) {

@@ -79,9 +79,9 @@ fn two_halves_are_a_way_only_for_whoever_accepts_them() {
 /// The numbers of Antrea's issue 5578: 21 nodes with a /24 each, and three blocks of Calico that lie in another node's.
 #[test]
 fn the_three_nodes_of_the_issue_break_and_no_other() {
-    let node = |at: usize| {
+    let node = |index: usize| {
         format!(
-            "apiVersion: v1\nkind: Node\nmetadata: {{name: worker{at}}}\nspec: {{podCIDRs: [10.10.{at}.0/24]}}\n---\n"
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: worker{index}}}\nspec: {{podCIDRs: [10.10.{index}.0/24]}}\n---\n"
         )
     };
     let block = |(cidr, node): (&str, usize)| {
@@ -100,7 +100,7 @@ fn the_three_nodes_of_the_issue_break_and_no_other() {
     assert_eq!(found.len(), 3, "{found:?}");
     for (cidr, node) in hit {
         assert!(
-            found.iter().any(|one| one.contains(&format!("{cidr} on worker{node} "))),
+            found.iter().any(|item| item.contains(&format!("{cidr} on worker{node} "))),
             "{cidr}: {found:?}"
         );
     }

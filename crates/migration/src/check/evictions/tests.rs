@@ -11,18 +11,18 @@ fn pod(meta: &str, rest: &str) -> Case {
 /// Each row: metadata and the rest of a pod, and what is found. Rows stand beside the nearest pod that is all right.
 #[test]
 fn a_drain_moves_ordinary_pods_only() {
-    let of = |kind: &str| format!("ownerReferences: [{{kind: {kind}, name: o, controller: true}}]");
+    let text_of = |kind: &str| format!("ownerReferences: [{{kind: {kind}, name: o, controller: true}}]");
     let mirror = "annotations: {kubernetes.io/config.mirror: x}, ownerReferences: [{kind: Node, name: node, controller: true}]";
     let with = |more: &str| format!("{OWNED}, annotations: {{{more}}}");
     for (meta, rest, codes) in [
         (OWNED.to_owned(), "status: {phase: Running}", &[][..]),
         (String::new(), "status: {phase: Running}", &["pod-without-owner"]),
         (String::new(), "status: {phase: Succeeded}", &[]),
-        (of("Job"), "status: {phase: Running}", &["job-running"]),
-        (of("Job"), "status: {phase: Failed}", &[]),
+        (text_of("Job"), "status: {phase: Running}", &["job-running"]),
+        (text_of("Job"), "status: {phase: Failed}", &[]),
         (OWNED.to_owned(), "spec: {volumes: [{name: d, emptyDir: {}}]}", &["pod-empty-dir"]),
         (OWNED.to_owned(), "spec: {volumes: [{name: d, configMap: {name: c}}]}", &[]),
-        (of("DaemonSet"), "spec: {volumes: [{name: d, emptyDir: {}}]}", &[]),
+        (text_of("DaemonSet"), "spec: {volumes: [{name: d, emptyDir: {}}]}", &[]),
         (with("cluster-autoscaler.kubernetes.io/safe-to-evict: \"false\""), "", &["pod-refuses-eviction"]),
         (with("cluster-autoscaler.kubernetes.io/safe-to-evict: \"true\""), "", &[]),
         (with("karpenter.sh/do-not-disrupt: \"true\""), "", &["pod-refuses-eviction"]),
@@ -41,12 +41,12 @@ fn a_drain_moves_ordinary_pods_only() {
 
 #[test]
 fn pods_of_one_owner_are_one_object() {
-    let one = |name: &str| {
+    let to_text = |name: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: x, {OWNED}}}\nspec: {{volumes: [{{name: d, emptyDir: {{}}}}]}}\n---\n"
         )
     };
-    let finding = Case::of(&[one("a"), one("b")].concat()).finding(&CHECK, "pod-empty-dir");
+    let finding = Case::of(&[to_text("a"), to_text("b")].concat()).finding(&CHECK, "pod-empty-dir");
     assert_eq!(objects(&finding), ["Deployment/x/web: 2 pods"]);
 }
 

@@ -142,8 +142,8 @@ pub(super) const FEATURES: &[Feature] = &[
                 .snapshot
                 .objects(Kind::IP_RESERVATION)
                 .iter()
-                .filter(|one| !one.name().starts_with("crossfade-") && !is_reserved(scene, one));
-            all.map(|one| subject(Kind::IP_RESERVATION, one)).collect()
+                .filter(|object| !object.name().starts_with("crossfade-") && !is_reserved(scene, object));
+            all.map(|object| subject(Kind::IP_RESERVATION, object)).collect()
         },
         what: "IPReservations keep Calico from giving some addresses to pods.",
         why: "The new network does not read them. If its range has such an address, a pod gets it.",

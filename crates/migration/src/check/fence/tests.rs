@@ -89,7 +89,7 @@ fn nodes_to_come_count() {
     assert!(rotation("{new: \"\"}").codes(&CHECK).is_empty());
     assert!(rotation("{}").codes(&CHECK).is_empty(), "the old agent runs there");
     let double = Case::of(&yaml("{}")).finding(&CHECK, "agent-missing");
-    assert!(objects(&double).iter().any(|one| one.starts_with("NodePool/spot")), "{double:?}");
+    assert!(objects(&double).iter().any(|item| item.starts_with("NodePool/spot")), "{double:?}");
     // A pool of the settings.
     let template = "nodes: {templates: [{name: batch, labels: {kubernetes.io/os: linux}, taints: [{key: gpu, effect: NoSchedule}]}]}";
     let intolerant = calico("").replace("tolerations: [{operator: Exists}], ", "");

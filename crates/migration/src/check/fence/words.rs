@@ -136,11 +136,11 @@ pub(super) fn restarts(old: &[Agent<'_>], new: &[Agent<'_>]) -> Option<Finding> 
             != Some("OnDelete")
     };
     let all: Vec<&Workload> = old.iter().chain(new).filter(rolls).map(|agent| agent.daemon_set).collect();
-    let patch = |one: &&Workload| {
+    let patch = |workload: &&Workload| {
         format!(
             "kubectl -n {} patch daemonset {} --type merge -p '{{\"spec\":{{\"updateStrategy\":{{\"type\":\"OnDelete\",\"rollingUpdate\":null}}}}}}'",
-            one.namespace(),
-            one.name()
+            workload.namespace(),
+            workload.name()
         )
     };
     let fix = all.iter().map(patch).collect::<Vec<_>>().join("; ");
@@ -152,7 +152,7 @@ pub(super) fn restarts(old: &[Agent<'_>], new: &[Agent<'_>]) -> Option<Finding> 
             "A change of a DaemonSet's template, its node affinity too, replaces all its pods one after the other. While an agent restarts, its node starts no pods.",
             format!("Change selectors when the nodes may bear it, or let pods keep their template until they are deleted: {fix}"),
         )
-        .about(all.iter().map(|one| Subject::of(Kind::DAEMON_SET, &one.metadata)))
+        .about(all.iter().map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata)))
     })
 }
 
@@ -169,7 +169,9 @@ pub(super) fn not_ready<'a>(agents: impl Iterator<Item = &'a Agent<'a>>) -> Opti
             Subject::of(Kind::DAEMON_SET, &agent.daemon_set.metadata).detail(detail)
         })
         .collect();
-    let look = |one: &Subject| format!("kubectl -n {} get pods -o wide | grep {}", one.namespace, one.name);
+    let look = |subject: &Subject| {
+        format!("kubectl -n {} get pods -o wide | grep {}", subject.namespace, subject.name)
+    };
     let fix = objects.iter().map(look).collect::<Vec<_>>().join("; ");
     (!objects.is_empty()).then(|| {
         Finding::new(

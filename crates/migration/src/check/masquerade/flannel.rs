@@ -17,8 +17,8 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
     if !matches!(scene.from, Cni::Flannel | Cni::Canal) {
         return None;
     }
-    let daemon_set =
-        agent(scene.snapshot, &["kube-flannel-ds", "kube-flannel", "canal"]).filter(|one| is_on(one))?;
+    let daemon_set = agent(scene.snapshot, &["kube-flannel-ds", "kube-flannel", "canal"])
+        .filter(|workload| is_on(workload))?;
     let own = flannel::read(scene.snapshot)?;
     let own: Vec<Range> =
         own.ranges().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
@@ -39,7 +39,7 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
 
 fn is_on(daemon_set: &Workload) -> bool {
     let containers = daemon_set.spec.template.spec.containers.iter();
-    let mut words = containers.flat_map(|one| one.command.iter().chain(&one.args));
+    let mut words = containers.flat_map(|container| container.command.iter().chain(&container.args));
     words.any(|word| {
         let flag = word.trim_start_matches('-');
         flag == "ip-masq" || flag.strip_prefix("ip-masq=").is_some_and(is_yes)
@@ -72,7 +72,7 @@ mod tests {
             ),
         ];
         let found = Case::new(Cni::Flannel, Cni::Cilium, objects).strategy(strategy).found(&CHECK);
-        found.into_iter().map(|one| (one.code, one.severity)).collect()
+        found.into_iter().map(|finding| (finding.code, finding.severity)).collect()
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let mut objects = Vec::new();
     for pool in scene.snapshot.objects(Kind::KARPENTER_NODE_POOL) {
         let declares = |pointer: &str| {
-            let is = |one: &serde_json::Value| {
-                one["key"].as_str() == Some(&taint.key) && one["effect"].as_str() == Some(&taint.effect)
+            let is = |object: &serde_json::Value| {
+                object["key"].as_str() == Some(&taint.key) && object["effect"].as_str() == Some(&taint.effect)
             };
             pool.list(pointer).iter().any(is)
         };
@@ -57,9 +57,9 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     if KNOWN.iter().any(|prefix| taint.key.starts_with(prefix)) {
         return None;
     }
-    let is_one = |one: &&Workload| one.name().contains("cluster-autoscaler");
-    let lacks = |one: &&Workload| {
-        let containers = one.spec.template.spec.containers.iter();
+    let is_one = |workload: &&Workload| workload.name().contains("cluster-autoscaler");
+    let lacks = |workload: &&Workload| {
+        let containers = workload.spec.template.spec.containers.iter();
         let words: Vec<&Text> =
             containers.flat_map(|container| container.command.iter().chain(&container.args)).collect();
         // Without any flag its command was not dumped, and nothing is known.
@@ -72,12 +72,12 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     let found: Vec<&Workload> =
         scene.snapshot.workloads(Kind::DEPLOYMENT).iter().filter(is_one).filter(lacks).collect();
     let objects: Vec<Subject> =
-        found.iter().map(|one| Subject::of(Kind::DEPLOYMENT, &one.metadata)).collect();
-    let fix = objects.iter().map(|one| {
+        found.iter().map(|workload| Subject::of(Kind::DEPLOYMENT, &workload.metadata)).collect();
+    let fix = objects.iter().map(|subject| {
         format!(
             "kubectl -n {} edit deployment {}, and add the argument {}={}",
-            one.namespace,
-            one.name,
+            subject.namespace,
+            subject.name,
             FLAGS[0],
             shell_word(&taint.key)
         )

@@ -54,11 +54,11 @@ fn is_past_start(scene: &Scene<'_>, node: &Node, key: &str) -> bool {
     }
     let agent = container_of(Cni::Cilium);
     let runs_agent = |daemon_set: &Workload| {
-        daemon_set.spec.template.spec.containers.iter().any(|one| one.name.as_ref() == agent)
+        daemon_set.spec.template.spec.containers.iter().any(|container| container.name.as_ref() == agent)
     };
     let is_agent = |pod: &&Pod| {
         pod.spec.node_name.as_ref() == node.name()
-            && pod.lasting_containers().any(|one| one.name.as_ref() == agent)
+            && pod.lasting_containers().any(|container| container.name.as_ref() == agent)
     };
     let agents: Vec<&Pod> = scene.snapshot.pods.iter().filter(is_agent).collect();
     key == START_TAINT_CILIUM
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_start_up_taint_on_some_nodes_is_a_risk_once_their_network_is_ready() {
         let free = node("b", READY, &[], "", "");
-        let of = |taint: &str, conditions: &[(&str, &str)]| node("a", conditions, &[taint], "", "");
+        let text_of = |taint: &str, conditions: &[(&str, &str)]| node("a", conditions, &[taint], "", "");
         let (own, cilium) = ("crossfade/not-ready", CILIUM);
         let proven: &[(&str, &str)] = &[("Ready", "True"), ("CrossfadeReady", "True")];
         let unproven: &[(&str, &str)] = &[("Ready", "True"), ("CrossfadeReady", "False")];
@@ -165,20 +165,20 @@ mod tests {
         };
         for (tainted, more, found) in [
             // No agent of Cilium is in the cluster, so nothing removes its taint.
-            (of(cilium, READY), String::new(), true),
-            (of(cilium, READY), format!("{AGENT}{}", pod("True")), true),
+            (text_of(cilium, READY), String::new(), true),
+            (text_of(cilium, READY), format!("{AGENT}{}", pod("True")), true),
             // The node is starting.
-            (of(cilium, READY), format!("{AGENT}{}", pod("False")), false),
-            (of(cilium, READY), AGENT.to_owned(), false),
-            (of(own, proven), String::new(), true),
-            (of(own, unproven), String::new(), false),
-            (of(own, READY), String::new(), false),
+            (text_of(cilium, READY), format!("{AGENT}{}", pod("False")), false),
+            (text_of(cilium, READY), AGENT.to_owned(), false),
+            (text_of(own, proven), String::new(), true),
+            (text_of(own, unproven), String::new(), false),
+            (text_of(own, READY), String::new(), false),
         ] {
             let text = [tainted.as_str(), &free, &more].concat();
             let expected = found.then_some(Risk);
             assert_eq!(left(&text).map(|(severity, ..)| severity), expected, "{text}");
         }
-        let (_, objects, fix) = left(&[of(cilium, READY), free].concat()).expect("found");
+        let (_, objects, fix) = left(&[text_of(cilium, READY), free].concat()).expect("found");
         assert_eq!(objects, [format!("Node/a: {CILIUM}")]);
         assert!(fix.contains("kubectl taint node a "), "{fix}");
     }

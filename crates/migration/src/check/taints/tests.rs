@@ -37,8 +37,8 @@ fn a_daemon_set_that_tolerates_everything_starts_early() {
     let finding = case(&[PLAIN, &all]).strategy(Strategy::Double).finding(&CHECK, "daemonset-starts-early");
     assert_eq!(finding.severity, Severity::Note);
     // One that tolerates the very taint that is in use.
-    let one = daemon_set("tolerations: [{key: node.cilium.io/agent-not-ready, operator: Exists}]");
-    assert_eq!(case(&[CILIUM, OPERATOR, TAINTED, &one]).codes(&CHECK), ["daemonset-starts-early"]);
+    let item = daemon_set("tolerations: [{key: node.cilium.io/agent-not-ready, operator: Exists}]");
+    assert_eq!(case(&[CILIUM, OPERATOR, TAINTED, &item]).codes(&CHECK), ["daemonset-starts-early"]);
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn karpenter_must_know_the_taint() {
     ] {
         let case = case(&[CILIUM, OPERATOR, TAINTED, &pool(&spec)]);
         let found = case.found(&CHECK);
-        let found = found.iter().find(|one| one.code == "karpenter-startup-taint");
+        let found = found.iter().find(|finding| finding.code == "karpenter-startup-taint");
         assert_eq!(
-            found.map(|one| one.objects[0].detail.contains(detail.unwrap_or("-"))),
+            found.map(|finding| finding.objects[0].detail.contains(detail.unwrap_or("-"))),
             detail.map(|_| true),
             "{spec}"
         );

@@ -25,7 +25,7 @@ enum Exemption {
     /// A requirement is never in this state.
     Never,
     /// This finding says the same, and there is a row for it.
-    SaidBy(&'static str),
+    CoveredBy(&'static str),
 }
 
 /// How a fix is carried out.
@@ -65,7 +65,7 @@ fn blocking(all: &[Finding]) -> BTreeSet<(&'static str, String)> {
         if objects.is_empty() {
             vec![(finding.code, String::new())]
         } else {
-            objects.into_iter().map(|one| (finding.code, one)).collect()
+            objects.into_iter().map(|item| (finding.code, item)).collect()
         }
     };
     all.iter().filter(|finding| finding.blocks()).flat_map(named).collect()
@@ -130,14 +130,14 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 
 #[test]
 fn every_fix_leads_out() {
-    let one = |row: &Row| {
+    let to_text = |row: &Row| {
         let result = std::panic::catch_unwind(|| tried(row));
         let result = result.unwrap_or_else(|why| {
             Err(why.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".into()))
         });
         result.err().map(|why| format!("{} {}: {why}", row.code, row.requirement))
     };
-    let wrong: Vec<String> = rows().filter_map(one).collect();
+    let wrong: Vec<String> = rows().filter_map(to_text).collect();
     assert!(wrong.is_empty(), "{} fixes:\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
@@ -167,7 +167,7 @@ fn every_requirement_is_tried_or_has_a_reason() {
     let listed: BTreeSet<(&str, &str)> = tried.union(&unseen).copied().collect();
     assert_eq!(all.symmetric_difference(&listed).collect::<Vec<_>>(), [&("", ""); 0]);
     for (name, code, why) in UNSEEN {
-        let Exemption::SaidBy(other) = why else { continue };
+        let Exemption::CoveredBy(other) = why else { continue };
         let mut rows_of = PAIRS.iter().flat_map(|pair| of_migration(pair.from, pair.to));
         let requirement = rows_of.find(|row| row.name == *name).expect("a requirement");
         assert!(requirement.found_by.contains(other), "{name} {code}: {other} does not hide it");
@@ -181,7 +181,7 @@ fn a_good_cluster_has_nothing_that_blocks() {
     let mut world = World::new(table::GOOD);
     world.set("backup: {of: the provider}");
     assert_eq!(
-        world.check().iter().map(|one| one.code).collect::<Vec<_>>(),
+        world.check().iter().map(|finding| finding.code).collect::<Vec<_>>(),
         ["strategy-host-routes", "dns-order", "tunnel-ports", "values-next"]
     );
 }

@@ -10,14 +10,14 @@ const HOSTILE: &str = "x'$(id)\nerror: forged";
 const PROGRAMS: [&str; 5] = ["kubectl ", "helm ", "calicoctl ", "crossfade ", "crossfade-bootstrap "];
 
 /// Asserts that no command has a text of the cluster but as one word, and that no such text begins a line.
-pub(super) fn hold(check: &Check, asked: &CheckInput<'_>) {
-    let CheckInput { documents, config, from, to, strategy } = *asked;
-    for (at, document) in documents.iter().enumerate() {
+pub(super) fn hold(check: &Check, input: &CheckInput<'_>) {
+    let CheckInput { documents, config, from, to, strategy } = *input;
+    for (index, document) in documents.iter().enumerate() {
         for path in
             paths("", document).into_iter().chain(["/metadata/name".into(), "/metadata/namespace".into()])
         {
             let mut documents = documents.to_vec();
-            let Some(leaf) = documents[at].pointer_mut(&path) else { continue };
+            let Some(leaf) = documents[index].pointer_mut(&path) else { continue };
             let Some(text) = leaf.as_str() else { continue };
             *leaf = format!("{text}{HOSTILE}").into();
             let snapshot = snapshot(&documents);

@@ -48,24 +48,24 @@ pub(in crate::check::tests) fn snapshot(documents: &[Value]) -> Snapshot {
 }
 
 /// Asserts that each of these findings depends on something.
-pub(super) fn hold(check: &Check, asked: &CheckInput<'_>, found: &BTreeSet<&'static str>) {
+pub(super) fn hold(check: &Check, input: &CheckInput<'_>, found: &BTreeSet<&'static str>) {
     let mut left: BTreeSet<_> = found.iter().filter(|code| !ABSENT.contains(code)).copied().collect();
-    let CheckInput { documents, from, to, .. } = *asked;
+    let CheckInput { documents, from, to, .. } = *input;
     let codes = |documents: &[Value], config: &Config, strategy| {
         let snapshot = snapshot(documents);
         let scene = Scene { snapshot: &snapshot, config, from, to, strategy };
         (check.run)(&scene).iter().map(|finding| finding.code).collect::<BTreeSet<_>>()
     };
     for strategy in [Strategy::Double, Strategy::Bridge, Strategy::Rotation] {
-        left.retain(|code| codes(documents, asked.config, strategy).contains(code));
+        left.retain(|code| codes(documents, input.config, strategy).contains(code));
     }
-    left.retain(|code| codes(documents, &Config::default(), asked.strategy).contains(code));
+    left.retain(|code| codes(documents, &Config::default(), input.strategy).contains(code));
     for lacking in lacking(documents) {
         if left.is_empty() {
             return;
         }
         // Something that must be there may be missing now: then the collector, or the check, says so in another way.
-        let without = codes(&lacking, asked.config, asked.strategy);
+        let without = codes(&lacking, input.config, input.strategy);
         left.retain(|code| without.contains(code));
     }
     assert!(left.is_empty(), "no nearest cluster is without {left:?}: {documents:#?}");
@@ -75,16 +75,19 @@ pub(super) fn hold(check: &Check, asked: &CheckInput<'_>, found: &BTreeSet<&'sta
 fn lacking(documents: &[Value]) -> impl Iterator<Item = Vec<Value>> {
     let kinds: BTreeSet<&str> = documents.iter().map(kind).collect();
     let but = |is_out: &dyn Fn(usize, &Value) -> bool| -> Vec<Value> {
-        let kept = documents.iter().enumerate().filter(|(at, one)| !is_out(*at, one));
-        kept.map(|(_, one)| one.clone()).collect()
+        let kept = documents.iter().enumerate().filter(|(index, object)| !is_out(*index, object));
+        kept.map(|(_, object)| object.clone()).collect()
     };
-    let one = (0..documents.len()).map(move |out| but(&|at, _| at == out));
-    let all = kinds.clone().into_iter().map(move |out| but(&|_, one| kind(one) == out));
+    let one = (0..documents.len()).map(move |out| but(&|index, _| index == out));
+    let all = kinds.clone().into_iter().map(move |out| but(&|_, object| kind(object) == out));
     let keys = kinds.into_iter().flat_map(move |of| {
-        let paths: BTreeSet<String> =
-            documents.iter().filter(|one| kind(one) == of).flat_map(|one| paths("", one)).collect();
+        let paths: BTreeSet<String> = documents
+            .iter()
+            .filter(|object| kind(object) == of)
+            .flat_map(|object| paths("", object))
+            .collect();
         paths.into_iter().map(move |path| {
-            let cut = |one: &Value| if kind(one) == of { cut(one, &path) } else { one.clone() };
+            let cut = |object: &Value| if kind(object) == of { cut(object, &path) } else { object.clone() };
             documents.iter().map(cut).collect()
         })
     });
@@ -96,17 +99,19 @@ fn kind(document: &Value) -> &str {
 }
 
 /// JSON pointers to everything in a value but what names it.
-pub(super) fn paths(at: &str, value: &Value) -> Vec<String> {
+pub(super) fn paths(location: &str, value: &Value) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(map) => {
             map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
         }
-        Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+        }
         _ => return Vec::new(),
     };
     let mut all = Vec::new();
     for (key, value) in inner {
-        let path = format!("{at}/{key}");
+        let path = format!("{location}/{key}");
         if !matches!(path.as_str(), "/apiVersion" | "/kind" | "/metadata/name" | "/metadata/namespace") {
             all.extend(paths(&path, value));
             all.push(path);
@@ -124,9 +129,9 @@ fn cut(value: &Value, path: &str) -> Value {
             map.remove(&key.replace("~1", "/").replace("~0", "~"));
         }
         Some(Value::Array(list)) => {
-            let at = key.parse().expect("a place");
-            if at < list.len() {
-                list.remove(at);
+            let index = key.parse().expect("a place");
+            if index < list.len() {
+                list.remove(index);
             }
         }
         _ => {}

@@ -29,7 +29,7 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
     for ingress in scene.snapshot.objects(Kind::INGRESS) {
         let all = ingress.list("/status/loadBalancer/ingress").iter();
         // One with a name instead has no address.
-        for address in all.filter_map(|one| one.get("ip")?.as_str()).filter(|ip| !ip.is_empty()) {
+        for address in all.filter_map(|object| object.get("ip")?.as_str()).filter(|ip| !ip.is_empty()) {
             claims.add_address(
                 address,
                 Usage::Service,

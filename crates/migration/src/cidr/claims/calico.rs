@@ -76,9 +76,9 @@ fn borrowers(block: &Object, owner: Option<&str>) -> Vec<Text> {
     let attributes = block.list("/spec/attributes");
     // An attribute that no address has is a leftover.
     let in_use: BTreeSet<u64> = block.list("/spec/allocations").iter().filter_map(Value::as_u64).collect();
-    let node = |(at, attribute): (usize, &Value)| {
+    let node = |(index, attribute): (usize, &Value)| {
         let node = attribute.pointer("/secondary/node").and_then(Value::as_str)?.to_owned();
-        in_use.contains(&u64::try_from(at).ok()?).then_some(node)
+        in_use.contains(&u64::try_from(index).ok()?).then_some(node)
     };
     let nodes: BTreeSet<String> = attributes.iter().enumerate().filter_map(node).collect();
     nodes.into_iter().filter(|node| Some(node.as_str()) != owner).map(Into::into).collect()

@@ -54,7 +54,7 @@ impl Ranges {
     fn contains(&self, address: Range) -> bool {
         let key = |range: &Range| (range.is_v6(), range.ends().0);
         let after = self.0.partition_point(|range| key(range) <= key(&address));
-        after.checked_sub(1).is_some_and(|at| self.0[at].contains(address))
+        after.checked_sub(1).is_some_and(|index| self.0[index].contains(address))
     }
 }
 

@@ -39,8 +39,8 @@ const fn fresh_seconds() -> u32 {
 /// Whether the gates make sense.
 pub(super) fn valid(gates: &[CommandGate]) -> Result<(), String> {
     let mut names = BTreeSet::new();
-    for (at, gate) in gates.iter().enumerate() {
-        gate.valid(&mut names).map_err(|why| format!("roll.gates[{at}].{why}"))?;
+    for (index, gate) in gates.iter().enumerate() {
+        gate.valid(&mut names).map_err(|why| format!("roll.gates[{index}].{why}"))?;
     }
     Ok(())
 }

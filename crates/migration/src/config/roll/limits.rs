@@ -112,8 +112,8 @@ impl Limits {
                 self.zone_percent
             ));
         }
-        for (at, window) in self.windows.iter().enumerate() {
-            window.valid().map_err(|why| format!("roll.limits.windows[{at}].{why}"))?;
+        for (index, window) in self.windows.iter().enumerate() {
+            window.valid().map_err(|why| format!("roll.limits.windows[{index}].{why}"))?;
         }
         Ok(())
     }
@@ -124,11 +124,11 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 impl Window {
     fn valid(&self) -> Result<(), String> {
-        if let Some(at) = self.days.iter().position(|day| !DAYS.contains(&day.as_str())) {
+        if let Some(index) = self.days.iter().position(|day| !DAYS.contains(&day.as_str())) {
             return Err(format!(
-                "days[{at}]: expected one of {}, found {:?}",
+                "days[{index}]: expected one of {}, found {:?}",
                 DAYS.join(", "),
-                self.days[at]
+                self.days[index]
             ));
         }
         for (key, time) in [("from", &self.from), ("to", &self.to)] {

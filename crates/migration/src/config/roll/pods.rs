@@ -27,10 +27,10 @@ impl Pods {
     pub(super) fn valid(&self) -> Result<(), String> {
         let lists = [("delete", &self.delete), ("disrupt", &self.disrupt), ("inPlace", &self.in_place)];
         for (key, globs) in lists {
-            if let Some(at) = globs.iter().position(|glob| !is_named(glob)) {
+            if let Some(index) = globs.iter().position(|glob| !is_named(glob)) {
                 return Err(format!(
-                    "roll.pods.{key}[{at}]: expected NAMESPACE/NAME, in which * stands for any text, found {:?}",
-                    globs[at]
+                    "roll.pods.{key}[{index}]: expected NAMESPACE/NAME, in which * stands for any text, found {:?}",
+                    globs[index]
                 ));
             }
         }

@@ -66,7 +66,7 @@ fn waves(plan: &Plan, config: &Config) -> Vec<String> {
     // Where every plan of these settings has it: whether last of all, the kind, and the place among those of its kind.
     let place = |wave: &Wave| -> Option<(bool, WaveKind, usize)> {
         let name = &wave.name;
-        let at = match wave.kind {
+        let index = match wave.kind {
             WaveKind::Scouts => (name == "scouts").then_some(0),
             WaveKind::Dns if name == "dns stragglers" && plan.fixes_stragglers() => {
                 return Some((true, wave.kind, 0));
@@ -77,7 +77,7 @@ fn waves(plan: &Plan, config: &Config) -> Vec<String> {
             WaveKind::Stateful => groups.iter().position(|group| group == name),
             WaveKind::ControlPlane => (name == "control plane").then_some(0),
         };
-        Some((false, wave.kind, at?))
+        Some((false, wave.kind, index?))
     };
     let (mut lines, mut before) = (Vec::new(), None);
     for wave in &plan.waves {

@@ -94,8 +94,8 @@ fn nodes_that_do_not_say_what_a_run_must_know_are_named() {
         match words {
             None => assert_eq!(planned(&case).passes.len(), 3, "{what}"),
             Some(words) => {
-                let said = refused(&case, &[]);
-                assert!(said.len() == 1 && said[0].starts_with(words), "{what}: {said:#?}");
+                let lines = refused(&case, &[]);
+                assert!(lines.len() == 1 && lines[0].starts_with(words), "{what}: {lines:#?}");
             }
         }
     }
@@ -125,27 +125,27 @@ fn each_thing_that_nodes_lack_is_one_blocker() {
         node["metadata"]["annotations"] = json!({});
         node
     };
-    let many = (0..15).map(|at| silent(&format!("s{at:02}")));
-    let said = refused(&cluster([node("a", "")].into_iter().chain(many)), &[]);
-    assert_eq!(said.len(), 1, "{said:#?}");
+    let many = (0..15).map(|index| silent(&format!("s{index:02}")));
+    let lines = refused(&cluster([node("a", "")].into_iter().chain(many)), &[]);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(
-        said[0].ends_with("s00, s01, s02, s03, s04, s05, s06, s07, s08, s09, s10, s11 and 3 more"),
-        "{said:#?}"
+        lines[0].ends_with("s00, s01, s02, s03, s04, s05, s06, s07, s08, s09, s10, s11 and 3 more"),
+        "{lines:#?}"
     );
     // If nobody reports, there is no phase to begin with, and the blocker says so of all nodes.
-    let said = refused(
-        &cluster([silent("a"), silent("b")].map(|one| labelled(one, "crossfade/phase", Value::Null))),
+    let lines = refused(
+        &cluster([silent("a"), silent("b")].map(|object| labelled(object, "crossfade/phase", Value::Null))),
         &[],
     );
-    assert!(said.len() == 1 && said[0].ends_with("a, b"), "{said:#?}");
+    assert!(lines.len() == 1 && lines[0].ends_with("a, b"), "{lines:#?}");
 }
 
 #[test]
 fn what_the_snapshot_does_not_tell_is_a_blocker() {
     let mut case = good();
     case.snapshot.cluster.uid = None;
-    let said = refused(&case, &[]);
-    assert!(said.len() == 1 && said[0].starts_with("Namespace/kube-system: "), "{said:#?}");
+    let lines = refused(&case, &[]);
+    assert!(lines.len() == 1 && lines[0].starts_with("Namespace/kube-system: "), "{lines:#?}");
     let namespace = object(Kind::NAMESPACE, "kube-system", json!({"metadata": {"uid": "dumped"}})).1;
     let mut dumped = cluster([node("a", ""), namespace]);
     dumped.snapshot.cluster.uid = None;
@@ -153,8 +153,8 @@ fn what_the_snapshot_does_not_tell_is_a_blocker() {
     for kind in [Kind::NODE, Kind::POD, Kind::DAEMON_SET] {
         let mut case = good();
         case.snapshot.readings.insert(kind, Reading::Forbidden("no".into()));
-        let said = refused(&case, &[]);
-        assert!(said.len() == 1 && said[0].starts_with(&format!("{kind}/*: ")), "{said:#?}");
+        let lines = refused(&case, &[]);
+        assert!(lines.len() == 1 && lines[0].starts_with(&format!("{kind}/*: ")), "{lines:#?}");
     }
 }
 
@@ -204,9 +204,9 @@ fn without_a_node_to_move_there_is_no_plan() {
 fn policies_that_nobody_enforces_must_be_accepted_by_name() {
     let policy = |kind: Kind| object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}})).1;
     let with_policy = |kind| cluster([node("a", ""), policy(kind)]);
-    let said = refused(&with_policy(Kind::NETWORK_POLICY), &[]);
+    let lines = refused(&with_policy(Kind::NETWORK_POLICY), &[]);
     assert_eq!(
-        said,
+        lines,
         [
             "roll.unenforced: the cluster has 1 objects of kind NetworkPolicy, and nobody enforces them for pods in phase both-old, both-new, new"
         ]

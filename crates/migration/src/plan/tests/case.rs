@@ -82,7 +82,7 @@ pub(super) fn pod(name: &str, node: &str, kind: &str, owner: &str) -> Value {
 
 /// So many pods on a node.
 pub(super) fn pods(node: &str, count: usize) -> Vec<Value> {
-    (0..count).map(|at| pod(&format!("{node}-{at}"), node, "ReplicaSet", "web")).collect()
+    (0..count).map(|index| pod(&format!("{node}-{index}"), node, "ReplicaSet", "web")).collect()
 }
 
 /// A DNS pod on a node.
@@ -135,7 +135,7 @@ pub(super) fn refused(case: &Case, findings: &[Finding]) -> Vec<String> {
 
 /// The names of a wave's nodes, in order.
 pub(super) fn names(wave: &Wave) -> Vec<&str> {
-    wave.nodes.iter().map(|one| &*one.name).collect()
+    wave.nodes.iter().map(|planned| &*planned.name).collect()
 }
 
 /// The names of the nodes in all waves of a kind, wave by wave.

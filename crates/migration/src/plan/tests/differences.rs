@@ -47,7 +47,7 @@ fn each_difference_is_one_line() {
         let mut new = plan();
         change(&mut new);
         let lines = diff(&plan(), &new);
-        assert!(lines.iter().any(|one| one == line), "{line}: {lines:#?}");
+        assert!(lines.iter().any(|item| item == line), "{line}: {lines:#?}");
         assert!(lines.len() <= 4, "{line}: {lines:#?}");
         assert!(!diff(&new, &plan()).is_empty(), "{line}: the other way");
     }

@@ -46,18 +46,18 @@ fn nothing_has_changed() {
 fn nodes_come_and_go() {
     let plus = |node: Value| [objects(), vec![node]].concat();
     let without = |name: &str| -> Vec<Value> {
-        objects().into_iter().filter(|one| one["metadata"]["name"] != name).collect()
+        objects().into_iter().filter(|object| object["metadata"]["name"] != name).collect()
     };
     let again = |name: &str| {
         let mut all = objects();
-        let one = all.iter_mut().find(|one| one["metadata"]["name"] == name).expect("the node");
-        one["metadata"]["uid"] = "another".into();
+        let object = all.iter_mut().find(|object| object["metadata"]["name"] == name).expect("the node");
+        object["metadata"]["uid"] = "another".into();
         all
     };
     let relabelled = |name: &str, zone: &str| {
         let mut all = objects();
-        let one = all.iter_mut().find(|one| one["metadata"]["name"] == name).expect("the node");
-        one["metadata"]["labels"] = node(name, zone)["metadata"]["labels"].clone();
+        let object = all.iter_mut().find(|object| object["metadata"]["name"] == name).expect("the node");
+        object["metadata"]["labels"] = node(name, zone)["metadata"]["labels"].clone();
         all
     };
     let windows = || labelled(node("w", "z1"), "kubernetes.io/os", "windows");
@@ -152,7 +152,11 @@ fn another_cluster_or_another_migration_is_refused() {
 fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
     let agents = |objects: Vec<Value>| {
         let mut case = case(objects);
-        case.snapshot.workloads.entry(Kind::DAEMON_SET).or_default().retain(|one| one.name() != "cilium");
+        case.snapshot
+            .workloads
+            .entry(Kind::DAEMON_SET)
+            .or_default()
+            .retain(|workload| workload.name() != "cilium");
         case
     };
     let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
@@ -163,7 +167,7 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
     other[1] = b;
     let mut reborn = agent("cilium", "cilium-agent", 3);
     reborn["metadata"]["uid"] = "another".into();
-    let plus = |one: Value| [objects(), vec![one]].concat();
+    let plus = |object: Value| [objects(), vec![object]].concat();
     for (case, words) in [
         (
             with(cluster(objects()), &SETTINGS.replace("roll: {", "roll: {limits: {inTransit: 3}, ")),
@@ -317,8 +321,9 @@ fn a_policy_that_no_node_has_any_more_is_no_drift() {
 #[test]
 fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
     let large = || -> Vec<Value> {
-        let of = |zone: &'static str| (0..60).map(move |at| node(&format!("{zone}-{at:02}"), zone));
-        let mut all: Vec<Value> = of("z1").chain(of("z2")).collect();
+        let items_of =
+            |zone: &'static str| (0..60).map(move |index| node(&format!("{zone}-{index:02}"), zone));
+        let mut all: Vec<Value> = items_of("z1").chain(items_of("z2")).collect();
         all.extend([control_plane("cp", "z1"), dns("z1-07"), dns("z2-09")]);
         all.push(pod("db-0", "z2-03", "StatefulSet", "db"));
         all
@@ -336,26 +341,35 @@ fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
         WaveKind::ControlPlane,
     ];
     assert_eq!(kinds, every);
-    let of = |wave: &Wave| wave.nodes.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
-    let canary = of(&plan.waves[2]);
-    let named =
-        |one: &Value, names: &[String]| names.iter().any(|name| one["metadata"]["name"] == name.as_str());
+    let texts_of =
+        |wave: &Wave| wave.nodes.iter().map(|planned| planned.name.to_string()).collect::<Vec<_>>();
+    let canary = texts_of(&plan.waves[2]);
+    let named = |object: &Value, names: &[String]| {
+        names.iter().any(|name| object["metadata"]["name"] == name.as_str())
+    };
     // Whatever a wave of its own was made for has moved elsewhere, and nodes have gone that it was made of.
-    for gone in [Vec::new(), canary.clone(), of(&plan.waves[0]), of(&plan.waves[3]), of(&plan.waves[6])] {
-        let mut today: Vec<Value> = large().into_iter().filter(|one| !named(one, &gone)).collect();
-        for one in today.iter_mut().filter(|one| one["kind"] == "Pod") {
-            one["spec"]["nodeName"] = "z1-40".into();
+    for gone in [
+        Vec::new(),
+        canary.clone(),
+        texts_of(&plan.waves[0]),
+        texts_of(&plan.waves[3]),
+        texts_of(&plan.waves[6]),
+    ] {
+        let mut today: Vec<Value> = large().into_iter().filter(|object| !named(object, &gone)).collect();
+        for object in today.iter_mut().filter(|object| object["kind"] == "Pod") {
+            object["spec"]["nodeName"] = "z1-40".into();
         }
         today.push(node("new", "z2"));
         let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
         assert_eq!(class, 0, "{lines:?}");
     }
     // A node writes its own zone, and no label of one node keeps the others.
-    for name in canary.iter().chain(&of(&plan.waves[3])[..1]) {
+    for name in canary.iter().chain(&texts_of(&plan.waves[3])[..1]) {
         let mut today = large();
-        let one = today.iter_mut().find(|one| one["metadata"]["name"] == name.as_str()).expect("a node");
+        let object =
+            today.iter_mut().find(|object| object["metadata"]["name"] == name.as_str()).expect("a node");
         let zone = if name.starts_with("z1") { "z2" } else { "z1" };
-        *one = labelled(one.clone(), "topology.kubernetes.io/zone", zone);
+        *object = labelled(object.clone(), "topology.kubernetes.io/zone", zone);
         let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
         assert_eq!(class, 0, "{lines:?}");
     }
@@ -390,15 +404,15 @@ fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
         let mut seen = observed();
         (seen["phase"], seen["mints"], seen["attached"]) = (phase.into(), json!([phase]), json!({phase: 1}));
         report(&mut a, &seen);
-        let mut one = pod("web", "a", "ReplicaSet", "web");
-        one["status"]["podIPs"] = json!([{"ip": address}]);
+        let mut web = pod("web", "a", "ReplicaSet", "web");
+        web["status"]["podIPs"] = json!([{"ip": address}]);
         let pool =
             object(Kind::IP_POOL, "pool", json!({"spec": {"cidr": "10.244.0.0/16", "ipipMode": "Always"}})).1;
         let config = json!({"metadata": {"namespace": "kube-system"},
             "data": {"ipam": "cluster-pool", "cluster-pool-ipv4-cidr": "10.245.0.0/16"}});
         let cilium = object(Kind::CONFIG_MAP, "cilium-config", config).1;
         let agents = [agent("calico-node", "calico-node", 1), agent("cilium", "cilium-agent", 3)];
-        let objects = agents.into_iter().chain([a, node("b", "z2"), one, pool, cilium]).collect();
+        let objects = agents.into_iter().chain([a, node("b", "z2"), web, pool, cilium]).collect();
         let mut case = Case::having(Cni::Calico, Cni::Cilium, objects);
         case.snapshot.cluster.uid = Some("cluster-1".into());
         case

@@ -62,7 +62,7 @@ fn fates(fix: &Fix) -> Vec<(&str, String)> {
         }
         other => format!("{other:?}"),
     };
-    fix.pods.iter().map(|one| (one.pod.as_str(), fate(&one.becomes))).collect()
+    fix.pods.iter().map(|pod_fix| (pod_fix.pod.as_str(), fate(&pod_fix.becomes))).collect()
 }
 
 /// One straggler on one node: the plan has that node alone, and its only pass begins where it leads.
@@ -168,12 +168,12 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
     ] {
         let mut pod = pod;
         pod["spec"]["nodeName"] = "b".into();
-        let said = pod.to_string();
+        let text = pod.to_string();
         let case = with(cluster([done("a"), late("b", "old", &["11111111"]), pod]), settings);
         let fix = fixed(&case);
         let fates = fates(&fix);
-        assert!(fates.len() == 1 && fates[0].1.starts_with(expected), "{said}: {fates:?}");
-        assert_eq!(planned(&fix), if moves { &["b"][..] } else { &[] }, "{said}");
+        assert!(fates.len() == 1 && fates[0].1.starts_with(expected), "{text}: {fates:?}");
+        assert_eq!(planned(&fix), if moves { &["b"][..] } else { &[] }, "{text}");
     }
 }
 
@@ -226,9 +226,9 @@ fn nodes_that_moving_does_not_help_are_left_out() {
         let out = &fix.plan.as_ref().expect("a plan").left_out;
         assert_eq!(planned(&fix), ["c"], "{expected}");
         assert!(out.len() == 1 && out[0].why.starts_with(expected), "{out:?}");
-        let told = fix.nodes.iter().map(|left| &left.why).cloned();
-        let told: Vec<String> = told.chain(fates(&fix).into_iter().map(|(_, why)| why)).collect();
-        assert!(told.iter().any(|why| why.starts_with(expected)), "{told:?}");
+        let lines = fix.nodes.iter().map(|left| &left.why).cloned();
+        let lines: Vec<String> = lines.chain(fates(&fix).into_iter().map(|(_, why)| why)).collect();
+        assert!(lines.iter().any(|why| why.starts_with(expected)), "{lines:?}");
     }
 }
 
@@ -245,13 +245,13 @@ fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
         ("old", "old", bridge, &["c", "d"]),
         ("both-new", "both-old", bridge, &["c", "d"]),
     ] {
-        let of =
+        let value_of =
             |name: &str, phase: &str| in_phase(node(name, "z"), phase, &said(phase, &json!({phase: 1}), &[]));
         let case = cluster([
             done("a"),
             done("b"),
-            of("c", c),
-            of("d", d),
+            value_of("c", c),
+            value_of("d", d),
             straggler("p", "c", "ReplicaSet", "11111111"),
             straggler("q", "d", "ReplicaSet", "22222222"),
         ]);

@@ -68,19 +68,19 @@ fn nodes_that_the_first_pass_brings_back_are_named() {
         report(&mut node, &seen);
         node
     };
-    let told = |b: &str, c: &str| {
+    let describe = |b: &str, c: &str| {
         let nodes = [node("a", ""), in_phase("b", b), in_phase("c", c), dns("a")];
         told(&with(cluster(nodes), "roll: {bridge: {accept: a router}}"))
     };
-    let notes = told("new", "new");
+    let notes = describe("new", "new");
     assert!(
         notes.len() == 1
             && notes[0].starts_with("These nodes are further than both-old, and the first pass brings them back to it, since others are in old: b, c. More nodes are further than are not; kubectl crossfade stragglers --fix moves the 1 others instead."),
         "{notes:?}"
     );
-    assert!(told("both-old", "new")[0].ends_with("others are in old: c."), "the other two are not");
+    assert!(describe("both-old", "new")[0].ends_with("others are in old: c."), "the other two are not");
     let unused = "roll.bridge: no pass needs nodes that forward between both networks.";
-    assert_eq!(told("both-old", "both-old"), [unused]);
+    assert_eq!(describe("both-old", "both-old"), [unused]);
 }
 
 #[test]

@@ -20,9 +20,9 @@ fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
         ("eks.amazonaws.com/compute-type", "auto", Some("EKS Auto Mode decides on the CNI of its nodes")),
     ] {
         let plan = planned(&cluster([node("a", ""), labelled(node("b", ""), key, value)]));
-        let told: Vec<(&str, &str)> =
+        let rows: Vec<(&str, &str)> =
             plan.left_out.iter().map(|out| (&*out.name, out.why.as_str())).collect();
-        assert_eq!(told, why.map(|why| ("b", why)).into_iter().collect::<Vec<_>>(), "{key}={value}");
+        assert_eq!(rows, why.map(|why| ("b", why)).into_iter().collect::<Vec<_>>(), "{key}={value}");
     }
     let settings = "roll: {leaveOut: [{node: edge-*, reason: first}, {node: edge-1, reason: second}]}";
     let plan = planned(&with(cluster([node("a", ""), node("edge-1", ""), node("edge", "")]), settings));
@@ -35,25 +35,26 @@ fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
 
 #[test]
 fn a_pool_has_its_zones_and_the_method_of_the_name_that_fits_best() {
-    let of = |name: &str, zone: &str, pool: &str| labelled(node(name, zone), "karpenter.sh/nodepool", pool);
+    let value_of =
+        |name: &str, zone: &str, pool: &str| labelled(node(name, zone), "karpenter.sh/nodepool", pool);
     let none = labelled(node("n", ""), "karpenter.sh/nodepool", Value::Null);
     let all = [
-        of("a", "z2", "gpu-a"),
-        of("b", "z1", "gpu-a"),
-        of("c", "z1", "gpu-a"),
-        of("d", "z1", "gpu-big"),
-        of("e", "z1", "web"),
+        value_of("a", "z2", "gpu-a"),
+        value_of("b", "z1", "gpu-a"),
+        value_of("c", "z1", "gpu-a"),
+        value_of("d", "z1", "gpu-big"),
+        value_of("e", "z1", "web"),
         none,
     ];
     let settings = "roll: {methods: {'gpu-*': churn, 'gpu-b*': drain, 'gpu-*a*': drain, gpu-a: churn}}";
     let plan = planned(&with(cluster(all), settings));
-    let told: Vec<(&str, u32, Vec<&str>, Method)> = plan
+    let rows: Vec<(&str, u32, Vec<&str>, Method)> = plan
         .pools
         .iter()
         .map(|pool| (&*pool.name, pool.nodes, pool.zones.iter().map(|zone| &**zone).collect(), pool.method))
         .collect();
     assert_eq!(
-        told,
+        rows,
         [
             ("", 1, vec![""], Method::Drain),
             ("gpu-a", 3, vec!["z1", "z2"], Method::Churn),
@@ -211,7 +212,7 @@ fn settings_decide_on_pods() {
 #[test]
 fn the_time_is_that_of_all_waves_in_all_passes() {
     let seconds = |limits: &str| {
-        let nodes = (0..40).map(|at| node(&format!("n{at:02}"), "z1"));
+        let nodes = (0..40).map(|index| node(&format!("n{index:02}"), "z1"));
         let case = with(cluster(nodes), &format!("roll: {{limits: {limits}}}"));
         eta::seconds(&planned(&case))
     };

@@ -10,8 +10,8 @@ use crate::support::Strategy;
 
 /// A cluster with a node in each of these phases.
 fn phases(strategy: Strategy, phases: &[Phase]) -> Case {
-    let node = |(at, phase): (usize, &Phase)| {
-        let mut node = labelled(node(&format!("n{at}"), ""), "crossfade/phase", phase.as_str());
+    let node = |(index, phase): (usize, &Phase)| {
+        let mut node = labelled(node(&format!("n{index}"), ""), "crossfade/phase", phase.as_str());
         let mut seen = observed();
         seen["phase"] = phase.as_str().into();
         seen["mints"] = json!([phase.as_str()]);
@@ -95,8 +95,8 @@ fn a_pass_that_parts_pods_without_a_bridge_keeps_the_plan_from_being_made() {
             "Node/n2: in the pass to both-old, pods in old reach pods in new only if",
         ),
     ] {
-        let said = refused(&phases(strategy, all), &[]);
-        assert!(said.len() == 1 && said[0].starts_with(place), "{strategy} {all:?}: {said:#?}");
+        let lines = refused(&phases(strategy, all), &[]);
+        assert!(lines.len() == 1 && lines[0].starts_with(place), "{strategy} {all:?}: {lines:#?}");
     }
 }
 
@@ -117,9 +117,9 @@ fn pods_of_rules_stay_where_they_are_in_every_pass() {
         match words {
             None => assert_eq!(planned(&case).passes.len(), 3),
             Some(words) => {
-                let said = refused(&case, &[]);
-                let is_said = said.len() == 1 && said[0].starts_with(&format!("Node/a: in the {words}"));
-                assert!(is_said && said[0].ends_with("such pods: a"), "{mints}: {said:?}");
+                let lines = refused(&case, &[]);
+                let is_said = lines.len() == 1 && lines[0].starts_with(&format!("Node/a: in the {words}"));
+                assert!(is_said && lines[0].ends_with("such pods: a"), "{mints}: {lines:?}");
             }
         }
     }

@@ -19,8 +19,8 @@ impl Chance {
     }
 
     fn shuffle<T>(&mut self, all: &mut [T]) {
-        for at in (1..all.len()).rev() {
-            all.swap(at, self.below(at + 1));
+        for index in (1..all.len()).rev() {
+            all.swap(index, self.below(index + 1));
         }
     }
 }
@@ -28,16 +28,20 @@ impl Chance {
 fn objects(chance: &mut Chance) -> Vec<Value> {
     let mut all = Vec::new();
     let (nodes, zones) = (1 + chance.below(60), 1 + chance.below(4));
-    for at in 0..nodes {
-        let (name, zone) = (format!("n{at:02}"), ["", "z1", "z2", "z3"][chance.below(zones)]);
-        let one = if chance.below(12) == 0 { control_plane(&name, zone) } else { node(&name, zone) };
-        let one = labelled(one, "karpenter.sh/nodepool", ["web", "gpu", "db"][chance.below(3)]);
-        all.push(if chance.below(15) == 0 { labelled(one, "kubernetes.io/os", "windows") } else { one });
+    for index in 0..nodes {
+        let (name, zone) = (format!("n{index:02}"), ["", "z1", "z2", "z3"][chance.below(zones)]);
+        let object = if chance.below(12) == 0 { control_plane(&name, zone) } else { node(&name, zone) };
+        let object = labelled(object, "karpenter.sh/nodepool", ["web", "gpu", "db"][chance.below(3)]);
+        all.push(if chance.below(15) == 0 {
+            labelled(object, "kubernetes.io/os", "windows")
+        } else {
+            object
+        });
         all.extend((chance.below(10) == 0).then(|| dns(&name)));
         for turn in 0..chance.below(4) {
             let (kind, owner) =
                 [("ReplicaSet", "web"), ("StatefulSet", "pg"), ("StatefulSet", "zk")][chance.below(3)];
-            all.push(pod(&format!("p{at:02}-{turn}"), &name, kind, owner));
+            all.push(pod(&format!("p{index:02}-{turn}"), &name, kind, owner));
         }
     }
     all
@@ -61,7 +65,7 @@ fn the_order_of_objects_makes_no_difference_and_each_node_has_one_place() {
     for seed in 1..=60_u64 {
         let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let objects = objects(&mut chance);
-        let nodes = objects.iter().filter(|one| one["kind"] == "Node").count();
+        let nodes = objects.iter().filter(|object| object["kind"] == "Node").count();
         let case = || with(cluster(objects.clone()), SETTINGS);
         let Ok(plan) = crate::plan::build(&case().scene(), &Survey::of(&case().scene()), &[]) else {
             // All nodes are left out.
@@ -83,16 +87,16 @@ fn the_order_of_objects_makes_no_difference_and_each_node_has_one_place() {
 #[test]
 fn the_order_of_objects_makes_no_difference_to_what_stands_in_the_way() {
     let mut chance = Chance(7);
-    let silent = |at: usize| {
-        let mut node = node(&format!("n{at:02}"), "");
-        if at.is_multiple_of(3) {
+    let silent = |index: usize| {
+        let mut node = node(&format!("n{index:02}"), "");
+        if index.is_multiple_of(3) {
             node["metadata"]["annotations"] = serde_json::json!({});
         }
         node
     };
     let case = || cluster((0..30).map(silent));
-    let said = refused(&case(), &[]);
+    let lines = refused(&case(), &[]);
     for _ in 0..3 {
-        assert_eq!(refused(&shuffled(case(), &mut chance), &[]), said);
+        assert_eq!(refused(&shuffled(case(), &mut chance), &[]), lines);
     }
 }

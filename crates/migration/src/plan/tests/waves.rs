@@ -43,7 +43,7 @@ fn one_scout_stands_for_as_much_as_it_can() {
     let all = [node("a", "z1"), node("b", "z2"), gpu];
     let plan = planned(&cluster(all.into_iter().chain(pods("b", 1)).chain(pods("c", 2))));
     assert_eq!(names(wave(&plan, "scouts")), ["a", "c"]);
-    let whys: Vec<&str> = wave(&plan, "scouts").nodes.iter().map(|one| one.why.as_str()).collect();
+    let whys: Vec<&str> = wave(&plan, "scouts").nodes.iter().map(|planned| planned.why.as_str()).collect();
     assert_eq!(
         whys,
         [
@@ -115,8 +115,8 @@ fn dns_pods_find_a_node_that_has_moved_in_their_zone() {
 
 #[test]
 fn nodes_with_dns_pods_move_zone_by_zone_and_one_by_one() {
-    let of = |zone: &str| [1, 2, 3].map(|at| node(&format!("{zone}{at}"), zone));
-    let all = of("z2").into_iter().chain(of("z1")).chain(["z12", "z13", "z23"].map(dns));
+    let values_of = |zone: &str| [1, 2, 3].map(|index| node(&format!("{zone}{index}"), zone));
+    let all = values_of("z2").into_iter().chain(values_of("z1")).chain(["z12", "z13", "z23"].map(dns));
     let plan = planned(&cluster(all.chain(pods("z12", 2))));
     assert_eq!(names(wave(&plan, "dns")), ["z13", "z12", "z23"]);
     assert_eq!((wave(&plan, "dns").at_once, wave(&plan, "dns").kind), (1, Dns));
@@ -138,7 +138,7 @@ fn dns_pods_that_stay_on_their_node_need_no_wave() {
 #[test]
 fn the_canary_has_two_percent_of_a_zone_and_at_least_one_node() {
     for (nodes, canary) in [(2, 1), (50, 1), (51, 2), (101, 3)] {
-        let plan = planned(&cluster((0..nodes).map(|at| node(&format!("n{at:03}"), "z1"))));
+        let plan = planned(&cluster((0..nodes).map(|index| node(&format!("n{index:03}"), "z1"))));
         assert_eq!(wave(&plan, "canary").nodes.len(), canary, "{nodes}");
         assert_eq!(wave(&plan, "canary").kind, Canary);
     }
@@ -146,19 +146,19 @@ fn the_canary_has_two_percent_of_a_zone_and_at_least_one_node() {
 
 #[test]
 fn the_canary_takes_zones_in_turns_with_one_node_of_each_at_once() {
-    let of = |zone: &'static str| (0..52).map(move |at| node(&format!("{zone}-{at:02}"), zone));
-    let plan = planned(&cluster(of("z1").chain(of("z2"))));
+    let items_of = |zone: &'static str| (0..52).map(move |index| node(&format!("{zone}-{index:02}"), zone));
+    let plan = planned(&cluster(items_of("z1").chain(items_of("z2"))));
     let canary = wave(&plan, "canary");
     let zones: Vec<&str> = names(canary).into_iter().map(|name| &name[..2]).collect();
     assert_eq!((zones, canary.at_once), (vec!["z1", "z2", "z1", "z2"], 2));
-    let case = with(cluster(of("z1").chain(of("z2"))), "roll: {limits: {inTransit: 1}}");
+    let case = with(cluster(items_of("z1").chain(items_of("z2"))), "roll: {limits: {inTransit: 1}}");
     assert_eq!(wave(&planned(&case), "canary").at_once, 1);
 }
 
 #[test]
 fn zones_move_one_after_the_other() {
-    let of = |zone: &'static str| (0..3).map(move |at| node(&format!("n{zone}{at}"), zone));
-    let plan = planned(&cluster(of("z2").chain(of("")).chain(of("z1"))));
+    let items_of = |zone: &'static str| (0..3).map(move |index| node(&format!("n{zone}{index}"), zone));
+    let plan = planned(&cluster(items_of("z2").chain(items_of("")).chain(items_of("z1"))));
     let zones: Vec<&str> =
         plan.waves.iter().filter(|wave| wave.kind == Zone).map(|wave| wave.name.as_str()).collect();
     assert_eq!(zones, ["nodes without a zone", "zone z1", "zone z2"]);
@@ -175,7 +175,7 @@ fn a_share_of_a_zone_is_in_transit_at_once() {
         ("{zonePercent: 100}", 25),
         ("{zonePercent: 100, inTransit: 3}", 3),
     ] {
-        let nodes = (0..40).map(|at| node(&format!("n{at:02}"), "z1"));
+        let nodes = (0..40).map(|index| node(&format!("n{index:02}"), "z1"));
         let plan = planned(&with(cluster(nodes), &format!("roll: {{limits: {limits}}}")));
         assert_eq!(wave(&plan, "zone z1").at_once, at_once, "{limits}");
     }
@@ -195,7 +195,7 @@ fn nodes_with_fewest_pods_move_first() {
 
 #[test]
 fn of_nodes_with_as_many_pods_a_hash_of_cluster_and_name_decides() {
-    let all: Vec<String> = (0..8).map(|at| format!("n{at}")).collect();
+    let all: Vec<String> = (0..8).map(|index| format!("n{index}")).collect();
     for uid in ["cluster-1", "cluster-2"] {
         let mut case = cluster(all.iter().map(|name| node(name, "z1")));
         case.snapshot.cluster.uid = Some(uid.into());

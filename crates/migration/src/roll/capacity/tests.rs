@@ -153,8 +153,8 @@ fn pods_without_a_node_need_room() {
     for name in ["gone", ""] {
         for (moves, starts_now) in [(1, true), (2, false)] {
             let mut world = world(vec![(node(), 4, 0), (node(), 4, 0)]);
-            let of = RequestSums { moves: cores(moves), stays: cores(9) };
-            world.census.iter_mut().for_each(|census| census.requests.extend([(name.into(), of)]));
+            let sums = RequestSums { moves: cores(moves), stays: cores(9) };
+            world.census.iter_mut().for_each(|census| census.requests.extend([(name.into(), sums)]));
             assert_eq!(starts(&world), starts_now, "{name:?} {moves}");
         }
     }
@@ -186,8 +186,8 @@ fn without_a_fresh_count_no_node_is_drained_and_one_is_asked_for() {
     {
         let mut world = world(vec![(node(), 1, 0), (node(), 1, 0)]);
         world.census = world.census.take().filter(|_| age.is_some());
-        let at = NOW - Duration::from_secs(age.unwrap_or_default());
-        world.census.iter_mut().for_each(|census| census.at = at);
+        let time = NOW - Duration::from_secs(age.unwrap_or_default());
+        world.census.iter_mut().for_each(|census| census.at = time);
         let (started, act, wait) = asked(&world, &["a"]);
         assert_eq!((started[0], act), (is_fresh, (!is_fresh).then_some(Act::Census)), "{age:?}");
         assert_eq!(wait.map(|wait| wait.reason), (!is_fresh).then_some(Reason::Census), "{age:?}");
@@ -256,10 +256,12 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
 fn a_claim_without_room_is_refused() {
     use crate::roll::act::{Change, Patch};
     use crate::roll::{invariant, view};
-    let of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
-    for (world, broken) in
-        [(of(4), None), (of(5), Some("R13")), (World { census: None, ..of(4) }, Some("R13"))]
-    {
+    let world_of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
+    for (world, broken) in [
+        (world_of(4), None),
+        (world_of(5), Some("R13")),
+        (World { census: None, ..world_of(4) }, Some("R13")),
+    ] {
         let (plan, memory) = (plan(), Memory::default());
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
         let order = Order::of(&plan);
@@ -311,6 +313,7 @@ fn a_count_adds_up_pods_by_node() {
         census.count(CountedPod { node: node.into(), is_running, stays, request: cores(request) }, &hosts());
     }
     assert_eq!(census.running, BTreeMap::from([("a".into(), 2)]));
-    let of = |name: &str| (census.requests[name].moves.cpu / 1000, census.requests[name].stays.cpu / 1000);
-    assert_eq!((of("a"), of("")), ((3, 4), (8, 0)));
+    let count_of =
+        |name: &str| (census.requests[name].moves.cpu / 1000, census.requests[name].stays.cpu / 1000);
+    assert_eq!((count_of("a"), count_of("")), ((3, 4), (8, 0)));
 }

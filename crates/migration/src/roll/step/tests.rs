@@ -15,7 +15,7 @@ use crate::roll::invariant;
 use crate::roll::memory::Memory;
 use crate::roll::nodes::Nodes;
 use crate::roll::order::Order;
-use crate::roll::wish::{What, Wish};
+use crate::roll::wish::{RunRequest, Wish};
 use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
 use types::eviction::Answer;
 
@@ -129,7 +129,7 @@ fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
 }
 
 fn skipped(node: &str) -> Run {
-    let wish = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Skip(node.into()) };
+    let wish = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Skip(node.into()) };
     run().wished(&wish, &plan(), false).expect("a wish")
 }
 
@@ -242,7 +242,8 @@ fn a_node_with_a_step_of_another_run_is_not_brought_back() {
     let mut world = world();
     let late = node("a", Phase::BothOld, &json!({"both-old": 2}));
     world.put("a".into(), Node { step: Some(a_step("r-0", NodeState::Moving)), ..late });
-    let rollback = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Rollback("a".into()) };
+    let rollback =
+        Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Rollback("a".into()) };
     let decided = decided(&world, &run().wished(&rollback, &plan(), false).expect("a wish"));
     assert!(!has_patch(&decided, "a"), "{:?}", decided.acts);
     assert_eq!(waits(&decided, Reason::ForeignRun), ["Node/a"]);
@@ -292,9 +293,9 @@ fn numbers_of_a_node_stop_nobody() {
     world.put("a".into(), bad);
     assert_eq!(claimed(&decided(&world, &run()), &world), ["a", "b", "c"]);
     world.node("a").step = Some(Step { r#try: u32::MAX, ..a_step("r-1", NodeState::Held) });
-    let retry = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: What::Retry("a".into()) };
-    let asked = run().wished(&retry, &plan(), false).expect("a wish");
-    assert!(has_patch(&decided(&world, &asked), "a"));
+    let retry = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Retry("a".into()) };
+    let requested = run().wished(&retry, &plan(), false).expect("a wish");
+    assert!(has_patch(&decided(&world, &requested), "a"));
 }
 
 /// A node writes its own labels.
@@ -363,8 +364,12 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         Run { skipped: run.skipped.clone().into_iter().chain([("a".into(), "so".into())]).collect(), ..run };
     let next = next.next_pass();
     assert_eq!(next.skipped.keys().map(|key| &**key).collect::<Vec<_>>(), ["Namespace/x"]);
-    let retry =
-        Wish { seq: 2, by: "alice".into(), reason: "so".into(), what: What::Retry("Namespace/x".into()) };
+    let retry = Wish {
+        seq: 2,
+        by: "alice".into(),
+        reason: "so".into(),
+        what: RunRequest::Retry("Namespace/x".into()),
+    };
     let back = next.wished(&retry, &plan(), false).expect("a wish");
     assert!(back.skipped.is_empty() && back.asked.is_empty(), "{back:?}");
 }

@@ -70,15 +70,15 @@ impl<'p> TierPlacement<'p> {
         notes: &mut Report,
     ) {
         let mut denying: Vec<(usize, Entry<'p>)> = Vec::new();
-        for (at, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.action == Action::Deny) {
-            let later: Vec<_> = entries[at..]
+        for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.action == Action::Deny) {
+            let later: Vec<_> = entries[index..]
                 .iter()
                 .filter(|one| one.action == Action::Allow && !one.is_apart(entry))
                 .collect();
-            let (said, is_open) = (rules(entry), may_be_isolated(entry.subjects(), plain));
+            let (result, is_open) = (rules(entry), may_be_isolated(entry.subjects(), plain));
             let mut note =
                 |outcome, why: &str| notes.note(&entry.policy.source, entry.rule.place(), outcome, why);
-            match said {
+            match result {
                 _ if later.is_empty() && entry.policy.is_after_kubernetes => {
                     note(
                         Outcome::Expanded,
@@ -92,13 +92,13 @@ impl<'p> TierPlacement<'p> {
                     );
                 }
                 Err(refusal) if !entry.policy.is_after_kubernetes => refused.add(*entry, refusal),
-                Ok(_) if !entry.policy.is_after_kubernetes => denying.push((at, *entry)),
+                Ok(_) if !entry.policy.is_after_kubernetes => denying.push((index, *entry)),
                 Ok(_) if !is_open => {
                     note(
                         Outcome::Snapshot,
                         "its place is after NetworkPolicies of Kubernetes, and none of them can select these pods now: here it is before them",
                     );
-                    denying.push((at, *entry));
+                    denying.push((index, *entry));
                 }
                 // Without this one, those after it would let through what it drops.
                 _ => {
@@ -113,17 +113,17 @@ impl<'p> TierPlacement<'p> {
                 }
             }
         }
-        for (at, entry) in entries.iter().enumerate() {
-            if denying.iter().any(|(number, _)| *number == at) {
+        for (index, entry) in entries.iter().enumerate() {
+            if denying.iter().any(|(number, _)| *number == index) {
                 self.admin.push(*entry);
             }
             if entry.action != Action::Allow {
                 continue;
             }
-            let is_first = denying.iter().any(|(number, one)| *number > at && !one.is_apart(entry));
+            let is_first = denying.iter().any(|(number, one)| *number > index && !one.is_apart(entry));
             // A NetworkPolicy has the same pods if the policy is of one namespace, too.
             match (rules(entry), check_rule(entry.rule)) {
-                (said, Ok(())) if !is_first && (entry.policy.namespace.is_some() || said.is_err()) => {
+                (result, Ok(())) if !is_first && (entry.policy.namespace.is_some() || result.is_err()) => {
                     self.plain.push(*entry);
                 }
                 (Ok(_), _) => self.admin.push(*entry),

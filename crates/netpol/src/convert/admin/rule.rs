@@ -38,7 +38,7 @@ pub(super) fn rules(entry: &Entry<'_>) -> Result<Vec<Value>, Refusal> {
         Direction::Ingress => ("ingress", "from"),
         Direction::Egress => ("egress", "to"),
     };
-    let one = |peers: &[Value], protocols: Option<&[Value]>| {
+    let to_value = |peers: &[Value], protocols: Option<&[Value]>| {
         let mut written = Map::new();
         written.insert("name".into(), format!("{way}-{}", rule.number).into());
         written.insert("action".into(), action.into());
@@ -51,8 +51,8 @@ pub(super) fn rules(entry: &Entry<'_>) -> Result<Vec<Value>, Refusal> {
     let mut found = Vec::new();
     for peers in peers.chunks(MOST) {
         match &traffic {
-            None => found.push(one(peers, None)),
-            Some(all) => found.extend(all.chunks(MOST).map(|protocols| one(peers, Some(protocols)))),
+            None => found.push(to_value(peers, None)),
+            Some(all) => found.extend(all.chunks(MOST).map(|protocols| to_value(peers, Some(protocols)))),
         }
     }
     Ok(found)

@@ -69,7 +69,7 @@ impl<'p> TierPlacement<'p> {
         notes: &mut Report,
     ) {
         let mut tangled: Vec<(usize, Entry<'p>)> = Vec::new();
-        for (at, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter().enumerate() {
             if !entry.policy.is_after_kubernetes {
                 self.early.push(*entry);
                 continue;
@@ -78,7 +78,7 @@ impl<'p> TierPlacement<'p> {
                 continue;
             }
             let blocks = |one: &&Entry<'p>| one.denies_late() && !one.is_apart(entry);
-            let Some(first) = entries[..at].iter().find(blocks) else {
+            let Some(first) = entries[..index].iter().find(blocks) else {
                 let why = "it allows before the NetworkPolicies of Kubernetes what it allowed after them, which makes no difference";
                 notes.note(&entry.policy.source, entry.rule.place(), Outcome::Expanded, why);
                 self.early.push(*entry);
@@ -95,14 +95,15 @@ impl<'p> TierPlacement<'p> {
             }
             let why = "it comes after NetworkPolicies of Kubernetes, and none of them can select these pods now: where one does, Antrea asks no policy after it";
             notes.note(&entry.policy.source, entry.rule.place(), Outcome::Snapshot, why);
-            tangled.push((at, *entry));
+            tangled.push((index, *entry));
         }
         let is_last_word = self.tier.tier.end == End::Allow;
-        for (at, entry) in entries.iter().enumerate() {
-            if tangled.iter().any(|(number, _)| *number == at) {
+        for (index, entry) in entries.iter().enumerate() {
+            if tangled.iter().any(|(number, _)| *number == index) {
                 self.late.push(*entry);
             } else if entry.denies_late() {
-                if is_last_word || tangled.iter().any(|(number, one)| *number > at && !one.is_apart(entry)) {
+                if is_last_word || tangled.iter().any(|(number, one)| *number > index && !one.is_apart(entry))
+                {
                     self.late.push(*entry);
                 } else {
                     let why = "the last policy of the tier drops these packets, and no rule after this one allows them";

@@ -29,7 +29,8 @@ pub(super) struct RuleWriter {
 impl RuleWriter {
     pub(super) fn new(pod_ranges: &[Range]) -> Self {
         // A cluster whose ranges nobody knows may have both.
-        let has = |is_v6: bool| pod_ranges.is_empty() || pod_ranges.iter().any(|one| one.is_v6() == is_v6);
+        let has =
+            |is_v6: bool| pod_ranges.is_empty() || pod_ranges.iter().any(|range| range.is_v6() == is_v6);
         Self { has: [has(false), has(true)] }
     }
 
@@ -57,12 +58,12 @@ impl RuleWriter {
             written.insert(key.into(), peers.into());
         }
         for traffic in rule.traffic.iter().flatten() {
-            let (key, one) = match traffic.protocol {
+            let (key, object) = match traffic.protocol {
                 ICMP | ICMPV6 => ("protocols", json!({ "icmp": message(traffic.message) })),
                 _ => ("ports", port(traffic)?),
             };
             let list = written.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-            list.as_array_mut().into_iter().for_each(|list| list.push(one.clone()));
+            list.as_array_mut().into_iter().for_each(|list| list.push(object.clone()));
         }
         Ok(written)
     }
@@ -74,7 +75,7 @@ impl RuleWriter {
             let everybody = |is_v6| if is_v6 { "::/0" } else { "0.0.0.0/0" };
             return Ok(family.map(|is_v6| vec![json!({"ipBlock": {"cidr": everybody(is_v6)}})]));
         };
-        let has_name = |one: &Traffic| matches!(one.to, Some(PortNumber::Name(_)));
+        let has_name = |traffic: &Traffic| matches!(traffic.to, Some(PortNumber::Name(_)));
         let is_to_name = rule.direction == Direction::Egress && rule.traffic.iter().flatten().any(has_name);
         let mut written = Vec::new();
         for peer in peers {
@@ -113,11 +114,11 @@ impl RuleWriter {
     /// The family whose messages alone are meant, where pods have both.
     fn family(self, rule: &Rule) -> Result<Option<bool>, Refusal> {
         let mut found = None;
-        for one in rule.traffic.iter().flatten() {
-            if !matches!(one.protocol, ICMP | ICMPV6) {
+        for traffic in rule.traffic.iter().flatten() {
+            if !matches!(traffic.protocol, ICMP | ICMPV6) {
                 continue;
             }
-            let is_v6 = one.protocol == ICMPV6;
+            let is_v6 = traffic.protocol == ICMPV6;
             if !self.has[usize::from(is_v6)] {
                 return Err(Refusal::new("protocol", "messages of a family of which no pod has an address"));
             }
@@ -148,7 +149,9 @@ pub(super) fn is_of(chosen: &PodSelection, namespace: &Text) -> bool {
 /// Pods by their service accounts: each name in each namespace.
 fn accounts(chosen: &PodSelection) -> Result<Vec<Value>, String> {
     let names = match chosen.accounts.as_slice() {
-        [one] if *one.key == *ACCOUNT_NAME && *one.operator == *"In" => &one.values,
+        [requirement] if *requirement.key == *ACCOUNT_NAME && *requirement.operator == *"In" => {
+            &requirement.values
+        }
         _ => return Err("service accounts by something else than names, by which Antrea selects them".into()),
     };
     if chosen.pods != LabelSelector::default() {
@@ -157,11 +160,11 @@ fn accounts(chosen: &PodSelection) -> Result<Vec<Value>, String> {
     let namespaces = chosen.namespace_names().filter(|_| chosen.is_by_namespace_name_only());
     let namespaces =
         namespaces.ok_or("service accounts of namespaces that are not named, as Antrea wants them")?;
-    let one = |namespace: &Text| {
-        let of = |name: &Text| json!({"serviceAccount": {"name": **name, "namespace": **namespace}});
-        names.iter().map(of).collect::<Vec<_>>()
+    let to_values = |namespace: &Text| {
+        let value_of = |name: &Text| json!({"serviceAccount": {"name": **name, "namespace": **namespace}});
+        names.iter().map(value_of).collect::<Vec<_>>()
     };
-    Ok(namespaces.iter().flat_map(one).collect())
+    Ok(namespaces.iter().flat_map(to_values).collect())
 }
 
 /// The name of the end that is not the pod's own.
@@ -175,8 +178,8 @@ const fn end(rule: &Rule) -> &'static str {
 fn message(message: Option<Message>) -> Value {
     let Message { kind, code } = message.unwrap_or_default();
     let fields = [("icmpType", kind), ("icmpCode", code)];
-    let said = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
-    Value::Object(said.collect())
+    let lines = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    Value::Object(lines.collect())
 }
 
 fn port(traffic: &Traffic) -> Result<Value, Refusal> {

@@ -41,8 +41,12 @@ pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> Addr
         })
         .map(|is_v6| Addresses::of(blocks, is_v6))
         .collect();
-    let share =
-        |range: Range| families.iter().find(|one| one.is_v6 == range.is_v6()).map(|one| one.share(range));
+    let share = |range: Range| {
+        families
+            .iter()
+            .find(|addresses| addresses.is_v6 == range.is_v6())
+            .map(|addresses| addresses.share(range))
+    };
     AddressedParties {
         is_everything: families.iter().all(Addresses::is_everything),
         pods: Share::combine(plain.pod_ranges.iter().filter_map(|range| share(*range))),
@@ -52,7 +56,7 @@ pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> Addr
 
 impl Share {
     fn combine(shares: impl Iterator<Item = Self>) -> Self {
-        shares.reduce(|one, other| if one == other { one } else { Self::Part }).unwrap_or(Self::None)
+        shares.reduce(|share, other| if share == other { share } else { Self::Part }).unwrap_or(Self::None)
     }
 }
 

@@ -49,13 +49,16 @@ impl<'p> Order<'p> {
         let tier = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT).unwrap_or(plain.tiers.len());
         let namespaces = plain.kubernetes.iter().map(|(namespace, _)| namespace).collect();
         let mut all = Self { plain, policies: placed, opens: Vec::new(), kubernetes: (tier, namespaces) };
-        let opens = |one: &OrderedPolicy<'_>, rule: &Rule| match rule.action {
+        let opens = |ordered: &OrderedPolicy<'_>, rule: &Rule| match rule.action {
             Action::Allow => true,
             Action::Deny => false,
-            Action::Pass => !all.is_continued(one.tier, rule.direction, subjects(one, rule)),
+            Action::Pass => !all.is_continued(ordered.tier, rule.direction, subjects(ordered, rule)),
         };
-        all.opens =
-            all.policies.iter().map(|one| one.rules.iter().map(|rule| opens(one, rule)).collect()).collect();
+        all.opens = all
+            .policies
+            .iter()
+            .map(|ordered| ordered.rules.iter().map(|rule| opens(ordered, rule)).collect())
+            .collect();
         all
     }
 
@@ -66,31 +69,31 @@ impl<'p> Order<'p> {
 
     /// Whether a policy denies by default to the pods that it selects.
     pub(super) fn isolates(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.policies[place];
+        let ordered = &self.policies[place];
         let denies =
             |rule: &&Rule| rule.direction == direction && rule.action == Action::Deny && is_whole(rule);
-        one.rules.iter().any(denies)
-            || (self.plain.tiers[one.tier].end == End::Deny && !self.is_passed_over(place, direction))
+        ordered.rules.iter().any(denies)
+            || (self.plain.tiers[ordered.tier].end == End::Deny && !self.is_passed_over(place, direction))
     }
 
     /// Some policy of the tier passes everything of the same pods, so no packet of theirs ends there.
     fn is_passed_over(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.policies[place];
-        self.policies.iter().zip(&self.opens).filter(|(other, _)| other.tier == one.tier).any(
+        let ordered = &self.policies[place];
+        self.policies.iter().zip(&self.opens).filter(|(other, _)| other.tier == ordered.tier).any(
             |(other, opens)| {
                 let mut rules = other.rules.iter().zip(opens);
                 let passes = rules.any(|(rule, opens)| {
                     rule.direction == direction && rule.action == Action::Pass && !opens && is_whole(rule)
                 });
-                passes && covers(&other.policy.subjects, &one.policy.subjects)
+                passes && covers(&other.policy.subjects, &ordered.policy.subjects)
             },
         )
     }
 
     /// Whether policies after this one's tier may have a say about its pods.
     pub(super) fn is_before_others(&self, place: usize, direction: Direction) -> bool {
-        let one = &self.policies[place];
-        self.is_continued(one.tier, direction, &one.policy.subjects)
+        let ordered = &self.policies[place];
+        self.is_continued(ordered.tier, direction, &ordered.policy.subjects)
     }
 
     /// Some policy of a later tier may select one of these pods.
@@ -104,7 +107,7 @@ impl<'p> Order<'p> {
 
     /// Some NetworkPolicy of Kubernetes may select one of these pods.
     fn has_kubernetes(&self, subjects: &[PodSelection]) -> bool {
-        let is_of = |one: &PodSelection| match one.namespace_names() {
+        let is_of = |selection: &PodSelection| match selection.namespace_names() {
             Some(names) => names.iter().any(|name| self.kubernetes.1.contains(name)),
             None => !self.kubernetes.1.is_empty(),
         };
@@ -135,8 +138,8 @@ impl<'p> Order<'p> {
 
     /// A denial is left to what denies by default if nothing after it allows what it denies. Else it is written, and wins over what allows before it.
     fn denied(&self, place: usize, number: usize) -> (Form, Option<&'static str>) {
-        let one = &self.policies[place];
-        let rule = one.rules[number];
+        let ordered = &self.policies[place];
+        let rule = ordered.rules[number];
         let isolates = self.isolates(place, rule.direction);
         if isolates && !self.is_opened(place, number, false) {
             return (
@@ -157,28 +160,29 @@ impl<'p> Order<'p> {
 
     /// Some rule before or after this one may let through what it is about.
     fn is_opened(&self, place: usize, number: usize, before: bool) -> bool {
-        let one = &self.policies[place];
-        let rule = one.rules[number];
-        let own = subjects(one, rule);
+        let ordered = &self.policies[place];
+        let rule = ordered.rules[number];
+        let own = subjects(ordered, rule);
         let (kubernetes, _) = self.kubernetes;
-        let is_after = kubernetes < one.tier || (kubernetes == one.tier && one.policy.is_after_kubernetes);
+        let is_after =
+            kubernetes < ordered.tier || (kubernetes == ordered.tier && ordered.policy.is_after_kubernetes);
         if is_after == before && self.has_kubernetes(own) {
             return true;
         }
-        let lets = |at: usize, other: &OrderedPolicy<'_>, of: usize, their: &Rule| {
+        let lets = |index: usize, other: &OrderedPolicy<'_>, of: usize, their: &Rule| {
             // What is passed is not for later rules of its tier.
-            let passes = before && their.action == Action::Pass && other.tier == one.tier;
+            let passes = before && their.action == Action::Pass && other.tier == ordered.tier;
             their.direction == rule.direction
-                && (self.opens[at][of] || passes)
+                && (self.opens[index][of] || passes)
                 && !rules_apart(rule, their, &self.plain.pod_ranges)
                 && !are_apart(own, subjects(other, their))
         };
-        let is_there = |at: usize, of: usize| {
-            if before { (at, of) < (place, number) } else { (at, of) > (place, number) }
+        let is_there = |index: usize, of: usize| {
+            if before { (index, of) < (place, number) } else { (index, of) > (place, number) }
         };
-        self.policies.iter().enumerate().any(|(at, other)| {
+        self.policies.iter().enumerate().any(|(index, other)| {
             let mut rules = other.rules.iter().enumerate();
-            rules.any(|(of, their)| is_there(at, of) && lets(at, other, of, their))
+            rules.any(|(of, their)| is_there(index, of) && lets(index, other, of, their))
         })
     }
 }
@@ -200,8 +204,8 @@ pub(super) fn reached<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule
 }
 
 /// The pods that a rule is about.
-fn subjects<'a>(one: &OrderedPolicy<'a>, rule: &'a Rule) -> &'a [PodSelection] {
-    rule.subjects.as_deref().unwrap_or(&one.policy.subjects)
+fn subjects<'a>(ordered: &OrderedPolicy<'a>, rule: &'a Rule) -> &'a [PodSelection] {
+    rule.subjects.as_deref().unwrap_or(&ordered.policy.subjects)
 }
 
 /// A rule about everything that the pods of its policy receive or send.

@@ -48,12 +48,12 @@ pub(super) fn fields(
 }
 
 fn numbers(
-    one: &Traffic,
+    traffic: &Traffic,
     rule: &Rule,
     settings: Settings,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Value>, Refusal> {
-    let Traffic { protocol, to, from, .. } = one;
+    let Traffic { protocol, to, from, .. } = traffic;
     let Some((_, name)) = PROTOCOLS.iter().find(|(number, _)| number == protocol) else {
         let why = format!("protocol {protocol}: Cilium knows TCP, UDP, SCTP, ICMP and ICMPv6");
         return Err(Refusal::new("protocol", why));
@@ -151,10 +151,11 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The types of messages. All of them are written one by one, for there is no word for all.
-fn types(one: &Traffic, ways: &[Way], notes: &mut Vec<Note>) -> Result<Vec<Value>, Refusal> {
-    let family = FAMILIES.iter().find(|(number, _)| *number == one.protocol).map_or("", |(_, name)| *name);
+fn types(traffic: &Traffic, ways: &[Way], notes: &mut Vec<Note>) -> Result<Vec<Value>, Refusal> {
+    let family =
+        FAMILIES.iter().find(|(number, _)| *number == traffic.protocol).map_or("", |(_, name)| *name);
     let field = |kind: u8| json!({"family": family, "type": kind});
-    match one.message.unwrap_or_default() {
+    match traffic.message.unwrap_or_default() {
         Message { code: Some(code), .. } => {
             let why = format!("code {code}: Cilium tells messages apart by their types alone");
             Err(Refusal::new("icmp.code", why))

@@ -74,33 +74,35 @@ pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result
 /// The keys by which pods are told apart here and of which Cilium does not know, unless it is set so.
 pub(super) fn filtered(chosen: &PodSelection) -> impl Iterator<Item = &Text> {
     let is_filtered =
-        |key: &&Text| FILTERED.iter().any(|one| key.starts_with(one)) || key.contains(FILTERED_ANYWHERE);
+        |key: &&Text| FILTERED.iter().any(|item| key.starts_with(item)) || key.contains(FILTERED_ANYWHERE);
     let of_namespaces = keys(&chosen.namespaces).filter(|key| key.contains(FILTERED_ANYWHERE));
     keys(&chosen.pods).filter(is_filtered).chain(of_namespaces)
 }
 
-fn keys(of: &LabelSelector) -> impl Iterator<Item = &Text> {
-    of.match_labels.keys().chain(of.match_expressions.iter().map(|one| &one.key))
+fn keys(selector: &LabelSelector) -> impl Iterator<Item = &Text> {
+    selector.match_labels.keys().chain(selector.match_expressions.iter().map(|requirement| &requirement.key))
 }
 
 /// Nothing that is said of a namespace's name keeps this one out.
-fn may_be_in(said: &LabelSelector, namespace: &Text) -> bool {
+fn may_be_in(selector: &LabelSelector, namespace: &Text) -> bool {
     let is_name = |key: &Text| **key == *NAMESPACE_NAME;
-    said.match_labels.iter().all(|(key, value)| !is_name(key) || value == namespace)
-        && said.match_expressions.iter().filter(|one| is_name(&one.key)).all(|one| match &*one.operator {
-            "In" => one.values.contains(namespace),
-            "NotIn" => !one.values.contains(namespace),
-            operator => operator == "Exists",
-        })
+    selector.match_labels.iter().all(|(key, value)| !is_name(key) || value == namespace)
+        && selector.match_expressions.iter().filter(|requirement| is_name(&requirement.key)).all(
+            |requirement| match &*requirement.operator {
+                "In" => requirement.values.contains(namespace),
+                "NotIn" => !requirement.values.contains(namespace),
+                operator => operator == "Exists",
+            },
+        )
 }
 
-fn add_namespaces(to: &mut LabelSelector, said: &LabelSelector, with_name: bool) -> Result<(), String> {
+fn add_namespaces(to: &mut LabelSelector, selector: &LabelSelector, with_name: bool) -> Result<(), String> {
     let key = |key: &Text| match &**key {
         NAMESPACE_NAME if !with_name => Ok(None),
         NAMESPACE_NAME => label_key(NAMESPACE).map(Some),
         _ => label_key(&format!("{OF_NAMESPACE}{key}")).map(Some),
     };
-    add(to, said, key)
+    add(to, selector, key)
 }
 
 fn add_pods(to: &mut LabelSelector, chosen: &PodSelection) -> Result<(), String> {
@@ -111,14 +113,14 @@ fn add_pods(to: &mut LabelSelector, chosen: &PodSelection) -> Result<(), String>
         label_key(key).map(Some)
     };
     add(to, &chosen.pods, own)?;
-    for one in &chosen.accounts {
-        if *one.key != *ACCOUNT_NAME {
+    for requirement in &chosen.accounts {
+        if *requirement.key != *ACCOUNT_NAME {
             return Err(format!(
                 "{}: a label of service accounts, of which Cilium knows the name alone",
-                one.key
+                requirement.key
             ));
         }
-        if let Some(name) = one.values.iter().find(|name| name.len() > LONGEST) {
+        if let Some(name) = requirement.values.iter().find(|name| name.len() > LONGEST) {
             return Err(format!("service account {name:?}: longer than the value of a label"));
         }
     }
@@ -129,28 +131,30 @@ fn add_pods(to: &mut LabelSelector, chosen: &PodSelection) -> Result<(), String>
 /// Adds what is said, each with the key that Cilium has for it; without one it is left out.
 fn add(
     to: &mut LabelSelector,
-    said: &LabelSelector,
+    selector: &LabelSelector,
     key: impl Fn(&Text) -> Result<Option<Text>, String>,
 ) -> Result<(), String> {
-    for (name, value) in &said.match_labels {
+    for (name, value) in &selector.match_labels {
         if let Some(key) = key(name)? {
             to.match_labels.insert(key, value.clone());
         }
     }
-    for one in &said.match_expressions {
-        if let Some(key) = key(&one.key)? {
-            let (operator, values) = (one.operator.clone(), one.values.clone());
+    for requirement in &selector.match_expressions {
+        if let Some(key) = key(&requirement.key)? {
+            let (operator, values) = (requirement.operator.clone(), requirement.values.clone());
             to.match_expressions.push(Requirement { key, operator, values });
         }
     }
     Ok(())
 }
 
-fn require_namespace(of: &mut LabelSelector) {
+fn require_namespace(selector: &mut LabelSelector) {
     let key: Text = format!("k8s:{NAMESPACE}").into();
-    let asks = |one: &Requirement| one.key == key && ["In", "Exists"].contains(&&*one.operator);
-    if !of.match_labels.contains_key(&key) && !of.match_expressions.iter().any(asks) {
-        of.match_expressions.push(Requirement { key, operator: "Exists".into(), values: Vec::new() });
+    let asks = |requirement: &Requirement| {
+        requirement.key == key && ["In", "Exists"].contains(&&*requirement.operator)
+    };
+    if !selector.match_labels.contains_key(&key) && !selector.match_expressions.iter().any(asks) {
+        selector.match_expressions.push(Requirement { key, operator: "Exists".into(), values: Vec::new() });
     }
 }
 

@@ -9,8 +9,9 @@ use super::{BLOCKS, parsed};
 use crate::town::{Question, town};
 
 fn may(written: &[Value], beside: &[Value], direction: Direction, pod: &str, peer: &str, port: u16) -> bool {
-    let policies: Vec<_> = written.iter().map(|one| parsed(one).expect("a policy")).collect();
-    let kubernetes: Vec<_> = beside.iter().map(|one| kubernetes::read(one).expect("a policy")).collect();
+    let policies: Vec<_> = written.iter().map(|object| parsed(object).expect("a policy")).collect();
+    let kubernetes: Vec<_> =
+        beside.iter().map(|object| kubernetes::read(object).expect("a policy")).collect();
     let input = Input { policies: &policies, kubernetes: &kubernetes, blocks: BLOCKS };
     let question = Question { direction, pod, peer, protocol: 6, port };
     question.ask(&town(), &mentions(&input).expect("selectors"), |world| {

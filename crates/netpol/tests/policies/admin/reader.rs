@@ -13,7 +13,7 @@ use crate::range::inside;
 
 /// What a tier says of a packet.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum TierVerdict {
     Accept,
     Deny,
     Nothing,
@@ -28,19 +28,19 @@ pub(crate) fn allowed(
     blocks: Blocks,
 ) -> bool {
     match tier(policies, "Admin", cluster, packet) {
-        Said::Accept => return true,
-        Said::Deny => return false,
-        Said::Nothing => {}
+        TierVerdict::Accept => return true,
+        TierVerdict::Deny => return false,
+        TierVerdict::Nothing => {}
     }
     // "v1.NetworkPolicy always makes a final decision for selected pods."
     if beside.iter().any(|policy| isolates(policy, packet.subject.0, packet.direction)) {
         return reader::allowed(beside, cluster, packet, blocks);
     }
     // "If a connection wasn't allowed or denied by any of the tiers, all pods can communicate with each other."
-    tier(policies, "Baseline", cluster, packet) != Said::Deny
+    tier(policies, "Baseline", cluster, packet) != TierVerdict::Deny
 }
 
-fn tier(policies: &[Value], name: &str, cluster: &Cluster, packet: &Packet<'_>) -> Said {
+fn tier(policies: &[Value], name: &str, cluster: &Cluster, packet: &Packet<'_>) -> TierVerdict {
     let place = |policy: &Value| match policy["kind"].as_str().expect("a kind") {
         "AdminNetworkPolicy" => "Admin".to_owned(),
         "BaselineAdminNetworkPolicy" => "Baseline".to_owned(),
@@ -62,15 +62,15 @@ fn tier(policies: &[Value], name: &str, cluster: &Cluster, packet: &Packet<'_>) 
                 rule[peers].as_array().expect("peers").iter().any(|peer| is_peer(peer, cluster, packet));
             if is_peer && is_traffic(rule, packet) {
                 return match rule["action"].as_str().expect("an action") {
-                    "Accept" | "Allow" => Said::Accept,
-                    "Deny" => Said::Deny,
+                    "Accept" | "Allow" => TierVerdict::Accept,
+                    "Deny" => TierVerdict::Deny,
                     // "Skips all further rules in the current tier, and passes evaluation to the next tier."
-                    _ => Said::Nothing,
+                    _ => TierVerdict::Nothing,
                 };
             }
         }
     }
-    Said::Nothing
+    TierVerdict::Nothing
 }
 
 fn is_peer(peer: &Value, cluster: &Cluster, packet: &Packet<'_>) -> bool {
@@ -103,19 +103,19 @@ fn is_traffic(rule: &Value, packet: &Packet<'_>) -> bool {
         _ => 132,
     };
     let named = |name: &Value| {
-        let of = |pod: &Pod| {
+        let is_of = |pod: &Pod| {
             pod.ports.iter().any(|port| {
                 name == &*port.name && port.protocol == packet.protocol && port.number == packet.port
             })
         };
-        packet.receiver().pod().is_some_and(of)
+        packet.receiver().pod().is_some_and(is_of)
     };
     let within = |from: &Value, to: &Value| {
         let end = |value: &Value| value.as_u64().expect("a number");
         (end(from)..=end(to)).contains(&u64::from(packet.port))
     };
-    all.iter().any(|one| {
-        let (key, value) = one.as_object().and_then(|one| one.iter().next()).expect("one field");
+    all.iter().any(|object| {
+        let (key, value) = object.as_object().and_then(|object| object.iter().next()).expect("one field");
         match key.as_str() {
             "destinationNamedPort" | "namedPort" => named(value),
             "portNumber" => {

@@ -4,11 +4,18 @@ use netpol::antrea::{enforcement, mentions};
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
-use super::{Written, policy};
+use super::{AntreaObjects, policy};
 use crate::town::{Question, town};
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
-fn may(written: &Written, direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
+fn may(
+    written: &AntreaObjects,
+    direction: Direction,
+    pod: &str,
+    peer: &str,
+    protocol: u8,
+    port: u16,
+) -> bool {
     let question = Question { direction, pod, peer, protocol, port };
     let answer = written.read(|input| {
         question.ask(&town(), &mentions(input).expect("selectors"), |world| {
@@ -21,7 +28,7 @@ fn may(written: &Written, direction: Direction, pod: &str, peer: &str, protocol:
 /// *Source*: "ACNP with stand alone selectors": two entries of `appliedTo`, two of `from`, and one range of ports and one port.
 #[test]
 fn the_first_example_of_the_documentation() {
-    let written = Written {
+    let written = AntreaObjects {
         policies: vec![policy(
             None,
             json!({
@@ -38,7 +45,7 @@ fn the_first_example_of_the_documentation() {
                 "egress": [{"action": "Drop", "to": [{"ipBlock": {"cidr": "10.0.10.0/24"}}], "ports": [{"protocol": "TCP", "port": 5978}]}]
             }),
         )],
-        ..Written::default()
+        ..AntreaObjects::default()
     };
     let receives = |to: &str, from: &str, port: u16| may(&written, Ingress, to, from, 6, port);
     for to in ["shop/db", "office/web"] {
@@ -69,8 +76,8 @@ fn namespaces_are_apart_by_default() {
             ]
         }),
     );
-    let mut written = Written { policies: vec![isolation], ..Written::default() };
-    let receives = |written: &Written, from: &str| may(written, Ingress, "shop/db", from, 6, 80);
+    let mut written = AntreaObjects { policies: vec![isolation], ..AntreaObjects::default() };
+    let receives = |written: &AntreaObjects, from: &str| may(written, Ingress, "shop/db", from, 6, 80);
     assert!(receives(&written, "shop/web") && !receives(&written, "office/web"));
     assert!(receives(&written, "203.0.113.1"), "selectors of namespaces are about pods");
     let lifted = json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": {"matchLabels": {"team": "b"}}}]}]});
@@ -91,13 +98,13 @@ fn the_order_of_tiers_policies_and_rules() {
             json!({"tier": tier, "priority": priority, "appliedTo": [{"podSelector": {}}], "ingress": rules}),
         )
     };
-    let written = Written {
+    let written = AntreaObjects {
         policies: vec![
             made(None, "application", 10.0, [("Drop", 1), ("Allow", 2)]),
             made(Some("shop"), "application", 15.0, [("Drop", 2), ("Drop", 3)]),
             made(None, "emergency", 20.0, [("Allow", 1), ("Drop", 1)]),
         ],
-        ..Written::default()
+        ..AntreaObjects::default()
     };
     let receives = |port: u16| may(&written, Ingress, "shop/web", "guests/bare", 6, port);
     assert_eq!([1, 2, 3, 4].map(receives), [true, true, false, true]);
@@ -116,7 +123,7 @@ fn pass_skips_all_tiers_before_kubernetes() {
     let receives = |kubernetes: Vec<Value>, baseline: &str, port: u16| {
         let policies =
             vec![made("emergency", "Pass"), made("application", "Drop"), made("baseline", baseline)];
-        let written = Written { policies, kubernetes, ..Written::default() };
+        let written = AntreaObjects { policies, kubernetes, ..AntreaObjects::default() };
         may(&written, Ingress, "shop/web", "guests/bare", 6, port)
     };
     assert!(receives(vec![], "Allow", 80), "the application tier is skipped");

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::Written;
+use super::AntreaObjects;
 use crate::kubernetes::{self, port, selector};
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(super) fn written() -> BoxedStrategy<Written> {
+pub(super) fn written() -> BoxedStrategy<AntreaObjects> {
     let beside = vec(kubernetes::policy(), 0..3);
     let priorities = Just(vec![1.0, 1.5, 2.0, 10.0, 10000.0]).prop_shuffle();
     let custom = select(vec![5, 120, 249]);
@@ -19,7 +19,7 @@ pub(super) fn written() -> BoxedStrategy<Written> {
                 policy["spec"]["priority"] = json!(priority);
             }
             let tiers = vec![json!({"metadata": {"name": "mine"}, "spec": {"priority": custom}})];
-            Written { tiers, policies, kubernetes, groups: groups() }
+            AntreaObjects { tiers, policies, kubernetes, groups: groups() }
         },
     );
     let one = (any::<bool>(), "ingress|egress").prop_flat_map(|(is_global, way)| {
@@ -27,7 +27,11 @@ pub(super) fn written() -> BoxedStrategy<Written> {
         (rule(key, is_global), target(is_global)).prop_map(move |(mut rule, target)| {
             rule["action"] = json!("Drop");
             let spec = json!({"priority": 1, "appliedTo": [target], way.as_str(): [rule]});
-            Written { policies: vec![placed(is_global, spec)], groups: groups(), ..Written::default() }
+            AntreaObjects {
+                policies: vec![placed(is_global, spec)],
+                groups: groups(),
+                ..AntreaObjects::default()
+            }
         })
     });
     prop_oneof![2 => many, 1 => one].boxed()
@@ -152,7 +156,7 @@ fn policy() -> BoxedStrategy<Value> {
             (rules("from"), rules("to"), targets).prop_map(move |(ingress, egress, targets)| {
                 // Applied by each rule, or by the policy as a whole.
                 let made = |rules: Vec<(Value, Value)>| -> Value {
-                    let one = |(mut rule, target): (Value, Value)| {
+                    let to_value = |(mut rule, target): (Value, Value)| {
                         if by_rule {
                             rule["appliedTo"] = json!([target]);
                         }
@@ -161,7 +165,7 @@ fn policy() -> BoxedStrategy<Value> {
                         }
                         rule
                     };
-                    rules.into_iter().map(one).collect()
+                    rules.into_iter().map(to_value).collect()
                 };
                 let mut spec = json!({"ingress": made(ingress), "egress": made(egress)});
                 if !by_rule {

@@ -8,7 +8,7 @@ use netpol::world::{Cluster, Pod};
 use serde_json::Value;
 use snapshot::model::Labels;
 
-use super::Written;
+use super::AntreaObjects;
 use crate::kubernetes::reader as kubernetes;
 use crate::packet::{End, Packet};
 use crate::range::{inside, list};
@@ -18,7 +18,7 @@ const STATIC: [(&str, u64); 5] =
     [("emergency", 50), ("securityops", 100), ("networkops", 150), ("platform", 200), ("application", 250)];
 
 /// Whether a packet passes the policies of the pod that sends or receives it.
-pub(super) fn allowed(all: &Written, cluster: &Cluster, packet: &Packet<'_>) -> bool {
+pub(super) fn allowed(all: &AntreaObjects, cluster: &Cluster, packet: &Packet<'_>) -> bool {
     let mut tiers: Vec<(u64, String)> =
         STATIC.iter().map(|(name, priority)| (*priority, (*name).to_owned())).collect();
     for tier in &all.tiers {
@@ -48,14 +48,14 @@ pub(super) fn allowed(all: &Written, cluster: &Cluster, packet: &Packet<'_>) -> 
 }
 
 /// What the first rule of a tier that matches the packet does.
-fn action<'a>(all: &'a Written, tier: &str, cluster: &Cluster, packet: &Packet<'_>) -> Option<&'a str> {
+fn action<'a>(all: &'a AntreaObjects, tier: &str, cluster: &Cluster, packet: &Packet<'_>) -> Option<&'a str> {
     let of_tier = |policy: &&Value| policy["spec"]["tier"].as_str().unwrap_or("application") == tier;
     let mut policies: Vec<&Value> = all.policies.iter().filter(of_tier).collect();
     let priority = |policy: &Value| policy["spec"]["priority"].as_f64().expect("a priority");
-    policies.sort_by(|one, other| priority(one).partial_cmp(&priority(other)).expect("numbers"));
+    policies.sort_by(|object, other| priority(object).partial_cmp(&priority(other)).expect("numbers"));
     for policy in policies {
         let namespace = policy["metadata"]["namespace"].as_str();
-        let asked = Asked { all, cluster, namespace };
+        let asked = ReaderContext { all, cluster, namespace };
         let (rules, peers) = match packet.direction {
             Direction::Ingress => ("ingress", "from"),
             Direction::Egress => ("egress", "to"),
@@ -74,13 +74,13 @@ fn action<'a>(all: &'a Written, tier: &str, cluster: &Cluster, packet: &Packet<'
 }
 
 /// In what a policy is read.
-struct Asked<'a> {
-    all: &'a Written,
+struct ReaderContext<'a> {
+    all: &'a AntreaObjects,
     cluster: &'a Cluster,
     namespace: Option<&'a str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ReaderContext<'a> {
     fn labels(&self, pod: &Pod) -> &'a Labels {
         &self.cluster.namespaces.iter().find(|one| one.name == pod.namespace).expect("a namespace").labels
     }

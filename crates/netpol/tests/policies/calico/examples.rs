@@ -4,11 +4,18 @@ use netpol::calico::{enforcement, mentions};
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
-use super::Written;
+use super::CalicoObjects;
 use crate::town::{Question, town};
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
-fn may(written: &Written, direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
+fn may(
+    written: &CalicoObjects,
+    direction: Direction,
+    pod: &str,
+    peer: &str,
+    protocol: u8,
+    port: u16,
+) -> bool {
     let town = town();
     let question = Question { direction, pod, peer, protocol, port };
     let answer = written.read(&town, |input| {
@@ -27,8 +34,8 @@ fn namespaced(namespace: &str, name: &str, spec: Value) -> Value {
     json!({"metadata": {"name": name, "namespace": namespace}, "spec": spec})
 }
 
-fn policies(policies: Vec<Value>) -> Written {
-    Written { policies, ..Written::default() }
+fn policies(policies: Vec<Value>) -> CalicoObjects {
+    CalicoObjects { policies, ..CalicoObjects::default() }
 }
 
 /// *Source*: "Network policy", sample: frontend pods may reach port 6379 of database pods, and nothing else may.
@@ -81,10 +88,10 @@ fn a_tier_denies_at_its_end_unless_a_rule_passes() {
     };
     let allow = namespaced("shop", "allow", json!({"selector": "all()", "ingress": [{"action": "Allow"}]}));
     let receives = |action: &str, rules: Value, to: &str| {
-        let written = Written {
+        let written = CalicoObjects {
             tiers: vec![tier(json!(action))],
             policies: vec![pass(rules), allow.clone()],
-            ..Written::default()
+            ..CalicoObjects::default()
         };
         may(&written, Ingress, to, "shop/db", 6, 80)
     };
@@ -145,7 +152,8 @@ fn network_sets_are_selected_by_their_labels() {
         (namespaced("shop", "p", spec(json!("global()"))), true),
     ] {
         let set = json!({"metadata": {"name": "bad", "labels": {"role": "bad"}}, "spec": {"nets": ["198.51.100.0/28"]}});
-        let written = Written { policies: vec![policy.clone()], sets: vec![set], ..Written::default() };
+        let written =
+            CalicoObjects { policies: vec![policy.clone()], sets: vec![set], ..CalicoObjects::default() };
         assert_eq!(!may(&written, Egress, "shop/web", "198.51.100.0", 6, 443), denied, "{policy}");
         assert!(may(&written, Egress, "shop/web", "203.0.113.1", 6, 443), "beside the set");
     }
@@ -158,10 +166,10 @@ fn policies_of_kubernetes_stand_at_1000() {
     let with = |order: Value, action: &str| {
         let spec =
             json!({"order": order, "types": ["Ingress"], "ingress": [{"action": action, "protocol": "TCP"}]});
-        let written = Written {
+        let written = CalicoObjects {
             policies: vec![global("p", spec)],
             kubernetes: vec![isolated.clone()],
-            ..Written::default()
+            ..CalicoObjects::default()
         };
         let receives = |from: &str| may(&written, Ingress, "shop/db", from, 6, 80);
         (receives("shop/web"), receives("guests/bare"))
@@ -183,10 +191,10 @@ fn a_network_set_has_the_labels_of_its_namespace() {
         (json!({"namespaceSelector": "projectcalico.org/name == 'office'"}), true),
     ] {
         let spec = json!({"ingress": [{"action": "Allow", "source": source}]});
-        let written = Written {
+        let written = CalicoObjects {
             policies: vec![namespaced("shop", "p", spec)],
             sets: vec![set.clone()],
-            ..Written::default()
+            ..CalicoObjects::default()
         };
         assert_eq!(may(&written, Ingress, "shop/db", "198.51.100.0", 6, 443), allowed, "{source}");
     }

@@ -6,16 +6,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use super::Written;
+use super::CalicoObjects;
 use crate::kubernetes;
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(crate) fn written() -> BoxedStrategy<Written> {
+pub(crate) fn written() -> BoxedStrategy<CalicoObjects> {
     let beside = vec(kubernetes::policy(), 0..2);
     let many = (vec(tier(), 0..3), vec(policy(), 1..6), beside, vec(set(), 0..3), vec(host(), 0..2));
     let rule = (rule(), select(vec![None, Some("shop")]), vec(set(), 1..4), vec(host(), 1..3));
     prop_oneof![
-        many.prop_map(|(tiers, policies, kubernetes, sets, hosts)| Written {
+        many.prop_map(|(tiers, policies, kubernetes, sets, hosts)| CalicoObjects {
             tiers,
             policies,
             kubernetes,
@@ -27,7 +27,7 @@ pub(crate) fn written() -> BoxedStrategy<Written> {
             let metadata = object([("name", json!("p")), ("namespace", namespace)]);
             let rules = [rule, json!({"action": "Allow", "protocol": "SCTP"})];
             let policy = json!({"metadata": metadata, "spec": {"ingress": rules, "egress": rules}});
-            Written { policies: vec![policy], sets, hosts, ..Written::default() }
+            CalicoObjects { policies: vec![policy], sets, hosts, ..CalicoObjects::default() }
         }),
         at_1000(),
         passed(),
@@ -36,7 +36,7 @@ pub(crate) fn written() -> BoxedStrategy<Written> {
 }
 
 /// A tier that passes something, before a policy that decides.
-fn passed() -> impl Strategy<Value = Written> {
+fn passed() -> impl Strategy<Value = CalicoObjects> {
     let order = select(vec![json!(10), json!(2_000_000)]);
     (tier(), order, rule(), rule()).prop_map(|(mut tier, order, mut passes, decides)| {
         tier["spec"]["order"] = order;
@@ -48,12 +48,12 @@ fn passed() -> impl Strategy<Value = Written> {
             json!({"metadata": {"name": format!("{name}.p")}, "spec": {"tier": name, "ingress": first, "egress": first}}),
             json!({"metadata": {"name": "p"}, "spec": {"ingress": last, "egress": last}}),
         ];
-        Written { tiers: vec![tier], policies, ..Written::default() }
+        CalicoObjects { tiers: vec![tier], policies, ..CalicoObjects::default() }
     })
 }
 
 /// Policies of Calico and of Kubernetes at one place in the order.
-fn at_1000() -> impl Strategy<Value = Written> {
+fn at_1000() -> impl Strategy<Value = CalicoObjects> {
     let name = select(vec!["a", "knp", "z"]);
     let order = select(vec![999.5, 1000.0, 1000.5]);
     let namespace = select(vec![None, Some("office"), Some("shop")]);
@@ -66,7 +66,7 @@ fn at_1000() -> impl Strategy<Value = Written> {
     vec(one, 1..4).prop_map(|policies| {
         let ports = json!([{"port": 80}, {"port": 443}]);
         let policy = json!({"metadata": {"name": "k", "namespace": "shop"}, "spec": {"podSelector": {}, "ingress": [{"ports": ports}]}});
-        Written { policies, kubernetes: vec![policy], ..Written::default() }
+        CalicoObjects { policies, kubernetes: vec![policy], ..CalicoObjects::default() }
     })
 }
 
@@ -106,9 +106,9 @@ pub(crate) fn selector(keys: Vec<&'static str>) -> BoxedStrategy<String> {
     ];
     one.prop_recursive(2, 5, 3, |inner| {
         prop_oneof![
-            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("{one} && {other}")),
-            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("{one} || {other}")),
-            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} || {other}) && {one}")),
+            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} && {other}")),
+            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("{item} || {other}")),
+            (inner.clone(), inner.clone()).prop_map(|(item, other)| format!("({item} || {other}) && {item}")),
             inner.prop_map(|inner| format!("!({inner})")),
         ]
     })
@@ -191,15 +191,15 @@ fn entity(is_v6: bool, with_ports: bool) -> BoxedStrategy<Value> {
         maybe(0.15, accounts()),
     )
         .prop_map(move |(selector, namespaces, not, nets, not_nets, ports, not_ports, accounts)| {
-            let of = |ports: Value| if with_ports { ports } else { json!(null) };
+            let value_of = |ports: Value| if with_ports { ports } else { json!(null) };
             object([
                 ("selector", selector),
                 ("namespaceSelector", namespaces),
                 ("notSelector", not),
                 ("nets", nets),
                 ("notNets", not_nets),
-                ("ports", of(ports)),
-                ("notPorts", of(not_ports)),
+                ("ports", value_of(ports)),
+                ("notPorts", value_of(not_ports)),
                 ("serviceAccounts", accounts),
             ])
         })
@@ -232,12 +232,12 @@ fn protocols() -> impl Strategy<Value = (Value, Value, Value, Value, bool)> {
         || select(vec![json!("TCP"), json!("ICMP"), json!(47), json!("ICMPv6"), json!(6), json!("SCTP")]);
     prop_oneof![
         3 => Just((json!(null), json!(null), json!(null), json!(null), false)),
-        4 => any().prop_map(|one| (one, json!(null), json!(null), json!(null), true)),
-        1 => other().prop_map(|one| (one, json!(null), json!(null), json!(null), false)),
-        1 => other().prop_map(|one| (json!(null), one, json!(null), json!(null), false)),
-        1 => (any(), other()).prop_map(|(one, other)| (one, other, json!(null), json!(null), true)),
+        4 => any().prop_map(|object| (object, json!(null), json!(null), json!(null), true)),
+        1 => other().prop_map(|object| (object, json!(null), json!(null), json!(null), false)),
+        1 => other().prop_map(|object| (json!(null), object, json!(null), json!(null), false)),
+        1 => (any(), other()).prop_map(|(object, other)| (object, other, json!(null), json!(null), true)),
         2 => (select(vec![json!("ICMP"), json!("ICMPv6"), json!(1)]), maybe(0.7, message()), maybe(0.4, message()))
-            .prop_map(|(one, message, not)| (one, json!(null), message, not, false)),
+            .prop_map(|(object, message, not)| (object, json!(null), message, not, false)),
     ]
 }
 

@@ -36,12 +36,12 @@ pub(crate) struct Everything<'a> {
 const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
 
 /// A policy, and whether it is one of Kubernetes.
-type Placed<'a> = (&'a Value, bool);
+type OrderedPolicy<'a> = (&'a Value, bool);
 
 /// Whether a packet passes the policies of the pod that sends or receives it.
 pub(crate) fn allowed(all: &Everything<'_>, packet: &Packet<'_>) -> bool {
     for (tier, passes) in tiers(all) {
-        let policies: Vec<Placed<'_>> =
+        let policies: Vec<OrderedPolicy<'_>> =
             policies(all, &tier).into_iter().filter(|policy| applies(*policy, all, packet)).collect();
         let acted = policies.iter().find_map(|policy| action(*policy, all, packet));
         match acted {
@@ -67,7 +67,7 @@ fn tiers(all: &Everything<'_>) -> Vec<(String, bool)> {
     if !found.iter().any(|(_, name, _)| name == "default") {
         found.push((1_000_000.0, "default".into(), false));
     }
-    found.sort_by(|one, other| (one.0, &one.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
+    found.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
     found.into_iter().map(|(_, name, passes)| (name, passes)).collect()
 }
 
@@ -76,8 +76,8 @@ fn name(object: &Value) -> String {
 }
 
 /// The policies of a tier in their order.
-fn policies<'a>(all: &Everything<'a>, tier: &str) -> Vec<Placed<'a>> {
-    let mut found: Vec<(f64, String, Placed<'a>)> = Vec::new();
+fn policies<'a>(all: &Everything<'a>, tier: &str) -> Vec<OrderedPolicy<'a>> {
+    let mut found: Vec<(f64, String, OrderedPolicy<'a>)> = Vec::new();
     for policy in all.policies {
         if policy["spec"]["tier"].as_str().unwrap_or("default") != tier {
             continue;
@@ -92,12 +92,12 @@ fn policies<'a>(all: &Everything<'a>, tier: &str) -> Vec<Placed<'a>> {
         let namespace = policy["metadata"]["namespace"].as_str().expect("a namespace");
         found.push((1000.0, format!("{namespace}/knp.default.{}", name(policy)), (policy, true)));
     }
-    found.sort_by(|one, other| (one.0, &one.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
+    found.sort_by(|row, other| (row.0, &row.1).partial_cmp(&(other.0, &other.1)).expect("numbers"));
     found.into_iter().map(|(_, _, policy)| policy).collect()
 }
 
 /// Whether a policy is about the packet's pod, in the packet's direction.
-fn applies((policy, is_kubernetes): Placed<'_>, all: &Everything<'_>, packet: &Packet<'_>) -> bool {
+fn applies((policy, is_kubernetes): OrderedPolicy<'_>, all: &Everything<'_>, packet: &Packet<'_>) -> bool {
     let (pod, address) = packet.subject;
     if is_kubernetes {
         return kubernetes::isolates(policy, pod, packet.direction);
@@ -109,7 +109,7 @@ fn applies((policy, is_kubernetes): Placed<'_>, all: &Everything<'_>, packet: &P
             Direction::Ingress => has("ingress") || !has("egress"),
             Direction::Egress => has("egress"),
         },
-        types => types.iter().any(|one| one == packet.direction.name()),
+        types => types.iter().any(|object| object == packet.direction.name()),
     };
     let things = things(all, End::Pod(pod), address);
     let thing = &things[0];
@@ -123,7 +123,7 @@ fn applies((policy, is_kubernetes): Placed<'_>, all: &Everything<'_>, packet: &P
 
 /// What the first rule of a policy that matches the packet does.
 fn action<'a>(
-    (policy, is_kubernetes): Placed<'a>,
+    (policy, is_kubernetes): OrderedPolicy<'a>,
     all: &Everything<'_>,
     packet: &Packet<'_>,
 ) -> Option<&'a str> {
@@ -143,8 +143,8 @@ fn matches(rule: &Value, policy: &Value, all: &Everything<'_>, packet: &Packet<'
     };
     let family = if source.1.is_ipv6() { 6 } else { 4 };
     let is_family = rule["ipVersion"].as_u64().is_none_or(|wanted| wanted == family);
-    let is_protocol = rule.get("protocol").is_none_or(|one| number(one) == packet.protocol);
-    let is_other = rule.get("notProtocol").is_none_or(|one| number(one) != packet.protocol);
+    let is_protocol = rule.get("protocol").is_none_or(|object| number(object) == packet.protocol);
+    let is_other = rule.get("notProtocol").is_none_or(|object| number(object) != packet.protocol);
     let is_message = |wanted: &Value| {
         let is =
             |field: &str, value: u16| wanted[field].as_u64().is_none_or(|wanted| wanted == u64::from(value));
@@ -233,8 +233,8 @@ fn is_selected(entity: &Value, policy: &Value, things: &[Thing]) -> bool {
             place.is_none() || place == thing.namespace.as_deref()
         };
         let account = thing.labels.get("projectcalico.org/serviceaccount");
-        let is_named =
-            names.is_empty() || account.is_some_and(|name| names.iter().any(|one| one == name.as_str()));
+        let is_named = names.is_empty()
+            || account.is_some_and(|name| names.iter().any(|object| object == name.as_str()));
         is_there && is_named && thing.is(&entity["selector"], "") && thing.is(&accounts["selector"], "pcsa.")
     })
 }
@@ -297,7 +297,7 @@ fn found(all: &Everything<'_>, end: End<'_>, address: IpAddr) -> Vec<Thing> {
         found.push(made(set["metadata"]["namespace"].as_str(), labels(set)));
     }
     let is_at =
-        |host: &&Value| list(&host["spec"]["expectedIPs"]).iter().any(|one| *one == address.to_string());
+        |host: &&Value| list(&host["spec"]["expectedIPs"]).iter().any(|item| *item == address.to_string());
     for host in all.hosts.iter().filter(is_at) {
         found.push(made(None, labels(host)));
     }

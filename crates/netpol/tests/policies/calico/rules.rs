@@ -25,16 +25,16 @@ fn the_rules_that_can_be_read_stay_in_their_places() {
     let good = json!({"selector": "app == 'web'",
         "ingress": [none, port(80), none, port(81), none], "egress": [none, port(443)]});
     assert_eq!(read, read_policy(&policy(&good)).expect("a policy"));
-    let told: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = refused.iter().map(ToString::to_string).collect();
     let expected = [
         "spec.ingress[0]: http: requests, ",
         "spec.ingress[2]: unknown field `colour`",
         "spec.ingress[4]: invalid type: string",
         "spec.egress[0]: destination.services: ",
     ];
-    assert_eq!(told.len(), expected.len(), "{told:?}");
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with(expected), "{told}");
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (text, expected) in lines.iter().zip(expected) {
+        assert!(text.starts_with(expected), "{text}");
     }
 }
 

@@ -51,16 +51,16 @@ pub(crate) fn holds(
 /// The parts between an operator, but not where it is in parentheses or quotes.
 fn parts<'t>(text: &'t str, operator: &str) -> Vec<&'t str> {
     let (mut found, mut begin, mut depth, mut is_quoted) = (Vec::new(), 0, 0, false);
-    for (at, c) in text.char_indices() {
+    for (index, c) in text.char_indices() {
         match c {
             '\'' => is_quoted = !is_quoted,
             '(' if !is_quoted => depth += 1,
             ')' if !is_quoted => depth -= 1,
             _ => {}
         }
-        if depth == 0 && !is_quoted && at >= begin && text[at..].starts_with(operator) {
-            found.push(&text[begin..at]);
-            begin = at + operator.len();
+        if depth == 0 && !is_quoted && index >= begin && text[index..].starts_with(operator) {
+            found.push(&text[begin..index]);
+            begin = index + operator.len();
         }
     }
     found.push(&text[begin..]);

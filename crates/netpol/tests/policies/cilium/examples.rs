@@ -4,11 +4,18 @@ use netpol::cilium::{enforcement, mentions};
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
-use super::{SETTINGS, Written};
+use super::{CiliumObjects, SETTINGS};
 use crate::town::{Question, town};
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
-fn may(written: &Written, direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
+fn may(
+    written: &CiliumObjects,
+    direction: Direction,
+    pod: &str,
+    peer: &str,
+    protocol: u8,
+    port: u16,
+) -> bool {
     let question = Question { direction, pod, peer, protocol, port };
     let answer = written.read(SETTINGS, |input| {
         question.ask(&town(), &mentions(input).expect("selectors"), |world| {
@@ -18,12 +25,12 @@ fn may(written: &Written, direction: Direction, pod: &str, peer: &str, protocol:
     answer.expect("what the API accepts")
 }
 
-fn policies(namespace: Option<&str>, spec: Value) -> Written {
+fn policies(namespace: Option<&str>, spec: Value) -> CiliumObjects {
     let mut policy = json!({"metadata": {"name": "p"}, "spec": spec});
     if let Some(namespace) = namespace {
         policy["metadata"]["namespace"] = json!(namespace);
     }
-    Written { policies: vec![policy], ..Written::default() }
+    CiliumObjects { policies: vec![policy], ..CiliumObjects::default() }
 }
 
 /// *Source*: "Deny Policies", the table: allow and deny policies of a server, and what becomes of a client's port 81, port 80 and ping.
@@ -81,7 +88,7 @@ fn selectors_in_a_namespace_and_in_the_cluster() {
     let across = json!({"endpointSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"fromEndpoints": [
         {"matchLabels": {"k8s:io.kubernetes.pod.namespace": "office", "app": "web"}}]}]});
     let written = policies(Some("shop"), across);
-    let receives = |written: &Written, from: &str| may(written, Ingress, "shop/db", from, 17, 53);
+    let receives = |written: &CiliumObjects, from: &str| may(written, Ingress, "shop/db", from, 17, 53);
     assert!(receives(&written, "office/web") && !receives(&written, "office/job"));
     assert!(!receives(&written, "shop/web"));
     let everywhere = json!({"endpointSelector": {"matchLabels": {"io.kubernetes.pod.namespace": "shop", "app": "db"}},
@@ -115,7 +122,7 @@ fn a_policy_without_default_deny() {
         "ingress": [{"toPorts": [{"ports": [{"port": "53", "protocol": "UDP"}]}]}],
         "ingressDeny": [{"fromEntities": ["world"]}]});
     let mut written = policies(None, spec);
-    let receives = |written: &Written, from: &str, protocol: u8, port: u16| {
+    let receives = |written: &CiliumObjects, from: &str, protocol: u8, port: u16| {
         may(written, Ingress, "shop/db", from, protocol, port)
     };
     assert!(receives(&written, "shop/web", 6, 80) && !receives(&written, "203.0.113.1", 17, 53));
@@ -133,9 +140,9 @@ fn negations_select_whoever_has_no_labels() {
     let rule = json!({"fromEndpoints": [not("io.kubernetes.pod.namespace")]});
     let cilium = policies(Some("shop"), json!({"endpointSelector": {}, "ingress": [rule]}));
     let spec = json!({"podSelector": {}, "ingress": [{"from": [{"namespaceSelector": not("team")}]}]});
-    let kubernetes = Written {
+    let kubernetes = CiliumObjects {
         kubernetes: vec![json!({"metadata": {"name": "k", "namespace": "shop"}, "spec": spec})],
-        ..Written::default()
+        ..CiliumObjects::default()
     };
     for written in [&cilium, &kubernetes] {
         let receives = |from: &str| may(written, Ingress, "shop/db", from, 6, 80);

@@ -5,22 +5,22 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::Written;
+use super::CiliumObjects;
 use crate::kubernetes;
 
 /// All of a cluster's objects that policies are made of: many of them, or one rule that nothing else hides.
-pub(super) fn written() -> BoxedStrategy<Written> {
+pub(super) fn written() -> BoxedStrategy<CiliumObjects> {
     let many = (vec(policy(), 1..5), vec(kubernetes::policy(), 0..3))
-        .prop_map(|(policies, kubernetes)| Written { policies, kubernetes });
+        .prop_map(|(policies, kubernetes)| CiliumObjects { policies, kubernetes });
     let one = (any::<bool>(), namespace()).prop_flat_map(|(is_ingress, namespace)| {
         rule(is_ingress).prop_map(move |rule| {
             let way = if is_ingress { "ingress" } else { "egress" };
             let policies = vec![placed(namespace, json!({"spec": {"endpointSelector": {}, way: [rule]}}))];
-            Written { policies, ..Written::default() }
+            CiliumObjects { policies, ..CiliumObjects::default() }
         })
     });
-    let beside =
-        kubernetes::policy().prop_map(|policy| Written { kubernetes: vec![policy], ..Written::default() });
+    let beside = kubernetes::policy()
+        .prop_map(|policy| CiliumObjects { kubernetes: vec![policy], ..CiliumObjects::default() });
     prop_oneof![2 => many, 2 => one, 1 => beside].boxed()
 }
 

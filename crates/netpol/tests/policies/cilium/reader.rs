@@ -14,7 +14,7 @@ use netpol::world::Cluster;
 use serde_json::Value;
 use snapshot::model::Labels;
 
-use super::Written;
+use super::CiliumObjects;
 use crate::kubernetes::reader as kubernetes;
 use crate::packet::{End, Packet};
 use crate::range::{inside, list};
@@ -24,7 +24,7 @@ const OF_NAMESPACE: &str = "io.cilium.k8s.namespace.labels.";
 
 /// Everything that is read.
 pub(crate) struct Reading<'a> {
-    written: &'a Written,
+    written: &'a CiliumObjects,
     cluster: &'a Cluster,
     settings: Settings,
     /// The labels of pods as Cilium knows them, by their addresses.
@@ -33,7 +33,7 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(written: &'a Written, cluster: &'a Cluster, settings: Settings) -> Self {
+    pub(crate) fn new(written: &'a CiliumObjects, cluster: &'a Cluster, settings: Settings) -> Self {
         let mut labels = HashMap::new();
         for pod in &cluster.pods {
             let mut own = pod.labels.clone();
@@ -101,21 +101,22 @@ impl<'a> Reading<'a> {
             End::Outside => true,
         };
         let found = [
-            ends("Endpoints").map(|all| all.iter().any(|one| self.is_peer(one, namespace, address))),
-            ends("CIDR").map(|all| is_range && all.iter().any(|one| inside(one, address))),
+            ends("Endpoints").map(|all| all.iter().any(|object| self.is_peer(object, namespace, address))),
+            ends("CIDR").map(|all| is_range && all.iter().any(|object| inside(object, address))),
             ends("CIDRSet").map(|all| {
-                let in_one = |one: &Value| {
-                    inside(&one["cidr"], address)
-                        && !list(&one["except"]).iter().any(|part| inside(part, address))
+                let in_one = |object: &Value| {
+                    inside(&object["cidr"], address)
+                        && !list(&object["except"]).iter().any(|part| inside(part, address))
                 };
                 is_range && all.iter().any(in_one)
             }),
-            ends("Entities").map(|all| all.iter().any(|one| is_entity(one, end, address))),
+            ends("Entities").map(|all| all.iter().any(|object| is_entity(object, end, address))),
         ];
         let is_end = found.into_iter().flatten().next();
-        let ports: Vec<&Value> = list(&rule["toPorts"]).iter().flat_map(|one| list(&one["ports"])).collect();
+        let ports: Vec<&Value> =
+            list(&rule["toPorts"]).iter().flat_map(|object| list(&object["ports"])).collect();
         let messages: Vec<&Value> =
-            list(&rule["icmps"]).iter().flat_map(|one| list(&one["fields"])).collect();
+            list(&rule["icmps"]).iter().flat_map(|object| list(&object["fields"])).collect();
         if ports.is_empty() && messages.is_empty() {
             // A rule that says nothing at all allows nothing: it is how the documentation denies by default.
             return is_end.unwrap_or(false);
@@ -135,7 +136,8 @@ impl<'a> Reading<'a> {
     fn is_peer(&self, selector: &Value, namespace: Option<&str>, address: IpAddr) -> bool {
         let labels = self.labels(address);
         let listed = selector["matchLabels"].as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-        let more = list(&selector["matchExpressions"]).iter().map(|one| one["key"].as_str().expect("a key"));
+        let more =
+            list(&selector["matchExpressions"]).iter().map(|object| object["key"].as_str().expect("a key"));
         let keys: Vec<&str> = listed.chain(more).map(bare).collect();
         let own = labels.get(NAMESPACE).map(|name| &**name);
         let is_there = match namespace {
@@ -226,11 +228,11 @@ fn is(selector: &Value, labels: &Labels) -> bool {
     let value = |key: &str| labels.get(bare(key)).map(|value| &**value);
     let mut same = selector["matchLabels"].as_object().into_iter().flatten();
     same.all(|(key, wanted)| value(key) == wanted.as_str())
-        && list(&selector["matchExpressions"]).iter().all(|one| {
-            let value = value(one["key"].as_str().expect("a key"));
+        && list(&selector["matchExpressions"]).iter().all(|object| {
+            let value = value(object["key"].as_str().expect("a key"));
             let is_listed =
-                value.is_some_and(|value| list(&one["values"]).iter().any(|wanted| wanted == value));
-            match one["operator"].as_str().expect("an operator") {
+                value.is_some_and(|value| list(&object["values"]).iter().any(|wanted| wanted == value));
+            match object["operator"].as_str().expect("an operator") {
                 "In" => is_listed,
                 "NotIn" => !is_listed,
                 "Exists" => value.is_some(),

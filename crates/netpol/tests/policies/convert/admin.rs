@@ -10,17 +10,18 @@ use netpol::world::World;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::turned::{Evaluate, Turned, allowing, share, turned};
-use crate::calico::{Written, generators};
+use super::turned::{ConversionResult, Evaluate, allowing, share, turned};
+use crate::calico::{CalicoObjects, generators};
 use crate::town::town;
 
 /// ClusterNetworkPolicies, and NetworkPolicies beside those that were there before.
 fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
-    let of = |kind: &'static str| objects.iter().filter(move |one| one["kind"] == kind);
-    let policies: Vec<_> =
-        of("ClusterNetworkPolicy").map(|one| admin::read(one).expect("a ClusterNetworkPolicy")).collect();
-    let plain = of("NetworkPolicy").chain(beside);
-    let plain: Vec<_> = plain.map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
+    let items_of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+    let policies: Vec<_> = items_of("ClusterNetworkPolicy")
+        .map(|object| admin::read(object).expect("a ClusterNetworkPolicy"))
+        .collect();
+    let plain = items_of("NetworkPolicy").chain(beside);
+    let plain: Vec<_> = plain.map(|object| kubernetes::read(object).expect("a NetworkPolicy")).collect();
     assert_eq!(policies.len() + plain.len(), objects.len() + beside.len(), "no other kind");
     let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
     let input = Input { policies: &policies, kubernetes: &plain, blocks };
@@ -32,7 +33,7 @@ fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
     (mentions, Box::new(evaluate))
 }
 
-fn converted(old: &Written) -> Turned {
+fn converted(old: &CalicoObjects) -> ConversionResult {
     turned(old, &town(), |plain| Target::Cluster.write(plain), |objects| read(objects, &old.kubernetes))
 }
 
@@ -54,6 +55,6 @@ proptest! {
 
 #[test]
 fn a_good_part_of_the_rules_is_written() {
-    let (said, all) = share(converted);
-    assert!(said * 4 > all, "{said} of {all} rules");
+    let (reported, all) = share(converted);
+    assert!(reported * 4 > all, "{reported} of {all} rules");
 }

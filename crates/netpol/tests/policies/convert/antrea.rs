@@ -10,16 +10,18 @@ use netpol::world::World;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::turned::{Evaluate, Turned, allowing, share, turned};
-use crate::calico::{Written, generators};
+use super::turned::{ConversionResult, Evaluate, allowing, share, turned};
+use crate::calico::{CalicoObjects, generators};
 use crate::town::town;
 
 /// Policies of Antrea beside the NetworkPolicies of Kubernetes that were there before.
 fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
-    let of = |is_tier: bool| objects.iter().filter(move |one| (one["kind"] == "Tier") == is_tier);
-    let tiers: Vec<_> = of(true).map(|one| read_tier(one).expect("a Tier")).collect();
-    let policies: Vec<_> = of(false).map(|one| read_policy(one).expect("a policy of Antrea")).collect();
-    let beside: Vec<_> = beside.iter().map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect();
+    let items_of = |is_tier: bool| objects.iter().filter(move |object| (object["kind"] == "Tier") == is_tier);
+    let tiers: Vec<_> = items_of(true).map(|object| read_tier(object).expect("a Tier")).collect();
+    let policies: Vec<_> =
+        items_of(false).map(|object| read_policy(object).expect("a policy of Antrea")).collect();
+    let beside: Vec<_> =
+        beside.iter().map(|object| kubernetes::read(object).expect("a NetworkPolicy")).collect();
     let input = Input { tiers: &tiers, policies: &policies, kubernetes: &beside, groups: &[] };
     let mentions = mentions(&input).expect("selectors");
     let evaluate = move |world: &World| {
@@ -29,7 +31,7 @@ fn read(objects: &[Value], beside: &[Value]) -> (Mentions, Evaluate) {
     (mentions, Box::new(evaluate))
 }
 
-fn converted(old: &Written) -> Turned {
+fn converted(old: &CalicoObjects) -> ConversionResult {
     turned(old, &town(), |plain| Target::Antrea.write(plain), |objects| read(objects, &old.kubernetes))
 }
 
@@ -51,6 +53,6 @@ proptest! {
 
 #[test]
 fn a_good_part_of_the_rules_is_written() {
-    let (said, all) = share(converted);
-    assert!(said * 4 > all, "{said} of {all} rules");
+    let (reported, all) = share(converted);
+    assert!(reported * 4 > all, "{reported} of {all} rules");
 }

@@ -15,17 +15,19 @@ use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
 use super::turned::allowing;
-use super::turned::{Evaluate, Turned, turned};
-use crate::calico::{Written, generators};
+use super::turned::{ConversionResult, Evaluate, turned};
+use crate::calico::{CalicoObjects, generators};
 use crate::cilium::SETTINGS;
 use crate::range::list;
 use crate::town::town;
 
 /// Policies as Cilium enforces them, beside NetworkPolicies that were there before.
 fn read(objects: &[Value], beside: &[Value], settings: Settings) -> (Mentions, Evaluate) {
-    let all = objects.iter().flat_map(|one| read_policies(one).expect("a policy of Cilium"));
-    let (policies, kubernetes): (Vec<_>, Vec<_>) =
-        (all.collect(), beside.iter().map(|one| kubernetes::read(one).expect("a NetworkPolicy")).collect());
+    let all = objects.iter().flat_map(|object| read_policies(object).expect("a policy of Cilium"));
+    let (policies, kubernetes): (Vec<_>, Vec<_>) = (
+        all.collect(),
+        beside.iter().map(|object| kubernetes::read(object).expect("a NetworkPolicy")).collect(),
+    );
     let input = Input { policies: &policies, kubernetes: &kubernetes, settings };
     let mentions = mentions(&input).expect("selectors");
     let evaluate = move |world: &World| {
@@ -35,7 +37,7 @@ fn read(objects: &[Value], beside: &[Value], settings: Settings) -> (Mentions, E
     (mentions, Box::new(evaluate))
 }
 
-fn converted(old: &Written, settings: Settings) -> Turned {
+fn converted(old: &CalicoObjects, settings: Settings) -> ConversionResult {
     turned(old, &town(), |plain| write(plain, settings), |objects| read(objects, &old.kubernetes, settings))
 }
 
@@ -46,8 +48,8 @@ fn runner() -> TestRunner {
 
 /// The rules of some policies.
 fn rules<'a>(policies: &'a [Value], fields: &[&str]) -> usize {
-    let specs = |one: &'a Value| list(&one["specs"]).iter().chain(one.get("spec"));
-    let of = |spec: &Value| -> usize {
+    let specs = |object: &'a Value| list(&object["specs"]).iter().chain(object.get("spec"));
+    let count_of = |spec: &Value| -> usize {
         fields
             .iter()
             .map(|field| {
@@ -58,11 +60,11 @@ fn rules<'a>(policies: &'a [Value], fields: &[&str]) -> usize {
             })
             .sum()
     };
-    policies.iter().flat_map(specs).map(of).sum()
+    policies.iter().flat_map(specs).map(count_of).sum()
 }
 
 /// Without ports by their names in what pods send: to Cilium they are numbers of the whole cluster.
-fn without_names(mut written: Written) -> Written {
+fn without_names(mut written: CalicoObjects) -> CalicoObjects {
     for policy in &mut written.policies {
         for rule in policy["spec"]["egress"].as_array_mut().into_iter().flatten() {
             let Some(Value::Array(ports)) = rule.pointer_mut("/destination/ports") else { continue };

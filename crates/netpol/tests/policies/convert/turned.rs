@@ -13,13 +13,13 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use snapshot::model::{Kind, Text};
 
-use crate::calico::{Written as Old, generators};
+use crate::calico::{CalicoObjects as Old, generators};
 
 /// What the objects of a target mean in a world.
 pub(super) type Evaluate = Box<dyn Fn(&World) -> Enforcement>;
 
 /// What a conversion made, and what was compared.
-pub(super) struct Turned {
+pub(super) struct ConversionResult {
     pub(super) objects: Vec<Value>,
     pub(super) report: Report,
     pub(super) world: World,
@@ -42,12 +42,13 @@ pub(super) fn turned(
     cluster: &Cluster,
     write: impl Fn(&PlainPolicies) -> ConvertedObjects,
     read: impl Fn(&[Value]) -> (Mentions, Evaluate),
-) -> Turned {
+) -> ConversionResult {
     let references: Vec<Reference> = old.policies.iter().map(reference).collect();
     let nodes: Vec<_> = cluster.nodes.iter().flat_map(|node| node.addresses.clone()).collect();
     let all = old.read(cluster, |input| {
         let names = input.kubernetes.iter();
-        let names = names.map(|one| (Kind::NETWORK_POLICY, Some(one.namespace.clone()), one.name.clone()));
+        let names =
+            names.map(|policy| (Kind::NETWORK_POLICY, Some(policy.namespace.clone()), policy.name.clone()));
         let taken = names.collect();
         let source = CalicoPolicies {
             input: *input,
@@ -66,37 +67,38 @@ pub(super) fn turned(
         let mentions = calico::mentions(&rest).expect("selectors").with(mentions);
         let world = World::bounded(cluster, &mentions, !report.is_of_these_namespaces);
         let (before, after) = (calico::enforcement(&rest, &world).expect("tiers"), evaluate(&world));
-        Turned { objects, report, world, before, after }
+        ConversionResult { objects, report, world, before, after }
     });
     all.expect("what the API accepts")
 }
 
-impl Turned {
+impl ConversionResult {
     pub(super) fn difference(&self) -> Option<Difference> {
         difference(&self.world, &self.before, &self.after)
     }
 
     /// The packet of which both sides say different things, with everything that a person needs to see why.
     pub(super) fn told(&self) -> Option<String> {
-        let one = self.difference()?;
+        let difference = self.difference()?;
         let objects = serde_json::to_string_pretty(&self.objects).expect("JSON");
-        Some(format!("{}\n{objects}\n{:#?}", one.words(&self.world), self.report.entries))
+        Some(format!("{}\n{objects}\n{:#?}", difference.words(&self.world), self.report.entries))
     }
 }
 
 /// How many rules some objects have, the ends of tiers left out.
 pub(super) fn rules(objects: &[Value]) -> usize {
-    let of = |object: &Value| ["ingress", "egress"].map(|way| object["spec"][way].as_array().cloned());
-    let all = objects.iter().flat_map(of).flatten().flatten();
+    let options_of =
+        |object: &Value| ["ingress", "egress"].map(|way| object["spec"][way].as_array().cloned());
+    let all = objects.iter().flat_map(options_of).flatten().flatten();
     all.filter(|rule| rule["name"] != "end").count()
 }
 
 /// How many rules of 128 generated sets a writer writes, and how many the sets have. Properties say something only of what is written.
-pub(super) fn share(converted: impl Fn(&Old) -> Turned) -> (usize, usize) {
+pub(super) fn share(converted: impl Fn(&Old) -> ConversionResult) -> (usize, usize) {
     let mut runner = TestRunner::deterministic();
-    (0..128).fold((0, 0), |(said, all), _| {
+    (0..128).fold((0, 0), |(reported, all), _| {
         let old = generators::written().new_tree(&mut runner).expect("policies").current().possible();
-        (said + rules(&converted(&old).objects), all + rules(&old.policies))
+        (reported + rules(&converted(&old).objects), all + rules(&old.policies))
     })
 }
 
@@ -136,7 +138,7 @@ pub(super) fn network_policy(namespace: &str, role: &str, port: u16) -> Value {
 }
 
 /// The rules and the policies that are left out, each with its field.
-pub(super) fn left(turned: &Turned) -> Vec<String> {
+pub(super) fn left(turned: &ConversionResult) -> Vec<String> {
     let entries = turned.report.entries.iter().filter(|entry| entry.outcome == Outcome::Impossible);
     entries.map(|entry| format!("{} {}", entry.object.name, entry.field)).collect()
 }

@@ -83,9 +83,13 @@ fn a_dump_says_what_its_policies_let_through() {
     assert_eq!(told(&policies.unread), [""; 0]);
     assert_eq!(names(policies.staged()), ["StagedGlobalNetworkPolicy later"]);
     let EnginePolicies::Calico(own) = &policies.engine_policies else { panic!("{policies:?}") };
-    let of: Vec<_> =
-        own.policies.references.iter().map(|one| (&*one.name, &*one.uid, one.generation)).collect();
-    assert_eq!(of, [("db", "854dc32b-a76f-4788-8899-55dd33bb77ff", 3)]);
+    let rows: Vec<_> = own
+        .policies
+        .references
+        .iter()
+        .map(|reference| (&*reference.name, &*reference.uid, reference.generation))
+        .collect();
+    assert_eq!(rows, [("db", "854dc32b-a76f-4788-8899-55dd33bb77ff", 3)]);
     let mentions = policies.mentions().expect("selectors");
     for (peer, port, allowed) in [
         ("198.51.100.7", 1, true),
@@ -99,7 +103,7 @@ fn a_dump_says_what_its_policies_let_through() {
     ] {
         let question =
             Question { direction: Direction::Ingress, pod: "shop/db-1", peer, protocol: TCP, port };
-        let told = question.ask(&cluster, &mentions, |world| policies.enforcement(world).expect("tiers"));
-        assert_eq!(told, allowed, "{peer} {port}");
+        let expected = question.ask(&cluster, &mentions, |world| policies.enforcement(world).expect("tiers"));
+        assert_eq!(expected, allowed, "{peer} {port}");
     }
 }

@@ -83,10 +83,10 @@ fn every_engine_reads_the_policies_of_kubernetes_and_names_all_that_it_cannot_re
             ["NetworkPolicy shop/a", "NetworkPolicy shop/e"],
             "{engine:?}"
         );
-        let told = told(&read.unread);
-        assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[0].starts_with("NetworkPolicy shop/b: ") && told[0].contains("colour"), "{told:?}");
-        assert!(told[1].contains("spec.egress[0].to[0]") && told[2].contains("\"Like\""), "{told:?}");
+        let lines = told(&read.unread);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("NetworkPolicy shop/b: ") && lines[0].contains("colour"), "{lines:?}");
+        assert!(lines[1].contains("spec.egress[0].to[0]") && lines[2].contains("\"Like\""), "{lines:?}");
         assert_eq!(origins(&read), ["NetworkPolicy shop/a", "NetworkPolicy shop/e"], "{engine:?}");
         assert!(!read.mentions().expect("selectors").conditions.is_empty());
     }
@@ -97,21 +97,23 @@ fn a_policy_can_be_traced_to_its_object() {
     let mut own = identified("u-1", plain("a", &json!({"podSelector": {}})));
     own["metadata"]["generation"] = 7.into();
     let read = policies(KUBERNETES, &[own, plain("b", &json!({"podSelector": {}}))]);
-    let told: Vec<_> = read
+    let rows: Vec<_> = read
         .kubernetes
         .iter()
-        .map(|(one, policy)| (&*one.name, &*policy.name, &*one.uid, one.generation, one.kind.name()))
+        .map(|(reference, policy)| {
+            (&*reference.name, &*policy.name, &*reference.uid, reference.generation, reference.kind.name())
+        })
         .collect();
-    assert_eq!(told, [("a", "a", "u-1", 7, "NetworkPolicy"), ("b", "b", "", 0, "NetworkPolicy")]);
+    assert_eq!(rows, [("a", "a", "u-1", 7, "NetworkPolicy"), ("b", "b", "", 0, "NetworkPolicy")]);
 }
 
 #[test]
 fn the_last_object_of_a_name_counts() {
-    let of =
+    let value_of =
         |number: u16| plain("a", &json!({"podSelector": {}, "ingress": [{"ports": [{"port": number}]}]}));
-    let read = policies(KUBERNETES, &[of(1), plain("b", &json!({"podSelector": {}})), of(2)]);
+    let read = policies(KUBERNETES, &[value_of(1), plain("b", &json!({"podSelector": {}})), value_of(2)]);
     assert_eq!(names(&read.kubernetes.references), ["NetworkPolicy shop/a", "NetworkPolicy shop/b"]);
-    assert_eq!(read.kubernetes.entries[0], policies(KUBERNETES, &[of(2)]).kubernetes.entries[0]);
+    assert_eq!(read.kubernetes.entries[0], policies(KUBERNETES, &[value_of(2)]).kubernetes.entries[0]);
 }
 
 /// Readers take a policy with a namespace for one of this namespace, and one without for one of the cluster.
@@ -144,9 +146,9 @@ fn kubernetes_has_policies_of_administrators() {
             cluster_policy("wrong", 12, "Drop"),
         ],
     );
-    let told = told(&read.unread);
-    assert!(told[0].starts_with("AdminNetworkPolicy wrong: spec.priority: "), "{told:?}");
-    assert!(told[1].starts_with("KubernetesClusterNetworkPolicy wrong: ") && told.len() == 2, "{told:?}");
+    let lines = told(&read.unread);
+    assert!(lines[0].starts_with("AdminNetworkPolicy wrong: spec.priority: "), "{lines:?}");
+    assert!(lines[1].starts_with("KubernetesClusterNetworkPolicy wrong: ") && lines.len() == 2, "{lines:?}");
     assert_eq!(
         origins(&read),
         ["AdminNetworkPolicy old", "BaselineAdminNetworkPolicy default", "ClusterNetworkPolicy new"]
@@ -165,9 +167,12 @@ fn other_engines_have_no_place_for_policies_of_administrators() {
     ];
     for engine in [Engine::Calico, Engine::Antrea, CILIUM] {
         let read = policies(engine, &objects);
-        let told = told(&read.unread);
-        assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told.iter().all(|why| why.contains(&format!("evaluator of {}", engine.name()))), "{told:?}");
+        let lines = told(&read.unread);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines.iter().all(|why| why.contains(&format!("evaluator of {}", engine.name()))),
+            "{lines:?}"
+        );
         assert_eq!(origins(&read), [""; 0]);
     }
 }
@@ -204,7 +209,7 @@ fn calico_has_tiers_sets_and_staged_policies() {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "a"}}}),
     ];
     let read = policies(Engine::Calico, &objects);
-    let told = told(&read.unread);
+    let lines = told(&read.unread);
     let begins = [
         "GlobalNetworkPolicy b: spec.tier: there is no tier \"wrong\"",
         "GlobalNetworkPolicy c: spec.tier: there is no tier \"gone\"",
@@ -213,9 +218,9 @@ fn calico_has_tiers_sets_and_staged_policies() {
         "NetworkSet shop/f: spec.nets",
         "Tier wrong: spec.defaultAction",
     ];
-    assert_eq!(told.len(), begins.len(), "{told:?}");
-    for (told, begin) in told.iter().zip(begins) {
-        assert!(told.starts_with(begin), "{told}");
+    assert_eq!(lines.len(), begins.len(), "{lines:?}");
+    for (text, begin) in lines.iter().zip(begins) {
+        assert!(text.starts_with(begin), "{text}");
     }
     assert_eq!(
         names(read.staged()),
@@ -242,7 +247,7 @@ fn a_policy_of_calico_with_wrong_rules_is_unread_and_there_in_part() {
     let EnginePolicies::Calico(own) = &read.engine_policies else { panic!("{read:?}") };
     let [partly] = &own.partial[..] else { panic!("{own:?}") };
     assert_eq!((&partly.object, partly.policy.ingress.len()), (&unread.object, 3));
-    let places: Vec<_> = partly.refused.iter().map(|one| (one.direction, one.number)).collect();
+    let places: Vec<_> = partly.refused.iter().map(|rule| (rule.direction, rule.number)).collect();
     assert_eq!(places, [(Direction::Ingress, 0), (Direction::Ingress, 2)]);
     // A part of a policy is another policy.
     assert_eq!(origins(&read), [""; 0]);
@@ -268,7 +273,7 @@ fn antrea_has_tiers_and_groups() {
         antrea("ClusterNetworkPolicy", "f", &drop("sec", 6.0, &group("blocks"))),
     ];
     let read = policies(Engine::Antrea, &objects);
-    let told = told(&read.unread);
+    let lines = told(&read.unread);
     let begins = [
         "AntreaNetworkPolicy shop/e: there is no group \"gone\"",
         "AntreaTier late: spec.priority",
@@ -277,9 +282,9 @@ fn antrea_has_tiers_and_groups() {
         "ClusterNetworkPolicy c: spec.tier: there is no tier \"gone\"",
         "ClusterNetworkPolicy f: appliedTo: group \"blocks\"",
     ];
-    assert_eq!(told.len(), begins.len(), "{told:?}");
-    for (told, begin) in told.iter().zip(begins) {
-        assert!(told.starts_with(begin), "{told}");
+    assert_eq!(lines.len(), begins.len(), "{lines:?}");
+    for (text, begin) in lines.iter().zip(begins) {
+        assert!(text.starts_with(begin), "{text}");
     }
     assert_eq!(origins(&read), ["ClusterNetworkPolicy a", "NetworkPolicy shop/d of Antrea"]);
     let EnginePolicies::Antrea(own) = &read.engine_policies else { panic!("{read:?}") };
@@ -325,8 +330,8 @@ fn an_object_of_cilium_is_read_as_a_whole() {
 fn each_engine_says_which_kinds_it_goes_by() {
     for engine in ALL {
         let kinds = engine.kinds();
-        for (at, kind) in kinds.iter().enumerate() {
-            assert!(!kinds[..at].contains(kind), "{kind}");
+        for (index, kind) in kinds.iter().enumerate() {
+            assert!(!kinds[..index].contains(kind), "{kind}");
         }
     }
     let sum: usize = ALL.iter().map(|engine| engine.kinds().len()).sum();

@@ -134,9 +134,9 @@ fn each_shape_alone_is_read() {
         ([policy(V3, "web"), policy(V3, "knp")], ["web", "knp"]),
     ] {
         let own = read(&objects);
-        let names: Vec<&str> = own.policies.references.iter().map(|one| &*one.name).collect();
+        let names: Vec<&str> = own.policies.references.iter().map(|reference| &*reference.name).collect();
         assert_eq!(names, expected);
-        let names: Vec<&str> = own.policies.entries.iter().map(|one| &*one.name).collect();
+        let names: Vec<&str> = own.policies.entries.iter().map(|policy| &*policy.name).collect();
         assert_eq!(names, ["web", "knp"]);
     }
 }

@@ -11,7 +11,7 @@ const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false
 
 /// Whether a pod may receive this from, or send it to, a party with this name or address.
 fn may(policies: &[Value], direction: Direction, pod: &str, peer: &str, protocol: u8, port: u16) -> bool {
-    let policies: Vec<_> = policies.iter().map(|one| read(one).expect("a policy")).collect();
+    let policies: Vec<_> = policies.iter().map(|object| read(object).expect("a policy")).collect();
     Question { direction, pod, peer, protocol, port }.ask(
         &town(),
         &mentions(&policies).expect("selectors"),

@@ -24,7 +24,7 @@ pub(crate) fn allowed(policies: &[Value], cluster: &Cluster, packet: &Packet<'_>
 pub(crate) fn isolates(policy: &Value, pod: &Pod, direction: Direction) -> bool {
     let spec = &policy["spec"];
     let is_listed = match spec["policyTypes"].as_array() {
-        Some(types) => types.iter().any(|one| one == direction.name()),
+        Some(types) => types.iter().any(|object| object == direction.name()),
         // "If no policyTypes are specified then by default Ingress will always be set and Egress will be set if it has any egress rules."
         None => {
             direction == Direction::Ingress
@@ -113,15 +113,15 @@ pub(crate) fn matches(selector: &Value, labels: &Labels) -> bool {
     let same = selector["matchLabels"].as_object().into_iter().flatten();
     let more = selector["matchExpressions"].as_array().into_iter().flatten();
     same.into_iter().all(|(key, wanted)| labels.get(key.as_str()).map(|value| &**value) == wanted.as_str())
-        && more.into_iter().all(|one| {
-            let listed = one["values"].as_array().into_iter().flatten();
+        && more.into_iter().all(|object| {
+            let listed = object["values"].as_array().into_iter().flatten();
             let is_listed =
-                value(&one["key"]).is_some_and(|value| listed.into_iter().any(|wanted| wanted == value));
-            match one["operator"].as_str().expect("an operator") {
+                value(&object["key"]).is_some_and(|value| listed.into_iter().any(|wanted| wanted == value));
+            match object["operator"].as_str().expect("an operator") {
                 "In" => is_listed,
                 "NotIn" => !is_listed,
-                "Exists" => value(&one["key"]).is_some(),
-                _ => value(&one["key"]).is_none(),
+                "Exists" => value(&object["key"]).is_some(),
+                _ => value(&object["key"]).is_none(),
             }
         })
 }

@@ -20,8 +20,8 @@ impl Choices {
     }
 
     /// One of them, if there is one.
-    pub(crate) fn pick<'v, T>(&mut self, of: &'v mut [T]) -> Option<&'v mut T> {
-        let at = self.below(of.len());
-        of.get_mut(at)
+    pub(crate) fn pick<'v, T>(&mut self, items: &'v mut [T]) -> Option<&'v mut T> {
+        let index = self.below(items.len());
+        items.get_mut(index)
     }
 }

@@ -152,11 +152,11 @@ fn covered(policy: &Value) -> Value {
 
 /// In the place of the existence of labels: their values. Of pods in other namespaces the tool says that no label exists.
 fn valued(selector: &mut Value) {
-    for one in selector.get_mut("matchExpressions").and_then(Value::as_array_mut).into_iter().flatten() {
-        let other = if one["operator"] == "Exists" { "In" } else { "NotIn" };
-        if one.get("values").is_none() {
-            one["operator"] = json!(other);
-            one["values"] = json!(["web", "frontend", "prod"]);
+    for object in selector.get_mut("matchExpressions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let other = if object["operator"] == "Exists" { "In" } else { "NotIn" };
+        if object.get("values").is_none() {
+            object["operator"] = json!(other);
+            object["values"] = json!(["web", "frontend", "prod"]);
         }
     }
 }
@@ -196,9 +196,9 @@ fn fitted(part: &mut Value, is_of_namespaces: bool) {
         Value::Object(fields) => {
             fields
                 .iter_mut()
-                .for_each(|(key, one)| fitted(one, is_of_namespaces || key == "namespaceSelector"));
+                .for_each(|(key, object)| fitted(object, is_of_namespaces || key == "namespaceSelector"));
         }
-        Value::Array(all) => all.iter_mut().for_each(|one| fitted(one, is_of_namespaces)),
+        Value::Array(all) => all.iter_mut().for_each(|object| fitted(object, is_of_namespaces)),
         _ => {}
     }
 }
@@ -318,10 +318,10 @@ fn protocols() -> BoxedStrategy<(Value, Value, Value)> {
     let ported = (with_ports, maybe(0.2, ports(false)), maybe(0.8, ports(true)), maybe(0.2, ports(true)));
     prop_oneof![
         3 => Just((json!({}), json!({}), json!({}))),
-        6 => ported.prop_map(move |(one, from, to, not)| (json!({"protocol": one}), end(from, json!(null)), end(to, not))),
-        1 => other.clone().prop_map(move |one| (json!({"protocol": one}), none().0, none().1)),
-        1 => other.prop_map(move |one| (json!({"notProtocol": one}), none().0, none().1)),
-        2 => messages().prop_map(move |told| (told, none().0, none().1)),
+        6 => ported.prop_map(move |(object, from, to, not)| (json!({"protocol": object}), end(from, json!(null)), end(to, not))),
+        1 => other.clone().prop_map(move |object| (json!({"protocol": object}), none().0, none().1)),
+        1 => other.prop_map(move |object| (json!({"notProtocol": object}), none().0, none().1)),
+        2 => messages().prop_map(move |value| (value, none().0, none().1)),
     ]
     .boxed()
 }
@@ -332,7 +332,8 @@ fn rule(is_global: bool) -> BoxedStrategy<Value> {
         .prop_map(|(action, (mut rule, from, to), source, destination)| {
             rule["action"] = json!(action);
             for (key, end, ports) in [("source", source, from), ("destination", destination, to)] {
-                let fields = [end, ports].into_iter().filter_map(|one| one.as_object().cloned()).flatten();
+                let fields =
+                    [end, ports].into_iter().filter_map(|object| object.as_object().cloned()).flatten();
                 let end: Map<String, Value> = fields.collect();
                 if !end.is_empty() {
                     rule[key] = Value::Object(end);

@@ -31,9 +31,9 @@ pub(crate) fn calico(policy: &Value, place: usize) -> Option<Value> {
     ]);
     let mut policy = {
         let metadata = &policy["metadata"];
-        let mut one = written(metadata["namespace"].as_str(), spec);
-        one["metadata"]["name"] = metadata["name"].clone();
-        one
+        let mut object = written(metadata["namespace"].as_str(), spec);
+        object["metadata"]["name"] = metadata["name"].clone();
+        object
     };
     policy["metadata"]["name"] = json!(format!("{}-of-kubernetes", policy["metadata"]["name"].as_str()?));
     Some(policy)
@@ -43,13 +43,13 @@ pub(crate) fn calico(policy: &Value, place: usize) -> Option<Value> {
 fn selector(written: &Value) -> Option<String> {
     let labels = written["matchLabels"].as_object().into_iter().flatten();
     let labels = labels.map(|(key, value)| format!("{key} == '{}'", value.as_str().expect("a value")));
-    let more = list(&written["matchExpressions"]).iter().map(|one| {
-        let key = one["key"].as_str().expect("a key");
-        let values: Vec<_> = list(&one["values"])
+    let more = list(&written["matchExpressions"]).iter().map(|object| {
+        let key = object["key"].as_str().expect("a key");
+        let values: Vec<_> = list(&object["values"])
             .iter()
             .map(|value| format!("'{}'", value.as_str().expect("a value")))
             .collect();
-        match one["operator"].as_str().expect("an operator") {
+        match object["operator"].as_str().expect("an operator") {
             "In" => format!("{key} in {{{}}}", values.join(", ")),
             "NotIn" => format!("{key} not in {{{}}}", values.join(", ")),
             "Exists" => format!("has({key})"),
@@ -69,14 +69,14 @@ fn ruled(rule: &Value, key: &str, end: &str) -> Vec<Value> {
     let mut found = Vec::new();
     for entity in ends {
         for (protocol, ports) in protocols(list(&rule["ports"])) {
-            let mut one = object([("action", json!("Allow")), ("protocol", protocol)]);
+            let mut object = object([("action", json!("Allow")), ("protocol", protocol)]);
             if entity != json!({}) {
-                one[end] = entity.clone();
+                object[end] = entity.clone();
             }
             if let Some(ports) = ports {
-                one["destination"]["ports"] = ports.into();
+                object["destination"]["ports"] = ports.into();
             }
-            found.push(one);
+            found.push(object);
         }
     }
     found
@@ -88,7 +88,7 @@ fn entity(peer: &Value) -> Value {
         return object([("nets", json!([block["cidr"]])), ("notNets", except)]);
     }
     let all = || "all()".to_owned();
-    let namespaces = peer.get("namespaceSelector").map(|one| selector(one).unwrap_or_else(all));
+    let namespaces = peer.get("namespaceSelector").map(|object| selector(object).unwrap_or_else(all));
     let pods = selector(&peer["podSelector"]);
     let pods = if namespaces.is_none() { Some(pods.unwrap_or_else(all)) } else { pods };
     object([

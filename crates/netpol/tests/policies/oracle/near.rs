@@ -36,21 +36,21 @@ pub(crate) fn set(all: &mut Vec<Value>, choices: &mut Choices) {
         "ingress"
     };
     let Some(rules) = spec[way].as_array_mut().filter(|rules| !rules.is_empty()) else { return };
-    let at = choices.below(rules.len());
+    let index = choices.below(rules.len());
     match choices.below(7) {
-        0 if rules.len() > 1 => drop(rules.remove(at)),
-        1 if at > 0 => rules.swap(at - 1, at),
+        0 if rules.len() > 1 => drop(rules.remove(index)),
+        1 if index > 0 => rules.swap(index - 1, index),
         2 => {
             let key = ["from", "to", "source", "destination"][choices.below(4)];
-            let rule = rules[at].as_object_mut().expect("a rule");
-            rule.get_mut(key).into_iter().for_each(|one| relabelled(one, choices));
+            let rule = rules[index].as_object_mut().expect("a rule");
+            rule.get_mut(key).into_iter().for_each(|object| relabelled(object, choices));
         }
         3 if !is_of_kubernetes => {
             let other = ["Allow", "Deny", "Pass"][choices.below(3)];
-            rules[at]["action"] = json!(other);
+            rules[index]["action"] = json!(other);
         }
-        4 => narrowed(&mut rules[at]),
-        _ => moved(&mut rules[at], choices),
+        4 => narrowed(&mut rules[index]),
+        _ => moved(&mut rules[index], choices),
     }
 }
 
@@ -87,7 +87,7 @@ fn moved(rule: &mut Value, choices: &mut Choices) {
     let mut ports: Vec<&mut Value> = Vec::new();
     found(rule, &mut ports);
     let Some(port) = choices.pick(&mut ports) else {
-        if rule.get("protocol").is_some_and(|one| one == "TCP") && rule.get("icmp").is_none() {
+        if rule.get("protocol").is_some_and(|object| object == "TCP") && rule.get("icmp").is_none() {
             rule["protocol"] = json!("UDP");
         }
         return;
@@ -115,11 +115,11 @@ fn found<'v>(part: &'v mut Value, ports: &mut Vec<&'v mut Value>) {
     for (key, value) in fields.iter_mut() {
         match key.as_str() {
             "ports" | "notPorts" => {
-                for one in value.as_array_mut().into_iter().flatten() {
-                    if one.is_object() {
-                        found(one, ports);
+                for object in value.as_array_mut().into_iter().flatten() {
+                    if object.is_object() {
+                        found(object, ports);
                     } else {
-                        ports.push(one);
+                        ports.push(object);
                     }
                 }
             }

@@ -106,11 +106,11 @@ impl Packets {
                 .all(|party| !matches!(world.party(party).expect("a party").kind, PartyKind::Imagined(_)))
         );
         let pods = cluster.pods.iter().map(|pod| {
-            let at = |is_v6: bool| {
+            let index_at = |is_v6: bool| {
                 let address = pod.addresses.iter().find(|address| address.is_ipv6() == is_v6)?;
                 world.stands_for(&pod.namespace, &pod.name, *address)
             };
-            End { v4: at(false), v6: at(true), is_pod: true }
+            End { v4: index_at(false), v6: index_at(true), is_pod: true }
         });
         let others = addresses().into_iter().map(|address| {
             let party = Some(outside(world, mentions, address));
@@ -135,15 +135,15 @@ impl Packets {
     /// If the family of the addresses matters between two pods, of which the tool knows none.
     pub(crate) fn allowed(&self, world: &World, all: &Enforcement) -> String {
         let rules = |direction| -> Vec<Option<Subject<'_>>> {
-            let one = |party| world.pods().has(party).then(|| Subject::new(all, direction, party));
-            (0..world.len()).map(one).collect()
+            let to_subject = |party| world.pods().has(party).then(|| Subject::new(all, direction, party));
+            (0..world.len()).map(to_subject).collect()
         };
         let (ingress, egress) = (rules(Direction::Ingress), rules(Direction::Egress));
         let passes = |from: usize, to: usize, traffic: &Traffic| {
-            let told = |rules: &[Option<Subject<'_>>], subject: usize, peer: usize| {
+            let describe = |rules: &[Option<Subject<'_>>], subject: usize, peer: usize| {
                 rules[subject].as_ref().is_none_or(|rules| rules.verdict(peer, traffic).allowed)
             };
-            told(&egress, from, to) && told(&ingress, to, from)
+            describe(&egress, from, to) && describe(&ingress, to, from)
         };
         let mut found = String::new();
         let mut number = 0;
@@ -172,14 +172,14 @@ impl Packets {
 
 /// The party outside that no policy tells from an address.
 fn outside(world: &World, mentions: &Mentions, address: IpAddr) -> usize {
-    let told = |address: IpAddr| -> Vec<bool> {
+    let describe = |address: IpAddr| -> Vec<bool> {
         mentions.ranges.iter().map(|range| range.contains(Range::of(address))).collect()
     };
     let is_like = |party: &usize| {
         let party = world.party(*party).expect("a party");
         party.kind == PartyKind::Outside
             && party.address.is_ipv6() == address.is_ipv6()
-            && told(party.address) == told(address)
+            && describe(party.address) == describe(address)
     };
     (0..world.len()).find(is_like).expect("a party outside")
 }

@@ -42,10 +42,10 @@ impl World {
             let value = read(text);
             let (kind, name) = (text_at(&value, "/kind"), text_at(&value, "/metadata/name"));
             let namespace = text_at(&value, "/metadata/namespace");
-            self.documents.retain(|one| {
-                !(text_at(one, "/kind") == kind
-                    && text_at(one, "/metadata/name") == name
-                    && text_at(one, "/metadata/namespace") == namespace)
+            self.documents.retain(|object| {
+                !(text_at(object, "/kind") == kind
+                    && text_at(object, "/metadata/name") == name
+                    && text_at(object, "/metadata/namespace") == namespace)
             });
             self.documents.push(value);
         }
@@ -57,7 +57,7 @@ impl World {
         let found = self
             .documents
             .iter_mut()
-            .find(|one| is_kind(one, kind) && text_at(one, "/metadata/name") == name);
+            .find(|object| is_kind(object, kind) && text_at(object, "/metadata/name") == name);
         found.unwrap_or_else(|| panic!("{kind} {name} is not found"))
     }
 
@@ -69,7 +69,7 @@ impl World {
     #[track_caller]
     pub(super) fn remove(&mut self, kind: &str, name: &str) {
         self.at(kind, name);
-        self.documents.retain(|one| !(is_kind(one, kind) && text_at(one, "/metadata/name") == name));
+        self.documents.retain(|object| !(is_kind(object, kind) && text_at(object, "/metadata/name") == name));
     }
 
     /// Writes an entry of the settings file.
@@ -93,8 +93,8 @@ impl World {
     pub(super) fn carry_out(&mut self, fix: &str) -> usize {
         let mut changes = 0;
         let mut before = "";
-        for (at, part) in fix.split("```").enumerate() {
-            if at % 2 == 0 {
+        for (index, part) in fix.split("```").enumerate() {
+            if index % 2 == 0 {
                 for line in part.lines() {
                     changes += self.commands(line);
                 }
@@ -113,14 +113,14 @@ impl World {
     fn commands(&mut self, line: &str) -> usize {
         let mut changes = 0;
         let starts = ["kubectl ", "helm "].into_iter().flat_map(|word| line.match_indices(word));
-        let mut starts: Vec<usize> = starts.map(|(at, _)| at).collect();
+        let mut starts: Vec<usize> = starts.map(|(index, _)| index).collect();
         starts.sort_unstable();
-        for at in starts {
+        for index in starts {
             // Part of a word, or of an argument in quotes.
-            if line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
+            if line[..index].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '/') {
                 continue;
             }
-            let words = words(&line[at..]);
+            let words = words(&line[index..]);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             changes += usize::from(match words[0] {
                 "helm" => self.helm(&words),
@@ -132,8 +132,8 @@ impl World {
 
     fn kubectl(&mut self, words: &[&str]) -> bool {
         let mut words = words.to_vec();
-        if let Some(at) = words.iter().position(|word| *word == "-n") {
-            words.drain(at..at + 2);
+        if let Some(index) = words.iter().position(|word| *word == "-n") {
+            words.drain(index..index + 2);
         }
         let option = |name: &str| {
             words.iter().zip(words.iter().skip(1)).find(|(word, _)| **word == name).map(|(_, value)| *value)
@@ -201,7 +201,7 @@ impl World {
                 let (key, value) = words[3].split_once('=').expect("a variable");
                 let container = &mut self.at(kind, name)["spec"]["template"]["spec"]["containers"][0];
                 let mut all = container["env"].as_array().cloned().unwrap_or_default();
-                all.retain(|one| one["name"] != key);
+                all.retain(|item| item["name"] != key);
                 all.push(json!({"name": key, "value": value}));
                 container["env"] = all.into();
                 true
@@ -261,17 +261,17 @@ impl World {
     }
 }
 
-fn leaves(value: &Value, at: String, all: &mut Vec<(String, String)>) {
+fn leaves(value: &Value, location: String, all: &mut Vec<(String, String)>) {
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, one)| {
-            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-            leaves(one, at, all);
+        Value::Object(map) => map.iter().for_each(|(key, object)| {
+            let location = if location.is_empty() { key.clone() } else { format!("{location}.{key}") };
+            leaves(object, location, all);
         }),
         Value::Array(list) => {
-            all.push((at, list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")));
+            all.push((location, list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")));
         }
-        Value::String(text) => all.push((at, text.clone())),
-        other => all.push((at, other.to_string())),
+        Value::String(text) => all.push((location, text.clone())),
+        other => all.push((location, other.to_string())),
     }
 }
 

@@ -4,27 +4,34 @@ use netpol::convert::report::Outcome;
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
-use super::super::turned::{Turned, left, network_policy, policy, rules, tier};
+use super::super::turned::{ConversionResult, left, network_policy, policy, rules, tier};
 use super::{converted, read};
-use crate::calico::Written;
+use crate::calico::CalicoObjects;
 use crate::town::{Question, town};
 
 /// Converts, and holds the result to what Calico did.
-fn same(old: &Written) -> Turned {
+fn same(old: &CalicoObjects) -> ConversionResult {
     let turned = converted(old);
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
     turned
 }
 
 /// What a pod may exchange with somebody by TCP.
-fn may(old: &Written, turned: &Turned, direction: Direction, pod: &str, peer: &str, port: u16) -> bool {
+fn may(
+    old: &CalicoObjects,
+    turned: &ConversionResult,
+    direction: Direction,
+    pod: &str,
+    peer: &str,
+    port: u16,
+) -> bool {
     let (mentions, evaluate) = read(&turned.objects, &old.kubernetes);
     Question { direction, pod, peer, protocol: 6, port }.ask(&town(), &mentions, evaluate)
 }
 
 /// Each object in a line: kind, namespace, name, tier and priority.
-fn told(turned: &Turned) -> Vec<String> {
-    let one = |object: &Value| {
+fn told(turned: &ConversionResult) -> Vec<String> {
+    let to_text = |object: &Value| {
         let (kind, name) = (object["kind"].as_str(), object["metadata"]["name"].as_str());
         let (kind, name) = (kind.expect("a kind"), name.expect("a name"));
         match object["metadata"]["namespace"].as_str() {
@@ -36,14 +43,14 @@ fn told(turned: &Turned) -> Vec<String> {
             ),
         }
     };
-    turned.objects.iter().map(one).collect()
+    turned.objects.iter().map(to_text).collect()
 }
 
 fn global(name: &str, spec: Value) -> Value {
     policy(None, name, spec)
 }
 
-fn is_snapshot(turned: &Turned) -> bool {
+fn is_snapshot(turned: &ConversionResult) -> bool {
     turned.report.entries.iter().any(|entry| entry.outcome == Outcome::Snapshot)
 }
 
@@ -53,7 +60,7 @@ fn a_policy_of_a_namespace_that_needs_no_order_is_a_network_policy() {
         {"action": "Allow", "protocol": "TCP", "source": {"nets": ["203.0.113.0/24"]}, "destination": {"ports": [80]}},
         {"action": "Deny", "source": {"selector": "app == 'web'"}}
     ]);
-    let old = Written {
+    let old = CalicoObjects {
         policies: vec![
             policy(Some("shop"), "web", json!({"selector": "role == 'db'", "ingress": rules})),
             policy(
@@ -62,7 +69,7 @@ fn a_policy_of_a_namespace_that_needs_no_order_is_a_network_policy() {
                 json!({"selector": "app == 'web'", "types": ["Ingress", "Egress"]}),
             ),
         ],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&old);
     assert_eq!(told(&turned), ["NetworkPolicy shop/closed", "NetworkPolicy shop/web"]);
@@ -79,12 +86,12 @@ fn a_policy_of_a_namespace_that_needs_no_order_is_a_network_policy() {
 #[test]
 fn the_end_of_the_default_tier_is_for_everybody_outside_too() {
     let sends = json!({"selector": "app == 'job'", "egress": [{"action": "Allow", "destination": {"nets": ["10.244.0.0/16"], "notNets": ["10.244.128.0/17"]}}]});
-    let old = Written {
+    let old = CalicoObjects {
         policies: vec![
             global("sends", sends),
             global("quiet", json!({"selector": "app == 'web'", "types": ["Ingress"]})),
         ],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&old);
     assert_eq!(
@@ -110,13 +117,13 @@ fn the_end_of_the_default_tier_is_for_everybody_outside_too() {
 fn a_policy_keeps_its_place_beside_network_policies() {
     let denied = |order: Value, namespaces: &[&str]| {
         let rule = json!({"action": "Deny", "source": {"selector": "app == 'web'"}});
-        let old = Written {
+        let old = CalicoObjects {
             policies: vec![global(
                 "p",
                 json!({"order": order, "selector": "role == 'db'", "ingress": [rule]}),
             )],
             kubernetes: namespaces.iter().map(|name| network_policy(name, "db", 80)).collect(),
-            ..Written::default()
+            ..CalicoObjects::default()
         };
         let turned = same(&old);
         (!may(&old, &turned, Ingress, "shop/db", "office/web", 80), left(&turned))
@@ -134,14 +141,14 @@ fn a_policy_keeps_its_place_beside_network_policies() {
 #[test]
 fn what_is_allowed_after_a_denial_keeps_its_place_or_is_refused() {
     let from = |action: &str, selector: &str| json!({"action": action, "source": {"selector": selector}});
-    let old = |order: Value, rules: Value, kubernetes: Vec<Value>| Written {
+    let old = |order: Value, rules: Value, kubernetes: Vec<Value>| CalicoObjects {
         policies: vec![policy(
             Some("shop"),
             "p",
             json!({"order": order, "selector": "role == 'db'", "ingress": rules}),
         )],
         kubernetes,
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let beside = || vec![network_policy("shop", "db", 80)];
     let rules = || json!([from("Deny", "app == 'web'"), {"action": "Allow", "protocol": "TCP"}]);
@@ -169,8 +176,8 @@ fn what_is_allowed_after_a_denial_keeps_its_place_or_is_refused() {
     assert_eq!(rules_of(&turned, "NetworkPolicy"), 1);
 }
 
-fn rules_of(turned: &Turned, kind: &str) -> usize {
-    let own: Vec<Value> = turned.objects.iter().filter(|one| one["kind"] == kind).cloned().collect();
+fn rules_of(turned: &ConversionResult, kind: &str) -> usize {
+    let own: Vec<Value> = turned.objects.iter().filter(|object| object["kind"] == kind).cloned().collect();
     rules(&own)
 }
 
@@ -181,10 +188,10 @@ fn tiers_before_the_default_one_end_for_what_pods_send() {
         let mut spec = spec;
         spec["tier"] = json!("security");
         let rest = global("rest", json!({"egress": [{"action": "Allow"}], "ingress": [{"action": "Allow"}]}));
-        Written {
+        CalicoObjects {
             tiers: vec![tier("security", 10)],
             policies: vec![global("security.p", spec), rest],
-            ..Written::default()
+            ..CalicoObjects::default()
         }
     };
     let sends = old(json!({"selector": "app == 'job'", "egress": [to("Allow")]}));
@@ -226,21 +233,26 @@ fn lists_that_would_be_too_long_become_several() {
     all.push(json!({"action": "Deny", "destination": {"selector": "app == 'z'"}}));
     let ports: Vec<u16> = (1..60).step_by(2).collect();
     all.push(json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": ports}}));
-    let old =
-        Written { policies: vec![global("p", json!({"order": 1, "egress": all}))], ..Written::default() };
+    let old = CalicoObjects {
+        policies: vec![global("p", json!({"order": 1, "egress": all}))],
+        ..CalicoObjects::default()
+    };
     let turned = same(&old);
     assert_eq!(left(&turned), [""; 0]);
     for object in &turned.objects {
         let rules = object["spec"]["egress"].as_array().expect("rules");
         assert!(rules.len() <= 25);
         for rule in rules {
-            let of = |key: &str| rule[key].as_array().map_or(0, Vec::len);
+            let count_of = |key: &str| rule[key].as_array().map_or(0, Vec::len);
             let networks = rule["to"]
                 .as_array()
                 .expect("peers")
                 .iter()
                 .map(|peer| peer["networks"].as_array().map_or(0, Vec::len));
-            assert!(of("to") <= 25 && of("protocols") <= 25 && networks.max() <= Some(25), "{rule}");
+            assert!(
+                count_of("to") <= 25 && count_of("protocols") <= 25 && networks.max() <= Some(25),
+                "{rule}"
+            );
         }
     }
     // 60 denials, one rule for the ranges, one denial and two rules for the ports.
@@ -252,36 +264,36 @@ fn lists_that_would_be_too_long_become_several() {
             json!({"order": number, "selector": "app == 'web'", "egress": [rule]}),
         )
     });
-    let turned = converted(&Written { policies: many.collect(), ..Written::default() });
+    let turned = converted(&CalicoObjects { policies: many.collect(), ..CalicoObjects::default() });
     assert!(left(&turned).contains(&"p1001 spec.order".to_owned()), "{:?}", left(&turned));
     let highest =
-        turned.objects.iter().map(|one| one["spec"]["priority"].as_u64().expect("a priority")).max();
+        turned.objects.iter().map(|value| value["spec"]["priority"].as_u64().expect("a priority")).max();
     assert_eq!(highest, Some(1000));
 }
 
 #[test]
 fn names_are_no_two_alike() {
     let rule = json!([{"action": "Deny", "source": {"selector": "app == 'web'"}}, {"action": "Pass"}]);
-    let old = Written {
+    let old = CalicoObjects {
         tiers: vec![tier("platform", 10), tier("security", 20)],
         policies: ["platform", "security"]
             .map(|name| global(&format!("{name}.web"), json!({"tier": name, "ingress": rule})))
             .to_vec(),
-        ..Written::default()
+        ..CalicoObjects::default()
     };
-    let told = told(&same(&old));
+    let lines = told(&same(&old));
     assert!(
-        told.len() == 2 && told.iter().all(|line| line.starts_with("ClusterNetworkPolicy web-")),
-        "{told:?}"
+        lines.len() == 2 && lines.iter().all(|line| line.starts_with("ClusterNetworkPolicy web-")),
+        "{lines:?}"
     );
-    let mut beside = Written {
+    let mut beside = CalicoObjects {
         policies: vec![policy(
             Some("shop"),
             "k",
             json!({"ingress": [{"action": "Allow", "protocol": "TCP"}]}),
         )],
         kubernetes: vec![network_policy("shop", "db", 80)],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let taken = same(&beside).objects.remove(0);
     assert_ne!(taken["metadata"]["name"], "k", "that of a NetworkPolicy which is there");

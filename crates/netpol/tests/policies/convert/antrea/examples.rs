@@ -5,33 +5,40 @@ use netpol::convert::report::Outcome;
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 
-use super::super::turned::{Turned, left, network_policy, policy, tier, turned};
+use super::super::turned::{ConversionResult, left, network_policy, policy, tier, turned};
 use super::{converted, read};
-use crate::calico::Written;
+use crate::calico::CalicoObjects;
 use crate::town::{Question, range, town};
 
 /// Converts, and holds the result to what Calico did.
-fn same(old: &Written) -> Turned {
+fn same(old: &CalicoObjects) -> ConversionResult {
     let turned = converted(old);
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
     turned
 }
 
 /// What a pod may exchange with somebody by TCP, as Antrea decides.
-fn may(old: &Written, turned: &Turned, direction: Direction, pod: &str, peer: &str, port: u16) -> bool {
+fn may(
+    old: &CalicoObjects,
+    turned: &ConversionResult,
+    direction: Direction,
+    pod: &str,
+    peer: &str,
+    port: u16,
+) -> bool {
     let (mentions, evaluate) = read(&turned.objects, &old.kubernetes);
     Question { direction, pod, peer, protocol: 6, port }.ask(&town(), &mentions, evaluate)
 }
 
 /// Each object in a line: kind, name, tier and priority.
-fn told(turned: &Turned) -> Vec<String> {
-    let one = |object: &Value| {
+fn told(turned: &ConversionResult) -> Vec<String> {
+    let to_text = |object: &Value| {
         let spec = &object["spec"];
         let name = object["metadata"]["name"].as_str().expect("a name");
         let tier = spec["tier"].as_str().unwrap_or_default();
         format!("{} {name} {tier} {}", object["kind"].as_str().expect("a kind"), spec["priority"])
     };
-    turned.objects.iter().map(one).collect()
+    turned.objects.iter().map(to_text).collect()
 }
 
 fn global(name: &str, spec: Value) -> Value {
@@ -41,7 +48,7 @@ fn global(name: &str, spec: Value) -> Value {
 #[test]
 fn the_end_of_every_tier_stays() {
     let web = json!({"tier": "security", "selector": "app == 'web'", "ingress": [{"action": "Allow", "source": {"selector": "role == 'db'"}}]});
-    let old = Written {
+    let old = CalicoObjects {
         tiers: vec![tier("security", 10), tier("late", 2_000_000)],
         policies: vec![
             global("security.web", web),
@@ -49,7 +56,7 @@ fn the_end_of_every_tier_stays() {
             global("silent", json!({"selector": "app == 'job'", "types": ["Egress"]})),
             global("late.bare", json!({"tier": "late", "selector": "!has(app)", "types": ["Egress"]})),
         ],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&old);
     assert_eq!(left(&turned), [""; 0]);
@@ -81,13 +88,13 @@ fn the_end_of_every_tier_stays() {
 fn a_policy_keeps_its_place_beside_network_policies() {
     let denied = |order: Value, namespaces: &[&str]| {
         let rule = json!({"action": "Deny", "protocol": "TCP", "destination": {"ports": [80]}});
-        let old = Written {
+        let old = CalicoObjects {
             policies: vec![global(
                 "p",
                 json!({"order": order, "selector": "role == 'db'", "ingress": [rule]}),
             )],
             kubernetes: namespaces.iter().map(|name| network_policy(name, "db", 80)).collect(),
-            ..Written::default()
+            ..CalicoObjects::default()
         };
         let turned = same(&old);
         (!may(&old, &turned, Ingress, "shop/db", "office/web", 80), left(&turned))
@@ -111,10 +118,10 @@ fn what_is_allowed_after_network_policies_stays_allowed() {
     let spec = |rules: Value| json!({"order": 2000, "selector": "role == 'db'", "ingress": rules});
     let port = |action: &str, port: u16| json!({"action": action, "protocol": "TCP", "destination": {"ports": [port]}});
     let from_web = json!({"action": "Deny", "source": {"selector": "app == 'web'"}});
-    let old = |rules: Value, kubernetes: Vec<Value>| Written {
+    let old = |rules: Value, kubernetes: Vec<Value>| CalicoObjects {
         policies: vec![policy(Some("shop"), "p", spec(rules))],
         kubernetes,
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let beside = || vec![network_policy("shop", "db", 80)];
     // Antrea asks nobody after a NetworkPolicy that selects the pod, so this one comes before it.
@@ -148,11 +155,11 @@ fn pass_means_the_same_or_is_refused() {
     let from = |action: &str, selector: &str| json!({"action": action, "source": {"selector": selector}});
     let first = |rules: Value| global("security.p", json!({"tier": "security", "ingress": rules}));
     let open = || global("open", json!({"ingress": [from("Allow", "app == 'web'")]}));
-    let old = |policies: Vec<Value>, kubernetes: Vec<Value>| Written {
+    let old = |policies: Vec<Value>, kubernetes: Vec<Value>| CalicoObjects {
         tiers: vec![tier("security", 10)],
         policies,
         kubernetes,
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     // A tier that denies some packets and passes all others needs no Pass, and no end.
     let denies =
@@ -169,7 +176,7 @@ fn pass_means_the_same_or_is_refused() {
     let receives = |peer| may(&chooses, &turned, Ingress, "shop/db", peer, 80);
     assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
     // Two tiers on the way, of which the first has an end.
-    let far = Written {
+    let far = CalicoObjects {
         tiers: vec![tier("security", 10), tier("platform", 20)],
         policies: vec![
             first(json!([from("Pass", "app == 'web'")])),
@@ -179,7 +186,7 @@ fn pass_means_the_same_or_is_refused() {
             ),
             open(),
         ],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&far);
     assert_eq!(left(&turned), [""; 0]);
@@ -214,33 +221,33 @@ fn pass_means_the_same_or_is_refused() {
 #[test]
 fn names_are_legal_and_no_two_alike() {
     let rule = json!([{"action": "Allow", "protocol": "TCP"}]);
-    let old = Written {
+    let old = CalicoObjects {
         tiers: vec![tier("platform", 10), tier("security", 20)],
         policies: ["platform", "security"]
             .map(|name| global(&format!("{name}.web"), json!({"tier": name, "ingress": rule})))
             .to_vec(),
-        ..Written::default()
+        ..CalicoObjects::default()
     };
-    let told = told(&same(&old));
-    let web: Vec<&String> = told.iter().filter(|line| line.contains(" web-")).collect();
-    assert!(web.len() == 2 && web[0] != web[1], "{told:?}");
+    let lines = told(&same(&old));
+    let web: Vec<&String> = lines.iter().filter(|line| line.contains(" web-")).collect();
+    assert!(web.len() == 2 && web[0] != web[1], "{lines:?}");
     assert!(
-        told.contains(&"Tier calico-platform  222".into()) && told.contains(&"Tier security  224".into())
+        lines.contains(&"Tier calico-platform  222".into()) && lines.contains(&"Tier security  224".into())
     );
-    assert!(web.iter().any(|line| line.ends_with(" calico-platform 1")), "{told:?}");
+    assert!(web.iter().any(|line| line.ends_with(" calico-platform 1")), "{lines:?}");
 }
 
 #[test]
 fn what_antrea_has_no_room_for_is_said_otherwise_or_refused() {
     let rule = json!([{"action": "Deny", "protocol": "TCP"}, {"action": "Pass"}]);
     let names: Vec<String> = (10..40).map(|number| format!("t{number}")).collect();
-    let old = Written {
+    let old = CalicoObjects {
         tiers: names.iter().zip(10..).map(|(name, order)| tier(name, order)).collect(),
         policies: names
             .iter()
             .map(|name| global(&format!("{name}.p"), json!({"tier": name, "ingress": rule})))
             .collect(),
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&old);
     assert_eq!(told(&turned).iter().filter(|line| line.starts_with("Tier")).count(), 14);
@@ -250,9 +257,9 @@ fn what_antrea_has_no_room_for_is_said_otherwise_or_refused() {
         [deny, json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}})]
     };
     let rules = |count: u16| (1..=count).flat_map(pair).collect::<Vec<_>>();
-    let after = |count| Written {
+    let after = |count| CalicoObjects {
         policies: vec![global("p", json!({"ingress": rules(count)}))],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     assert_eq!(left(&same(&after(74))).len(), 0);
     assert_eq!(left(&same(&after(75))).len(), 75);
@@ -263,7 +270,10 @@ fn messages_are_those_of_one_family() {
     let rules = |source: Value| {
         let rule =
             json!({"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}, "source": source});
-        Written { policies: vec![global("p", json!({"order": 1, "ingress": [rule]}))], ..Written::default() }
+        CalicoObjects {
+            policies: vec![global("p", json!({"order": 1, "ingress": [rule]}))],
+            ..CalicoObjects::default()
+        }
     };
     let everybody = same(&rules(json!({})));
     let rule = &everybody.objects[1]["spec"]["ingress"][0];
@@ -283,9 +293,9 @@ fn accounts_ports_and_ranges_are_said_as_every_release_says_them() {
     let account = json!({"action": "Allow", "source": {"serviceAccounts": {"names": ["web", "default"]}}});
     let ports = json!({"action": "Allow", "protocol": "UDP", "source": {"ports": ["1000:2000"]}, "destination": {"ports": [53, "0:9"]}});
     let range = json!({"action": "Deny", "source": {"nets": ["10.0.0.0/8"], "notNets": ["10.128.0.0/9"]}});
-    let old = Written {
+    let old = CalicoObjects {
         policies: vec![policy(Some("shop"), "p", json!({"order": 1, "ingress": [account, ports, range]}))],
-        ..Written::default()
+        ..CalicoObjects::default()
     };
     let turned = same(&old);
     assert_eq!(left(&turned), [""; 0]);

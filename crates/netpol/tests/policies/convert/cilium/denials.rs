@@ -10,7 +10,7 @@ use snapshot::model::Text;
 
 use super::{SETTINGS, converted, read, rules, runner};
 use crate::calico::reader::{Everything, allowed};
-use crate::calico::{Written, generators};
+use crate::calico::{CalicoObjects, generators};
 use crate::cilium;
 use crate::cilium::reader::Reading;
 use crate::convert::turned::reference;
@@ -18,25 +18,25 @@ use crate::town::{PROTOCOLS, compare, town};
 
 /// The policies without what is left out, as they are written.
 fn without(policies: &[Value], left: &BTreeSet<Omission>) -> Vec<Value> {
-    let kept = policies.iter().filter(|one| !left.contains(&Omission::Policy(reference(one))));
-    let one = |policy: &Value| {
-        let (mut policy, of) = (policy.clone(), reference(policy));
-        for one in left {
-            if let Omission::Rule(whose, direction, number) = one
-                && *whose == of
+    let kept = policies.iter().filter(|object| !left.contains(&Omission::Policy(reference(object))));
+    let to_value = |policy: &Value| {
+        let (mut policy, reference) = (policy.clone(), reference(policy));
+        for omission in left {
+            if let Omission::Rule(whose, direction, number) = omission
+                && *whose == reference
             {
                 policy["spec"][direction.name().to_lowercase()][*number]["action"] = json!("Log");
             }
         }
         policy
     };
-    kept.map(one).collect()
+    kept.map(to_value).collect()
 }
 
 /// How many packets both readings say the same of.
-fn agreed(old: &Written, objects: &[Value], left: &BTreeSet<Omission>) -> usize {
+fn agreed(old: &CalicoObjects, objects: &[Value], left: &BTreeSet<Omission>) -> usize {
     let town = town();
-    let old = Written { policies: without(&old.policies, left), ..old.clone() };
+    let old = CalicoObjects { policies: without(&old.policies, left), ..old.clone() };
     let all = Everything {
         cluster: &town,
         tiers: &old.tiers,
@@ -46,7 +46,7 @@ fn agreed(old: &Written, objects: &[Value], left: &BTreeSet<Omission>) -> usize 
         hosts: &old.hosts,
         known: RefCell::default(),
     };
-    let new = cilium::Written { policies: objects.to_vec(), kubernetes: old.kubernetes.clone() };
+    let new = cilium::CiliumObjects { policies: objects.to_vec(), kubernetes: old.kubernetes.clone() };
     let reading = Reading::new(&new, &town, SETTINGS);
     let compared = old.read(&town, |input| {
         let (theirs, _) = read(objects, &old.kubernetes, SETTINGS);

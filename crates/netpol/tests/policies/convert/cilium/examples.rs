@@ -6,8 +6,8 @@ use netpol::verdict::difference;
 use serde_json::{Value, json};
 
 use super::{SETTINGS, converted, read};
-use crate::calico::Written;
-use crate::convert::turned::Turned;
+use crate::calico::CalicoObjects;
+use crate::convert::turned::ConversionResult;
 
 const NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
 
@@ -19,12 +19,12 @@ fn in_shop(name: &str, spec: Value) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec})
 }
 
-fn turned(policies: &[Value]) -> Turned {
-    converted(&Written { policies: policies.to_vec(), ..Written::default() }, SETTINGS)
+fn turned(policies: &[Value]) -> ConversionResult {
+    converted(&CalicoObjects { policies: policies.to_vec(), ..CalicoObjects::default() }, SETTINGS)
 }
 
 /// The only object, of which the comparison says that it means what the policies meant, without its selector of pods.
-fn same(turned: &Turned) -> Value {
+fn same(turned: &ConversionResult) -> Value {
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
     let [object] = turned.objects.as_slice() else { panic!("one object: {:?}", turned.objects) };
     let mut spec = object["spec"].clone();
@@ -32,11 +32,11 @@ fn same(turned: &Turned) -> Value {
     spec
 }
 
-fn whys(turned: &Turned) -> Vec<&str> {
+fn whys(turned: &ConversionResult) -> Vec<&str> {
     turned.report.entries.iter().filter_map(|entry| entry.why.as_deref()).collect()
 }
 
-fn has(turned: &Turned, words: &str) -> bool {
+fn has(turned: &ConversionResult, words: &str) -> bool {
     whys(turned).iter().any(|why| why.contains(words))
 }
 
@@ -76,9 +76,9 @@ fn what_denies_by_default_still_does() {
 fn a_denial_before_what_allows_is_exact() {
     let deny = json!({"action": "Deny", "source": {"selector": "app == 'job'"}});
     let (allow, deny_all) = (json!({"action": "Allow"}), json!({"action": "Deny"}));
-    let one = turned(&[global("p", json!({"ingress": [deny, allow, deny_all]}))]);
+    let conversion = turned(&[global("p", json!({"ingress": [deny, allow, deny_all]}))]);
     let job = json!([{"fromEndpoints": [{"matchLabels": {"k8s:app": "job"}, "matchExpressions": [{"key": NAMESPACE, "operator": "Exists"}]}]}]);
-    assert_eq!(same(&one), json!({"ingressDeny": job, "ingress": [{"fromEntities": ["all"]}]}));
+    assert_eq!(same(&conversion), json!({"ingressDeny": job, "ingress": [{"fromEntities": ["all"]}]}));
     // In two policies: the first one denies, the second one allows.
     let two = [
         global("a", json!({"order": 1, "ingress": [deny]})),
@@ -96,8 +96,8 @@ fn a_denial_after_what_allows_is_left_to_the_default() {
         json!({"action": "Allow", "protocol": "TCP"}),
         json!({"action": "Deny", "source": {"selector": "app == 'job'"}}),
     ];
-    let one = turned(&[global("p", json!({"ingress": rules}))]);
-    assert!(same(&one).get("ingressDeny").is_none());
+    let conversion = turned(&[global("p", json!({"ingress": rules}))]);
+    assert!(same(&conversion).get("ingressDeny").is_none());
     // Ports that have nothing in common, and other pods, are no reason to write it.
     let other =
         json!({"order": 2, "selector": "app == 'x'", "ingress": [{"action": "Allow", "protocol": "UDP"}]});
@@ -112,10 +112,12 @@ fn a_denial_between_what_allows_is_found_different_and_told() {
     let allow = |protocol: &str| json!({"action": "Allow", "protocol": protocol});
     let rules =
         [allow("TCP"), json!({"action": "Deny", "source": {"selector": "app == 'job'"}}), allow("UDP")];
-    let one = turned(&[global("p", json!({"ingress": rules}))]);
-    assert!(one.told().expect("a difference").contains("ingressDeny[0]"), "{:?}", one.told());
-    assert!(has(&one, "a rule before it may let through what it denies"));
-    let [entry] = one.report.entries.as_slice() else { panic!("one entry: {:?}", one.report.entries) };
+    let conversion = turned(&[global("p", json!({"ingress": rules}))]);
+    assert!(conversion.told().expect("a difference").contains("ingressDeny[0]"), "{:?}", conversion.told());
+    assert!(has(&conversion, "a rule before it may let through what it denies"));
+    let [entry] = conversion.report.entries.as_slice() else {
+        panic!("one entry: {:?}", conversion.report.entries)
+    };
     assert_eq!((&*entry.field, entry.outcome), ("spec.ingress[1].action", Outcome::Expanded));
 }
 
@@ -125,23 +127,31 @@ fn tiers_that_pass_deny_nothing_by_default() {
     let deny = json!({"action": "Deny", "source": {"selector": "app == 'job'"}});
     let last = global("p", json!({"ingress": [{"action": "Allow", "protocol": "TCP"}]}));
     let first = |rules: Vec<Value>| global("security.p", json!({"tier": "security", "ingress": rules}));
-    let of = |action: &str, rules: Vec<Value>, settings: Settings| {
+    let turned_of = |action: &str, rules: Vec<Value>, settings: Settings| {
         let policies = vec![first(rules), last.clone()];
-        converted(&Written { tiers: vec![tier(action)], policies, ..Written::default() }, settings)
+        converted(
+            &CalicoObjects { tiers: vec![tier(action)], policies, ..CalicoObjects::default() },
+            settings,
+        )
     };
     let by_rule = vec![deny.clone(), json!({"action": "Pass"})];
-    for turned in [of("Deny", by_rule.clone(), SETTINGS), of("Pass", vec![deny.clone()], SETTINGS)] {
+    for turned in
+        [turned_of("Deny", by_rule.clone(), SETTINGS), turned_of("Pass", vec![deny.clone()], SETTINGS)]
+    {
         assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
-        let security =
-            turned.objects.iter().find(|one| one["spec"].get("ingressDeny").is_some()).expect("a denial");
+        let security = turned
+            .objects
+            .iter()
+            .find(|object| object["spec"].get("ingressDeny").is_some())
+            .expect("a denial");
         assert_eq!(security["spec"]["enableDefaultDeny"], json!({"ingress": false}));
         assert!(security["spec"].get("ingress").is_none());
     }
     // Without the rule that passes, the tier drops what the last one allows.
-    let closed = of("Deny", vec![deny], SETTINGS);
+    let closed = turned_of("Deny", vec![deny], SETTINGS);
     assert!(closed.difference().is_some() && has(&closed, "what a policy of a later tier allows is allowed"));
     // 1.15 has no such field, and the API server would drop it in silence.
-    let old = of("Deny", by_rule, Settings { has_port_ranges: false, ..SETTINGS });
+    let old = turned_of("Deny", by_rule, Settings { has_port_ranges: false, ..SETTINGS });
     assert!(has(&old, "no enableDefaultDeny") && old.difference().is_none());
     // What passes in the last tier is allowed.
     let passes = json!([{"action": "Pass", "protocol": "TCP"}, {"action": "Deny"}]);
@@ -159,7 +169,7 @@ fn ports_are_split_and_named() {
         .as_array()
         .expect("entries")
         .iter()
-        .map(|one| one["ports"].as_array().expect("ports").len())
+        .map(|object| object["ports"].as_array().expect("ports").len())
         .collect();
     assert_eq!(lengths, [40, 1]);
     let named = same(&turned(&[in_shop("p", json!({"ingress": rule(json!(["http", "0:80"]))}))]));
@@ -172,13 +182,13 @@ fn ports_are_split_and_named() {
     let capital = turned(&[in_shop("p", json!({"ingress": rule(json!(["HTTP"]))}))]);
     assert!(has(&capital, "no container port has such a name"));
     let old = Settings { has_port_ranges: false, ..SETTINGS };
-    let of = |ports: &str| {
+    let turned_of = |ports: &str| {
         let policies = vec![in_shop("p", json!({"ingress": rule(json!([ports]))}))];
-        converted(&Written { policies, ..Written::default() }, old)
+        converted(&CalicoObjects { policies, ..CalicoObjects::default() }, old)
     };
-    let few = same(&of("80:82"));
+    let few = same(&turned_of("80:82"));
     assert_eq!(few["ingress"][0]["toPorts"][0]["ports"].as_array().expect("ports").len(), 3);
-    assert!(has(&of("80:120"), "reads no ranges of ports"));
+    assert!(has(&turned_of("80:120"), "reads no ranges of ports"));
 }
 
 #[test]
@@ -200,14 +210,14 @@ fn messages_have_types() {
 
 #[test]
 fn ranges_are_what_their_addresses_are() {
-    let of = |destination: Value| {
+    let turned_of = |destination: Value| {
         turned(&[in_shop("p", json!({"egress": [{"action": "Allow", "destination": destination}]}))])
     };
-    let nets = |nets: &[&str]| of(json!({"nets": nets}));
+    let nets = |nets: &[&str]| turned_of(json!({"nets": nets}));
     let outside = json!([{"toCIDRSet": [{"cidr": "172.16.0.0/12"}]}]);
     assert_eq!(same(&nets(&["172.16.0.0/12"]))["egress"], outside);
     assert_eq!(same(&nets(&["0.0.0.0/0", "::/0"]))["egress"], json!([{"toEntities": ["all"]}]));
-    let except = same(&of(json!({"notNets": ["10.244.0.0/16", "192.168.1.0/24", "fd00:244::/64"]})));
+    let except = same(&turned_of(json!({"notNets": ["10.244.0.0/16", "192.168.1.0/24", "fd00:244::/64"]})));
     let expected = json!([{"cidr": "0.0.0.0/0", "except": ["10.244.0.0/16", "192.168.1.0/24"]}, {"cidr": "::/0", "except": ["fd00:244::/64"]}]);
     assert_eq!(except["egress"][0]["toCIDRSet"], expected);
     let pods = same(&nets(&["10.0.0.0/8", "fd00:244::/64"]));
@@ -222,7 +232,7 @@ fn ranges_are_what_their_addresses_are() {
         (nets(&["0.0.0.0/0"]), "the addresses of some pods"),
         (nets(&["10.244.1.2/32"]), "the addresses of some pods"),
         (nets(&["192.168.1.1/32"]), "the addresses of some nodes"),
-        (of(json!({"notNets": ["172.16.0.0/12"]})), "the addresses of some pods"),
+        (turned_of(json!({"notNets": ["172.16.0.0/12"]})), "the addresses of some pods"),
     ] {
         assert!(has(&wanted, words), "{:?}", whys(&wanted));
         assert_eq!(same(&wanted), json!({"egress": [{}]}), "the rest still denies by default");
@@ -232,7 +242,7 @@ fn ranges_are_what_their_addresses_are() {
         json!({"egress": [{"action": "Allow", "destination": {"nets": ["192.168.1.1/32"]}}]}),
     )];
     let set = converted(
-        &Written { policies, ..Written::default() },
+        &CalicoObjects { policies, ..CalicoObjects::default() },
         Settings { ranges_match_nodes: true, ..SETTINGS },
     );
     assert_eq!(same(&set)["egress"], json!([{"toCIDRSet": [{"cidr": "192.168.1.1/32"}]}]));
@@ -245,7 +255,8 @@ fn network_sets_are_written_out() {
         "p",
         json!({"egress": [{"action": "Allow", "destination": {"selector": "kind == 'bank'"}}]}),
     )];
-    let turned = converted(&Written { policies, sets: vec![set], ..Written::default() }, SETTINGS);
+    let turned =
+        converted(&CalicoObjects { policies, sets: vec![set], ..CalicoObjects::default() }, SETTINGS);
     let ranges = json!([{"cidr": "198.51.100.7/32"}, {"cidr": "2001:db8::/64"}]);
     assert_eq!(same(&turned)["egress"][1], json!({"toCIDRSet": ranges}));
     assert!(turned.report.entries.iter().any(|entry| entry.outcome == Outcome::Snapshot));
@@ -260,12 +271,12 @@ fn peers_of_other_namespaces_are_pods() {
             let turned = turned(&[place("p", spec)]);
             same(&turned);
             let selector = &turned.objects[0]["spec"]["ingress"][0]["fromEndpoints"][0];
-            let mut asked = selector["matchExpressions"].as_array().expect("expressions").clone();
-            assert_eq!(asked.pop(), Some(json!({"key": NAMESPACE, "operator": "Exists"})));
+            let mut requests = selector["matchExpressions"].as_array().expect("expressions").clone();
+            assert_eq!(requests.pop(), Some(json!({"key": NAMESPACE, "operator": "Exists"})));
             // Without it the comparison finds the nodes.
             if namespaces.contains("name") {
                 let mut objects = turned.objects.clone();
-                objects[0]["spec"]["ingress"][0]["fromEndpoints"][0]["matchExpressions"] = json!(asked);
+                objects[0]["spec"]["ingress"][0]["fromEndpoints"][0]["matchExpressions"] = json!(requests);
                 let (_, evaluate) = read(&objects, &[], SETTINGS);
                 let found = difference(&turned.world, &turned.before, &evaluate(&turned.world))
                     .expect("a difference");
@@ -282,7 +293,7 @@ fn a_policy_keeps_its_name() {
     let narrowed = in_shop("narrowed", json!({"ingress": [narrow]}));
     let turned = turned(&[either, narrowed]);
     assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
-    let names: Vec<&Value> = turned.objects.iter().map(|one| &one["metadata"]["name"]).collect();
+    let names: Vec<&Value> = turned.objects.iter().map(|value| &value["metadata"]["name"]).collect();
     assert_eq!(names, ["either", "narrowed"]);
     for object in &turned.objects {
         assert_eq!(object["specs"].as_array().map(Vec::len), Some(2), "{object}");
@@ -292,9 +303,12 @@ fn a_policy_keeps_its_name() {
     let tier = json!({"metadata": {"name": "security"}, "spec": {"order": 10}});
     let policies = ["default.p", "security.p"]
         .map(|name| global(name, json!({"tier": name.trim_end_matches(".p"), "types": ["Ingress"]})));
-    let both =
-        converted(&Written { tiers: vec![tier], policies: policies.into(), ..Written::default() }, SETTINGS);
-    let names: Vec<&str> = both.objects.iter().filter_map(|one| one["metadata"]["name"].as_str()).collect();
+    let both = converted(
+        &CalicoObjects { tiers: vec![tier], policies: policies.into(), ..CalicoObjects::default() },
+        SETTINGS,
+    );
+    let names: Vec<&str> =
+        both.objects.iter().filter_map(|value| value["metadata"]["name"].as_str()).collect();
     assert!(
         names.len() == 2 && names[0] != names[1] && names.iter().all(|name| name.starts_with("p-")),
         "{names:?}"

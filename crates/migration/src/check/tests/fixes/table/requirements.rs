@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::Exemption::{self, Never, SaidBy};
+use super::super::Exemption::{self, CoveredBy, Never};
 use super::clusters::{GOOD, antrea, cilium, flannel, node, to_calico, version};
 use super::{Edit, Fix, Printed, Row, Waiver};
 use crate::check::tests::fixes::world::World;
@@ -15,22 +15,22 @@ const UNKNOWN: &str = "requirement-unknown";
 pub(in crate::check::tests::fixes) const UNSEEN: &[(&str, &str, Exemption)] = &[
     ("pair", UNKNOWN, Never),
     ("strategy", UNKNOWN, Never),
-    ("runtime-version", NOT_MET, SaidBy("version-runtime")),
-    ("distinct-ranges", NOT_MET, SaidBy("cidr-overlap-services")),
-    ("distinct-ranges", UNKNOWN, SaidBy("cidr-unknown")),
+    ("runtime-version", NOT_MET, CoveredBy("version-runtime")),
+    ("distinct-ranges", NOT_MET, CoveredBy("cidr-overlap-services")),
+    ("distinct-ranges", UNKNOWN, CoveredBy("cidr-unknown")),
     ("calico-ipam", UNKNOWN, Never),
     ("calico-pool-uses", UNKNOWN, Never),
     ("calico-encapsulation", UNKNOWN, Never),
     ("calico-auto-blocks", UNKNOWN, Never),
-    ("calico-iptables", NOT_MET, SaidBy("feature-ebpf")),
+    ("calico-iptables", NOT_MET, CoveredBy("feature-ebpf")),
     ("calico-iptables", UNKNOWN, Never),
-    ("aws-pod-security-groups", NOT_MET, SaidBy("feature-aws-security-groups")),
+    ("aws-pod-security-groups", NOT_MET, CoveredBy("feature-aws-security-groups")),
     ("aws-pod-security-groups", UNKNOWN, Never),
-    ("cilium-ipam", UNKNOWN, SaidBy("values-not-installed")),
-    ("cilium-unchained", NOT_MET, SaidBy("cilium-chaining")),
-    ("cilium-unchained", UNKNOWN, SaidBy("values-not-installed")),
+    ("cilium-ipam", UNKNOWN, CoveredBy("values-not-installed")),
+    ("cilium-unchained", NOT_MET, CoveredBy("cilium-chaining")),
+    ("cilium-unchained", UNKNOWN, CoveredBy("values-not-installed")),
     ("antrea-version", NOT_MET, Never),
-    ("antrea-encapsulation", UNKNOWN, SaidBy("values-not-installed")),
+    ("antrea-encapsulation", UNKNOWN, CoveredBy("values-not-installed")),
 ];
 
 const fn not_met(requirement: &'static str, given: fn(&mut World), fix: Fix) -> Row {

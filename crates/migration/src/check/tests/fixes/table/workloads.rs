@@ -9,12 +9,12 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "capacity-short",
         |w| {
-            for at in ["1", "2", "3"] {
+            for location in ["1", "2", "3"] {
                 pod(
                     w,
-                    &format!("big-{at}"),
+                    &format!("big-{location}"),
                     "ReplicaSet/big",
-                    json!({"spec": {"nodeName": format!("n{at}"), "containers": [{"name": "c", "resources": {"requests": {"cpu": "5"}}}]}}),
+                    json!({"spec": {"nodeName": format!("n{location}"), "containers": [{"name": "c", "resources": {"requests": {"cpu": "5"}}}]}}),
                 );
             }
         },
