@@ -78,7 +78,7 @@ pub fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
 /// The runtime as an earlier pass found it.
 #[derive(Debug, Default)]
 struct KnownRuntime {
-    /// Its configuration, and whom to ask; what it answers is in [`Watch::asked`].
+    /// Its configuration, and the endpoint to ask; its answer is in [`Watch::answer`].
     runtime: RuntimeFacts,
     /// The life of the runtime in which the directories were observed.
     life: Option<Option<String>>,

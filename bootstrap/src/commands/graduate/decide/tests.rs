@@ -55,7 +55,7 @@ fn record(id: &str, legs: &[(&str, &str)]) -> Attachment {
         legs: legs.iter().map(leg).collect(),
     });
     for leg in 0..legs.len() {
-        record.apply(Event::Added { leg: leg, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
+        record.apply(Event::Added { leg, result: raw(r#"{"cniVersion":"1.0.0"}"#), present: None });
     }
     record.apply(Event::Attached {});
     record
