@@ -168,6 +168,6 @@ mod tests {
         assert!(hold(&[]).is_ok());
         let findings = [Finding::Answer("two documents".to_owned()), Finding::Secret("stderr".to_owned())];
         let text = hold(&findings).expect_err("two findings").to_string();
-        assert_eq!(text, "N4: two documents\nI8: stderr has the secret");
+        assert_eq!(text, "N4: two documents\nN8: stderr has the secret");
     }
 }
