@@ -68,11 +68,11 @@ impl Spread {
     #[must_use]
     pub fn of(mut all: Vec<u64>) -> Self {
         all.sort_unstable();
-        let index_at = |place: usize| all.get(place).copied().unwrap_or_default();
+        let value_at = |place: usize| all.get(place).copied().unwrap_or_default();
         Self {
-            least: index_at(0),
-            median: index_at(all.len() / 2),
-            most: index_at(all.len().saturating_sub(1)),
+            least: value_at(0),
+            median: value_at(all.len() / 2),
+            most: value_at(all.len().saturating_sub(1)),
         }
     }
 }

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use snapshot::model::TUNNELS;
-use snapshot::model::{Kind, Snapshot};
+use snapshot::model::{Kind, Snapshot, TUNNELS};
 
 use super::{Check, Need};
 use crate::cidr::Range;
@@ -191,11 +190,11 @@ mod tests {
     /// The pods of Antrea's issue 5578 have addresses that end in .1.
     #[test]
     fn a_pod_on_a_routers_address_is_found() {
-        let index_at = |range: &str, ip: &str| found(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
-        assert_eq!(index_at("10.10.72.0/24", "10.10.72.1"), 1);
-        assert_eq!(index_at("10.10.72.0/24", "10.10.72.2"), 0);
-        assert_eq!(index_at("10.10.20.0/24", "10.10.72.1"), 0);
-        assert_eq!(index_at("fd00:72::/64", "fd00:72::1"), 1);
+        let found_at = |range: &str, ip: &str| found(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
+        assert_eq!(found_at("10.10.72.0/24", "10.10.72.1"), 1);
+        assert_eq!(found_at("10.10.72.0/24", "10.10.72.2"), 0);
+        assert_eq!(found_at("10.10.20.0/24", "10.10.72.1"), 0);
+        assert_eq!(found_at("fd00:72::/64", "fd00:72::1"), 1);
         let found = found(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
         assert_eq!(found, ["Pod/default/web 10.10.72.0 is that of flannel.1 on a"]);
     }

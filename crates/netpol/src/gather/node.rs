@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 use snapshot::Range;
-use snapshot::model::TUNNELS;
-use snapshot::model::{Kind, Node, Object};
+use snapshot::model::{Kind, Node, Object, TUNNELS};
 
 use super::reference::{Reference, UnreadObject};
 

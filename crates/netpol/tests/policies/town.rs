@@ -182,7 +182,7 @@ impl Question<'_> {
                 .find(|candidate| *candidate.namespace == *namespace && *candidate.name == *pod)?;
             world.stands_for(&pod.namespace, &pod.name, pod.addresses[0])
         };
-        let index_at = |address: &str| {
+        let party_at = |address: &str| {
             (0..world.len()).find(|number| {
                 let party = world.party(*number).expect("a party");
                 matches!(party.kind, PartyKind::Outside | PartyKind::Node(_))
@@ -193,7 +193,7 @@ impl Question<'_> {
         let is_message = [1, 58].contains(&self.protocol);
         let detail = if is_message { Detail::Message(message, code) } else { Detail::Port(self.port) };
         let kind = Kind { protocol: self.protocol, detail, source: None };
-        let peer = pod(self.peer).or_else(|| index_at(self.peer)).expect("the other end");
+        let peer = pod(self.peer).or_else(|| party_at(self.peer)).expect("the other end");
         let enforcement = evaluate(&world);
         let rules = Subject::new(&enforcement, self.direction, pod(self.pod).expect("the pod"));
         rules.verdict(peer, &world.space.only(&kind)).allowed

@@ -106,11 +106,11 @@ impl Packets {
                 .all(|party| !matches!(world.party(party).expect("a party").kind, PartyKind::Imagined(_)))
         );
         let pods = cluster.pods.iter().map(|pod| {
-            let index_at = |is_v6: bool| {
+            let party = |is_v6: bool| {
                 let address = pod.addresses.iter().find(|address| address.is_ipv6() == is_v6)?;
                 world.stands_for(&pod.namespace, &pod.name, *address)
             };
-            End { v4: index_at(false), v6: index_at(true), is_pod: true }
+            End { v4: party(false), v6: party(true), is_pod: true }
         });
         let others = addresses().into_iter().map(|address| {
             let party = Some(outside(world, mentions, address));
