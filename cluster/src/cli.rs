@@ -13,12 +13,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use migration::finding::Explanation;
 use migration::support::{Cni, Strategy};
 use options::Global;
+use types::usage;
 
 /// Move a live Kubernetes cluster from one CNI to another.
 ///
@@ -50,6 +51,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// The commands by when they are called.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Before a migration", &["check", "snapshot", "policies", "plan"]),
+    ("While nodes move, and after", &["roll", "status"]),
+    ("This program", &["config", "completion"]),
+];
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -139,6 +147,18 @@ pub struct Migration {
     /// How to move: double gives pods both networks for a while, bridge goes from one network to the other on each node, rotation replaces the nodes.
     #[arg(long, value_enum, default_value_t = Strategy::Double)]
     pub strategy: Strategy,
+}
+
+impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// Help and version, which are asked for, and a complaint.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        let mut command = usage::grouped(Self::command(), &GROUPS);
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 /// `calico to cilium, double`.

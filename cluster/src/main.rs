@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use cluster::cli::complete;
 use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         print::line_by_line(&complete::answer(&Cli::command(), &words));
         return Exit::Done.into();
     }
-    let mut cli = match Cli::try_parse() {
+    let mut cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };

@@ -8,9 +8,9 @@ use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
+use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::Migration;
 use crate::print::{self, Document, Report};
 
 /// The rows of a migration.

@@ -115,7 +115,7 @@ fn example() -> Result<()> {
     })?;
     // It reads node.json, and refuses one that is not valid.
     checked(&mut |command| {
-        command.args(["render", "--print", "k3s", "--root"]).arg(scratch.path());
+        command.args(["unit", "render", "--print", "k3s", "--root"]).arg(scratch.path());
     })
 }
 

@@ -26,6 +26,6 @@ pub(super) fn help(reason: Reason, name: &str) -> String {
         _ => "look at it".into(),
     };
     format!(
-        "{first}, then: kubectl crossfade retry {name}, or kubectl crossfade rollback {name}, or kubectl crossfade skip {name}"
+        "{first}, then: kubectl crossfade roll retry {name}, or kubectl crossfade roll rollback {name}, or kubectl crossfade roll skip {name}"
     )
 }

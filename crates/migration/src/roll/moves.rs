@@ -166,7 +166,7 @@ fn rule(view: &View<'_>, pod: &Pod, step: &Step) -> PodAction {
 }
 
 fn retry(node: &str) -> String {
-    format!("then: kubectl crossfade retry {node}")
+    format!("then: kubectl crossfade roll retry {node}")
 }
 
 /// A Job's pod goes on for a time, and is evicted only where that was accepted.
@@ -227,7 +227,7 @@ fn later(view: &View<'_>, pod: &Pod) -> Option<Wait> {
     if reason == Reason::BudgetBlocks && now.saturating_sub(answered.first) >= PATIENCE {
         wait.is_held = true;
         wait.help = format!(
-            "make the workload ready, add a replica, or change its budget: kubectl -n {} get pdb; to leave the node for later: kubectl crossfade skip {}",
+            "make the workload ready, add a replica, or change its budget: kubectl -n {} get pdb; to leave the node for later: kubectl crossfade roll skip {}",
             pod.namespace, pod.node
         );
     }

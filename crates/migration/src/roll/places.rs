@@ -128,7 +128,8 @@ pub(super) fn unfit(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
-            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade skip {name}");
+            let help =
+                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
             Wait::held(object, reason, "somebody else cordoned it", help)
         }
     })

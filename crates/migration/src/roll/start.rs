@@ -268,7 +268,7 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
 fn foreign_run(name: &str, step: &Step) -> Wait {
     let run = &step.run;
     let help = format!(
-        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade skip {name}"
+        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
@@ -309,7 +309,7 @@ pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait>
         return None;
     };
     let help = format!(
-        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade skip {name}"
+        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
     );
     Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
 }
@@ -324,7 +324,8 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
             Reason::WouldPart,
             "it has pods of a phase that this pass forbids, or hands it out",
         );
-        wait.help = format!("kubectl crossfade retry {name}; or: kubectl drain {name} --ignore-daemonsets");
+        wait.help =
+            format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets");
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,

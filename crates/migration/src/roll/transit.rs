@@ -360,7 +360,7 @@ impl TransitNode<'_> {
 }
 
 fn retry(name: &str) -> String {
-    format!("then: kubectl crossfade retry {name}")
+    format!("then: kubectl crossfade roll retry {name}")
 }
 
 /// A wait for pods that could not reach each other.

@@ -13,7 +13,7 @@ pub(super) fn short(view: &View<'_>) -> Vec<Wait> {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);
         let help = format!(
-            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade skip {object}",
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {object}",
             owner.namespace,
             owner.kind.to_lowercase(),
             owner.name
