@@ -22,12 +22,13 @@ use serde_json::{Map, Value, json};
 
 use types::node_keys::{self, DESIRED, PHASE, READY};
 use types::observed::Observed;
+use types::status::Reason;
 use types::step::Step;
 
 use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
 use crate::node::desired_phase::{DesiredPhase, DesiredScope};
-use crate::publish::report::{FinalCondition, NodeReport, Reason};
+use crate::publish::report::{FinalCondition, FinalReason, NodeReport};
 
 /// The annotation with the node's report.
 pub(super) const OBSERVED: &str = types::observed::KEY;
@@ -98,7 +99,7 @@ pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Optio
     let value = seen.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
     let observed = seen.metadata.annotations.get(OBSERVED);
-    let leave_reasons = [Reason::Removed, Reason::FinalImage].map(Reason::as_str);
+    let leave_reasons = [FinalReason::Removed, FinalReason::FinalImage].map(FinalReason::as_str);
     let has_left =
         || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
     let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
@@ -175,7 +176,7 @@ pub(super) fn begin(seen: &NodeObject) -> Vec<Write> {
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
 pub(super) fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
-    let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
+    let extent = if word.reason == FinalReason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
     let current = seen.condition(READY);
     let is_said = current

@@ -1,7 +1,6 @@
 use types::policy::Phase;
 
 use super::*;
-use crate::publish::report::Reason;
 
 const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";
 
@@ -49,7 +48,7 @@ fn conditions(writes: &[Write]) -> Vec<Value> {
 
 #[test]
 fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
-    let word = FinalCondition { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
+    let word = FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: "gone".into() };
     let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
     let mut seen = published();
     for (key, value) in [(DESIRED, "new"), (STEP, "no step"), ("other", "x")] {
@@ -71,7 +70,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     assert_eq!(begin(&seen), [Write::Metadata(all)]);
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.
-    let pause = FinalCondition { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
+    let pause = FinalCondition { status: "False", reason: FinalReason::SwitchedOff, message: "off".into() };
     assert_eq!(retract(&seen, &pause, now()).last(), Some(&Write::Metadata(gone.clone())));
     // Switched off, watch takes them away itself.
     let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
