@@ -38,8 +38,7 @@ const MAX_BYTES: usize = 64 << 10;
 pub struct ProofResult {
     /// Version of this shape; 1.
     pub version: u32,
-    /// The side of the network: `old` or `new`.
-    pub network: String,
+    pub network: Side,
     /// The network's name from its conf.
     pub name: String,
     /// The number of the proof.

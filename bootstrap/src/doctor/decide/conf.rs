@@ -14,6 +14,7 @@ use super::{is_private, networks};
 use crate::node::confdir::ConfDir;
 use crate::node::directories::InstalledConf;
 use crate::node::paths::PRIVATE_CONF_DIR;
+use crate::publish::report::EventReason;
 use crate::runtime::answer::ConfUse;
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
@@ -248,7 +249,7 @@ fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Findin
 fn repaired(facts: &Facts) -> Option<Finding> {
     let since = facts.now.wall_secs.saturating_sub(REPAIRS_WITHIN_SECS);
     let is_repair = |entry: &&super::super::gather::journal::Entry| {
-        entry.event == "ConfRepaired" && entry.wall_secs() >= since
+        entry.event == EventReason::ConfRepaired.as_str() && entry.wall_secs() >= since
     };
     let repairs: Vec<_> = facts.journal.read()?.iter().filter(is_repair).collect();
     if repairs.len() < MANY_REPAIRS {

@@ -7,7 +7,7 @@ use super::*;
 fn result(turn: u64, failed: Option<&str>) -> ProofResult {
     ProofResult {
         version: 1,
-        network: "new".into(),
+        network: Side::New,
         name: "n".into(),
         turn,
         boot_id: "b".into(),
