@@ -51,7 +51,8 @@ pub(super) enum Write {
     Status(Value),
 }
 
-/// The patches, in order: who waits for the condition finds label and annotation right when it turns true.
+/// The patches, in order: who waits for the condition finds label and annotation right when it turns true, and who reads of this boot in the
+/// annotation finds no condition of an earlier one that is still true.
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
@@ -61,13 +62,9 @@ pub(super) fn decide(
     desired: Option<&DesiredPhase>,
     now: Timestamp,
 ) -> Vec<Write> {
-    let mut writes = Vec::new();
-    if report.reason == Reason::SwitchedOff {
-        // The node does not follow the policy any more, so no phase is reported.
-        writes.extend(taken_back(seen, Extent::Report));
-    } else {
-        writes.extend(metadata(seen, report, desired));
-    }
+    let is_off = report.reason == Reason::SwitchedOff;
+    // A node that is switched off does not follow the policy any more, so no phase is reported.
+    let metadata = if is_off { taken_back(seen, Extent::Report) } else { metadata(seen, report, desired) };
     let mut conditions = Vec::new();
     let ready = Condition {
         kind: READY.into(),
@@ -88,10 +85,12 @@ pub(super) fn decide(
         };
         conditions.extend(changed(seen, cleared, now));
     }
-    if !conditions.is_empty() {
-        writes.push(Write::Status(json!({ "status": { "conditions": conditions } })));
-    }
-    writes
+    let status =
+        (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
+    // A patch that takes the desired phase away is of the Node's version as it was seen, so no other patch can go before it.
+    let is_status_first = !report.ready && !is_off && !is_obsolete(desired, report);
+    let writes = if is_status_first { [status, metadata] } else { [metadata, status] };
+    writes.into_iter().flatten().collect()
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.

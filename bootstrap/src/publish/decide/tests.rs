@@ -323,3 +323,19 @@ fn no_message_says_anything_to_the_terminal_of_its_reader() {
     let condition = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
     assert_eq!(condition, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
 }
+
+#[test]
+fn a_condition_that_was_true_goes_before_the_report_of_another_boot() {
+    let of_this_boot = |ready| {
+        let (reason, message) =
+            if ready { (Reason::NetworkReady, "new") } else { (Reason::BootFailed, "no") };
+        let observed = Observed { boot_id: "another".into(), ..report().observed };
+        NodeReport { ready, reason, message: message.into(), observed, ..report() }
+    };
+    let order = |ready| {
+        let writes = decide(&published(), &of_this_boot(ready), None, now());
+        writes.iter().map(|write| matches!(write, Write::Status(_))).collect::<Vec<_>>()
+    };
+    assert_eq!(order(false), [true, false], "the condition is false first");
+    assert_eq!(order(true), [false, true], "who waits for it finds the annotation");
+}
