@@ -53,7 +53,7 @@ fn node(name: &str, phase: Phase, attached: &Value) -> Node {
         boot: "b".into(),
         label: Some(phase),
         observed: Some(observed),
-        crossfade: Some(Condition { is_true: true, boot: "b".into(), message: Text::default() }),
+        crossfade: Some(Condition { is_true: true, message: Text::default() }),
         ..Node::default()
     }
 }
