@@ -9,9 +9,9 @@ use types::policy::Phase;
 use types::step::State as NodeState;
 
 use crate::plan::canon;
-use crate::roll::nodes::{NodeStatus, Standing};
 use crate::roll::run::State;
 use crate::roll::view::View;
+use crate::roll::view::{NodeStatus, Standing};
 use crate::roll::wait::Wait;
 use crate::roll::world::Color;
 

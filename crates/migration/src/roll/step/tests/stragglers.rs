@@ -8,17 +8,17 @@ use types::observed::Observed;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use super::act::{Act, Change};
-use super::memory::Memory;
-use super::nodes::Nodes;
-use super::order::Order;
-use super::run::{NodeRequest, Run, State as RunState};
-use super::step::{Decision, step};
-use super::view::View;
-use super::wait::Reason;
-use super::wish::{RunRequest, Wish};
-use super::world::{Availability, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 use crate::plan::Plan;
+use crate::roll::act::{Act, Change};
+use crate::roll::memory::Memory;
+use crate::roll::run::{NodeRequest, Run, State as RunState};
+use crate::roll::step::{Decision, step};
+use crate::roll::view::Nodes;
+use crate::roll::view::Order;
+use crate::roll::view::View;
+use crate::roll::wait::Reason;
+use crate::roll::wish::{RunRequest, Wish};
+use crate::roll::world::{Availability, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 
 const NOW: Duration = Duration::from_secs(10_000);
 const HASH: &str = "4be1";
@@ -99,7 +99,7 @@ fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
     let view = View::of(world, memory, run, &nodes);
     let decided = step(&view);
     for act in &decided.acts {
-        assert_eq!(super::invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
+        assert_eq!(crate::roll::invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
     }
     decided
 }

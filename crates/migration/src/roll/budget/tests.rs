@@ -9,9 +9,9 @@ use super::*;
 use crate::capacity::Request;
 use crate::plan::Plan;
 use crate::roll::memory::Memory;
-use crate::roll::nodes::Nodes;
-use crate::roll::order::Order;
 use crate::roll::run::Run;
+use crate::roll::view::Nodes;
+use crate::roll::view::Order;
 use crate::roll::world::{Hosts, World};
 
 const NOW: Duration = Duration::from_secs(10_000);
@@ -227,7 +227,7 @@ fn a_person_is_asked_where_time_does_not_help() {
         let wait = wait.unwrap_or_else(|| panic!("{what}: {started:?}"));
         assert_eq!((wait.reason, wait.is_held), (Reason::NoCapacity, is_held), "{what}");
         assert_eq!(wait.help.is_empty(), !is_held, "{what}");
-        assert_eq!(wait.until, Some(NOW + FRESH), "what pods request may change");
+        assert_eq!(wait.until, Some(NOW + CENSUS_FRESH), "what pods request may change");
     }
     let (_, _, wait) = asked(&world(vec![(node(), 4, 0), (node(), 9, 0)]), &["a"]);
     assert_eq!(
@@ -265,7 +265,7 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
 #[test]
 fn a_claim_without_room_is_refused() {
     use crate::roll::act::{Change, Patch};
-    use crate::roll::{invariant, view};
+    use crate::roll::invariant;
     let world_of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
     for (world, broken) in [
         (world_of(4), None),
@@ -280,7 +280,7 @@ fn a_claim_without_room_is_refused() {
         let (name, node) = world.nodes.first_key_value().expect("a node");
         let claimed = in_state(types::step::State::Claimed).step;
         let step = claimed.map_or(Change::Keep, Change::Set);
-        let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..view::patch(name, node) }));
+        let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..Patch::of(name, node) }));
         let found = invariant::hold(&act, &view, &run.plan);
         assert_eq!(found.err().map(|found| found.name), broken, "{world:?}");
     }
@@ -326,4 +326,11 @@ fn a_count_adds_up_pods_by_node() {
     let count_of =
         |name: &str| (census.requests[name].moves.cpu / 1000, census.requests[name].stays.cpu / 1000);
     assert_eq!((count_of("a"), count_of("")), ((3, 4), (8, 0)));
+}
+
+#[test]
+fn two_dns_pods_in_two_zones_can_move() {
+    for (all, others) in [(1, 1), (2, 1), (3, 2), (12, 2)] {
+        assert_eq!(dns_pods_needed_elsewhere(all), others, "{all} DNS pods");
+    }
 }
