@@ -16,8 +16,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use migration::finding::Explanation;
-use migration::support::{Cni, Strategy};
+use migration::check::finding::Explanation;
+use migration::cni::support::{Cni, Strategy};
 use options::Global;
 
 /// Move a live Kubernetes cluster from one CNI to another.

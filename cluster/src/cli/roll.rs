@@ -1,9 +1,9 @@
 //! Options of the commands that move a cluster, and of those that ask a run for something.
 
 use clap::{Args, ValueEnum};
+use migration::cni::support::{Cni, Strategy};
 use migration::plan::WaveKind;
 use migration::plan::canon::Prefix;
-use migration::support::{Cni, Strategy};
 use types::policy::Phase;
 
 use super::Migration;

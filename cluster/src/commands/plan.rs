@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use migration::check;
+use migration::check::Scene;
 use migration::plan::decisions::{self, Class};
 use migration::plan::{self, Plan, Survey, canon, eta};
-use migration::scene::Scene;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

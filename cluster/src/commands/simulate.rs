@@ -1,8 +1,8 @@
 //! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
 use migration::check;
+use migration::check::Scene;
 use migration::plan::{self, Survey, canon, eta};
-use migration::scene::Scene;
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use migration::check;
+use migration::cni::support::Cni;
 use migration::config::Config;
-use migration::support::Cni;
 use netpol::cilium::Settings;
 use netpol::gather::{CLUSTER_KINDS, Engine};
 use netpol::kubernetes::Blocks;

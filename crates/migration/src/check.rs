@@ -15,6 +15,7 @@ mod drains;
 mod evictions;
 mod features;
 mod fence;
+pub mod finding;
 mod gateway;
 mod host_ports;
 mod labels;
@@ -44,11 +45,28 @@ mod versions;
 mod volumes;
 mod webhooks;
 
-use crate::finding::Finding;
-use crate::scene::Scene;
+use crate::check::finding::Finding;
+use crate::cni::support::{Cni, Strategy};
+use crate::config::Config;
+use snapshot::model::Snapshot;
 
 pub use needs::{Need, kinds};
 pub use run::{codes, run};
+
+/// A cluster, and the migration that somebody plans for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The cluster.
+    pub snapshot: &'a Snapshot,
+    /// The operator's settings.
+    pub config: &'a Config,
+    /// The CNI to move from.
+    pub from: Cni,
+    /// The CNI to move to.
+    pub to: Cni,
+    /// How.
+    pub strategy: Strategy,
+}
 
 /// Every check, in the order in which they run.
 pub const ALL: &[Check] = &[

@@ -5,7 +5,10 @@
 
 pub mod decisions;
 pub mod event;
+pub mod gate;
 mod news;
+pub mod objects;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,7 @@ pub use event::Event;
 use futures_util::stream::{self, StreamExt};
 use news::News;
 
+use crate::drive::status::{Status, status};
 use crate::plan::Plan;
 use crate::roll::act::Act;
 use crate::roll::invariant::{self, Violation};
@@ -27,7 +31,6 @@ use crate::roll::view::Order;
 use crate::roll::view::View;
 use crate::roll::wish::Wish;
 use crate::roll::world::World;
-use crate::status::{Status, status};
 
 /// How many calls are under way at once: one that the API server leaves waiting does not keep the others.
 const AT_ONCE: usize = 8;

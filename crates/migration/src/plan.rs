@@ -18,6 +18,7 @@ mod passes;
 mod shape;
 mod silent;
 mod site;
+pub mod stragglers;
 #[cfg(test)]
 mod tests;
 mod waves;
@@ -29,8 +30,8 @@ use types::policy::Phase;
 
 pub use crate::config::roll::{Limits, Method, Pods, Window};
 
+use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
-use crate::support::{Cni, Strategy};
 
 pub use build::build;
 pub use diff::diff;

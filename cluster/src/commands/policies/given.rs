@@ -1,11 +1,12 @@
 //! What the commands about policies go by.
 
-use migration::cidr::{self, Range};
+use migration::check::Scene;
+use migration::cni::cidr;
+use migration::cni::cidr::Range;
+use migration::cni::enforcement::{cluster_policies, enforces};
+use migration::cni::network::{calico, cilium};
+use migration::cni::support::{Cni, Strategy};
 use migration::config::Config;
-use migration::enforcement::{cluster_policies, enforces};
-use migration::network::{calico, cilium};
-use migration::scene::Scene;
-use migration::support::{Cni, Strategy};
 use migration::workload::release;
 use netpol::cilium::Settings;
 use netpol::convert::CONVERTED_FROM;

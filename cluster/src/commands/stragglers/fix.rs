@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use migration::check;
+use migration::check::Scene;
 use migration::plan::canon::{self, Prefix};
 use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
+use migration::plan::stragglers::{find, furthest};
 use migration::plan::{self, Plan, Survey, eta};
 use migration::roll::run::{Bounds, Run, State};
-use migration::scene::Scene;
-use migration::stragglers::{find, furthest};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;

@@ -8,11 +8,12 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
 use super::{Check, Need};
-use crate::cidr::Range;
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{self, calico};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr::Range;
+use crate::cni::network;
+use crate::cni::network::calico;
+use crate::cni::support::Cni;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -168,7 +169,7 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
             first(&|name| !all.iter().any(|pattern| pattern.is_match(name)))
         }
         Method::Cidr(ranges) => {
-            let claims = crate::cidr::of(scene);
+            let claims = crate::cni::cidr::of(scene);
             let mut read = ranges.iter().map(|range| {
                 Range::read(range).map(|(range, _)| range).map_err(|why| format!("{range}: {why}"))
             });

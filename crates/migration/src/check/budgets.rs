@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use snapshot::model::{Budget, Kind, Labels, Pod, Snapshot};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use arithmetic::{ReplicaCount, Verdict};
 
 /// See the module.

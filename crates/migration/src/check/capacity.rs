@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use snapshot::model::{Kind, Node, Pod};
 
 use super::{Check, Need};
-use crate::capacity::{RESOURCES, Request, barring, tenths};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Strategy;
 use crate::config::roll::Method;
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Strategy;
+use crate::workload::capacity::{RESOURCES, Request, barring, tenths};
 use crate::workload::{Owner, Requests, is_movable, owner, platform, pool_of};
 
 /// See the module.

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use snapshot::model::{Kind, Object};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{cilium, subject};
-use crate::scene::Scene;
-use crate::support::Cni;
-use crate::values::command;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::{cilium, subject};
+use crate::cni::support::Cni;
+use crate::cni::values::command;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::model::Kind;
 
 use super::{Check, Need};
-use crate::cidr::{self, Claims, Clash};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::{Claims, Clash};
+use crate::cni::support::{Cni, Strategy};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -10,10 +10,10 @@ use snapshot::model::{Kind, Node, Object};
 use types::quote::shell_word;
 
 use super::{Check, Need, nodes};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{cilium, subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Stage};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::{cilium, subject};
+use crate::cni::support::{Cni, Stage};
 use crate::workload::platform;
 
 /// See the module.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use snapshot::model::{Kind, Node, Pod, ZONE};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::workload::{Owner, is_dns, is_ready, owner, platform};
 
 /// See the module.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use snapshot::model::{Kind, Node, PodSpec, Selector, Workload};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::workload::{Owner, Place, groups, is_movable, owner, platform, takes_back};
 
 /// See the module.

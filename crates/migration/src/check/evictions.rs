@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use types::eviction::STAY;
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::workload::{Group, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
 
 /// See the module.

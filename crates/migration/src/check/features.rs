@@ -9,10 +9,10 @@ mod pods;
 use snapshot::model::{Kind, Workload};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{antrea, calico as felix, cilium, is_yes};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::{antrea, calico as felix, cilium, is_yes};
+use crate::cni::support::Cni;
 use crate::workload::Place;
 
 /// See the module.

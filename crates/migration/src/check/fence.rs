@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Workload};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Place, Refusal, agents, futures, platform};
 
 /// See the module.

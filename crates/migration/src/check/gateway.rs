@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use snapshot::model::{Kind, Snapshot, TUNNELS};
 
 use super::{Check, Need};
-use crate::cidr::Range;
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{cilium, subject};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr::Range;
+use crate::cni::network::{cilium, subject};
+use crate::cni::support::Cni;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -6,11 +6,11 @@ use snapshot::model::{Kind, Pod, Port};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity};
-use crate::network::cilium;
-use crate::scene::Scene;
-use crate::support::Cni;
-use crate::values::{CHAINING, command, has_host_ports};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
+use crate::cni::network::cilium;
+use crate::cni::support::Cni;
+use crate::cni::values::{CHAINING, command, has_host_ports};
 use crate::workload::{groups, platform};
 
 /// See the module.
@@ -211,7 +211,7 @@ mod tests {
             format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x}}\nspec: {{{PORT}}}\n");
         let case = Case::of(&pod);
         assert_eq!(case.finding(&CHECK, "host-port-lost").severity, Severity::Note);
-        let values = |case: &Case| crate::values::manifest(&case.scene()).expect("values of Cilium");
+        let values = |case: &Case| crate::cni::values::manifest(&case.scene()).expect("values of Cilium");
         assert!(values(&case).contains("chainingMode: portmap\n"), "{}", values(&case));
         let without = values(&Case::of(&pod.replace("hostPort: 80", "hostPort: 0")));
         assert!(without.contains("chainingMode: none\n"), "{without}");

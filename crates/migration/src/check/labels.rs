@@ -6,8 +6,8 @@ use snapshot::model::Kind;
 use types::{label, qualified};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

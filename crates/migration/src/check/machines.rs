@@ -7,9 +7,9 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::subject;
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::subject;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -102,7 +102,7 @@ fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::check::tests::{Case, object, objects};
-    use crate::support::Cni;
+    use crate::cni::support::Cni;
     use serde_json::json;
 
     fn found(objects: Vec<(Kind, Value)>) -> Vec<Finding> {

@@ -6,11 +6,12 @@ use snapshot::model::{Kind, Object};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::cidr::{self, Claims, Range, Usage};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{agent, antrea, cilium, is_yes, subject, variable};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::network::{agent, antrea, cilium, is_yes, subject, variable};
+use crate::cni::support::{Cni, Strategy};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

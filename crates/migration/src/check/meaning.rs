@@ -4,11 +4,12 @@ use serde_json::Value;
 use snapshot::model::{Kind, Object};
 
 use super::{Check, Need};
-use crate::cidr::{self, Range};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{cilium, is_yes, subject};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::Range;
+use crate::cni::network::{cilium, is_yes, subject};
+use crate::cni::support::Cni;
 use crate::workload::release;
 
 /// See the module.

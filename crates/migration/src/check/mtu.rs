@@ -3,10 +3,10 @@
 use snapshot::model::{Kind, Object, Workload};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity};
-use crate::network::{Mtu, NODE_MTU, mtu};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
+use crate::cni::network::{Mtu, NODE_MTU, mtu};
+use crate::cni::support::Cni;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

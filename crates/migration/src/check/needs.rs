@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use snapshot::model::Kind;
 
 use super::ALL;
-use crate::requirements;
-use crate::support::Cni;
+use crate::cni::requirements;
+use crate::cni::support::Cni;
 
 /// A kind that a check reads.
 #[derive(Debug, Clone, Copy)]

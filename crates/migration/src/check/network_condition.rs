@@ -3,10 +3,10 @@
 use snapshot::model::{Kind, Node};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::cilium;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::cilium;
+use crate::cni::support::Cni;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

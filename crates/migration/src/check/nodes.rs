@@ -6,9 +6,9 @@ use serde_json::Value;
 use snapshot::model::{Kind, Node};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Strategy;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Strategy;
 use crate::workload::platform;
 
 /// See the module.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node};
 
 use super::{Check, Need, nodes};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Strategy;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Strategy;
 use crate::workload::{Platform, platform};
 
 /// See the module.

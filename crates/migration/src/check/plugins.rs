@@ -10,8 +10,8 @@ use snapshot::model::{Kind, Object, Workload};
 use types::profile;
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::workload::owner;
 
 /// See the module.
@@ -134,7 +134,7 @@ fn attachments(scene: &Scene<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::check::tests::{Case, object, objects};
-    use crate::support::Cni;
+    use crate::cni::support::Cni;
     use serde_json::{Value, json};
 
     fn daemon_set(name: &str, argument: &str) -> (Kind, Value) {

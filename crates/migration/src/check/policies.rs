@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use super::{Check, Need};
-use crate::enforcement::{Coverage, KINDS, Phase, enforces, lines};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{calico, subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::enforcement::{Coverage, KINDS, Phase, enforces, lines};
+use crate::cni::network::{calico, subject};
+use crate::cni::support::{Cni, Strategy};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -173,7 +173,7 @@ mod tests {
     /// A snapshot without policies that a CNI enforces says nothing about them.
     #[test]
     fn whatever_a_cni_may_enforce_is_needed() {
-        for pair in crate::requirements::PAIRS {
+        for pair in crate::cni::requirements::PAIRS {
             let case = Case::new(pair.from, pair.to, vec![]);
             let needed: Vec<Kind> =
                 CHECK.needs.iter().filter_map(|need| need.of(pair.from, pair.to)).collect();

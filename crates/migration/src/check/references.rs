@@ -5,11 +5,12 @@ use snapshot::model::{Kind, Object, Service, is_named};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::cidr::{self, Claims, Range, Usage};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::subject;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::network::subject;
+use crate::cni::support::Cni;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -2,9 +2,9 @@
 
 use snapshot::model::Kind;
 
-use crate::finding::{Finding, Severity, Subject};
-use crate::requirements::{Requirement, State, of_migration};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::requirements::{Requirement, State, of_migration};
 
 const NOT_MET: &str = "requirement-not-met";
 const UNKNOWN: &str = "requirement-unknown";
@@ -60,8 +60,8 @@ mod tests {
     use snapshot::model::{ALL_KINDS, Reading, Snapshot};
 
     use super::*;
+    use crate::cni::support::{Cni, Strategy};
     use crate::config::Config;
-    use crate::support::{Cni, Strategy};
 
     fn known() -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn the_findings_that_say_the_same_exist() {
         let codes: Vec<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
-        for pair in crate::requirements::PAIRS {
+        for pair in crate::cni::requirements::PAIRS {
             for row in of_migration(pair.from, pair.to) {
                 let unknown: Vec<_> = row.found_by.iter().filter(|code| !codes.contains(code)).collect();
                 assert!(unknown.is_empty(), "{}: no check reports {unknown:?}", row.name);

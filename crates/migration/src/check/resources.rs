@@ -3,9 +3,9 @@
 use snapshot::model::{Kind, Workload};
 
 use super::{Check, Need};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::config::Resources;
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
 use crate::workload::agents;
 
 /// See the module.

@@ -3,9 +3,9 @@
 use snapshot::model::{Kind, Service};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Strategy;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Strategy;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use snapshot::model::Kind;
 
 use super::{Check, Need};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::config::{Member, Method};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

@@ -6,9 +6,9 @@ use types::policy::Secondary;
 use types::profile;
 
 use super::Check;
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::{Cni, Strategy};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

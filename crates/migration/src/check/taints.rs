@@ -7,9 +7,9 @@ use snapshot::model::{Kind, Taint, Workload};
 use types::quote::shell_word;
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::{Cni, Strategy};
 use crate::workload::{
     START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
 };

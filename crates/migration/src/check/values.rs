@@ -3,12 +3,13 @@
 use snapshot::model::Kind;
 
 use super::{Check, Need, host_ports};
-use crate::cidr;
-use crate::finding::{Finding, Severity};
-use crate::network::{antrea, calico, cilium};
-use crate::scene::Scene;
-use crate::support::{Cni, Stage, Strategy};
-use crate::values::{self, Row, State, command, manifest, rows, upgrade};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
+use crate::cni::cidr;
+use crate::cni::network::{antrea, calico, cilium};
+use crate::cni::support::{Cni, Stage, Strategy};
+use crate::cni::values;
+use crate::cni::values::{Row, State, command, manifest, rows, upgrade};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {
@@ -163,7 +164,7 @@ fn not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
 /// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.
 fn migrator(scene: &Scene<'_>) -> Option<Finding> {
     let daemon_set = scene.snapshot.daemon_set("antrea-migrator").filter(|_| scene.to == Cni::Antrea)?;
-    let by = crate::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
+    let by = crate::check::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
     let fix = format!("Run: kubectl -n {} delete daemonset antrea-migrator.", daemon_set.namespace());
     let what = "Antrea's migration program, antrea-migrator, is in the cluster.";
     let why = "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.";
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn every_rule_has_its_code_declared() {
         let mut seen = 0;
-        for rule in Cni::value_variants().iter().flat_map(|cni| crate::values::rules(*cni)) {
+        for rule in Cni::value_variants().iter().flat_map(|cni| crate::cni::values::rules(*cni)) {
             seen += 1;
             assert!(CHECK.codes.contains(&(rule.code, rule.meaning)), "{}", rule.code);
         }
@@ -247,7 +248,7 @@ mod tests {
     /// Where the old CNI gives the pod CIDRs of Nodes, too, a waiver of a risk would let two pods have one address.
     #[test]
     fn the_pod_cidrs_of_nodes_are_given_once() {
-        use crate::finding::Severity::{Blocks, Risk};
+        use crate::check::finding::Severity::{Blocks, Risk};
         for (from, strategy, severity) in [
             (Cni::Calico, Strategy::Bridge, Risk),
             (Cni::Flannel, Strategy::Bridge, Blocks),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use snapshot::model::{Kind, Node};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Cni;
 use crate::workload::{Version, platform, pool_of, release, version};
 
 /// See the module.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use snapshot::model::{Kind, Object, Pod};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
 use crate::workload::{Owner, is_movable, owner, takes_back};
 
 /// See the module.

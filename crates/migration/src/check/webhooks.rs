@@ -9,10 +9,10 @@ use serde_json::Value;
 use snapshot::model::{Kind, Pod};
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::subject;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::subject;
+use crate::cni::support::Cni;
 use crate::workload::{Owner, is_ready, owner};
 
 /// See the module.
@@ -128,7 +128,7 @@ fn unreachable(scene: &Scene<'_>, objects: Vec<Subject>, owners: &BTreeSet<Owner
 fn is_out_of_reach(scene: &Scene<'_>) -> bool {
     let is_control_plane =
         |node: &snapshot::model::Node| node.metadata.label("node-role.kubernetes.io/control-plane").is_some();
-    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cidr::of(scene).is_shared;
+    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::of(scene).is_shared;
     scene.from == Cni::AwsVpcCni && !takes_vpc_addresses && !scene.snapshot.nodes.iter().any(is_control_plane)
 }
 

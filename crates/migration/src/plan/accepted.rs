@@ -6,10 +6,10 @@ use snapshot::model::Kind;
 use types::policy::Phase;
 use types::problem::Problem;
 
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::enforcement::{Coverage, lines};
 use crate::config::Waiver;
-use crate::enforcement::{Coverage, lines};
-use crate::finding::Finding;
-use crate::scene::Scene;
 
 /// The kinds of policies of the cluster that nobody enforces in one of these phases, with the phases.
 pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, Vec<&'static str>> {

@@ -5,10 +5,10 @@ use types::problem::Problem;
 
 use super::passes::{Disconnection, Passes};
 use super::site::{Survey, cluster, join_names};
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::support::Strategy;
 use crate::config::{Config, Freeze, Method};
-use crate::finding::Finding;
-use crate::scene::Scene;
-use crate::support::Strategy;
 
 /// Kinds without which there is no order of nodes.
 const NEEDED: [Kind; 3] = [Kind::NODE, Kind::POD, Kind::DAEMON_SET];

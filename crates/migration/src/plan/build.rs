@@ -9,8 +9,8 @@ use super::silent::silent;
 use super::site::{Survey, cluster};
 use super::waves::waves;
 use super::{Plan, blockers, parts};
-use crate::finding::Finding;
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::Finding;
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///

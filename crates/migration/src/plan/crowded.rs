@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::site::{Survey, join_names};
 use super::{Method, Plan};
-use crate::capacity::{Place, Request, Room, Shortage, State, barring};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{Requests, is_movable};
 
 /// A note on the nodes that a run would not drain as the cluster is now; none if there is none.

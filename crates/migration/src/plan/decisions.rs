@@ -7,7 +7,7 @@ use snapshot::model::Pod;
 use types::glob;
 
 use super::Plan;
-use crate::scene::Scene;
+use crate::check::Scene;
 use crate::workload::{asks_to_stay, has_empty_dir, is_bound_to_node, is_movable};
 
 /// A class of pods that need a decision.

@@ -14,10 +14,10 @@ use super::parts::Course;
 use super::passes::bridge;
 use super::site::{Site, Survey, cluster, join_names};
 use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
+use crate::check::Scene;
+use crate::cni::reach;
+use crate::cni::support::Strategy;
 use crate::config::Config;
-use crate::reach;
-use crate::scene::Scene;
-use crate::support::Strategy;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

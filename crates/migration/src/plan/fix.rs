@@ -17,10 +17,10 @@ use super::parts::Course;
 use super::passes::bridge;
 use super::site::{Site, Survey, cluster};
 use super::{ExcludedNode, Plan, blockers, parts};
-use crate::finding::Finding;
-use crate::reach;
-use crate::scene::Scene;
-use crate::stragglers::{Straggler, StragglerReason, by_node};
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::reach;
+use crate::plan::stragglers::{Straggler, StragglerReason, by_node};
 use crate::workload::{asks_to_stay, has_empty_dir, owner};
 
 /// What can be done about the stragglers of a cluster.

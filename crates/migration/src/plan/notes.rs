@@ -10,8 +10,8 @@ use types::policy::Phase;
 use super::Plan;
 use super::crowded::crowded;
 use super::site::{Site, Survey, attached, join_names};
-use crate::reach;
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::cni::reach;
 use crate::workload::{agents, is_dns, look_alikes};
 
 /// What to know of a plan that was made of this scene and these nodes, in sentences.

@@ -10,11 +10,12 @@ use super::accepted::{unenforced, waivers};
 use super::canon::{bytes, sha256};
 use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
-use crate::cidr::{self, Range, Usage, merged};
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::cidr;
+use crate::cni::cidr::{Range, Usage, merged};
 use crate::config::Config;
 use crate::config::roll::BUILT_IN;
-use crate::finding::Finding;
-use crate::scene::Scene;
 use crate::workload::agents as agents_of;
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.

@@ -6,9 +6,9 @@ use types::policy::Phase;
 
 use super::Bridge;
 use super::site::Site;
+use crate::cni::reach;
+use crate::cni::support::Strategy;
 use crate::config::roll;
-use crate::reach;
-use crate::support::Strategy;
 
 /// The passes of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]

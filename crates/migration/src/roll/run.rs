@@ -8,8 +8,8 @@ use types::policy::Phase;
 
 use super::wish::{MAX_SEQ, Wish};
 use super::world::Owner;
+use crate::cni::reach;
 use crate::plan::{Plan, WaveKind};
-use crate::reach;
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run}
 use super::wait::{Reason, Wait};
 use super::world::Owner;
 use super::{budget, start, transit};
-use crate::reach;
+use crate::cni::reach;
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
 pub const FRESH: Duration = Duration::from_secs(40);

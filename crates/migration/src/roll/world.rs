@@ -11,7 +11,7 @@ use types::observed::Observed;
 use types::policy::Phase;
 use types::step::Step;
 
-use crate::capacity::Request;
+use crate::workload::capacity::Request;
 
 /// What is known of the cluster.
 #[derive(Debug, Clone, Default)]

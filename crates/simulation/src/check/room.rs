@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use migration::capacity::Request;
 use migration::roll::budget::CENSUS_FRESH;
 use migration::roll::world::Trait;
+use migration::workload::capacity::Request;
 
 use crate::event::Flight;
 use crate::history::History;

@@ -1,7 +1,7 @@
 use super::CHECK;
+use crate::check::finding::Severity;
 use crate::check::tests::{Case, objects};
-use crate::finding::Severity;
-use crate::support::Strategy;
+use crate::cni::support::Strategy;
 
 /// A node with four cores and 8 GiB.
 fn node(name: &str, more: &str) -> String {

@@ -7,11 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use snapshot::model::{Kind, Object, Text};
 use types::quote::shell_word;
 
-use crate::cidr::{Claims, Clash, Plan, Range, Usage, free};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::calico;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr::{Claims, Clash, Plan, Range, Usage, free};
+use crate::cni::network::calico;
+use crate::cni::support::Cni;
 
 /// What to do.
 pub(super) fn plan_findings(
@@ -77,7 +77,7 @@ fn is_of_pods(clash: &Clash<'_>) -> bool {
 /// The manifest by which Calico gives addresses of these ranges to no pod.
 pub(super) fn reservation(ranges: &BTreeSet<String>) -> String {
     let read = ranges.iter().filter_map(|range| Range::read(range).ok()).map(|(range, _)| range).collect();
-    let list: String = crate::cidr::merged(read).iter().map(|range| format!("  - {range}\n")).collect();
+    let list: String = crate::cni::cidr::merged(read).iter().map(|range| format!("  - {range}\n")).collect();
     format!(
         "calicoctl apply -f - with\n```\napiVersion: projectcalico.org/v3\nkind: IPReservation\nmetadata:\n  name: crossfade-new\nspec:\n  reservedCIDRs:\n{list}```"
     )

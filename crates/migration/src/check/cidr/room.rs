@@ -8,11 +8,12 @@ use std::collections::HashMap;
 
 use snapshot::model::{Kind, Node, Object};
 
-use crate::cidr::{self, Claims, Range, Usage};
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{calico, cilium};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::network::{calico, cilium};
+use crate::cni::support::Cni;
 
 /// How many addresses of a node's range are for no pod: the first and the last one, that of the node's router and, of Cilium, that of its health probe.
 const fn reserved(cni: Cni) -> u128 {

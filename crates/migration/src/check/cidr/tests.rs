@@ -1,6 +1,6 @@
 use super::CHECK;
 use crate::check::tests::{Case, objects};
-use crate::support::{Cni, Strategy};
+use crate::cni::support::{Cni, Strategy};
 
 /// Blocks of Calico on three nodes, and the ranges that Antrea takes from the nodes.
 const CLUSTER: &str = "\
@@ -257,7 +257,7 @@ fn addresses_of_gateways_are_no_pods() {
 
 #[test]
 fn a_range_of_pods_that_cannot_be_read_blocks() {
-    use crate::finding::Severity;
+    use crate::check::finding::Severity;
     let severity = |pool: &str| {
         let found = cluster(pool, "192.168.3.0/26").found(&CHECK);
         found.iter().find(|candidate| candidate.code == "cidr-invalid").map(|candidate| candidate.severity)

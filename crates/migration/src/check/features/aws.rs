@@ -5,10 +5,10 @@
 use snapshot::model::Kind;
 
 use super::Feature;
-use crate::finding::{Severity, Subject};
-use crate::network::{agent, calico, is_yes, subject, variable};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Severity, Subject};
+use crate::cni::network::{agent, calico, is_yes, subject, variable};
+use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[
     Feature {

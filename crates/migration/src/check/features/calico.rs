@@ -8,10 +8,10 @@ use snapshot::model::{Kind, Object};
 
 use super::Feature;
 use super::pods::with;
-use crate::finding::{Severity, Subject};
-use crate::network::{calico, subject};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Severity, Subject};
+use crate::cni::network::{calico, subject};
+use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[
     Feature {

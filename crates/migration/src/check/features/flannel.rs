@@ -3,10 +3,10 @@
 //! *Source*: flannel-io/flannel: Documentation/backends.md (`wireguard`, `ipsec`).
 
 use super::Feature;
-use crate::finding::Severity;
-use crate::network::flannel;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::Severity;
+use crate::cni::network::flannel;
+use crate::cni::support::Cni;
 
 pub(super) const FEATURES: &[Feature] = &[Feature {
     code: "feature-wireguard",

@@ -3,9 +3,9 @@
 use netpol::calico::parse;
 use snapshot::model::{CALICO_METADATA, Kind, Labels, Object};
 
-use crate::finding::Subject;
-use crate::network::subject;
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::Subject;
+use crate::cni::network::subject;
 
 /// The HostEndpoints that somebody wrote, and those of Calico's controllers that a policy selects.
 ///

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use snapshot::model::{Kind, Meta, Pod};
 
-use crate::finding::Subject;
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::Subject;
 
 /// The owners of the pods, and the namespaces, that have an annotation of this kind.
 pub(super) fn with(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Subject> {

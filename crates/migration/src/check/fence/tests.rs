@@ -1,6 +1,6 @@
 use super::CHECK;
 use crate::check::tests::{Case, objects};
-use crate::support::{Cni, Strategy};
+use crate::cni::support::{Cni, Strategy};
 
 fn node(name: &str, labels: &str) -> String {
     format!(

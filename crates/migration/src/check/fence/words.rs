@@ -6,8 +6,8 @@ use std::sync::Arc;
 use snapshot::model::{Kind, Toleration, Workload};
 use types::quote::shell_word;
 
-use crate::finding::{Finding, Severity, Subject};
-use crate::support::{Cni, Strategy};
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Refusal, container_of, toleration_patch};
 
 /// How many nodes a command names before it says that there are more.

@@ -6,11 +6,11 @@
 use snapshot::model::{Kind, Workload};
 
 use super::{WHY, uncovered};
-use crate::cidr::Range;
-use crate::finding::{Finding, Severity, Subject};
-use crate::network::{agent, flannel, is_yes};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr::Range;
+use crate::cni::network::{agent, flannel, is_yes};
+use crate::cni::support::Cni;
 
 /// The traffic between pods of Flannel and pods of the new network.
 pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
@@ -51,7 +51,7 @@ mod tests {
     use super::super::CHECK;
     use super::*;
     use crate::check::tests::{Case, object};
-    use crate::support::Strategy;
+    use crate::cni::support::Strategy;
     use serde_json::json;
 
     fn codes(argument: &str, new: &str, strategy: Strategy) -> Vec<(&'static str, Severity)> {

@@ -4,8 +4,8 @@ use serde_json::Value;
 use snapshot::model::{Kind, Taint, Text, Workload};
 use types::quote::shell_word;
 
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
 
 /// Prefixes of taints that the cluster autoscaler knows by themselves. *Source*: cluster-autoscaler 1.29, release notes.
 const KNOWN: [&str; 2] =

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use snapshot::model::{Kind, Node, Pod, Workload};
 
-use crate::finding::{Finding, Severity, Subject};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::Cni;
 use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, container_of, is_ready, platform};
 
 /// Start-up taints that stay. Where every node that takes pods bears one, no pod that waits for it finds a node. Elsewhere it is one that stays only if the
@@ -95,9 +95,10 @@ fn finding(key: &str, severity: Severity, nodes: &[&Node]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::CHECK;
+    use crate::check::finding::Severity;
+    use crate::check::finding::Severity::{Blocks, Risk};
     use crate::check::tests::{Case, objects};
-    use crate::finding::Severity::{self, Blocks, Risk};
-    use crate::support::Cni;
+    use crate::cni::support::Cni;
 
     const CILIUM: &str = "node.cilium.io/agent-not-ready";
     const AGENT: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: cilium, namespace: kube-system}\nspec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: cilium-agent}]}}}\n---\n";

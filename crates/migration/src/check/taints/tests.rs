@@ -1,7 +1,7 @@
 use super::CHECK;
+use crate::check::finding::Severity;
 use crate::check::tests::{Case, objects};
-use crate::finding::Severity;
-use crate::support::{Cni, Strategy};
+use crate::cni::support::{Cni, Strategy};
 
 const CILIUM: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: cilium, namespace: kube-system}\nspec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: cilium-agent}]}}}\n---\n";
 const OPERATOR: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cilium-operator, namespace: kube-system}\nspec: {template: {spec: {tolerations: [{operator: Exists}], containers: [{name: cilium-operator}]}}}\n---\n";

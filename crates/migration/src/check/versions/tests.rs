@@ -1,6 +1,6 @@
 use super::CHECK;
 use crate::check::tests::{Case, objects};
-use crate::support::Cni;
+use crate::cni::support::Cni;
 
 fn node(name: &str, kubelet: &str, runtime: &str, kernel: &str) -> String {
     format!(

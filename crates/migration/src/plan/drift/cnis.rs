@@ -9,12 +9,12 @@ use clap::ValueEnum;
 use snapshot::model::Pod;
 use types::policy::Phase;
 
-use crate::cidr::Range;
+use crate::check::Scene;
+use crate::cni::cidr::Range;
+use crate::cni::support::Cni;
 use crate::plan::Plan;
 use crate::plan::parts;
 use crate::plan::site::{Site, Survey};
-use crate::scene::Scene;
-use crate::support::Cni;
 use crate::workload::agents;
 
 /// What the plan says of the CNIs and the cluster contradicts: a CNI without an agent where

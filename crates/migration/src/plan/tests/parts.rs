@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use snapshot::model::Kind;
 
 use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, report, with};
+use crate::check::finding::{Finding, Severity};
 use crate::check::tests::object;
-use crate::finding::{Finding, Severity};
 use crate::plan::Survey;
 use crate::plan::decisions::classes;
 use crate::plan::{GateSource, Method, build, eta};
@@ -222,7 +222,7 @@ fn the_time_is_that_of_all_waves_in_all_passes() {
     assert_eq!(seconds("{soakSeconds: 0, zonePercent: 50}"), 3 * (1 + 1 + 2) * 180);
     assert_eq!(seconds("{soakSeconds: 0, perHour: 10}"), 3 * 4 * 3600);
     let mut scene = cluster([node("a", ""), node("b", ""), dns("a")]);
-    scene.strategy = crate::support::Strategy::Bridge;
+    scene.strategy = crate::cni::support::Strategy::Bridge;
     let plan = planned(&with(scene, "roll: {limits: {soakSeconds: 0}, bridge: {accept: a router}}"));
     assert_eq!(eta::seconds(&plan), 2 * 180);
 }

@@ -6,13 +6,13 @@ use types::policy::Phase;
 use types::step::{Cordon, Step};
 
 use super::*;
-use crate::capacity::Request;
 use crate::plan::Plan;
 use crate::roll::memory::Memory;
 use crate::roll::run::Run;
 use crate::roll::view::Nodes;
 use crate::roll::view::Order;
 use crate::roll::world::{Hosts, World};
+use crate::workload::capacity::Request;
 
 const NOW: Duration = Duration::from_secs(10_000);
 

@@ -422,7 +422,7 @@ fn status_names_what_is_skipped() {
         memory.observe(&world, &run);
         let order = Order::of(&plan);
         let nodes = Nodes::of(&world, &run, &order);
-        let status = crate::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+        let status = crate::drive::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
         assert_eq!(status.skipped, [(object.into(), "so".to_owned())].into());
     }
 }
