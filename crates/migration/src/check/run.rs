@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use snapshot::model::{IllegibleObject, Kind, Reading};
 
-use super::{ALL, Check, kinds, requirements};
+use super::{ALL, Check, kinds};
 use crate::check::Scene;
+use crate::check::cni::requirements;
 use crate::check::finding::{Finding, Severity, Subject, sort, waive};
 
 /// The code of a check that could not run.
