@@ -2,7 +2,9 @@
 
 use migration::check;
 use migration::check::Scene;
-use migration::plan::{self, Survey, canon, eta};
+use migration::plan::notes;
+use migration::plan;
+use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;
@@ -82,7 +84,7 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Fa
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
     let made = Histories {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
         summary: Summary::of(&played),
