@@ -4,10 +4,10 @@ use std::path::Path;
 
 use migration::check;
 use migration::check::Scene;
+use migration::plan;
+use migration::plan::notes;
 use migration::plan::pods;
 use migration::plan::pods::Class;
-use migration::plan::notes;
-use migration::plan;
 use migration::plan::{Plan, Survey, canon};
 use serde::Serialize;
 use types::exit::Exit;

@@ -2,8 +2,8 @@
 
 use migration::check;
 use migration::check::Scene;
-use migration::plan::notes;
 use migration::plan;
+use migration::plan::notes;
 use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};

@@ -2,7 +2,6 @@
 
 use migration::check::Scene;
 use migration::cni::cidr;
-use migration::cni::cidr::Range;
 use migration::cni::enforcement::{cluster_policies, enforces};
 use migration::cni::network::{calico, cilium};
 use migration::cni::support::{Cni, Strategy};
@@ -14,6 +13,7 @@ use netpol::gather::{ADMIN, Engine, Reference, cluster};
 use netpol::kubernetes::Blocks;
 use netpol::world::Cluster;
 use serde_json::Value;
+use snapshot::Range;
 use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
 use types::exit::Exit;
 use types::problem::Problem;
@@ -125,7 +125,7 @@ impl PolicyInputs {
     /// The ranges from which pods of both networks get their addresses.
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
-        cidr::merged(
+        snapshot::merged(
             claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
     }

@@ -13,4 +13,3 @@ pub use free::free;
 pub use judge::{Clash, clashes};
 pub use nested::overlaps;
 pub use plan::{Plan, plan};
-pub use snapshot::{Range, merged};

@@ -12,12 +12,13 @@ use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
 use crate::check::Scene;
 use crate::check::finding::Finding;
-use crate::cni::cidr::{Range, Usage, merged};
+use crate::cni::cidr::Usage;
 use crate::cni::support::Strategy;
 use crate::cni::{cidr, reach};
 use crate::config::roll::BUILT_IN;
 use crate::config::{Config, roll};
 use crate::workload::agents as agents_of;
+use snapshot::{Range, merged};
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
 const EVERY_SECONDS: u32 = 15;

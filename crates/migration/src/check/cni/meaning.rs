@@ -7,10 +7,10 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr;
-use crate::cni::cidr::Range;
 use crate::cni::network::{cilium, is_yes, subject};
 use crate::cni::support::Cni;
 use crate::workload::release;
+use snapshot::Range;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -76,7 +76,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     let claims = cidr::of(scene);
     let nodes_match = cilium::setting(scene.snapshot, "policy-cidr-match-mode")
         .is_some_and(|mode| mode.value.contains("nodes"));
-    let pods: Vec<Range> = cidr::merged(
+    let pods: Vec<Range> = snapshot::merged(
         claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
     );
     let nodes: Vec<Range> = claims

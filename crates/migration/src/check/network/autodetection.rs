@@ -10,10 +10,10 @@ use snapshot::model::{Kind, Object, Snapshot};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::cidr::Range;
 use crate::cni::network;
 use crate::cni::network::calico;
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {

@@ -11,9 +11,9 @@ use snapshot::model::{Kind, Snapshot, TUNNELS};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::cidr::Range;
 use crate::cni::network::{cilium, subject};
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {

@@ -9,9 +9,10 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr;
-use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::cidr::{Claims, Usage};
 use crate::cni::network::{agent, antrea, cilium, is_yes, subject, variable};
 use crate::cni::support::{Cni, Strategy};
+use snapshot::Range;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -55,7 +56,7 @@ fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
     };
     let all: Vec<Range> =
         claims.all.iter().filter(|claim| is_of(claim.usage)).map(|claim| claim.range).collect();
-    cidr::merged(all)
+    snapshot::merged(all)
 }
 
 fn uncovered(ranges: &[Range], by: &[Range]) -> Vec<String> {

@@ -8,9 +8,10 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::cidr;
-use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::cidr::{Claims, Usage};
 use crate::cni::network::subject;
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -77,7 +78,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn ranges(scene: &Scene<'_>) -> Ranges {
     let Claims { all, .. } = cidr::of(scene);
     let items_of = |is: &dyn Fn(Usage) -> bool| {
-        cidr::merged(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
+        snapshot::merged(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
     };
     Ranges {
         // A pool that gives no address is old only as far as it has blocks: it may reserve the new range.
@@ -103,7 +104,7 @@ impl Ranges {
     fn has_new<'t>(&self, like: &str, texts: impl IntoIterator<Item = &'t str>) -> bool {
         let all =
             texts.into_iter().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
-        let all = cidr::merged(all);
+        let all = snapshot::merged(all);
         let mut new = self.new.iter().filter(|range| range.is_v6() == like.contains(':')).peekable();
         new.peek().is_some() && new.all(|new| all.iter().any(|candidate| candidate.contains(*new)))
     }

@@ -2,8 +2,8 @@
 
 use snapshot::model::Text;
 
-use super::Range;
 use crate::check::finding::Subject;
+use snapshot::Range;
 
 /// For what a range is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

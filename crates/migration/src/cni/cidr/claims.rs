@@ -8,11 +8,12 @@ mod target;
 pub use calico::gives_addresses;
 use snapshot::model::{Kind, Node};
 
-use super::{Claim, Range, Usage};
+use super::{Claim, Usage};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::network;
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// All ranges of a scene.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Ranges that nothing uses.
 
-use super::{Claim, Range, Usage, merged};
+use super::{Claim, Usage};
+use snapshot::{Range, merged};
 
 /// Private ranges in the order in which they are tried. *Source*: RFC 1918; RFC 4193.
 const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"];

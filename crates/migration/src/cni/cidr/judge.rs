@@ -70,7 +70,7 @@ fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static str, Sever
 mod tests {
     use super::*;
     use crate::check::finding::Subject;
-    use crate::cni::cidr::Range;
+    use snapshot::Range;
 
     fn claim(range: &str, used: Usage, node: &str) -> Claim {
         let claim = Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node));

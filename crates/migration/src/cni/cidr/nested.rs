@@ -34,7 +34,8 @@ mod tests {
 
     use super::*;
     use crate::check::finding::Subject;
-    use crate::cni::cidr::{Range, Usage};
+    use crate::cni::cidr::Usage;
+    use snapshot::Range;
 
     fn claims(all: &[(&str, Usage)]) -> Vec<Claim> {
         let claim = |(range, used): &(&str, Usage)| {

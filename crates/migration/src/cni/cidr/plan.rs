@@ -49,8 +49,9 @@ mod tests {
 
     use super::*;
     use crate::check::finding::Subject;
-    use crate::cni::cidr::{Claim, Range, clashes};
+    use crate::cni::cidr::{Claim, clashes};
     use crate::cni::support::Strategy;
+    use snapshot::Range;
 
     fn claim(range: &str, used: Usage, node: &str) -> Claim {
         Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node)).on(node)

@@ -10,12 +10,12 @@ use snapshot::model::Pod;
 use types::policy::Phase;
 
 use crate::check::Scene;
-use crate::cni::cidr::Range;
 use crate::cni::support::Cni;
 use crate::plan::Plan;
 use crate::plan::parts;
 use crate::plan::site::{Site, Survey};
 use crate::workload::agents;
+use snapshot::Range;
 
 /// What the plan says of the CNIs and the cluster contradicts: a CNI without an agent where
 /// another one has agents, and networks that are those of the other direction.

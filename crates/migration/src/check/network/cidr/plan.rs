@@ -9,9 +9,10 @@ use types::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
-use crate::cni::cidr::{Claims, Clash, Plan, Range, Usage, free};
+use crate::cni::cidr::{Claims, Clash, Plan, Usage, free};
 use crate::cni::network::calico;
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// What to do.
 pub(super) fn plan_findings(
@@ -77,7 +78,7 @@ fn is_of_pods(clash: &Clash<'_>) -> bool {
 /// The manifest by which Calico gives addresses of these ranges to no pod.
 pub(super) fn reservation(ranges: &BTreeSet<String>) -> String {
     let read = ranges.iter().filter_map(|range| Range::read(range).ok()).map(|(range, _)| range).collect();
-    let list: String = crate::cni::cidr::merged(read).iter().map(|range| format!("  - {range}\n")).collect();
+    let list: String = snapshot::merged(read).iter().map(|range| format!("  - {range}\n")).collect();
     format!(
         "calicoctl apply -f - with\n```\napiVersion: projectcalico.org/v3\nkind: IPReservation\nmetadata:\n  name: crossfade-new\nspec:\n  reservedCIDRs:\n{list}```"
     )

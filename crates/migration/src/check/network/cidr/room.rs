@@ -11,9 +11,10 @@ use snapshot::model::{Kind, Node, Object};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::cidr;
-use crate::cni::cidr::{Claims, Range, Usage};
+use crate::cni::cidr::{Claims, Usage};
 use crate::cni::network::{calico, cilium};
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// How many addresses of a node's range are for no pod: the first and the last one, that of the node's router and, of Cilium, that of its health probe.
 const fn reserved(cni: Cni) -> u128 {
@@ -108,7 +109,7 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
         let mask =
             config.and_then(|config| config.data(&format!("cluster-pool-{key}-mask-size"))?.parse().ok());
         let length: u8 = mask.unwrap_or(usual);
-        let ranges: Vec<Range> = cidr::merged(own().map(|pool| pool.range).collect());
+        let ranges: Vec<Range> = snapshot::merged(own().map(|pool| pool.range).collect());
         let room = ranges.iter().map(|range| size(is_v6, range.length()) / size(is_v6, length)).sum::<u128>();
         let nodes = scene.snapshot.nodes.len();
         if room < nodes as u128 {

@@ -8,9 +8,9 @@ use snapshot::model::{Kind, Workload};
 use super::{WHY, uncovered};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
-use crate::cni::cidr::Range;
 use crate::cni::network::{agent, flannel, is_yes};
 use crate::cni::support::Cni;
+use snapshot::Range;
 
 /// The traffic between pods of Flannel and pods of the new network.
 pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {

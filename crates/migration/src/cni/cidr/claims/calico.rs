@@ -8,8 +8,9 @@ use snapshot::model::{Kind, Object, TUNNELS, Text};
 use super::Claims;
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::cni::cidr::{Range, Usage};
+use crate::cni::cidr::Usage;
 use crate::cni::network::calico;
+use snapshot::Range;
 
 pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let is_host_local = calico::is_host_local(scene.snapshot);

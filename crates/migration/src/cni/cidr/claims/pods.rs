@@ -7,8 +7,9 @@ use snapshot::model::Kind;
 use super::Claims;
 use crate::check::Scene;
 use crate::check::finding::Subject;
-use crate::cni::cidr::{Claim, Range, Usage, merged};
+use crate::cni::cidr::{Claim, Usage};
 use crate::cni::support::Cni;
+use snapshot::{Range, merged};
 
 /// The pods of the old network with an address in a range of the new one: fixed addresses, or those of a pool that nobody knows any more. Of the Amazon
 /// VPC CNI every pod, since it has no ranges of its own.
