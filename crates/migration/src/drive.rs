@@ -19,7 +19,7 @@ pub use event::Event;
 use futures_util::stream::{self, StreamExt};
 use news::News;
 
-use crate::drive::status::{Status, status};
+use self::status::{Status, status};
 use crate::plan::Plan;
 use crate::roll::act::Act;
 use crate::roll::invariant::{self, Violation};

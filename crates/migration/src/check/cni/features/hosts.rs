@@ -1,6 +1,6 @@
 //! HostEndpoints that policies of Calico protect.
 
-use netpol::calico::parse;
+use netpol::engines::calico::parse;
 use snapshot::model::{CALICO_METADATA, Kind, Labels, Object};
 
 use crate::check::Scene;
