@@ -16,8 +16,8 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use migration::finding::Explanation;
-use migration::support::{Cni, Strategy};
+use migration::check::finding::Explanation;
+use migration::cni::support::{Cni, Strategy};
 use options::Global;
 use types::usage;
 

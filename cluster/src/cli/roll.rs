@@ -1,9 +1,9 @@
 //! Options of `roll` and the commands below it, and of `status`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use migration::cni::support::{Cni, Strategy};
 use migration::plan::WaveKind;
 use migration::plan::canon::Prefix;
-use migration::support::{Cni, Strategy};
 use types::policy::Phase;
 
 use super::Migration;

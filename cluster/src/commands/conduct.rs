@@ -1,13 +1,13 @@
 //! A run that a command carries out: what is asked before it begins, a line for each event, and how it ended.
 
+use migration::check::Scene;
 use migration::config::Config;
 use migration::drive::decisions::DecisionTimes;
 use migration::drive::event::{Event, but};
+use migration::drive::status::{Status, line};
 use migration::drive::{DriveEnd, EndReason};
 use migration::plan::{Drift, Plan, canon, drift};
 use migration::roll::step::End;
-use migration::scene::Scene;
-use migration::status::{Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

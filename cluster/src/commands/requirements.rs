@@ -1,8 +1,8 @@
 //! `check --requirements`: what a migration requires, and whether this cluster has it.
 
 use migration::check;
-use migration::requirements::{Row, rows, script};
-use migration::scene::Scene;
+use migration::check::Scene;
+use migration::cni::requirements::{Row, rows, script};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

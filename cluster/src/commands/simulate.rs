@@ -1,8 +1,10 @@
 //! `plan --simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
 use migration::check;
-use migration::plan::{self, Survey, canon, eta};
-use migration::scene::Scene;
+use migration::check::Scene;
+use migration::plan;
+use migration::plan::notes;
+use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;
@@ -87,7 +89,7 @@ pub fn simulate(
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
     let made = Histories {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
         summary: Summary::of(&played),

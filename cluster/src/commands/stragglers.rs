@@ -14,7 +14,7 @@ use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 
 pub use fix::{FixPreview, FixReport};
-use migration::stragglers::{StragglerReason, StragglerReport, find, furthest};
+use migration::plan::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use migration::check;
+use migration::check::Scene;
+use migration::plan;
 use migration::plan::canon::{self, Prefix};
 use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
-use migration::plan::{self, Plan, Survey, eta};
+use migration::plan::notes;
+use migration::plan::stragglers::{find, furthest};
+use migration::plan::{Plan, Survey};
 use migration::roll::run::{Bounds, Run, State};
-use migration::scene::Scene;
-use migration::stragglers::{find, furthest};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;
@@ -114,7 +116,7 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
     }
     let made = FixDetails {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         is_saved: wanted.save,
         notes: plan::notes(&scene, &survey, &plan),
         plan,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use snapshot::model::Text;
 
 use super::act::Act;
-use super::agreed;
-use super::nodes::{NodeStatus, Standing};
+use super::memory::{REPORT_TIME, counted_on, is_count_over};
 use super::transit::DOWN;
 use super::view::View;
+use super::view::{NodeStatus, Standing};
 use super::wait::{Reason, Wait};
 use super::world::Census;
 
@@ -65,13 +65,13 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             vec![Wait::new("Run", Reason::Census, "all pods are counted")],
         );
     };
-    if !agreed::is_over(census, now) {
+    if !is_count_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).until(census.at + agreed::TELL);
+        let wait = Wait::new("Run", Reason::Census, what).until(census.at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
-        let running = agreed::counted_on(census, name);
+        let running = counted_on(census, name);
         if !view.memory.disagrees(name) {
             let what = format!(
                 "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"
