@@ -605,7 +605,7 @@ fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
-            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade skip {name}");
+            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
             Wait::held(object, reason, "somebody else cordoned it", help)
         }
     })
@@ -689,7 +689,7 @@ pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);
         let help = format!(
-            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade skip {object}",
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {object}",
             owner.namespace,
             owner.kind.to_lowercase(),
             owner.name
