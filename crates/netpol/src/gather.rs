@@ -21,4 +21,4 @@ pub use self::cluster::{CLUSTER_KINDS, cluster};
 pub use self::engine::{ADMIN, Engine};
 pub use self::policies::{EnginePolicies, Policies};
 pub use self::reference::{Reference, UnreadObject};
-pub use crate::gather::catalog::Catalog;
+pub use self::catalog::Catalog;

@@ -19,10 +19,10 @@ pub(super) use room::Count;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use super::event::Flight;
 use super::history::History;
-use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Actor, Node, Pod, at};
+use crate::cluster::truth::{Actor, Node, Pod, at};
+use crate::history::event::Flight;
+use crate::history::queue::{MINUTE, Millis, SECOND};
 
 impl History {
     fn is_left_out(&self, name: &str) -> bool {

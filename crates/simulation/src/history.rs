@@ -1,5 +1,11 @@
 //! One history: what happens, in the order of its time, and what every part of the cluster does about it.
 
+pub(crate) mod event;
+pub(crate) mod outcome;
+pub(crate) mod queue;
+pub(crate) mod replan;
+pub(crate) mod summary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -9,15 +15,15 @@ use snapshot::model::Text;
 
 use super::check::Count;
 use super::draw::Scenario;
-use super::event::{Event, Stream};
-use super::fault::{Fault, Faults};
 use super::holder::Holder;
-use super::outcome::{Outcome, Tally, Violation};
-use super::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
-use super::random::Random;
-use super::replan::plan_hash;
 use super::tamper::Tamper;
-use super::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::disturb::fault::{Fault, Faults};
+use crate::draw::random::Random;
+use self::event::{Event, Stream};
+use self::outcome::{Outcome, Tally, Violation};
+use self::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
+use self::replan::plan_hash;
 
 /// How long a history may go on after its last fault.
 const PATIENCE: Millis = 96 * HOUR;
@@ -52,7 +58,7 @@ pub struct History {
     /// Nodes that were skipped in the last pass.
     pub(super) last_skipped: BTreeSet<Text>,
     /// Everything of the nodes up to here was known when the end of the last pass was decided.
-    pub(super) passed_seen: super::queue::Millis,
+    pub(super) passed_seen: crate::history::queue::Millis,
     /// Its watches had brought nothing for a while then.
     pub(super) passed_late: bool,
     /// Somebody wants the run to go on by another plan.
@@ -228,7 +234,7 @@ impl History {
         node.api.version = Text::from(node.version.to_string());
         let is_troubled = !node.api.is_ready
             || node.api.is_going
-            || (node.api.is_cordoned && node.cordoned_by == Some(super::truth::Actor::Other));
+            || (node.api.is_cordoned && node.cordoned_by == Some(crate::cluster::truth::Actor::Other));
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;

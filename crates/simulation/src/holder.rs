@@ -1,6 +1,10 @@
 //! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches.
 
 mod calls;
+pub(crate) mod delivery;
+pub(crate) mod lease;
+pub(crate) mod pending_changes;
+pub(crate) mod port;
 mod stale;
 
 use std::cell::RefCell;
@@ -17,13 +21,13 @@ use migration::roll::wait::Wait;
 use migration::roll::wish::Wish;
 use migration::roll::world::{Availability, Color, Verdict, World};
 
-use super::event::{Event, Stream};
 use super::history::History;
-use super::port::{Mail, Port};
-use super::queue::{Millis, SECOND};
 use super::tamper::Tamper;
-use super::truth::at;
-use super::unseen::PendingChanges;
+use crate::cluster::truth::at;
+use crate::history::event::{Event, Stream};
+use crate::history::queue::{Millis, SECOND};
+use self::pending_changes::PendingChanges;
+use self::port::{Mail, Port};
 pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.

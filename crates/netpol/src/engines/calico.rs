@@ -18,4 +18,4 @@ pub use self::object::{
 };
 pub use self::rules::{RefusedRule, read_rules};
 pub use self::selector::{parse, parse_for_namespaces};
-pub use crate::engines::calico::manifest::{read_host_endpoint, read_policy, read_set, read_tier};
+pub use self::manifest::{read_host_endpoint, read_policy, read_set, read_tier};

@@ -14,5 +14,5 @@ mod selector;
 pub use self::meaning::{Input, Settings, enforcement, mentions};
 pub use self::object::{End, Kind, Policy, Rule, Side};
 pub(crate) use self::selector::{ACCOUNT, NAMESPACE, OF_NAMESPACE};
-pub(crate) use crate::engines::cilium::manifest::MOST;
-pub use crate::engines::cilium::manifest::read_policies;
+pub(crate) use self::manifest::MOST;
+pub use self::manifest::read_policies;

@@ -9,9 +9,9 @@ use types::glob;
 use types::policy::Phase;
 use types::step::State;
 
-use crate::event::Flight;
+use crate::cluster::truth::Pod;
 use crate::history::History;
-use crate::truth::Pod;
+use crate::history::event::Flight;
 
 impl History {
     /// A pod is about to be evicted or deleted.

@@ -2,11 +2,11 @@
 
 use types::policy::Phase;
 
-use crate::event::Event;
-use crate::fault::Fault;
+use crate::cluster::truth::{Attachment, Reporter};
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Attachment, Reporter};
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Does it to some machine; whether it is such a fault.

@@ -8,12 +8,12 @@ use snapshot::model::Text;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use crate::build::{NodeBlueprint, WorkloadBlueprint};
-use crate::event::{Event, Sandbox};
-use crate::fault::Fault;
+use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
+use crate::cluster::truth::{Actor, Budget, Reporter};
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Actor, Budget, Reporter};
+use crate::history::event::{Event, Sandbox};
+use crate::history::queue::{MINUTE, SECOND};
 
 /// How many nodes a cluster has at most.
 const MOST: usize = 90;
@@ -204,7 +204,7 @@ impl History {
     }
 
     fn hit_budget(&mut self, fault: Fault) {
-        let of_replicas = |(index, controller): (usize, &crate::truth::Workload)| {
+        let of_replicas = |(index, controller): (usize, &crate::cluster::truth::Workload)| {
             matches!(&*controller.made.owner.kind, "Deployment" | "StatefulSet")
                 .then_some((index, controller.made.replicas))
         };

@@ -3,10 +3,10 @@
 use migration::roll::wish::{RunRequest, Wish};
 use types::policy::Phase;
 
-use crate::event::Stream;
-use crate::fault::Fault;
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
+use crate::history::event::Stream;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Does it to the run; whether it is such a fault.

@@ -2,8 +2,8 @@
 
 use migration::workload::capacity::Request;
 
-use crate::random::Random;
-use crate::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::draw::random::Random;
 
 /// What pods request, in thousandths of a core and in MiB.
 const SIZES: [(u128, u128); 4] = [(0, 0), (100, 64), (250, 128), (500, 512)];

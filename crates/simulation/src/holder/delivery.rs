@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use migration::roll::world::Trait;
 
-use super::event::{Event, Stream};
-use super::history::History;
-use super::owners::uid;
-use super::truth::Truth;
+use crate::cluster::controllers::uid;
+use crate::cluster::truth::Truth;
+use crate::history::History;
+use crate::history::event::{Event, Stream};
 
 impl Truth {
     /// Whether a holder that watches these nodes has this pod.
@@ -21,7 +21,7 @@ impl Truth {
 
 impl History {
     /// A holder reads everything anew.
-    pub(super) fn read_everything(&mut self, holder: usize) {
+    pub(crate) fn read_everything(&mut self, holder: usize) {
         for node in 0..self.truth.nodes.len() {
             self.holders[holder].nodes.mark(node, self.now);
         }
@@ -38,7 +38,7 @@ impl History {
     }
 
     /// What changed reaches a holder.
-    pub(super) fn deliver(&mut self, holder: usize, stream: Stream) {
+    pub(crate) fn deliver(&mut self, holder: usize, stream: Stream) {
         let driver = &self.holders[holder];
         if !driver.holds() {
             return;

@@ -16,10 +16,10 @@ use snapshot::model::{self, Text};
 use types::observed::{self, Observed};
 
 use super::{NodeBlueprint, WorkloadBlueprint};
+use crate::cluster::truth::{Actor, Budget, Truth};
+use crate::draw::random::Random;
 use crate::draw::{Choice, Scenario};
-use crate::queue::{MINUTE, SECOND};
-use crate::random::Random;
-use crate::truth::{Actor, Budget, Truth};
+use crate::history::queue::{MINUTE, SECOND};
 
 /// How many pods kubelet runs where a node does not say it. *Source*: Kubernetes 1.33, kubelet's `maxPods`.
 const PODS: u128 = 110;

@@ -15,31 +15,31 @@ use migration::roll::wait::Wait;
 
 /// What goes between a driver and its cluster.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(crate) struct Mail {
     /// The driver waits for a look.
-    pub(super) is_looking: bool,
-    pub(super) observation: Option<Result<Observation, EndReason>>,
+    pub(crate) is_looking: bool,
+    pub(crate) observation: Option<Result<Observation, EndReason>>,
     /// Calls that are to be made, by number.
-    pub(super) calls: Vec<(u64, Act)>,
+    pub(crate) calls: Vec<(u64, Act)>,
     /// What became of calls.
-    pub(super) outcomes: BTreeMap<u64, Outcome>,
+    pub(crate) outcomes: BTreeMap<u64, Outcome>,
     /// How many calls there were.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// Who waits for something of it.
     wakers: Vec<Waker>,
-    pub(super) waits: Vec<Wait>,
-    pub(super) taken: u64,
+    pub(crate) waits: Vec<Wait>,
+    pub(crate) taken: u64,
 }
 
 impl Mail {
     /// Whoever waits looks into the mail again when the driver is polled next.
-    pub(super) fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 }
 
 /// The cluster as the driver reaches it.
-pub(super) struct Port(pub(super) Rc<RefCell<Mail>>);
+pub(crate) struct Port(pub(super) Rc<RefCell<Mail>>);
 
 /// Waits until something is in the mail.
 struct MailFuture<F>(Rc<RefCell<Mail>>, F);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use migration::roll::world::{self, Trait};
 use snapshot::model::Text;
 
-use super::event::Event;
-use super::history::History;
-use super::truth::{Pod, Truth};
+use crate::cluster::truth::{Pod, Truth};
+use crate::history::History;
+use crate::history::event::Event;
 
 impl Truth {
     /// A new pod of a workload, which is nowhere yet.
-    pub(super) fn make(&mut self, workload: usize, ordinal: u32) -> u32 {
+    pub(crate) fn make(&mut self, workload: usize, ordinal: u32) -> u32 {
         self.made += 1;
         let id = self.made;
         let controller = &mut self.workloads[workload];
@@ -36,18 +36,18 @@ impl Truth {
 }
 
 /// The UID of a pod by its number.
-pub(super) fn uid(id: u32) -> Text {
+pub(crate) fn uid(id: u32) -> Text {
     Text::from(format!("{id:08x}-5eed"))
 }
 
 /// The number of a pod by its UID.
-pub(super) fn number(uid: &str) -> Option<u32> {
+pub(crate) fn number(uid: &str) -> Option<u32> {
     u32::from_str_radix(uid.get(..8)?, 16).ok()
 }
 
 impl History {
     /// Has a workload compare its pods soon.
-    pub(super) fn wake(&mut self, workload: usize) {
+    pub(crate) fn wake(&mut self, workload: usize) {
         let controller = &mut self.truth.workloads[workload];
         if !std::mem::replace(&mut controller.is_awake, true) {
             self.schedule_within(50, 400, Event::Reconcile(workload));
@@ -55,7 +55,7 @@ impl History {
     }
 
     /// Has a workload's status written soon.
-    pub(super) fn count_later(&mut self, workload: usize) {
+    pub(crate) fn count_later(&mut self, workload: usize) {
         let controller = &mut self.truth.workloads[workload];
         if !std::mem::replace(&mut controller.is_counting, true) {
             self.schedule_within(20, 900, Event::Count(workload));
@@ -63,7 +63,7 @@ impl History {
     }
 
     /// Writes a workload's status.
-    pub(super) fn count(&mut self, workload: usize) {
+    pub(crate) fn count(&mut self, workload: usize) {
         let (status, now) = (self.truth.available(workload), self.now);
         let controller = &mut self.truth.workloads[workload];
         controller.is_counting = false;
@@ -76,7 +76,7 @@ impl History {
     }
 
     /// Makes the pods that a workload lacks.
-    pub(super) fn reconcile(&mut self, workload: usize) {
+    pub(crate) fn reconcile(&mut self, workload: usize) {
         let controller = &mut self.truth.workloads[workload];
         controller.is_awake = false;
         if controller.is_over {

@@ -7,15 +7,15 @@ use std::collections::BinaryHeap;
 pub type Millis = u64;
 
 /// A second.
-pub(super) const SECOND: Millis = 1000;
+pub(crate) const SECOND: Millis = 1000;
 /// A minute.
-pub(super) const MINUTE: Millis = 60 * SECOND;
+pub(crate) const MINUTE: Millis = 60 * SECOND;
 /// An hour.
-pub(super) const HOUR: Millis = 60 * MINUTE;
+pub(crate) const HOUR: Millis = 60 * MINUTE;
 
 /// Events by their time; of those at the same time the one that was pushed first comes first.
 #[derive(Debug, Clone)]
-pub(super) struct Queue<T> {
+pub(crate) struct Queue<T> {
     heap: BinaryHeap<Reverse<QueueEntry<T>>>,
     pushed: u64,
 }
@@ -29,18 +29,18 @@ struct QueueEntry<T> {
 
 impl<T> Queue<T> {
     /// An empty queue.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { heap: BinaryHeap::new(), pushed: 0 }
     }
 
     /// Adds an event.
-    pub(super) fn push(&mut self, time: Millis, what: T) {
+    pub(crate) fn push(&mut self, time: Millis, what: T) {
         self.pushed += 1;
         self.heap.push(Reverse(QueueEntry { at: time, order: self.pushed, event: what }));
     }
 
     /// The next event, with its time.
-    pub(super) fn pop(&mut self) -> Option<(Millis, T)> {
+    pub(crate) fn pop(&mut self) -> Option<(Millis, T)> {
         self.heap.pop().map(|Reverse(due)| (due.at, due.event))
     }
 }

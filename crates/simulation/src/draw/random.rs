@@ -2,23 +2,23 @@
 
 /// Draws numbers. *Source* of the mixing: `SplitMix64` (Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Draws from this seed.
     #[must_use]
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Draws something else, without changing what is drawn here from now on.
     #[must_use]
-    pub(super) const fn fork(&self) -> Self {
+    pub(crate) const fn fork(&self) -> Self {
         Self(self.0 ^ 0x0a51_de5e_ed00_0000)
     }
 
     /// Any number.
-    pub(super) const fn number(&mut self) -> u64 {
+    pub(crate) const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,23 +27,23 @@ impl Random {
     }
 
     /// A number below `end`; 0 if there is none.
-    pub(super) const fn below(&mut self, end: u64) -> u64 {
+    pub(crate) const fn below(&mut self, end: u64) -> u64 {
         let high = (self.number() as u128 * end as u128) >> 64;
         high as u64
     }
 
     /// A number between both, which may be drawn as well.
-    pub(super) const fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub(crate) const fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to.saturating_sub(from) + 1)
     }
 
     /// True so often in a thousand.
-    pub(super) const fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) const fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
 
     /// One of these; none if there is none.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let index = self.below(items.len() as u64);
         items.get(usize::try_from(index).unwrap_or_default())
     }

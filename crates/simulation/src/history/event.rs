@@ -5,12 +5,12 @@ use migration::roll::act::Act;
 use migration::roll::world::Census;
 use types::policy::Phase;
 
-use super::fault::Fault;
-use super::queue::Millis;
+use crate::disturb::fault::Fault;
+use crate::history::queue::Millis;
 
 /// What happens.
 #[derive(Debug, Clone)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// kubelet begins the ADD of a pod's sandbox.
     Add(Sandbox),
     /// The attachment has its record.
@@ -71,25 +71,25 @@ pub(super) enum Event {
 
 /// A pod's sandbox: what was to happen to an earlier one does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sandbox {
+pub(crate) struct Sandbox {
     /// The pod.
-    pub(super) pod: u32,
+    pub(crate) pod: u32,
     /// Which of its sandboxes.
-    pub(super) number: u32,
+    pub(crate) number: u32,
 }
 
 /// A machine between two changes of whether it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// The node.
-    pub(super) node: usize,
+    pub(crate) node: usize,
     /// Which turn.
-    pub(super) number: u64,
+    pub(crate) number: u64,
 }
 
 /// What a holder watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// Nodes.
     Nodes,
     /// Pods.
@@ -102,36 +102,36 @@ pub(super) enum Stream {
 
 /// What a call brings back.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     /// The call's number.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// What became of it.
-    pub(super) outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The count, if that is what it was for.
-    pub(super) census: Option<Census>,
+    pub(crate) census: Option<Census>,
 }
 
 /// A call that is under way.
 #[derive(Debug, Clone)]
-pub(super) struct Flight {
+pub(crate) struct Flight {
     /// Whose.
-    pub(super) holder: usize,
+    pub(crate) holder: usize,
     /// Its number among the holder's calls.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// What.
-    pub(super) act: Act,
+    pub(crate) act: Act,
     /// When it was made.
-    pub(super) sent: Millis,
+    pub(crate) sent: Millis,
     /// Everything of the nodes up to here was known when it was decided.
-    pub(super) nodes_seen: Millis,
+    pub(crate) nodes_seen: Millis,
     /// The same of pods.
-    pub(super) pods_seen: Millis,
+    pub(crate) pods_seen: Millis,
     /// A gate was red or unknown when it was decided.
-    pub(super) is_gated: bool,
+    pub(crate) is_gated: bool,
     /// It was known then that nodes forward between both networks.
-    pub(super) is_bridged: bool,
+    pub(crate) is_bridged: bool,
     /// The version of the run that it was decided on.
-    pub(super) version: u64,
+    pub(crate) version: u64,
     /// Its answer gets lost.
-    pub(super) is_lost: bool,
+    pub(crate) is_lost: bool,
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use migration::roll::world::Trait;
 use migration::workload::capacity::Request;
 
-use super::event::Event;
-use super::history::History;
-use super::truth::{Pod, Truth};
+use crate::cluster::truth::{Pod, Truth};
+use crate::history::History;
+use crate::history::event::Event;
 
 impl Truth {
     /// What a pod takes of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
@@ -20,7 +20,7 @@ impl Truth {
     }
 
     /// A pod gets its place on a node.
-    pub(super) fn place(&mut self, id: u32, node: usize) {
+    pub(crate) fn place(&mut self, id: u32, node: usize) {
         if self.nodes[node].pods.insert(id) {
             let takes = self.takes(id);
             self.nodes[node].taken += takes;
@@ -32,14 +32,14 @@ impl Truth {
     }
 
     /// A pod is about to end or to go, and gives its room back.
-    pub(super) fn vacate(&mut self, id: u32) {
+    pub(crate) fn vacate(&mut self, id: u32) {
         if let Some(node) = self.pods.get(&id).and_then(|pod| pod.node) {
             self.nodes[node].taken = self.nodes[node].taken.less(self.takes(id));
         }
     }
 
     /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
-    pub(super) fn node_for(&self, id: u32) -> Option<usize> {
+    pub(crate) fn node_for(&self, id: u32) -> Option<usize> {
         let (workload, takes) = (self.pods.get(&id)?.workload, self.takes(id));
         let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
         for pod in workload.iter().flat_map(|index| &self.workloads[*index].pods) {
@@ -69,7 +69,7 @@ impl Truth {
 
 impl History {
     /// Has the scheduler look soon.
-    pub(super) fn wake_scheduler(&mut self) {
+    pub(crate) fn wake_scheduler(&mut self) {
         if !self.is_scheduling && !self.truth.pending.is_empty() {
             self.is_scheduling = true;
             self.schedule_within(20, 300, Event::Schedule);
@@ -77,7 +77,7 @@ impl History {
     }
 
     /// Gives nodes to pods.
-    pub(super) fn schedule(&mut self) {
+    pub(crate) fn schedule(&mut self) {
         self.is_scheduling = false;
         for id in self.truth.pending.clone() {
             match self.truth.node_for(id) {

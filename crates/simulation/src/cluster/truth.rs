@@ -10,86 +10,86 @@ use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 
-use super::build::WorkloadBlueprint;
-use super::queue::Millis;
+use crate::cluster::build::WorkloadBlueprint;
+use crate::history::queue::Millis;
 
 /// The cluster as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Truth {
     /// Nodes in the order of their making; those that are gone stay.
-    pub(super) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// Pods by number.
-    pub(super) pods: BTreeMap<u32, Pod>,
+    pub(crate) pods: BTreeMap<u32, Pod>,
     /// What makes pods.
-    pub(super) workloads: Vec<Workload>,
+    pub(crate) workloads: Vec<Workload>,
     /// `PodDisruptionBudgets`.
-    pub(super) budgets: Vec<Budget>,
+    pub(crate) budgets: Vec<Budget>,
     /// Gates, in the plan's order.
-    pub(super) gates: Vec<Gate>,
+    pub(crate) gates: Vec<Gate>,
     /// Pods that have no node yet.
-    pub(super) pending: BTreeSet<u32>,
+    pub(crate) pending: BTreeSet<u32>,
     /// The Lease `crossfade-run`.
-    pub(super) lease: Lease,
+    pub(crate) lease: Lease,
     /// The ConfigMap `crossfade-run`.
-    pub(super) record: Record,
+    pub(crate) record: Record,
     /// A window of the plan is open.
-    pub(super) is_open: bool,
+    pub(crate) is_open: bool,
     /// When the last DNS pod vanished that the run did not evict.
-    pub(super) dns_lost: Option<Millis>,
+    pub(crate) dns_lost: Option<Millis>,
     /// How many pods were ever made.
-    pub(super) made: u32,
+    pub(crate) made: u32,
 }
 
 /// A Node and its machine.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The object.
-    pub(super) api: world::Node,
+    pub(crate) api: world::Node,
     /// Its name.
-    pub(super) name: Text,
+    pub(crate) name: Text,
     /// Its `resourceVersion`.
-    pub(super) version: u64,
+    pub(crate) version: u64,
     /// When the object was deleted; none if it is there.
-    pub(super) gone: Option<Millis>,
+    pub(crate) gone: Option<Millis>,
     /// Who cordoned it; none if it is not cordoned.
-    pub(super) cordoned_by: Option<Actor>,
+    pub(crate) cordoned_by: Option<Actor>,
     /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by somebody else, going.
-    pub(super) troubled: Option<Millis>,
+    pub(crate) troubled: Option<Millis>,
     /// Somebody else set its desired phase last.
-    pub(super) is_lured: bool,
+    pub(crate) is_lured: bool,
     /// Since when its object says that it is not Ready.
-    pub(super) down: Option<Millis>,
+    pub(crate) down: Option<Millis>,
     /// Since when its object says that it takes no pods, whoever is the cause, or is gone.
-    pub(super) shut: Option<Millis>,
+    pub(crate) shut: Option<Millis>,
     /// Since when its object says that somebody takes it away.
-    pub(super) going: Option<Millis>,
+    pub(crate) going: Option<Millis>,
     /// When its object told of its present boot; none if that is its first.
-    pub(super) booted: Option<Millis>,
+    pub(crate) booted: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
-    pub(super) surprise: Option<Surprise>,
+    pub(crate) surprise: Option<Surprise>,
     /// When its object was made.
-    pub(super) made: Millis,
+    pub(crate) made: Millis,
     /// When `watch` published last what it observes, and when it did before.
-    pub(super) published: (Millis, Millis),
+    pub(crate) published: (Millis, Millis),
     /// When the run claimed it last.
-    pub(super) claimed: Millis,
+    pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
-    pub(super) opened: Millis,
+    pub(crate) opened: Millis,
     /// When the run cordoned it last.
-    pub(super) drained: Millis,
+    pub(crate) drained: Millis,
     /// What fits on it beside the pods of DaemonSets.
-    pub(super) room: Request,
+    pub(crate) room: Request,
     /// How much of the room is taken.
-    pub(super) taken: Request,
+    pub(crate) taken: Request,
     /// Pods that are bound to it.
-    pub(super) pods: BTreeSet<u32>,
+    pub(crate) pods: BTreeSet<u32>,
     /// The machine.
-    pub(super) machine: Machine,
+    pub(crate) machine: Machine,
 }
 
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Actor {
+pub(crate) enum Actor {
     /// The run.
     Run,
     /// Somebody else.
@@ -98,16 +98,16 @@ pub(super) enum Actor {
 
 /// What the history did to a node by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Surprise {
+pub(crate) struct Surprise {
     /// What will report it.
-    pub(super) reporter: Reporter,
+    pub(crate) reporter: Reporter,
     /// Since when the object tells of it; none if it does not yet.
-    pub(super) published: Option<Millis>,
+    pub(crate) published: Option<Millis>,
 }
 
 /// What reports a surprise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reporter {
+pub(crate) enum Reporter {
     /// kubelet, by registering the new boot.
     Kubelet,
     /// The node's `watch`, by what it observes.
@@ -116,171 +116,171 @@ pub(super) enum Reporter {
 
 /// A machine, and what runs on it.
 #[derive(Debug, Clone)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// The phase of its policy.
-    pub(super) phase: Phase,
+    pub(crate) phase: Phase,
     /// The phase of the image that it was made from.
-    pub(super) image: Phase,
+    pub(crate) image: Phase,
     /// The policy without its phase.
-    pub(super) base: Text,
+    pub(crate) base: Text,
     /// The phases that node.json allows.
-    pub(super) follows: Vec<Phase>,
+    pub(crate) follows: Vec<Phase>,
     /// How often it was booted.
-    pub(super) boot: u64,
+    pub(crate) boot: u64,
     /// It runs.
-    pub(super) is_up: bool,
+    pub(crate) is_up: bool,
     /// It reaches the API server.
-    pub(super) is_connected: bool,
+    pub(crate) is_connected: bool,
     /// Counts changes of both, so that what was to follow from an earlier one does not.
-    pub(super) turn: u64,
+    pub(crate) turn: u64,
     /// `watch` runs.
-    pub(super) has_watch: bool,
+    pub(crate) has_watch: bool,
     /// When `watch` ended last; none if it never did.
-    pub(super) watch_ended: Option<Millis>,
+    pub(crate) watch_ended: Option<Millis>,
     /// `watch` is about to look at everything and to publish it.
-    pub(super) is_publishing: bool,
+    pub(crate) is_publishing: bool,
     /// How long a flip takes.
-    pub(super) flip: Millis,
+    pub(crate) flip: Millis,
     /// Since when the network of its phase works.
-    pub(super) works_from: Millis,
+    pub(crate) works_from: Millis,
     /// Attachments whose pods are gone: their DEL fails.
-    pub(super) leftovers: Vec<Phase>,
+    pub(crate) leftovers: Vec<Phase>,
     /// When its phase changed last.
-    pub(super) flipped: Millis,
+    pub(crate) flipped: Millis,
     /// When it forgot a pod last, or an attachment outlived its pod or went later; none if nothing of this ever was.
-    pub(super) misjudged: Option<Millis>,
+    pub(crate) misjudged: Option<Millis>,
     /// Pods of which it does not know that they are attached.
-    pub(super) forgets: BTreeSet<u32>,
+    pub(crate) forgets: BTreeSet<u32>,
 }
 
 /// A pod.
 #[derive(Debug, Clone)]
-pub(super) struct Pod {
+pub(crate) struct Pod {
     /// The object.
-    pub(super) api: world::Pod,
+    pub(crate) api: world::Pod,
     /// What makes it.
-    pub(super) workload: Option<usize>,
+    pub(crate) workload: Option<usize>,
     /// Its node.
-    pub(super) node: Option<usize>,
+    pub(crate) node: Option<usize>,
     /// What it requests.
-    pub(super) request: Request,
+    pub(crate) request: Request,
     /// How it is attached; none if it is not, or uses the node's network.
-    pub(super) attached: Option<Attachment>,
+    pub(crate) attached: Option<Attachment>,
     /// Counts its sandboxes.
-    pub(super) sandbox: u32,
+    pub(crate) sandbox: u32,
     /// How long it takes to become Ready.
-    pub(super) start: Millis,
+    pub(crate) start: Millis,
     /// How long it takes to end.
-    pub(super) grace: Millis,
+    pub(crate) grace: Millis,
     /// Its place in a StatefulSet.
-    pub(super) ordinal: u32,
+    pub(crate) ordinal: u32,
     /// When it got its node.
-    pub(super) placed: Millis,
+    pub(crate) placed: Millis,
     /// When the history changed it by itself; none if it did not.
-    pub(super) shaken: Option<Millis>,
+    pub(crate) shaken: Option<Millis>,
     /// The run evicted it.
-    pub(super) is_moved: bool,
+    pub(crate) is_moved: bool,
 }
 
 /// An attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attachment {
+pub(crate) struct Attachment {
     /// The phase that it was made in.
-    pub(super) phase: Phase,
+    pub(crate) phase: Phase,
     /// When it got its record.
-    pub(super) since: Millis,
+    pub(crate) since: Millis,
 }
 
 /// What makes pods.
 #[derive(Debug, Clone)]
-pub(super) struct Workload {
+pub(crate) struct Workload {
     /// What it was made as; people scale it.
-    pub(super) made: WorkloadBlueprint,
+    pub(crate) made: WorkloadBlueprint,
     /// The Job has ended.
-    pub(super) is_over: bool,
+    pub(crate) is_over: bool,
     /// Its pods.
-    pub(super) pods: BTreeSet<u32>,
+    pub(crate) pods: BTreeSet<u32>,
     /// It is about to make pods.
-    pub(super) is_awake: bool,
+    pub(crate) is_awake: bool,
     /// Its status, which is written a little later than its pods change.
-    pub(super) status: Availability,
+    pub(crate) status: Availability,
     /// Its status is about to be written.
-    pub(super) is_counting: bool,
+    pub(crate) is_counting: bool,
     /// Since when its status says that pods are missing, and the most that were Ready since; none if it misses none.
-    pub(super) short: Option<(Millis, u32)>,
+    pub(crate) short: Option<(Millis, u32)>,
 }
 
 /// A `PodDisruptionBudget`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// The workload whose pods it selects.
-    pub(super) workload: usize,
+    pub(crate) workload: usize,
     /// How many of them have to be Ready.
-    pub(super) least: u32,
+    pub(crate) least: u32,
 }
 
 /// A gate.
 #[derive(Debug, Clone)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// Its name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// How often it is asked.
-    pub(super) every: Millis,
+    pub(crate) every: Millis,
     /// What it would say; none if it does not answer.
-    pub(super) says: Option<Color>,
+    pub(crate) says: Option<Color>,
 }
 
 /// The Lease.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     /// Which holder has it; none if nobody has.
-    pub(super) holder: Option<usize>,
+    pub(crate) holder: Option<usize>,
     /// How often it changed hands.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// How often it was renewed.
-    pub(super) renewals: u64,
+    pub(crate) renewals: u64,
     /// It was taken by force from a holder that lived.
-    pub(super) was_forced: bool,
+    pub(crate) was_forced: bool,
 }
 
 /// The run's ConfigMap.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// The run; none before it is there.
-    pub(super) run: Option<Run>,
+    pub(crate) run: Option<Run>,
     /// The `resourceVersion`.
-    pub(super) version: u64,
+    pub(crate) version: u64,
     /// When the run was written last.
-    pub(super) changed: Millis,
+    pub(crate) changed: Millis,
     /// What people asked for.
-    pub(super) wishes: Vec<Wish>,
+    pub(crate) wishes: Vec<Wish>,
 }
 
 impl Truth {
     /// Where pods can be.
-    pub(super) fn hosts(&self) -> world::Hosts {
+    pub(crate) fn hosts(&self) -> world::Hosts {
         let living = || self.living().map(|(_, node)| node);
         let largest = living().fold(Request::default(), |most, node| most.most(node.api.offers));
         world::Hosts { names: living().map(|node| node.name.clone()).collect(), largest }
     }
 
     /// Nodes that are there.
-    pub(super) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
+    pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.gone.is_none())
     }
 
     /// The living node of this name.
-    pub(super) fn node_by_name(&self, name: &str) -> Option<usize> {
+    pub(crate) fn node_by_name(&self, name: &str) -> Option<usize> {
         self.living().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
     }
 
     /// The run.
-    pub(super) fn run(&self) -> Option<&Run> {
+    pub(crate) fn run(&self) -> Option<&Run> {
         self.record.run.as_ref()
     }
 
     /// The attachments of a node that are there, its leftovers included.
-    pub(super) fn attached(&self, node: usize) -> impl Iterator<Item = Phase> {
+    pub(crate) fn attached(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let of_pods = node
             .pods
@@ -290,7 +290,7 @@ impl Truth {
     }
 
     /// The same without those that the node does not know of.
-    pub(super) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
+    pub(crate) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
@@ -298,12 +298,12 @@ impl Truth {
     }
 
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
-    pub(super) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
+    pub(crate) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
         self.published_of(node, seen, |_| true)
     }
 
     /// The same of such pods alone.
-    pub(super) fn published_of(
+    pub(crate) fn published_of(
         &self,
         node: usize,
         seen: Millis,
@@ -324,7 +324,7 @@ impl Truth {
     }
 
     /// How many pods of a workload are wanted and Ready, as its status says.
-    pub(super) fn available(&self, workload: usize) -> Availability {
+    pub(crate) fn available(&self, workload: usize) -> Availability {
         let controller = &self.workloads[workload];
         let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
@@ -337,7 +337,7 @@ impl Truth {
     }
 
     /// DNS pods that answer, with their zones.
-    pub(super) fn dns(&self) -> impl Iterator<Item = (u32, &Pod, &Text)> {
+    pub(crate) fn dns(&self) -> impl Iterator<Item = (u32, &Pod, &Text)> {
         let all = self.pods.iter().filter(|(_, pod)| pod.api.is(Trait::Dns));
         all.filter_map(|(id, pod)| Some((*id, pod, &self.nodes[pod.node?].api.zone)))
     }
@@ -345,25 +345,25 @@ impl Truth {
 
 impl Node {
     /// The machine runs and reaches the API server.
-    pub(super) const fn answers(&self) -> bool {
+    pub(crate) const fn answers(&self) -> bool {
         self.machine.is_up && self.machine.is_connected
     }
 
     /// When the node published what a run knew of it that saw everything up to `seen`.
-    pub(super) const fn published_at(&self, seen: Millis) -> Millis {
+    pub(crate) const fn published_at(&self, seen: Millis) -> Millis {
         let (last, before) = self.published;
         if last > seen { before } else { last }
     }
 
     /// Whether a run that saw everything up to `seen` could not know how the node is.
-    pub(super) fn surprises(&self, seen: Millis) -> bool {
+    pub(crate) fn surprises(&self, seen: Millis) -> bool {
         self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|published| published > seen))
     }
 }
 
 impl Pod {
     /// A pod that is nowhere yet.
-    pub(super) const fn of(api: world::Pod) -> Self {
+    pub(crate) const fn of(api: world::Pod) -> Self {
         Self {
             api,
             workload: None,
@@ -381,18 +381,18 @@ impl Pod {
     }
 
     /// It is Ready, and stays.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.api.is(Trait::Ready) && !self.api.is(Trait::Terminating)
     }
 
     /// It uses a network of pods, and runs or is to run.
-    pub(super) fn has_network(&self) -> bool {
+    pub(crate) fn has_network(&self) -> bool {
         !self.api.is(Trait::HostNetwork) && !self.api.is(Trait::Finished)
     }
 }
 
 /// A moment of a history, as a run counts time.
 #[must_use]
-pub(super) const fn at(now: Millis) -> Duration {
+pub(crate) const fn at(now: Millis) -> Duration {
     Duration::from_millis(now)
 }

@@ -6,17 +6,17 @@ use migration::roll::run::Run;
 use migration::roll::world::{Census, CountedPod, Trait};
 use types::eviction::Answer;
 
-use super::event::{Event, Flight, Reply};
-use super::fault::Fault;
-use super::history::History;
-use super::owners::number;
-use super::queue::SECOND;
-use super::tamper::Tamper;
-use super::truth::Actor;
+use crate::cluster::controllers::number;
+use crate::cluster::truth::Actor;
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Flight, Reply};
+use crate::history::queue::SECOND;
+use crate::tamper::Tamper;
 
 impl History {
     /// A call reaches the API server.
-    pub(super) fn arrive(&mut self, flight: Flight) {
+    pub(crate) fn arrive(&mut self, flight: Flight) {
         let (outcome, census) = match &flight.act {
             Act::Patch(patch) => (self.patch(&flight, patch), None),
             Act::Evict(id) => (Outcome::Answered(self.evict(&flight, id)), None),
@@ -104,7 +104,7 @@ impl History {
         }
         if let (Some(least), Some(workload)) = (budgets.first(), workload) {
             let healthy = self.truth.available(workload).ready;
-            let is_ready = self.truth.pods.get(&pod).is_some_and(super::truth::Pod::is_ready);
+            let is_ready = self.truth.pods.get(&pod).is_some_and(crate::cluster::truth::Pod::is_ready);
             if healthy < least + u32::from(is_ready) {
                 self.tally.count("an eviction: 429, budget");
                 let after = self.random.chance(500).then_some(10);
@@ -131,7 +131,8 @@ impl History {
 
     /// The pod with this name and this UID.
     fn pod_of(&self, id: &PodId) -> Option<u32> {
-        let named = |pod: &super::truth::Pod| pod.api.name == id.name && pod.api.namespace == id.namespace;
+        let named =
+            |pod: &crate::cluster::truth::Pod| pod.api.name == id.name && pod.api.namespace == id.namespace;
         if self.is_blind(Tamper::Uid) {
             return self.truth.pods.iter().find(|(_, pod)| named(pod)).map(|(id, _)| *id);
         }
@@ -141,7 +142,7 @@ impl History {
     fn census(&mut self, flight: &Flight) -> Census {
         self.tally.count("a census");
         self.check_census(flight);
-        let mut census = Census { at: super::truth::at(flight.sent), ..Census::default() };
+        let mut census = Census { at: crate::cluster::truth::at(flight.sent), ..Census::default() };
         let hosts = self.truth.hosts();
         for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
             let pod = CountedPod {
@@ -174,7 +175,7 @@ impl History {
     }
 
     /// A gate is asked, and every holder learns what it says.
-    pub(super) fn ask_gate(&mut self, gate: usize) {
+    pub(crate) fn ask_gate(&mut self, gate: usize) {
         let (name, every, says) = {
             let gate = &self.truth.gates[gate];
             (gate.name.clone(), gate.every, gate.says)
@@ -187,7 +188,7 @@ impl History {
     }
 
     /// Somebody else deletes a pod or lets it end; nothing asks a budget.
-    pub(super) fn delete_all(&mut self, node: usize) {
+    pub(crate) fn delete_all(&mut self, node: usize) {
         for id in self.truth.nodes[node].pods.clone() {
             let is_kept = self.truth.pods.get(&id).is_none_or(|pod| {
                 pod.api.is(Trait::Static)
@@ -226,4 +227,4 @@ fn brief(act: &Act) -> String {
 }
 
 /// How long a call is on its way.
-pub(super) const LONGEST: u64 = 15 * SECOND;
+pub(crate) const LONGEST: u64 = 15 * SECOND;

@@ -10,51 +10,51 @@ use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 
-use super::queue::{Millis, SECOND};
-use super::truth::{Attachment, Gate, Machine, Node, Pod, Truth, Workload};
-use super::{owners, watch};
+use crate::cluster::truth::{Attachment, Gate, Machine, Node, Pod, Truth, Workload};
+use crate::cluster::{controllers, watch};
+use crate::history::queue::{Millis, SECOND};
 
 /// A node to be built.
 #[derive(Debug, Clone)]
-pub(super) struct NodeBlueprint {
+pub(crate) struct NodeBlueprint {
     /// Its name.
-    pub(super) name: Text,
+    pub(crate) name: Text,
     /// Its zone.
-    pub(super) zone: Text,
+    pub(crate) zone: Text,
     /// Its pool.
-    pub(super) pool: Text,
+    pub(crate) pool: Text,
     /// The phase of its policy, and of its image.
-    pub(super) phase: Phase,
+    pub(crate) phase: Phase,
     /// The policy without its phase.
-    pub(super) base: Text,
+    pub(crate) base: Text,
     /// What it says that pods may request of it in sum.
-    pub(super) offers: Request,
+    pub(crate) offers: Request,
     /// What fits on it beside the pods of DaemonSets.
-    pub(super) room: Request,
+    pub(crate) room: Request,
 }
 
 /// What a workload is made as.
 #[derive(Debug, Clone)]
-pub(super) struct WorkloadBlueprint {
+pub(crate) struct WorkloadBlueprint {
     /// Its kind and name.
-    pub(super) owner: Owner,
+    pub(crate) owner: Owner,
     /// How many pods it wants; without meaning for DaemonSets.
-    pub(super) replicas: u32,
+    pub(crate) replicas: u32,
     /// What holds of each of its pods.
-    pub(super) traits: BTreeSet<Trait>,
+    pub(crate) traits: BTreeSet<Trait>,
     /// What each of its pods requests.
-    pub(super) request: Request,
+    pub(crate) request: Request,
     /// How long its pods take to become Ready.
-    pub(super) start: Millis,
+    pub(crate) start: Millis,
     /// How long its pods take to end.
-    pub(super) grace: Millis,
+    pub(crate) grace: Millis,
     /// How long a pod of a Job works.
-    pub(super) lasts: Option<Millis>,
+    pub(crate) lasts: Option<Millis>,
 }
 
 impl Truth {
     /// Adds a node whose kubelet has not registered yet.
-    pub(super) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
+    pub(crate) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
         let index = self.nodes.len();
         let NodeBlueprint { name, zone, pool, phase, base, offers, room } = built.clone();
         let machine = Machine {
@@ -112,7 +112,7 @@ impl Truth {
     }
 
     /// Adds a workload without its pods.
-    pub(super) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
+    pub(crate) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
         self.workloads.push(Workload {
             made,
             is_over: false,
@@ -126,13 +126,13 @@ impl Truth {
     }
 
     /// Adds a pod that nothing makes again.
-    pub(super) fn add_pod(&mut self, name: &str, owner: Option<Owner>, traits: BTreeSet<Trait>) -> u32 {
+    pub(crate) fn add_pod(&mut self, name: &str, owner: Option<Owner>, traits: BTreeSet<Trait>) -> u32 {
         self.made += 1;
         let id = self.made;
         let api = world::Pod {
             namespace: "default".into(),
             name: name.into(),
-            uid: owners::uid(id),
+            uid: controllers::uid(id),
             node: Text::default(),
             owner,
             traits,
@@ -142,12 +142,12 @@ impl Truth {
     }
 
     /// Adds a gate that is green.
-    pub(super) fn add_gate(&mut self, name: &str, every: Millis) {
+    pub(crate) fn add_gate(&mut self, name: &str, every: Millis) {
         self.gates.push(Gate { name: name.to_owned(), every, says: Some(Color::Green) });
     }
 
     /// Brings everything to rest: nodes are Ready and say what they are, and every pod runs.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for node in &mut self.nodes {
             node.api.is_ready = true;
         }
@@ -167,7 +167,7 @@ impl Truth {
     }
 
     /// Workloads say how many of their pods are ready, and nodes what they are.
-    pub(super) fn publish_status(&mut self) {
+    pub(crate) fn publish_status(&mut self) {
         for index in 0..self.workloads.len() {
             self.workloads[index].status = self.available(index);
         }

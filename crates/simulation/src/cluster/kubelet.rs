@@ -3,11 +3,11 @@
 use migration::roll::world::Trait;
 use types::policy::Phase;
 
-use super::event::{Event, Sandbox, Turn};
-use super::fault::Fault;
-use super::history::History;
-use super::queue::{MINUTE, SECOND};
-use super::truth::{Attachment, Pod};
+use crate::cluster::truth::{Attachment, Pod};
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Sandbox, Turn};
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// The pod, if this is still its sandbox.
@@ -16,7 +16,7 @@ impl History {
     }
 
     /// Binds a pod to a node, whose kubelet starts it.
-    pub(super) fn bind(&mut self, id: u32, node: usize) {
+    pub(crate) fn bind(&mut self, id: u32, node: usize) {
         let (name, now) = (self.truth.nodes[node].name.clone(), self.now);
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         (pod.node, pod.placed) = (Some(node), now);
@@ -31,7 +31,7 @@ impl History {
     }
 
     /// kubelet makes a new sandbox for a pod.
-    pub(super) fn start_sandbox(&mut self, id: u32) {
+    pub(crate) fn start_sandbox(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         pod.sandbox += 1;
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
@@ -39,7 +39,7 @@ impl History {
     }
 
     /// The plugin reads the policy. Its record follows at once, or later where the disk is slow.
-    pub(super) fn add(&mut self, sandbox: Sandbox) {
+    pub(crate) fn add(&mut self, sandbox: Sandbox) {
         let now = self.now;
         let Some(pod) = self.sandboxed(sandbox) else { return };
         let (Some(node), start) = (pod.node, pod.start) else { return };
@@ -59,7 +59,7 @@ impl History {
     }
 
     /// The attachment is on record; its pod becomes Ready later, in whatever phase the node is then.
-    pub(super) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
+    pub(crate) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
         let since = self.now;
         let Some(pod) = self.sandboxed(sandbox) else { return };
         pod.attached = Some(Attachment { phase, since });
@@ -70,7 +70,7 @@ impl History {
     }
 
     /// The pod is Ready.
-    pub(super) fn ready(&mut self, sandbox: Sandbox) {
+    pub(crate) fn ready(&mut self, sandbox: Sandbox) {
         let Some(pod) = self.sandboxed(sandbox) else { return };
         let answers = |history: &Self, node: Option<usize>| {
             node.is_some_and(|index| history.truth.nodes[index].answers())
@@ -89,7 +89,7 @@ impl History {
     }
 
     /// A Job's pod works for a time.
-    pub(super) fn plan_end(&mut self, id: u32) {
+    pub(crate) fn plan_end(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get(&id) else { return };
         let lasts = pod.workload.and_then(|index| self.truth.workloads[index].made.lasts);
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
@@ -97,7 +97,7 @@ impl History {
     }
 
     /// The pod has done its work.
-    pub(super) fn finish(&mut self, sandbox: Sandbox) {
+    pub(crate) fn finish(&mut self, sandbox: Sandbox) {
         let now = self.now;
         let Some(pod) = self.sandboxed(sandbox).filter(|pod| !pod.api.is(Trait::Terminating)) else { return };
         pod.shaken = Some(now);
@@ -116,7 +116,7 @@ impl History {
     }
 
     /// Somebody deletes the pod: it ends after its grace.
-    pub(super) fn delete(&mut self, id: u32) {
+    pub(crate) fn delete(&mut self, id: u32) {
         let now = self.now;
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         if !pod.api.traits.insert(Trait::Terminating) {
@@ -140,7 +140,7 @@ impl History {
     }
 
     /// The pod has ended, and its DEL has gone through; its object goes.
-    pub(super) fn end(&mut self, id: u32) {
+    pub(crate) fn end(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Terminating)) else { return };
         let (node, workload) = (pod.node, pod.workload);
         if let Some(node) = node
@@ -158,7 +158,7 @@ impl History {
     }
 
     /// The pod's object is gone.
-    pub(super) fn forget(&mut self, id: u32) {
+    pub(crate) fn forget(&mut self, id: u32) {
         self.touch_pod(id);
         self.truth.vacate(id);
         let Some(pod) = self.truth.pods.remove(&id) else { return };
@@ -177,7 +177,7 @@ impl History {
     }
 
     /// kubelet is there again: pods that were deleted meanwhile end, and all others run again.
-    pub(super) fn resume_pods(&mut self, turn: Turn) {
+    pub(crate) fn resume_pods(&mut self, turn: Turn) {
         let now = self.now;
         let pods: Vec<u32> = self.truth.nodes[turn.node].pods.iter().copied().collect();
         for id in pods {

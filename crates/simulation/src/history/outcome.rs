@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::queue::Millis;
+use crate::history::queue::Millis;
 
 /// How a history ended.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ pub struct Tally {
 
 impl Tally {
     /// One more.
-    pub(super) fn count(&mut self, what: &str) {
+    pub(crate) fn count(&mut self, what: &str) {
         match self.times.get_mut(what) {
             Some(times) => *times += 1,
             None => {

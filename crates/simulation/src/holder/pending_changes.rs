@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::queue::Millis;
+use crate::history::queue::Millis;
 
 /// What of a kind changed that a holder does not know yet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PendingChanges<T> {
+pub(crate) struct PendingChanges<T> {
     /// Which.
-    pub(super) what: BTreeSet<T>,
+    pub(crate) what: BTreeSet<T>,
     /// Since when.
-    pub(super) since: Option<Millis>,
+    pub(crate) since: Option<Millis>,
 }
 
 impl<T: Ord> PendingChanges<T> {
     /// Notes a change, and says whether it is the first one.
-    pub(super) fn mark(&mut self, what: T, now: Millis) -> bool {
+    pub(crate) fn mark(&mut self, what: T, now: Millis) -> bool {
         self.what.insert(what);
         let is_first = self.since.is_none();
         self.since.get_or_insert(now);
@@ -23,13 +23,13 @@ impl<T: Ord> PendingChanges<T> {
     }
 
     /// Up to when everything is known.
-    pub(super) fn known_until(&self, now: Millis) -> Millis {
+    pub(crate) fn known_until(&self, now: Millis) -> Millis {
         // A change of this very millisecond is not known.
         self.since.map_or(now, |since| since.saturating_sub(1))
     }
 
     /// Takes all of it.
-    pub(super) fn take(&mut self) -> BTreeSet<T> {
+    pub(crate) fn take(&mut self) -> BTreeSet<T> {
         self.since = None;
         std::mem::take(&mut self.what)
     }

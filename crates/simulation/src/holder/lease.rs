@@ -4,10 +4,10 @@ use migration::drive::{DriveEnd, EndReason};
 use migration::roll::run::State;
 use migration::roll::step::End;
 
-use super::event::Event;
-use super::history::History;
-use super::holder::{Holder, HolderState};
-use super::queue::{MINUTE, Millis, SECOND};
+use crate::history::History;
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, Millis, SECOND};
+use crate::holder::{Holder, HolderState};
 
 /// How often a holder renews the Lease.
 const EVERY: Millis = 10 * SECOND;
@@ -18,7 +18,7 @@ const LOOK: Millis = 5 * SECOND;
 
 impl History {
     /// Somebody starts `roll`, unless somebody drives the run.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if self.truth.run().is_some_and(|run| run.state == State::Done) {
             self.check_done();
             return;
@@ -30,7 +30,7 @@ impl History {
     }
 
     /// Somebody wants the Lease.
-    pub(super) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
+    pub(crate) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
         let stand = HolderState::Waiting {
             seen: self.lease_seen(),
             since: self.now,
@@ -51,7 +51,7 @@ impl History {
     }
 
     /// Looks at the Lease, and takes it if nobody holds it.
-    pub(super) fn acquire(&mut self, holder: usize) {
+    pub(crate) fn acquire(&mut self, holder: usize) {
         let now = self.now;
         let lease = self.lease_seen();
         let is_free = self.truth.lease.holder.is_none();
@@ -81,7 +81,7 @@ impl History {
     }
 
     /// Renews the Lease, or learns that somebody else has it.
-    pub(super) fn renew(&mut self, holder: usize) {
+    pub(crate) fn renew(&mut self, holder: usize) {
         let now = self.now;
         let driver = &mut self.holders[holder];
         if !driver.holds() {
@@ -112,7 +112,7 @@ impl History {
     }
 
     /// A driver has ended.
-    pub(super) fn end_holder(&mut self, holder: usize, ended: &DriveEnd) {
+    pub(crate) fn end_holder(&mut self, holder: usize, ended: &DriveEnd) {
         self.drop_drive(holder);
         self.note(|_| format!("holder {holder} ends: {:?}", ended.reason));
         if self.truth.lease.holder == Some(holder) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::outcome::{Outcome, Violation};
+use crate::history::outcome::{Outcome, Violation};
 
 /// What several histories had of something: the least, the one in the middle, and the most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -124,8 +124,8 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::Tally;
     use super::*;
+    use crate::history::outcome::Tally;
 
     fn history(seconds: u64, passes: &[u64], times: &[(&str, u64)]) -> Outcome {
         let times = times.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect();

@@ -1,6 +1,6 @@
 //! What a history does to a cluster by itself, and how often.
 
-use super::queue::Millis;
+use crate::history::queue::Millis;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,7 +207,7 @@ impl Faults {
     }
 
     /// How often in a thousand a fault strikes a call.
-    pub(super) fn often(&self, fault: Fault) -> u64 {
+    pub(crate) fn often(&self, fault: Fault) -> u64 {
         self.rates
             .iter()
             .find(|(candidate, _)| *candidate == fault && candidate.is_of_calls())

@@ -3,12 +3,12 @@
 use migration::roll::world::Trait;
 use snapshot::model::Text;
 
-use super::event::{Event, Turn};
-use super::fault::Fault;
-use super::history::History;
-use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Reporter, Surprise};
-use super::watch;
+use crate::cluster::truth::{Reporter, Surprise};
+use crate::cluster::watch;
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Turn};
+use crate::history::queue::{MINUTE, Millis, SECOND};
 
 /// After this time without a word of kubelet its Node is not Ready. *Source*: kube-controller-manager's `--node-monitor-grace-period` of long.
 const GRACE: Millis = 40 * SECOND;
@@ -17,7 +17,7 @@ const TOLERATED: Millis = 5 * MINUTE;
 
 impl History {
     /// The history did something to a node that no run could foresee.
-    pub(super) fn surprise(&mut self, index: usize, by: Reporter) {
+    pub(crate) fn surprise(&mut self, index: usize, by: Reporter) {
         self.truth.nodes[index].surprise = Some(Surprise { reporter: by, published: None });
     }
 
@@ -29,7 +29,7 @@ impl History {
     }
 
     /// The machine ends, with everything on it, and runs again after a time: with the policy that it had, or with that of its image.
-    pub(super) fn reboot(&mut self, index: usize, away: Millis, is_fresh: bool) {
+    pub(crate) fn reboot(&mut self, index: usize, away: Millis, is_fresh: bool) {
         self.surprise(index, Reporter::Kubelet);
         let turn = self.turns(index);
         let node = &mut self.truth.nodes[index];
@@ -50,7 +50,7 @@ impl History {
     }
 
     /// The machine runs again.
-    pub(super) fn boot(&mut self, index: usize) {
+    pub(crate) fn boot(&mut self, index: usize) {
         if self.truth.nodes[index].gone.is_some() {
             return;
         }
@@ -71,7 +71,7 @@ impl History {
     }
 
     /// The machine does not reach the API server for a time; its pods run on.
-    pub(super) fn disconnect(&mut self, index: usize, away: Millis) {
+    pub(crate) fn disconnect(&mut self, index: usize, away: Millis) {
         let turn = self.turns(index);
         self.truth.nodes[index].machine.is_connected = false;
         self.schedule_after(away, Event::Connect(index));
@@ -79,7 +79,7 @@ impl History {
     }
 
     /// It reaches it again.
-    pub(super) fn connect(&mut self, index: usize) {
+    pub(crate) fn connect(&mut self, index: usize) {
         if self.truth.nodes[index].gone.is_some() {
             return;
         }
@@ -91,7 +91,7 @@ impl History {
     }
 
     /// kubelet registers.
-    pub(super) fn register(&mut self, turn: Turn) {
+    pub(crate) fn register(&mut self, turn: Turn) {
         let (now, node) = (self.now, &mut self.truth.nodes[turn.node]);
         if node.machine.turn != turn.number || node.gone.is_some() {
             return;
@@ -117,7 +117,7 @@ impl History {
     }
 
     /// Nobody has heard of kubelet for a time.
-    pub(super) fn miss(&mut self, turn: Turn) {
+    pub(crate) fn miss(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
         if node.machine.turn != turn.number || node.gone.is_some() {
             return;
@@ -136,7 +136,7 @@ impl History {
     }
 
     /// Pods of a node that is away for long are deleted, those of DaemonSets left out.
-    pub(super) fn give_up(&mut self, turn: Turn) {
+    pub(crate) fn give_up(&mut self, turn: Turn) {
         let node = &self.truth.nodes[turn.node];
         if node.machine.turn != turn.number || node.gone.is_some() {
             return;
@@ -153,7 +153,7 @@ impl History {
     }
 
     /// The machine and its object go, and with them its pods.
-    pub(super) fn remove(&mut self, index: usize) {
+    pub(crate) fn remove(&mut self, index: usize) {
         if self.truth.nodes[index].gone.is_some() {
             return;
         }

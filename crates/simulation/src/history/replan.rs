@@ -5,12 +5,12 @@ use std::rc::Rc;
 use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 
-use super::history::History;
-use crate::fault::Fault;
+use crate::disturb::fault::Fault;
+use crate::history::History;
 
 impl History {
     /// Whoever takes the run up next does so by another plan, if somebody wants that: one with the nodes of each wave in the opposite order.
-    pub(super) fn replan(&mut self) {
+    pub(crate) fn replan(&mut self) {
         let Some(run) = self.truth.run().filter(|run| run.state != State::Done) else { return };
         if !std::mem::take(&mut self.wants_replan) {
             return;
@@ -32,7 +32,7 @@ impl History {
 
 impl History {
     /// Somebody ends the holder, and names this pod on the next one's command line.
-    pub(super) fn name_for_deletion(&mut self, pod: &str) {
+    pub(crate) fn name_for_deletion(&mut self, pod: &str) {
         if self.named.insert(pod.to_owned()) {
             self.note(|_| format!("the next holder may delete {pod}"));
             self.hit_holder(Fault::Interrupt);
@@ -40,7 +40,7 @@ impl History {
     }
 
     /// Whoever takes the run up may delete what the own command line names, and nothing else.
-    pub(super) fn authorize(&mut self) {
+    pub(crate) fn authorize(&mut self) {
         let Some(run) = self.truth.run().filter(|run| run.delete != self.named) else { return };
         let run = Run { delete: self.named.clone(), ..run.clone() };
         (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now);
@@ -49,6 +49,6 @@ impl History {
 }
 
 /// What names a plan in a history; its bytes do not matter here.
-pub(super) fn plan_hash(plan: &Plan, number: u64) -> String {
+pub(crate) fn plan_hash(plan: &Plan, number: u64) -> String {
     format!("{number:032x}{:032x}", plan.waves.len())
 }

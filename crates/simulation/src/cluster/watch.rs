@@ -7,14 +7,14 @@ use snapshot::model::Text;
 use types::observed::{Attached, NAMED, Observed, UID_CHARS};
 use types::policy::Phase;
 
-use super::event::{Event, Turn};
-use super::history::History;
-use super::queue::SECOND;
-use super::truth::{Reporter, Truth};
+use crate::cluster::truth::{Reporter, Truth};
+use crate::history::History;
+use crate::history::event::{Event, Turn};
+use crate::history::queue::SECOND;
 
 impl Truth {
     /// The present turn of a machine.
-    pub(super) fn turn(&self, node: usize) -> Turn {
+    pub(crate) fn turn(&self, node: usize) -> Turn {
         Turn { node, number: self.nodes[node].machine.turn }
     }
 
@@ -26,7 +26,7 @@ impl Truth {
     }
 
     /// What `watch` observes.
-    pub(super) fn observe(&self, index: usize) -> Observed {
+    pub(crate) fn observe(&self, index: usize) -> Observed {
         let node = &self.nodes[index];
         let machine = &node.machine;
         let mut by_phase: BTreeMap<Phase, u32> = BTreeMap::new();
@@ -58,13 +58,13 @@ impl Truth {
 }
 
 /// The id of a boot.
-pub(super) fn boot(number: u64) -> String {
+pub(crate) fn boot(number: u64) -> String {
     format!("boot-{number}")
 }
 
 impl History {
     /// Something changed on the node: `watch` publishes soon.
-    pub(super) fn poke(&mut self, index: usize) {
+    pub(crate) fn poke(&mut self, index: usize) {
         let node = &mut self.truth.nodes[index];
         let machine = &mut node.machine;
         if machine.has_watch && machine.is_up && machine.is_connected && !machine.is_publishing {
@@ -75,21 +75,21 @@ impl History {
     }
 
     /// `watch` runs, if it did not.
-    pub(super) fn start_watch(&mut self, index: usize) {
+    pub(crate) fn start_watch(&mut self, index: usize) {
         self.truth.nodes[index].machine.has_watch = true;
         self.poke(index);
         self.compare(index);
     }
 
     /// The Node's desired phase, or the node's policy, changed: `watch` compares them.
-    pub(super) fn compare(&mut self, index: usize) {
+    pub(crate) fn compare(&mut self, index: usize) {
         let turn = self.truth.turn(index);
         let flip = self.truth.nodes[index].machine.flip;
         self.schedule_within(flip + 200, flip + 2 * SECOND, Event::Follow(turn));
     }
 
     /// `watch` flips the policy to the desired phase.
-    pub(super) fn follow(&mut self, turn: Turn) {
+    pub(crate) fn follow(&mut self, turn: Turn) {
         if !self.truth.watches(turn) {
             return;
         }
@@ -110,7 +110,7 @@ impl History {
     }
 
     /// `watch` writes label and annotation.
-    pub(super) fn publish(&mut self, turn: Turn) {
+    pub(crate) fn publish(&mut self, turn: Turn) {
         if !self.truth.watches(turn) {
             if self.truth.turn(turn.node) == turn {
                 self.truth.nodes[turn.node].machine.is_publishing = false;
@@ -136,7 +136,7 @@ impl History {
     }
 
     /// `watch` writes the condition.
-    pub(super) fn publish_condition(&mut self, turn: Turn, phase: Phase) {
+    pub(crate) fn publish_condition(&mut self, turn: Turn, phase: Phase) {
         if !self.truth.watches(turn) {
             return;
         }
