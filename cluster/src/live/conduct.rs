@@ -26,16 +26,16 @@ use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::act::Outcome as Done;
-use super::clock::Clock;
-use super::failure::{Failure, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};
-use super::plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
-use super::unseen::Outage;
 use crate::cli::access::Access;
+use crate::live::api::failure::{Failure, interrupted, no_rights, unseen};
+use crate::live::session::calls::Outcome as Done;
+use crate::live::session::clock::Clock;
+use crate::live::session::outage::Outage;
+use crate::live::store::saved_plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use hand::{LiveCluster, identity};
 
 /// How long one look waits for a change.

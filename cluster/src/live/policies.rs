@@ -12,13 +12,13 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::call::Caller;
-use super::clock::Clock;
 use super::conduct::runtime;
-use super::connect::connect;
-use super::error;
-use super::failure::Failure;
 use crate::cli::access::Access;
+use crate::live::api::call::Caller;
+use crate::live::api::connect::connect;
+use crate::live::api::error;
+use crate::live::api::failure::Failure;
+use crate::live::session::clock::Clock;
 
 pub use gather::Scope;
 use migration::backup::decide::LiveState;

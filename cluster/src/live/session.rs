@@ -5,7 +5,13 @@
 
 mod act;
 mod attend;
+pub(super) mod calls;
+pub(super) mod clock;
 mod epochs;
+pub(super) mod gates;
+pub(super) mod health;
+pub(super) mod outage;
+pub(super) mod state;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -23,17 +29,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
 
-use super::act::LeasedCaller;
-use super::call::Caller;
-use super::clock::Clock;
-use super::connect::{connect, connect_for_ever};
-use super::failure::Failure;
-use super::health::BlindSpot;
-use super::known::{ClusterState, Event, WatchScope};
+use self::calls::LeasedCaller;
+use self::clock::Clock;
+use self::health::BlindSpot;
+use self::state::{ClusterState, Event, WatchScope};
 use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
 use super::store::{Store, StoredRun, UnreadableRun};
 use crate::cli::access::Access;
+use crate::live::api::call::Caller;
+use crate::live::api::connect::{connect, connect_for_ever};
+use crate::live::api::failure::Failure;
 use types::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
@@ -102,7 +108,7 @@ impl Session {
 
     /// The same over clients that are there.
     pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
-        let evictions = super::act::version(&caller).await?;
+        let evictions = crate::live::session::calls::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
             store: Store::new(caller.clone()),

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::object::{self, LeaseRecord};
 use super::take::{read, write_path};
 use super::{ACTS_WITHIN, EVERY, FRESH};
-use crate::live::call::{ApiRequest, Caller};
-use crate::live::failure::{Failure, lost, refused};
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::failure::{Failure, lost, refused};
 
 /// How long after a failure the Lease is renewed anew.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -138,7 +138,7 @@ impl HeldLease {
         Err(refused(what, &refusal))
     }
 
-    async fn write(&self, lease: &Value) -> Result<crate::live::call::Reply, String> {
+    async fn write(&self, lease: &Value) -> Result<crate::live::api::call::Reply, String> {
         self.caller.urgent(&ApiRequest::put(write_path(), lease.to_string().into_bytes())).await
     }
 

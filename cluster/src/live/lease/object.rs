@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{LASTS, NAME};
-use crate::live::path::NAMESPACE;
+use crate::live::api::path::NAMESPACE;
 
 /// The fields of a Lease that decisions use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use super::decide::{Decision, Observer, seems_alive};
 use super::hold::HeldLease;
 use super::object::{self, LeaseRecord};
 use super::{MAX_EPOCH, NAME};
-use crate::live::call::{ApiRequest, Caller, Reply};
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
 
 /// How often a Lease is looked at that somebody else holds.
 const LOOK: Duration = Duration::from_secs(5);

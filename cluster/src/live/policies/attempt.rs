@@ -6,8 +6,8 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::live::call::{ApiRequest, Caller, Reply};
-use crate::live::path::{MANAGER, encoded, with_query};
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::api::path::{MANAGER, encoded, with_query};
 
 use super::POLICIES;
 

@@ -11,11 +11,11 @@ use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use crate::live::gates;
-use crate::live::known::{Event, WatchScope};
-use crate::live::path::{config_maps, encoded};
+use crate::live::api::path::{config_maps, encoded};
+use crate::live::api::watch::{Change, Read, Source, Watch};
+use crate::live::session::gates;
+use crate::live::session::state::{Event, WatchScope};
 use crate::live::store::{RUN, StoredRun};
-use crate::live::watch::{Change, Read, Source, Watch};
 
 /// Kinds whose pods are counted.
 const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];

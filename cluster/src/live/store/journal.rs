@@ -12,9 +12,9 @@ use super::Store;
 use super::mirror::Mirror;
 use super::object::{self, ConfigMap, PART_LABEL, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
-use crate::live::call::{ApiRequest, Reply};
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, config_map};
+use crate::live::api::call::{ApiRequest, Reply};
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, config_map};
 
 /// The key of the lines.
 const KEY: &str = "journal.jsonl";

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-use crate::live::path::{MANAGER, NAMESPACE, config_map, config_maps, with_query};
+use crate::live::api::path::{MANAGER, NAMESPACE, config_map, config_maps, with_query};
 
 /// The label that names the run that an object belongs to.
 pub(super) const RUN_LABEL: &str = "crossfade/run";

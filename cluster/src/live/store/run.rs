@@ -10,9 +10,9 @@ use types::problem::Problem;
 use super::Store;
 use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};
 use super::plan::name as plan_name;
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, config_map};
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, config_map};
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";

@@ -6,9 +6,9 @@ use types::problem::Problem;
 
 use super::object::{self, RUN, WISH_KEY, bytes, change_path};
 use super::{Store, StoredRun};
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::WISHER;
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::WISHER;
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;

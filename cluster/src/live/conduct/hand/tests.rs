@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
 use crate::live::lease::Patience;
 use crate::live::session::Settings;
 
