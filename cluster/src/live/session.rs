@@ -152,7 +152,7 @@ impl Session {
     /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits, and `stop` ends the wait. Gives the epoch.
     ///
     /// # Errors
-    /// Somebody else holds it, or a request failed.
+    /// Another holder has it, or a request failed.
     pub async fn take_lease(
         &mut self,
         patience: Patience,
@@ -179,7 +179,7 @@ impl Session {
         self.lease.as_ref()
     }
 
-    /// Who holds the Lease as the API server has it, with its epoch; none if nobody does.
+    /// Who holds the Lease as the API server has it, with its epoch; none if there is none.
     ///
     /// # Errors
     /// A request failed.
@@ -217,7 +217,7 @@ impl Session {
         self.cluster.stored.as_ref()
     }
 
-    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if nobody has written it since.
+    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if it was not written since.
     pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
         let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
@@ -226,7 +226,7 @@ impl Session {
         stored
     }
 
-    /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
+    /// All Deployments, StatefulSets, DaemonSets and ReplicaSets without an owner, with their pods that are ready.
     #[must_use]
     pub const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         self.cluster.workloads()

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `crossfade-plan-HASH` | `plan.json.gz`; immutable | `plan --save`, once |
 //! | `crossfade-run` | `run.json` | the holder of the Lease |
-//! | | `wish.json` | anybody who asks something of the run |
-//! | `crossfade-run-ID` | both, of a run that is over | whoever begins the next run |
+//! | | `wish.json` | every command that asks something of the run |
+//! | `crossfade-run-ID` | both, of a run that is over | the holder that begins the next run |
 //! | `crossfade-journal-ID-NNNN` | `journal.jsonl` | the holder of the Lease |
 //! | `crossfade-gates-ID` | `verdicts.json` | the holder of the Lease |
 //!

@@ -7,8 +7,8 @@ mod people;
 
 use migration::roll::world::Color;
 
-use super::history::History;
 use self::fault::Fault;
+use super::history::History;
 use crate::history::event::Event;
 use crate::history::queue::{MINUTE, SECOND};
 

@@ -16,10 +16,10 @@ use migration::roll::world::{Owner, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
 
+use self::random::Random;
 use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Budget, Truth};
 use crate::disturb::fault::Faults;
-use self::random::Random;
 use crate::history::queue::{MINUTE, SECOND};
 
 /// What a history begins with.

@@ -13,6 +13,10 @@ use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 use snapshot::model::Text;
 
+use self::event::{Event, Stream};
+use self::outcome::{Outcome, Tally, Violation};
+use self::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
+use self::replan::plan_hash;
 use super::check::Count;
 use super::draw::Scenario;
 use super::holder::Holder;
@@ -20,10 +24,6 @@ use super::tamper::Tamper;
 use crate::cluster::truth::Truth;
 use crate::disturb::fault::{Fault, Faults};
 use crate::draw::random::Random;
-use self::event::{Event, Stream};
-use self::outcome::{Outcome, Tally, Violation};
-use self::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
-use self::replan::plan_hash;
 
 /// How long a history may go on after its last fault.
 const PATIENCE: Millis = 96 * HOUR;
@@ -49,9 +49,9 @@ pub struct History {
     pub(super) is_scheduling: bool,
     pub(super) violations: Vec<Violation>,
     pub(super) tally: Tally,
-    /// What happened, in words; none if nobody asked.
+    /// What happened, in words; none if it was not asked for.
     pub(super) trace: Option<Vec<String>>,
-    /// The node that somebody is about to cordon again.
+    /// The node that a person is about to cordon again.
     pub(super) recordon: Option<usize>,
     /// What pods requested when each holder counted them last.
     pub(super) counts: BTreeMap<usize, Count>,
@@ -61,7 +61,7 @@ pub struct History {
     pub(super) passed_seen: crate::history::queue::Millis,
     /// Its watches had brought nothing for a while then.
     pub(super) passed_late: bool,
-    /// Somebody wants the run to go on by another plan.
+    /// A person wants the run to go on by another plan.
     pub(super) wants_replan: bool,
     /// How many other plans there were.
     pub(super) replans: u64,
@@ -213,7 +213,7 @@ impl History {
         self.schedule_after(wait, event);
     }
 
-    /// Says what happens, if somebody listens.
+    /// Says what happens, if there is a receiver.
     pub(super) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let line = format!("{:>9.3} {}", self.now as f64 / 1000.0, what(self));
@@ -221,7 +221,7 @@ impl History {
         }
     }
 
-    /// The policy that nodes have unless somebody edits it: the first one of the plan.
+    /// The policy that nodes have unless a person edits it: the first one of the plan.
     pub(super) fn base(&self) -> Text {
         self.plan.policies.first().map_or_else(Text::default, |base| Text::from(base.as_str()))
     }

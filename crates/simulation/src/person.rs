@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// Somebody logs in to the node, and mends what there is.
+    /// A person logs in to the node, and mends what there is.
     fn repair(&mut self, index: usize) {
         let (base, now) = (self.base(), self.now);
         let machine = &mut self.truth.nodes[index].machine;
@@ -122,7 +122,7 @@ impl History {
         self.start_watch(index);
     }
 
-    /// Somebody looks after nodes that say nothing.
+    /// A person looks after nodes that say nothing.
     fn restart_watches(&mut self) {
         let dead =
             |(index, node): (usize, &crate::cluster::truth::Node)| (!node.machine.has_watch).then_some(index);
@@ -172,7 +172,7 @@ impl History {
         }
     }
 
-    /// Somebody moves the file of a static pod away and back.
+    /// A person moves the file of a static pod away and back.
     fn restart_static(&mut self, id: u32) {
         let now = self.now;
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };

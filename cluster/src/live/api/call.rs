@@ -1,6 +1,6 @@
 //! One request to the API server, made once.
 //!
-//! Nobody makes a request again here, the library neither: an eviction whose answer was lost may have happened. Who decides looks at the world and asks
+//! No request is repeated here, nor by the library: an eviction whose answer was lost may have happened. Who decides looks at the world and asks
 //! anew.
 
 use std::fmt;

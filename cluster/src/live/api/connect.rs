@@ -122,7 +122,7 @@ async fn configured(access: &Access) -> Result<Config, String> {
     Ok(config)
 }
 
-/// Whom to act for, without a credential. Over a connection that anybody can read, kubectl sends none and starts no plugin that would make one.
+/// Whom to act for, without a credential. Over a connection without encryption, kubectl sends none and starts no plugin that would make one.
 ///
 /// *Source*: kubernetes/client-go, `tools/clientcmd/client_config.go`, `DirectClientConfig.ClientConfig`.
 fn unauthenticated(user: AuthInfo) -> AuthInfo {
@@ -176,7 +176,7 @@ fn override_cluster(access: &Access, cluster: &mut Cluster) {
     }
 }
 
-/// A credential of the command line takes the place of those of the file: with two of them, nobody could say which one the API server sees.
+/// A credential of the command line takes the place of those of the file: with two of them, it would be open which one the API server sees.
 fn override_user(access: &Access, user: &mut AuthInfo) {
     if access.token.is_none() && access.client_certificate.is_none() {
         return;

@@ -88,7 +88,7 @@ pub(in crate::live) async fn list(
             Err(other) => return Err(other),
         }
     }
-    // Whoever does not have the core of the API is no API server, or one behind a path that the address lacks.
+    // A server without the core of the API is no API server, or one behind a path that the address lacks.
     let is_core = kind.served_by().iter().any(|(group, _)| group.is_empty());
     if is_core { Err(Meaning::NotFound) } else { Ok(Reading::NotServed) }
 }
@@ -160,7 +160,7 @@ pub(in crate::live) async fn each_part(
         if !next.is_empty() {
             page.push_str(&format!("&continue={}", encoded(&next)));
         }
-        // Nobody refuses to hear that a request is made again.
+        // The receiver takes the news that a request is made again.
         let answer = ask(client, &page, &mut |why| drop(take(ListEvent::Again(why)))).await;
         let text = match answer {
             Err(Meaning::Expired) if restarts < RESTARTS => {

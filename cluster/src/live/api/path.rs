@@ -4,7 +4,7 @@
 pub(in crate::live) const NAMESPACE: &str = "crossfade";
 /// The field manager of everything that the holder of a run writes.
 pub(in crate::live) const MANAGER: &str = "crossfade";
-/// The field manager of those who ask something of a run that somebody else holds.
+/// The field manager of commands that ask something of a run that another process holds.
 pub(in crate::live) const WISHER: &str = "crossfade-wish";
 
 /// ConfigMaps of Crossfade.

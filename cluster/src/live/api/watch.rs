@@ -39,7 +39,7 @@ pub(in crate::live) enum Change<T> {
     InSync,
     /// What is known may be out of date; why. It goes on by itself.
     Lost(String),
-    /// What is known is out of date: nobody tells any more what has happened since, and all is read anew.
+    /// What is known is out of date: what has happened since is not reported any more, and all is read anew.
     Expired,
 }
 
@@ -123,7 +123,7 @@ impl<T: Send> Watch<T> {
     }
 }
 
-/// Why an object cannot be read, with its name: whoever looks for the reason looks for the object.
+/// Why an object cannot be read, with its name: a reader who looks for the reason looks for the object.
 fn unread(json: &str, why: &str) -> String {
     #[derive(Default, Deserialize)]
     #[serde(default)]

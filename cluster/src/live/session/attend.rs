@@ -94,12 +94,12 @@ impl Session {
         event: impl Fn(Change<T>) -> Event + Send + Sync + 'static,
     ) -> JoinHandle<()> {
         let sender = self.sender.clone();
-        // Nobody hears it any more when the session is gone, and the watch with it.
+        // Nothing receives it any more when the session is gone, and the watch with it.
         let sink = Box::new(move |change| drop(sender.send(event(change))));
         tokio::spawn(Watch { caller: self.watcher.clone(), source, read, sink }.run())
     }
 
-    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. Whoever looks
+    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. A program that looks
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
         let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);

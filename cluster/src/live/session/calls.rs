@@ -27,13 +27,13 @@ pub enum Outcome {
     Pod(Box<PodId>, Answer),
     /// All pods are counted; the next world has the count.
     Counted(Census),
-    /// Somebody changed the object since it was read: look again.
+    /// Another client changed the object since it was read: look again.
     Changed,
     /// The Node, or the run, is not there any more.
     Gone,
     /// Nothing was asked for: this holder must not act now; why.
     Barred(String),
-    /// Nobody knows: the call was refused, or its answer was lost; in words.
+    /// Not known: the call was refused, or its answer was lost; in words.
     Failed(String),
 }
 

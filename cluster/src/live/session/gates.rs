@@ -32,7 +32,7 @@ pub(in crate::live) async fn ask(gate: Gate, clock: Clock, sink: impl Fn(String,
     }
 }
 
-/// Runs a command once. Exit status 0 is green, 1 is red; with anything else, nobody knows.
+/// Runs a command once. Exit status 0 is green, 1 is red; anything else is unknown.
 async fn verdict(words: &[String], within: Duration) -> (Color, String) {
     let Some((program, arguments)) = words.split_first() else {
         return (Color::Unknown, "the gate has no command".into());

@@ -332,7 +332,7 @@ impl ClusterState {
         }
     }
 
-    /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what somebody adds meanwhile. Of a DaemonSet
+    /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what is added meanwhile. Of a DaemonSet
     /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
     fn owners(&self) -> BTreeMap<Owner, Availability> {
         let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
@@ -361,7 +361,7 @@ fn version(stored: &Result<StoredRun, UnreadableRun>) -> &str {
     stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
 }
 
-/// Whether a version is older than another. Where they are no numbers, nobody knows, and the one that comes later counts.
+/// Whether a version is older than another. Where they are no numbers, that is not known, and the one that comes later counts.
 ///
 /// *Source*: Kubernetes, "API Concepts", "Resource versions": from 1.35 on they can be compared as numbers; those of etcd could always.
 fn is_older(version: &str, than: &str) -> bool {

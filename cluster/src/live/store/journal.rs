@@ -181,7 +181,7 @@ impl Journal {
     /// A write that failed is made again by the next flush. It stands on the version that it knows, so that no other writer's lines are lost.
     ///
     /// # Errors
-    /// A request failed, or somebody else wrote this journal.
+    /// A request failed, or another client wrote this journal.
     pub async fn flush(&mut self, is_last: bool) -> Result<(), Failure> {
         while let Some(part) = self.full.first() {
             self.write(part).await?;

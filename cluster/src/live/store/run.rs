@@ -46,7 +46,7 @@ pub struct UnreadableRun {
 pub enum RecordOutcome {
     /// It is written; the new version.
     Written(String),
-    /// Somebody wrote the ConfigMap since it was read, or deleted it: read it again.
+    /// Another client wrote the ConfigMap since it was read, or deleted it: read it again.
     Changed,
 }
 
@@ -152,7 +152,7 @@ impl Store {
         }
     }
 
-    /// Records the run, if nobody wrote its ConfigMap since it was read. It is never tried twice.
+    /// Records the run, if its ConfigMap has not changed since it was read. It is never tried twice.
     ///
     /// # Errors
     /// The request failed. Where its answer was lost, it may have been done.
@@ -181,7 +181,7 @@ impl Store {
         }
     }
 
-    /// Keeps a run that is over under its own id. It is no error if somebody has done so already.
+    /// Keeps a run that is over under its own id. It is no error if that is done already.
     async fn archive(&self, before: &StoredRun) -> Result<(), Failure> {
         let name = format!("{RUN}-{}", before.run.id);
         let wishes =

@@ -187,7 +187,7 @@ impl History {
         }
     }
 
-    /// Somebody else deletes a pod or lets it end; nothing asks a budget.
+    /// Another actor deletes a pod or lets it end; nothing asks a budget.
     pub(crate) fn delete_all(&mut self, node: usize) {
         for id in self.truth.nodes[node].pods.clone() {
             let is_kept = self.truth.pods.get(&id).is_none_or(|pod| {

@@ -115,7 +115,7 @@ impl History {
         self.touch_pod(sandbox.pod);
     }
 
-    /// Somebody deletes the pod: it ends after its grace.
+    /// A person deletes the pod: it ends after its grace.
     pub(crate) fn delete(&mut self, id: u32) {
         let now = self.now;
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };

@@ -116,7 +116,7 @@ impl History {
         }
     }
 
-    /// Nobody has heard of kubelet for a time.
+    /// kubelet has not reported for a time.
     pub(crate) fn miss(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
         if node.machine.turn != turn.number || node.gone.is_some() {

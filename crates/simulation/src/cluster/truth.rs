@@ -53,15 +53,15 @@ pub(crate) struct Node {
     pub(crate) gone: Option<Millis>,
     /// Who cordoned it; none if it is not cordoned.
     pub(crate) cordoned_by: Option<Actor>,
-    /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by somebody else, going.
+    /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by another actor, going.
     pub(crate) troubled: Option<Millis>,
-    /// Somebody else set its desired phase last.
+    /// Another actor set its desired phase last.
     pub(crate) is_lured: bool,
     /// Since when its object says that it is not Ready.
     pub(crate) down: Option<Millis>,
-    /// Since when its object says that it takes no pods, whoever is the cause, or is gone.
+    /// Since when its object says that it takes no pods, whatever is the cause, or is gone.
     pub(crate) shut: Option<Millis>,
-    /// Since when its object says that somebody takes it away.
+    /// Since when its object says that it is being removed.
     pub(crate) going: Option<Millis>,
     /// When its object told of its present boot; none if that is its first.
     pub(crate) booted: Option<Millis>,
@@ -92,7 +92,7 @@ pub(crate) struct Node {
 pub(crate) enum Actor {
     /// The run.
     Run,
-    /// Somebody else.
+    /// Another actor.
     Other,
 }
 
@@ -233,7 +233,7 @@ pub(crate) struct Gate {
 /// The Lease.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lease {
-    /// Which holder has it; none if nobody has.
+    /// Which holder has it; none if there is none.
     pub(crate) holder: Option<usize>,
     /// How often it changed hands.
     pub(crate) epoch: u64,

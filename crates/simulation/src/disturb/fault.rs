@@ -17,9 +17,9 @@ pub enum Fault {
     SlowFlip,
     /// A node's node.json allows only its present phase.
     RefusedFlip,
-    /// Somebody edits a node's policy.
+    /// A person edits a node's policy.
     PolicyEdited,
-    /// Somebody edits the phase of a node's policy.
+    /// A person edits the phase of a node's policy.
     PhaseEdited,
     /// A node does not know of some attachments.
     Forgetful,
@@ -29,25 +29,25 @@ pub enum Fault {
     SlowAdd,
     /// Pods that take minutes to end.
     SlowEnd,
-    /// Somebody cordons a node.
+    /// A person cordons a node.
     Cordon,
-    /// Somebody uncordons a node.
+    /// A person uncordons a node.
     Uncordon,
-    /// Somebody uncordons a node and cordons it at once.
+    /// A person uncordons a node and cordons it at once.
     Recordon,
-    /// Somebody drains a node.
+    /// A person drains a node.
     Drain,
-    /// Somebody sets the desired phase of a node.
+    /// A person sets the desired phase of a node.
     DesiredEdited,
-    /// Somebody edits the label of a node.
+    /// A person edits the label of a node.
     LabelEdited,
-    /// Somebody removes the step of a node.
+    /// A person removes the step of a node.
     StepRemoved,
-    /// Somebody deletes a pod.
+    /// A person deletes a pod.
     PodDeleted,
     /// A pod is not Ready for a time.
     PodCrash,
-    /// Somebody annotates a pod so that nothing disrupts it.
+    /// A person annotates a pod so that nothing disrupts it.
     Pinned,
     /// A budget that allows nothing.
     Budget,
@@ -65,7 +65,7 @@ pub enum Fault {
     Busy,
     /// A call takes effect, and its answer is lost.
     LostAnswer,
-    /// Somebody else writes Nodes all the time.
+    /// Another client writes Nodes all the time.
     Touch,
     /// A holder does not reach the API server.
     Away,
@@ -81,25 +81,25 @@ pub enum Fault {
     SecondHolder,
     /// A second holder takes the Lease from a living one.
     ForcedTakeover,
-    /// Somebody presses Ctrl-C.
+    /// A person presses Ctrl-C.
     Interrupt,
-    /// Somebody ends the holder, and goes on by another plan.
+    /// A person ends the holder, and goes on by another plan.
     Replan,
-    /// Somebody pauses the run.
+    /// A person pauses the run.
     Pause,
-    /// Somebody stops the run.
+    /// A person stops the run.
     PauseNow,
-    /// Somebody turns the run back.
+    /// A person turns the run back.
     Abort,
-    /// Somebody leaves a node out.
+    /// A person leaves a node out.
     Skip,
-    /// Somebody tries a node once more.
+    /// A person tries a node once more.
     Retry,
-    /// Somebody brings a node back.
+    /// A person brings a node back.
     Rollback,
     /// A gate is red.
     GateRed,
-    /// Nobody knows how a gate is.
+    /// The color of a gate is not known.
     GateUnknown,
     /// A gate does not answer.
     GateSilent,
@@ -109,7 +109,7 @@ pub enum Fault {
     WindowClosed,
     /// A node writes what it likes on its own Node: steps, labels, no report.
     HostileNode,
-    /// A tenant makes pods that no node takes, or that nobody schedules.
+    /// A tenant makes pods that no node takes, or that no scheduler takes.
     Tenant,
     /// One of a holder's watches is answered, and brings nothing for a time.
     SilentWatch,

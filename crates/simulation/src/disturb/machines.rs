@@ -52,7 +52,7 @@ impl History {
         true
     }
 
-    /// Somebody edits the phase of the node's policy.
+    /// A person edits the phase of the node's policy.
     fn edit_phase(&mut self, index: usize) {
         let Some(phase) = self.random.pick(&Phase::ALL).copied() else { return };
         self.truth.nodes[index].machine.phase = phase;

@@ -124,7 +124,7 @@ impl History {
         self.poke(index);
     }
 
-    /// A tenant makes pods that request more than any node has: one of nobody, one that nobody schedules, or those of a workload.
+    /// A tenant makes pods that request more than any node has: one without an owner, one that no scheduler takes, or those of a workload.
     fn add_tenant(&mut self) {
         let request = Request { cpu: 1 << 70, memory: 1 << 90, ..Request::POD };
         let name = format!("tenant{}", self.truth.made);
@@ -155,12 +155,12 @@ impl History {
         }
     }
 
-    /// Somebody cordons a node; one that is cordoned stays as it is.
+    /// A person cordons a node; one that is cordoned stays as it is.
     pub(crate) fn cordon(&mut self, index: usize) {
         let index = self.recordon.take().unwrap_or(index);
         let node = &mut self.truth.nodes[index];
         if !node.api.is_cordoned && node.gone.is_none() {
-            // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
+            // Until the run has noted that its cordon was taken away, a new one cannot be told from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
                 (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
@@ -168,7 +168,7 @@ impl History {
         }
     }
 
-    /// Somebody uncordons a node.
+    /// A person uncordons a node.
     pub(crate) fn uncordon(&mut self, index: usize) {
         let node = &mut self.truth.nodes[index];
         if node.api.is_cordoned {

@@ -65,7 +65,7 @@ impl History {
         })
     }
 
-    /// Somebody asks the run for something.
+    /// A person asks the run for something.
     pub(crate) fn wish(&mut self, what: RunRequest) {
         let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
         self.note(|_| format!("wish {seq}: {what:?}"));

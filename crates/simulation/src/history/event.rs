@@ -57,7 +57,7 @@ pub(crate) enum Event {
     Answer(usize, Box<Reply>),
     /// A holder renews the Lease.
     Renew(usize),
-    /// Somebody who wants the Lease looks at it.
+    /// A candidate for the Lease looks at it.
     Acquire(usize),
     /// A holder that ended somehow is started anew.
     Start,

@@ -17,7 +17,7 @@ pub struct Outcome {
     pub took: Millis,
     /// When each pass ended, in milliseconds of the history's time.
     pub passes: Vec<Millis>,
-    /// What happened, in words, if somebody asked.
+    /// What happened, in words, if it was asked for.
     pub trace: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Somebody approves another plan while a run goes on, or names pods that may be deleted.
+//! An operator approves another plan while a run goes on, or names pods that may be deleted.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::disturb::fault::Fault;
 use crate::history::History;
 
 impl History {
-    /// Whoever takes the run up next does so by another plan, if somebody wants that: one with the nodes of each wave in the opposite order.
+    /// The next holder takes the run up by another plan, if a person wants that: one with the nodes of each wave in the opposite order.
     pub(crate) fn replan(&mut self) {
         let Some(run) = self.truth.run().filter(|run| run.state != State::Done) else { return };
         if !std::mem::take(&mut self.wants_replan) {
@@ -31,7 +31,7 @@ impl History {
 }
 
 impl History {
-    /// Somebody ends the holder, and names this pod on the next one's command line.
+    /// A person ends the holder, and names this pod on the next one's command line.
     pub(crate) fn name_for_deletion(&mut self, pod: &str) {
         if self.named.insert(pod.to_owned()) {
             self.note(|_| format!("the next holder may delete {pod}"));
@@ -39,7 +39,7 @@ impl History {
         }
     }
 
-    /// Whoever takes the run up may delete what the own command line names, and nothing else.
+    /// The next holder may delete what the own command line names, and nothing else.
     pub(crate) fn authorize(&mut self) {
         let Some(run) = self.truth.run().filter(|run| run.delete != self.named) else { return };
         let run = Run { delete: self.named.clone(), ..run.clone() };

@@ -32,7 +32,7 @@ pub struct BrokenInvariant {
     pub why: String,
 }
 
-/// A run that did not come to an end, although somebody did what its waits said.
+/// A run that did not come to an end, although a person did what its waits said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Unended"))]
 pub struct UnendedRun {

@@ -11,13 +11,13 @@ use crate::holder::{Holder, HolderState};
 
 /// How often a holder renews the Lease.
 const EVERY: Millis = 10 * SECOND;
-/// How long a Lease counts that nobody renews.
+/// How long a Lease counts without a renewal.
 const LASTS: Millis = MINUTE;
-/// How often somebody who wants it looks.
+/// How often a candidate looks.
 const LOOK: Millis = 5 * SECOND;
 
 impl History {
-    /// Somebody starts `roll`, unless somebody drives the run.
+    /// A person starts `roll`, unless a holder drives the run.
     pub(crate) fn start(&mut self) {
         if self.truth.run().is_some_and(|run| run.state == State::Done) {
             self.check_done();
@@ -29,7 +29,7 @@ impl History {
         self.want_lease(false, HOUR_OF_WAITING);
     }
 
-    /// Somebody wants the Lease.
+    /// Another program wants the Lease.
     pub(crate) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
         let stand = HolderState::Waiting {
             seen: self.lease_seen(),
@@ -50,7 +50,7 @@ impl History {
         (lease.holder, lease.epoch, lease.renewals)
     }
 
-    /// Looks at the Lease, and takes it if nobody holds it.
+    /// Looks at the Lease, and takes it if it has no holder.
     pub(crate) fn acquire(&mut self, holder: usize) {
         let now = self.now;
         let lease = self.lease_seen();
@@ -80,7 +80,7 @@ impl History {
         }
     }
 
-    /// Renews the Lease, or learns that somebody else has it.
+    /// Renews the Lease, or learns that another holder has it.
     pub(crate) fn renew(&mut self, holder: usize) {
         let now = self.now;
         let driver = &mut self.holders[holder];
@@ -137,5 +137,5 @@ impl History {
     }
 }
 
-/// How long somebody waits for the Lease who means to go on with the run.
+/// How long a command that is to go on with the run waits for the Lease.
 const HOUR_OF_WAITING: Millis = 60 * MINUTE;

@@ -32,7 +32,7 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    /// Whoever waits looks into the mail again when the driver is polled next.
+    /// The waiting task looks into the mail again when the driver is polled next.
     pub(crate) fn wake(&mut self) {
         self.wakers.drain(..).for_each(Waker::wake);
     }

@@ -35,7 +35,7 @@ pub(super) fn deletion(id: &PodId) -> Result<ApiRequest, String> {
     Ok(ApiRequest::delete(pod(&id.namespace, &id.name), body))
 }
 
-/// Deletes a pod that nobody makes again.
+/// Deletes a pod that no controller makes again.
 pub(in crate::live) async fn delete(hand: &LeasedCaller, id: Box<PodId>) -> Outcome {
     answered(hand, deletion(&id), id).await
 }

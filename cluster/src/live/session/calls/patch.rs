@@ -1,7 +1,7 @@
 //! A patch of a Node. Pure.
 //!
 //! It is a merge patch that has the `resourceVersion` and the UID that the decision was made on. The API server applies it to the Node as it is, and then
-//! refuses to write an object whose version is not the present one (409), so that nothing is changed that somebody else changed meanwhile.
+//! refuses to write an object whose version is not the present one (409), so that nothing is changed that another client changed meanwhile.
 //!
 //! *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Update`; a merge patch that names a version is not
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.

@@ -254,7 +254,7 @@ fn nothing_is_decided_until_everything_is_in_sync() {
     assert_eq!(known.blind(later), None);
 }
 
-/// Whoever decided on it would act on pods that are long gone.
+/// A decision on it would act on pods that are long gone.
 #[test]
 fn what_is_too_old_decides_nothing_until_it_is_read_anew() {
     let mut known = ClusterState::default();
