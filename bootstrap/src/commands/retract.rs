@@ -16,7 +16,7 @@ use crate::node::paths::Root;
 use crate::node::settings::Settings;
 use crate::node::switch;
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
-use crate::publish::report::{FinalCondition, Reason};
+use crate::publish::report::{FinalCondition, FinalReason};
 use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 
 /// Says the last word on the Node, or whether there is one to say.
@@ -49,7 +49,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
 /// The API server did not take the word; a person can still say it.
 fn unsaid(why: &Problem, word: &FinalCondition) -> Failure {
     let what = Problem::new(format!("the Node still says what it said: {}", why.what)).at("the Node");
-    let again = "run crossfade-bootstrap retract again, or what follows by hand";
+    let again = "run crossfade-bootstrap unit retract again, or what follows by hand";
     let fix = if why.fix.is_empty() { again.to_owned() } else { format!("{}; then {again}", why.fix) };
     let by_hand = by_hand(word).map(|command| Problem::new("by hand").at("the Node").fix(command));
     Failure::all(Exit::TryLater, [what.fix(fix)].into_iter().chain(by_hand))
@@ -69,12 +69,20 @@ fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
         return Ok(removed());
     }
     if let Some(off) = switch::off_switch(&node.root) {
-        return Ok(FinalCondition { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
+        return Ok(FinalCondition {
+            status: "False",
+            reason: FinalReason::SwitchedOff,
+            message: off.to_string(),
+        });
     }
     if node.without_plugin().is_some() {
         let message =
             "this node runs a final image: its pods get the agents' network, and nobody reports any more";
-        return Ok(FinalCondition { status: "Unknown", reason: Reason::FinalImage, message: message.into() });
+        return Ok(FinalCondition {
+            status: "Unknown",
+            reason: FinalReason::FinalImage,
+            message: message.into(),
+        });
     }
     Err(Failure::new(Exit::No, "Crossfade takes part on this node, so what its Node says stays")
         .at("the Node")

@@ -145,7 +145,7 @@ impl SharedState {
 
     /// Something happened in the publisher's own thread.
     pub(super) fn happened(&self, happened: &NodeEvent) {
-        tracing::warn!(event = happened.reason, "{}", happened.message);
+        tracing::warn!(event = happened.reason.as_str(), "{}", happened.message);
         self.state().wait_for(happened);
     }
 

@@ -19,7 +19,7 @@ use super::link::{Link, WATCH_SECS};
 use super::node_object::NodeObject;
 use super::publisher::SharedState;
 use crate::node::desired_phase::DesiredPhase;
-use crate::publish::report::{Credential, NodeEvent};
+use crate::publish::report::{Credential, EventReason, NodeEvent};
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -255,7 +255,7 @@ fn obsolete(desired: &DesiredPhase) -> NodeEvent {
         "crossfade/desired asked for phase {:?} when the Node reported another policy than this node's, or none any more; it was removed: set it again",
         desired.value
     );
-    NodeEvent { reason: "FlipRefused", warning: true, message }
+    NodeEvent { reason: EventReason::FlipRefused, warning: true, message }
 }
 
 /// Between a half and one, another one each time: nodes that lost the same API server do not come back in step.

@@ -1,12 +1,12 @@
 //! The state that one pass leaves to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use types::observed::Attached;
 use types::policy::{Phase, Side};
-use types::status::Document;
+use types::status::{Document, Reason};
 
 use super::desired::PhaseMismatch;
 use super::guard::Guard;
@@ -14,6 +14,7 @@ use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
 use crate::node::directories::InstalledConf;
+use crate::publish::report::NodeEvent;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]
@@ -48,10 +49,10 @@ pub struct Memory {
     pub standing: BTreeMap<Side, AgentState>,
     /// The phase in the last report.
     pub phase: Option<Phase>,
-    /// The last report: whether the node was ready, and the reason.
-    pub verdict: Option<(bool, &'static str)>,
-    /// Conditions that hold and that `watch` has already reported.
-    pub findings_reported: BTreeSet<(&'static str, String)>,
+    /// The reason of the last report.
+    pub verdict: Option<Reason>,
+    /// The Events of conditions that hold and that `watch` has already reported.
+    pub conditions_reported: Vec<NodeEvent>,
     /// The passes of `sweep`.
     pub sweeps: Sweeps,
     /// When a unit may put Crossfade's plugin back again.

@@ -31,6 +31,7 @@ use std::time::Duration;
 use serde::Serialize;
 use shim::process::Process;
 use types::problem::Problem;
+use types::status::Reason;
 
 use self::observe::PriorFacts;
 use crate::change::outcome::{Changed, finish};
@@ -148,7 +149,7 @@ pub(crate) struct Round {
     #[serde(flatten)]
     changed: Changed,
     ready: bool,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 
@@ -161,11 +162,7 @@ impl Report for Round {
 
     fn exit(&self) -> Exit {
         match self.changed.exit() {
-            Exit::Done
-                if !self.ready && self.reason != crate::publish::report::Reason::SwitchedOff.as_str() =>
-            {
-                Exit::No
-            }
+            Exit::Done if !self.ready && self.reason != Reason::SwitchedOff => Exit::No,
             exit => exit,
         }
     }
@@ -188,8 +185,11 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
-    let notes: Vec<String> =
-        decision.happened.iter().map(|event| format!("{}: {}", event.reason, event.message)).collect();
+    let notes: Vec<String> = decision
+        .happened
+        .iter()
+        .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
+        .collect();
     let changed = if scope.global.dry_run {
         Changed::planned(decision.changes, notes)
     } else {
@@ -206,7 +206,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let round = Round {
         changed,
         ready: decision.report.ready,
-        reason: decision.report.reason.as_str(),
+        reason: decision.report.reason,
         message: decision.report.message,
     };
     Ok(print::report(scope.global.output, &round))

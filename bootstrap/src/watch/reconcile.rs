@@ -15,6 +15,7 @@ use sd_notify::NotifyState;
 use shim::process::Process;
 use tracing::info;
 use types::node::Mode;
+use types::status::{ConfState, Reason};
 
 use self::counting::Basis;
 use super::count::CountPace;
@@ -29,7 +30,7 @@ use crate::node::events::{Events, WakeReason, signals};
 use crate::node::paths::STATUS;
 use crate::node::settings::Settings;
 use crate::node::status_file;
-use crate::publish::report::{NodeEvent, NodeReport, Publish, Reason};
+use crate::publish::report::{NodeEvent, NodeReport, Publish};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::facts::RuntimeFacts;
 
@@ -237,7 +238,7 @@ impl<'a> Watch<'a> {
                 | Reason::PluginMissing
                 | Reason::RuntimeUnknown
         );
-        let lost = decision.document.conf.state == super::own::OwnConfState::NoDirectory.word();
+        let lost = decision.document.conf.state == ConfState::NoDirectory;
         let usual = match () {
             () if waits || lost || failed => WAITING,
             () if self.events.polls() => POLLING,

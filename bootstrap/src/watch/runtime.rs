@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use types::status::Reason;
+
 use super::memory::Memory;
 use super::observe::Observation;
-use crate::publish::report::Reason;
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 
 /// How long a runtime may be absent before that is a problem: it may be restarting.

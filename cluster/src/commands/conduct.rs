@@ -74,7 +74,7 @@ fn covered(global: &Global, config: &Config, plan: &Plan) -> Result<(), Failure>
             Exit::No,
             lines,
             if plan.fixes_stragglers() {
-                "make a new plan and approve that: kubectl crossfade stragglers --fix --save"
+                "make a new plan and approve that: kubectl crossfade roll stragglers --fix --save"
             } else {
                 "make a new plan, look at what differs (plan --diff OLD), and approve that: roll --plan HASH"
             },
@@ -130,7 +130,7 @@ fn report(ended: DriveEnd, plan: &Plan, resume: &str) -> RollReport {
         EndReason::End(End::Paused) => (
             Exit::TryLater,
             "the run is paused".into(),
-            format!("kubectl crossfade resume --reason TEXT, then {resume}"),
+            format!("kubectl crossfade roll resume --reason TEXT, then {resume}"),
         ),
         EndReason::End(End::Held) => (
             Exit::No,

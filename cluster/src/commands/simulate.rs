@@ -1,4 +1,4 @@
-//! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
+//! `plan --simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
 use migration::check;
 use migration::check::Scene;
@@ -11,9 +11,9 @@ use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
+use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::{Migration, Simulate as Wanted};
 use crate::print::plan::{blockers, duration};
 use crate::print::{Document, Progress, Report};
 
@@ -62,8 +62,13 @@ pub struct Histories {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Failure> {
-    let Wanted { migration, histories, seed, faults } = *wanted;
+pub fn simulate(
+    global: &Global,
+    migration: Migration,
+    histories: u64,
+    seed: u64,
+    faults: bool,
+) -> Result<SimulationReport, Failure> {
     let Migration { from, to, strategy } = migration;
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;

@@ -1,4 +1,4 @@
-//! `stragglers`: pods that are not attached as their cluster should have them by now.
+//! `roll stragglers`: pods that are not attached as their cluster should have them by now.
 
 mod fix;
 

@@ -233,7 +233,7 @@ async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Res
     };
     let run = run.replanned(&own, &plan, &hash).map_err(|why| {
         let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
-        let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+        let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
         (Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix))
     })?;
     Ok(LoadedRun { run, plan, hash, replaced: Some(own_hash) })
@@ -400,7 +400,7 @@ fn untaken(why: AcquireError) -> Failure {
         AcquireError::Held(holder) => {
             let problem =
                 Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
-            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
+            (Exit::TryLater, problem.fix("ask it: kubectl crossfade roll pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
         }
     }
 }

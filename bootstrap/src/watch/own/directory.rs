@@ -3,10 +3,10 @@
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
 use types::profile;
+use types::status::Reason;
 
 use super::OwnConfDecision;
 use crate::node::confdir::{ConfDir, Content};
-use crate::publish::report::Reason;
 use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observe::Observation;

@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::node::events::WakeReason;
 use crate::node::packaged_plugin;
 use crate::node::policy::{flip, roll};
-use crate::publish::report::NodeEvent;
+use crate::publish::report::{EventReason, NodeEvent};
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, desired, proof};
@@ -27,7 +27,11 @@ impl Watch<'_> {
                     let why = format!("{} {}: {why}", change.act.word(), change.target);
                     if self.memory.failed.as_ref() != Some(&why) {
                         let message = why.clone();
-                        decision.happened.push(NodeEvent { reason: "Failed", warning: true, message });
+                        decision.happened.push(NodeEvent {
+                            reason: EventReason::Failed,
+                            warning: true,
+                            message,
+                        });
                     }
                     failed = Some(why);
                 }
@@ -68,7 +72,7 @@ impl Watch<'_> {
         let is_proof_of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
             let message = format!("Crossfade's plugin cannot be put back: {why}");
-            self.pending.push(NodeEvent { reason: "Failed", warning: true, message });
+            self.pending.push(NodeEvent { reason: EventReason::Failed, warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| is_proof_of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {

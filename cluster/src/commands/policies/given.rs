@@ -208,7 +208,7 @@ fn unknown(given: &PolicyInputs, kind: Kind) -> Problem {
             let problem = Problem::new(format!("{}: not all of them are known: {why}", kind.resource()));
             return problem
                 .at(kind.name())
-                .fix("dump all of them once: kubectl crossfade requirements --dump prints the script");
+                .fix("dump all of them once: kubectl crossfade check --dump-script prints the script");
         }
         _ => "they are not in the snapshot".into(),
     };

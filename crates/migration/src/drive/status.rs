@@ -230,7 +230,7 @@ fn over(status: &Status) -> String {
         return format!("all {all} nodes are in phase {phase}");
     }
     format!(
-        "every pass is done, and now {done} of {all} nodes are in phase {phase} with all that is on them; kubectl crossfade stragglers lists the rest"
+        "every pass is done, and now {done} of {all} nodes are in phase {phase} with all that is on them; kubectl crossfade roll stragglers lists the rest"
     )
 }
 

@@ -70,7 +70,7 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
     let behind = survey.sites.len() - further.len();
     let help = if behind < further.len() {
         format!(
-            " More nodes are further than are not; kubectl crossfade stragglers --fix moves the {behind} others instead."
+            " More nodes are further than are not; kubectl crossfade roll stragglers --fix moves the {behind} others instead."
         )
     } else {
         String::new()

@@ -10,7 +10,7 @@ use types::policy::Phase;
 use crate::workload::{Owner, owner, platform};
 
 /// The command that moves stragglers.
-const FIX: &str = "kubectl crossfade stragglers --fix";
+const FIX: &str = "kubectl crossfade roll stragglers --fix";
 
 /// Why a pod is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -148,7 +148,11 @@ fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[Stri
     match because {
         StragglerReason::Node => format!(
             "{FIX} brings the nodes into the phase; while a run goes on that skipped them: {}",
-            nodes.iter().map(|node| format!("kubectl crossfade retry {node}")).collect::<Vec<_>>().join("; ")
+            nodes
+                .iter()
+                .map(|node| format!("kubectl crossfade roll retry {node}"))
+                .collect::<Vec<_>>()
+                .join("; ")
         ),
         StragglerReason::Silent => {
             "on the node: systemctl status crossfade-watch; it must report what is attached".into()
@@ -217,7 +221,7 @@ mod tests {
             (group.owner.as_str(), group.because, &group.pods[..]),
             ("StatefulSet/x/web", StragglerReason::Attached, &["x/p".to_owned()][..])
         );
-        assert_eq!(group.fix, "kubectl crossfade stragglers --fix moves them");
+        assert_eq!(group.fix, "kubectl crossfade roll stragglers --fix moves them");
         assert_eq!(unnamed, BTreeMap::new());
     }
 
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(rows, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
         // A skipped node takes part again by retry; bounds of a run leave it skipped.
         let fix = &stragglers[0].fix;
-        assert!(fix.ends_with("kubectl crossfade retry a") && !fix.contains("--only"), "{fix}");
+        assert!(fix.ends_with("kubectl crossfade roll retry a") && !fix.contains("--only"), "{fix}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             Standing::Skipped => {
                 let what = "it was skipped, and the next phase must not begin while it has pods or takes any";
                 let help = format!(
-                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade retry {name}"
+                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade roll retry {name}"
                 );
                 waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
             }
@@ -81,8 +81,9 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         }
         let what =
             format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
-        let help =
-            format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
+        let help = format!(
+            "on the node: crossfade-bootstrap attachments; then: kubectl crossfade roll retry {name}"
+        );
         waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
     }
     let is_due = view.ago(census.at) >= RECOUNT;

@@ -282,7 +282,7 @@ fn run_obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
 fn foreign_run_wait(name: &str, step: &Step) -> Wait {
     let run = &step.run;
     let help = format!(
-        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade skip {name}"
+        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
@@ -323,7 +323,7 @@ pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<
         return None;
     };
     let help = format!(
-        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade skip {name}"
+        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
     );
     Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
 }
@@ -338,7 +338,8 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
             Reason::WouldPart,
             "it has pods of a phase that this pass forbids, or hands it out",
         );
-        wait.help = format!("kubectl crossfade retry {name}; or: kubectl drain {name} --ignore-daemonsets");
+        wait.help =
+            format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets");
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,
@@ -604,7 +605,7 @@ fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
-            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade skip {name}");
+            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
             Wait::held(object, reason, "somebody else cordoned it", help)
         }
     })
@@ -688,7 +689,7 @@ pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);
         let help = format!(
-            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade skip {object}",
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {object}",
             owner.namespace,
             owner.kind.to_lowercase(),
             owner.name

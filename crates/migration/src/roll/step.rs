@@ -230,7 +230,7 @@ fn deduplicate_waits(waits: &mut Vec<Wait>) {
 }
 
 fn paused(by: &str, why: &str) -> Wait {
-    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade resume")
+    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade roll resume")
 }
 
 /// The run without what the operator asked of single nodes and what is met by now; none if nothing is.

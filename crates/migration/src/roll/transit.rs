@@ -405,7 +405,7 @@ impl TransitNode<'_> {
 }
 
 fn retry(name: &str) -> String {
-    format!("then: kubectl crossfade retry {name}")
+    format!("then: kubectl crossfade roll retry {name}")
 }
 
 /// A wait for pods that could not reach each other.
@@ -636,7 +636,7 @@ fn eviction_pause(view: &View<'_>, pod: &Pod) -> Option<Wait> {
     if reason == Reason::BudgetBlocks && now.saturating_sub(answered.first) >= BUDGET_PATIENCE {
         wait.is_held = true;
         wait.help = format!(
-            "make the workload ready, add a replica, or change its budget: kubectl -n {} get pdb; to leave the node for later: kubectl crossfade skip {}",
+            "make the workload ready, add a replica, or change its budget: kubectl -n {} get pdb; to leave the node for later: kubectl crossfade roll skip {}",
             pod.namespace, pod.node
         );
     }
@@ -667,6 +667,6 @@ fn hold_help(reason: Reason, name: &str) -> String {
         _ => "look at it".into(),
     };
     format!(
-        "{first}, then: kubectl crossfade retry {name}, or kubectl crossfade rollback {name}, or kubectl crossfade skip {name}"
+        "{first}, then: kubectl crossfade roll retry {name}, or kubectl crossfade roll rollback {name}, or kubectl crossfade roll skip {name}"
     )
 }

@@ -84,8 +84,6 @@ pub struct Node {
 pub struct Condition {
     /// It is `True`.
     pub is_true: bool,
-    /// The boot that it was written in.
-    pub boot: Text,
     /// Why, in words.
     pub message: Text,
 }
@@ -261,17 +259,14 @@ impl World {
 impl Node {
     /// The Node says of this boot that it is in `phase`, and that its network works.
     ///
-    /// A node that was rebooted, or whose `watch` ended, leaves label and condition behind; the boot tells.
+    /// A node that was rebooted, or whose `watch` ended, leaves label and condition behind; the boot that the annotation is of tells. `watch` writes
+    /// a condition that is not `True` before the annotation, so the condition is no earlier boot's.
     #[must_use]
     pub fn is_in(&self, phase: Phase) -> bool {
-        let of_this_boot = |boot: &str| !boot.is_empty() && boot == &*self.boot;
-        let says = self
-            .crossfade
-            .as_ref()
-            .is_some_and(|condition| condition.is_true && of_this_boot(&condition.boot));
-        let observed = self.observed.as_ref();
-        let observes = observed.is_some_and(|seen| seen.phase == Some(phase) && of_this_boot(&seen.boot_id));
-        says && observes && self.label == Some(phase)
+        let is_ready = self.crossfade.as_ref().is_some_and(|condition| condition.is_true);
+        let is_of_this_boot = |seen: &Observed| !seen.boot_id.is_empty() && *seen.boot_id == *self.boot;
+        let observed = self.observed.as_ref().filter(|seen| is_of_this_boot(seen));
+        is_ready && observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
     }
 
     /// The phase that the node says it is in, in whatever boot.

@@ -175,8 +175,7 @@ impl Truth {
             let observed = self.observe(index);
             let node = &mut self.nodes[index];
             node.api.label = observed.phase;
-            let boot = Text::from(observed.boot_id.clone());
-            node.api.crossfade = Some(Condition { is_true: true, boot, message: Text::default() });
+            node.api.crossfade = Some(Condition { is_true: true, message: Text::default() });
             node.api.observed = Some(observed);
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::policy::Phase;
 
 use crate::cli::print::Page;
 use crate::node::facts::NodeFacts;
@@ -21,7 +22,7 @@ pub(super) struct SettingsFile {
     masked: Vec<PathBuf>,
     /// The phase of a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<&'static str>,
+    phase: Option<Phase>,
     /// Why the file cannot be used.
     error: Option<String>,
     /// What the absence of the file means.
@@ -47,7 +48,7 @@ impl SettingsFile {
         }
         match &node.policy {
             _ if found.file.is_none() => {}
-            Ok(read) => found.phase = Some(read.policy.phase().as_str()),
+            Ok(read) => found.phase = Some(read.policy.phase()),
             Err(why) => found.error = Some(why.clone()),
         }
         found

@@ -1,4 +1,4 @@
-//! What a migration requires and this cluster does not have, in the words of `requirements`.
+//! What a migration requires and this cluster does not have, in the words of `check --requirements`.
 
 use snapshot::model::Kind;
 

@@ -23,7 +23,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-/// Written by `crossfade-bootstrap watch`.
+/// Written by `crossfade-bootstrap unit watch`.
 const RESERVED: [&str; 1] = ["crossfade/phase"];
 /// Prefixes that are written where `PREFIX.io` is meant. `node-role.kubernetes/` is in a published migration.
 const MISSPELT: [&str; 4] = ["node-role.kubernetes", "node.kubernetes", "kubernetes", "topology.kubernetes"];

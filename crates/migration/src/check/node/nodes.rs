@@ -28,7 +28,7 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-/// The label, annotation and condition that `crossfade-bootstrap watch` writes on its Node.
+/// The label, annotation and condition that `crossfade-bootstrap unit watch` writes on its Node.
 const PHASE: &str = "crossfade/phase";
 const OBSERVED: &str = "crossfade/observed";
 const READY: &str = "CrossfadeReady";
@@ -132,7 +132,7 @@ fn finding(scene: &Scene<'_>, code: &'static str, subjects: Vec<Subject>) -> Fin
     let (severity, what, why, fix) = match code {
         "crossfade-absent" => (
             if is_rotation { Severity::Note } else { Severity::Risk },
-            "No node reports to Crossfade: crossfade-bootstrap watch does not run, or does not report to the Node.",
+            "No node reports to Crossfade: crossfade-bootstrap unit watch does not run, or does not report to the Node.",
             "Until it does, no node can change its phase, and no plan is accepted for nodes that stay.",
             "Install Crossfade on the nodes (docs/packages.md, or docs/daemonset.md without packages), or bake it into the image of the new nodes (docs/images.md), with report.node: true in node.json.".to_owned(),
         ),

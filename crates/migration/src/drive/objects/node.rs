@@ -94,13 +94,11 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
     Ok(ObservedNode { name: read.metadata.name, node, taints: spec.taints.unwrap_or_default() })
 }
 
-/// The condition, whose message ends with the boot that it was written in: `old is ready (boot 1c5e..)`.
+/// The condition. Its message is told without the boot that it ends with: `old is ready (boot 1c5e..)`.
 fn condition(read: &model::Condition) -> Condition {
     let parts = read.message.strip_suffix(')').and_then(|text| text.rsplit_once(" (boot "));
-    let (message, boot) = parts.unwrap_or((&read.message, ""));
-    let message = quote(message.as_bytes(), QUOTED);
-    let boot = if boot.len() > QUOTED { "" } else { boot };
-    Condition { is_true: &*read.status == "True", boot: boot.into(), message: message.into() }
+    let message = parts.map_or(&*read.message, |(message, _)| message);
+    Condition { is_true: &*read.status == "True", message: quote(message.as_bytes(), QUOTED).into() }
 }
 
 /// What the node reports; none if this program cannot read it.
@@ -184,7 +182,7 @@ mod tests {
         assert_eq!(node.taints, [Text::from("x")], "the fence keeps nobody away");
         assert_eq!((node.label, node.desired), (Some(Phase::BothOld), Some(Phase::BothOld)));
         let reported = node.crossfade.as_ref().expect("a condition");
-        assert_eq!((&*reported.message, &*reported.boot), ("old and new (both) are ready", "b1"));
+        assert_eq!(&*reported.message, "old and new (both) are ready");
         assert_eq!((node.attached(), node.attached_otherwise(Phase::BothOld)), (Some(4), Some(4)));
         let step = node.step.expect("a step");
         assert_eq!((step.claim.as_str(), step.state, step.r#try), ("r.1.1", State::Moving, 2));
@@ -216,17 +214,34 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_of_the_boot_that_its_message_names() {
-        for (message, boot, words) in [
-            ("old is ready (boot b1)", "b1", "old is ready"),
-            ("old (boot x) is ready (boot b1)", "b1", "old (boot x) is ready"),
-            ("old is ready", "", "old is ready"),
-            ("old is ready (boot b1) ", "", "old is ready (boot b1)"),
+    fn a_condition_is_told_without_its_boot() {
+        for (message, words) in [
+            ("old is ready (boot b1)", "old is ready"),
+            ("old (boot x) is ready (boot b1)", "old (boot x) is ready"),
+            ("old is ready", "old is ready"),
+            ("old is ready (boot b1) ", "old is ready (boot b1)"),
         ] {
             let value = json!([{"type": "CrossfadeReady", "status": "True", "message": message}]);
             let condition = with("/status/conditions", value).crossfade.expect("a condition");
-            assert_eq!((&*condition.boot, &*condition.message), (boot, words));
+            assert_eq!(&*condition.message, words);
         }
+    }
+
+    #[test]
+    fn a_phase_is_confirmed_by_a_report_of_this_boot_alone() {
+        let in_phase = |observed: Value| {
+            let node = read(&json!({
+                "metadata": {"name": "n", "labels": {"crossfade/phase": "old"}, "annotations": observed},
+                "status": {"nodeInfo": {"bootID": "b1"}, "conditions": [
+                    {"type": "CrossfadeReady", "status": "True", "message": "old is ready (boot b1)"}]},
+            }));
+            node.node.is_in(Phase::Old)
+        };
+        let observed =
+            |boot: &str| json!({"crossfade/observed": json!({"bootId": boot, "phase": "old"}).to_string()});
+        assert!(in_phase(observed("b1")));
+        assert!(!in_phase(observed("b0")) && !in_phase(observed("")));
+        assert!(!in_phase(json!({})) && !in_phase(json!({"crossfade/observed": "half"})));
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn node(name: &str, phase: Phase, attached: &Value) -> Node {
         boot: "b".into(),
         label: Some(phase),
         observed: Some(observed),
-        crossfade: Some(Condition { is_true: true, boot: "b".into(), message: Text::default() }),
+        crossfade: Some(Condition { is_true: true, message: Text::default() }),
         ..Node::default()
     }
 }
@@ -311,7 +311,7 @@ fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
         assert_eq!(claimed(&decided, &world), ["b", "c"], "{pool} {zone}");
         world.node("a").is_fenced = true;
         let wait = decided.waits.iter().find(|wait| wait.object == "Node/a").expect("a wait");
-        assert!(wait.is_held && wait.help.contains("kubectl crossfade skip a"), "{wait:?}");
+        assert!(wait.is_held && wait.help.contains("kubectl crossfade roll skip a"), "{wait:?}");
         for name in ["b", "c"] {
             world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
         }

@@ -54,7 +54,7 @@ fn node(name: &str, attached: &Value, others: &[&str]) -> Node {
         boot: "b".into(),
         label: Some(Phase::New),
         observed: Some(observed),
-        crossfade: Some(Condition { is_true: true, boot: "b".into(), message: Text::default() }),
+        crossfade: Some(Condition { is_true: true, message: Text::default() }),
         ..Node::default()
     }
 }
