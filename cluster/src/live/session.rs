@@ -179,7 +179,7 @@ impl Session {
         self.lease.as_ref()
     }
 
-    /// Who holds the Lease as the API server has it, with its epoch; none if there is none.
+    /// Who holds the Lease as the API server has it, with its epoch; none if it has no holder.
     ///
     /// # Errors
     /// A request failed.

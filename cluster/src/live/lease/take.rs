@@ -166,7 +166,7 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
     }
 }
 
-/// Who holds the Lease as it is now, with its epoch; none if there is none, or if there is none.
+/// Who holds the Lease as it is now, with its epoch; none if it has no holder, or if there is no Lease.
 pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
     let seen = lease.as_ref().map(LeaseRecord::read).filter(|seen| !seen.holder.is_empty());

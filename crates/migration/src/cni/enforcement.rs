@@ -51,7 +51,7 @@ pub struct Line {
     pub phase: Phase,
     /// Whether they hold.
     pub holds: Coverage,
-    /// Who enforces them; none if there is none.
+    /// The CNI that enforces them, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Cni>,
     /// Why.

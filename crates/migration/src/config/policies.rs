@@ -13,7 +13,7 @@ pub struct Policies {
 
 /// A policy of which the operator accepts that a part of it is lost.
 ///
-/// It counts for the object in the state in which it was looked at: once the policy is edited, or makes another one of the same name, it
+/// It counts for the object in the state in which it was looked at: once the policy is edited, or another one of the same name is made, it
 /// counts no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -34,7 +34,7 @@ pub struct Status {
     pub to: Option<Phase>,
     /// Whether it goes on.
     pub state: State,
-    /// Who holds the run; none if there is none.
+    /// The holder of the run, if it has one.
     pub holder: Option<String>,
     /// Since when, by the holder's clock.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -233,7 +233,7 @@ pub(crate) struct Gate {
 /// The Lease.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lease {
-    /// Which holder has it; none if there is none.
+    /// The holder, if it has one.
     pub(crate) holder: Option<usize>,
     /// How often it changed hands.
     pub(crate) epoch: u64,

@@ -59,7 +59,7 @@ pub(in crate::check) const CHECK: Check = Check {
 struct Feature {
     code: &'static str,
     severity: Severity,
-    /// The objects that use it; none if there is none.
+    /// The objects that use it; none if no object does.
     find: fn(&Scene<'_>) -> Vec<Subject>,
     what: &'static str,
     why: &'static str,
