@@ -605,7 +605,8 @@ fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
-            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
+            let help =
+                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
             Wait::held(object, reason, "somebody else cordoned it", help)
         }
     })
