@@ -1,4 +1,4 @@
-//! What a command says, as a table, JSON, YAML or Markdown. Nobody else writes to stdout or stderr.
+//! What a command says, as a table, JSON, YAML or Markdown. No other module writes to stdout or stderr.
 
 mod document;
 pub mod findings;
@@ -114,7 +114,7 @@ pub fn request(text: &str) {
 }
 
 fn complain(text: &str) {
-    // Nobody to tell: the exit status says it all the same.
+    // There is no output to write to: the exit status says it all the same.
     let _ = std::io::stderr().write_all(lines(text).as_bytes());
 }
 

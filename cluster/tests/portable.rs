@@ -55,7 +55,7 @@ const OF_ONE_SYSTEM: [&str; 8] =
 /// Who may name it, since they have another way for each other system: the clock that counts suspended time, the host's name, SIGTERM, and the
 /// mode of a file.
 const ELSEWHERE_TOO: [&str; 4] =
-    ["live/clock.rs", "live/interrupt.rs", "live/lease/identity.rs", "live/store/mirror.rs"];
+    ["live/session/clock.rs", "live/interrupt.rs", "live/lease/identity.rs", "live/store/mirror.rs"];
 
 fn of_one_system(line: &str) -> Option<&'static str> {
     OF_ONE_SYSTEM.into_iter().find(|word| line.contains(word))

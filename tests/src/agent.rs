@@ -80,7 +80,7 @@ impl HttpHealth {
 pub struct GrpcHealth {
     /// Where it listens: the path of a stream socket, or `ADDRESS:PORT`.
     pub place: String,
-    /// How a call ends: [`Answer::Ready`] is SERVING, [`Answer::Unavailable`] NOT_SERVING, and [`Answer::Refuse`] nobody listens. It has no other.
+    /// How a call ends: [`Answer::Ready`] is SERVING, [`Answer::Unavailable`] NOT_SERVING, and [`Answer::Refuse`] a closed port. It has no other.
     pub answer: Answer,
 }
 
@@ -90,7 +90,7 @@ pub struct GrpcHealth {
 pub enum Answer {
     /// Ready: a socket accepts, a page says 200.
     Ready,
-    /// Nobody listens; of a socket, the file is there all the same, as a killed daemon leaves it.
+    /// Nothing listens; of a socket, the file is there all the same, as a killed daemon leaves it.
     Refuse,
     /// Never answers: a socket's queue is full, so that a connect waits; a page accepts and says nothing.
     Hang,

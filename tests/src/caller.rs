@@ -160,7 +160,7 @@ fn drain(mut pipe: impl Read + Send + 'static) -> Receiver<std::io::Result<Vec<u
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = pipe.read_to_end(&mut bytes).map(|_| bytes);
-        // Nobody listens any more when the plugin was given up.
+        // The test does not listen any more when the plugin was given up.
         drop(sender.send(read));
     });
     receiver
@@ -220,10 +220,10 @@ impl Running {
             .collect()
     }
 
-    /// Waits for its end, and for the end of both output pipes: like libcni's, this caller waits for whoever holds them.
+    /// Waits for its end, and for the end of both output pipes: like libcni's, this caller waits for every process that holds them.
     ///
     /// # Errors
-    /// When it, or somebody with its stdout or stderr, is still there when the patience ends.
+    /// When it, or a process with its stdout or stderr, is still there when the patience ends.
     pub fn wait(mut self) -> Result<Outcome> {
         let deadline = Instant::now() + self.patience;
         while self.child.try_wait()?.is_none() {

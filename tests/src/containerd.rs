@@ -287,7 +287,7 @@ impl Containerd {
         self.daemon.as_ref().map(Daemon::pid)
     }
 
-    /// Does something while its process is stopped, so that it answers nobody.
+    /// Does something while its process is stopped, so that it does not answer.
     ///
     /// # Errors
     /// It is not running.

@@ -34,7 +34,7 @@ const STARTING: &str = "server is not initialized yet";
 /// A runtime behind its socket.
 #[derive(Debug)]
 pub struct Cri {
-    /// Current-thread: whoever calls drives it, so several callers share it without a thread of its own.
+    /// Current-thread: the caller drives it, so several callers share it without a thread of its own.
     runtime: tokio::runtime::Runtime,
     channel: Channel,
 }

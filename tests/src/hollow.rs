@@ -1,7 +1,7 @@
 //! Hollow nodes: one process plays the kubelets of hundreds of nodes, and Crossfade's `watch` on each, against a real API server.
 //!
 //! A hollow node has no containers and no network. It registers, runs the pods that are bound to it by saying that they run, gives each an address of
-//! the network of its phase, and lets a pod go as soon as somebody deletes it. It follows `crossfade/desired`, repeats the claim of `crossfade/step` and
+//! the network of its phase, and lets a pod go as soon as it is deleted. It follows `crossfade/desired`, repeats the claim of `crossfade/step` and
 //! publishes `crossfade/observed`, as `docs/kubernetes.md` describes it. It sends no heartbeats: the control plane is one of
 //! [`Controllers::Hollow`](crate::kubernetes::Controllers::Hollow).
 //!

@@ -2,7 +2,7 @@
 //!
 //! The crate was written by others, against the specification, years before the shim: what it reads out of a reply is
 //! not our own opinion of it. It is unmaintained, and it is told here where it is stricter or blinder than the
-//! specification, so that nobody takes its limits for the shim's:
+//! specification, so that its limits are not taken for the shim's:
 //!
 //! - It knows neither STATUS nor GC, and no error code of ours; it is only shown what ADD, VERSION and failures print.
 //! - It knows 0.4.0 and 1.0.x. The `version` that an address carries before 1.0.0, and what 1.1.0 added to interfaces and

@@ -1,6 +1,6 @@
 //! Real parts from the distribution's packages.
 //!
-//! [`fetch`] downloads packages and unpacks them into a cache directory: nothing is installed, no daemon starts, nobody's
+//! [`fetch`] downloads packages and unpacks them into a cache directory: nothing is installed, no daemon starts, no user's
 //! Docker is replaced. [`crate::isolate::enter`] lays the unpacked `/usr` over the machine's, so a lab on any machine runs
 //! the distribution's unmodified parts; what was not fetched is the machine's own.
 

@@ -1,7 +1,7 @@
 //! The requirements of this machine, checked before anything is built or run.
 //!
 //! [`check`] asks for everything and tells everything that is missing at once. A test that needs what the machine has not
-//! is *not run*, and says so; where `CI` is set in the environment it fails, for nobody reads what CI skipped.
+//! is *not run*, and says so; where `CI` is set in the environment it fails, for what CI skipped is not read.
 
 mod ability;
 

@@ -5,7 +5,7 @@
 //! what the script says for this verb, this pod and this call number. Everything that waits waits on a gate, never on a
 //! clock.
 //!
-//! Whoever wants a witness beside the call log has stubs leave something real: [`Act::Lease`] and [`Act::Plug`] on ADD,
+//! A test that wants a witness beside the call log has stubs leave something real: [`Act::Lease`] and [`Act::Plug`] on ADD,
 //! [`Act::Release`] and [`Act::Unplug`] on DEL.
 //!
 //! [`StubDir`] is a directory of stubs with one call log; [`Reply`] is the little language; [`Gate`] holds a stub in

@@ -27,7 +27,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::deadline::until;
 use crate::{dist, person};
 
-/// The end of a line that no page can have: whether somebody changes a Node between a look of `roll` and its act is chance.
+/// The end of a line that no page can have: whether another client changes a Node between a look of `roll` and its act is chance.
 const BY_CHANCE: &str = ": the object was changed meanwhile; decided anew";
 
 /// Tells a state that comes from one that does not.

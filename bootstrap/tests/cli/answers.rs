@@ -158,7 +158,7 @@ fn a_watch_that_goes_on_answers_no_program_and_says_who_does() {
 #[test]
 fn what_a_person_may_not_do_is_for_root() {
     let node = Node::new("bridge");
-    // Nobody may read it, but root: the test is for everybody else.
+    // Only root may read it: the test is for all other users.
     if nix::unistd::geteuid().is_root() {
         return;
     }
@@ -174,7 +174,7 @@ fn what_a_person_may_not_do_is_for_root() {
     assert!(run.err.contains("fix: run the command as root"), "{}", run.err);
 }
 
-/// A policy names a CNI that nobody knows.
+/// A policy names an unknown CNI.
 #[test]
 fn a_profile_that_is_not_known_is_an_error_with_what_was_meant() {
     let node = Node::new("bridge");

@@ -56,7 +56,7 @@ fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
     assert_eq!(ready[2], json!({"file": "/run/crossfade/probe/new"}));
 }
 
-/// Only `install` takes over pods of another CNI. A network namespace that somebody has named is no pod's.
+/// Only `install` takes over pods of another CNI. A network namespace with a name is no pod's.
 #[test]
 fn under_pods_of_another_cni_no_conf_is_written() {
     for (netns, refused) in [

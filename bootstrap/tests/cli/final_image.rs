@@ -98,7 +98,7 @@ fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
     tree.write(LEDGER, &format!("{told}\n"));
     crate::node::mode(&tree.path(LEDGER), 0o600);
     attached(&tree, "one");
-    // One that was there before us, and a record that nobody can read.
+    // One that was there before us, and a record that cannot be read.
     let before_us = json!({"version": 1, "attachments": [
         {"containerID": "c2", "ifname": "eth0", "network": "old", "taken": {"bootID": "one", "boottimeMs": 1, "wallSecs": 1},
          "conf": {"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}]},

@@ -49,7 +49,7 @@ fn what_the_shim_has_to_do_for_a_second_network_is_written_with_the_phase() {
     assert!(!node.told(&["policy", "check"], 0).contains("warning"));
 }
 
-/// What nobody tried is refused before anything is written, until somebody says by name that it works.
+/// What was never tried is refused before anything is written, until the operator says by name that it works.
 #[test]
 fn a_second_network_that_nobody_tried_is_refused_until_the_policy_names_it() {
     let node = Node::new("bridge");

@@ -47,7 +47,7 @@ fn the_administrators_profile_counts_before_the_images_and_the_built_in_one() {
     }
 }
 
-/// The built-in profile may be wrong on this node, so nothing is done by it; and a profile that no network has keeps nobody from working.
+/// The built-in profile may be wrong on this node, so nothing is done by it; and a profile that no network has keeps no command from working.
 #[test]
 fn a_profile_that_cannot_be_used_stops_what_would_go_by_it_and_nothing_else() {
     let tree = Tree::new();

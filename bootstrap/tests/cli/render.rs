@@ -48,7 +48,7 @@ fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
         names.sort();
         names
     };
-    // With a flag of somebody else, which wins over every file, there is no way around ours.
+    // With a flag of another author, which wins over every file, there is no way around ours.
     tree.told(&["unit", "render"], 0);
     assert!(tree.read(ENV).expect("written").contains("--register-with-taints=") && files().is_empty());
     tree.replace(ENVIRONMENT, " --register-with-taints=example.com/startup:NoSchedule", "");
@@ -70,7 +70,7 @@ fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
         tree.told(&["unit", "render"], 0).lines().all(|line| !line.starts_with("write")),
         "a second start writes again"
     );
-    // Whoever comes after everybody else in their directory does not come after us.
+    // A drop-in that is the last of its directory is not after ours.
     tree.write(
         "etc/kubernetes/kubelet/config.json.d/zzz.conf",
         r#"{"kind": "KubeletConfiguration", "registerWithTaints": [{"key": "late", "effect": "NoExecute"}]}"#,
@@ -305,7 +305,7 @@ fn a_unit_of_another_name_is_told_as_well() {
     assert_eq!(link.to_str(), Some("/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf"));
 }
 
-/// Whoever writes our variable into the unit has our last words in kubelet's command; they are no source of the next ones.
+/// A unit with our variable has our last flags in kubelet's command; they are no source of the next ones.
 #[test]
 fn what_we_said_before_is_no_source() {
     let tree = Tree::new("plain-bare");

@@ -105,7 +105,7 @@ fn tree() -> Tree {
     tree
 }
 
-/// A place outside of every tree, and whoever touches it.
+/// A place outside of every tree, and what touches it.
 struct Outside {
     dir: TempDir,
     watcher: Inotify,

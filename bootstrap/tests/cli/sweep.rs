@@ -9,7 +9,7 @@ use shim::store::StoredRecord;
 
 use crate::node::{Node, changes, earlier_boot, key, now};
 
-/// A node that is installed; its grace is 0, so that age stands in nobody's way.
+/// A node that is installed; its grace is 0, so that no age stands in the way.
 fn node() -> Node {
     let node = Node::new("bridge");
     node.told(&["install"], 0);
@@ -158,7 +158,7 @@ fn what_somebody_has_in_hand_is_left_alone() {
     let node = node();
     node.attach("r1", now(), &["10-old.conflist"]);
     create_private_dir(&node.layout().locks()).expect("lock directory");
-    // Whoever has it does not say who he is, so nobody can say that he is dead.
+    // Its holder has left no name, so its death cannot be known.
     let in_hand = |name: &str| {
         let file = fs::File::create(node.layout().locks().join(name)).expect("lock file");
         file.lock().expect("free");
@@ -304,7 +304,7 @@ fn an_entry_that_the_runtime_deletes_itself_is_struck_out_without_a_del() {
     }
     node.write("state/inventory.json", &inventory.to_string());
     crate::node::mode(&node.path("state/inventory.json"), 0o600);
-    // Nobody is needed for it: its network's conf is gone.
+    // No plugin is needed for it: its network's conf is gone.
     fs::remove_file(node.path("net.d/10-old.conflist")).expect("remove");
     let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
     assert!(

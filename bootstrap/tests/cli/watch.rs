@@ -108,7 +108,7 @@ fn one_round_in_shared_mode_puts_our_conf_back_and_off_takes_it_away() {
     tree.told(&["unit", "watch", "--once"], 0);
     assert!(!tree.has(OURS) && tree.has("etc/cni/net.d/10-old.conflist"));
     assert_eq!(status(&tree)["reason"], "SwitchedOff");
-    // A stranger under our name is nobody's to take away.
+    // A file of another program under our name is not removed.
     tree.conf("01-crossfade.conflist", "x", "bridge");
     tree.told(&["unit", "watch", "--once"], 0);
     assert!(tree.has(OURS));
@@ -155,7 +155,7 @@ fn the_file_that_adds_wait_for_is_there_while_all_probes_hold() {
     assert!(!tree.has(FILE));
 }
 
-/// The loop, with somebody who listens as systemd does.
+/// The loop, with a listener in the place of systemd.
 struct Running {
     child: Child,
     supervisor: UnixDatagram,
@@ -243,7 +243,7 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
-    // A flip by somebody else is followed, a broken policy is said and nothing is taken away.
+    // A flip by another actor is followed, a broken policy is said and nothing is taken away.
     tree.write("etc/crossfade/policy.json", "{");
     watch.told("STATUS=BadSettings");
     assert!(tree.has(PRIVATE) && status(&tree)["phase"] == Value::Null);

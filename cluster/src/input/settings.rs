@@ -57,7 +57,7 @@ mod tests {
         for zone in ["UTC", "Europe/Berlin"] {
             assert_eq!(known_zones(&config(zone)), Ok(()), "{zone}");
         }
-        // Without a database of zones nobody can tell.
+        // Without a database of zones it is not known.
         if !jiff::tz::db().is_definitively_empty() {
             let why = known_zones(&config("Europe/Berln")).expect_err("no such zone");
             assert!(why.starts_with("roll.limits.windows[0].zone:") && why.contains("Europe/Berln"), "{why}");

@@ -260,7 +260,7 @@ mod tests {
         assert!(problems[0].fix.contains("name - "), "{problems:?}");
     }
 
-    /// Whoever opens it would wait for a writer.
+    /// A reader would wait for a writer.
     #[test]
     fn a_pipe_in_a_directory_is_not_opened() {
         let dir = tempfile::tempdir().expect("a directory");

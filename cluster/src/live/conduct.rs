@@ -26,16 +26,16 @@ use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::act::Outcome as Done;
-use super::clock::Clock;
-use super::failure::{Failure, interrupted, no_rights, unseen};
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};
-use super::plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
-use super::unseen::Outage;
 use crate::cli::access::Access;
+use crate::live::api::failure::{Failure, interrupted, no_rights, unseen};
+use crate::live::session::calls::Outcome as Done;
+use crate::live::session::clock::Clock;
+use crate::live::session::outage::Outage;
+use crate::live::store::saved_plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
 use hand::{LiveCluster, identity};
 
 /// How long one look waits for a change.
@@ -56,7 +56,7 @@ pub struct RunOptions {
     pub bounds: Bounds,
     /// Pods without an owner that may be deleted: those of this command line alone, whatever the run says.
     pub delete: BTreeSet<String>,
-    /// What to do about somebody else's Lease.
+    /// What to do about another holder's Lease.
     pub patience: Patience,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Begins a run, or goes on with it, until it ends for this program. Gives how it ended, and what the journal in the cluster lacks.
 ///
 /// # Errors
-/// Rights are missing, there is no such plan or run, somebody else holds it, or a request failed.
+/// Rights are missing, there is no such plan or run, another holder has it, or a request failed.
 pub fn conduct(
     access: &Access,
     settings: Settings,
@@ -208,7 +208,7 @@ async fn take_up_run(
             run.state = State::Running;
         }
         run.authorize(wanted.bounds.clone(), wanted.delete.clone(), &session.short());
-        // Somebody may wish for something at this very moment, and wishes are in the same object: then it is read again.
+        // An operator may write a wish at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.held_store().record(&run, &version).await? != RecordOutcome::Changed {
             if replaced.is_some() {
                 drop(session.held_store().label_plan(&run).await);
@@ -365,7 +365,7 @@ async fn preview_decision(
     Ok((now, decided))
 }
 
-/// Asks something of the run, and says who will take it up; none if nobody holds the run.
+/// Asks something of the run, and says who will take it up; none if the run has no holder.
 ///
 /// # Errors
 /// There is no run, or a request failed.

@@ -1,4 +1,4 @@
-//! Somebody asks this program to end: Ctrl-C, or SIGTERM of a pipeline.
+//! A signal asks this program to end: Ctrl-C, or SIGTERM of a pipeline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 /// The exit status of a program that is ended in the middle. *Source*: POSIX shells, 128 and the number of SIGINT.
 const AT_ONCE: i32 = 130;
 
-/// Whether somebody asked for the end. The first time, the run ends in order; the second time, the program ends at once, which harms nothing but leaves the
+/// Whether the end was asked for. The first time, the run ends in order; the second time, the program ends at once, which harms nothing but leaves the
 /// Lease to expire.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
@@ -40,12 +40,12 @@ impl Interrupt {
         self.notify.notify_one();
     }
 
-    /// Somebody asked.
+    /// A person asked.
     pub(super) fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
     }
 
-    /// Waits until somebody asks.
+    /// Waits for a request.
     pub(super) async fn wait(&self) {
         if !self.is_set() {
             self.notify.notified().await;

@@ -12,13 +12,13 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::call::Caller;
-use super::clock::Clock;
 use super::conduct::runtime;
-use super::connect::connect;
-use super::error;
-use super::failure::Failure;
 use crate::cli::access::Access;
+use crate::live::api::call::Caller;
+use crate::live::api::connect::connect;
+use crate::live::api::error;
+use crate::live::api::failure::Failure;
+use crate::live::session::clock::Clock;
 
 pub use gather::Scope;
 use migration::backup::decide::LiveState;
@@ -52,7 +52,7 @@ pub enum WriteOutcome {
     WouldCreate,
     /// The API server would replace it.
     WouldReplace,
-    /// Nobody can say before the tier is there that it is in; a dry run does not make that tier.
+    /// Before the tier is there, it is not known that it is in; a dry run does not make that tier.
     AwaitsTier,
     /// It is there as it is to be, at the latest after the API server has filled in its defaults.
     Unchanged,
@@ -88,7 +88,7 @@ pub struct ApplyReport {
     pub objects: Vec<WriteReport>,
     /// Everything that stood in the way. If it came up before anything was written, no object is [`Became::Created`] or [`Became::Replaced`].
     pub problems: Vec<Problem>,
-    /// [`Exit::Done`] exactly if nothing stood in the way; [`Exit::No`] if the API server would not take an object, [`Exit::TryLater`] if somebody
+    /// [`Exit::Done`] exactly if nothing stood in the way; [`Exit::No`] if the API server would not take an object, [`Exit::TryLater`] if another client
     /// changed an object meanwhile or the API server did not answer, [`Exit::Failed`] if a write went wrong.
     pub exit: Exit,
 }

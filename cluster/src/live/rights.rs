@@ -9,11 +9,11 @@ use kube::Client;
 use snapshot::model::{CONFIG_MAPS, Kind};
 use tokio::task::JoinSet;
 
-use super::answer::answer;
-use super::api_server;
-use super::call::ApiRequest;
 use super::lease;
-use super::path::NAMESPACE;
+use crate::live::api::answer::answer;
+use crate::live::api::call::ApiRequest;
+use crate::live::api::path::NAMESPACE;
+use crate::live::api::server;
 
 /// Where an API server says what a credential may do.
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -154,7 +154,7 @@ fn acting(rule: &Rule) -> Vec<ResourceAttributes> {
 
 /// The groups that the API server has, with the one without a name; none if it does not say.
 async fn groups(client: &Client) -> Option<Vec<String>> {
-    let groups = api_server::groups(client).await.ok()?;
+    let groups = server::groups(client).await.ok()?;
     Some(groups.into_iter().map(|(name, _)| name).chain([String::new()]).collect())
 }
 
@@ -207,8 +207,9 @@ fn describe_right(right: &ResourceAttributes) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::in_tests::{self, Answer, Server};
     use super::*;
+    use crate::live::api::test_server;
+    use crate::live::api::test_server::{Answer, Server};
 
     #[test]
     fn each_kind_is_asked_for_as_it_is_read() {
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn missing_rights_to_act_are_named() {
-        in_tests::run(async {
+        test_server::run(async {
             let server = Server::by(|request| {
                 let spec = &request.json()["spec"]["resourceAttributes"];
                 let is = |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;

@@ -5,7 +5,13 @@
 
 mod act;
 mod attend;
+pub(super) mod calls;
+pub(super) mod clock;
 mod epochs;
+pub(super) mod gates;
+pub(super) mod health;
+pub(super) mod outage;
+pub(super) mod state;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -23,17 +29,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
 
-use super::act::LeasedCaller;
-use super::call::Caller;
-use super::clock::Clock;
-use super::connect::{connect, connect_for_ever};
-use super::failure::Failure;
-use super::health::BlindSpot;
-use super::known::{ClusterState, Event, WatchScope};
+use self::calls::LeasedCaller;
+use self::clock::Clock;
+use self::health::BlindSpot;
+use self::state::{ClusterState, Event, WatchScope};
 use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
 use super::store::{Store, StoredRun, UnreadableRun};
 use crate::cli::access::Access;
+use crate::live::api::call::Caller;
+use crate::live::api::connect::{connect, connect_for_ever};
+use crate::live::api::failure::Failure;
 use types::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
@@ -102,7 +108,7 @@ impl Session {
 
     /// The same over clients that are there.
     pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
-        let evictions = super::act::version(&caller).await?;
+        let evictions = crate::live::session::calls::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
             store: Store::new(caller.clone()),
@@ -146,7 +152,7 @@ impl Session {
     /// Takes the Lease, and renews it from then on. `waiting` hears of its holder at each look while it waits, and `stop` ends the wait. Gives the epoch.
     ///
     /// # Errors
-    /// Somebody else holds it, or a request failed.
+    /// Another holder has it, or a request failed.
     pub async fn take_lease(
         &mut self,
         patience: Patience,
@@ -173,7 +179,7 @@ impl Session {
         self.lease.as_ref()
     }
 
-    /// Who holds the Lease as the API server has it, with its epoch; none if nobody does.
+    /// Who holds the Lease as the API server has it, with its epoch; none if it has no holder.
     ///
     /// # Errors
     /// A request failed.
@@ -211,7 +217,7 @@ impl Session {
         self.cluster.stored.as_ref()
     }
 
-    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if nobody has written it since.
+    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if it was not written since.
     pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
         let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());
@@ -220,7 +226,7 @@ impl Session {
         stored
     }
 
-    /// All Deployments, StatefulSets, DaemonSets and ReplicaSets of nobody, with their pods that are ready.
+    /// All Deployments, StatefulSets, DaemonSets and ReplicaSets without an owner, with their pods that are ready.
     #[must_use]
     pub const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         self.cluster.workloads()

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `crossfade-plan-HASH` | `plan.json.gz`; immutable | `plan --save`, once |
 //! | `crossfade-run` | `run.json` | the holder of the Lease |
-//! | | `wish.json` | anybody who asks something of the run |
-//! | `crossfade-run-ID` | both, of a run that is over | whoever begins the next run |
+//! | | `wish.json` | every command that asks something of the run |
+//! | `crossfade-run-ID` | both, of a run that is over | the holder that begins the next run |
 //! | `crossfade-journal-ID-NNNN` | `journal.jsonl` | the holder of the Lease |
 //! | `crossfade-gates-ID` | `verdicts.json` | the holder of the Lease |
 //!
@@ -17,6 +17,7 @@ mod object;
 mod plan;
 mod prune;
 mod run;
+pub(super) mod saved_plans;
 mod verdicts;
 mod wish;
 
@@ -27,9 +28,9 @@ pub use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::last_verdict;
 pub use verdicts::{RecordedVerdict, Verdicts};
 
-use super::call::{ApiRequest, Caller};
-use super::failure::{Failure, lost, refused};
-use super::path::{config_maps, with_query};
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{config_maps, with_query};
 use object::MetaList;
 
 /// Reads and writes them.

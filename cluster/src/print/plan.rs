@@ -49,7 +49,7 @@ pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[Str
     document.list(lines.iter().cloned(), SHOWN);
 }
 
-/// Adds a plan: what it is, its waves, its limits, its gates, and what somebody decided or accepted.
+/// Adds a plan: what it is, its waves, its limits, its gates, and what the operator decided or accepted.
 pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
     document.text(format!(

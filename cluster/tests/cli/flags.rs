@@ -49,7 +49,7 @@ fn serve(stream: &TcpStream, heads: &std::sync::mpsc::Sender<String>) -> std::io
         let kind = "Content-Type: application/json";
         // As one piece, which does not wait for the acknowledgement of another.
         let reply = format!("HTTP/1.1 {status}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}");
-        // Whoever asked may be gone by now.
+        // The caller may be gone by now.
         let _ = heads.send(head);
         (&mut &*stream).write_all(reply.as_bytes())?;
     }
@@ -94,7 +94,7 @@ fn the_api_server_sees_what_the_flags_say() {
             assert!(head.lines().any(|item| item == line), "{line} is not in {head}");
         }
         assert!(!head.contains("gzip"), "{head}");
-        // As with kubectl, anybody on the way could read it.
+        // As with kubectl, any host on the way could read it.
         assert!(!head.contains("authorization:") && !head.contains("c4nary"), "{head}");
     }
     let (_, heads) = asked(&[]);

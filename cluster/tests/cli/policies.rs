@@ -411,7 +411,7 @@ fn denial_before_allow() -> Value {
     denies
 }
 
-/// Of a denial before an allow, the denial would stand in an object that nobody enforces.
+/// Of a denial before an allow, the denial would stand in an object that is not enforced.
 #[test]
 fn cluster_network_policies_are_for_a_cni_that_enforces_them() {
     let dir = dir(&[denial_before_allow()]);
@@ -545,7 +545,7 @@ fn diff_counts_whatever_the_new_cni_would_enforce() {
     let there = diff("cilium", &["--snapshot", "there.json"]);
     assert_eq!(there.status.code(), Some(3), "{}", stdout(&there));
     assert!(stdout(&there).contains("after allowed by CiliumNetworkPolicy shop/open"), "{}", stdout(&there));
-    // In a file for Antrea it would be nobody's.
+    // In a file for Antrea no policy would own it.
     let foreign = diff("antrea", &["--policies", "there.json"]);
     assert_eq!(foreign.status.code(), Some(3), "{}", stdout(&foreign));
     assert!(stdout(&foreign).contains("Antrea does not enforce this kind"), "{}", stdout(&foreign));
@@ -787,7 +787,7 @@ fn diff_names_the_objects_of_files_that_it_does_not_read() {
     assert!(stdout(&output).contains("NetworkPolicy/shop/no name"), "{}", stdout(&output));
 }
 
-/// What a policy means that cannot be read nobody knows, and the others may mean something else beside it.
+/// What a policy means that cannot be read is not known, and the others may mean something else beside it.
 #[test]
 fn a_policy_of_the_cluster_that_cannot_be_read_stops_the_comparison() {
     let dir = dir(&[web(Value::Null)]);

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::run::{run_in, stderr};
 
-/// Each row: arguments, the exit status, and what is said. Nobody listens on port 1.
+/// Each row: arguments, the exit status, and what is said. No server listens on port 1.
 #[test]
 fn what_cannot_be_right_is_refused_before_anything_is_asked() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -159,7 +159,7 @@ fn rendered() -> String {
     text
 }
 
-/// Whoever may migrate nodes writes ConfigMaps in a namespace; one with the pods of nodes would make each of them policy.json and node.json.
+/// An operator who may migrate nodes writes ConfigMaps in a namespace; one with the pods of nodes would make each of them policy.json and node.json.
 #[test]
 fn no_right_of_a_run_reaches_what_nodes_mount() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");

@@ -50,7 +50,7 @@ fn the_same_seeds_give_the_same_answer_and_others_another() {
     assert_ne!(object["seconds"], other["seconds"]);
 }
 
-/// A static pod and one that asks not to be disrupted: somebody has to do something about both in every history.
+/// A static pod and one that asks not to be disrupted: a person has to act on both in every history.
 #[test]
 fn where_a_person_is_needed_is_said_by_reason() {
     let (_, answer) = simulated("plan-zones", &["--simulate", "2"]);

@@ -24,7 +24,7 @@ use finding::Finding;
 
 pub use run::{codes, run};
 
-/// A cluster, and the migration that somebody plans for it.
+/// A cluster, and the migration that is planned for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
     /// The cluster.

@@ -89,7 +89,7 @@ pub struct Config {
     /// How network policies are converted.
     #[serde(default)]
     pub policies: Policies,
-    /// Findings that somebody accepts.
+    /// Findings that the operator accepts.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
 }
@@ -133,7 +133,7 @@ pub struct Cidrs {
     #[serde(with = "file::ranges")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub external: Vec<IpNetwork>,
-    /// Ranges that nobody may use.
+    /// Ranges that must not be used.
     #[serde(with = "file::ranges")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub reserved: Vec<IpNetwork>,

@@ -40,7 +40,7 @@ pub trait Cluster {
     /// Waits until something changed, or for a moment, and says what is known.
     ///
     /// # Errors
-    /// Why the run cannot go on: somebody else holds it, or it is gone.
+    /// Why the run cannot go on: another holder has it, or it is gone.
     fn look(&mut self, run: &Run, plan: &Plan) -> impl Future<Output = Result<Observation, EndReason>>;
 
     /// Makes one call when it is driven. Several may be under way.
@@ -56,7 +56,7 @@ pub trait Cluster {
 /// What the driver knows of the cluster and of the run.
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
-    /// The cluster. Whoever makes it known goes on with a copy, and only if a change comes while this one is in use.
+    /// The cluster. The writer goes on with a copy, and only if a change comes while this one is in use.
     pub world: Arc<World>,
     /// The run as the cluster has it.
     pub run: Option<Run>,
@@ -71,7 +71,7 @@ pub struct Observation {
 pub enum Outcome {
     /// It was done.
     Done,
-    /// Somebody changed the object since it was read. The next look decides anew.
+    /// Another client changed the object since it was read. The next look decides anew.
     Conflict,
     /// What the API server says of an eviction or a deletion.
     Answered(Answer),

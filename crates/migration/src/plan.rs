@@ -1,4 +1,4 @@
-//! A plan: which nodes move when, under which limits, and what somebody accepted. It is data, approved by its hash; what it does not say is not done.
+//! A plan: which nodes move when, under which limits, and what the operator accepted. It is data, approved by its hash; what it does not say is not done.
 
 mod build;
 pub mod canon;
@@ -79,7 +79,7 @@ pub struct Plan {
     pub networks: Networks,
     /// The agents of both CNIs, as they were when the plan was made.
     pub agents: Vec<Agent>,
-    /// Kinds of policies that nobody enforces in some phase, accepted by name.
+    /// Kinds of policies that no CNI enforces in some phase, accepted by name.
     pub unenforced: Vec<String>,
     /// Findings of `check` that were accepted.
     pub waivers: Vec<Waiver>,
@@ -92,7 +92,7 @@ pub struct Plan {
 pub enum Bridge {
     /// A gate of this name proves it again and again.
     Gate(String),
-    /// Somebody accepted it without a proof; the reason.
+    /// The operator accepted it without a proof; the reason.
     Accepted(String),
 }
 

@@ -82,7 +82,7 @@ fn namespace(number: usize) -> Text {
     format!("ns-{number}").into()
 }
 
-/// Pods of both families, each with labels that it shares with some and with one that nobody shares.
+/// Pods of both families, each with labels that it shares with some and with one of its own.
 fn cluster(pods: usize) -> Cluster {
     let count = (pods / PER_NAMESPACE).max(1);
     let namespaces = (0..count).map(|number| Namespace {

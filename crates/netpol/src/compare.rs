@@ -42,7 +42,7 @@ pub enum Effect {
 /// Compares policies as they are enforced now with policies as they would be enforced, in a cluster with or without namespaces to come.
 ///
 /// # Errors
-/// What an evaluator does not take of all policies together, in one line: a tier that is not there, or two policies of which nobody knows which comes
+/// What an evaluator does not take of all policies together, in one line: a tier that is not there, or two policies of which it is not known which comes
 /// first.
 pub fn compare(
     cluster: &Cluster,

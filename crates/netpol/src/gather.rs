@@ -17,8 +17,8 @@ mod shape;
 
 pub use self::antrea::Antrea;
 pub use self::calico::{Calico, PartialPolicy};
+pub use self::catalog::Catalog;
 pub use self::cluster::{CLUSTER_KINDS, cluster};
 pub use self::engine::{ADMIN, Engine};
 pub use self::policies::{EnginePolicies, Policies};
 pub use self::reference::{Reference, UnreadObject};
-pub use crate::gather::catalog::Catalog;

@@ -148,7 +148,7 @@ impl Space {
             .fold(Traffic::none(), |all, traffic| all.or(&traffic))
     }
 
-    /// The traffic of one kind. Without a source port it comes from the lowest ones that nobody tells apart.
+    /// The traffic of one kind. Without a source port it comes from the lowest ones that no policy tells apart.
     #[must_use]
     pub fn only(&self, kind: &Kind) -> Traffic {
         let source = kind.source.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The finite world in which policies are compared: parties that send packets to each other.
 //!
-//! A party is an address with whoever has it: a pod, a node, or somebody outside of the cluster. Pods that no policy of either set can tell
+//! A party is an address with its owner: a pod, a node, or an endpoint outside of the cluster. Pods that no policy of either set can tell
 //! apart are one party for each family of addresses. A pod that has no address yet is at a free one of each of the pods' ranges.
 //!
 //! **Bound.** Beside the pods of the cluster the world has pods that do not exist yet: for each way in which a condition of some policy can be
@@ -49,7 +49,7 @@ pub struct World {
     isolated: Parties,
 }
 
-/// Whoever can send or receive a packet, with one address.
+/// An endpoint that can send or receive a packet, with one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
     /// Who it is.
@@ -69,7 +69,7 @@ pub enum PartyKind {
     Imagined(String),
     /// A node, by its name: not the one of the pod at the packet's other end.
     Node(Text),
-    /// Somebody who is no pod and no node of the cluster.
+    /// An endpoint that is no pod and no node of the cluster.
     Outside,
 }
 
@@ -80,7 +80,7 @@ impl World {
         self.parties.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.parties.is_empty()
@@ -98,7 +98,7 @@ impl World {
         self.stands_for.get(&(namespace.clone(), name.clone(), address)).copied()
     }
 
-    /// Nobody.
+    /// The set without any party.
     #[must_use]
     pub fn nobody(&self) -> Parties {
         Parties::none(self.len())
@@ -219,7 +219,7 @@ impl World {
         self.labels.get(&(owner, key.clone())).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The parties whose address is in a range, whoever they are.
+    /// The parties whose address is in a range, whatever they are.
     #[must_use]
     pub fn in_range(&self, range: Range) -> Parties {
         let mut found = self.nobody();

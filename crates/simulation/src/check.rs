@@ -19,10 +19,10 @@ pub(super) use room::Count;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use super::event::Flight;
 use super::history::History;
-use super::queue::{MINUTE, Millis, SECOND};
-use super::truth::{Actor, Node, Pod, at};
+use crate::cluster::truth::{Actor, Node, Pod, at};
+use crate::history::event::Flight;
+use crate::history::queue::{MINUTE, Millis, SECOND};
 
 impl History {
     fn is_left_out(&self, name: &str) -> bool {
@@ -46,7 +46,7 @@ impl History {
         let mut kinds = BTreeSet::new();
         for (index, node) in self.knowable(seen).filter(|(index, _)| Some(*index) != without) {
             let machine = &node.machine;
-            // What a node has forgotten nobody can know before the pods are counted.
+            // What a node has forgotten is not known before the pods are counted.
             kinds.extend(self.truth.published_of(index, seen, such));
             kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
@@ -131,7 +131,7 @@ impl History {
         }
         let node = &self.truth.nodes[index];
         let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
-        // Of a node that somebody just changed, or that has just followed, the run knows what it said before.
+        // Of a node that another actor just changed, or that has just followed, the run knows what it said before.
         let has_flipped = node.machine.flipped > node.published_at(flight.nodes_seen);
         let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
         let phase = reported.filter(|_| is_told_late).unwrap_or(node.machine.phase);
@@ -205,7 +205,7 @@ impl History {
         }
     }
 
-    /// Somebody asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
+    /// An operator asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
     fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
         let asks = |run: &Run| run.asked.get(name) == Some(&NodeRequest::Rollback);
         asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
@@ -276,7 +276,7 @@ impl History {
             self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
-        // Somebody just had the node remember its pods.
+        // A person just had the node remember its pods.
         let has_remembered =
             node.machine.misjudged.is_some_and(|time| time > node.published_at(flight.nodes_seen));
         if has_remembered || node.surprises(flight.nodes_seen) {
@@ -347,7 +347,7 @@ impl History {
         for (index, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
                 let is_empty = self.countable(index, is_late).is_empty();
-                // Somebody may just have uncordoned it, and pods went there at once.
+                // A person may just have uncordoned it, and pods went there at once.
                 let was_opened = node.opened >= flight.nodes_seen;
                 let is_right = was_opened || (node.api.is_cordoned && is_empty);
                 if !is_right {

@@ -1,15 +1,16 @@
 //! What faults do to a cluster.
 
+pub(crate) mod fault;
 mod machines;
 mod objects;
 mod people;
 
 use migration::roll::world::Color;
 
-use super::event::Event;
-use super::fault::Fault;
+use self::fault::Fault;
 use super::history::History;
-use super::queue::{MINUTE, SECOND};
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Plans the first of each fault that happens from time to time.

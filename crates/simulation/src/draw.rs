@@ -2,6 +2,7 @@
 
 mod faults;
 mod plan;
+pub(crate) mod random;
 mod sizes;
 mod stragglers;
 
@@ -15,11 +16,11 @@ use migration::roll::world::{Owner, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
 
-use super::build::{NodeBlueprint, WorkloadBlueprint};
-use super::fault::Faults;
-use super::queue::{MINUTE, SECOND};
-use super::random::Random;
-use super::truth::{Budget, Truth};
+use self::random::Random;
+use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
+use crate::cluster::truth::{Budget, Truth};
+use crate::disturb::fault::Faults;
+use crate::history::queue::{MINUTE, SECOND};
 
 /// What a history begins with.
 #[derive(Debug, Clone)]

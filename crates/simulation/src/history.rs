@@ -1,5 +1,11 @@
 //! One history: what happens, in the order of its time, and what every part of the cluster does about it.
 
+pub(crate) mod event;
+pub(crate) mod outcome;
+pub(crate) mod queue;
+pub(crate) mod replan;
+pub(crate) mod summary;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -7,17 +13,17 @@ use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 use snapshot::model::Text;
 
+use self::event::{Event, Stream};
+use self::outcome::{Outcome, Tally, Violation};
+use self::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
+use self::replan::plan_hash;
 use super::check::Count;
 use super::draw::Scenario;
-use super::event::{Event, Stream};
-use super::fault::{Fault, Faults};
 use super::holder::Holder;
-use super::outcome::{Outcome, Tally, Violation};
-use super::queue::{HOUR, MINUTE, Millis, Queue, SECOND};
-use super::random::Random;
-use super::replan::plan_hash;
 use super::tamper::Tamper;
-use super::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::disturb::fault::{Fault, Faults};
+use crate::draw::random::Random;
 
 /// How long a history may go on after its last fault.
 const PATIENCE: Millis = 96 * HOUR;
@@ -43,19 +49,19 @@ pub struct History {
     pub(super) is_scheduling: bool,
     pub(super) violations: Vec<Violation>,
     pub(super) tally: Tally,
-    /// What happened, in words; none if nobody asked.
+    /// What happened, in words; none if it was not asked for.
     pub(super) trace: Option<Vec<String>>,
-    /// The node that somebody is about to cordon again.
+    /// The node that a person is about to cordon again.
     pub(super) recordon: Option<usize>,
     /// What pods requested when each holder counted them last.
     pub(super) counts: BTreeMap<usize, Count>,
     /// Nodes that were skipped in the last pass.
     pub(super) last_skipped: BTreeSet<Text>,
     /// Everything of the nodes up to here was known when the end of the last pass was decided.
-    pub(super) passed_seen: super::queue::Millis,
+    pub(super) passed_seen: crate::history::queue::Millis,
     /// Its watches had brought nothing for a while then.
     pub(super) passed_late: bool,
-    /// Somebody wants the run to go on by another plan.
+    /// A person wants the run to go on by another plan.
     pub(super) wants_replan: bool,
     /// How many other plans there were.
     pub(super) replans: u64,
@@ -207,7 +213,7 @@ impl History {
         self.schedule_after(wait, event);
     }
 
-    /// Says what happens, if somebody listens.
+    /// Says what happens, if there is a receiver.
     pub(super) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.trace.is_some() {
             let line = format!("{:>9.3} {}", self.now as f64 / 1000.0, what(self));
@@ -215,7 +221,7 @@ impl History {
         }
     }
 
-    /// The policy that nodes have unless somebody edits it: the first one of the plan.
+    /// The policy that nodes have unless a person edits it: the first one of the plan.
     pub(super) fn base(&self) -> Text {
         self.plan.policies.first().map_or_else(Text::default, |base| Text::from(base.as_str()))
     }
@@ -228,7 +234,7 @@ impl History {
         node.api.version = Text::from(node.version.to_string());
         let is_troubled = !node.api.is_ready
             || node.api.is_going
-            || (node.api.is_cordoned && node.cordoned_by == Some(super::truth::Actor::Other));
+            || (node.api.is_cordoned && node.cordoned_by == Some(crate::cluster::truth::Actor::Other));
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;

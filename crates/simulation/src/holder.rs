@@ -1,6 +1,10 @@
-//! Whoever drives a run: the real driver, with a view of the cluster that is as old as its watches.
+//! The holder of a run: the real driver, with a view of the cluster that is as old as its watches.
 
 mod calls;
+pub(crate) mod delivery;
+pub(crate) mod lease;
+pub(crate) mod pending_changes;
+pub(crate) mod port;
 mod stale;
 
 use std::cell::RefCell;
@@ -17,13 +21,13 @@ use migration::roll::wait::Wait;
 use migration::roll::wish::Wish;
 use migration::roll::world::{Availability, Color, Verdict, World};
 
-use super::event::{Event, Stream};
+use self::pending_changes::PendingChanges;
+use self::port::{Mail, Port};
 use super::history::History;
-use super::port::{Mail, Port};
-use super::queue::{Millis, SECOND};
 use super::tamper::Tamper;
-use super::truth::at;
-use super::unseen::PendingChanges;
+use crate::cluster::truth::at;
+use crate::history::event::{Event, Stream};
+use crate::history::queue::{Millis, SECOND};
 pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
@@ -73,7 +77,7 @@ pub(super) struct Holder {
     pub(super) record: PendingChanges<()>,
     /// Nodes whose pods it watches.
     pub(super) watched: BTreeSet<usize>,
-    /// Somebody asked it to end.
+    /// A person asked it to end.
     pub(super) is_interrupted: bool,
     /// Counts its looks.
     pub(super) looks: u64,
@@ -129,7 +133,7 @@ impl fmt::Debug for Holder {
 }
 
 impl Holder {
-    /// Somebody who wants the Lease.
+    /// A candidate for the Lease.
     pub(super) fn new(stand: HolderState, lag: (Millis, Millis)) -> Self {
         Self {
             state: stand,
@@ -369,7 +373,7 @@ impl History {
         }
     }
 
-    /// The holder's process ends in the middle; somebody starts it anew later.
+    /// The holder's process ends in the middle; a person starts it anew later.
     pub(super) fn crash(&mut self, holder: usize) {
         self.note(|_| format!("holder {holder} crashes"));
         self.tally.count("a holder that crashed");

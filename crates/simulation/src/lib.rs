@@ -3,50 +3,32 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | the cluster as it is | `truth`, built by `build` from a snapshot, or drawn by `draw` |
-//! | what happens, and when | `event`, `queue`, `history` |
-//! | what the cluster does by itself | `kubelet`, `watch`, `machine`, `owners`, `scheduler`, `api` |
-//! | who drives the run, and what they see | `holder`, `deliver`, `lease` |
-//! | what goes wrong | `fault`, `disturb` |
+//! | the cluster as it is | `cluster::truth`, built by `cluster::build` from a snapshot, or drawn by `draw` |
+//! | what happens, and when | `history`, with its `event`s and their `queue` |
+//! | what the cluster does by itself | the rest of `cluster` |
+//! | who drives the run, and what they see | `holder`, with its `lease` and the `delivery` of watches |
+//! | what goes wrong | `disturb`, by each `fault` |
 //! | who helps | `person` |
 //! | what must hold | `check` |
-//! | what many histories have in common | `summary` |
+//! | what many histories have in common | `history::summary` |
 //! | how each guard is proven | `tamper` |
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod api;
-mod build;
 mod check;
-mod deliver;
+mod cluster;
 mod disturb;
 mod draw;
-mod event;
-mod fault;
 mod history;
 mod holder;
-mod kubelet;
-mod lease;
-mod machine;
-mod outcome;
-mod owners;
 mod person;
-mod port;
-mod queue;
-mod random;
-mod replan;
-mod scheduler;
-mod summary;
 mod tamper;
-mod truth;
-mod unseen;
-mod watch;
 
+pub use cluster::truth::Truth;
+pub use disturb::fault::{Fault, Faults};
 pub use draw::{Choice, Scenario};
-pub use fault::{Fault, Faults};
 pub use history::History;
-pub use outcome::{Outcome, Tally, Violation};
-pub use queue::Millis;
-pub use summary::{BrokenInvariant, Spread, Summary, UnendedRun};
+pub use history::outcome::{Outcome, Tally, Violation};
+pub use history::queue::Millis;
+pub use history::summary::{BrokenInvariant, Spread, Summary, UnendedRun};
 pub use tamper::Tamper;
-pub use truth::Truth;

@@ -6,9 +6,9 @@ use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Trait};
 use types::policy::Phase;
 
-use super::event::Event;
 use super::history::History;
-use super::queue::{MINUTE, SECOND};
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// A person looks at the run.
@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// Somebody logs in to the node, and mends what there is.
+    /// A person logs in to the node, and mends what there is.
     fn repair(&mut self, index: usize) {
         let (base, now) = (self.base(), self.now);
         let machine = &mut self.truth.nodes[index].machine;
@@ -122,9 +122,10 @@ impl History {
         self.start_watch(index);
     }
 
-    /// Somebody looks after nodes that say nothing.
+    /// A person looks after nodes that say nothing.
     fn restart_watches(&mut self) {
-        let dead = |(index, node): (usize, &super::truth::Node)| (!node.machine.has_watch).then_some(index);
+        let dead =
+            |(index, node): (usize, &crate::cluster::truth::Node)| (!node.machine.has_watch).then_some(index);
         for index in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
             self.repair(index);
         }
@@ -132,7 +133,8 @@ impl History {
 
     fn help_pod(&mut self, title: &str, wait: &Wait) {
         let Some((namespace, name)) = title.split_once('/') else { return };
-        let is = |pod: &super::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
+        let is =
+            |pod: &crate::cluster::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
         let found = self.truth.pods.iter().find(|(_, pod)| is(pod));
         let Some((id, workload)) = found.map(|(id, pod)| (*id, pod.workload)) else { return };
         match wait.reason {
@@ -150,7 +152,7 @@ impl History {
                 let replicas = workload.map_or(1, |index| self.truth.workloads[index].made.replicas);
                 self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
                 let least = replicas.saturating_sub(1);
-                let budget = workload.map(|workload| super::truth::Budget { workload, least });
+                let budget = workload.map(|workload| crate::cluster::truth::Budget { workload, least });
                 self.truth.budgets.extend(budget);
             }
             Reason::DnsNeeded if self.random.chance(200) => {
@@ -170,7 +172,7 @@ impl History {
         }
     }
 
-    /// Somebody moves the file of a static pod away and back.
+    /// A person moves the file of a static pod away and back.
     fn restart_static(&mut self, id: u32) {
         let now = self.now;
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };

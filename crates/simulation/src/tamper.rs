@@ -20,7 +20,7 @@ pub enum Tamper {
     Epoch,
     /// The Lease seems to have been renewed just now.
     Lease,
-    /// Nodes that are not in transit seem to be Ready, and nobody's.
+    /// Nodes that are not in transit seem to be Ready and in no other hands.
     Trouble,
     /// Every node seems to have answered its claim.
     Echo,
@@ -134,7 +134,7 @@ impl Tamper {
     }
 }
 
-/// The plan of somebody who takes it for granted that nodes forward between both networks.
+/// The plan of an operator who takes it for granted that nodes forward between both networks.
 pub(super) fn bridged(plan: &Plan) -> Plan {
     Plan { bridge: Some(Bridge::Accepted("blind".into())), ..plan.clone() }
 }

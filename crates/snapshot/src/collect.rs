@@ -80,7 +80,7 @@ impl Collector {
     /// Remembers an object that cannot be read.
     ///
     /// # Errors
-    /// It is none of the API, or has no name by which somebody could look for it.
+    /// It is none of the API, or has no name by which it could be looked up.
     pub(super) fn illegible(&mut self, identity: Option<Identity>, why: String) -> Result<(), String> {
         let Some(Identity { api_version, kind, metadata }) = identity else { return Err(why) };
         let Some(kind) = Kind::of(&api_version, &kind) else { return Err(why) };
@@ -154,7 +154,7 @@ impl Collector {
         }
     }
 
-    /// What is known of a kind, from whoever read it.
+    /// What is known of a kind, from its reader.
     pub fn reading(&mut self, kind: Kind, reading: Reading) {
         self.snapshot.readings.insert(kind, reading);
     }

@@ -124,7 +124,7 @@ impl Directory {
             away.push(".cilium_bak");
             match fs::rename(&path, &away) {
                 Ok(()) => self.taken.push(path),
-                // Whoever put it there has taken it away again.
+                // Its owner has taken it away again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     return Err(error).with_context(|| format!("rename {}", path.display()));

@@ -22,11 +22,11 @@ pub(super) struct Service {
     running: Option<Running>,
 }
 
-/// A health service to which somebody listens, in a thread of its own.
+/// A health service with a listener, in a thread of its own.
 #[derive(Debug)]
 struct Running {
     reporter: HealthReporter,
-    /// Dropped when nobody is to listen any more.
+    /// Dropped to end listening.
     ends: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }

@@ -1,4 +1,4 @@
-//! TLS before the health page, with a certificate that nobody vouches for.
+//! TLS before the health page, with a certificate that no authority has signed.
 //!
 //! Each connection has a thread of its own, which hands the bytes of one request to the page, and the page's answer back.
 
@@ -14,10 +14,10 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How often a terminator looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(5);
-/// Longer than any probe waits: nobody listens at the other end by then.
+/// Longer than any probe waits: the other end does not listen by then.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Speaks TLS at one address until it is dropped; then nobody listens there.
+/// Speaks TLS at one address until it is dropped; then nothing listens there.
 #[derive(Debug)]
 pub(super) struct Terminator {
     ends: Arc<AtomicBool>,

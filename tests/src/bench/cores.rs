@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 /// The core on which the calls of a turn begin, by turns each of those that this process may use.
 ///
-/// A disk with one queue interrupts one core, and whoever waits for it on another one is woken by that one. In a virtual machine this makes a durable
+/// A disk with one queue interrupts one core, and a process that waits for it on another one is woken by that one. In a virtual machine this makes a durable
 /// write longer by several wake-ups. The scheduler chooses the benchmark's core once and keeps it for a whole run, so two runs would differ by that.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Core {

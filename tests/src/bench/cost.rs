@@ -46,7 +46,7 @@ impl Verb {
         self.report_by(what, report, Pairs::difference)
     }
 
-    /// The same of a verb for which the shim calls nobody: all that it takes.
+    /// The same of a verb for which the shim calls no plugin: all that it takes.
     pub(super) fn report_whole(&self, what: &str, report: &mut Report) -> Cost {
         self.report_by(what, report, Pairs::through)
     }

@@ -1,4 +1,4 @@
-//! `kubectl crossfade snapshot` and `check` of a large cluster on a real API server: the objects of the offline benchmark, without anybody who acts on
+//! `kubectl crossfade snapshot` and `check` of a large cluster on a real API server: the objects of the offline benchmark, without a program that acts on
 //! them. Nothing schedules, so the API server alone says how many there can be.
 
 use std::fs::{self, File};

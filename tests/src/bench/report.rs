@@ -72,7 +72,7 @@ pub struct Cost {
     pub what: String,
     /// The floor: a program that does nothing and, where the verb makes something durable, one durable file.
     pub floor: Summary,
-    /// What the shim adds to the bare calls; all that it takes where it calls nobody.
+    /// What the shim adds to the bare calls; all that it takes where it calls no plugin.
     pub overhead: Summary,
     /// That by the floor, p50 by p50.
     pub to_floor: f64,
@@ -173,7 +173,7 @@ impl Report {
         Ok(())
     }
 
-    /// Saves it as `target/bench/DATE.json`, which belongs to whoever the checkout belongs to.
+    /// Saves it as `target/bench/DATE.json`, which belongs to the owner of the checkout.
     ///
     /// # Errors
     /// What the file system says.

@@ -208,11 +208,11 @@ pub(super) fn plugin_conf(network: &Value) -> Value {
 
 /// A directory below `target/`, removed on drop, shown below the lab's scratch root.
 ///
-/// Shown there because the shim trusts no state below a directory of somebody else's, and a checkout is its owner's.
+/// Shown there because the shim trusts no state below a directory of another user's, and a checkout is its owner's.
 #[derive(Debug)]
 pub(super) struct Disk {
     shown: PathBuf,
-    /// Kept locked: what a killed run left is told by nobody holding its lock. Dropped, and with it removed, last.
+    /// Kept locked: what a killed run left is told by its free lock. Dropped, and with it removed, last.
     _lock: File,
     _directory: tempfile::TempDir,
 }
@@ -285,7 +285,7 @@ fn sweep(target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Something that listens where journald does, as on every node: sending to nobody would be cheaper.
+/// Something that listens where journald does, as on every node: sending to a closed socket would be cheaper.
 fn journal() -> Result<()> {
     let directory = Path::new("/run/systemd/journal");
     isolate::directory(directory)?;

@@ -1,4 +1,4 @@
-//! A stand-in CNI plugin written with the `cni-plugin` crate, at version 1.0.0: somebody else's idea of a plugin.
+//! A stand-in CNI plugin written with the `cni-plugin` crate, at version 1.0.0: another author's idea of a plugin.
 //!
 //! It gives addresses out of a range and keeps them in a file. Its conf, beside the usual: `range` (a CIDR), `leases` (a
 //! file), `veth` (`true`: also makes a veth pair; otherwise it touches no namespace). What the crate cannot do is part of

@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     match lab::kubelet::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // As kubelet does: the log is all that anybody sees.
+            // As kubelet does: the log is all that is seen.
             eprintln!("E command failed: {error:#}");
             ExitCode::FAILURE
         }

@@ -132,7 +132,7 @@ pub fn policy(attach: &str, primary: &str) -> Value {
             "networks": { "old": network(Network::Old), "new": network(Network::New) } })
 }
 
-/// node.json with a label and a taint, a gate that is quick to say no, and nobody to report to; `more` is laid over it.
+/// node.json with a label and a taint, a gate that is quick to say no, and no API server to report to; `more` is laid over it.
 pub fn node_json(conf_dir: &str, more: Value) -> Value {
     let mut node = json!({
         "version": 1, "confDir": conf_dir, "labels": { LABEL.0: LABEL.1 }, "gate": { "trySeconds": 1 },

@@ -24,7 +24,7 @@ const NSPAWN: &str = "systemd-nspawn";
 
 /// A cgroup of its own for the machine, of version 2 whatever the machine underneath has, a `/tmp` of its own, and then nspawn.
 ///
-/// nspawn keeps an empty directory there, which nobody removes when the plug is pulled.
+/// nspawn keeps an empty directory there, which is not removed when the plug is pulled.
 const ENTER: &str = r#"
 cgroup=$1
 shift

@@ -19,7 +19,7 @@ use super::{reverse, routes};
 /// Runs felix, inside the mount and net namespace of process `pid` if given, until stdin ends.
 ///
 /// # Errors
-/// The namespaces cannot be entered, the start's own changes are refused, or nobody can be told of a pass.
+/// The namespaces cannot be entered, the start's own changes are refused, or a pass cannot be reported.
 pub fn run(spec: Spec, pid: Option<u32>) -> Result<()> {
     if let Some(pid) = pid {
         crate::netns::enter(pid).with_context(|| format!("enter the namespaces of process {pid}"))?;

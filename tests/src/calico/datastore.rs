@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pods/NAMESPACE.POD.json       the endpoint and its annotations, by the plugin
-//! statuses/NAMESPACE.POD.json   status.podIPs, by whoever plays kubelet
+//! statuses/NAMESPACE.POD.json   status.podIPs, by the stand-in for kubelet
 //! ipam/ADDRESS.json             the allocation and its handle, by the plugin
 //! ```
 
@@ -206,7 +206,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     Ok(Some(value))
 }
 
-/// Whole or not at all: whoever reads meanwhile finds the old file or the new one.
+/// Whole or not at all: a reader meanwhile finds the old file or the new one.
 pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let directory = path.parent().context("a file in a directory")?;
     let mut file = tempfile::NamedTempFile::new_in(directory)

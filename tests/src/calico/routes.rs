@@ -82,7 +82,7 @@ fn changes(wanted: &WantedRoutes, routes: &[Value], is_ipv4: bool) -> Result<Str
                 false => writeln!(changes, "route delete {destination} dev {interface}")?,
             }
         }
-        // Whoever else has a route to that very address in this table loses it.
+        // Another route to that very address in this table is lost.
         for address in missing {
             writeln!(changes, "route replace {address}{length} dev {interface} {scope} proto {PROTOCOL}")?;
         }

@@ -70,7 +70,7 @@ fn run(cases: fn() -> Vec<Trial>) -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, cases()).exit_code())
 }
 
-/// With this variable set the first case that fails ends the program: whoever only asks whether one fails need not wait
+/// With this variable set the first case that fails ends the program: a caller that only asks whether one fails need not wait
 /// for the others.
 const FAIL_FAST: &str = "CROSSFADE_FAIL_FAST";
 

@@ -1,4 +1,4 @@
-//! The stand-in behind a CRI socket, for whoever asks or drives a runtime: bootstrap, and [`crate::cri::Cri`].
+//! The stand-in behind a CRI socket, for the programs that ask or drive a runtime: bootstrap, and [`crate::cri::Cri`].
 //!
 //! Like CRI-O it holds one lock for what it has loaded: a call of a plugin for a pod holds it, and loading anew waits for it. What the
 //! directory holds is read, and every plugin asked for its versions, before the lock is taken. Its Status tells nothing of it. It has
@@ -41,7 +41,7 @@ pub struct Options {
     pub cni_default_network: Option<String>,
 }
 
-/// libcni's, which nobody changes.
+/// libcni's, which is not changed.
 const CACHE: &str = "/var/lib/cni/results";
 /// What changes a directory's content, as fsnotify is asked for it.
 const EVENTS: AddWatchFlags = AddWatchFlags::IN_CREATE

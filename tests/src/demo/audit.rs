@@ -87,7 +87,7 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Takes a pod out of the mesh that somebody else has begun to stop at `from_ms`, in milliseconds since the Unix epoch. What was lost
+    /// Takes a pod out of the mesh that another actor has begun to stop at `from_ms`, in milliseconds since the Unix epoch. What was lost
     /// between it and others since then is no loss between pods that are not being restarted.
     #[cfg(feature = "kubernetes")]
     pub(super) fn retire_late(&mut self, pod: &Pod, from_ms: u64) -> Result<()> {
@@ -130,7 +130,7 @@ impl<'a> Audit<'a> {
     pub(super) fn try_forwarding(&mut self, fabric: &Fabric, pods: &[Pod], scouts: &[Pod]) -> Result<()> {
         match self.strategy {
             Strategy::Bridge => {
-                // Whoever was not reached is a loss by now.
+                // A pod that was not reached is a loss by now.
                 let lost = self.mesh.gauge().progress().lost;
                 ensure!(
                     lost == 0,

@@ -26,7 +26,7 @@ pub struct Board {
 struct Shared {
     began: Instant,
     over: AtomicBool,
-    /// Whether nobody is to read it.
+    /// Whether it is not to be read.
     silent: bool,
     /// Only on a terminal.
     screen: Option<MultiProgress>,

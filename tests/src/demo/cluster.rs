@@ -124,7 +124,7 @@ impl Cluster {
         &self.networks
     }
 
-    /// Waits until whoever follows the pods has seen them as they are now, several times.
+    /// Waits until every follower of the pods has seen them as they are now, several times.
     ///
     /// # Errors
     /// An agent has ended, or done what it must not.

@@ -39,7 +39,7 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     board.say(&format!("{pods} pods run on old; now a second conf arrives that sorts first"));
     cluster.new_agents_arrive()?;
     let mut naive = Naive::default();
-    // Nobody asked for it, but from some moment on whatever starts is on the new network.
+    // It is not asked for, but from some moment on every pod that starts is on the new network.
     let mut attempt = 0;
     deadline::until("the runtime to notice the new conf", NOTICED_WITHIN, || {
         attempt += 1;

@@ -27,7 +27,7 @@ impl Plan {
 /// The network to leave.
 #[derive(Debug, Clone)]
 pub enum Old {
-    /// Of the standard plugins; nobody follows its pods.
+    /// Of the standard plugins; no agent follows its pods.
     Bridge,
     /// Calico, with its agents.
     Calico {

@@ -42,7 +42,7 @@ pub struct Naive {
     pub leases_leaked: u64,
     /// DELs that the new network got for attachments of the old one.
     pub dels_astray: u64,
-    /// Pods that nobody meant to move and that started on the new network.
+    /// Pods that were not to move and that started on the new network.
     pub pods_moved_silently: u64,
 }
 

@@ -1,4 +1,4 @@
-//! One strategy on a real Kubernetes, by `kubectl crossfade plan` and `roll` alone: nobody logs in to a node.
+//! One strategy on a real Kubernetes, by `kubectl crossfade plan` and `roll` alone: no login to a node.
 //!
 //! The pods are a Deployment's, a StatefulSet's and a DaemonSet's. All of them probe each other throughout, and each pod of the StatefulSet
 //! is asked through a Service of its own. The run has a gate that asks the mesh, so that no node is done before the pods that came to be

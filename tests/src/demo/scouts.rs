@@ -1,7 +1,7 @@
 //! Before the first node is rolled: what a strategy takes for granted about forwarding is tried.
 //!
 //! Scouts are ordinary pods, one per node, that a rule of the policy puts on the new network while everybody else is on the
-//! old one. With `bridge`, everybody must reach them; with `double`, nobody may.
+//! old one. With `bridge`, every pod must reach them; with `double`, none may.
 
 use anyhow::Result;
 

@@ -14,7 +14,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// A directed pair of pods, by name.
 pub(super) type Pair = (String, String);
 
-/// What every pair had had when somebody began to wait for more.
+/// What every pair had had when a test began to wait for more.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settling {
     base: BTreeMap<Pair, u64>,

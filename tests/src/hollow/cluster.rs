@@ -17,7 +17,7 @@ use crate::kubernetes::{Api, ControlPlane, Controllers, Setup, manifest, operato
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 51);
 /// Namespace and name of what stands for the cluster's DNS.
 const DNS: [&str; 2] = ["kube-system", "coredns"];
-/// What is waited for a cluster of this size where somebody else works, too.
+/// What is waited for a cluster of this size on a machine that is busy otherwise.
 const WITHIN: Duration = Duration::from_mins(60);
 
 /// A cluster. Dropping it ends everything in it.

@@ -65,7 +65,7 @@ impl Hollow {
             let own = Arc::clone(&shared);
             writers.push(spawn(move || jobs.into_iter().for_each(|job| own.write(job))));
         }
-        // These threads wait for the API server's next word, and end with it; nobody waits for them.
+        // These threads wait for the API server's next word, and end with it; they are not waited for.
         for (path, of) in
             [(NODES, Kubelets::nodes as fn(&mut Kubelets, _) -> Vec<Job>), (PODS, Kubelets::pods)]
         {
@@ -210,7 +210,7 @@ impl Shared {
         settled(self.client.patch(&format!("{}/status", start.path), STRATEGIC, &status)?)
     }
 
-    /// Does something until it succeeds, a few times: an API server with two cores may keep somebody waiting.
+    /// Does something until it succeeds, a few times: an API server with two cores may keep a caller waiting.
     fn again(&self, act: impl Fn() -> Result<()>) -> Result<()> {
         let mut left = TRIES;
         loop {

@@ -28,7 +28,7 @@ pub fn interfaces(netns: &Netns) -> Result<BTreeSet<String>> {
     })
 }
 
-/// Every route of the shim's table, and every rule of its priority or to its table, whoever made them: `route to ADDRESS dev NAME` and
+/// Every route of the shim's table, and every rule of its priority or to its table, of any maker: `route to ADDRESS dev NAME` and
 /// `rule to ADDRESS`.
 ///
 /// # Errors

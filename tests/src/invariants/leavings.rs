@@ -18,7 +18,7 @@ use crate::netns::Netns;
 /// More than any `execve` takes on a machine with too much to do.
 const AMIDST_EXEC: Duration = Duration::from_secs(10);
 
-/// What may be left, by kind. Whoever deletes everything wants all of them empty.
+/// What may be left, by kind. A test that deletes everything wants all of them empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leavings {
     /// Interfaces by name.
@@ -220,7 +220,7 @@ mod tests {
         let overlooked = (0..1000).filter(|_| processes_naming(&needle).is_empty()).count();
         child.kill().and_then(|()| child.wait()).expect("end of the child");
         found.expect("found");
-        // Without the wait a hundred are overlooked. With it, one was in a hundred runs, on a busy machine and for a reason that nobody has found.
+        // Without the wait a hundred are overlooked. With it, one was in a hundred runs, on a busy machine and for an unknown reason.
         assert!(overlooked < 5, "{overlooked} of 1000 looks");
     }
 }

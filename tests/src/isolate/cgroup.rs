@@ -16,7 +16,7 @@ const EMPTY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The directory, of the same name in every hierarchy, that the runtimes of one lab put their cgroups in.
 ///
-/// Runtimes create it; it is named after the lab's launcher (pid and start time), so that whoever finds it later can tell
+/// Runtimes create it; it is named after the lab's launcher (pid and start time), so that a later reader can tell
 /// whether that lab still lives.
 #[derive(Debug)]
 pub(super) struct Parent {

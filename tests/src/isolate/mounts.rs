@@ -119,7 +119,7 @@ fn own_by_root(parts: &Path, merged: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A tmpfs owned by root and writable by nobody else.
+/// A tmpfs owned by root and writable by no other user.
 pub(crate) fn tmpfs(target: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some("mode=0755"))

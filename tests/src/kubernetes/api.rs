@@ -152,7 +152,7 @@ impl Api {
     }
 }
 
-/// An API server that is asked without a pause has time for nobody else.
+/// An API server that is asked without a pause has no time for others.
 fn pause() {
     std::thread::sleep(Duration::from_millis(100));
 }

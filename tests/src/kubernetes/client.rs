@@ -14,7 +14,7 @@ use super::pki::Identity;
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Somebody who asks the API server.
+/// A user who asks the API server.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,

@@ -17,7 +17,7 @@ use super::programs::Programs;
 use crate::deadline::until;
 use crate::scratch::Scratch;
 
-/// It is up in four seconds where nobody else works.
+/// It is up in four seconds on an idle machine.
 const UP_WITHIN: Duration = Duration::from_secs(180);
 /// Where the API server listens.
 pub const PORT: u16 = 6443;
@@ -50,7 +50,7 @@ pub struct Setup<'a> {
 /// The controller manager and the scheduler of a control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controllers {
-    /// There are none. Nobody makes ServiceAccounts, so no pod needs one.
+    /// There are none. No controller makes ServiceAccounts, so no pod needs one.
     None,
     /// They notice within seconds that a node is gone.
     Prompt,
@@ -129,7 +129,7 @@ impl ControlPlane {
         self.client(&self.identity(User::Admin)?)
     }
 
-    /// Whoever a certificate says.
+    /// The user that a certificate names.
     ///
     /// # Errors
     /// It is none.
@@ -223,7 +223,7 @@ impl ControlPlane {
                     bail!("{} says that it ended with {status}: {}", log.display(), tail(log));
                 }
             }
-            // Whoever starts needs the time more than we do.
+            // A starting pod needs the time more than we do.
             std::thread::sleep(Duration::from_millis(50));
             Ok(is_so()?.then_some(()))
         })
@@ -371,7 +371,7 @@ impl Drop for ControlPlane {
     }
 }
 
-/// Writes down each request of a user when it ends, without its body; nothing of anybody else.
+/// Writes down each request of a user when it ends, without its body; nothing of other users.
 fn audit_policy(user: &str) -> Value {
     json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
@@ -391,7 +391,7 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// Its output goes to a file: a pipe that nobody reads would stop it, and one that it keeps open would stop CI.
+/// Its output goes to a file: a pipe without a reader would stop it, and one that it keeps open would stop CI.
 fn start(command: &mut Command, log: &Path) -> Result<Child> {
     let log = File::create(log).context("a log")?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();

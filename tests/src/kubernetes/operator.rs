@@ -1,4 +1,4 @@
-//! Somebody who runs `kubectl crossfade` with the rights of `deploy/cluster/rbac-operator.yaml` and no other.
+//! An operator who runs `kubectl crossfade` with the rights of `deploy/cluster/rbac-operator.yaml` and no other.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub const USER: &str = "operator";
 /// The name of a colleague, who has the same rights.
 const COLLEAGUE: &str = "colleague";
 
-/// Somebody at a machine of their own, with the settings of a migration.
+/// An operator at a machine of their own, with the settings of a migration.
 #[derive(Debug)]
 pub struct Operator {
     kubectl: PathBuf,
@@ -84,7 +84,7 @@ impl Operator {
         Ok(operator)
     }
 
-    /// Somebody else with the same settings and rights, at another machine, who is another user in the cluster.
+    /// Another operator with the same settings and rights, at another machine, who is another user in the cluster.
     ///
     /// # Errors
     /// What the file system says.
@@ -186,7 +186,7 @@ impl Operator {
         self.run(&self.about(&["check"]))
     }
 
-    /// The codes of what `check` finds to block and nobody has waived.
+    /// The codes of what `check` finds to block and no waiver covers.
     ///
     /// # Errors
     /// `check` does not answer.
@@ -208,7 +208,7 @@ impl Operator {
         ended.answer["hash"].as_str().map(str::to_owned).context("a hash")
     }
 
-    /// Starts a command of which nobody hears.
+    /// Starts a command without output.
     ///
     /// # Errors
     /// It does not start.

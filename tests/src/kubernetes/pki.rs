@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 
-/// Who a certificate says that somebody is.
+/// Whom a certificate names.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// PEM.

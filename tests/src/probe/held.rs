@@ -244,7 +244,7 @@ impl HeldConnection {
         }
     }
 
-    /// Closes with a reset, so that the kernel does not go on sending what nobody waits for.
+    /// Closes with a reset, so that the kernel does not go on sending what is not waited for.
     fn give_up(&mut self) {
         if let State::Open { stream, .. } = &self.state {
             let _closed_anyway = SockRef::from(stream).set_linger(Some(Duration::ZERO));

@@ -99,7 +99,7 @@ impl Mesh {
         self.carry_out(orders)
     }
 
-    /// Takes a pod out on purpose, to be called *before* it is stopped: from the moment this returns nobody probes it, its
+    /// Takes a pod out on purpose, to be called *before* it is stopped: from the moment this returns no pod probes it, its
     /// agent is gone, and what was under way to and from it is excused. It may [`Mesh::enter`] again under its name.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Mesh {
         let dst = name.to_owned();
         let mut orders = self.to_all(&Action::Forget { dst });
         orders.retain(|(pod, _)| pod != name);
-        // First nobody asks it any more, then it goes: nothing can be lost in between.
+        // First it is not probed any more, then it goes: nothing can be lost in between.
         self.carry_out(orders)?;
         self.carry_out(vec![(name.to_owned(), Action::Leave)])?;
         match self.pods.remove(name) {

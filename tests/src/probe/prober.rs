@@ -34,7 +34,7 @@ struct Target {
 }
 
 impl Prober {
-    /// Probes nobody yet.
+    /// Probes no pod yet.
     ///
     /// # Errors
     /// No randomness.

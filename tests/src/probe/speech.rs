@@ -50,7 +50,7 @@ pub(crate) enum Action {
     },
     /// Reset every connection that others hold open to this agent.
     Reset,
-    /// Probe nobody any more; what is under way is excused. Go on answering until stdin ends.
+    /// Probe no pod any more; what is under way is excused. Go on answering until stdin ends.
     Leave,
 }
 

@@ -91,7 +91,7 @@ impl Setup {
 }
 
 impl Scene {
-    /// Puts the plugin where a package has it, and returns its bytes: it is root's, whoever built it.
+    /// Puts the plugin where a package has it, and returns its bytes: it is root's, also if another user built it.
     ///
     /// # Errors
     /// It is not built.

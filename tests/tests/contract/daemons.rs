@@ -70,7 +70,7 @@ fn locks(case: &Case) -> usize {
     files.filter(|file| file.path().extension().is_none_or(|end| end != "lock")).count()
 }
 
-/// Promise 6, 9: whichever verb comes first.
+/// Whichever verb comes first.
 fn daemon_that_keeps_the_lock_of_a_killed_add_holds_up_no_verb() -> Result<()> {
     for (attach, brief) in [("new", "stub-new DEL eth0"), ("both", "stub-old DEL eth0")] {
         for verb in ["DEL", "GC", "ADD", "CHECK"] {
@@ -127,7 +127,7 @@ fn daemon_that_ends_while_its_lock_changes_hands_lets_one_in_at_a_time() -> Resu
     Ok(())
 }
 
-/// Promise 6: an orderly end unlocks, whoever inherited the lock.
+/// An orderly end unlocks, also if another process inherited the lock.
 fn daemon_of_an_orderly_add_holds_up_nobody() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.write(

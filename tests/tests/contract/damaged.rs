@@ -161,7 +161,7 @@ fn damaged_record_fails_check_and_refuses_add() -> Result<()> {
     case.expect_records(1)
 }
 
-/// Promise 9: one torn record is no reason to leave the others.
+/// One torn record is no reason to leave the others.
 fn damaged_record_does_not_stop_gc_of_others() -> Result<()> {
     let mut case = Case::attach("new")?;
     case.shim["cniVersion"] = json!("1.1.0");

@@ -56,7 +56,6 @@ fn del_reports_a_missing_binary_without_words_that_mean_success() -> Result<()> 
     Ok(())
 }
 
-/// Promise 4.
 fn del_rewords_a_delegates_error_that_would_mean_success() -> Result<()> {
     let case = Case::attach("old")?;
     let texts = [

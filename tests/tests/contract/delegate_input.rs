@@ -143,7 +143,7 @@ fn unknown_shim_keys_never_reach_a_delegate() -> Result<()> {
     Ok(())
 }
 
-/// Promise 1: numbers of a foreign conf and result arrive as they were written.
+/// Numbers of a foreign conf and result arrive as they were written.
 fn foreign_numbers_survive() -> Result<()> {
     let case = Case::attach("new")?;
     let number = r#""price":1.50,"big":123456789012345678901234567890,"e":1E3,"mixed":{"B":1,"a":2.0,"B":3}"#;

@@ -26,7 +26,6 @@ trials![
     shim_under_another_name_does_not_loop,
 ];
 
-/// Promise 2.
 fn single_plugin_conf_is_a_network() -> Result<()> {
     let case = Case::attach("new")?;
     let path = case.path("net.d/05-single.conf");
@@ -146,7 +145,7 @@ fn capability_arguments_of_one_kind_go_to_the_primary_only() -> Result<()> {
     case.expect_calls(&["stub-old ADD eth0", "stub-new ADD net1", "stub-new DEL net1", "stub-old DEL eth0"])
 }
 
-/// Promise 3: CRI-O and containerd differ in what they offer on DEL; the record does not.
+/// CRI-O and containerd differ in what they offer on DEL; the record does not.
 fn capability_arguments_are_recorded_for_del() -> Result<()> {
     let case = declaring(&json!({"portMappings": true}))?;
     let mappings = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);

@@ -102,7 +102,6 @@ fn gc_leaves_young_records_alone() -> Result<()> {
     case.expect_records(2)
 }
 
-/// Promise 7.
 fn gc_closes_young_records_of_an_earlier_boot() -> Result<()> {
     let case = case_with_old_at("old", "1.1.0")?;
     grace(&case, 600)?;
@@ -177,7 +176,7 @@ fn gc_with_a_broken_policy_does_nothing() -> Result<()> {
     case.expect_records(1)
 }
 
-/// Promise 7: only when their lock is free.
+/// Only when their lock is free.
 fn gc_leaves_a_running_attachment_alone() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;
@@ -194,7 +193,6 @@ fn gc_leaves_a_running_attachment_alone() -> Result<()> {
     case.expect_records(1)
 }
 
-/// Promise 3.
 fn gc_hands_over_the_netns_only_if_it_is_still_the_same() -> Result<()> {
     for gone in [false, true] {
         let case = case_with_old_at("new", "1.1.0")?;
@@ -212,7 +210,7 @@ fn gc_hands_over_the_netns_only_if_it_is_still_the_same() -> Result<()> {
     Ok(())
 }
 
-/// Promise 7: one that hangs starves nobody, neither in its own pass nor in those that follow.
+/// One that hangs starves no other, neither in its own pass nor in those that follow.
 fn gc_comes_to_every_record_and_forwards_in_each_pass_although_dels_hang() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;

@@ -106,7 +106,7 @@ fn gc_request_holds_neither_runtime_config_nor_prev_result() -> Result<()> {
     Ok(())
 }
 
-/// Promise 7, for the delegates' own GC: a chain's plugins and both networks have a share each.
+/// For the delegates' own GC: a chain's plugins and both networks have a share each.
 fn gc_of_one_delegate_that_hangs_leaves_the_others_their_time() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     let chain = json!([{"type": "stub-old"}, {"type": "stub-map"}]);

@@ -61,7 +61,7 @@ fn killed_in_the_first_network_is_undone_by_del() -> Result<()> {
     case.expect_records(0)
 }
 
-/// Promise 9: no DEL comes, and the orphan never ends by itself.
+/// No DEL comes, and the orphan never ends by itself.
 fn orphan_of_a_killed_add_is_ended_by_gc() -> Result<()> {
     for (attach, stub, brief) in
         [("new", "stub-new", "stub-new ADD eth0"), ("both", "stub-old", "stub-old ADD eth0")]
@@ -96,7 +96,6 @@ fn orphan_of_a_killed_add_ignoring_sigterm_is_ended_by_del() -> Result<()> {
     case.expect_calls(&["stub-new ADD eth0", "stub-new DEL eth0"])
 }
 
-/// Promise 9.
 fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
     let case = Case::attach("both")?;
     case.added()?;
@@ -113,7 +112,7 @@ fn killed_in_mid_del_is_finished_by_the_next() -> Result<()> {
     case.expect_records(0)
 }
 
-/// Promise 9: at any instant, so also between the delegate's start and whatever the shim notes down about it. Many at
+/// At any instant, so also between the delegate's start and whatever the shim notes down about it. Many at
 /// once, since that is a window of microseconds unless the machine is busy.
 fn killed_as_a_delegate_starts_is_undone_by_del() -> Result<()> {
     for (verb, stub) in [("ADD", "stub-old"), ("ADD", "stub-new"), ("DEL", "stub-new"), ("DEL", "stub-old")] {

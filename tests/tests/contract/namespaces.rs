@@ -117,7 +117,7 @@ impl Replaced {
     }
 }
 
-/// Promise 3, 7: the DEL, and GC, run without a netns.
+/// The DEL, and GC, run without a netns.
 fn netns_that_was_given_the_number_of_the_recorded_one_is_another() -> Result<()> {
     let both = ["stub-new DEL net1", "stub-old DEL eth0"].as_slice();
     for (attach, dels) in [("both", both), ("old", &both[1..])] {

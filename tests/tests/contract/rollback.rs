@@ -312,7 +312,7 @@ fn full_store_refuses_before_any_delegate() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// Promise 9: a result that cannot be recorded is an attachment that no DEL would find.
+/// A result that cannot be recorded is an attachment that no DEL would find.
 fn store_that_fills_up_in_mid_add_undoes_it() -> Result<()> {
     let case = Case::attach("both")?;
     let state = case.make_state_dir("state")?;

@@ -215,7 +215,7 @@ fn status_stays_good_when_the_agent_goes() -> Result<()> {
 /// What becomes of a conf, in words, and how it is done.
 type Breakage = (&'static str, fn(&Path) -> Result<()>);
 
-/// Promise 8: an agent that restarts writes its conf anew, and for a moment it is torn, or not yet as it will be.
+/// An agent that restarts writes its conf anew, and for a moment it is torn, or not yet as it will be.
 fn status_stays_good_while_a_delegates_conf_cannot_be_used() -> Result<()> {
     let breakages: [Breakage; 5] = [
         ("torn", |conf| Ok(fs::write(conf, r#"{"cniVersion":"1.1.0","name":"newn"#)?)),
@@ -266,7 +266,7 @@ fn status_marker_is_of_the_networks_own_name() -> Result<()> {
     Ok(())
 }
 
-/// Promise 8: once in this boot, and `/run` does not outlive one.
+/// Once in this boot, and `/run` does not outlive one.
 fn status_marker_goes_with_the_run_directory() -> Result<()> {
     let case = case_at_1_1_0("new")?;
     case.call("STATUS").run()?.silent()?;
@@ -277,7 +277,6 @@ fn status_marker_goes_with_the_run_directory() -> Result<()> {
     Ok(())
 }
 
-/// Promise 8.
 fn successful_add_counts_as_ready() -> Result<()> {
     let case = case_at_1_1_0("both")?;
     let failing = |stub: lab::stub::Stub| stub.on("STATUS", not_ready(50));

@@ -19,7 +19,7 @@ fn injected(case: &Case, verb: &str, path: Option<&str>, injection: &str) -> Plu
     case.call(verb).wrapped(&strace)
 }
 
-/// Promise 9: nothing is left that only a sweep would find.
+/// Nothing is left that only a sweep would find.
 fn killed_as_it_writes_its_record_leaves_no_file() -> Result<()> {
     for attach in ["new", "both"] {
         let case = Case::attach(attach)?;

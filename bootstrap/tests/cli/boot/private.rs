@@ -32,7 +32,7 @@ fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
     tree.write("run/crossfade/net.d/01-crossfade.conflist", r#"{"plugins":[{"type":"crossfade"}]}"#);
     tree.told(&["unit", "boot"], 0);
     assert!(tree.has("run/crossfade/net.d/01-crossfade.conflist"));
-    // Should a tmpfs have outlived a boot, nobody was ready before it.
+    // Should a tmpfs have outlived a boot, no node was ready before it.
     tree.write("proc/sys/kernel/random/boot_id", "two\n");
     tree.told(&["unit", "boot"], 0);
     assert!(!tree.has("run/crossfade/net.d/01-crossfade.conflist"));

@@ -14,14 +14,15 @@ use serde::Serialize;
 use types::problem::Problem;
 
 use super::LOOK;
-use crate::live::act::Outcome as Done;
-use crate::live::clock::{self, Clock};
-use crate::live::health::BlindSpot;
 use crate::live::interrupt::Interrupt;
 use crate::live::lease::{self, Standing};
 use crate::live::session::Session;
+use crate::live::session::calls::Outcome as Done;
+use crate::live::session::clock;
+use crate::live::session::clock::Clock;
+use crate::live::session::health::BlindSpot;
+use crate::live::session::outage::Outage;
 use crate::live::store::{Journal, UnreadableRun, Verdicts};
-use crate::live::unseen::Outage;
 
 /// A live cluster, as a driver works with it.
 pub(super) struct LiveCluster<'a> {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use types::policy::Phase;
 
 use super::*;
-use crate::live::in_tests::{Answer, Server, run};
+use crate::live::api::test_server::{Answer, Server, run};
 
 fn plan() -> Plan {
     serde_json::from_value(json!({

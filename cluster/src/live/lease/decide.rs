@@ -21,7 +21,7 @@ pub(super) fn seems_alive(holder: &Holder, wall: Timestamp) -> bool {
 pub(super) enum Decision {
     /// There is no Lease: create it, with this epoch.
     Create(u64),
-    /// Nobody holds it any more, or it is to be taken by force: take it, with this epoch.
+    /// It has no holder any more, or it is to be taken by force: take it, with this epoch.
     Take(u64),
     /// It is this holder's own already, with this epoch.
     Held(u64),

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::object::{self, LeaseRecord};
 use super::take::{read, write_path};
 use super::{ACTS_WITHIN, EVERY, FRESH};
-use crate::live::call::{ApiRequest, Caller};
-use crate::live::failure::{Failure, lost, refused};
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::failure::{Failure, lost, refused};
 
 /// How long after a failure the Lease is renewed anew.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -42,9 +42,9 @@ struct State {
 pub enum Standing {
     /// It may.
     Fresh,
-    /// The last renewal is this old, and somebody else may take the Lease soon. A renewal makes it fresh again.
+    /// The last renewal is this old, and another holder may take the Lease soon. A renewal makes it fresh again.
     Stale(Duration),
-    /// The Lease is somebody else's, or is gone; in words. It stays lost.
+    /// The Lease is another holder's, or is gone; in words. It stays lost.
     Lost(String),
 }
 
@@ -112,7 +112,7 @@ impl HeldLease {
 
     /// Renews the Lease once.
     ///
-    /// A conflict means that somebody wrote it since. If the Lease still names this holder and its epoch, that was an own write whose answer was lost, or
+    /// A conflict means that another client wrote it since. If the Lease still names this holder and its epoch, that was an own write whose answer was lost, or
     /// a label, and the next renewal stands on what was read. Otherwise the Lease is lost.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl HeldLease {
         Err(refused(what, &refusal))
     }
 
-    async fn write(&self, lease: &Value) -> Result<crate::live::call::Reply, String> {
+    async fn write(&self, lease: &Value) -> Result<crate::live::api::call::Reply, String> {
         self.caller.urgent(&ApiRequest::put(write_path(), lease.to_string().into_bytes())).await
     }
 

@@ -6,7 +6,7 @@ use std::process;
 
 use serde_json::{Value, json};
 
-use crate::live::call::{ApiRequest, Caller};
+use crate::live::api::call::{ApiRequest, Caller};
 
 /// Where an API server says whose credential it sees. *Source*: Kubernetes 1.28, `authentication.k8s.io/v1`; every user may ask (`system:basic-user`).
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -90,7 +90,7 @@ fn plain(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::in_tests::{Answer, Server, run};
+    use crate::live::api::test_server::{Answer, Server, run};
 
     async fn named(answer: Answer) -> String {
         person(&Server::new(vec![answer]).caller()).await

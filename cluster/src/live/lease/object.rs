@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{LASTS, NAME};
-use crate::live::path::NAMESPACE;
+use crate::live::api::path::NAMESPACE;
 
 /// The fields of a Lease that decisions use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LeaseRecord {
-    /// Who holds it; empty if nobody does.
+    /// Who holds it; empty if there is no holder.
     pub(super) holder: String,
     /// How often it changed hands.
     pub(super) epoch: u64,
@@ -40,7 +40,7 @@ pub(super) fn created(holder: &str, epoch: u64, time: &str) -> Value {
     take_over(lease, holder, epoch, time)
 }
 
-/// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if nobody changed it.
+/// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if it has not changed.
 pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, time: &str) -> Value {
     let mut lease = renewed(lease, time);
     lease["spec"]["holderIdentity"] = holder.into();
@@ -56,7 +56,7 @@ pub(super) fn renewed(mut lease: Value, time: &str) -> Value {
     lease
 }
 
-/// The same Lease in nobody's hands. Its epoch stays: the next holder raises it.
+/// The same Lease without a holder. Its epoch stays: the next holder raises it.
 pub(super) fn released(lease: Value, time: &str) -> Value {
     let mut lease = renewed(lease, time);
     lease["spec"]["holderIdentity"] = "".into();

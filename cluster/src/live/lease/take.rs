@@ -12,16 +12,16 @@ use super::decide::{Decision, Observer, seems_alive};
 use super::hold::HeldLease;
 use super::object::{self, LeaseRecord};
 use super::{MAX_EPOCH, NAME};
-use crate::live::call::{ApiRequest, Caller, Reply};
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
 
-/// How often a Lease is looked at that somebody else holds.
+/// How often a Lease is looked at that another holder has.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often the Lease may change under one's hands before that is an error.
 const RACES: u32 = 10;
 
-/// What to do about a Lease that somebody else holds.
+/// What to do about a Lease that another holder has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// Give up at once.
@@ -37,7 +37,7 @@ pub enum Patience {
 /// Why the Lease was not taken.
 #[derive(Debug)]
 pub enum AcquireError {
-    /// Somebody holds it.
+    /// It has a holder.
     Held(Holder),
     /// The operator ended the wait.
     Interrupted,
@@ -63,7 +63,7 @@ pub(super) fn write_path() -> String {
 
 /// Takes the Lease for this holder, with an epoch above `floor`. `waiting` hears of the holder at each look while it waits, and `stop` ends the wait.
 ///
-/// Nothing ends it while the Lease is being written: nobody would know whose it is.
+/// Nothing ends it while the Lease is being written: its holder would not be known.
 pub(in crate::live) async fn take(
     caller: &Caller,
     own: &str,
@@ -166,7 +166,7 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
     }
 }
 
-/// Who holds the Lease as it is now, with its epoch; none if nobody does, or if there is none.
+/// Who holds the Lease as it is now, with its epoch; none if it has no holder, or if there is no Lease.
 pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
     let seen = lease.as_ref().map(LeaseRecord::read).filter(|seen| !seen.holder.is_empty());

@@ -5,7 +5,7 @@ use migration::drive::status::Holder;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, Server, run};
+use crate::live::api::test_server::{Answer, Server, run};
 
 const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
 
@@ -158,7 +158,7 @@ fn it_is_renewed_every_ten_seconds_each_time_on_the_last_version() {
             held((3..6).map(|version| found(&lease(&version.to_string(), "alice", 3, "x"))).collect()).await;
         let _ended = tokio::time::timeout(Duration::from_secs(35), held.keep()).await;
         let writes: Vec<Value> =
-            server.requests()[2..].iter().map(crate::live::in_tests::RecordedRequest::json).collect();
+            server.requests()[2..].iter().map(crate::live::api::test_server::RecordedRequest::json).collect();
         let versions: Vec<&Value> = writes.iter().map(|body| &body["metadata"]["resourceVersion"]).collect();
         assert_eq!(versions, ["2", "3", "4"]);
         let times: Vec<&Value> = writes.iter().map(|body| &body["spec"]["renewTime"]).collect();
@@ -261,7 +261,7 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
         let _ended = tokio::time::timeout(Duration::from_secs(30), held.keep()).await;
         assert_eq!((server.requests().len(), held.standing()), (6, Standing::Fresh));
         assert!(
-            held.renewed() >= Duration::from_secs(crate::live::in_tests::START + 24),
+            held.renewed() >= Duration::from_secs(crate::live::api::test_server::START + 24),
             "ten seconds, ten more, and twice two"
         );
     });

@@ -6,8 +6,8 @@ use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::live::call::{ApiRequest, Caller, Reply};
-use crate::live::path::{MANAGER, encoded, with_query};
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::api::path::{MANAGER, encoded, with_query};
 
 use super::POLICIES;
 
@@ -24,7 +24,7 @@ pub(super) struct Attempt {
     pub(super) exit: Option<Exit>,
     /// The API server answered, and would not take the object for what it says.
     pub(super) is_refused: bool,
-    /// Nobody knows what the API server has of the object: no answer arrived, or not the one that was expected.
+    /// It is not known what the API server has of the object: no answer arrived, or not the one that was expected.
     pub(super) is_lost: bool,
 }
 
@@ -55,8 +55,8 @@ pub(super) async fn read_back(caller: &Caller, step: &Step) -> Attempt {
     }
 }
 
-/// Looks whether an object is as it was after an API server has only tried to write it. One that ignores `dryRun` would store what nobody has approved;
-/// aggregated API servers are somebody else's programs.
+/// Looks whether an object is as it was after an API server has only tried to write it. One that ignores `dryRun` would store what was not approved;
+/// aggregated API servers are other programs.
 pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
     let verb = "look after a dry run at";
     let id = &step.id;
@@ -88,7 +88,7 @@ pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
 /// The path of an object, or that on which it is created.
 pub(super) fn path(id: &Id, is_named: bool) -> String {
     let namespace = id.namespace.as_deref().map(encoded);
-    // Whoever made the id took it from a row.
+    // Ids are made from rows.
     let collection = id.row().map(|row| row.path(&id.api_version, namespace.as_deref())).unwrap_or_default();
     if is_named { format!("{collection}/{}", encoded(&id.name)) } else { collection }
 }

@@ -10,8 +10,8 @@ use types::problem::Problem;
 
 use super::attempt::{Attempt, attempt, path, read_back, untouched};
 use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};
-use crate::live::call::{ApiRequest, Caller};
-use crate::live::failure::lost;
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::failure::lost;
 
 /// Steps while they are carried out.
 struct StepExecution<'a> {

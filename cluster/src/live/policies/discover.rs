@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::Client;
 use migration::backup::Row;
 
-use crate::live::api_server;
-use crate::live::error::Meaning;
+use crate::live::api::error::Meaning;
+use crate::live::api::server;
 
 /// What is served.
 #[derive(Debug, Default)]
@@ -47,10 +47,10 @@ impl ServedResources {
 /// The path that did not answer, and what that means.
 pub(super) async fn discover(client: &Client, rows: &[Row]) -> Result<ServedResources, (String, Meaning)> {
     let mut served = ServedResources::default();
-    let groups = api_server::groups(client).await?;
+    let groups = server::groups(client).await?;
     for (name, versions) in groups.into_iter().filter(|(name, _)| rows.iter().any(|row| row.is_of(name))) {
         for version in &versions {
-            match api_server::resources(client, version).await {
+            match server::resources(client, version).await {
                 Ok(resources) => {
                     served.resources.insert(version.clone(), resources.into_iter().collect());
                 }

@@ -14,9 +14,9 @@ use types::problem::Problem;
 
 use super::discover::{ServedResources, discover};
 use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
-use crate::live::api_server;
-use crate::live::error::Meaning;
-use crate::live::list::{ListEvent, ask, each_part};
+use crate::live::api::error::Meaning;
+use crate::live::api::list::{ListEvent, ask, each_part};
+use crate::live::api::server;
 
 /// The APIService that says who serves Calico's API.
 const CALICO: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org";
@@ -106,9 +106,9 @@ async fn cluster_id(client: &Client) -> Result<ClusterId, Failures> {
         let unsaid = || Meaning::Failed("the answer does not say it".into());
         answer.and_then(|answer| answer.ok_or_else(unsaid)).map_err(|meaning| alone(what, meaning))
     };
-    let api_server = describe("ask the API server for its version", api_server::version(client).await)?;
+    let api_server = describe("ask the API server for its version", server::version(client).await)?;
     let what = "read the UID of the namespace kube-system, which tells one cluster from another";
-    Ok(ClusterId { uid: describe(what, api_server::uid(client).await)?, api_server })
+    Ok(ClusterId { uid: describe(what, server::uid(client).await)?, api_server })
 }
 
 /// The objects of a kind, each with its `apiVersion` and `kind`, which lists leave out.

@@ -11,9 +11,9 @@ use migration::roll::world::Hosts;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
-use crate::live::act::{LeasedCaller, Outcome, census, change, delete, evict, patch};
-use crate::live::call::{ApiRequest, Caller};
-use crate::live::known::Event;
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::session::calls::{LeasedCaller, Outcome, census, change, delete, evict, patch};
+use crate::live::session::state::Event;
 use crate::live::store::{RecordOutcome, Store, StoredRun};
 
 impl Session {

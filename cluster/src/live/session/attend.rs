@@ -11,11 +11,11 @@ use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use crate::live::gates;
-use crate::live::known::{Event, WatchScope};
-use crate::live::path::{config_maps, encoded};
+use crate::live::api::path::{config_maps, encoded};
+use crate::live::api::watch::{Change, Read, Source, Watch};
+use crate::live::session::gates;
+use crate::live::session::state::{Event, WatchScope};
 use crate::live::store::{RUN, StoredRun};
-use crate::live::watch::{Change, Read, Source, Watch};
 
 /// Kinds whose pods are counted.
 const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];
@@ -94,12 +94,12 @@ impl Session {
         event: impl Fn(Change<T>) -> Event + Send + Sync + 'static,
     ) -> JoinHandle<()> {
         let sender = self.sender.clone();
-        // Nobody hears it any more when the session is gone, and the watch with it.
+        // Nothing receives it any more when the session is gone, and the watch with it.
         let sink = Box::new(move |change| drop(sender.send(event(change))));
         tokio::spawn(Watch { caller: self.watcher.clone(), source, read, sink }.run())
     }
 
-    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. Whoever looks
+    /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. A program that looks
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
         let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);

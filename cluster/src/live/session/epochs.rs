@@ -3,10 +3,10 @@
 use snapshot::model::Node;
 use types::step::{self, Step};
 
-use crate::live::call::Caller;
-use crate::live::failure::{Failure, lost};
+use crate::live::api::call::Caller;
+use crate::live::api::failure::{Failure, lost};
+use crate::live::api::watch::{Source, pages};
 use crate::live::lease::MAX_SEEN_EPOCH;
-use crate::live::watch::{Source, pages};
 
 /// The greatest epoch that a Node bears; 0 if none bears any.
 ///
@@ -35,7 +35,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::live::in_tests::{Answer, Server, run};
+    use crate::live::api::test_server::{Answer, Server, run};
 
     fn node(step: &str) -> Value {
         json!({"metadata": {"name": "n", "annotations": {"crossfade/step": step}}})

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use types::policy::Phase;
 
 use super::*;
-use crate::live::act::Outcome;
-use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
+use crate::live::session::calls::Outcome;
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
 
@@ -131,7 +131,7 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
             "those of node a are not asked for"
         );
         assert_eq!((world.epoch, world.verdicts.len(), world.is_open), (5, 2, true), "it is midnight");
-        assert!(world.renewed >= Duration::from_secs(crate::live::in_tests::START));
+        assert!(world.renewed >= Duration::from_secs(crate::live::api::test_server::START));
         assert_eq!(version(session.stored()), Some("7"));
         let lines = server.lines();
         for path in [
@@ -384,7 +384,7 @@ fn a_census_is_in_the_next_world() {
 fn windows_are_of_their_own_time_zone() {
     run(async {
         // 2026-01-01 00:00 UTC is a Thursday.
-        let clock = crate::live::in_tests::clock();
+        let clock = crate::live::api::test_server::clock();
         assert_eq!(local(&clock, None), Some(LocalTime { day: 3, minute: 0 }));
         assert_eq!(
             local(&clock, Some("America/New_York")).map(|time| (time.day, time.minute / 60)),

@@ -12,9 +12,9 @@ use super::Store;
 use super::mirror::Mirror;
 use super::object::{self, ConfigMap, PART_LABEL, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
-use crate::live::call::{ApiRequest, Reply};
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, config_map};
+use crate::live::api::call::{ApiRequest, Reply};
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, config_map};
 
 /// The key of the lines.
 const KEY: &str = "journal.jsonl";
@@ -181,7 +181,7 @@ impl Journal {
     /// A write that failed is made again by the next flush. It stands on the version that it knows, so that no other writer's lines are lost.
     ///
     /// # Errors
-    /// A request failed, or somebody else wrote this journal.
+    /// A request failed, or another client wrote this journal.
     pub async fn flush(&mut self, is_last: bool) -> Result<(), Failure> {
         while let Some(part) = self.full.first() {
             self.write(part).await?;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-use crate::live::path::{MANAGER, NAMESPACE, config_map, config_maps, with_query};
+use crate::live::api::path::{MANAGER, NAMESPACE, config_map, config_maps, with_query};
 
 /// The label that names the run that an object belongs to.
 pub(super) const RUN_LABEL: &str = "crossfade/run";
@@ -12,11 +12,11 @@ pub(super) const RUN_LABEL: &str = "crossfade/run";
 pub(super) const PLAN_LABEL: &str = "crossfade/plan";
 /// The label that tells journals from other objects of a run.
 pub(super) const PART_LABEL: &str = "crossfade/part";
-/// The run that nobody has ended.
+/// The run that is not over.
 pub(in crate::live) const RUN: &str = "crossfade-run";
 /// Its key that the holder writes.
 pub(in crate::live) const RUN_KEY: &str = "run.json";
-/// Its key that anybody writes.
+/// Its key that every command writes.
 pub(super) const WISH_KEY: &str = "wish.json";
 /// A list of which only the metadata arrives. *Source*: Kubernetes, "API Concepts", "Receiving resources as Tables", `as=PartialObjectMetadataList`.
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";

@@ -11,9 +11,9 @@ use types::problem::Problem;
 
 use super::Store;
 use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::config_map;
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::config_map;
 
 /// The key of a plan.
 const KEY: &str = "plan.json.gz";

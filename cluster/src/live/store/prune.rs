@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::Store;
 use super::object::{self, RUN, RUN_LABEL};
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::config_map;
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::config_map;
 
 /// Runs that are kept beside the newest one.
 const KEPT: usize = 10;
@@ -66,7 +66,7 @@ fn surplus(mut objects: Vec<RunObject>, current: &str) -> Vec<RunObject> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::in_tests::{Answer, Server, run};
+    use crate::live::api::test_server::{Answer, Server, run};
     use serde_json::Value;
 
     fn kept(name: &str, run: &str) -> RunObject {

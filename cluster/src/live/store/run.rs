@@ -10,9 +10,9 @@ use types::problem::Problem;
 use super::Store;
 use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};
 use super::plan::name as plan_name;
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::{MANAGER, config_map};
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{MANAGER, config_map};
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
@@ -46,7 +46,7 @@ pub struct UnreadableRun {
 pub enum RecordOutcome {
     /// It is written; the new version.
     Written(String),
-    /// Somebody wrote the ConfigMap since it was read, or deleted it: read it again.
+    /// Another client wrote the ConfigMap since it was read, or deleted it: read it again.
     Changed,
 }
 
@@ -152,7 +152,7 @@ impl Store {
         }
     }
 
-    /// Records the run, if nobody wrote its ConfigMap since it was read. It is never tried twice.
+    /// Records the run, if its ConfigMap has not changed since it was read. It is never tried twice.
     ///
     /// # Errors
     /// The request failed. Where its answer was lost, it may have been done.
@@ -181,7 +181,7 @@ impl Store {
         }
     }
 
-    /// Keeps a run that is over under its own id. It is no error if somebody has done so already.
+    /// Keeps a run that is over under its own id. It is no error if that is done already.
     async fn archive(&self, before: &StoredRun) -> Result<(), Failure> {
         let name = format!("{RUN}-{}", before.run.id);
         let wishes =

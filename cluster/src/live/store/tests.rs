@@ -6,7 +6,7 @@ use types::exit::Exit;
 use types::policy::Phase;
 
 use super::*;
-use crate::live::in_tests::{Answer, Server, run};
+use crate::live::api::test_server::{Answer, Server, run};
 
 const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::object::{self, ConfigMap, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
-use crate::live::call::ApiRequest;
-use crate::live::path::{MANAGER, config_map};
+use crate::live::api::call::ApiRequest;
+use crate::live::api::path::{MANAGER, config_map};
 
 /// The key of the verdicts.
 const KEY: &str = "verdicts.json";

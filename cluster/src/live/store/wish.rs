@@ -1,4 +1,4 @@
-//! What people ask of a run that somebody else holds.
+//! What people ask of a run that another process holds.
 
 use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
 use types::exit::Exit;
@@ -6,13 +6,13 @@ use types::problem::Problem;
 
 use super::object::{self, RUN, WISH_KEY, bytes, change_path};
 use super::{Store, StoredRun};
-use crate::live::call::ApiRequest;
-use crate::live::failure::{Failure, lost, refused};
-use crate::live::path::WISHER;
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::WISHER;
 
 /// How many wishes are kept that the run has taken up.
 const KEPT: usize = 20;
-/// How often a wish is written anew because somebody else wrote the ConfigMap at the same time, or because an answer was lost.
+/// How often a wish is written anew because another client wrote the ConfigMap at the same time, or because an answer was lost.
 const TRIES: u32 = 10;
 
 impl Store {

@@ -13,7 +13,7 @@ use super::step::{Act, Step, await_tiers, order};
 /// `ours` is the annotation of objects that this program may replace.
 ///
 /// # Errors
-/// An object has no proper name, two have the same one, or one that is there is somebody else's: every reason.
+/// An object has no proper name, two have the same one, or one that is there belongs to another program: every reason.
 pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Step>, Vec<Id>), Vec<String>> {
     let (mut steps, mut equal, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();

@@ -121,7 +121,7 @@ pub fn name(hash: &str) -> String {
 pub enum Verification {
     /// The bytes have the hash of the name.
     Hash,
-    /// The name has no hash, so that nothing says whether somebody has changed the file.
+    /// The name has no hash, so that nothing says whether the file was changed.
     Nothing,
 }
 

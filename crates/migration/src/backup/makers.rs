@@ -1,6 +1,6 @@
 //! Objects that no person writes: a controller makes them, or they mirror other objects. They are kept for the record and never brought back.
 //!
-//! Whoever makes such an object makes it again from what it is made of. An object with an owner would be worse than useless: its owner may have another
+//! The maker of such an object makes it again from what it is made of. An object with an owner would be worse than useless: its owner may have another
 //! UID by now, and then Kubernetes' garbage collector deletes the object at once.
 
 use std::fmt;

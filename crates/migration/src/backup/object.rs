@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kinds::Row;
 
-/// Fields of `metadata` that the API server sets and that change without anybody's doing.
+/// Fields of `metadata` that the API server sets and that change by themselves.
 const PASSING: [&str; 3] = ["managedFields", "resourceVersion", "selfLink"];
 /// Fields of `metadata` that belong to one life of an object, and are never sent.
 ///

@@ -29,7 +29,7 @@ pub struct Step {
 impl Step {
     /// The body of the request.
     ///
-    /// A replacement has the `resourceVersion` that the decision was made on, so that the API server refuses it once somebody else has changed the object.
+    /// A replacement has the `resourceVersion` that the decision was made on, so that the API server refuses it once another client has changed the object.
     /// Finalizers and owners stay as they are: a replacement without them would take them away.
     #[must_use]
     pub fn body(&self) -> Value {

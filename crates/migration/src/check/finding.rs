@@ -45,7 +45,7 @@ pub struct Finding {
     pub why: String,
     /// The exact command, manifest or setting that removes it. A manifest stands between two lines of three backticks.
     pub fix: String,
-    /// Why the operator accepts it; none if nobody does.
+    /// Why the operator accepts it; none if it is not accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived: Option<String>,
 }

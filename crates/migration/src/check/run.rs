@@ -122,7 +122,7 @@ mod tests {
     use crate::config::Config;
 
     fn scene<'a>(snapshot: &'a Snapshot, config: &'a Config) -> Scene<'a> {
-        // Nobody needs an object to say that Calico is no second network.
+        // No object is needed to say that Calico is no second network.
         Scene { snapshot, config, from: Cni::Calico, to: Cni::Cilium, strategy: Strategy::Bridge }
     }
 

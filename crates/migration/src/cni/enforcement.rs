@@ -1,4 +1,4 @@
-//! Which CNI enforces which policies in each phase of a migration, as data. `plan` reads it: policies that nobody enforces must be accepted by name.
+//! Which CNI enforces which policies in each phase of a migration, as data. `plan` reads it: policies that no CNI enforces must be accepted by name.
 
 use serde::Serialize;
 use snapshot::model::{Kind, Snapshot};
@@ -34,7 +34,7 @@ pub enum Coverage {
     Yes,
     /// A CNI enforces them for a part of the traffic.
     Partly,
-    /// Nobody enforces them.
+    /// No CNI enforces them.
     No,
 }
 
@@ -51,7 +51,7 @@ pub struct Line {
     pub phase: Phase,
     /// Whether they hold.
     pub holds: Coverage,
-    /// Who enforces them; none if nobody does.
+    /// The CNI that enforces them, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Cni>,
     /// Why.

@@ -69,7 +69,7 @@ pub enum State {
         /// What to do.
         fix: String,
     },
-    /// Nobody knows.
+    /// It is not known.
     Unknown {
         /// What is missing.
         seen: String,

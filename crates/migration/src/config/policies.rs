@@ -11,9 +11,9 @@ pub struct Policies {
     pub waivers: Vec<PolicyWaiver>,
 }
 
-/// A policy of which somebody accepts that a part of it is lost.
+/// A policy of which the operator accepts that a part of it is lost.
 ///
-/// It counts for the object in the state in which it was looked at: once somebody edits the policy, or makes another one of the same name, it
+/// It counts for the object in the state in which it was looked at: once the policy is edited, or another one of the same name is made, it
 /// counts no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

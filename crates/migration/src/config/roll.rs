@@ -1,4 +1,4 @@
-//! How nodes move: what `plan` takes over into the plan, and what somebody decides or accepts for it.
+//! How nodes move: what `plan` takes over into the plan, and what the operator decides or accepts for it.
 
 mod gate;
 mod limits;
@@ -32,7 +32,7 @@ pub struct Roll {
     /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
     /// nodes are drained.
     pub methods: BTreeMap<String, Method>,
-    /// Kinds of policies that somebody accepts while nobody enforces them.
+    /// Kinds of policies that the operator accepts while no CNI enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
     pub leave_out: Vec<NodeExclusion>,
@@ -45,7 +45,7 @@ pub struct Roll {
 pub enum Bridge {
     /// A gate of `gates`, by its name, proves it again and again.
     Gate(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
-    /// Somebody accepts it without a proof; the reason.
+    /// The operator accepts it without a proof; the reason.
     Accept(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
 }
 

@@ -40,7 +40,7 @@ pub enum Event {
         /// Which invariant, and how.
         broken: Violation,
     },
-    /// Somebody approved another plan for the run.
+    /// A person approved another plan for the run.
     Replanned {
         /// SHA-256 of the plan before, in hex.
         before: String,

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
     use crate::plan::Dns;
 
-    /// Whoever may write an object writes its managedFields, too. What a run does not read is passed over, however deep it is.
+    /// A user who may write an object writes its managedFields, too. What a run does not read is passed over, however deep it is.
     #[test]
     fn what_a_run_does_not_read_may_be_deep() {
         let deep = format!("{}0{}", "{\"f:a\":".repeat(5000), "}".repeat(5000));

@@ -34,7 +34,7 @@ pub struct Status {
     pub to: Option<Phase>,
     /// Whether it goes on.
     pub state: State,
-    /// Who holds the run; none if nobody does.
+    /// The holder of the run, if it has one.
     pub holder: Option<String>,
     /// Since when, by the holder's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +89,7 @@ impl Status {
         Self { holder: Some(name), held_since: Some(since), renewed: Some(renewed), ..self }
     }
 
-    /// Its holder; none if nobody holds the run.
+    /// Its holder; none if the run has no holder.
     #[must_use]
     pub fn held(&self) -> Option<Holder> {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
@@ -111,7 +111,7 @@ pub struct Counts {
     pub in_transit: u32,
     /// Nodes that wait for a person.
     pub held: u32,
-    /// Nodes that somebody skipped.
+    /// Nodes that an operator skipped.
     pub skipped: u32,
     /// Nodes that are still to be moved.
     pub pending: u32,

@@ -65,7 +65,7 @@ pub(super) fn strategy_problem(strategy: Strategy) -> Option<Problem> {
     })
 }
 
-/// Groups that ask for what no run does yet. Without this, their pods would move one at a time, and nobody would know.
+/// Groups that ask for what no run does yet. Without this, their pods would move one at a time, without notice.
 pub(super) fn scaled_problem(config: &Config) -> Vec<Problem> {
     let groups = config.freeze.iter().filter(|group| group.method == Method::Scale);
     let problem = |group: &Freeze| {
@@ -163,7 +163,7 @@ pub(super) fn missing_reports(sites: &[Site<'_>], passes: Option<&Passes>) -> Ve
     by.into_iter().map(|(lack, nodes)| missing_facts_problem(lack, &nodes)).collect()
 }
 
-/// What a node lacks. Without a report, or in a phase that nobody knows, nothing else is asked of it.
+/// What a node lacks. Without a report, or in a phase that is not known, nothing else is asked of it.
 fn missing_facts(site: &Site<'_>, targets: &[Phase]) -> Vec<MissingFact> {
     let Some(seen) = &site.observed else { return vec![MissingFact::Report] };
     let Some(phase) = seen.phase else { return vec![MissingFact::Phase] };
@@ -207,7 +207,7 @@ fn missing_facts_problem(lack: MissingFact, nodes: &[&str]) -> Problem {
     Problem::new(what).at(format!("Node/{first}")).fix(fix)
 }
 
-/// The kinds of policies of the cluster that nobody enforces in one of these phases, with the phases.
+/// The kinds of policies of the cluster that no CNI enforces in one of these phases, with the phases.
 pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, Vec<&'static str>> {
     let mut kinds: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
     let is_passed = |name: &str| phases.iter().any(|phase| phase.as_str() == name);

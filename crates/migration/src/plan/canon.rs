@@ -65,7 +65,7 @@ pub fn read(bytes: &[u8]) -> Result<Plan, String> {
         None => return Err(format!("this is no plan: version: expected {}, found nothing", Plan::VERSION)),
     }
     let plan: Plan = serde_json::from_slice(bytes).map_err(|e| format!("the plan cannot be read: {e}"))?;
-    // A limit that a file leaves out would count with its default, and nobody has approved that.
+    // A limit that a file leaves out would count with its default, which the operator has not approved.
     if serde_json::to_value(&plan).ok().as_ref() != Some(&value) {
         return Err("the plan does not say everything that a plan says; make it again: kubectl crossfade plan --out FILE".into());
     }

@@ -1,4 +1,4 @@
-//! What to know of a plan that keeps nobody from carrying it out: notes, whether its cluster is too full, and how long it takes.
+//! What to know of a plan that does not keep it from being carried out: notes, whether its cluster is too full, and how long it takes.
 
 use std::collections::{BTreeSet, HashMap};
 

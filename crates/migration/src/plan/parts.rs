@@ -73,7 +73,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
 }
 
 /// SHA-256 of the settings, with all defaults, in hex. Without those of conversions of network policies: no node moves by them, so a plan stays the
-/// one that somebody approved.
+/// one that was approved.
 pub(super) fn settings(config: &Config) -> String {
     let mut settings = serde_json::to_value(config).unwrap_or_default();
     if let Some(all) = settings.as_object_mut() {

@@ -21,7 +21,7 @@ pub enum StragglerReason {
     Attached,
     /// Its node is in another phase.
     Node,
-    /// Its node does not say what is attached to it, so nobody knows.
+    /// Its node does not say what is attached to it, so it is not known.
     Silent,
     /// It is being deleted.
     Terminating,

@@ -174,7 +174,7 @@ struct ScoutRole<'s, 'a> {
 
 /// The scouts of these nodes, each with why. The nodes are in the order in which they would move.
 ///
-/// A node with DNS pods is no scout, since they would land on nodes of which nobody has learnt anything. Where all nodes have some, the first node is
+/// A node with DNS pods is no scout, since they would land on nodes of which nothing is known yet. Where all nodes have some, the first node is
 /// the only scout.
 pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, String)> {
     let mut candidates: Vec<ScoutRole<'s, 'a>> =

@@ -10,15 +10,15 @@ use super::world::{Node, Owner, Pod};
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// Patches a Node, if nobody changed it since it was read.
+    /// Patches a Node, if it has not changed since it was read.
     Patch(Box<Patch>),
     /// Evicts a pod by its UID.
     Evict(PodId),
-    /// Deletes a pod by its UID: nobody makes it again, and somebody accepted that by name.
+    /// Deletes a pod by its UID: no controller makes it again, and the operator accepted that by name.
     Delete(PodId),
     /// Counts all pods.
     Census,
-    /// Writes the run, if nobody changed it since it was read.
+    /// Writes the run, if it has not changed since it was read.
     Record(Box<Run>),
 }
 

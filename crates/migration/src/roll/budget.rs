@@ -1,7 +1,7 @@
 //! What the cluster can spare: room for the pods of a node that is to be drained, the next pod of a workload that moves one pod after the other, and DNS pods.
 //!
 //! What pods request comes from a count of all pods, at most ten minutes old; what nodes offer, and whether they take pods, from the Nodes. Without a count
-//! nobody knows, and no node is drained. A node that is cordoned already takes no room away when it starts, and pods of one that is not cordoned come back.
+//! the room is not known, and no node is drained. A node that is cordoned already takes no room away when it starts, and pods of one that is not cordoned come back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

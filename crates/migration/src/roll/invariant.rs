@@ -8,11 +8,11 @@
 //! | R4 | it takes a DNS pod away although too few others are ready |
 //! | R5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
 //! | R7 | it takes away a cordon that is not of this run |
-//! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that somebody takes away |
+//! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that is being removed |
 //! | R9 | it takes a node although a gate is red, not known or was not asked lately |
 //! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
 //! | R12 | it evicts although everything is stopped |
-//! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or nobody knows |
+//! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or the room is not known |
 //!
 //! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
 
@@ -133,7 +133,7 @@ fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase
     }
 }
 
-/// R2 and R9: nodes that are taken anew. One that somebody brings back, or tries again, has its place already.
+/// R2 and R9: nodes that are taken anew. One that an operator brings back, or tries again, has its place already.
 fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
     let (name, node) = (status.name, status.node);
     if !is_of_pass(step, view.run) || !(step.to == view.target || step.to == view.run.from) {

@@ -24,7 +24,7 @@ pub struct Memory {
     /// Patches that the Nodes, as they are known, do not show yet.
     pending_patches: PendingPatches,
     census_agreement: CensusAgreement,
-    /// The run as it was to be written, if nobody knows whether it was.
+    /// The run as it was to be written, if it is not known whether it was.
     unwritten: Option<Run>,
     /// When this holder claimed nodes, within the last hour.
     starts: Vec<Duration>,
@@ -162,7 +162,7 @@ impl Memory {
         }
     }
 
-    /// Takes up that a patch was not made: somebody had changed the Node before.
+    /// Takes up that a patch was not made: another client had changed the Node before.
     pub fn reject_patch(&mut self, patch: &Patch) {
         self.pending_patches.reject(&patch.node);
     }
@@ -183,7 +183,7 @@ impl Memory {
         self.unwritten = None;
     }
 
-    /// Takes up that the run was to be written, and that nobody knows whether it was: its answer was lost.
+    /// Takes up that the run was to be written, and that its answer was lost, so that it is not known whether it was.
     pub fn record_unconfirmed_write(&mut self, run: &Run) {
         self.unwritten.get_or_insert_with(|| run.clone());
     }

@@ -33,7 +33,7 @@ pub struct Run {
     /// What this part of the run is limited to.
     #[serde(default)]
     pub bounds: Bounds,
-    /// Nodes that somebody skipped in this pass, with the reason; and workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`) that no pass waits for
+    /// Nodes that an operator skipped in this pass, with the reason; and workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`) that no pass waits for
     /// any more.
     #[serde(default)]
     pub skipped: BTreeMap<Text, String>,
@@ -46,7 +46,7 @@ pub struct Run {
     /// The last wish that the run took up.
     #[serde(default)]
     pub wish: u64,
-    /// What somebody asked of single nodes and no act has met yet.
+    /// What the operator asked of single nodes and no act has met yet.
     #[serde(default)]
     pub asked: BTreeMap<Text, NodeRequest>,
     /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
@@ -174,7 +174,7 @@ impl Run {
         }
     }
 
-    /// Sets what no earlier holder decides, nor anybody else who can write the run: the bounds and the pods without an owner that may be deleted are those
+    /// Sets what no earlier holder decides, nor any other writer of the run: the bounds and the pods without an owner that may be deleted are those
     /// of this holder's own command line, and no workload may miss more pods than it misses now.
     pub fn authorize(&mut self, bounds: Bounds, delete: BTreeSet<String>, missing: &BTreeMap<String, u32>) {
         self.bounds = bounds;
@@ -197,7 +197,7 @@ impl Run {
         self.target() == Some(self.from)
     }
 
-    /// How many pods of a workload may be missing: as many as were when the run began, and any number if somebody skipped it or its namespace.
+    /// How many pods of a workload may be missing: as many as were when the run began, and any number if the operator skipped it or its namespace.
     #[must_use]
     pub fn missing(&self, owner: &Owner) -> u32 {
         let title = owner.title();
@@ -287,7 +287,7 @@ impl Run {
         if kind(plan) != kind(before) {
             return Err(format!("the plan {}, and the run {}", kind(plan), kind(before)));
         }
-        // A run that was turned goes where somebody sent it, which no plan says.
+        // A run that was turned goes where the operator sent it, which no plan says.
         let is_as_planned = before.passes.ends_with(&self.targets);
         let has = |target: &Phase| plan.start == *target || plan.passes.contains(target);
         if let Some(target) = self.targets.iter().find(|target| is_as_planned && !has(target)) {

@@ -88,13 +88,13 @@ pub(super) fn claim_intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> 
     acts
 }
 
-/// The phase of this pass that a node may go to, since that parts nobody: where it leads, or where it begins.
+/// The phase of this pass that a node may go to, since that parts no pods: where it leads, or where it begins.
 #[must_use]
 pub(super) fn connected_phase(view: &View<'_>, name: &str, node: &Node) -> Option<Phase> {
     [view.target, view.run.from].into_iter().find(|to| view.lost_connectivity(name, node, *to).is_none())
 }
 
-/// Nodes that somebody asked to bring back, and that no step is doing yet.
+/// Nodes that an operator asked to bring back, and that no step is doing yet.
 #[must_use]
 pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
     let (mut acts, mut waits) = (Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
         }
         let mut to = to;
         if let Some((client, server)) = view.lost_connectivity(name, node, to) {
-            // It may have pods that have to go first, in a phase that parts nobody.
+            // It may have pods that have to go first, in a phase that parts no pods.
             let Some(other) = connected_phase(view, name, node) else {
                 waits.push(disconnection_wait(format!("Node/{name}"), client, server));
                 continue;
@@ -131,7 +131,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
     (acts, waits)
 }
 
-/// Whether a node is back where this pass began, and nobody is moving it.
+/// Whether a node is back where this pass began, and no step is moving it.
 #[must_use]
 pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
     let is_moving = |step: &Step| is_of_run(step, view.run) && step.state.is_in_transit();
@@ -163,7 +163,7 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
 
 /// The number of a node's next try in this pass.
 pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
-    // Where somebody took the step away, the node still repeats its claim: another one must not be answered by that.
+    // Where another actor removed the step, the node still repeats its claim: another one must not be answered by that.
     let before = node.step.as_ref().map(|step| step.claim.as_str());
     let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
     let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
@@ -559,7 +559,7 @@ pub(super) fn places_for_held(view: &View<'_>) -> u32 {
     most_in_transit(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
 }
 
-/// Somebody asked to bring this node back.
+/// An operator asked to bring this node back.
 #[must_use]
 fn is_asked_back(view: &View<'_>, name: &str) -> bool {
     view.run.asked.get(name) == Some(&NodeRequest::Rollback)
@@ -576,7 +576,7 @@ fn most_in_transit(view: &View<'_>) -> u32 {
 fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     match status.standing {
         Standing::Transit(_) => true,
-        // Somebody decided that this one stays cordoned.
+        // The operator decided that this one stays cordoned.
         Standing::Skipped => !status.node.is_ready,
         // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
         Standing::Done | Standing::Pending | Standing::Foreign(_) => {
@@ -586,7 +586,7 @@ fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     }
 }
 
-/// Why a node cannot start, and takes the place of another: somebody takes it away, it is not Ready, or somebody else cordoned it.
+/// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
 fn trouble_reason(view: &View<'_>, node: &Node) -> Option<Reason> {
     let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
     match node {
@@ -605,7 +605,8 @@ fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
-            let help = format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
+            let help =
+                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
             Wait::held(object, reason, "somebody else cordoned it", help)
         }
     })
@@ -617,7 +618,7 @@ pub(super) fn no_place_wait(object: String) -> Wait {
     Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
 }
 
-/// Waits for a place, and for each node that takes one although nobody moves it.
+/// Waits for a place, and for each node that takes one although it does not move.
 #[must_use]
 fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
     let is_at_rest = |status: &&NodeStatus<'_>| {
@@ -628,7 +629,7 @@ fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
     [no_place_wait(object)].into_iter().chain(troubles).collect()
 }
 
-/// A wait for each gate that is red, or that nobody knows. What was not asked lately is not known.
+/// A wait for each gate that is red, or not known. What was not asked lately is not known.
 #[must_use]
 pub(super) fn unmet_gates(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
@@ -658,7 +659,7 @@ fn has_amber_gate(view: &View<'_>) -> bool {
         .any(|gate| view.verdict(&gate.name).is_some_and(|verdict| verdict.color == Color::Amber))
 }
 
-/// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods are nobody's business here: their authors may ask
+/// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods do not count here: their authors may ask
 /// for a node that does not exist.
 #[must_use]
 fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
@@ -699,7 +700,7 @@ pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
     view.world.owners.iter().filter(is_short).map(wait).collect()
 }
 
-/// Why workloads stay short, where the waits say that something waits for them: pods that no node takes, and nodes that somebody else cordoned meanwhile.
+/// Why workloads stay short, where the waits say that something waits for them: pods that no node takes, and nodes that another actor cordoned meanwhile.
 ///
 /// If nothing moves any more, a person has to end these.
 #[must_use]

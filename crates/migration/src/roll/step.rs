@@ -233,7 +233,7 @@ fn paused(by: &str, why: &str) -> Wait {
     Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade roll resume")
 }
 
-/// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
+/// The run without what the operator asked of single nodes and what is met by now; none if nothing is.
 fn without_met_requests(view: &View<'_>) -> Option<Run> {
     let is_met = |name: &snapshot::model::Text, request: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };

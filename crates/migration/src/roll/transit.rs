@@ -7,7 +7,7 @@
 //! | `moving` | evicts pods of other phases | none is left: proves | held |
 //! | `proving` | takes its cordon away | the node is steady and the gates are green | held |
 //! | `settling` | is done | its workloads are as available as before, and all is quiet | held |
-//! | `held` | is claimed again | somebody asked for another try | stays |
+//! | `held` | is claimed again | an operator asked for another try | stays |
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl TransitNode<'_> {
         })
     }
 
-    /// What somebody asked for.
+    /// What the operator asked for.
     fn apply_request(&self) -> Option<NextStep> {
         let to = match self.view.run.asked.get(self.name)? {
             NodeRequest::Retry if self.step.state == State::Held => self.view.target,
@@ -191,7 +191,7 @@ impl TransitNode<'_> {
         NextStep::act(patch)
     }
 
-    /// The phase would part pods. The node may have some that have to go first, in a phase that parts nobody.
+    /// The phase would part pods. The node may have some that have to go first, in a phase that parts no pods.
     fn way_out(&self, (client, server): (Phase, Phase)) -> NextStep {
         match start::connected_phase(self.view, self.name, self.node) {
             Some(to) => self.restart(to, next_try(self.view, self.node)),
@@ -223,13 +223,13 @@ impl TransitNode<'_> {
         echo == Some(&self.step.claim)
     }
 
-    /// Somebody gave the node a policy that the plan was not made for.
+    /// The node got a policy that the plan was not made for.
     fn check_policy(&self) -> Option<NextStep> {
         let is_known = self.node.observed.is_none() || self.view.is_covered(self.node);
         (!is_known).then(|| self.hold(Reason::PolicyUnknown))
     }
 
-    /// The node stays in the phase, or it has to reach it once more: it was rebooted, or somebody changed its policy.
+    /// The node stays in the phase, or it has to reach it once more: it was rebooted, or its policy was changed.
     fn check_regression(&self) -> Option<NextStep> {
         if !self.node.is_ready {
             let down = self.memory().down(self.name, self.now()).unwrap_or_default();
@@ -316,7 +316,7 @@ impl TransitNode<'_> {
                 patch.cordon = Some(false);
             }
             if let Change::Set(step) = &mut patch.step {
-                // Whoever cordons it from now on is somebody else.
+                // A later cordon is another actor's.
                 step.cordon = None;
             }
             return NextStep::act(patch);
@@ -393,7 +393,7 @@ impl TransitNode<'_> {
         NextStep { acts: Vec::new(), waits }
     }
 
-    /// Leaves a node alone that somebody takes away before anything happened to it.
+    /// Leaves a node alone that is removed before anything happened to it.
     fn release(&self) -> NextStep {
         let mut patch = Patch::of(self.name, self.node);
         patch.step = Change::Remove;
@@ -438,7 +438,7 @@ struct PodMoves {
 enum PodAction {
     /// It is evicted.
     Evict,
-    /// It is deleted, and nobody makes it again.
+    /// It is deleted, and no controller makes it again.
     Delete,
     /// It waits.
     Wait(Wait),

@@ -150,7 +150,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Two phases of pods that this node would part if it went to `to`: the client's, and the server's. None if nobody is parted who is together now.
+    /// Two phases of pods that this node would part if it went to `to`: the client's, and the server's. None if no pods are parted that reach each other now.
     ///
     /// A node whose own phase is parted from others already may go to one that others have: that is the way out.
     #[must_use]
@@ -220,12 +220,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
+/// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if it is not known.
 fn possible_phases(node: &Node, reported: Phases) -> Phases {
     if is_unheard(node) { Phases::ALL } else { reported }
 }
 
-/// Nobody knows which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image
+/// It is not known which phases the node's pods have: it is new and has said nothing yet, or it was rebooted, and what it says is of an earlier boot. Its image
 /// may have another policy.
 #[must_use]
 pub fn is_unheard(node: &Node) -> bool {
@@ -253,7 +253,7 @@ pub fn is_of_pass(step: &Step, run: &Run) -> bool {
     is_of_run(step, run) && run.tried(&step.claim).is_some()
 }
 
-/// Whether the node bears a step of this run that another holder than one up to this epoch wrote. Whoever can write a Node's annotations can make it up.
+/// Whether the node bears a step of this run that another holder than one up to this epoch wrote. Every writer of a Node's annotations can make it up.
 #[must_use]
 pub fn is_later(node: &Node, run: &Run, epoch: u64) -> bool {
     node.step.as_ref().is_some_and(|step| is_of_run(step, run) && step.epoch > epoch)
@@ -436,7 +436,7 @@ fn standing<'a>(epoch: u64, run: &Run, target: Phase, name: &str, node: &'a Node
     }
     match &node.step {
         Some(step) if is_later(node, run, epoch) => Standing::Foreign(step),
-        // Its step stays on it, for whoever tries it again.
+        // Its step stays on it, for a later retry.
         Some(step) if is_held(step) && is_skipped => Standing::Skipped,
         // It was left behind in an earlier pass, or the run turned back: it starts like any other.
         Some(step) if is_held(step) && !is_of_pass(step, run) => at_rest(),

@@ -51,7 +51,7 @@ pub enum Reason {
     OwnersTimeout,
     /// The node is not Ready.
     NodeNotReady,
-    /// Somebody takes the node away.
+    /// A person takes the node away.
     NodeGoing,
     /// The node bears a cordon that is not of this run.
     ForeignCordon,
@@ -73,7 +73,7 @@ pub enum Reason {
     Soak,
     /// A gate is red.
     GateRed,
-    /// Nobody knows how a gate is.
+    /// The color of a gate is not known.
     GateUnknown,
     /// Pods find no node.
     PodsPending,
@@ -87,7 +87,7 @@ pub enum Reason {
     ServerBusy,
     /// A call failed.
     CallFailed,
-    /// A pod that nobody makes again.
+    /// A pod that no controller makes again.
     BarePod,
     /// A pod whose emptyDir would be lost.
     EmptyDir,
@@ -113,7 +113,7 @@ pub enum Reason {
     Paused,
     /// The Lease was not renewed in time.
     LeaseStale,
-    /// Somebody else has the Lease.
+    /// Another holder has the Lease.
     LeaseHeld,
     /// What happens in the cluster cannot be seen.
     Unwatched,

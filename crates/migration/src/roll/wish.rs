@@ -1,4 +1,4 @@
-//! What people ask of a run while somebody else holds it. A wish is written into the run's ConfigMap, and the holder takes it up.
+//! What people ask of a run while another process holds it. A wish is written into the run's ConfigMap, and the holder takes it up.
 
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;
@@ -26,7 +26,7 @@ pub struct Wish {
     pub what: RunRequest,
 }
 
-/// What somebody asks for.
+/// What the operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "What"))]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +76,7 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
     match &wish.what {
         RunRequest::Pause if run.state == State::Done => return Err(over("paused")),
         RunRequest::PauseNow if run.state == State::Done => return Err(over("paused")),
-        // Somebody stopped everything: that is a pause already, and a stronger one.
+        // An operator stopped everything: that is a pause already, and a stronger one.
         RunRequest::Pause if matches!(run.state, State::Stopped(_)) => {}
         RunRequest::Pause => next.state = State::Paused(pause()),
         RunRequest::PauseNow => next.state = State::Stopped(pause()),

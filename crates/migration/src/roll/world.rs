@@ -26,7 +26,7 @@ pub struct World {
     pub renewed: Duration,
     /// Everything that happened up to here is known: of all watches, the earliest time of their last list, event or bookmark.
     pub synced: Duration,
-    /// All Nodes, by name. Whoever makes the next world has the same ones but for those that changed.
+    /// All Nodes, by name. The next world shares those but for those that changed.
     pub nodes: BTreeMap<Text, Arc<Node>>,
     /// Pods on nodes in transit, those of the cluster's DNS, and those that have no node yet.
     pub pods: Pods,
@@ -57,7 +57,7 @@ pub struct Node {
     pub has_no_network: bool,
     /// `spec.unschedulable`.
     pub is_cordoned: bool,
-    /// Somebody takes it away: it is being deleted, or an autoscaler or a cloud has marked it.
+    /// It is going: it is being deleted, or an autoscaler or a cloud has marked it.
     pub is_going: bool,
     /// It bears the taint that makes the scheduler prefer nodes that have moved.
     pub is_fenced: bool,
@@ -99,7 +99,7 @@ pub struct Pod {
     pub uid: Text,
     /// Its node; empty if it has none yet.
     pub node: Text,
-    /// What makes it; none for a pod that nobody makes again.
+    /// What makes it; none for a pod that no controller makes again.
     pub owner: Option<Owner>,
     /// What holds of it.
     pub traits: BTreeSet<Trait>,
@@ -114,7 +114,7 @@ pub enum Trait {
     Static,
     /// It ended.
     Finished,
-    /// Somebody deleted it.
+    /// It is being deleted.
     Terminating,
     /// It is Ready.
     Ready,
@@ -171,7 +171,7 @@ pub enum Color {
     Amber,
     /// Nothing may start.
     Red,
-    /// Nobody knows, so nothing may start.
+    /// It is not known, so nothing may start.
     Unknown,
 }
 
@@ -306,7 +306,7 @@ impl Node {
 
 impl Census {
     /// Counts one more pod, as it was read. One that no node could take requests no room of those that run, and neither does one of a node that does not exist:
-    /// whoever makes a pod chooses what it requests, and may choose its node.
+    /// the author of a pod chooses what it requests, and may choose its node.
     pub fn count(&mut self, pod: CountedPod, hosts: &Hosts) {
         if pod.is_running {
             *self.running.entry(pod.node.clone()).or_default() += 1;

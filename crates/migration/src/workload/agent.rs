@@ -43,7 +43,7 @@ pub fn is_agent(spec: &PodSpec, cni: Cni) -> bool {
     }
 }
 
-/// The agents of a CNI. The settings may name them; else their containers do, in the namespaces of the system: anybody can give a container a name.
+/// The agents of a CNI. The settings may name them; else their containers do, in the namespaces of the system: every author of a pod chooses its containers' names.
 #[must_use]
 pub fn agents<'a>(scene: &Scene<'a>, cni: Cni) -> Vec<Agent<'a>> {
     let named = if cni == scene.from { &scene.config.agents.old } else { &scene.config.agents.new };

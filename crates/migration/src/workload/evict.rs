@@ -27,7 +27,7 @@ pub fn is_movable(pod: &Pod) -> bool {
     !pod.is_finished() && !is_bound_to_node(pod)
 }
 
-/// An annotation asks that nobody disrupts the pod.
+/// An annotation asks not to disrupt the pod.
 #[must_use]
 pub fn asks_to_stay(pod: &Pod) -> bool {
     STAY.iter().any(|(key, value)| pod.metadata.annotation(key) == Some(value))

@@ -34,7 +34,7 @@ const EXAMPLES: usize = 3;
 pub struct ConversionInput<'a> {
     /// The policies as they are enforced now.
     pub before: &'a Policies,
-    /// The objects of the policies, for the fields that somebody wrote.
+    /// The objects of the policies, for the fields that they set.
     pub written: &'a [(Reference, &'a Value)],
     /// The objects of which those were read.
     pub present: &'a [&'a Value],
@@ -48,7 +48,7 @@ pub struct ConversionInput<'a> {
     pub enforced: &'a [Kind],
     /// The objects that the new CNI finds in the cluster already.
     pub existing: &'a [&'a Value],
-    /// Losses that somebody accepts.
+    /// Losses that the operator accepts.
     pub waivers: &'a Waivers,
 }
 
@@ -174,7 +174,7 @@ impl Round {
         self.comparison.differences.iter()
     }
 
-    /// The rule that decided before, if somebody accepts losses of its policy and it is not left out yet.
+    /// The rule that decided before, if the operator accepts losses of its policy and it is not left out yet.
     fn accepted(
         &self,
         wanted: &ConversionInput<'_>,
@@ -213,7 +213,7 @@ impl Round {
             .find(is_new)
             .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
-        // What nobody can read is the same on both sides; the rules beside it decide as ever.
+        // What cannot be read is the same on both sides; the rules beside it decide as ever.
         let unread = unread(wanted.before).omissions;
         let (now, applied) =
             (without_omissions(wanted.before, &unread), without_omissions(&applied, &unread));
@@ -318,7 +318,7 @@ impl Conversion {
         self.entries.iter().filter(|entry| entry.stops())
     }
 
-    /// Everything is converted but what somebody accepted, and means the same.
+    /// Everything is converted but what the operator accepted, and means the same.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.stops().next().is_none() && self.packets.is_empty() && self.stale.is_empty()

@@ -274,7 +274,7 @@ mod tests {
             assert_eq!(rules_apart(&rule, &other, &pods_have), expected, "{rule:?} {other:?}");
             assert_eq!(rules_apart(&other, &rule, &pods_have), expected, "{other:?} {rule:?}");
         }
-        // Nobody knows where pods are.
+        // Where pods are is not known.
         assert!(!rules_apart(&block("172.16.0.0/12"), &peer("a == 'b'"), &[]));
     }
 }

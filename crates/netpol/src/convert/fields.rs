@@ -1,4 +1,4 @@
-//! Every field that somebody wrote into a policy, so that a report says something of each.
+//! Every field that a policy sets, so that a report says something of each.
 
 use std::collections::BTreeMap;
 

@@ -58,7 +58,7 @@ pub struct Policy {
     pub is_after_kubernetes: bool,
     /// Its place is after some of them and before others.
     pub is_among_kubernetes: bool,
-    /// The pods that it selects: those of one of these. Without any it selects nobody.
+    /// The pods that it selects: those of one of these. Without any it selects nothing.
     pub subjects: Vec<PodSelection>,
     /// The directions that it is about.
     pub types: Vec<Direction>,
@@ -114,7 +114,7 @@ pub struct PodSelection {
 pub enum Peer {
     /// Pods.
     Pods(PodSelection),
-    /// Addresses, whoever has them.
+    /// Addresses, whichever endpoint has them.
     Block(Block),
 }
 

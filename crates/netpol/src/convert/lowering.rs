@@ -195,7 +195,7 @@ impl CalicoPolicies<'_> {
             .map_err(|why| Refusal::new(format!("{name}.selector"), why))
     }
 
-    /// The other end. None is everybody, and an empty list nobody.
+    /// The other end. None is everything, and an empty list is nothing.
     fn peers(
         &self,
         end: &Entity,
@@ -247,7 +247,7 @@ impl CalicoPolicies<'_> {
         }
     }
 
-    /// Pods, and whoever has an address of a network set or a host endpoint that the selector selects, too.
+    /// Pods, and every endpoint with an address of a network set or a host endpoint that the selector selects, too.
     fn selected(
         &self,
         selected: &Expression,

@@ -16,7 +16,7 @@ use crate::tier::End;
 /// How many rules a Pass may become.
 const MOST: usize = 128;
 
-/// The policies with rules in the place of those of these Passes for which there are some; none if there are for no one.
+/// The policies with rules in the place of those of these Passes for which there are some; none if there are for none.
 pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Option<PlainPolicies> {
     let default = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT)?;
     let mut found = plain.clone();

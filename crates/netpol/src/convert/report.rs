@@ -41,7 +41,7 @@ pub struct Entry {
     /// What happens without it, where it cannot be converted, or how the cluster's future differs, where it is a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
-    /// Why somebody accepts it, where it would stop the conversion.
+    /// Why the operator accepts it, where it would stop the conversion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived: Option<String>,
 }
@@ -163,7 +163,7 @@ impl Report {
 }
 
 impl Entry {
-    /// Nobody may convert a policy with it: it is lost, and nobody accepts that.
+    /// A policy with it is not converted: it is lost, and the operator does not accept that.
     #[must_use]
     pub fn stops(&self) -> bool {
         matches!(self.outcome, Outcome::Snapshot | Outcome::Impossible) && self.waived.is_none()

@@ -1,4 +1,4 @@
-//! Losses that somebody accepts, policy by policy.
+//! Losses that the operator accepts, policy by policy.
 
 use serde::Serialize;
 

@@ -9,6 +9,6 @@ mod meaning;
 mod object;
 
 pub use self::group::{Group, Members, read_group};
+pub use self::manifest::read_policy;
 pub use self::meaning::{Input, enforcement, mentions};
 pub use self::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target, Tier, read_tier};
-pub use crate::engines::antrea::manifest::read_policy;

@@ -11,6 +11,7 @@ mod peers;
 mod rules;
 mod selector;
 
+pub use self::manifest::{read_host_endpoint, read_policy, read_set, read_tier};
 pub use self::meaning::{Input, enforcement, mentions};
 pub(crate) use self::meaning::{is_after_kubernetes, is_among_kubernetes, named, sorted};
 pub use self::object::{
@@ -18,4 +19,3 @@ pub use self::object::{
 };
 pub use self::rules::{RefusedRule, read_rules};
 pub use self::selector::{parse, parse_for_namespaces};
-pub use crate::engines::calico::manifest::{read_host_endpoint, read_policy, read_set, read_tier};

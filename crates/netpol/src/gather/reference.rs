@@ -19,7 +19,7 @@ pub struct Reference {
     pub namespace: Text,
     /// Its name as the object has it. The name of what Calico stores may have that of the tier before it: `default.web`.
     pub name: Text,
-    /// Its UID; empty if the object has none, as one of a file that nobody applied.
+    /// Its UID; empty if the object has none, as one of a file that was not applied.
     pub uid: Text,
     /// `metadata.generation`, which counts the changes of its spec. The API server counts from 1, so 0 is an object that does not say.
     pub generation: i64,

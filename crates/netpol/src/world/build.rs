@@ -398,7 +398,7 @@ mod tests {
             ..Cluster::default()
         };
         let app = |value: &str| Expression::In(LabelOwner::Pod, "app".into(), vec![value.into()]);
-        // A condition whose pods are nobody's, so that no pod is imagined in the place of one that is there.
+        // A condition that no existing pod has, so that no pod is imagined in the place of one that is there.
         let mentions = Mentions { conditions: [(None, app("other"))].into(), ..Mentions::default() };
         let world = World::new(&cluster, &mentions);
         let describe = |value: &str| -> Vec<String> {

@@ -1,5 +1,5 @@
 //! What network policies mean: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
-//! goes packet by packet and shares nothing with them, and against the verdicts of a tool that nobody here wrote.
+//! goes packet by packet and shares nothing with them, and against the verdicts of a tool of another project.
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! The evaluators of Kubernetes and Calico against a tool that nobody here wrote.
+//! The evaluators of Kubernetes and Calico against a tool of another project.
 //!
 //! `tests/fixtures/network-config-analyzer` has the tool's name and version, pairs of sets of policies, whether each pair means the same to the
 //! tool, and which of some packets each set allows. The tool and the evaluators are asked about the same pods and the same addresses outside. The

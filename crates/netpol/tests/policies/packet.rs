@@ -12,7 +12,7 @@ pub(crate) enum End<'a> {
     Pod(&'a Pod),
     /// A node.
     Node,
-    /// Somebody outside.
+    /// An endpoint outside.
     Outside,
 }
 

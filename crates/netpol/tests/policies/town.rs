@@ -157,7 +157,7 @@ pub(crate) struct Question<'q> {
     pub(crate) direction: Direction,
     /// The pod whose policies decide: `NAMESPACE/NAME`.
     pub(crate) pod: &'q str,
-    /// The other end: a pod, or the address of somebody else.
+    /// The other end: a pod, or an address outside.
     pub(crate) peer: &'q str,
     /// The protocol's number.
     pub(crate) protocol: u8,

@@ -9,9 +9,9 @@ use types::glob;
 use types::policy::Phase;
 use types::step::State;
 
-use crate::event::Flight;
+use crate::cluster::truth::Pod;
 use crate::history::History;
-use crate::truth::Pod;
+use crate::history::event::Flight;
 
 impl History {
     /// A pod is about to be evicted or deleted.
@@ -145,7 +145,7 @@ impl History {
             let node = &self.truth.nodes[pod.node?];
             Some(pod.attached.map_or(node.machine.phase, |attachment| attachment.phase))
         };
-        // Nor can anybody know the phase of one that its node has forgotten.
+        // Nor is the phase known of one that its node has forgotten.
         let is_doubtful = |id: u32, pod: &Pod| {
             let node = pod.node.map(|index| &self.truth.nodes[index]);
             node.is_some_and(|node| node.surprises(flight.nodes_seen) || node.machine.forgets.contains(&id))

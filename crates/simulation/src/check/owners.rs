@@ -1,9 +1,9 @@
 //! R9 of workloads: a node is not done on what a silent watch has not brought.
 
-use crate::event::Flight;
 use crate::history::History;
+use crate::history::event::Flight;
+use crate::history::queue::SECOND;
 use crate::holder::STALE;
-use crate::queue::SECOND;
 
 impl History {
     /// A workload that the run has touched, and that misses pods for longer than a watch may be silent, keeps nodes from being done.

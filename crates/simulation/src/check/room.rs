@@ -8,10 +8,10 @@ use migration::roll::budget::CENSUS_FRESH;
 use migration::roll::world::Trait;
 use migration::workload::capacity::Request;
 
-use crate::event::Flight;
+use crate::cluster::truth::{Node, Pod, at};
 use crate::history::History;
-use crate::queue::Millis;
-use crate::truth::{Node, Pod, at};
+use crate::history::event::Flight;
+use crate::history::queue::Millis;
 
 /// What pods requested when a holder counted them.
 #[derive(Debug, Clone, Default)]

@@ -2,11 +2,11 @@
 
 use types::policy::Phase;
 
-use crate::event::Event;
-use crate::fault::Fault;
+use crate::cluster::truth::{Attachment, Reporter};
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Attachment, Reporter};
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Does it to some machine; whether it is such a fault.
@@ -52,7 +52,7 @@ impl History {
         true
     }
 
-    /// Somebody edits the phase of the node's policy.
+    /// A person edits the phase of the node's policy.
     fn edit_phase(&mut self, index: usize) {
         let Some(phase) = self.random.pick(&Phase::ALL).copied() else { return };
         self.truth.nodes[index].machine.phase = phase;

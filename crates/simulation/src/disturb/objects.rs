@@ -8,12 +8,12 @@ use snapshot::model::Text;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use crate::build::{NodeBlueprint, WorkloadBlueprint};
-use crate::event::{Event, Sandbox};
-use crate::fault::Fault;
+use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
+use crate::cluster::truth::{Actor, Budget, Reporter};
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
-use crate::truth::{Actor, Budget, Reporter};
+use crate::history::event::{Event, Sandbox};
+use crate::history::queue::{MINUTE, SECOND};
 
 /// How many nodes a cluster has at most.
 const MOST: usize = 90;
@@ -124,7 +124,7 @@ impl History {
         self.poke(index);
     }
 
-    /// A tenant makes pods that request more than any node has: one of nobody, one that nobody schedules, or those of a workload.
+    /// A tenant makes pods that request more than any node has: one without an owner, one that no scheduler takes, or those of a workload.
     fn add_tenant(&mut self) {
         let request = Request { cpu: 1 << 70, memory: 1 << 90, ..Request::POD };
         let name = format!("tenant{}", self.truth.made);
@@ -155,12 +155,12 @@ impl History {
         }
     }
 
-    /// Somebody cordons a node; one that is cordoned stays as it is.
+    /// A person cordons a node; one that is cordoned stays as it is.
     pub(crate) fn cordon(&mut self, index: usize) {
         let index = self.recordon.take().unwrap_or(index);
         let node = &mut self.truth.nodes[index];
         if !node.api.is_cordoned && node.gone.is_none() {
-            // Until the run has noted that its cordon was taken away, nobody can tell a new one from its own.
+            // Until the run has noted that its cordon was taken away, a new one cannot be told from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
                 (true, Some(if is_noted { Actor::Other } else { Actor::Run }));
@@ -168,7 +168,7 @@ impl History {
         }
     }
 
-    /// Somebody uncordons a node.
+    /// A person uncordons a node.
     pub(crate) fn uncordon(&mut self, index: usize) {
         let node = &mut self.truth.nodes[index];
         if node.api.is_cordoned {
@@ -204,7 +204,7 @@ impl History {
     }
 
     fn hit_budget(&mut self, fault: Fault) {
-        let of_replicas = |(index, controller): (usize, &crate::truth::Workload)| {
+        let of_replicas = |(index, controller): (usize, &crate::cluster::truth::Workload)| {
             matches!(&*controller.made.owner.kind, "Deployment" | "StatefulSet")
                 .then_some((index, controller.made.replicas))
         };

@@ -3,10 +3,10 @@
 use migration::roll::wish::{RunRequest, Wish};
 use types::policy::Phase;
 
-use crate::event::Stream;
-use crate::fault::Fault;
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::{MINUTE, SECOND};
+use crate::history::event::Stream;
+use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Does it to the run; whether it is such a fault.
@@ -65,7 +65,7 @@ impl History {
         })
     }
 
-    /// Somebody asks the run for something.
+    /// A person asks the run for something.
     pub(crate) fn wish(&mut self, what: RunRequest) {
         let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
         self.note(|_| format!("wish {seq}: {what:?}"));

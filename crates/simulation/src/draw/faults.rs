@@ -1,8 +1,8 @@
 //! Draws what goes wrong.
 
-use crate::fault::{Fault, Faults};
-use crate::queue::{HOUR, MINUTE};
-use crate::random::Random;
+use crate::disturb::fault::{Fault, Faults};
+use crate::draw::random::Random;
+use crate::history::queue::{HOUR, MINUTE};
 
 /// Which faults a history may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 
 use super::BASE;
-use crate::queue::SECOND;
-use crate::random::Random;
-use crate::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::draw::random::Random;
+use crate::history::queue::SECOND;
 
 /// Draws a plan for a cluster, and the gates that it names.
 pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Phase) -> Plan {
@@ -63,7 +63,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
 /// Sometimes the last node of several takes no part.
 fn draw_excluded(random: &mut Random, truth: &Truth) -> Vec<ExcludedNode> {
     let last = truth.nodes.last().filter(|_| truth.nodes.len() > 3 && random.chance(50));
-    let out = |node: &crate::truth::Node| ExcludedNode {
+    let out = |node: &crate::cluster::truth::Node| ExcludedNode {
         name: node.name.clone(),
         uid: node.api.uid.clone(),
         why: "it is virtual".into(),

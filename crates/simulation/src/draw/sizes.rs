@@ -2,8 +2,8 @@
 
 use migration::workload::capacity::Request;
 
-use crate::random::Random;
-use crate::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::draw::random::Random;
 
 /// What pods request, in thousandths of a core and in MiB.
 const SIZES: [(u128, u128); 4] = [(0, 0), (100, 64), (250, 128), (500, 512)];
@@ -28,7 +28,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth) {
         sum(&|replicas, is_daemon| if is_daemon { 0 } else { replicas }),
         sum(&|_, is_daemon| u128::from(is_daemon)),
     );
-    // Some clusters are too full from the beginning: there nobody thought of a margin. Pieces of room are of use if some of the largest fit into them.
+    // Some clusters are too full from the beginning: no margin was planned there. Pieces of room are of use if some of the largest fit into them.
     let (percent, spare) = if random.chance(150) { (100, 1) } else { (115, 2) };
     let others = truth.nodes.len().saturating_sub(1).max(1) as u128;
     let (cpu, memory) = SIZES[SIZES.len() - 1];

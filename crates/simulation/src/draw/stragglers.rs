@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use migration::plan::Plan;
 use types::policy::Phase;
 
-use crate::random::Random;
-use crate::truth::Truth;
+use crate::cluster::truth::Truth;
+use crate::draw::random::Random;
 
 /// How many of a thousand pods were attached in another phase.
 const PODS: u64 = 150;
@@ -35,7 +35,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
             }
         }
     }
-    let is_movable = |pod: &crate::truth::Pod| pod.node.is_some_and(|index| !out.contains(&index));
+    let is_movable = |pod: &crate::cluster::truth::Pod| pod.node.is_some_and(|index| !out.contains(&index));
     let attached: Vec<u32> = truth
         .pods
         .iter()

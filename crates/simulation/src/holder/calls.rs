@@ -7,13 +7,13 @@ use migration::roll::act::Act;
 use migration::roll::step::FRESH;
 
 use super::LookBasis;
-use crate::api::LONGEST;
-use crate::event::{Event, Flight, Reply};
-use crate::fault::Fault;
+use crate::cluster::api::LONGEST;
+use crate::cluster::truth::at;
+use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::queue::SECOND;
+use crate::history::event::{Event, Flight, Reply};
+use crate::history::queue::SECOND;
 use crate::tamper::Tamper;
-use crate::truth::at;
 
 impl History {
     /// Makes a call; at once an outcome if it is not made.

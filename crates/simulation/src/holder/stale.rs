@@ -1,8 +1,8 @@
 //! How much of what happened a holder's watches have brought.
 
 use super::Holder;
-use crate::event::Stream;
-use crate::queue::{Millis, SECOND};
+use crate::history::event::Stream;
+use crate::history::queue::{Millis, SECOND};
 
 /// A holder decides nothing if a watch has brought nothing for longer, as the real one does.
 pub(crate) const STALE: Millis = 30 * SECOND;

@@ -66,7 +66,7 @@ impl<R: BufRead> BufRead for BoundedReader<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
-        // Nobody reads elsewhere meanwhile, and JSON is read byte by byte.
+        // No other part reads meanwhile, and JSON is read byte by byte.
         self.read.store(self.read.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
         self.input.consume(bytes);
     }

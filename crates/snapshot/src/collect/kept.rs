@@ -13,7 +13,7 @@ use crate::model::Kind;
 pub(super) enum Projection {
     /// All of it.
     Whole,
-    /// A definition, whose schema nobody reads.
+    /// A definition, whose schema is not read.
     Definition,
     /// `metadata`.
     Metadata,

@@ -20,7 +20,7 @@ pub fn is_backing(api_version: &str) -> bool {
 }
 
 /// Keeps of the annotation what an object keeps of its own metadata: name, UID, labels, and the annotations that checks read. Text that is no object of
-/// JSON becomes an empty one, since nobody can say what is in it.
+/// JSON becomes an empty one, since its content is not known.
 pub(super) fn slim(stored: &mut Value) {
     let read = stored.as_str().and_then(|text| serde_json::from_str(text).ok());
     let mut all: Map<String, Value> = read.unwrap_or_default();

@@ -62,7 +62,7 @@ pub struct Meta {
     /// When the API server created the object, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Text>,
-    /// When somebody deleted the object, which then waits for its grace period or its finalizers.
+    /// When the object was deleted, which then waits for its grace period or its finalizers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Text>,
     /// Counts the changes of `spec`.
@@ -148,7 +148,7 @@ pub(super) fn is_key(text: &str) -> bool {
     text.split('/').count() <= 2 && text.split('/').all(is_word)
 }
 
-/// Owners that could be. Nobody looks an owner up when an object names one, so that any tenant may name what cannot be; such an object has no owner.
+/// Owners that could be. The API server does not look an owner up when an object names one, so that any tenant may name what cannot be; such an object has no owner.
 fn possible<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[OwnerRef]>, D::Error> {
     let mut all: Vec<OwnerRef> = or_default(deserializer)?;
     let is_group = |version: &str| version.is_empty() || is_key(version);

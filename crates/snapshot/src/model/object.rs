@@ -28,7 +28,7 @@ impl Object {
         is_kept.then(|| object.slimmed(kind))
     }
 
-    /// Without what is large and read by nobody.
+    /// Without what is large and not read.
     fn slimmed(mut self, kind: Kind) -> Self {
         if kind == Kind::CUSTOM_RESOURCE_DEFINITION
             && let Some(all) = self.0.as_object_mut()

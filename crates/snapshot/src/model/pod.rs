@@ -242,7 +242,7 @@ impl Pod {
         matches!(self.status.phase.as_ref(), "Succeeded" | "Failed")
     }
 
-    /// kubelet reads the pod from a file of the node; nobody can evict it.
+    /// kubelet reads the pod from a file of the node; it cannot be evicted.
     #[must_use]
     pub fn is_static(&self) -> bool {
         self.metadata.annotation("kubernetes.io/config.mirror").is_some()

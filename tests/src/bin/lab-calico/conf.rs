@@ -18,7 +18,7 @@ pub(crate) struct Conf {
     pub(crate) name: String,
     /// Who gives addresses.
     pub(crate) ipam: Option<Ipam>,
-    /// The pod's addresses, where nobody gives them.
+    /// The pod's addresses, where no IPAM gives them.
     #[serde(default)]
     pub(crate) addresses: Vec<IpAddr>,
     /// Of both ends, in bytes.
@@ -120,7 +120,7 @@ impl Call {
         })
     }
 
-    /// Where host-local keeps this network's leases; none if nobody gives addresses.
+    /// Where host-local keeps this network's leases; none if no IPAM gives addresses.
     pub(crate) fn store(&self) -> Option<PathBuf> {
         Some(self.conf.ipam.as_ref()?.data_dir.join(&self.conf.name))
     }

@@ -135,7 +135,7 @@ fn enable_v6(places: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// On a link of two, nobody else can have the address: it is usable at once.
+/// On a link of two, no other host can have the address: it is usable at once.
 fn without_dad(interface: &str) -> Result<()> {
     let path = format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad");
     fs::write(&path, "0").with_context(|| format!("write {path}"))

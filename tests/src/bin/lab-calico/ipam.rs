@@ -14,7 +14,7 @@ use crate::conf::{Call, Failure};
 /// Addresses for the pod.
 ///
 /// # Errors
-/// The plugin's own, or that nobody gives any.
+/// The plugin's own, or none at all.
 pub(crate) fn allocate(call: &Call) -> Result<Vec<IpAddr>, Failure> {
     let Some(reply) = run(call, "ADD")? else {
         return Ok(given(call)?);

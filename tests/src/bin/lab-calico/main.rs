@@ -17,7 +17,7 @@
 //! - `hostPrefix`: begins the name of the host end; `cali` if absent. Only so can two stand-ins serve one pod: real Calico
 //!   names the end by the pod alone.
 //! - `datastore`: a directory, see `lab::calico`, in which pods and addresses are registered for `lab-felix`; and `nodename` with it.
-//!   Absent: nothing is registered, and whoever has an agent's view of the node has none of this plugin's pods.
+//!   Absent: nothing is registered, and an agent's view of the node has none of this plugin's pods.
 //!
 //! - `kubernetes`: an object with `kubeconfig`, a file in JSON with which the plugin writes its annotations on the Pod. Absent: it writes none.
 //!

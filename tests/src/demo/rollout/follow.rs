@@ -1,4 +1,4 @@
-//! The mesh follows what others do to the pods: whoever is being stopped leaves it, whoever is ready enters it.
+//! The mesh follows what others do to the pods: a pod that is being stopped leaves it, a pod that is ready enters it.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::demo::strategy::Phase;
 use crate::probe::{self, Link};
 
 impl Rollout<'_> {
-    /// Looks at the cluster once. At most one pod enters at a time, since whoever leaves must not wait for long.
+    /// Looks at the cluster once. At most one pod enters at a time, since a pod that leaves must not wait for long.
     pub(super) fn follow(&mut self) -> Result<()> {
         let nodes = self.api.list("/api/v1/nodes")?;
         self.name_the_pass(&nodes)?;
@@ -110,7 +110,7 @@ impl Rollout<'_> {
         self.cluster.workers.iter().map(|worker| phase(worker.name())).collect()
     }
 
-    /// A pod with a Service of its own that nobody asks through it, and a pod of another node that may.
+    /// A pod with a Service of its own that no pod asks through it, and a pod of another node that may.
     fn unasked(&self) -> Option<(&Pod, &Pod)> {
         let asked = |server: &Pod| {
             let client = self.asked_by.get(&server.id);

@@ -33,7 +33,7 @@ impl FollowedCommand {
         });
         let stdout = std::thread::spawn(move || {
             let mut text = String::new();
-            // What is no text is missed by whoever reads it.
+            // What is no text is missed by its reader.
             drop(stdout.read_to_string(&mut text));
             text
         });

@@ -15,12 +15,12 @@ pub(super) fn objects(api: &Api, namespace: &str) -> Result<Vec<Value>> {
     api.list(&format!("/api/v1/namespaces/{namespace}/pods"))
 }
 
-/// Whether somebody has begun to stop it.
+/// Whether its end was asked for.
 pub(super) fn is_going(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
 }
 
-/// When somebody began to stop it, in milliseconds since the Unix epoch, by the API server's clock. An object says when its time of grace is
+/// When its end was asked for, in milliseconds since the Unix epoch, by the API server's clock. An object says when its time of grace is
 /// over, to the second.
 pub(super) fn going_since(pod: &Value) -> Result<u64> {
     let over = pod["metadata"]["deletionTimestamp"].as_str().context("a pod that is not being deleted")?;

@@ -40,7 +40,7 @@ pub(super) fn look_around(rollout: &mut Rollout<'_>) -> Result<()> {
     take_back(rollout)
 }
 
-/// Takes the rule out of every node's policy, as whoever looks after the nodes' files does. With it, the nodes could make pods on the new network in
+/// Takes the rule out of every node's policy, as the owner of the nodes' files does. With it, the nodes could make pods on the new network in
 /// every phase, and no plan without forwarding allows that.
 fn take_back(rollout: &Rollout<'_>) -> Result<()> {
     let policy = rollout.cluster.policy();

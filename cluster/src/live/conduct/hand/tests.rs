@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
 use crate::live::lease::Patience;
 use crate::live::session::Settings;
 
@@ -220,7 +220,7 @@ fn the_operator_hears_once_that_the_journal_fails_and_once_that_it_works_again()
     });
 }
 
-/// A file that cannot be written is told at once; nobody reads it in the cluster.
+/// A file that cannot be written is told at once; it is not read in the cluster.
 #[test]
 fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
     run(async {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::live::error::Meaning;
-use crate::live::in_tests::{Answer, Server, run};
+use crate::live::api::error::Meaning;
+use crate::live::api::test_server::{Answer, Server, run};
 
 /// An API server with these groups, and an APIService of Calico that has a Service or has none.
 fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static [&'static str]) -> Server {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use types::exit::Exit;
 
 use super::super::*;
-use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
 
 const OURS: &str = "crossfade/converted-from";
 

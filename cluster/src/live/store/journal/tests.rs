@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::live::in_tests::{Answer, Server, run};
+use crate::live::api::test_server::{Answer, Server, run};
 
 const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 

@@ -2,7 +2,7 @@ use migration::roll::world::Verdict;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::live::in_tests::{Answer, RecordedRequest, Server, run};
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};
 
 const MAP: &str = "/api/v1/namespaces/crossfade/configmaps";
 

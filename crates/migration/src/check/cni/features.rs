@@ -59,7 +59,7 @@ pub(in crate::check) const CHECK: Check = Check {
 struct Feature {
     code: &'static str,
     severity: Severity,
-    /// The objects that use it; none if nobody does.
+    /// The objects that use it; none if no object does.
     find: fn(&Scene<'_>) -> Vec<Subject>,
     what: &'static str,
     why: &'static str,
@@ -113,7 +113,7 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
         .then(|| Finding::new("feature-bandwidth", Severity::Note, what, why, fix).about(objects))
 }
 
-/// Without kube-proxy, somebody replaces it: nothing is said where the new CNI may go on doing so.
+/// Without kube-proxy, another program replaces it: nothing is said where the new CNI may go on doing so.
 fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     let snapshot = scene.snapshot;
     let daemon_set = snapshot.daemon_set("kube-proxy");
@@ -242,7 +242,7 @@ mod tests {
             (policy(json!({"selector": "app == 'web'"})), false),
             (policy(json!({})), true),
             (policy(json!({"selector": "role == 'node'", "namespaceSelector": "has(x)"})), false),
-            // Nobody can say what it selects.
+            // What it selects is not known.
             (policy(json!({"selector": "role =="})), true),
         ] {
             let codes = codes(Cni::Calico, Cni::Cilium, vec![made(), policy.clone()]);

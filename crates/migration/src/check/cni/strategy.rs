@@ -1,4 +1,4 @@
-//! A strategy that works, and that nobody should choose first.
+//! A strategy that works, and that should not be the first choice.
 //!
 //! *Source*: docs/policy.md, "Which strategy to choose" and "Host routes"; the CNIs' profiles (`secondary`).
 

@@ -2,7 +2,7 @@
 
 use super::Finding;
 
-/// Sorts findings: what somebody accepted comes last, else the worst first, then by code and first object.
+/// Sorts findings: what the operator accepted comes last, else the worst first, then by code and first object.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| (finding.waived.is_some(), finding.severity, finding.code);

@@ -1,4 +1,4 @@
-//! Addresses of the new CNI's routers that somebody has already.
+//! Addresses of the new CNI's routers that are in use already.
 //!
 //! *Source*: antrea-io/antrea: pkg/agent/agent.go (antrea-gw0 has the first address of the node's pod CIDR); flannel-io/flannel: Documentation/backends.md
 //! (flannel.1 has the network address, cni0 the first one); Cilium's `CiliumNode`. Antrea's issue 5578 has Calico's pods on such addresses.

@@ -171,7 +171,7 @@ fn by(config: &Object) -> Subject {
     subject(Kind::CONFIG_MAP, config)
 }
 
-/// The smallest range that both networks are in is never masqueraded, where it is small enough to be no one else's.
+/// The smallest range that both networks are in is never masqueraded, where it is small enough to hold nothing else.
 fn native(both: Vec<Range>) -> String {
     let covering: Vec<(&str, Option<Range>)> =
         [("ipv4NativeRoutingCIDR", false), ("ipv6NativeRoutingCIDR", true)]

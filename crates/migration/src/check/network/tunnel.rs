@@ -79,7 +79,7 @@ fn free_port(new: &Tunnel, old: &Tunnel) -> u16 {
     if usual == old.port { usual.saturating_add(1) } else { usual }
 }
 
-/// The setting that takes the tunnels apart, for the CNI to move to: nobody depends on it yet.
+/// The setting that takes the tunnels apart, for the CNI to move to: nothing depends on it yet.
 fn other_tunnel(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel) -> String {
     let port = free_port(new, old);
     match scene.to {

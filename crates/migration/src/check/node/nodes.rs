@@ -52,7 +52,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
-    // If nobody reports, one sentence says it better than a list of all nodes.
+    // If no node reports, one sentence says it better than a list of all nodes.
     if let Some(silent) = by.remove("crossfade-silent") {
         let is_all = silent.len() == reporting;
         by.insert(

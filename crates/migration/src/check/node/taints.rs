@@ -145,7 +145,7 @@ fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     subjects.iter().map(to_text).collect::<Vec<_>>().join("; ")
 }
 
-/// Whether somebody removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
+/// Whether a controller removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
 ///
 /// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `remove-cilium-node-taints` of cilium-config; kubelet itself may not change
 /// taints (Kubernetes, admission plugin NodeRestriction).

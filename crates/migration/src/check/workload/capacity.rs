@@ -31,7 +31,7 @@ struct Load<'a> {
     node: &'a Node,
     /// What pods may request in sum.
     offer: Request,
-    /// What nobody requested.
+    /// What was not requested.
     free: Request,
     /// What the pods request that would move to other nodes.
     moves: Request,

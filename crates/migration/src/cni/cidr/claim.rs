@@ -27,7 +27,7 @@ pub enum Usage {
     Node,
     /// Something outside the cluster.
     External,
-    /// Nobody may use it.
+    /// It must not be used.
     Reserved,
 }
 

@@ -51,7 +51,7 @@ fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static str, Sever
         Usage::OldBlock | Usage::OldAddress if is_own && new.range == other.range => {
             ("cidr-same-on-node", Severity::Blocks)
         }
-        // The node delivers to both. With both networks on one node, nobody knows which of them an address is of.
+        // The node delivers to both. With both networks on one node, it is not known which of them an address is of.
         Usage::OldBlock | Usage::OldAddress if is_own => {
             let severity = if strategy == Strategy::Double { Severity::Blocks } else { Severity::Risk };
             ("cidr-overlap-own-block", severity)

@@ -14,7 +14,7 @@ pub const NODE_MTU: u32 = 1500;
 pub struct Mtu {
     /// The MTU of an interface in a pod.
     pub bytes: u32,
-    /// Somebody set it; else the CNI computes it from the nodes' MTU.
+    /// It is set; else the CNI computes it from the nodes' MTU.
     pub is_set: bool,
     /// What the tunnels of the CNI add to a packet.
     pub overhead: u32,
@@ -69,7 +69,7 @@ fn overhead(snapshot: &Snapshot, cni: Cni) -> u32 {
     if cni == Cni::Cilium { all.sum() } else { all.max().unwrap_or(0) }
 }
 
-/// A number of bytes; 0 and words such as `auto` mean that nobody set it.
+/// A number of bytes; 0 and words such as `auto` mean that it is not set.
 fn number(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|bytes| *bytes != 0)
 }

@@ -35,7 +35,7 @@ pub struct Tunnel {
     pub device: String,
     /// The object that says so.
     pub source: Subject,
-    /// The CNI is not installed, and this is what it does unless somebody changes it.
+    /// The CNI is not installed, and this is what it does unless it is changed.
     pub is_default: bool,
 }
 

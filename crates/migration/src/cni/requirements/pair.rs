@@ -10,9 +10,9 @@ use crate::cni::support::{Cni, Strategy};
 /// What is known of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// Somebody published this migration.
+    /// This project published this migration.
     Published,
-    /// Crossfade supports it, and nobody published it.
+    /// Crossfade supports it, and no migration of it was published.
     Declared,
 }
 

@@ -14,7 +14,7 @@ pub struct LocalTime {
     pub minute: u32,
 }
 
-/// Whether a window is open, or there is none at all. `local` says what time it is in a time zone; none if nobody knows the zone, and a window there is
+/// Whether a window is open, or there is none at all. `local` says what time it is in a time zone; none if the zone is not known, and a window there is
 /// closed.
 #[must_use]
 pub fn is_open(windows: &[Window], local: impl Fn(Option<&str>) -> Option<LocalTime>) -> bool {

@@ -81,7 +81,7 @@ struct Condition {
 const SCHEDULER: &str = "default-scheduler";
 
 /// What a count takes from a pod; none for one that ended, and for one that the scheduler has refused or does not look at: such a pod needs no room of
-/// those that run. Nobody knows whether another scheduler exists, so a pod that waits for one does not count either.
+/// those that run. It is not known whether another scheduler exists, so a pod that waits for one does not count either.
 ///
 /// # Errors
 /// Why it is no Pod.
@@ -158,7 +158,7 @@ mod tests {
         assert!(count_pod("{").is_err());
     }
 
-    /// Somebody waits for room that nobody has, or for a person: a run that is short of room has other waits for that.
+    /// A node waits for room that is nowhere, or for a person: a run that is short of room has other waits for that.
     #[test]
     fn a_pod_that_the_scheduler_refused_does_not_count() {
         for (node, status, counts) in
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Nobody knows whether another scheduler exists, and what it would do.
+    /// It is not known whether another scheduler exists, and what it would do.
     #[test]
     fn a_pod_that_waits_for_another_scheduler_does_not_count() {
         for (scheduler, node, counts) in [

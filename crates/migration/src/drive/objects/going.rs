@@ -1,4 +1,4 @@
-//! Nodes that somebody takes away.
+//! Nodes that an autoscaler, a cloud or a person removes.
 
 use snapshot::model::Node;
 

@@ -29,7 +29,7 @@ const STEP_BYTES: usize = 1024;
 /// Longest report that counts, in bytes. A later `watch` may write more than this one.
 const REPORT_BYTES: usize = 4 * observed::MAX_BYTES;
 
-/// A Node, and its taints as they are written: whoever changes one has to write them all.
+/// A Node, and its taints as they are written: a change of one has to write them all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedNode {
     /// Its name.

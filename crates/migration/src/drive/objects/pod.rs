@@ -52,7 +52,7 @@ pub fn pod(json: &str, about: &PodClassifier) -> Result<Pod, String> {
 pub fn pod_of(read: &model::Pod, about: &PodClassifier) -> Pod {
     let by = owner(read);
     let by = Owner { kind: by.kind.into(), namespace: by.namespace.into(), name: by.name.into() };
-    // A pod that nobody makes again owns itself there.
+    // A pod that no controller makes again owns itself there.
     let owner = (&*by.kind != "Pod").then_some(by);
     let is_unschedulable = |condition: &model::Condition| {
         (&*condition.kind, &*condition.status, &*condition.reason)

@@ -132,7 +132,7 @@ fn each_thing_that_nodes_lack_is_one_blocker() {
         lines[0].ends_with("s00, s01, s02, s03, s04, s05, s06, s07, s08, s09, s10, s11 and 3 more"),
         "{lines:#?}"
     );
-    // If nobody reports, there is no phase to begin with, and the blocker says so of all nodes.
+    // If no node reports, there is no phase to begin with, and the blocker says so of all nodes.
     let lines = refused(
         &cluster([silent("a"), silent("b")].map(|object| labelled(object, "crossfade/phase", Value::Null))),
         &[],

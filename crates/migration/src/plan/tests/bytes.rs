@@ -42,7 +42,7 @@ fn a_plan_is_read_as_it_was_written_and_has_no_fraction() {
     assert_eq!(hash(&plan), sha256(&written));
     let value: Value = serde_json::from_slice(&written).expect("JSON");
     assert!(is_whole(&value));
-    // A file that somebody has made more legible is the same plan.
+    // A file that an editor has reformatted is the same plan.
     let pretty = serde_json::to_vec_pretty(&value).expect("JSON");
     assert_eq!(read(&pretty).map(|read| hash(&read)), Ok(hash(&plan)));
 }

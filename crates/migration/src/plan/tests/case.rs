@@ -64,7 +64,7 @@ pub(super) fn control_plane(name: &str, zone: &str) -> Value {
     labelled(node(name, zone), "node-role.kubernetes.io/control-plane", "")
 }
 
-/// A running pod that somebody makes.
+/// A running pod that a controller makes.
 pub(super) fn pod(name: &str, node: &str, kind: &str, owner: &str) -> Value {
     let mut pod = object(
         Kind::POD,

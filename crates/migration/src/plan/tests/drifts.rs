@@ -189,7 +189,7 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
     }
 }
 
-/// A plan that names the hash of the settings, and says something else. Each row: what somebody wrote into it, and a word of the one line.
+/// A plan that names the hash of the settings, and says something else. Each row: what was written into it, and a word of the one line.
 #[test]
 fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
     let settings = SETTINGS.replace(

@@ -177,7 +177,7 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
     }
 }
 
-/// A pod that somebody names on the command line moves, as in a roll.
+/// A pod that the command line names moves, as in a roll.
 #[test]
 fn a_pod_without_an_owner_may_be_named() {
     let case = cluster([done("a"), late("b", "old", &["11111111"]), straggler("p", "b", "", "11111111")]);

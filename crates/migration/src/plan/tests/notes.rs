@@ -1,4 +1,4 @@
-//! What to know of a plan that keeps nobody from carrying it out.
+//! What to know of a plan that does not keep it from being carried out.
 
 use serde_json::{Value, json};
 

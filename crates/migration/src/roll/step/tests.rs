@@ -219,7 +219,7 @@ fn a_node_in_the_wave_of_another_zone_holds_itself_alone() {
     assert_eq!(waits(&decided, Reason::PlaceUnknown), ["Node/a"]);
 }
 
-/// Nobody acts on such a node, whatever was asked for it: its step may be in use.
+/// The run does not act on such a node, whatever was asked for it: its step may be in use.
 #[test]
 fn a_node_with_a_step_of_another_run_can_be_skipped() {
     let mut world = world();
@@ -360,7 +360,7 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         let decided = decided(&world, &skipped(object));
         assert_eq!(!claimed(&decided, &world).is_empty(), starts, "{object}: {:?}", decided.waits);
     }
-    // It is left out of all passes, and until somebody takes that back.
+    // It is left out of all passes, and until the operator takes that back.
     let run = Run { targets: vec![Phase::BothOld, Phase::BothNew], ..skipped("Namespace/x") };
     let next =
         Run { skipped: run.skipped.clone().into_iter().chain([("a".into(), "so".into())]).collect(), ..run };

@@ -46,7 +46,7 @@ pub enum State {
 pub struct Room<'a> {
     /// By the taints that keep pods away.
     groups: BTreeMap<Vec<&'a str>, Group>,
-    /// What pods request of which nobody knows where they may go.
+    /// What pods request of which it is not known where they may go.
     anywhere: Request,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Room<'a> {
         side.stays += place.stays;
     }
 
-    /// Pods that need a place, and of which nobody knows where they may go: they have no node, or had one that is gone.
+    /// Pods that need a place, and of which it is not known where they may go: they have no node, or had one that is gone.
     pub fn add_anywhere(&mut self, request: Request) {
         self.anywhere += request;
     }

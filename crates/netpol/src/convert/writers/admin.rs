@@ -1,6 +1,6 @@
 //! ClusterNetworkPolicies of Kubernetes beside NetworkPolicies: what is ordered stands in the Admin tier, which comes before NetworkPolicies.
 //!
-//! A ClusterNetworkPolicy isolates nobody, and knows senders by their labels alone: that a pod receives nothing from outside of the cluster only a
+//! A ClusterNetworkPolicy isolates no pod, and knows senders by their labels alone: that a pod receives nothing from outside of the cluster only a
 //! NetworkPolicy can say. So the end of the default tier is one in each namespace for what pods receive, as for NetworkPolicies alone; for what
 //! they send it is one, too, where the policy is of a namespace, and else a rule of the Baseline tier, which holds in namespaces to come as well.
 //! Tiers before the default one have their end for what pods send in the Admin tier, and none for what they receive; tiers after it have no place.
@@ -237,7 +237,7 @@ fn spec(tier: &str, next: &mut usize, subject: &PodSelection, received: &[Value]
     spec.insert("tier".into(), tier.into());
     spec.insert("priority".into(), (*next).into());
     *next += 1;
-    // Whom nobody can select is left out before.
+    // An end that cannot be selected is left out before.
     spec.insert("subject".into(), pods(subject).unwrap_or_default());
     for (key, rules) in [("ingress", received), ("egress", sent)] {
         if !rules.is_empty() {

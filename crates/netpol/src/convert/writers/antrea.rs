@@ -304,7 +304,7 @@ fn spec(
 }
 
 fn applied(pods: &[PodSelection], namespace: Option<&Text>) -> Value {
-    // Whom nobody can say is left out before.
+    // An end that cannot be expressed is left out before.
     pods.iter().flat_map(|chosen| targets(chosen, namespace).unwrap_or_default()).collect()
 }
 

@@ -71,7 +71,7 @@ pub enum RuleAction {
 pub enum Peer {
     /// Pods.
     Pods(Expression),
-    /// Addresses, whoever has them.
+    /// Addresses, whichever endpoint has them.
     Networks(Vec<Range>),
 }
 

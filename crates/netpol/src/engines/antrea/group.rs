@@ -27,7 +27,7 @@ pub struct Group {
 pub enum Members {
     /// Pods for which a condition is true.
     Pods(Expression),
-    /// Whoever has an address of these.
+    /// Every endpoint with an address of these.
     Blocks(Vec<Block>),
     /// The members of other groups, by their names.
     Groups(Vec<Text>),

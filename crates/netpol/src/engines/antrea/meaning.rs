@@ -85,7 +85,7 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
         for tier in tiers.iter().filter(|tier| *tier.name != *BASELINE) {
             all.push(input.tier(&tier.name, kubernetes_at, world, direction)?);
         }
-        // Antrea goes by addresses, whoever has them.
+        // Antrea goes by addresses, whichever endpoint has them.
         let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         all.push(kubernetes::tier(input.kubernetes, world, direction, blocks)?);
         all.push(input.tier(BASELINE, kubernetes_at, world, direction)?);
@@ -145,7 +145,7 @@ fn named(policy: &Policy) -> String {
 }
 
 impl Input<'_> {
-    /// One tier: the rules of its policies in order. Nothing ends in it, for Antrea's policies isolate nobody.
+    /// One tier: the rules of its policies in order. Nothing ends in it, for Antrea's policies isolate no pod.
     fn tier(
         &self,
         name: &str,

@@ -81,7 +81,7 @@ pub enum Peer {
     SameNamespace(Expression),
     /// Those of them in a namespace that has all these labels with the same values as the namespace of the pod that the rule is applied to.
     SameLabels(Vec<Text>, Expression),
-    /// Addresses, whoever has them.
+    /// Addresses, whichever endpoint has them.
     Block(Block),
     /// The members of a group, by its name.
     Group(Text),

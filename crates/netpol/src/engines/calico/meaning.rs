@@ -154,7 +154,7 @@ impl Input<'_> {
         }
         if *tier.order.name == *DEFAULT {
             for policy in self.kubernetes {
-                // Calico goes by addresses, whoever has them.
+                // Calico goes by addresses, whichever endpoint has them.
                 let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
                 let item = kubernetes::tier(std::slice::from_ref(policy), world, direction, blocks)?;
                 parts.push((kubernetes_order(policy), item.ends, item.rules));

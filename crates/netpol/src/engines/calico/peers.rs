@@ -44,7 +44,7 @@ impl Input<'_> {
         found.without(&within(&end.not_nets))
     }
 
-    /// The pods for which a condition is true, and whoever has an address of a network set or of a host endpoint for which it is true: Calico
+    /// The pods for which a condition is true, and every endpoint with an address of a network set or of a host endpoint for which it is true: Calico
     /// goes by addresses.
     fn matched(&self, condition: &Expression, world: &World) -> Parties {
         let addresses = self.addresses(condition);

@@ -9,7 +9,7 @@ use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME, Te
 
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
-/// Deepest nesting of parentheses and `!`. Calico has no limit, and nobody writes a selector by hand that comes near it.
+/// Deepest nesting of parentheses and `!`. Calico has no limit, and no selector written by hand that comes near it.
 const MAX_DEPTH: usize = 64;
 /// How many characters of a selector an error shows.
 const SHOWN: usize = 200;

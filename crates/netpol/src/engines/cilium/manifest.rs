@@ -250,7 +250,7 @@ impl BlockSpec {
     }
 }
 
-/// The parties that an entity is; some entities are nobody who is in a world of pods, nodes and those outside.
+/// The parties that an entity is; some entities are no party of a world of pods, nodes and those outside.
 fn entity(name: &Text) -> Result<Vec<End>, String> {
     Ok(match &**name {
         "all" => vec![End::Everybody],

@@ -114,7 +114,7 @@ impl Input<'_> {
         let others = || world.nodes().clone().or(world.outside());
         let parties_of = |end: &Ends| match end {
             Ends::Everybody => world.everybody(),
-            // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects whoever has none, which are also nodes and
+            // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects endpoints without labels, which are also nodes and
             // everybody outside.
             Ends::Labelled(condition) if condition.holds(&Labels::new(), None) => {
                 world.select(condition).or(&others())

@@ -38,7 +38,7 @@ pub(super) fn peer(selector: &LabelSelector, namespace: Option<&Text>) -> Result
     let has_labels = keys.iter().any(|key| key.starts_with(OF_NAMESPACE));
     Ok(match namespace {
         _ if has_name => condition,
-        // So that it is about pods and nobody else.
+        // So that it is about pods and nothing else.
         None => Expression::Has(LabelOwner::Namespace, NAMESPACE_NAME.into()).and(condition),
         Some(_) if has_labels => condition,
         Some(namespace) => Expression::Within(namespace.clone()).and(condition),

@@ -37,7 +37,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule that allows nothing to anybody.
+    /// A rule that allows nothing.
     pub(crate) fn about_nobody() -> Self {
         let nobody = Requirement { key: Text::from("="), operator: "Exists".into(), values: Vec::new() };
         let pods = LabelSelector { match_expressions: vec![nobody], ..LabelSelector::default() };

@@ -28,11 +28,11 @@ pub(crate) struct Everything<'a> {
     pub(crate) kubernetes: &'a [Value],
     pub(crate) sets: &'a [Value],
     pub(crate) hosts: &'a [Value],
-    /// What has labels at an address, once somebody asked.
+    /// What has labels at an address, once it was asked for.
     pub(crate) known: RefCell<HashMap<IpAddr, Rc<Vec<Thing>>>>,
 }
 
-/// Calico matches addresses, whoever has them.
+/// Calico matches addresses, whichever endpoint has them.
 const BLOCKS: Blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
 
 /// A policy, and whether it is one of Kubernetes.

@@ -2,7 +2,7 @@
 //!
 //! *Source*: Cilium, "Layer 3 Policies", "Layer 4 Policies", "Deny Policies", "Policy Enforcement Modes", "Using Kubernetes Constructs in Policy". Where
 //! they do not say it, cilium/cilium does: what a name of a port means of packets that are sent (`Endpoint.GetNamedPort`), whom selectors select
-//! that ask for no label (issue 46949), and that an empty list of other ends is nobody (`pkg/policy`).
+//! that ask for no label (issue 46949), and that an empty list of other ends matches nothing (`pkg/policy`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -193,7 +193,7 @@ impl<'a> Reading<'a> {
             !list(&selector["matchExpressions"]).is_empty()
                 || selector["matchLabels"].as_object().is_some_and(|labels| !labels.is_empty())
         };
-        // Nothing but negations is also true of whoever has no labels.
+        // Nothing but negations is also true of a pod without labels.
         let is_unlabelled = |peer: &Value| {
             packet.peer.0.pod().is_none()
                 && is_said(&peer["namespaceSelector"])
@@ -244,7 +244,7 @@ fn is(selector: &Value, labels: &Labels) -> bool {
         })
 }
 
-/// Whether somebody is an entity. No pod's own node is in the town.
+/// Whether a party is an entity. No pod's own node is in the town.
 fn is_entity(entity: &Value, end: End<'_>, address: IpAddr) -> bool {
     match (entity.as_str().expect("an entity"), end) {
         ("all", _)

@@ -161,7 +161,7 @@ fn valued(selector: &mut Value) {
     }
 }
 
-/// Other values for labels that no pod and no namespace has, so that fewer selectors select nobody.
+/// Other values for labels that no pod and no namespace has, so that fewer selectors select nothing.
 fn fitted(part: &mut Value, is_of_namespaces: bool) {
     let fit = |key: &str, value: &str| -> (&str, &str) {
         match (key, value) {

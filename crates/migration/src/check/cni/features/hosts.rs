@@ -7,7 +7,7 @@ use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::network::subject;
 
-/// The HostEndpoints that somebody wrote, and those of Calico's controllers that a policy selects.
+/// The HostEndpoints that users wrote, and those of Calico's controllers that a policy selects.
 ///
 /// *Source*: projectcalico/calico: kube-controllers/pkg/controllers/node/hostendpoints.go: with `autoCreate: Enabled`, each node has one with the profile
 /// `projectcalico-default-allow`, which lets everything pass that no policy is about.

@@ -60,7 +60,7 @@ fn a_range_that_no_network_may_have_is_found() {
     assert!(apart().codes(&CHECK).is_empty());
 }
 
-/// Nobody proposes broken connections that nobody has accepted.
+/// Broken connections that the operator has not accepted are not proposed.
 #[test]
 fn two_halves_are_a_way_only_for_whoever_accepts_them() {
     let case = || cluster("10.10.0.0/16", "10.10.1.64/26");

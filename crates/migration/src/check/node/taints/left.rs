@@ -1,4 +1,4 @@
-//! Start-up taints that nobody removed.
+//! Start-up taints that no controller removed.
 
 use std::collections::BTreeMap;
 

@@ -19,7 +19,7 @@ pub(super) struct World {
     pub(super) from: Cni,
     pub(super) to: Cni,
     pub(super) strategy: Strategy,
-    /// Kinds that nobody read.
+    /// Kinds that were not read.
     pub(super) unread: Vec<Kind>,
 }
 

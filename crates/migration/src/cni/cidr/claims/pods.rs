@@ -11,7 +11,7 @@ use crate::cni::cidr::{Claim, Usage};
 use crate::cni::support::Cni;
 use snapshot::{Range, merged};
 
-/// The pods of the old network with an address in a range of the new one: fixed addresses, or those of a pool that nobody knows any more. Of the Amazon
+/// The pods of the old network with an address in a range of the new one: fixed addresses, or those of a pool that is gone. Of the Amazon
 /// VPC CNI every pod, since it has no ranges of its own.
 pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let of_nodes = of_nodes(&claims.all);

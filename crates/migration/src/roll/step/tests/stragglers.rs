@@ -632,7 +632,7 @@ fn a_step_says_since_when_it_is_in_its_state() {
     assert_eq!(since(&world).as_deref(), Some("2026-01-01T12:05:00Z"), "the state after it");
 }
 
-/// Whoever can write a Node's annotations writes the greatest numbers that there are.
+/// A writer of a Node's annotations writes the greatest numbers that there are.
 #[test]
 fn the_greatest_numbers_of_a_node_overflow_nothing() {
     let most = u32::MAX;

@@ -28,7 +28,7 @@ pub(super) struct RuleWriter {
 
 impl RuleWriter {
     pub(super) fn new(pod_ranges: &[Range]) -> Self {
-        // A cluster whose ranges nobody knows may have both.
+        // A cluster whose ranges are not known may have both.
         let has =
             |is_v6: bool| pod_ranges.is_empty() || pod_ranges.iter().any(|range| range.is_v6() == is_v6);
         Self { has: [has(false), has(true)] }

@@ -16,7 +16,7 @@ fn same(old: &CalicoObjects) -> ConversionResult {
     turned
 }
 
-/// What a pod may exchange with somebody by TCP.
+/// What a pod may exchange with the other end by TCP.
 fn may(
     old: &CalicoObjects,
     turned: &ConversionResult,

@@ -17,7 +17,7 @@ fn same(old: &CalicoObjects) -> ConversionResult {
     turned
 }
 
-/// What a pod may exchange with somebody by TCP, as Antrea decides.
+/// What a pod may exchange with the other end by TCP, as Antrea decides.
 fn may(
     old: &CalicoObjects,
     turned: &ConversionResult,
@@ -124,7 +124,7 @@ fn what_is_allowed_after_network_policies_stays_allowed() {
         ..CalicoObjects::default()
     };
     let beside = || vec![network_policy("shop", "db", 80)];
-    // Antrea asks nobody after a NetworkPolicy that selects the pod, so this one comes before it.
+    // Antrea evaluates nothing after a NetworkPolicy that selects the pod, so this one comes before it.
     let plain = old(json!([port("Allow", 443)]), beside());
     let turned = same(&plain);
     assert!(may(&plain, &turned, Ingress, "shop/db", "office/web", 443));

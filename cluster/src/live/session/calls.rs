@@ -1,0 +1,95 @@
+//! Carries out what was decided: one call each, made once.
+//!
+//! An act is prepared at once and carried out later, so that many may be under way. Whatever does not work is known as a fact, and the next decision looks
+//! at the world anew.
+
+mod census;
+mod evict;
+mod patch;
+
+use types::eviction::Answer;
+
+use crate::live::api::call::{ApiRequest, Caller, Reply};
+use crate::live::lease::{HeldLease, Standing};
+
+pub(in crate::live) use census::census;
+pub(in crate::live) use evict::{delete, evict, version};
+use migration::roll::act::PodId;
+use migration::roll::world::Census;
+pub(in crate::live) use patch::patch;
+
+/// What became of an act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The Node is patched, or the run is recorded.
+    Done,
+    /// What became of an eviction or a deletion.
+    Pod(Box<PodId>, Answer),
+    /// All pods are counted; the next world has the count.
+    Counted(Census),
+    /// Another client changed the object since it was read: look again.
+    Changed,
+    /// The Node, or the run, is not there any more.
+    Gone,
+    /// Nothing was asked for: this holder must not act now; why.
+    Barred(String),
+    /// Not known: the call was refused, or its answer was lost; in words.
+    Failed(String),
+}
+
+/// Makes the requests of a holder, and none when it must not act.
+#[derive(Debug, Clone)]
+pub(in crate::live) struct LeasedCaller {
+    caller: Caller,
+    lease: HeldLease,
+}
+
+impl LeasedCaller {
+    pub(in crate::live) fn new(caller: &Caller, held: HeldLease) -> Self {
+        let lease = held.clone();
+        Self { caller: caller.with_time_limit(move || lease.time_left()), lease: held }
+    }
+
+    /// What makes its requests: none of them outlives the Lease.
+    pub(in crate::live) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Whether the holder may act now.
+    pub(in crate::live) fn may(&self) -> Result<(), Outcome> {
+        match self.lease.standing() {
+            Standing::Fresh => Ok(()),
+            Standing::Stale(age) => Err(Outcome::Barred(format!(
+                "the Lease was renewed {} s ago, and must be renewed first",
+                age.as_secs()
+            ))),
+            Standing::Lost(why) => Err(Outcome::Barred(format!("the Lease is lost: {why}"))),
+        }
+    }
+
+    /// Makes a request when its turn comes, if the holder may act then.
+    async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
+        self.caller.turn().await;
+        self.may()?;
+        self.caller.urgent(ask).await.map_err(|why| {
+            self.lease.unanswered();
+            Outcome::Failed(why)
+        })
+    }
+}
+
+/// Changes a Node. Gives the Node as it is then.
+pub(in crate::live) async fn change(hand: &LeasedCaller, ask: &ApiRequest) -> Result<String, Outcome> {
+    let reply = hand.call(ask).await?;
+    if reply.is_done() {
+        return Ok(String::from_utf8_lossy(&reply.body).into_owned());
+    }
+    Err(match reply.refusal() {
+        refusal if refusal.is_conflict() => Outcome::Changed,
+        refusal if refusal.is_not_found() => Outcome::Gone,
+        refusal => Outcome::Failed(refusal.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

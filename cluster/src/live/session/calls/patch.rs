@@ -1,0 +1,153 @@
+//! A patch of a Node. Pure.
+//!
+//! It is a merge patch that has the `resourceVersion` and the UID that the decision was made on. The API server applies it to the Node as it is, and then
+//! refuses to write an object whose version is not the present one (409), so that nothing is changed that another client changed meanwhile.
+//!
+//! *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Update`; a merge patch that names a version is not
+//! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
+
+use migration::drive::objects::FENCE;
+use migration::drive::objects::keys::DESIRED;
+use migration::roll::act::{Change, Patch};
+use serde_json::{Map, Value, json};
+use types::policy::Phase;
+use types::step;
+
+use crate::live::api::call::ApiRequest;
+use crate::live::api::path::{MANAGER, node, with_query};
+
+/// The request of a patch. `taints` are those of the Node at the version of the patch, as they are written: a merge patch replaces the whole list.
+pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<ApiRequest, String> {
+    let mut meta = json!({ "resourceVersion": patch.version, "uid": patch.uid });
+    let mut annotations = Map::new();
+    match &patch.step {
+        Change::Keep => {}
+        Change::Set(step) => {
+            let text =
+                serde_json::to_string(step).map_err(|e| format!("the annotation {}: {e}", step::KEY))?;
+            annotations.insert(step::KEY.into(), text.into());
+        }
+        Change::Remove => {
+            annotations.insert(step::KEY.into(), Value::Null);
+        }
+    }
+    if let Some(phase) = patch.desired {
+        annotations.insert(DESIRED.into(), Phase::as_str(phase).into());
+    }
+    if !annotations.is_empty() {
+        meta["annotations"] = annotations.into();
+    }
+    let mut spec = Map::new();
+    if let Some(cordon) = patch.cordon {
+        spec.insert("unschedulable".into(), cordon.into());
+    }
+    if let Some(fence) = patch.fence {
+        spec.insert("taints".into(), fenced(taints, fence).into());
+    }
+    let mut body = json!({ "metadata": meta });
+    if !spec.is_empty() {
+        body["spec"] = spec.into();
+    }
+    let path = with_query(&node(&patch.node), &[("fieldManager", MANAGER)]);
+    Ok(ApiRequest::merge(path, body.to_string().into_bytes()))
+}
+
+/// All other taints as they are, with or without the fence.
+fn fenced(taints: &[Value], fence: bool) -> Vec<Value> {
+    let (key, effect) = FENCE;
+    let is_fence = |taint: &Value| taint["key"] == key && taint["effect"] == effect;
+    let mut all: Vec<Value> = taints.iter().filter(|taint| !is_fence(taint)).cloned().collect();
+    if fence {
+        all.push(json!({ "key": key, "effect": effect }));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::step::{Cordon, State, Step};
+
+    fn step() -> Step {
+        Step {
+            run: "r-1".into(),
+            plan: "4be14be14be1".into(),
+            epoch: 3,
+            claim: "r-1.1.1".into(),
+            to: Phase::BothOld,
+            state: State::Claimed,
+            cordon: Some(Cordon::Ours),
+            since: None,
+            r#try: 1,
+            why: None,
+        }
+    }
+
+    fn empty() -> Patch {
+        Patch {
+            node: "b7".into(),
+            uid: "u".into(),
+            version: "41".into(),
+            step: Change::Keep,
+            desired: None,
+            cordon: None,
+            fence: None,
+        }
+    }
+
+    fn body(change: Patch, taints: &Value) -> Value {
+        let taints = taints.as_array().cloned().unwrap_or_default();
+        let ask = patch(&change, &taints).expect("a request");
+        assert_eq!(
+            (ask.method.as_str(), ask.path.as_str()),
+            ("PATCH", "/api/v1/nodes/b7?fieldManager=crossfade")
+        );
+        assert_eq!(ask.content, Some("application/merge-patch+json"));
+        serde_json::from_slice(&ask.body).expect("JSON")
+    }
+
+    #[test]
+    fn a_patch_names_what_it_changes_and_nothing_else() {
+        let meta = json!({"resourceVersion": "41", "uid": "u"});
+        let annotated = |annotations: Value| json!({"metadata": {"resourceVersion": "41", "uid": "u", "annotations": annotations}});
+        let text = r#"{"run":"r-1","plan":"4be14be14be1","epoch":3,"claim":"r-1.1.1","to":"both-old","state":"claimed","cordon":"ours","try":1}"#;
+        for (change, expected) in [
+            (empty(), json!({"metadata": meta})),
+            (Patch { step: Change::Set(step()), ..empty() }, annotated(json!({"crossfade/step": text}))),
+            (Patch { step: Change::Remove, ..empty() }, annotated(json!({"crossfade/step": null}))),
+            (
+                Patch { desired: Some(Phase::BothNew), ..empty() },
+                annotated(json!({"crossfade/desired": "both-new"})),
+            ),
+            (
+                Patch { cordon: Some(true), ..empty() },
+                json!({"metadata": meta, "spec": {"unschedulable": true}}),
+            ),
+            (
+                Patch { cordon: Some(false), ..empty() },
+                json!({"metadata": meta, "spec": {"unschedulable": false}}),
+            ),
+        ] {
+            assert_eq!(body(change.clone(), &json!([])), expected, "{change:?}");
+        }
+    }
+
+    /// Each row: the taints that the Node has, whether it gets the fence, and the taints that are written.
+    #[test]
+    fn other_taints_stay_as_they_are() {
+        let fence = json!({"key": "crossfade/earlier", "effect": "PreferNoSchedule"});
+        let other = json!({"key": "x", "value": "y", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z", "new": 1});
+        let same_key = json!({"key": "crossfade/earlier", "effect": "NoSchedule"});
+        for (taints, wanted, written) in [
+            (json!([]), true, json!([fence])),
+            (json!([other]), true, json!([other, fence])),
+            (json!([fence, other]), true, json!([other, fence])),
+            (json!([fence, other]), false, json!([other])),
+            (json!([fence]), false, json!([])),
+            (json!([same_key, fence]), false, json!([same_key])),
+        ] {
+            let body = body(Patch { fence: Some(wanted), ..empty() }, &taints);
+            assert_eq!(body["spec"], json!({"taints": written}), "{taints} {wanted}");
+        }
+    }
+}

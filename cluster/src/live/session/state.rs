@@ -1,0 +1,373 @@
+//! The state of the cluster as watches have reported it, and the world that it adds up to. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::drive::gate::{Shortages, dns, watched};
+use migration::drive::objects::ObservedNode;
+use migration::plan::{GateSource, Plan};
+use migration::roll::run::Run;
+use migration::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
+use serde_json::Value;
+use snapshot::model::{Kind, Text};
+
+use crate::live::api::watch::Change;
+use crate::live::session::health::{BlindSpot, Health};
+use crate::live::store::{StoredRun, UnreadableRun};
+
+/// How many bytes of names a run remembers of workloads that missed pods at its start.
+const SHORT_BYTES: usize = 32 << 10;
+
+/// The objects that one watch follows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::live) enum WatchScope {
+    /// All Nodes.
+    Nodes,
+    /// All workloads of a kind.
+    Workloads(Kind),
+    /// Pods without a node.
+    Pending,
+    /// Pods that answer DNS queries.
+    Dns,
+    /// Pods on a Node.
+    OnNode(Text),
+    /// The run.
+    Run,
+}
+
+/// What became known.
+#[derive(Debug)]
+pub(in crate::live) enum Event {
+    Nodes(Change<ObservedNode>),
+    /// A Node as the answer to an own patch shows it, which proves nothing about the watch.
+    Patched(ObservedNode),
+    Workloads(Kind, Change<(Owner, Availability)>),
+    Pods(WatchScope, Change<Pod>),
+    Run(Change<Result<StoredRun, UnreadableRun>>),
+    /// The run as this holder has just written it.
+    Recorded(StoredRun),
+    Verdict(String, Verdict),
+    Census(Census),
+}
+
+/// The state of the cluster as watches have reported it.
+#[derive(Debug, Default)]
+pub(in crate::live) struct ClusterState {
+    /// Nodes are kept here as they become known; everything else is put here for a look.
+    pub(in crate::live) world: Arc<World>,
+    taints: BTreeMap<Text, Vec<Value>>,
+    pods: BTreeMap<WatchScope, BTreeMap<Text, Pod>>,
+    workloads: BTreeMap<Owner, Availability>,
+    /// The run; none if it is not there.
+    pub(in crate::live) stored: Option<Result<StoredRun, UnreadableRun>>,
+    /// Verdicts of commands.
+    verdicts: BTreeMap<String, Verdict>,
+    /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
+    /// counts its pods.
+    touched: BTreeMap<Owner, Option<u32>>,
+    /// It was looked at.
+    has_looked: bool,
+    shortages: Shortages,
+    health: BTreeMap<WatchScope, Health>,
+}
+
+impl WatchScope {
+    /// What is watched there are pods.
+    pub(in crate::live) const fn is_of_pods(&self) -> bool {
+        matches!(self, Self::Pending | Self::Dns | Self::OnNode(_))
+    }
+}
+
+impl std::fmt::Display for WatchScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nodes => f.write_str("Nodes"),
+            Self::Workloads(kind) => write!(f, "{kind}s"),
+            Self::Pending => f.write_str("Pods without a node"),
+            Self::Dns => f.write_str("Pods of the cluster's DNS"),
+            Self::OnNode(node) => write!(f, "Pods on node {node}"),
+            Self::Run => f.write_str("ConfigMap crossfade-run"),
+        }
+    }
+}
+
+impl ClusterState {
+    /// Begins to watch a place. Until it is in sync, nothing is decided.
+    pub(in crate::live) fn begin(&mut self, place: WatchScope) {
+        if place.is_of_pods() {
+            self.pods.insert(place.clone(), BTreeMap::new());
+        }
+        self.health.insert(place, Health::Starting);
+    }
+
+    /// Ends to watch a place.
+    pub(in crate::live) fn end(&mut self, place: &WatchScope) {
+        self.pods.remove(place);
+        self.health.remove(place);
+    }
+
+    /// Takes up what became known. Says whether a decision may depend on it.
+    pub(in crate::live) fn apply(&mut self, event: Event, now: Duration) -> bool {
+        match event {
+            Event::Nodes(change) => {
+                let is_back = self.sync(&WatchScope::Nodes, &change, now);
+                self.nodes(change) || is_back
+            }
+            Event::Workloads(kind, change) => {
+                let is_back = self.sync(&WatchScope::Workloads(kind), &change, now);
+                self.apply_workloads(kind, change) || is_back
+            }
+            Event::Pods(place, change) => {
+                let is_back = self.sync(&place, &change, now);
+                self.pods(&place, change) || is_back
+            }
+            Event::Run(change) => {
+                let is_back = self.sync(&WatchScope::Run, &change, now);
+                self.run(change) || is_back
+            }
+            Event::Patched(seen) => self.node(seen),
+            Event::Recorded(stored) => self.run(Change::Put(Ok(stored))),
+            Event::Verdict(name, verdict) => {
+                self.verdicts.insert(name, verdict);
+                true
+            }
+            Event::Census(census) => {
+                Arc::make_mut(&mut self.world).census = Some(census);
+                true
+            }
+        }
+    }
+
+    /// Whether a place is known again that was not.
+    fn sync<T>(&mut self, place: &WatchScope, change: &Change<T>, now: Duration) -> bool {
+        let Some(health) = self.health.get_mut(place) else { return false };
+        match change {
+            Change::All(_) | Change::Put(_) | Change::Gone(_) | Change::InSync => health.sync(now),
+            Change::Lost(why) => {
+                health.lose(why);
+                false
+            }
+            Change::Expired => {
+                health.expire();
+                false
+            }
+        }
+    }
+
+    fn nodes(&mut self, change: Change<ObservedNode>) -> bool {
+        match change {
+            Change::All(all) => {
+                let names: BTreeSet<Text> = all.iter().map(|seen| seen.name.clone()).collect();
+                Arc::make_mut(&mut self.world).nodes.retain(|name, _| names.contains(name));
+                self.taints.retain(|name, _| names.contains(name));
+                for seen in all {
+                    self.node(seen);
+                }
+                true
+            }
+            Change::Put(seen) => self.node(seen),
+            Change::Gone(seen) => {
+                self.taints.remove(&seen.name);
+                Arc::make_mut(&mut self.world).nodes.remove(&seen.name).is_some()
+            }
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
+        }
+    }
+
+    /// A Node as it is now, unless a later one is known: an own patch is known before the watch tells of it.
+    fn node(&mut self, ObservedNode { name, node, taints }: ObservedNode) -> bool {
+        let known = self.world.nodes.get(&name);
+        if known.is_some_and(|known| known.uid == node.uid && is_older(&node.version, &known.version)) {
+            return false;
+        }
+        let has_changed =
+            known.is_none_or(|known| Node { version: node.version.clone(), ..Node::clone(known) } != node);
+        if taints.is_empty() {
+            self.taints.remove(&name);
+        } else {
+            self.taints.insert(name.clone(), taints);
+        }
+        Arc::make_mut(&mut self.world).put(name, node);
+        has_changed
+    }
+
+    /// The taints of a Node as they are written, if the Node is still at this version.
+    pub(in crate::live) fn taints(&self, name: &str, version: &str) -> Option<&[Value]> {
+        self.world.nodes.get(name).filter(|node| &*node.version == version)?;
+        Some(self.taints.get(name).map_or(&[], Vec::as_slice))
+    }
+
+    fn apply_workloads(&mut self, kind: Kind, change: Change<(Owner, Availability)>) -> bool {
+        match change {
+            Change::All(all) => {
+                self.workloads.retain(|owner, _| *owner.kind != *kind.name());
+                self.workloads.extend(all);
+                true
+            }
+            Change::Put((owner, available)) => self.workloads.insert(owner, available) != Some(available),
+            Change::Gone((owner, _)) => self.workloads.remove(&owner).is_some(),
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
+        }
+    }
+
+    fn pods(&mut self, place: &WatchScope, change: Change<Pod>) -> bool {
+        // Its watch has ended, and this is its last word.
+        let Some(known) = self.pods.get_mut(place) else { return false };
+        match change {
+            Change::All(all) => {
+                *known = all.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
+                true
+            }
+            Change::Put(pod) => {
+                let before = known.insert(pod.uid.clone(), pod.clone());
+                before.as_ref() != Some(&pod)
+            }
+            Change::Gone(pod) => known.remove(&pod.uid).is_some(),
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
+        }
+    }
+
+    fn run(&mut self, change: Change<Result<StoredRun, UnreadableRun>>) -> bool {
+        let next = match change {
+            Change::All(all) => all.into_iter().next(),
+            Change::Put(stored) => Some(stored),
+            Change::Gone(_) => None,
+            Change::InSync | Change::Lost(_) | Change::Expired => return false,
+        };
+        let is_late = match (&self.stored, &next) {
+            (Some(known), Some(next)) => is_older(version(next), version(known)),
+            _ => false,
+        };
+        if is_late {
+            return false;
+        }
+        let has_changed = self.stored != next;
+        self.stored = next;
+        has_changed
+    }
+
+    /// The Nodes that a run moves, this one or another.
+    pub(in crate::live) fn in_transit(&self) -> impl Iterator<Item = &Text> {
+        let is = |node: &Node| node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
+        self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name)
+    }
+
+    /// All workloads that are watched.
+    pub(in crate::live) const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
+        &self.workloads
+    }
+
+    /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
+    /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
+    pub(in crate::live) fn short(&self) -> BTreeMap<String, u32> {
+        let is =
+            |(owner, available): &(&Owner, &Availability)| !owner.is_daemon_set() && available.is_short(0);
+        let missing = |(owner, available): (&Owner, &Availability)| {
+            (owner.title(), available.desired.saturating_sub(available.ready))
+        };
+        let mut left = SHORT_BYTES;
+        let has_room = |(title, _): &(String, u32)| {
+            let fits = title.len() < left;
+            left = left.saturating_sub(title.len());
+            fits
+        };
+        self.workloads.iter().filter(is).map(missing).take_while(has_room).collect()
+    }
+
+    /// What is not known well enough to decide anything.
+    pub(in crate::live) fn blind(&self, now: Duration) -> Option<BlindSpot> {
+        self.health.iter().find_map(|(place, health)| health.blind(&place.to_string(), now))
+    }
+
+    /// Puts together what a decision looks at. `api` is how the API server answers.
+    pub(in crate::live) fn update_world(
+        &mut self,
+        run: &Run,
+        plan: &Plan,
+        wanted: &[Owner],
+        api: &Verdict,
+        now: Duration,
+    ) {
+        self.touch(run);
+        let owners = self.owners();
+        let world = Arc::make_mut(&mut self.world);
+        world.now = now;
+        world.synced = self.health.values().filter_map(Health::synced).min().unwrap_or_default();
+        world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
+        world.owners = owners;
+        self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
+        let patience = Duration::from_secs(plan.limits.owners_seconds.into());
+        let verdict = |source: &GateSource, name: &String| match source {
+            GateSource::Workload => Some(self.shortages.verdict(patience, now)),
+            GateSource::Dns => Some(dns(world.pods.values(), now)),
+            GateSource::ApiServer => Some(api.clone()),
+            GateSource::Watched => Some(watched(wanted, &self.workloads, now)),
+            GateSource::Command(_) => self.verdicts.get(name).cloned(),
+        };
+        let gates = plan.gates.iter();
+        world.verdicts =
+            gates.filter_map(|gate| Some((gate.name.clone(), verdict(&gate.source, &gate.name)?))).collect();
+    }
+
+    /// Remembers what makes the pods of nodes in transit that will come back elsewhere, and at the first look what earlier holders have moved.
+    fn touch(&mut self, run: &Run) {
+        if !std::mem::replace(&mut self.has_looked, true) {
+            let moved = run.moved.iter().filter_map(|(title, wanted)| Some((Owner::titled(title)?, *wanted)));
+            self.touched.extend(moved);
+        }
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
+        let moves =
+            |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
+        let owners =
+            on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
+        for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
+            let wanted = self.workloads.get(&owner).map(|now| now.desired);
+            self.touched.insert(owner, wanted);
+        }
+        for (owner, wanted) in &mut self.touched {
+            if let Some(now) = self.workloads.get(owner).filter(|now| !now.is_short(0)) {
+                *wanted = Some(now.desired);
+            }
+        }
+    }
+
+    /// How available each touched workload is. It wants no more than when it had all its pods last: the run did not take what is added meanwhile. Of a DaemonSet
+    /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
+    fn owners(&self) -> BTreeMap<Owner, Availability> {
+        let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
+        let available = |(owner, wanted): (&Owner, &Option<u32>)| {
+            let now = self.workloads.get(owner)?;
+            let wanted = wanted.map_or(now.desired, |before| before.min(now.desired));
+            Some((owner.clone(), Availability { desired: wanted, ready: now.ready }))
+        };
+        let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
+        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
+        for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
+            let Some(owner) =
+                pod.owner.as_ref().filter(|owner| owner.is_daemon_set() && self.touched.contains_key(*owner))
+            else {
+                continue;
+            };
+            let counts = owners.entry(owner.clone()).or_default();
+            counts.desired += 1;
+            counts.ready += u32::from(pod.is(Trait::Ready) && !pod.is(Trait::Terminating));
+        }
+        owners
+    }
+}
+
+fn version(stored: &Result<StoredRun, UnreadableRun>) -> &str {
+    stored.as_ref().map_or_else(|unreadable| &unreadable.version, |stored| &stored.version)
+}
+
+/// Whether a version is older than another. Where they are no numbers, that is not known, and the one that comes later counts.
+///
+/// *Source*: Kubernetes, "API Concepts", "Resource versions": from 1.35 on they can be compared as numbers; those of etcd could always.
+fn is_older(version: &str, than: &str) -> bool {
+    let number = |version: &str| version.parse::<u128>().ok();
+    matches!((number(version), number(than)), (Some(version), Some(than)) if version < than)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! What the API server does with a call: it checks UIDs, versions and budgets, and the object changes.
+
+use migration::drive::Outcome;
+use migration::roll::act::{Act, Change, Patch, PodId};
+use migration::roll::run::Run;
+use migration::roll::world::{Census, CountedPod, Trait};
+use types::eviction::Answer;
+
+use crate::cluster::controllers::number;
+use crate::cluster::truth::Actor;
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Flight, Reply};
+use crate::history::queue::SECOND;
+use crate::tamper::Tamper;
+
+impl History {
+    /// A call reaches the API server.
+    pub(crate) fn arrive(&mut self, flight: Flight) {
+        let (outcome, census) = match &flight.act {
+            Act::Patch(patch) => (self.patch(&flight, patch), None),
+            Act::Evict(id) => (Outcome::Answered(self.evict(&flight, id)), None),
+            Act::Delete(id) => (Outcome::Answered(self.delete_by_uid(&flight, id)), None),
+            Act::Census => (Outcome::Done, Some(self.census(&flight))),
+            Act::Record(run) => (self.write_run(&flight, run), None),
+        };
+        self.note(|_| format!("  holder {}: {} -> {outcome:?}", flight.holder, brief(&flight.act)));
+        let outcome = if flight.is_lost { Outcome::Failed("the answer was lost".into()) } else { outcome };
+        let reply = Reply { number: flight.number, outcome, census };
+        self.schedule_within(2, 50, Event::Answer(flight.holder, Box::new(reply)));
+    }
+
+    fn patch(&mut self, flight: &Flight, patch: &Patch) -> Outcome {
+        let index = self.truth.node_by_name(&patch.node);
+        let Some(index) = index.filter(|index| self.truth.nodes[*index].api.uid == patch.uid) else {
+            return Outcome::Failed("404".into());
+        };
+        if self.truth.nodes[index].api.version != patch.version && !self.is_blind(Tamper::Version) {
+            self.tally.count("a patch in conflict");
+            return Outcome::Conflict;
+        }
+        self.check_patch(flight, patch, index);
+        let node = &mut self.truth.nodes[index];
+        let before = node.api.step.as_ref().map(|step| step.claim.clone());
+        match &patch.step {
+            Change::Keep => {}
+            Change::Set(step) => node.api.step = Some(step.clone()),
+            Change::Remove => node.api.step = None,
+        }
+        if let Some(desired) = patch.desired {
+            (node.api.desired, node.is_lured) = (Some(desired), false);
+        }
+        if let Some(is_fenced) = patch.fence {
+            node.api.is_fenced = is_fenced;
+        }
+        if let Some(is_cordoned) = patch.cordon {
+            node.cordoned_by = is_cordoned.then(|| node.cordoned_by.unwrap_or(Actor::Run));
+            node.api.is_cordoned = is_cordoned;
+            if is_cordoned {
+                node.drained = self.now;
+            }
+        }
+        let has_claim = before != node.api.step.as_ref().map(|step| step.claim.clone());
+        self.touch_node(index);
+        if has_claim {
+            self.truth.nodes[index].claimed = self.now;
+            self.poke(index);
+        }
+        if patch.desired.is_some() {
+            self.compare(index);
+        }
+        if patch.cordon == Some(false) {
+            self.wake_scheduler();
+        }
+        self.tally.count("a patch");
+        Outcome::Done
+    }
+
+    fn evict(&mut self, flight: &Flight, id: &PodId) -> Answer {
+        if self.strikes(Fault::Busy) {
+            self.tally.count("an eviction: 429, too much to do");
+            let after = self.random.chance(500).then_some(1);
+            return Answer::Busy(after);
+        }
+        let Some(pod) = self.pod_of(id) else {
+            self.tally.count("an eviction: 404 or 409");
+            return Answer::Gone;
+        };
+        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.is(Trait::Terminating)) {
+            // No budget is asked, and nothing changes.
+            return Answer::Accepted;
+        }
+        let workload = self.truth.pods.get(&pod).and_then(|pod| pod.workload);
+        let budgets: Vec<u32> = self
+            .truth
+            .budgets
+            .iter()
+            .filter(|budget| Some(budget.workload) == workload)
+            .map(|of| of.least)
+            .collect();
+        if budgets.len() > 1 {
+            self.tally.count("an eviction: 500, two budgets");
+            return Answer::TwoBudgets;
+        }
+        if let (Some(least), Some(workload)) = (budgets.first(), workload) {
+            let healthy = self.truth.available(workload).ready;
+            let is_ready = self.truth.pods.get(&pod).is_some_and(crate::cluster::truth::Pod::is_ready);
+            if healthy < least + u32::from(is_ready) {
+                self.tally.count("an eviction: 429, budget");
+                let after = self.random.chance(500).then_some(10);
+                return Answer::Budget(after);
+            }
+        }
+        self.tally.count("an eviction: done");
+        self.check_eviction(flight, id, pod);
+        self.delete(pod);
+        Answer::Accepted
+    }
+
+    fn delete_by_uid(&mut self, flight: &Flight, id: &PodId) -> Answer {
+        let Some(pod) = self.pod_of(id) else { return Answer::Gone };
+        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.is(Trait::Terminating)) {
+            // Nothing changes.
+            return Answer::Accepted;
+        }
+        self.tally.count("a deletion");
+        self.check_eviction(flight, id, pod);
+        self.delete(pod);
+        Answer::Accepted
+    }
+
+    /// The pod with this name and this UID.
+    fn pod_of(&self, id: &PodId) -> Option<u32> {
+        let named =
+            |pod: &crate::cluster::truth::Pod| pod.api.name == id.name && pod.api.namespace == id.namespace;
+        if self.is_blind(Tamper::Uid) {
+            return self.truth.pods.iter().find(|(_, pod)| named(pod)).map(|(id, _)| *id);
+        }
+        number(&id.uid).filter(|number| self.truth.pods.get(number).is_some_and(named))
+    }
+
+    fn census(&mut self, flight: &Flight) -> Census {
+        self.tally.count("a census");
+        self.check_census(flight);
+        let mut census = Census { at: crate::cluster::truth::at(flight.sent), ..Census::default() };
+        let hosts = self.truth.hosts();
+        for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
+            let pod = CountedPod {
+                node: pod.api.node.clone(),
+                // A pod runs once its sandbox has its attachment.
+                is_running: pod.has_network() && pod.node.is_some() && pod.attached.is_some(),
+                stays: pod.stays(),
+                request: pod.request,
+            };
+            census.count(pod, &hosts);
+        }
+        census
+    }
+
+    fn write_run(&mut self, flight: &Flight, run: &Run) -> Outcome {
+        if self.truth.record.version != flight.version {
+            self.tally.count("a run in conflict");
+            return Outcome::Conflict;
+        }
+        self.check_record(flight, run);
+        self.note(|_| {
+            format!("run: pass {} to {:?}, {:?}, asked {:?}", run.pass, run.target(), run.state, run.asked)
+        });
+        (self.truth.record.run, self.truth.record.changed) = (Some(run.clone()), self.now);
+        self.touch_run();
+        if !flight.is_lost {
+            self.holders[flight.holder].version = self.truth.record.version;
+        }
+        Outcome::Done
+    }
+
+    /// A gate is asked, and every holder learns what it says.
+    pub(crate) fn ask_gate(&mut self, gate: usize) {
+        let (name, every, says) = {
+            let gate = &self.truth.gates[gate];
+            (gate.name.clone(), gate.every, gate.says)
+        };
+        self.schedule_after(every, Event::Ask(gate));
+        let Some(color) = says else { return };
+        for holder in 0..self.holders.len() {
+            self.judge(holder, &name, color);
+        }
+    }
+
+    /// Another actor deletes a pod or lets it end; nothing asks a budget.
+    pub(crate) fn delete_all(&mut self, node: usize) {
+        for id in self.truth.nodes[node].pods.clone() {
+            let is_kept = self.truth.pods.get(&id).is_none_or(|pod| {
+                pod.api.is(Trait::Static)
+                    || pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet")
+            });
+            if !is_kept {
+                self.delete(id);
+            }
+        }
+    }
+}
+
+/// A call in one line.
+fn brief(act: &Act) -> String {
+    match act {
+        Act::Patch(patch) => {
+            let mut words = vec![format!("patch {}", patch.node)];
+            words.extend(match &patch.step {
+                Change::Set(step) => Some(format!(
+                    "{} to {} {:?} {:?} {:?}",
+                    step.claim, step.to, step.state, step.why, step.cordon
+                )),
+                Change::Keep => None,
+                Change::Remove => Some("no step".into()),
+            });
+            words.extend(patch.desired.map(|phase| format!("desired {phase}")));
+            words.extend(patch.cordon.map(|on| format!("cordon {on}")));
+            words.extend(patch.fence.map(|on| format!("fence {on}")));
+            words.join(", ")
+        }
+        Act::Evict(id) => format!("evict {}/{} {} on {}", id.namespace, id.name, id.uid, id.node),
+        Act::Delete(id) => format!("delete {}/{} {} on {}", id.namespace, id.name, id.uid, id.node),
+        Act::Census => "census".into(),
+        Act::Record(run) => format!("record pass {}", run.pass),
+    }
+}
+
+/// How long a call is on its way.
+pub(crate) const LONGEST: u64 = 15 * SECOND;

@@ -1,0 +1,196 @@
+//! Builds a cluster: nodes, what runs on them, and how each pod is attached before anything happens. A snapshot's cluster is built the same way, by
+//! `likeness`.
+
+mod likeness;
+
+use std::collections::BTreeSet;
+
+use migration::roll::world::{self, Color, Condition, Owner, Trait};
+use migration::workload::capacity::Request;
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use crate::cluster::truth::{Attachment, Gate, Machine, Node, Pod, Truth, Workload};
+use crate::cluster::{controllers, watch};
+use crate::history::queue::{Millis, SECOND};
+
+/// A node to be built.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeBlueprint {
+    /// Its name.
+    pub(crate) name: Text,
+    /// Its zone.
+    pub(crate) zone: Text,
+    /// Its pool.
+    pub(crate) pool: Text,
+    /// The phase of its policy, and of its image.
+    pub(crate) phase: Phase,
+    /// The policy without its phase.
+    pub(crate) base: Text,
+    /// What it says that pods may request of it in sum.
+    pub(crate) offers: Request,
+    /// What fits on it beside the pods of DaemonSets.
+    pub(crate) room: Request,
+}
+
+/// What a workload is made as.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkloadBlueprint {
+    /// Its kind and name.
+    pub(crate) owner: Owner,
+    /// How many pods it wants; without meaning for DaemonSets.
+    pub(crate) replicas: u32,
+    /// What holds of each of its pods.
+    pub(crate) traits: BTreeSet<Trait>,
+    /// What each of its pods requests.
+    pub(crate) request: Request,
+    /// How long its pods take to become Ready.
+    pub(crate) start: Millis,
+    /// How long its pods take to end.
+    pub(crate) grace: Millis,
+    /// How long a pod of a Job works.
+    pub(crate) lasts: Option<Millis>,
+}
+
+impl Truth {
+    /// Adds a node whose kubelet has not registered yet.
+    pub(crate) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
+        let index = self.nodes.len();
+        let NodeBlueprint { name, zone, pool, phase, base, offers, room } = built.clone();
+        let machine = Machine {
+            phase,
+            image: phase,
+            base,
+            follows: Phase::ALL.to_vec(),
+            boot: (index as u64) << 20,
+            is_up: true,
+            is_connected: true,
+            turn: 0,
+            has_watch: true,
+            watch_ended: None,
+            is_publishing: false,
+            flip: 0,
+            works_from: 0,
+            leftovers: Vec::new(),
+            flipped: 0,
+            misjudged: None,
+            forgets: BTreeSet::new(),
+        };
+        let api = world::Node {
+            uid: Text::from(format!("node-{index}")),
+            version: Text::from("0"),
+            zone,
+            pool,
+            offers,
+            boot: Text::from(watch::boot(machine.boot)),
+            ..world::Node::default()
+        };
+        self.nodes.push(Node {
+            api,
+            name,
+            version: 0,
+            gone: None,
+            cordoned_by: None,
+            troubled: None,
+            is_lured: false,
+            down: None,
+            shut: None,
+            going: None,
+            booted: None,
+            surprise: None,
+            made: 0,
+            published: (0, 0),
+            claimed: 0,
+            drained: 0,
+            opened: 0,
+            room,
+            taken: Request::default(),
+            pods: BTreeSet::new(),
+            machine,
+        });
+        index
+    }
+
+    /// Adds a workload without its pods.
+    pub(crate) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
+        self.workloads.push(Workload {
+            made,
+            is_over: false,
+            pods: BTreeSet::new(),
+            is_awake: false,
+            status: world::Availability::default(),
+            is_counting: false,
+            short: None,
+        });
+        self.workloads.len() - 1
+    }
+
+    /// Adds a pod that nothing makes again.
+    pub(crate) fn add_pod(&mut self, name: &str, owner: Option<Owner>, traits: BTreeSet<Trait>) -> u32 {
+        self.made += 1;
+        let id = self.made;
+        let api = world::Pod {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: controllers::uid(id),
+            node: Text::default(),
+            owner,
+            traits,
+        };
+        self.pods.insert(id, Pod { start: 2 * SECOND, ..Pod::of(api) });
+        id
+    }
+
+    /// Adds a gate that is green.
+    pub(crate) fn add_gate(&mut self, name: &str, every: Millis) {
+        self.gates.push(Gate { name: name.to_owned(), every, says: Some(Color::Green) });
+    }
+
+    /// Brings everything to rest: nodes are Ready and say what they are, and every pod runs.
+    pub(crate) fn settle(&mut self) {
+        for node in &mut self.nodes {
+            node.api.is_ready = true;
+        }
+        for workload in 0..self.workloads.len() {
+            let daemon = &*self.workloads[workload].made.owner.kind == "DaemonSet";
+            let wanted =
+                if daemon { self.nodes.len() } else { self.workloads[workload].made.replicas as usize };
+            for ordinal in 0..wanted {
+                let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
+                self.settle_pod(id, daemon.then_some(ordinal));
+            }
+        }
+        let alone: Vec<u32> =
+            self.pods.iter().filter(|(_, pod)| pod.workload.is_none()).map(|(id, _)| *id).collect();
+        alone.into_iter().for_each(|id| self.settle_pod(id, None));
+        self.publish_status();
+    }
+
+    /// Workloads say how many of their pods are ready, and nodes what they are.
+    pub(crate) fn publish_status(&mut self) {
+        for index in 0..self.workloads.len() {
+            self.workloads[index].status = self.available(index);
+        }
+        for index in 0..self.nodes.len() {
+            let observed = self.observe(index);
+            let node = &mut self.nodes[index];
+            node.api.label = observed.phase;
+            node.api.crossfade = Some(Condition { is_true: true, message: Text::default() });
+            node.api.observed = Some(observed);
+        }
+    }
+
+    /// A pod that has run for long: on its node if it has one, else on the best one.
+    fn settle_pod(&mut self, id: u32, node: Option<usize>) {
+        let Some(node) = node.or_else(|| self.node_for(id)) else {
+            self.pending.insert(id);
+            return;
+        };
+        let (name, phase) = (self.nodes[node].name.clone(), self.nodes[node].machine.phase);
+        self.place(id, node);
+        let Some(pod) = self.pods.get_mut(&id) else { return };
+        (pod.node, pod.api.node, pod.sandbox) = (Some(node), name, 1);
+        pod.api.traits.insert(Trait::Ready);
+        pod.attached = pod.has_network().then_some(Attachment { phase, since: 0 });
+    }
+}

@@ -1,0 +1,188 @@
+//! Builds the cluster of a snapshot, as far as a run can see it.
+//!
+//! What a snapshot does not tell is drawn: how long pods take to start and to end, and how long Jobs work. Every node takes pods up to what it says that they
+//! may request, and a DaemonSet has a pod on every node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use migration::check::Scene;
+use migration::drive::objects;
+use migration::drive::objects::PodClassifier;
+use migration::plan::Plan;
+use migration::roll::world::{self, Trait};
+use migration::workload::capacity::{Request, barring};
+use migration::workload::{Requests, owner, platform, pool_of};
+use snapshot::model::{self, Text};
+use types::observed::{self, Observed};
+
+use super::{NodeBlueprint, WorkloadBlueprint};
+use crate::cluster::truth::{Actor, Budget, Truth};
+use crate::draw::random::Random;
+use crate::draw::{Choice, Scenario};
+use crate::history::queue::{MINUTE, SECOND};
+
+/// How many pods kubelet runs where a node does not say it. *Source*: Kubernetes 1.33, kubelet's `maxPods`.
+const PODS: u128 = 110;
+/// What fits on a node of a resource of which it says nothing: more than any cluster has.
+const ANY: u128 = 1 << 100;
+
+/// What fits on a node that offers this.
+fn offered_or_any(offers: Request) -> Request {
+    let or = |offered: u128, any: u128| if offered == 0 { any } else { offered };
+    Request {
+        cpu: or(offers.cpu, ANY),
+        memory: or(offers.memory, ANY),
+        pods: or(offers.pods, Request::POD.times(PODS).pods),
+    }
+}
+
+impl Scenario {
+    /// The cluster of a scene, and a plan for it. The seed decides what is drawn and, with the choice, what goes wrong.
+    #[must_use]
+    pub fn like(scene: &Scene<'_>, plan: &Plan, seed: u64, choice: Choice) -> Self {
+        let mut likeness = Likeness {
+            truth: Truth { is_open: true, ..Truth::default() },
+            random: Random::new(seed),
+            nodes: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            requests: Requests::default(),
+        };
+        likeness.nodes(scene, plan);
+        likeness.pods(scene, &PodClassifier::of(plan));
+        for gate in &plan.gates {
+            likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
+        }
+        likeness.truth.publish_status();
+        Self::new(likeness.truth, plan.clone(), seed, choice)
+    }
+}
+
+/// A likeness in the making.
+struct Likeness {
+    truth: Truth,
+    random: Random,
+    /// Places of nodes by name.
+    nodes: BTreeMap<Text, usize>,
+    /// Places of workloads.
+    workloads: BTreeMap<world::Owner, usize>,
+    requests: Requests,
+}
+
+impl Likeness {
+    fn nodes(&mut self, scene: &Scene<'_>, plan: &Plan) {
+        let mut daemons: BTreeMap<&str, Request> = BTreeMap::new();
+        for pod in scene.snapshot.pods.iter().filter(|pod| owner(pod).kind == "DaemonSet") {
+            *daemons.entry(&pod.spec.node_name).or_default() += self.requests.of(&pod.spec);
+        }
+        for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
+            let message = node.metadata.annotation(observed::KEY);
+            let observed: Observed =
+                message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let known = plan.policies.first().cloned().unwrap_or_default();
+            let offers = Request::offered(&node.status.allocatable);
+            let daemons = daemons.get(node.name()).copied().unwrap_or_default();
+            let index = self.truth.add_node(&NodeBlueprint {
+                name: node.metadata.name.clone(),
+                zone: node.zone().into(),
+                pool: pool_of(scene, node).into(),
+                phase: observed.phase.unwrap_or(plan.start),
+                base: Text::from(observed.base.unwrap_or(known)),
+                offers,
+                room: offered_or_any(offers).less(daemons),
+            });
+            let made = &mut self.truth.nodes[index];
+            made.api.uid = node.metadata.uid.clone();
+            made.api.is_ready = true;
+            made.api.taints = barring(node).into_iter().map(Text::from).collect();
+            if !observed.follows.is_empty() {
+                made.machine.follows = observed.follows;
+            }
+            if node.spec.unschedulable {
+                (made.api.is_cordoned, made.cordoned_by) = (true, Some(Actor::Other));
+            }
+            self.nodes.insert(node.metadata.name.clone(), index);
+        }
+    }
+
+    fn pods(&mut self, scene: &Scene<'_>, about: &PodClassifier) {
+        let budgets = &scene.snapshot.budgets;
+        let mut selected: Vec<Option<usize>> = vec![None; budgets.len()];
+        for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {
+            let node = self.nodes.get(&pod.spec.node_name).copied();
+            if node.is_none() && !pod.spec.node_name.is_empty() {
+                // Its node has no Crossfade.
+                continue;
+            }
+            let read = objects::pod_of(pod, about);
+            let made_by = read.owner.clone().filter(|owner| &*owner.kind != "Node");
+            let request = self.requests.of(&pod.spec);
+            let workload = made_by.map(|owner| self.workload(owner, &read, request));
+            for (budget, index) in budgets.iter().zip(&mut selected) {
+                let selects = |rule: &model::Selector| rule.selects(&pod.metadata.labels);
+                let is_selected = budget.spec.selector.as_ref().is_some_and(selects);
+                if index.is_none() && budget.metadata.namespace == pod.metadata.namespace && is_selected {
+                    *index = workload;
+                }
+            }
+            self.pod(pod, read, request, workload, node);
+        }
+        for (budget, workload) in budgets.iter().zip(selected) {
+            if let Some(workload) = workload {
+                let least = u32::try_from(budget.status.desired_healthy).unwrap_or_default();
+                self.truth.budgets.push(Budget { workload, least });
+            }
+        }
+    }
+
+    /// The workload that a pod is of, made with its first pod.
+    fn workload(&mut self, owner: world::Owner, pod: &world::Pod, request: Request) -> usize {
+        if let Some(index) = self.workloads.get(&owner) {
+            return *index;
+        }
+        let passing = [Trait::Ready, Trait::Terminating, Trait::Unschedulable, Trait::Finished];
+        let traits: BTreeSet<Trait> =
+            pod.traits.iter().copied().filter(|pod_trait| !passing.contains(pod_trait)).collect();
+        let lasts = (&*owner.kind == "Job").then(|| self.random.between(5, 90) * MINUTE);
+        let index = self.truth.add_workload(WorkloadBlueprint {
+            owner: owner.clone(),
+            replicas: 0,
+            traits,
+            request,
+            start: self.random.between(SECOND, 30 * SECOND),
+            grace: self.random.between(SECOND, 30 * SECOND),
+            lasts,
+        });
+        self.workloads.insert(owner, index);
+        index
+    }
+
+    fn pod(
+        &mut self,
+        pod: &model::Pod,
+        read: world::Pod,
+        request: Request,
+        workload: Option<usize>,
+        node: Option<usize>,
+    ) {
+        let id = if let Some(workload) = workload {
+            let controller = &mut self.truth.workloads[workload];
+            let ordinal = pod.name().rsplit('-').next().and_then(|end| end.parse().ok());
+            let ordinal = ordinal.unwrap_or(controller.made.replicas);
+            controller.made.replicas += 1;
+            self.truth.make(workload, ordinal)
+        } else {
+            let traits = read.traits.iter().copied().filter(|pod_trait| *pod_trait != Trait::Ready).collect();
+            self.truth.add_pod(pod.name(), read.owner.clone(), traits)
+        };
+        if let Some(made) = self.truth.pods.get_mut(&id) {
+            (made.api.name, made.api.namespace) = (read.name, read.namespace);
+            made.request = request;
+        }
+        match node {
+            Some(node) => self.truth.settle_pod(id, Some(node)),
+            None => {
+                self.truth.pending.insert(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What kubelet and the plugin do: pods get sandboxes, are attached in the phase of that moment, become Ready and end.
+
+use migration::roll::world::Trait;
+use types::policy::Phase;
+
+use crate::cluster::truth::{Attachment, Pod};
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Sandbox, Turn};
+use crate::history::queue::{MINUTE, SECOND};
+
+impl History {
+    /// The pod, if this is still its sandbox.
+    fn sandboxed(&mut self, sandbox: Sandbox) -> Option<&mut Pod> {
+        self.truth.pods.get_mut(&sandbox.pod).filter(|pod| pod.sandbox == sandbox.number)
+    }
+
+    /// Binds a pod to a node, whose kubelet starts it.
+    pub(crate) fn bind(&mut self, id: u32, node: usize) {
+        let (name, now) = (self.truth.nodes[node].name.clone(), self.now);
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        (pod.node, pod.placed) = (Some(node), now);
+        pod.api.node = name;
+        pod.api.traits.remove(&Trait::Unschedulable);
+        self.truth.place(id, node);
+        self.truth.pending.remove(&id);
+        self.touch_pod(id);
+        if self.truth.nodes[node].answers() {
+            self.start_sandbox(id);
+        }
+    }
+
+    /// kubelet makes a new sandbox for a pod.
+    pub(crate) fn start_sandbox(&mut self, id: u32) {
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        pod.sandbox += 1;
+        let sandbox = Sandbox { pod: id, number: pod.sandbox };
+        self.schedule_within(200, 2 * SECOND, Event::Add(sandbox));
+    }
+
+    /// The plugin reads the policy. Its record follows at once, or later where the disk is slow.
+    pub(crate) fn add(&mut self, sandbox: Sandbox) {
+        let now = self.now;
+        let Some(pod) = self.sandboxed(sandbox) else { return };
+        let (Some(node), start) = (pod.node, pod.start) else { return };
+        if pod.api.is(Trait::HostNetwork) {
+            self.schedule_after(start, Event::Ready(sandbox));
+            return;
+        }
+        let machine = &self.truth.nodes[node].machine;
+        let (phase, works_from) = (machine.phase, machine.works_from);
+        if now < works_from {
+            // The network does not work yet, so the ADD fails, and kubelet tries again.
+            self.schedule_after(works_from - now + SECOND, Event::Add(sandbox));
+            return;
+        }
+        let gap = if self.strikes(Fault::SlowAdd) { self.random.between(100, 2500) } else { 5 };
+        self.schedule_after(gap, Event::Attach(sandbox, phase));
+    }
+
+    /// The attachment is on record; its pod becomes Ready later, in whatever phase the node is then.
+    pub(crate) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
+        let since = self.now;
+        let Some(pod) = self.sandboxed(sandbox) else { return };
+        pod.attached = Some(Attachment { phase, since });
+        let (start, node) = (pod.start, pod.node);
+        let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
+        self.schedule_after(start + late, Event::Ready(sandbox));
+        node.into_iter().for_each(|node| self.poke(node));
+    }
+
+    /// The pod is Ready.
+    pub(crate) fn ready(&mut self, sandbox: Sandbox) {
+        let Some(pod) = self.sandboxed(sandbox) else { return };
+        let answers = |history: &Self, node: Option<usize>| {
+            node.is_some_and(|index| history.truth.nodes[index].answers())
+        };
+        let (node, is_finished) = (pod.node, pod.api.is(Trait::Finished));
+        if is_finished || !answers(self, node) {
+            return;
+        }
+        if let Some(pod) = self.sandboxed(sandbox) {
+            pod.api.traits.insert(Trait::Ready);
+        }
+        self.touch_pod(sandbox.pod);
+        self.plan_end(sandbox.pod);
+        let workload = self.truth.pods.get(&sandbox.pod).and_then(|pod| pod.workload);
+        workload.into_iter().for_each(|workload| self.wake(workload));
+    }
+
+    /// A Job's pod works for a time.
+    pub(crate) fn plan_end(&mut self, id: u32) {
+        let Some(pod) = self.truth.pods.get(&id) else { return };
+        let lasts = pod.workload.and_then(|index| self.truth.workloads[index].made.lasts);
+        let sandbox = Sandbox { pod: id, number: pod.sandbox };
+        lasts.into_iter().for_each(|lasts| self.schedule_after(lasts, Event::Finish(sandbox)));
+    }
+
+    /// The pod has done its work.
+    pub(crate) fn finish(&mut self, sandbox: Sandbox) {
+        let now = self.now;
+        let Some(pod) = self.sandboxed(sandbox).filter(|pod| !pod.api.is(Trait::Terminating)) else { return };
+        pod.shaken = Some(now);
+        pod.api.traits.remove(&Trait::Ready);
+        pod.attached = None;
+        let (node, workload) = (pod.node, pod.workload);
+        self.truth.vacate(sandbox.pod);
+        if let Some(pod) = self.truth.pods.get_mut(&sandbox.pod) {
+            pod.api.traits.insert(Trait::Finished);
+        }
+        node.into_iter().for_each(|node| self.poke(node));
+        if let Some(workload) = workload {
+            self.truth.workloads[workload].is_over = true;
+        }
+        self.touch_pod(sandbox.pod);
+    }
+
+    /// A person deletes the pod: it ends after its grace.
+    pub(crate) fn delete(&mut self, id: u32) {
+        let now = self.now;
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        if !pod.api.traits.insert(Trait::Terminating) {
+            return;
+        }
+        if !pod.is_moved {
+            pod.shaken = Some(now);
+        }
+        let (node, grace, workload) = (pod.node, pod.grace, pod.workload);
+        self.touch_pod(id);
+        workload.into_iter().for_each(|workload| self.wake(workload));
+        match node {
+            None => self.schedule_after(0, Event::End(id)),
+            Some(node) if self.truth.nodes[node].answers() => {
+                let late = if self.strikes(Fault::SlowEnd) { self.random.between(1, 20) * MINUTE } else { 0 };
+                self.schedule_after(grace + late, Event::End(id));
+            }
+            // kubelet learns of it when it is back.
+            Some(_) => {}
+        }
+    }
+
+    /// The pod has ended, and its DEL has gone through; its object goes.
+    pub(crate) fn end(&mut self, id: u32) {
+        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Terminating)) else { return };
+        let (node, workload) = (pod.node, pod.workload);
+        if let Some(node) = node
+            && self.truth.nodes[node].gone.is_none()
+            && !self.truth.nodes[node].answers()
+        {
+            return;
+        }
+        self.forget(id);
+        if let Some(node) = node {
+            self.poke(node);
+            self.wake_scheduler();
+        }
+        workload.into_iter().for_each(|workload| self.wake(workload));
+    }
+
+    /// The pod's object is gone.
+    pub(crate) fn forget(&mut self, id: u32) {
+        self.touch_pod(id);
+        self.truth.vacate(id);
+        let Some(pod) = self.truth.pods.remove(&id) else { return };
+        if pod.api.is(Trait::Dns) && !pod.is_moved {
+            self.truth.dns_lost = Some(self.now);
+        }
+        self.truth.pending.remove(&id);
+        if let Some(node) = pod.node {
+            let node = &mut self.truth.nodes[node];
+            node.pods.remove(&id);
+            node.machine.forgets.remove(&id);
+        }
+        if let Some(workload) = pod.workload {
+            self.truth.workloads[workload].pods.remove(&id);
+        }
+    }
+
+    /// kubelet is there again: pods that were deleted meanwhile end, and all others run again.
+    pub(crate) fn resume_pods(&mut self, turn: Turn) {
+        let now = self.now;
+        let pods: Vec<u32> = self.truth.nodes[turn.node].pods.iter().copied().collect();
+        for id in pods {
+            let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
+            if pod.api.is(Trait::Terminating) {
+                self.schedule_within(SECOND, 10 * SECOND, Event::End(id));
+            } else if pod.api.is(Trait::Finished) {
+            } else if pod.attached.is_some() || pod.api.is(Trait::HostNetwork) {
+                let sandbox = Sandbox { pod: id, number: pod.sandbox };
+                if !pod.api.is(Trait::Ready) {
+                    self.schedule_within(SECOND, 5 * SECOND, Event::Ready(sandbox));
+                }
+            } else {
+                pod.api.traits.remove(&Trait::Ready);
+                pod.shaken = Some(now);
+                self.touch_pod(id);
+                self.start_sandbox(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The cluster as it is: its machines, their pods and what attached each, beside the API objects that tell of them. A run never sees this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use migration::roll::run::Run;
+use migration::roll::wish::Wish;
+use migration::roll::world::{self, Availability, Color, Trait};
+use migration::workload::capacity::Request;
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use crate::cluster::build::WorkloadBlueprint;
+use crate::history::queue::Millis;
+
+/// The cluster as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    /// Nodes in the order of their making; those that are gone stay.
+    pub(crate) nodes: Vec<Node>,
+    /// Pods by number.
+    pub(crate) pods: BTreeMap<u32, Pod>,
+    /// What makes pods.
+    pub(crate) workloads: Vec<Workload>,
+    /// `PodDisruptionBudgets`.
+    pub(crate) budgets: Vec<Budget>,
+    /// Gates, in the plan's order.
+    pub(crate) gates: Vec<Gate>,
+    /// Pods that have no node yet.
+    pub(crate) pending: BTreeSet<u32>,
+    /// The Lease `crossfade-run`.
+    pub(crate) lease: Lease,
+    /// The ConfigMap `crossfade-run`.
+    pub(crate) record: Record,
+    /// A window of the plan is open.
+    pub(crate) is_open: bool,
+    /// When the last DNS pod vanished that the run did not evict.
+    pub(crate) dns_lost: Option<Millis>,
+    /// How many pods were ever made.
+    pub(crate) made: u32,
+}
+
+/// A Node and its machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// The object.
+    pub(crate) api: world::Node,
+    /// Its name.
+    pub(crate) name: Text,
+    /// Its `resourceVersion`.
+    pub(crate) version: u64,
+    /// When the object was deleted; none if it is there.
+    pub(crate) gone: Option<Millis>,
+    /// Who cordoned it; none if it is not cordoned.
+    pub(crate) cordoned_by: Option<Actor>,
+    /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by another actor, going.
+    pub(crate) troubled: Option<Millis>,
+    /// Another actor set its desired phase last.
+    pub(crate) is_lured: bool,
+    /// Since when its object says that it is not Ready.
+    pub(crate) down: Option<Millis>,
+    /// Since when its object says that it takes no pods, whatever is the cause, or is gone.
+    pub(crate) shut: Option<Millis>,
+    /// Since when its object says that it is being removed.
+    pub(crate) going: Option<Millis>,
+    /// When its object told of its present boot; none if that is its first.
+    pub(crate) booted: Option<Millis>,
+    /// What the history did to it that a run may not know of yet.
+    pub(crate) surprise: Option<Surprise>,
+    /// When its object was made.
+    pub(crate) made: Millis,
+    /// When `watch` published last what it observes, and when it did before.
+    pub(crate) published: (Millis, Millis),
+    /// When the run claimed it last.
+    pub(crate) claimed: Millis,
+    /// When it began to take pods again after it had not.
+    pub(crate) opened: Millis,
+    /// When the run cordoned it last.
+    pub(crate) drained: Millis,
+    /// What fits on it beside the pods of DaemonSets.
+    pub(crate) room: Request,
+    /// How much of the room is taken.
+    pub(crate) taken: Request,
+    /// Pods that are bound to it.
+    pub(crate) pods: BTreeSet<u32>,
+    /// The machine.
+    pub(crate) machine: Machine,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// The run.
+    Run,
+    /// Another actor.
+    Other,
+}
+
+/// What the history did to a node by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Surprise {
+    /// What will report it.
+    pub(crate) reporter: Reporter,
+    /// Since when the object tells of it; none if it does not yet.
+    pub(crate) published: Option<Millis>,
+}
+
+/// What reports a surprise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reporter {
+    /// kubelet, by registering the new boot.
+    Kubelet,
+    /// The node's `watch`, by what it observes.
+    Watch,
+}
+
+/// A machine, and what runs on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    /// The phase of its policy.
+    pub(crate) phase: Phase,
+    /// The phase of the image that it was made from.
+    pub(crate) image: Phase,
+    /// The policy without its phase.
+    pub(crate) base: Text,
+    /// The phases that node.json allows.
+    pub(crate) follows: Vec<Phase>,
+    /// How often it was booted.
+    pub(crate) boot: u64,
+    /// It runs.
+    pub(crate) is_up: bool,
+    /// It reaches the API server.
+    pub(crate) is_connected: bool,
+    /// Counts changes of both, so that what was to follow from an earlier one does not.
+    pub(crate) turn: u64,
+    /// `watch` runs.
+    pub(crate) has_watch: bool,
+    /// When `watch` ended last; none if it never did.
+    pub(crate) watch_ended: Option<Millis>,
+    /// `watch` is about to look at everything and to publish it.
+    pub(crate) is_publishing: bool,
+    /// How long a flip takes.
+    pub(crate) flip: Millis,
+    /// Since when the network of its phase works.
+    pub(crate) works_from: Millis,
+    /// Attachments whose pods are gone: their DEL fails.
+    pub(crate) leftovers: Vec<Phase>,
+    /// When its phase changed last.
+    pub(crate) flipped: Millis,
+    /// When it forgot a pod last, or an attachment outlived its pod or went later; none if nothing of this ever was.
+    pub(crate) misjudged: Option<Millis>,
+    /// Pods of which it does not know that they are attached.
+    pub(crate) forgets: BTreeSet<u32>,
+}
+
+/// A pod.
+#[derive(Debug, Clone)]
+pub(crate) struct Pod {
+    /// The object.
+    pub(crate) api: world::Pod,
+    /// What makes it.
+    pub(crate) workload: Option<usize>,
+    /// Its node.
+    pub(crate) node: Option<usize>,
+    /// What it requests.
+    pub(crate) request: Request,
+    /// How it is attached; none if it is not, or uses the node's network.
+    pub(crate) attached: Option<Attachment>,
+    /// Counts its sandboxes.
+    pub(crate) sandbox: u32,
+    /// How long it takes to become Ready.
+    pub(crate) start: Millis,
+    /// How long it takes to end.
+    pub(crate) grace: Millis,
+    /// Its place in a StatefulSet.
+    pub(crate) ordinal: u32,
+    /// When it got its node.
+    pub(crate) placed: Millis,
+    /// When the history changed it by itself; none if it did not.
+    pub(crate) shaken: Option<Millis>,
+    /// The run evicted it.
+    pub(crate) is_moved: bool,
+}
+
+/// An attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    /// The phase that it was made in.
+    pub(crate) phase: Phase,
+    /// When it got its record.
+    pub(crate) since: Millis,
+}
+
+/// What makes pods.
+#[derive(Debug, Clone)]
+pub(crate) struct Workload {
+    /// What it was made as; people scale it.
+    pub(crate) made: WorkloadBlueprint,
+    /// The Job has ended.
+    pub(crate) is_over: bool,
+    /// Its pods.
+    pub(crate) pods: BTreeSet<u32>,
+    /// It is about to make pods.
+    pub(crate) is_awake: bool,
+    /// Its status, which is written a little later than its pods change.
+    pub(crate) status: Availability,
+    /// Its status is about to be written.
+    pub(crate) is_counting: bool,
+    /// Since when its status says that pods are missing, and the most that were Ready since; none if it misses none.
+    pub(crate) short: Option<(Millis, u32)>,
+}
+
+/// A `PodDisruptionBudget`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// The workload whose pods it selects.
+    pub(crate) workload: usize,
+    /// How many of them have to be Ready.
+    pub(crate) least: u32,
+}
+
+/// A gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    /// Its name.
+    pub(crate) name: String,
+    /// How often it is asked.
+    pub(crate) every: Millis,
+    /// What it would say; none if it does not answer.
+    pub(crate) says: Option<Color>,
+}
+
+/// The Lease.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lease {
+    /// The holder, if it has one.
+    pub(crate) holder: Option<usize>,
+    /// How often it changed hands.
+    pub(crate) epoch: u64,
+    /// How often it was renewed.
+    pub(crate) renewals: u64,
+    /// It was taken by force from a holder that lived.
+    pub(crate) was_forced: bool,
+}
+
+/// The run's ConfigMap.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record {
+    /// The run; none before it is there.
+    pub(crate) run: Option<Run>,
+    /// The `resourceVersion`.
+    pub(crate) version: u64,
+    /// When the run was written last.
+    pub(crate) changed: Millis,
+    /// What people asked for.
+    pub(crate) wishes: Vec<Wish>,
+}
+
+impl Truth {
+    /// Where pods can be.
+    pub(crate) fn hosts(&self) -> world::Hosts {
+        let living = || self.living().map(|(_, node)| node);
+        let largest = living().fold(Request::default(), |most, node| most.most(node.api.offers));
+        world::Hosts { names: living().map(|node| node.name.clone()).collect(), largest }
+    }
+
+    /// Nodes that are there.
+    pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, node)| node.gone.is_none())
+    }
+
+    /// The living node of this name.
+    pub(crate) fn node_by_name(&self, name: &str) -> Option<usize> {
+        self.living().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
+    }
+
+    /// The run.
+    pub(crate) fn run(&self) -> Option<&Run> {
+        self.record.run.as_ref()
+    }
+
+    /// The attachments of a node that are there, its leftovers included.
+    pub(crate) fn attached(&self, node: usize) -> impl Iterator<Item = Phase> {
+        let node = &self.nodes[node];
+        let of_pods = node
+            .pods
+            .iter()
+            .filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
+        of_pods.chain(node.machine.leftovers.iter().copied())
+    }
+
+    /// The same without those that the node does not know of.
+    pub(crate) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
+        let node = &self.nodes[node];
+        let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
+        let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
+        of_pods.chain(node.machine.leftovers.iter().copied())
+    }
+
+    /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
+    pub(crate) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
+        self.published_of(node, seen, |_| true)
+    }
+
+    /// The same of such pods alone.
+    pub(crate) fn published_of(
+        &self,
+        node: usize,
+        seen: Millis,
+        such: impl Fn(&Pod) -> bool,
+    ) -> impl Iterator<Item = Phase> {
+        let node = &self.nodes[node];
+        let published = node.published_at(seen);
+        let known = move |attachment: &Attachment| attachment.since <= published;
+        let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
+        let of_pods = pods.filter_map(move |pod| {
+            let pod = self.pods.get(pod).filter(|pod| such(pod))?;
+            Some(pod.attached.filter(known)?.phase)
+        });
+        let machine = &node.machine;
+        let leftovers =
+            if machine.misjudged.is_none_or(|time| time <= published) { &machine.leftovers[..] } else { &[] };
+        of_pods.chain(leftovers.iter().copied())
+    }
+
+    /// How many pods of a workload are wanted and Ready, as its status says.
+    pub(crate) fn available(&self, workload: usize) -> Availability {
+        let controller = &self.workloads[workload];
+        let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
+        let ready = pods().filter(|pod| pod.is_ready()).count();
+        let wanted = match &*controller.made.owner.kind {
+            "DaemonSet" => u32::try_from(self.living().count()).unwrap_or(u32::MAX),
+            "Job" => 0,
+            _ => controller.made.replicas,
+        };
+        Availability { desired: wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+    }
+
+    /// DNS pods that answer, with their zones.
+    pub(crate) fn dns(&self) -> impl Iterator<Item = (u32, &Pod, &Text)> {
+        let all = self.pods.iter().filter(|(_, pod)| pod.api.is(Trait::Dns));
+        all.filter_map(|(id, pod)| Some((*id, pod, &self.nodes[pod.node?].api.zone)))
+    }
+}
+
+impl Node {
+    /// The machine runs and reaches the API server.
+    pub(crate) const fn answers(&self) -> bool {
+        self.machine.is_up && self.machine.is_connected
+    }
+
+    /// When the node published what a run knew of it that saw everything up to `seen`.
+    pub(crate) const fn published_at(&self, seen: Millis) -> Millis {
+        let (last, before) = self.published;
+        if last > seen { before } else { last }
+    }
+
+    /// Whether a run that saw everything up to `seen` could not know how the node is.
+    pub(crate) fn surprises(&self, seen: Millis) -> bool {
+        self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|published| published > seen))
+    }
+}
+
+impl Pod {
+    /// A pod that is nowhere yet.
+    pub(crate) const fn of(api: world::Pod) -> Self {
+        Self {
+            api,
+            workload: None,
+            node: None,
+            request: Request::POD,
+            attached: None,
+            sandbox: 0,
+            start: 1000,
+            grace: 1000,
+            ordinal: 0,
+            placed: 0,
+            shaken: None,
+            is_moved: false,
+        }
+    }
+
+    /// It is Ready, and stays.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.api.is(Trait::Ready) && !self.api.is(Trait::Terminating)
+    }
+
+    /// It uses a network of pods, and runs or is to run.
+    pub(crate) fn has_network(&self) -> bool {
+        !self.api.is(Trait::HostNetwork) && !self.api.is(Trait::Finished)
+    }
+}
+
+/// A moment of a history, as a run counts time.
+#[must_use]
+pub(crate) const fn at(now: Millis) -> Duration {
+    Duration::from_millis(now)
+}

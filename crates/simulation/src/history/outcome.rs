@@ -1,0 +1,70 @@
+//! How a history ended.
+
+use std::collections::BTreeMap;
+
+use crate::history::queue::Millis;
+
+/// How a history ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// What must never happen and did; none if all is well.
+    pub violations: Vec<Violation>,
+    /// What the run waited for at the end, where something was found.
+    pub waits: Vec<String>,
+    /// What happened how often.
+    pub tally: Tally,
+    /// How long it took, in milliseconds of the history's time.
+    pub took: Millis,
+    /// When each pass ended, in milliseconds of the history's time.
+    pub passes: Vec<Millis>,
+    /// What happened, in words, if it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// What must never happen and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name: `R5`.
+    pub invariant: &'static str,
+    /// How.
+    pub why: String,
+    /// When, in milliseconds of the history's time.
+    pub at: Millis,
+}
+
+impl Violation {
+    /// The name of the rule that a run comes to its end when the last fault is over and a person does what each wait says.
+    pub const UNENDED: &'static str = "the run comes to an end";
+}
+
+/// What happened how often.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events of any kind.
+    pub events: u64,
+    /// How often a run decided.
+    pub looks: u64,
+    /// Everything else, by name.
+    pub times: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// One more.
+    pub(crate) fn count(&mut self, what: &str) {
+        match self.times.get_mut(what) {
+            Some(times) => *times += 1,
+            None => {
+                self.times.insert(what.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.looks += other.looks;
+        for (what, times) in &other.times {
+            *self.times.entry(what.clone()).or_default() += times;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What watches bring to a holder: objects as they are at that moment, in batches, each kind by itself.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use migration::roll::world::Trait;
+
+use crate::cluster::controllers::uid;
+use crate::cluster::truth::Truth;
+use crate::history::History;
+use crate::history::event::{Event, Stream};
+
+impl Truth {
+    /// Whether a holder that watches these nodes has this pod.
+    fn is_watched(&self, watched: &BTreeSet<usize>, id: u32) -> bool {
+        self.pods
+            .get(&id)
+            .is_some_and(|pod| pod.api.is(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node)))
+    }
+}
+
+impl History {
+    /// A holder reads everything anew.
+    pub(crate) fn read_everything(&mut self, holder: usize) {
+        for node in 0..self.truth.nodes.len() {
+            self.holders[holder].nodes.mark(node, self.now);
+        }
+        for id in self.truth.pods.keys() {
+            self.holders[holder].pods.mark(*id, self.now);
+        }
+        for workload in 0..self.truth.workloads.len() {
+            self.holders[holder].workloads.mark(workload, self.now);
+        }
+        self.deliver_workloads(holder);
+        self.deliver_nodes(holder);
+        self.deliver_pods(holder);
+        self.deliver_run(holder);
+    }
+
+    /// What changed reaches a holder.
+    pub(crate) fn deliver(&mut self, holder: usize, stream: Stream) {
+        let driver = &self.holders[holder];
+        if !driver.holds() {
+            return;
+        }
+        let late = driver.late(stream);
+        if late > self.now {
+            self.queue.push(late + 1, Event::Deliver(holder, stream));
+            return;
+        }
+        match stream {
+            Stream::Nodes => self.deliver_nodes(holder),
+            Stream::Pods => self.deliver_pods(holder),
+            Stream::Workloads => self.deliver_workloads(holder),
+            Stream::Run => self.deliver_run(holder),
+        }
+        self.news(holder);
+    }
+
+    fn deliver_nodes(&mut self, holder: usize) {
+        let changed = self.holders[holder].nodes.take();
+        for index in changed {
+            let name = self.truth.nodes[index].name.clone();
+            let driver = &mut self.holders[holder];
+            // Another Node may have the name by now.
+            match self.truth.node_by_name(&name) {
+                Some(living) => {
+                    Arc::make_mut(&mut driver.world).put(name, self.truth.nodes[living].api.clone());
+                }
+                None => {
+                    Arc::make_mut(&mut driver.world).nodes.remove(&name);
+                }
+            }
+            let node = &self.truth.nodes[index];
+            let is_moving =
+                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone.is_none();
+            let is_new = if is_moving { driver.watched.insert(index) } else { driver.watched.remove(&index) };
+            if is_new {
+                let pods: Vec<u32> = node.pods.iter().copied().collect();
+                let mut is_first = false;
+                for id in pods {
+                    is_first |= driver.pods.mark(id, self.now);
+                }
+                if is_first {
+                    let (from, to) = driver.lag;
+                    self.schedule_within(from, to, Event::Deliver(holder, Stream::Pods));
+                }
+            }
+        }
+    }
+
+    fn deliver_pods(&mut self, holder: usize) {
+        let changed = self.holders[holder].pods.take();
+        let driver = &mut self.holders[holder];
+        for id in changed {
+            let uid = uid(id);
+            match self.truth.pods.get(&id).filter(|_| self.truth.is_watched(&driver.watched, id)) {
+                Some(pod) => {
+                    let moves = ![Trait::HostNetwork, Trait::Finished, Trait::Static]
+                        .into_iter()
+                        .any(|what| pod.api.is(what));
+                    let is_on = pod.node.is_some_and(|node| driver.watched.contains(&node));
+                    if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
+                        let wanted = driver.available.get(&workload).map_or(u32::MAX, |known| known.desired);
+                        driver.touched.entry(workload).or_insert(wanted);
+                    }
+                    Arc::make_mut(&mut driver.world).pods.put(pod.api.clone());
+                }
+                None => Arc::make_mut(&mut driver.world).pods.remove(&uid),
+            }
+        }
+    }
+
+    fn deliver_workloads(&mut self, holder: usize) {
+        let driver = &mut self.holders[holder];
+        for workload in driver.workloads.take() {
+            let now = self.truth.workloads[workload].status;
+            driver.available.insert(workload, now);
+            if let Some(wanted) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
+                *wanted = now.desired;
+            }
+        }
+    }
+
+    fn deliver_run(&mut self, holder: usize) {
+        let driver = &mut self.holders[holder];
+        driver.record.take();
+        driver.version = self.truth.record.version;
+        driver.stored.clone_from(&self.truth.record.run);
+        driver.wishes.clone_from(&self.truth.record.wishes);
+    }
+}
