@@ -9,9 +9,10 @@ use bootstrap::commands::{
     retract, status, sweep,
 };
 use bootstrap::doctor;
+use bootstrap::host::chroot;
+use bootstrap::host::paths::Root;
 use bootstrap::image::{bake, seal, selftest};
-use bootstrap::node::paths::Root;
-use bootstrap::node::{host, profiles};
+use bootstrap::node::settings::profiles;
 use bootstrap::watch;
 use clap::Parser;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
 fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
     // What a pod has for its node is read first, by `install` itself.
     if !matches!(command, Command::Install(_)) {
-        host::enter(global)?;
+        chroot::enter(global)?;
     }
     let node = match (command, &global.host) {
         (Command::Install(_), Some(host)) => host,

@@ -8,7 +8,7 @@ use super::files::{OPEN_DIR, empty, remove, remove_tree, set_aside, write};
 use super::outcome::{Done, Outcome};
 use super::{Act, Change, Write, inventory, settle};
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::Root;
+use crate::host::paths::Root;
 use crate::systemd::systemctl;
 
 /// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of

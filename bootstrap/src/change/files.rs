@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use shim::file::{self, TEMP_PREFIX};
 
 use super::Write;
-use crate::node::mounts::Mounts;
+use crate::host::mounts::Mounts;
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;

@@ -1,7 +1,7 @@
 //! The check that a change stays in its tree.
 
 use super::{Act, Write};
-use crate::node::paths::Root;
+use crate::host::paths::Root;
 
 impl Act {
     /// The same with every path of a file or a directory below `root` resolved once more, whatever it was put together from: so

@@ -7,7 +7,7 @@ use crate::change::{Change, Executor, settle};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::node::paths::Root;
+use crate::host::paths::Root;
 
 /// The report of every command that changes something.
 ///

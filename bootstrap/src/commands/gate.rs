@@ -14,8 +14,9 @@ use crate::change::outcome::{Changed, carry_out, finish};
 use crate::change::{self, Change, Write};
 use crate::cli::exit::Failure;
 use crate::cli::{Global, print};
-use crate::node::paths::{GATE, Root, UNFIT};
-use crate::node::{fitness, mode, switch};
+use crate::host::paths::{GATE, Root, UNFIT};
+use crate::node::settings::mode;
+use crate::node::{fitness, switch};
 use crate::systemd::continuation;
 
 /// Pause between two checks within one try.

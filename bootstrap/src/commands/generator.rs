@@ -20,7 +20,7 @@ use types::node::Node;
 
 use crate::cli::exit::Exit;
 use crate::cli::print;
-use crate::node::paths::Root;
+use crate::host::paths::Root;
 use crate::node::{settings, switch};
 use crate::systemd::continuation::{self, NAME, output, packaged_link, units_of};
 use crate::systemd::unit::Unit;

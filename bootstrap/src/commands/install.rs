@@ -24,12 +24,15 @@ use crate::change::outcome::{Changed, Done, Outcome, carry_out};
 use crate::change::{self, Act, Change, ChangeHandler, Executor, settle};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Install};
+use crate::host::chroot;
+use crate::host::paths::Root;
+use crate::node::agent::watch_unit;
+use crate::node::conf::name;
 use crate::node::facts::NodeFacts;
-use crate::node::gated::{self, Keeper};
+use crate::node::networks::gated::{self, Keeper};
 use crate::node::networks::needed;
-use crate::node::paths::Root;
 use crate::node::settings::Settings;
-use crate::node::{attachments, host, name, switch, watch_unit};
+use crate::node::{attachments, switch};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
@@ -49,7 +52,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
     }
     let load = Load::of(wanted)?;
-    host::enter(global)?;
+    chroot::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
     match switch::off_switch(&Root::default()) {

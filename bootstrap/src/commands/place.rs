@@ -9,8 +9,8 @@ use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, finish};
 use crate::cli::exit::Failure;
 use crate::cli::{Global, Place};
-use crate::node::packaged_plugin::Plugins;
-use crate::node::paths::Root;
+use crate::host::paths::Root;
+use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::switch;
 
 /// Puts the plugin into the directories, or says what that would change.

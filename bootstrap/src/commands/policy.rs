@@ -16,13 +16,13 @@ use crate::change::outcome::Changed;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
+use crate::host::paths::Root;
 use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
+use crate::node::networks::unready::{self, UnreadyNetwork};
 use crate::node::policy::file::PolicyFile;
 use crate::node::policy::flip;
 use crate::node::policy::secondary;
 use crate::node::settings::Settings;
-use crate::node::unready::{self, UnreadyNetwork};
 use crate::runtime::conf_reading;
 
 /// Carries out a verb and prints its answer.

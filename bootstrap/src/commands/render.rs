@@ -16,13 +16,13 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
+use crate::host::paths::{KUBELET_ENV, Root};
 use crate::kubelet::check::{self, CheckDepth, Checked};
 use crate::kubelet::own::{own_registration, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{drop_in, refusals};
 use crate::node::facts::NodeFacts;
-use crate::node::paths::{KUBELET_ENV, Root};
 use crate::node::settings::Settings;
 use crate::node::switch;
 

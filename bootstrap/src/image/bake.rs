@@ -20,7 +20,7 @@ use crate::change::{Change, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Bake, Global};
-use crate::node::paths::{NODE_FILE, Root};
+use crate::host::paths::{NODE_FILE, Root};
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;

@@ -30,9 +30,9 @@ use self::units::{OURS, UnitOnDisk};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
+use crate::host::paths::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::mode;
-use crate::node::paths::Root;
+use crate::node::settings::mode;
 use crate::runtime::facts::RuntimeFacts;
 use crate::systemd::unit::{Order, Unit};
 

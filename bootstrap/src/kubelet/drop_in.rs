@@ -12,8 +12,8 @@ use shim::file::PRIVATE;
 
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
+use crate::host::paths::{KUBELET_CONFIG_DIR, Root};
 use crate::kubelet::config;
-use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
 
 /// Crossfade's file; digits sort before it.
 const OWN_FILE: &str = "zz-crossfade.conf";

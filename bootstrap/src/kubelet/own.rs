@@ -8,7 +8,7 @@ use super::refusals;
 use super::registration::{OwnRegistration, Registration, decide};
 use super::sources::KubeletSources;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{Root, UNFIT};
+use crate::host::paths::{Root, UNFIT};
 use crate::systemd::unit::Unit;
 
 /// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.

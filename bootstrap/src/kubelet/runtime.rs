@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config;
 use super::flags::values;
-use crate::node::paths::{KUBELET_ARGUMENTS, Root};
+use crate::host::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
 /// An endpoint and who names it, for people.

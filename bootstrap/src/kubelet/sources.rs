@@ -7,7 +7,7 @@ use types::taint::{self, Taint};
 
 use super::config::{self, KubeletConfig};
 use super::flags::{FlagValue, is_off, values};
-use crate::node::paths::{KUBELET_ARGUMENTS, Root};
+use crate::host::paths::{KUBELET_ARGUMENTS, Root};
 use crate::systemd::unit::{Unit, Word};
 
 /// Every source of labels and taints, in the order in which kubelet takes them: configuration, its drop-ins, flags.

@@ -1,5 +1,12 @@
 //! The attachments of a node, from records and inventory.
 
+pub mod attached;
+pub mod hostroutes;
+pub mod last_sweep;
+pub mod leaks;
+pub mod selection;
+pub mod sweep_candidates;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +23,7 @@ use types::pod::Pod;
 use types::policy::{Policy, Side};
 
 use crate::cli::exit::{Exit, Failure};
-use crate::node::directories::Directories;
+use crate::node::settings::directories::Directories;
 
 /// Everything that is attached.
 ///

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use shim::layout::PACKAGED_PLUGIN;
 
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::confdir::ConfDir;
+use crate::node::conf::confdir::ConfDir;
+use crate::node::conf::rooted;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::NetworkConf;
-use crate::node::packaged_plugin::Plugins;
-use crate::node::rooted;
+use crate::node::plugins::bin_dirs::BinDirSources;
+use crate::node::plugins::packaged_plugin::Plugins;
 
 /// The CNI files of a node. Only the runtime's configuration or its answer names their directories, so a command that gathers these facts
 /// gathers one of the two first.

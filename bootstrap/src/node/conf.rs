@@ -1,5 +1,11 @@
 //! The content of Crossfade's own conf.
 
+pub mod confdir;
+pub mod foreign;
+pub mod name;
+pub mod rooted;
+pub mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +15,7 @@ use shim::hostports;
 use shim::layout::{CONF_FILE, Layout, PLUGIN};
 use types::raw::to_raw;
 
-use crate::node::paths::Root;
-use crate::node::rooted;
+use crate::host::paths::Root;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
@@ -78,7 +83,7 @@ pub const CONF_MODE: u32 = 0o644;
 pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     let found = rooted::conf_dir(root, dir).ok()?;
     let conf = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
-    conf.content.as_ref().is_ok_and(crate::node::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
+    conf.content.as_ref().is_ok_and(crate::node::conf::confdir::Content::is_ours).then(|| dir.join(CONF_FILE))
 }
 
 #[cfg(test)]

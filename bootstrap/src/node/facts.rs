@@ -12,10 +12,10 @@ use types::problem::Problem;
 
 use crate::cli::exit::Failure;
 use crate::cli::{self, Global};
-use crate::node::directories::{Directories, InstalledConf};
-use crate::node::name;
-use crate::node::paths::Root;
+use crate::host::paths::Root;
+use crate::node::conf::name;
 use crate::node::policy::file::PolicyFile;
+use crate::node::settings::directories::{Directories, InstalledConf};
 use crate::node::settings::{InvalidSettings, Settings};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::RuntimeFacts;

@@ -6,13 +6,14 @@ use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
+use crate::host::paths::{PRIVATE_CONF_DIR, Root};
 use crate::kubelet::own;
 use crate::node::cni::{CniFacts, PluginChoice};
+use crate::node::conf::foreign;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::identity::BootRecord;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::settings::Settings;
-use crate::node::{foreign, plugins, switch};
+use crate::node::{plugins, switch};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;

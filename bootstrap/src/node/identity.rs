@@ -10,7 +10,7 @@ use shim::layout::BOOT_ID;
 use types::node::Mode;
 use types::problem::Problem;
 
-use crate::node::paths::{BOOTED, IDENTITY, Root};
+use crate::host::paths::{BOOTED, IDENTITY, Root};
 
 /// *Source*: man 5 `machine-id`.
 const MACHINE_ID: &str = "/etc/machine-id";

@@ -1,13 +1,20 @@
 //! The confs of a policy's networks on a node, and the networks that a pod may get now.
 
+pub mod gated;
+pub mod probe;
+pub mod readiness;
+pub mod scratch;
+pub mod unready;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use shim::conflist::{Conflist, Unloadable};
 use types::policy::{Attach, Network, Policy, SecondaryFailure, Side};
 
-use crate::node::paths::Root;
-use crate::node::{plugins, rooted};
+use crate::host::paths::Root;
+use crate::node::conf::rooted;
+use crate::node::plugins;
 
 /// A network of the policy as it is on this node.
 #[derive(Debug)]

@@ -3,6 +3,10 @@
 //! The first of /etc/crossfade, /run/crossfade and /usr/lib/crossfade that has the file wins as a whole, so that user data can
 //! overrule an image and an administrator both. An invalid file never falls through to the next; an absent one is all defaults.
 
+pub mod directories;
+pub mod mode;
+pub mod profiles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +18,7 @@ use types::problem::Problem;
 use types::raw::RawObject;
 
 use crate::cli::exit::Failure;
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
 
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;

@@ -26,7 +26,7 @@ use types::step::Step;
 
 use super::node_object::{Condition, NodeObject};
 use crate::cli::print::escaped_line;
-use crate::node::desired_phase::{DesiredPhase, DesiredScope};
+use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::report::{FinalCondition, NodeReport, Reason};
 
 /// The annotation with the node's report.

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::session::Session;
-use crate::node::desired_phase::DesiredPhase;
+use crate::node::policy::desired_phase::DesiredPhase;
 use crate::publish::report::{Credential, NodeEvent, NodeReport, Publish};
 
 /// How long the last word (switched off, say) may take when the publisher is dropped; a longer wait for an API server that is away would delay the exit.

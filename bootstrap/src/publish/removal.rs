@@ -10,8 +10,8 @@ use super::report::{Credential, FinalCondition, Reason};
 use super::{Depth, RetractOutcome, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change};
-use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, StatusFile};
+use crate::host::paths::{Root, STATUS};
+use crate::node::agent::status_file::{self, StatusFile};
 
 /// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
 pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::decide::{Write, decide, desired, is_obsolete};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
-use super::kubeconfig::ClientCredential;
 use super::link::{Link, WATCH_SECS};
 use super::node_object::NodeObject;
 use super::publisher::SharedState;
-use crate::node::desired_phase::DesiredPhase;
+use crate::node::policy::desired_phase::DesiredPhase;
+use crate::publish::credential::kubeconfig::ClientCredential;
 use crate::publish::report::{Credential, NodeEvent};
 
 /// The first pause after something went wrong; it doubles up to the longest.

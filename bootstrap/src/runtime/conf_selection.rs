@@ -13,7 +13,7 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::config::RuntimeConfig;
-use crate::node::confdir::{ConfDir, ConfFile};
+use crate::node::conf::confdir::{ConfDir, ConfFile};
 
 /// How a runtime chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn name_problem(what: String, name: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::confdir::Content;
+    use crate::node::conf::confdir::Content;
 
     fn dir(files: &[(&str, Option<&str>)]) -> ConfDir {
         let conf = |(file, name): &(&str, Option<&str>)| ConfFile {

@@ -17,7 +17,7 @@ use types::problem::Problem;
 
 use super::CniSetup;
 use super::facts::ConfigFact;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::paths::{PRIVATE_CONF_DIR, Root};
 use crate::systemd::unit::Unit;
 
 pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};

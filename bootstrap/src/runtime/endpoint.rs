@@ -18,8 +18,8 @@ use types::problem::Problem;
 
 use super::config::RuntimeConfig;
 use crate::cli;
+use crate::host::paths::Root;
 use crate::kubelet::runtime::{self as kubelet, NamedEndpoint};
-use crate::node::paths::Root;
 use crate::systemd::unit::Unit;
 
 /// The key that names a runtime's endpoint.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 
-use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
+use crate::host::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.

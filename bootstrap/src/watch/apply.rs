@@ -10,10 +10,10 @@ use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change, ChangeHandler, Executor, OPEN_DIR};
 use crate::cli::Global;
 use crate::cli::exit::Failure;
-use crate::node::command::{RunLimits, run};
-use crate::node::own_command::transient_unit;
-use crate::node::paths::Root;
-use crate::node::{program, shared_dir};
+use crate::host::command::{RunLimits, run};
+use crate::host::paths::Root;
+use crate::host::{program, shared_dir};
+use crate::node::agent::own_command::transient_unit;
 use crate::systemd::systemctl;
 use crate::watch::proof;
 

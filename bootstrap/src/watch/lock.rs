@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use shim::{file, trust};
 
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{Root, WATCH_LOCK, WATCH_REFUSED};
+use crate::host::paths::{Root, WATCH_LOCK, WATCH_REFUSED};
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]

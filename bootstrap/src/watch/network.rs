@@ -7,8 +7,8 @@ use super::memory::AgentState;
 use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, ProofInputs, Proofs};
 use crate::change::{Act, Change};
-use crate::node::gated;
-use crate::node::own_command::{OwnCommand, proof_within_secs};
+use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
+use crate::node::networks::gated;
 
 /// The verdict on one network.
 #[derive(Debug)]

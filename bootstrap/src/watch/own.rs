@@ -21,10 +21,10 @@ use super::memory::Memory;
 use super::observe::Observation;
 use super::runtime;
 use crate::change::{Act, Change, Write};
+use crate::node::conf::foreign;
+use crate::node::conf::name::DEFAULT_NAME;
 use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf};
-use crate::node::directories::InstalledConf;
-use crate::node::foreign;
-use crate::node::name::DEFAULT_NAME;
+use crate::node::settings::directories::InstalledConf;
 use crate::publish::report::{NodeEvent, Reason};
 use crate::runtime::answer::ConfUse;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::lock::{WatchLock, hold};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
-use crate::node::paths::{Root, WATCH_UNIT};
+use crate::host::paths::{Root, WATCH_UNIT};
 
 /// Pause between two tries to take over from another `watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

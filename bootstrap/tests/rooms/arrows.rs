@@ -2,34 +2,23 @@
 
 use super::sources;
 
-/// A room, and what it may use of others: `node` is all of that room, `node::paths` one module. Itself is always among it.
-const MAY_USE: [(&str, &[&str]); 11] = [
+/// A room, and what it may use of others: `node` is all of that room, `node::policy` one module. Itself is always among it.
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("cli", &[]),
-    ("change", &["cli", "systemd::systemctl", "node::mounts", "node::paths"]),
-    ("systemd", &["node::command", "node::paths", "node::program"]),
-    ("kubelet", &["cli", "change", "systemd", "node::paths", "node::switch"]),
-    (
-        "runtime",
-        &[
-            "cli",
-            "change",
-            "systemd",
-            "kubelet",
-            "node::command",
-            "node::confdir",
-            "node::name",
-            "node::paths",
-        ],
-    ),
-    ("publish", &["cli", "change", "systemd", "node"]),
-    ("node", &["cli", "change", "systemd", "kubelet", "runtime"]),
-    ("watch", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
-    ("commands", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
-    ("doctor", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
-    ("image", &["cli", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
+    ("host", &["cli", "node::policy"]),
+    ("change", &["cli", "host", "systemd::systemctl"]),
+    ("systemd", &["host"]),
+    ("kubelet", &["cli", "host", "change", "systemd", "node::switch"]),
+    ("runtime", &["cli", "host", "change", "systemd", "kubelet", "node::conf"]),
+    ("publish", &["cli", "host", "change", "systemd", "node"]),
+    ("node", &["cli", "host", "change", "systemd", "kubelet", "runtime"]),
+    ("watch", &["cli", "host", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
+    ("commands", &["cli", "host", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
+    ("doctor", &["cli", "host", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
+    ("image", &["cli", "host", "change", "systemd", "kubelet", "runtime", "node", "publish"]),
 ];
 
-/// The rooms and modules that a line names: `crate::node::paths::Root` is `node::paths`.
+/// The rooms and modules that a line names: `crate::host::paths::Root` is `host::paths`.
 fn named(line: &str) -> impl Iterator<Item = String> {
     line.split("crate::").skip(1).map(|rest| {
         let path = rest.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap_or("");
@@ -73,12 +62,12 @@ fn no_room_uses_what_stands_above_or_beside_it() {
 #[test]
 fn an_arrow_that_is_not_in_the_table_is_seen() {
     for (room, line, is_right) in [
-        ("commands::boot", "use crate::node::paths::Root;", true),
+        ("commands::boot", "use crate::host::paths::Root;", true),
         ("commands::boot", "use crate::commands::boot::gather;", true),
         ("commands::boot", "use crate::commands::install::facts;", false),
         ("commands::boot", "let x = crate::watch::observe::Usual::default();", false),
-        ("runtime", "use crate::node::paths::{Root, STATUS};", true),
-        ("runtime", "use crate::node::directories::Directories;", false),
+        ("runtime", "use crate::host::paths::{Root, STATUS};", true),
+        ("runtime", "use crate::node::settings::directories::Directories;", false),
         ("node", "use crate::image::seal::seal;", false),
     ] {
         assert_eq!(named(line).all(|used| may(room, &used)), is_right, "{room}: {line}");

@@ -28,15 +28,15 @@ use super::gather::BootFacts;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
-use crate::node::bin_dirs::PluginState;
+use crate::host::paths::{NODE_FILE, PROBED};
+use crate::node::conf::confdir::ConfDir;
+use crate::node::conf::foreign::ForeignEntry;
+use crate::node::conf::name::NameSources;
+use crate::node::conf::rules;
 use crate::node::conf::{CONF_MODE, conf};
-use crate::node::conf_rules;
-use crate::node::confdir::ConfDir;
-use crate::node::foreign::ForeignEntry;
 use crate::node::identity::BootKind;
-use crate::node::name::NameSources;
-use crate::node::paths::{NODE_FILE, PROBED};
 use crate::node::plugins::PLUGIN_MODE;
+use crate::node::plugins::bin_dirs::PluginState;
 use crate::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
 use crate::runtime::endpoint;
 
@@ -263,12 +263,12 @@ fn shared(
     let mut left = usual.clone();
     left.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
     if let Some(config) = facts.node.runtime.config() {
-        conf_rules::one_conf(&config.setup, obstacles);
+        rules::one_conf(&config.setup, obstacles);
     }
     obstacles.extend(not_ours(facts, usual));
     let named = name(facts, &left, written, obstacles);
     let picks = ConfSelection::of(facts.node.runtime.config());
-    conf_rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
+    rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
         && let NetworkNameCheck::Unset(why) = picks.check_name(&left, name)
@@ -303,7 +303,7 @@ fn shared(
         &facts.node.dirs.layout_on_node,
         &name,
         version,
-        &conf_rules::capabilities(&facts.cni.networks, installed),
+        &rules::capabilities(&facts.cni.networks, installed),
     );
     let write = Write { path: usual.path.join(CONF_FILE), bytes, mode: CONF_MODE, nudge: true };
     let broken = facts.node.dirs.installed.as_ref().err();

@@ -16,8 +16,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, fix};
 use crate::commands::boot::{self, gather};
-use crate::node::paths::Root;
-use crate::node::{mode, switch};
+use crate::host::paths::Root;
+use crate::node::settings::mode;
+use crate::node::switch;
 use crate::systemd::continuation;
 
 /// Everything that decides how this node boots.

@@ -24,8 +24,8 @@ use super::leavings::Leavings;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::Failure;
+use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::node::identity::BootKind;
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 /// How many attachments the refusal of a boot names.
 const NAMED: usize = 10;
@@ -131,7 +131,7 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
         .collect()
 }
 
-/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::bin_dirs::BinDir::is_crossfades)).
+/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::plugins::bin_dirs::BinDir::is_crossfades)).
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     for dir in &facts.cni.plugins.dirs {
         let Some(is_ours) = dir.is_crossfades() else { continue };

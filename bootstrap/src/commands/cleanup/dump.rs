@@ -8,8 +8,8 @@ use shim::file;
 
 use super::kernel::KernelFacts;
 use super::kernel::firewall::BackEnd;
-use crate::node::command::{RunLimits, run};
-use crate::node::program;
+use crate::host::command::{RunLimits, run};
+use crate::host::program;
 
 /// How long one tool may take, and the largest answer.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(60), max_bytes: 256 << 20 };

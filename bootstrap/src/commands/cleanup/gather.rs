@@ -16,11 +16,12 @@ use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, Lea
 use super::journal::Journal;
 use super::kernel::KernelFacts;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::confdir::{ConfDir, Content, is_conf_name};
+use crate::host::mounts::Mounts;
+use crate::node::conf::confdir::{ConfDir, Content, is_conf_name};
+use crate::node::conf::rooted;
 use crate::node::facts::NodeFacts;
-use crate::node::mounts::Mounts;
-use crate::node::{probe, rooted};
+use crate::node::networks::probe;
+use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::RuntimeChoice;

@@ -1,7 +1,7 @@
 //! What is continued, and what is not.
 
 use super::*;
-use crate::node::paths::DISABLED;
+use crate::host::paths::DISABLED;
 use crate::systemd::continuation::check;
 
 struct Tree(tempfile::TempDir);

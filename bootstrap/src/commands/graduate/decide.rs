@@ -28,7 +28,7 @@ use types::problem::Problem;
 use self::handed::{handovers, stale};
 use super::facts::{GraduateFacts, NodeJson};
 use crate::change::{Act, Change, Write};
-use crate::node::confdir::ConfFile;
+use crate::node::conf::confdir::ConfFile;
 use crate::runtime::cache::handover::file_name;
 use crate::runtime::conf_removal;
 

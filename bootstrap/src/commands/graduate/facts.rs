@@ -12,9 +12,9 @@ use types::attachment::Attachment;
 use types::policy::Policy;
 
 use crate::change::Change;
-use crate::node::bin_dirs::BinDir;
-use crate::node::confdir::ConfDir;
-use crate::node::directories::InstalledConf;
+use crate::node::conf::confdir::ConfDir;
+use crate::node::plugins::bin_dirs::BinDir;
+use crate::node::settings::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::conf_selection::ConfSelection;
 

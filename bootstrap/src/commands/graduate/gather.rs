@@ -26,13 +26,13 @@ use super::facts::{
 use super::journal::Journal;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Graduate};
+use crate::host::durable;
+use crate::host::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
 use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::InstalledConf;
-use crate::node::durable;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
-use crate::node::readiness;
+use crate::node::networks::readiness;
 use crate::node::settings::Settings;
+use crate::node::settings::directories::InstalledConf;
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;

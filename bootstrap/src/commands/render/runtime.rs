@@ -9,10 +9,11 @@ use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
+use crate::host::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
 use crate::node::settings::InvalidSettings;
-use crate::node::{mode, switch};
+use crate::node::settings::mode;
+use crate::node::switch;
 use crate::runtime::config::containerd;
 use crate::runtime::config::render::{
     ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded, prove, remove,

@@ -9,9 +9,9 @@ use types::problem::Problem;
 use super::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
 use super::facts::Facts;
 use crate::cli::exit::Exit;
-use crate::node::attached;
 use crate::node::attachments::Life;
-use crate::publish::bound::{BoundPod, Owner};
+use crate::node::attachments::attached;
+use crate::publish::pods::bound::{BoundPod, Owner};
 use crate::runtime::Sandbox;
 
 /// Between two polls.

@@ -7,9 +7,9 @@ use types::policy::{Attach, Phase, Policy};
 use types::problem::Problem;
 
 use super::facts::Facts;
-use crate::node::attached;
-use crate::node::selection::is_selected;
-use crate::publish::bound::BoundPod;
+use crate::node::attachments::attached;
+use crate::node::attachments::selection::is_selected;
+use crate::publish::pods::bound::BoundPod;
 use crate::runtime::Sandbox;
 
 /// What was asked for.

@@ -5,7 +5,7 @@ use types::problem::Problem;
 use types::step::Step;
 
 use crate::node::attachments::Line;
-use crate::publish::bound::BoundPod;
+use crate::publish::pods::bound::BoundPod;
 use crate::runtime::Sandbox;
 
 /// Everything that decides about pods.

@@ -9,10 +9,10 @@ use types::status::Document;
 use super::reported::reported;
 use crate::cli::exit::Exit;
 use crate::cli::{Global, Output, print};
-use crate::node::events::Events;
-use crate::node::paths::{Root, STATUS};
+use crate::host::events::Events;
+use crate::host::paths::{Root, STATUS};
+use crate::node::agent::status_file::{self, StatusFile};
 use crate::node::policy::file::PolicyFile;
-use crate::node::status_file::{self, StatusFile};
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

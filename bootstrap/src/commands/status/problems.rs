@@ -6,12 +6,12 @@ use types::policy::Policy;
 use types::problem::Problem;
 
 use crate::cli::Global;
+use crate::host::paths::{PRIVATE_CONF_DIR, Root, STATUS};
+use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::{Attachments, Damaged};
 use crate::node::cni::CniFacts;
-use crate::node::directories::Directories;
 use crate::node::facts::NodeFacts;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root, STATUS};
-use crate::node::status_file::StatusFile;
+use crate::node::settings::directories::Directories;
 use crate::node::switch;
 use crate::runtime::answer::ConfUse;
 

@@ -7,8 +7,8 @@ use super::Watched;
 use crate::cli::Global;
 use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
-use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, NOT_READY, StatusFile};
+use crate::host::paths::{Root, STATUS};
+use crate::node::agent::status_file::{self, NOT_READY, StatusFile};
 
 /// What to do where no `watch` of this boot reports.
 const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";

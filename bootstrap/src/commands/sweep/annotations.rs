@@ -32,10 +32,10 @@ use crate::change::outcome::{Done, Outcome};
 use crate::change::{Act, Change, ChangeHandler, Executor, StaleAnnotations};
 use crate::cli::Sweep;
 use crate::cli::exit::Failure;
+use crate::host::paths::Root;
 use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
-use crate::publish::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::look::ApiReadError;
+use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
 use crate::runtime::SandboxList;
 

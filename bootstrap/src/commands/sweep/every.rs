@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::own_command::OwnCommand;
+use crate::node::agent::own_command::OwnCommand;
 
 /// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
 const OWN: &str = "/proc/self/exe";

@@ -10,8 +10,8 @@ use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, Write};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::directories::with_flags;
-use crate::node::last_sweep::{SweepResult, place};
+use crate::node::attachments::last_sweep::{SweepResult, place};
+use crate::node::settings::directories::with_flags;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;

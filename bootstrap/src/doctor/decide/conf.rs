@@ -10,9 +10,9 @@ use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
 use super::{is_private, networks};
-use crate::node::confdir::ConfDir;
-use crate::node::directories::InstalledConf;
-use crate::node::paths::PRIVATE_CONF_DIR;
+use crate::host::paths::PRIVATE_CONF_DIR;
+use crate::node::conf::confdir::ConfDir;
+use crate::node::settings::directories::InstalledConf;
 use crate::publish::report::Reason;
 use crate::runtime::answer::ConfUse;
 

@@ -3,7 +3,7 @@
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
-use crate::node::paths::{DISABLED, NODE_FILE};
+use crate::host::paths::{DISABLED, NODE_FILE};
 use crate::node::settings::InvalidSettings;
 use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
 

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use types::problem::Problem;
 
 use crate::doctor::facts::Source;
-use crate::node::command::{RunLimits, run};
-use crate::node::paths::Root;
-use crate::node::program;
+use crate::host::command::{RunLimits, run};
+use crate::host::paths::Root;
+use crate::host::program;
 use crate::systemd::systemctl;
 
 /// How long journalctl may take, and the largest answer.

@@ -18,12 +18,13 @@ use types::problem::Problem;
 
 use super::sandboxes;
 use crate::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
+use crate::node::attachments::leaks::{held_leases, leaked_leases};
+use crate::node::attachments::sweep_candidates::{SweepCandidate, judge};
 use crate::node::attachments::{self, Life};
+use crate::node::attachments::{hostroutes, leaks};
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
-use crate::node::leaks::{held_leases, leaked_leases};
-use crate::node::sweep_candidates::{SweepCandidate, judge};
-use crate::node::{hostroutes, leaks, scratch};
+use crate::node::networks::scratch;
 use crate::runtime::SandboxList;
 
 /// How long the probes of the networks that owe DELs may take together.

@@ -11,8 +11,8 @@ use types::problem::Problem;
 
 use crate::cli::exit::Failure;
 use crate::cli::{Bake, Global};
+use crate::host::paths::{DISABLED, NODE_FILE, Root};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{DISABLED, NODE_FILE, Root};
 use crate::node::settings::Settings;
 use crate::runtime::facts::RuntimeFacts;
 

@@ -7,7 +7,7 @@ use shim::layout::SETTINGS_DIRS;
 use shim::trust;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::Root;
+use crate::host::paths::Root;
 use crate::systemd::unit::matches;
 
 /// The list that an image brings, beside its settings.

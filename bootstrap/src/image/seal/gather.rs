@@ -17,9 +17,9 @@ use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
-use crate::node::command::{CommandError, RunLimits, run};
-use crate::node::mounts::{MountPlace, Mounts};
-use crate::node::paths::Root;
+use crate::host::command::{CommandError, RunLimits, run};
+use crate::host::mounts::{MountPlace, Mounts};
+use crate::host::paths::Root;
 use crate::systemd::systemctl;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.

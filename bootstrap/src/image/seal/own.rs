@@ -9,8 +9,8 @@ use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
 use super::finding::SealFinding;
 use super::tree::{ItemKind, glob};
+use crate::host::paths::Root;
 use crate::node::attachments;
-use crate::node::paths::Root;
 
 /// How many attachments are named.
 const NAMED: usize = 5;

@@ -8,10 +8,10 @@ use types::policy::{Network, Policy, Side};
 use types::profile;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::node::bin_dirs::{BinDir, BinDirSources, PluginState};
-use crate::node::paths::Root;
+use crate::host::paths::Root;
+use crate::node::conf::rooted;
 use crate::node::plugins;
-use crate::node::rooted;
+use crate::node::plugins::bin_dirs::{BinDir, BinDirSources, PluginState};
 use crate::runtime::config::RuntimeConfig;
 
 /// A network of the policy, and what of it is here.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{UnitOnDisk, has_ours};
-use crate::node::paths::{KUBELET_ENV, RUNTIME_ENV};
+use crate::host::paths::{KUBELET_ENV, RUNTIME_ENV};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
 

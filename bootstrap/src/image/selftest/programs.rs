@@ -15,9 +15,9 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::trust::{self, Distrust};
 
 use super::check::{Check, Fault, decided, skipped};
-use crate::node::command::{RunLimits, run};
-use crate::node::digest::sha256;
-use crate::node::paths::{BOOTSTRAP, RELEASE, Root};
+use crate::host::command::{RunLimits, run};
+use crate::host::digest::sha256;
+use crate::host::paths::{BOOTSTRAP, RELEASE, Root};
 
 /// What this program, and so everything of its release, calls itself.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,8 +7,8 @@ use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
+use crate::host::paths::{NODE_FILE, Root};
 use crate::node::facts::NodeFacts;
-use crate::node::paths::{NODE_FILE, Root};
 use crate::node::switch::{self, KERNEL_ARGUMENT, OffSwitch};
 use crate::systemd::unit::glob;
 

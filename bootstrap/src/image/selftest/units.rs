@@ -7,8 +7,8 @@ use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enablement, Verdict};
+use crate::host::paths::{PACKAGED, Root};
 use crate::kubelet::own;
-use crate::node::paths::{PACKAGED, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 

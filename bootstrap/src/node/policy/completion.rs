@@ -18,7 +18,7 @@ use types::splice::splice;
 
 use crate::change::{self, Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{PROBED, Root};
+use crate::host::paths::{PROBED, Root};
 
 /// A policy that is to be completed: the file, and what it will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

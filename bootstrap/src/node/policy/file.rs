@@ -6,7 +6,7 @@ use shim::policy_file::{self, Unusable};
 use types::policy::Policy;
 use types::profile;
 
-use crate::node::digest;
+use crate::host::digest;
 use crate::node::policy::secondary;
 
 /// A valid policy, as it was read from its file.

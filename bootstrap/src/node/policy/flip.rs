@@ -13,9 +13,9 @@ use super::{completion, secondary};
 use crate::change::outcome::{Changed, carry_out};
 use crate::change::{Act, Change, Write};
 use crate::cli::exit::{Exit, Failure};
-use crate::node::durable::outlives_reboot;
-use crate::node::gated;
-use crate::node::paths::Root;
+use crate::host::durable::outlives_reboot;
+use crate::host::paths::Root;
+use crate::node::networks::gated;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///

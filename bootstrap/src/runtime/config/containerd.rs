@@ -12,8 +12,8 @@ use toml_edit::{DocumentMut, Item, value};
 use types::problem::Problem;
 
 use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree, unusable};
-use crate::node::command::{RunLimits, run};
-use crate::node::paths::Root;
+use crate::host::command::{RunLimits, run};
+use crate::host::paths::Root;
 use crate::systemd::unit::glob;
 
 /// Where containerd looks for its configuration unless told otherwise.

@@ -22,8 +22,8 @@ use types::problem::Problem;
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
 use crate::change::{self, Act, Change, Write};
-use crate::node::name;
-use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
+use crate::host::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
+use crate::node::conf::name;
 use crate::systemd::unit::matches;
 
 pub use self::rehearse::{RehearsalResult, rehearse};

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::node::paths::{PACKAGED, Root};
+use crate::host::paths::{PACKAGED, Root};
 
 /// Where the system manager looks, first come first.
 ///

@@ -8,13 +8,13 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
+use crate::host::paths::Root;
 use crate::node::cni::CniFacts;
-use crate::node::confdir::{ConfDir, ConfFile};
-use crate::node::directories::{Directories, InstalledConf};
+use crate::node::conf::confdir::{ConfDir, ConfFile};
 use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
+use crate::node::networks::probe::ProbeAnswers;
 use crate::node::policy::file::PolicyFile;
-use crate::node::probe::ProbeAnswers;
+use crate::node::settings::directories::{Directories, InstalledConf};
 use crate::node::switch::OffSwitch;
 use crate::runtime::CniSetup;
 use crate::runtime::conf_selection::ConfSelection;

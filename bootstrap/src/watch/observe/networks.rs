@@ -11,7 +11,7 @@ use super::identity;
 use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::NetworkConf;
-use crate::node::probe::{self, ProbeAnswers};
+use crate::node::networks::probe::{self, ProbeAnswers};
 use crate::watch::proof::{self, ProofResult};
 
 /// One network of the policy.

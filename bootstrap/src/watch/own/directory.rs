@@ -5,7 +5,7 @@ use types::node::RuntimeKind;
 use types::profile;
 
 use super::OwnConfDecision;
-use crate::node::confdir::{ConfDir, Content};
+use crate::node::conf::confdir::{ConfDir, Content};
 use crate::publish::report::Reason;
 use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;

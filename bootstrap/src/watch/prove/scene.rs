@@ -21,12 +21,12 @@ use types::policy::{Network, Side};
 
 use crate::cli::Prove;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::command::{RunLimits, StderrTo, run_with};
+use crate::host::command::{RunLimits, StderrTo, run_with};
+use crate::node::agent::own_command::ATTACH_WITHIN_SECS;
 use crate::node::conf::conf;
-use crate::node::name::DEFAULT_NAME;
-use crate::node::own_command::ATTACH_WITHIN_SECS;
+use crate::node::conf::name::DEFAULT_NAME;
+use crate::node::networks::scratch;
 use crate::node::plugins::joined;
-use crate::node::scratch;
 use crate::watch::proof::said;
 
 /// Where network namespaces are pinned; agents in containers see them there.

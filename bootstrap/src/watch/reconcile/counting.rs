@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::{LOOKS, Watch};
-use crate::node::attached;
-use crate::node::events::WakeReason;
+use crate::host::events::WakeReason;
+use crate::node::attachments::attached;
 use crate::watch::observe::Observation;
 
 /// What the counts depend on beside the records: with another policy, or when a network's conf comes or goes, each of them may be another.
@@ -104,8 +104,8 @@ mod tests {
 
     use super::*;
     use crate::cli::{Global, Output};
-    use crate::node::mode;
-    use crate::node::paths::Root;
+    use crate::host::paths::Root;
+    use crate::node::settings::mode;
     use crate::publish::report::{NodeEvent, NodeReport, Publish};
     use crate::watch::Scope;
 

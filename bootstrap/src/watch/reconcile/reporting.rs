@@ -3,8 +3,8 @@
 use tracing::{info, warn};
 
 use super::Watch;
-use crate::node::paths::STATUS;
-use crate::node::status_file;
+use crate::host::paths::STATUS;
+use crate::node::agent::status_file;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, textfile};

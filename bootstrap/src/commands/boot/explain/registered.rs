@@ -8,9 +8,9 @@ use types::taint::Taint;
 
 use crate::cli::exit::Failure;
 use crate::cli::print::Page;
+use crate::host::paths::{KUBELET_ENV, Root};
 use crate::kubelet::own;
 use crate::kubelet::registration::Registration;
-use crate::node::paths::{KUBELET_ENV, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
 use crate::cli::print::Page;
+use crate::host::paths::{NODE_FILE, Root};
 use crate::node::facts::NodeFacts;
-use crate::node::paths::{NODE_FILE, Root};
 
 /// One settings file.
 ///

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
-use crate::node::command::{RunLimits, run};
-use crate::node::program;
+use crate::host::command::{RunLimits, run};
+use crate::host::program;
 
 /// The tables that exist in this network namespace, by family. Reading them creates none, unlike a call of the program.
 const NAMES: [(u8, &str, [&str; 2]); 2] = [

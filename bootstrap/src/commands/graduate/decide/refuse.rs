@@ -13,8 +13,8 @@ use super::handed::key;
 use super::{Decision, has_left, new_of, same_name, some};
 use crate::change::obstacles::Obstacles;
 use crate::commands::graduate::facts::GraduateFacts;
-use crate::node::conf_rules;
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
+use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR};
+use crate::node::conf::rules;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::made_by_cri;
 use crate::runtime::conf_selection::ConfSelection;
@@ -69,7 +69,7 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
     }
     if let Some(setup) = facts.runtime.asked.setup() {
         let mut obstacles = Obstacles::default();
-        conf_rules::one_conf(setup, &mut obstacles);
+        rules::one_conf(setup, &mut obstacles);
         decision.refusals.extend(obstacles.findings);
         if setup.conf_dir != facts.conf.dir.path && !facts.runtime.is_private {
             let what = format!(
@@ -167,7 +167,7 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
     let dir = &facts.conf.dir;
     let aside: Vec<&str> = same_name(facts, name, path).map(|conf| conf.file.as_str()).collect();
     let stays = |file: &str| file != CONF_FILE && !aside.contains(&file);
-    let named = |conf: &crate::node::confdir::ConfFile| match &facts.runtime.picks {
+    let named = |conf: &crate::node::conf::confdir::ConfFile| match &facts.runtime.picks {
         ConfSelection::First | ConfSelection::FirstOfCrio => true,
         ConfSelection::ByName(_) => conf.name() == Some(new),
     };

@@ -11,9 +11,9 @@ use types::policy::Policy;
 
 use super::super::facts::*;
 use super::*;
-use crate::node::bin_dirs::{BinDir, PluginState};
-use crate::node::confdir::{ConfDir, Content};
-use crate::node::directories::InstalledConf;
+use crate::node::conf::confdir::{ConfDir, Content};
+use crate::node::plugins::bin_dirs::{BinDir, PluginState};
+use crate::node::settings::directories::InstalledConf;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::{CniSetup, Network};

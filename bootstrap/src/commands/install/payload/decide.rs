@@ -13,7 +13,7 @@ use types::problem::Problem;
 use super::load::{Item, PayloadKind};
 use super::record::PayloadEntry;
 use crate::change::{Act, Change, Write};
-use crate::node::digest;
+use crate::host::digest;
 
 /// What exists at a path of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use types::problem::Problem;
 
 use crate::cli::Install;
 use crate::cli::exit::{Exit, Failure};
-use crate::node::digest;
-use crate::node::paths::NODE_FILE;
+use crate::host::digest;
+use crate::host::paths::NODE_FILE;
 use crate::node::policy::{completion, secondary};
 
 /// Largest file that a pod brings, in bytes: a program.

@@ -9,8 +9,8 @@ use super::record::PayloadRecord;
 use crate::change::Change;
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{BROUGHT, IDENTITY, Root};
-use crate::node::watch_unit;
+use crate::host::paths::{BROUGHT, IDENTITY, Root};
+use crate::node::agent::watch_unit;
 use crate::systemd::systemctl;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.

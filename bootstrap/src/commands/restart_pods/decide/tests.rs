@@ -6,7 +6,7 @@ use types::step::Step;
 
 use super::*;
 use crate::node::attachments::{Life, Line, Part};
-use crate::publish::bound::Owner;
+use crate::publish::pods::bound::Owner;
 
 /// A node whose policy gives pods the new network, and DNS both.
 fn policy(attach: &str) -> Policy {

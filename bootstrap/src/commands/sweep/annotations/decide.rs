@@ -6,7 +6,7 @@ use types::names::is_name;
 use types::profile::PodAnnotations;
 
 use crate::change::{Act, Change, StaleAnnotations};
-use crate::publish::bound::BoundPod;
+use crate::publish::pods::bound::BoundPod;
 
 /// The longest container id that is taken for one, in bytes; those of containerd and CRI-O have 64. Who writes Pods can write their annotations.
 const LONGEST_ID: usize = 128;

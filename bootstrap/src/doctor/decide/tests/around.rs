@@ -4,7 +4,7 @@ use types::node::Desired;
 use types::problem::Problem;
 
 use super::*;
-use crate::node::last_sweep::SweepResult;
+use crate::node::attachments::last_sweep::SweepResult;
 use crate::node::settings::InvalidSettings;
 use crate::node::switch::OffSwitch;
 

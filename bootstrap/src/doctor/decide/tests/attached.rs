@@ -10,9 +10,9 @@ use types::problem::Problem;
 
 use super::*;
 use crate::doctor::gather::journal::Entry;
+use crate::node::attachments::leaks::{Leak, LeakKind};
+use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
 use crate::node::attachments::{Damaged, Life, Line, Part};
-use crate::node::leaks::{Leak, LeakKind};
-use crate::node::sweep_candidates::{RecordLocation, SweepCandidate};
 use crate::publish::look::ObservedPod;
 use crate::runtime::{Sandbox, State};
 

@@ -4,7 +4,7 @@ use types::problem::Problem;
 
 use super::*;
 use crate::doctor::gather::journal::Entry;
-use crate::node::readiness::ConfError;
+use crate::node::networks::readiness::ConfError;
 
 fn dir(facts: &mut Facts) -> &mut ConfDir {
     facts.cni.confs.as_mut().expect("read")

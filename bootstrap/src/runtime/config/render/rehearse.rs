@@ -12,7 +12,7 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
-use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
+use crate::host::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
 use crate::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.

@@ -1,8 +1,8 @@
 //! What the runtime says that it uses, and what becomes of a node where that is not Crossfade's conf.
 
 use super::*;
-use crate::node::bin_dirs::{BinDir, PluginState};
-use crate::node::packaged_plugin::Plugins;
+use crate::node::plugins::bin_dirs::{BinDir, PluginState};
+use crate::node::plugins::packaged_plugin::Plugins;
 use crate::runtime::answer::RuntimeAnswer as Runtime;
 use crate::runtime::{CniSetup, Network};
 

@@ -1,0 +1,117 @@
+//! `boot`: prepares a node before its runtime and kubelet start.
+//!
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> record -> report. Boot uses no network, runs no delegate and waits for
+//! nothing. The one program that it may start is containerd, to print containerd's configuration. A second run changes nothing.
+
+pub mod decide;
+mod decision;
+pub mod explain;
+mod final_image;
+pub mod gather;
+mod leavings;
+mod owed;
+
+use std::path::PathBuf;
+
+use shim::layout::CONF_DIR;
+
+use self::decide::decide;
+use self::decision::BootDecision;
+use self::gather::BootFacts;
+use crate::change::outcome::{Changed, Outcome, finish};
+use crate::change::{Change, ChangeHandler, Executor};
+use crate::cli::Global;
+use crate::cli::exit::Failure;
+use crate::host::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
+use crate::kubelet::drop_in;
+use crate::node::conf::our_conf;
+use crate::node::facts::NodeFacts;
+use crate::node::settings::Settings;
+use crate::node::settings::mode;
+use crate::node::switch::{self, OffSwitch};
+use crate::runtime::config;
+use crate::runtime::facts::RuntimeFacts;
+
+/// Prepares the node, or says what that would take.
+///
+/// # Errors
+/// All findings, before anything is touched; or the change that failed.
+pub fn boot(global: &Global) -> Result<Changed, Failure> {
+    let root = Root::new(&global.root);
+    let switched_off = switch::off_switch(&root);
+    let settings = if switched_off.is_some() { mode::settings(&root) } else { Settings::required(&root)? };
+    let node = gather::of_agents(global, settings);
+    if let Some(off) = switched_off {
+        let BootDecision { changes, notes } = leave(&node, off);
+        return finish(global, changes, notes);
+    }
+    let facts = BootFacts::gather(global, node)?;
+    let BootDecision { changes, notes } = decision(&facts)?;
+    if global.dry_run {
+        return Ok(Changed::planned(changes, notes));
+    }
+    // It takes the ledger's lines where the disk cannot.
+    shim::journal::init();
+    let done = Executor::new(&facts.node.root, PolicyCompletionHandler(&facts)).carry_out(changes)?;
+    Ok(Changed::applied(done, notes))
+}
+
+/// What `boot` would change on a node, for `explain`.
+///
+/// # Errors
+/// As [`boot`].
+fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
+    let BootDecision { changes, notes } = match (switch::off_switch(&node.root), &node.unusable) {
+        (Some(off), _) => leave(&node, off),
+        (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
+        (None, None) => decision(&BootFacts::gather(global, node)?)?,
+    };
+    Ok(Changed::planned(changes, notes))
+}
+
+fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
+    match &facts.without {
+        Some(left) => final_image::decide(facts, left),
+        None => decide(facts),
+    }
+}
+
+/// A completed policy is written only while it is what it was when it was read.
+struct PolicyCompletionHandler<'a>(&'a BootFacts);
+
+impl ChangeHandler for PolicyCompletionHandler<'_> {
+    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+        let BootFacts { completion, node, .. } = self.0;
+        let completion = completion.as_ref().filter(|completion| completion.is_written_by(change))?;
+        Some(completion.apply(&node.root, &node.dirs.layout, change.clone()).map(|_| Outcome::Done))
+    }
+}
+
+/// What switching off changes: Crossfade's conf leaves the agents' directory, and no command line changes. In private mode the runtime
+/// keeps its directory, which is on tmpfs, until it starts again.
+fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: OffSwitch) -> BootDecision {
+    let mut notes = vec![off.to_string()];
+    notes.extend(unusable.as_ref().map(|unusable| {
+        let why = &unusable.why;
+        format!("{why}; if the file means a runtime of an unusual place, Crossfade's conf may still be in the directory that it reads")
+    }));
+    let mut changes: Vec<Change> = shared_dirs(runtime)
+        .iter()
+        .filter_map(|dir| our_conf(root, &root.at(dir)))
+        .map(|path| Change::remove(path, true, "switched off"))
+        .collect();
+    let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.entry(path));
+    let there = files.into_iter().filter(|path| path.symlink_metadata().is_ok());
+    changes.extend(there.map(|path| Change::remove(path, false, "switched off")));
+    changes.extend(drop_in::remove(root, "switched off"));
+    changes.extend(config::leave(root, runtime.config()));
+    BootDecision { changes, notes }
+}
+
+/// The directories that may hold Crossfade's conf in shared mode: the one that the runtime names and the usual one, whichever mode node.json
+/// names by now.
+fn shared_dirs(runtime: &RuntimeFacts) -> Vec<PathBuf> {
+    let agents_dir = runtime.agents_dir().to_path_buf();
+    let usual = PathBuf::from(CONF_DIR);
+    if agents_dir == usual { vec![usual] } else { vec![usual, agents_dir] }
+}
