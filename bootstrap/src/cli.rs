@@ -4,7 +4,6 @@
 //! [`Cli::global`] turns them into the one [`Global`] that every command gets.
 
 mod cleanup;
-pub mod exit;
 pub(crate) mod fix;
 mod graduate;
 mod image;

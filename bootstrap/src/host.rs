@@ -3,11 +3,11 @@
 pub mod chroot;
 pub mod command;
 pub mod command_lock;
-pub mod digest;
 pub mod durable;
 pub mod events;
 pub mod mounts;
-pub mod paths;
+
 pub mod program;
+pub mod root;
 pub mod shared_dir;
 pub mod untrusted;

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use bootstrap::cli::exit::{Exit, Failure};
 use bootstrap::cli::{Cli, Command, Global, print};
 use bootstrap::commands::{
     attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
@@ -10,11 +9,13 @@ use bootstrap::commands::{
 };
 use bootstrap::doctor;
 use bootstrap::host::chroot;
-use bootstrap::host::paths::Root;
+use bootstrap::host::root::Root;
 use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::settings::profiles;
 use bootstrap::watch;
 use clap::Parser;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 fn main() -> ExitCode {
     if generator::is_called() {

@@ -34,18 +34,20 @@ use types::problem::Problem;
 
 use self::observe::PriorFacts;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Change, Write};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Output, Watch};
 use crate::host::events;
-use crate::host::paths::{Root, STATUS, WITHOUT};
+use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::settings::Settings;
 use crate::node::settings::mode;
 use crate::publish::report::{Credential, Publish};
 use crate::publish::{Publisher, reporter};
 use crate::runtime::facts::RuntimeFacts;
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::{STATUS, WITHOUT};
+use types::exit::Exit;
 
 /// The node on which `watch` works, and how it was started.
 #[derive(Debug)]

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use types::problem::Problem;
 
-use crate::change::{Change, Executor, settle};
+use crate::change::{Executor, settle};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
-use crate::host::paths::Root;
+use crate::host::root::Root;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// The report of every command that changes something.
 ///

@@ -12,8 +12,9 @@ use types::problem::{Answer, Problem, VERSION};
 
 pub use self::page::{Page, json as escaped_document, line as escaped_line};
 pub use self::usage::usage;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Output, fix};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// What a command found or did.
 pub trait Report: Serialize {

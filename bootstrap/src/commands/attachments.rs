@@ -11,10 +11,9 @@ use shim::owner::Owners;
 use shim::store::Store;
 use types::policy::Phase;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, List};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::attachments::leaks::{self, Leak};
 use crate::node::attachments::selection::{is_selected, require_known};
 use crate::node::attachments::sweep_candidates::judge;
@@ -25,6 +24,8 @@ use crate::node::networks::scratch;
 use crate::node::settings::Settings;
 use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// How long all probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);

@@ -19,10 +19,9 @@ use self::decide::decide;
 use self::decision::BootDecision;
 use self::gather::BootFacts;
 use crate::change::outcome::{Changed, Outcome, finish};
-use crate::change::{Change, ChangeHandler, Executor};
+use crate::change::{ChangeHandler, Executor};
 use crate::cli::Global;
-use crate::cli::exit::Failure;
-use crate::host::paths::{BOOTED, KUBELET_ENV, Root, UNFIT};
+use crate::host::root::Root;
 use crate::kubelet::drop_in;
 use crate::node::conf::our_conf;
 use crate::node::facts::NodeFacts;
@@ -31,6 +30,9 @@ use crate::node::settings::mode;
 use crate::node::switch::{self, OffSwitch};
 use crate::runtime::config;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::paths::{BOOTED, KUBELET_ENV, UNFIT};
 
 /// Prepares the node, or says what that would take.
 ///

@@ -29,14 +29,15 @@ use self::journal::{Event, Journal};
 use self::report::CleanupReport;
 use crate::change::Executor;
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Cleanup, Global};
 use crate::host::command_lock::CommandLock;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::settings::Settings;
 use crate::runtime::SandboxList;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// One clean-up at a time.
 const LOCK: CommandLock =

@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 
 use types::node::Node;
 
-use crate::cli::exit::Exit;
 use crate::cli::print;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::{settings, switch};
 use crate::systemd::continuation::{self, NAME, output, packaged_link, units_of};
 use crate::systemd::unit::Unit;
+use types::exit::Exit;
 
 /// Whether this process was started as a generator.
 #[must_use]

@@ -21,13 +21,15 @@ use self::gather::{NodeSnapshot, Subject, gather};
 use self::journal::{Event, Journal, JournalAttachment};
 use self::report::{GraduateReport, Reached};
 use crate::change::outcome::Done;
-use crate::change::{Act, Executor, settle};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{Executor, settle};
 use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
 use crate::host::command_lock::CommandLock;
 use crate::node::agent::repair_pause::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
+use convergence::change::Act;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// One `graduate` at a time.
 const LOCK: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };

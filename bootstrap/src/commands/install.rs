@@ -19,13 +19,11 @@ use self::facts::InstallFacts;
 use self::inventory::{InventoryFacts, take};
 use self::payload::Plan;
 use self::payload::load::Load;
-use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
-use crate::change::{self, Act, Change, ChangeHandler, Executor, settle};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{self, ChangeHandler, Executor, settle};
 use crate::cli::{Global, Install};
 use crate::host::chroot;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name;
 use crate::node::facts::NodeFacts;
@@ -38,6 +36,10 @@ use crate::runtime::cache::Cache;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
 use crate::runtime::{CniSetup, conf_reading};
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);

@@ -5,13 +5,13 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::trust;
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::exit::Failure;
 use crate::cli::{Global, Place};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::switch;
+use convergence::change::obstacles::Obstacles;
+use convergence::failure::Failure;
 
 /// Puts the plugin into the directories, or says what that would change.
 ///

@@ -13,10 +13,9 @@ use shim::store::Store;
 use types::policy::{Phase, Policy};
 
 use crate::change::outcome::Changed;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::unready::{self, UnreadyNetwork};
 use crate::node::policy::file::PolicyFile;
@@ -24,6 +23,8 @@ use crate::node::policy::flip;
 use crate::node::policy::secondary;
 use crate::node::settings::Settings;
 use crate::runtime::conf_reading;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Carries out a verb and prints its answer.
 ///

@@ -12,11 +12,9 @@ use types::problem::Problem;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Change, Write};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
-use crate::host::paths::{KUBELET_ENV, Root};
+use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, Checked};
 use crate::kubelet::own::{own_registration, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
@@ -25,6 +23,10 @@ use crate::kubelet::{drop_in, refusals};
 use crate::node::facts::NodeFacts;
 use crate::node::settings::Settings;
 use crate::node::switch;
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::KUBELET_ENV;
+use types::exit::Exit;
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;

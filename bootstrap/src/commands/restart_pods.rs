@@ -20,10 +20,11 @@ use self::decide::{Decision, RestartOptions, decide};
 use self::facts::Facts;
 use self::gather::LiveClient;
 use self::report::RestartReport;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{self, Global};
 use crate::host::command_lock::CommandLock;
 use crate::node::attachments::selection::require_known;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// One command moves pods at a time.
 const LOCK: CommandLock =

@@ -8,16 +8,17 @@ use std::time::Duration;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{Act, Change};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Retract};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::node::settings::Settings;
 use crate::node::switch;
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
 use crate::publish::report::{FinalCondition, Reason};
 use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Says the last word on the Node, or whether there is one to say.
 ///

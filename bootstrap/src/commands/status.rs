@@ -17,10 +17,9 @@ use types::policy::{Phase, Policy};
 use types::problem::Problem;
 use types::status::Document;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
-use crate::host::paths::{BOOTED, Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, NOT_READY, StatusFile};
 use crate::node::attachments::attached;
 use crate::node::attachments::hostroutes;
@@ -33,6 +32,9 @@ use crate::node::settings::directories::Directories;
 use crate::node::settings::mode;
 use crate::node::settings::{InvalidSettings, Settings};
 use crate::runtime::answer::ConfUse;
+use convergence::failure::Failure;
+use convergence::paths::{BOOTED, STATUS};
+use types::exit::Exit;
 
 pub use self::follow::follow;
 use self::follow::{wait, wait_until};

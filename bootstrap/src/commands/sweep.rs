@@ -34,10 +34,9 @@ use types::policy::Policy;
 
 use self::annotations::PassFacts;
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{ChangeHandler, Executor};
 use crate::cli::{Global, Sweep, print};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::attachments::age_text;
 use crate::node::attachments::hostroutes;
 use crate::node::attachments::sweep_candidates::{self, RecordLocation, SweepCandidate, judge};
@@ -50,6 +49,9 @@ use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);

@@ -28,7 +28,7 @@ use types::problem::Problem;
 use super::facts::{Facts, Source};
 use crate::cli::Doctor;
 use crate::cli::Global;
-use crate::host::paths::{GATE, PRIVATE_CONF_DIR, PROBED, Root, STATUS, UNFIT};
+use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::attachments::last_sweep;
 use crate::node::cni::{CniFacts, PluginChoice};
@@ -40,6 +40,8 @@ use crate::node::settings::mode;
 use crate::node::{fitness, switch};
 use crate::publish::look::{self, ApiReadError, ApiServerState};
 use crate::publish::reporter;
+use convergence::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
+use shim::layout::PROBED;
 
 /// How long the API server may take to answer both questions.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

@@ -8,8 +8,8 @@ use types::problem::Problem;
 use super::code::{Severity, Symptom};
 use super::facts::{Facts, Source};
 use super::finding::{Finding, Mend};
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
+use types::exit::Exit;
 
 /// The answer of `doctor`.
 ///

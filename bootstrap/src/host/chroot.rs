@@ -5,7 +5,8 @@ use std::path::Path;
 use nix::unistd::chroot;
 
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Makes the directory that `--host` names the root of this process; without the option nothing happens.
 ///

@@ -5,7 +5,8 @@ use std::io;
 use shim::layout::Layout;
 use shim::lock;
 
-use crate::cli::exit::{Exit, Failure};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// The lock of a command, and how messages speak of the command.
 #[derive(Debug, Clone, Copy)]

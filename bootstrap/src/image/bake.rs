@@ -16,11 +16,13 @@ use types::problem::Problem;
 use self::decide::{BakeDecision, decide};
 use self::gather::BakeFacts;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Change, Write};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Bake, Global};
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
+use types::exit::Exit;
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;

@@ -22,10 +22,10 @@ pub mod tree;
 use self::decide::{SealDecision, decide};
 use self::gather::SealFacts;
 use self::report::{SealReport, is_kept};
-use crate::change::Act;
 use crate::change::outcome::{Done, Outcome, carry_out};
-use crate::cli::exit::Failure;
 use crate::cli::{Global, Seal};
+use convergence::change::Act;
+use convergence::failure::Failure;
 
 /// The hint of a run that only checks.
 const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";

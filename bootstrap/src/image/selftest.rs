@@ -27,14 +27,15 @@ use self::programs::Programs;
 use self::runtime::Runtime;
 use self::settings::{CheckedSettings, NO_SHIM};
 use self::units::{OURS, UnitOnDisk};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::settings::mode;
 use crate::runtime::facts::RuntimeFacts;
 use crate::systemd::unit::{Order, Unit};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Every check and what became of it.
 ///

@@ -7,9 +7,11 @@ use types::taint::Taint;
 use super::refusals;
 use super::registration::{OwnRegistration, Registration, decide};
 use super::sources::KubeletSources;
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::{Root, UNFIT};
+use crate::host::root::Root;
 use crate::systemd::unit::Unit;
+use convergence::failure::Failure;
+use convergence::paths::UNFIT;
+use types::exit::Exit;
 
 /// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
 #[must_use]

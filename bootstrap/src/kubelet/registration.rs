@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use types::taint::Taint;
 
 use super::sources::{KubeletSources, Label};
-use crate::host::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
+use convergence::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnRegistration {

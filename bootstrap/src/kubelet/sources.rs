@@ -7,8 +7,9 @@ use types::taint::{self, Taint};
 
 use super::config::{self, KubeletConfig};
 use super::flags::{FlagValue, is_off, values};
-use crate::host::paths::{KUBELET_ARGUMENTS, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::{Unit, Word};
+use convergence::paths::KUBELET_ARGUMENTS;
 
 /// Every source of labels and taints, in the order in which kubelet takes them: configuration, its drop-ins, flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -22,8 +22,9 @@ use types::attachment::{Attachment, Leg, Progress};
 use types::pod::Pod;
 use types::policy::{Policy, Side};
 
-use crate::cli::exit::{Exit, Failure};
 use crate::node::settings::directories::Directories;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Everything that is attached.
 ///

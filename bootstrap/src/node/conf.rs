@@ -15,7 +15,7 @@ use shim::hostports;
 use shim::layout::{CONF_FILE, Layout, PLUGIN};
 use types::raw::to_raw;
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";

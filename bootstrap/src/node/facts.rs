@@ -10,15 +10,15 @@ use types::node::Node;
 use types::policy::Policy;
 use types::problem::Problem;
 
-use crate::cli::exit::Failure;
 use crate::cli::{self, Global};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::conf::name;
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::directories::{Directories, InstalledConf};
 use crate::node::settings::{InvalidSettings, Settings};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::failure::Failure;
 
 /// The facts about a node, or about a tree that is inspected instead.
 #[derive(Debug)]

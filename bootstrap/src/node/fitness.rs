@@ -4,9 +4,8 @@ use shim::layout::PLUGIN;
 use types::node::Mode;
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
-use crate::host::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
 use crate::kubelet::own;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::conf::foreign;
@@ -17,6 +16,8 @@ use crate::node::{plugins, switch};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;
+use convergence::change::obstacles::Obstacles;
+use convergence::paths::PRIVATE_CONF_DIR;
 
 /// The next step for what `boot` puts in place.
 const RUN_BOOT: &str = "run crossfade-bootstrap boot";

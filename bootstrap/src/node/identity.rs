@@ -10,7 +10,8 @@ use shim::layout::BOOT_ID;
 use types::node::Mode;
 use types::problem::Problem;
 
-use crate::host::paths::{BOOTED, IDENTITY, Root};
+use crate::host::root::Root;
+use convergence::paths::{BOOTED, IDENTITY};
 
 /// *Source*: man 5 `machine-id`.
 const MACHINE_ID: &str = "/etc/machine-id";

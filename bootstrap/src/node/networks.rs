@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use shim::conflist::{Conflist, Unloadable};
 use types::policy::{Attach, Network, Policy, SecondaryFailure, Side};
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::plugins;
 

@@ -12,7 +12,7 @@ use shim::trust;
 use types::problem::Problem;
 use types::raw::RawObject;
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 
 /// Largest plugin that Crossfade installs, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;

@@ -17,8 +17,9 @@ use types::node::{Mode, Node};
 use types::problem::Problem;
 use types::raw::RawObject;
 
-use crate::cli::exit::Failure;
-use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
+use convergence::failure::Failure;
+use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;

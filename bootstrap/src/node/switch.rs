@@ -4,7 +4,8 @@ use std::fmt;
 
 use types::problem::Problem;
 
-use crate::host::paths::{DISABLED, Root};
+use crate::host::root::Root;
+use convergence::paths::DISABLED;
 
 /// The argument on the kernel's command line that switches Crossfade off.
 pub const KERNEL_ARGUMENT: &str = "crossfade.disable";

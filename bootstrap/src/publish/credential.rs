@@ -9,7 +9,7 @@ use std::path::Path;
 
 use types::node::Node;
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::publish::report::Credential;
 use crate::systemd::unit::Unit;
 

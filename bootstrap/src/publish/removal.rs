@@ -9,9 +9,10 @@ use types::problem::Problem;
 use super::report::{Credential, FinalCondition, Reason};
 use super::{Depth, RetractOutcome, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change};
-use crate::host::paths::{Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, StatusFile};
+use convergence::change::{Act, Change};
+use convergence::paths::STATUS;
 
 /// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
 pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \

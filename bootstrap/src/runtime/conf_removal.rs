@@ -14,7 +14,8 @@ use serde_json::json;
 use shim::layout::{Layout, PLUGIN};
 
 use super::conf_reading;
-use crate::change::{self, Write};
+use crate::change;
+use convergence::change::Write;
 
 /// Its name, which sorts behind the usual names of confs.
 pub const FILE: &str = "zz-crossfade-leaving.conflist";

@@ -17,8 +17,9 @@ use types::problem::Problem;
 
 use super::CniSetup;
 use super::facts::ConfigFact;
-use crate::host::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::Unit;
+use convergence::paths::PRIVATE_CONF_DIR;
 
 pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
 

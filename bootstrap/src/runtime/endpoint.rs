@@ -18,7 +18,7 @@ use types::problem::Problem;
 
 use super::config::RuntimeConfig;
 use crate::cli;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::kubelet::runtime::{self as kubelet, NamedEndpoint};
 use crate::systemd::unit::Unit;
 

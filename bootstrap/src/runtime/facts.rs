@@ -21,7 +21,8 @@ use super::conf_selection::ConfSelection;
 use super::config::RuntimeConfig;
 use super::endpoint::RuntimeChoice;
 use crate::cli;
-use crate::host::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
+use convergence::paths::PRIVATE_CONF_DIR;
 
 /// What a runtime's configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 
-use crate::host::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::{Command, GENERATED, Unit};
+use convergence::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.
 pub const NAME: &str = "crossfade-generator";

@@ -23,7 +23,7 @@ pub use self::order::{Order, Step};
 pub use self::relation::{Kind, Relation};
 pub use self::search::{Boot, mask};
 use self::words::{Escapes, split};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 
 /// The drop-in that Crossfade's generator writes. A unit is always read without it: what Crossfade adds comes behind what the others say.
 pub const GENERATED: &str = "zz-crossfade.conf";

@@ -7,15 +7,16 @@ use std::time::Duration;
 use shim::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor, OPEN_DIR};
+use crate::change::{ChangeHandler, Executor, OPEN_DIR};
 use crate::cli::Global;
-use crate::cli::exit::Failure;
 use crate::host::command::{RunLimits, run};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::host::{program, shared_dir};
 use crate::node::agent::own_command::transient_unit;
 use crate::systemd::systemctl;
 use crate::watch::proof;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
 
 /// How long systemd may take to accept a unit, and the largest answer.
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };

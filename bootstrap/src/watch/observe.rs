@@ -17,7 +17,7 @@ pub use self::networks::{ConfAbsence, ConfSummary, NetworkObservation};
 use self::networks::{lives, networks};
 use super::proof;
 use crate::cli::Global;
-use crate::host::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROBED, PROOF, Root};
+use crate::host::root::Root;
 use crate::node::attachments::last_sweep::{self, SweepResult};
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::conf::foreign::{self, ForeignEntry};
@@ -29,6 +29,8 @@ use crate::node::settings::directories::InstalledConf;
 use crate::node::switch::{self, OffSwitch};
 use crate::runtime::conf_reading;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROOF};
+use shim::layout::PROBED;
 
 /// What a round finds: the node, and what only `watch` looks at.
 #[derive(Debug)]

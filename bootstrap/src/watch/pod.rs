@@ -12,9 +12,11 @@
 use std::time::Duration;
 
 use super::lock::{WatchLock, hold};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
-use crate::host::paths::{Root, WATCH_UNIT};
+use crate::host::root::Root;
+use convergence::failure::Failure;
+use convergence::paths::WATCH_UNIT;
+use types::exit::Exit;
 
 /// Pause between two tries to take over from another `watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

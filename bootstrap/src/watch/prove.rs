@@ -20,11 +20,13 @@ use self::exchange::exchange;
 use self::scene::Scene;
 use super::packets::plan::allowed;
 use super::proof::{self, ProofResult, answers};
-use crate::change::{self, Write};
-use crate::cli::exit::{Exit, Failure};
+use crate::change;
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Prove};
 use crate::node::facts::NodeFacts;
+use convergence::change::Write;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 2048;

@@ -24,14 +24,15 @@ use super::desired::Desired;
 use super::memory::Memory;
 use super::observe::Observation;
 use super::{Scope, pod};
-use crate::cli::exit::{Exit, Failure};
 use crate::host::events::{Events, WakeReason, signals};
-use crate::host::paths::STATUS;
 use crate::node::agent::status_file;
 use crate::node::settings::Settings;
 use crate::publish::report::{NodeEvent, NodeReport, Publish, Reason};
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::failure::Failure;
+use convergence::paths::STATUS;
+use types::exit::Exit;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);

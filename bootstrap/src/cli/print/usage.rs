@@ -3,7 +3,7 @@
 use types::usage;
 
 use super::{Page, complain, document, refusal};
-use crate::cli::exit::Exit;
+use types::exit::Exit;
 
 /// Prints what the parser says: help and version as they are, and a complaint, which quotes the arguments, as safely as everything else.
 pub fn usage(error: &clap::Error) -> Exit {

@@ -25,10 +25,6 @@ use types::profile::Profile;
 
 use super::decision::{AsideDir, BootDecision, kind, recorded};
 use super::gather::BootFacts;
-use crate::change::obstacles::Obstacles;
-use crate::change::{Act, Change, Write};
-use crate::cli::exit::Failure;
-use crate::host::paths::{NODE_FILE, PROBED};
 use crate::node::conf::confdir::ConfDir;
 use crate::node::conf::foreign::ForeignEntry;
 use crate::node::conf::name::NameSources;
@@ -39,6 +35,11 @@ use crate::node::plugins::PLUGIN_MODE;
 use crate::node::plugins::bin_dirs::PluginState;
 use crate::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
 use crate::runtime::endpoint;
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
+use shim::layout::PROBED;
 
 /// Decides, or finds everything that stands in the way.
 ///

@@ -12,14 +12,15 @@ use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;
 use self::settings::SettingsFile;
 use crate::change::outcome::Changed;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
 use crate::cli::{Global, fix};
 use crate::commands::boot::{self, gather};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::settings::mode;
 use crate::node::switch;
 use crate::systemd::continuation;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Everything that decides how this node boots.
 ///

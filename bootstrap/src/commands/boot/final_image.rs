@@ -21,11 +21,11 @@ use types::problem::Problem;
 use super::decision::{AsideDir, BootDecision, PUBLIC, kind, recorded};
 use super::gather::BootFacts;
 use super::leavings::Leavings;
-use crate::change::obstacles::Obstacles;
-use crate::change::{Act, Change, Write};
-use crate::cli::exit::Failure;
-use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::node::identity::BootKind;
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 /// How many attachments the refusal of a boot names.
 const NAMED: usize = 10;

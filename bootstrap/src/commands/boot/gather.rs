@@ -13,9 +13,7 @@ use types::problem::Problem;
 use super::leavings::Leavings;
 use crate::change::read_with_mode;
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::host::digest;
-use crate::host::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, PROBED, Root, SET_ASIDE, WITHOUT};
+use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::conf::confdir::ConfDir;
@@ -33,6 +31,11 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::{self, RuntimeChoice};
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::systemd::continuation;
+use convergence::digest;
+use convergence::failure::Failure;
+use convergence::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
+use shim::layout::PROBED;
+use types::exit::Exit;
 
 /// Where runtimes mount the network namespaces of pods.
 const NETNS: &str = "/run/netns";

@@ -24,7 +24,8 @@ use types::problem::Problem;
 use types::profile::{Leaves, Profile};
 
 use super::facts::CleanupFacts;
-use crate::change::{Act, Change, KernelObject};
+use convergence::change::kernel::KernelObject;
+use convergence::change::{Act, Change};
 
 /// What is removed together, in this order; before each, everything is read once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

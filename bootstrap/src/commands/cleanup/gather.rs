@@ -15,7 +15,6 @@ use super::decide::ActiveCni;
 use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact};
 use super::journal::Journal;
 use super::kernel::KernelFacts;
-use crate::cli::exit::{Exit, Failure};
 use crate::host::mounts::Mounts;
 use crate::node::conf::confdir::{ConfDir, Content, is_conf_name};
 use crate::node::conf::rooted;
@@ -25,6 +24,8 @@ use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::runtime::SandboxList;
 use crate::runtime::cri::Runtime;
 use crate::runtime::endpoint::RuntimeChoice;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Where host-local keeps the leases of each network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
 const LEASES: &str = "/var/lib/cni/networks";

@@ -5,8 +5,8 @@ use types::problem::Problem;
 
 use super::decide::RetainedObject;
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
+use types::exit::Exit;
 
 /// What was removed, what stays, and what remains.
 ///

@@ -16,9 +16,8 @@ use types::profile;
 use super::gather::NodeSnapshot;
 use super::journal::{Event, Journal};
 use crate::change::outcome::Outcome;
-use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
+use crate::change::{self, ChangeHandler, Executor};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
 use crate::host::command::{RunLimits, run};
 use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
 use crate::node::conf::CONF_MODE;
@@ -32,6 +31,9 @@ use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
 use crate::systemd::systemctl;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);

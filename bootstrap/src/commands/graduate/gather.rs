@@ -24,10 +24,9 @@ use super::facts::{
     Progress,
 };
 use super::journal::Journal;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Graduate};
 use crate::host::durable;
-use crate::host::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
+use crate::host::root::Root;
 use crate::node::cni::{CniFacts, PluginChoice};
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::networks::readiness;
@@ -44,6 +43,10 @@ use crate::runtime::config;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::can_see;
 use crate::systemd::systemctl;
+use convergence::failure::Failure;
+use convergence::paths::{NODE_FILE, WATCH_UNIT, WITHOUT};
+use shim::layout::PROBED;
+use types::exit::Exit;
 
 /// How long the API server may take to answer.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

@@ -5,8 +5,8 @@ use shim::ledger;
 use types::problem::Problem;
 
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
+use types::exit::Exit;
 
 /// What was done, what it waits for, and the ledger.
 ///

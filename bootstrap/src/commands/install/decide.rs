@@ -24,14 +24,11 @@ use types::node::Mode;
 use types::policy::{Policy, Side};
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
-use crate::change::{Act, Change, Write};
 use crate::cli::Install;
-use crate::cli::exit::Failure;
 use crate::commands::install::facts::InstallFacts;
 use crate::commands::install::inventory::{InventoryFacts, take};
 use crate::commands::install::uncached::{self, UncachedChoice};
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name::NameSources;
 use crate::node::conf::rules::{capabilities, conf_dir, one_conf};
@@ -44,6 +41,10 @@ use crate::publish::removal::Leftovers;
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::endpoint::RuntimeChoice;
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
 
 #[derive(Debug)]
 pub struct InstallDecision {

@@ -10,7 +10,7 @@ use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use crate::cli::{Global, Install};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
 use crate::node::attachments::{listed, recorded};
 use crate::node::cni::{CniFacts, PluginChoice};

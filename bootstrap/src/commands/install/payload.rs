@@ -20,11 +20,14 @@ use types::node::Node;
 use self::decide::{PlaceOnNode, decide};
 use self::load::Load;
 use self::record::PayloadRecord;
+use crate::change;
 use crate::change::outcome::{Done, carry_out};
-use crate::change::{self, Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::host::digest;
-use crate::host::paths::{BROUGHT, NODE_FILE, Root};
+use crate::host::root::Root;
+use convergence::change::{Act, Change, Write};
+use convergence::digest;
+use convergence::failure::Failure;
+use convergence::paths::{BROUGHT, NODE_FILE};
+use types::exit::Exit;
 
 /// What bringing files to the node changes.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Plan {
     /// Whether the plan writes at least one file.
     #[must_use]
     pub fn writes(&self) -> bool {
-        self.changes.iter().any(|change| !matches!(change.act, change::Act::Keep))
+        self.changes.iter().any(|change| !matches!(change.act, Act::Keep))
     }
 
     /// Writes the files.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
-use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{self, ChangeHandler, Executor};
 use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::PayloadRemoval;
-use crate::host::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::repair_pause::RepairPause;
 use crate::node::attachments::{self, Attachments};
 use crate::node::cni::{CniFacts, PluginChoice};
@@ -24,6 +23,11 @@ use crate::runtime::cri::Runtime;
 use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::running_adds::{AddPath, Caller, can_see, wait_for_quiet};
 use crate::runtime::{CniSetup, conf_removal, config};
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
+use shim::layout::PROBED;
+use types::exit::Exit;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);

@@ -6,10 +6,10 @@ use types::pod::Pod;
 use types::policy::{Attach, Policy, Reason};
 
 use crate::cli;
-use crate::cli::exit::Failure;
 use crate::cli::print::{Page, Report};
 use crate::commands::policy::live::Live;
 use crate::node::facts::NodeFacts;
+use convergence::failure::Failure;
 
 /// `policy explain`.
 ///

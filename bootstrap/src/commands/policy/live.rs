@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::Page;
 use crate::node::attachments::{self, Line};
 use crate::node::facts::NodeFacts;
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// How long the API server may take to answer.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

@@ -10,8 +10,9 @@ mod host;
 use serde::Serialize;
 use types::node::Node;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::{Page, Report};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// A fragment of another program's settings.
 ///

@@ -5,11 +5,9 @@ use std::path::Path;
 use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
-use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::settings::InvalidSettings;
 use crate::node::settings::mode;
@@ -19,6 +17,10 @@ use crate::runtime::config::render::{
     ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded, prove, remove,
 };
 use crate::runtime::facts::RuntimeFacts;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::paths::PRIVATE_CONF_DIR;
+use types::exit::Exit;
 
 /// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.
 ///

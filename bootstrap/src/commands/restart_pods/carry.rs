@@ -8,11 +8,11 @@ use types::problem::Problem;
 
 use super::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
 use super::facts::Facts;
-use crate::cli::exit::Exit;
 use crate::node::attachments::Life;
 use crate::node::attachments::attached;
 use crate::publish::pods::bound::{BoundPod, Owner};
 use crate::runtime::Sandbox;
+use types::exit::Exit;
 
 /// Between two polls.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -9,9 +9,8 @@ use types::problem::Problem;
 
 use super::carry::NodeClient;
 use super::facts::Facts;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Endpoint, Global, print};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::unready;
 use crate::node::policy::file::PolicyFile;
@@ -22,6 +21,8 @@ use crate::publish::pods::bound::{BoundPod, BoundPods};
 use crate::publish::reporter;
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::runtime::cri::Runtime;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// The node, and who is asked about its pods.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use types::problem::Problem;
 
 use super::carry::{Interruption, RestartOutcome, RestartResult};
 use super::decide::{Candidate, PodDisposition};
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
+use types::exit::Exit;
 
 /// The pods, and what becomes or became of each.
 ///

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use types::status::Document;
 
 use super::reported::reported;
-use crate::cli::exit::Exit;
 use crate::cli::{Global, Output, print};
 use crate::host::events::Events;
-use crate::host::paths::{Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, StatusFile};
 use crate::node::policy::file::PolicyFile;
+use convergence::paths::STATUS;
+use types::exit::Exit;
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

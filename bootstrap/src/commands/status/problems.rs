@@ -6,7 +6,7 @@ use types::policy::Policy;
 use types::problem::Problem;
 
 use crate::cli::Global;
-use crate::host::paths::{PRIVATE_CONF_DIR, Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::{Attachments, Damaged};
 use crate::node::cni::CniFacts;
@@ -14,6 +14,7 @@ use crate::node::facts::NodeFacts;
 use crate::node::settings::directories::Directories;
 use crate::node::switch;
 use crate::runtime::answer::ConfUse;
+use convergence::paths::{PRIVATE_CONF_DIR, STATUS};
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {

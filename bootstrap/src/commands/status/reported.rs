@@ -5,10 +5,11 @@ use types::problem::Problem;
 
 use super::Watched;
 use crate::cli::Global;
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
-use crate::host::paths::{Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, NOT_READY, StatusFile};
+use convergence::paths::STATUS;
+use types::exit::Exit;
 
 /// What to do where no `watch` of this boot reports.
 const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";

@@ -29,15 +29,16 @@ use types::profile::{self, PodAnnotations};
 use self::decide::{DAMAGED, Facts, decide};
 use super::budget::ANNOTATIONS_SECS;
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor, StaleAnnotations};
+use crate::change::{ChangeHandler, Executor};
 use crate::cli::Sweep;
-use crate::cli::exit::Failure;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::publish::look::ApiReadError;
 use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
 use crate::runtime::SandboxList;
+use convergence::change::{Act, Change, StaleAnnotations};
+use convergence::failure::Failure;
 
 /// What the pass knew when it began.
 #[derive(Debug, Clone, Copy)]

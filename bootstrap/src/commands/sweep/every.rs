@@ -3,9 +3,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
 use crate::node::agent::own_command::OwnCommand;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
 const OWN: &str = "/proc/self/exe";

@@ -10,11 +10,11 @@ use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
 use super::{is_private, networks};
-use crate::host::paths::PRIVATE_CONF_DIR;
 use crate::node::conf::confdir::ConfDir;
 use crate::node::settings::directories::InstalledConf;
 use crate::publish::report::Reason;
 use crate::runtime::answer::ConfUse;
+use convergence::paths::PRIVATE_CONF_DIR;
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
 const MANY_REPAIRS: usize = 3;

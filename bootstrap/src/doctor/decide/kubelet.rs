@@ -3,7 +3,7 @@
 use super::super::code::Code;
 use super::super::facts::{BOOT_UNIT, Facts};
 use super::super::finding::Finding;
-use crate::host::paths::{GATE, UNFIT};
+use convergence::paths::{GATE, UNFIT};
 
 /// How many lines of the journal are evidence.
 const LINES: usize = 4;

@@ -3,9 +3,9 @@
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
-use crate::host::paths::{DISABLED, NODE_FILE};
 use crate::node::settings::InvalidSettings;
 use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
+use convergence::paths::{DISABLED, NODE_FILE};
 
 pub(super) fn switched_off(facts: &Facts) -> Option<Finding> {
     let cause =

@@ -11,14 +11,13 @@ use types::policy::{Phase, Policy, Side};
 use types::status::{self, Document};
 
 use super::decide;
-use crate::cli::exit::Exit;
 use crate::cli::print::Report;
 use crate::doctor::code::{Code, Severity};
 use crate::doctor::facts::{AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxes, Source, WATCH_UNIT};
 use crate::doctor::finding::Finding;
 use crate::doctor::gather::units::UnitState;
 use crate::doctor::report::Diagnosis;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::Attachments;
 use crate::node::cni::CniFacts;
@@ -35,6 +34,7 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::RuntimeChoice;
 use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::runtime::{CniSetup, Network};
+use types::exit::Exit;
 
 mod around;
 mod attached;

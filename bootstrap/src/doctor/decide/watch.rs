@@ -3,8 +3,8 @@
 use super::super::code::Code;
 use super::super::facts::{Facts, WATCH_UNIT};
 use super::super::finding::Finding;
-use crate::host::paths::STATUS;
 use crate::node::agent::status_file::StatusFile;
+use convergence::paths::STATUS;
 
 pub(super) fn all(facts: &Facts) -> Option<Finding> {
     let why = match facts.watch.as_ref()? {

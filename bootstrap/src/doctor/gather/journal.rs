@@ -7,8 +7,8 @@ use types::problem::Problem;
 
 use crate::doctor::facts::Source;
 use crate::host::command::{RunLimits, run};
-use crate::host::paths::Root;
 use crate::host::program;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// How long journalctl may take, and the largest answer.

@@ -6,7 +6,7 @@ use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 
 use crate::doctor::facts::{BOOT_UNIT, Source, WATCH_UNIT};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// The state of a unit, in systemd's words.

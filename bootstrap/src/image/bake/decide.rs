@@ -31,11 +31,11 @@ use types::taint;
 use super::gather::BakeFacts;
 use super::registration::{self, Registration};
 use super::sides::{self, NetworkSpecs, pretty};
-use crate::change::obstacles::Obstacles;
-use crate::cli::exit::Failure;
 use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
 use crate::node::policy::secondary;
+use convergence::change::obstacles::Obstacles;
+use convergence::failure::Failure;
 
 #[derive(Debug)]
 pub(super) struct BakeDecision {

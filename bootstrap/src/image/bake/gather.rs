@@ -9,12 +9,13 @@ use types::node::Node;
 use types::policy::MAX_BYTES;
 use types::problem::Problem;
 
-use crate::cli::exit::Failure;
 use crate::cli::{Bake, Global};
-use crate::host::paths::{DISABLED, NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::settings::Settings;
 use crate::runtime::facts::RuntimeFacts;
+use convergence::failure::Failure;
+use convergence::paths::{DISABLED, NODE_FILE};
 
 #[derive(Debug)]
 pub(super) struct BakeFacts {

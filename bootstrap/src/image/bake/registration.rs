@@ -6,8 +6,8 @@ use types::problem::Problem;
 use types::profile::{self, Migration};
 use types::taint::{self, Taint};
 
-use crate::change::obstacles::Obstacles;
 use crate::cli::Bake;
+use convergence::change::obstacles::Obstacles;
 
 /// Labels and taints of node.json.
 #[derive(Debug, Default)]

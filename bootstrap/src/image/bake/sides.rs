@@ -8,8 +8,8 @@ use types::policy::{Network, Phase, Policy, Side};
 use types::problem::Problem;
 use types::profile::{self, GENERIC, Profile};
 
-use crate::change::obstacles::Obstacles;
 use crate::cli::Bake;
+use convergence::change::obstacles::Obstacles;
 
 /// The networks of options.
 #[derive(Serialize)]

@@ -6,9 +6,10 @@ use shim::file::read_bounded;
 use shim::layout::SETTINGS_DIRS;
 use shim::trust;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::unit::matches;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// The list that an image brings, beside its settings.
 const LIST: &str = "seal.allow";

@@ -11,10 +11,10 @@ use super::finding::SealFinding;
 use super::secret;
 use super::settings::PolicyState;
 use super::tree::Item;
-use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::node::conf::confdir::{ConfDir, ConfFile, Content};
 use crate::node::conf::rooted;
 use crate::node::facts::NodeFacts;
+use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use super::finding::{Remedy, SealFinding};
 use super::gather::SealFacts;
 use super::report::Finding;
-use crate::change::{Act, Change};
+use convergence::change::{Act, Change};
 
 /// What `seal` does, or why it does nothing.
 #[derive(Debug)]

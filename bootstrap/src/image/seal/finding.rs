@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::tree::{Item, ItemKind};
-use crate::change::Act;
+use convergence::change::Act;
 
 /// One thing, and what would become of it.
 #[derive(Debug, Clone)]

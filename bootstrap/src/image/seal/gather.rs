@@ -15,12 +15,13 @@ use super::rules::{self, Rule};
 use super::settings::ImageSettings;
 use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
 use crate::host::command::{CommandError, RunLimits, run};
 use crate::host::mounts::{MountPlace, Mounts};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
 const SYSTEMD: &str = "/run/systemd/system";

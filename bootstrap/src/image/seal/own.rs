@@ -9,7 +9,7 @@ use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
 use super::finding::SealFinding;
 use super::tree::{ItemKind, glob};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::attachments;
 
 /// How many attachments are named.

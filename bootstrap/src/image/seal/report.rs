@@ -3,10 +3,10 @@
 use serde::Serialize;
 use types::problem::Problem;
 
-use crate::change::Act;
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
 use crate::cli::print::{Page, Report};
+use convergence::change::Act;
+use types::exit::Exit;
 
 /// What was removed, and what a person has to decide.
 ///

@@ -9,11 +9,12 @@ use types::policy::{Policy, Probe};
 use super::finding::SealFinding;
 use super::tree::Item;
 use crate::cli::Global;
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::{self, Settings};
 use crate::runtime::facts::RuntimeFacts;
+use convergence::paths::NODE_FILE;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
 const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];

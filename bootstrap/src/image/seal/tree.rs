@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::unit::matches;
 
 /// Largest file that is looked into, in bytes.

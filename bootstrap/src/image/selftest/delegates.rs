@@ -8,7 +8,7 @@ use types::policy::{Network, Policy, Side};
 use types::profile;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::plugins;
 use crate::node::plugins::bin_dirs::{BinDir, BinDirSources, PluginState};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{UnitOnDisk, has_ours};
-use crate::host::paths::{KUBELET_ENV, RUNTIME_ENV};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
+use convergence::paths::{KUBELET_ENV, RUNTIME_ENV};
 
 const BOOT: &str = "crossfade-boot.service";
 const WATCH: &str = "crossfade-watch.service";

@@ -4,7 +4,7 @@ use types::node::Node;
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::kubelet::check::{CheckDepth, check};
 
 const ID: &str = "registration";

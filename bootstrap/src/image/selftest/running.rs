@@ -6,7 +6,7 @@ use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::UnitOnDisk;
 use crate::cli::Global;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::node::fitness;
 use crate::node::identity::{BootRecord, Identity};

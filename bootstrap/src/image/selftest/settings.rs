@@ -7,10 +7,11 @@ use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
 use crate::node::switch::{self, KERNEL_ARGUMENT, OffSwitch};
 use crate::systemd::unit::glob;
+use convergence::paths::NODE_FILE;
 
 /// Where boot loaders keep the kernel's command line, and where it is made from.
 ///

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::host::command::{CommandOutput, RunLimits, run};
-use crate::host::paths::Root;
 use crate::host::program;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// The longest wait for an answer, which takes a tenth of a second, and its largest size.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use shim::file;
 use shim::layout::Layout;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::LEAVING;
+use convergence::failure::Failure;
+use convergence::paths::LEAVING;
+use types::exit::Exit;
 
 /// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
 /// good, or until the command gives up. It is in the run directory, so the next boot removes what a killed command left.

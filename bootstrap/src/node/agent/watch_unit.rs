@@ -3,8 +3,8 @@
 use nix::sys::statvfs::{FsFlags, statvfs};
 use types::problem::Problem;
 
-use crate::change::{Act, Change};
 use crate::systemd::systemctl::{self, is_here};
+use convergence::change::{Act, Change};
 
 /// Units that run the programs that a pod brings to the node.
 const UNITS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];

@@ -5,7 +5,8 @@ use shim::route::Budget;
 use shim::store::DamagedFile;
 use types::attachment::Attachment;
 
-use crate::cli::exit::{Exit, Failure};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// What a sweep would change, in words, by the sound `records` and those that are `damaged`; none where all is as it should be.
 ///

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use types::policy::{Phase, Policy};
 use types::problem::Problem;
 
-use crate::cli::exit::{Exit, Failure};
 use crate::node::attachments::Line;
 use crate::node::attachments::attached;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Whether an attachment was made in this phase of the policy, or has a network of this name.
 #[must_use]

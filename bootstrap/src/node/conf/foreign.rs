@@ -11,8 +11,8 @@ use shim::layout::CONF_FILE;
 use types::problem::Problem;
 use types::profile;
 
-use crate::change::{Act, Change};
 use crate::node::conf::confdir::{Content, is_conf_name};
+use convergence::change::{Act, Change};
 
 /// The conf that containerd makes from its template. *Source*: `pkg/cri/server/update_runtime_config.go`, `cniConfigFileName`.
 const OF_TEMPLATE: &str = "10-containerd-net.conflist";
@@ -197,7 +197,7 @@ mod tests {
                 "{problem}"
             );
             let change = found[0].removal();
-            let root = crate::host::paths::Root::default();
+            let root = crate::host::root::Root::default();
             crate::change::Executor::plain(&root).carry_out(vec![change]).expect("removed");
             assert!(list(dir.path()).expect("listed").is_empty());
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use shim::conflist::{Conflist, Unloadable};
 use types::profile;
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::conf::confdir::ConfDir;
 
 /// Reads the conf directory at `path`, which has the root before it.

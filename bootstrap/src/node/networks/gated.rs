@@ -11,15 +11,17 @@ use shim::layout::Layout;
 use types::policy::{Network, Policy, Probe, Side};
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
-use crate::change::{Act, Change, Write};
 use crate::cli::Install;
-use crate::host::paths::{PROBED, Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, StatusFile};
 use crate::node::agent::watch_unit;
 use crate::node::networks::needed;
 use crate::node::networks::probe;
 use crate::node::switch;
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change, Write};
+use convergence::paths::STATUS;
+use shim::layout::PROBED;
 
 /// A network whose ADDs wait for a file that `watch` keeps.
 #[derive(Debug, Clone)]

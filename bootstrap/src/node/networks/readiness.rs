@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use shim::conflist::Unloadable;
 use types::policy::{Policy, Probe, Side};
 
-use crate::host::paths::{PROBED, Root};
+use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::networks::probe;
 use crate::node::networks::{NetworkConf, needed};
+use shim::layout::PROBED;
 
 /// One network of a policy, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 use types::policy::{Policy, Side};
 use types::problem::Problem;
 
-use crate::host::paths::{Root, STATUS};
+use crate::host::root::Root;
 use crate::node::agent::status_file::{self, StatusFile};
 use crate::node::networks::readiness;
+use convergence::paths::STATUS;
 
 /// A network that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use shim::trust;
 use types::node::Node;
 
 use crate::change::read_with_mode;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::runtime::CniSetup;
 use crate::runtime::config::RuntimeConfig;

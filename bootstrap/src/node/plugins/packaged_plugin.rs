@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use shim::layout::PACKAGED_PLUGIN;
 use types::problem::Problem;
 
-use crate::change::{Act, Change, Write};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::agent::own_command::OwnCommand;
 use crate::node::plugins::bin_dirs::{BinDir, PluginState};
 use crate::node::plugins::{PLUGIN_MODE, plugin};
+use convergence::change::{Act, Change, Write};
 
 /// The unit that puts the plugin where the unit of `watch` may not write.
 pub const UNIT: &str = "crossfade-plugin";

@@ -16,9 +16,12 @@ use types::profile::{self, Profile};
 use types::raw::to_raw;
 use types::splice::splice;
 
-use crate::change::{self, Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::{PROBED, Root};
+use crate::change;
+use crate::host::root::Root;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use shim::layout::PROBED;
+use types::exit::Exit;
 
 /// A policy that is to be completed: the file, and what it will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

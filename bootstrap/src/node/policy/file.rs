@@ -6,8 +6,8 @@ use shim::policy_file::{self, Unusable};
 use types::policy::Policy;
 use types::profile;
 
-use crate::host::digest;
 use crate::node::policy::secondary;
+use convergence::digest;
 
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]

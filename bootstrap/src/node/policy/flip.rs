@@ -11,11 +11,12 @@ use types::policy::{Phase, Policy};
 
 use super::{completion, secondary};
 use crate::change::outcome::{Changed, carry_out};
-use crate::change::{Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
 use crate::host::durable::outlives_reboot;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::networks::gated;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///

@@ -6,7 +6,7 @@ use types::policy::{Phase, Policy};
 use super::completion;
 use super::file::PolicyFile;
 use super::flip;
-use crate::host::digest;
+use convergence::digest;
 
 /// SHA-256 of the policy without its phase and its probes, in hex; see [`Policy::base_bytes`].
 ///

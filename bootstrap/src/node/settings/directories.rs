@@ -15,9 +15,10 @@ use types::problem::Problem;
 use types::raw::RawObject;
 
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::settings;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Largest conf of Crossfade that this program reads, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;

@@ -18,11 +18,12 @@ use shim::{file, trust};
 use types::node::{Mode, Node};
 use types::raw::RawObject;
 
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::conf::our_conf;
 use crate::node::identity::Identity;
 use crate::node::settings::{self, InvalidSettings, Settings};
 use crate::runtime::facts::RuntimeFacts;
+use convergence::paths::NODE_FILE;
 
 /// Largest node.json that is looked into, in bytes.
 const MAX_BYTES: usize = 1 << 20;

@@ -15,7 +15,7 @@ use shim::trust;
 use types::names;
 use types::profile::{self, OwnProfiles, Profile};
 
-use crate::host::paths::Root;
+use crate::host::root::Root;
 
 /// The directory of profiles in [`SETTINGS_DIRS`].
 const DIRECTORY: &str = "profiles";

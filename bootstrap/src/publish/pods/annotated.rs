@@ -13,12 +13,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use types::refusal::Refusal;
 
-use crate::change::StaleAnnotations;
 use crate::publish::error::Trouble;
 use crate::publish::link::Link;
 use crate::publish::look::ApiReadError;
 use crate::publish::pods::bound::{BoundPod, bound};
 use crate::publish::report::Credential;
+use convergence::change::StaleAnnotations;
 
 /// The pods of this node at the API server.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use types::problem::Problem;
 
 use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree, unusable};
 use crate::host::command::{RunLimits, run};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::unit::glob;
 
 /// Where containerd looks for its configuration unless told otherwise.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use types::problem::Problem;
 
 use super::{CniSetup, RuntimeConfig, RuntimeUnit, read, tree};
-use crate::host::paths::Root;
+use crate::host::root::Root;
 
 const USUAL: &str = "/etc/crio/crio.conf";
 const USUAL_DIR: &str = "/etc/crio/crio.conf.d";

@@ -21,10 +21,12 @@ use types::problem::Problem;
 
 use super::containerd::{self, CniKey};
 use super::{RuntimeConfig, read, tree};
-use crate::change::{self, Act, Change, Write};
-use crate::host::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
+use crate::change;
+use crate::host::root::Root;
 use crate::node::conf::name;
 use crate::systemd::unit::matches;
+use convergence::change::{Act, Change, Write};
+use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
 
 pub use self::rehearse::{RehearsalResult, rehearse};
 

@@ -8,7 +8,7 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::cni::CniFacts;
 use crate::node::conf::confdir::{ConfDir, ConfFile};
 use crate::node::facts::NodeFacts;

@@ -20,7 +20,6 @@ use shim::{file, trust};
 use types::policy::{Network, Side};
 
 use crate::cli::Prove;
-use crate::cli::exit::{Exit, Failure};
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::node::agent::own_command::ATTACH_WITHIN_SECS;
 use crate::node::conf::conf;
@@ -28,6 +27,8 @@ use crate::node::conf::name::DEFAULT_NAME;
 use crate::node::networks::scratch;
 use crate::node::plugins::joined;
 use crate::watch::proof::said;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";

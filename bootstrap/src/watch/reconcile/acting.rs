@@ -3,9 +3,7 @@
 use tracing::{info, warn};
 
 use super::Watch;
-use crate::change::Act;
 use crate::change::outcome::Outcome;
-use crate::cli::exit::Exit;
 use crate::host::events::WakeReason;
 use crate::node::plugins::packaged_plugin;
 use crate::node::policy::{flip, roll};
@@ -13,6 +11,8 @@ use crate::publish::report::NodeEvent;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, desired, proof};
+use convergence::change::Act;
+use types::exit::Exit;
 
 impl Watch<'_> {
     /// Carries out a decision; returns what failed, in words.

@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Global, Output};
-    use crate::host::paths::Root;
+    use crate::host::root::Root;
     use crate::node::settings::mode;
     use crate::publish::report::{NodeEvent, NodeReport, Publish};
     use crate::watch::Scope;

@@ -3,11 +3,11 @@
 use tracing::{info, warn};
 
 use super::Watch;
-use crate::host::paths::STATUS;
 use crate::node::agent::status_file;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, textfile};
+use convergence::paths::STATUS;
 
 impl Watch<'_> {
     pub(super) fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {

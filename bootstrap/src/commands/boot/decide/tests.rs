@@ -11,7 +11,7 @@ use types::raw::RawObject;
 
 use super::super::gather::Places;
 use super::*;
-use crate::host::paths::Root;
+use crate::host::root::Root;
 use crate::node::cni::CniFacts;
 use crate::node::conf::confdir::{ConfFile, Content};
 use crate::node::facts::NodeFacts;

@@ -6,13 +6,14 @@ use serde::Serialize;
 use types::node::{Mode, Node};
 use types::taint::Taint;
 
-use crate::cli::exit::Failure;
 use crate::cli::print::Page;
-use crate::host::paths::{KUBELET_ENV, Root};
+use crate::host::root::Root;
 use crate::kubelet::own;
 use crate::kubelet::registration::Registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
+use convergence::failure::Failure;
+use convergence::paths::KUBELET_ENV;
 
 /// A unit whose command line Crossfade appends to.
 ///

@@ -6,8 +6,9 @@ use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
 use crate::cli::print::Page;
-use crate::host::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 use crate::node::facts::NodeFacts;
+use convergence::paths::NODE_FILE;
 
 /// One settings file.
 ///

@@ -6,7 +6,8 @@ use types::profile::Leaves;
 
 use super::super::facts::CleanupFacts;
 use super::{Decision, Stage, aside, claimed, moved_back, theirs};
-use crate::change::{Act, KernelObject};
+use convergence::change::Act;
+use convergence::change::kernel::KernelObject;
 
 pub(super) fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     let name = &facts.profile.name;

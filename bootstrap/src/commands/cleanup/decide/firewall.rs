@@ -7,8 +7,8 @@ use types::profile::{Leaves, LeftChain};
 use super::super::facts::CleanupFacts;
 use super::super::kernel::firewall::{BackEnd, Chain, FilterRule, RuleId, Table, family_word};
 use super::{Decision, Stage, claimed, theirs};
-use crate::change::KernelObject;
-use crate::change::kernel::NftChain;
+use convergence::change::kernel::KernelObject;
+use convergence::change::kernel::NftChain;
 
 /// The chain in which the standard plugin `portmap` has a rule for each container with a published port. *Source*: containernetworking/plugins:
 /// plugins/meta/portmap/portmap.go.

@@ -10,7 +10,7 @@ use super::super::kernel::link::LinkFact;
 use super::super::kernel::route::RouteFact;
 use super::super::kernel::rule::{LOCAL, RuleFact};
 use super::{Decision, Stage, claimed, theirs};
-use crate::change::KernelObject;
+use convergence::change::kernel::KernelObject;
 
 pub(super) fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
     let gone = links(facts, leaves, decision);

@@ -11,13 +11,13 @@ use types::step::Step;
 
 use super::handed::key;
 use super::{Decision, has_left, new_of, same_name, some};
-use crate::change::obstacles::Obstacles;
 use crate::commands::graduate::facts::GraduateFacts;
-use crate::host::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use crate::node::conf::rules;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cache::made_by_cri;
 use crate::runtime::conf_selection::ConfSelection;
+use convergence::change::obstacles::Obstacles;
+use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 const MOVE: &str =
     "delete or drain these pods, then run the same command again; crossfade-bootstrap attachments lists them";

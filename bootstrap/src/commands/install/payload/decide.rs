@@ -12,8 +12,8 @@ use types::problem::Problem;
 
 use super::load::{Item, PayloadKind};
 use super::record::PayloadEntry;
-use crate::change::{Act, Change, Write};
-use crate::host::digest;
+use convergence::change::{Act, Change, Write};
+use convergence::digest;
 
 /// What exists at a path of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use types::node::Node;
 use types::problem::Problem;
 
 use crate::cli::Install;
-use crate::cli::exit::{Exit, Failure};
-use crate::host::digest;
-use crate::host::paths::NODE_FILE;
 use crate::node::policy::{completion, secondary};
+use convergence::digest;
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
+use types::exit::Exit;
 
 /// Largest file that a pod brings, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;

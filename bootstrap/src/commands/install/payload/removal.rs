@@ -6,12 +6,14 @@ use shim::layout::Layout;
 
 use super::decide::PlaceOnNode;
 use super::record::PayloadRecord;
-use crate::change::Change;
 use crate::change::outcome::{Done, Outcome, carry_out};
-use crate::cli::exit::{Exit, Failure};
-use crate::host::paths::{BROUGHT, IDENTITY, Root};
+use crate::host::root::Root;
 use crate::node::agent::watch_unit;
 use crate::systemd::systemctl;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::paths::{BROUGHT, IDENTITY};
+use types::exit::Exit;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.
 #[derive(Debug)]

@@ -2,8 +2,8 @@ use clap::Parser;
 use types::policy::Policy;
 
 use super::*;
-use crate::cli::exit::Exit;
 use crate::cli::{Cli, Command};
+use types::exit::Exit;
 
 fn facts() -> BakeFacts {
     BakeFacts {

@@ -12,8 +12,9 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
-use crate::host::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
 use crate::runtime::config::RuntimeConfig;
+use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

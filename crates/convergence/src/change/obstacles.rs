@@ -10,7 +10,8 @@
 
 use types::problem::Problem;
 
-use crate::cli::exit::{Exit, Failure};
+use crate::failure::Failure;
+use types::exit::Exit;
 
 /// Everything that stands in the way of a command, and the exit status that follows from it.
 #[derive(Debug, Default)]

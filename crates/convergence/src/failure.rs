@@ -1,8 +1,8 @@
-//! The exit statuses and failures of a command.
+//! The failure of a command.
 
 use std::fmt;
 
-pub use types::exit::Exit;
+use types::exit::Exit;
 use types::problem::Problem;
 
 /// Why a command did not do what it was asked for.

@@ -1,0 +1,9 @@
+//! A node as data, and every decision about it: what `crossfade-bootstrap` changes, refuses, reports and finds. It reads no file, no clock, no network and
+//! no environment: the program gathers the facts and carries out what is decided here.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod change;
+pub mod digest;
+pub mod failure;
+pub mod paths;
