@@ -9,12 +9,10 @@
 //! The line: credential ([`kubeconfig`]) and Node ([`node_object`]) -> [`decide`] (pure) -> patch ([`link`]) -> the journal ([`error`]).
 
 mod credential;
-mod decide;
 mod error;
 mod event;
 mod link;
 pub mod look;
-mod node_object;
 pub mod pods;
 mod publisher;
 pub mod removal;

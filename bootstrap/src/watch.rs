@@ -39,13 +39,13 @@ use crate::cli::{Global, Output, Watch};
 use crate::host::events;
 use crate::host::root::Root;
 use crate::node::agent::status_file;
-use crate::node::settings::Settings;
 use crate::node::settings::mode;
 use crate::publish::report::{Credential, Publish};
 use crate::publish::{Publisher, reporter};
-use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::facts;
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
+use convergence::node::settings::Settings;
 use convergence::paths::{STATUS, WITHOUT};
 use types::exit::Exit;
 
@@ -166,7 +166,8 @@ impl Report for Round {
     fn exit(&self) -> Exit {
         match self.changed.exit() {
             Exit::Done
-                if !self.ready && self.reason != crate::publish::report::Reason::SwitchedOff.as_str() =>
+                if !self.ready
+                    && self.reason != convergence::publish::report::Reason::SwitchedOff.as_str() =>
             {
                 Exit::No
             }
@@ -178,7 +179,7 @@ impl Report for Round {
         let not_ready = (self.exit() == Exit::No).then(|| {
             let problem =
                 Problem::new(format!("{}: {}", self.reason, self.message)).at("the node's readiness");
-            problem.fix(status_file::NOT_READY)
+            problem.fix(convergence::node::agent::status_file::NOT_READY)
         });
         self.changed.problems().into_iter().chain(not_ready).collect()
     }
@@ -188,7 +189,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
-    let runtime = RuntimeFacts::configured(&scope.root, &settings.node).ask();
+    let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);

@@ -11,6 +11,7 @@ pub mod gather;
 mod leavings;
 mod owed;
 
+use crate::node::policy::completion;
 use std::path::PathBuf;
 
 use shim::layout::CONF_DIR;
@@ -24,15 +25,16 @@ use crate::cli::Global;
 use crate::host::root::Root;
 use crate::kubelet::drop_in;
 use crate::node::conf::our_conf;
-use crate::node::facts::NodeFacts;
-use crate::node::settings::Settings;
+use crate::node::settings;
 use crate::node::settings::mode;
-use crate::node::switch::{self, OffSwitch};
+use crate::node::switch;
 use crate::runtime::config;
-use crate::runtime::facts::RuntimeFacts;
 use convergence::change::Change;
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::switch::OffSwitch;
 use convergence::paths::{BOOTED, KUBELET_ENV, UNFIT};
+use convergence::runtime::facts::RuntimeFacts;
 
 /// Prepares the node, or says what that would take.
 ///
@@ -41,7 +43,7 @@ use convergence::paths::{BOOTED, KUBELET_ENV, UNFIT};
 pub fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     let switched_off = switch::off_switch(&root);
-    let settings = if switched_off.is_some() { mode::settings(&root) } else { Settings::required(&root)? };
+    let settings = if switched_off.is_some() { mode::settings(&root) } else { settings::required(&root)? };
     let node = gather::of_agents(global, settings);
     if let Some(off) = switched_off {
         let BootDecision { changes, notes } = leave(&node, off);
@@ -54,7 +56,8 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
     }
     // It takes the ledger's lines where the disk cannot.
     shim::journal::init();
-    let done = Executor::new(&facts.node.root, PolicyCompletionHandler(&facts)).carry_out(changes)?;
+    let done =
+        Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))
 }
 
@@ -63,7 +66,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
 /// # Errors
 /// As [`boot`].
 fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
-    let BootDecision { changes, notes } = match (switch::off_switch(&node.root), &node.unusable) {
+    let BootDecision { changes, notes } = match (switch::off_switch(&Root::new(&node.root)), &node.unusable) {
         (Some(off), _) => leave(&node, off),
         (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
         (None, None) => decision(&BootFacts::gather(global, node)?)?,
@@ -85,13 +88,17 @@ impl ChangeHandler for PolicyCompletionHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let BootFacts { completion, node, .. } = self.0;
         let completion = completion.as_ref().filter(|completion| completion.is_written_by(change))?;
-        Some(completion.apply(&node.root, &node.dirs.layout, change.clone()).map(|_| Outcome::Done))
+        Some(
+            completion::apply(completion, &Root::new(&node.root), &node.dirs.layout, change.clone())
+                .map(|_| Outcome::Done),
+        )
     }
 }
 
 /// What switching off changes: Crossfade's conf leaves the agents' directory, and no command line changes. In private mode the runtime
 /// keeps its directory, which is on tmpfs, until it starts again.
 fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: OffSwitch) -> BootDecision {
+    let root = &Root::new(root);
     let mut notes = vec![off.to_string()];
     notes.extend(unusable.as_ref().map(|unusable| {
         let why = &unusable.why;

@@ -32,11 +32,11 @@ use crate::change::outcome::{Done, Outcome};
 use crate::cli::{Cleanup, Global};
 use crate::host::command_lock::CommandLock;
 use crate::host::root::Root;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::settings::Settings;
-use crate::runtime::SandboxList;
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::settings;
+use crate::runtime;
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
 use types::exit::Exit;
 
 /// One clean-up at a time.
@@ -76,7 +76,7 @@ pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failu
 /// The sandboxes that live, by a file.
 fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
     let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-    let listing = SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
+    let listing = runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
     Ok(listing.ids())
 }
 
@@ -103,13 +103,14 @@ fn named(name: &str) -> Result<&'static Profile, Failure> {
 
 /// The node. A policy that is there and cannot be used might name the CNI.
 fn node(global: &Global, wanted: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
-    let settings = Settings::required(root)?;
+    let settings = settings::required(root)?;
     let runtime = if root.is_node() && wanted.listed.is_none() {
-        RuntimeFacts::to_ask(root, &settings.node, &wanted.node.runtime)
+        crate::runtime::facts::to_ask(root, &settings.node, &wanted.node.runtime)
     } else {
-        RuntimeFacts::by_files(root, &settings.node)
+        crate::runtime::facts::by_files(root, &settings.node)
     };
-    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
+    let node =
+        crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
     node.dirs.require_readable()?;
     let policy = node.dirs.layout.policy_file();
     if policy.symlink_metadata().is_ok() {
@@ -169,7 +170,7 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
         journal
             .write(Event::Begin { networks: facts.networks.clone(), reboot: first.reboot.clone() })
             .map_err(noted)?;
-        if subject.node.root.is_node() {
+        if Root::new(&subject.node.root).is_node() {
             let now = boot::now().map_err(noted)?;
             let dump = dump::write(&journal.aside(), &facts.kernel, now.wall_secs).map_err(noted)?;
             report.notes.push(format!("the network's state from before is in {}", dump.display()));
@@ -211,7 +212,8 @@ fn key(removal: &Removal) -> (&str, &str) {
 /// Carries out one removal. One that fails stops none of the others: each is looked at again at the end.
 fn one(subject: &Subject<'_>, removal: Removal) -> io::Result<Done> {
     let target = removal.change.target.clone();
-    let mut executor = Executor::new(&subject.node.root, CleanupHandler);
+    let root = Root::new(&subject.node.root);
+    let mut executor = Executor::new(&root, CleanupHandler);
     let done = executor.carry_out_each(vec![removal.change]).remove(0);
     let event = match &done.outcome {
         Some(Outcome::Failed(why)) => Event::Failed { target, why: why.clone() },

@@ -25,6 +25,7 @@ use crate::change::{Executor, settle};
 use crate::cli::print::{self, Report as _};
 use crate::cli::{Global, Graduate};
 use crate::host::command_lock::CommandLock;
+use crate::host::root::Root;
 use crate::node::agent::repair_pause::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
 use convergence::change::Act;
@@ -186,10 +187,9 @@ impl Run<'_> {
             let handing = Event::Handing { attachments };
             self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
         }
-        let mut executor = Executor::new(
-            &seen.node.root,
-            GraduationHandler { seen, journal: self.journal, notes: Vec::new() },
-        );
+        let root = Root::new(&seen.node.root);
+        let mut executor =
+            Executor::new(&root, GraduationHandler { seen, journal: self.journal, notes: Vec::new() });
         for step in due {
             let done = executor.apply(step.change)?;
             // A change that a stage finds done was reported by an earlier stage, or needs no report.

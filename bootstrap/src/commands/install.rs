@@ -7,6 +7,7 @@ pub mod payload;
 pub mod uncached;
 pub mod uninstall;
 
+use crate::node::policy::completion;
 use std::time::Duration;
 
 use shim::layout::{Layout, POLICY_FILE};
@@ -26,19 +27,22 @@ use crate::host::chroot;
 use crate::host::root::Root;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name;
-use crate::node::facts::NodeFacts;
-use crate::node::networks::gated::{self, Keeper};
-use crate::node::networks::needed;
-use crate::node::settings::Settings;
+use crate::node::networks::gated;
+use crate::node::settings;
 use crate::node::{attachments, switch};
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::cache::Cache;
+use crate::runtime::cache;
+use crate::runtime::conf_reading;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
-use crate::runtime::{CniSetup, conf_reading};
 use convergence::change::obstacles::Obstacles;
 use convergence::change::{Act, Change};
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::gated::Keeper;
+use convergence::node::networks::needed;
+use convergence::node::settings::Settings;
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
 use types::exit::Exit;
 
 /// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
@@ -86,13 +90,13 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if brings && !global.dry_run {
         let settings = match plan.node() {
             Some(brought) => Settings { node: brought, ..Settings::default() },
-            None => Settings::required(&Root::new(&global.root))?,
+            None => settings::required(&Root::new(&global.root))?,
         };
-        done.extend(before_the_policy(&plan, &NodeFacts::by_files(global, settings), &mut notes)?);
+        done.extend(before_the_policy(&plan, &crate::node::facts::by_files(global, settings), &mut notes)?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = InstallFacts::gather(global, Settings::required(&Root::new(&global.root))?, wanted);
+    let facts = InstallFacts::gather(global, settings::required(&Root::new(&global.root))?, wanted);
     let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
@@ -102,7 +106,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     let installing = InstallHandler { facts: &facts, wanted, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
-        done.extend(carry_out(&Root::default(), watch_unit::start(news))?);
+        done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
     }
     Ok(Changed::applied(done, notes))
 }
@@ -111,7 +115,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
     // A node.json that cannot be used may be among what is to be replaced.
-    if let Some(why) = Settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
+    if let Some(why) = settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
         return Err(Failure::all(Exit::No, [why]));
     }
     if root.is_node() {
@@ -133,7 +137,13 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
     let before = node.policy().filter(|_| node.dirs.has_own_conf());
     let waiting = gated::gather(&policy, before);
     let mut obstacles = Obstacles::default();
-    let files = gated::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut obstacles, notes);
+    let files = convergence::node::networks::gated::decide(
+        &waiting,
+        &Keeper::Watch,
+        &needed(&policy),
+        &mut obstacles,
+        notes,
+    );
     if !obstacles.findings.is_empty() {
         return Err(obstacles.failure());
     }
@@ -188,7 +198,7 @@ impl ChangeHandler for InstallHandler<'_> {
         if let Some(completion) =
             self.facts.completion.as_ref().filter(|completion| completion.is_written_by(change))
         {
-            let done = completion.apply(&Root::default(), layout, change.clone());
+            let done = completion::apply(completion, &Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }
         match &change.act {
@@ -248,7 +258,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
         }
     }
     let now = facts.now.clone().map_err(failed)?;
-    let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
+    let cache = cache::gather(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
     let recorded = attachments::recorded(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
     let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
     let late = take(

@@ -22,8 +22,8 @@ use self::gather::LiveClient;
 use self::report::RestartReport;
 use crate::cli::{self, Global};
 use crate::host::command_lock::CommandLock;
-use crate::node::attachments::selection::require_known;
 use convergence::failure::Failure;
+use convergence::node::attachments::selection::require_known;
 use types::exit::Exit;
 
 /// One command moves pods at a time.

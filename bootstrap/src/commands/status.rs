@@ -20,20 +20,24 @@ use types::status::Document;
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{self, Global, fix};
 use crate::host::root::Root;
-use crate::node::agent::status_file::{self, NOT_READY, StatusFile};
-use crate::node::attachments::attached;
+use crate::node::agent::status_file;
+use crate::node::attachments;
 use crate::node::attachments::hostroutes;
-use crate::node::attachments::{self, Attachments, Life};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::facts::NodeFacts;
-use crate::node::identity::BootRecord;
-use crate::node::policy::{roll, secondary};
-use crate::node::settings::directories::Directories;
+use crate::node::cni;
+use crate::node::cni::PluginChoice;
+use crate::node::facts;
+use crate::node::identity;
 use crate::node::settings::mode;
-use crate::node::settings::{InvalidSettings, Settings};
-use crate::runtime::answer::ConfUse;
 use convergence::failure::Failure;
+use convergence::node::agent::status_file::{NOT_READY, StatusFile};
+use convergence::node::attachments::attached;
+use convergence::node::attachments::{Attachments, Life};
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::{roll, secondary};
+use convergence::node::settings::directories::Directories;
+use convergence::node::settings::{InvalidSettings, Settings};
 use convergence::paths::{BOOTED, STATUS};
+use convergence::runtime::answer::ConfUse;
 use types::exit::Exit;
 
 pub use self::follow::follow;
@@ -127,9 +131,9 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
         return without(global, settings, within);
     }
     let file = Root::new(&global.root).at(STATUS);
-    let policy = || NodeFacts::by_files(global, settings.clone()).dirs.layout.policy_file();
+    let policy = || facts::by_files(global, settings.clone()).dirs.layout.policy_file();
     let ready = within.is_none_or(|within| wait(&file, &policy(), within));
-    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
+    let node = facts::with_runtime(global, settings, &wanted.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
     let read = status_file::read(&file);
@@ -169,9 +173,9 @@ impl Status {
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
 fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    let booted = || BootRecord::is_current(&root);
+    let booted = || identity::is_current(&root);
     let ready = wait.is_none_or(|within| wait_until(&root.at(BOOTED), Some(within), || booted().is_ok()));
-    let dirs = NodeFacts::by_files(global, settings).dirs;
+    let dirs = facts::by_files(global, settings).dirs;
     let found = attachments::list(&dirs.layout, None)?;
     let networks = count(&found);
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
@@ -220,7 +224,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
-    problems.extend(problems::of_the_conf(node, &CniFacts::gather(node, PluginChoice::default())));
+    problems.extend(problems::of_the_conf(node, &cni::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));
     problems.extend(problems::of_owed_dels(&found, policy));

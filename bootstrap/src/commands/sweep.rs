@@ -37,20 +37,23 @@ use crate::change::outcome::{Changed, Done, Outcome};
 use crate::change::{ChangeHandler, Executor};
 use crate::cli::{Global, Sweep, print};
 use crate::host::root::Root;
-use crate::node::attachments::age_text;
 use crate::node::attachments::hostroutes;
-use crate::node::attachments::sweep_candidates::{self, RecordLocation, SweepCandidate, judge};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
+use crate::node::attachments::sweep_candidates::judge;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::node::plugins::joined;
-use crate::node::settings::Settings;
-use crate::node::settings::directories::Directories;
-use crate::runtime::SandboxList;
+use crate::node::settings;
+use crate::runtime;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::RuntimeFacts;
 use convergence::change::{Act, Change};
 use convergence::failure::Failure;
+use convergence::node::attachments::age_text;
+use convergence::node::attachments::sweep_candidates;
+use convergence::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::runtime::SandboxList;
+use convergence::runtime::endpoint::RuntimeChoice;
 use types::exit::Exit;
 
 /// How long all probes of all networks may take together.
@@ -116,7 +119,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     // Each record says where its plugins are; this is for what has none.
     let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
     let sources = BinDirSources { flags: given, config, ..BinDirSources::of_node(&node.settings) };
-    let search = joined(&sources.search(&node.root));
+    let search = joined(&sources.search(&Root::new(&node.root)));
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
@@ -133,12 +136,13 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
 /// Bad settings.
 fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
     let root = Root::new(&global.root);
-    let settings = Settings::required(&root)?;
+    let settings = settings::required(&root)?;
     let runtime = match &wanted.listed {
-        Some(_) => RuntimeFacts::by_files(&root, &settings.node),
-        None => RuntimeFacts::to_ask(&root, &settings.node, &wanted.runtime),
+        Some(_) => crate::runtime::facts::by_files(&root, &settings.node),
+        None => crate::runtime::facts::to_ask(&root, &settings.node, &wanted.runtime),
     };
-    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
+    let node =
+        crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -146,7 +150,7 @@ fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
 fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure> {
     if let Some(file) = &wanted.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-        return SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
+        return runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = match whom {
         RuntimeChoice::None | RuntimeChoice::NotSought => {

@@ -11,17 +11,17 @@ use types::problem::Problem;
 
 use super::gather::journal::Entry;
 use super::gather::units::UnitState;
-use crate::node::agent::status_file::StatusFile;
-use crate::node::attachments::Attachments;
-use crate::node::attachments::last_sweep::SweepResult;
-use crate::node::attachments::leaks::Leak;
-use crate::node::attachments::sweep_candidates::SweepCandidate;
-use crate::node::cni::CniFacts;
-use crate::node::facts::NodeFacts;
-use crate::node::networks::readiness::NetworkReadiness;
-use crate::node::switch::OffSwitch;
-use crate::publish::look::ApiServerState;
-use crate::runtime::{Sandbox, State};
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::attachments::Attachments;
+use convergence::node::attachments::last_sweep::SweepResult;
+use convergence::node::attachments::leaks::Leak;
+use convergence::node::attachments::sweep_candidates::SweepCandidate;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::readiness::NetworkReadiness;
+use convergence::node::switch::OffSwitch;
+use convergence::publish::look::ApiServerState;
+use convergence::runtime::{Sandbox, State};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source<T> {

@@ -31,16 +31,20 @@ use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::attachments::last_sweep;
-use crate::node::cni::{CniFacts, PluginChoice};
+use crate::node::cni;
+use crate::node::cni::PluginChoice;
 use crate::node::conf::foreign;
-use crate::node::facts::NodeFacts;
-use crate::node::identity::{BootRecord, Identity};
+use crate::node::facts;
+use crate::node::identity;
 use crate::node::networks::readiness;
 use crate::node::settings::mode;
 use crate::node::{fitness, switch};
-use crate::publish::look::{self, ApiReadError, ApiServerState};
+use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
 use convergence::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
+use convergence::publish::look::ApiServerState;
 use shim::layout::PROBED;
 
 /// How long the API server may take to answer both questions.
@@ -57,10 +61,10 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
         let units = threads.spawn(|| units::gather(&root, &settings.node));
         let journal = threads.spawn(|| journal::gather(&root));
         let server = threads.spawn(|| server(&root, &settings.node));
-        let node = NodeFacts::with_runtime(global, settings.clone(), &wanted.runtime);
-        let cni = CniFacts::gather(&node, PluginChoice::default());
+        let node = facts::with_runtime(global, settings.clone(), &wanted.runtime);
+        let cni = cni::gather(&node, PluginChoice::default());
         let now = boot::now();
-        let boot_id = Identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
+        let boot_id = identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
         let networks = node
             .policy()
             .map_or_else(Vec::new, |policy| readiness::gather(policy, &cni.networks, &root.at(PROBED)));
@@ -72,10 +76,11 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
         let others = foreign::list(&foreign_dir).unwrap_or_default();
         Facts {
             off: switch::off_switch(&root),
-            booted: if is_here { BootRecord::is_current(&root) } else { Ok(()) },
+            booted: if is_here { identity::is_current(&root) } else { Ok(()) },
             gate: gate(global, &node, &boot_id).filter(|_| is_here),
             unfit: text(&root, UNFIT).filter(|_| is_here),
-            foreign: (is_private && !others.is_empty()).then(|| foreign::describe(&foreign_dir, &others)),
+            foreign: (is_private && !others.is_empty())
+                .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others)),
             watch: is_here.then(|| status_file::read(&root.at(STATUS))),
             swept: last_sweep::read(&node.dirs.layout, &boot_id),
             unmapped: unmapped(&node, &cni),
@@ -111,7 +116,7 @@ fn text(root: &Root, path: &str) -> Option<String> {
 
 /// What keeps the gate shut, if it holds kubelet back in this boot: it leaves a file until it opens.
 fn gate(global: &Global, node: &NodeFacts, boot_id: &str) -> Option<Vec<Problem>> {
-    let first: boot::Moment = serde_json::from_str(&text(&node.root, GATE)?).ok()?;
+    let first: boot::Moment = serde_json::from_str(&text(&Root::new(&node.root), GATE)?).ok()?;
     let holds = first.boot_id == boot_id;
     holds.then(|| fitness::findings(global, node.node_json(), node.runtime.clone()))
 }

@@ -4,6 +4,8 @@
 //! and they only make the loop count the attachments. Reading a file is no event, because `watch` itself
 //! reads these files. Where no inotify instance is left, [`Events::polls`] is true and the loop observes at intervals instead.
 
+use anyhow::Context as _;
+use notify::Watcher as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +14,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use notify::event::{AccessKind, AccessMode};
-use notify::{EventKind, INotifyWatcher, RecursiveMode, Watcher};
+use notify::{EventKind, INotifyWatcher, RecursiveMode};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::node::policy::desired_phase::DesiredPhase;
+use convergence::node::policy::desired_phase::DesiredPhase;
 
 /// Between two tries to get an inotify instance.
 const TRY_AGAIN: Duration = Duration::from_secs(60);

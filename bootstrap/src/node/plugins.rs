@@ -16,8 +16,6 @@ use crate::host::root::Root;
 
 /// Largest plugin that Crossfade installs, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;
-/// Mode of Crossfade's plugin.
-pub const PLUGIN_MODE: u32 = 0o755;
 
 /// Joins directories as `CNI_PATH` has them.
 #[must_use]

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::decide::time;
 use crate::cli::print::escaped_line;
-use crate::publish::report::NodeEvent;
+use convergence::publish::decide::time;
+use convergence::publish::report::NodeEvent;
 
 /// How many are remembered to be counted up.
 const REMEMBERED: usize = 32;

@@ -6,13 +6,15 @@ use types::node::Node;
 use types::node_keys::{self, DESIRED, PHASE};
 use types::problem::Problem;
 
-use super::report::{Credential, FinalCondition, Reason};
+use super::report::Credential;
 use super::{Depth, RetractOutcome, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
 use crate::host::root::Root;
-use crate::node::agent::status_file::{self, StatusFile};
+use crate::node::agent::status_file;
 use convergence::change::{Act, Change};
+use convergence::node::agent::status_file::StatusFile;
 use convergence::paths::STATUS;
+use convergence::publish::report::{FinalCondition, Reason};
 
 /// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
 pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use types::problem::Problem;
 
-use super::decide::{begin, retract as decide};
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
-use crate::publish::report::{Credential, FinalCondition};
+use crate::publish::report::Credential;
+use convergence::publish::decide::{begin, retract as decide};
+use convergence::publish::report::FinalCondition;
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -11,15 +11,16 @@ use kube::Error;
 use kube::core::WatchEvent;
 use tokio::time::Instant;
 
-use super::decide::{Write, decide, desired, is_obsolete};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
 use super::link::{Link, WATCH_SECS};
-use super::node_object::NodeObject;
 use super::publisher::SharedState;
-use crate::node::policy::desired_phase::DesiredPhase;
 use crate::publish::credential::kubeconfig::ClientCredential;
-use crate::publish::report::{Credential, NodeEvent};
+use crate::publish::report::Credential;
+use convergence::node::policy::desired_phase::DesiredPhase;
+use convergence::publish::decide::{Write, decide, desired, is_obsolete};
+use convergence::publish::node_object::NodeObject;
+use convergence::publish::report::NodeEvent;
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -24,13 +24,13 @@ use super::network::{NetworkVerdict, judge};
 use super::observe::{NetworkObservation, Observation};
 use super::own::{self, OwnConfDecision, OwnConfState};
 use super::{pod, sweeps};
-use crate::node::agent::own_command::OwnCommand;
-use crate::node::attachments::last_sweep::LIMIT_SECS;
-use crate::node::networks::needed;
-use crate::node::policy::roll;
-use crate::node::settings::InvalidSettings;
-use crate::publish::report::{NodeEvent, NodeReport, Reason};
 use convergence::change::{Act, Change};
+use convergence::node::agent::own_command::OwnCommand;
+use convergence::node::attachments::last_sweep::LIMIT_SECS;
+use convergence::node::networks::needed;
+use convergence::node::policy::roll;
+use convergence::node::settings::InvalidSettings;
+use convergence::publish::report::{NodeEvent, NodeReport, Reason};
 
 /// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);

@@ -13,7 +13,7 @@ use super::guard::Guard;
 use super::proof::Proofs;
 use super::reload::Reload;
 use super::sweeps::Sweeps;
-use crate::node::settings::directories::InstalledConf;
+use convergence::node::settings::directories::InstalledConf;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,9 @@ use types::profile::{self, Profile, Proof};
 use super::memory::AgentState;
 use super::observe::{NetworkObservation, Observation};
 use super::proof::{self, ProofInputs, Proofs};
-use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
-use crate::node::networks::gated;
 use convergence::change::{Act, Change};
+use convergence::node::agent::own_command::{OwnCommand, proof_within_secs};
+use convergence::node::networks::gated;
 
 /// The verdict on one network.
 #[derive(Debug)]

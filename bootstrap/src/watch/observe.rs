@@ -2,6 +2,7 @@
 
 mod networks;
 
+use crate::node::plugins::packaged_plugin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,18 +19,26 @@ use self::networks::{lives, networks};
 use super::proof;
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::node::attachments::last_sweep::{self, SweepResult};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::conf::foreign::{self, ForeignEntry};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::identity::BootRecord;
+use crate::node::attachments::last_sweep;
+use crate::node::cni;
+use crate::node::cni::PluginChoice;
+use crate::node::conf::foreign;
+use crate::node::facts;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::identity;
 use crate::node::networks::probe;
-use crate::node::settings::Settings;
-use crate::node::settings::directories::InstalledConf;
-use crate::node::switch::{self, OffSwitch};
+use crate::node::settings;
+use crate::node::switch;
 use crate::runtime::conf_reading;
-use crate::runtime::facts::RuntimeFacts;
+use convergence::node::attachments::last_sweep::SweepResult;
+use convergence::node::cni::CniFacts;
+use convergence::node::conf::foreign::ForeignEntry;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::Settings;
+use convergence::node::settings::directories::InstalledConf;
+use convergence::node::switch::OffSwitch;
 use convergence::paths::{BOOTED, DISABLED, LEAVING, NODE_FILE, PRIVATE_CONF_DIR, PROOF};
+use convergence::runtime::facts::RuntimeFacts;
 use shim::layout::PROBED;
 
 /// What a round finds: the node, and what only `watch` looks at.
@@ -86,20 +95,20 @@ impl Observation {
     pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Self {
         let PriorFacts { settings: last, runtime, before, in_pod } = known;
         let root = Root::new(&global.root);
-        let mut settings = Settings::reload(&root, last);
+        let mut settings = settings::reload(&root, last);
         // A proof is a unit of its own, and a pod cannot start one.
         if in_pod {
             settings.node.proof = Proof::Probe;
         }
         let conf_dir = ConfDirChoice::InForce { before };
-        let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir });
-        let cni = CniFacts::gather(&node, PluginChoice::default());
+        let node = facts::gather(NodeQuery { global, settings, runtime, conf_dir });
+        let cni = cni::gather(&node, PluginChoice::default());
         let boot_id = boot::boot_id().unwrap_or_default().to_owned();
         let probed = root.at(PROBED);
         let endpoint = node.runtime.choice.endpoint();
         Self {
             off: switch::off_switch(&root),
-            not_booted: BootRecord::is_of(&root, &boot_id).err().map(String::from),
+            not_booted: identity::is_of(&root, &boot_id).err().map(String::from),
             foreign: foreign_in(&node),
             dir_id: identity(&node.dirs.conf_dir, false),
             leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
@@ -156,6 +165,7 @@ impl Observation {
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let NodeFacts { root, dirs, runtime, .. } = &self.node;
+        let root = &Root::new(root);
         let CniFacts { confs, plugins, .. } = &self.cni;
         let (layout, conf_dir) = (&dirs.layout, &dirs.conf_dir);
         let mut files = vec![root.at(DISABLED), root.at(BOOTED), layout.name(), conf_dir.clone()];
@@ -176,7 +186,7 @@ impl Observation {
             }));
         }
         files.extend(plugins.paths());
-        files.extend(plugins.files(root));
+        files.extend(packaged_plugin::files(plugins, root));
         files
     }
 
@@ -200,13 +210,14 @@ impl Observation {
 /// so nothing in it counts as foreign. A directory that cannot be listed is reported elsewhere.
 fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;
-    let is_private = node.settings.conf_dir == Mode::Private && *conf_dir == node.root.at(PRIVATE_CONF_DIR);
+    let is_private =
+        node.settings.conf_dir == Mode::Private && *conf_dir == Root::new(&node.root).at(PRIVATE_CONF_DIR);
     if is_private { foreign::list(conf_dir).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.
 fn not_read(node: &NodeFacts) -> Option<String> {
-    let is_crio = node.runtime.crio().is_some() && node.root.is_node();
+    let is_crio = node.runtime.crio().is_some() && Root::new(&node.root).is_node();
     let endpoint = node.runtime.choice.endpoint().filter(|_| is_crio)?;
     conf_reading::problem(endpoint, &node.dirs.conf_file())
 }

@@ -20,13 +20,13 @@ use super::guard::{CALM, FEW, SHORT};
 use super::memory::Memory;
 use super::observe::Observation;
 use super::runtime;
-use crate::node::conf::foreign;
-use crate::node::conf::name::DEFAULT_NAME;
-use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf};
-use crate::node::settings::directories::InstalledConf;
-use crate::publish::report::{NodeEvent, Reason};
-use crate::runtime::answer::ConfUse;
 use convergence::change::{Act, Change, Write};
+use convergence::node::conf::foreign;
+use convergence::node::conf::name::DEFAULT_NAME;
+use convergence::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf};
+use convergence::node::settings::directories::InstalledConf;
+use convergence::publish::report::{NodeEvent, Reason};
+use convergence::runtime::answer::ConfUse;
 
 /// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);

@@ -18,8 +18,8 @@ use types::node::Proof;
 use types::packets::Packets;
 use types::policy::Side;
 
-use crate::node::agent::own_command::proof_within_secs;
 use crate::node::networks::scratch::directory;
+use convergence::node::agent::own_command::proof_within_secs;
 use convergence::paths::PROOF;
 
 /// In status.json, a proof that failed and keeps no pod waiting.

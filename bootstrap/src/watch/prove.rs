@@ -23,7 +23,7 @@ use super::proof::{self, ProofResult, answers};
 use crate::change;
 use crate::cli::print::{self, Page, Report};
 use crate::cli::{Global, Prove};
-use crate::node::facts::NodeFacts;
+use crate::node::facts;
 use convergence::change::Write;
 use convergence::failure::Failure;
 use types::exit::Exit;
@@ -36,7 +36,7 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
-    let node = NodeFacts::certain(global)?;
+    let node = facts::certain(global)?;
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = wanted.network;
     let network = policy.network(side).ok_or_else(|| {

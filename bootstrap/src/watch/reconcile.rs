@@ -26,12 +26,13 @@ use super::observe::Observation;
 use super::{Scope, pod};
 use crate::host::events::{Events, WakeReason, signals};
 use crate::node::agent::status_file;
-use crate::node::settings::Settings;
-use crate::publish::report::{NodeEvent, NodeReport, Publish, Reason};
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::facts::RuntimeFacts;
+use crate::publish::report::Publish;
 use convergence::failure::Failure;
+use convergence::node::settings::Settings;
 use convergence::paths::STATUS;
+use convergence::publish::report::{NodeEvent, NodeReport, Reason};
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::facts::RuntimeFacts;
 use types::exit::Exit;
 
 /// Between two looks at a node on which all is well.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::observe::Observation;
-use crate::publish::report::Reason;
-use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use convergence::publish::report::Reason;
+use convergence::runtime::answer::{ConfUse, RuntimeAnswer};
 
 /// How long a runtime may be absent before that is a problem: it may be restarting.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);

@@ -6,4 +6,7 @@
 pub mod change;
 pub mod digest;
 pub mod failure;
+pub mod node;
 pub mod paths;
+pub mod publish;
+pub mod runtime;

@@ -15,6 +15,7 @@
 //! In every row, Crossfade's plugin is put where the runtime searches for it. In private mode the confs of other owners stay in their
 //! place, because the runtime does not read them there.
 
+use convergence::node::policy::completion::Completion;
 use std::path::Path;
 
 use shim::file::PRIVATE;
@@ -25,20 +26,21 @@ use types::profile::Profile;
 
 use super::decision::{AsideDir, BootDecision, kind, recorded};
 use super::gather::BootFacts;
-use crate::node::conf::confdir::ConfDir;
-use crate::node::conf::foreign::ForeignEntry;
-use crate::node::conf::name::NameSources;
-use crate::node::conf::rules;
-use crate::node::conf::{CONF_MODE, conf};
-use crate::node::identity::BootKind;
-use crate::node::plugins::PLUGIN_MODE;
-use crate::node::plugins::bin_dirs::PluginState;
-use crate::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
+use crate::host::root::Root;
 use crate::runtime::endpoint;
 use convergence::change::obstacles::Obstacles;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
+use convergence::node::conf::confdir::ConfDir;
+use convergence::node::conf::foreign::ForeignEntry;
+use convergence::node::conf::name::NameSources;
+use convergence::node::conf::rules;
+use convergence::node::conf::{CONF_MODE, conf};
+use convergence::node::identity::BootKind;
+use convergence::node::plugins::PLUGIN_MODE;
+use convergence::node::plugins::bin_dirs::PluginState;
 use convergence::paths::NODE_FILE;
+use convergence::runtime::conf_selection::{ConfSelection, NetworkNameCheck};
 use shim::layout::PROBED;
 
 /// Decides, or finds everything that stands in the way.
@@ -80,7 +82,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
             shared(facts, usual, written, &aside, (&mut obstacles, &mut notes))
         };
         changes.extend(plugin);
-        changes.extend(facts.completion.as_ref().map(|completion| completion.change(&facts.node.root)));
+        changes.extend(facts.completion.as_ref().map(Completion::change));
         notes.extend(facts.held_back.iter().map(|network| {
             format!(
                 "network {network}: the policy gets its probes at the next boot, or by crossfade-bootstrap install: until watch has written \
@@ -119,7 +121,7 @@ fn unlisted(facts: &BootFacts, obstacles: &mut Obstacles) {
 fn runtime(facts: &BootFacts, obstacles: &mut Obstacles, notes: &mut Vec<String>) {
     let Some(config) = facts.node.runtime.config() else {
         if facts.node.runtime.problem().is_none() {
-            obstacles.add(endpoint::unconfigured(&facts.node.root));
+            obstacles.add(endpoint::unconfigured(&Root::new(&facts.node.root)));
         }
         return;
     };

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use shim::file::PRIVATE;
 
 use super::gather::BootFacts;
-use crate::node::identity::{BootKind, BootRecord};
 use convergence::change::{Act, Change, Write};
+use convergence::node::identity::{BootKind, BootRecord};
 
 /// Mode of files that every user of the node may read.
 pub(super) const PUBLIC: u32 = 0o644;

@@ -104,7 +104,7 @@ impl Report for BootExplanation {
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
 pub fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
-    let root = &facts.root;
+    let root = &Root::new(&facts.root);
     // What is decided by node.json is explained only if the file can be used.
     let node = facts.unusable.is_none().then_some(&facts.settings);
     let mut findings: Vec<Problem> = Vec::new();

@@ -13,6 +13,7 @@
 //! | runs | nothing | the same | kept | kept | kept | kept |
 //! | any | something | any | the boot is refused and nothing changes | | | |
 
+use crate::host::root::Root;
 use std::path::PathBuf;
 
 use shim::layout::{CONF_FILE, PLUGIN};
@@ -21,10 +22,10 @@ use types::problem::Problem;
 use super::decision::{AsideDir, BootDecision, PUBLIC, kind, recorded};
 use super::gather::BootFacts;
 use super::leavings::Leavings;
-use crate::node::identity::BootKind;
 use convergence::change::obstacles::Obstacles;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
+use convergence::node::identity::BootKind;
 use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 /// How many attachments the refusal of a boot names.
@@ -118,7 +119,7 @@ fn needed(living: &[String]) -> Problem {
 
 /// What a runtime that runs already has loaded stays until it is started again.
 fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
-    let private = facts.node.root.at(PRIVATE_CONF_DIR);
+    let private = Root::new(&facts.node.root).at(PRIVATE_CONF_DIR);
     let of_private = private.is_dir().then_some(private);
     let places = left.confs.iter().chain(&of_private);
     places
@@ -131,7 +132,7 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
         .collect()
 }
 
-/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::plugins::bin_dirs::BinDir::is_crossfades)).
+/// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](convergence::node::plugins::bin_dirs::BinDir::is_crossfades)).
 fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     for dir in &facts.cni.plugins.dirs {
         let Some(is_ours) = dir.is_crossfades() else { continue };

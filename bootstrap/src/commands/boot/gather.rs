@@ -15,25 +15,32 @@ use crate::change::read_with_mode;
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::conf::confdir::ConfDir;
-use crate::node::conf::foreign::{self, ForeignEntry};
+use crate::node::cni;
+use crate::node::cni::PluginChoice;
+use crate::node::conf::foreign;
 use crate::node::conf::our_conf;
 use crate::node::conf::rooted;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::identity::{BootKind, BootRecord, Identity};
-use crate::node::policy::completion::Completion;
-use crate::node::settings::Settings;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::identity;
+use crate::node::policy::completion;
 use crate::node::{attachments, switch};
-use crate::runtime::CniSetup;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::{self, RuntimeChoice};
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use crate::runtime::answer;
+use crate::runtime::endpoint;
 use crate::systemd::continuation;
 use convergence::digest;
 use convergence::failure::Failure;
+use convergence::node::cni::CniFacts;
+use convergence::node::conf::confdir::ConfDir;
+use convergence::node::conf::foreign::ForeignEntry;
+use convergence::node::facts::NodeFacts;
+use convergence::node::identity::{BootKind, Identity};
+use convergence::node::policy::completion::Completion;
+use convergence::node::settings::Settings;
 use convergence::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::config::RuntimeConfig;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::layout::PROBED;
 use types::exit::Exit;
 
@@ -119,10 +126,10 @@ impl Places {
 pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
     let runtime = match switch::off_switch(&root) {
-        Some(_) => RuntimeFacts::configured(&root, &settings.node),
+        Some(_) => crate::runtime::facts::configured(&root, &settings.node),
         None => configured_or_told(&root, &settings.node),
     };
-    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+    crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
 }
 
 impl BootFacts {
@@ -132,14 +139,14 @@ impl BootFacts {
     /// The boot cannot be told: then nothing can be decided.
     // Long because a boot looks at much, each fact in one line.
     pub fn gather(global: &Global, node: NodeFacts) -> Result<Self, Failure> {
-        let root = node.root.clone();
+        let root = Root::new(&node.root);
         let node = node.with_usable_policy();
-        let identity = match Identity::current(&root) {
+        let identity = match identity::current(&root) {
             Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
             known => known.map_err(Failure::later)?,
         };
-        let kind = identity.kind(Identity::recorded(&root).as_ref(), BootRecord::read(&root).as_ref());
-        let cni = CniFacts::gather(&node, PluginChoice::default());
+        let kind = identity.kind(identity::recorded(&root).as_ref(), identity::boot_record(&root).as_ref());
+        let cni = cni::gather(&node, PluginChoice::default());
         let layout = &node.dirs.layout;
         root.holds_state(layout)
             .map_err(|why| Failure::new(Exit::No, why).fix("remove the link, or make it a relative one"))?;
@@ -156,11 +163,11 @@ impl BootFacts {
             }
             _ => Vec::new(),
         };
-        let completion = Completion::find_except(&policy_file, &held);
+        let completion = completion::find_except(&root, &policy_file, &held);
         let named_in = |completion: &Option<Completion>| {
             completion.iter().flat_map(|completion| completion.probed.clone()).collect::<Vec<_>>()
         };
-        let mut held_back = named_in(&Completion::find(&policy_file));
+        let mut held_back = named_in(&completion::find(&root, &policy_file));
         held_back.retain(|network| !named_in(&completion).contains(network));
         let distrusted = match without {
             Some(_) => untrusted::directories(DirectoryRule::Possible, None, &[], (layout, &store)),
@@ -224,7 +231,7 @@ impl BootFacts {
 
 /// The runtime as it is configured; else as it answers.
 fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
-    let facts = RuntimeFacts::configured(root, settings);
+    let facts = crate::runtime::facts::configured(root, settings);
     let config = match facts.config {
         ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
         known => known,
@@ -235,7 +242,7 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
 fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
-    match RuntimeAnswer::ask(&RuntimeChoice::find(root, node, None)) {
+    match answer::ask(&endpoint::choose(root, node, None)) {
         RuntimeAnswer::Setup(setup) => Some(RuntimeConfig::from_answer(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
             let (conf_dir, bin_dirs) = (CONF_DIR.into(), node.runtime.bin_dirs.clone());

@@ -1,5 +1,6 @@
 //! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
+use crate::host::root::Root;
 use std::path::PathBuf;
 
 use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
@@ -9,9 +10,9 @@ use shim::{boot, inventory};
 
 use super::owed;
 use crate::node::conf::our_conf;
-use crate::node::facts::NodeFacts;
-use crate::node::identity::Identity;
-use crate::runtime::cache::Cache;
+use crate::runtime::cache;
+use convergence::node::facts::NodeFacts;
+use convergence::node::identity::Identity;
 
 /// What an earlier image left on this node, and whether an attachment still needs it.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl Leavings {
         NodeFacts { root, runtime, dirs, .. }: &NodeFacts,
         (identity, may_live): (&Identity, bool),
     ) -> Self {
+        let root = &Root::new(root);
         let layout = &dirs.layout;
         let mut dirs = vec![root.at(CONF_DIR), root.at(runtime.agents_dir())];
         dirs.dedup();
@@ -39,7 +41,7 @@ impl Leavings {
         let cache = root.at(RUNTIME_CACHE);
         let replayed = || {
             root.check_links(&cache).map_err(std::io::Error::other)?;
-            Cache::read(&cache).map(|cache| cache.attachments)
+            cache::gather(&cache).map(|cache| cache.attachments)
         };
         Self {
             confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),

@@ -27,10 +27,10 @@ use types::problem::Problem;
 
 use self::handed::{handovers, stale};
 use super::facts::{GraduateFacts, NodeJson};
-use crate::node::conf::confdir::ConfFile;
-use crate::runtime::cache::handover::file_name;
 use crate::runtime::conf_removal;
 use convergence::change::{Act, Change, Write};
+use convergence::node::conf::confdir::ConfFile;
+use convergence::runtime::cache::handover::file_name;
 
 /// Mode of files that every user of the node may read.
 const PUBLIC: u32 = 0o644;

@@ -11,12 +11,12 @@ use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::policy::Policy;
 
-use crate::node::conf::confdir::ConfDir;
-use crate::node::plugins::bin_dirs::BinDir;
-use crate::node::settings::directories::InstalledConf;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::conf_selection::ConfSelection;
 use convergence::change::Change;
+use convergence::node::conf::confdir::ConfDir;
+use convergence::node::plugins::bin_dirs::BinDir;
+use convergence::node::settings::directories::InstalledConf;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::conf_selection::ConfSelection;
 
 /// The facts about a node that Crossfade is to leave.
 #[derive(Debug, Clone)]

@@ -14,6 +14,7 @@
 //! | 7 | the runtime's confirmation that it uses the conf, then the inventory once more | pods that started meanwhile |
 //! | 8 | crossfade-watch.service, where no watch keeps the files of step 4 | its unit wants that of boot, which would write Crossfade's conf first |
 
+use convergence::node::policy::completion::Completion;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -28,23 +29,23 @@ use crate::cli::Install;
 use crate::commands::install::facts::InstallFacts;
 use crate::commands::install::inventory::{InventoryFacts, take};
 use crate::commands::install::uncached::{self, UncachedChoice};
-use crate::host::root::Root;
-use crate::node::agent::watch_unit;
-use crate::node::conf::name::NameSources;
-use crate::node::conf::rules::{capabilities, conf_dir, one_conf};
-use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
-use crate::node::networks::gated::{self, Keeper};
-use crate::node::networks::{NetworkConf, needed};
-use crate::node::plugins::PLUGIN_MODE;
-use crate::node::plugins::bin_dirs::BinDir;
 use crate::publish::removal::Leftovers;
-use crate::runtime::answer::{ConfUse, RuntimeAnswer};
-use crate::runtime::conf_selection::ConfSelection;
-use crate::runtime::endpoint::RuntimeChoice;
 use convergence::change::obstacles::Obstacles;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
+use convergence::node::agent::watch_unit;
+use convergence::node::conf::name::NameSources;
+use convergence::node::conf::rules::{capabilities, conf_dir, one_conf};
+use convergence::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
+use convergence::node::networks::gated;
+use convergence::node::networks::gated::Keeper;
+use convergence::node::networks::{NetworkConf, needed};
+use convergence::node::plugins::PLUGIN_MODE;
+use convergence::node::plugins::bin_dirs::BinDir;
 use convergence::paths::NODE_FILE;
+use convergence::runtime::answer::{ConfUse, RuntimeAnswer};
+use convergence::runtime::conf_selection::ConfSelection;
+use convergence::runtime::endpoint::RuntimeChoice;
 
 #[derive(Debug)]
 pub struct InstallDecision {
@@ -82,7 +83,7 @@ pub fn decide(facts: &InstallFacts, wanted: &Install) -> Result<InstallDecision,
     changes.push(inventory_change(facts, entries));
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
-    changes.extend(facts.completion.as_ref().map(|completion| completion.change(&Root::default())));
+    changes.extend(facts.completion.as_ref().map(Completion::change));
     changes.push(conf_change(facts, wanted, &name));
     let why = "the runtime uses it; then list what was attached until then";
     changes.push(Change::new(Act::Confirm, CONF_FILE, why));

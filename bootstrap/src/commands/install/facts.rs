@@ -13,21 +13,30 @@ use crate::cli::{Global, Install};
 use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
 use crate::node::attachments::{listed, recorded};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::facts::NodeFacts;
-use crate::node::networks::gated::{self, GatedNetwork, Keeper};
+use crate::node::cni;
+use crate::node::cni::PluginChoice;
+use crate::node::facts;
+use crate::node::networks::gated;
 use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::node::policy::completion::Completion;
-use crate::node::settings::Settings;
+use crate::node::policy::completion;
 use crate::publish::removal::Leftovers;
-use crate::runtime::answer::{RuntimeAnswer, deleter};
-use crate::runtime::cache::Cache;
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::answer::deleter;
+use crate::runtime::cache;
+use crate::runtime::conf_reading;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::RuntimeFacts;
+use crate::runtime::endpoint;
 use crate::runtime::running_adds::can_see;
-use crate::runtime::{Sandbox, conf_reading};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::gated::{GatedNetwork, Keeper};
+use convergence::node::policy::completion::Completion;
+use convergence::node::settings::Settings;
+use convergence::runtime::Sandbox;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::cache::Cache;
+use convergence::runtime::config::RuntimeConfig;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::runtime::facts::RuntimeFacts;
 
 /// What an installation finds beyond what every command gathers. What could not be read says why, in words that name it.
 #[derive(Debug)]
@@ -75,15 +84,15 @@ impl InstallFacts {
     #[must_use]
     pub fn gather(global: &Global, settings: Settings, wanted: &Install) -> Self {
         let root = Root::default();
-        let node = NodeFacts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
+        let node = facts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
         let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };
-        let cni = CniFacts::gather(&node, choice);
+        let cni = cni::gather(&node, choice);
         let NodeFacts { dirs, runtime: RuntimeFacts { choice, answer, .. }, .. } = &node;
         let store = Store::new(&dirs.layout);
-        let cache = Cache::read(&wanted.cache_dir)
+        let cache = cache::gather(&wanted.cache_dir)
             .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
         let (recorded, listed) = (recorded(&store), listed(dirs));
-        let completion = Completion::find(&dirs.layout.policy_file());
+        let completion = completion::find(&Root::default(), &dirs.layout.policy_file());
         let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
         let before = node.policy();
         let waiting = completed
@@ -93,7 +102,7 @@ impl InstallFacts {
         Self {
             keeper: match waiting.as_slice() {
                 [] => Keeper::Watch,
-                _ => Keeper::find(&root, wanted),
+                _ => gated::find_keeper(&root, wanted),
             },
             waiting,
             mode: wanted.mode,
@@ -121,7 +130,7 @@ impl InstallFacts {
             },
             later: match wanted.runtime.runtime_endpoint {
                 // Whom `watch` and `boot` will ask goes by what is configured.
-                Some(_) => RuntimeChoice::find(&root, &node.settings, node.runtime.config()),
+                Some(_) => endpoint::choose(&root, &node.settings, node.runtime.config()),
                 None => choice.clone(),
             },
             read: match choice.endpoint() {

@@ -9,7 +9,7 @@ use types::names::{is_name, validate_ifname};
 use types::policy::Side;
 use types::problem::Problem;
 
-use crate::runtime::cache::{Cache, CacheEntry};
+use convergence::runtime::cache::{Cache, CacheEntry};
 
 /// The facts that the decision needs.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use types::names::is_name;
 use types::policy::Side;
 use types::problem::Problem;
 
-use crate::runtime::Sandbox;
+use convergence::runtime::Sandbox;
 
 /// The interface that every CRI runtime gives a pod first.
 const IFNAME: &str = "eth0";
@@ -73,7 +73,7 @@ fn refusal(left: &[&Sandbox]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::cache::made_by_cri;
+    use convergence::runtime::cache::made_by_cri;
 
     fn sandbox(id: &str) -> Sandbox {
         Sandbox { id: id.into(), namespace: "ns".into(), name: format!("pod-{id}"), uid: "u".into() }

@@ -8,8 +8,8 @@ use types::policy::{Attach, Policy, Reason};
 use crate::cli;
 use crate::cli::print::{Page, Report};
 use crate::commands::policy::live::Live;
-use crate::node::facts::NodeFacts;
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
 
 /// `policy explain`.
 ///

@@ -8,10 +8,10 @@ use types::problem::Problem;
 
 use super::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
 use super::facts::Facts;
-use crate::node::attachments::Life;
-use crate::node::attachments::attached;
-use crate::publish::pods::bound::{BoundPod, Owner};
-use crate::runtime::Sandbox;
+use convergence::node::attachments::Life;
+use convergence::node::attachments::attached;
+use convergence::publish::pods::{BoundPod, Owner};
+use convergence::runtime::Sandbox;
 use types::exit::Exit;
 
 /// Between two polls.

@@ -7,10 +7,10 @@ use types::policy::{Attach, Phase, Policy};
 use types::problem::Problem;
 
 use super::facts::Facts;
-use crate::node::attachments::attached;
-use crate::node::attachments::selection::is_selected;
-use crate::publish::pods::bound::BoundPod;
-use crate::runtime::Sandbox;
+use convergence::node::attachments::attached;
+use convergence::node::attachments::selection::is_selected;
+use convergence::publish::pods::BoundPod;
+use convergence::runtime::Sandbox;
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]

@@ -4,9 +4,9 @@ use types::policy::Policy;
 use types::problem::Problem;
 use types::step::Step;
 
-use crate::node::attachments::Line;
-use crate::publish::pods::bound::BoundPod;
-use crate::runtime::Sandbox;
+use convergence::node::attachments::Line;
+use convergence::publish::pods::BoundPod;
+use convergence::runtime::Sandbox;
 
 /// Everything that decides about pods.
 #[derive(Debug, Default)]

@@ -7,14 +7,14 @@ use types::problem::Problem;
 
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::node::agent::status_file::StatusFile;
-use crate::node::attachments::{Attachments, Damaged};
-use crate::node::cni::CniFacts;
-use crate::node::facts::NodeFacts;
-use crate::node::settings::directories::Directories;
 use crate::node::switch;
-use crate::runtime::answer::ConfUse;
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::attachments::{Attachments, Damaged};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
 use convergence::paths::{PRIVATE_CONF_DIR, STATUS};
+use convergence::runtime::answer::ConfUse;
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {

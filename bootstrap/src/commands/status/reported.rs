@@ -7,7 +7,8 @@ use super::Watched;
 use crate::cli::Global;
 use crate::cli::print::{Page, Report};
 use crate::host::root::Root;
-use crate::node::agent::status_file::{self, NOT_READY, StatusFile};
+use crate::node::agent::status_file;
+use convergence::node::agent::status_file::{NOT_READY, StatusFile};
 use convergence::paths::STATUS;
 use types::exit::Exit;
 

@@ -32,13 +32,13 @@ use crate::change::outcome::{Done, Outcome};
 use crate::change::{ChangeHandler, Executor};
 use crate::cli::Sweep;
 use crate::host::root::Root;
-use crate::node::facts::NodeFacts;
 use crate::publish::look::ApiReadError;
 use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
-use crate::runtime::SandboxList;
 use convergence::change::{Act, Change, StaleAnnotations};
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
 
 /// What the pass knew when it began.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,7 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<Remo
     if !before.damaged.is_empty() {
         return Err(DAMAGED.into());
     }
-    let Some(credential) = reporter(&node.root, &node.settings) else {
+    let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return Err(
             "this node does not look for them: it has no kubelet, or node.json says report.node false".into(),
         );

@@ -9,10 +9,11 @@ use shim::{boot, file};
 use crate::change;
 use crate::change::outcome::{Changed, Outcome};
 use crate::cli::{Global, Sweep};
-use crate::node::attachments::last_sweep::{SweepResult, place};
+use crate::node::attachments::last_sweep::place;
 use crate::node::settings::directories::with_flags;
 use convergence::change::Write;
 use convergence::failure::Failure;
+use convergence::node::attachments::last_sweep::SweepResult;
 use types::exit::Exit;
 
 /// Longest reason that is kept, in bytes.

@@ -10,8 +10,8 @@ use super::super::code::Code;
 use super::super::facts::{AttachmentRecords, Facts};
 use super::super::finding::Finding;
 use super::super::gather::journal::Entry;
-use crate::node::attachments::{Life, Line};
-use crate::publish::look::ObservedPod;
+use convergence::node::attachments::{Life, Line};
+use convergence::publish::look::ObservedPod;
 
 /// ADDs that failed within this time are told.
 const RECENT_SECS: u64 = 600;
@@ -265,7 +265,7 @@ fn stale(facts: &Facts) -> Option<Finding> {
     let (state, lost) = (facts.state.read()?, &facts.kernel.read()?.lost_netns);
     let runs = |line: &&Line| {
         let listed = facts.sandboxes.read().and_then(|sandboxes| sandboxes.listed.get(&line.container_id));
-        listed == Some(&crate::runtime::State::Ready)
+        listed == Some(&convergence::runtime::State::Ready)
     };
     let lost = |line: &&Line| lost.contains(&Key::new(&line.container_id, &line.ifname));
     let stale: Vec<&Line> = lines(state, Life::Attached).filter(lost).filter(runs).collect();

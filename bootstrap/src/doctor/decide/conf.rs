@@ -10,11 +10,11 @@ use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
 use super::{is_private, networks};
-use crate::node::conf::confdir::ConfDir;
-use crate::node::settings::directories::InstalledConf;
-use crate::publish::report::Reason;
-use crate::runtime::answer::ConfUse;
+use convergence::node::conf::confdir::ConfDir;
+use convergence::node::settings::directories::InstalledConf;
 use convergence::paths::PRIVATE_CONF_DIR;
+use convergence::publish::report::Reason;
+use convergence::runtime::answer::ConfUse;
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
 const MANY_REPAIRS: usize = 3;

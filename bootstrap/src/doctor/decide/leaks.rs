@@ -5,8 +5,8 @@ use types::policy::Gc;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::node::attachments::leaks::{Leak, leaked_attachments};
-use crate::node::attachments::sweep_candidates::{SweepCandidate, contradiction};
+use convergence::node::attachments::leaks::{Leak, leaked_attachments};
+use convergence::node::attachments::sweep_candidates::{SweepCandidate, contradiction};
 
 /// A sweep believes that no sandbox lives only if a person says so.
 const SWEEP_ALL: &str = "printf '[]' >/run/crossfade/none-lives.json && crossfade-bootstrap sweep --listed /run/crossfade/none-lives.json";

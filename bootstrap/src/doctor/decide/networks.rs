@@ -6,7 +6,7 @@ use types::policy::Side;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::node::networks::readiness::{ConfError, NetworkReadiness};
+use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
 
 /// How `watch` calls a proof that failed, in status.json.
 const FAILED: &str = "failed";

@@ -3,7 +3,7 @@
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::node::policy::secondary;
+use convergence::node::policy::secondary;
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut found: Vec<Finding> = routes(facts).into_iter().chain(host_ports(facts)).collect();

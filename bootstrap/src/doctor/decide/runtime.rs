@@ -3,8 +3,8 @@
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::publish::report::Reason;
-use crate::runtime::answer::RuntimeAnswer;
+use convergence::publish::report::Reason;
+use convergence::runtime::answer::RuntimeAnswer;
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     [answer(facts), restart(facts), several(facts)].into_iter().flatten().collect()

@@ -6,7 +6,7 @@ use types::policy::Phase;
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::Finding;
-use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
+use convergence::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut found = node_itself(facts);

@@ -3,8 +3,8 @@
 use super::super::code::Code;
 use super::super::facts::Facts;
 use super::super::finding::{Finding, word};
-use crate::node::settings::InvalidSettings;
-use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
+use convergence::node::settings::InvalidSettings;
+use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
 use convergence::paths::{DISABLED, NODE_FILE};
 
 pub(super) fn switched_off(facts: &Facts) -> Option<Finding> {

@@ -17,23 +17,22 @@ use crate::doctor::facts::{AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxe
 use crate::doctor::finding::Finding;
 use crate::doctor::gather::units::UnitState;
 use crate::doctor::report::Diagnosis;
-use crate::host::root::Root;
-use crate::node::agent::status_file::StatusFile;
-use crate::node::attachments::Attachments;
-use crate::node::cni::CniFacts;
-use crate::node::conf::confdir::{ConfDir, ConfFile, Content};
-use crate::node::facts::NodeFacts;
-use crate::node::networks::readiness::NetworkReadiness;
-use crate::node::plugins::bin_dirs::{BinDir, PluginState};
-use crate::node::plugins::packaged_plugin::Plugins;
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
-use crate::publish::look::{ApiServerState, ObservedCondition, RegisteredNode};
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
-use crate::runtime::{CniSetup, Network};
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::attachments::Attachments;
+use convergence::node::cni::CniFacts;
+use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::readiness::NetworkReadiness;
+use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
+use convergence::node::plugins::packaged_plugin::Plugins;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::directories::{Directories, InstalledConf};
+use convergence::publish::look::{ApiServerState, ObservedCondition, RegisteredNode};
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::config::RuntimeConfig;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
+use convergence::runtime::{CniSetup, Network};
 use types::exit::Exit;
 
 mod around;
@@ -173,7 +172,7 @@ fn well() -> Facts {
     };
     Facts {
         node: NodeFacts {
-            root: Root::default(),
+            root: "/".into(),
             settings: Node { conf_dir: Mode::Shared, ..Node::default() },
             node_file: None,
             unusable: None,

@@ -3,7 +3,7 @@
 use super::super::code::Code;
 use super::super::facts::{Facts, WATCH_UNIT};
 use super::super::finding::Finding;
-use crate::node::agent::status_file::StatusFile;
+use convergence::node::agent::status_file::StatusFile;
 use convergence::paths::STATUS;
 
 pub(super) fn all(facts: &Facts) -> Option<Finding> {

@@ -33,9 +33,9 @@ use super::registration::{self, Registration};
 use super::sides::{self, NetworkSpecs, pretty};
 use crate::cli::{Bake, Image};
 use crate::kubelet::refusals;
-use crate::node::policy::secondary;
 use convergence::change::obstacles::Obstacles;
 use convergence::failure::Failure;
+use convergence::node::policy::secondary;
 
 #[derive(Debug)]
 pub(super) struct BakeDecision {

@@ -11,11 +11,12 @@ use types::problem::Problem;
 
 use crate::cli::{Bake, Global};
 use crate::host::root::Root;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::settings::Settings;
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::Settings;
 use convergence::paths::{DISABLED, NODE_FILE};
+use convergence::runtime::facts::RuntimeFacts;
 
 #[derive(Debug)]
 pub(super) struct BakeFacts {
@@ -40,7 +41,7 @@ impl BakeFacts {
         let policy = wanted.from_policy.as_deref().map(read).transpose()?;
         let node = wanted.from_node.as_deref().map(read).transpose()?;
         let tree = tree(global, node.as_deref());
-        let root = &tree.root;
+        let root = Root::new(&tree.root);
         let there = |path: &PathBuf| path.symlink_metadata().is_ok();
         let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
         Ok(Self {
@@ -60,12 +61,12 @@ impl BakeFacts {
 fn tree(global: &Global, node: Option<&[u8]>) -> NodeFacts {
     let root = Root::new(&global.root);
     let (node, runtime) = match node.map(Node::parse) {
-        None => (Node::default(), RuntimeFacts::configured(&root, &Node::default())),
-        Some(Ok(node)) => (node.clone(), RuntimeFacts::configured(&root, &node)),
+        None => (Node::default(), crate::runtime::facts::configured(&root, &Node::default())),
+        Some(Ok(node)) => (node.clone(), crate::runtime::facts::configured(&root, &node)),
         Some(Err(_)) => (Node::default(), RuntimeFacts::default()),
     };
     let settings = Settings { node, ..Settings::default() };
-    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+    crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -1,5 +1,6 @@
 //! Confs in the directories of runtimes and agents: of a network that is not there yet, a conf says that it is.
 
+use crate::host::root::Root;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,9 @@ use super::finding::SealFinding;
 use super::secret;
 use super::settings::PolicyState;
 use super::tree::Item;
-use crate::node::conf::confdir::{ConfDir, ConfFile, Content};
 use crate::node::conf::rooted;
-use crate::node::facts::NodeFacts;
+use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
+use convergence::node::facts::NodeFacts;
 use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
@@ -25,6 +26,7 @@ pub fn findings(
     policy: &PolicyState,
     conf_dir: &Path,
 ) -> Vec<SealFinding> {
+    let root = &Root::new(root);
     let mut found = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), conf_dir.to_path_buf()]);
     match runtime.problem() {

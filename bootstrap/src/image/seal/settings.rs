@@ -10,10 +10,11 @@ use super::finding::SealFinding;
 use super::tree::Item;
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::{self, Settings};
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::settings;
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::Settings;
 use convergence::paths::NODE_FILE;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
@@ -67,11 +68,15 @@ impl ImageSettings {
         let settings = findings.node(&root);
         let wants_policy = settings.node.conf_dir != Mode::Without;
         let file = if wants_policy { findings.policy_file(&root, global.policy.as_deref()) } else { None };
-        let runtime = RuntimeFacts::configured(&root, &settings.node);
+        let runtime = crate::runtime::facts::configured(&root, &settings.node);
         let global = &Global { policy: file.clone(), ..global.clone() };
-        let node =
-            NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
-                .with_usable_policy();
+        let node = crate::node::facts::gather(NodeQuery {
+            global,
+            settings,
+            runtime,
+            conf_dir: ConfDirChoice::OfAgents,
+        })
+        .with_usable_policy();
         let policy = match file {
             _ if !wants_policy => PolicyState::Needless,
             None => findings.without_policy(&root),
@@ -146,7 +151,8 @@ impl SettingsFindings {
             }
             Ok(PolicyFile { policy, .. }) => {
                 self.found.extend(secrets(path, policy));
-                self.found.extend(ready_already(policy, &|file| Item::at(&node.root, file).is_some()));
+                self.found
+                    .extend(ready_already(policy, &|file| Item::at(&Root::new(&node.root), file).is_some()));
                 PolicyState::Policy(Box::new(policy.clone()))
             }
         }

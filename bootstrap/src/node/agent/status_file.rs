@@ -1,5 +1,7 @@
 //! status.json on this node: whether a running `watch` wrote it, and its bytes. Its types are [`types::status`].
 
+use convergence::node::agent::status_file::StatusFile;
+
 use std::path::Path;
 
 use shim::boot;
@@ -11,19 +13,6 @@ use crate::cli::print::escaped_document;
 
 /// Largest status.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-
-/// What lies at the place of a status.json.
-#[derive(Debug)]
-pub enum StatusFile {
-    /// There is no status.json.
-    Absent,
-    /// The `watch` that wrote the file still runs.
-    Fresh(Document),
-    /// The file is not of a `watch` that runs; the text says why.
-    Stale(Document, String),
-    /// The file cannot be read; the text says why.
-    Unreadable(String),
-}
 
 /// Reads a status.json and finds out whether the `watch` that wrote it still runs.
 #[must_use]
@@ -48,9 +37,6 @@ pub fn read(path: &Path) -> StatusFile {
         StatusFile::Stale(document, why)
     }
 }
-
-/// The next step on a node that is not ready.
-pub const NOT_READY: &str = "look for the reason in docs/watch.md; watch reports again as soon as it changes";
 
 /// The report of the last `watch` of this boot, whether that `watch` still runs or not.
 #[must_use]

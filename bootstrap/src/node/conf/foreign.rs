@@ -4,27 +4,15 @@
 //! and they write only [`CONF_FILE`]. So Crossfade removes everything else that a runtime would read. containerd is one
 //! such writer: with `conf_template` it makes a conf as soon as kubelet passes the node's pod CIDR.
 
+use crate::node::conf::confdir;
+use convergence::node::conf::foreign::ForeignEntry;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use shim::layout::CONF_FILE;
-use types::problem::Problem;
-use types::profile;
 
-use crate::node::conf::confdir::{Content, is_conf_name};
-use convergence::change::{Act, Change};
-
-/// The conf that containerd makes from its template. *Source*: `pkg/cri/server/update_runtime_config.go`, `cniConfigFileName`.
-const OF_TEMPLATE: &str = "10-containerd-net.conflist";
-
-/// One entry of the private conf directory that is not Crossfade's and that a runtime would read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignEntry {
-    pub path: PathBuf,
-    /// What it is, for people: its file name and, where that can be told, its network.
-    pub what: String,
-    is_dir: bool,
-}
+use convergence::node::conf::confdir::{Content, is_conf_name};
 
 /// Lists foreign entries in `dir`; an absent directory has none. Files that no runtime takes for a conf do not count, and neither do
 /// Crossfade's temporary files.
@@ -38,78 +26,35 @@ pub fn list(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        found.extend(ForeignEntry::read(entry?.path()));
+        found.extend(read(entry?.path()));
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-impl ForeignEntry {
-    /// `None` if no runtime reads the entry, or if the entry is Crossfade's.
-    fn read(path: PathBuf) -> Option<Self> {
-        let file = path.file_name()?.to_string_lossy().into_owned();
-        // An entry that no longer exists is not foreign.
-        let is_link = path.symlink_metadata().ok()?.is_symlink();
-        // A folder that is called like a network adds plugins to it; libcni follows a link to one.
-        if path.is_dir() {
-            return Some(Self { what: format!("the directory {file}"), path, is_dir: true });
-        }
-        if !is_conf_name(&file) {
-            return None;
-        }
-        // Crossfade writes no links, and the target of a link may lie outside of this tree.
-        let content = if is_link { Err("a link".to_owned()) } else { Content::read(&path) };
-        let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
-        if is_ours {
-            return None;
-        }
-        let what = match content {
-            Ok(content) => format!("{file} (network {})", content.name),
-            Err(_) => file,
-        };
-        Some(Self { path, what, is_dir: false })
+/// `None` if no runtime reads the entry, or if the entry is Crossfade's.
+fn read(path: PathBuf) -> Option<ForeignEntry> {
+    let file = path.file_name()?.to_string_lossy().into_owned();
+    // An entry that no longer exists is not foreign.
+    let is_link = path.symlink_metadata().ok()?.is_symlink();
+    // A folder that is called like a network adds plugins to it; libcni follows a link to one.
+    if path.is_dir() {
+        return Some(ForeignEntry { what: format!("the directory {file}"), path, is_dir: true });
     }
-
-    /// The CNI whose agent writes a conf of this name, and what keeps the agent from it.
-    fn agent(&self) -> Option<(&'static str, &'static str)> {
-        let profile = profile::by_conf(self.path.file_name()?.to_str()?)?;
-        Some((profile.name.as_str(), profile.conf_setting.as_deref()?))
+    if !is_conf_name(&file) {
+        return None;
     }
-
-    /// Its removal. Of a link the link goes, never what it leads to.
-    #[must_use]
-    pub fn removal(&self) -> Change {
-        let why = "not Crossfade's: the runtime would use it";
-        if self.is_dir {
-            let target = self.path.display().to_string();
-            Change::new(Act::RemoveTree(self.path.clone()), target, why)
-        } else {
-            Change::remove(self.path.clone(), true, why)
-        }
+    // Crossfade writes no links, and the target of a link may lie outside of this tree.
+    let content = if is_link { Err("a link".to_owned()) } else { confdir::read_content(&path) };
+    let is_ours = file == CONF_FILE && content.as_ref().is_ok_and(Content::is_ours);
+    if is_ours {
+        return None;
     }
-}
-
-/// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
-#[must_use]
-pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
-    let names: Vec<&str> = found.iter().map(|entry| entry.what.as_str()).collect();
-    let by_template = found.iter().any(|entry| entry.path.ends_with(OF_TEMPLATE));
-    let (writer, fix) = if by_template {
-        (
-            "; containerd makes it from its conf_template".to_owned(),
-            "restart containerd, whose start empties the key conf_template",
-        )
-    } else if let Some((name, setting)) = found.iter().find_map(ForeignEntry::agent) {
-        (format!("; the agent of {name} writes a conf of this name"), setting)
-    } else {
-        (String::new(), "find out who writes into this directory, which is Crossfade's alone")
+    let what = match content {
+        Ok(content) => format!("{file} (network {})", content.name),
+        Err(_) => file,
     };
-    let what = format!(
-        "{} in {}: not Crossfade's, so the runtime could use it instead of Crossfade's conf{writer}",
-        names.join(", "),
-        dir.display()
-    );
-    Problem::new(what).at(dir.display().to_string()).fix(fix)
+    Some(ForeignEntry { path, what, is_dir: false })
 }
 
 #[cfg(test)]
@@ -118,6 +63,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use convergence::node::conf::foreign::describe;
 
     const OURS: &str = r#"{"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]}"#;
     const THEIRS: &str = r#"{"cniVersion":"1.0.0","name":"containerd-net","plugins":[{"type":"ptp"}]}"#;

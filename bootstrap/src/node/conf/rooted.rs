@@ -7,14 +7,15 @@ use shim::conflist::{Conflist, Unloadable};
 use types::profile;
 
 use crate::host::root::Root;
-use crate::node::conf::confdir::ConfDir;
+use crate::node::conf::confdir;
+use convergence::node::conf::confdir::ConfDir;
 
 /// Reads the conf directory at `path`, which has the root before it.
 ///
 /// # Errors
 /// As [`ConfDir::read`].
 pub fn conf_dir(root: &Root, path: &Path) -> io::Result<ConfDir> {
-    ConfDir::read_by(path, |path| root.inside(path), profile::taken_away)
+    confdir::read_by(path, |path| root.inside(path), profile::taken_away)
 }
 
 /// Loads a network's conf and says where it is: the first of `confs` that exists, with the plugins of a folder beside it. The policy

@@ -1,5 +1,7 @@
 //! The probes that only `watch` asks: those of the policy, and HTTPS and gRPC for the profiles that need them. All bounded.
 
+use convergence::node::networks::ProbeAnswers;
+
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -24,15 +26,6 @@ use types::profile::{self, Profile};
 const WITHIN: Duration = Duration::from_secs(2);
 /// How long a policy's own probes of one network may take together.
 const LOCAL_WITHIN: Duration = Duration::from_secs(2);
-
-/// What the probes of one network say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeAnswers {
-    /// All of them; else the first that does not hold, in words.
-    pub all: Result<(), String>,
-    /// The same answer, where the policy waits for the file that `watch` keeps; `None` where it does not.
-    pub marker: Option<Result<(), String>>,
-}
 
 /// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
 /// profile's probes that a policy cannot express are among them.

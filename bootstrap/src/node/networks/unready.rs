@@ -4,8 +4,9 @@ use types::policy::{Policy, Side};
 use types::problem::Problem;
 
 use crate::host::root::Root;
-use crate::node::agent::status_file::{self, StatusFile};
+use crate::node::agent::status_file;
 use crate::node::networks::readiness;
+use convergence::node::agent::status_file::StatusFile;
 use convergence::paths::STATUS;
 
 /// A network that is not ready.

@@ -10,18 +10,20 @@
 //!
 //! What is configured may name directories that are not there. Then those that exist count, and where none does, the first one.
 
+use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
+
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::layout::{BIN_DIRS, Layout, PLUGIN};
+use shim::layout::{BIN_DIRS, PLUGIN};
 use shim::trust;
 use types::node::Node;
 
 use crate::change::read_with_mode;
 use crate::host::root::Root;
-use crate::node::plugins::PLUGIN_MODE;
-use crate::runtime::CniSetup;
-use crate::runtime::config::RuntimeConfig;
+use convergence::node::plugins::PLUGIN_MODE;
+use convergence::runtime::CniSetup;
+use convergence::runtime::config::RuntimeConfig;
 
 /// Who may name the directories in which the runtime looks for plugins.
 #[derive(Debug, Clone, Copy)]
@@ -73,79 +75,6 @@ fn existing(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
     dirs
 }
 
-/// One directory in which the runtime looks for plugins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BinDir {
-    pub path: PathBuf,
-    /// Whether the package's plugin is in the directory.
-    pub plugin: PluginState,
-    /// The bytes of another plugin of that name. A link has none, wherever it leads.
-    pub other: Option<Vec<u8>>,
-    /// The file system refuses writes there: the unit of `watch` sees most of the node so.
-    pub read_only: bool,
-    /// Why a user other than root could change the plugin, or the directory in which it would be made.
-    pub distrust: Option<String>,
-}
-
-/// What is found under the name of Crossfade's plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PluginState {
-    /// The package's plugin, or any program where there is no package to compare it with.
-    Sound,
-    /// The package's plugin with another mode.
-    Mode,
-    /// The directory has no file of the plugin's name.
-    Missing,
-    /// Another file has the plugin's name.
-    OtherFile,
-    /// The directory itself is missing.
-    NoDirectory,
-}
-
-impl BinDir {
-    /// Looks into a directory; `packaged` is the package's plugin.
-    #[must_use]
-    pub fn gather(path: &Path, packaged: Option<&[u8]>) -> Self {
-        let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
-        let (plugin, other) = plugin_in(path, packaged);
-        Self {
-            plugin,
-            other,
-            read_only: statvfs(above).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY)),
-            distrust: trust::check_place(path).err().map(|why| why.to_string()),
-            path: path.into(),
-        }
-    }
-
-    /// Where Crossfade's plugin lies, or belongs.
-    #[must_use]
-    pub fn plugin_file(&self) -> PathBuf {
-        self.path.join(PLUGIN)
-    }
-
-    /// Whether the file under the plugin's name is certainly Crossfade's: equal to the package's, or a program that contains the path of the
-    /// state directory, as each release does. None if there is no such file.
-    #[must_use]
-    pub fn is_crossfades(&self) -> Option<bool> {
-        let names = |bytes: &[u8]| {
-            let path = Layout::default().state_dir;
-            let path = path.as_os_str().as_encoded_bytes();
-            bytes.windows(path.len()).any(|window| window == path)
-        };
-        match (&self.other, self.plugin) {
-            (Some(bytes), _) => Some(names(bytes)),
-            (None, PluginState::Sound | PluginState::Mode) => Some(true),
-            (None, PluginState::Missing | PluginState::OtherFile | PluginState::NoDirectory) => None,
-        }
-    }
-
-    /// Whether this process may put the plugin there.
-    #[must_use]
-    pub const fn is_writable(&self) -> bool {
-        !self.read_only && self.distrust.is_none()
-    }
-}
-
 fn plugin_in(dir: &Path, packaged: Option<&[u8]>) -> (PluginState, Option<Vec<u8>>) {
     let path = dir.join(PLUGIN);
     if !dir.is_dir() {
@@ -159,6 +88,20 @@ fn plugin_in(dir: &Path, packaged: Option<&[u8]>) -> (PluginState, Option<Vec<u8
         (Some((bytes, _)), _) => (PluginState::OtherFile, Some(bytes)),
         (None, _) if path.symlink_metadata().is_err() => (PluginState::Missing, None),
         (None, _) => (PluginState::OtherFile, None),
+    }
+}
+
+/// Looks into a directory; `packaged` is the package's plugin.
+#[must_use]
+pub fn gather(path: &Path, packaged: Option<&[u8]>) -> BinDir {
+    let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+    let (plugin, other) = plugin_in(path, packaged);
+    BinDir {
+        plugin,
+        other,
+        read_only: statvfs(above).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY)),
+        distrust: trust::check_place(path).err().map(|why| why.to_string()),
+        path: path.into(),
     }
 }
 

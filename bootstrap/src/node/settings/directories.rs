@@ -3,115 +3,22 @@
 //! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
 //! there always mean the same policy.
 
-use std::io::Cursor;
+use convergence::node::settings::directories::{Directories, InstalledConf};
+
 use std::path::{Path, PathBuf};
 
 use shim::file::read_bounded;
-use shim::layout::{CONF_DIR, CONF_FILE, Layout, PLUGIN, POLICY_FILE, SETTINGS_DIRS};
-use shim::request::Conf;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::trust;
 use types::node::Node;
 use types::problem::Problem;
-use types::raw::RawObject;
 
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::node::settings;
-use convergence::failure::Failure;
-use types::exit::Exit;
+use convergence::node::settings;
 
 /// Largest conf of Crossfade that this program reads, in bytes.
 const MAX_CONF_BYTES: usize = 1 << 20;
-
-/// The directories of one installation.
-#[derive(Debug, Clone)]
-pub struct Directories {
-    /// The runtime's conf directory.
-    pub conf_dir: PathBuf,
-    /// State, run directory, and the policy where it is named, as this process finds them.
-    pub layout: Layout,
-    /// The same as the node sees them, for a conf that the node's runtime will read.
-    pub layout_on_node: Layout,
-    /// Crossfade's installed conf; `None` if there is none, else the problem that keeps it from being read.
-    pub installed: Result<Option<InstalledConf>, Problem>,
-}
-
-/// Crossfade's conf, with the parts that the plugin reads in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InstalledConf {
-    pub bytes: Vec<u8>,
-    /// Mode of the file.
-    pub mode: u32,
-    /// Whether the conf's first plugin is Crossfade's: another owner may have put a file under this name.
-    pub is_ours: bool,
-    /// The name of Crossfade's network.
-    pub name: String,
-    /// `cniVersion` as the conf writes it.
-    pub cni_version: String,
-    /// Capabilities that the conf declares.
-    pub capabilities: Vec<String>,
-    /// The directories that the conf names, as the node sees them.
-    pub layout: Layout,
-}
-
-impl Directories {
-    /// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
-    /// where that is known, `before` what Crossfade's conf said when it was last there.
-    #[must_use]
-    pub fn resolve(
-        global: &Global,
-        node: &Node,
-        agents_dir: Option<&Path>,
-        before: Option<&InstalledConf>,
-    ) -> Self {
-        let root = Root::new(&global.root);
-        let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-            root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
-        } else {
-            global.conf_dir.clone()
-        };
-        let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
-        let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
-        let layout = own_conf
-            .or(before)
-            .map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
-        let layout = with_flags(global, layout);
-        Self { conf_dir, layout_on_node: layout.clone(), layout, installed }
-    }
-
-    /// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
-    #[must_use]
-    pub fn of_agents(global: &Global, agents_dir: &Path) -> Self {
-        let root = Root::new(&global.root);
-        let conf_dir = root.at(agents_dir);
-        let installed = InstalledConf::read(&root.inside(&conf_dir.join(CONF_FILE)));
-        let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
-        Self { conf_dir, layout: below(&root, &layout_on_node), layout_on_node, installed }
-    }
-
-    /// Refuses a conf of Crossfade that cannot be read: it might name other directories.
-    ///
-    /// # Errors
-    /// Bad settings.
-    pub fn require_readable(&self) -> Result<(), Failure> {
-        match &self.installed {
-            Err(why) => Err(Failure::all(Exit::BadSettings, [why])),
-            Ok(_) => Ok(()),
-        }
-    }
-
-    /// Whether Crossfade's conf is installed, so that pods come through the plugin.
-    #[must_use]
-    pub fn has_own_conf(&self) -> bool {
-        matches!(&self.installed, Ok(Some(conf)) if conf.is_ours)
-    }
-
-    /// The path of Crossfade's conf; the file need not exist.
-    #[must_use]
-    pub fn conf_file(&self) -> PathBuf {
-        self.conf_dir.join(CONF_FILE)
-    }
-}
 
 /// Directories, with those that the command line names in their places.
 #[must_use]
@@ -153,53 +60,6 @@ fn default_layout(root: &Root) -> Layout {
     }
 }
 
-impl InstalledConf {
-    /// Reads Crossfade's conf; `None` if there is no file.
-    ///
-    /// # Errors
-    /// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
-    pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
-        let problem = |why: String| {
-            let what = format!("Crossfade's conf {}: {why}", path.display());
-            Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
-        };
-        let mut file = match trust::open(path) {
-            Ok(file) => file,
-            Err(why) if why.is_absent() => return Ok(None),
-            Err(why) => return Err(problem(why.to_string())),
-        };
-        let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| problem(e.to_string()))?;
-        let mode = file.metadata().map_err(|e| problem(e.to_string()))?;
-        let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
-        Self::parse(bytes, mode).map(Some).map_err(problem)
-    }
-
-    fn parse(bytes: Vec<u8>, mode: u32) -> Result<Self, String> {
-        let list = RawObject::parse(&bytes).map_err(|e| e.to_string())?;
-        let plugins: Vec<RawObject> =
-            list.decode("plugins").map_err(|e| format!("plugins: {e}"))?.unwrap_or_default();
-        let mut plugin = plugins.into_iter().next().ok_or("it has no plugin")?;
-        // As the reference library hands it to the plugin, so that it is read by the plugin's own parser.
-        for key in ["name", "cniVersion"] {
-            if let Some(value) = list.get(key) {
-                plugin.set(key, value.to_owned());
-            }
-        }
-        let is_ours = plugin.decode::<String>("type").ok().flatten().is_some_and(|name| name == PLUGIN);
-        let conf = Conf::read(&mut Cursor::new(plugin.to_raw().get())).map_err(|(e, _)| e.to_string())?;
-        let declared: RawObject = plugin.decode("capabilities").ok().flatten().unwrap_or_default();
-        Ok(Self {
-            mode,
-            bytes,
-            is_ours,
-            cni_version: conf.version.to_string(),
-            name: conf.name,
-            capabilities: declared.pairs().map(|(name, _)| name.to_owned()).collect(),
-            layout: conf.layout,
-        })
-    }
-}
-
 /// The directories that Crossfade's conf names, as the node sees them.
 #[must_use]
 pub fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
@@ -217,4 +77,57 @@ fn policy_file(root: &Root, named: &Layout) -> PathBuf {
 /// A layout of the node, with the root before its directories.
 fn below(root: &Root, layout: &Layout) -> Layout {
     Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
+}
+
+/// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
+/// where that is known, `before` what Crossfade's conf said when it was last there.
+#[must_use]
+pub fn resolve(
+    global: &Global,
+    node: &Node,
+    agents_dir: Option<&Path>,
+    before: Option<&InstalledConf>,
+) -> Directories {
+    let root = Root::new(&global.root);
+    let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
+        root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
+    } else {
+        global.conf_dir.clone()
+    };
+    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
+    let layout =
+        own_conf.or(before).map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
+    let layout = with_flags(global, layout);
+    Directories { conf_dir, layout_on_node: layout.clone(), layout, installed }
+}
+
+/// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
+#[must_use]
+pub fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
+    let root = Root::new(&global.root);
+    let conf_dir = root.at(agents_dir);
+    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
+    Directories { conf_dir, layout: below(&root, &layout_on_node), layout_on_node, installed }
+}
+
+/// Reads Crossfade's conf; `None` if there is no file.
+///
+/// # Errors
+/// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
+pub fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
+    let problem = |why: String| {
+        let what = format!("Crossfade's conf {}: {why}", path.display());
+        Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
+    };
+    let mut file = match trust::open(path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(problem(why.to_string())),
+    };
+    let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| problem(e.to_string()))?;
+    let mode = file.metadata().map_err(|e| problem(e.to_string()))?;
+    let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
+    InstalledConf::parse(bytes, mode).map(Some).map_err(problem)
 }

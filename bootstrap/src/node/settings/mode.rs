@@ -20,9 +20,10 @@ use types::raw::RawObject;
 
 use crate::host::root::Root;
 use crate::node::conf::our_conf;
-use crate::node::identity::Identity;
-use crate::node::settings::{self, InvalidSettings, Settings};
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::identity;
+use crate::node::settings;
+use crate::runtime::facts;
+use convergence::node::settings::{InvalidSettings, Settings};
 use convergence::paths::NODE_FILE;
 
 /// Largest node.json that is looked into, in bytes.
@@ -32,7 +33,7 @@ const MAX_BYTES: usize = 1 << 20;
 fn infer_mode(root: &Root, node: &Node) -> (Mode, &'static str) {
     let in_file =
         || Some((root.settings_file(NODE_FILE).and_then(|path| mode_in(&path))?, "it names this mode"));
-    let remembered = || Some((Identity::recorded(root)?.conf_dir?, "the last boot was in this mode"));
+    let remembered = || Some((identity::recorded(root)?.conf_dir?, "the last boot was in this mode"));
     let hidden = || Some((hidden(root)?, "another node.json, which it hides, names this mode"));
     let installed = || {
         is_installed(root, node)
@@ -78,7 +79,7 @@ fn hidden(root: &Root) -> Option<Mode> {
 }
 
 fn is_installed(root: &Root, node: &Node) -> bool {
-    our_conf(root, &root.at(RuntimeFacts::configured(root, node).agents_dir())).is_some()
+    our_conf(root, &root.at(facts::configured(root, node).agents_dir())).is_some()
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ use types::refusal::Refusal;
 use crate::publish::error::Trouble;
 use crate::publish::link::Link;
 use crate::publish::look::ApiReadError;
-use crate::publish::pods::bound::{BoundPod, bound};
+use crate::publish::pods::bound::bound;
 use crate::publish::report::Credential;
 use convergence::change::StaleAnnotations;
+use convergence::publish::pods::BoundPod;
 
 /// The pods of this node at the API server.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! kubelet's credential may read, evict and delete the pods of its own node, and no others. *Source*: Kubernetes, `plugin/pkg/auth/authorizer/rbac/bootstrappolicy`,
 //! `NodeRules`; `plugin/pkg/admission/noderestriction`, `admitPodEviction`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use convergence::publish::pods::{BoundPod, MIRROR, Owner};
 
 use tokio::runtime::Runtime;
 use types::eviction::{Answer, Depth, Evictions, Target, deletion};
@@ -16,50 +16,6 @@ use crate::publish::look::ApiReadError;
 use crate::publish::pods::PodObject;
 use crate::publish::report::Credential;
 
-/// The annotation of a pod that kubelet made from a file or a URL. *Source*: Kubernetes, `pkg/apis/core`, `MirrorPodAnnotationKey`.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// A pod that is bound to this node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BoundPod {
-    pub namespace: String,
-    pub name: String,
-    pub uid: String,
-    /// The Node that it is bound to.
-    pub node: String,
-    /// What makes the pod again; none if no controller does.
-    pub owner: Option<Owner>,
-    pub annotations: BTreeMap<String, String>,
-    /// kubelet made it from a file of the node.
-    pub is_static: bool,
-    /// It is on the node's own network, and so has no attachment.
-    pub host_network: bool,
-    /// kubelet starts its containers again, however they ended.
-    pub restarts_always: bool,
-    /// One of its containers has a hook that kubelet runs before it stops the container.
-    pub has_pre_stop: bool,
-    /// It has an emptyDir, whose data goes with the pod.
-    pub has_empty_dir: bool,
-    /// How long its containers may take to end, in seconds.
-    pub grace_secs: u64,
-    /// It has ended, and stays for inspection.
-    pub has_ended: bool,
-    /// It is being deleted.
-    pub is_leaving: bool,
-    /// kubelet says that it is Ready.
-    pub is_ready: bool,
-    /// The ids of its containers, init containers left out.
-    pub containers: BTreeSet<String>,
-}
-
-/// What makes a pod again.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// Its kind: `ReplicaSet`, `DaemonSet`, ...
-    pub kind: String,
-    pub uid: String,
-}
-
 /// What the API server has of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bound {
@@ -67,15 +23,6 @@ pub struct Bound {
     pub pods: Vec<BoundPod>,
     /// The step of a run that the Node bears.
     pub step: Option<Step>,
-}
-
-impl BoundPod {
-    /// The UID by which kubelet and the runtime know the pod. That of a static pod is the hash of its file, and its Pod at the API server, which only mirrors
-    /// it, has another one.
-    #[must_use]
-    pub fn uid_on_node(&self) -> &str {
-        self.annotations.get(MIRROR).map_or(&self.uid, String::as_str)
-    }
 }
 
 /// Asks the API server about the pods of this node.
@@ -197,6 +144,7 @@ pub(in crate::publish) fn bound(pod: PodObject) -> BoundPod {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn what_decides_about_a_pod_is_read() {

@@ -3,6 +3,7 @@
 //! *Source*: containerd's man page `containerd-config.toml(5)`; `services/server/config/config.go` of 1.6 (a plugin's section that is
 //! imported replaces the whole section) and pull request 9982 of 2.0 (sections are merged).
 
+use convergence::runtime::CniSetup;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,10 +12,11 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 use types::problem::Problem;
 
-use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree, unusable};
+use super::{MAX_BYTES, RuntimeUnit, read, tree, unusable};
 use crate::host::command::{RunLimits, run};
 use crate::host::root::Root;
 use crate::systemd::unit::glob;
+use convergence::runtime::config::RuntimeConfig;
 
 /// Where containerd looks for its configuration unless told otherwise.
 const USUAL: &str = "/etc/containerd/config.toml";

@@ -20,13 +20,14 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::containerd::{self, CniKey};
-use super::{RuntimeConfig, read, tree};
+use super::{read, tree};
 use crate::change;
 use crate::host::root::Root;
 use crate::node::conf::name;
 use crate::systemd::unit::matches;
 use convergence::change::{Act, Change, Write};
 use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
+use convergence::runtime::config::RuntimeConfig;
 
 pub use self::rehearse::{RehearsalResult, rehearse};
 

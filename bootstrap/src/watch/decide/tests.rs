@@ -8,22 +8,21 @@ use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
 use super::*;
-use crate::host::root::Root;
-use crate::node::cni::CniFacts;
-use crate::node::conf::confdir::{ConfDir, ConfFile};
-use crate::node::facts::NodeFacts;
-use crate::node::networks::probe::ProbeAnswers;
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
-use crate::node::switch::OffSwitch;
-use crate::runtime::CniSetup;
-use crate::runtime::conf_selection::ConfSelection;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::watch::guard::CALM;
 use crate::watch::observe::{ConfAbsence, ConfSummary};
 use crate::watch::proof::ProofResult;
+use convergence::node::cni::CniFacts;
+use convergence::node::conf::confdir::{ConfDir, ConfFile};
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::ProbeAnswers;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::directories::{Directories, InstalledConf};
+use convergence::node::switch::OffSwitch;
+use convergence::runtime::CniSetup;
+use convergence::runtime::conf_selection::ConfSelection;
+use convergence::runtime::config::RuntimeConfig;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 
 mod boots;
 mod conf_dir;
@@ -55,7 +54,7 @@ impl World {
         let policy = json!({"version":1, "attach":"old", "networks":{
             "old":{"profile":"generic","conf":["/o"]}, "new":{"profile":"generic","conf":["/n"]}}});
         let node = NodeFacts {
-            root: Root::default(),
+            root: "/".into(),
             settings: Node { conf_dir: mode, ..Node::default() },
             node_file: None,
             unusable: None,

@@ -8,11 +8,12 @@ use shim::{hostports, ready};
 use types::policy::Side;
 
 use super::identity;
-use crate::node::cni::CniFacts;
-use crate::node::facts::NodeFacts;
-use crate::node::networks::NetworkConf;
-use crate::node::networks::probe::{self, ProbeAnswers};
+use crate::node::networks::probe;
 use crate::watch::proof::{self, ProofResult};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::NetworkConf;
+use convergence::node::networks::ProbeAnswers;
 
 /// One network of the policy.
 #[derive(Debug, Clone)]

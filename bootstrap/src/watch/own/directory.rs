@@ -5,11 +5,11 @@ use types::node::RuntimeKind;
 use types::profile;
 
 use super::OwnConfDecision;
-use crate::node::conf::confdir::{ConfDir, Content};
-use crate::publish::report::Reason;
-use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observe::Observation;
+use convergence::node::conf::confdir::{ConfDir, Content};
+use convergence::publish::report::Reason;
+use convergence::runtime::conf_selection::NetworkNameCheck;
 
 /// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
 pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {

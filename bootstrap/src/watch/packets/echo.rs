@@ -2,7 +2,8 @@
 //!
 //! The receiving end answers only what the sending end has just made up, and is closed after it: no other sender gets an answer.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
+use std::hash::RandomState;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 

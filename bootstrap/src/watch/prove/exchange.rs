@@ -9,13 +9,14 @@ use types::policy::Network;
 use types::profile;
 
 use super::scene::Attachment;
+use crate::host::root::Root;
 use crate::kubelet::dns::cluster_dns;
-use crate::node::facts::NodeFacts;
 use crate::watch::packets::decide::decide;
 use crate::watch::packets::place::Place;
 use crate::watch::packets::plan::{ExchangeInputs, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
+use convergence::node::facts::NodeFacts;
 
 /// Addresses for documentation: the node's way there is its way to every host outside. No packet is sent.
 const ELSEWHERE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
@@ -30,7 +31,7 @@ pub(super) fn exchange(
 ) -> (Packets, Option<String>) {
     let addresses = |index: usize| pods.get(index).map_or_else(Vec::new, |pod| pod.addresses.clone());
     let (first, second) = (addresses(0), addresses(1));
-    let known = cluster_dns(&node.root, &node.settings.kubelet.unit);
+    let known = cluster_dns(&Root::new(&node.root), &node.settings.kubelet.unit);
     let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;

@@ -21,13 +21,13 @@ use types::policy::{Network, Side};
 
 use crate::cli::Prove;
 use crate::host::command::{RunLimits, StderrTo, run_with};
-use crate::node::agent::own_command::ATTACH_WITHIN_SECS;
-use crate::node::conf::conf;
-use crate::node::conf::name::DEFAULT_NAME;
 use crate::node::networks::scratch;
 use crate::node::plugins::joined;
 use crate::watch::proof::said;
 use convergence::failure::Failure;
+use convergence::node::agent::own_command::ATTACH_WITHIN_SECS;
+use convergence::node::conf::conf;
+use convergence::node::conf::name::DEFAULT_NAME;
 use types::exit::Exit;
 
 /// Where network namespaces are pinned; agents in containers see them there.

@@ -5,13 +5,14 @@ use tracing::{info, warn};
 use super::Watch;
 use crate::change::outcome::Outcome;
 use crate::host::events::WakeReason;
-use crate::node::plugins::packaged_plugin;
-use crate::node::policy::{flip, roll};
-use crate::publish::report::NodeEvent;
+use crate::node::policy::flip;
 use crate::watch::decide::WatchDecision;
 use crate::watch::observe::Observation;
 use crate::watch::{apply, desired, proof};
 use convergence::change::Act;
+use convergence::node::plugins::packaged_plugin;
+use convergence::node::policy::roll;
+use convergence::publish::report::NodeEvent;
 use types::exit::Exit;
 
 impl Watch<'_> {

@@ -106,8 +106,9 @@ mod tests {
     use crate::cli::{Global, Output};
     use crate::host::root::Root;
     use crate::node::settings::mode;
-    use crate::publish::report::{NodeEvent, NodeReport, Publish};
+    use crate::publish::report::Publish;
     use crate::watch::Scope;
+    use convergence::publish::report::{NodeEvent, NodeReport};
 
     /// Tells the answer from a hang.
     const LIMIT: Duration = Duration::from_secs(60);

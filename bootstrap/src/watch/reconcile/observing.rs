@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
-use crate::node::settings::Settings;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::RuntimeFacts;
+use crate::node::settings;
+use crate::runtime::answer;
+use crate::runtime::facts;
 use crate::watch::observe::{Observation, PriorFacts, prints};
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::runtime::facts::RuntimeFacts;
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
@@ -45,7 +47,7 @@ impl Watch<'_> {
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
-                let next = RuntimeFacts::configured(&self.scope.root, &facts.node.settings);
+                let next = facts::configured(&self.scope.root, &facts.node.settings);
                 if next != found.runtime && looks < LOOKS {
                     found.runtime = next;
                     self.ask();
@@ -86,19 +88,18 @@ impl Watch<'_> {
     /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
         let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
-        let node = Settings::reload(&self.scope.root, &known).node;
+        let node = settings::reload(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime)
                 && !matches!(found.runtime.choice, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
-            let runtime = RuntimeFacts::configured(&self.scope.root, &node);
+            let runtime = facts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
         let choice = self.found.as_ref().map_or(RuntimeChoice::None, |found| found.runtime.choice.clone());
-        let before =
-            std::mem::replace(&mut self.answer, (RuntimeAnswer::ask(&choice), self.started.elapsed()));
+        let before = std::mem::replace(&mut self.answer, (answer::ask(&choice), self.started.elapsed()));
         before.0 != self.answer.0
     }
 }

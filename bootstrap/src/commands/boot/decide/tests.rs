@@ -11,19 +11,18 @@ use types::raw::RawObject;
 
 use super::super::gather::Places;
 use super::*;
-use crate::host::root::Root;
-use crate::node::cni::CniFacts;
-use crate::node::conf::confdir::{ConfFile, Content};
-use crate::node::facts::NodeFacts;
-use crate::node::identity::Identity;
-use crate::node::networks::NetworkConf;
-use crate::node::plugins::bin_dirs::BinDir;
-use crate::node::plugins::packaged_plugin::Plugins;
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::directories::{Directories, InstalledConf};
-use crate::runtime::CniSetup;
-use crate::runtime::config::RuntimeConfig;
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use convergence::node::cni::CniFacts;
+use convergence::node::conf::confdir::{ConfFile, Content};
+use convergence::node::facts::NodeFacts;
+use convergence::node::identity::Identity;
+use convergence::node::networks::NetworkConf;
+use convergence::node::plugins::bin_dirs::BinDir;
+use convergence::node::plugins::packaged_plugin::Plugins;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::directories::{Directories, InstalledConf};
+use convergence::runtime::CniSetup;
+use convergence::runtime::config::RuntimeConfig;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 
 const USUAL: &str = "/etc/cni/net.d";
 
@@ -50,7 +49,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
     let state_file = |file: &str| PathBuf::from("/state").join(file);
     let layout = Layout { state_dir: "/state".into(), run_dir: "/run".into(), policy: None };
     let node = NodeFacts {
-        root: Root::default(),
+        root: "/".into(),
         settings: Node { conf_dir: mode, ..Node::default() },
         node_file: Some("/etc/crossfade/node.json".into()),
         unusable: None,

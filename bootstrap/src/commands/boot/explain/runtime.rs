@@ -6,9 +6,9 @@ use serde::Serialize;
 use types::node::Mode;
 
 use crate::cli::print::Page;
-use crate::node::facts::NodeFacts;
-use crate::node::settings;
-use crate::runtime::facts::ConfigFact;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings;
+use convergence::runtime::facts::ConfigFact;
 
 /// The runtime and its directories.
 ///

@@ -8,7 +8,7 @@ use types::node::Mode;
 
 use super::*;
 use crate::commands::boot::decide::tests::facts;
-use crate::node::plugins::bin_dirs::{BinDir, PluginState};
+use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
 
 #[test]
 fn a_refusal_names_some_and_counts_all() {

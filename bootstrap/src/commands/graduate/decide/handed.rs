@@ -7,7 +7,7 @@ use types::policy::Side;
 
 use super::super::facts::GraduateFacts;
 use super::has_left;
-use crate::runtime::cache::handover::Handover;
+use convergence::runtime::cache::handover::Handover;
 
 /// The attachments whose DEL goes to the network `new` from now on, with what it needs.
 pub(super) fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<Item = Handover> + 'a {

@@ -12,12 +12,12 @@ use types::step::Step;
 use super::handed::key;
 use super::{Decision, has_left, new_of, same_name, some};
 use crate::commands::graduate::facts::GraduateFacts;
-use crate::node::conf::rules;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::cache::made_by_cri;
-use crate::runtime::conf_selection::ConfSelection;
 use convergence::change::obstacles::Obstacles;
+use convergence::node::conf::rules;
 use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::cache::made_by_cri;
+use convergence::runtime::conf_selection::ConfSelection;
 
 const MOVE: &str =
     "delete or drain these pods, then run the same command again; crossfade-bootstrap attachments lists them";
@@ -167,7 +167,7 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
     let dir = &facts.conf.dir;
     let aside: Vec<&str> = same_name(facts, name, path).map(|conf| conf.file.as_str()).collect();
     let stays = |file: &str| file != CONF_FILE && !aside.contains(&file);
-    let named = |conf: &crate::node::conf::confdir::ConfFile| match &facts.runtime.picks {
+    let named = |conf: &convergence::node::conf::confdir::ConfFile| match &facts.runtime.picks {
         ConfSelection::First | ConfSelection::FirstOfCrio => true,
         ConfSelection::ByName(_) => conf.name() == Some(new),
     };

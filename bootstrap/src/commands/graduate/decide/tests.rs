@@ -11,12 +11,12 @@ use types::policy::Policy;
 
 use super::super::facts::*;
 use super::*;
-use crate::node::conf::confdir::{ConfDir, Content};
-use crate::node::plugins::bin_dirs::{BinDir, PluginState};
-use crate::node::settings::directories::InstalledConf;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::conf_selection::ConfSelection;
-use crate::runtime::{CniSetup, Network};
+use convergence::node::conf::confdir::{ConfDir, Content};
+use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
+use convergence::node::settings::directories::InstalledConf;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::conf_selection::ConfSelection;
+use convergence::runtime::{CniSetup, Network};
 
 const DIR: &str = "/etc/cni/net.d";
 

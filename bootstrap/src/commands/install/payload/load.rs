@@ -9,9 +9,10 @@ use types::node::Node;
 use types::problem::Problem;
 
 use crate::cli::Install;
-use crate::node::policy::{completion, secondary};
 use convergence::digest;
 use convergence::failure::Failure;
+use convergence::node::policy::completion;
+use convergence::node::policy::secondary;
 use convergence::paths::NODE_FILE;
 use types::exit::Exit;
 

@@ -8,10 +8,10 @@ use super::decide::PlaceOnNode;
 use super::record::PayloadRecord;
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::host::root::Root;
-use crate::node::agent::watch_unit;
 use crate::systemd::systemctl;
 use convergence::change::Change;
 use convergence::failure::Failure;
+use convergence::node::agent::watch_unit;
 use convergence::paths::{BROUGHT, IDENTITY};
 use types::exit::Exit;
 

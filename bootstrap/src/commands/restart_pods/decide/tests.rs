@@ -5,8 +5,8 @@ use types::policy::Policy;
 use types::step::Step;
 
 use super::*;
-use crate::node::attachments::{Life, Line, Part};
-use crate::publish::pods::bound::Owner;
+use convergence::node::attachments::{Life, Line, Part};
+use convergence::publish::pods::Owner;
 
 /// A node whose policy gives pods the new network, and DNS both.
 fn policy(attach: &str) -> Policy {

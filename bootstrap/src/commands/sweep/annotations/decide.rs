@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use types::names::is_name;
 use types::profile::PodAnnotations;
 
-use crate::publish::pods::bound::BoundPod;
 use convergence::change::{Act, Change, StaleAnnotations};
+use convergence::publish::pods::BoundPod;
 
 /// The longest container id that is taken for one, in bytes; those of containerd and CRI-O have 64. Who writes Pods can write their annotations.
 const LONGEST_ID: usize = 128;

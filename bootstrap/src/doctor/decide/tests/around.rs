@@ -4,9 +4,9 @@ use types::node::Desired;
 use types::problem::Problem;
 
 use super::*;
-use crate::node::attachments::last_sweep::SweepResult;
-use crate::node::settings::InvalidSettings;
-use crate::node::switch::OffSwitch;
+use convergence::node::attachments::last_sweep::SweepResult;
+use convergence::node::settings::InvalidSettings;
+use convergence::node::switch::OffSwitch;
 
 fn registered(facts: &mut Facts) -> &mut RegisteredNode {
     let Source::Read(ApiServerState { registered: Some(registered), .. }) = &mut facts.server else {

@@ -10,11 +10,11 @@ use types::problem::Problem;
 
 use super::*;
 use crate::doctor::gather::journal::Entry;
-use crate::node::attachments::leaks::{Leak, LeakKind};
-use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
-use crate::node::attachments::{Damaged, Life, Line, Part};
-use crate::publish::look::ObservedPod;
-use crate::runtime::{Sandbox, State};
+use convergence::node::attachments::leaks::{Leak, LeakKind};
+use convergence::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
+use convergence::node::attachments::{Damaged, Life, Line, Part};
+use convergence::publish::look::ObservedPod;
+use convergence::runtime::{Sandbox, State};
 
 fn state(facts: &mut Facts) -> &mut AttachmentRecords {
     let Source::Read(state) = &mut facts.state else { panic!("read") };

@@ -4,7 +4,7 @@ use types::problem::Problem;
 
 use super::*;
 use crate::doctor::gather::journal::Entry;
-use crate::node::networks::readiness::ConfError;
+use convergence::node::networks::readiness::ConfError;
 
 fn dir(facts: &mut Facts) -> &mut ConfDir {
     facts.cni.confs.as_mut().expect("read")
@@ -199,7 +199,7 @@ fn repairs_are_counted_within_an_hour() {
 #[test]
 fn the_words_about_a_second_network_are_those_of_policy_set() {
     let all = found(|facts| facts.node.policy = Ok(policy_file(&second("both", "new"))));
-    let warned = crate::node::policy::secondary::warnings(&policy_file(&second("both", "new")).policy);
+    let warned = convergence::node::policy::secondary::warnings(&policy_file(&second("both", "new")).policy);
     assert_eq!(all[0].evidence, warned);
     assert!(warned.iter().any(|words| words.contains("leakGracePeriod")), "{warned:?}");
 }

@@ -1,9 +1,12 @@
 //! Command lines that are built, read back by the parser of the command line.
 
 use clap::Parser;
+use std::path::PathBuf;
+use types::policy::Side;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::node::agent::own_command;
 
 const PROGRAM: &str = "crossfade-bootstrap";
 
@@ -78,7 +81,7 @@ fn a_pass_of_a_pod_is_told_everything_but_to_go_on_and_where_the_node_is() {
                 --runtime-endpoint /e --dry-run --output json";
     let cli = parse(line.split_ascii_whitespace().map(OsString::from));
     let Command::Sweep(wanted) = &cli.command else { panic!("{:?}", cli.command) };
-    let built = parse(OwnCommand::pass(&cli.global(), wanted).into_arguments());
+    let built = parse(own_command::pass(&cli.global(), wanted).into_arguments());
     let Command::Sweep(pass) = &built.command else { panic!("{:?}", built.command) };
     assert_eq!((pass.every, built.global().host), (None, None));
     assert_eq!((&pass.listed, &pass.bin_dirs), (&wanted.listed, &wanted.bin_dirs));

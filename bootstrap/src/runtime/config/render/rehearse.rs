@@ -13,8 +13,8 @@ use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
 use crate::host::root::Root;
-use crate::runtime::config::RuntimeConfig;
 use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
+use convergence::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

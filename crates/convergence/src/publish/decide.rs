@@ -17,20 +17,20 @@
 //! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
 //! clear.
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use types::node_keys::{self, DESIRED, PHASE, READY};
 use types::observed::Observed;
 use types::step::Step;
 
-use super::node_object::{Condition, NodeObject};
-use crate::cli::print::escaped_line;
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
+use crate::publish::node_object::{Condition, NodeObject};
 use crate::publish::report::{FinalCondition, NodeReport, Reason};
+use types::shown::line as escaped_line;
 
 /// The annotation with the node's report.
-pub(super) const OBSERVED: &str = types::observed::KEY;
+pub const OBSERVED: &str = types::observed::KEY;
 /// The annotation that others write: the step of a roll, whose claim the node repeats.
 const STEP: &str = types::step::KEY;
 /// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
@@ -43,7 +43,7 @@ const MAX_DESIRED_BYTES: usize = 256;
 const MAX_MESSAGE_BYTES: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Write {
+pub enum Write {
     /// A merge patch of the Node that names one label and one annotation.
     Metadata(Value),
     /// A strategic merge patch of its status that names the conditions in it; they merge by their type.
@@ -54,7 +54,7 @@ pub(super) enum Write {
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
-pub(super) fn decide(
+pub fn decide(
     seen: &NodeObject,
     report: &NodeReport,
     desired: Option<&DesiredPhase>,
@@ -94,7 +94,7 @@ pub(super) fn decide(
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.
-pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
+pub fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
     let value = seen.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
     let observed = seen.metadata.annotations.get(OBSERVED);
@@ -113,7 +113,7 @@ pub(super) fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Optio
 }
 
 /// Whether the desired phase was set for another policy than the one that is reported, and so has to go.
-pub(super) fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool {
+pub fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool {
     let is_reported = report.reason != Reason::SwitchedOff;
     is_reported && desired.is_some_and(|desired| !desired.is_for(report.observed.base.as_deref()))
 }
@@ -168,13 +168,13 @@ fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
 }
 
 /// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
-pub(super) fn begin(seen: &NodeObject) -> Vec<Write> {
+pub fn begin(seen: &NodeObject) -> Vec<Write> {
     taken_back(seen, Extent::All).into_iter().collect()
 }
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
-pub(super) fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
+pub fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
     let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
     let current = seen.condition(READY);
@@ -239,7 +239,7 @@ fn changed(seen: &NodeObject, wanted: Condition, now: Timestamp) -> Option<Value
 }
 
 /// A time as `meta/v1` writes it: RFC 3339 in UTC, whole seconds.
-pub(super) fn time(time: Timestamp) -> String {
+pub fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -1,6 +1,6 @@
 use types::policy::Phase;
 
-use super::*;
+use crate::publish::decide::*;
 use crate::publish::report::Reason;
 
 const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";

@@ -9,59 +9,59 @@ use serde::Deserialize;
 /// *Source*: `core/v1`, `Node`; everything else in it is skipped unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct NodeObject {
-    pub(super) metadata: Metadata,
+pub struct NodeObject {
+    pub metadata: Metadata,
     #[serde(default)]
-    pub(super) status: NodeObjectStatus,
+    pub status: NodeObjectStatus,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Metadata {
+pub struct Metadata {
     #[serde(default)]
-    pub(super) resource_version: String,
+    pub resource_version: String,
     #[serde(default)]
-    pub(super) labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct NodeObjectStatus {
+pub struct NodeObjectStatus {
     #[serde(default)]
-    pub(super) conditions: Vec<Condition>,
+    pub conditions: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Condition {
+pub struct Condition {
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) status: String,
+    pub kind: String,
+    pub status: String,
     #[serde(default)]
-    pub(super) reason: String,
+    pub reason: String,
     #[serde(default)]
-    pub(super) message: String,
+    pub message: String,
     #[serde(default)]
-    pub(super) last_transition_time: Option<String>,
+    pub last_transition_time: Option<String>,
 }
 
 /// The answer to a list with the name of this node's Node as its field selector: one or none.
 #[derive(Debug, Deserialize)]
-pub(super) struct List {
-    pub(super) metadata: Metadata,
-    pub(super) items: Vec<NodeObject>,
+pub struct List {
+    pub metadata: Metadata,
+    pub items: Vec<NodeObject>,
 }
 
 impl NodeObject {
     /// Its condition of this type.
-    pub(super) fn condition(&self, kind: &str) -> Option<&Condition> {
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status.conditions.iter().find(|condition| condition.kind == kind)
     }
 
     /// Whether `other` is an earlier state of the same Node: what a watch tells may be older than the answer to a patch of Crossfade's.
     /// Versions that are no numbers, which the API allows, are never earlier.
-    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+    pub fn is_newer_than(&self, other: &Self) -> bool {
         let version = |seen: &Self| seen.metadata.resource_version.parse::<u64>().ok();
         matches!((version(self), version(other)), (Some(this), Some(that)) if this > that)
     }

@@ -12,8 +12,8 @@ use shim::layout::CONF_FILE;
 use types::node::RuntimeKind;
 use types::problem::Problem;
 
-use super::config::RuntimeConfig;
 use crate::node::conf::confdir::{ConfDir, ConfFile};
+use crate::runtime::config::RuntimeConfig;
 
 /// How a runtime chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]

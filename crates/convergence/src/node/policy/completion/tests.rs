@@ -1,6 +1,8 @@
 //! Which networks are completed, with what, and that nothing else changes.
 
 use super::*;
+use types::policy::Policy;
+use types::profile;
 
 fn completed(networks: &str) -> Option<(String, Vec<String>)> {
     let text = format!("{{\n  \"version\": 1,\n  \"networks\": {networks},\n  \"attach\": \"old\" }}\n");
@@ -78,29 +80,6 @@ fn what_an_add_cannot_ask_becomes_the_file_of_watch() {
     }
 }
 
-#[test]
-fn a_packaged_policy_is_completed_in_run_and_any_other_in_its_place() {
-    let root = Root::new(Path::new("/root"));
-    for (from, to) in [
-        ("/root/etc/crossfade/policy.json", "/root/etc/crossfade/policy.json"),
-        ("/root/run/crossfade/policy.json", "/root/run/crossfade/policy.json"),
-        ("/root/usr/lib/crossfade/policy.json", "/root/run/crossfade/policy.json"),
-        ("/elsewhere/p.json", "/elsewhere/p.json"),
-    ] {
-        let completion = Completion {
-            path_in_force: from.into(),
-            from: from.into(),
-            original: Vec::new(),
-            mode: 0o644,
-            bytes: b"x".to_vec(),
-            networks: vec!["old (calico)".into()],
-            probed: Vec::new(),
-        };
-        assert_eq!(completion.target(&root), Path::new(to));
-        let moved = completion.change(&root).reason.contains("from");
-        assert_eq!(moved, from != to);
-    }
-}
 #[test]
 fn a_network_that_is_held_gets_no_probes_that_nobody_keeps_yet() {
     let policy = |profile: &str| {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use types::problem::Problem;
 use types::profile;
 
+use crate::change::obstacles::Obstacles;
 use crate::node::conf::OWN_CAPABILITIES;
 use crate::node::conf::confdir::ConfDir;
 use crate::node::networks::NetworkConf;
 use crate::node::settings::directories::InstalledConf;
 use crate::runtime::CniSetup;
 use crate::runtime::conf_selection::ConfSelection;
-use convergence::change::obstacles::Obstacles;
 
 /// Finds everything in the runtime's conf directory that keeps pods from coming through Crossfade's conf.
 pub fn conf_dir(

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use types::policy::{Phase, Policy};
 use types::problem::Problem;
 
+use crate::failure::Failure;
 use crate::node::attachments::Line;
 use crate::node::attachments::attached;
-use convergence::failure::Failure;
 use types::exit::Exit;
 
 /// Whether an attachment was made in this phase of the policy, or has a network of this name.

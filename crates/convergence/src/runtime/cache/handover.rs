@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use shim::store::Key;
 use types::raw::{RawObject, raw_string, to_raw};
 
-use super::KIND;
+use crate::runtime::cache::KIND;
 
 /// An attachment whose later DEL goes to its network without Crossfade.
 #[derive(Debug, Clone)]

@@ -3,10 +3,10 @@
 use types::node::{Desired, Node};
 use types::policy::{Phase, Policy};
 
-use super::completion;
-use super::file::PolicyFile;
-use super::flip;
-use convergence::digest;
+use crate::digest;
+use crate::node::policy::completion;
+use crate::node::policy::file::PolicyFile;
+use crate::node::policy::flip;
 
 /// SHA-256 of the policy without its phase and its probes, in hex; see [`Policy::base_bytes`].
 ///
