@@ -28,14 +28,19 @@ pub mod textfile;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::node::settings::Settings;
+use convergence::paths::{STATUS, WITHOUT};
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use shim::process::Process;
+use types::exit::Exit;
 use types::problem::Problem;
 
 use self::observe::PriorFacts;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{Global, Output, Watch};
+use crate::cli::{Global, Output, Watch, print};
 use crate::host::events;
 use crate::host::root::Root;
 use crate::node::agent::status_file;
@@ -43,11 +48,6 @@ use crate::node::settings::mode;
 use crate::publish::report::{Credential, Publish};
 use crate::publish::{Publisher, reporter};
 use crate::runtime::facts;
-use convergence::change::{Change, Write};
-use convergence::failure::Failure;
-use convergence::node::settings::Settings;
-use convergence::paths::{STATUS, WITHOUT};
-use types::exit::Exit;
 
 /// The node on which `watch` works, and how it was started.
 #[derive(Debug)]

@@ -3,33 +3,28 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use shim::boot;
-use shim::inventory;
-use shim::ledger;
-use shim::owner::Owners;
-use shim::store::Store;
-use types::policy::Phase;
-
-use crate::cli::print::{Page, Report};
-use crate::cli::{Global, List};
-use crate::host::root::Root;
-use crate::node::attachments;
-use crate::node::attachments::leaks;
-use crate::node::attachments::sweep_candidates::judge;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
-use crate::node::facts;
-use crate::node::networks::scratch;
-use crate::node::settings;
-use crate::runtime::cri::Runtime;
 use convergence::failure::Failure;
 use convergence::node::attachments::leaks::Leak;
 use convergence::node::attachments::selection::{is_selected, require_known};
 use convergence::node::attachments::{Attachments, Line, Part, age_text};
 use convergence::node::facts::NodeFacts;
+use convergence::report::{Page, Report};
 use convergence::runtime::SandboxList;
+use serde::Serialize;
+use shim::owner::Owners;
+use shim::store::Store;
+use shim::{boot, inventory, ledger};
 use types::exit::Exit;
+use types::policy::Phase;
+
+use crate::cli::{Global, List};
+use crate::host::root::Root;
+use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::{self, leaks};
+use crate::node::cni::{self, PluginChoice};
+use crate::node::networks::scratch;
+use crate::node::{facts, settings};
+use crate::runtime::cri::Runtime;
 
 /// How long all probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);

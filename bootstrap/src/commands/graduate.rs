@@ -13,7 +13,11 @@ pub mod report;
 
 use std::time::Duration;
 
+use convergence::change::Act;
+use convergence::failure::Failure;
+use convergence::report::Report as _;
 use shim::ledger;
+use types::exit::Exit;
 
 use self::act::{GraduationHandler, noted};
 use self::decide::{Decision, Stage, decide};
@@ -22,15 +26,11 @@ use self::journal::{Event, Journal, JournalAttachment};
 use self::report::{GraduateReport, Reached};
 use crate::change::outcome::Done;
 use crate::change::{Executor, settle};
-use crate::cli::print::{self, Report as _};
-use crate::cli::{Global, Graduate};
+use crate::cli::{Global, Graduate, print};
 use crate::host::command_lock::CommandLock;
 use crate::host::root::Root;
 use crate::node::agent::repair_pause::RepairPause;
 use crate::publish::removal::IN_CLUSTER;
-use convergence::change::Act;
-use convergence::failure::Failure;
-use types::exit::Exit;
 
 /// One `graduate` at a time.
 const LOCK: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };

@@ -6,27 +6,25 @@ pub mod live;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-use shim::layout::Layout;
-use shim::store::Store;
-use types::policy::{Phase, Policy};
-
-use crate::change::outcome::Changed;
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global};
-use crate::host::root::Root;
-use crate::node::facts;
-use crate::node::networks::unready::{self, UnreadyNetwork};
-use crate::node::policy::file;
-use crate::node::policy::flip;
-use crate::node::settings;
-use crate::runtime::conf_reading;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;
 use convergence::node::policy::secondary;
+use convergence::report::{Page, Report};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shim::layout::Layout;
+use shim::store::Store;
 use types::exit::Exit;
+use types::policy::{Phase, Policy};
+
+use crate::change::outcome::Changed;
+use crate::cli::{self, Global, print};
+use crate::host::root::Root;
+use crate::node::networks::unready::{self, UnreadyNetwork};
+use crate::node::policy::{file, flip};
+use crate::node::{facts, settings};
+use crate::runtime::conf_reading;
 
 /// Carries out a verb and prints its answer.
 ///

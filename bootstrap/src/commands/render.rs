@@ -6,13 +6,18 @@
 pub mod platform;
 mod runtime;
 
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::paths::KUBELET_ENV;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
 use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, Checked};
@@ -20,14 +25,7 @@ use crate::kubelet::own::{own_registration, registered};
 use crate::kubelet::registration::{OwnRegistration, environment_file};
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{drop_in, refusals};
-use crate::node::facts;
-use crate::node::settings;
-use crate::node::switch;
-use convergence::change::{Change, Write};
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use convergence::paths::KUBELET_ENV;
-use types::exit::Exit;
+use crate::node::{facts, settings, switch};
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;

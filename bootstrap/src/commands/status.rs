@@ -8,8 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::agent::status_file::{NOT_READY, StatusFile};
+use convergence::node::attachments::{Attachments, Life, attached};
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::{roll, secondary};
+use convergence::node::settings::directories::Directories;
+use convergence::node::settings::{InvalidSettings, Settings};
+use convergence::paths::{BOOTED, STATUS};
+use convergence::report::{Page, Report};
+use convergence::runtime::answer::ConfUse;
 use serde::Serialize;
 use shim::store::Store;
+use types::exit::Exit;
 use types::node::Mode;
 use types::observed::Attached;
 use types::packets::Packets;
@@ -17,31 +28,16 @@ use types::policy::{Phase, Policy};
 use types::problem::Problem;
 use types::status::Document;
 
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global, fix};
+use self::follow::{wait, wait_until};
+use crate::cli::{self, Global, fix, print};
 use crate::host::root::Root;
 use crate::node::agent::status_file;
-use crate::node::attachments;
-use crate::node::attachments::hostroutes;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
-use crate::node::facts;
-use crate::node::identity;
+use crate::node::attachments::{self, hostroutes};
+use crate::node::cni::{self, PluginChoice};
 use crate::node::settings::mode;
-use convergence::failure::Failure;
-use convergence::node::agent::status_file::{NOT_READY, StatusFile};
-use convergence::node::attachments::attached;
-use convergence::node::attachments::{Attachments, Life};
-use convergence::node::facts::NodeFacts;
-use convergence::node::policy::{roll, secondary};
-use convergence::node::settings::directories::Directories;
-use convergence::node::settings::{InvalidSettings, Settings};
-use convergence::paths::{BOOTED, STATUS};
-use convergence::runtime::answer::ConfUse;
-use types::exit::Exit;
+use crate::node::{facts, identity};
 
 pub use self::follow::follow;
-use self::follow::{wait, wait_until};
 pub use self::reported::{ReportedStatus, reported};
 
 /// Where this node stands.

@@ -19,33 +19,27 @@ pub mod units;
 
 use std::time::Duration;
 
-use shim::boot;
-use shim::hostports;
-use shim::layout::Layout;
-use types::node::{Mode, Node};
-use types::problem::Problem;
-
-use super::facts::{Facts, Source};
-use crate::cli::Doctor;
-use crate::cli::Global;
-use crate::host::root::Root;
-use crate::node::agent::status_file;
-use crate::node::attachments::last_sweep;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
-use crate::node::conf::foreign;
-use crate::node::facts;
-use crate::node::identity;
-use crate::node::networks::readiness;
-use crate::node::settings::mode;
-use crate::node::{fitness, switch};
-use crate::publish::look::{self, ApiReadError};
-use crate::publish::reporter;
+use convergence::doctor::facts::{Facts, Source};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::look::ApiServerState;
-use shim::layout::PROBED;
+use shim::layout::{Layout, PROBED};
+use shim::{boot, hostports};
+use types::node::{Mode, Node};
+use types::problem::Problem;
+
+use crate::cli::{Doctor, Global};
+use crate::host::root::Root;
+use crate::node::agent::status_file;
+use crate::node::attachments::last_sweep;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::conf::foreign;
+use crate::node::networks::readiness;
+use crate::node::settings::mode;
+use crate::node::{facts, fitness, identity, switch};
+use crate::publish::look::{self, ApiReadError};
+use crate::publish::reporter;
 
 /// How long the API server may take to answer both questions.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

@@ -8,21 +8,21 @@ mod gather;
 mod registration;
 mod sides;
 
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::exit::Exit;
 use types::problem::Problem;
 
 use self::decide::{BakeDecision, decide};
 use self::gather::BakeFacts;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Bake, Global};
 use crate::host::root::Root;
-use convergence::change::{Change, Write};
-use convergence::failure::Failure;
-use convergence::paths::NODE_FILE;
-use types::exit::Exit;
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;

@@ -1,13 +1,12 @@
 //! `seal`: the last step of a golden image's build: it removes or refuses what must not be in one.
 //!
-//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
+//! Gather ([`gather`]) -> decide ([`convergence::seal`]) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
 //! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
 //! once, and then nothing is removed. Running it again changes nothing.
 
 pub mod allow;
 pub mod conf;
 pub mod credential;
-pub mod decide;
 pub mod finding;
 pub mod gather;
 pub mod judge;
@@ -19,13 +18,13 @@ pub mod secret;
 pub mod settings;
 pub mod tree;
 
-use self::decide::{SealDecision, decide};
-use self::gather::SealFacts;
+use convergence::change::Act;
+use convergence::failure::Failure;
+use convergence::seal::{SealDecision, decide};
+
 use self::report::{SealReport, is_kept};
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::cli::{Global, Seal};
-use convergence::change::Act;
-use convergence::failure::Failure;
 
 /// The hint of a run that only checks.
 const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
@@ -35,7 +34,7 @@ const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, un
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
 pub fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
-    let SealDecision { changes, findings, mut notes } = decide(SealFacts::gather(global, wanted)?);
+    let SealDecision { changes, findings, mut notes } = decide(gather::gather(global, wanted)?);
     let only_looks = wanted.check || global.dry_run;
     let is_refused = !findings.is_empty();
     let changes: Vec<Done> = if is_refused || only_looks {

@@ -17,7 +17,11 @@ mod units;
 
 use std::path::PathBuf;
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::{Mode, Node};
 use types::problem::Problem;
 
@@ -27,15 +31,11 @@ use self::programs::Programs;
 use self::runtime::Runtime;
 use self::settings::{CheckedSettings, NO_SHIM};
 use self::units::{OURS, UnitOnDisk};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
 use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::settings::mode;
 use crate::systemd::unit::{Order, Unit};
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use types::exit::Exit;
 
 /// Every check and what became of it.
 ///

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
+use convergence::failure::Failure;
+use convergence::paths::{KUBELET_ENV, PACKAGED};
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 use types::taint;
 
 use super::own::{absent, own_registration, speaks};
-use crate::cli::print::{Page, Report};
 use crate::host::root::Root;
 use crate::kubelet::sources::KubeletSources;
 use crate::kubelet::{refusals, registration};
 use crate::node::switch;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
-use convergence::failure::Failure;
-use convergence::paths::{KUBELET_ENV, PACKAGED};
-use types::exit::Exit;
 
 /// There is nothing against it.
 ///

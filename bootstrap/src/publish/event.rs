@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
-
-use crate::cli::print::escaped_line;
 use convergence::publish::decide::time;
 use convergence::publish::report::NodeEvent;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
 
 /// How many are remembered to be counted up.
 const REMEMBERED: usize = 32;
@@ -44,7 +42,7 @@ impl Recorder {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return EventRecord::Again { name: sent.name.clone(), body };
         }
-        let message = escaped_line(&happened.message);
+        let message = types::shown::line(&happened.message);
         let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", now.as_nanosecond());

@@ -3,12 +3,10 @@
 //! [`plan`] says what is exchanged, [`rounds`] does it and repeats what does not pass yet, and [`decide`] says what it means. Every socket
 //! belongs to one network namespace ([`place`]), and every wait has an end.
 
-pub mod decide;
 pub mod dns;
 pub mod echo;
 pub mod ping;
 pub mod place;
-pub mod plan;
 pub mod rounds;
 pub mod routes;
 pub mod size;

@@ -9,24 +9,24 @@ mod scene;
 
 use std::time::Duration;
 
+use convergence::change::Write;
+use convergence::failure::Failure;
+use convergence::packets::plan::allowed;
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use shim::conflist::Conflist;
 use shim::{boot, file};
+use types::exit::Exit;
 use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};
 
 use self::exchange::exchange;
 use self::scene::Scene;
-use super::packets::plan::allowed;
 use super::proof::{self, ProofResult, answers};
 use crate::change;
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{Global, Prove};
+use crate::cli::{Global, Prove, print};
 use crate::node::facts;
-use convergence::change::Write;
-use convergence::failure::Failure;
-use types::exit::Exit;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 2048;

@@ -6,6 +6,9 @@
 pub mod kernel;
 pub mod obstacles;
 
+use std::fmt;
+use std::path::PathBuf;
+
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 use shim::boot::Moment;
@@ -13,8 +16,6 @@ use shim::inventory::Entry;
 use shim::layout::Layout;
 use shim::ledger::Line;
 use shim::store::Key;
-use std::fmt;
-use std::path::PathBuf;
 
 use crate::change::kernel::KernelObject;
 

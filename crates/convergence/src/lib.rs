@@ -5,8 +5,14 @@
 
 pub mod change;
 pub mod digest;
+pub mod doctor;
 pub mod failure;
+pub mod glob;
 pub mod node;
+pub mod packets;
 pub mod paths;
 pub mod publish;
+pub mod report;
 pub mod runtime;
+pub mod seal;
+pub mod sweep_annotations;

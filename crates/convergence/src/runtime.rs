@@ -7,13 +7,15 @@ pub mod config;
 pub mod endpoint;
 pub mod facts;
 
-use crate::node::conf::confdir::Content;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use shim::layout::PLUGIN;
 use shim::store::Key;
 use shim::sweep::ListStatus;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+
+use crate::node::conf::confdir::Content;
 
 /// How a runtime is set up for CNI, as far as it tells. *Source*: `cniconfig` in the verbose status of containerd's CRI plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,10 @@ mod registered;
 mod runtime;
 mod settings;
 
+use convergence::failure::Failure;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Mode;
 use types::problem::Problem;
 
@@ -12,15 +15,12 @@ use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;
 use self::settings::SettingsFile;
 use crate::change::outcome::Changed;
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, fix};
 use crate::commands::boot::{self, gather};
 use crate::host::root::Root;
 use crate::node::settings::mode;
 use crate::node::switch;
 use crate::systemd::continuation;
-use convergence::failure::Failure;
-use types::exit::Exit;
 
 /// Everything that decides how this node boots.
 ///

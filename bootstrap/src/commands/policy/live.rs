@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::attachments::Line;
+use convergence::node::facts::NodeFacts;
+use convergence::report::Page;
 use serde::Serialize;
+use types::exit::Exit;
 
-use crate::cli::print::Page;
 use crate::host::root::Root;
 use crate::node::attachments;
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
-use convergence::failure::Failure;
-use convergence::node::attachments::Line;
-use convergence::node::facts::NodeFacts;
-use types::exit::Exit;
 
 /// How long the API server may take to answer.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

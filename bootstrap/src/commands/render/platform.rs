@@ -7,12 +7,11 @@ mod cloud;
 mod cluster;
 mod host;
 
-use serde::Serialize;
-use types::node::Node;
-
-use crate::cli::print::{Page, Report};
 use convergence::failure::Failure;
+use convergence::report::{Page, Report};
+use serde::Serialize;
 use types::exit::Exit;
+use types::node::Node;
 
 /// A fragment of another program's settings.
 ///

@@ -1,13 +1,13 @@
 //! The report of `restart-pods`.
 
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::policy::Phase;
 use types::problem::Problem;
 
 use super::carry::{Interruption, RestartOutcome, RestartResult};
 use super::decide::{Candidate, PodDisposition};
-use crate::cli::print::{Page, Report};
-use types::exit::Exit;
 
 /// The pods, and what becomes or became of each.
 ///

@@ -15,18 +15,20 @@
 //! The API server may answer from its cache, and a Pod may change at any time. Each patch tests UID, container id and address as they were seen, so that
 //! nothing happens to a Pod that has changed.
 
-mod decide;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::change::{Act, Change, StaleAnnotations};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
+use convergence::sweep_annotations::{DAMAGED, Facts, decide};
 use shim::inventory::{self, Inventory};
 use shim::store::{DamagedFile, Store};
 use types::attachment::Attachment;
 use types::policy::Policy;
 use types::profile::{self, PodAnnotations};
 
-use self::decide::{DAMAGED, Facts, decide};
 use super::budget::ANNOTATIONS_SECS;
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{ChangeHandler, Executor};
@@ -35,10 +37,6 @@ use crate::host::root::Root;
 use crate::publish::look::ApiReadError;
 use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
-use convergence::change::{Act, Change, StaleAnnotations};
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use convergence::runtime::SandboxList;
 
 /// What the pass knew when it began.
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,13 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use convergence::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
+use convergence::node::attachments::Life;
+use convergence::node::attachments::leaks::{self, leaked_leases};
+use convergence::node::attachments::sweep_candidates::SweepCandidate;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
 use shim::inventory::{self, Inventory};
 use shim::netns::{self, Netns};
 use shim::owner::Owners;
@@ -17,20 +24,11 @@ use types::attachment::Attachment;
 use types::problem::Problem;
 
 use super::sandboxes;
-use crate::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
 use crate::host::root::Root;
-use crate::node::attachments;
-use crate::node::attachments::hostroutes;
 use crate::node::attachments::leaks::held_leases;
 use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::{self, hostroutes};
 use crate::node::networks::scratch;
-use convergence::node::attachments::Life;
-use convergence::node::attachments::leaks;
-use convergence::node::attachments::leaks::leaked_leases;
-use convergence::node::attachments::sweep_candidates::SweepCandidate;
-use convergence::node::cni::CniFacts;
-use convergence::node::facts::NodeFacts;
-use convergence::runtime::SandboxList;
 
 /// How long the probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);

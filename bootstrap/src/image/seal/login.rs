@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::seal::finding::SealFinding;
 use serde_json::Value;
 
-use super::finding::SealFinding;
 use super::secret;
 use super::tree::{Item, ItemKind, glob};
 use crate::host::root::Root;

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use convergence::seal::finding::SealFinding;
 use nix::unistd::Uid;
 use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
-use super::finding::SealFinding;
 use super::tree::{ItemKind, glob};
 use crate::host::root::Root;
 use crate::node::attachments;

@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::Settings;
+use convergence::paths::NODE_FILE;
+use convergence::seal::finding::SealFinding;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Mode;
 use types::policy::{Policy, Probe};
 
-use super::finding::SealFinding;
 use super::tree::Item;
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::settings;
-use convergence::node::facts::NodeFacts;
-use convergence::node::policy::file::PolicyFile;
-use convergence::node::settings::Settings;
-use convergence::paths::NODE_FILE;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
 const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use convergence::glob::matches;
 use shim::file::read_bounded;
 
 use crate::host::root::Root;
-use crate::systemd::unit::matches;
 
 /// Largest file that is looked into, in bytes.
 const MAX_BYTES: usize = 4 << 20;

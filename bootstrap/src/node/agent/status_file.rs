@@ -1,15 +1,12 @@
 //! status.json on this node: whether a running `watch` wrote it, and its bytes. Its types are [`types::status`].
 
-use convergence::node::agent::status_file::StatusFile;
-
 use std::path::Path;
 
+use convergence::node::agent::status_file::StatusFile;
 use shim::boot;
 use shim::file::read_bounded;
 use shim::process::Process;
 use types::status::{Document, Watch};
-
-use crate::cli::print::escaped_document;
 
 /// Largest status.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -61,7 +58,7 @@ fn is_alive(watch: &Watch) -> bool {
 #[must_use]
 pub fn bytes(document: &Document) -> Vec<u8> {
     // The report always serialises. It is indented for people who read it.
-    let mut text = escaped_document(&serde_json::to_string_pretty(document).unwrap_or_default());
+    let mut text = types::shown::json(&serde_json::to_string_pretty(document).unwrap_or_default());
     text.push('\n');
     text.into_bytes()
 }

@@ -12,6 +12,10 @@ mod rehearse;
 
 use std::path::{Path, PathBuf};
 
+use convergence::change::{Act, Change, Write};
+use convergence::glob::matches;
+use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
+use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
@@ -24,10 +28,6 @@ use super::{read, tree};
 use crate::change;
 use crate::host::root::Root;
 use crate::node::conf::name;
-use crate::systemd::unit::matches;
-use convergence::change::{Act, Change, Write};
-use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
-use convergence::runtime::config::RuntimeConfig;
 
 pub use self::rehearse::{RehearsalResult, rehearse};
 

@@ -3,6 +3,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use convergence::node::facts::NodeFacts;
+use convergence::packets::decide::decide;
+use convergence::packets::plan::{ExchangeInputs, plan};
 use ipnetwork::IpNetwork;
 use types::packets::{PacketPath, PacketTargets, Packets, Peer};
 use types::policy::Network;
@@ -11,12 +14,9 @@ use types::profile;
 use super::scene::Attachment;
 use crate::host::root::Root;
 use crate::kubelet::dns::cluster_dns;
-use crate::watch::packets::decide::decide;
 use crate::watch::packets::place::Place;
-use crate::watch::packets::plan::{ExchangeInputs, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
-use convergence::node::facts::NodeFacts;
 
 /// Addresses for documentation: the node's way there is its way to every host outside. No packet is sent.
 const ELSEWHERE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
@@ -60,7 +60,7 @@ pub(super) fn exchange(
 
 fn neighbours(network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
     let cidrs: Vec<IpNetwork> = network.cidrs.clone();
-    routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
+    convergence::packets::routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
 }
 
 /// The node's own address in each family: the one that it has for hosts outside, or else the one that it has for its pods.

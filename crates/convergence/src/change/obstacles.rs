@@ -8,10 +8,10 @@
 //! | anything else on the node or in the tree | 3 |
 //! | nothing | the command goes on |
 
+use types::exit::Exit;
 use types::problem::Problem;
 
 use crate::failure::Failure;
-use types::exit::Exit;
 
 /// Everything that stands in the way of a command, and the exit status that follows from it.
 #[derive(Debug, Default)]

@@ -6,11 +6,12 @@ pub mod leaks;
 pub mod selection;
 pub mod sweep_candidates;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use serde::Serialize;
 use shim::boot::Age;
 use shim::inventory::Deleter;
-use std::path::PathBuf;
-use std::time::Duration;
 use types::attachment::Attachment;
 
 /// Everything that is attached.

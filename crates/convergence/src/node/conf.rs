@@ -5,12 +5,13 @@ pub mod foreign;
 pub mod name;
 pub mod rules;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::hostports;
 use shim::layout::{Layout, PLUGIN};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use types::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.

@@ -4,15 +4,17 @@
 //! [`CniFacts`](super::cni::CniFacts), and what only it needs. What cannot be read is a fact, too: the field holds the reason, in words that
 //! name the file. So a command fails by what it uses, and by nothing else.
 
+use std::path::PathBuf;
+
+use types::node::Node;
+use types::policy::Policy;
+use types::problem::Problem;
+
 use crate::failure::Failure;
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::directories::{Directories, InstalledConf};
 use crate::node::settings::{InvalidSettings, Settings};
 use crate::runtime::facts::RuntimeFacts;
-use std::path::PathBuf;
-use types::node::Node;
-use types::policy::Policy;
-use types::problem::Problem;
 
 /// The facts about a node, or about a tree that is inspected instead.
 #[derive(Debug)]

@@ -3,9 +3,11 @@
 pub mod gated;
 pub mod readiness;
 
-use shim::conflist::{Conflist, Unloadable};
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::PathBuf;
+
+use shim::conflist::{Conflist, Unloadable};
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 /// A network of the policy as it is on this node.
@@ -42,7 +44,6 @@ pub fn needed(policy: &Policy) -> BTreeSet<Side> {
         .flat_map(sides)
         .collect()
 }
-use std::io::Read;
 
 /// What the probes of one network say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,12 +5,14 @@
 
 pub mod directories;
 
-use crate::paths::PRIVATE_CONF_DIR;
-use shim::layout::CONF_DIR;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+use shim::layout::CONF_DIR;
 use types::node::{Mode, Node};
 use types::problem::Problem;
+
+use crate::paths::PRIVATE_CONF_DIR;
 
 /// node.json as it counts for a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

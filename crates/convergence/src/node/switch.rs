@@ -1,8 +1,10 @@
 //! The off switch: a file that the operator makes, or an argument on the kernel's command line. Never the absence of something.
 
-use crate::paths::DISABLED;
 use std::fmt;
+
 use types::problem::Problem;
+
+use crate::paths::DISABLED;
 
 /// The argument on the kernel's command line that switches Crossfade off.
 pub const KERNEL_ARGUMENT: &str = "crossfade.disable";

@@ -19,15 +19,14 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-
 use types::node_keys::{self, DESIRED, PHASE, READY};
 use types::observed::Observed;
+use types::shown::line as escaped_line;
 use types::step::Step;
 
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::node_object::{Condition, NodeObject};
 use crate::publish::report::{FinalCondition, NodeReport, Reason};
-use types::shown::line as escaped_line;
 
 /// The annotation with the node's report.
 pub const OBSERVED: &str = types::observed::KEY;
@@ -174,7 +173,7 @@ pub fn begin(seen: &NodeObject) -> Vec<Write> {
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
-pub fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<Write> {
+pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Timestamp) -> Vec<Write> {
     let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
     let current = seen.condition(READY);
@@ -186,10 +185,7 @@ pub fn retract(seen: &NodeObject, word: &FinalCondition, now: Timestamp) -> Vec<
             kind: READY.into(),
             status: word.status.into(),
             reason: word.reason.as_str().into(),
-            message: message(
-                &format!("{} (since {})", word.message, time(now)),
-                shim::boot::boot_id().unwrap_or_default(),
-            ),
+            message: message(&format!("{} (since {})", word.message, time(now)), boot_id),
             last_transition_time: None,
         };
         let condition = changed(seen, last, now);

@@ -1,6 +1,7 @@
 //! The API server's state of this node's Node and its pods.
 
 use std::collections::BTreeMap;
+
 use types::node_keys::READY;
 
 /// What the API server says of this node.

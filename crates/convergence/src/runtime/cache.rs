@@ -6,6 +6,8 @@
 
 pub mod handover;
 
+use std::path::PathBuf;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
@@ -14,7 +16,6 @@ use shim::conflist::Conflist;
 use shim::inventory::{Deleter, Entry};
 use shim::layout::PLUGIN;
 use shim::store::Key;
-use std::path::PathBuf;
 use types::names::{is_name, validate_ifname};
 use types::policy::Side;
 use types::raw::RawObject;

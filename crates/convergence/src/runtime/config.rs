@@ -1,10 +1,12 @@
 //! The container runtime's own configuration, as far as it concerns CNI.
 
+use std::path::{Path, PathBuf};
+
+use shim::layout::CONF_DIR;
+use types::node::RuntimeKind;
+
 use crate::paths::PRIVATE_CONF_DIR;
 use crate::runtime::CniSetup;
-use shim::layout::CONF_DIR;
-use std::path::{Path, PathBuf};
-use types::node::RuntimeKind;
 
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,15 +3,17 @@
 //! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`RuntimeChoice::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
 //! no reader takes it for a runtime that is absent.
 
+use std::path::Path;
+
+use shim::layout::CONF_DIR;
+use types::node::RuntimeKind;
+use types::problem::Problem;
+
 use crate::paths::PRIVATE_CONF_DIR;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::endpoint::RuntimeChoice;
-use shim::layout::CONF_DIR;
-use std::path::Path;
-use types::node::RuntimeKind;
-use types::problem::Problem;
 
 /// What a runtime's configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

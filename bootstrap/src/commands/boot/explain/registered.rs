@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::failure::Failure;
+use convergence::paths::KUBELET_ENV;
+use convergence::report::Page;
 use serde::Serialize;
 use types::node::{Mode, Node};
 use types::taint::Taint;
 
-use crate::cli::print::Page;
 use crate::host::root::Root;
 use crate::kubelet::own;
 use crate::kubelet::registration::Registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
-use convergence::failure::Failure;
-use convergence::paths::KUBELET_ENV;
 
 /// A unit whose command line Crossfade appends to.
 ///

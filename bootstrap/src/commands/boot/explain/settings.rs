@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::paths::NODE_FILE;
+use convergence::report::Page;
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 
-use crate::cli::print::Page;
 use crate::host::root::Root;
-use convergence::node::facts::NodeFacts;
-use convergence::paths::NODE_FILE;
 
 /// One settings file.
 ///

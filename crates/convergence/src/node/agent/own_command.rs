@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
 use types::node::Proof;
 use types::policy::Side;
 

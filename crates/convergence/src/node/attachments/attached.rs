@@ -3,9 +3,10 @@
 //! The API server cannot tell a pod on the old network alone from one on both with the old one as primary: both publish the same address. The
 //! node can, from its records and its inventory, as `attachments` lists them.
 
-use crate::node::attachments::{Attachments, Line, Part};
 use types::observed::Attached;
 use types::policy::{Attach, Phase, Policy, Side};
+
+use crate::node::attachments::{Attachments, Line, Part};
 
 /// Counts attachments that were read. A damaged record is an attachment of which nothing is known.
 #[must_use]

@@ -1,12 +1,14 @@
 //! Leaks of attachments that ended: records and inventory entries whose sandboxes are gone, and leases of unknown containers.
 
-use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
-use crate::runtime::State;
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use shim::boot::Age;
 use shim::local_cleanup::Lease;
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
-use std::collections::{BTreeMap, BTreeSet};
+
+use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
+use crate::runtime::State;
 
 /// One thing that stayed behind.
 ///

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use types::exit::Exit;
 use types::policy::{Phase, Policy};
 use types::problem::Problem;
 
 use crate::failure::Failure;
-use crate::node::attachments::Line;
-use crate::node::attachments::attached;
-use types::exit::Exit;
+use crate::node::attachments::{Line, attached};
 
 /// Whether an attachment was made in this phase of the policy, or has a network of this name.
 #[must_use]

@@ -4,8 +4,9 @@
 //! `.json`, hidden ones included, sorted byte-wise; the first one counts. Sub-folders are not looked into, but a folder that is called
 //! like a network adds plugins to it.
 
-use shim::layout::{CONF_FILE, PLUGIN};
 use std::path::{Path, PathBuf};
+
+use shim::layout::{CONF_FILE, PLUGIN};
 use types::profile::{self, Profile};
 use types::raw::RawObject;
 

@@ -4,10 +4,12 @@
 //! and they write only [`CONF_FILE`]. So Crossfade removes everything else that a runtime would read. containerd is one
 //! such writer: with `conf_template` it makes a conf as soon as kubelet passes the node's pod CIDR.
 
-use crate::change::{Act, Change};
 use std::path::{Path, PathBuf};
+
 use types::problem::Problem;
 use types::profile;
+
+use crate::change::{Act, Change};
 
 /// The conf that containerd makes from its template. *Source*: `pkg/cri/server/update_runtime_config.go`, `cniConfigFileName`.
 const OF_TEMPLATE: &str = "10-containerd-net.conflist";

@@ -1,11 +1,13 @@
 //! The name of Crossfade's network on a node: written once, and never changed afterwards.
 
-use crate::node::conf::confdir::ConfDir;
-use crate::node::settings::directories::InstalledConf;
-use shim::layout::CONF_FILE;
 use std::path::Path;
+
+use shim::layout::CONF_FILE;
 use types::names::is_name;
 use types::problem::Problem;
+
+use crate::node::conf::confdir::ConfDir;
+use crate::node::settings::directories::InstalledConf;
 
 /// Name of Crossfade's network on a node that has no other network yet.
 pub const DEFAULT_NAME: &str = "crossfade";

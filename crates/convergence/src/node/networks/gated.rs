@@ -4,12 +4,14 @@
 //! A boot needs none of this, because boot and `watch` start before every pod. Under running pods, every ADD would wait for ever for a file
 //! without a keeper.
 
-use crate::change::obstacles::Obstacles;
-use crate::change::{Act, Change, Write};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
 use types::policy::Side;
 use types::problem::Problem;
+
+use crate::change::obstacles::Obstacles;
+use crate::change::{Act, Change, Write};
 
 /// A network whose ADDs wait for a file that `watch` keeps.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! The readiness of a policy's networks to attach a pod on this node now.
 
 use std::path::PathBuf;
+
 use types::policy::Side;
 
 /// One network of a policy, as it is now.

@@ -1,7 +1,8 @@
 //! The runtime's directories of plugins, and the file under the name of Crossfade's plugin in each.
 
-use shim::layout::{Layout, PLUGIN};
 use std::path::PathBuf;
+
+use shim::layout::{Layout, PLUGIN};
 
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,12 +3,14 @@
 //! A runtime's directory may change at any time: k3s unpacks its plugins anew with every release, and an image's tool may replace
 //! `/opt/cni/bin` as a whole. Without the plugin every new pod fails, so Crossfade copies it from the package's place again.
 
+use std::path::PathBuf;
+
+use types::problem::Problem;
+
 use crate::change::{Act, Change, Write};
 use crate::node::agent::own_command::OwnCommand;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::plugins::bin_dirs::{BinDir, PluginState};
-use std::path::PathBuf;
-use types::problem::Problem;
 
 /// The unit that puts the plugin where the unit of `watch` may not write.
 pub const UNIT: &str = "crossfade-plugin";

@@ -5,14 +5,16 @@
 //! no probes. Every other byte of the file stays. Crossfade does not write a packaged policy (/usr/lib): the completed copy goes to
 //! /run/crossfade, where it takes precedence, and every boot makes it anew.
 
-use crate::change::{Act, Change, Write};
+use std::path::{Path, PathBuf};
+
 use serde_json::value::RawValue;
 use shim::layout::PROBED;
-use std::path::{Path, PathBuf};
 use types::policy::{Policy, Secondary, Side};
 use types::profile::{self, Profile};
 use types::raw::to_raw;
 use types::splice::splice;
+
+use crate::change::{Act, Change, Write};
 
 /// A policy that is to be completed: the file, and what it will hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! The policy file of a node, with the digest that identifies it in reports.
 
-use crate::node::policy::secondary;
 use std::path::PathBuf;
+
 use types::policy::Policy;
+
+use crate::node::policy::secondary;
 
 /// A valid policy, as it was read from its file.
 #[derive(Debug, Clone)]

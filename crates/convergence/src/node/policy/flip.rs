@@ -1,8 +1,8 @@
 //! The flip of a policy to another phase.
 
-use crate::node::policy::completion;
-use crate::node::policy::secondary;
 use types::policy::{Phase, Policy};
+
+use crate::node::policy::{completion, secondary};
 
 /// Whether the policy in these bytes can be flipped to `phase`, wherever it lies.
 ///

@@ -4,9 +4,8 @@ use types::node::{Desired, Node};
 use types::policy::{Phase, Policy};
 
 use crate::digest;
-use crate::node::policy::completion;
 use crate::node::policy::file::PolicyFile;
-use crate::node::policy::flip;
+use crate::node::policy::{completion, flip};
 
 /// SHA-256 of the policy without its phase and its probes, in hex; see [`Policy::base_bytes`].
 ///

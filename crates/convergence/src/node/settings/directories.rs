@@ -3,14 +3,16 @@
 //! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
 //! there always mean the same policy.
 
-use crate::failure::Failure;
-use shim::layout::{CONF_FILE, Layout, PLUGIN};
-use shim::request::Conf;
 use std::io::Cursor;
 use std::path::PathBuf;
+
+use shim::layout::{CONF_FILE, Layout, PLUGIN};
+use shim::request::Conf;
 use types::exit::Exit;
 use types::problem::Problem;
 use types::raw::RawObject;
+
+use crate::failure::Failure;
 
 /// The directories of one installation.
 #[derive(Debug, Clone)]

@@ -55,7 +55,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     for (key, value) in [(DESIRED, "new"), (STEP, "no step"), ("other", "x")] {
         seen.metadata.annotations.insert(key.into(), value.into());
     }
-    let writes = retract(&seen, &word, now());
+    let writes = retract(&seen, &word, "B", now());
     let condition = &conditions(&writes)[0];
     assert_eq!((&condition["status"], &condition["reason"]), (&json!("Unknown"), &json!("Removed")));
     assert_eq!(condition["lastTransitionTime"], "2026-11-20T15:00:00Z");
@@ -72,7 +72,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.
     let pause = FinalCondition { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
-    assert_eq!(retract(&seen, &pause, now()).last(), Some(&Write::Metadata(gone.clone())));
+    assert_eq!(retract(&seen, &pause, "B", now()).last(), Some(&Write::Metadata(gone.clone())));
     // Switched off, watch takes them away itself.
     let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
     assert_eq!(decide(&published(), &off, None, now())[0], Write::Metadata(gone.clone()));
@@ -91,7 +91,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
         ),
         (r#"{"metadata":{"labels":{"crossfade/phase":"old"}}}"#, 2),
     ] {
-        assert_eq!(retract(&node(text), &word, now()).len(), expected, "{text}");
+        assert_eq!(retract(&node(text), &word, "B", now()).len(), expected, "{text}");
     }
 }
 

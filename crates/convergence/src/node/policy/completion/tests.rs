@@ -1,8 +1,9 @@
 //! Which networks are completed, with what, and that nothing else changes.
 
-use super::*;
 use types::policy::Policy;
 use types::profile;
+
+use super::*;
 
 fn completed(networks: &str) -> Option<(String, Vec<String>)> {
     let text = format!("{{\n  \"version\": 1,\n  \"networks\": {networks},\n  \"attach\": \"old\" }}\n");
