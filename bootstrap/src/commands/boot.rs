@@ -3,38 +3,35 @@
 //! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> record -> report. Boot uses no network, runs no delegate and waits for
 //! nothing. The one program that it may start is containerd, to print containerd's configuration. A second run changes nothing.
 
-pub mod decide;
-mod decision;
 pub mod explain;
-mod final_image;
 pub mod gather;
 mod leavings;
 mod owed;
 
-use crate::node::policy::completion;
 use std::path::PathBuf;
 
-use shim::layout::CONF_DIR;
-
-use self::decide::decide;
-use self::decision::BootDecision;
-use self::gather::BootFacts;
-use crate::change::outcome::{Changed, Outcome, finish};
-use crate::change::{ChangeHandler, Executor};
-use crate::cli::Global;
-use crate::host::root::Root;
-use crate::kubelet::drop_in;
-use crate::node::conf::our_conf;
-use crate::node::settings;
-use crate::node::settings::mode;
-use crate::node::switch;
-use crate::runtime::config;
+use convergence::boot::decide::decide;
+use convergence::boot::decision::BootDecision;
+use convergence::boot::facts::BootFacts;
+use convergence::boot::final_image;
 use convergence::change::Change;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::switch::OffSwitch;
 use convergence::paths::{BOOTED, KUBELET_ENV, UNFIT};
 use convergence::runtime::facts::RuntimeFacts;
+use shim::layout::CONF_DIR;
+
+use crate::change::outcome::{Changed, Outcome, finish};
+use crate::change::{ChangeHandler, Executor};
+use crate::cli::Global;
+use crate::host::root::Root;
+use crate::kubelet::drop_in;
+use crate::node::conf::our_conf;
+use crate::node::policy::completion;
+use crate::node::settings::{self, mode};
+use crate::node::switch;
+use crate::runtime::config;
 
 /// Prepares the node, or says what that would take.
 ///
@@ -49,7 +46,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
         let BootDecision { changes, notes } = leave(&node, off);
         return finish(global, changes, notes);
     }
-    let facts = BootFacts::gather(global, node)?;
+    let facts = crate::commands::boot::gather::gather(global, node)?;
     let BootDecision { changes, notes } = decision(&facts)?;
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
@@ -69,7 +66,7 @@ fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
     let BootDecision { changes, notes } = match (switch::off_switch(&Root::new(&node.root)), &node.unusable) {
         (Some(off), _) => leave(&node, off),
         (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
-        (None, None) => decision(&BootFacts::gather(global, node)?)?,
+        (None, None) => decision(&crate::commands::boot::gather::gather(global, node)?)?,
     };
     Ok(Changed::planned(changes, notes))
 }

@@ -6,9 +6,7 @@
 //! removed: other software changes the same tables meanwhile. At the end everything is read again, and what is still there is said.
 
 pub mod act;
-pub mod decide;
 pub mod dump;
-pub mod facts;
 pub mod gather;
 pub mod journal;
 pub mod kernel;
@@ -18,12 +16,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use convergence::cleanup::decide::{Decision, Removal, Stage, decide};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
 use shim::boot;
+use types::exit::Exit;
 use types::problem::Problem;
 use types::profile::{self, Profile};
 
 use self::act::CleanupHandler;
-use self::decide::{Decision, Removal, Stage, decide};
 use self::gather::{Subject, gather};
 use self::journal::{Event, Journal};
 use self::report::CleanupReport;
@@ -35,9 +36,6 @@ use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::settings;
 use crate::runtime;
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use types::exit::Exit;
 
 /// One clean-up at a time.
 const LOCK: CommandLock =

@@ -5,8 +5,6 @@
 //! interruption at any point. Before each stage the node is read once more: pods come and go meanwhile.
 
 pub mod act;
-pub mod decide;
-pub mod facts;
 pub mod gather;
 pub mod journal;
 pub mod report;
@@ -15,12 +13,12 @@ use std::time::Duration;
 
 use convergence::change::Act;
 use convergence::failure::Failure;
+use convergence::graduate::decide::{Decision, Stage, decide};
 use convergence::report::Report as _;
 use shim::ledger;
 use types::exit::Exit;
 
 use self::act::{GraduationHandler, noted};
-use self::decide::{Decision, Stage, decide};
 use self::gather::{NodeSnapshot, Subject, gather};
 use self::journal::{Event, Journal, JournalAttachment};
 use self::report::{GraduateReport, Reached};

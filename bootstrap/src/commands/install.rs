@@ -1,23 +1,29 @@
 //! `install`: installs Crossfade on a running node.
 
-pub mod decide;
 pub mod facts;
-pub mod inventory;
 pub mod payload;
-pub mod uncached;
 pub mod uninstall;
 
-use crate::node::policy::completion;
 use std::time::Duration;
 
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::install::decide::{InstallDecision, InstallOptions, decide, left_out, names};
+use convergence::install::facts::InstallFacts;
+use convergence::install::inventory::{InventoryFacts, take};
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::gated::Keeper;
+use convergence::node::networks::needed;
+use convergence::node::settings::Settings;
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
 use shim::layout::{Layout, POLICY_FILE};
 use shim::store::Store;
+use types::exit::Exit;
 use types::policy::Policy;
 use types::problem::Problem;
 
-use self::decide::{InstallDecision, decide, left_out, names};
-use self::facts::InstallFacts;
-use self::inventory::{InventoryFacts, take};
 use self::payload::Plan;
 use self::payload::load::Load;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
@@ -28,22 +34,12 @@ use crate::host::root::Root;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name;
 use crate::node::networks::gated;
-use crate::node::settings;
-use crate::node::{attachments, switch};
-use crate::runtime::cache;
-use crate::runtime::conf_reading;
+use crate::node::policy::completion;
+use crate::node::{attachments, settings, switch};
+use crate::publish::removal::remove_leftovers;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
-use convergence::change::obstacles::Obstacles;
-use convergence::change::{Act, Change};
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use convergence::node::networks::gated::Keeper;
-use convergence::node::networks::needed;
-use convergence::node::settings::Settings;
-use convergence::runtime::CniSetup;
-use convergence::runtime::answer::RuntimeAnswer;
-use types::exit::Exit;
+use crate::runtime::{cache, conf_reading};
 
 /// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -96,8 +92,12 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = InstallFacts::gather(global, settings::required(&Root::new(&global.root))?, wanted);
-    let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
+    let facts = crate::commands::install::facts::gather(
+        global,
+        settings::required(&Root::new(&global.root))?,
+        wanted,
+    );
+    let InstallDecision { changes, notes: more } = decide(&facts, options(wanted))?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
@@ -202,12 +202,11 @@ impl ChangeHandler for InstallHandler<'_> {
             return Some(done.map(|_| Outcome::Done));
         }
         match &change.act {
-            Act::Retract => self.facts.leftovers.as_ref().ok().and_then(Option::as_ref).map(|leftovers| {
-                Ok(leftovers.carry_out().unwrap_or_else(|why| {
+            Act::Retract => Some(Ok(remove_leftovers(&Root::default(), &self.facts.node.settings)
+                .unwrap_or_else(|why| {
                     self.notes.push(why);
                     Outcome::Skipped
-                }))
-            }),
+                }))),
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
@@ -216,6 +215,17 @@ impl ChangeHandler for InstallHandler<'_> {
             }
             _ => None,
         }
+    }
+}
+
+fn options(wanted: &Install) -> InstallOptions<'_> {
+    InstallOptions {
+        has_bin_dirs: !wanted.bin_dirs.is_empty(),
+        accepted: &wanted.accepted,
+        ignored: &wanted.ignored,
+        uncached: wanted.uncached,
+        ignored_sandboxes: &wanted.ignored_sandboxes,
+        cni_version: wanted.cni_version.as_ref().map(|version| version.as_str()),
     }
 }
 
@@ -267,7 +277,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
-            left_out: &left_out(facts, wanted),
+            left_out: &left_out(facts, options(wanted)),
             recorded: &recorded,
             listed: &listed,
             deleter: facts.deleter,

@@ -4,27 +4,24 @@
 //! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
 //! is what is left to do, so a call can be ended at any moment and made again.
 
-pub mod carry;
-pub mod decide;
-pub mod facts;
 pub mod gather;
 pub mod report;
 
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::attachments::selection::require_known;
+use convergence::restart_pods::carry::carry;
+use convergence::restart_pods::decide::{Decision, RestartOptions, decide};
+use convergence::restart_pods::facts::Facts;
+use types::exit::Exit;
 use types::glob::matches;
 use types::policy::Phase;
 
-use self::carry::carry;
-use self::decide::{Decision, RestartOptions, decide};
-use self::facts::Facts;
 use self::gather::LiveClient;
 use self::report::RestartReport;
 use crate::cli::{self, Global};
 use crate::host::command_lock::CommandLock;
-use convergence::failure::Failure;
-use convergence::node::attachments::selection::require_known;
-use types::exit::Exit;
 
 /// One command moves pods at a time.
 const LOCK: CommandLock =

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use convergence::cleanup::firewall::BackEnd;
+use convergence::cleanup::kernel::KernelFacts;
 use shim::file;
 
-use super::kernel::KernelFacts;
-use super::kernel::firewall::BackEnd;
 use crate::host::command::{RunLimits, run};
 use crate::host::program;
 

@@ -3,31 +3,33 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::Conflist;
-use shim::inventory;
-use shim::store::Store;
-use types::attachment::Attachment;
-use types::policy::{Attach, Policy, Side};
-use types::profile::{self, Leaves, Profile};
-use types::raw::RawObject;
-
-use super::decide::ActiveCni;
-use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact};
-use super::journal::Journal;
-use super::kernel::KernelFacts;
-use crate::host::mounts::Mounts;
-use crate::host::root::Root;
-use crate::node::conf::confdir;
-use crate::node::conf::rooted;
-use crate::node::networks::probe;
-use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::runtime::cri::Runtime;
+use convergence::cleanup::decide::ActiveCni;
+use convergence::cleanup::facts::{
+    Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact,
+};
+use convergence::cleanup::kernel::KernelFacts;
 use convergence::failure::Failure;
 use convergence::node::conf::confdir::{ConfDir, Content, is_conf_name};
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::SandboxList;
 use convergence::runtime::endpoint::RuntimeChoice;
+use shim::conflist::Conflist;
+use shim::inventory;
+use shim::store::Store;
+use types::attachment::Attachment;
 use types::exit::Exit;
+use types::policy::{Attach, Policy, Side};
+use types::profile::{self, Leaves, Profile};
+use types::raw::RawObject;
+
+use super::journal::Journal;
+use crate::commands::cleanup::kernel;
+use crate::host::mounts::Mounts;
+use crate::host::root::Root;
+use crate::node::conf::{confdir, rooted};
+use crate::node::networks::probe;
+use crate::node::plugins::bin_dirs::BinDirSources;
+use crate::runtime::cri::Runtime;
 
 /// Where host-local keeps the leases of each network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
 const LEASES: &str = "/var/lib/cni/networks";
@@ -74,7 +76,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     let live = subject.listed.cloned().or_else(|| live(&node.runtime.choice).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
-        kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },
+        kernel: if is_node { kernel::gather() } else { KernelFacts::default() },
         files: files(subject, leaves, &networks, &mounts, live.as_ref(), confs.strange),
         in_use: in_use(subject, &confs.found),
         used_conf: used(&confs.used, profile),

@@ -3,7 +3,6 @@
 //! All of it is read over netlink but the older back end of iptables, which only its own program can read. So nothing is needed on the node that
 //! the CNI brought in its image, and an object is removed by the handle that the kernel has for it.
 
-pub mod firewall;
 pub mod ipset;
 pub mod legacy;
 pub mod link;
@@ -12,48 +11,7 @@ pub mod nft;
 pub mod route;
 pub mod rule;
 
-use firewall::Table;
-use ipset::SetFact;
-use link::LinkFact;
-use nft::NftTableFact;
-use route::RouteFact;
-use rule::RuleFact;
-
-/// What the kernel holds in the network namespace of this process.
-#[derive(Debug, Clone, Default)]
-pub struct KernelFacts {
-    /// Interfaces, with their addresses.
-    pub links: Vec<LinkFact>,
-    /// Routes of both families and of all tables.
-    pub routes: Vec<RouteFact>,
-    /// Routing rules of both families.
-    pub rules: Vec<RuleFact>,
-    /// Tables of iptables, of both families and both back ends.
-    pub firewall: Vec<Table>,
-    /// All tables of nftables.
-    pub nft_tables: Vec<NftTableFact>,
-    /// Sets of addresses.
-    pub sets: Vec<SetFact>,
-    /// What could not be read, each with the reason: an absence of these is not known.
-    pub unread: Vec<String>,
-}
-
-impl KernelFacts {
-    /// Reads everything; nothing is changed.
-    #[must_use]
-    pub fn gather() -> Self {
-        let mut facts = Self::default();
-        let unread = &mut facts.unread;
-        facts.links = read("interfaces", link::gather(), unread);
-        facts.routes = read("routes", route::gather(), unread);
-        facts.rules = read("routing rules", rule::gather(), unread);
-        facts.nft_tables = read("tables of nftables", nft::tables(), unread);
-        facts.firewall = read("chains of nftables", nft::gather(), unread);
-        facts.firewall.extend(legacy::gather(unread));
-        facts.sets = read("ipsets", ipset::gather(), unread);
-        facts
-    }
-}
+use convergence::cleanup::kernel::KernelFacts;
 
 /// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
 ///
@@ -72,4 +30,19 @@ fn read<T: Default>(what: &str, found: std::io::Result<T>, unread: &mut Vec<Stri
         unread.push(format!("{what}: {why}"));
         T::default()
     })
+}
+
+/// Reads everything; nothing is changed.
+#[must_use]
+pub fn gather() -> KernelFacts {
+    let mut facts = KernelFacts::default();
+    let unread = &mut facts.unread;
+    facts.links = read("interfaces", link::gather(), unread);
+    facts.routes = read("routes", route::gather(), unread);
+    facts.rules = read("routing rules", rule::gather(), unread);
+    facts.nft_tables = read("tables of nftables", nft::tables(), unread);
+    facts.firewall = read("chains of nftables", nft::gather(), unread);
+    facts.firewall.extend(legacy::gather(unread));
+    facts.sets = read("ipsets", ipset::gather(), unread);
+    facts
 }

@@ -1,11 +1,11 @@
 //! The report of `cleanup`.
 
+use convergence::cleanup::decide::RetainedObject;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
-use super::decide::RetainedObject;
 use crate::change::outcome::{Done, Outcome};
 
 /// What was removed, what stays, and what remains.

@@ -4,54 +4,49 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{SysconfVar, sysconf};
-use shim::boot::Moment;
-use shim::file::read_bounded;
-use shim::inventory::{self, Deleter, Entry};
-use shim::layout::{CONF_FILE, SETTINGS_DIRS};
-use shim::process::Process;
-use shim::store::{Key, Store};
-use shim::sweep::ListStatus;
-use shim::trust;
-use shim::version::Version;
-use types::attachment::Attachment;
-use types::node::{Mode, Node};
-use types::policy::Side;
-use types::raw::{RawObject, raw_string};
-
-use super::facts::{
+use convergence::failure::Failure;
+use convergence::graduate::facts::{
     GraduateFacts, NewNetwork, NodeAnnotations, NodeJson, ObservedCache, ObservedConf, ObservedRuntime,
     Progress,
 };
-use super::journal::Journal;
-use crate::cli::{Global, Graduate};
-use crate::host::durable;
-use crate::host::root::Root;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
-use crate::node::facts;
-use crate::node::facts::{ConfDirChoice, NodeQuery};
-use crate::node::networks::readiness;
-use crate::node::settings;
-use crate::node::settings::directories;
-use crate::publish::look::{self, ApiReadError};
-use crate::publish::removal::Removal;
-use crate::publish::reporter;
-use crate::runtime::answer::deleter;
-use crate::runtime::cache;
-use crate::runtime::config;
-use crate::runtime::cri::Runtime;
-use crate::runtime::running_adds::can_see;
-use crate::systemd::systemctl;
-use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::settings::directories::InstalledConf;
 use convergence::paths::{NODE_FILE, WATCH_UNIT, WITHOUT};
 use convergence::runtime::SandboxList;
 use convergence::runtime::cache::handover::file_name;
 use convergence::runtime::cache::made_by_cri;
-use shim::layout::PROBED;
+use nix::unistd::{SysconfVar, sysconf};
+use shim::boot::Moment;
+use shim::file::read_bounded;
+use shim::inventory::{self, Deleter, Entry};
+use shim::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
+use shim::process::Process;
+use shim::store::{Key, Store};
+use shim::sweep::ListStatus;
+use shim::trust;
+use shim::version::Version;
+use types::attachment::Attachment;
 use types::exit::Exit;
+use types::node::{Mode, Node};
+use types::policy::Side;
+use types::raw::{RawObject, raw_string};
+
+use super::journal::Journal;
+use crate::cli::{Global, Graduate};
+use crate::host::durable;
+use crate::host::root::Root;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::facts::{self, ConfDirChoice, NodeQuery};
+use crate::node::networks::readiness;
+use crate::node::settings::{self, directories};
+use crate::publish::look::{self, ApiReadError};
+use crate::publish::removal::Removal;
+use crate::publish::reporter;
+use crate::runtime::answer::deleter;
+use crate::runtime::cri::Runtime;
+use crate::runtime::running_adds::can_see;
+use crate::runtime::{cache, config};
+use crate::systemd::systemctl;
 
 /// How long the API server may take to answer.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);

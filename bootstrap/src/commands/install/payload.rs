@@ -5,29 +5,28 @@
 //! load (what the pod has) -> [`mod@decide`] (pure, against what the node has) -> carry out -> remember ([`record`]), so that an upgrade
 //! knows its own files from an administrator's, and a removal takes away just them.
 
-pub mod decide;
 pub mod load;
 pub mod record;
 pub mod removal;
 
 use std::path::Path;
 
+use convergence::change::{Act, Change, Write};
+use convergence::digest;
+use convergence::failure::Failure;
+use convergence::install::payload::{PlaceOnNode, decide};
+use convergence::paths::{BROUGHT, NODE_FILE};
 use shim::file::PRIVATE;
 use shim::layout::Layout;
 use shim::lock;
+use types::exit::Exit;
 use types::node::Node;
 
-use self::decide::{PlaceOnNode, decide};
 use self::load::Load;
 use self::record::PayloadRecord;
 use crate::change;
 use crate::change::outcome::{Done, carry_out};
 use crate::host::root::Root;
-use convergence::change::{Act, Change, Write};
-use convergence::digest;
-use convergence::failure::Failure;
-use convergence::paths::{BROUGHT, NODE_FILE};
-use types::exit::Exit;
 
 /// What bringing files to the node changes.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl Plan {
         let mut findings = Vec::new();
         for item in &load.items {
             let last = plan.records[0].files.get(&item.path).cloned();
-            match decide(item, &PlaceOnNode::gather(&item.path), last.as_ref(), overwrite) {
+            match decide(item, &place_on_node(&item.path), last.as_ref(), overwrite) {
                 Ok(decided) => {
                     plan.notes.extend(decided.note);
                     if let Some([during, after]) = decided.entries {
@@ -115,14 +114,13 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
     carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
 }
 
-impl PlaceOnNode {
-    #[must_use]
-    pub fn gather(path: &Path) -> Self {
-        match change::read_with_mode(path) {
-            Some((bytes, mode)) => Self::File { sha256: digest::sha256(&bytes), mode },
-            None if path.symlink_metadata().is_ok() => Self::Other,
-            None => Self::Nothing,
-        }
+/// What is at `path` now.
+#[must_use]
+pub fn place_on_node(path: &Path) -> PlaceOnNode {
+    match change::read_with_mode(path) {
+        Some((bytes, mode)) => PlaceOnNode::File { sha256: digest::sha256(&bytes), mode },
+        None if path.symlink_metadata().is_ok() => PlaceOnNode::Other,
+        None => PlaceOnNode::Nothing,
     }
 }
 

@@ -3,28 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use types::problem::Problem;
-
-use crate::change::outcome::{Changed, Outcome};
-use crate::change::{self, ChangeHandler, Executor};
-use crate::cli::{Global, Uninstall, print};
-use crate::commands::install::payload::removal::PayloadRemoval;
-use crate::host::root::Root;
-use crate::node::agent::repair_pause::RepairPause;
-use crate::node::attachments;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
-use crate::node::facts;
-use crate::node::settings;
-use crate::publish::removal::{IN_CLUSTER, Removal};
-use crate::runtime::answer;
-use crate::runtime::cri::Runtime;
-use crate::runtime::running_adds::{AddPath, Caller, can_see, wait_for_quiet};
-use crate::runtime::{conf_removal, config};
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
 use convergence::node::attachments::Attachments;
 use convergence::node::cni::CniFacts;
+use convergence::node::conf::LEAVING_FILE;
 use convergence::node::facts::NodeFacts;
 use convergence::node::plugins::bin_dirs::BinDir;
 use convergence::node::settings::directories::Directories;
@@ -34,6 +17,20 @@ use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
 use shim::layout::PROBED;
 use types::exit::Exit;
+use types::problem::Problem;
+
+use crate::change::outcome::{Changed, Outcome};
+use crate::change::{self, ChangeHandler, Executor};
+use crate::cli::{Global, Uninstall, print};
+use crate::commands::install::payload::removal::PayloadRemoval;
+use crate::host::root::Root;
+use crate::node::agent::repair_pause::RepairPause;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::{attachments, facts, settings};
+use crate::publish::removal::{IN_CLUSTER, Removal};
+use crate::runtime::cri::Runtime;
+use crate::runtime::running_adds::{AddPath, Caller, can_see, wait_for_quiet};
+use crate::runtime::{answer, conf_removal, config};
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -76,8 +73,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let left =
-        Some(node.dirs.conf_dir.join(conf_removal::FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let left = Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
     let cni = cni::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
     let mut changes = decide(&node, &cni, wanted, left);
     changes.extend(forget(&node));
@@ -210,7 +206,7 @@ fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<Pat
     let why = match node.runtime.answer {
         RuntimeAnswer::Silent => format!(
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
-            conf_removal::FILE
+            LEAVING_FILE
         ),
         _ => "the runtime calls the next conf from now on".to_owned(),
     };

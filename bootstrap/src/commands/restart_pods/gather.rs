@@ -3,30 +3,28 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::publish::pods::BoundPod;
+use convergence::restart_pods::carry::NodeClient;
+use convergence::restart_pods::facts::Facts;
+use convergence::runtime::answer::ConfUse;
 use shim::layout::Layout;
 use types::eviction::{Answer, Depth};
+use types::exit::Exit;
 use types::problem::Problem;
 
-use super::carry::NodeClient;
-use super::facts::Facts;
 use crate::cli::{Endpoint, Global, print};
 use crate::host::root::Root;
-use crate::node::facts;
 use crate::node::networks::unready;
 use crate::node::policy::file;
-use crate::node::settings;
-use crate::node::{attachments, switch};
+use crate::node::{attachments, facts, settings, switch};
 use crate::publish::look::ApiReadError;
 use crate::publish::pods::bound::BoundPods;
 use crate::publish::reporter;
 use crate::runtime::answer;
 use crate::runtime::cri::Runtime;
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use convergence::node::policy::file::PolicyFile;
-use convergence::publish::pods::BoundPod;
-use convergence::runtime::answer::ConfUse;
-use types::exit::Exit;
 
 /// The node, and who is asked about its pods.
 #[derive(Debug)]

@@ -74,6 +74,9 @@ pub const DEFAULT_CNI_VERSION: &str = "1.0.0";
 /// Mode of Crossfade's conf: the file holds no secret.
 pub const CONF_MODE: u32 = 0o644;
 
+/// Its name, which sorts behind the usual names of confs.
+pub const LEAVING_FILE: &str = "zz-crossfade-leaving.conflist";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,6 @@ pub mod gated;
 pub mod readiness;
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::PathBuf;
 
 use shim::conflist::{Conflist, Unloadable};

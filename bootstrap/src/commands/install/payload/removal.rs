@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::install::payload::PlaceOnNode;
+use convergence::node::agent::watch_unit;
+use convergence::paths::{BROUGHT, IDENTITY};
 use shim::layout::Layout;
+use types::exit::Exit;
 
-use super::decide::PlaceOnNode;
 use super::record::PayloadRecord;
 use crate::change::outcome::{Done, Outcome, carry_out};
 use crate::host::root::Root;
 use crate::systemd::systemctl;
-use convergence::change::Change;
-use convergence::failure::Failure;
-use convergence::node::agent::watch_unit;
-use convergence::paths::{BROUGHT, IDENTITY};
-use types::exit::Exit;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl PayloadRemoval {
         let files: Vec<Change> = record
             .files
             .iter()
-            .filter_map(|(path, entry)| match PlaceOnNode::gather(path) {
+            .filter_map(|(path, entry)| match super::place_on_node(path) {
                 PlaceOnNode::Nothing => None,
                 PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))

@@ -1,0 +1,113 @@
+//! Sandboxes that the runtime runs and that its result cache does not know: pure decisions.
+//!
+//! The cache says which network a pod is on, and with which conf. If the cache was wiped, or is kept elsewhere (cri-dockerd), a pod from
+//! before the installation would get no DEL and its address would leak. So a person has to say which network the pod is on.
+
+use shim::boot::Moment;
+use shim::inventory::Entry;
+use shim::store::Key;
+use types::names::is_name;
+use types::policy::Side;
+use types::problem::Problem;
+
+use crate::runtime::Sandbox;
+
+/// The interface that every CRI runtime gives a pod first.
+const IFNAME: &str = "eth0";
+/// How many sandboxes the refusal names.
+const NAMED: usize = 5;
+
+/// What the command line says about the sandboxes.
+#[derive(Debug, Clone, Copy)]
+pub struct UncachedChoice<'a> {
+    /// The network of all sandboxes that are not ignored.
+    pub network: Option<Side>,
+    /// Ids of sandboxes that get no entry.
+    pub ignored: &'a [String],
+}
+
+/// The entries of those that are said to be on a network.
+///
+/// # Errors
+/// Their network is not known; with the next step.
+pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
+    let left = sandboxes.iter().filter(|sandbox| !choice.ignored.contains(&sandbox.id));
+    // CNI allows no such container id, so no ADD can have attached the sandbox.
+    let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
+    match choice.network {
+        _ if left.is_empty() => Ok(Vec::new()),
+        Some(side) => Ok(left.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
+        None => Err(refusal(&left)),
+    }
+}
+
+fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
+    let Sandbox { id, namespace, name, uid } = sandbox;
+    // As CRI runtimes pass them.
+    let args = format!(
+        "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
+    );
+    Entry {
+        cni_args: Some(args),
+        taken: Some(now.clone()),
+        ..Entry::new(Key::new(id, IFNAME), side.as_str())
+    }
+}
+
+fn refusal(left: &[&Sandbox]) -> Problem {
+    let describe = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
+    let mut named: Vec<String> = left.iter().take(NAMED).map(describe).collect();
+    named.extend((left.len() > NAMED).then(|| format!("{} more", left.len() - NAMED)));
+    let what = format!(
+        "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
+         nobody",
+        left.len(),
+        named.join(", ")
+    );
+    Problem::new(what).at("--cache-dir").fix(
+        "name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a network \
+         with --uncached old or --uncached new, or leave one out with --ignore-sandbox ID",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::cache::made_by_cri;
+
+    fn sandbox(id: &str) -> Sandbox {
+        Sandbox { id: id.into(), namespace: "ns".into(), name: format!("pod-{id}"), uid: "u".into() }
+    }
+
+    fn now() -> Moment {
+        Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 }
+    }
+
+    #[test]
+    fn nobody_is_left_out_in_silence() {
+        let all: Vec<Sandbox> = (0..7).map(|n| sandbox(&format!("c{n}"))).collect();
+        let why = take(&all, UncachedChoice { network: None, ignored: &[] }, &now()).expect_err("silence");
+        for words in
+            ["runs 7 sandboxes", "ns/pod-c0 (c0)", "2 more", "--uncached", "--ignore-sandbox", "--cache-dir"]
+        {
+            assert!(why.to_string().contains(words), "{words}: {why}");
+        }
+        let ignored: Vec<String> = all.iter().map(|sandbox| sandbox.id.clone()).collect();
+        assert!(
+            take(&all, UncachedChoice { network: None, ignored: &ignored }, &now()).expect("said").is_empty()
+        );
+        let why = take(&all, UncachedChoice { network: None, ignored: &ignored[1..] }, &now())
+            .expect_err("one is left");
+        assert!(why.what.contains("runs 1 sandboxes") && why.what.contains("(c0)"), "{why}");
+    }
+
+    #[test]
+    fn what_is_said_to_be_on_a_network_is_listed_with_what_a_del_needs() {
+        let taken = take(&[sandbox("c1")], UncachedChoice { network: Some(Side::New), ignored: &[] }, &now())
+            .expect("said");
+        let [entry] = taken.as_slice() else { panic!("{taken:?}") };
+        assert_eq!((entry.key(), entry.network.as_str()), (Key::new("c1", "eth0"), "new"));
+        assert!(made_by_cri(entry.cni_args.as_deref(), "c1") && entry.taken.is_some());
+        assert!(entry.cni_args.as_deref().is_some_and(|args| args.contains("K8S_POD_NAME=pod-c1")));
+    }
+}
