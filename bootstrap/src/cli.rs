@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use cleanup::Cleanup;
 pub use graduate::Graduate;
-pub use image::{Bake, Image, Seal, Selftest};
+pub use image::{Bake, Seal, Selftest};
 pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
 pub use options::{Global, Output};

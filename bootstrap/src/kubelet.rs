@@ -9,16 +9,5 @@ pub mod dns;
 pub mod drop_in;
 pub mod flags;
 pub mod own;
-pub mod registration;
 pub mod runtime;
 pub mod sources;
-
-use types::node::Node;
-use types::{label, taint};
-
-/// Why kubelet would not start, or the API server not take the Node, with the labels and taints of node.json; one line each.
-#[must_use]
-pub fn refusals(node: &Node) -> Vec<String> {
-    let labels = node.labels.iter().filter_map(|(key, value)| label::refusal(key, value));
-    labels.chain(node.taints.iter().filter_map(taint::refusal)).collect()
-}

@@ -8,6 +8,9 @@ mod runtime;
 
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
+use convergence::kubelet::refusals;
+use convergence::kubelet::registration::{OwnRegistration, environment_file};
+use convergence::kubelet::sources::KubeletSources;
 use convergence::node::facts::NodeFacts;
 use convergence::paths::KUBELET_ENV;
 use convergence::report::{Page, Report};
@@ -21,10 +24,8 @@ use crate::change::outcome::{Changed, finish};
 use crate::cli::{Global, Render};
 use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, Checked};
+use crate::kubelet::drop_in;
 use crate::kubelet::own::{own_registration, registered};
-use crate::kubelet::registration::{OwnRegistration, environment_file};
-use crate::kubelet::sources::KubeletSources;
-use crate::kubelet::{drop_in, refusals};
 use crate::node::{facts, settings, switch};
 
 /// Mode of the environment file: it holds no secret.

@@ -3,6 +3,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod bake;
 pub mod boot;
 pub mod change;
 pub mod cleanup;
@@ -12,6 +13,7 @@ pub mod failure;
 pub mod glob;
 pub mod graduate;
 pub mod install;
+pub mod kubelet;
 pub mod node;
 pub mod packets;
 pub mod paths;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use convergence::failure::Failure;
+use convergence::kubelet::registration::Registration;
 use convergence::paths::KUBELET_ENV;
 use convergence::report::Page;
 use serde::Serialize;
@@ -11,7 +12,6 @@ use types::taint::Taint;
 
 use crate::host::root::Root;
 use crate::kubelet::own;
-use crate::kubelet::registration::Registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
@@ -140,7 +140,7 @@ impl Registered {
                     .into(),
             );
         }
-        let label = |label: crate::kubelet::sources::Label| Label {
+        let label = |label: convergence::kubelet::sources::Label| Label {
             key: label.key,
             value: label.value,
             source: label.source,

@@ -6,26 +6,26 @@ use types::problem::Problem;
 use types::profile::{self, Migration};
 use types::taint::{self, Taint};
 
-use crate::cli::Bake;
-use convergence::change::obstacles::Obstacles;
+use crate::bake::BakeOptions;
+use crate::change::obstacles::Obstacles;
 
 /// Labels and taints of node.json.
 #[derive(Debug, Default)]
-pub(super) struct Registration {
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) taints: Vec<Taint>,
+pub struct Registration {
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
 }
 
 /// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
 /// cannot be read is a finding and left out.
-pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut Obstacles) -> Registration {
+pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mut Obstacles) -> Registration {
     let mut registration = Registration::default();
     let mut refuse = |option: &str, why: String| {
         obstacles.add_usage(
             Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")),
         );
     };
-    for text in &wanted.labels {
+    for text in wanted.labels {
         let Some((key, value)) = text.split_once('=') else {
             refuse("--label", format!("--label {text:?}: expected KEY=VALUE"));
             continue;
@@ -35,7 +35,7 @@ pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut O
             refuse("--label", format!("--label {key}: it is given two values; expected one"));
         }
     }
-    for text in &wanted.taints {
+    for text in wanted.taints {
         match taint::parse(text) {
             Ok(taints) if !taints.is_empty() => registration.taints.extend(taints),
             Ok(_) => {
@@ -54,7 +54,7 @@ pub(super) fn decide(wanted: &Bake, usual: Option<&Migration>, obstacles: &mut O
 }
 
 /// A warning about a taint that no known program lifts: a node with it would stay empty.
-pub(super) fn lifter(taint: &Taint) -> Option<String> {
+pub fn lifter(taint: &Taint) -> Option<String> {
     let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
     let mut all = profile::all().iter();
     let is_known = all.any(|profile| {

@@ -1,9 +1,14 @@
 use clap::Parser;
-use types::policy::Policy;
-
-use super::*;
-use crate::cli::{Cli, Command};
+use convergence::bake::Image;
+use convergence::bake::decide::{BakeDecision, decide};
+use convergence::bake::facts::BakeFacts;
+use convergence::failure::Failure;
 use types::exit::Exit;
+use types::node::{Mode, Node};
+use types::policy::{Phase, Policy, Side};
+
+use super::options;
+use crate::cli::{Cli, Command};
 
 fn facts() -> BakeFacts {
     BakeFacts {
@@ -20,7 +25,7 @@ fn decided(line: &str, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let words = ["crossfade-bootstrap", "bake"].into_iter().chain(line.split_ascii_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
     let Command::Bake(wanted) = cli.command else { unreachable!("it was bake") };
-    decide(&wanted, facts)
+    decide(options(&wanted), facts)
 }
 
 fn baked(line: &str) -> (Option<Policy>, Node, Vec<String>) {

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use types::taint::Taint;
 
-use super::sources::{KubeletSources, Label};
-use convergence::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
+use crate::kubelet::sources::{KubeletSources, Label};
+use crate::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnRegistration {

@@ -2,7 +2,7 @@
 
 use types::taint::{Effect, parse};
 
-use super::*;
+use crate::kubelet::registration::*;
 use crate::kubelet::sources::List;
 
 fn found(lists: &[&str]) -> KubeletSources {

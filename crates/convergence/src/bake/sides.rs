@@ -8,18 +8,18 @@ use types::policy::{Network, Phase, Policy, Side};
 use types::problem::Problem;
 use types::profile::{self, GENERIC, Profile};
 
-use crate::cli::Bake;
-use convergence::change::obstacles::Obstacles;
+use crate::bake::BakeOptions;
+use crate::change::obstacles::Obstacles;
 
 /// The networks of options.
-#[derive(Serialize)]
-pub(super) struct NetworkSpecs {
+#[derive(Debug, Serialize)]
+pub struct NetworkSpecs {
     old: NetworkSpec,
     new: NetworkSpec,
 }
 
 /// A network as a policy spells it, without the probes: `boot` adds those of its profile, of the release that is there then.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct NetworkSpec {
     profile: String,
     conf: Vec<PathBuf>,
@@ -46,8 +46,8 @@ struct BothSpec {
 
 impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
-    pub(super) fn of(wanted: &Bake, conf_dir: &Path, obstacles: &mut Obstacles) -> Option<Self> {
-        if let (Some(old), Some(new)) = (&wanted.old, &wanted.new)
+    pub fn of(wanted: BakeOptions<'_>, conf_dir: &Path, obstacles: &mut Obstacles) -> Option<Self> {
+        if let (Some(old), Some(new)) = (wanted.old, wanted.new)
             && old == new
             && old != GENERIC
         {
@@ -55,25 +55,15 @@ impl NetworkSpecs {
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
             obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
-        let old = network_spec(
-            Side::Old,
-            wanted.old.as_deref(),
-            &wanted.old_conf,
-            &wanted.old_cidrs,
-            (conf_dir, obstacles),
-        );
-        let new = network_spec(
-            Side::New,
-            wanted.new.as_deref(),
-            &wanted.new_conf,
-            &wanted.new_cidrs,
-            (conf_dir, obstacles),
-        );
+        let old =
+            network_spec(Side::Old, wanted.old, wanted.old_conf, wanted.old_cidrs, (conf_dir, obstacles));
+        let new =
+            network_spec(Side::New, wanted.new, wanted.new_conf, wanted.new_cidrs, (conf_dir, obstacles));
         Some(Self { old: old?, new: new? })
     }
 
     /// A policy of them. What was attached before Crossfade is the old network's.
-    pub(super) fn to_policy(&self, phase: Phase) -> Vec<u8> {
+    pub fn to_policy(&self, phase: Phase) -> Vec<u8> {
         let (attach, primary) = phase.meaning();
         pretty(&PolicyFile {
             version: 1,
@@ -119,7 +109,7 @@ fn network_spec(
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
-pub(super) fn known(side: Side, name: &str, obstacles: &mut Obstacles) -> Option<Option<&'static Profile>> {
+pub fn known(side: Side, name: &str, obstacles: &mut Obstacles) -> Option<Option<&'static Profile>> {
     let found = profile::find(name);
     if found.is_some() || name == GENERIC {
         return Some(found);
@@ -132,7 +122,7 @@ pub(super) fn known(side: Side, name: &str, obstacles: &mut Obstacles) -> Option
 }
 
 /// What keeps the two networks of a policy from standing side by side.
-pub(super) fn together(policy: &Policy) -> Vec<Problem> {
+pub fn together(policy: &Policy) -> Vec<Problem> {
     let mut all = Vec::new();
     let networks: Vec<(Side, &Network)> = policy.networks().collect();
     for (side, network) in &networks {
@@ -170,7 +160,7 @@ pub(super) fn together(policy: &Policy) -> Vec<Problem> {
 }
 
 /// What a person should know of the CNIs that a policy names.
-pub(super) fn notes(policy: &Policy) -> Vec<String> {
+pub fn notes(policy: &Policy) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, network) in policy.networks() {
         let profile = profile::find(&network.profile);
@@ -191,7 +181,7 @@ pub(super) fn notes(policy: &Policy) -> Vec<String> {
 }
 
 /// JSON as a person writes it, with an end of line.
-pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
+pub fn pretty(value: &impl Serialize) -> Vec<u8> {
     // Strings, numbers, lists and maps of strings always serialise.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

@@ -28,23 +28,23 @@ use types::problem::Problem;
 use types::profile::{self, Profile};
 use types::taint;
 
-use super::gather::BakeFacts;
-use super::registration::{self, Registration};
-use super::sides::{self, NetworkSpecs, pretty};
-use crate::cli::{Bake, Image};
+use crate::bake::facts::BakeFacts;
+use crate::bake::registration::{self, Registration};
+use crate::bake::sides::{self, NetworkSpecs, pretty};
+use crate::bake::{BakeOptions, Image};
+use crate::change::obstacles::Obstacles;
+use crate::failure::Failure;
 use crate::kubelet::refusals;
-use convergence::change::obstacles::Obstacles;
-use convergence::failure::Failure;
-use convergence::node::policy::secondary;
+use crate::node::policy::secondary;
 
 #[derive(Debug)]
-pub(super) struct BakeDecision {
+pub struct BakeDecision {
     /// The policy; none in a final image.
-    pub(super) policy: Option<Vec<u8>>,
+    pub policy: Option<Vec<u8>>,
     /// node.json.
-    pub(super) node: Vec<u8>,
+    pub node: Vec<u8>,
     /// What a person may want to know.
-    pub(super) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// node.json as it is made of options; keys in the order in which a person reads them.
@@ -102,7 +102,7 @@ impl Origin {
 ///
 /// # Errors
 /// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
-pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
+pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let (mut obstacles, mut notes) = (Obstacles::default(), Vec::new());
     let mut policy = None;
     let new = match wanted.image {
@@ -134,7 +134,7 @@ pub(super) fn decide(wanted: &Bake, facts: &BakeFacts) -> Result<BakeDecision, F
 }
 
 /// The policy of options.
-fn migration(wanted: &Bake, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
+fn migration(wanted: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
@@ -168,7 +168,7 @@ fn checked(
 }
 
 /// A final image: there is nothing to choose.
-fn last(wanted: &Bake, obstacles: &mut Obstacles) -> Option<&'static Profile> {
+fn last(wanted: BakeOptions<'_>, obstacles: &mut Obstacles) -> Option<&'static Profile> {
     let given = [
         ("--old", wanted.old.is_some()),
         ("--old-conf", !wanted.old_conf.is_empty()),
@@ -177,17 +177,17 @@ fn last(wanted: &Bake, obstacles: &mut Obstacles) -> Option<&'static Profile> {
         ("--new-cidr", !wanted.new_cidrs.is_empty()),
         ("--phase", wanted.phase.is_some()),
         ("--mode", wanted.mode.is_some()),
-        ("--from-policy", wanted.from_policy.is_some()),
+        ("--from-policy", wanted.has_policy_file),
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
         let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
         obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
     }
-    wanted.new.as_deref().and_then(|name| sides::known(Side::New, name, obstacles).flatten())
+    wanted.new.and_then(|name| sides::known(Side::New, name, obstacles).flatten())
 }
 
 /// node.json of options.
-fn settings(wanted: &Bake, new: Option<&'static Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
+fn settings(wanted: BakeOptions<'_>, new: Option<&'static Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
     let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
     let Registration { labels, taints } = registration::decide(wanted, usual, obstacles);
@@ -233,6 +233,3 @@ fn fits(bytes: &[u8], (image, origin): (Image, Origin), obstacles: &mut Obstacle
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
 }
-
-#[cfg(test)]
-mod tests;
