@@ -5,24 +5,13 @@
 //! wrote stays when it ends, however it ends.
 
 pub mod apply;
-pub mod count;
-pub mod debounce;
-pub mod decide;
-pub mod desired;
-pub mod guard;
 pub mod lock;
-pub mod memory;
-pub mod network;
 pub mod observe;
-pub mod own;
 pub mod packets;
 pub mod pod;
 pub mod proof;
 pub mod prove;
 pub mod reconcile;
-pub mod reload;
-pub mod runtime;
-pub mod sweeps;
 pub mod textfile;
 
 use std::sync::mpsc::Sender;
@@ -33,6 +22,7 @@ use convergence::failure::Failure;
 use convergence::node::settings::Settings;
 use convergence::paths::{STATUS, WITHOUT};
 use convergence::report::{Page, Report};
+use convergence::watch::{decide, memory, sweeps};
 use serde::Serialize;
 use shim::process::Process;
 use types::exit::Exit;
@@ -191,7 +181,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
     let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
-    let facts = observe::Observation::gather(&scope.global, known, Duration::ZERO);
+    let facts = observe::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> =
         decision.happened.iter().map(|event| format!("{}: {}", event.reason, event.message)).collect();

@@ -15,11 +15,19 @@ pub mod result;
 
 use std::time::{Duration, Instant};
 
-use shim::boot::{self, Age};
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::node::attachments::sweep_candidates::{self, SweepCandidate};
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::runtime::SandboxList;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::sweep::decide;
+use shim::boot::{self};
 use shim::file::abandoned_temps;
-use shim::inventory::{self, Deleter};
+use shim::inventory::{self};
 use shim::layout::Layout;
-use shim::owner::{Owner, Owners};
+use shim::owner::Owners;
 use shim::pass_order::{self, TimeShares};
 use shim::reply::CniError;
 use shim::request::{Conf, Env};
@@ -28,8 +36,8 @@ use shim::serve::Session;
 use shim::serve::pass::Pass;
 use shim::signal::Signals;
 use shim::store::Store;
-use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock};
+use types::exit::Exit;
 use types::policy::Policy;
 
 use self::annotations::PassFacts;
@@ -45,16 +53,6 @@ use crate::node::plugins::joined;
 use crate::node::settings;
 use crate::runtime;
 use crate::runtime::cri::Runtime;
-use convergence::change::{Act, Change};
-use convergence::failure::Failure;
-use convergence::node::attachments::age_text;
-use convergence::node::attachments::sweep_candidates;
-use convergence::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
-use convergence::node::facts::NodeFacts;
-use convergence::node::settings::directories::Directories;
-use convergence::runtime::SandboxList;
-use convergence::runtime::endpoint::RuntimeChoice;
-use types::exit::Exit;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -183,48 +181,6 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
             Err(Failure::later(why).at(format!("attachment {key}")).fix(fix))
         }
     }
-}
-
-/// Decides what the pass does. What lives is not mentioned.
-#[must_use]
-pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for candidate in judged {
-        let age = age_text(Some(candidate.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if candidate.listed == ListStatus::Stopped {
-            "the sandbox ended with an earlier boot"
-        } else {
-            "the runtime does not list the sandbox"
-        };
-        let (act, reason) = match verdict(candidate.listed, candidate.age, grace_secs, candidate.owner) {
-            SweepVerdict::Live => continue,
-            SweepVerdict::Young => {
-                (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
-            }
-            SweepVerdict::Waiting => {
-                (Act::Wait, format!("{seen}, but network {} is not ready", candidate.networks))
-            }
-            SweepVerdict::Close => {
-                let key = candidate.key.clone();
-                let more = match (&candidate.location, candidate.owner) {
-                    (RecordLocation::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
-                    (_, Owner::Retired) => ", which is retired",
-                    (_, Owner::Ready | Owner::NotReady) => "",
-                };
-                let act = match &candidate.location {
-                    RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
-                    RecordLocation::Entry(_) => Act::CloseEntry(key),
-                };
-                (act, format!("{seen}; age {age}; network {}{more}", candidate.networks))
-            }
-        };
-        changes.push(Change::new(
-            act,
-            format!("{} {}", candidate.key.container_id, candidate.key.ifname),
-            reason,
-        ));
-    }
-    changes
 }
 
 /// What killed calls of the plugin left: temporary files, and locks that no process holds.

@@ -4,6 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::watch::proof;
 use shim::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
@@ -14,9 +17,6 @@ use crate::host::root::Root;
 use crate::host::{program, shared_dir};
 use crate::node::agent::own_command::transient_unit;
 use crate::systemd::systemctl;
-use crate::watch::proof;
-use convergence::change::{Act, Change};
-use convergence::failure::Failure;
 
 /// How long systemd may take to accept a unit, and the largest answer.
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };

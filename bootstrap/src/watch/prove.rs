@@ -13,6 +13,7 @@ use convergence::change::Write;
 use convergence::failure::Failure;
 use convergence::packets::plan::allowed;
 use convergence::report::{Page, Report};
+use convergence::watch::proof::ProofResult;
 use serde::Serialize;
 use shim::conflist::Conflist;
 use shim::{boot, file};
@@ -23,7 +24,7 @@ use types::profile::{self, Proof};
 
 use self::exchange::exchange;
 use self::scene::Scene;
-use super::proof::{self, ProofResult, answers};
+use super::proof::{self, answers};
 use crate::change;
 use crate::cli::{Global, Prove, print};
 use crate::node::facts;

@@ -11,29 +11,30 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use sd_notify::NotifyState;
-use shim::process::Process;
-use tracing::info;
-use types::node::Mode;
-
-use self::counting::Basis;
-use super::count::CountPace;
-use super::debounce::{AT_MOST, Debounce};
-use super::decide::{WatchDecision, decide};
-use super::desired::Desired;
-use super::memory::Memory;
-use super::observe::Observation;
-use super::{Scope, pod};
-use crate::host::events::{Events, WakeReason, signals};
-use crate::node::agent::status_file;
-use crate::publish::report::Publish;
 use convergence::failure::Failure;
 use convergence::node::settings::Settings;
 use convergence::paths::STATUS;
 use convergence::publish::report::{NodeEvent, NodeReport, Reason};
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
+use convergence::watch::count::CountPace;
+use convergence::watch::debounce::{AT_MOST, Debounce};
+use convergence::watch::decide::{WatchDecision, decide};
+use convergence::watch::desired::Desired;
+use convergence::watch::memory::Memory;
+use convergence::watch::observation::Observation;
+use sd_notify::NotifyState;
+use shim::process::Process;
+use tracing::info;
 use types::exit::Exit;
+use types::node::Mode;
+
+use self::counting::Basis;
+use super::{Scope, pod};
+use crate::host::events::{Events, WakeReason, signals};
+use crate::node::agent::status_file;
+use crate::publish::report::Publish;
+use crate::watch::observe;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);
@@ -182,7 +183,7 @@ impl<'a> Watch<'a> {
     fn debounce_for(&mut self) -> (Duration, Duration) {
         let (quiet, at_most) = self.debounce.gather(self.started.elapsed());
         match &self.facts {
-            Some(facts) if facts.is_intruded() => (Duration::ZERO, Duration::ZERO),
+            Some(facts) if observe::is_intruded(facts) => (Duration::ZERO, Duration::ZERO),
             Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
             _ => (quiet, at_most),
         }
@@ -239,7 +240,7 @@ impl<'a> Watch<'a> {
                 | Reason::PluginMissing
                 | Reason::RuntimeUnknown
         );
-        let lost = decision.document.conf.state == super::own::OwnConfState::NoDirectory.word();
+        let lost = decision.document.conf.state == convergence::watch::own::OwnConfState::NoDirectory.word();
         let usual = match () {
             () if waits || lost || failed => WAITING,
             () if self.events.polls() => POLLING,

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
+use convergence::watch::own::OwnConfState;
+use convergence::watch::proof::DEGRADED;
 use types::policy::Phase;
 use types::status::Document;
-
-use super::own::OwnConfState;
-use super::proof::DEGRADED;
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.

@@ -5,3 +5,4 @@ pub mod facts;
 pub mod inventory;
 pub mod payload;
 pub mod uncached;
+pub mod uninstall;

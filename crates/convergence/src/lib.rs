@@ -22,4 +22,5 @@ pub mod report;
 pub mod restart_pods;
 pub mod runtime;
 pub mod seal;
-pub mod sweep_annotations;
+pub mod sweep;
+pub mod watch;

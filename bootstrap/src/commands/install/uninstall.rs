@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
+use convergence::install::uninstall::decide;
 use convergence::node::attachments::Attachments;
-use convergence::node::cni::CniFacts;
 use convergence::node::conf::LEAVING_FILE;
 use convergence::node::facts::NodeFacts;
-use convergence::node::plugins::bin_dirs::BinDir;
 use convergence::node::settings::directories::Directories;
 use convergence::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
 use convergence::runtime::CniSetup;
@@ -75,7 +74,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     }
     let left = Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
     let cni = cni::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
-    let mut changes = decide(&node, &cni, wanted, left);
+    let mut changes = decide(&node, &cni, wanted.purge, left);
     changes.extend(forget(&node));
     let leave = wanted.brought.then(PayloadRemoval::gather).transpose()?;
     let removal = Removal::gather(&Root::new(&node.root), &node.settings);
@@ -198,31 +197,6 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
         .at(PRIVATE_CONF_DIR)
         .fix(format!("touch {DISABLED}, reboot, then uninstall; or replace the node"))),
     }
-}
-
-fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
-    let settings = &node.dirs;
-    // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
-    let why = match node.runtime.answer {
-        RuntimeAnswer::Silent => format!(
-            "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
-            LEAVING_FILE
-        ),
-        _ => "the runtime calls the next conf from now on".to_owned(),
-    };
-    let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
-    changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
-    changes.push(Change::ensure_gone(
-        settings.layout.name(),
-        false,
-        "the next install takes the name of the network then",
-    ));
-    if wanted.purge {
-        changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
-        let plugins = cni.plugins.dirs.iter().map(BinDir::plugin_file);
-        changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
-    }
-    changes
 }
 
 /// What `watch` has found in this boot goes with it: a later installation would show a proof of this one as its own.

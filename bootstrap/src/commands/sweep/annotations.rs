@@ -22,7 +22,7 @@ use convergence::change::{Act, Change, StaleAnnotations};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::SandboxList;
-use convergence::sweep_annotations::{DAMAGED, Facts, decide};
+use convergence::sweep::annotations::{DAMAGED, Facts, decide};
 use shim::inventory::{self, Inventory};
 use shim::store::{DamagedFile, Store};
 use types::attachment::Attachment;

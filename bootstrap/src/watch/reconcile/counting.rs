@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use convergence::watch::observation::Observation;
+
 use super::{LOOKS, Watch};
 use crate::host::events::WakeReason;
 use crate::node::attachments::attached;
-use crate::watch::observe::Observation;
 
 /// What the counts depend on beside the records: with another policy, or when a network's conf comes or goes, each of them may be another.
 #[derive(Debug, PartialEq, Eq)]

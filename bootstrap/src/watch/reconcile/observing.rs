@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
-use crate::node::settings;
-use crate::runtime::answer;
-use crate::runtime::facts;
-use crate::watch::observe::{Observation, PriorFacts, prints};
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::endpoint::RuntimeChoice;
 use convergence::runtime::facts::RuntimeFacts;
+use convergence::watch::observation::Observation;
+
+use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
+use crate::node::settings;
+use crate::runtime::{answer, facts};
+use crate::watch::observe::{self, PriorFacts, prints};
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
@@ -20,9 +21,9 @@ impl Watch<'_> {
         if !changed && let Some(mut facts) = self.facts.take() {
             let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
             if prints(&files) == self.prints {
-                facts.ask_again(now(self.started));
+                observe::ask_again(&mut facts, now(self.started));
                 // A try to get events, where there are none.
-                if !self.events.polls() || !self.events.arm(facts.directories().iter()) {
+                if !self.events.polls() || !self.events.arm(observe::directories(&facts).iter()) {
                     return facts;
                 }
             }
@@ -43,7 +44,7 @@ impl Watch<'_> {
             let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..found.runtime.clone() };
             let known =
                 PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
-            let facts = Observation::gather(&self.scope.global, known, now(self.started));
+            let facts = observe::gather(&self.scope.global, known, now(self.started));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
@@ -54,10 +55,10 @@ impl Watch<'_> {
                     continue;
                 }
             }
-            let mut files = facts.files();
+            let mut files = observe::files(&facts);
             files.sort();
             files.dedup();
-            let news = self.events.arm(facts.directories().iter()) || files != before;
+            let news = self.events.arm(observe::directories(&facts).iter()) || files != before;
             if !news || looks >= LOOKS {
                 return facts;
             }

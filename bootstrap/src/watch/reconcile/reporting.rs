@@ -1,13 +1,13 @@
 //! How the loop reports: to the journal, status.json, the metrics' file, the Node, and systemd.
 
+use convergence::paths::STATUS;
+use convergence::watch::decide::WatchDecision;
+use convergence::watch::observation::Observation;
 use tracing::{info, warn};
 
 use super::Watch;
 use crate::node::agent::status_file;
-use crate::watch::decide::WatchDecision;
-use crate::watch::observe::Observation;
 use crate::watch::{apply, textfile};
-use convergence::paths::STATUS;
 
 impl Watch<'_> {
     pub(super) fn report(&mut self, facts: &Observation, mut decision: WatchDecision) {

@@ -87,7 +87,7 @@ pub(in crate::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts {
         },
     };
     BootFacts {
-        unconfigured: None,
+        unconfigured: Some("no runtime is known".into()),
         node,
         cni,
         places: Places {

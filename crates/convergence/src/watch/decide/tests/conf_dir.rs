@@ -1,6 +1,6 @@
 //! A conf directory that is replaced, and what CRI-O is configured with and has read.
 
-use super::*;
+use crate::watch::decide::tests::*;
 
 #[test]
 fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted() {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::memory::Memory;
-use super::observe::Observation;
-use convergence::publish::report::Reason;
-use convergence::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::publish::report::Reason;
+use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::watch::memory::Memory;
+use crate::watch::observation::Observation;
 
 /// How long a runtime may be absent before that is a problem: it may be restarting.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);

@@ -4,15 +4,15 @@ use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
 use types::profile;
 
-use super::OwnConfDecision;
+use crate::node::conf::confdir::{ConfDir, Content};
+use crate::publish::report::Reason;
+use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
-use crate::watch::observe::Observation;
-use convergence::node::conf::confdir::{ConfDir, Content};
-use convergence::publish::report::Reason;
-use convergence::runtime::conf_selection::NetworkNameCheck;
+use crate::watch::observation::Observation;
+use crate::watch::own::OwnConfDecision;
 
 /// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
-pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
+pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if memory
         .dir_path
         .replace(facts.node.dirs.conf_dir.clone())
@@ -55,7 +55,7 @@ pub(super) fn directory(facts: &Observation, memory: &mut Memory, decided: &mut 
 }
 
 /// Finds files that the runtime would use instead of Crossfade's conf, and files that agents left.
-pub(super) fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
+pub fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
     let dir = match &facts.cni.confs {
         Ok(dir) => dir,
         Err(why) => {
@@ -108,7 +108,7 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 }
 
 /// Who takes Crossfade's conf away, as far as `watch` can tell, and which setting ends that.
-pub(super) fn last_writer(facts: &Observation) -> String {
+pub fn last_writer(facts: &Observation) -> String {
     let moved_away = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
     let own_conf_copies: Vec<&String> = moved_away.filter(|file| file.starts_with(CONF_FILE)).collect();
     let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));

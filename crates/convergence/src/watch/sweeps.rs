@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convergence::node::attachments::last_sweep::{LIMIT_SECS, SweepResult};
+use crate::node::attachments::last_sweep::{LIMIT_SECS, SweepResult};
 
 /// The name of the unit in which a pass of `sweep` runs.
 pub const UNIT: &str = "crossfade-sweep";

@@ -7,8 +7,8 @@
 //! | Crossfade is switched off | `SwitchedOff` | no |
 //! | node.json or the policy cannot be used | `BadSettings` | no |
 //! | `boot` has not succeeded in this boot | `BootFailed` | no |
-//! | something stands in the way of Crossfade's conf, see [`super::own`] | that one's | no |
-//! | a network that the policy attaches is not ready, see [`super::network`] | `WaitingForNetwork` | no |
+//! | something stands in the way of Crossfade's conf, see [`crate::watch::own`] | that one's | no |
+//! | a network that the policy attaches is not ready, see [`crate::watch::network`] | `WaitingForNetwork` | no |
 //! | Crossfade's conf is written, and the runtime has not loaded it | `WaitingForNetwork` | no |
 //! | Crossfade's conf is in place, and what had to be done was done | `NetworkReady` | yes |
 //! | anything else | `ConfNotFirst` | no |
@@ -19,18 +19,18 @@ use types::policy::{Phase, Side};
 use types::profile;
 use types::status::{self, Document, Watch};
 
-use super::memory::Memory;
-use super::network::{NetworkVerdict, judge};
-use super::observe::{NetworkObservation, Observation};
-use super::own::{self, OwnConfDecision, OwnConfState};
-use super::{pod, sweeps};
-use convergence::change::{Act, Change};
-use convergence::node::agent::own_command::OwnCommand;
-use convergence::node::attachments::last_sweep::LIMIT_SECS;
-use convergence::node::networks::needed;
-use convergence::node::policy::roll;
-use convergence::node::settings::InvalidSettings;
-use convergence::publish::report::{NodeEvent, NodeReport, Reason};
+use crate::change::{Act, Change};
+use crate::node::agent::own_command::OwnCommand;
+use crate::node::attachments::last_sweep::LIMIT_SECS;
+use crate::node::networks::needed;
+use crate::node::policy::roll;
+use crate::node::settings::InvalidSettings;
+use crate::publish::report::{NodeEvent, NodeReport, Reason};
+use crate::watch::memory::Memory;
+use crate::watch::network::{NetworkVerdict, judge};
+use crate::watch::observation::{NetworkObservation, Observation};
+use crate::watch::own::{self, OwnConfDecision, OwnConfState};
+use crate::watch::sweeps;
 
 /// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -106,7 +106,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
     findings.extend(facts.node.runtime.problem().map(ToString::to_string));
-    findings.extend(facts.in_pod.then(|| pod::FINDING.to_owned()));
+    findings.extend(facts.in_pod.then(|| crate::watch::POD_FINDING.to_owned()));
     let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
     let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
     findings.extend(memory.sweeps.finding(facts.swept.as_ref(), facts.now).filter(|_| !facts.in_pod));

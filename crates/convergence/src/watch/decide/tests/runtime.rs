@@ -1,10 +1,10 @@
 //! What the runtime says that it uses, and what becomes of a node where that is not Crossfade's conf.
 
-use super::*;
-use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
-use convergence::node::plugins::packaged_plugin::Plugins;
-use convergence::runtime::answer::RuntimeAnswer as Runtime;
-use convergence::runtime::{CniSetup, Network};
+use crate::node::plugins::bin_dirs::{BinDir, PluginState};
+use crate::node::plugins::packaged_plugin::Plugins;
+use crate::runtime::answer::RuntimeAnswer as Runtime;
+use crate::runtime::{CniSetup, Network};
+use crate::watch::decide::tests::*;
 
 fn loaded(network: &str, plugin: &str) -> Runtime {
     let network = Network { name: network.into(), types: vec![plugin.into()], conf: String::new() };

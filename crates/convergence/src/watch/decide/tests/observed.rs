@@ -3,7 +3,7 @@
 use types::node::Desired;
 use types::observed::Attached;
 
-use super::*;
+use crate::watch::decide::tests::*;
 
 #[test]
 fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {

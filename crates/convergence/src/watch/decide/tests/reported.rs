@@ -1,6 +1,6 @@
 //! What a round says of what it cannot do.
 
-use super::*;
+use crate::watch::decide::tests::*;
 use crate::watch::desired::{DesiredKind, PhaseMismatch};
 
 #[test]

@@ -1,6 +1,6 @@
 //! Each clause alone keeps a Pod's annotations.
 
-use crate::sweep_annotations::*;
+use crate::sweep::annotations::*;
 
 const ID: &str = "cni.projectcalico.org/containerID";
 const ADDRESS: &str = "cni.projectcalico.org/podIP";

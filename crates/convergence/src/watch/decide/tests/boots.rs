@@ -6,8 +6,8 @@
 use shim::plan::decide_add;
 use types::pod::Pod;
 
-use super::*;
-use crate::watch::observe::ConfAbsence;
+use crate::watch::decide::tests::*;
+use crate::watch::observation::ConfAbsence;
 
 /// How many boots, and how many moments of a second each has; after that everything is well.
 const BOOTS: u64 = 1000;
@@ -204,6 +204,7 @@ fn boot(seed: u64, tally: &mut Tally) {
 
 #[test]
 fn in_a_thousand_boots_no_pod_is_on_a_network_that_the_policy_did_not_name() {
+    #[expect(clippy::disallowed_methods, reason = "a person may name the seed of a run that failed")]
     let given = std::env::var("CROSSFADE_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     let first = given.unwrap_or(1);
     let mut tally = Tally::default();

@@ -8,12 +8,12 @@ use types::observed::Attached;
 use types::policy::{Phase, Side};
 use types::status::Document;
 
-use super::desired::PhaseMismatch;
-use super::guard::Guard;
-use super::proof::Proofs;
-use super::reload::Reload;
-use super::sweeps::Sweeps;
-use convergence::node::settings::directories::InstalledConf;
+use crate::node::settings::directories::InstalledConf;
+use crate::watch::desired::PhaseMismatch;
+use crate::watch::guard::Guard;
+use crate::watch::proof::Proofs;
+use crate::watch::reload::Reload;
+use crate::watch::sweeps::Sweeps;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]

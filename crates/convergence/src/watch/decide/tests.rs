@@ -1,3 +1,11 @@
+mod boots;
+mod conf_dir;
+mod networks;
+mod observed;
+mod own_conf;
+mod reported;
+mod runtime;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,30 +15,22 @@ use shim::layout::{CONF_FILE, Layout};
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 
-use super::*;
+use crate::node::cni::CniFacts;
+use crate::node::conf::confdir::{ConfDir, ConfFile};
+use crate::node::facts::NodeFacts;
+use crate::node::networks::ProbeAnswers;
+use crate::node::policy::file::PolicyFile;
+use crate::node::settings::directories::{Directories, InstalledConf};
+use crate::node::switch::OffSwitch;
+use crate::runtime::CniSetup;
+use crate::runtime::conf_selection::ConfSelection;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::endpoint::RuntimeChoice;
+use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use crate::watch::decide::*;
 use crate::watch::guard::CALM;
-use crate::watch::observe::{ConfAbsence, ConfSummary};
+use crate::watch::observation::{ConfAbsence, ConfSummary};
 use crate::watch::proof::ProofResult;
-use convergence::node::cni::CniFacts;
-use convergence::node::conf::confdir::{ConfDir, ConfFile};
-use convergence::node::facts::NodeFacts;
-use convergence::node::networks::ProbeAnswers;
-use convergence::node::policy::file::PolicyFile;
-use convergence::node::settings::directories::{Directories, InstalledConf};
-use convergence::node::switch::OffSwitch;
-use convergence::runtime::CniSetup;
-use convergence::runtime::conf_selection::ConfSelection;
-use convergence::runtime::config::RuntimeConfig;
-use convergence::runtime::endpoint::RuntimeChoice;
-use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
-
-mod boots;
-mod conf_dir;
-mod networks;
-mod observed;
-mod own_conf;
-mod reported;
-mod runtime;
 
 const ME: Process = Process { pid: 1, start: 1 };
 const DIR: &str = "/etc/cni/net.d";
@@ -240,7 +240,7 @@ fn in_a_pod_nothing_is_swept_and_status_says_so() {
     world.memory.sweeps.due = Duration::from_secs(60);
     assert!(world.round(60).changes.is_empty());
     let document = decide(&world.facts, &world.memory, ME).document;
-    assert!(document.findings.iter().any(|finding| finding == super::pod::FINDING), "{document:?}");
+    assert!(document.findings.iter().any(|finding| finding == crate::watch::POD_FINDING), "{document:?}");
 }
 
 /// A runtime of this kind with this configured network name; `None` for an unknown runtime.

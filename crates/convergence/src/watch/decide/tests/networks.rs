@@ -1,6 +1,6 @@
 //! Proofs, markers, and the condition that says that a network is unavailable.
 
-use super::*;
+use crate::watch::decide::tests::*;
 
 #[test]
 fn a_network_that_can_be_proven_is_proven_first() {

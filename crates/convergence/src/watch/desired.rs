@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use types::policy::Phase;
 
-use convergence::node::policy::desired_phase::DesiredPhase;
+use crate::node::policy::desired_phase::DesiredPhase;
 
 /// The pause after a try that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ impl FailedFlip {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use convergence::node::policy::desired_phase::DesiredScope;
+    use crate::node::policy::desired_phase::DesiredScope;
 
     const ALL: &[Phase] = &Phase::ALL;
 

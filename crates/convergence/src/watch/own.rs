@@ -7,7 +7,7 @@
 //!
 //! In both modes the conf declares the capabilities of its networks, and every write is one rename.
 
-mod directory;
+pub mod directory;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,18 +15,17 @@ use std::time::Duration;
 
 use shim::layout::CONF_FILE;
 
-use self::directory::{directory, in_the_way, last_writer};
-use super::guard::{CALM, FEW, SHORT};
-use super::memory::Memory;
-use super::observe::Observation;
-use super::runtime;
-use convergence::change::{Act, Change, Write};
-use convergence::node::conf::foreign;
-use convergence::node::conf::name::DEFAULT_NAME;
-use convergence::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf};
-use convergence::node::settings::directories::InstalledConf;
-use convergence::publish::report::{NodeEvent, Reason};
-use convergence::runtime::answer::ConfUse;
+use crate::change::{Act, Change, Write};
+use crate::node::conf::name::DEFAULT_NAME;
+use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf, foreign};
+use crate::node::settings::directories::InstalledConf;
+use crate::publish::report::{NodeEvent, Reason};
+use crate::runtime::answer::ConfUse;
+use crate::watch::guard::{CALM, FEW, SHORT};
+use crate::watch::memory::Memory;
+use crate::watch::observation::Observation;
+use crate::watch::own::directory::{directory, in_the_way, last_writer};
+use crate::watch::runtime;
 
 /// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
 const MADE_AGAIN_WITHIN: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! When Crossfade's conf appears, when `watch` repairs it, when `watch` stops, and when the conf goes.
 
-use super::*;
-use crate::node::conf::foreign;
+use crate::node::conf::foreign::ForeignEntry;
+use crate::watch::decide::tests::*;
 
 #[test]
 fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
@@ -28,9 +28,12 @@ fn private_our_conf_appears_when_the_attached_networks_are_ready_and_stays() {
 
 #[test]
 fn private_a_foreign_conf_goes_in_every_round_and_the_node_is_not_ready_while_it_is_there() {
-    let scratch = tempfile::tempdir().expect("scratch");
-    std::fs::write(scratch.path().join("10-containerd-net.conflist"), "{").expect("file");
-    let foreign = foreign::list(scratch.path()).expect("listed");
+    let file = "10-containerd-net.conflist";
+    let foreign = vec![ForeignEntry {
+        path: std::path::Path::new("/run/crossfade/net.d").join(file),
+        what: file.into(),
+        is_dir: false,
+    }];
     let mut world = World::new(Mode::Private);
     world.red(Side::Old, true);
     world.facts.foreign.clone_from(&foreign);

@@ -3,12 +3,12 @@
 use types::policy::Side;
 use types::profile::{self, Profile, Proof};
 
-use super::memory::AgentState;
-use super::observe::{NetworkObservation, Observation};
-use super::proof::{self, ProofInputs, Proofs};
-use convergence::change::{Act, Change};
-use convergence::node::agent::own_command::{OwnCommand, proof_within_secs};
-use convergence::node::networks::gated;
+use crate::change::{Act, Change};
+use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
+use crate::node::networks::gated;
+use crate::watch::memory::AgentState;
+use crate::watch::observation::{NetworkObservation, Observation};
+use crate::watch::proof::{self, ProofInputs, Proofs};
 
 /// The verdict on one network.
 #[derive(Debug)]
