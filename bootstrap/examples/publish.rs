@@ -20,28 +20,12 @@ use std::time::Duration;
 
 use bootstrap::publish::Publisher;
 use bootstrap::publish::report::{Credential, Publish as _};
-use convergence::publish::report::{NodeEvent, NodeReport, Reason};
+use convergence::publish::report::{NodeEvent, NodeReport};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use types::observed::Observed;
-
-const REASONS: [Reason; 13] = [
-    Reason::NetworkReady,
-    Reason::WaitingForNetwork,
-    Reason::BadSettings,
-    Reason::BootFailed,
-    Reason::ConfContended,
-    Reason::ConfNotFirst,
-    Reason::ConfNotLoaded,
-    Reason::PluginMissing,
-    Reason::RuntimeUnknown,
-    Reason::RuntimeRestartNeeded,
-    Reason::SwitchedOff,
-    Reason::Removed,
-    Reason::FinalImage,
-];
 
 /// Everything that is logged, to stderr: what a library logs too, so that a secret in it would be seen.
 struct Lines;
@@ -102,10 +86,10 @@ fn main() -> anyhow::Result<()> {
         if let Some(seconds) = order["settle"].as_u64() {
             println!("settled {}", publisher.settle(Duration::from_secs(seconds)));
         } else if let Some(events) = order["events"].as_array() {
-            let happened: Vec<NodeEvent> = events.iter().map(happened).collect();
+            let happened = events.iter().map(happened).collect::<anyhow::Result<Vec<NodeEvent>>>()?;
             publisher.publish(known(&last)?, &happened);
         } else if order["event"].is_string() {
-            publisher.publish(known(&last)?, &[happened(&order)]);
+            publisher.publish(known(&last)?, &[happened(&order)?]);
         } else {
             let report = report(&order)?;
             publisher.publish(&report, &[]);
@@ -119,23 +103,18 @@ fn known(last: &Option<NodeReport>) -> anyhow::Result<&NodeReport> {
     last.as_ref().ok_or_else(|| anyhow::anyhow!("an event comes with a report"))
 }
 
-fn happened(order: &Value) -> NodeEvent {
-    NodeEvent {
-        // As many as a test sends.
-        reason: Box::leak(text(&order["event"]).into_boxed_str()),
+fn happened(order: &Value) -> anyhow::Result<NodeEvent> {
+    Ok(NodeEvent {
+        reason: serde_json::from_value(order["event"].clone())?,
         warning: order["warning"] == true,
         message: text(&order["message"]),
-    }
+    })
 }
 
 fn report(order: &Value) -> anyhow::Result<NodeReport> {
-    let reason = text(&order["reason"]);
     Ok(NodeReport {
         ready: order["ready"] == true,
-        reason: REASONS
-            .into_iter()
-            .find(|known| known.as_str() == reason)
-            .ok_or_else(|| anyhow::anyhow!("unknown reason {reason:?}"))?,
+        reason: serde_json::from_value(order["reason"].clone())?,
         message: text(&order["message"]),
         // The keys of the annotation are among those of the line.
         observed: Observed {

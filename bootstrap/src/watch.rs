@@ -27,6 +27,7 @@ use serde::Serialize;
 use shim::process::Process;
 use types::exit::Exit;
 use types::problem::Problem;
+use types::status::Reason;
 
 use self::observe::PriorFacts;
 use crate::change::outcome::{Changed, finish};
@@ -142,7 +143,7 @@ pub(crate) struct Round {
     #[serde(flatten)]
     changed: Changed,
     ready: bool,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 
@@ -155,12 +156,7 @@ impl Report for Round {
 
     fn exit(&self) -> Exit {
         match self.changed.exit() {
-            Exit::Done
-                if !self.ready
-                    && self.reason != convergence::publish::report::Reason::SwitchedOff.as_str() =>
-            {
-                Exit::No
-            }
+            Exit::Done if !self.ready && self.reason != Reason::SwitchedOff => Exit::No,
             exit => exit,
         }
     }
@@ -183,8 +179,11 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::gather(&scope.global, known, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
-    let notes: Vec<String> =
-        decision.happened.iter().map(|event| format!("{}: {}", event.reason, event.message)).collect();
+    let notes: Vec<String> = decision
+        .happened
+        .iter()
+        .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
+        .collect();
     let changed = if scope.global.dry_run {
         Changed::planned(decision.changes, notes)
     } else {
@@ -201,7 +200,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let round = Round {
         changed,
         ready: decision.report.ready,
-        reason: decision.report.reason.as_str(),
+        reason: decision.report.reason,
         message: decision.report.message,
     };
     Ok(print::report(scope.global.output, &round))

@@ -50,7 +50,7 @@ pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PolicyReport {
     file: PathBuf,
-    phase: &'static str,
+    phase: Phase,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
@@ -119,7 +119,7 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure>
 }
 
 fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> PolicyReport {
-    let (phase, warnings) = (policy.phase().as_str(), secondary::warnings(policy));
+    let (phase, warnings) = (policy.phase(), secondary::warnings(policy));
     PolicyReport { file: path.clone(), phase, warnings, policy: None }
 }
 

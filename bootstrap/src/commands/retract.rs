@@ -5,21 +5,19 @@
 
 use std::time::Duration;
 
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::publish::report::{FinalCondition, FinalReason};
+use types::exit::Exit;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::cli::{Global, Retract};
 use crate::host::root::Root;
-use crate::node::facts;
-use crate::node::settings;
-use crate::node::switch;
+use crate::node::{facts, settings, switch};
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
 use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
-use convergence::change::{Act, Change};
-use convergence::failure::Failure;
-use convergence::node::facts::NodeFacts;
-use convergence::publish::report::{FinalCondition, Reason};
-use types::exit::Exit;
 
 /// Says the last word on the Node, or whether there is one to say.
 ///
@@ -51,7 +49,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
 /// The API server did not take the word; a person can still say it.
 fn unsaid(why: &Problem, word: &FinalCondition) -> Failure {
     let what = Problem::new(format!("the Node still says what it said: {}", why.what)).at("the Node");
-    let again = "run crossfade-bootstrap retract again, or what follows by hand";
+    let again = "run crossfade-bootstrap unit retract again, or what follows by hand";
     let fix = if why.fix.is_empty() { again.to_owned() } else { format!("{}; then {again}", why.fix) };
     let by_hand = by_hand(word).map(|command| Problem::new("by hand").at("the Node").fix(command));
     Failure::all(Exit::TryLater, [what.fix(fix)].into_iter().chain(by_hand))
@@ -71,12 +69,20 @@ fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
         return Ok(removed());
     }
     if let Some(off) = switch::off_switch(&Root::new(&node.root)) {
-        return Ok(FinalCondition { status: "False", reason: Reason::SwitchedOff, message: off.to_string() });
+        return Ok(FinalCondition {
+            status: "False",
+            reason: FinalReason::SwitchedOff,
+            message: off.to_string(),
+        });
     }
     if node.without_plugin().is_some() {
         let message =
             "this node runs a final image: its pods get the agents' network, and nobody reports any more";
-        return Ok(FinalCondition { status: "Unknown", reason: Reason::FinalImage, message: message.into() });
+        return Ok(FinalCondition {
+            status: "Unknown",
+            reason: FinalReason::FinalImage,
+            message: message.into(),
+        });
     }
     Err(Failure::new(Exit::No, "Crossfade takes part on this node, so what its Node says stays")
         .at("the Node")

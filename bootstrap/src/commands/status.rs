@@ -56,8 +56,8 @@ pub use self::reported::{ReportedStatus, reported};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     #[serde(rename = "confDir")]
-    conf_dir: &'static str,
-    phase: Option<&'static str>,
+    conf_dir: Mode,
+    phase: Option<Phase>,
     installed: bool,
     networks: BTreeMap<String, Count>,
     attached: Attached,
@@ -177,7 +177,7 @@ fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Resul
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
     problems.extend(problems::of_an_earlier_image(&dirs, !networks.is_empty()));
     Ok(Status {
-        conf_dir: Mode::Without.as_str(),
+        conf_dir: Mode::Without,
         phase: None,
         installed: false,
         pending_dels: pending_dels(&found),
@@ -226,8 +226,8 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     problems.extend(problems::of_owed_dels(&found, policy));
     Ok(Status {
         warnings: policy.map_or_else(Vec::new, secondary::warnings),
-        conf_dir: node.settings.conf_dir.as_str(),
-        phase: policy.map(|policy| policy.phase().as_str()),
+        conf_dir: node.settings.conf_dir,
+        phase: policy.map(Policy::phase),
         installed,
         pending_dels: pending_dels(&found),
         ledger_lines: ledger_lines(&node.dirs)?,
@@ -276,19 +276,18 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
 }
 
 /// A phase with its effect on new pods.
-fn meaning(phase: &'static str) -> &'static str {
+const fn meaning(phase: Phase) -> &'static str {
     match phase {
-        "old" => "old: new pods get the old network",
-        "both-old" => "both-old: new pods get both networks; the Pod's address is that of the old one",
-        "both-new" => "both-new: new pods get both networks; the Pod's address is that of the new one",
-        "new" => "new: new pods get the new network",
-        other => other,
+        Phase::Old => "old: new pods get the old network",
+        Phase::BothOld => "both-old: new pods get both networks; the Pod's address is that of the old one",
+        Phase::BothNew => "both-new: new pods get both networks; the Pod's address is that of the new one",
+        Phase::New => "new: new pods get the new network",
     }
 }
 
 impl Report for Status {
     fn human(&self) -> Page {
-        let is_without = self.conf_dir == Mode::Without.as_str();
+        let is_without = self.conf_dir == Mode::Without;
         let unknown = if is_without {
             "none: this node has a final image (confDir none), and its own CNI attaches all pods"
         } else {

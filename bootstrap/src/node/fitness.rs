@@ -1,5 +1,11 @@
 //! The conditions under which a node comes up with Crossfade, checked before kubelet runs. Agents need kubelet, so none is waited for.
 
+use convergence::change::obstacles::Obstacles;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::Settings;
+use convergence::paths::PRIVATE_CONF_DIR;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::layout::PLUGIN;
 use types::node::Mode;
 use types::problem::Problem;
@@ -7,23 +13,15 @@ use types::problem::Problem;
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::kubelet::own;
-use crate::node::cni;
-use crate::node::cni::PluginChoice;
+use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
-use crate::node::identity;
-use crate::node::{plugins, switch};
+use crate::node::{identity, plugins, switch};
 use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;
-use convergence::change::obstacles::Obstacles;
-use convergence::node::cni::CniFacts;
-use convergence::node::facts::NodeFacts;
-use convergence::node::settings::Settings;
-use convergence::paths::PRIVATE_CONF_DIR;
-use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 
 /// The next step for what `boot` puts in place.
-const RUN_BOOT: &str = "run crossfade-bootstrap boot";
+const RUN_BOOT: &str = "run crossfade-bootstrap unit boot";
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]

@@ -5,13 +5,12 @@
 //! from the image of a used node recognises another machine's state.
 
 use convergence::node::identity::{BootRecord, Identity, VERSION};
-
+use convergence::paths::{BOOTED, IDENTITY};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
 use types::problem::Problem;
 
 use crate::host::root::Root;
-use convergence::paths::{BOOTED, IDENTITY};
 
 /// *Source*: man 5 `machine-id`.
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -79,7 +78,7 @@ pub fn is_current(root: &Root) -> Result<(), Problem> {
 pub fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
     match boot_record(root) {
         Some(booted) if booted.boot_id == boot_id => Ok(()),
-        _ => Err(Problem::new("crossfade-bootstrap boot has not succeeded in this boot")
+        _ => Err(Problem::new("crossfade-bootstrap unit boot has not succeeded in this boot")
             .at("crossfade-boot.service")
             .fix("run systemctl status crossfade-boot, which says why")),
     }

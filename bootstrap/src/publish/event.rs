@@ -90,12 +90,16 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
+    use types::status::Reason;
+
     use super::*;
+    use convergence::publish::report::EventReason;
 
     #[test]
     fn the_same_again_is_counted_up_until_it_is_forgotten() {
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let happened = NodeEvent { reason: "ConfRepaired", warning: true, message: "ä".repeat(600) };
+        let happened =
+            NodeEvent { reason: EventReason::ConfRepaired, warning: true, message: "ä".repeat(600) };
         let mut recorder = Recorder::default();
         let first = recorder.record("n1", &happened, time("2026-11-20T15:00:00.5Z"));
         let EventRecord::First(body) = &first else { panic!("{first:?}") };
@@ -114,7 +118,7 @@ mod tests {
             assert_eq!(again, EventRecord::Again { name: name.clone(), body: expected });
             recorder.recorded(&happened, &again);
         }
-        let other = NodeEvent { warning: false, reason: "Flipped", message: "x".into() };
+        let other = NodeEvent { warning: false, reason: EventReason::Flipped, message: "x".into() };
         assert!(matches!(recorder.record("n1", &other, time("2026-11-20T15:01:00Z")), EventRecord::First(_)));
         recorder.forget(&name);
         assert!(matches!(
@@ -125,7 +129,11 @@ mod tests {
 
     #[test]
     fn no_event_says_anything_to_the_terminal_of_its_reader() {
-        let happened = NodeEvent { reason: "ForeignConf", warning: true, message: "\u{1b}[2J\u{9b}x".into() };
+        let happened = NodeEvent {
+            reason: EventReason::Readiness(Reason::ForeignConf),
+            warning: true,
+            message: "\u{1b}[2J\u{9b}x".into(),
+        };
         let now = "2026-11-20T15:00:00Z".parse::<Timestamp>().expect("a time");
         let EventRecord::First(body) = Recorder::default().record("n1", &happened, now) else {
             panic!("first")

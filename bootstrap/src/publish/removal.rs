@@ -5,7 +5,7 @@ use std::time::Duration;
 use convergence::change::{Act, Change};
 use convergence::node::agent::status_file::StatusFile;
 use convergence::paths::STATUS;
-use convergence::publish::report::{FinalCondition, Reason};
+use convergence::publish::report::{FinalCondition, FinalReason};
 use types::node::Node;
 use types::node_keys::{self, DESIRED, PHASE};
 use types::problem::Problem;
@@ -112,7 +112,7 @@ fn stays(why: &Problem) -> String {
 }
 
 pub(crate) fn change(target: &str, word: &FinalCondition) -> Change {
-    let goes = if word.reason == Reason::SwitchedOff {
+    let goes = if word.reason == FinalReason::SwitchedOff {
         "label crossfade/phase and annotation crossfade/observed go".to_owned()
     } else {
         format!("label {PHASE} and annotations {} go", node_keys::ANNOTATIONS.join(", "))
@@ -123,7 +123,7 @@ pub(crate) fn change(target: &str, word: &FinalCondition) -> Change {
 
 pub(crate) fn removed() -> FinalCondition {
     let message = "Crossfade was removed from this node, and nobody reports any more";
-    FinalCondition { status: "Unknown", reason: Reason::Removed, message: message.into() }
+    FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: message.into() }
 }
 
 /// A `watch` that runs would say its own word again.
@@ -132,7 +132,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
         StatusFile::Fresh(document) => {
             Err(Problem::new(format!("watch (process {}) runs and reports on the Node", document.watch.pid))
                 .at("crossfade-watch.service")
-                .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap retract"))
+                .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap unit retract"))
         }
         _ => Ok(()),
     }
@@ -141,8 +141,11 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
 /// The commands with which a person takes back what this node said.
 pub(crate) fn by_hand(word: &FinalCondition) -> [String; 3] {
     let reason = word.reason.as_str();
-    let keys: &[&str] =
-        if word.reason == Reason::SwitchedOff { &[types::observed::KEY] } else { &node_keys::ANNOTATIONS };
+    let keys: &[&str] = if word.reason == FinalReason::SwitchedOff {
+        &[types::observed::KEY]
+    } else {
+        &node_keys::ANNOTATIONS
+    };
     let annotations: String = keys.iter().map(|key| format!(" {key}-")).collect();
     [
         format!("kubectl label node NAME {PHASE}-"),

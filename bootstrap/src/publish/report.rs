@@ -1,8 +1,8 @@
 //! The report of `watch`: one value, made by the loop and handed to every place that publishes it.
 
-use convergence::publish::report::{NodeEvent, NodeReport};
-
 use std::path::PathBuf;
+
+use convergence::publish::report::{NodeEvent, NodeReport};
 
 /// A place that tells others of the node: the API server.
 pub trait Publish {

@@ -4,6 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use convergence::node::policy::desired_phase::DesiredPhase;
+use convergence::publish::decide::{Write, decide, desired, is_obsolete};
+use convergence::publish::node_object::NodeObject;
+use convergence::publish::report::{EventReason, NodeEvent};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::jiff::Timestamp;
@@ -17,10 +21,6 @@ use super::link::{Link, WATCH_SECS};
 use super::publisher::SharedState;
 use crate::publish::credential::kubeconfig::ClientCredential;
 use crate::publish::report::Credential;
-use convergence::node::policy::desired_phase::DesiredPhase;
-use convergence::publish::decide::{Write, decide, desired, is_obsolete};
-use convergence::publish::node_object::NodeObject;
-use convergence::publish::report::NodeEvent;
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -256,7 +256,7 @@ fn obsolete(desired: &DesiredPhase) -> NodeEvent {
         "crossfade/desired asked for phase {:?} when the Node reported another policy than this node's, or none any more; it was removed: set it again",
         desired.value
     );
-    NodeEvent { reason: "FlipRefused", warning: true, message }
+    NodeEvent { reason: EventReason::FlipRefused, warning: true, message }
 }
 
 /// Between a half and one, another one each time: nodes that lost the same API server do not come back in step.

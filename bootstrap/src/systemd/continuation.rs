@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use convergence::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 
 use crate::host::root::Root;
 use crate::systemd::unit::{Command, GENERATED, Unit};
-use convergence::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.
 pub const NAME: &str = "crossfade-generator";
@@ -144,7 +144,7 @@ pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<Strin
         return Err(remedy(&format!("{} is read after {GENERATED}", line.source.display())));
     }
     Ok(Some(format!(
-        "# Written by {NAME}: the command of {} with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart={} {word}\n",
+        "# Written by {NAME}: the command of {} with what crossfade-bootstrap unit render adds to it.\n[Service]\nExecStart=\nExecStart={} {word}\n",
         line.source.display(),
         line.text.trim_end()
     )))

@@ -65,7 +65,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     };
     let result = ProofResult {
         version: 1,
-        network: side.to_string(),
+        network: side,
         name: list.name,
         turn: wanted.turn,
         boot_id: now.boot_id,
@@ -100,7 +100,7 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ProofReport {
-    network: String,
+    network: Side,
     by: Proof,
     packets: Option<Packets>,
 }

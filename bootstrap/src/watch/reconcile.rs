@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use convergence::failure::Failure;
 use convergence::node::settings::Settings;
 use convergence::paths::STATUS;
-use convergence::publish::report::{NodeEvent, NodeReport, Reason};
+use convergence::publish::report::{NodeEvent, NodeReport};
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
 use convergence::watch::count::CountPace;
@@ -28,6 +28,7 @@ use shim::process::Process;
 use tracing::info;
 use types::exit::Exit;
 use types::node::Mode;
+use types::status::{ConfState, Reason};
 
 use self::counting::Basis;
 use super::{Scope, pod};
@@ -240,7 +241,7 @@ impl<'a> Watch<'a> {
                 | Reason::PluginMissing
                 | Reason::RuntimeUnknown
         );
-        let lost = decision.document.conf.state == convergence::watch::own::OwnConfState::NoDirectory.word();
+        let lost = decision.document.conf.state == ConfState::NoDirectory;
         let usual = match () {
             () if waits || lost || failed => WAITING,
             () if self.events.polls() => POLLING,

@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use convergence::watch::own::OwnConfState;
-use convergence::watch::proof::DEGRADED;
 use types::policy::Phase;
-use types::status::Document;
+use types::status::{ConfState, Document, ProofState};
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.
@@ -40,7 +38,7 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "How often Crossfade's conf was put back in this boot.",
         &unlabelled(conf.repairs),
     );
-    let contended = conf.state == OwnConfState::Contended.word();
+    let contended = conf.state == ConfState::Contended;
     metric(
         "conf_contended",
         "gauge",
@@ -82,7 +80,7 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
         .networks
         .iter()
         .map(|network| {
-            let degraded = network.proof == DEGRADED;
+            let degraded = network.proof == ProofState::Degraded;
             (format!("{{network=\"{}\"}}", network.network), u64::from(degraded))
         })
         .collect();

@@ -5,8 +5,8 @@ mod likeness;
 
 use std::collections::BTreeSet;
 
-use migration::capacity::Request;
 use migration::roll::world::{self, Color, Condition, Owner, Trait};
+use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 
@@ -175,8 +175,7 @@ impl Truth {
             let observed = self.observe(index);
             let node = &mut self.nodes[index];
             node.api.label = observed.phase;
-            let boot = Text::from(observed.boot_id.clone());
-            node.api.crossfade = Some(Condition { is_true: true, boot, message: Text::default() });
+            node.api.crossfade = Some(Condition { is_true: true, message: Text::default() });
             node.api.observed = Some(observed);
         }
     }

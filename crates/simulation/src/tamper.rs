@@ -121,10 +121,7 @@ impl Tamper {
         let Some(observed) = node.observed.as_mut() else { return };
         match self {
             Self::Echo => observed.echo = claim,
-            Self::Boot => {
-                observed.boot_id = node.boot.to_string();
-                node.crossfade.iter_mut().for_each(|condition| condition.boot = node.boot.clone());
-            }
+            Self::Boot => observed.boot_id = node.boot.to_string(),
             Self::Attachments => {
                 let phase = observed.phase;
                 observed.attached.iter_mut().for_each(|attached| {

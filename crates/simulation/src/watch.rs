@@ -143,10 +143,9 @@ impl History {
         let now = self.now;
         let node = &mut self.truth.nodes[turn.node];
         let is_true = now >= node.machine.works_from && phase == node.machine.phase;
-        let boot = Text::from(boot(node.machine.boot));
         let message =
             Text::from(if is_true { "its network is ready" } else { "its network is not ready yet" });
-        let condition = Some(Condition { is_true, boot, message });
+        let condition = Some(Condition { is_true, message });
         if node.api.crossfade != condition {
             node.api.crossfade = condition;
             self.touch_node(turn.node);

@@ -161,7 +161,7 @@ fn a_node_that_registers_later_gets_it_at_once() -> Result<()> {
     let subject = Subject::unregistered("later")?;
     let (_credential, mut publisher) = publisher(&subject)?;
     publisher.report(&ready("old"))?;
-    publisher.report(&json!({ "event": "Started", "message": "x" }))?;
+    publisher.report(&json!({ "event": "ConfWritten", "message": "x" }))?;
     // An event needs no Node: once it is there, the publisher waits for its Node alone.
     lab::deadline::until("the event", super::publisher::WITHIN, || {
         Ok((!subject.events()?.is_empty()).then_some(()))
@@ -331,13 +331,13 @@ fn events_of_one_moment_are_all_written() -> Result<()> {
     let subject = Subject::registered("at-once")?;
     let (_credential, mut publisher) = publisher(&subject)?;
     publisher.publish(&ready("old"))?;
-    let event = |number: usize| json!({ "event": format!("Number{number}"), "message": "at once" });
+    let event = |number: usize| json!({ "event": "ConfWritten", "message": format!("at once {number}") });
     let events: Vec<Value> = (0..9).map(event).collect();
     publisher.publish(&json!({ "events": events }))?;
     let mut told: Vec<String> =
-        subject.events()?.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect();
+        subject.events()?.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)).collect();
     told.sort();
-    let expected: Vec<String> = (0..9).map(|number| format!("Number{number}")).collect();
+    let expected: Vec<String> = (0..9).map(|number| format!("at once {number}")).collect();
     ensure!(told == expected, "{told:?}");
     ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())

@@ -11,12 +11,13 @@ use types::inventory::{Deleter, Entry, Inventory};
 use types::key::Key;
 use types::ledger::{self, Line};
 use types::moment::Moment;
+use types::node::Mode;
 use types::observed::{Attached, Observed};
 use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Packets, Protocol};
 use types::policy::{Phase, Side};
 use types::profile::{self, Profile};
 use types::raw::raw_string;
-use types::status::{Conf, Document, Network, VERSION, Watch};
+use types::status::{Conf, ConfState, Document, Network, ProofState, Reason, VERSION, Watch, Word};
 use types::step::{Cordon, State, Step};
 
 use crate::{comes_back, maybe, path};
@@ -112,16 +113,16 @@ fn document() -> impl Strategy<Value = Document> {
             attached,
             ready,
             why,
-            proof: "none".into(),
+            proof: ProofState::None.into(),
             packets,
             unmapped_host_ports,
         },
     );
     let conf = (path(), any::<u64>(), any::<bool>(), maybe(".{0,9}"), maybe(".{0,9}")).prop_map(
         |(dir, repairs, was_there, directory, lost_by)| Conf {
-            mode: "private".into(),
+            mode: Mode::Private.into(),
             dir,
-            state: "in place".into(),
+            state: ConfState::InPlace.into(),
             repairs,
             was_there,
             directory,
@@ -137,7 +138,7 @@ fn document() -> impl Strategy<Value = Document> {
             boot_id: "5c1e".into(),
             watch,
             ready,
-            reason: "NetworkReady".into(),
+            reason: Reason::NetworkReady.into(),
             message,
             phase,
             policy_sha256: None,
@@ -224,12 +225,20 @@ proptest! {
     }
 
     #[test]
-    fn status_json_comes_back_and_a_key_of_a_later_watch_does_no_harm(document in document()) {
+    fn status_json_comes_back_and_what_a_later_watch_adds_does_no_harm(document in document()) {
         comes_back(&document, parse);
         let mut later = serde_json::to_value(&document).expect("it serialises");
         later["later"] = 1.into();
         later["conf"]["later"] = 1.into();
-        prop_assert_eq!(serde_json::from_value::<Document>(later).expect("readable"), document);
+        prop_assert_eq!(serde_json::from_value::<Document>(later.clone()).expect("readable"), document);
+        for word in ["/reason", "/conf/state", "/conf/mode", "/networks/0/proof"] {
+            if let Some(word) = later.pointer_mut(word) {
+                *word = "later".into();
+            }
+        }
+        let read = serde_json::from_value::<Document>(later).expect("readable");
+        prop_assert_eq!(&read.reason, &Word::Unknown("later".into()));
+        comes_back(&read, parse);
     }
 }
 

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{from_value, json, to_value};
 use types::node::{CniVersion, Mode, RuntimeKind};
 use types::policy::{Attach, Phase, Secondary, Side};
+use types::status::{ConfState, Reason};
 use types::taint::Effect;
 
 fn is<T: Serialize + DeserializeOwned + PartialEq + Debug + Copy>(all: &[T], as_str: fn(T) -> &'static str) {
@@ -25,5 +26,7 @@ fn a_word_is_written_as_it_is_said() {
     is(&CniVersion::ALL, CniVersion::as_str);
     is(&RuntimeKind::ALL, RuntimeKind::as_str);
     is(&Effect::ALL, Effect::as_str);
+    is(&Reason::ALL, Reason::as_str);
+    is(&ConfState::ALL, ConfState::as_str);
     is(&[Secondary::Works, Secondary::HostRoute, Secondary::Refused], Secondary::as_str);
 }

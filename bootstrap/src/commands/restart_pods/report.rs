@@ -56,12 +56,27 @@ pub struct Row {
     /// Why it stays, in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
-    /// What became of it: `back`, `gone`, `skipped`, `left`; absent where nothing was done.
+    /// What became of it; absent where nothing was done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<&'static str>,
+    pub outcome: Option<PodOutcome>,
     /// Its new sandbox, or that of the pod that came to this node in its place.
     #[serde(rename = "newSandbox", skip_serializing_if = "Option::is_none")]
     pub new_sandbox: Option<String>,
+}
+
+/// What became of a pod.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum PodOutcome {
+    /// It is back on this node.
+    Back,
+    /// It is gone from this node.
+    Gone,
+    /// Nothing was to be done any more.
+    Skipped,
+    /// It was left as it is.
+    Left,
 }
 
 impl RestartReport {
@@ -106,10 +121,10 @@ impl Row {
     fn of(candidate: &Candidate, outcome: Option<&RestartOutcome>) -> Self {
         let (outcome, new_sandbox) = match outcome {
             None => (None, None),
-            Some(RestartOutcome::Back(sandbox)) => (Some("back"), Some(sandbox.clone())),
-            Some(RestartOutcome::Gone) => (Some("gone"), None),
-            Some(RestartOutcome::Skipped) => (Some("skipped"), None),
-            Some(RestartOutcome::Left(_)) => (Some("left"), None),
+            Some(RestartOutcome::Back(sandbox)) => (Some(PodOutcome::Back), Some(sandbox.clone())),
+            Some(RestartOutcome::Gone) => (Some(PodOutcome::Gone), None),
+            Some(RestartOutcome::Skipped) => (Some(PodOutcome::Skipped), None),
+            Some(RestartOutcome::Left(_)) => (Some(PodOutcome::Left), None),
         };
         Self {
             namespace: candidate.namespace.clone(),
@@ -132,13 +147,13 @@ impl Row {
     }
 
     /// What became of the pod, for people.
-    fn outcome(&self) -> &'static str {
+    const fn outcome(&self) -> &'static str {
         match self.outcome {
-            Some("back") => ": done, it is back on this node",
-            Some("gone") => ": done, it is gone from this node",
-            Some("skipped") => ": nothing to do any more",
-            Some("left") => ": not done",
-            _ => "",
+            Some(PodOutcome::Back) => ": done, it is back on this node",
+            Some(PodOutcome::Gone) => ": done, it is gone from this node",
+            Some(PodOutcome::Skipped) => ": nothing to do any more",
+            Some(PodOutcome::Left) => ": not done",
+            None => "",
         }
     }
 }

@@ -1,5 +1,12 @@
 //! The problems that keep pods from the right network, with their fixes.
 
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::attachments::{Attachments, Damaged};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::paths::{PRIVATE_CONF_DIR, STATUS};
+use convergence::runtime::answer::ConfUse;
 use shim::layout::Layout;
 use types::node::Mode;
 use types::policy::Policy;
@@ -8,13 +15,6 @@ use types::problem::Problem;
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::switch;
-use convergence::node::agent::status_file::StatusFile;
-use convergence::node::attachments::{Attachments, Damaged};
-use convergence::node::cni::CniFacts;
-use convergence::node::facts::NodeFacts;
-use convergence::node::settings::directories::Directories;
-use convergence::paths::{PRIVATE_CONF_DIR, STATUS};
-use convergence::runtime::answer::ConfUse;
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {
@@ -80,7 +80,7 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
     let routes = routes.map(|what| {
         Problem::new(format!("host routes are missing or left over; sweep would {what}"))
             .at("table 1003")
-            .fix("run crossfade-bootstrap sweep")
+            .fix("run crossfade-bootstrap unit sweep")
     });
     damaged.chain(routes).collect()
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use convergence::paths::{KUBELET_ENV, RUNTIME_ENV};
+
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{UnitOnDisk, has_ours};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
-use convergence::paths::{KUBELET_ENV, RUNTIME_ENV};
 
 const BOOT: &str = "crossfade-boot.service";
 const WATCH: &str = "crossfade-watch.service";
@@ -158,8 +159,8 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             continue;
         }
         let (wanted, env): (&[&str], _) = match unit_on_disk.role {
-            Role::Kubelet => (&["gate", "render"], KUBELET_ENV),
-            Role::Runtime(_) => (&["render --runtime"], RUNTIME_ENV),
+            Role::Kubelet => (&["unit gate", "unit render"], KUBELET_ENV),
+            Role::Runtime(_) => (&["unit render --runtime"], RUNTIME_ENV),
         };
         let found = ours(unit);
         let reset = format!("take what resets it out of {}", later(unit));

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
+use convergence::paths::NODE_FILE;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::Policy;
@@ -10,9 +13,6 @@ use super::check::{Check, Fault, decided, ok, skipped};
 use crate::host::root::Root;
 use crate::node::switch;
 use crate::systemd::unit::glob;
-use convergence::node::facts::NodeFacts;
-use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
-use convergence::paths::NODE_FILE;
 
 /// Where boot loaders keep the kernel's command line, and where it is made from.
 ///
@@ -110,8 +110,8 @@ impl<'a> CheckedSettings<'a> {
             (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
             (Err(why), file) => {
                 let fix = match file {
-                    Some(_) => "mend it, or have crossfade-bootstrap bake write another",
-                    None => "have crossfade-bootstrap bake write one",
+                    Some(_) => "mend it, or have crossfade-bootstrap image bake write another",
+                    None => "have crossfade-bootstrap image bake write one",
                 };
                 decided(ID, vec![Fault::new(why, fix)], "")
             }

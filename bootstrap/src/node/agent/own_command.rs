@@ -3,10 +3,10 @@
 //! `watch` starts `prove`, `sweep` and `place` as units, because delegates and foreign directories do not belong into its sandbox. A pod
 //! starts each pass of the sweep as a process. The tests read every line back through the parser of the command line.
 
-use convergence::node::agent::own_command::OwnCommand;
-
 use std::ffi::OsString;
 use std::path::Path;
+
+use convergence::node::agent::own_command::OwnCommand;
 
 use crate::cli::{Global, Output, Sweep};
 
@@ -32,7 +32,7 @@ pub fn transient_unit(
     line.extend(arguments.iter().map(OsString::from));
     // The conf directory is among the arguments; and putting the plugin somewhere has nothing to do with the other directories.
     let root_option = OwnCommand::default().options("--root", root);
-    let has_state = arguments.first().is_some_and(|command| command != "place");
+    let has_state = arguments.get(1).is_some_and(|command| command != "place");
     line.extend(if has_state { with_directories(root_option, global) } else { root_option }.into_arguments());
     line
 }

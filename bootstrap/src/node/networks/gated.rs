@@ -4,24 +4,21 @@
 //! A boot needs none of this, because boot and `watch` start before every pod. Under running pods, every ADD would wait for ever for a file
 //! without a keeper.
 
-use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
-
 use std::path::{Path, PathBuf};
 
-use shim::layout::Layout;
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
+use convergence::node::networks::needed;
+use convergence::paths::STATUS;
+use shim::layout::{Layout, PROBED};
 use types::policy::{Network, Policy, Probe, Side};
 use types::problem::Problem;
 
 use crate::cli::Install;
 use crate::host::root::Root;
-use crate::node::agent::status_file;
-use crate::node::agent::watch_unit;
+use crate::node::agent::{status_file, watch_unit};
 use crate::node::networks::probe;
 use crate::node::switch;
-use convergence::node::agent::status_file::StatusFile;
-use convergence::node::networks::needed;
-use convergence::paths::STATUS;
-use shim::layout::PROBED;
 
 /// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
@@ -82,7 +79,7 @@ pub fn find_keeper(root: &Root, wanted: &Install) -> Keeper {
     match watch_unit::watch_unit() {
         Ok(()) => Keeper::Unit,
         Err(why) if why.fix.is_empty() => remedy(why.fix(
-            "install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means",
+            "install the package, whose unit systemd runs, or start `crossfade-bootstrap unit watch` by other means",
         )),
         Err(why) => remedy(why),
     }

@@ -3,11 +3,12 @@
 //! *Source*: containerd's man page `containerd-config.toml(5)`; `services/server/config/config.go` of 1.6 (a plugin's section that is
 //! imported replaces the whole section) and pull request 9982 of 2.0 (sections are merged).
 
-use convergence::runtime::CniSetup;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use convergence::runtime::CniSetup;
+use convergence::runtime::config::RuntimeConfig;
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 use types::problem::Problem;
@@ -16,7 +17,6 @@ use super::{MAX_BYTES, RuntimeUnit, read, tree, unusable};
 use crate::host::command::{RunLimits, run};
 use crate::host::root::Root;
 use crate::systemd::unit::glob;
-use convergence::runtime::config::RuntimeConfig;
 
 /// Where containerd looks for its configuration unless told otherwise.
 const USUAL: &str = "/etc/containerd/config.toml";
@@ -333,7 +333,7 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
 #[must_use]
 pub fn drop_in(conf_dir: &Path) -> String {
     format!(
-        "# Written by crossfade-bootstrap render --runtime at every start of the runtime; node.json decides.\n\
+        "# Written by crossfade-bootstrap unit render --runtime at every start of the runtime; node.json decides.\n\
          version = {DROP_IN_VERSION}\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
         CniKey::ConfDir.name(),
         conf_dir.display(),

@@ -3,7 +3,7 @@
 use convergence::change::Act;
 use convergence::node::plugins::packaged_plugin;
 use convergence::node::policy::roll;
-use convergence::publish::report::NodeEvent;
+use convergence::publish::report::{EventReason, NodeEvent};
 use convergence::watch::decide::WatchDecision;
 use convergence::watch::observation::Observation;
 use convergence::watch::{desired, proof};
@@ -29,7 +29,11 @@ impl Watch<'_> {
                     let why = format!("{} {}: {why}", change.act.word(), change.target);
                     if self.memory.failed.as_ref() != Some(&why) {
                         let message = why.clone();
-                        decision.happened.push(NodeEvent { reason: "Failed", warning: true, message });
+                        decision.happened.push(NodeEvent {
+                            reason: EventReason::Failed,
+                            warning: true,
+                            message,
+                        });
                     }
                     failed = Some(why);
                 }
@@ -70,7 +74,7 @@ impl Watch<'_> {
         let is_proof_of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
             let message = format!("Crossfade's plugin cannot be put back: {why}");
-            self.pending.push(NodeEvent { reason: "Failed", warning: true, message });
+            self.pending.push(NodeEvent { reason: EventReason::Failed, warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| is_proof_of(side)) {
             standing.1.proofs.did_not_start(now, why);
         } else {

@@ -15,9 +15,9 @@ impl Watch<'_> {
         for event in &decision.happened {
             let phase = decision.document.phase.map_or("unknown", types::policy::Phase::as_str);
             if event.warning {
-                warn!(event = event.reason, phase, "{}", event.message);
+                warn!(event = event.reason.as_str(), phase, "{}", event.message);
             } else {
-                info!(event = event.reason, phase, "{}", event.message);
+                info!(event = event.reason.as_str(), phase, "{}", event.message);
             }
         }
         let status = apply::report(&self.scope.root.at(STATUS), &status_file::bytes(&decision.document));

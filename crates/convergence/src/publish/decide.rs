@@ -22,11 +22,12 @@ use serde_json::{Map, Value, json};
 use types::node_keys::{self, DESIRED, PHASE, READY};
 use types::observed::Observed;
 use types::shown::line as escaped_line;
+use types::status::Reason;
 use types::step::Step;
 
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::node_object::{Condition, NodeObject};
-use crate::publish::report::{FinalCondition, NodeReport, Reason};
+use crate::publish::report::{FinalCondition, FinalReason, NodeReport};
 
 /// The annotation with the node's report.
 pub const OBSERVED: &str = types::observed::KEY;
@@ -49,7 +50,8 @@ pub enum Write {
     Status(Value),
 }
 
-/// The patches, in order: who waits for the condition finds label and annotation right when it turns true.
+/// The patches, in order: who waits for the condition finds label and annotation right when it turns true, and who reads of this boot in the
+/// annotation finds no condition of an earlier one that is still true.
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
@@ -59,13 +61,9 @@ pub fn decide(
     desired: Option<&DesiredPhase>,
     now: Timestamp,
 ) -> Vec<Write> {
-    let mut writes = Vec::new();
-    if report.reason == Reason::SwitchedOff {
-        // The node does not follow the policy any more, so no phase is reported.
-        writes.extend(taken_back(seen, Extent::Report));
-    } else {
-        writes.extend(metadata(seen, report, desired));
-    }
+    let is_off = report.reason == Reason::SwitchedOff;
+    // A node that is switched off does not follow the policy any more, so no phase is reported.
+    let metadata = if is_off { taken_back(seen, Extent::Report) } else { metadata(seen, report, desired) };
     let mut conditions = Vec::new();
     let ready = Condition {
         kind: READY.into(),
@@ -86,10 +84,12 @@ pub fn decide(
         };
         conditions.extend(changed(seen, cleared, now));
     }
-    if !conditions.is_empty() {
-        writes.push(Write::Status(json!({ "status": { "conditions": conditions } })));
-    }
-    writes
+    let status =
+        (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
+    // A patch that takes the desired phase away is of the Node's version as it was seen, so no other patch can go before it.
+    let is_status_first = !report.ready && !is_off && !is_obsolete(desired, report);
+    let writes = if is_status_first { [status, metadata] } else { [metadata, status] };
+    writes.into_iter().flatten().collect()
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.
@@ -97,7 +97,7 @@ pub fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<Desir
     let value = seen.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
     let observed = seen.metadata.annotations.get(OBSERVED);
-    let leave_reasons = [Reason::Removed, Reason::FinalImage].map(Reason::as_str);
+    let leave_reasons = [FinalReason::Removed, FinalReason::FinalImage].map(FinalReason::as_str);
     let has_left =
         || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
     let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
@@ -174,7 +174,7 @@ pub fn begin(seen: &NodeObject) -> Vec<Write> {
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
 pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Timestamp) -> Vec<Write> {
-    let extent = if word.reason == Reason::SwitchedOff { Extent::Report } else { Extent::All };
+    let extent = if word.reason == FinalReason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(seen, extent);
     let current = seen.condition(READY);
     let is_said = current

@@ -1,7 +1,8 @@
 //! The report of `watch`: one value, made by the loop and handed to every place that publishes it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::observed::Observed;
+use types::status::Reason;
 
 /// The truth about this node's network, as of one round of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,30 +20,9 @@ pub struct NodeReport {
     pub clears_network_unavailable: bool,
 }
 
-/// Why a node is ready or not; the reason of its condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Reason {
-    NetworkReady,
-    /// A network that the policy names is not ready yet.
-    WaitingForNetwork,
-    /// The policy or node.json cannot be used.
-    BadSettings,
-    /// `boot` has not succeeded in this boot.
-    BootFailed,
-    /// An agent takes the conf directory for itself, and Crossfade does not fight it.
-    ConfContended,
-    /// Crossfade's conf is not what the runtime would use, and it takes a person to change that.
-    ConfNotFirst,
-    /// Another program writes into the conf directory that is Crossfade's alone; its files are removed.
-    ForeignConf,
-    /// Crossfade's conf is in place and first, and the runtime has loaded another one.
-    ConfNotLoaded,
-    /// Crossfade's plugin is not where the runtime looks for it, or is another one.
-    PluginMissing,
-    /// Nothing says which runtime kubelet talks to, or that one does not answer.
-    RuntimeUnknown,
-    /// The conf directory was replaced; the runtime may have to be restarted to see it.
-    RuntimeRestartNeeded,
+/// Why a node reports no more; the reason of its last condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalReason {
     /// Crossfade was switched off.
     SwitchedOff,
     /// Crossfade was removed from the node.
@@ -51,23 +31,12 @@ pub enum Reason {
     FinalImage,
 }
 
-impl Reason {
+impl FinalReason {
     /// As the condition spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NetworkReady => "NetworkReady",
-            Self::WaitingForNetwork => "WaitingForNetwork",
-            Self::BadSettings => "BadSettings",
-            Self::BootFailed => "BootFailed",
-            Self::ConfContended => "ConfContended",
-            Self::ConfNotFirst => "ConfNotFirst",
-            Self::ForeignConf => "ForeignConf",
-            Self::ConfNotLoaded => "ConfNotLoaded",
-            Self::PluginMissing => "PluginMissing",
-            Self::RuntimeUnknown => "RuntimeUnknown",
-            Self::RuntimeRestartNeeded => "RuntimeRestartNeeded",
-            Self::SwitchedOff => "SwitchedOff",
+            Self::SwitchedOff => Reason::SwitchedOff.as_str(),
             Self::Removed => "Removed",
             Self::FinalImage => "FinalImage",
         }
@@ -80,16 +49,58 @@ pub struct FinalCondition {
     /// `False` or `Unknown`, as the condition spells it.
     pub status: &'static str,
     /// Why, in one word.
-    pub reason: Reason,
+    pub reason: FinalReason,
     /// Why, in one sentence.
     pub message: String,
+}
+
+/// What happened, in one word: the reason of an Event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventReason {
+    /// The policy is in another phase.
+    Flipped,
+    /// The settings do not allow the phase that the Node's annotation asks for.
+    FlipRefused,
+    /// The flip to that phase failed, and `watch` tries again.
+    FlipFailed,
+    /// Crossfade's conf was written for another phase or other networks.
+    ConfWritten,
+    /// Another program had changed Crossfade's conf or taken it away, and it was put back.
+    ConfRepaired,
+    /// Crossfade's conf was written anew so that the runtime reads it.
+    ConfReloaded,
+    /// A change could not be made.
+    Failed,
+    /// A condition that takes a person, and keeps no pod from its network.
+    Finding,
+    /// The node's readiness has another reason, or one that a graver reason hides.
+    #[serde(untagged)]
+    Readiness(Reason),
+}
+
+impl EventReason {
+    /// As the Event spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flipped => "Flipped",
+            Self::FlipRefused => "FlipRefused",
+            Self::FlipFailed => "FlipFailed",
+            Self::ConfWritten => "ConfWritten",
+            Self::ConfRepaired => "ConfRepaired",
+            Self::ConfReloaded => "ConfReloaded",
+            Self::Failed => "Failed",
+            Self::Finding => "Finding",
+            Self::Readiness(reason) => reason.as_str(),
+        }
+    }
 }
 
 /// Something that happened once, for the Node's events and the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeEvent {
-    /// Its name, in one word: `Flipped`, `FlipRefused`, `ConfRepaired`, `ConfContended`, ...
-    pub reason: &'static str,
+    /// What happened.
+    pub reason: EventReason,
     /// Whether it takes a person.
     pub warning: bool,
     /// In one sentence, at most 1024 bytes.

@@ -17,7 +17,7 @@ use shim::process::Process;
 use types::observed::Observed;
 use types::policy::{Phase, Side};
 use types::profile;
-use types::status::{self, Document, Watch};
+use types::status::{self, Document, Reason, Watch};
 
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::OwnCommand;
@@ -25,7 +25,7 @@ use crate::node::attachments::last_sweep::LIMIT_SECS;
 use crate::node::networks::needed;
 use crate::node::policy::roll;
 use crate::node::settings::InvalidSettings;
-use crate::publish::report::{NodeEvent, NodeReport, Reason};
+use crate::publish::report::{EventReason, NodeEvent, NodeReport};
 use crate::watch::memory::Memory;
 use crate::watch::network::{NetworkVerdict, judge};
 use crate::watch::observation::{NetworkObservation, Observation};
@@ -64,11 +64,12 @@ impl WatchDecision {
         }
         let reason = Reason::ConfNotFirst;
         let message = shorten(&format!("what is to be done cannot be done: {why}"));
-        self.happened.retain(|event| event.reason != self.report.reason.as_str());
-        self.happened.push(NodeEvent { reason: reason.as_str(), warning: true, message: message.clone() });
-        self.memory.verdict = Some((false, reason.as_str()));
+        self.happened.retain(|event| event.reason != EventReason::Readiness(self.report.reason));
+        let event = EventReason::Readiness(reason);
+        self.happened.push(NodeEvent { reason: event, warning: true, message: message.clone() });
+        self.memory.verdict = Some(reason);
         self.document.ready = false;
-        self.document.reason = reason.as_str().to_owned();
+        self.document.reason = reason.into();
         self.document.message.clone_from(&message);
         self.report = NodeReport {
             ready: false,
@@ -114,12 +115,13 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.unmeasured.as_ref().map(|why| format!("the metrics are not written: {why}")));
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
+    let ready = verdict.reason == Reason::NetworkReady;
     let report = NodeReport {
-        ready: verdict.0 == Reason::NetworkReady,
-        reason: verdict.0,
-        message: shorten(&with_unmet(&verdict.1, &memory)),
+        ready,
+        reason: verdict.reason,
+        message: shorten(&with_unmet(&verdict.message, &memory)),
         observed: observed(facts, &memory),
-        clears_network_unavailable: verdict.0 == Reason::NetworkReady && clears(facts, &attached),
+        clears_network_unavailable: ready && clears(facts, &attached),
     };
     let mut changes: Vec<Change> = Vec::new();
     if facts.off.is_none() {
@@ -130,6 +132,9 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         changes.extend(plugins(facts, &mut memory));
     }
     changes.extend(due.map(|turn| sweep(facts, turn)));
+    let hidden = conf.standing.iter().filter(|standing| verdict.standing != Some(*standing));
+    findings.splice(0..0, hidden.map(|(_, message)| message.clone()));
+    findings.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
     let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
     WatchDecision { changes, report, happened, document, conf, memory }
@@ -177,47 +182,57 @@ fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
     unproven.chain(degraded).chain(unmapped).collect()
 }
 
-/// The one reason that counts, the gravest first.
-fn verdict(
+/// The one reason that counts.
+struct Verdict<'a> {
+    reason: Reason,
+    message: String,
+    /// The condition of Crossfade's conf that is the reason, if one is.
+    standing: Option<&'a (Reason, String)>,
+}
+
+/// The gravest reason.
+fn verdict<'a>(
     facts: &Observation,
-    conf: &OwnConfDecision,
+    conf: &'a OwnConfDecision,
     waits: Option<&NetworkVerdict>,
     memory: &Memory,
-) -> (Reason, String) {
+) -> Verdict<'a> {
+    let verdict = |reason, message| Verdict { reason, message, standing: None };
     if let Some(off) = facts.off {
-        return (Reason::SwitchedOff, off.to_string());
+        return verdict(Reason::SwitchedOff, off.to_string());
     }
     if let Some(InvalidSettings { why, .. }) = &facts.node.unusable {
-        return (Reason::BadSettings, why.clone());
+        return verdict(Reason::BadSettings, why.clone());
     }
     if let Err(why) = &facts.node.policy {
-        return (Reason::BadSettings, why.clone());
+        return verdict(Reason::BadSettings, why.clone());
     }
     if let Some(why) = &facts.not_booted {
-        return (Reason::BootFailed, why.clone());
+        return verdict(Reason::BootFailed, why.clone());
     }
-    if let Some((reason, why)) = conf.standing.first() {
-        return (*reason, why.clone());
+    if let Some(standing) = conf.standing.first() {
+        let (reason, message) = standing.clone();
+        return Verdict { reason, message, standing: Some(standing) };
     }
     if let Some(judged) = waits {
         let why = judged.ready.as_ref().err().cloned().unwrap_or_default();
-        return (Reason::WaitingForNetwork, format!("network {}: {why}", judged.side));
+        return verdict(Reason::WaitingForNetwork, format!("network {}: {why}", judged.side));
     }
     match (conf.state, &facts.unread) {
         // What was written a moment ago, or is about to be, has yet to be loaded; a runtime that tells is believed alone.
         (OwnConfState::NotLoaded, _) => {
-            (Reason::WaitingForNetwork, "the runtime has yet to load Crossfade's conf".into())
+            verdict(Reason::WaitingForNetwork, "the runtime has yet to load Crossfade's conf".into())
         }
         (OwnConfState::Written, _)
             if memory.failed.is_none() && facts.node.runtime.answer.setup().is_some() =>
         {
-            (
+            verdict(
                 Reason::WaitingForNetwork,
                 "Crossfade's conf is written, and the runtime has yet to load it".into(),
             )
         }
         (OwnConfState::InPlace | OwnConfState::Written, Some(why)) if memory.failed.is_none() => {
-            (Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
+            verdict(Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
         }
         (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
             let phase = facts
@@ -225,9 +240,11 @@ fn verdict(
                 .policy
                 .as_ref()
                 .map_or_else(|_| "", |policy_file| policy_file.policy.phase().as_str());
-            (Reason::NetworkReady, format!("pods get what phase {phase} names"))
+            verdict(Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
-        (state, _) => (Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.word())),
+        (state, _) => {
+            verdict(Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.reported()))
+        }
     }
 }
 
@@ -240,35 +257,39 @@ fn with_unmet(verdict: &str, memory: &Memory) -> String {
 fn since_the_last(
     facts: &Observation,
     memory: &mut Memory,
-    (phase, verdict): (Option<Phase>, &(Reason, String)),
+    (phase, verdict): (Option<Phase>, &Verdict<'_>),
     (conf, findings): (&OwnConfDecision, &[String]),
 ) -> Vec<NodeEvent> {
     let mut happened = Vec::new();
     if let Some(phase) = phase {
         if let Some(from) = memory.phase.filter(|from| *from != phase) {
             let message = format!("the policy went from phase {from} to {phase}");
-            happened.push(NodeEvent { reason: "Flipped", warning: false, message });
+            happened.push(NodeEvent { reason: EventReason::Flipped, warning: false, message });
         }
         memory.phase = Some(phase);
     }
-    let now = (verdict.0 == Reason::NetworkReady, verdict.0.as_str());
-    if memory.verdict != Some(now) {
+    if memory.verdict != Some(verdict.reason) {
         let warning =
-            !matches!(verdict.0, Reason::NetworkReady | Reason::WaitingForNetwork | Reason::SwitchedOff);
-        happened.push(NodeEvent { reason: verdict.0.as_str(), warning, message: verdict.1.clone() });
-        memory.verdict = Some(now);
+            !matches!(verdict.reason, Reason::NetworkReady | Reason::WaitingForNetwork | Reason::SwitchedOff);
+        let reason = EventReason::Readiness(verdict.reason);
+        happened.push(NodeEvent { reason, warning, message: verdict.message.clone() });
+        memory.verdict = Some(verdict.reason);
     }
-    let mut current: std::collections::BTreeSet<(&'static str, String)> = std::collections::BTreeSet::new();
-    current.extend(conf.standing.iter().map(|(reason, why)| (reason.as_str(), why.clone())));
-    current.extend(findings.iter().map(|finding| ("Finding", finding.clone())));
-    current.extend(memory.unmet.iter().map(|unmet| (unmet.kind.as_str(), unmet.message.clone())));
-    for (reason, message) in current.difference(&memory.findings_reported) {
-        // The verdict said it.
-        if facts.off.is_none() && *message != verdict.1 {
-            happened.push(NodeEvent { reason, warning: true, message: message.clone() });
-        }
+    let warning = |reason, message: &String| NodeEvent { reason, warning: true, message: message.clone() };
+    let of_standing =
+        |(reason, message): &(Reason, String)| warning(EventReason::Readiness(*reason), message);
+    let mut current: Vec<NodeEvent> = conf.standing.iter().map(of_standing).collect();
+    current.extend(findings.iter().map(|finding| warning(EventReason::Finding, finding)));
+    current.extend(memory.unmet.iter().map(|unmet| warning(unmet.kind.into(), &unmet.message)));
+    current.sort_by_key(|event| (event.reason.as_str(), event.message.clone()));
+    current.dedup();
+    if facts.off.is_none() {
+        // The verdict's condition is in the verdict's Event.
+        let is_verdict = |event: &NodeEvent| verdict.standing.map(of_standing).as_ref() == Some(event);
+        let new = current.iter().filter(|event| !memory.conditions_reported.contains(event));
+        happened.extend(new.filter(|event| !is_verdict(event)).cloned());
     }
-    memory.findings_reported = current;
+    memory.conditions_reported = current;
     happened
 }
 
@@ -321,40 +342,30 @@ fn describe(
         attached: attached.contains(&network.side),
         ready: judged.ready.is_ok(),
         why: judged.ready.as_ref().err().cloned(),
-        proof: judged.proof.to_owned(),
+        proof: judged.proof.into(),
         packets: network.proof.as_ref().and_then(|proof| proof.packets.clone()),
         unmapped_host_ports: network.unmapped_hostports,
     });
-    let mut all = findings;
-    all.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
-    // The first of what stands is the reason.
-    all.splice(
-        0..0,
-        conf.standing
-            .iter()
-            .map(|(_, why)| why.clone())
-            .filter(|why| !report.message.starts_with(shorten(why).as_str())),
-    );
     Document {
         version: status::VERSION,
         boot_id: facts.boot_id.clone(),
         watch: Watch { pid: watch.pid, start: watch.start },
         ready: report.ready,
-        reason: report.reason.as_str().to_owned(),
+        reason: report.reason.into(),
         message: report.message.clone(),
         phase: report.observed.phase,
         policy_sha256: report.observed.policy_sha256.clone(),
         conf: status::Conf {
-            mode: if facts.is_private() { "private" } else { "shared" }.to_owned(),
+            mode: facts.node.settings.conf_dir.into(),
             dir: facts.node.dirs.conf_dir.clone(),
-            state: conf.state.word().to_owned(),
+            state: conf.state.reported().into(),
             repairs: memory.repairs,
             was_there: memory.was_there || conf.state == OwnConfState::Written,
             directory: memory.dir.clone(),
             lost_by: memory.lost_by.clone(),
         },
         networks: networks.collect(),
-        findings: all,
+        findings,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use types::policy::Phase;
 
 use crate::node::policy::desired_phase::DesiredPhase;
+use crate::publish::report::EventReason;
 
 /// The pause after a try that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(1);
@@ -51,13 +52,11 @@ pub enum DesiredKind {
     Failed,
 }
 
-impl DesiredKind {
-    /// The reason of the obstacle's Event.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "FlipRefused",
-            Self::Failed => "FlipFailed",
+impl From<DesiredKind> for EventReason {
+    fn from(kind: DesiredKind) -> Self {
+        match kind {
+            DesiredKind::Refused => Self::FlipRefused,
+            DesiredKind::Failed => Self::FlipFailed,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The state that one pass leaves to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use types::observed::Attached;
 use types::policy::{Phase, Side};
-use types::status::Document;
+use types::status::{Document, Reason};
 
 use crate::node::settings::directories::InstalledConf;
+use crate::publish::report::NodeEvent;
 use crate::watch::desired::PhaseMismatch;
 use crate::watch::guard::Guard;
 use crate::watch::proof::Proofs;
@@ -48,10 +49,10 @@ pub struct Memory {
     pub standing: BTreeMap<Side, AgentState>,
     /// The phase in the last report.
     pub phase: Option<Phase>,
-    /// The last report: whether the node was ready, and the reason.
-    pub verdict: Option<(bool, &'static str)>,
-    /// Conditions that hold and that `watch` has already reported.
-    pub findings_reported: BTreeSet<(&'static str, String)>,
+    /// The reason of the last report.
+    pub verdict: Option<Reason>,
+    /// The Events of conditions that hold and that `watch` has already reported.
+    pub conditions_reported: Vec<NodeEvent>,
     /// The passes of `sweep`.
     pub sweeps: Sweeps,
     /// When a unit may put Crossfade's plugin back again.

@@ -2,6 +2,7 @@
 
 use types::policy::Side;
 use types::profile::{self, Profile, Proof};
+use types::status::ProofState;
 
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::{OwnCommand, proof_within_secs};
@@ -17,8 +18,8 @@ pub struct NetworkVerdict {
     pub side: Side,
     /// Whether pods may get the network; else the reason.
     pub ready: Result<(), String>,
-    /// How far its proof is, in one word.
-    pub proof: &'static str,
+    /// How far its proof is.
+    pub proof: ProofState,
     /// Why there is no proof although there should be one.
     pub unproven: Option<String>,
     /// What its proof did not find, although pods get the network.
@@ -50,7 +51,7 @@ pub fn judge(
     let mut verdict = NetworkVerdict {
         side: network.side,
         ready: usable,
-        proof: "none",
+        proof: ProofState::None,
         unproven: None,
         degraded: None,
         changes: Vec::new(),
@@ -62,7 +63,7 @@ pub fn judge(
         }
         verdict.degraded = agent_state.proofs.degraded().map(str::to_owned);
         verdict.ready = agent_state.proofs.verdict(network.side);
-        verdict.proof = agent_state.proofs.word();
+        verdict.proof = agent_state.proofs.state();
         if let proof::Progress::Unavailable(why) = &agent_state.proofs.progress {
             verdict.unproven = Some(why.clone());
         }

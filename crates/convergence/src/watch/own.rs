@@ -14,12 +14,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shim::layout::CONF_FILE;
+use types::status::{ConfState, Reason};
 
 use crate::change::{Act, Change, Write};
 use crate::node::conf::name::DEFAULT_NAME;
 use crate::node::conf::{CONF_MODE, OWN_CAPABILITIES, conf, foreign};
 use crate::node::settings::directories::InstalledConf;
-use crate::publish::report::{NodeEvent, Reason};
+use crate::publish::report::{EventReason, NodeEvent};
 use crate::runtime::answer::ConfUse;
 use crate::watch::guard::{CALM, FEW, SHORT};
 use crate::watch::memory::Memory;
@@ -52,17 +53,17 @@ pub enum OwnConfState {
 }
 
 impl OwnConfState {
-    /// The state's word in status.json.
+    /// The state as status.json has it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn reported(self) -> ConfState {
         match self {
-            Self::InPlace | Self::Written => "in place",
-            Self::NotLoaded => "not loaded",
-            Self::Waiting => "waiting",
-            Self::NotInstalled => "not installed",
-            Self::Contended => "contended",
-            Self::NoDirectory => "no directory",
-            Self::Off => "off",
+            Self::InPlace | Self::Written => ConfState::InPlace,
+            Self::NotLoaded => ConfState::NotLoaded,
+            Self::Waiting => ConfState::Waiting,
+            Self::NotInstalled => ConfState::NotInstalled,
+            Self::Contended => ConfState::Contended,
+            Self::NoDirectory => ConfState::NoDirectory,
+            Self::Off => ConfState::Off,
         }
     }
 }
@@ -178,7 +179,7 @@ fn loaded(
     if is_first && memory.reload.is_due(facts.now) {
         memory.reload.rewritten(facts.now);
         let message = format!("{why}; written anew so that it reloads");
-        decided.happened.push(NodeEvent { reason: "ConfReloaded", warning: true, message });
+        decided.happened.push(NodeEvent { reason: EventReason::ConfReloaded, warning: true, message });
         let path = facts.node.dirs.conf_dir.join(CONF_FILE);
         let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
         let reason = format!("the runtime has not loaded it: {what}");
@@ -227,10 +228,18 @@ fn repair(
     let outdated = matches!(&facts.node.dirs.installed, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
     let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
-        ("ConfWritten", false, format!("{shown}: it {what}; written for the phase and the networks of now"))
+        (
+            EventReason::ConfWritten,
+            false,
+            format!("{shown}: it {what}; written for the phase and the networks of now"),
+        )
     } else {
         memory.repairs += 1;
-        ("ConfRepaired", true, format!("{shown} {what}; put back ({} times since boot)", memory.repairs))
+        (
+            EventReason::ConfRepaired,
+            true,
+            format!("{shown} {what}; put back ({} times since boot)", memory.repairs),
+        )
     };
     decided.happened.push(NodeEvent { reason, warning, message });
     decided.state = OwnConfState::Written;

@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 use types::node::Proof;
 use types::packets::Packets;
 use types::policy::Side;
+use types::status::ProofState;
 
 use crate::node::agent::own_command::proof_within_secs;
-
-/// In status.json, a proof that failed and keeps no pod waiting.
-pub const DEGRADED: &str = "degraded";
 
 /// How long a network whose packets pass on this node waits for DNS servers and other nodes. They may wait for this very node: after an outage of
 /// a whole cluster no DNS pod runs before the first node is ready.
@@ -31,8 +29,7 @@ const STARTS: u32 = 3;
 pub struct ProofResult {
     /// Version of this shape; 1.
     pub version: u32,
-    /// The side of the network: `old` or `new`.
-    pub network: String,
+    pub network: Side,
     /// The network's name from its conf.
     pub name: String,
     /// The number of the proof.
@@ -232,15 +229,15 @@ impl Proofs {
         self.degraded.as_deref()
     }
 
-    /// The progress as a word of status.json.
+    /// The progress as status.json has it.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn state(&self) -> ProofState {
         match self.progress {
-            Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => DEGRADED,
-            Progress::NotStarted | Progress::Running(_) => "running",
-            Progress::Failed(..) => "failed",
-            Progress::Passed => "passed",
-            Progress::Unavailable(_) => "unavailable",
+            Progress::Running(_) | Progress::Failed(..) if self.degraded.is_some() => ProofState::Degraded,
+            Progress::NotStarted | Progress::Running(_) => ProofState::Running,
+            Progress::Failed(..) => ProofState::Failed,
+            Progress::Passed => ProofState::Passed,
+            Progress::Unavailable(_) => ProofState::Unavailable,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::publish::report::Reason;
+use types::status::Reason;
+
 use crate::runtime::answer::{ConfUse, RuntimeAnswer};
 use crate::watch::memory::Memory;
 use crate::watch::observation::Observation;

@@ -7,6 +7,7 @@ use convergence::paths::NODE_FILE;
 use convergence::report::Page;
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::policy::Phase;
 
 use crate::host::root::Root;
 
@@ -22,7 +23,7 @@ pub(super) struct SettingsFile {
     masked: Vec<PathBuf>,
     /// The phase of a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<&'static str>,
+    phase: Option<Phase>,
     /// Why the file cannot be used.
     error: Option<String>,
     /// What the absence of the file means.
@@ -48,7 +49,7 @@ impl SettingsFile {
         }
         match &node.policy {
             _ if found.file.is_none() => {}
-            Ok(read) => found.phase = Some(read.policy.phase().as_str()),
+            Ok(read) => found.phase = Some(read.policy.phase()),
             Err(why) => found.error = Some(why.clone()),
         }
         found

@@ -5,6 +5,7 @@ use std::path::Path;
 use shim::layout::CONF_FILE;
 use types::problem::Problem;
 use types::profile;
+use types::status::Reason;
 
 use crate::doctor::code::Code;
 use crate::doctor::decide::{is_private, networks};
@@ -13,7 +14,7 @@ use crate::doctor::finding::{Finding, word};
 use crate::node::conf::confdir::ConfDir;
 use crate::node::settings::directories::InstalledConf;
 use crate::paths::PRIVATE_CONF_DIR;
-use crate::publish::report::Reason;
+use crate::publish::report::EventReason;
 use crate::runtime::answer::ConfUse;
 
 /// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
@@ -55,7 +56,7 @@ fn plugin(facts: &Facts) -> Option<Finding> {
     }
     let dirs: Vec<String> = dirs.iter().map(|dir| format!(" --bin-dir {}", word(dir))).collect();
     Some(finding.run(
-        format!("crossfade-bootstrap place{}", dirs.concat()),
+        format!("crossfade-bootstrap unit place{}", dirs.concat()),
         "copies the package's plugin to where the runtime looks",
     ))
 }
@@ -201,7 +202,7 @@ fn not_loaded(facts: &Facts, what: &str) -> Finding {
 
 /// An agent that takes the directory for itself: `watch` has given up, or the agent's traces are there.
 fn fights(facts: &Facts) -> Option<Finding> {
-    let contended = facts.watched().filter(|report| report.reason == Reason::ConfContended.as_str());
+    let contended = facts.watched().filter(|report| report.reason == Reason::ConfContended);
     let taken = facts.cni.confs.as_ref().ok().map(|dir| dir.taken_away.as_slice()).unwrap_or_default();
     if contended.is_none() && taken.is_empty() {
         return None;
@@ -247,8 +248,9 @@ fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Findin
 
 fn repaired(facts: &Facts) -> Option<Finding> {
     let since = facts.now.wall_secs.saturating_sub(REPAIRS_WITHIN_SECS);
-    let is_repair =
-        |entry: &&crate::doctor::journal::Entry| entry.event == "ConfRepaired" && entry.wall_secs() >= since;
+    let is_repair = |entry: &&crate::doctor::journal::Entry| {
+        entry.event == EventReason::ConfRepaired.as_str() && entry.wall_secs() >= since
+    };
     let repairs: Vec<_> = facts.journal.read()?.iter().filter(is_repair).collect();
     if repairs.len() < MANY_REPAIRS {
         return None;

@@ -2,16 +2,12 @@
 
 use types::packets::PacketReason;
 use types::policy::Side;
+use types::status::ProofState;
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::node::networks::readiness::{ConfError, NetworkReadiness};
-
-/// How `watch` calls a proof that failed, in status.json.
-const FAILED: &str = "failed";
-/// How `watch` calls a proof that failed and keeps no pod waiting, in status.json.
-const DEGRADED: &str = "degraded";
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let needed = facts.networks.iter().filter(|network| network.needed);
@@ -73,7 +69,7 @@ fn agents(facts: &Facts) -> String {
 /// Networks that pods get although their proof finds no DNS server or no other node, by the report of `watch`.
 fn degraded(facts: &Facts) -> Vec<Finding> {
     let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
-    let degraded = networks.iter().filter(|network| network.proof == DEGRADED);
+    let degraded = networks.iter().filter(|network| network.proof == ProofState::Degraded);
     let finding = |network: &types::status::Network| {
         let side = network.network;
         let cause = "two scratch attachments of the network exchange packets on this node, and do not reach the cluster: pods start, and lack what watch names";
@@ -90,7 +86,7 @@ fn degraded(facts: &Facts) -> Vec<Finding> {
 /// Networks whose proof failed, by the report of `watch`.
 fn proofs(facts: &Facts) -> Vec<Finding> {
     let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
-    let failed = networks.iter().filter(|network| network.proof == FAILED);
+    let failed = networks.iter().filter(|network| network.proof == ProofState::Failed);
     let finding = |network: &types::status::Network| {
         let side = network.network;
         let cause = match &network.packets {

@@ -1,9 +1,10 @@
 //! Findings about the runtime: it does not run, answer, or use one conf: pure.
 
+use types::status::Reason;
+
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::publish::report::Reason;
 use crate::runtime::answer::RuntimeAnswer;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
@@ -44,7 +45,7 @@ fn answer(facts: &Facts) -> Option<Finding> {
 }
 
 fn restart(facts: &Facts) -> Option<Finding> {
-    let report = facts.watched().filter(|report| report.reason == Reason::RuntimeRestartNeeded.as_str())?;
+    let report = facts.watched().filter(|report| report.reason == Reason::RuntimeRestartNeeded)?;
     let unit = facts.runtime_unit();
     let cause = "somebody replaced the conf directory, and the runtime still watches the one that is gone";
     let finding =

@@ -13,7 +13,7 @@ use shim::layout::{CONF_FILE, Layout};
 use types::exit::Exit;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Phase, Policy, Side};
-use types::status::{self, Document};
+use types::status::{self, ConfState, Document, ProofState, Reason};
 
 use crate::doctor::code::{Code, Severity};
 use crate::doctor::decide::decide;
@@ -105,7 +105,7 @@ fn network(side: Side, needed: bool) -> NetworkReadiness {
     }
 }
 
-fn report(ready: bool, reason: &str) -> Document {
+fn report(ready: bool, reason: Reason) -> Document {
     Document {
         version: status::VERSION,
         boot_id: BOOT.into(),
@@ -116,9 +116,9 @@ fn report(ready: bool, reason: &str) -> Document {
         phase: Some(Phase::Old),
         policy_sha256: None,
         conf: status::Conf {
-            mode: "shared".into(),
+            mode: Mode::Shared.into(),
             dir: DIR.into(),
-            state: "in place".into(),
+            state: ConfState::InPlace.into(),
             repairs: 0,
             was_there: true,
             directory: None,
@@ -131,7 +131,7 @@ fn report(ready: bool, reason: &str) -> Document {
             attached: true,
             ready,
             why: None,
-            proof: "none".into(),
+            proof: ProofState::None.into(),
             packets: None,
             unmapped_host_ports: false,
         }],
@@ -210,7 +210,7 @@ fn well() -> Facts {
         gate: None,
         unfit: None,
         foreign: None,
-        watch: Some(StatusFile::Fresh(report(true, "NetworkReady"))),
+        watch: Some(StatusFile::Fresh(report(true, Reason::NetworkReady))),
         swept: None,
         networks: vec![network(Side::Old, true), network(Side::New, false)],
         unmapped: Vec::new(),

@@ -26,7 +26,8 @@ impl OwnCommand {
     /// `prove`: attach a scratch namespace to the network on `side`. The result repeats `turn`.
     #[must_use]
     pub fn prove(side: Side, turn: u64, conf_dir: &Path, bin_dirs: &[PathBuf]) -> Self {
-        let command = Self(vec!["prove".into(), side.as_str().into()]).option("--turn", turn.to_string());
+        let command = Self(vec!["unit".into(), "prove".into(), side.as_str().into()])
+            .option("--turn", turn.to_string());
         command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
     }
 
@@ -59,7 +60,7 @@ impl OwnCommand {
     /// The line of this command without options.
     #[must_use]
     pub fn verb(verb: &str) -> Self {
-        Self(vec![verb.into()])
+        Self(vec!["unit".into(), verb.into()])
     }
 
     /// Adds an option.

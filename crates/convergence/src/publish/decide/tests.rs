@@ -1,7 +1,8 @@
 use types::policy::Phase;
+use types::status::Reason;
 
 use crate::publish::decide::*;
-use crate::publish::report::Reason;
+use crate::publish::report::FinalReason;
 
 const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";
 
@@ -49,7 +50,7 @@ fn conditions(writes: &[Write]) -> Vec<Value> {
 
 #[test]
 fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
-    let word = FinalCondition { status: "Unknown", reason: Reason::Removed, message: "gone".into() };
+    let word = FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: "gone".into() };
     let gone = json!({ "metadata": { "labels": { PHASE: null }, "annotations": { OBSERVED: null } } });
     let mut seen = published();
     for (key, value) in [(DESIRED, "new"), (STEP, "no step"), ("other", "x")] {
@@ -71,7 +72,7 @@ fn who_leaves_takes_label_and_annotation_away_and_says_a_last_word_once() {
     assert_eq!(begin(&seen), [Write::Metadata(all)]);
     assert_eq!(begin(&node(r#"{"metadata":{"annotations":{"other":"x"}}}"#)), []);
     // A node that is switched off will do what others want of it when it is switched on.
-    let pause = FinalCondition { status: "False", reason: Reason::SwitchedOff, message: "off".into() };
+    let pause = FinalCondition { status: "False", reason: FinalReason::SwitchedOff, message: "off".into() };
     assert_eq!(retract(&seen, &pause, "B", now()).last(), Some(&Write::Metadata(gone.clone())));
     // Switched off, watch takes them away itself.
     let off = NodeReport { ready: false, reason: Reason::SwitchedOff, ..report() };
@@ -323,4 +324,20 @@ fn a_long_message_is_cut_and_keeps_the_boot() {
 fn no_message_says_anything_to_the_terminal_of_its_reader() {
     let condition = message("conf \u{1b}[2J\u{9b}\u{202e}10-x.conflist", BOOT);
     assert_eq!(condition, format!(r"conf \u{{1b}}[2J\u{{9b}}\u{{202e}}10-x.conflist (boot {BOOT})"));
+}
+
+#[test]
+fn a_condition_that_was_true_goes_before_the_report_of_another_boot() {
+    let of_this_boot = |ready| {
+        let (reason, message) =
+            if ready { (Reason::NetworkReady, "new") } else { (Reason::BootFailed, "no") };
+        let observed = Observed { boot_id: "another".into(), ..report().observed };
+        NodeReport { ready, reason, message: message.into(), observed, ..report() }
+    };
+    let order = |ready| {
+        let writes = decide(&published(), &of_this_boot(ready), None, now());
+        writes.iter().map(|write| matches!(write, Write::Status(_))).collect::<Vec<_>>()
+    };
+    assert_eq!(order(false), [true, false], "the condition is false first");
+    assert_eq!(order(true), [false, true], "who waits for it finds the annotation");
 }

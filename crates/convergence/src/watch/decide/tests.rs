@@ -141,7 +141,7 @@ impl World {
         PassSummary {
             reason: decision.report.reason.as_str(),
             changes: decision.changes.iter().map(short).collect(),
-            happened: decision.happened.iter().map(|event| event.reason).collect(),
+            happened: decision.happened.iter().map(|event| event.reason.as_str()).collect(),
         }
     }
 
@@ -169,7 +169,7 @@ fn what_could_not_be_written_was_never_there() {
         decision.report.message.contains("No space left")
             && decision.document.message == decision.report.message
     );
-    let happened: Vec<_> = decision.happened.iter().map(|event| event.reason).collect();
+    let happened: Vec<_> = decision.happened.iter().map(|event| event.reason.as_str()).collect();
     assert!(!happened.contains(&"NetworkReady") && happened.contains(&"ConfNotFirst"), "{happened:?}");
     world.red(Side::Old, true);
     let mut decision = decide(&world.facts, &world.memory, ME);

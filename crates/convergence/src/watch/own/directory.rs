@@ -3,9 +3,9 @@
 use shim::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
 use types::profile;
+use types::status::Reason;
 
 use crate::node::conf::confdir::{ConfDir, Content};
-use crate::publish::report::Reason;
 use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observation::Observation;

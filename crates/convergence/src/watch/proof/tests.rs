@@ -7,7 +7,7 @@ use super::*;
 fn result(turn: u64, failed: Option<&str>) -> ProofResult {
     ProofResult {
         version: 1,
-        network: "new".into(),
+        network: Side::New,
         name: "n".into(),
         turn,
         boot_id: "b".into(),
@@ -66,8 +66,14 @@ fn a_failed_proof_is_tried_again_later_and_later() {
         pauses.push(now - began);
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-    assert!(!proofs.step(None, at(now + proof_within_secs(Proof::Packet))) && proofs.word() == "running");
-    assert!(!proofs.step(None, at(now + proof_within_secs(Proof::Packet) + 31)) && proofs.word() == "failed");
+    assert!(
+        !proofs.step(None, at(now + proof_within_secs(Proof::Packet)))
+            && proofs.state() == ProofState::Running
+    );
+    assert!(
+        !proofs.step(None, at(now + proof_within_secs(Proof::Packet) + 31))
+            && proofs.state() == ProofState::Failed
+    );
 }
 
 #[test]
@@ -79,7 +85,9 @@ fn what_cannot_be_started_is_by_probes_after_some_tries() {
         proofs.did_not_start(Duration::ZERO, "no systemd-run".into());
     }
     assert!(
-        proofs.verdict(Side::New).is_ok() && !proofs.step(None, at(9000)) && proofs.word() == "unavailable"
+        proofs.verdict(Side::New).is_ok()
+            && !proofs.step(None, at(9000))
+            && proofs.state() == ProofState::Unavailable
     );
 }
 
@@ -104,7 +112,7 @@ fn a_network_waits_for_others_and_not_for_ever() {
     };
     assert!(proofs.step(None, at(0)));
     fails(&mut proofs, 10);
-    assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+    assert!(proofs.verdict(Side::New).is_err() && proofs.state() == ProofState::Failed);
     assert!(proofs.step(None, at(20)), "tried again");
     fails(&mut proofs, 30);
     assert!(proofs.verdict(Side::New).is_err());
@@ -112,13 +120,13 @@ fn a_network_waits_for_others_and_not_for_ever() {
     fails(&mut proofs, 99);
     assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none());
     assert!(!proofs.step(None, at(100)));
-    assert!(proofs.verdict(Side::New).is_ok() && proofs.word() == "degraded");
+    assert!(proofs.verdict(Side::New).is_ok() && proofs.state() == ProofState::Degraded);
     assert_eq!(proofs.degraded(), Some("no"));
     // It is asked again, and says so until the others answer.
-    assert!(proofs.step(None, at(139)) && proofs.word() == "degraded");
+    assert!(proofs.step(None, at(139)) && proofs.state() == ProofState::Degraded);
     assert!(proofs.verdict(Side::New).is_ok());
     assert!(!proofs.step(Some(&result(proofs.turn, None)), at(140)));
-    assert!(proofs.word() == "passed" && proofs.degraded().is_none());
+    assert!(proofs.state() == ProofState::Passed && proofs.degraded().is_none());
 }
 
 #[test]
@@ -137,7 +145,7 @@ fn what_fails_on_this_node_is_never_let_go() {
     assert!(proofs.step(None, at(0)) && !proofs.step(Some(&lost(5, PacketReason::Peers)), at(1)));
     assert!(proofs.verdict(Side::New).is_ok());
     assert!(proofs.step(None, at(11)) && !proofs.step(Some(&lost(6, PacketReason::Silent)), at(12)));
-    assert!(proofs.verdict(Side::New).is_err() && proofs.word() == "failed");
+    assert!(proofs.verdict(Side::New).is_err() && proofs.state() == ProofState::Failed);
 }
 
 /// After an update a network that was proven by an attachment is proven by packets, and no pod waits for it.
@@ -149,5 +157,5 @@ fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
     let mut proofs = resumed(&old, true);
     assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), at(0)) && proofs.turn == 4);
     let mut weaker = Proofs::resume(Some(&result(4, None)), Proof::Attach, true);
-    assert!(!weaker.step(Some(&result(4, None)), at(0)) && weaker.word() == "passed");
+    assert!(!weaker.step(Some(&result(4, None)), at(0)) && weaker.state() == ProofState::Passed);
 }

@@ -24,7 +24,7 @@ fn gate(reasons: &[&str]) -> Option<Vec<Problem>> {
     Some(reasons.iter().map(|reason| Problem::new(*reason).fix("mend it")).collect())
 }
 
-fn watch(facts: &mut Facts, ready: bool, reason: &str) {
+fn watch(facts: &mut Facts, ready: bool, reason: Reason) {
     facts.watch = Some(StatusFile::Fresh(report(ready, reason)));
 }
 
@@ -90,13 +90,13 @@ fn node() -> Vec<Case> {
         case(
             Code::WatchDown,
             |facts| facts.watch = Some(StatusFile::Absent),
-            |facts| watch(facts, false, "ConfNotFirst"),
+            |facts| watch(facts, false, Reason::ConfNotFirst),
         ),
         case(
             Code::WatchNotReady,
-            |facts| watch(facts, false, "WaitingForNetwork"),
+            |facts| watch(facts, false, Reason::WaitingForNetwork),
             |facts| {
-                watch(facts, false, "WaitingForNetwork");
+                watch(facts, false, Reason::WaitingForNetwork);
                 facts.networks[0].probes = Err("no answer".into());
             },
         ),
@@ -131,8 +131,8 @@ fn runtime() -> Vec<Case> {
         ),
         case(
             Code::RuntimeRestart,
-            |facts| watch(facts, false, "RuntimeRestartNeeded"),
-            |facts| watch(facts, false, "RuntimeUnknown"),
+            |facts| watch(facts, false, Reason::RuntimeRestartNeeded),
+            |facts| watch(facts, false, Reason::RuntimeUnknown),
         ),
         case(
             Code::SeveralConfs,

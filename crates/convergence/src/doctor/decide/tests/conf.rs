@@ -146,13 +146,13 @@ fn networks() -> Vec<Case> {
         ),
         case(
             Code::ProofFailed,
-            |facts| watched_network(facts).proof = "failed".into(),
-            |facts| watched_network(facts).proof = "running".into(),
+            |facts| watched_network(facts).proof = ProofState::Failed.into(),
+            |facts| watched_network(facts).proof = ProofState::Running.into(),
         ),
         case(
             Code::ProofDegraded,
-            |facts| watched_network(facts).proof = "degraded".into(),
-            |facts| watched_network(facts).proof = "passed".into(),
+            |facts| watched_network(facts).proof = ProofState::Degraded.into(),
+            |facts| watched_network(facts).proof = ProofState::Passed.into(),
         ),
         case(
             Code::FileUnkept,
@@ -215,7 +215,7 @@ fn an_agent_that_fights_is_named_with_its_setting_and_what_it_took_is_given_back
             .map(|file| format!("{file}.conflist.cilium_bak"))
             .into();
         facts.node.dirs.installed = Ok(None);
-        facts.watch = Some(StatusFile::Fresh(report(false, "ConfContended")));
+        facts.watch = Some(StatusFile::Fresh(report(false, Reason::ConfContended)));
     });
     let fights = all.iter().find(|finding| finding.code == Code::AgentTakesConf).expect("found");
     let steps: Vec<String> =

@@ -14,7 +14,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
     );
     let kept = |turn| ProofResult {
         version: 1,
-        network: "old".into(),
+        network: Side::Old,
         name: "oldnet".into(),
         turn,
         boot_id: "boot".into(),

@@ -43,7 +43,7 @@ fn a_conf_that_lies_in_place_and_is_not_loaded_is_no_readiness_and_is_written_an
     assert!(round.happened.contains(&"ConfReloaded"), "{:?}", round.happened);
     let decision = decide(&world.facts, &world.memory, ME);
     assert!(!decision.report.ready && decision.report.message.contains("cilium (cilium-cni)"));
-    assert_eq!(decision.document.conf.state, "not loaded");
+    assert_eq!(decision.document.conf.state, types::status::ConfState::NotLoaded);
     world.facts.node.runtime.answer = ours();
     assert_eq!(world.round(1).reason, "NetworkReady");
     assert_eq!(world.memory.guard, crate::watch::guard::Guard::default(), "no program has taken it");
