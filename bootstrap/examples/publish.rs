@@ -19,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bootstrap::publish::Publisher;
-use bootstrap::publish::report::{Credential, NodeEvent, NodeReport, Publish as _};
+use bootstrap::publish::report::{Credential, Publish as _};
+use convergence::publish::report::{NodeEvent, NodeReport};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -4,7 +4,6 @@
 //! [`Cli::global`] turns them into the one [`Global`] that every command gets.
 
 mod cleanup;
-pub mod exit;
 pub(crate) mod fix;
 mod graduate;
 mod image;
@@ -22,7 +21,7 @@ use types::usage;
 
 pub use cleanup::Cleanup;
 pub use graduate::Graduate;
-pub use image::{Bake, Image, Seal, Selftest};
+pub use image::{Bake, Seal, Selftest};
 pub use install::{Install, Uninstall};
 pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
 pub use options::{Global, Output};

@@ -8,6 +8,7 @@ pub mod change;
 pub mod cli;
 pub mod commands;
 pub mod doctor;
+pub mod host;
 pub mod image;
 pub mod kubelet;
 pub mod node;

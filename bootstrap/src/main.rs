@@ -2,17 +2,18 @@
 
 use std::process::ExitCode;
 
-use bootstrap::cli::exit::{Exit, Failure};
 use bootstrap::cli::{Cli, Command, Global, ImageCommand, UnitCommand, print};
 use bootstrap::commands::{
     attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
     retract, status, sweep,
 };
-use bootstrap::doctor;
+use bootstrap::host::chroot;
+use bootstrap::host::root::Root;
 use bootstrap::image::{bake, seal, selftest};
-use bootstrap::node::paths::Root;
-use bootstrap::node::{host, profiles};
-use bootstrap::watch;
+use bootstrap::node::settings::profiles;
+use bootstrap::{doctor, watch};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 fn main() -> ExitCode {
     if generator::is_called() {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
     // What a pod has for its node is read first, by `install` itself.
     if !matches!(command, Command::Install(_)) {
-        host::enter(global)?;
+        chroot::enter(global)?;
     }
     let node = match (command, &global.host) {
         (Command::Install(_), Some(host)) => host,

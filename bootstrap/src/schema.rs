@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use convergence::doctor::report::Diagnosis;
 use schemars::JsonSchema;
 use types::schema::{of_answer, stale};
 
@@ -13,9 +14,8 @@ use crate::commands::boot::explain;
 use crate::commands::cleanup::report::CleanupReport;
 use crate::commands::graduate::report::GraduateReport;
 use crate::commands::restart_pods::report::RestartReport;
-use crate::commands::status::Status;
-use crate::commands::{policy, render, status};
-use crate::doctor::report::Diagnosis;
+use crate::commands::status::{self, Status};
+use crate::commands::{policy, render};
 use crate::image::{bake, seal, selftest};
 use crate::watch;
 

@@ -5,11 +5,14 @@ use std::io;
 use shim::{file, ledger, lock, ready, trust};
 
 use super::files::{OPEN_DIR, empty, remove, remove_tree, set_aside, write};
+use super::inside::inside;
 use super::outcome::{Done, Outcome};
-use super::{Act, Change, Write, inventory, settle};
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::Root;
+use super::{inventory, settle};
+use crate::host::root::Root;
 use crate::systemd::systemctl;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of
 /// their own.
@@ -100,7 +103,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
         if let Some(done) = self.means.carry_out(change) {
             return done.map(Some).map_err(ChangeError::Means);
         }
-        match change.act.clone().inside(self.root) {
+        match inside(change.act.clone(), self.root) {
             Act::Keep | Act::Wait => return Ok(None),
             Act::Ensure(wanted) | Act::Write(wanted) => put(&wanted)?,
             Act::EnsureGone { path, nudge } | Act::Remove { path, nudge } => remove(&path, nudge)?,
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn an_act_that_a_command_cannot_carry_out_is_an_error() {
         let root = Root::default();
-        let object = Box::new(super::super::KernelObject::IpSet { name: "cali40s:x".into() });
+        let object = Box::new(convergence::change::kernel::KernelObject::IpSet { name: "cali40s:x".into() });
         for act in [Act::Confirm, Act::HostRoutes, Act::Kernel(object), Act::Retract] {
             let word = act.word();
             let failure =

@@ -8,8 +8,8 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use shim::file::{self, TEMP_PREFIX};
 
-use super::Write;
-use crate::node::mounts::Mounts;
+use crate::host::mounts::Mounts;
+use convergence::change::Write;
 
 /// Largest file that is compared, or moved to another filesystem, in bytes: a plugin.
 const MAX_BYTES: usize = 64 << 20;

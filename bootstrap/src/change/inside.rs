@@ -1,39 +1,36 @@
 //! The check that a change stays in its tree.
 
-use super::{Act, Write};
-use crate::node::paths::Root;
+use crate::host::root::Root;
+use convergence::change::{Act, Write};
 
-impl Act {
-    /// The same with every path of a file or a directory below `root` resolved once more, whatever it was put together from: so
-    /// nothing is written, moved or removed outside, where a link in the tree leads there. On a node it is what it was.
-    #[must_use]
-    pub fn inside(self, root: &Root) -> Self {
-        match self {
-            Self::Ensure(write) => Self::Ensure(Write { path: root.inside_entry(&write.path), ..write }),
-            Self::Write(write) => Self::Write(Write { path: root.inside_entry(&write.path), ..write }),
-            Self::EnsureGone { path, nudge } => Self::EnsureGone { path: root.inside_entry(&path), nudge },
-            Self::Remove { path, nudge } => Self::Remove { path: root.inside_entry(&path), nudge },
-            Self::RemoveTree(path) => Self::RemoveTree(root.inside_entry(&path)),
-            Self::Empty(path) => Self::Empty(root.inside_entry(&path)),
-            Self::MakeDir(path) => Self::MakeDir(root.inside(&path)),
-            Self::SetAside { from, to, nudge } => {
-                Self::SetAside { from: root.inside_entry(&from), to: root.inside_entry(&to), nudge }
-            }
-            Self::Unlock(path) => Self::Unlock(root.inside_entry(&path)),
-            other @ (Self::Keep
-            | Self::List { .. }
-            | Self::Ledger { .. }
-            | Self::Confirm
-            | Self::Close(..)
-            | Self::CloseEntry(_)
-            | Self::HostRoutes
-            | Self::Unannotate(_)
-            | Self::Wait
-            | Self::Mark { .. }
-            | Self::Kernel(_)
-            | Self::Start { .. }
-            | Self::Retract
-            | Self::Systemctl(_)) => other,
+/// The same act with every path of a file or a directory below `root` resolved once more, whatever it was put together from: so
+/// nothing is written, moved or removed outside, where a link in the tree leads there. On a node it is what it was.
+pub(super) fn inside(act: Act, root: &Root) -> Act {
+    match act {
+        Act::Ensure(write) => Act::Ensure(Write { path: root.inside_entry(&write.path), ..write }),
+        Act::Write(write) => Act::Write(Write { path: root.inside_entry(&write.path), ..write }),
+        Act::EnsureGone { path, nudge } => Act::EnsureGone { path: root.inside_entry(&path), nudge },
+        Act::Remove { path, nudge } => Act::Remove { path: root.inside_entry(&path), nudge },
+        Act::RemoveTree(path) => Act::RemoveTree(root.inside_entry(&path)),
+        Act::Empty(path) => Act::Empty(root.inside_entry(&path)),
+        Act::MakeDir(path) => Act::MakeDir(root.inside(&path)),
+        Act::SetAside { from, to, nudge } => {
+            Act::SetAside { from: root.inside_entry(&from), to: root.inside_entry(&to), nudge }
         }
+        Act::Unlock(path) => Act::Unlock(root.inside_entry(&path)),
+        other @ (Act::Keep
+        | Act::List { .. }
+        | Act::Ledger { .. }
+        | Act::Confirm
+        | Act::Close(..)
+        | Act::CloseEntry(_)
+        | Act::HostRoutes
+        | Act::Unannotate(_)
+        | Act::Wait
+        | Act::Mark { .. }
+        | Act::Kernel(_)
+        | Act::Start { .. }
+        | Act::Retract
+        | Act::Systemctl(_)) => other,
     }
 }

@@ -1,13 +1,15 @@
 //! The outcome of changes: carried out, or only planned.
 
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::change::{Change, Executor, settle};
+use crate::change::{Executor, settle};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// The report of every command that changes something.
 ///

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Act, Change, Write, read_with_mode};
+use super::read_with_mode;
+use convergence::change::{Act, Change, Write};
 
 /// The same change with its `Ensure` acts settled by what is there now: an act of its own kind where something has to be done, else
 /// [`Act::Keep`]. The reason says what is wrong with what is there. Every other act stays as it is.

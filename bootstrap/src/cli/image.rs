@@ -2,21 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use convergence::bake::Image;
 use types::node::Mode;
 use types::policy::Phase;
 
 use super::options::{DryRun, Global, Host, Installation, Tree, absolute};
 use super::words;
-
-/// What an image is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Image {
-    /// An image with both networks, and with the plugin that chooses between them.
-    Migration,
-    /// An image with the new network only: no plugin, no policy.
-    Final,
-}
 
 /// Options of `bake`.
 #[derive(Debug, Args)]

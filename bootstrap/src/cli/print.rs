@@ -1,35 +1,19 @@
 //! The output of a command: lines for people, or one JSON document. No other module writes to stdout or stderr.
 
-mod page;
 mod usage;
 
 use std::fmt;
 use std::io::Write as _;
 
-use serde::Serialize;
+use convergence::failure::Failure;
+use convergence::report::{Page, Report};
 use serde_json::{Value, json};
+use types::exit::Exit;
 use types::problem::{Answer, Problem, VERSION};
 
-pub use self::page::{Page, json as escaped_document, line as escaped_line};
-pub use self::usage::usage;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Output, fix};
 
-/// What a command found or did.
-pub trait Report: Serialize {
-    /// Lines for people.
-    fn human(&self) -> Page;
-
-    /// The exit status.
-    fn exit(&self) -> Exit {
-        Exit::Done
-    }
-
-    /// What is not as it should be. Where the exit status is not 0 and the report names nothing here, its own lines are the reason.
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-}
+pub use self::usage::usage;
 
 /// Prints a report and returns the exit status.
 pub fn report(output: Output, report: &impl Report) -> Exit {
@@ -106,7 +90,7 @@ pub fn complaint(line: impl fmt::Display) {
 }
 
 fn document(all: &Value) {
-    print(&format!("{}\n", escaped_document(&all.to_string())));
+    print(&format!("{}\n", types::shown::json(&all.to_string())));
 }
 
 fn complain(page: &Page) {

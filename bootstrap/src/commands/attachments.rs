@@ -3,27 +3,27 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::failure::Failure;
+use convergence::node::attachments::leaks::Leak;
+use convergence::node::attachments::selection::{is_selected, require_known};
+use convergence::node::attachments::{Attachments, Line, Part, age_text};
+use convergence::node::facts::NodeFacts;
+use convergence::report::{Page, Report};
+use convergence::runtime::SandboxList;
 use serde::Serialize;
-use shim::boot;
-use shim::inventory;
-use shim::ledger;
 use shim::owner::Owners;
 use shim::store::Store;
+use shim::{boot, inventory, ledger};
+use types::exit::Exit;
 use types::policy::Phase;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, List};
-use crate::node::attachments::{self, Attachments, Line, Part, age_text};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::facts::NodeFacts;
-use crate::node::leaks::{self, Leak};
-use crate::node::paths::Root;
-use crate::node::scratch;
-use crate::node::selection::{is_selected, require_known};
-use crate::node::settings::Settings;
-use crate::node::sweep_candidates::judge;
-use crate::runtime::SandboxList;
+use crate::host::root::Root;
+use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::{self, leaks};
+use crate::node::cni::{self, PluginChoice};
+use crate::node::networks::scratch;
+use crate::node::{facts, settings};
 use crate::runtime::cri::Runtime;
 
 /// How long all probes of the networks that owe DELs may take together.
@@ -54,7 +54,7 @@ pub struct AttachmentsReport {
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
 pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
-    let node = if wanted.leaks { asked(global, wanted)? } else { NodeFacts::certain(global)? };
+    let node = if wanted.leaks { asked(global, wanted)? } else { facts::certain(global)? };
     let mut found = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if wanted.leaks { Some(leaks(&node, &found)?) } else { None };
     let ledger = if wanted.ledger { Some(read_ledger(&node)?) } else { None };
@@ -66,8 +66,8 @@ pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, 
 
 /// The node with its runtime; nothing is guessed.
 fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
-    let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
+    let settings = settings::required(&Root::new(&global.root))?;
+    let node = facts::with_runtime(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -93,7 +93,7 @@ fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
 fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let policy = &node.require_policy()?.policy;
-    let cni = CniFacts::gather(node, PluginChoice::default());
+    let cni = cni::gather(node, PluginChoice::default());
     let (records, _) = Store::new(&node.dirs.layout).all().map_err(failed)?;
     let before = leaks::held_leases(&cni.networks, &records);
     let inventory = inventory::load(&node.dirs.layout).map_err(failed)?;
@@ -101,7 +101,7 @@ fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let listed = sandboxes(node)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let judged = judge(&records, &inventory, &SandboxList::Cri(listed.clone()), &owners, &now);
-    let mut left = leaks::leaked_attachments(&judged, policy.gc.grace_secs);
+    let mut left = convergence::node::attachments::leaks::leaked_attachments(&judged, policy.gc.grace_secs);
     let known: BTreeSet<String> = found
         .attachments
         .iter()
@@ -111,11 +111,13 @@ fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
         .collect();
     let after = leaks::held_leases(&cni.networks, &records);
     let held_twice: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
-    left.extend(leaks::leaked_leases(&held_twice, &known, &listed));
+    left.extend(convergence::node::attachments::leaks::leaked_leases(&held_twice, &known, &listed));
     Ok(left)
 }
 
-fn sandboxes(node: &NodeFacts) -> Result<std::collections::BTreeMap<String, crate::runtime::State>, Failure> {
+fn sandboxes(
+    node: &NodeFacts,
+) -> Result<std::collections::BTreeMap<String, convergence::runtime::State>, Failure> {
     let Some(endpoint) = node.runtime.choice.endpoint() else {
         return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
             .at("--leaks")
@@ -215,7 +217,7 @@ fn show_ledger(text: &mut Page, line: &ledger::Line) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::attachments::Life;
+    use convergence::node::attachments::Life;
 
     fn line(life: Life, failing: Option<u64>, earlier_boot: bool) -> Line {
         Line {

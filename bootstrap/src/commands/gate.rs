@@ -10,13 +10,16 @@ use shim::boot::{self, Moment};
 use types::node::Node;
 use types::problem::Problem;
 
+use crate::change;
 use crate::change::outcome::{Changed, carry_out, finish};
-use crate::change::{self, Change, Write};
-use crate::cli::exit::Failure;
 use crate::cli::{Global, print};
-use crate::node::paths::{GATE, Root, UNFIT};
-use crate::node::{fitness, mode, switch};
+use crate::host::root::Root;
+use crate::node::settings::mode;
+use crate::node::{fitness, switch};
 use crate::systemd::continuation;
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::{GATE, UNFIT};
 
 /// Pause between two checks within one try.
 const PAUSE: Duration = Duration::from_millis(200);

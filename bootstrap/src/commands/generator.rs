@@ -16,11 +16,12 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use convergence::report::Page;
+use types::exit::Exit;
 use types::node::Node;
 
-use crate::cli::exit::Exit;
 use crate::cli::print;
-use crate::node::paths::Root;
+use crate::host::root::Root;
 use crate::node::{settings, switch};
 use crate::systemd::continuation::{self, NAME, output, packaged_link, units_of};
 use crate::systemd::unit::Unit;
@@ -142,7 +143,7 @@ fn plan(root: &Root) -> GeneratorPlan {
 
 /// To the kernel's log, for the journal is not there yet; elsewhere to the caller.
 fn log(root: &Root, line: &str) {
-    let mut page = print::Page::new();
+    let mut page = Page::new();
     let _ = writeln!(page, "{NAME}: {line}");
     if root.is_node()
         && let Ok(mut kernel) = fs::File::options().write(true).open("/dev/kmsg")

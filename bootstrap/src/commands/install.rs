@@ -1,40 +1,45 @@
 //! `install`: installs Crossfade on a running node.
 
-pub mod decide;
 pub mod facts;
-pub mod inventory;
 pub mod payload;
-pub mod uncached;
 pub mod uninstall;
 
 use std::time::Duration;
 
+use convergence::change::obstacles::Obstacles;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::install::decide::{InstallDecision, InstallOptions, decide, left_out, names};
+use convergence::install::facts::InstallFacts;
+use convergence::install::inventory::{InventoryFacts, take};
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::gated::Keeper;
+use convergence::node::networks::needed;
+use convergence::node::settings::Settings;
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
 use shim::layout::{Layout, POLICY_FILE};
 use shim::store::Store;
+use types::exit::Exit;
 use types::policy::Policy;
 use types::problem::Problem;
 
-use self::decide::{InstallDecision, decide, left_out, names};
-use self::facts::InstallFacts;
-use self::inventory::{InventoryFacts, take};
 use self::payload::Plan;
 use self::payload::load::Load;
-use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, Done, Outcome, carry_out};
-use crate::change::{self, Act, Change, ChangeHandler, Executor, settle};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{self, ChangeHandler, Executor, settle};
 use crate::cli::{Global, Install};
-use crate::node::facts::NodeFacts;
-use crate::node::gated::{self, Keeper};
-use crate::node::networks::needed;
-use crate::node::paths::Root;
-use crate::node::settings::Settings;
-use crate::node::{attachments, host, name, switch, watch_unit};
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::cache::Cache;
+use crate::host::chroot;
+use crate::host::root::Root;
+use crate::node::agent::watch_unit;
+use crate::node::conf::name;
+use crate::node::networks::gated;
+use crate::node::policy::completion;
+use crate::node::{attachments, settings, switch};
+use crate::publish::removal::remove_leftovers;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
-use crate::runtime::{CniSetup, conf_reading};
+use crate::runtime::{cache, conf_reading};
 
 /// How long the runtime may take to load Crossfade's conf, and an ADD under the earlier conf to end: kubelet gives an ADD four minutes.
 const LOADED_WITHIN: Duration = Duration::from_secs(240);
@@ -49,7 +54,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
     }
     let load = Load::of(wanted)?;
-    host::enter(global)?;
+    chroot::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
     match switch::off_switch(&Root::default()) {
@@ -81,14 +86,18 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if brings && !global.dry_run {
         let settings = match plan.node() {
             Some(brought) => Settings { node: brought, ..Settings::default() },
-            None => Settings::required(&Root::new(&global.root))?,
+            None => settings::required(&Root::new(&global.root))?,
         };
-        done.extend(before_the_policy(&plan, &NodeFacts::by_files(global, settings), &mut notes)?);
+        done.extend(before_the_policy(&plan, &crate::node::facts::by_files(global, settings), &mut notes)?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = InstallFacts::gather(global, Settings::required(&Root::new(&global.root))?, wanted);
-    let InstallDecision { changes, notes: more } = decide(&facts, wanted)?;
+    let facts = crate::commands::install::facts::gather(
+        global,
+        settings::required(&Root::new(&global.root))?,
+        wanted,
+    );
+    let InstallDecision { changes, notes: more } = decide(&facts, options(wanted))?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
@@ -97,7 +106,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     let installing = InstallHandler { facts: &facts, wanted, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
-        done.extend(carry_out(&Root::default(), watch_unit::start(news))?);
+        done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
     }
     Ok(Changed::applied(done, notes))
 }
@@ -106,7 +115,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
     // A node.json that cannot be used may be among what is to be replaced.
-    if let Some(why) = Settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
+    if let Some(why) = settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
         return Err(Failure::all(Exit::No, [why]));
     }
     if root.is_node() {
@@ -128,7 +137,13 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
     let before = node.policy().filter(|_| node.dirs.has_own_conf());
     let waiting = gated::gather(&policy, before);
     let mut obstacles = Obstacles::default();
-    let files = gated::decide(&waiting, &Keeper::Watch, &needed(&policy), &mut obstacles, notes);
+    let files = convergence::node::networks::gated::decide(
+        &waiting,
+        &Keeper::Watch,
+        &needed(&policy),
+        &mut obstacles,
+        notes,
+    );
     if !obstacles.findings.is_empty() {
         return Err(obstacles.failure());
     }
@@ -183,16 +198,15 @@ impl ChangeHandler for InstallHandler<'_> {
         if let Some(completion) =
             self.facts.completion.as_ref().filter(|completion| completion.is_written_by(change))
         {
-            let done = completion.apply(&Root::default(), layout, change.clone());
+            let done = completion::apply(completion, &Root::default(), layout, change.clone());
             return Some(done.map(|_| Outcome::Done));
         }
         match &change.act {
-            Act::Retract => self.facts.leftovers.as_ref().ok().and_then(Option::as_ref).map(|leftovers| {
-                Ok(leftovers.carry_out().unwrap_or_else(|why| {
+            Act::Retract => Some(Ok(remove_leftovers(&Root::default(), &self.facts.node.settings)
+                .unwrap_or_else(|why| {
                     self.notes.push(why);
                     Outcome::Skipped
-                }))
-            }),
+                }))),
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
@@ -201,6 +215,17 @@ impl ChangeHandler for InstallHandler<'_> {
             }
             _ => None,
         }
+    }
+}
+
+fn options(wanted: &Install) -> InstallOptions<'_> {
+    InstallOptions {
+        has_bin_dirs: !wanted.bin_dirs.is_empty(),
+        accepted: &wanted.accepted,
+        ignored: &wanted.ignored,
+        uncached: wanted.uncached,
+        ignored_sandboxes: &wanted.ignored_sandboxes,
+        cni_version: wanted.cni_version.as_ref().map(|version| version.as_str()),
     }
 }
 
@@ -243,7 +268,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
         }
     }
     let now = facts.now.clone().map_err(failed)?;
-    let cache = Cache::read(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
+    let cache = cache::gather(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
     let recorded = attachments::recorded(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
     let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
     let late = take(
@@ -252,7 +277,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
             accepted: &wanted.accepted,
-            left_out: &left_out(facts, wanted),
+            left_out: &left_out(facts, options(wanted)),
             recorded: &recorded,
             listed: &listed,
             deleter: facts.deleter,

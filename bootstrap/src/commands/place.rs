@@ -5,13 +5,13 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::trust;
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
 use crate::change::outcome::{Changed, finish};
-use crate::cli::exit::Failure;
 use crate::cli::{Global, Place};
-use crate::node::packaged_plugin::Plugins;
-use crate::node::paths::Root;
+use crate::host::root::Root;
+use crate::node::plugins::packaged_plugin;
 use crate::node::switch;
+use convergence::change::obstacles::Obstacles;
+use convergence::failure::Failure;
 
 /// Puts the plugin into the directories, or says what that would change.
 ///
@@ -33,5 +33,5 @@ pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
         obstacles.add(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
     }
     obstacles.refuse()?;
-    finish(global, Plugins::gather(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
+    finish(global, packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
 }

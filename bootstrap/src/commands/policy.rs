@@ -6,23 +6,24 @@ pub mod live;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::policy::secondary;
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::layout::Layout;
 use shim::store::Store;
+use types::exit::Exit;
 use types::policy::{Phase, Policy};
 
 use crate::change::outcome::Changed;
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
-use crate::node::policy::file::PolicyFile;
-use crate::node::policy::flip;
-use crate::node::policy::secondary;
-use crate::node::settings::Settings;
-use crate::node::unready::{self, UnreadyNetwork};
+use crate::cli::{self, Global, print};
+use crate::host::root::Root;
+use crate::node::networks::unready::{self, UnreadyNetwork};
+use crate::node::policy::{file, flip};
+use crate::node::{facts, settings};
 use crate::runtime::conf_reading;
 
 /// Carries out a verb and prints its answer.
@@ -30,7 +31,7 @@ use crate::runtime::conf_reading;
 /// # Errors
 /// Those of the verb; 3 on a node without Crossfade's plugin.
 pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
-    let node = NodeFacts::by_files(global, Settings::required(&Root::new(&global.root))?);
+    let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
     needed(&node, verb)?;
     node.dirs.require_readable()?;
     let output = global.output;
@@ -110,7 +111,7 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure>
             let place = file.display();
             return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
         }
-        Some(file) => PolicyFile::load(file).map_err(|why| Failure::settings(why).at(file.display()))?,
+        Some(file) => file::load(file).map_err(|why| Failure::settings(why).at(file.display()))?,
     };
     let place = read.path.clone();
     let usable = read.usable().map_err(|why| Failure::settings(why).at(place.display()))?;
@@ -146,7 +147,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
 fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
     let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
     let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
-    policy.map_or_else(Vec::new, |policy| unready::gather(&node.root, &policy))
+    policy.map_or_else(Vec::new, |policy| unready::gather(&Root::new(&node.root), &policy))
 }
 
 /// Refuses to flip while a network of the phase is not ready.
@@ -154,7 +155,7 @@ fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
 /// # Errors
 /// 3, with each such network; usage for a tree, whose networks cannot be asked.
 fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
-    if !node.root.is_node() {
+    if !Root::new(&node.root).is_node() {
         return Err(Failure::usage(
             "--require-ready: only a node can be asked whether its networks are ready",
         )
@@ -171,7 +172,7 @@ fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
 /// Why it is not certain that this node's pods come through Crossfade, where Crossfade's conf is installed and the runtime is a CRI-O that
 /// runs. A record of an attachment that began after the conf was written counts as much as the plugin's mark.
 fn doubt(node: &NodeFacts) -> Option<String> {
-    node.runtime.crio().filter(|_| node.root.is_node())?;
+    node.runtime.crio().filter(|_| Root::new(&node.root).is_node())?;
     node.own_conf()?;
     let endpoint = node.runtime.choice.endpoint()?;
     let conf = node.dirs.conf_file();

@@ -6,25 +6,27 @@
 pub mod platform;
 mod runtime;
 
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::kubelet::refusals;
+use convergence::kubelet::registration::{OwnRegistration, environment_file};
+use convergence::kubelet::sources::KubeletSources;
+use convergence::node::facts::NodeFacts;
+use convergence::paths::KUBELET_ENV;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Render};
+use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, Checked};
+use crate::kubelet::drop_in;
 use crate::kubelet::own::{own_registration, registered};
-use crate::kubelet::registration::{OwnRegistration, environment_file};
-use crate::kubelet::sources::KubeletSources;
-use crate::kubelet::{drop_in, refusals};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{KUBELET_ENV, Root};
-use crate::node::settings::Settings;
-use crate::node::switch;
+use crate::node::{facts, settings, switch};
 
 /// Mode of the environment file: it holds no secret.
 const MODE: u32 = 0o644;
@@ -79,7 +81,7 @@ pub fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure>
     if let Some(off) = switch::off_switch(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
         return finish(global, remove(&root, &off.to_string()), Vec::new()).map(RenderReport::Changed);
     }
-    let node = NodeFacts::by_files(global, Settings::required(&root)?);
+    let node = facts::by_files(global, settings::required(&root)?);
     if wanted.check {
         let way = if root.is_node() { CheckDepth::Loaded } else { CheckDepth::Files };
         return check::check(&root, &node.settings, way).map(RenderReport::Checked);
@@ -102,6 +104,7 @@ fn accepted(node: &Node) -> Result<(), Failure> {
 
 /// The changes, and what a person may want to know. What the environment file names is there before it.
 fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Change>, Vec<String>), Failure> {
+    let root = &Root::new(root);
     let own = own_registration(root, node);
     if own == OwnRegistration::default() {
         let why = if node.kubelet.register {

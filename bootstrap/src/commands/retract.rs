@@ -5,18 +5,18 @@
 
 use std::time::Duration;
 
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::publish::report::{FinalCondition, FinalReason};
+use types::exit::Exit;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{Act, Change};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Retract};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
-use crate::node::settings::Settings;
-use crate::node::switch;
+use crate::host::root::Root;
+use crate::node::{facts, settings, switch};
 use crate::publish::removal::{by_hand, change, refuse_watched, removed};
-use crate::publish::report::{FinalCondition, FinalReason};
 use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 
 /// Says the last word on the Node, or whether there is one to say.
@@ -24,14 +24,14 @@ use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 /// # Errors
 /// Bad settings; 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
 pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
-    let node = NodeFacts::by_files(global, Settings::required(&Root::new(&global.root))?);
+    let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
     let word = word(&node, wanted.removed)?;
-    let Some(credential) = reporter(&node.root, &node.settings) else {
+    let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
         return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));
     };
-    refuse_watched(&node.root).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
+    refuse_watched(&Root::new(&node.root)).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
     match last_word(&credential, Some(&word), Duration::from_secs(wanted.timeout_secs), depth) {
         Ok(RetractOutcome::Nothing(node)) => {
@@ -68,7 +68,7 @@ fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
     if is_removed {
         return Ok(removed());
     }
-    if let Some(off) = switch::off_switch(&node.root) {
+    if let Some(off) = switch::off_switch(&Root::new(&node.root)) {
         return Ok(FinalCondition {
             status: "False",
             reason: FinalReason::SwitchedOff,

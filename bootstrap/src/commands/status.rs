@@ -8,8 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::agent::status_file::{NOT_READY, StatusFile};
+use convergence::node::attachments::{Attachments, Life, attached};
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::{roll, secondary};
+use convergence::node::settings::directories::Directories;
+use convergence::node::settings::{InvalidSettings, Settings};
+use convergence::paths::{BOOTED, STATUS};
+use convergence::report::{Page, Report};
+use convergence::runtime::answer::ConfUse;
 use serde::Serialize;
 use shim::store::Store;
+use types::exit::Exit;
 use types::node::Mode;
 use types::observed::Attached;
 use types::packets::Packets;
@@ -17,24 +28,16 @@ use types::policy::{Phase, Policy};
 use types::problem::Problem;
 use types::status::Document;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{self, Global, fix};
-use crate::node::attached;
-use crate::node::attachments::{self, Attachments, Life};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::Directories;
-use crate::node::facts::NodeFacts;
-use crate::node::identity::BootRecord;
-use crate::node::paths::{BOOTED, Root, STATUS};
-use crate::node::policy::{roll, secondary};
-use crate::node::settings::{InvalidSettings, Settings};
-use crate::node::status_file::{self, NOT_READY, StatusFile};
-use crate::node::{hostroutes, mode};
-use crate::runtime::answer::ConfUse;
+use self::follow::{wait, wait_until};
+use crate::cli::{self, Global, fix, print};
+use crate::host::root::Root;
+use crate::node::agent::status_file;
+use crate::node::attachments::{self, hostroutes};
+use crate::node::cni::{self, PluginChoice};
+use crate::node::settings::mode;
+use crate::node::{facts, identity};
 
 pub use self::follow::follow;
-use self::follow::{wait, wait_until};
 pub use self::reported::{ReportedStatus, reported};
 
 /// Where this node stands.
@@ -124,9 +127,9 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
         return without(global, settings, within);
     }
     let file = Root::new(&global.root).at(STATUS);
-    let policy = || NodeFacts::by_files(global, settings.clone()).dirs.layout.policy_file();
+    let policy = || facts::by_files(global, settings.clone()).dirs.layout.policy_file();
     let ready = within.is_none_or(|within| wait(&file, &policy(), within));
-    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
+    let node = facts::with_runtime(global, settings, &wanted.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
     let read = status_file::read(&file);
@@ -166,9 +169,9 @@ impl Status {
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
 fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
-    let booted = || BootRecord::is_current(&root);
+    let booted = || identity::is_current(&root);
     let ready = wait.is_none_or(|within| wait_until(&root.at(BOOTED), Some(within), || booted().is_ok()));
-    let dirs = NodeFacts::by_files(global, settings).dirs;
+    let dirs = facts::by_files(global, settings).dirs;
     let found = attachments::list(&dirs.layout, None)?;
     let networks = count(&found);
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
@@ -217,7 +220,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
-    problems.extend(problems::of_the_conf(node, &CniFacts::gather(node, PluginChoice::default())));
+    problems.extend(problems::of_the_conf(node, &cni::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
     problems.extend(problems::of_records(&found.damaged, routes));
     problems.extend(problems::of_owed_dels(&found, policy));

@@ -15,11 +15,19 @@ pub mod result;
 
 use std::time::{Duration, Instant};
 
-use shim::boot::{self, Age};
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::node::attachments::sweep_candidates::{self, SweepCandidate};
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::runtime::SandboxList;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::sweep::decide;
+use shim::boot::{self};
 use shim::file::abandoned_temps;
-use shim::inventory::{self, Deleter};
+use shim::inventory::{self};
 use shim::layout::Layout;
-use shim::owner::{Owner, Owners};
+use shim::owner::Owners;
 use shim::pass_order::{self, TimeShares};
 use shim::reply::CniError;
 use shim::request::{Conf, Env};
@@ -28,28 +36,23 @@ use shim::serve::Session;
 use shim::serve::pass::Pass;
 use shim::signal::Signals;
 use shim::store::Store;
-use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 use shim::{hostroute, lock};
+use types::exit::Exit;
 use types::policy::Policy;
 
 use self::annotations::PassFacts;
 use crate::change::outcome::{Changed, Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{ChangeHandler, Executor};
 use crate::cli::{Global, Sweep, print};
-use crate::node::attachments::age_text;
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::directories::Directories;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::hostroutes;
-use crate::node::paths::Root;
+use crate::host::root::Root;
+use crate::node::attachments::hostroutes;
+use crate::node::attachments::sweep_candidates::judge;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::node::plugins::joined;
-use crate::node::settings::Settings;
-use crate::node::sweep_candidates::{self, RecordLocation, SweepCandidate, judge};
-use crate::runtime::SandboxList;
+use crate::node::settings;
+use crate::runtime;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::RuntimeFacts;
 
 /// How long all probes of all networks may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -114,7 +117,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
     // Each record says where its plugins are; this is for what has none.
     let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
     let sources = BinDirSources { flags: given, config, ..BinDirSources::of_node(&node.settings) };
-    let search = joined(&sources.search(&node.root));
+    let search = joined(&sources.search(&Root::new(&node.root)));
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
@@ -131,12 +134,13 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
 /// Bad settings.
 fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
     let root = Root::new(&global.root);
-    let settings = Settings::required(&root)?;
+    let settings = settings::required(&root)?;
     let runtime = match &wanted.listed {
-        Some(_) => RuntimeFacts::by_files(&root, &settings.node),
-        None => RuntimeFacts::to_ask(&root, &settings.node, &wanted.runtime),
+        Some(_) => crate::runtime::facts::by_files(&root, &settings.node),
+        None => crate::runtime::facts::to_ask(&root, &settings.node, &wanted.runtime),
     };
-    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
+    let node =
+        crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -144,7 +148,7 @@ fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
 fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure> {
     if let Some(file) = &wanted.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-        return SandboxList::read(file).map_err(|why| Failure::new(exit, why).at(file.display()));
+        return runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }
     let endpoint = match whom {
         RuntimeChoice::None | RuntimeChoice::NotSought => {
@@ -177,48 +181,6 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
             Err(Failure::later(why).at(format!("attachment {key}")).fix(fix))
         }
     }
-}
-
-/// Decides what the pass does. What lives is not mentioned.
-#[must_use]
-pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
-    let mut changes = Vec::new();
-    for candidate in judged {
-        let age = age_text(Some(candidate.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if candidate.listed == ListStatus::Stopped {
-            "the sandbox ended with an earlier boot"
-        } else {
-            "the runtime does not list the sandbox"
-        };
-        let (act, reason) = match verdict(candidate.listed, candidate.age, grace_secs, candidate.owner) {
-            SweepVerdict::Live => continue,
-            SweepVerdict::Young => {
-                (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
-            }
-            SweepVerdict::Waiting => {
-                (Act::Wait, format!("{seen}, but network {} is not ready", candidate.networks))
-            }
-            SweepVerdict::Close => {
-                let key = candidate.key.clone();
-                let more = match (&candidate.location, candidate.owner) {
-                    (RecordLocation::Entry(Deleter::Runtime), _) => "; the runtime has sent its DEL itself",
-                    (_, Owner::Retired) => ", which is retired",
-                    (_, Owner::Ready | Owner::NotReady) => "",
-                };
-                let act = match &candidate.location {
-                    RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
-                    RecordLocation::Entry(_) => Act::CloseEntry(key),
-                };
-                (act, format!("{seen}; age {age}; network {}{more}", candidate.networks))
-            }
-        };
-        changes.push(Change::new(
-            act,
-            format!("{} {}", candidate.key.container_id, candidate.key.ifname),
-            reason,
-        ));
-    }
-    changes
 }
 
 /// What killed calls of the plugin left: temporary files, and locks that no process holds.

@@ -1,26 +1,25 @@
 //! `bake`: an image's policy and node settings, in /usr/lib/crossfade, where /etc and /run count before them.
 //!
-//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> report. What is written is read by the very parsers of the programs
+//! Gather ([`gather`]) -> decide ([`convergence::bake`]) -> apply -> report. What is written is read by the very parsers of the programs
 //! before anything is touched, so that an image with unusable settings is never built.
 
-mod decide;
 mod gather;
-mod registration;
-mod sides;
 
+use convergence::bake::BakeOptions;
+use convergence::bake::decide::{BakeDecision, decide};
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::NODE_FILE;
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::exit::Exit;
 use types::problem::Problem;
 
-use self::decide::{BakeDecision, decide};
-use self::gather::BakeFacts;
 use crate::change::outcome::{Changed, finish};
-use crate::change::{Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Bake, Global};
-use crate::node::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 
 /// Mode of both files: they hold no secret.
 const MODE: u32 = 0o644;
@@ -80,8 +79,8 @@ impl Report for BakeReport {
 /// file that would hide what is baked.
 pub fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);
-    let facts = BakeFacts::gather(global, wanted)?;
-    let BakeDecision { policy, node, notes } = decide(wanted, &facts)?;
+    let facts = crate::image::bake::gather::gather(global, wanted)?;
+    let BakeDecision { policy, node, notes } = decide(options(wanted), &facts)?;
     let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
     let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));
     let mut changes = Vec::new();
@@ -106,3 +105,24 @@ pub fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
     Change::ensure(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
 }
+
+fn options(wanted: &Bake) -> BakeOptions<'_> {
+    BakeOptions {
+        image: wanted.image,
+        old: wanted.old.as_deref(),
+        new: wanted.new.as_deref(),
+        old_conf: &wanted.old_conf,
+        new_conf: &wanted.new_conf,
+        old_cidrs: &wanted.old_cidrs,
+        new_cidrs: &wanted.new_cidrs,
+        phase: wanted.phase,
+        labels: &wanted.labels,
+        taints: &wanted.taints,
+        bare: wanted.bare,
+        mode: wanted.mode,
+        has_policy_file: wanted.from_policy.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,11 @@ mod units;
 
 use std::path::PathBuf;
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::{Mode, Node};
 use types::problem::Problem;
 
@@ -27,13 +31,10 @@ use self::programs::Programs;
 use self::runtime::Runtime;
 use self::settings::{CheckedSettings, NO_SHIM};
 use self::units::{OURS, UnitOnDisk};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, Selftest};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::mode;
-use crate::node::paths::Root;
-use crate::runtime::facts::RuntimeFacts;
+use crate::host::root::Root;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::settings::mode;
 use crate::systemd::unit::{Order, Unit};
 
 /// Every check and what became of it.
@@ -125,9 +126,9 @@ pub fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Fa
 fn gather(global: &Global, wanted: &Selftest) -> NodeFacts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
-    let runtime = RuntimeFacts::configured(&root, &settings.node);
-    let runtime = if wanted.image { runtime } else { runtime.ask() };
-    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+    let runtime = crate::runtime::facts::configured(&root, &settings.node);
+    let runtime = if wanted.image { runtime } else { crate::runtime::facts::ask(runtime) };
+    crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
         .with_usable_policy()
 }
 
@@ -163,6 +164,7 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
 /// Runtime and networks.
 fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
     let NodeFacts { root, settings: node, .. } = facts;
+    let root = &Root::new(root);
     let runtime = Runtime::gather(facts);
     let config = facts.runtime.config();
     let mut checks = runtime.parsed();

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
+use convergence::failure::Failure;
+use convergence::kubelet::{refusals, registration};
+use convergence::paths::{KUBELET_ENV, PACKAGED};
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 use types::taint;
 
 use super::own::{absent, own_registration, speaks};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
-use crate::kubelet::sources::KubeletSources;
-use crate::kubelet::{refusals, registration};
-use crate::node::paths::{KUBELET_ENV, PACKAGED, Root};
+use crate::host::root::Root;
+use crate::kubelet::sources;
 use crate::node::switch;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
@@ -120,7 +122,7 @@ fn registered(
             .iter()
             .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
     );
-    let found = match KubeletSources::gather(root, &unit) {
+    let found = match sources::gather(root, &unit) {
         Ok(found) => found,
         // The generator has named it.
         Err(_) => return Vec::new(),

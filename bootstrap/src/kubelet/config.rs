@@ -8,7 +8,7 @@ use shim::file::read_regular;
 use types::taint::{Taint, checked};
 
 use super::flags::values;
-use crate::node::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::unit::Word;
 
 /// Largest configuration file, in bytes.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::config;
 use super::flags::values;
 use super::runtime::words;
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// kubelet's own default of `clusterDomain` is empty; every installer sets this one.
 const DOMAIN: &str = "cluster.local";

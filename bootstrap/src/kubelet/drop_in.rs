@@ -10,10 +10,12 @@ use std::path::PathBuf;
 
 use shim::file::PRIVATE;
 
-use crate::change::{Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
+use crate::host::root::Root;
 use crate::kubelet::config;
-use crate::node::paths::{KUBELET_CONFIG_DIR, Root};
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::paths::KUBELET_CONFIG_DIR;
+use types::exit::Exit;
 
 /// Crossfade's file; digits sort before it.
 const OWN_FILE: &str = "zz-crossfade.conf";

@@ -1,14 +1,17 @@
 //! The labels and taints that Crossfade adds on kubelet's command line, and kubelet's registration with them.
 
+use convergence::failure::Failure;
+use convergence::kubelet::refusals;
+use convergence::kubelet::registration::{OwnRegistration, Registration, decide};
+use convergence::kubelet::sources::KubeletSources;
+use convergence::paths::UNFIT;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 use types::taint::Taint;
 
-use super::refusals;
-use super::registration::{OwnRegistration, Registration, decide};
-use super::sources::KubeletSources;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{Root, UNFIT};
+use crate::host::root::Root;
+use crate::kubelet::sources;
 use crate::systemd::unit::Unit;
 
 /// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
@@ -55,7 +58,7 @@ pub fn registered(
 ) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
     let unit = unit.ok_or_else(|| Failure::of(Exit::No, absent(&node.kubelet.unit)))?;
-    let sources = KubeletSources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
+    let sources = sources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
     let registration = decide(own, &sources);
     Ok((sources, registration))
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::config;
 use super::flags::values;
-use crate::node::paths::{KUBELET_ARGUMENTS, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::{Unit, Word};
+use convergence::paths::KUBELET_ARGUMENTS;
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,15 @@
 //! The attachments of a node, from records and inventory.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::Duration;
+use convergence::node::attachments::{Attachments, Damaged, Life, Line, Part};
 
-use serde::Serialize;
+pub mod attached;
+pub mod hostroutes;
+pub mod last_sweep;
+pub mod leaks;
+pub mod sweep_candidates;
+
+use std::collections::BTreeSet;
+
 use shim::boot::{self, Age, Moment};
 use shim::conflist::Conflist;
 use shim::inventory::{self, Deleter, Entry};
@@ -15,149 +20,9 @@ use types::attachment::{Attachment, Leg, Progress};
 use types::pod::Pod;
 use types::policy::{Policy, Side};
 
-use crate::cli::exit::{Exit, Failure};
-use crate::node::directories::Directories;
-
-/// Everything that is attached.
-///
-/// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}]}`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Attachments {
-    /// One line per attachment: first those with a record, then inventory entries without one.
-    pub attachments: Vec<Line>,
-    /// Records that Crossfade cannot read.
-    pub damaged: Vec<Damaged>,
-}
-
-/// One attachment.
-///
-/// *Shape*: `{"containerID":"..","ifname":"eth0","life":"attached","ageSeconds":12,"earlierBoot":false,"namespace":"..","pod":"..",
-/// "networks":[{"name":"oldnet","side":"old","ifname":"eth0","primary":true,"owed":true}],"delFailingSeconds":90,"deletedBy":"runtime"}`.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Line {
-    /// Container id.
-    #[serde(rename = "containerID")]
-    pub container_id: String,
-    /// The interface that the runtime asked for.
-    pub ifname: String,
-    /// How far the attachment's life has come.
-    pub life: Life,
-    /// Since when; none for an earlier boot, and for an entry that does not say.
-    #[serde(rename = "ageSeconds", skip_serializing_if = "Option::is_none")]
-    pub age_secs: Option<u64>,
-    /// The record is of an earlier boot, so the sandbox no longer exists.
-    #[serde(rename = "earlierBoot")]
-    pub earlier_boot: bool,
-    /// Namespace of the attachment's Pod, if the runtime passed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Name of the attachment's Pod, if the runtime passed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
-    /// UID of the attachment's Pod, if the runtime passed it.
-    #[serde(skip)]
-    pub uid: Option<String>,
-    /// The networks of the attachment, in the order of ADD.
-    pub networks: Vec<Part>,
-    /// For how many seconds a DEL of the attachment has failed; none if none has, or if the first failed in an earlier boot.
-    #[serde(rename = "delFailingSeconds", skip_serializing_if = "Option::is_none")]
-    pub del_failing_secs: Option<u64>,
-    /// Who sends the attachment's DEL, where that is not Crossfade.
-    #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub deleted_by: Option<Deleter>,
-}
-
-/// How far an attachment's life has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Life {
-    /// The attachment's ADD is running, or was killed.
-    Attaching,
-    /// The attachment's ADD succeeded.
-    Attached,
-    /// A DEL has begun, and at least one network has not confirmed it.
-    Detaching,
-    /// The attachment was made before Crossfade was installed, and the inventory lists it.
-    Inventory,
-}
-
-/// One network of an attachment.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Part {
-    /// The network's name from its conf; the side's word where the name is unknown.
-    pub name: String,
-    /// Whether the network is the policy's `old` or `new`: its delegate answers for the DEL.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub side: Option<&'static str>,
-    /// The interface that the network's delegate made.
-    pub ifname: String,
-    /// Whether the addresses of this network are those in the Pod's status.
-    pub primary: bool,
-    /// Whether the network has not confirmed the DEL yet.
-    pub owed: bool,
-    /// Whether the network was attached, or still is to be: not if its ADD failed and the policy tolerated that. None if the record does not say.
-    #[serde(skip)]
-    pub in_pod: Option<bool>,
-}
-
-/// A record that cannot be read.
-#[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Damaged {
-    /// The record's file.
-    pub path: PathBuf,
-    /// Why the record cannot be read.
-    pub reason: String,
-}
-
-impl Line {
-    /// Whether a DEL has been owed for longer than a grace of so many seconds. The remains of an earlier boot count once one has failed.
-    #[must_use]
-    pub fn is_overdue(&self, grace_secs: u64) -> bool {
-        let is_past = self.earlier_boot || self.del_failing_secs.is_some_and(|secs| secs >= grace_secs);
-        self.life == Life::Detaching && is_past
-    }
-
-    /// The age of the attachment, if it is known.
-    #[must_use]
-    pub fn age(&self) -> Option<Age> {
-        match (self.earlier_boot, self.age_secs) {
-            (true, _) => Some(Age::EarlierBoot),
-            (false, secs) => secs.map(|secs| Age::ThisBoot(Duration::from_secs(secs))),
-        }
-    }
-}
-
-impl Life {
-    /// The word that `attachments` prints.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Attaching => "attaching",
-            Self::Attached => "attached",
-            Self::Detaching => "detaching",
-            Self::Inventory => "inventory",
-        }
-    }
-
-    /// How far the life of a recorded attachment has come.
-    #[must_use]
-    pub fn of(record: &Attachment) -> Self {
-        let is_ending = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
-        if record.del_failed.is_some() || is_ending {
-            Self::Detaching
-        } else if record.attached {
-            Self::Attached
-        } else {
-            Self::Attaching
-        }
-    }
-}
+use convergence::failure::Failure;
+use convergence::node::settings::directories::Directories;
+use types::exit::Exit;
 
 /// Lists records and inventory. Without a policy nothing is known of sides.
 ///
@@ -273,25 +138,6 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
     }
 }
 
-/// An age as people read it, such as `15m`.
-#[must_use]
-pub fn age_text(age: Option<Age>) -> String {
-    match age {
-        Some(Age::EarlierBoot) => "an earlier boot".into(),
-        Some(Age::ThisBoot(age)) => secs_text(age),
-        None => "unknown".into(),
-    }
-}
-
-fn secs_text(age: Duration) -> String {
-    match age.as_secs() {
-        secs @ 0..120 => format!("{secs}s"),
-        secs @ 120..7200 => format!("{}m", secs / 60),
-        secs @ 7200..172_800 => format!("{}h", secs / 3600),
-        secs => format!("{}d", secs / 86_400),
-    }
-}
-
 /// Keys of everything that has a record.
 ///
 /// # Errors
@@ -308,17 +154,4 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
     let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_for_people() {
-        for (secs, text) in [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
-            assert_eq!(age_text(Some(Age::ThisBoot(Duration::from_secs(secs)))), text);
-        }
-        assert_eq!(age_text(Some(Age::EarlierBoot)), "an earlier boot");
-    }
 }

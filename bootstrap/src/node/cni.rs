@@ -1,27 +1,17 @@
 //! The CNI files that give pods their network: the confs, the networks and the plugins that lie in the directories of a node's runtime.
 
+use crate::host::root::Root;
+use convergence::node::cni::CniFacts;
+
 use std::path::{Path, PathBuf};
 
 use shim::layout::PACKAGED_PLUGIN;
 
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::confdir::ConfDir;
-use crate::node::facts::NodeFacts;
-use crate::node::networks::NetworkConf;
-use crate::node::packaged_plugin::Plugins;
-use crate::node::rooted;
-
-/// The CNI files of a node. Only the runtime's configuration or its answer names their directories, so a command that gathers these facts
-/// gathers one of the two first.
-#[derive(Debug)]
-pub struct CniFacts {
-    /// The confs in the conf directory, or why they cannot be listed.
-    pub confs: Result<ConfDir, String>,
-    /// The policy's networks; none where it cannot be used.
-    pub networks: Vec<NetworkConf>,
-    /// Crossfade's plugin, and the directories in which the runtime looks for it.
-    pub plugins: Plugins,
-}
+use crate::node::conf::rooted;
+use crate::node::networks;
+use crate::node::plugins::bin_dirs::BinDirSources;
+use crate::node::plugins::packaged_plugin;
+use convergence::node::facts::NodeFacts;
 
 /// What the command line says of the plugin.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,28 +22,25 @@ pub struct PluginChoice<'a> {
     pub plugin: Option<&'a Path>,
 }
 
-impl CniFacts {
-    /// Gathers every fact; nothing on the node changes.
-    #[must_use]
-    pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> Self {
-        let NodeFacts { root, settings, runtime, dirs, .. } = node;
-        let sources = BinDirSources {
-            flags: choice.bin_dirs,
-            runtime: runtime.answer.setup(),
-            node: settings,
-            config: runtime.config(),
-        };
-        let bin_dirs = sources.search(root);
-        Self {
-            confs: rooted::conf_dir(root, &dirs.conf_dir)
-                .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
-            networks: node
-                .policy()
-                .map_or_else(Vec::new, |policy| NetworkConf::load_all(root, policy, &bin_dirs)),
-            plugins: match choice.plugin {
-                Some(plugin) => Plugins::gather(plugin, &bin_dirs),
-                None => Plugins::gather(&root.at(PACKAGED_PLUGIN), &bin_dirs),
-            },
-        }
+/// Gathers every fact; nothing on the node changes.
+#[must_use]
+pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
+    let NodeFacts { root, settings, runtime, dirs, .. } = node;
+    let root = &Root::new(root);
+    let sources = BinDirSources {
+        flags: choice.bin_dirs,
+        runtime: runtime.answer.setup(),
+        node: settings,
+        config: runtime.config(),
+    };
+    let bin_dirs = sources.search(root);
+    CniFacts {
+        confs: rooted::conf_dir(root, &dirs.conf_dir)
+            .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
+        networks: node.policy().map_or_else(Vec::new, |policy| networks::load_all(root, policy, &bin_dirs)),
+        plugins: match choice.plugin {
+            Some(plugin) => packaged_plugin::gather(plugin, &bin_dirs),
+            None => packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &bin_dirs),
+        },
     }
 }

@@ -1,19 +1,22 @@
 //! The conditions under which a node comes up with Crossfade, checked before kubelet runs. Agents need kubelet, so none is waited for.
 
+use convergence::change::obstacles::Obstacles;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::Settings;
+use convergence::paths::PRIVATE_CONF_DIR;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::layout::PLUGIN;
 use types::node::Mode;
 use types::problem::Problem;
 
-use crate::change::obstacles::Obstacles;
 use crate::cli::Global;
+use crate::host::root::Root;
 use crate::kubelet::own;
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::identity::BootRecord;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::settings::Settings;
-use crate::node::{foreign, plugins, switch};
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use crate::node::cni::{self, PluginChoice};
+use crate::node::conf::foreign;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::{identity, plugins, switch};
 use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;
 
@@ -33,7 +36,7 @@ pub fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> V
 /// try.
 pub fn obstacles(global: &Global, settings: Settings, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
     let (root, mut obstacles) = (&Root::new(&global.root), Obstacles::default());
-    obstacles.extend(BootRecord::is_current(root).err());
+    obstacles.extend(identity::is_current(root).err());
     if let Some(unusable) = &settings.unusable {
         obstacles.add_settings(Some(&unusable.why));
         return obstacles;
@@ -45,8 +48,8 @@ pub fn obstacles(global: &Global, settings: Settings, runtime: &mut Option<Runti
     if node.conf_dir == Mode::Without {
         return obstacles;
     }
-    let runtime_facts = runtime.take().unwrap_or_else(|| RuntimeFacts::configured(root, node));
-    let facts = NodeFacts::gather(NodeQuery {
+    let runtime_facts = runtime.take().unwrap_or_else(|| crate::runtime::facts::configured(root, node));
+    let facts = crate::node::facts::gather(NodeQuery {
         global,
         settings,
         runtime: runtime_facts,
@@ -58,7 +61,7 @@ pub fn obstacles(global: &Global, settings: Settings, runtime: &mut Option<Runti
         ConfigFact::Read(_) | ConfigFact::Answered(_) | ConfigFact::NotRead => {}
     }
     obstacles.add_settings(facts.policy.as_ref().err());
-    let cni = CniFacts::gather(&facts, PluginChoice::default());
+    let cni = cni::gather(&facts, PluginChoice::default());
     if let Err(why) = plugins::find(root, PLUGIN, &cni.plugins.paths()) {
         obstacles.add(Problem::new(why).fix(RUN_BOOT));
     }
@@ -72,7 +75,7 @@ pub fn obstacles(global: &Global, settings: Settings, runtime: &mut Option<Runti
 }
 
 fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
-    let root = &facts.root;
+    let root = &Root::new(&facts.root);
     if !root.at(PRIVATE_CONF_DIR).is_dir() {
         obstacles
             .add(Problem::new(format!("{PRIVATE_CONF_DIR} is missing")).at(PRIVATE_CONF_DIR).fix(RUN_BOOT));
@@ -84,7 +87,9 @@ fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
                 Problem::new(format!("conf dir {}: {error}", dir.display())).at(dir.display().to_string()),
             );
         }
-        Ok(entries) if !entries.is_empty() => obstacles.add(foreign::describe(&dir, &entries)),
+        Ok(entries) if !entries.is_empty() => {
+            obstacles.add(convergence::node::conf::foreign::describe(&dir, &entries))
+        }
         Ok(_) => {}
     }
     let Some(config) = facts.runtime.config() else {

@@ -1,5 +1,8 @@
 //! Plugins on a node: whether a binary can be used, and which types a network lacks.
 
+pub mod bin_dirs;
+pub mod packaged_plugin;
+
 use std::path::{Path, PathBuf};
 
 use shim::conflist::Conflist;
@@ -9,12 +12,10 @@ use shim::trust;
 use types::problem::Problem;
 use types::raw::RawObject;
 
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// Largest plugin that Crossfade installs, in bytes.
 const MAX_PLUGIN_BYTES: usize = 64 << 20;
-/// Mode of Crossfade's plugin.
-pub const PLUGIN_MODE: u32 = 0o755;
 
 /// Joins directories as `CNI_PATH` has them.
 #[must_use]

@@ -1,10 +1,15 @@
 //! kubelet's credential, and its name of the Node.
 
+pub(super) mod kubeconfig;
+pub(super) mod name;
+pub(super) mod plugin;
+pub(super) mod resolve;
+
 use std::path::Path;
 
 use types::node::Node;
 
-use crate::node::paths::Root;
+use crate::host::root::Root;
 use crate::publish::report::Credential;
 use crate::systemd::unit::Unit;
 

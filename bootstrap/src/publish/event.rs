@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
+use convergence::publish::decide::time;
+use convergence::publish::report::NodeEvent;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-
-use super::decide::time;
-use crate::cli::print::escaped_line;
-use crate::publish::report::NodeEvent;
 
 /// How many are remembered to be counted up.
 const REMEMBERED: usize = 32;
@@ -44,7 +42,7 @@ impl Recorder {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return EventRecord::Again { name: sent.name.clone(), body };
         }
-        let message = escaped_line(&happened.message);
+        let message = types::shown::line(&happened.message);
         let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", now.as_nanosecond());
@@ -95,7 +93,7 @@ mod tests {
     use types::status::Reason;
 
     use super::*;
-    use crate::publish::report::EventReason;
+    use convergence::publish::report::EventReason;
 
     #[test]
     fn the_same_again_is_counted_up_until_it_is_forgotten() {

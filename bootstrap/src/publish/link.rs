@@ -16,15 +16,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::{BoxError, ServiceBuilder, service_fn};
 
-use super::decide::Write;
 use super::error::{ErrorKind, Trouble};
 use super::event::EventRecord;
-use super::kubeconfig::{self, ClientCredential};
-use super::name;
-use super::node_object::{List, NodeObject};
 use super::pods::{PodObject, Pods};
-use super::resolve;
+use crate::publish::credential::kubeconfig::{self, ClientCredential};
+use crate::publish::credential::name;
+use crate::publish::credential::resolve;
 use crate::publish::report::Credential;
+use convergence::publish::decide::Write;
+use convergence::publish::node_object::{List, NodeObject};
 
 /// Who writes, for the API server's record of who owns which field.
 const MANAGER: &str = "crossfade-bootstrap";

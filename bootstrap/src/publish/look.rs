@@ -2,66 +2,19 @@
 //!
 //! kubelet's credential may read its own Node and the pods that are bound to it, and nothing else. So a pod is looked for among those.
 
-use std::collections::BTreeMap;
+use convergence::publish::look::{ApiServerState, ObservedCondition, ObservedPod, RegisteredNode};
+
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use types::node_keys::{DESIRED, READY};
+use types::node_keys::DESIRED;
 use types::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
-use super::node_object::NodeObject;
 use super::pods::PodObject;
 use crate::publish::report::Credential;
-
-/// What the API server says of this node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ApiServerState {
-    /// The name of the Node.
-    pub node: String,
-    /// Its Node; `None` while it is not registered.
-    pub registered: Option<RegisteredNode>,
-    /// The pods that are bound to the node.
-    pub pods: Vec<ObservedPod>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RegisteredNode {
-    /// Its conditions by type.
-    pub conditions: BTreeMap<String, ObservedCondition>,
-    /// The annotation `crossfade/desired`.
-    pub desired: Option<String>,
-    /// The annotation `crossfade/observed`.
-    pub observed: Option<String>,
-    /// The annotation `crossfade/step`.
-    pub step: Option<String>,
-}
-
-/// A condition of a Node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ObservedCondition {
-    /// `True`, `False` or `Unknown`.
-    pub status: String,
-    /// The reason, in one word.
-    pub reason: String,
-    /// The message for people.
-    pub message: String,
-}
-
-/// A pod that is bound to the node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ObservedPod {
-    pub namespace: String,
-    pub name: String,
-    pub annotations: BTreeMap<String, String>,
-    /// Whether it is on the node's own network, and so has no attachment.
-    pub host_network: bool,
-    /// For how many seconds the pod has been bound to the node while none of its containers was created; `None` if one was.
-    pub starting_secs: Option<u64>,
-    /// For how many seconds the pod has been past the time by which it was to have ended; `None` if it has not to end.
-    pub overdue_secs: Option<u64>,
-}
+use convergence::publish::node_object::NodeObject;
 
 /// Why the API server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +75,7 @@ async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
 
 fn registered(seen: &NodeObject) -> RegisteredNode {
     let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
-    let condition = |node_condition: &super::node_object::Condition| {
+    let condition = |node_condition: &convergence::publish::node_object::Condition| {
         let (status, reason, message) =
             (node_condition.status.clone(), node_condition.reason.clone(), node_condition.message.clone());
         (node_condition.kind.clone(), ObservedCondition { status, reason, message })
@@ -134,9 +87,6 @@ fn registered(seen: &NodeObject) -> RegisteredNode {
         step: annotation(types::step::KEY),
     }
 }
-
-/// The type of the condition that `watch` writes.
-pub const CONDITION: &str = READY;
 
 fn pod_seen(pod: &PodObject, now: i64) -> ObservedPod {
     let secs_since = |time: &str| {

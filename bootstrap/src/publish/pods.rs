@@ -1,5 +1,8 @@
 //! The fields of the pods that are bound to this node, as far as they are reported.
 
+pub mod annotated;
+pub mod bound;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use convergence::node::policy::desired_phase::DesiredPhase;
+use convergence::publish::report::{NodeEvent, NodeReport};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::session::Session;
-use crate::node::desired_phase::DesiredPhase;
-use crate::publish::report::{Credential, NodeEvent, NodeReport, Publish};
+use crate::publish::report::{Credential, Publish};
 
 /// How long the last word (switched off, say) may take when the publisher is dropped; a longer wait for an API server that is away would delay the exit.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use convergence::change::{Act, Change};
+use convergence::node::agent::status_file::StatusFile;
+use convergence::paths::STATUS;
+use convergence::publish::report::{FinalCondition, FinalReason};
 use types::node::Node;
 use types::node_keys::{self, DESIRED, PHASE};
 use types::problem::Problem;
 
-use super::report::{Credential, FinalCondition, FinalReason};
+use super::report::Credential;
 use super::{Depth, RetractOutcome, reporter, retract as last_word};
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change};
-use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, StatusFile};
+use crate::host::root::Root;
+use crate::node::agent::status_file;
 
 /// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
 pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \
@@ -68,44 +71,37 @@ impl Removal {
     }
 }
 
-/// What an earlier installation has left on the Node: a phase that was asked for then is not asked of the one that begins.
-#[derive(Debug)]
-pub struct Leftovers {
-    credential: Credential,
-    node: String,
+/// The change that takes away what an earlier installation has left on the Node: a phase that was asked for then is not asked of the one that
+/// begins. There is nothing to look at where this node says nothing on its Node, and nothing to take away where a `watch` runs, which obeys
+/// what stands there by now.
+///
+/// # Errors
+/// The API server does not answer; what a person has to look at.
+pub fn leftovers(root: &Root, node: &Node) -> Result<Option<Change>, String> {
+    let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
+    let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
+    match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
+        Ok(RetractOutcome::Written(node)) => {
+            let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS);
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            let why = format!("an earlier installation left some of {keys} on it, and they go");
+            Ok(Some(Change::new(Act::Retract, format!("Node {node}"), why)))
+        }
+        Ok(RetractOutcome::Nothing(_)) => Ok(None),
+        Err(why) => Err(stays(&why)),
+    }
 }
 
-impl Leftovers {
-    /// Looks at the Node. There is nothing to look at where this node says nothing on its Node, and nothing to take away where a `watch` runs,
-    /// which obeys what stands there by now.
-    ///
-    /// # Errors
-    /// The API server does not answer; what a person has to look at.
-    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, String> {
-        let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
-        let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
-        match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
-            Ok(RetractOutcome::Written(node)) => Ok(Some(Self { credential, node })),
-            Ok(RetractOutcome::Nothing(_)) => Ok(None),
-            Err(why) => Err(stays(&why)),
-        }
-    }
-
-    #[must_use]
-    pub fn change(&self) -> Change {
-        let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS).collect::<Vec<_>>().join(", ");
-        let why = format!("an earlier installation left some of {keys} on it, and they go");
-        Change::new(Act::Retract, format!("Node {}", self.node), why)
-    }
-
-    /// Makes it, as well as can be: an API server that does not answer does not block an installation.
-    ///
-    /// # Errors
-    /// What a person has to look at.
-    pub fn carry_out(&self) -> Result<Outcome, String> {
-        let done = last_word(&self.credential, None, LEFTOVERS_WITHIN, Depth::Write);
-        done.map(|_| Outcome::Done).map_err(|why| stays(&why))
-    }
+/// Makes that change, as well as can be: an API server that does not answer does not block an installation.
+///
+/// # Errors
+/// What a person has to look at.
+pub fn remove_leftovers(root: &Root, node: &Node) -> Result<Outcome, String> {
+    let Some(credential) = reporter(root, node) else {
+        return Err(stays(&Problem::new("this node has no credential of kubelet's")));
+    };
+    let done = last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Write);
+    done.map(|_| Outcome::Done).map_err(|why| stays(&why))
 }
 
 fn stays(why: &Problem) -> String {

@@ -5,13 +5,15 @@
 
 use std::time::{Duration, Instant};
 
+use convergence::publish::decide::{begin, retract as decide};
+use convergence::publish::report::FinalCondition;
 use k8s_openapi::jiff::Timestamp;
+use shim::boot;
 use types::problem::Problem;
 
-use super::decide::{begin, retract as decide};
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
-use crate::publish::report::{Credential, FinalCondition};
+use crate::publish::report::Credential;
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -79,7 +81,7 @@ async fn attempt(
     let (link, _) = Link::open(credential).await?;
     let (seen, _) = link.list().await?;
     let writes = seen.map(|seen| match word {
-        Some(word) => decide(&seen, word, Timestamp::now()),
+        Some(word) => decide(&seen, word, boot::boot_id().unwrap_or_default(), Timestamp::now()),
         None => begin(&seen),
     });
     let writes = writes.unwrap_or_default();

@@ -4,6 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use convergence::node::policy::desired_phase::DesiredPhase;
+use convergence::publish::decide::{Write, decide, desired, is_obsolete};
+use convergence::publish::node_object::NodeObject;
+use convergence::publish::report::{EventReason, NodeEvent};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::jiff::Timestamp;
@@ -11,15 +15,12 @@ use kube::Error;
 use kube::core::WatchEvent;
 use tokio::time::Instant;
 
-use super::decide::{Write, decide, desired, is_obsolete};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
-use super::kubeconfig::ClientCredential;
 use super::link::{Link, WATCH_SECS};
-use super::node_object::NodeObject;
 use super::publisher::SharedState;
-use crate::node::desired_phase::DesiredPhase;
-use crate::publish::report::{Credential, EventReason, NodeEvent};
+use crate::publish::credential::kubeconfig::ClientCredential;
+use crate::publish::report::Credential;
 
 /// The first pause after something went wrong; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -10,14 +10,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use convergence::change::Write;
+use convergence::node::conf::LEAVING_FILE;
 use serde_json::json;
 use shim::layout::{Layout, PLUGIN};
 
 use super::conf_reading;
-use crate::change::{self, Write};
+use crate::change;
 
-/// Its name, which sorts behind the usual names of confs.
-pub const FILE: &str = "zz-crossfade-leaving.conflist";
 const MODE: u32 = 0o644;
 
 /// Waits until the CRI-O at `endpoint` has read `conf_dir` anew.
@@ -25,7 +25,7 @@ const MODE: u32 = 0o644;
 /// # Errors
 /// In words: it has not, after `within`; or the conf cannot be written or removed.
 pub fn wait_for_reread(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(), String> {
-    let path = conf_dir.join(FILE);
+    let path = conf_dir.join(LEAVING_FILE);
     let failed = |what: &str, e: &std::io::Error| format!("{what} {}: {e}", path.display());
     // Where the plugin leaves its mark.
     shim::file::create_private_dir(&Layout::default().run_dir).map_err(|e| failed("prepare", &e))?;

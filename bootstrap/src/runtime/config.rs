@@ -4,6 +4,8 @@
 //! another root, and where containerd is part of another program, its files are read. CRI-O prints nothing without starting, so its
 //! files are read as its manual says they are merged.
 
+use convergence::runtime::config::RuntimeConfig;
+
 pub mod containerd;
 mod crio;
 pub(crate) mod render;
@@ -11,94 +13,14 @@ pub(crate) mod render;
 use std::path::{Path, PathBuf};
 
 use shim::file::read_regular;
-use shim::layout::CONF_DIR;
 use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 
-use super::CniSetup;
-use super::facts::ConfigFact;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::Unit;
+use convergence::runtime::facts::ConfigFact;
 
 pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
-
-/// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeConfig {
-    pub kind: RuntimeKind,
-    /// Its own unit; none where it is part of another program, whose command line is not the runtime's.
-    pub unit: Option<String>,
-    /// Its program, where it can be asked.
-    pub program: Option<PathBuf>,
-    /// Its configuration file; it may be absent, which is all defaults.
-    pub file: PathBuf,
-    /// Where it listens for the Container Runtime Interface, `unix:///path`; none where its configuration does not say.
-    pub endpoint: Option<String>,
-    /// Its directories; nothing is said about what it has loaded.
-    pub setup: CniSetup,
-    /// The network that it insists on, where it does: CRI-O's `cni_default_network`.
-    pub default_network: Option<String>,
-    /// Runtime handlers that read confs of their own, with the directory.
-    pub handlers: Vec<(String, PathBuf)>,
-    /// The template from which it makes a conf of its own in the directory that it reads, where it does: containerd's `conf_template`.
-    pub template: Option<PathBuf>,
-}
-
-impl RuntimeConfig {
-    /// Finds this node's runtime and reads its configuration; none where there is no runtime.
-    ///
-    /// # Errors
-    /// One line: which of two it is cannot be told, or its configuration cannot be read.
-    pub fn gather(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
-        let Some(found) = RuntimeUnit::find(root, node)? else {
-            return Ok(None);
-        };
-        match found.kind {
-            RuntimeKind::Containerd => containerd::gather(root, found),
-            RuntimeKind::Crio => crio::gather(root, found),
-        }
-        .map(Some)
-    }
-}
-
-impl RuntimeConfig {
-    /// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
-    #[must_use]
-    pub fn of_files(root: &Root, node: &Node) -> ConfigFact {
-        match RuntimeUnit::find(root, node) {
-            Err(why) => ConfigFact::Unreadable(why),
-            Ok(None) => ConfigFact::NoRuntime,
-            Ok(Some(found)) if found.kind == RuntimeKind::Crio => crio::gather(root, found).map(Some).into(),
-            Ok(Some(_)) => ConfigFact::NotRead,
-        }
-    }
-
-    /// The conf directory of the agents, as the node sees it: the one that the runtime reads without Crossfade. A runtime that is told of
-    /// Crossfade's does not show the agents' any more, and the usual one is taken.
-    #[must_use]
-    pub fn agents_dir(&self) -> &Path {
-        let read = self.setup.conf_dir.as_path();
-        if read == Path::new(PRIVATE_CONF_DIR) { Path::new(CONF_DIR) } else { read }
-    }
-
-    /// A runtime whose configuration cannot be read here and that told its setup itself. Its command line counts as another program's.
-    #[must_use]
-    pub fn from_answer(kind: RuntimeKind, setup: CniSetup) -> Self {
-        let setup = CniSetup { networks: Vec::new(), ..setup };
-        let (file, handlers) = (PathBuf::new(), Vec::new());
-        Self {
-            kind,
-            unit: None,
-            program: None,
-            file,
-            endpoint: None,
-            setup,
-            default_network: None,
-            handlers,
-            template: None,
-        }
-    }
-}
 
 /// A runtime that was found, not yet read.
 #[derive(Debug)]
@@ -232,6 +154,32 @@ fn tree(path: &Path, text: &str) -> Result<serde_json::Value, Problem> {
         let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
         unusable(path, &format!("no valid TOML at line {line}"))
     })
+}
+
+/// Finds this node's runtime and reads its configuration; none where there is no runtime.
+///
+/// # Errors
+/// One line: which of two it is cannot be told, or its configuration cannot be read.
+pub fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, Problem> {
+    let Some(found) = RuntimeUnit::find(root, node)? else {
+        return Ok(None);
+    };
+    match found.kind {
+        RuntimeKind::Containerd => containerd::gather(root, found),
+        RuntimeKind::Crio => crio::gather(root, found),
+    }
+    .map(Some)
+}
+
+/// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
+#[must_use]
+pub fn of_files(root: &Root, node: &Node) -> ConfigFact {
+    match RuntimeUnit::find(root, node) {
+        Err(why) => ConfigFact::Unreadable(why),
+        Ok(None) => ConfigFact::NoRuntime,
+        Ok(Some(found)) if found.kind == RuntimeKind::Crio => crio::gather(root, found).map(Some).into(),
+        Ok(Some(_)) => ConfigFact::NotRead,
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The client of a CRI runtime's socket. Every request is bounded in time.
 
+use anyhow::Context as _;
+use convergence::runtime::cache::LOOPBACK_NETWORK;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream as UnixSocket;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
@@ -20,7 +22,7 @@ use tokio::net::UnixStream;
 use tokio::time::error::Elapsed;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::{CniSetup, Network, Sandbox, State};
+use convergence::runtime::{CniSetup, Network, Sandbox, State};
 
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -28,8 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at what the runtime has loaded.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The network that containerd makes for every sandbox's loopback interface.
-pub(crate) const LOOPBACK_NETWORK: &str = "cni-loopback";
+
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 

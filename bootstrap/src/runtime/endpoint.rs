@@ -10,66 +10,22 @@
 //!
 //! Where none of them does, that is a finding that says what to name.
 
+use convergence::runtime::endpoint::RuntimeChoice;
+
 use std::path::Path;
 
 use types::endpoint::socket;
 use types::node::Node;
 use types::problem::Problem;
 
-use super::config::RuntimeConfig;
 use crate::cli;
+use crate::host::root::Root;
 use crate::kubelet::runtime::{self as kubelet, NamedEndpoint};
-use crate::node::paths::Root;
 use crate::systemd::unit::Unit;
+use convergence::runtime::config::RuntimeConfig;
 
 /// The key that names a runtime's endpoint.
 const ENDPOINT_KEY: &str = "node.json, runtime.endpoint";
-
-/// The runtime that a command asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuntimeChoice {
-    /// No runtime: disabled with `none`, or the tree is no node.
-    None,
-    /// The command asks no runtime, and looked for none.
-    NotSought,
-    At(String),
-    /// Nothing says which; what to name.
-    Unknown(Problem),
-}
-
-impl RuntimeChoice {
-    /// The runtime that the command line names; none where it names none.
-    #[must_use]
-    pub fn from_option(wanted: &cli::Endpoint) -> Option<Self> {
-        wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
-            "none" => Self::None,
-            endpoint => Self::At(endpoint.to_owned()),
-        })
-    }
-
-    /// The runtime that [`find`] finds on a node. A tree that is no node has a runtime only where a socket is in it.
-    #[must_use]
-    pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Self {
-        match self::find(root, node, config) {
-            Ok(named) if root.is_node() => Self::At(named.endpoint),
-            Ok(named) => {
-                let rooted = root.at(socket(&named.endpoint));
-                if rooted.exists() { Self::At(format!("unix://{}", rooted.display())) } else { Self::None }
-            }
-            Err(why) if root.is_node() => Self::Unknown(why),
-            Err(_) => Self::None,
-        }
-    }
-
-    /// Its endpoint, where there is one to ask.
-    #[must_use]
-    pub fn endpoint(&self) -> Option<&str> {
-        match self {
-            Self::At(endpoint) => Some(endpoint),
-            Self::None | Self::NotSought | Self::Unknown(_) => None,
-        }
-    }
-}
 
 /// A runtime that has a usual place.
 struct WellKnownRuntime {
@@ -234,9 +190,37 @@ fn is_same(root: &Root, a: &str, b: &str) -> bool {
     real(a) == real(b)
 }
 
+/// The runtime that the command line names; none where it names none.
+#[must_use]
+pub fn from_option(wanted: &cli::Endpoint) -> Option<RuntimeChoice> {
+    wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
+        "none" => RuntimeChoice::None,
+        endpoint => RuntimeChoice::At(endpoint.to_owned()),
+    })
+}
+
+/// The runtime that [`find`] finds on a node. A tree that is no node has a runtime only where a socket is in it.
+#[must_use]
+pub fn choose(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> RuntimeChoice {
+    match self::find(root, node, config) {
+        Ok(named) if root.is_node() => RuntimeChoice::At(named.endpoint),
+        Ok(named) => {
+            let rooted = root.at(socket(&named.endpoint));
+            if rooted.exists() {
+                RuntimeChoice::At(format!("unix://{}", rooted.display()))
+            } else {
+                RuntimeChoice::None
+            }
+        }
+        Err(why) if root.is_node() => RuntimeChoice::Unknown(why),
+        Err(_) => RuntimeChoice::None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::config;
     use std::os::unix::net::UnixListener;
 
     struct Tree(tempfile::TempDir);
@@ -264,7 +248,7 @@ mod tests {
             let root = Root::new(self.0.path());
             let node = format!(r#"{{"version":1,"runtime":{{{runtime}}}}}"#);
             let node = Node::parse(node.as_bytes()).expect("node.json");
-            let config = RuntimeConfig::gather(&root, &node).expect("readable");
+            let config = config::gather(&root, &node).expect("readable");
             find(&root, &node, config.as_ref()).map(|named| named.endpoint)
         }
     }

@@ -6,10 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use convergence::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 
-use crate::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS, Root};
+use crate::host::root::Root;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::node::command::{RunLimits, run as run_command};
-use crate::node::program;
+use crate::host::command::{RunLimits, run as run_command};
+use crate::host::program;
 
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";

@@ -4,18 +4,19 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use convergence::watch::proof;
 use shim::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor, OPEN_DIR};
+use crate::change::{ChangeHandler, Executor, OPEN_DIR};
 use crate::cli::Global;
-use crate::cli::exit::Failure;
-use crate::node::command::{RunLimits, run};
-use crate::node::own_command::transient_unit;
-use crate::node::paths::Root;
-use crate::node::{program, shared_dir};
+use crate::host::command::{RunLimits, run};
+use crate::host::root::Root;
+use crate::host::{program, shared_dir};
+use crate::node::agent::own_command::transient_unit;
 use crate::systemd::systemctl;
-use crate::watch::proof;
 
 /// How long systemd may take to accept a unit, and the largest answer.
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };

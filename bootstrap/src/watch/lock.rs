@@ -12,8 +12,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use shim::{file, trust};
 
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{Root, WATCH_LOCK, WATCH_REFUSED};
+use crate::host::root::Root;
+use convergence::failure::Failure;
+use convergence::paths::{WATCH_LOCK, WATCH_REFUSED};
+use types::exit::Exit;
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]

@@ -11,15 +11,16 @@
 
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::paths::WATCH_UNIT;
+use types::exit::Exit;
+
 use super::lock::{WatchLock, hold};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
-use crate::node::paths::{Root, WATCH_UNIT};
+use crate::host::root::Root;
 
 /// Pause between two tries to take over from another `watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// The finding in status.json about what `watch` cannot do in a pod.
-pub const FINDING: &str = "watch runs in a pod, where no unit can be started: networks are ready by their probes alone, and nothing is swept but by deploy/sweep.yaml";
 /// Why `watch` in a pod ends.
 pub const GIVES_WAY: &str = "crossfade-watch.service of this node has been started, and comes first";
 

@@ -9,22 +9,25 @@ mod scene;
 
 use std::time::Duration;
 
+use convergence::change::Write;
+use convergence::failure::Failure;
+use convergence::packets::plan::allowed;
+use convergence::report::{Page, Report};
+use convergence::watch::proof::ProofResult;
 use serde::Serialize;
 use shim::conflist::Conflist;
 use shim::{boot, file};
+use types::exit::Exit;
 use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};
 
 use self::exchange::exchange;
 use self::scene::Scene;
-use super::packets::plan::allowed;
-use super::proof::{self, ProofResult, answers};
-use crate::change::{self, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{self, Page, Report};
-use crate::cli::{Global, Prove};
-use crate::node::facts::NodeFacts;
+use super::proof::{self, answers};
+use crate::change;
+use crate::cli::{Global, Prove, print};
+use crate::node::facts;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 2048;
@@ -34,7 +37,7 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
-    let node = NodeFacts::certain(global)?;
+    let node = facts::certain(global)?;
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = wanted.network;
     let network = policy.network(side).ok_or_else(|| {

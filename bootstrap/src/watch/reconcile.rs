@@ -11,28 +11,31 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use convergence::failure::Failure;
+use convergence::node::settings::Settings;
+use convergence::paths::STATUS;
+use convergence::publish::report::{NodeEvent, NodeReport};
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::facts::RuntimeFacts;
+use convergence::watch::count::CountPace;
+use convergence::watch::debounce::{AT_MOST, Debounce};
+use convergence::watch::decide::{WatchDecision, decide};
+use convergence::watch::desired::Desired;
+use convergence::watch::memory::Memory;
+use convergence::watch::observation::Observation;
 use sd_notify::NotifyState;
 use shim::process::Process;
 use tracing::info;
+use types::exit::Exit;
 use types::node::Mode;
 use types::status::{ConfState, Reason};
 
 use self::counting::Basis;
-use super::count::CountPace;
-use super::debounce::{AT_MOST, Debounce};
-use super::decide::{WatchDecision, decide};
-use super::desired::Desired;
-use super::memory::Memory;
-use super::observe::Observation;
 use super::{Scope, pod};
-use crate::cli::exit::{Exit, Failure};
-use crate::node::events::{Events, WakeReason, signals};
-use crate::node::paths::STATUS;
-use crate::node::settings::Settings;
-use crate::node::status_file;
-use crate::publish::report::{NodeEvent, NodeReport, Publish};
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::facts::RuntimeFacts;
+use crate::host::events::{Events, WakeReason, signals};
+use crate::node::agent::status_file;
+use crate::publish::report::Publish;
+use crate::watch::observe;
 
 /// Between two looks at a node on which all is well.
 const STEADY: Duration = Duration::from_secs(20);
@@ -181,7 +184,7 @@ impl<'a> Watch<'a> {
     fn debounce_for(&mut self) -> (Duration, Duration) {
         let (quiet, at_most) = self.debounce.gather(self.started.elapsed());
         match &self.facts {
-            Some(facts) if facts.is_intruded() => (Duration::ZERO, Duration::ZERO),
+            Some(facts) if observe::is_intruded(facts) => (Duration::ZERO, Duration::ZERO),
             Some(facts) if facts.is_private() => (quiet.min(AT_MOST), at_most.min(AT_MOST)),
             _ => (quiet, at_most),
         }

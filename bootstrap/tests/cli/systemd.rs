@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bootstrap::node::paths::Root;
+use bootstrap::host::root::Root;
 use bootstrap::systemd::unit::Unit;
 
 /// Units in one run of systemd-analyze.

@@ -30,7 +30,9 @@ fn named(document: &str) -> BTreeSet<String> {
 fn sources_of(package: &str) -> Option<String> {
     match package {
         "types" | "shim" | "bootstrap" | "cluster" => Some(format!("{package}/src")),
-        "snapshot" | "netpol" | "migration" | "simulation" => Some(format!("crates/{package}/src")),
+        "convergence" | "snapshot" | "netpol" | "migration" | "simulation" => {
+            Some(format!("crates/{package}/src"))
+        }
         _ => None,
     }
 }

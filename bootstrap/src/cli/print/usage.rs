@@ -1,9 +1,10 @@
 //! What the parser of the command line says.
 
+use convergence::report::Page;
+use types::exit::Exit;
 use types::usage;
 
-use super::{Page, complain, document, refusal};
-use crate::cli::exit::Exit;
+use super::{complain, document, refusal};
 
 /// Prints what the parser says: help and version as they are, and a complaint, which quotes the arguments, as safely as everything else.
 pub fn usage(error: &clap::Error) -> Exit {

@@ -4,7 +4,10 @@ mod registered;
 mod runtime;
 mod settings;
 
+use convergence::failure::Failure;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Mode;
 use types::problem::Problem;
 
@@ -12,12 +15,11 @@ use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;
 use self::settings::SettingsFile;
 use crate::change::outcome::Changed;
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 use crate::cli::{Global, fix};
 use crate::commands::boot::{self, gather};
-use crate::node::paths::Root;
-use crate::node::{mode, switch};
+use crate::host::root::Root;
+use crate::node::settings::mode;
+use crate::node::switch;
 use crate::systemd::continuation;
 
 /// Everything that decides how this node boots.
@@ -102,7 +104,7 @@ impl Report for BootExplanation {
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
 pub fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
-    let root = &facts.root;
+    let root = &Root::new(&facts.root);
     // What is decided by node.json is explained only if the file can be used.
     let node = facts.unusable.is_none().then_some(&facts.settings);
     let mut findings: Vec<Problem> = Vec::new();

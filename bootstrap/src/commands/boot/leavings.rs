@@ -1,57 +1,16 @@
 //! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
-use std::path::PathBuf;
-
+use convergence::boot::leavings::Leavings;
+use convergence::node::facts::NodeFacts;
+use convergence::node::identity::Identity;
 use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
-use shim::ledger::Line;
 use shim::store::Store;
 use shim::{boot, inventory};
 
 use super::owed;
+use crate::host::root::Root;
 use crate::node::conf::our_conf;
-use crate::node::facts::NodeFacts;
-use crate::node::identity::Identity;
-use crate::runtime::cache::Cache;
-
-/// What an earlier image left on this node, and whether an attachment still needs it.
-#[derive(Debug)]
-pub(super) struct Leavings {
-    /// Paths of Crossfade's conf in directories that the runtime may read.
-    pub(super) confs: Vec<PathBuf>,
-    /// The attachments through Crossfade, and the inventory entries, of this boot: `CONTAINER-ID IFNAME`.
-    pub(super) living: Result<Vec<String>, String>,
-    /// CRI-O replays the confs of sandboxes that it remembers, and one of these confs is Crossfade's.
-    pub(super) is_replayed: bool,
-    /// A line for everything of an earlier boot that ended without its DEL.
-    pub(super) owed: Vec<Line>,
-}
-
-impl Leavings {
-    /// Gathers what is left. `may_live` says that a runtime has run in this boot, so a sandbox whose boot is not recorded may be alive.
-    pub(super) fn gather(
-        NodeFacts { root, runtime, dirs, .. }: &NodeFacts,
-        (identity, may_live): (&Identity, bool),
-    ) -> Self {
-        let layout = &dirs.layout;
-        let mut dirs = vec![root.at(CONF_DIR), root.at(runtime.agents_dir())];
-        dirs.dedup();
-        let is_crio = runtime.crio().is_some();
-        let cache = root.at(RUNTIME_CACHE);
-        let replayed = || {
-            root.check_links(&cache).map_err(std::io::Error::other)?;
-            Cache::read(&cache).map(|cache| cache.attachments)
-        };
-        Self {
-            confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
-            living: living(layout, &identity.boot_id, may_live),
-            // A cache that cannot be read may hold one.
-            is_replayed: is_crio
-                && replayed().map_or(true, |all| all.iter().any(|handover| handover.through_us)),
-            // Without a clock a line has no time; everything else of it counts.
-            owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
-        }
-    }
-}
+use crate::runtime::cache;
 
 /// Records and inventory entries of the boot `boot_id`; `may_live` makes those count that do not say theirs.
 fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
@@ -71,4 +30,29 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
         living.extend(damaged.iter().map(|(path, _)| path.display().to_string()));
     }
     Ok(living)
+}
+
+/// Gathers what is left. `may_live` says that a runtime has run in this boot, so a sandbox whose boot is not recorded may be alive.
+pub(super) fn gather(
+    NodeFacts { root, runtime, dirs, .. }: &NodeFacts,
+    (identity, may_live): (&Identity, bool),
+) -> Leavings {
+    let root = &Root::new(root);
+    let layout = &dirs.layout;
+    let mut dirs = vec![root.at(CONF_DIR), root.at(runtime.agents_dir())];
+    dirs.dedup();
+    let is_crio = runtime.crio().is_some();
+    let cache = root.at(RUNTIME_CACHE);
+    let replayed = || {
+        root.check_links(&cache).map_err(std::io::Error::other)?;
+        cache::gather(&cache).map(|cache| cache.attachments)
+    };
+    Leavings {
+        confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
+        living: living(layout, &identity.boot_id, may_live),
+        // A cache that cannot be read may hold one.
+        is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|handover| handover.through_us)),
+        // Without a clock a line has no time; everything else of it counts.
+        owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
+    }
 }

@@ -5,9 +5,12 @@ use std::io;
 use nix::mount::{MntFlags, umount2};
 
 use super::kernel::{ipset, legacy, link, nft, route, rule};
+use crate::change::ChangeHandler;
 use crate::change::outcome::Outcome;
-use crate::change::{Act, Change, ChangeHandler, KernelObject};
-use crate::cli::exit::{Exit, Failure};
+use convergence::change::kernel::KernelObject;
+use convergence::change::{Act, Change};
+use convergence::failure::Failure;
+use types::exit::Exit;
 
 /// The means of `cleanup`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use convergence::cleanup::firewall::BackEnd;
+use convergence::cleanup::kernel::KernelFacts;
 use shim::file;
 
-use super::kernel::KernelFacts;
-use super::kernel::firewall::BackEnd;
-use crate::node::command::{RunLimits, run};
-use crate::node::program;
+use crate::host::command::{RunLimits, run};
+use crate::host::program;
 
 /// How long one tool may take, and the largest answer.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(60), max_bytes: 256 << 20 };

@@ -3,27 +3,33 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use convergence::cleanup::decide::ActiveCni;
+use convergence::cleanup::facts::{
+    Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact,
+};
+use convergence::cleanup::kernel::KernelFacts;
+use convergence::failure::Failure;
+use convergence::node::conf::confdir::{ConfDir, Content, is_conf_name};
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
+use convergence::runtime::endpoint::RuntimeChoice;
 use shim::conflist::Conflist;
 use shim::inventory;
 use shim::store::Store;
 use types::attachment::Attachment;
+use types::exit::Exit;
 use types::policy::{Attach, Policy, Side};
 use types::profile::{self, Leaves, Profile};
 use types::raw::RawObject;
 
-use super::decide::ActiveCni;
-use super::facts::{Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact};
 use super::journal::Journal;
-use super::kernel::KernelFacts;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::bin_dirs::BinDirSources;
-use crate::node::confdir::{ConfDir, Content, is_conf_name};
-use crate::node::facts::NodeFacts;
-use crate::node::mounts::Mounts;
-use crate::node::{probe, rooted};
-use crate::runtime::SandboxList;
+use crate::commands::cleanup::kernel;
+use crate::host::mounts::Mounts;
+use crate::host::root::Root;
+use crate::node::conf::{confdir, rooted};
+use crate::node::networks::probe;
+use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::runtime::cri::Runtime;
-use crate::runtime::endpoint::RuntimeChoice;
 
 /// Where host-local keeps the leases of each network. *Source*: containernetworking/plugins: plugins/ipam/host-local/backend/disk/backend.go.
 const LEASES: &str = "/var/lib/cni/networks";
@@ -66,11 +72,11 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     networks.extend(confs.found.iter().filter(|conf| conf.is_own).map(|conf| conf.name.clone()));
     // What another conf of the node has for its name is that network's.
     networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
-    let is_node = node.root.is_node();
+    let is_node = Root::new(&node.root).is_node();
     let live = subject.listed.cloned().or_else(|| live(&node.runtime.choice).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
-        kernel: if is_node { KernelFacts::gather() } else { KernelFacts::default() },
+        kernel: if is_node { kernel::gather() } else { KernelFacts::default() },
         files: files(subject, leaves, &networks, &mounts, live.as_ref(), confs.strange),
         in_use: in_use(subject, &confs.found),
         used_conf: used(&confs.used, profile),
@@ -157,14 +163,14 @@ struct Confs {
 fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
     let Subject { node, profile, .. } = subject;
     let own = node.dirs.conf_dir.clone();
-    let agents = node.root.at(node.runtime.agents_dir());
+    let agents = Root::new(&node.root).at(node.runtime.agents_dir());
     let mut all = Confs::default();
     let mut dirs = vec![own.clone()];
     if agents != own {
         dirs.push(agents);
     }
     for dir in dirs {
-        let read = rooted::conf_dir(&node.root, &dir)?;
+        let read = rooted::conf_dir(&Root::new(&node.root), &dir)?;
         let is_loaded = dir == own;
         if is_loaded {
             let first = read.confs.iter().find(|conf| !conf.is_meta_plugin());
@@ -206,7 +212,7 @@ fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
             .filter_map(|profile| file.strip_suffix(&profile.exclusive.as_ref()?.suffix));
         if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
             let path = read.path.join(file);
-            if let Ok(content) = Content::read(&path) {
+            if let Ok(content) = confdir::read_content(&path) {
                 let found = fact(path, &content, profile, false);
                 all.found.extend(found.is_own.then_some(found));
             }
@@ -324,7 +330,7 @@ fn files(
     live: Option<&BTreeSet<String>>,
     strange_confs: Vec<(PathBuf, String)>,
 ) -> FileFacts {
-    let root = &subject.node.root;
+    let root = &Root::new(&subject.node.root);
     let config = subject.node.runtime.config();
     let sources =
         BinDirSources { flags: subject.bin_dirs, config, ..BinDirSources::of_node(&subject.node.settings) };

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use convergence::cleanup::decide::Removal;
+use convergence::cleanup::facts::EarlierRuns;
 use serde::{Deserialize, Serialize};
 use shim::boot;
 
-use super::decide::Removal;
-use super::facts::EarlierRuns;
 use crate::change::journal::{JournalFile, Line};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! The report of `cleanup`.
 
+use convergence::cleanup::decide::RetainedObject;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::problem::Problem;
 
-use super::decide::RetainedObject;
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
-use crate::cli::print::{Page, Report};
 
 /// What was removed, what stays, and what remains.
 ///

@@ -1,8 +1,8 @@
 //! What is continued, and what is not.
 
 use super::*;
-use crate::node::paths::DISABLED;
 use crate::systemd::continuation::check;
+use convergence::paths::DISABLED;
 
 struct Tree(tempfile::TempDir);
 

@@ -1,5 +1,6 @@
 //! The steps that only `graduate` carries out: removing Crossfade's conf, seeing that the new network works, and putting the conf back.
 
+use crate::node::agent::own_command;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,22 +17,25 @@ use types::profile;
 use super::gather::NodeSnapshot;
 use super::journal::{Event, Journal};
 use crate::change::outcome::Outcome;
-use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
+use crate::change::{self, ChangeHandler, Executor};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::command::{RunLimits, run};
-use crate::node::conf::CONF_MODE;
-use crate::node::own_command::{OwnCommand, proof_within_secs};
+use crate::host::command::{RunLimits, run};
+use crate::host::root::Root;
 use crate::publish::removal::Removal;
-use crate::runtime::CniSetup;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::cache::Cache;
-use crate::runtime::cache::handover::file_name;
+use crate::runtime::cache;
 use crate::runtime::conf_removal;
-use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::{AddPath, Caller, wait_for_quiet};
 use crate::systemd::systemctl;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::node::agent::own_command::{OwnCommand, proof_within_secs};
+use convergence::node::conf::CONF_MODE;
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::cache::handover::file_name;
+use convergence::runtime::conf_selection::ConfSelection;
+use types::exit::Exit;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -70,7 +74,7 @@ impl ChangeHandler for GraduationHandler<'_> {
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
             Act::Retract => {
                 let (problem, by_hand) =
-                    Removal::gather(&self.seen.node.root, &self.seen.node.settings).carry_out();
+                    Removal::gather(&Root::new(&self.seen.node.root), &self.seen.node.settings).carry_out();
                 self.notes.extend(by_hand);
                 Some(Ok(problem.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
             }
@@ -172,8 +176,8 @@ impl GraduationHandler<'_> {
             policy: Some(layout.policy_file()),
             ..Global::new(crate::cli::Output::Human)
         };
-        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.seen.bin_dirs)
-            .with_directories(&global);
+        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.seen.bin_dirs);
+        let line = own_command::with_directories(line, &global);
         let failed = |why: String| Problem::new(why).at("network new");
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
@@ -236,7 +240,9 @@ impl GraduationHandler<'_> {
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();
                 let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
-                Executor::plain(&self.seen.node.root).apply(back).map_err(|why| why.lines().join("; "))?;
+                Executor::plain(&Root::new(&self.seen.node.root))
+                    .apply(back)
+                    .map_err(|why| why.lines().join("; "))?;
             }
         }
         let name = facts.conf.name.clone().unwrap_or_default();
@@ -265,7 +271,7 @@ impl GraduationHandler<'_> {
                     (&record.intent.container_id, &record.intent.ifname) == (&key.container_id, &key.ifname)
                 })
         };
-        let cache = Cache::read(&facts.cache.dir).map_err(|e| e.to_string())?;
+        let cache = cache::gather(&facts.cache.dir).map_err(|e| e.to_string())?;
         let came = cache
             .attachments
             .iter()

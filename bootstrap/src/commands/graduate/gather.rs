@@ -4,45 +4,48 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::graduate::facts::{
+    GraduateFacts, NewNetwork, NodeAnnotations, NodeJson, ObservedCache, ObservedConf, ObservedRuntime,
+    Progress,
+};
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::InstalledConf;
+use convergence::paths::{NODE_FILE, WATCH_UNIT, WITHOUT};
+use convergence::runtime::SandboxList;
+use convergence::runtime::cache::handover::file_name;
+use convergence::runtime::cache::made_by_cri;
 use nix::unistd::{SysconfVar, sysconf};
 use shim::boot::Moment;
 use shim::file::read_bounded;
 use shim::inventory::{self, Deleter, Entry};
-use shim::layout::{CONF_FILE, SETTINGS_DIRS};
+use shim::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
 use shim::process::Process;
 use shim::store::{Key, Store};
 use shim::sweep::ListStatus;
 use shim::trust;
 use shim::version::Version;
 use types::attachment::Attachment;
+use types::exit::Exit;
 use types::node::{Mode, Node};
 use types::policy::Side;
 use types::raw::{RawObject, raw_string};
 
-use super::facts::{
-    GraduateFacts, NewNetwork, NodeAnnotations, NodeJson, ObservedCache, ObservedConf, ObservedRuntime,
-    Progress,
-};
 use super::journal::Journal;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Graduate};
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::InstalledConf;
-use crate::node::durable;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{NODE_FILE, PROBED, Root, WATCH_UNIT, WITHOUT};
-use crate::node::readiness;
-use crate::node::settings::Settings;
+use crate::host::durable;
+use crate::host::root::Root;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::facts::{self, ConfDirChoice, NodeQuery};
+use crate::node::networks::readiness;
+use crate::node::settings::{self, directories};
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;
-use crate::runtime::SandboxList;
 use crate::runtime::answer::deleter;
-use crate::runtime::cache::handover::file_name;
-use crate::runtime::cache::{Cache, made_by_cri};
-use crate::runtime::config;
 use crate::runtime::cri::Runtime;
 use crate::runtime::running_adds::can_see;
+use crate::runtime::{cache, config};
 use crate::systemd::systemctl;
 
 /// How long the API server may take to answer.
@@ -77,8 +80,8 @@ pub struct NodeSnapshot {
 /// # Errors
 /// Bad settings: nothing is guessed.
 pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
-    let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::with_runtime(global, settings, &wanted.node.runtime);
+    let settings = settings::required(&Root::new(&global.root))?;
+    let node = facts::with_runtime(global, settings, &wanted.node.runtime);
     node.dirs.require_readable()?;
     if node.dirs.has_own_conf() {
         return Ok(node);
@@ -88,19 +91,21 @@ pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
     let global = Global { conf_dir: node.dirs.conf_dir.clone(), ..global.clone() };
     let settings = node.node_json();
     let conf_dir = ConfDirChoice::InForce { before: Some(&before) };
-    Ok(NodeFacts::gather(NodeQuery { global: &global, settings, runtime: node.runtime, conf_dir }))
+    Ok(facts::gather(NodeQuery { global: &global, settings, runtime: node.runtime, conf_dir }))
 }
 
 /// The copy of Crossfade's conf that an earlier run made.
 fn copy(state_dir: &Path) -> Option<InstalledConf> {
     let path = Journal::new(state_dir).aside().join(CONF_FILE);
-    InstalledConf::read(&path).ok().flatten()
+    directories::read(&path).ok().flatten()
 }
 
 /// What is on its way to this node from elsewhere.
 #[must_use]
 pub fn transit(node: &NodeFacts) -> NodeAnnotations {
-    let Some(credential) = reporter(&node.root, &node.settings) else { return NodeAnnotations::default() };
+    let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
+        return NodeAnnotations::default();
+    };
     match look::gather(&credential, SERVER_WITHIN) {
         Ok(seen) => {
             let (desired, step) = seen.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
@@ -125,7 +130,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
     let layout = node.dirs.layout.clone();
     let journal = Journal::new(&layout.state_dir);
     let progress = journal.progress();
-    let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &subject.wanted.bin_dirs, plugin: None });
+    let cni = cni::gather(&node, PluginChoice { bin_dirs: &subject.wanted.bin_dirs, plugin: None });
     let dir = cni.confs.map_err(|why| failed(&why))?;
     let (sound, damaged) = Store::new(&layout).all().map_err(|why| failed(&why))?;
     let listed = inventory::load(&layout).map_err(|why| failed(&why))?.attachments;
@@ -144,7 +149,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         .map(|entry| (seen(&entry.key(), entry.cni_args.as_deref()), entry))
         .map(|(seen, entry)| (entry, seen))
         .collect();
-    let readiness = readiness::gather(&policy, &cni.networks, &node.root.at(PROBED));
+    let readiness = readiness::gather(&policy, &cni.networks, &Root::new(&node.root).at(PROBED));
     let new = cni.networks.iter().find(|network| network.side == Side::New).map(|network| NewNetwork {
         conf: network
             .conf
@@ -158,7 +163,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         why_not: readiness
             .iter()
             .find(|readiness| readiness.side == Side::New)
-            .and_then(readiness::NetworkReadiness::unready_reason),
+            .and_then(convergence::node::networks::readiness::NetworkReadiness::unready_reason),
     });
     let ours = node.own_conf().cloned();
     let name = node.name.clone().map_err(|why| failed(&why))?;
@@ -190,9 +195,10 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
             .filter(|path| path.symlink_metadata().is_ok())
             .collect(),
         layout,
-        marker: node.root.at(WITHOUT),
-        watch_runs: systemctl::is_here() && node.root.entry(WATCH_UNIT).symlink_metadata().is_ok(),
-        retract: Removal::gather(&node.root, &node.settings).change(),
+        marker: Root::new(&node.root).at(WITHOUT),
+        watch_runs: systemctl::is_here()
+            && Root::new(&node.root).entry(WATCH_UNIT).symlink_metadata().is_ok(),
+        retract: Removal::gather(&Root::new(&node.root), &node.settings).change(),
     };
     Ok(NodeSnapshot { bin_dirs: cni.plugins.paths(), node, facts })
 }
@@ -216,7 +222,8 @@ fn runtime(
     let endpoint = node.runtime.choice.endpoint();
     let has_answered = node.runtime.answer.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
-    let is_told = node.runtime.config().is_some_and(|config| config::is_told(&node.root, config).is_ok());
+    let is_told =
+        node.runtime.config().is_some_and(|config| config::is_told(&Root::new(&node.root), config).is_ok());
     ObservedRuntime {
         replays: deleter(&node.runtime) == Deleter::Runtime,
         asked: node.runtime.answer.clone(),
@@ -252,7 +259,7 @@ fn started_after(endpoint: &str, then: &Moment) -> bool {
 /// The cache, with the entries of these attachments under Crossfade's name and under the new network's; the first counts.
 fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> ObservedCache {
     let mut seen = ObservedCache { dir: dir.into(), ..ObservedCache::default() };
-    match Cache::read(dir) {
+    match cache::gather(dir) {
         Ok(cache) => {
             let ours = cache.attachments.into_iter().filter(|cached| cached.through_us);
             seen.through_us = ours.map(|cached| cached.key).collect::<BTreeSet<_>>();
@@ -276,7 +283,7 @@ fn bytes(path: &Path) -> Option<Vec<u8>> {
 
 /// What node.json says now, as the administrator's file that says `confDir` none. Everything else stays as it counts.
 fn node_json(node: &NodeFacts) -> NodeJson {
-    let path = node.root.entry(Path::new(SETTINGS_DIRS[0]).join(NODE_FILE));
+    let path = Root::new(&node.root).entry(Path::new(SETTINGS_DIRS[0]).join(NODE_FILE));
     let read = |path: &PathBuf| bytes(path).ok_or_else(|| format!("read {}: not trusted", path.display()));
     let counts = node.node_file.as_ref().map_or_else(|| Ok(br#"{"version":1}"#.to_vec()), read);
     NodeJson {

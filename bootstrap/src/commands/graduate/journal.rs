@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use convergence::graduate::facts::Progress;
 use serde::{Deserialize, Serialize};
 use shim::store::Key;
 
-use super::facts::Progress;
 use crate::change::journal::{JournalFile, Line};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! The report of `graduate`.
 
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use shim::ledger;
+use types::exit::Exit;
 use types::problem::Problem;
 
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
-use crate::cli::print::{Page, Report};
 
 /// What was done, what it waits for, and the ledger.
 ///

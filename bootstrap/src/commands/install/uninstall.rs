@@ -3,27 +3,33 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::install::uninstall::decide;
+use convergence::node::attachments::Attachments;
+use convergence::node::conf::LEAVING_FILE;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
+use convergence::runtime::CniSetup;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::facts::RuntimeFacts;
+use shim::layout::PROBED;
+use types::exit::Exit;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
-use crate::change::{self, Act, Change, ChangeHandler, Executor, Write};
-use crate::cli::exit::{Exit, Failure};
+use crate::change::{self, ChangeHandler, Executor};
 use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::PayloadRemoval;
-use crate::node::attachments::{self, Attachments};
-use crate::node::bin_dirs::BinDir;
-use crate::node::cni::{CniFacts, PluginChoice};
-use crate::node::directories::Directories;
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROBED, PROOF, Root, STATUS};
-use crate::node::repair_pause::RepairPause;
-use crate::node::settings::Settings;
+use crate::host::root::Root;
+use crate::node::agent::repair_pause::RepairPause;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::{attachments, facts, settings};
 use crate::publish::removal::{IN_CLUSTER, Removal};
-use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cri::Runtime;
-use crate::runtime::facts::RuntimeFacts;
 use crate::runtime::running_adds::{AddPath, Caller, can_see, wait_for_quiet};
-use crate::runtime::{CniSetup, conf_removal, config};
+use crate::runtime::{answer, conf_removal, config};
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);
@@ -66,13 +72,12 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let left =
-        Some(node.dirs.conf_dir.join(conf_removal::FILE)).filter(|path| path.symlink_metadata().is_ok());
-    let cni = CniFacts::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
-    let mut changes = decide(&node, &cni, wanted, left);
+    let left = Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let cni = cni::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
+    let mut changes = decide(&node, &cni, wanted.purge, left);
     changes.extend(forget(&node));
     let leave = wanted.brought.then(PayloadRemoval::gather).transpose()?;
-    let removal = Removal::gather(&node.root, &node.settings);
+    let removal = Removal::gather(&Root::new(&node.root), &node.settings);
     let in_cluster = wanted.purge.then(|| IN_CLUSTER.to_owned());
     if global.dry_run {
         let (more, mut notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
@@ -97,8 +102,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
-    let settings = Settings::required(&Root::new(&global.root))?;
-    let node = NodeFacts::with_runtime(global, settings, &wanted.runtime);
+    let settings = settings::required(&Root::new(&global.root))?;
+    let node = facts::with_runtime(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -180,7 +185,7 @@ fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failu
 /// In private mode a runtime reads Crossfade's directory until it starts again without Crossfade's arguments. Without Crossfade's conf it
 /// would have no network, and kubelet could not say why.
 fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
-    match node.runtime.config().filter(|config| config::is_told(&node.root, config).is_ok()) {
+    match node.runtime.config().filter(|config| config::is_told(&Root::new(&node.root), config).is_ok()) {
         None => Ok(()),
         Some(config) => Err(Failure::new(
             Exit::No,
@@ -194,41 +199,16 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
     }
 }
 
-fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<PathBuf>) -> Vec<Change> {
-    let settings = &node.dirs;
-    // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
-    let why = match node.runtime.answer {
-        RuntimeAnswer::Silent => format!(
-            "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
-            conf_removal::FILE
-        ),
-        _ => "the runtime calls the next conf from now on".to_owned(),
-    };
-    let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
-    changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
-    changes.push(Change::ensure_gone(
-        settings.layout.name(),
-        false,
-        "the next install takes the name of the network then",
-    ));
-    if wanted.purge {
-        changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
-        let plugins = cni.plugins.dirs.iter().map(BinDir::plugin_file);
-        changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
-    }
-    changes
-}
-
 /// What `watch` has found in this boot goes with it: a later installation would show a proof of this one as its own.
 fn forget(node: &NodeFacts) -> Vec<Change> {
     let why = "a later installation finds out anew";
-    let trees = [node.dirs.layout.run_dir.join(PROOF), node.root.at(PROBED)];
+    let trees = [node.dirs.layout.run_dir.join(PROOF), Root::new(&node.root).at(PROBED)];
     let there = trees.into_iter().filter(|path| path.symlink_metadata().is_ok());
     let trees = there.map(|path| {
         let target = path.display().to_string();
         Change::new(Act::RemoveTree(path), target, why)
     });
-    let status = node.root.entry(STATUS);
+    let status = Root::new(&node.root).entry(STATUS);
     let status = status.symlink_metadata().is_ok().then(|| Change::remove(status, false, why));
     trees.chain(status).collect()
 }
@@ -236,7 +216,7 @@ fn forget(node: &NodeFacts) -> Vec<Change> {
 /// A pod may be attached between the look and the moment in which the runtime has loaded the next conf.
 fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failure> {
     let choice = &node.runtime.choice;
-    match &RuntimeAnswer::ask(choice) {
+    match &answer::ask(choice) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
         RuntimeAnswer::Failed(why) => return Err(Failure::later(why)),
         RuntimeAnswer::Silent => {

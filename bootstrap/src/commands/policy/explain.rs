@@ -1,15 +1,15 @@
 //! `policy explain`: the networks that a pod would get, and the reasons.
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::report::{Page, Report};
 use serde::Serialize;
 use shim::plan::decide_add;
 use types::pod::Pod;
 use types::policy::{Attach, Policy, Reason};
 
 use crate::cli;
-use crate::cli::exit::Failure;
-use crate::cli::print::{Page, Report};
 use crate::commands::policy::live::Live;
-use crate::node::facts::NodeFacts;
 
 /// `policy explain`.
 ///

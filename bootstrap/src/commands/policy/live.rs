@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::attachments::Line;
+use convergence::node::facts::NodeFacts;
+use convergence::report::Page;
 use serde::Serialize;
+use types::exit::Exit;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::Page;
-use crate::node::attachments::{self, Line};
-use crate::node::facts::NodeFacts;
+use crate::host::root::Root;
+use crate::node::attachments;
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
 
@@ -115,14 +118,20 @@ fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a
 }
 
 /// The pod as the API server has it, or why the API server cannot be asked.
-fn asked(node: &NodeFacts, namespace: &str, pod: &str) -> (Option<look::ObservedPod>, Option<String>) {
+fn asked(
+    node: &NodeFacts,
+    namespace: &str,
+    pod: &str,
+) -> (Option<convergence::publish::look::ObservedPod>, Option<String>) {
     let none = |why: String| (None, Some(why));
-    let Some(credential) = reporter(&node.root, &node.settings) else {
+    let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };
     match look::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => {
-            let is_it = |seen: &look::ObservedPod| seen.namespace == namespace && seen.name == pod;
+            let is_it = |seen: &convergence::publish::look::ObservedPod| {
+                seen.namespace == namespace && seen.name == pod
+            };
             (looked.pods.into_iter().find(is_it), None)
         }
         Err(ApiReadError::NoCredential(why)) => none(why),

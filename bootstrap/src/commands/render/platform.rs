@@ -7,11 +7,11 @@ mod cloud;
 mod cluster;
 mod host;
 
+use convergence::failure::Failure;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::node::Node;
-
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::print::{Page, Report};
 
 /// A fragment of another program's settings.
 ///

@@ -5,19 +5,22 @@ use std::path::Path;
 use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
-use crate::change::Change;
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{PRIVATE_CONF_DIR, Root};
-use crate::node::settings::InvalidSettings;
-use crate::node::{mode, switch};
+use crate::host::root::Root;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::settings::mode;
+use crate::node::switch;
 use crate::runtime::config::containerd;
 use crate::runtime::config::render::{
     ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded, prove, remove,
 };
-use crate::runtime::facts::RuntimeFacts;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::InvalidSettings;
+use convergence::paths::PRIVATE_CONF_DIR;
+use types::exit::Exit;
 
 /// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.
 ///
@@ -28,8 +31,13 @@ use crate::runtime::facts::RuntimeFacts;
 pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
-    let runtime = RuntimeFacts::configured(&root, &settings.node);
-    let node = NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents });
+    let runtime = crate::runtime::facts::configured(&root, &settings.node);
+    let node = crate::node::facts::gather(NodeQuery {
+        global,
+        settings,
+        runtime,
+        conf_dir: ConfDirChoice::OfAgents,
+    });
     let remove = |why: &str| remove(&root, node.runtime.config(), why);
     let unusable = node.unusable.as_ref().map(|InvalidSettings { why, mode_by, .. }| {
         let mode = node.settings.conf_dir.as_str();
@@ -75,6 +83,7 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
 }
 
 fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Result<Changed, Failure> {
+    let root = &Root::new(root);
     let refuse = |problem: Problem| Failure::of(Exit::No, problem);
     if let Some(why) = runtime.problem() {
         return Err(refuse(why.clone()));

@@ -3,23 +3,27 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::publish::pods::BoundPod;
+use convergence::restart_pods::carry::NodeClient;
+use convergence::restart_pods::facts::Facts;
+use convergence::runtime::answer::ConfUse;
 use shim::layout::Layout;
 use types::eviction::{Answer, Depth};
+use types::exit::Exit;
 use types::problem::Problem;
 
-use super::carry::NodeClient;
-use super::facts::Facts;
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Endpoint, Global, print};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::Settings;
-use crate::node::{attachments, switch, unready};
-use crate::publish::bound::{BoundPod, BoundPods};
+use crate::host::root::Root;
+use crate::node::networks::unready;
+use crate::node::policy::file;
+use crate::node::{attachments, facts, settings, switch};
 use crate::publish::look::ApiReadError;
+use crate::publish::pods::bound::BoundPods;
 use crate::publish::reporter;
-use crate::runtime::answer::{ConfUse, RuntimeAnswer};
+use crate::runtime::answer;
 use crate::runtime::cri::Runtime;
 
 /// The node, and who is asked about its pods.
@@ -42,7 +46,7 @@ impl LiveClient {
         if !root.is_node() {
             return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
         }
-        let node = NodeFacts::with_runtime(global, Settings::required(&root)?, wanted);
+        let node = facts::with_runtime(global, settings::required(&root)?, wanted);
         if let Some(why) = node.without_plugin() {
             return Err(Failure::of(Exit::No, why));
         }
@@ -54,7 +58,7 @@ impl LiveClient {
                 .fix("name the runtime with --runtime-endpoint"));
         };
         let runtime = Runtime::at(endpoint).map_err(|why| Failure::usage(why).at("--runtime-endpoint"))?;
-        let Some(credential) = reporter(&node.root, &node.settings) else {
+        let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
             let what = "this node has no kubelet whose credential could evict pods, or node.json says report.node false";
             return Err(Failure::new(Exit::No, what)
                 .at("node.json: report.node")
@@ -79,7 +83,7 @@ impl LiveClient {
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
         let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
-        let policy = PolicyFile::load(&layout.policy_file());
+        let policy = file::load(&layout.policy_file());
         let known = policy.as_ref().ok().map(|read| &read.policy);
         let found = attachments::list(layout, known)
             .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
@@ -97,11 +101,14 @@ impl LiveClient {
     /// Why a pod that is made now might get no network, or another one than the policy says.
     fn obstacles(&self, policy: &Result<PolicyFile, String>) -> Vec<Problem> {
         let mut obstacles = Vec::new();
-        obstacles.extend(switch::off_switch(&self.node.root).map(switch::OffSwitch::problem));
+        obstacles.extend(
+            switch::off_switch(&Root::new(&self.node.root))
+                .map(convergence::node::switch::OffSwitch::problem),
+        );
         match policy {
             Ok(read) => {
                 let fix = "wait until crossfade-bootstrap status says that it is; a pod that is moved now would wait for it";
-                let unready_networks = unready::gather(&self.node.root, &read.policy);
+                let unready_networks = unready::gather(&Root::new(&self.node.root), &read.policy);
                 obstacles
                     .extend(unready_networks.iter().map(|unready_networks| unready_networks.problem(fix)));
             }
@@ -113,7 +120,7 @@ impl LiveClient {
         }
         let name = self.node.name.as_ref().ok().and_then(Option::as_deref).unwrap_or_default();
         let fix = "run crossfade-bootstrap doctor, and mend what it finds of the conf";
-        match RuntimeAnswer::ask(&self.node.runtime.choice).uses(name) {
+        match answer::ask(&self.node.runtime.choice).uses(name) {
             ConfUse::Ours | ConfUse::Unknown => {}
             ConfUse::Other(what) => obstacles.push(
                 Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))

@@ -1,13 +1,12 @@
 //! The report of `restart-pods`.
 
+use convergence::report::{Page, Report};
+use convergence::restart_pods::carry::{Interruption, RestartOutcome, RestartResult};
+use convergence::restart_pods::decide::{Candidate, PodDisposition};
 use serde::Serialize;
+use types::exit::Exit;
 use types::policy::Phase;
 use types::problem::Problem;
-
-use super::carry::{Interruption, RestartOutcome, RestartResult};
-use super::decide::{Candidate, PodDisposition};
-use crate::cli::exit::Exit;
-use crate::cli::print::{Page, Report};
 
 /// The pods, and what becomes or became of each.
 ///

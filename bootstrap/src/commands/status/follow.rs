@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use types::status::Document;
 
 use super::reported::reported;
-use crate::cli::exit::Exit;
 use crate::cli::{Global, Output, print};
-use crate::node::events::Events;
-use crate::node::paths::{Root, STATUS};
-use crate::node::policy::file::PolicyFile;
-use crate::node::status_file::{self, StatusFile};
+use crate::host::events::Events;
+use crate::host::root::Root;
+use crate::node::agent::status_file;
+use crate::node::policy::file;
+use convergence::node::agent::status_file::StatusFile;
+use convergence::paths::STATUS;
+use types::exit::Exit;
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -21,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// as the one before a flip, says nothing of this one.
 pub(super) fn wait(file: &Path, policy: &Path, within: Duration) -> bool {
     let is_of_now = |document: &Document| {
-        let of_now = PolicyFile::load(policy).ok().map(|policy| policy.sha256);
+        let of_now = file::load(policy).ok().map(|policy| policy.sha256);
         of_now.is_some() && document.policy_sha256 == of_now
     };
     wait_until(

@@ -1,19 +1,20 @@
 //! The problems that keep pods from the right network, with their fixes.
 
+use convergence::node::agent::status_file::StatusFile;
+use convergence::node::attachments::{Attachments, Damaged};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::directories::Directories;
+use convergence::paths::{PRIVATE_CONF_DIR, STATUS};
+use convergence::runtime::answer::ConfUse;
 use shim::layout::Layout;
 use types::node::Mode;
 use types::policy::Policy;
 use types::problem::Problem;
 
 use crate::cli::Global;
-use crate::node::attachments::{Attachments, Damaged};
-use crate::node::cni::CniFacts;
-use crate::node::directories::Directories;
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{PRIVATE_CONF_DIR, Root, STATUS};
-use crate::node::status_file::StatusFile;
+use crate::host::root::Root;
 use crate::node::switch;
-use crate::runtime::answer::ConfUse;
 
 /// What an earlier image has left on a node of a final one.
 pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {

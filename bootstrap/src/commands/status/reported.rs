@@ -1,14 +1,16 @@
 //! `status --reported`: for a pod that is to be ready when its node is, and has nothing of the node but the report.
 
+use convergence::node::agent::status_file::{NOT_READY, StatusFile};
+use convergence::paths::STATUS;
+use convergence::report::{Page, Report};
 use serde::Serialize;
+use types::exit::Exit;
 use types::problem::Problem;
 
 use super::Watched;
 use crate::cli::Global;
-use crate::cli::exit::Exit;
-use crate::cli::print::{Page, Report};
-use crate::node::paths::{Root, STATUS};
-use crate::node::status_file::{self, NOT_READY, StatusFile};
+use crate::host::root::Root;
+use crate::node::agent::status_file;
 
 /// What to do where no `watch` of this boot reports.
 const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";

@@ -15,29 +15,28 @@
 //! The API server may answer from its cache, and a Pod may change at any time. Each patch tests UID, container id and address as they were seen, so that
 //! nothing happens to a Pod that has changed.
 
-mod decide;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::change::{Act, Change, StaleAnnotations};
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
+use convergence::sweep::annotations::{DAMAGED, Facts, decide};
 use shim::inventory::{self, Inventory};
 use shim::store::{DamagedFile, Store};
 use types::attachment::Attachment;
 use types::policy::Policy;
 use types::profile::{self, PodAnnotations};
 
-use self::decide::{DAMAGED, Facts, decide};
 use super::budget::ANNOTATIONS_SECS;
 use crate::change::outcome::{Done, Outcome};
-use crate::change::{Act, Change, ChangeHandler, Executor, StaleAnnotations};
+use crate::change::{ChangeHandler, Executor};
 use crate::cli::Sweep;
-use crate::cli::exit::Failure;
-use crate::node::facts::NodeFacts;
-use crate::node::paths::Root;
-use crate::publish::annotated::{AnnotatedPods, AnnotationRemoval};
+use crate::host::root::Root;
 use crate::publish::look::ApiReadError;
+use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
-use crate::runtime::SandboxList;
 
 /// What the pass knew when it began.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +97,7 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<Remo
     if !before.damaged.is_empty() {
         return Err(DAMAGED.into());
     }
-    let Some(credential) = reporter(&node.root, &node.settings) else {
+    let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return Err(
             "this node does not look for them: it has no kubelet, or node.json says report.node false".into(),
         );

@@ -3,9 +3,11 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::exit::{Exit, Failure};
+use convergence::failure::Failure;
+use types::exit::Exit;
+
 use crate::cli::{Global, Sweep};
-use crate::node::own_command::OwnCommand;
+use crate::node::agent::own_command;
 
 /// This program, whatever the root of this process is by now. *Source*: man 5 `proc`.
 const OWN: &str = "/proc/self/exe";
@@ -15,7 +17,7 @@ const OWN: &str = "/proc/self/exe";
 /// # Errors
 /// A pass cannot be started.
 pub fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Failure> {
-    let arguments = OwnCommand::pass(global, wanted).into_arguments();
+    let arguments = own_command::pass(global, wanted).into_arguments();
     loop {
         // The pass prints for itself, ends at its own deadline and gets the same stop signal as this process, so it does not run by
         // `node::command`.
@@ -67,6 +69,6 @@ mod tests {
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);
         }
-        assert_eq!(OwnCommand::pass(&cli.global(), wanted).into_arguments(), expected);
+        assert_eq!(own_command::pass(&cli.global(), wanted).into_arguments(), expected);
     }
 }

@@ -6,12 +6,15 @@
 use shim::layout::Layout;
 use shim::{boot, file};
 
+use crate::change;
 use crate::change::outcome::{Changed, Outcome};
-use crate::change::{self, Write};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Sweep};
-use crate::node::directories::with_flags;
-use crate::node::last_sweep::{SweepResult, place};
+use crate::node::attachments::last_sweep::place;
+use crate::node::settings::directories::with_flags;
+use convergence::change::Write;
+use convergence::failure::Failure;
+use convergence::node::attachments::last_sweep::SweepResult;
+use types::exit::Exit;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;
@@ -64,7 +67,7 @@ fn reason(swept: &Result<Changed, Failure>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::change::outcome::Done;
-    use crate::change::{Act, Change};
+    use convergence::change::{Act, Change};
     use shim::boot::Moment;
     use shim::store::Key;
 

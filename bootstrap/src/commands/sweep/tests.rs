@@ -1,7 +1,12 @@
 //! Each verdict has its line, and an empty answer is believed only where nothing contradicts it.
 
-use shim::boot::Moment;
+use convergence::node::attachments::sweep_candidates::RecordLocation;
+use convergence::sweep::decide;
+use shim::boot::{Age, Moment};
+use shim::inventory::Deleter;
+use shim::owner::Owner;
 use shim::store::Key;
+use shim::sweep::ListStatus;
 
 use super::*;
 

@@ -8,6 +8,13 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use convergence::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
+use convergence::node::attachments::Life;
+use convergence::node::attachments::leaks::{self, leaked_leases};
+use convergence::node::attachments::sweep_candidates::SweepCandidate;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::SandboxList;
 use shim::inventory::{self, Inventory};
 use shim::netns::{self, Netns};
 use shim::owner::Owners;
@@ -17,14 +24,11 @@ use types::attachment::Attachment;
 use types::problem::Problem;
 
 use super::sandboxes;
-use crate::doctor::facts::{AttachmentRecords, Kernel, Sandboxes, Source};
-use crate::node::attachments::{self, Life};
-use crate::node::cni::CniFacts;
-use crate::node::facts::NodeFacts;
-use crate::node::leaks::{held_leases, leaked_leases};
-use crate::node::sweep_candidates::{SweepCandidate, judge};
-use crate::node::{hostroutes, leaks, scratch};
-use crate::runtime::SandboxList;
+use crate::host::root::Root;
+use crate::node::attachments::leaks::held_leases;
+use crate::node::attachments::sweep_candidates::judge;
+use crate::node::attachments::{self, hostroutes};
+use crate::node::networks::scratch;
 
 /// How long the probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
@@ -50,7 +54,7 @@ pub(super) fn gather(
     let sandboxes = sandboxes::gather(node, Some(&known));
     let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
     let judged = judged(node, &records, &inventory, listed.clone());
-    let kernel = if node.root.is_node() {
+    let kernel = if Root::new(&node.root).is_node() {
         let held_again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
         let held_twice: Vec<_> = before.into_iter().filter(|held| held_again.contains(held)).collect();
         let accounted: BTreeSet<String> =
@@ -76,7 +80,7 @@ fn judged(
     node: &NodeFacts,
     records: &[Attachment],
     inventory: &Inventory,
-    listed: Option<BTreeMap<String, crate::runtime::State>>,
+    listed: Option<BTreeMap<String, convergence::runtime::State>>,
 ) -> Vec<SweepCandidate> {
     let (Some(policy), Ok(now)) = (node.policy(), boot::now()) else { return Vec::new() };
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);

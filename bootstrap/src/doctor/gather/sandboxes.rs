@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use convergence::doctor::facts::{Sandboxes, Source};
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::{Sandbox, State};
 use shim::store::Store;
 use types::problem::Problem;
 
-use crate::doctor::facts::{Sandboxes, Source};
-use crate::node::facts::NodeFacts;
-use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::cri::Runtime;
-use crate::runtime::{Sandbox, State};
 
 /// Asks the runtime, if it has answered before. `known` are the containers that Crossfade has attached, or found when it came.
 pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Source<Sandboxes> {

@@ -2,35 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use convergence::doctor::facts::{BOOT_UNIT, Source, WATCH_UNIT};
+use convergence::doctor::units::UnitState;
 use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 
-use crate::doctor::facts::{BOOT_UNIT, Source, WATCH_UNIT};
-use crate::node::paths::Root;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
-
-/// The state of a unit, in systemd's words.
-///
-/// *Source*: man 5 `org.freedesktop.systemd1`, `LoadState`, `ActiveState`, `SubState` and `Result`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UnitState {
-    /// `loaded`, `not-found`, `masked`, ..
-    pub load: String,
-    /// `active`, `activating`, `inactive`, `failed`, ..
-    pub active: String,
-    /// What the unit does within that state: `start-pre`, `auto-restart`, ..
-    pub sub: String,
-    /// How its last run ended: `success`, `exit-code`, ..
-    pub result: String,
-}
-
-impl UnitState {
-    /// The state as a line of evidence.
-    #[must_use]
-    pub fn line(&self, name: &str) -> String {
-        format!("{name} is {} ({}), its last result is {}", self.active, self.sub, self.result)
-    }
-}
 
 /// Asks systemd, if it runs this node.
 #[must_use]

@@ -3,68 +3,31 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use convergence::bake::facts::BakeFacts;
+use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings::Settings;
+use convergence::paths::{DISABLED, NODE_FILE};
+use convergence::runtime::facts::RuntimeFacts;
 use shim::file::read_bounded;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::policy::MAX_BYTES;
-use types::problem::Problem;
 
-use crate::cli::exit::Failure;
 use crate::cli::{Bake, Global};
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{DISABLED, NODE_FILE, Root};
-use crate::node::settings::Settings;
-use crate::runtime::facts::RuntimeFacts;
-
-#[derive(Debug)]
-pub(super) struct BakeFacts {
-    /// The directory that the tree's runtime reads confs from, as the node will see it; the usual one where there is no runtime yet.
-    pub(super) conf_dir: Result<PathBuf, Problem>,
-    /// A policy that was given whole.
-    pub(super) policy: Option<Vec<u8>>,
-    /// A node.json that was given whole.
-    pub(super) node: Option<Vec<u8>>,
-    /// Settings that count before those that are baked.
-    pub(super) hiding: Vec<PathBuf>,
-    /// The off switch is in the tree.
-    pub(super) is_off: bool,
-}
-
-impl BakeFacts {
-    /// Looks; nothing is changed.
-    ///
-    /// # Errors
-    /// A file that was given cannot be read.
-    pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<Self, Failure> {
-        let policy = wanted.from_policy.as_deref().map(read).transpose()?;
-        let node = wanted.from_node.as_deref().map(read).transpose()?;
-        let tree = tree(global, node.as_deref());
-        let root = &tree.root;
-        let there = |path: &PathBuf| path.symlink_metadata().is_ok();
-        let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
-        Ok(Self {
-            conf_dir: match tree.runtime.problem() {
-                None => Ok(tree.runtime.agents_dir().to_path_buf()),
-                Some(why) => Err(why.clone()),
-            },
-            policy,
-            node,
-            hiding: places.into_iter().filter(there).collect(),
-            is_off: there(&root.entry(DISABLED)),
-        })
-    }
-}
+use crate::host::root::Root;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
 
 /// The tree, by the node.json that is baked. One that is not valid is refused when it is decided, and nothing is read for it.
 fn tree(global: &Global, node: Option<&[u8]>) -> NodeFacts {
     let root = Root::new(&global.root);
     let (node, runtime) = match node.map(Node::parse) {
-        None => (Node::default(), RuntimeFacts::configured(&root, &Node::default())),
-        Some(Ok(node)) => (node.clone(), RuntimeFacts::configured(&root, &node)),
+        None => (Node::default(), crate::runtime::facts::configured(&root, &Node::default())),
+        Some(Ok(node)) => (node.clone(), crate::runtime::facts::configured(&root, &node)),
         Some(Err(_)) => (Node::default(), RuntimeFacts::default()),
     };
     let settings = Settings { node, ..Settings::default() };
-    NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
+    crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -77,4 +40,27 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     File::open(path)
         .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
         .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())).at(path.display()))
+}
+
+/// Looks; nothing is changed.
+///
+/// # Errors
+/// A file that was given cannot be read.
+pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<BakeFacts, Failure> {
+    let policy = wanted.from_policy.as_deref().map(read).transpose()?;
+    let node = wanted.from_node.as_deref().map(read).transpose()?;
+    let tree = tree(global, node.as_deref());
+    let root = Root::new(&tree.root);
+    let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
+    Ok(BakeFacts {
+        conf_dir: match tree.runtime.problem() {
+            None => Ok(tree.runtime.agents_dir().to_path_buf()),
+            Some(why) => Err(why.clone()),
+        },
+        policy,
+        node,
+        hiding: places.into_iter().filter(there).collect(),
+        is_off: there(&root.entry(DISABLED)),
+    })
 }

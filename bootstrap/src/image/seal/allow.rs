@@ -1,121 +1,20 @@
 //! The exceptions: files that may stay in an image.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use convergence::failure::Failure;
+use convergence::seal::allow::Allow;
 use shim::file::read_bounded;
 use shim::layout::SETTINGS_DIRS;
 use shim::trust;
+use types::exit::Exit;
 
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::Root;
-use crate::systemd::unit::matches;
+use crate::host::root::Root;
 
 /// The list that an image brings, beside its settings.
 const LIST: &str = "seal.allow";
 /// The largest list, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-
-/// Paths that may stay, and what lies below them.
-#[derive(Debug, Clone, Default)]
-pub struct Allow(Vec<AllowedEntry>);
-
-#[derive(Debug, Clone)]
-struct AllowedEntry {
-    pattern: String,
-    from: String,
-}
-
-impl Allow {
-    /// Everything that may stay: what the command line names, the lists that it names, and those that the image brings.
-    ///
-    /// # Errors
-    /// Usage, where the command line names what is no path; bad settings, where a list cannot be read, is not trusted, or is wrong.
-    pub fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result<Self, Failure> {
-        let mut allow = Self::default();
-        for path in paths {
-            allow.add(path, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
-        }
-        let mut lists: Vec<(PathBuf, String)> = Vec::new();
-        if let Some(file) = files.iter().find(|file| !file.exists()) {
-            return Err(Failure::usage(format!("--allow-file {}: there is no such file", file.display())));
-        }
-        for file in files {
-            let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            lists.push((full, file.display().to_string()));
-        }
-        for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
-            let path = Path::new(dir).join(LIST);
-            if root.entry(&path).symlink_metadata().is_ok() {
-                lists.push((root.at(&path), path.display().to_string()));
-            }
-        }
-        for (file, from) in lists {
-            allow.add_lines(&read(&file)?, &from).map_err(Failure::settings)?;
-        }
-        Ok(allow)
-    }
-
-    /// Adds a path; `from` is who names it.
-    ///
-    /// # Errors
-    /// It is not absolute, or not simple.
-    pub fn add(&mut self, pattern: &str, from: &str) -> Result<(), String> {
-        let simple = |part| matches!(part, Component::RootDir | Component::Normal(_));
-        let path = Path::new(pattern);
-        if !path.is_absolute() || path.parent().is_none() || !path.components().all(simple) {
-            return Err(format!(
-                "{from}: expected an absolute path without `..`, with `*` for what is between two slashes, found {pattern:?}"
-            ));
-        }
-        self.0.push(AllowedEntry { pattern: pattern.into(), from: from.into() });
-        Ok(())
-    }
-
-    /// Adds the lines of a list; what follows a `#` that begins a line or follows a blank is a comment.
-    ///
-    /// # Errors
-    /// The first line that is no path, with its number.
-    pub fn add_lines(&mut self, text: &str, from: &str) -> Result<(), String> {
-        for (index, line) in text.lines().enumerate() {
-            let end = line.find(" #").or_else(|| line.find("\t#")).unwrap_or(line.len());
-            let line = line[..end].trim();
-            if !line.is_empty() && !line.starts_with('#') {
-                self.add(line, &format!("{from}, line {}", index + 1))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Which entry lets `path` stay: one that matches it, or a directory above it.
-    #[must_use]
-    pub fn find(&self, path: &Path) -> Option<usize> {
-        self.0.iter().position(|entry| fits(&entry.pattern, path) == Some(PatternMatch::Whole))
-    }
-
-    /// Whether an entry may match something below `path`.
-    #[must_use]
-    pub fn reaches_below(&self, path: &Path) -> bool {
-        self.0.iter().any(|entry| fits(&entry.pattern, path) == Some(PatternMatch::Above))
-    }
-
-    /// How an entry is spelled, and who named it.
-    #[must_use]
-    pub fn says(&self, index: usize) -> String {
-        self.0.get(index).map_or_else(String::new, |entry| format!("{} ({})", entry.pattern, entry.from))
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 /// A list's text; who could write it decides what stays in an image, so that it is root's alone.
 fn read(file: &Path) -> Result<String, Failure> {
@@ -126,75 +25,31 @@ fn read(file: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| named("it is not UTF-8".into()))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum PatternMatch {
-    /// The pattern names the path, or a directory above it.
-    Whole,
-    /// The pattern goes on below the path.
-    Above,
-}
-
-fn fits(pattern: &str, path: &Path) -> Option<PatternMatch> {
-    let mut parts = Path::new(pattern).components();
-    for part in path.components() {
-        match parts.next() {
-            None => return Some(PatternMatch::Whole),
-            Some(wanted) => {
-                let (wanted, part) =
-                    (wanted.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
-                if !matches(&wanted, &part) {
-                    return None;
-                }
-            }
+/// Everything that may stay: what the command line names, the lists that it names, and those that the image brings.
+///
+/// # Errors
+/// Usage, where the command line names what is no path; bad settings, where a list cannot be read, is not trusted, or is wrong.
+pub fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result<Allow, Failure> {
+    let mut allow = Allow::default();
+    for path in paths {
+        allow.add(path, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;
+    }
+    let mut lists: Vec<(PathBuf, String)> = Vec::new();
+    if let Some(file) = files.iter().find(|file| !file.exists()) {
+        return Err(Failure::usage(format!("--allow-file {}: there is no such file", file.display())));
+    }
+    for file in files {
+        let full = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        lists.push((full, file.display().to_string()));
+    }
+    for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
+        let path = Path::new(dir).join(LIST);
+        if root.entry(&path).symlink_metadata().is_ok() {
+            lists.push((root.at(&path), path.display().to_string()));
         }
     }
-    Some(if parts.next().is_none() { PatternMatch::Whole } else { PatternMatch::Above })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_covers_what_is_below_it_and_a_star_one_name() {
-        let mut allow = Allow::default();
-        for pattern in ["/a/b", "/c/*/d", "/e/*.conf", "/f/"] {
-            allow.add(pattern, "--allow").expect("fine");
-        }
-        for (path, found, below) in [
-            ("/a", None, true),
-            ("/a/b", Some(0), false),
-            ("/a/b/c/d", Some(0), false),
-            ("/a/bc", None, false),
-            ("/c/x", None, true),
-            ("/c/x/d", Some(1), false),
-            ("/c/x/y/d", None, false),
-            ("/e/10-x.conf", Some(2), false),
-            ("/e/10-x.conflist", None, false),
-            ("/f", Some(3), false),
-            ("/f/x", Some(3), false),
-        ] {
-            assert_eq!(
-                (allow.find(Path::new(path)), allow.reaches_below(Path::new(path))),
-                (found, below),
-                "{path}"
-            );
-        }
+    for (file, from) in lists {
+        allow.add_lines(&read(&file)?, &from).map_err(Failure::settings)?;
     }
-
-    #[test]
-    fn a_list_has_comments_and_names_the_line_that_is_wrong() {
-        let mut allow = Allow::default();
-        let text = "# why\n\n/a  # the provider's\n  /b#c\n";
-        allow.add_lines(text, "/etc/crossfade/seal.allow").expect("fine");
-        let texts: Vec<_> = (0..allow.len()).map(|index| allow.says(index)).collect();
-        assert_eq!(
-            texts,
-            ["/a (/etc/crossfade/seal.allow, line 3)", "/b#c (/etc/crossfade/seal.allow, line 4)"]
-        );
-        for (text, line) in [("relative", 1), ("/a\n/a/../b", 2), ("/", 1)] {
-            let why = Allow::default().add_lines(text, "list").expect_err("wrong");
-            assert!(why.starts_with(&format!("list, line {line}: expected an absolute path")), "{why}");
-        }
-    }
+    Ok(allow)
 }

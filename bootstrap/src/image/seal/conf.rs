@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
+use convergence::node::facts::NodeFacts;
+use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
+use convergence::seal::finding::SealFinding;
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use types::policy::{Network, Policy};
 use types::profile;
 
-use super::finding::SealFinding;
 use super::secret;
 use super::settings::PolicyState;
 use super::tree::Item;
-use crate::node::confdir::{ConfDir, ConfFile, Content};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
-use crate::node::rooted;
+use crate::host::root::Root;
+use crate::image::seal::finding;
+use crate::node::conf::rooted;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 
@@ -25,6 +27,7 @@ pub fn findings(
     policy: &PolicyState,
     conf_dir: &Path,
 ) -> Vec<SealFinding> {
+    let root = &Root::new(root);
     let mut found = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), conf_dir.to_path_buf()]);
     match runtime.problem() {
@@ -86,7 +89,7 @@ fn judge(
         let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
         if ours && conf.file == CONF_FILE {
             let removed = item(&path).map(|item| {
-                SealFinding::removed(&item, "Crossfade's conf, which boot or watch writes when it is time")
+                finding::removed(&item, "Crossfade's conf, which boot or watch writes when it is time")
             });
             found.extend(removed);
         } else {
@@ -100,7 +103,7 @@ fn judge(
         if file.starts_with(CONF_FILE) {
             let item = item(&path);
             found.extend(item.map(|item| {
-                SealFinding::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
+                finding::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
             }));
         } else {
             found.push(SealFinding::refused(
@@ -165,9 +168,9 @@ fn is_an_agent_s(network: &Network) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::finding::Remedy;
     use super::super::tree::ItemKind;
     use super::*;
+    use convergence::seal::finding::Remedy;
 
     fn policy() -> PolicyState {
         let text = json!({"version":1,"attach":"new","networks":{

@@ -4,22 +4,25 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::seal::SealFacts;
+use convergence::seal::allow::Allow;
+use convergence::seal::finding::{Remedy, SealFinding};
 use shim::layout::Layout;
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 use types::profile;
 
-use super::allow::Allow;
-use super::finding::{Remedy, SealFinding};
 use super::rules::{self, Rule};
 use super::settings::ImageSettings;
 use super::tree::{Item, ItemKind, glob};
 use super::{conf, login, own};
-use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Global, Seal};
-use crate::node::command::{CommandError, RunLimits, run};
-use crate::node::mounts::{MountPlace, Mounts};
-use crate::node::paths::Root;
+use crate::host::command::{CommandError, RunLimits, run};
+use crate::host::mounts::{MountPlace, Mounts};
+use crate::host::root::Root;
+use crate::image::seal::allow;
 use crate::systemd::systemctl;
 
 /// What tells that systemd runs. *Source*: man 3 `sd_booted`.
@@ -27,41 +30,6 @@ const SYSTEMD: &str = "/run/systemd/system";
 const WATCH: &str = "crossfade-watch.service";
 /// How long systemd may take to say what runs, and the largest answer.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
-
-#[derive(Debug)]
-pub struct SealFacts {
-    /// Everything that must not be in an image, allowed or not; each thing once.
-    pub found: Vec<SealFinding>,
-    /// What may stay.
-    pub allow: Allow,
-    /// What a person may want to know.
-    pub notes: Vec<String>,
-}
-
-impl SealFacts {
-    /// Looks at everything; nothing is changed.
-    ///
-    /// # Errors
-    /// A list of what may stay that cannot be used; mounts that cannot be told.
-    pub fn gather(global: &Global, wanted: &Seal) -> Result<Self, Failure> {
-        let root = real(&global.root)?;
-        let mounts = Mounts::now().map_err(|error| {
-            Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
-        })?;
-        let allow = Allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
-        let real = Global { root: root.at("/"), ..global.clone() };
-        let ImageSettings { node, policy, mut found, notes } = ImageSettings::gather(&real);
-        let layout = &node.dirs.layout_on_node;
-        found.extend(running(&root, &node.settings));
-        found.extend(attached(&root, layout));
-        found.extend(conf::findings(&node, &policy, &global.conf_dir));
-        found.extend(own::files(&root));
-        found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
-        found.extend(login::findings(&root));
-        found.extend(agents(&root));
-        Ok(Self { found: once(found, &root, &mounts), allow, notes })
-    }
-}
 
 /// The tree, without a link on the way to it: mounts are told by such paths.
 pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
@@ -188,6 +156,29 @@ fn mounted(found: SealFinding, point: &Path) -> SealFinding {
         point.display()
     );
     SealFinding { fate: Remedy::Refuse(format!("umount {}", point.display())), why, ..found }
+}
+
+/// Looks at everything; nothing is changed.
+///
+/// # Errors
+/// A list of what may stay that cannot be used; mounts that cannot be told.
+pub fn gather(global: &Global, wanted: &Seal) -> Result<SealFacts, Failure> {
+    let root = real(&global.root)?;
+    let mounts = Mounts::now().map_err(|error| {
+        Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
+    })?;
+    let allow = allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
+    let real = Global { root: root.at("/"), ..global.clone() };
+    let ImageSettings { node, policy, mut found, notes } = ImageSettings::gather(&real);
+    let layout = &node.dirs.layout_on_node;
+    found.extend(running(&root, &node.settings));
+    found.extend(attached(&root, layout));
+    found.extend(conf::findings(&node, &policy, &global.conf_dir));
+    found.extend(own::files(&root));
+    found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
+    found.extend(login::findings(&root));
+    found.extend(agents(&root));
+    Ok(SealFacts { found: once(found, &root, &mounts), allow, notes })
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The verdict of a rule on one file.
 
-use super::finding::SealFinding;
+use convergence::seal::finding::SealFinding;
+
 use super::rules::{ContentFilter, Rule, Verdict};
 use super::tree::{Item, ItemKind};
 use super::{credential, secret};
+use crate::image::seal::finding;
 
 impl Rule {
     /// What it says of a thing; none where it is not about it.
@@ -47,8 +49,8 @@ impl Rule {
             | ContentFilter::Secrets => return None,
         }
         Some(match self.verdict {
-            Verdict::Remove => SealFinding::removed(item, &why),
-            Verdict::Empty => SealFinding::emptied(item, &why),
+            Verdict::Remove => finding::removed(item, &why),
+            Verdict::Empty => finding::emptied(item, &why),
             Verdict::Refuse { fix } => SealFinding::refused(&item.path, why, fix),
         })
     }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::seal::finding::SealFinding;
 use serde_json::Value;
 
-use super::finding::SealFinding;
 use super::secret;
 use super::tree::{Item, ItemKind, glob};
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// Where CRI-O's configuration is; of several files the last that has a key counts. *Source*: man 5 `crio.conf`.
 const CONFIG: [&str; 3] = ["/etc/crio/crio.conf", "/usr/lib/crio/crio.conf.d/*", "/etc/crio/crio.conf.d/*"];

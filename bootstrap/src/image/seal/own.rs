@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use convergence::seal::finding::SealFinding;
 use nix::unistd::Uid;
 use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 
-use super::finding::SealFinding;
 use super::tree::{ItemKind, glob};
+use crate::host::root::Root;
 use crate::node::attachments;
-use crate::node::paths::Root;
 
 /// How many attachments are named.
 const NAMED: usize = 5;

@@ -1,12 +1,13 @@
 //! The report of `seal`.
 
+use convergence::change::Act;
+use convergence::report::{Page, Report};
+use convergence::seal::Finding;
 use serde::Serialize;
+use types::exit::Exit;
 use types::problem::Problem;
 
-use crate::change::Act;
 use crate::change::outcome::{Done, Outcome};
-use crate::cli::exit::Exit;
-use crate::cli::print::{Page, Report};
 
 /// What was removed, and what a person has to decide.
 ///
@@ -30,18 +31,6 @@ pub struct SealReport {
     /// Only asked: what would have to be removed is a "no", too.
     #[serde(skip)]
     pub asked: bool,
-}
-
-/// Something that a person has to decide.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Finding {
-    /// What it is about, as the node sees it: a path, or a unit.
-    pub path: String,
-    /// What it is, and what it would do in an image.
-    pub why: String,
-    /// What to do.
-    pub fix: String,
 }
 
 /// Whether a change leaves something as it is.

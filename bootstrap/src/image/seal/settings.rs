@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::node::policy::file::PolicyFile;
+use convergence::node::settings::Settings;
+use convergence::paths::NODE_FILE;
+use convergence::seal::finding::SealFinding;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Mode;
 use types::policy::{Policy, Probe};
 
-use super::finding::SealFinding;
 use super::tree::Item;
 use crate::cli::Global;
-use crate::node::facts::{ConfDirChoice, NodeFacts, NodeQuery};
-use crate::node::paths::{NODE_FILE, Root};
-use crate::node::policy::file::PolicyFile;
-use crate::node::settings::{self, Settings};
-use crate::runtime::facts::RuntimeFacts;
+use crate::host::root::Root;
+use crate::node::facts::{ConfDirChoice, NodeQuery};
+use crate::node::settings;
 
 /// An administrator's, then the image's: those that a node finds when it boots. /run is empty then.
 const KEPT: [&str; 2] = [SETTINGS_DIRS[0], SETTINGS_DIRS[2]];
@@ -66,11 +68,15 @@ impl ImageSettings {
         let settings = findings.node(&root);
         let wants_policy = settings.node.conf_dir != Mode::Without;
         let file = if wants_policy { findings.policy_file(&root, global.policy.as_deref()) } else { None };
-        let runtime = RuntimeFacts::configured(&root, &settings.node);
+        let runtime = crate::runtime::facts::configured(&root, &settings.node);
         let global = &Global { policy: file.clone(), ..global.clone() };
-        let node =
-            NodeFacts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
-                .with_usable_policy();
+        let node = crate::node::facts::gather(NodeQuery {
+            global,
+            settings,
+            runtime,
+            conf_dir: ConfDirChoice::OfAgents,
+        })
+        .with_usable_policy();
         let policy = match file {
             _ if !wants_policy => PolicyState::Needless,
             None => findings.without_policy(&root),
@@ -145,7 +151,8 @@ impl SettingsFindings {
             }
             Ok(PolicyFile { policy, .. }) => {
                 self.found.extend(secrets(path, policy));
-                self.found.extend(ready_already(policy, &|file| Item::at(&node.root, file).is_some()));
+                self.found
+                    .extend(ready_already(policy, &|file| Item::at(&Root::new(&node.root), file).is_some()));
                 PolicyState::Policy(Box::new(policy.clone()))
             }
         }

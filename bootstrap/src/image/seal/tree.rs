@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use convergence::glob::matches;
 use shim::file::read_bounded;
 
-use crate::node::paths::Root;
-use crate::systemd::unit::matches;
+use crate::host::root::Root;
 
 /// Largest file that is looked into, in bytes.
 const MAX_BYTES: usize = 4 << 20;

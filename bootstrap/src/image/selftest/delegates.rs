@@ -8,11 +8,13 @@ use types::policy::{Network, Policy, Side};
 use types::profile;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::node::bin_dirs::{BinDir, BinDirSources, PluginState};
-use crate::node::paths::Root;
+use crate::host::root::Root;
+use crate::node::conf::rooted;
 use crate::node::plugins;
-use crate::node::rooted;
-use crate::runtime::config::RuntimeConfig;
+use crate::node::plugins::bin_dirs;
+use crate::node::plugins::bin_dirs::BinDirSources;
+use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
+use convergence::runtime::config::RuntimeConfig;
 
 /// A network of the policy, and what of it is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +132,7 @@ pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfi
         )
     };
     let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
-    let dirs = dirs.iter().map(|dir| BinDir::gather(dir, None));
+    let dirs = dirs.iter().map(|dir| bin_dirs::gather(dir, None));
     let places: Vec<_> = dirs
         .map(|dir| Dir {
             path: shown(&dir),

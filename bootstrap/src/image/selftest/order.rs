@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use convergence::paths::{KUBELET_ENV, RUNTIME_ENV};
+
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{UnitOnDisk, has_ours};
-use crate::node::paths::{KUBELET_ENV, RUNTIME_ENV};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
 

@@ -8,7 +8,7 @@ use shim::trust;
 use types::node::{Mode, Node};
 
 use super::check::{Check, Fault, decided};
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// *Source*: man 5 `fstab`.
 const FSTAB: &str = "/etc/fstab";

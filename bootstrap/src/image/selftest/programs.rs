@@ -15,9 +15,10 @@ use shim::layout::PACKAGED_PLUGIN;
 use shim::trust::{self, Distrust};
 
 use super::check::{Check, Fault, decided, skipped};
-use crate::node::command::{RunLimits, run};
-use crate::node::digest::sha256;
-use crate::node::paths::{BOOTSTRAP, RELEASE, Root};
+use crate::host::command::{RunLimits, run};
+use crate::host::root::Root;
+use convergence::digest::sha256;
+use convergence::paths::{BOOTSTRAP, RELEASE};
 
 /// What this program, and so everything of its release, calls itself.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -4,8 +4,8 @@ use types::node::Node;
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok};
+use crate::host::root::Root;
 use crate::kubelet::check::{CheckDepth, check};
-use crate::node::paths::Root;
 
 const ID: &str = "registration";
 

@@ -6,14 +6,14 @@ use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;
 use super::units::UnitOnDisk;
 use crate::cli::Global;
-use crate::node::directories::Directories;
-use crate::node::facts::NodeFacts;
+use crate::host::root::Root;
 use crate::node::fitness;
-use crate::node::identity::{BootRecord, Identity};
-use crate::node::paths::Root;
-use crate::runtime::answer::ConfUse;
-use crate::runtime::config::RuntimeConfig;
+use crate::node::identity;
+use crate::node::settings::directories;
 use crate::systemd::continuation;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::answer::ConfUse;
+use convergence::runtime::config::RuntimeConfig;
 
 /// Whether this boot is one of Crossfade's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +29,10 @@ enum EffectiveBoot {
 const LATER: &str = "kubelet ran when the package was installed, so this comes with the next boot";
 
 pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
-    let root = &facts.root;
+    let root = &Root::new(&facts.root);
     let since =
         if all.iter().any(|unit| unit.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
-    let not_booted = BootRecord::is_current(root).err();
+    let not_booted = identity::is_current(root).err();
     let mut checks = booted(root, since);
     checks.extend(watched(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
     checks.extend(loaded(facts, all));
@@ -48,7 +48,7 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
         return skipped(ID, unusable.why.as_str());
     }
     let crio = facts.runtime.crio().map(RuntimeConfig::agents_dir);
-    let conf = match Directories::resolve(global, &facts.settings, crio, None).installed {
+    let conf = match directories::resolve(global, &facts.settings, crio, None).installed {
         Ok(Some(conf)) => conf,
         Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
         Err(why) => return skipped(ID, why.to_string()),
@@ -69,7 +69,7 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
 
 fn booted(root: &Root, since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.boot";
-    let well = match (Identity::current(root), BootRecord::read(root)) {
+    let well = match (identity::current(root), identity::boot_record(root)) {
         (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
             return ok(ID, "boot has succeeded in this boot");
         }
@@ -100,7 +100,7 @@ fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     }
     let check = |unit: &UnitOnDisk| match &facts.unusable {
         Some(unusable) => Err(Problem::from(unusable.why.as_str())),
-        None => continuation::check(&facts.root, &facts.settings, &unit.name),
+        None => continuation::check(&Root::new(&facts.root), &facts.settings, &unit.name),
     };
     let wrong = needed.into_iter().filter_map(|unit| check(unit).err());
     let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();

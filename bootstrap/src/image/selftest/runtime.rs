@@ -1,13 +1,14 @@
 //! The checks of the runtime: its own configuration, and a rehearsal with Crossfade's conf directory.
 
+use crate::host::root::Root;
 use types::node::{Mode, RuntimeKind};
 use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::node::facts::NodeFacts;
-use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::{RehearsalResult, rehearse};
-use crate::runtime::facts::{ConfigFact, RuntimeFacts};
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::conf_selection::ConfSelection;
+use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 
 /// What is known of the runtime.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Runtime<'a> {
 
 impl<'a> Runtime<'a> {
     pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
+        let root = &Root::new(root);
         let mode = settings.conf_dir;
         let rehearsal = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
         Self { found, mode, rehearsal, is_node: root.is_node() }

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
+use convergence::paths::NODE_FILE;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::Policy;
 
 use super::check::{Check, Fault, decided, ok, skipped};
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{NODE_FILE, Root};
-use crate::node::switch::{self, KERNEL_ARGUMENT, OffSwitch};
+use crate::host::root::Root;
+use crate::node::switch;
 use crate::systemd::unit::glob;
 
 /// Where boot loaders keep the kernel's command line, and where it is made from.
@@ -61,7 +63,7 @@ pub(super) struct CheckedSettings<'a> {
 impl<'a> CheckedSettings<'a> {
     /// Both as they were found.
     pub(super) fn of(facts: &'a NodeFacts) -> Self {
-        let root = &facts.root;
+        let root = &Root::new(&facts.root);
         let mut policy_places = Places::gather(root, POLICY_FILE);
         // The command line names it, or Crossfade's installed conf.
         if let Some(named) = &facts.dirs.layout_on_node.policy {
@@ -164,12 +166,16 @@ pub(super) fn switch(root: &Root) -> Vec<Check> {
         faults.push(Fault::new(off.to_string(), fix));
     }
     let lines = lines(root);
-    faults.extend(lines.iter().filter(|(_, text)| switch::by_kernel(&unquoted(text))).map(|(file, _)| {
-        Fault::new(
-            format!("{} has the kernel argument {KERNEL_ARGUMENT}", file.display()),
-            "take it out, and have the boot loader's configuration made anew",
-        )
-    }));
+    faults.extend(
+        lines.iter().filter(|(_, text)| convergence::node::switch::by_kernel(&unquoted(text))).map(
+            |(file, _)| {
+                Fault::new(
+                    format!("{} has the kernel argument {KERNEL_ARGUMENT}", file.display()),
+                    "take it out, and have the boot loader's configuration made anew",
+                )
+            },
+        ),
+    );
     if faults.is_empty() && lines.is_empty() {
         return ok(ID, "on; no configuration of a boot loader was found");
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::node::command::{CommandOutput, RunLimits, run};
-use crate::node::paths::Root;
-use crate::node::program;
+use crate::host::command::{CommandOutput, RunLimits, run};
+use crate::host::program;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// The longest wait for an answer, which takes a tenth of a second, and its largest size.

@@ -7,10 +7,11 @@ use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enablement, Verdict};
+use crate::host::root::Root;
 use crate::kubelet::own;
-use crate::node::paths::{PACKAGED, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
+use convergence::paths::PACKAGED;
 
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 /// There while Crossfade's package is a system extension, whose units are not enabled. *Source*: man 5 `os-release`.

@@ -5,185 +5,98 @@
 //! no probes. Every other byte of the file stays. Crossfade does not write a packaged policy (/usr/lib): the completed copy goes to
 //! /run/crossfade, where it takes precedence, and every boot makes it anew.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use convergence::node::policy::completion::{CompletedPolicy, Completion, complete_but};
 
-use serde_json::value::RawValue;
+use std::io;
+use std::path::Path;
+
 use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::lock;
-use types::policy::{Policy, Secondary, Side};
-use types::profile::{self, Profile};
-use types::raw::to_raw;
-use types::splice::splice;
+use types::policy::Side;
 
-use crate::change::{self, Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{PROBED, Root};
+use crate::change;
+use crate::change::outcome;
+use crate::host::root::Root;
+use convergence::change::Change;
+use convergence::failure::Failure;
+use types::exit::Exit;
 
-/// A policy that is to be completed: the file, and what it will hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completion {
-    /// The path of the policy in force.
-    pub path_in_force: PathBuf,
-    /// The same path with links resolved.
-    pub from: PathBuf,
-    /// Its bytes; they must still be these when it is written.
-    pub original: Vec<u8>,
-    /// The mode of the policy's file.
-    pub mode: u32,
-    /// The bytes of the completed policy.
-    pub bytes: Vec<u8>,
-    /// The networks that were completed, each with its profile: `new (cilium)`.
-    pub networks: Vec<String>,
-    /// The networks that get probes.
-    pub probed: Vec<String>,
+/// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
+#[must_use]
+pub fn find(root: &Root, file: &Path) -> Option<Completion> {
+    find_except(root, file, &[])
 }
 
-impl Completion {
-    /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
-    #[must_use]
-    pub fn find(file: &Path) -> Option<Self> {
-        Self::find_except(file, &[])
-    }
-
-    /// The same without the networks among `held` that would come to wait for a file of `watch`.
-    #[must_use]
-    pub fn find_except(file: &Path, held: &[Side]) -> Option<Self> {
-        let from = shim::trust::resolve(file).ok()?;
-        let (original, mode) = change::read_with_mode(&from)?;
-        let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held).ok()??;
-        Some(Self { path_in_force: file.into(), from, original, mode, bytes, networks, probed })
-    }
-
-    /// The file that is written: the policy's own, or, where that is the package's, one that counts before it.
-    #[must_use]
-    pub fn target(&self, root: &Root) -> PathBuf {
-        let [_, volatile, packaged] = SETTINGS_DIRS;
-        if self.path_in_force.starts_with(root.at(packaged)) {
-            root.at(volatile).join(POLICY_FILE)
-        } else {
-            self.from.clone()
-        }
-    }
-
-    /// The change that writes the completed policy.
-    #[must_use]
-    pub fn change(&self, root: &Root) -> Change {
-        let path = self.target(root);
-        let shown = path.display().to_string();
-        let moved = if path == self.from { String::new() } else { format!("; from {}", self.from.display()) };
-        let why = format!("what the profiles know of {}{moved}", self.networks.join(" and "));
-        Change::new(
-            Act::Write(Write { path, bytes: self.bytes.clone(), mode: self.mode, nudge: false }),
-            shown,
-            why,
-        )
-    }
-
-    /// Whether `change` writes this completed policy.
-    #[must_use]
-    pub fn is_written_by(&self, change: &Change) -> bool {
-        matches!(&change.act, Act::Write(write) if write.bytes == self.bytes)
-    }
-
-    /// Carries out [`Completion::change`], unless another process has flipped the policy since.
-    ///
-    /// # Errors
-    /// Try later if the policy has changed; else what could not be written, and the next step.
-    pub fn apply(
-        &self,
-        root: &Root,
-        layout: &Layout,
-        change: Change,
-    ) -> Result<crate::change::outcome::Done, Failure> {
-        let done = lock::exclusively(layout, "policy", || {
-            if change::read_with_mode(&self.from).is_none_or(|(bytes, _)| bytes != self.original) {
-                return Ok(None);
-            }
-            Ok(Some(crate::change::outcome::carry_out(root, vec![change])))
-        });
-        match done {
-            Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
-            Ok(Some(Err(failure))) => Err(failure
-                .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe")),
-            Ok(_) => {
-                Err(Failure::later("the policy changed while its probes were added").at(self.from.display()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(Failure::later("another process is flipping the policy").at(self.from.display()))
-            }
-            Err(error) => {
-                Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))
-                    .at(self.from.display()))
-            }
-        }
-    }
+/// The same without the networks among `held` that would come to wait for a file of `watch`.
+#[must_use]
+pub fn find_except(root: &Root, file: &Path, held: &[Side]) -> Option<Completion> {
+    let from = shim::trust::resolve(file).ok()?;
+    let (original, mode) = change::read_with_mode(&from)?;
+    let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held).ok()??;
+    let [_, volatile, packaged] = SETTINGS_DIRS;
+    let is_packaged = file.starts_with(root.at(packaged));
+    let target = if is_packaged { root.at(volatile).join(POLICY_FILE) } else { from.clone() };
+    Some(Completion { path_in_force: file.into(), from, target, original, mode, bytes, networks, probed })
 }
 
-/// A policy with what its profiles know in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompletedPolicy {
-    /// The bytes of the completed policy.
-    pub bytes: Vec<u8>,
-    /// The networks that got something, each with its profile: `new (cilium)`.
-    pub networks: Vec<String>,
-    /// The networks that got probes.
-    pub probed: Vec<String>,
-}
-
-/// A policy with what its profiles know: how to tell that a network is ready, and what the shim has to do for one that is the second
-/// of a pod. None where nothing is missing.
+/// Carries out [`Completion::change`], unless another process has flipped the policy since.
 ///
 /// # Errors
-/// It is no valid policy, before or after.
-pub fn complete(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
-    complete_but(bytes, &[])
-}
-
-/// [`complete`] without the probes of the networks in `held`.
-fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<CompletedPolicy>, String> {
-    fill(bytes, |side, profile| !(held.contains(&side) && profile.needs_watch()))
-}
-
-/// A policy in which `secondary` is written of each network whose profile says that it needs host routes; none where it is.
-///
-/// # Errors
-/// As [`complete`].
-pub fn with_secondary(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
-    fill(bytes, |_, _| false)
-}
-
-/// [`complete`] with the probes of those networks alone for which `may_wait` says so.
-fn fill(bytes: &[u8], may_wait: impl Fn(Side, &Profile) -> bool) -> Result<Option<CompletedPolicy>, String> {
-    let policy = Policy::parse(bytes)?;
-    let mut text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_owned();
-    let (mut networks, mut probed) = (Vec::new(), Vec::new());
-    for (side, network) in policy.networks() {
-        let Some(profile) = profile::find(&network.profile) else { continue };
-        let write = |text: &str, key, value: &RawValue| {
-            splice(text, &["networks", side.as_str(), key], value).map_err(|e| e.to_string())
-        };
-        let name = format!("{side} ({})", profile.name);
-        let is_asked = network.ready.is_none() && !profile.probes.is_empty() && may_wait(side, profile);
-        let is_routed = network.secondary.is_none() && profile.secondary == Secondary::HostRoute;
-        if is_asked {
-            let file_of_watch = Path::new(PROBED).join(side.as_str());
-            text = write(&text, "ready", &to_raw(&profile.policy_probes(&file_of_watch)))?;
-            probed.push(name.clone());
+/// Try later if the policy has changed; else what could not be written, and the next step.
+pub fn apply(
+    completion: &Completion,
+    root: &Root,
+    layout: &Layout,
+    change: Change,
+) -> Result<outcome::Done, Failure> {
+    let done = lock::exclusively(layout, "policy", || {
+        if change::read_with_mode(&completion.from).is_none_or(|(bytes, _)| bytes != completion.original) {
+            return Ok(None);
         }
-        if is_routed {
-            text = write(&text, "secondary", &to_raw(&profile.secondary))?;
+        Ok(Some(outcome::carry_out(root, vec![change])))
+    });
+    match done {
+        Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),
+        Ok(Some(Err(failure))) => {
+            Err(failure
+                .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe"))
         }
-        if is_asked || is_routed {
-            networks.push(name);
+        Ok(_) => {
+            Err(Failure::later("the policy changed while its probes were added")
+                .at(completion.from.display()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(Failure::later("another process is flipping the policy").at(completion.from.display()))
+        }
+        Err(error) => {
+            Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))
+                .at(completion.from.display()))
         }
     }
-    if networks.is_empty() {
-        return Ok(None);
-    }
-    Policy::parse(text.as_bytes()).map_err(|why| format!("what a profile says is not valid: {why}"))?;
-    Ok(Some(CompletedPolicy { bytes: text.into_bytes(), networks, probed }))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packaged_policy_is_completed_in_run_and_any_other_in_its_place() {
+        let dir = tempfile::tempdir().expect("scratch");
+        let root = Root::new(dir.path());
+        let policy = br#"{"version":1,"attach":"old","networks":{"old":{"conf":["/o"],"profile":"calico"}}}"#;
+        for (from, to) in [
+            ("etc/crossfade/policy.json", "etc/crossfade/policy.json"),
+            ("run/crossfade/policy.json", "run/crossfade/policy.json"),
+            ("usr/lib/crossfade/policy.json", "run/crossfade/policy.json"),
+            ("elsewhere/p.json", "elsewhere/p.json"),
+        ] {
+            let place = dir.path().join(from);
+            std::fs::create_dir_all(place.parent().expect("directory")).expect("directory");
+            std::fs::write(&place, policy).expect("policy");
+            let completion = find(&root, &place).expect("incomplete");
+            assert_eq!(completion.target, dir.path().join(to));
+            let moved = completion.change().reason.contains("from");
+            assert_eq!(moved, from != to);
+        }
+    }
+}

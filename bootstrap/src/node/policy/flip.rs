@@ -1,5 +1,7 @@
 //! The flip of a policy to another phase.
 
+use convergence::node::policy::flip::flipped;
+
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,13 +11,14 @@ use shim::policy_file::{self, Unusable};
 use shim::{lock, trust};
 use types::policy::{Phase, Policy};
 
-use super::{completion, secondary};
 use crate::change::outcome::{Changed, carry_out};
-use crate::change::{Act, Change, Write};
-use crate::cli::exit::{Exit, Failure};
-use crate::node::durable::outlives_reboot;
-use crate::node::gated;
-use crate::node::paths::Root;
+use crate::host::durable::outlives_reboot;
+use crate::host::root::Root;
+use crate::node::networks::gated;
+use convergence::change::{Act, Change, Write};
+use convergence::failure::Failure;
+use convergence::node::policy::secondary;
+use types::exit::Exit;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///
@@ -38,24 +41,6 @@ pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Resu
     })??;
     let notes = done.iter().flat_map(|done| warnings(layout, &done.change)).collect();
     Ok(Changed::applied(done, notes))
-}
-
-/// Whether the policy in these bytes can be flipped to `phase`, wherever it lies.
-///
-/// # Errors
-/// One line: why not.
-pub fn allows(bytes: &[u8], phase: Phase) -> Result<(), String> {
-    flipped(bytes, phase).and_then(|flipped| secondary::parse(&flipped)).map(drop)
-}
-
-/// The policy in these bytes in another phase, completed for that phase.
-///
-/// # Errors
-/// One line: it is no valid policy, or it does not allow the phase.
-pub(super) fn flipped(bytes: &[u8], phase: Phase) -> Result<Vec<u8>, String> {
-    let flipped = Policy::flip(bytes, phase)?;
-    // Of a policy that a person wrote the shim does not know what its networks' profiles say.
-    Ok(completion::with_secondary(&flipped)?.map_or(flipped, |done| done.bytes))
 }
 
 /// What is to be said of the policy that a change writes.

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use convergence::runtime::CniSetup;
+use convergence::runtime::config::RuntimeConfig;
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 use types::problem::Problem;
 
-use super::{CniSetup, MAX_BYTES, RuntimeConfig, RuntimeUnit, read, tree, unusable};
-use crate::node::command::{RunLimits, run};
-use crate::node::paths::Root;
+use super::{MAX_BYTES, RuntimeUnit, read, tree, unusable};
+use crate::host::command::{RunLimits, run};
+use crate::host::root::Root;
 use crate::systemd::unit::glob;
 
 /// Where containerd looks for its configuration unless told otherwise.

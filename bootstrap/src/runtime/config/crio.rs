@@ -2,13 +2,15 @@
 //!
 //! *Source*: man pages `crio.conf(5)`, `crio.conf.d(5)` and `crio(8)`; defaults from `pkg/config/config.go` of 1.28.
 
+use convergence::runtime::CniSetup;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use types::problem::Problem;
 
-use super::{CniSetup, RuntimeConfig, RuntimeUnit, read, tree};
-use crate::node::paths::Root;
+use super::{RuntimeUnit, read, tree};
+use crate::host::root::Root;
+use convergence::runtime::config::RuntimeConfig;
 
 const USUAL: &str = "/etc/crio/crio.conf";
 const USUAL_DIR: &str = "/etc/crio/crio.conf.d";

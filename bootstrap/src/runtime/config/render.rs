@@ -12,6 +12,10 @@ mod rehearse;
 
 use std::path::{Path, PathBuf};
 
+use convergence::change::{Act, Change, Write};
+use convergence::glob::matches;
+use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
+use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
 use shim::file::PRIVATE;
 use shim::layout::Layout;
@@ -20,11 +24,10 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::containerd::{self, CniKey};
-use super::{RuntimeConfig, read, tree};
-use crate::change::{self, Act, Change, Write};
-use crate::node::name;
-use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV, Root};
-use crate::systemd::unit::matches;
+use super::{read, tree};
+use crate::change;
+use crate::host::root::Root;
+use crate::node::conf::name;
 
 pub use self::rehearse::{RehearsalResult, rehearse};
 

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::containerd::CniKey;
 use super::*;
-use crate::node::paths::PRIVATE_CONF_DIR;
+use crate::runtime::config;
+use convergence::paths::PRIVATE_CONF_DIR;
 
 const UNIT: &str = "usr/lib/systemd/system/containerd.service";
 const CRIO_UNIT: &str = "usr/lib/systemd/system/crio.service";
@@ -29,7 +30,7 @@ impl Tree {
 
     fn read(&self, node: &str) -> Result<Option<RuntimeConfig>, String> {
         let node = Node::parse(format!(r#"{{"version": 1{node}}}"#).as_bytes()).expect("node.json");
-        RuntimeConfig::gather(&Root::new(self.0.path()), &node).map_err(String::from)
+        config::gather(&Root::new(self.0.path()), &node).map_err(String::from)
     }
 
     fn found(&self) -> RuntimeConfig {

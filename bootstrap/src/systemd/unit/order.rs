@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::relation::{self, Kind};
 use super::search::{directories, is_masked};
 use super::{read, syntax};
-use crate::node::paths::Root;
+use crate::host::root::Root;
 
 /// What a unit's name may end with, of those that others wait for.
 const SUFFIXES: [&str; 8] = ["service", "target", "socket", "mount", "automount", "path", "timer", "slice"];

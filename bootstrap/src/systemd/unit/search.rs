@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::node::paths::{PACKAGED, Root};
+use crate::host::root::Root;
+use convergence::paths::PACKAGED;
 
 /// Where the system manager looks, first come first.
 ///

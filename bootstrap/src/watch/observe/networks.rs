@@ -1,53 +1,16 @@
 //! The networks of a policy as they are on this node.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::Conflist;
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::node::networks::NetworkConf;
+use convergence::watch::observation::{ConfAbsence, ConfSummary, NetworkObservation};
 use shim::{hostports, ready};
-use types::policy::Side;
 
 use super::identity;
-use crate::node::cni::CniFacts;
-use crate::node::facts::NodeFacts;
-use crate::node::networks::NetworkConf;
-use crate::node::probe::{self, ProbeAnswers};
-use crate::watch::proof::{self, ProofResult};
-
-/// One network of the policy.
-#[derive(Debug, Clone)]
-pub struct NetworkObservation {
-    /// Whether the network is the policy's `old` or `new`.
-    pub side: Side,
-    /// The name of the network's profile.
-    pub profile: String,
-    /// The network's conf and its path, or why it is not there.
-    pub conf: Result<(ConfSummary, PathBuf), ConfAbsence>,
-    /// Binaries that are missing or cannot be used.
-    pub missing: Vec<String>,
-    /// The answers of the network's probes.
-    pub asked: ProbeAnswers,
-    /// The identities of the agent's sockets, which change when the agent restarts.
-    pub agent: Vec<Option<String>>,
-    /// Whether the network was ready earlier in this boot.
-    pub marked: bool,
-    /// Whether pods of it asked for host ports in this boot, and no plugin of its conf maps them.
-    pub unmapped_hostports: bool,
-    /// What a proof has found in this boot.
-    pub proof: Option<ProofResult>,
-}
-
-/// The parts of a conf that `watch` needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfSummary {
-    pub name: String,
-    /// The capabilities that the conf's plugins declare.
-    pub capabilities: BTreeSet<String>,
-}
-
-/// Why a conf is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfAbsence(pub String);
+use crate::node::networks::probe;
+use crate::watch::proof;
 
 pub(super) fn lives(sockets: &[PathBuf]) -> Vec<Option<String>> {
     sockets.iter().map(|socket| identity(socket, false)).collect()
@@ -85,11 +48,4 @@ pub(super) fn networks(
         })
     };
     cni.networks.iter().filter_map(observe).collect()
-}
-
-impl ConfSummary {
-    fn of(conf: &Conflist) -> Self {
-        let capabilities = conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities).collect();
-        Self { name: conf.name.clone(), capabilities }
-    }
 }

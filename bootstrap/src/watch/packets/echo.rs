@@ -2,17 +2,17 @@
 //!
 //! The receiving end answers only what the sending end has just made up, and is closed after it: no other sender gets an answer.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
+use convergence::packets::size::{LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::size::{self, LargestPacket, PacketOutcome};
-use super::{WAIT, outcome, receive_until};
+use super::{WAIT, outcome, receive_until, size};
 
 /// Bytes of a UDP header.
 const UDP_HEADER: u32 = 8;
@@ -78,13 +78,13 @@ pub fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
     let mtu = known(&pair.client, ends.target)?.min(known(&pair.server, ends.target)?);
     size::whole(&pair.client, ends.target).ok()?;
     size::whole(&pair.server, ends.target).ok()?;
-    let headers = size::ip_header(ends.target) + UDP_HEADER;
+    let headers = ip_header(ends.target) + UDP_HEADER;
     let send = |size: u32| match pair.pass(&payload(size.saturating_sub(headers) as usize)) {
         Ok(()) => PacketOutcome::Passed,
-        Err(LostMessage::Request(error)) => PacketOutcome::of(&error, &pair.client, ends.target),
-        Err(LostMessage::Answer(error)) => PacketOutcome::of(&error, &pair.server, ends.target),
+        Err(LostMessage::Request(error)) => size::packet_outcome(&error, &pair.client, ends.target),
+        Err(LostMessage::Answer(error)) => size::packet_outcome(&error, &pair.server, ends.target),
     };
-    Some((mtu, size::largest(mtu, size::least(ends.target).min(mtu), send)))
+    Some((mtu, largest_packet(mtu, least(ends.target).min(mtu), send)))
 }
 
 /// What did not arrive, and what the socket that sent or waited for it says.

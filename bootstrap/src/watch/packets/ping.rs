@@ -5,12 +5,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use convergence::packets::size::{LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use types::packets::Outcome;
 
 use super::place::Place;
-use super::size::{self, LargestPacket, PacketOutcome};
-use super::{WAIT, echo, outcome, receive_until};
+use super::{WAIT, echo, outcome, receive_until, size};
 
 /// Bytes of an ICMP header of an echo.
 const HEADER: usize = 8;
@@ -34,13 +34,13 @@ pub fn largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
     let socket = open(from, target).ok()?;
     let mtu = size::mtu(&socket, target).ok()?;
     size::whole(&socket, target).ok()?;
-    let headers = size::ip_header(target) as usize + HEADER;
+    let headers = ip_header(target) as usize + HEADER;
     let send =
         |size: u32| match echoed(&socket, target, &echo::payload((size as usize).saturating_sub(headers))) {
             Ok(()) => PacketOutcome::Passed,
-            Err(error) => PacketOutcome::of(&error, &socket, target),
+            Err(error) => size::packet_outcome(&error, &socket, target),
         };
-    Some((mtu, size::largest(mtu, size::least(target).min(mtu), send)))
+    Some((mtu, largest_packet(mtu, least(target).min(mtu), send)))
 }
 
 /// A raw socket, connected to `target`.

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use convergence::packets::decide::decide;
+use convergence::packets::plan::{Party, PlannedExchange};
 use types::packets::{Exchange, Outcome, PacketPath, Protocol};
 
-use super::decide::decide;
 use super::place::Place;
-use super::plan::{Party, PlannedExchange};
 use super::{WAIT, dns, echo, ping};
 
 /// How long exchanges with others are repeated at most, after those on this node have passed.

@@ -3,17 +3,18 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use convergence::node::facts::NodeFacts;
+use convergence::packets::decide::decide;
+use convergence::packets::plan::{ExchangeInputs, plan};
 use ipnetwork::IpNetwork;
 use types::packets::{PacketPath, PacketTargets, Packets, Peer};
 use types::policy::Network;
 use types::profile;
 
 use super::scene::Attachment;
+use crate::host::root::Root;
 use crate::kubelet::dns::cluster_dns;
-use crate::node::facts::NodeFacts;
-use crate::watch::packets::decide::decide;
 use crate::watch::packets::place::Place;
-use crate::watch::packets::plan::{ExchangeInputs, plan};
 use crate::watch::packets::rounds::{Stage, make};
 use crate::watch::packets::routes;
 
@@ -30,7 +31,7 @@ pub(super) fn exchange(
 ) -> (Packets, Option<String>) {
     let addresses = |index: usize| pods.get(index).map_or_else(Vec::new, |pod| pod.addresses.clone());
     let (first, second) = (addresses(0), addresses(1));
-    let known = cluster_dns(&node.root, &node.settings.kubelet.unit);
+    let known = cluster_dns(&Root::new(&node.root), &node.settings.kubelet.unit);
     let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;
@@ -59,7 +60,7 @@ pub(super) fn exchange(
 
 fn neighbours(network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
     let cidrs: Vec<IpNetwork> = network.cidrs.clone();
-    routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
+    convergence::packets::routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
 }
 
 /// The node's own address in each family: the one that it has for hosts outside, or else the one that it has for its pods.

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use convergence::failure::Failure;
+use convergence::node::agent::own_command::ATTACH_WITHIN_SECS;
+use convergence::node::conf::conf;
+use convergence::node::conf::name::DEFAULT_NAME;
+use convergence::watch::proof::said;
 use ipnetwork::IpNetwork;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -17,17 +22,13 @@ use shim::conflist::Conflist;
 use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
 use shim::store::{Key, Store};
 use shim::{file, trust};
+use types::exit::Exit;
 use types::policy::{Network, Side};
 
 use crate::cli::Prove;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::command::{RunLimits, StderrTo, run_with};
-use crate::node::conf::conf;
-use crate::node::name::DEFAULT_NAME;
-use crate::node::own_command::ATTACH_WITHIN_SECS;
+use crate::host::command::{RunLimits, StderrTo, run_with};
+use crate::node::networks::scratch;
 use crate::node::plugins::joined;
-use crate::node::scratch;
-use crate::watch::proof::said;
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";

@@ -1,18 +1,20 @@
 //! How the loop acts: it has changes carried out, starts units without waiting for them, and follows the Node's annotation.
 
+use convergence::change::Act;
+use convergence::node::plugins::packaged_plugin;
+use convergence::node::policy::roll;
+use convergence::publish::report::{EventReason, NodeEvent};
+use convergence::watch::decide::WatchDecision;
+use convergence::watch::observation::Observation;
+use convergence::watch::{desired, proof};
 use tracing::{info, warn};
+use types::exit::Exit;
 
 use super::Watch;
-use crate::change::Act;
 use crate::change::outcome::Outcome;
-use crate::cli::exit::Exit;
-use crate::node::events::WakeReason;
-use crate::node::packaged_plugin;
-use crate::node::policy::{flip, roll};
-use crate::publish::report::{EventReason, NodeEvent};
-use crate::watch::decide::WatchDecision;
-use crate::watch::observe::Observation;
-use crate::watch::{apply, desired, proof};
+use crate::host::events::WakeReason;
+use crate::node::policy::flip;
+use crate::watch::apply;
 
 impl Watch<'_> {
     /// Carries out a decision; returns what failed, in words.

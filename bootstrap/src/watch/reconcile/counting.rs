@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use convergence::watch::observation::Observation;
+
 use super::{LOOKS, Watch};
-use crate::node::attached;
-use crate::node::events::WakeReason;
-use crate::watch::observe::Observation;
+use crate::host::events::WakeReason;
+use crate::node::attachments::attached;
 
 /// What the counts depend on beside the records: with another policy, or when a network's conf comes or goes, each of them may be another.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,10 +105,11 @@ mod tests {
 
     use super::*;
     use crate::cli::{Global, Output};
-    use crate::node::mode;
-    use crate::node::paths::Root;
-    use crate::publish::report::{NodeEvent, NodeReport, Publish};
+    use crate::host::root::Root;
+    use crate::node::settings::mode;
+    use crate::publish::report::Publish;
     use crate::watch::Scope;
+    use convergence::publish::report::{NodeEvent, NodeReport};
 
     /// Tells the answer from a hang.
     const LIMIT: Duration = Duration::from_secs(60);

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use convergence::runtime::answer::RuntimeAnswer;
+use convergence::runtime::endpoint::RuntimeChoice;
+use convergence::runtime::facts::RuntimeFacts;
+use convergence::watch::observation::Observation;
+
 use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
-use crate::node::settings::Settings;
-use crate::runtime::answer::RuntimeAnswer;
-use crate::runtime::endpoint::RuntimeChoice;
-use crate::runtime::facts::RuntimeFacts;
-use crate::watch::observe::{Observation, PriorFacts, prints};
+use crate::node::settings;
+use crate::runtime::{answer, facts};
+use crate::watch::observe::{self, PriorFacts, prints};
 
 impl Watch<'_> {
     pub(super) fn observe(&mut self, changed: bool) -> Observation {
@@ -18,9 +21,9 @@ impl Watch<'_> {
         if !changed && let Some(mut facts) = self.facts.take() {
             let files: Vec<PathBuf> = self.prints.keys().cloned().collect();
             if prints(&files) == self.prints {
-                facts.ask_again(now(self.started));
+                observe::ask_again(&mut facts, now(self.started));
                 // A try to get events, where there are none.
-                if !self.events.polls() || !self.events.arm(facts.directories().iter()) {
+                if !self.events.polls() || !self.events.arm(observe::directories(&facts).iter()) {
                     return facts;
                 }
             }
@@ -41,21 +44,21 @@ impl Watch<'_> {
             let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..found.runtime.clone() };
             let known =
                 PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
-            let facts = Observation::gather(&self.scope.global, known, now(self.started));
+            let facts = observe::gather(&self.scope.global, known, now(self.started));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
             if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
-                let next = RuntimeFacts::configured(&self.scope.root, &facts.node.settings);
+                let next = facts::configured(&self.scope.root, &facts.node.settings);
                 if next != found.runtime && looks < LOOKS {
                     found.runtime = next;
                     self.ask();
                     continue;
                 }
             }
-            let mut files = facts.files();
+            let mut files = observe::files(&facts);
             files.sort();
             files.dedup();
-            let news = self.events.arm(facts.directories().iter()) || files != before;
+            let news = self.events.arm(observe::directories(&facts).iter()) || files != before;
             if !news || looks >= LOOKS {
                 return facts;
             }
@@ -86,19 +89,18 @@ impl Watch<'_> {
     /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
         let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
-        let node = Settings::reload(&self.scope.root, &known).node;
+        let node = settings::reload(&self.scope.root, &known).node;
         let is_known = |found: &KnownRuntime| {
             found.wanted.as_ref() == Some(&node.runtime)
                 && !matches!(found.runtime.choice, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
             let life = self.found.take().and_then(|found| found.life);
-            let runtime = RuntimeFacts::configured(&self.scope.root, &node);
+            let runtime = facts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
         let choice = self.found.as_ref().map_or(RuntimeChoice::None, |found| found.runtime.choice.clone());
-        let before =
-            std::mem::replace(&mut self.answer, (RuntimeAnswer::ask(&choice), self.started.elapsed()));
+        let before = std::mem::replace(&mut self.answer, (answer::ask(&choice), self.started.elapsed()));
         before.0 != self.answer.0
     }
 }

@@ -1,12 +1,12 @@
 //! How the loop reports: to the journal, status.json, the metrics' file, the Node, and systemd.
 
+use convergence::paths::STATUS;
+use convergence::watch::decide::WatchDecision;
+use convergence::watch::observation::Observation;
 use tracing::{info, warn};
 
 use super::Watch;
-use crate::node::paths::STATUS;
-use crate::node::status_file;
-use crate::watch::decide::WatchDecision;
-use crate::watch::observe::Observation;
+use crate::node::agent::status_file;
 use crate::watch::{apply, textfile};
 
 impl Watch<'_> {

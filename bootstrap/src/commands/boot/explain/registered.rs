@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::failure::Failure;
+use convergence::kubelet::registration::Registration;
+use convergence::paths::KUBELET_ENV;
+use convergence::report::Page;
 use serde::Serialize;
 use types::node::{Mode, Node};
 use types::taint::Taint;
 
-use crate::cli::exit::Failure;
-use crate::cli::print::Page;
+use crate::host::root::Root;
 use crate::kubelet::own;
-use crate::kubelet::registration::Registration;
-use crate::node::paths::{KUBELET_ENV, Root};
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
@@ -139,7 +140,7 @@ impl Registered {
                     .into(),
             );
         }
-        let label = |label: crate::kubelet::sources::Label| Label {
+        let label = |label: convergence::kubelet::sources::Label| Label {
             key: label.key,
             value: label.value,
             source: label.source,

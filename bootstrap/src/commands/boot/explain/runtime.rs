@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
+use convergence::node::facts::NodeFacts;
+use convergence::node::settings;
+use convergence::report::Page;
+use convergence::runtime::facts::ConfigFact;
 use serde::Serialize;
 use types::node::Mode;
-
-use crate::cli::print::Page;
-use crate::node::facts::NodeFacts;
-use crate::node::settings;
-use crate::runtime::facts::ConfigFact;
 
 /// The runtime and its directories.
 ///

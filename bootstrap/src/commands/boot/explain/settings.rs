@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::node::facts::NodeFacts;
+use convergence::paths::NODE_FILE;
+use convergence::report::Page;
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::policy::Phase;
 
-use crate::cli::print::Page;
-use crate::node::facts::NodeFacts;
-use crate::node::paths::{NODE_FILE, Root};
+use crate::host::root::Root;
 
 /// One settings file.
 ///
@@ -32,7 +33,7 @@ pub(super) struct SettingsFile {
 
 impl SettingsFile {
     pub(super) fn node(node: &NodeFacts) -> Self {
-        let mut found = places(&node.root, NODE_FILE);
+        let mut found = places(&Root::new(&node.root), NODE_FILE);
         found.absent = "every key has its default";
         found.error = node.unusable.as_ref().map(|unusable| unusable.why.clone());
         found
@@ -40,7 +41,7 @@ impl SettingsFile {
 
     /// The policy: the one that the command line or Crossfade's installed conf names, else the first that is there.
     pub(super) fn policy(node: &NodeFacts) -> Self {
-        let mut found = places(&node.root, POLICY_FILE);
+        let mut found = places(&Root::new(&node.root), POLICY_FILE);
         found.absent = "there is no policy, so the gate delays kubelet";
         if let Some(named) = &node.dirs.layout_on_node.policy {
             found.masked.splice(0..0, found.file.replace(named.clone()));

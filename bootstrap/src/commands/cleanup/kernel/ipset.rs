@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 
+use convergence::cleanup::kernel::SetFact;
 use netlink_packet_core::{NLA_F_NET_BYTEORDER, NLM_F_ACK};
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;
@@ -28,13 +29,6 @@ const AF_INET: u8 = 2;
 const BUSY: i32 = 4100;
 /// Is there on a kernel that has sets, or has loaded the module. A request would load it.
 const MODULE: &str = "/sys/module/ip_set";
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetFact {
-    pub name: String,
-    /// Its type, as in `hash:net`.
-    pub kind: String,
-}
 
 /// All sets of this network namespace; none on a kernel without them.
 ///

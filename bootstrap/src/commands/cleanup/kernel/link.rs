@@ -5,6 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use convergence::cleanup::kernel::{AddressFact, LinkFact};
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;
@@ -36,32 +37,6 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LinkFact {
-    pub index: u32,
-    pub name: String,
-    /// `veth`, `vxlan`, ..; none for hardware and `lo`.
-    pub kind: Option<String>,
-    /// Whether it is set up.
-    pub up: bool,
-    /// The index of the bridge or switch that it is a port of.
-    pub master: Option<u32>,
-    /// Whether its other end is in another network namespace: for a veth, that of a pod.
-    pub peer_elsewhere: bool,
-    /// How `ip link` would describe it, for an undo.
-    pub details: String,
-    pub addresses: Vec<AddressFact>,
-}
-
-/// An address of an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressFact {
-    /// The address with its prefix length.
-    pub address: IpNetwork,
-    /// What removes it.
-    pub body: Vec<u8>,
-}
 
 /// All interfaces.
 ///

@@ -4,10 +4,11 @@
 
 use std::io;
 
+use convergence::cleanup::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
+use convergence::cleanup::kernel::NftTableFact;
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;
 
-use super::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
 use super::netlink::{attribute, attributes, find, net_u64, netfilter, text, text_attribute};
 
 /// `struct nfgenmsg`: family, version, resource.
@@ -46,15 +47,6 @@ const MATCH_INFO: u16 = 3;
 const UDATA_COMMENT: u8 = 0;
 /// The families in which iptables keeps its tables.
 const FAMILIES: [u8; 2] = [2, 10];
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NftTableFact {
-    /// Its family, as the kernel numbers them.
-    pub family: u8,
-    pub name: String,
-    /// The kernel's number for it.
-    pub handle: u64,
-}
 
 /// All tables of all families; none on a kernel without nftables.
 ///

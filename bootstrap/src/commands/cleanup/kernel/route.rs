@@ -5,12 +5,12 @@
 use std::io;
 use std::net::IpAddr;
 
+use convergence::cleanup::kernel::{LOCAL, RouteFact};
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 
 use super::link::{ip, send};
 use super::netlink::{attribute, attributes, native_u32, route};
-use super::rule::LOCAL;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -44,20 +44,6 @@ const TYPES: [&str; 10] = [
     "prohibit",
     "throw",
 ];
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteFact {
-    pub table: u32,
-    /// The routing protocol: who made it.
-    pub protocol: u8,
-    pub destination: IpNetwork,
-    /// The index of the one interface by which it leaves.
-    pub interface: Option<u32>,
-    /// In the words of `ip route`, without the interface.
-    pub words: String,
-    /// What removes it and nothing else.
-    pub body: Vec<u8>,
-}
 
 /// All routes of both families, but those of the table that the kernel itself keeps for the addresses of this node.
 ///

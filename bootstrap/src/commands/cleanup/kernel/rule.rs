@@ -5,6 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use convergence::cleanup::kernel::{LOCAL, RuleFact};
 use nix::errno::Errno;
 
 use super::link::{ip, send};
@@ -30,53 +31,6 @@ const FRA_TABLE: u16 = 15;
 const FRA_FWMASK: u16 = 16;
 const FRA_PAD: u16 = 18;
 const FRA_PROTOCOL: u16 = 21;
-/// The table of the addresses of this node.
-pub const LOCAL: u32 = 255;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleFact {
-    /// `AF_INET` or `AF_INET6`.
-    pub family: u8,
-    pub priority: u32,
-    /// The table that it looks up.
-    pub table: u32,
-    /// Mark and mask, if it selects by them.
-    pub mark: Option<(u32, u32)>,
-    /// The source, and its prefix length.
-    pub from: Option<IpAddr>,
-    /// The prefix length of the source; 0 for all.
-    pub from_prefix: u8,
-    pub to: Option<IpAddr>,
-    /// The prefix length of the destination; 0 for all.
-    pub to_prefix: u8,
-    /// The interface by which a packet came, if it selects by that.
-    pub iif: Option<String>,
-    /// Whether it selects by anything else, or does something else than look up a table.
-    pub more: bool,
-    /// In the words of `ip rule`.
-    pub words: String,
-    /// What removes it and nothing else.
-    pub body: Vec<u8>,
-}
-
-impl RuleFact {
-    /// The number of bits of an address of its family.
-    #[must_use]
-    pub const fn bits(&self) -> u8 {
-        if self.family == AF_INET { 32 } else { 128 }
-    }
-
-    /// Whether it looks up this node's own addresses for every packet.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.table == LOCAL
-            && !self.more
-            && self.mark.is_none()
-            && self.iif.is_none()
-            && self.from_prefix == 0
-            && self.to_prefix == 0
-    }
-}
 
 /// All rules of both families.
 ///

@@ -1,18 +1,20 @@
 //! The payload in a pod, read before the node is entered.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use convergence::digest;
+use convergence::failure::Failure;
+use convergence::install::payload::{Item, PayloadKind};
+use convergence::node::policy::{completion, secondary};
+use convergence::paths::NODE_FILE;
 use shim::file::read_bounded;
 use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
+use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;
 
 use crate::cli::Install;
-use crate::cli::exit::{Exit, Failure};
-use crate::node::digest;
-use crate::node::paths::NODE_FILE;
-use crate::node::policy::{completion, secondary};
 
 /// Largest file that a pod brings, in bytes: a program.
 const MAX_BYTES: usize = 64 << 20;
@@ -31,30 +33,6 @@ const PACKAGE: [(&str, u32); 7] = [
     ("/usr/lib/systemd/system-preset/80-crossfade.preset", 0o644),
     ("/usr/lib/tmpfiles.d/crossfade.conf", 0o644),
 ];
-
-/// What a file is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadKind {
-    /// A setting, which people and flips may change on the node.
-    Setting,
-    /// A program or unit, which the operator does not change on the node.
-    Program,
-}
-
-/// A file that the pod brings to the node.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// The file's path on the node.
-    pub path: PathBuf,
-    /// The bytes that the node gets.
-    pub bytes: Vec<u8>,
-    /// The mode that the file gets.
-    pub mode: u32,
-    /// SHA-256 of the bytes in the pod, in hex.
-    pub source: String,
-    /// Whether the file is a setting or a program.
-    pub kind: PayloadKind,
-}
 
 /// Everything that the pod brings to the node.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use convergence::install::payload::PayloadEntry;
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::trust;
@@ -23,16 +24,6 @@ pub struct PayloadRecord {
     pub units: bool,
     /// The files that pods brought, by their paths.
     pub files: BTreeMap<PathBuf, PayloadEntry>,
-}
-
-/// One file that a pod brought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PayloadEntry {
-    /// SHA-256 of the bytes in the pod, in hex.
-    pub source: String,
-    /// SHA-256 of the bytes that the node got, in hex; two while the file is being replaced.
-    pub written: Vec<String>,
 }
 
 impl Default for PayloadRecord {

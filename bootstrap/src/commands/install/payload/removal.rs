@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::change::Change;
+use convergence::failure::Failure;
+use convergence::install::payload::PlaceOnNode;
+use convergence::node::agent::watch_unit;
+use convergence::paths::{BROUGHT, IDENTITY};
 use shim::layout::Layout;
+use types::exit::Exit;
 
-use super::decide::PlaceOnNode;
 use super::record::PayloadRecord;
-use crate::change::Change;
 use crate::change::outcome::{Done, Outcome, carry_out};
-use crate::cli::exit::{Exit, Failure};
-use crate::node::paths::{BROUGHT, IDENTITY, Root};
-use crate::node::watch_unit;
+use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.
@@ -36,7 +38,7 @@ impl PayloadRemoval {
         let files: Vec<Change> = record
             .files
             .iter()
-            .filter_map(|(path, entry)| match PlaceOnNode::gather(path) {
+            .filter_map(|(path, entry)| match super::place_on_node(path) {
                 PlaceOnNode::Nothing => None,
                 PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))

@@ -1,7 +1,7 @@
 //! The kernel's command line, as boot loaders have it.
 
 use super::{ContentFilter, Rule, refuse};
-use crate::node::switch::KERNEL_ARGUMENT;
+use convergence::node::switch::KERNEL_ARGUMENT;
 
 pub(super) const RULES: &[Rule] = &[refuse(
     &[

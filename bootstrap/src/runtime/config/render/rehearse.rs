@@ -12,8 +12,9 @@ use types::node::RuntimeKind;
 use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
-use crate::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, Root};
-use crate::runtime::config::RuntimeConfig;
+use crate::host::root::Root;
+use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
+use convergence::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

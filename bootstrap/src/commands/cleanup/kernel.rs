@@ -1,0 +1,48 @@
+//! The objects of a node's kernel that a CNI may have made: interfaces, routes, rules, firewall, sets.
+//!
+//! All of it is read over netlink but the older back end of iptables, which only its own program can read. So nothing is needed on the node that
+//! the CNI brought in its image, and an object is removed by the handle that the kernel has for it.
+
+pub mod ipset;
+pub mod legacy;
+pub mod link;
+pub mod netlink;
+pub mod nft;
+pub mod route;
+pub mod rule;
+
+use convergence::cleanup::kernel::KernelFacts;
+
+/// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
+///
+/// # Errors
+/// In words: the namespace is another one than that of process 1, or that cannot be told.
+pub fn is_of_node() -> Result<(), String> {
+    let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
+        std::fs::read_link(path)
+            .map_err(|why| format!("{path}: {why}; nobody can tell whether this is the node's network"))
+    });
+    if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
+}
+
+fn read<T: Default>(what: &str, found: std::io::Result<T>, unread: &mut Vec<String>) -> T {
+    found.unwrap_or_else(|why| {
+        unread.push(format!("{what}: {why}"));
+        T::default()
+    })
+}
+
+/// Reads everything; nothing is changed.
+#[must_use]
+pub fn gather() -> KernelFacts {
+    let mut facts = KernelFacts::default();
+    let unread = &mut facts.unread;
+    facts.links = read("interfaces", link::gather(), unread);
+    facts.routes = read("routes", route::gather(), unread);
+    facts.rules = read("routing rules", rule::gather(), unread);
+    facts.nft_tables = read("tables of nftables", nft::tables(), unread);
+    facts.firewall = read("chains of nftables", nft::gather(), unread);
+    facts.firewall.extend(legacy::gather(unread));
+    facts.sets = read("ipsets", ipset::gather(), unread);
+    facts
+}

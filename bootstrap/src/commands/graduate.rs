@@ -1,0 +1,222 @@
+//! `graduate`: Crossfade leaves a node that stays, under living pods that are on the new network alone.
+//!
+//! Gather ([`mod@gather`]) -> decide ([`mod@decide`], pure) -> act ([`act`]) -> record ([`journal`]) -> report ([`report`]). A dry run is the default, and
+//! prints the list that `--apply` carries out. Every step does nothing where it is done already, so the same command goes on after an
+//! interruption at any point. Before each stage the node is read once more: pods come and go meanwhile.
+
+pub mod act;
+pub mod gather;
+pub mod journal;
+pub mod report;
+
+use std::time::Duration;
+
+use convergence::change::Act;
+use convergence::failure::Failure;
+use convergence::graduate::decide::{Decision, Stage, decide};
+use convergence::report::Report as _;
+use shim::ledger;
+use types::exit::Exit;
+
+use self::act::{GraduationHandler, noted};
+use self::gather::{NodeSnapshot, Subject, gather};
+use self::journal::{Event, Journal, JournalAttachment};
+use self::report::{GraduateReport, Reached};
+use crate::change::outcome::Done;
+use crate::change::{Executor, settle};
+use crate::cli::{Global, Graduate, print};
+use crate::host::command_lock::CommandLock;
+use crate::host::root::Root;
+use crate::node::agent::repair_pause::RepairPause;
+use crate::publish::removal::IN_CLUSTER;
+
+/// One `graduate` at a time.
+const LOCK: CommandLock = CommandLock { lock: "graduate", command: "graduate", another: "another graduate" };
+/// Pause between two tries while something has to end first.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Graduates, or says what that would do.
+///
+/// # Errors
+/// Bad settings; 3 with everything that stands in the way, or after Crossfade's conf was put back; 75 while an ADD or another run is under way.
+pub fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
+    if !wanted.wait || !wanted.apply {
+        return once(global, wanted);
+    }
+    let mut notes = Vec::new();
+    let mut done = Vec::new();
+    loop {
+        let lines = match once(global, wanted) {
+            Ok(report) if report.exit() == Exit::TryLater => {
+                done.extend(report.changes.into_iter().filter(|change| change.outcome.is_some()));
+                report.waits.iter().map(ToString::to_string).collect()
+            }
+            Ok(mut report) => {
+                report.changes.splice(0..0, done);
+                return Ok(report);
+            }
+            Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => failure.lines(),
+            Err(failure) => return Err(failure),
+        };
+        if lines != notes {
+            print::waiting(&lines);
+            notes = lines;
+        }
+        std::thread::sleep(TRY_AGAIN);
+    }
+}
+
+fn once(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
+    let node = gather::node(global, wanted)?;
+    let transit = gather::transit(&node);
+    let subject = Subject { global, wanted, transit: &transit };
+    if !wanted.apply {
+        let seen = gather(&subject)?;
+        let decision = allowed(decide(&seen.facts))?;
+        return planned(&seen, decision);
+    }
+    LOCK.run(&node.dirs.layout, || apply(&subject))
+}
+
+/// What is decided, unless something stands in the way.
+fn allowed(decision: Decision) -> Result<Decision, Failure> {
+    let Decision { refusals, later, .. } = &decision;
+    if !refusals.is_empty() {
+        return Err(Failure::all(Exit::No, refusals.iter().chain(later)));
+    }
+    if !later.is_empty() {
+        return Err(Failure::all(Exit::TryLater, later));
+    }
+    Ok(decision)
+}
+
+fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
+    let changes: Vec<Done> =
+        decision.steps.into_iter().map(|step| Done { change: settle(step.change), outcome: None }).collect();
+    let mut notes = decision.notes;
+    if !changes.is_empty() {
+        notes.push("nothing was changed; crossfade-bootstrap graduate --apply carries this out".into());
+    }
+    Ok(GraduateReport {
+        dry_run: true,
+        stage: Reached::Planned,
+        changes,
+        waits: decision.waits,
+        ledger: lines(seen)?,
+        journal: None,
+        notes,
+    })
+}
+
+fn lines(seen: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
+    let path = seen.node.dirs.layout.ledger();
+    ledger::read(&seen.node.dirs.layout).map_err(|why| {
+        Failure::new(Exit::Failed, format!("read the ledger {}: {why}", path.display())).at(path.display())
+    })
+}
+
+fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
+    let mut seen = gather(subject)?;
+    let mut decision = allowed(decide(&seen.facts))?;
+    let journal = Journal::new(&seen.facts.layout.state_dir);
+    let mut run = Run { journal: &journal, changes: Vec::new(), notes: Vec::new() };
+    if decision.steps.is_empty() && decision.waits.is_empty() {
+        return run.report(&seen, decision, Reached::Graduated);
+    }
+    let mut leaving = RepairPause::start(&seen.facts.layout)?;
+    run.begin(&seen)?;
+    let reached = run.stages(subject, &mut seen, &mut decision);
+    // Until the name of the network is gone, `watch` would write the conf again.
+    let is_gone = seen.facts.conf.file.symlink_metadata().is_err();
+    leaving.stay(is_gone && !matches!(reached, Ok(Reached::Graduated)));
+    run.report(&seen, decision, reached?)
+}
+
+/// One run, and what it has done.
+struct Run<'a> {
+    journal: &'a Journal,
+    changes: Vec<Done>,
+    notes: Vec<String>,
+}
+
+impl Run<'_> {
+    fn begin(&self, seen: &NodeSnapshot) -> Result<(), Failure> {
+        let from = seen.facts.conf.name.clone().unwrap_or_default();
+        let to = seen.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
+        let to = to.map_or_else(String::new, |(name, _)| name.clone());
+        self.journal.write(Event::Begin { from, to }).map_err(|why| noted(self.journal, &why))
+    }
+
+    /// Goes through the stages, as far as nothing has to end first. Before each of them the node is read once more.
+    fn stages(
+        &mut self,
+        subject: &Subject<'_>,
+        seen: &mut NodeSnapshot,
+        decision: &mut Decision,
+    ) -> Result<Reached, Failure> {
+        for stage in Stage::ALL {
+            if stage != Stage::Prepare {
+                *seen = gather(subject)?;
+                *decision = allowed(decide(&seen.facts))?;
+            }
+            if !decision.waits.is_empty() && stage == Stage::Leave {
+                return Ok(Reached::Waiting);
+            }
+            self.stage(stage, seen, decision)?;
+        }
+        self.journal.write(Event::End {}).map_err(|why| noted(self.journal, &why))?;
+        self.notes.push(
+            "Crossfade's package may be removed; what install --bring and --units copied goes with crossfade-bootstrap uninstall --purge \
+             --brought"
+                .into(),
+        );
+        self.notes.push(IN_CLUSTER.into());
+        self.notes.push(format!("what was moved is in {}", self.journal.aside().display()));
+        Ok(Reached::Graduated)
+    }
+
+    fn stage(&mut self, stage: Stage, seen: &NodeSnapshot, decision: &mut Decision) -> Result<(), Failure> {
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut decision.steps).into_iter().partition(|step| step.stage == stage);
+        decision.steps = rest;
+        self.notes.append(&mut decision.notes);
+        if matches!(stage, Stage::Prepare | Stage::Settle) && !decision.handing.is_empty() {
+            let attachments = decision.handing.iter().map(JournalAttachment::from).collect();
+            let handing = Event::Handing { attachments };
+            self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
+        }
+        let root = Root::new(&seen.node.root);
+        let mut executor =
+            Executor::new(&root, GraduationHandler { seen, journal: self.journal, notes: Vec::new() });
+        for step in due {
+            let done = executor.apply(step.change)?;
+            // A change that a stage finds done was reported by an earlier stage, or needs no report.
+            let is_reported = self.changes.iter().any(|change| change.change.target == done.change.target);
+            if !(matches!(done.change.act, Act::Keep) && is_reported) {
+                self.changes.push(done);
+            }
+        }
+        self.notes.extend(executor.into_means().notes);
+        Ok(())
+    }
+
+    fn report(
+        self,
+        seen: &NodeSnapshot,
+        decision: Decision,
+        stage: Reached,
+    ) -> Result<GraduateReport, Failure> {
+        let mut notes = self.notes;
+        notes.extend(decision.notes);
+        notes.dedup();
+        Ok(GraduateReport {
+            dry_run: false,
+            stage,
+            changes: self.changes,
+            waits: decision.waits,
+            ledger: lines(seen)?,
+            journal: Some(self.journal.path().display().to_string()),
+            notes,
+        })
+    }
+}

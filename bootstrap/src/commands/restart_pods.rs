@@ -1,0 +1,91 @@
+//! `restart-pods`: moves the pods of this node that are not on the network which the policy names for them.
+//!
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> act ([`carry`], which knows the node by a trait) -> report ([`report`]). A dry run is
+//! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
+//! is what is left to do, so a call can be ended at any moment and made again.
+
+pub mod gather;
+pub mod report;
+
+use std::time::Duration;
+
+use convergence::failure::Failure;
+use convergence::node::attachments::selection::require_known;
+use convergence::restart_pods::carry::carry;
+use convergence::restart_pods::decide::{Decision, RestartOptions, decide};
+use convergence::restart_pods::facts::Facts;
+use types::exit::Exit;
+use types::glob::matches;
+use types::policy::Phase;
+
+use self::gather::LiveClient;
+use self::report::RestartReport;
+use crate::cli::{self, Global};
+use crate::host::command_lock::CommandLock;
+
+/// One command moves pods at a time.
+const LOCK: CommandLock =
+    CommandLock { lock: "restart-pods", command: "restart-pods", another: "another restart-pods" };
+
+/// Moves pods, or says which and how.
+///
+/// # Errors
+/// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
+pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
+    let options = restart_options(wanted);
+    let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
+    if !wanted.apply {
+        let (phase, decision) = decided(&mut hand, &options)?;
+        return Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, None));
+    }
+    let layout = hand.layout().clone();
+    LOCK.run(&layout, || {
+        let (phase, decision) = decided(&mut hand, &options)?;
+        let within = Duration::from_secs(wanted.timeout_secs);
+        let carried = carry(&mut hand, &options, decision.candidates.clone(), within);
+        Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
+    })
+}
+
+fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
+    RestartOptions {
+        on: wanted.on.clone(),
+        pods: wanted.pods.clone(),
+        in_place: wanted.in_place,
+        skip_pre_stop: wanted.skip_pre_stop,
+        delete_bare: wanted.delete_bare.clone(),
+        delete_empty_dir: wanted.delete_emptydir_data,
+        disrupt: wanted.disrupt.clone(),
+    }
+}
+
+/// What is to be done, and the policy's phase.
+fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Decision), Failure> {
+    let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
+    let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
+    known(&facts, wanted)?;
+    let decision = decide(&facts, wanted);
+    match phase {
+        Some(phase) if decision.refusals.is_empty() => Ok((phase, decision)),
+        _ => Err(Failure::all(Exit::No, decision.refusals)),
+    }
+}
+
+/// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
+fn known(facts: &Facts, wanted: &RestartOptions) -> Result<(), Failure> {
+    for glob in &wanted.pods {
+        let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
+        if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {
+            continue;
+        }
+        let of_host = facts.pods.iter().any(|pod| pod.host_network && is(&pod.namespace, &pod.name));
+        let what = if of_host {
+            "it is on the node's own network, so no CNI attaches it"
+        } else {
+            "this node has no running pod of this name on a pod network"
+        };
+        let fix = "name a pod as crossfade-bootstrap attachments lists it";
+        return Err(Failure::usage(format!("--pod {glob}: {what}")).at("--pod").fix(fix));
+    }
+    wanted.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
+}

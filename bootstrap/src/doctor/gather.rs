@@ -1,0 +1,141 @@
+//! The look at everything: each source once, each bounded in time, and none needed by another. What cannot be read is a fact.
+//!
+//! | source | bound |
+//! |---|---|
+//! | settings, confs, records, kernel | none is waited for |
+//! | the runtime's configuration | that of `containerd config dump` |
+//! | the runtime | 10 s for each of three questions; no further one where the first was not answered |
+//! | probes | 2 s for each network, and 5 s for those that owe DELs |
+//! | systemd | 30 s |
+//! | the journal | 10 s |
+//! | the API server | [`SERVER_WITHIN`] |
+//!
+//! systemd, the journal and the API server are asked beside the others.
+
+pub mod journal;
+mod recorded;
+mod sandboxes;
+pub mod units;
+
+use std::time::Duration;
+
+use convergence::doctor::facts::{Facts, Source};
+use convergence::node::cni::CniFacts;
+use convergence::node::facts::NodeFacts;
+use convergence::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
+use convergence::publish::look::ApiServerState;
+use shim::layout::{Layout, PROBED};
+use shim::{boot, hostports};
+use types::node::{Mode, Node};
+use types::problem::Problem;
+
+use crate::cli::{Doctor, Global};
+use crate::host::root::Root;
+use crate::node::agent::status_file;
+use crate::node::attachments::last_sweep;
+use crate::node::cni::{self, PluginChoice};
+use crate::node::conf::foreign;
+use crate::node::networks::readiness;
+use crate::node::settings::mode;
+use crate::node::{facts, fitness, identity, switch};
+use crate::publish::look::{self, ApiReadError};
+use crate::publish::reporter;
+
+/// How long the API server may take to answer both questions.
+const SERVER_WITHIN: Duration = Duration::from_secs(15);
+/// Largest file of the gate, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+
+/// Gathers every fact; nothing on the node changes.
+#[must_use]
+pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
+    let root = Root::new(&global.root);
+    let settings = mode::settings(&root);
+    std::thread::scope(|threads| {
+        let units = threads.spawn(|| units::gather(&root, &settings.node));
+        let journal = threads.spawn(|| journal::gather(&root));
+        let server = threads.spawn(|| server(&root, &settings.node));
+        let node = facts::with_runtime(global, settings.clone(), &wanted.runtime);
+        let cni = cni::gather(&node, PluginChoice::default());
+        let now = boot::now();
+        let boot_id = identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
+        let networks = node
+            .policy()
+            .map_or_else(Vec::new, |policy| readiness::gather(policy, &cni.networks, &root.at(PROBED)));
+        let (state, kernel, sandboxes) = recorded::gather(&node, &cni);
+        // What boot, the gate and watch left in /run is of this machine's own installation.
+        let is_here = root.is_node() && node.dirs.layout.run_dir == Layout::default().run_dir;
+        let foreign_dir = root.at(PRIVATE_CONF_DIR);
+        let is_private = node.settings.conf_dir == Mode::Private;
+        let others = foreign::list(&foreign_dir).unwrap_or_default();
+        Facts {
+            off: switch::off_switch(&root),
+            booted: if is_here { identity::is_current(&root) } else { Ok(()) },
+            gate: gate(global, &node, &boot_id).filter(|_| is_here),
+            unfit: text(&root, UNFIT).filter(|_| is_here),
+            foreign: (is_private && !others.is_empty())
+                .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others)),
+            watch: is_here.then(|| status_file::read(&root.at(STATUS))),
+            swept: last_sweep::read(&node.dirs.layout, &boot_id),
+            unmapped: unmapped(&node, &cni),
+            networks,
+            state,
+            kernel,
+            sandboxes,
+            units: units.join().unwrap_or_else(|_| died("systemd")),
+            journal: journal.join().unwrap_or_else(|_| died("the journal")),
+            server: server.join().unwrap_or_else(|_| died("the API server")),
+            now: now.unwrap_or_else(|_| boot::Moment {
+                boot_id: String::new(),
+                boottime_ms: 0,
+                wall_secs: 0,
+            }),
+            boot_id,
+            cni,
+            node,
+        }
+    })
+}
+
+/// A reader that panicked has read nothing.
+fn died<T>(source: &str) -> Source<T> {
+    let what = format!("{source}: the part of doctor that reads it ended by itself");
+    Source::Unread(Problem::new(what).at(source).fix("run crossfade-bootstrap doctor again, and report this"))
+}
+
+fn text(root: &Root, path: &str) -> Option<String> {
+    let bytes = shim::file::read_regular(&root.entry(path), MAX_BYTES).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What keeps the gate shut, if it holds kubelet back in this boot: it leaves a file until it opens.
+fn gate(global: &Global, node: &NodeFacts, boot_id: &str) -> Option<Vec<Problem>> {
+    let first: boot::Moment = serde_json::from_str(&text(&Root::new(&node.root), GATE)?).ok()?;
+    let holds = first.boot_id == boot_id;
+    holds.then(|| fitness::findings(global, node.node_json(), node.runtime.clone()))
+}
+
+/// Networks of whose pods some asked for host ports in this boot, while no plugin of the conf maps them.
+fn unmapped(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
+    let confs = cni.networks.iter().filter_map(|network| network.conf.as_ref().ok());
+    let maps = |conf: &shim::conflist::Conflist| {
+        conf.plugins
+            .iter()
+            .any(|plugin| plugin.capabilities().iter().any(|name| name == hostports::CAPABILITY))
+    };
+    confs
+        .filter(|(conf, _)| !maps(conf) && hostports::is_noted(&node.dirs.layout, &conf.name))
+        .map(|(conf, _)| conf.name.clone())
+        .collect()
+}
+
+fn server(root: &Root, node: &Node) -> Source<ApiServerState> {
+    let Some(credential) = reporter(root, node) else {
+        return Source::Absent("this node has no kubelet, or node.json says report.node false".into());
+    };
+    match look::gather(&credential, SERVER_WITHIN) {
+        Ok(looked) => Source::Read(looked),
+        Err(ApiReadError::NoCredential(why)) => Source::Absent(why),
+        Err(ApiReadError::Trouble(why)) => Source::Unread(why),
+    }
+}

@@ -1,0 +1,33 @@
+//! The root of the node that a pod has mounted: after [`enter`], the process runs in it.
+
+use std::path::Path;
+
+use nix::unistd::chroot;
+
+use crate::cli::Global;
+use convergence::failure::Failure;
+use types::exit::Exit;
+
+/// Makes the directory that `--host` names the root of this process; without the option nothing happens.
+///
+/// Every path then means the same as on the node: links have the node's targets, and the node's own programs can run.
+///
+/// # Errors
+/// The directory is not the root of a node, or the process lacks `CAP_SYS_CHROOT`.
+pub fn enter(global: &Global) -> Result<(), Failure> {
+    let Some(dir) = &global.host else { return Ok(()) };
+    // A mount of another directory would receive Crossfade's files, and the node would not use them.
+    if !dir.join("proc/self").exists() {
+        let dir = dir.display();
+        return Err(Failure::usage(format!(
+            "--host {dir}: expected the node's root directory with its /proc"
+        ))
+        .at("--host")
+        .fix(format!("mount hostPath / of the node at {dir}")));
+    }
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display())).at("--host")
+    };
+    chroot(dir).map_err(|e| failed(&e).fix("give the container the capability CAP_SYS_CHROOT"))?;
+    std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))
+}

@@ -1,0 +1,58 @@
+//! `seal`: the last step of a golden image's build: it removes or refuses what must not be in one.
+//!
+//! Gather ([`gather`]) -> decide ([`convergence::seal`]) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
+//! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
+//! once, and then nothing is removed. Running it again changes nothing.
+
+pub mod allow;
+pub mod conf;
+pub mod credential;
+pub mod finding;
+pub mod gather;
+pub mod judge;
+pub mod login;
+pub mod own;
+pub mod report;
+pub mod rules;
+pub mod secret;
+pub mod settings;
+pub mod tree;
+
+use convergence::change::Act;
+use convergence::failure::Failure;
+use convergence::seal::{SealDecision, decide};
+
+use self::report::{SealReport, is_kept};
+use crate::change::outcome::{Done, Outcome, carry_out};
+use crate::cli::{Global, Seal};
+
+/// The hint of a run that only checks.
+const REMEDY: &str = "crossfade-bootstrap image seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
+
+/// Removes what may be removed, or refuses; only looks with `--check` and in a dry run.
+///
+/// # Errors
+/// A list of what may stay that cannot be used; the change that failed.
+pub fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
+    let SealDecision { changes, findings, mut notes } = decide(gather::gather(global, wanted)?);
+    let only_looks = wanted.check || global.dry_run;
+    let is_refused = !findings.is_empty();
+    let changes: Vec<Done> = if is_refused || only_looks {
+        let skipped = |act: &Act| (is_refused && !matches!(act, Act::Keep)).then_some(Outcome::Skipped);
+        changes.into_iter().map(|change| Done { outcome: skipped(&change.act), change }).collect()
+    } else {
+        carry_out(&gather::real(&global.root)?, changes)?
+    };
+    let is_clean = changes.iter().all(is_kept);
+    if wanted.check && (is_refused || !is_clean) {
+        notes.push(REMEDY.into());
+    }
+    Ok(SealReport {
+        sealed: !is_refused && (is_clean || !only_looks),
+        dry_run: only_looks,
+        findings,
+        changes,
+        notes,
+        asked: wanted.check,
+    })
+}

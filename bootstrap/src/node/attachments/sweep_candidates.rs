@@ -1,0 +1,78 @@
+//! The candidates of a sweep: each attachment with the evidence of the runtime's list, its networks and its netns. The verdict itself is the shim's
+//! ([`shim::sweep::decide`]).
+
+use convergence::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use shim::boot::{Age, Moment};
+use shim::inventory::{Deleter, Entry, Inventory};
+use shim::netns::Netns;
+use shim::owner::{Owner, Owners};
+use shim::serve::pass::netns_of;
+use shim::store::Key;
+use types::attachment::Attachment;
+use types::raw::RawObject;
+
+use convergence::runtime::SandboxList;
+use convergence::runtime::cache::made_by_cri;
+
+/// Gathers the facts about every attachment with a record, and about every inventory entry without one.
+#[must_use]
+pub fn judge(
+    records: &[Attachment],
+    inventory: &Inventory,
+    listing: &SandboxList,
+    owners: &Owners<'_>,
+    now: &Moment,
+) -> Vec<SweepCandidate> {
+    let mut judged: Vec<SweepCandidate> = Vec::new();
+    for record in records {
+        let intent = &record.intent;
+        let key = Key::new(&intent.container_id, &intent.ifname);
+        let networks: Vec<_> = intent.legs.iter().map(|leg| leg.network.as_str()).collect();
+        judged.push(SweepCandidate {
+            listed: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
+            networks: networks.join(", "),
+            location: RecordLocation::Record(intent.begun.clone()),
+            age: intent.begun.age(now),
+            owner: owners.of(record),
+            netns_lives: !netns_of(record).is_empty(),
+            key,
+        });
+    }
+    let recorded: BTreeSet<Key> = judged.iter().map(|candidate| candidate.key.clone()).collect();
+    for entry in &inventory.attachments {
+        let key = entry.key();
+        if recorded.contains(&key) {
+            continue;
+        }
+        judged.push(SweepCandidate {
+            listed: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
+            networks: entry.network.clone(),
+            location: RecordLocation::Entry(entry.deleted_by),
+            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
+            // Striking an entry out asks nothing of its network.
+            owner: match entry.deleted_by {
+                Deleter::Crossfade => owners.of_entry(entry),
+                Deleter::Runtime => Owner::Ready,
+            },
+            netns_lives: netns_lives(entry),
+            key,
+        });
+    }
+    judged
+}
+
+/// Whether the netns that an entry's result names is there. *Source*: the specification, `interfaces[].sandbox`.
+fn netns_lives(entry: &Entry) -> bool {
+    let result = entry.prev_result.as_ref().and_then(|raw| RawObject::parse(raw.get().as_bytes()).ok());
+    let interfaces: Vec<RawObject> =
+        result.and_then(|result| result.decode("interfaces").ok().flatten()).unwrap_or_default();
+    interfaces
+        .iter()
+        .filter_map(|interface| interface.decode::<String>("sandbox").ok().flatten())
+        .any(|path| !path.is_empty() && Netns::open(Path::new(&path)).is_ok())
+}

@@ -1,0 +1,51 @@
+//! The readiness of a policy's networks to attach a pod on this node now, gathered once. `watch` follows the same over time
+//! ([`crate::watch`]); a command asks here.
+
+use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
+
+use std::path::Path;
+
+use shim::conflist::Unloadable;
+use types::policy::{Policy, Probe, Side};
+
+use crate::host::root::Root;
+use crate::node::conf::rooted;
+use crate::node::networks::probe;
+use convergence::node::networks::{NetworkConf, needed};
+use shim::layout::PROBED;
+
+/// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
+#[must_use]
+pub fn without_plugins(root: &Root, policy: &Policy) -> Vec<NetworkReadiness> {
+    let confs = policy.networks().map(|(side, network)| NetworkConf {
+        side,
+        conf: rooted::conf(root, &network.conf),
+        missing: Vec::new(),
+    });
+    gather(policy, &confs.collect::<Vec<_>>(), &root.at(PROBED))
+}
+
+/// Gathers the readiness of all networks of a policy, whose confs are `confs`. `probed` is the directory of the files that `watch` keeps.
+#[must_use]
+pub fn gather(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<NetworkReadiness> {
+    let needed = needed(policy);
+    let readiness = |(side, network): (Side, &types::policy::Network)| {
+        let conf = confs.iter().find(|conf| conf.side == side)?;
+        let file = probed.join(side.as_str());
+        let waits = network.probes().iter().any(|probe| matches!(probe, Probe::File(path) if *path == file));
+        Some(NetworkReadiness {
+            side,
+            profile: network.profile.clone(),
+            needed: needed.contains(&side),
+            conf: match &conf.conf {
+                Ok((conf, _)) => Ok(conf.name.clone()),
+                Err(why @ Unloadable::Absent(_)) => Err(ConfError::Absent(why.to_string())),
+                Err(why) => Err(ConfError::Broken(why.to_string())),
+            },
+            missing: conf.missing.clone(),
+            probes: probe::ask(network, &file).all,
+            waits_for: waits.then(|| (file.clone(), file.is_file())),
+        })
+    };
+    policy.networks().filter_map(readiness).collect()
+}

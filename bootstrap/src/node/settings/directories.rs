@@ -1,0 +1,133 @@
+//! The directories that a command works on.
+//!
+//! A flag outranks what Crossfade's installed conf names, and that conf outranks the defaults. So `policy set` on a node and the plugin
+//! there always mean the same policy.
+
+use convergence::node::settings::directories::{Directories, InstalledConf};
+
+use std::path::{Path, PathBuf};
+
+use shim::file::read_bounded;
+use shim::layout::{CONF_DIR, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::trust;
+use types::node::Node;
+use types::problem::Problem;
+
+use crate::cli::Global;
+use crate::host::root::Root;
+use convergence::node::settings;
+
+/// Largest conf of Crossfade that this program reads, in bytes.
+const MAX_CONF_BYTES: usize = 1 << 20;
+
+/// Directories, with those that the command line names in their places.
+#[must_use]
+pub fn with_flags(global: &Global, mut layout: Layout) -> Layout {
+    if let Some(dir) = &global.state_dir {
+        layout.state_dir.clone_from(dir);
+    }
+    if let Some(dir) = &global.run_dir {
+        layout.run_dir.clone_from(dir);
+    }
+    if global.policy.is_some() {
+        layout.policy.clone_from(&global.policy);
+    }
+    layout
+}
+
+/// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
+fn rooted_layout(root: &Root, named: &Layout) -> Layout {
+    let rooted = |path: &PathBuf| root.at_or_inside(path);
+    Layout {
+        state_dir: rooted(&named.state_dir),
+        run_dir: rooted(&named.run_dir),
+        // Without a name it is the first of the tree's usual places, and not of this machine's.
+        policy: named.policy.as_ref().map(rooted).or_else(|| default_layout(root).policy),
+    }
+}
+
+/// The usual directories of a node, or of a tree that is inspected instead.
+fn default_layout(root: &Root) -> Layout {
+    let usual = Layout::default();
+    if root.is_node() {
+        return usual;
+    }
+    let policy = root.settings_file(POLICY_FILE);
+    Layout {
+        state_dir: root.at(&usual.state_dir),
+        run_dir: root.at(&usual.run_dir),
+        policy: Some(policy.unwrap_or_else(|| root.at(Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE)))),
+    }
+}
+
+/// The directories that Crossfade's conf names, as the node sees them.
+#[must_use]
+pub fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
+    let own_conf = installed.filter(|conf| conf.is_ours);
+    with_flags(global, own_conf.map_or_else(Layout::default, |conf| conf.layout.clone()))
+}
+
+/// The policy that counts: the one that is named, else the first of the usual places that has one.
+fn policy_file(root: &Root, named: &Layout) -> PathBuf {
+    let usual =
+        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
+    named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
+}
+
+/// A layout of the node, with the root before its directories.
+fn below(root: &Root, layout: &Layout) -> Layout {
+    Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
+}
+
+/// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
+/// where that is known, `before` what Crossfade's conf said when it was last there.
+#[must_use]
+pub fn resolve(
+    global: &Global,
+    node: &Node,
+    agents_dir: Option<&Path>,
+    before: Option<&InstalledConf>,
+) -> Directories {
+    let root = Root::new(&global.root);
+    let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
+        root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
+    } else {
+        global.conf_dir.clone()
+    };
+    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
+    let layout =
+        own_conf.or(before).map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
+    let layout = with_flags(global, layout);
+    Directories { conf_dir, layout_on_node: layout.clone(), layout, installed }
+}
+
+/// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
+#[must_use]
+pub fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
+    let root = Root::new(&global.root);
+    let conf_dir = root.at(agents_dir);
+    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
+    Directories { conf_dir, layout: below(&root, &layout_on_node), layout_on_node, installed }
+}
+
+/// Reads Crossfade's conf; `None` if there is no file.
+///
+/// # Errors
+/// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
+pub fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
+    let problem = |why: String| {
+        let what = format!("Crossfade's conf {}: {why}", path.display());
+        Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
+    };
+    let mut file = match trust::open(path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(problem(why.to_string())),
+    };
+    let bytes = read_bounded(&mut file, MAX_CONF_BYTES).map_err(|e| problem(e.to_string()))?;
+    let mode = file.metadata().map_err(|e| problem(e.to_string()))?;
+    let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777;
+    InstalledConf::parse(bytes, mode).map(Some).map_err(problem)
+}

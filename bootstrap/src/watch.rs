@@ -1,0 +1,237 @@
+//! `watch`: converges, then waits; any event means "converge again".
+//!
+//! One round is gather ([`observe`]) -> decide ([`decide`], pure) -> apply ([`apply`]) -> report; [`reconcile`] is the loop around it. No
+//! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
+//! wrote stays when it ends, however it ends.
+
+pub mod apply;
+pub mod lock;
+pub mod observe;
+pub mod packets;
+pub mod pod;
+pub mod proof;
+pub mod prove;
+pub mod reconcile;
+pub mod textfile;
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use convergence::change::{Change, Write};
+use convergence::failure::Failure;
+use convergence::node::settings::Settings;
+use convergence::paths::{STATUS, WITHOUT};
+use convergence::report::{Page, Report};
+use convergence::watch::{decide, memory, sweeps};
+use serde::Serialize;
+use shim::process::Process;
+use types::exit::Exit;
+use types::problem::Problem;
+use types::status::Reason;
+
+use self::observe::PriorFacts;
+use crate::change::outcome::{Changed, finish};
+use crate::cli::{Global, Output, Watch, print};
+use crate::host::events;
+use crate::host::root::Root;
+use crate::node::agent::status_file;
+use crate::node::settings::mode;
+use crate::publish::report::{Credential, Publish};
+use crate::publish::{Publisher, reporter};
+use crate::runtime::facts;
+
+/// The node on which `watch` works, and how it was started.
+#[derive(Debug)]
+pub struct Scope {
+    /// The global options of the command line.
+    pub global: Global,
+    /// The root of the node's files.
+    pub root: Root,
+    /// Whether `watch` runs in a pod.
+    pub in_pod: bool,
+}
+
+impl Scope {
+    /// Who tells the API server, where this node has a kubelet and node.json does not say otherwise. It is asked until there is one:
+    /// what node.json says against it afterwards counts from the next start.
+    ///
+    /// A node.json that cannot be used is among what is to be told. The node is not reported while it is not known whether to report it,
+    /// and with which credential.
+    #[must_use]
+    pub fn publisher(
+        &self,
+        settings: &Settings,
+        wake: &Sender<events::WakeReason>,
+    ) -> Option<Box<dyn Publish>> {
+        let credential = self.credential(settings)?;
+        let wake = wake.clone();
+        let publisher = Publisher::start(credential, move |phase| {
+            // A loop that has ended follows nothing any more.
+            let _ = wake.send(events::WakeReason::Desired(phase));
+        });
+        match publisher {
+            Ok(publisher) => Some(Box::new(publisher)),
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "this node is not reported to the API server");
+                None
+            }
+        }
+    }
+}
+
+impl Scope {
+    /// With whose credential this node is reported.
+    fn credential(&self, settings: &Settings) -> Option<Credential> {
+        let is_known = ["report", "kubelet"].into_iter().all(|key| settings.understands(key));
+        reporter(&self.root, &settings.node).filter(|_| is_known)
+    }
+}
+
+/// Watches.
+///
+/// # Errors
+/// 2 for options that need `--once`; 75 when another `watch` runs here.
+pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
+    let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
+    let settings = || mode::settings(&scope.root);
+    if wanted.once && global.dry_run {
+        let settings = settings();
+        return match settings.without_plugin() {
+            Some(why) => without(&scope, &why.to_string()),
+            None => once(&scope, &settings),
+        };
+    }
+    if global.dry_run {
+        return Err(Failure::usage("--dry-run needs --once: without it watch runs until it is ended")
+            .at("--dry-run")
+            .fix("add --once"));
+    }
+    if global.output == Output::Json && !wanted.once {
+        return Err(Failure::usage(
+            "--output json needs --once: the watch that goes on reports in status.json",
+        )
+        .at("--output")
+        .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
+    }
+    let _lock = if wanted.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
+    shim::journal::init();
+    let settings = settings();
+    if let Some(why) = settings.without_plugin() {
+        let exit = without(&scope, &why.to_string())?;
+        // With this status its unit stays down.
+        let is_unit = !wanted.once && !wanted.pod;
+        return Ok(if is_unit && exit == Exit::Done { Exit::No } else { exit });
+    }
+    if wanted.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
+}
+
+/// Handles a node without Crossfade's plugin: there is nothing to observe, and a marker keeps the unit from starting again in this boot.
+fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
+    let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
+    let changes = vec![Change::ensure(marker, "there is nothing to watch")];
+    tracing::info!(event = "Ended", "{why}");
+    let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
+    // The supervisor that started it waits for this word.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok(print::report(scope.global.output, &changed))
+}
+
+/// What one pass found and did.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Round {
+    #[serde(flatten)]
+    changed: Changed,
+    ready: bool,
+    reason: Reason,
+    message: String,
+}
+
+impl Report for Round {
+    fn human(&self) -> Page {
+        let mut text = self.changed.human();
+        let _ = writeln!(text, "{}: {}", self.reason, self.message);
+        text
+    }
+
+    fn exit(&self) -> Exit {
+        match self.changed.exit() {
+            Exit::Done if !self.ready && self.reason != Reason::SwitchedOff => Exit::No,
+            exit => exit,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let not_ready = (self.exit() == Exit::No).then(|| {
+            let problem =
+                Problem::new(format!("{}: {}", self.reason, self.message)).at("the node's readiness");
+            problem.fix(convergence::node::agent::status_file::NOT_READY)
+        });
+        self.changed.problems().into_iter().chain(not_ready).collect()
+    }
+}
+
+fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
+    let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let before = status_file::of_this_boot(&scope.root.at(STATUS));
+    let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
+    let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
+    let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
+    let facts = observe::gather(&scope.global, known, Duration::ZERO);
+    let decision = decide::decide(&facts, &memory, me);
+    let notes: Vec<String> = decision
+        .happened
+        .iter()
+        .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
+        .collect();
+    let changed = if scope.global.dry_run {
+        Changed::planned(decision.changes, notes)
+    } else {
+        let mut not_started = Vec::new();
+        let done = apply::apply(&scope.root, decision.changes, |act| {
+            not_started.extend(apply::start_unit(&scope.global, act).err());
+        });
+        let written = apply::report(&scope.root.at(STATUS), &status_file::bytes(&decision.document));
+        let mut notes = notes;
+        notes.extend(not_started);
+        notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));
+        Changed::applied(done, notes)
+    };
+    let round = Round {
+        changed,
+        ready: decision.report.ready,
+        reason: decision.report.reason,
+        message: decision.report.message,
+    };
+    Ok(print::report(scope.global.output, &round))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With an invalid node.json, `report.node` counts if it parses; otherwise the node is not reported.
+    #[test]
+    fn a_broken_node_json_is_reported_unless_it_may_say_otherwise() {
+        let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");
+        for place in ["etc/crossfade", "etc/systemd/system"] {
+            std::fs::create_dir_all(dir.path().join(place)).expect("directory");
+        }
+        let unit = "[Service]\nExecStart=/usr/bin/kubelet --kubeconfig=/k\n";
+        std::fs::write(dir.path().join("etc/systemd/system/kubelet.service"), unit).expect("unit");
+        let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
+        let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
+        for (text, is_told) in [
+            (r#"{"version": 1}"#, true),
+            (r#"{"version": 1, "lables": {}}"#, true),
+            (r#"{"version": 1, "report": {"node": false}}"#, false),
+            (r#"{"version": 1, "lables": {}, "report": {"node": false}}"#, false),
+            (r#"{"version": 1, "report": {"nodes": false}}"#, false),
+            (r#"{"version": 1, "kubelet": {"kubeconfg": "/other"}}"#, false),
+            (r#"{"version": 1, "report": {"node": false}"#, false),
+        ] {
+            std::fs::write(dir.path().join("etc/crossfade/node.json"), text).expect("node.json");
+            assert_eq!(scope.credential(&mode::settings(&scope.root)).is_some(), is_told, "{text}");
+        }
+    }
+}

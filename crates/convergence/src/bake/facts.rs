@@ -1,0 +1,19 @@
+//! The facts of `bake`.
+
+use std::path::PathBuf;
+
+use types::problem::Problem;
+
+#[derive(Debug)]
+pub struct BakeFacts {
+    /// The directory that the tree's runtime reads confs from, as the node will see it; the usual one where there is no runtime yet.
+    pub conf_dir: Result<PathBuf, Problem>,
+    /// A policy that was given whole.
+    pub policy: Option<Vec<u8>>,
+    /// A node.json that was given whole.
+    pub node: Option<Vec<u8>>,
+    /// Settings that count before those that are baked.
+    pub hiding: Vec<PathBuf>,
+    /// The off switch is in the tree.
+    pub is_off: bool,
+}

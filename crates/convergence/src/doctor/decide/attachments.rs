@@ -1,0 +1,288 @@
+//! Findings about attachments that do not begin or end, and about unknown pods: pure.
+
+use std::collections::BTreeMap;
+
+use shim::owner::Owner;
+use shim::store::Key;
+use types::policy::{Deadlines, Gc};
+
+use crate::doctor::code::Code;
+use crate::doctor::facts::{AttachmentRecords, Facts};
+use crate::doctor::finding::Finding;
+use crate::doctor::journal::Entry;
+use crate::node::attachments::{Life, Line};
+use crate::publish::look::ObservedPod;
+
+/// ADDs that failed within this time are told.
+const RECENT_SECS: u64 = 600;
+/// So many failed ADDs within that time are told although later ones succeeded.
+const MANY: usize = 3;
+/// For so long a pod may start or end before it counts as stuck.
+const STUCK_SECS: u64 = 120;
+
+pub fn all(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = [
+        adds_hang(facts),
+        adds_fail(facts),
+        stuck_starting(facts),
+        owed(facts),
+        stuck_ending(facts),
+        damaged(facts),
+        past_us(facts),
+        stale(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if let crate::doctor::facts::Source::Unread(why) = &facts.state {
+        let cause = "records or inventory cannot be read: DELs and sweeps cannot know who attached a pod";
+        let finding = Finding::of(Code::StateUnreadable, why).seen([why.what.as_str()]);
+        found.push(
+            Finding { cause: cause.into(), ..finding }
+                .run("crossfade-bootstrap attachments", "names the file and what is wrong with it"),
+        );
+    }
+    found
+}
+
+/// Calls of the plugin that run now, one line for each.
+pub fn calls(facts: &Facts) -> Vec<String> {
+    let running = facts.state.read().map(|state| &state.running);
+    let line = |(key, call): (&Key, &shim::lock::RunningCall)| {
+        let pids: Vec<String> = call.pids.iter().map(ToString::to_string).collect();
+        format!("{} of {} {} runs in processes {}", call.verb, key.container_id, key.ifname, pids.join(", "))
+    };
+    running.into_iter().flatten().map(line).collect()
+}
+
+fn lines(state: &AttachmentRecords, life: Life) -> impl Iterator<Item = &Line> {
+    state.attached.attachments.iter().filter(move |line| line.life == life)
+}
+
+/// An attachment as a person finds it: its container, and its pod if the runtime named that.
+fn named(line: &Line) -> String {
+    let pod = match (&line.namespace, &line.pod) {
+        (Some(namespace), Some(pod)) => format!(" ({namespace}/{pod})"),
+        _ => String::new(),
+    };
+    format!("{} {}{pod}", line.container_id, line.ifname)
+}
+
+fn adds_hang(facts: &Facts) -> Option<Finding> {
+    let state = facts.state.read()?;
+    let limit = facts.node.policy().map_or_else(Deadlines::default, |policy| policy.deadlines).add_secs;
+    let call = |line: &Line| state.running.get(&Key::new(&line.container_id, &line.ifname));
+    let hangs = |line: &&Line| line.age_secs.is_some_and(|age| age > limit) && call(line).is_some();
+    let hanging: Vec<&Line> = lines(state, Life::Attaching).filter(hangs).collect();
+    let pids: Vec<i32> =
+        hanging.iter().filter_map(|line| call(line)).flat_map(|call| call.pids.clone()).collect();
+    let cause = "an ADD runs for longer than the policy's deadline allows: a process of a delegate is left that the deadline did not end";
+    let finding = Finding::new(Code::AddHangs, cause).on(hanging.iter().map(|line| named(line)));
+    let finding = finding.seen(calls(facts)).seen([format!("the policy allows an ADD {limit} s")]);
+    let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    (!hanging.is_empty()).then(|| {
+        finding
+            .run(
+                format!("ps --format pid,ppid,stat,wchan:20,etime,args --pid {}", list.join(",")),
+                "says what the processes wait for",
+            )
+            .run(
+                format!("kill {}", list.join(" ")),
+                "ends the call; the plugin rolls back, and the runtime tries again",
+            )
+    })
+}
+
+fn adds_fail(facts: &Facts) -> Option<Finding> {
+    let journal = facts.journal.read()?;
+    let since = facts.now.wall_secs.saturating_sub(RECENT_SECS);
+    let recent = |entry: &&Entry| entry.cni_command == "ADD" && entry.wall_secs() >= since;
+    let adds: Vec<&Entry> = journal.iter().filter(recent).collect();
+    let failed: Vec<&&Entry> = adds.iter().filter(|entry| entry.is_failed("ADD")).collect();
+    let last_failed = adds.last().is_some_and(|entry| entry.is_failed("ADD"));
+    if failed.len() < MANY && !last_failed {
+        return None;
+    }
+    let mut by_reason: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for entry in &failed {
+        let row = by_reason.entry(entry.error.as_str()).or_insert((0, ""));
+        *row = (row.0 + 1, entry.container_id.as_str());
+    }
+    let reasons =
+        by_reason.iter().map(|(why, (count, id))| format!("{count} times, last for container {id}: {why}"));
+    let cause = "ADDs fail: the runtime tries each pod again with another sandbox, and kubectl shows FailedCreatePodSandBox";
+    let object = failed.last().map(|entry| entry.container_id.clone());
+    let finding = Finding::new(Code::AddsFail, cause)
+        .on(object)
+        .seen([format!(
+            "{} of {} ADDs failed within the last {} minutes",
+            failed.len(),
+            adds.len(),
+            RECENT_SECS / 60
+        )])
+        .seen(reasons);
+    Some(finding.run(
+        "journalctl --boot --identifier=crossfade CNI_COMMAND=ADD MESSAGE=failed --output=verbose --lines=5",
+        "has all fields of the last ones; the other findings of doctor say what to mend",
+    ))
+}
+
+fn pods_stuck<'a>(
+    facts: &'a Facts,
+    secs: impl Fn(&ObservedPod) -> Option<u64> + 'a,
+) -> Vec<(&'a ObservedPod, u64)> {
+    let pods = facts.server.read().map(|looked| looked.pods.as_slice()).unwrap_or_default();
+    let on_pod_network = pods.iter().filter(|pod| !pod.host_network);
+    on_pod_network.filter_map(|pod| Some((pod, secs(pod).filter(|secs| *secs >= STUCK_SECS)?))).collect()
+}
+
+fn stuck_starting(facts: &Facts) -> Option<Finding> {
+    let stuck = pods_stuck(facts, |pod| pod.starting_secs);
+    let (first, _) = stuck.first()?;
+    let cause = "pods are bound to this node and have no container yet. Their sandbox has no network, or an image or a volume is missing";
+    let finding = Finding::new(Code::PodsStuckStarting, cause)
+        .on(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
+        .seen(
+            stuck.iter().map(|(pod, secs)| format!("{}/{} has waited for {secs} s", pod.namespace, pod.name)),
+        );
+    Some(finding.run(
+        format!("kubectl --namespace {} describe pod {}", first.namespace, first.name),
+        "has the events of the pod: FailedCreatePodSandBox is the network, and another finding of doctor says why",
+    ))
+}
+
+fn stuck_ending(facts: &Facts) -> Option<Finding> {
+    let stuck = pods_stuck(facts, |pod| pod.overdue_secs);
+    let (first, _) = stuck.first()?;
+    let cause = "pods are past the time by which they were to have ended. A DEL that fails is one reason; a finalizer or a volume is another";
+    let finding = Finding::new(Code::PodsStuckEnding, cause)
+        .on(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
+        .seen(stuck.iter().map(|(pod, secs)| format!("{}/{} is {secs} s late", pod.namespace, pod.name)));
+    Some(finding.run(
+        format!("kubectl --namespace {} describe pod {}", first.namespace, first.name),
+        "has the events of the pod: FailedKillPod is the network, and the finding del-owed says why",
+    ))
+}
+
+fn owed(facts: &Facts) -> Option<Finding> {
+    let state = facts.state.read()?;
+    let grace = facts.node.policy().map_or_else(Gc::default, |policy| policy.gc).grace_secs;
+    let owed: Vec<&Line> = state.attached.attachments.iter().filter(|line| line.is_overdue(grace)).collect();
+    if owed.is_empty() {
+        return None;
+    }
+    let networks = |line: &Line| {
+        let parts = line.networks.iter().filter(|part| part.owed).map(|part| part.name.clone());
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let line = |line: &&Line| {
+        let since =
+            line.del_failing_secs.map_or_else(|| "an earlier boot".into(), |secs| format!("{secs} s"));
+        format!("{}: the DEL of network {} has failed since {since}", named(line), networks(line))
+    };
+    let last = owed.iter().filter_map(|line| last_error(facts, &line.container_id)).next();
+    let owners = owed.iter().filter_map(|line| owner(state, line));
+    let owners: Vec<Owner> = owners.collect();
+    let worst = [Owner::NotReady, Owner::Ready].into_iter().find(|owner| owners.contains(owner));
+    let (cause, step) = of_owner(worst.or(owners.first().copied()).unwrap_or(Owner::Ready));
+    let finding = Finding::new(Code::DelOwed, cause)
+        .on(owed.iter().map(|line| named(line)))
+        .seen(owed.iter().map(line))
+        .seen(last)
+        .seen(calls(facts));
+    Some(finding.by_hand(step).run(
+        "crossfade-bootstrap unit sweep",
+        "runs the DELs of sandboxes that the runtime has forgotten; kubelet runs the others again",
+    ))
+}
+
+/// Why a DEL is owed by a network in this state, and what a person does about it.
+const fn of_owner(owner: Owner) -> (&'static str, &'static str) {
+    match owner {
+        Owner::NotReady => (
+            "a DEL cannot succeed while its network is not ready: the agent that has to release the address is away. kubelet tries again for ever",
+            "start the agent of that network on this node again; if it is gone for good, list the network under \"retired\" of the policy",
+        ),
+        Owner::Ready => (
+            "a network's own plugin refuses the DEL. kubelet and the sweep try again for ever",
+            "mend what the network's plugin says; its own message is in the event FailedKillPod of the pod, never in the journal",
+        ),
+        Owner::Retired => (
+            "a DEL of a retired network fails, and nobody has tried it again since forceAfterSeconds were over: the next one cleans up on the node",
+            "if the same attachment stays, look at the journal: what the clean-up could not remove is there",
+        ),
+    }
+}
+
+fn owner(state: &AttachmentRecords, line: &Line) -> Option<Owner> {
+    let key = Key::new(&line.container_id, &line.ifname);
+    state.judged.iter().find(|candidate| candidate.key == key).map(|candidate| candidate.owner)
+}
+
+/// The last failed DEL of a container, by the journal.
+fn last_error(facts: &Facts, container_id: &str) -> Option<String> {
+    let is_it = |entry: &&Entry| entry.is_failed("DEL") && entry.container_id == container_id;
+    let entry = facts.journal.read()?.iter().rev().find(is_it)?;
+    Some(format!("journal: DEL of {container_id}: {}", entry.error))
+}
+
+fn damaged(facts: &Facts) -> Option<Finding> {
+    let damaged = &facts.state.read()?.attached.damaged;
+    if damaged.is_empty() {
+        return None;
+    }
+    let cause = "the first line of a record cannot be read, so nobody knows whose it is. Its pod's DEL asks every network, and moves the file away";
+    let finding = Finding::new(Code::RecordDamaged, cause)
+        .on(damaged.iter().map(|record| record.path.display().to_string()))
+        .seen(damaged.iter().map(|record| format!("{}: {}", record.path.display(), record.reason)));
+    let finding = finding.by_hand("delete the pod of the record: the file's name is its container, and crictl inspectp has the pod of it");
+    Some(finding.run("crossfade-bootstrap attachments", "lists the record as damaged until that DEL"))
+}
+
+fn past_us(facts: &Facts) -> Option<Finding> {
+    let past = &facts.sandboxes.read()?.past_us;
+    if past.is_empty() {
+        return None;
+    }
+    let cause = "pods were attached past Crossfade, while another conf was in force: nobody knows their network, and their DEL may go to the wrong plugin";
+    let mut finding = Finding::new(Code::PodsBypass, cause)
+        .on(past.iter().map(|sandbox| format!("{}/{}", sandbox.namespace, sandbox.name)))
+        .seen(past.iter().map(|sandbox| {
+            format!(
+                "sandbox {} of {}/{} has neither a record nor an inventory entry",
+                sandbox.id, sandbox.namespace, sandbox.name
+            )
+        }));
+    for sandbox in past.iter().take(3) {
+        let command = format!("kubectl --namespace {} delete pod {}", sandbox.namespace, sandbox.name);
+        finding = finding.run(command, "its successor is attached by the policy; attachments --leaks shows what the DEL of this one leaves");
+    }
+    Some(finding)
+}
+
+/// Records whose netns is gone although the runtime says that the sandbox runs.
+fn stale(facts: &Facts) -> Option<Finding> {
+    let (state, lost) = (facts.state.read()?, &facts.kernel.read()?.lost_netns);
+    let runs = |line: &&Line| {
+        let listed = facts.sandboxes.read().and_then(|sandboxes| sandboxes.listed.get(&line.container_id));
+        listed == Some(&crate::runtime::State::Ready)
+    };
+    let lost = |line: &&Line| lost.contains(&Key::new(&line.container_id, &line.ifname));
+    let stale: Vec<&Line> = lines(state, Life::Attached).filter(lost).filter(runs).collect();
+    if stale.is_empty() {
+        return None;
+    }
+    let cause = "the network namespace of a running sandbox was removed behind the runtime's back: the pod has no network, and its address stays leased until its DEL";
+    let finding = Finding::new(Code::RecordStale, cause).on(stale.iter().map(|line| named(line))).seen(
+        stale.iter().map(|line| {
+            format!("{}: its netns is gone, and the runtime lists the sandbox as running", named(line))
+        }),
+    );
+    let pods = stale.iter().filter_map(|line| Some((line.namespace.as_ref()?, line.pod.as_ref()?)));
+    Some(pods.take(3).fold(finding, |finding, (namespace, pod)| {
+        finding.run(
+            format!("kubectl --namespace {namespace} delete pod {pod}"),
+            "sends the DEL, which releases the address",
+        )
+    }))
+}

@@ -1,0 +1,267 @@
+//! Findings about Crossfade's conf and plugin, through which the next pod comes: pure.
+
+use std::path::Path;
+
+use shim::layout::CONF_FILE;
+use types::problem::Problem;
+use types::profile;
+use types::status::Reason;
+
+use crate::doctor::code::Code;
+use crate::doctor::decide::{is_private, networks};
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::{Finding, word};
+use crate::node::conf::confdir::ConfDir;
+use crate::node::settings::directories::InstalledConf;
+use crate::paths::PRIVATE_CONF_DIR;
+use crate::publish::report::EventReason;
+use crate::runtime::answer::ConfUse;
+
+/// How many repairs within [`REPAIRS_WITHIN_SECS`] are no single events any more; `watch` itself gives up at three within a minute.
+const MANY_REPAIRS: usize = 3;
+const REPAIRS_WITHIN_SECS: u64 = 3600;
+
+/// The command that puts Crossfade's conf in its place, or makes the runtime load it.
+const INSTALL: &str = "crossfade-bootstrap install";
+
+pub fn all(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = plugin(facts).into_iter().chain(foreign(facts)).collect();
+    let fights = fights(facts);
+    match &facts.node.dirs.installed {
+        Err(why) => found.push(unreadable(facts, why)),
+        Ok(Some(conf)) if conf.is_ours => found.extend(installed(facts, conf)),
+        Ok(Some(_)) => found.push(missing(facts, "the file is somebody else's")),
+        Ok(None) if is_private(facts) => found.push(waits(facts)),
+        Ok(None) => found.push(missing(facts, "the file is not there")),
+    }
+    // Single repairs are news only where watch has not given up.
+    if fights.is_none() {
+        found.extend(repaired(facts));
+    }
+    found.extend(fights);
+    found
+}
+
+fn plugin(facts: &Facts) -> Option<Finding> {
+    let why = facts.cni.plugins.check().err()?;
+    let cause = "the runtime does not find Crossfade's plugin, or finds another program of that name: each ADD fails or bypasses Crossfade";
+    let dirs = facts.cni.plugins.paths();
+    let places = dirs.iter().map(|dir| dir.display().to_string());
+    let finding = Finding::new(Code::PluginMissing, cause).on(places).seen([why]);
+    if let Err(why) = &facts.cni.plugins.packaged {
+        let finding = finding.seen([format!("the package's plugin: {}", why.what)]);
+        return Some(finding.by_hand(
+            "install the package, or let the DaemonSet bring the plugin: there is none on this node to copy",
+        ));
+    }
+    let dirs: Vec<String> = dirs.iter().map(|dir| format!(" --bin-dir {}", word(dir))).collect();
+    Some(finding.run(
+        format!("crossfade-bootstrap unit place{}", dirs.concat()),
+        "copies the package's plugin to where the runtime looks",
+    ))
+}
+
+fn unreadable(facts: &Facts, why: &Problem) -> Finding {
+    let cause = "Crossfade's conf cannot be read, so nobody knows which policy and records count";
+    let finding =
+        Finding::new(Code::ConfUnreadable, cause).on([facts.node.dirs.conf_file().display().to_string()]);
+    finding.seen([why.what.as_str()]).run(INSTALL, "writes the conf anew")
+}
+
+fn missing(facts: &Facts, why: &str) -> Finding {
+    let file = facts.node.dirs.conf_file();
+    let cause = "Crossfade's conf is not in the runtime's directory: new pods get the network of the conf that sorts first";
+    let first = facts.cni.confs.as_ref().ok().and_then(|dir| dir.confs.first());
+    let first = first.map(|conf| format!("the first conf there is {}", conf.file));
+    let finding = Finding::new(Code::ConfMissing, cause).on([file.display().to_string()]);
+    finding
+        .seen([format!("{}: {why}", file.display())])
+        .seen(first)
+        .run(INSTALL, "checks everything, and writes the conf")
+}
+
+/// Private mode: `watch` writes the conf once the networks that pods get are ready.
+fn waits(facts: &Facts) -> Finding {
+    let cause = "Crossfade's conf is not written yet: watch writes it once every network that pods get has been ready in this boot. Until then no pod starts";
+    let finding =
+        Finding::new(Code::ConfWaits, cause).on([facts.node.dirs.conf_file().display().to_string()]);
+    let why = facts.watched().map(|report| format!("watch: {}: {}", report.reason, report.message));
+    let finding = finding.seen(why).seen(networks::not_ready(facts));
+    if facts.watched().is_none() {
+        return finding
+            .run("systemctl start crossfade-watch", "starts watch, which nobody else can do the work of");
+    }
+    finding.run(
+        "crossfade-bootstrap status --wait --timeout 300",
+        "waits until the networks are ready, and says what is missing",
+    )
+}
+
+fn foreign(facts: &Facts) -> Option<Finding> {
+    let found = facts.foreign.as_ref()?;
+    let cause = "somebody else writes confs into Crossfade's own directory, which the runtime reads";
+    let finding = Finding::new(Code::ConfOfOthers, cause).on([PRIVATE_CONF_DIR]).seen([found.what.as_str()]);
+    let finding = if found.fix.is_empty() { finding } else { finding.by_hand(found.fix.as_str()) };
+    Some(finding.run("systemctl restart crossfade-watch", "removes what is not Crossfade's"))
+}
+
+/// What is wrong although Crossfade's conf is there.
+fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match &facts.cni.confs {
+        Err(why) => {
+            let cause = "the conf directory cannot be listed, so nobody knows which conf the runtime uses";
+            let place = facts.node.dirs.conf_dir.display().to_string();
+            let finding = Finding::new(Code::ConfUnreadable, cause).on([place]).seen([why.as_str()]);
+            found.push(
+                finding.run(
+                    format!("ls -ld {}", word(&facts.node.dirs.conf_dir)),
+                    "says whose the directory is",
+                ),
+            );
+        }
+        Ok(dir) => {
+            found.extend(not_first(facts, dir, &conf.name));
+            // In private mode the runtime's command line names the network.
+            if !is_private(facts) {
+                let name_problem = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
+                found.extend(name_problem.map(|why| crio(facts, &why)));
+            }
+        }
+    }
+    if found.is_empty()
+        && let ConfUse::Other(what) = facts.node.runtime.answer.uses(&conf.name)
+    {
+        found.push(not_loaded(facts, &what));
+    }
+    found
+}
+
+fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
+    let picks = facts.node.runtime.conf_selection();
+    let others = picks.instead_of_ours(dir, name);
+    let problems = picks.in_the_way(dir, name);
+    if others.is_empty() {
+        return None;
+    }
+    let cause = "another conf is used before Crossfade's: new pods bypass the policy, and the DELs of recorded pods may go to the wrong plugin";
+    let mut finding = Finding::new(Code::ConfNotFirst, cause)
+        .on(others.iter().map(|conf| dir.path.join(&conf.file).display().to_string()))
+        .seen(problems.iter().map(|problem| problem.what.as_str()));
+    for (conf, problem) in others.iter().zip(&problems) {
+        let (from, to) = (dir.path.join(&conf.file), dir.path.join(behind_ours(&conf.file)));
+        finding = if conf.is_meta_plugin() {
+            finding.by_hand(problem.fix.as_str())
+        } else {
+            finding.run(
+                format!("mv {} {}", word(&from), word(&to)),
+                format!("makes the conf sort after {CONF_FILE}"),
+            )
+        };
+    }
+    // An agent that writes its conf again would bring the name back.
+    let profiles = others.iter().filter_map(|conf| conf.profile()?.conf_setting.as_deref());
+    for setting in profiles {
+        finding = finding.by_hand(setting);
+    }
+    Some(match picks.harm_of_a_restart() {
+        Some(harm) => finding.by_hand(harm),
+        None => finding,
+    })
+}
+
+/// A name that sorts after Crossfade's conf.
+fn behind_ours(file: &str) -> String {
+    format!("99-{}", file.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()))
+}
+
+fn crio(facts: &Facts, why: &Problem) -> Finding {
+    let unit = facts.runtime_unit();
+    let configured = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
+    let configured = configured
+        .map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
+    Finding::of(Code::CrioNetwork, why)
+        .seen([format!("CRI-O's configuration has {configured}")])
+        .by_hand(why.fix.as_str())
+        .run(
+            format!("systemctl restart {unit}"),
+            "loads that configuration; only while Crossfade's conf sorts first",
+        )
+}
+
+fn not_loaded(facts: &Facts, what: &str) -> Finding {
+    let cause = "Crossfade's conf is in place and first, and the runtime has not loaded it: new pods get another network, or none";
+    let file = facts.node.dirs.conf_file().display().to_string();
+    let finding = Finding::new(Code::ConfNotLoaded, cause).on([file]).seen([format!("the runtime: {what}")]);
+    if is_private(facts) {
+        return finding
+            .run("systemctl restart crossfade-watch", "writes the conf anew, so that the runtime loads it");
+    }
+    finding.run(INSTALL, "writes the conf anew, so that the runtime loads it")
+}
+
+/// An agent that takes the directory for itself: `watch` has given up, or the agent's traces are there.
+fn fights(facts: &Facts) -> Option<Finding> {
+    let contended = facts.watched().filter(|report| report.reason == Reason::ConfContended);
+    let taken = facts.cni.confs.as_ref().ok().map(|dir| dir.taken_away.as_slice()).unwrap_or_default();
+    if contended.is_none() && taken.is_empty() {
+        return None;
+    }
+    let dir = &facts.node.dirs.conf_dir;
+    let cause = "an agent takes the conf directory for itself and renames the confs of others; watch does not fight it, because each rename lets pods bypass Crossfade";
+    let finding = Finding::new(Code::AgentTakesConf, cause)
+        .on([dir.display().to_string()])
+        .seen(contended.map(|report| format!("watch: {}", report.message)))
+        .seen(taken.iter().map(|file| format!("{file} is there, which an agent has renamed")));
+    let by_file = taken.iter().find_map(|file| profile::all().iter().find(|profile| profile.takes(file)));
+    let by_policy =
+        || facts.networks.iter().find_map(|network| profile::find(&network.profile)?.exclusive.as_ref());
+    let exclusive = by_file.and_then(|profile| profile.exclusive.as_ref()).or_else(by_policy);
+    let setting =
+        exclusive.map_or("let the agent leave the confs of others alone", |known| known.setting.as_str());
+    let finding =
+        taken.iter().fold(finding.by_hand(setting), |finding, file| given_back(facts, dir, file, finding));
+    Some(finding.run(INSTALL, "puts Crossfade's conf back"))
+}
+
+/// What becomes of a conf that an agent has renamed, after the agent's setting: that of a network of the policy comes back, Crossfade's stale
+/// one goes, and a file without a known owner is for the operator.
+fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
+    let suffixes = profile::all().iter().filter_map(|profile| profile.exclusive.as_ref());
+    let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();
+    let (taken, before) = (dir.join(file), before.unwrap_or(file));
+    let is_network = |network: &types::policy::Network| network.conf.contains(&dir.join(before));
+    let of_policy =
+        facts.node.policy().is_some_and(|policy| policy.networks().any(|(_, network)| is_network(network)));
+    let is_back = facts.cni.confs.as_ref().is_ok_and(|dir| dir.confs.iter().any(|conf| conf.file == before));
+    if of_policy && !is_back {
+        let command = format!("mv --no-clobber {} {}", word(&taken), word(&dir.join(before)));
+        finding.run(command, "gives a network of the policy its conf back")
+    } else if of_policy {
+        finding.run(format!("rm {}", word(&taken)), "removes a stale copy: the network's conf is there again")
+    } else if before == CONF_FILE {
+        finding.run(format!("rm {}", word(&taken)), "removes Crossfade's conf of then, which agents may read")
+    } else {
+        finding.by_hand(format!("rename or remove {}, which no network of the policy names", taken.display()))
+    }
+}
+
+fn repaired(facts: &Facts) -> Option<Finding> {
+    let since = facts.now.wall_secs.saturating_sub(REPAIRS_WITHIN_SECS);
+    let is_repair = |entry: &&crate::doctor::journal::Entry| {
+        entry.event == EventReason::ConfRepaired.as_str() && entry.wall_secs() >= since
+    };
+    let repairs: Vec<_> = facts.journal.read()?.iter().filter(is_repair).collect();
+    if repairs.len() < MANY_REPAIRS {
+        return None;
+    }
+    let last = repairs.last().map(|entry| format!("journal, the last: {}", entry.message));
+    let cause = "somebody removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade";
+    let finding =
+        Finding::new(Code::ConfRepaired, cause).on([facts.node.dirs.conf_file().display().to_string()]);
+    let finding = finding.seen([format!("{} repairs within the last hour", repairs.len())]).seen(last);
+    Some(finding.run(
+        "journalctl --boot EVENT=ConfRepaired",
+        "has the time of each repair; find what runs at these times, and let it leave the conf alone",
+    ))
+}

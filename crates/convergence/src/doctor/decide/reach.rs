@@ -1,0 +1,58 @@
+//! Findings about pods that cannot be reached: pure.
+
+use crate::doctor::code::Code;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::Finding;
+use crate::node::policy::secondary;
+
+pub fn all(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = routes(facts).into_iter().chain(host_ports(facts)).collect();
+    found.extend(second(facts));
+    found
+}
+
+fn routes(facts: &Facts) -> Option<Finding> {
+    let what = facts.kernel.read()?.routes.as_ref()?;
+    let cause = "the node's routes to addresses of pods on both networks are not those of the records: a pod is cut off, or an address leads to nobody";
+    let finding =
+        Finding::new(Code::HostRoutes, cause).on(["table 1003"]).seen([format!("sweep would {what}")]);
+    Some(
+        finding.run(
+            "crossfade-bootstrap unit sweep",
+            "restores missing routes, and removes those of no attachment",
+        ),
+    )
+}
+
+/// What a route cannot mend for a second network; the words are those of `policy set`.
+fn second(facts: &Facts) -> Option<Finding> {
+    let warnings = facts.node.policy().map(secondary::warnings).unwrap_or_default();
+    if warnings.is_empty() {
+        return None;
+    }
+    let cause = "a CNI that follows the Pod's status is the second network of pods; two of its effects cannot be mended on the node";
+    let finding = Finding::new(Code::SecondNetwork, cause).on(["the policy's second network"]).seen(warnings);
+    Some(finding.run(
+        "kubectl get kubecontrollersconfiguration default --output=jsonpath='{.spec.controllers.node.leakGracePeriod}'",
+        "says for Calico whether its leak collection is off: 0s, until no pod is on both networks",
+    ))
+}
+
+fn host_ports(facts: &Facts) -> Option<Finding> {
+    if facts.unmapped.is_empty() {
+        return None;
+    }
+    let cause = "pods asked for host ports, and no plugin of their network's conf maps them: unless its agent does, those ports are closed";
+    let finding =
+        Finding::new(Code::HostPorts, cause).on(facts.unmapped.iter().map(|name| format!("network {name}")));
+    let finding = finding.seen(
+        facts
+            .unmapped
+            .iter()
+            .map(|name| format!("network {name}: no plugin of its conf declares portMappings")),
+    );
+    Some(finding.by_hand("chain portmap in that network's conf, or give such pods the other network").run(
+        "journalctl --boot --identifier=crossfade --grep='host ports not mapped'",
+        "names the containers",
+    ))
+}

@@ -1,0 +1,150 @@
+//! Findings about the Node at the API server, compared with the node's own state: pure.
+
+use types::observed::Observed;
+use types::policy::Phase;
+
+use crate::doctor::code::Code;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::Finding;
+use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
+
+pub fn all(facts: &Facts) -> Vec<Finding> {
+    let mut found = node_itself(facts);
+    found.extend(registered(facts).into_iter().flat_map(|node| {
+        [unavailable(facts, node), outdated(facts, node), desired(facts, node)].into_iter().flatten()
+    }));
+    found
+}
+
+/// Whether the Node is there, and Ready.
+pub fn node_itself(facts: &Facts) -> Vec<Finding> {
+    [unregistered(facts), registered(facts).and_then(|node| ready(facts, node))]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn registered(facts: &Facts) -> Option<&RegisteredNode> {
+    facts.server.read()?.registered.as_ref()
+}
+
+fn condition<'a>(node: &'a RegisteredNode, kind: &str) -> Option<&'a ObservedCondition> {
+    node.conditions.get(kind)
+}
+
+fn line(kind: &str, condition: &ObservedCondition) -> String {
+    format!("condition {kind} is {}, {}: {}", condition.status, condition.reason, condition.message)
+}
+
+fn object(facts: &Facts) -> String {
+    format!("Node {}", facts.node_name())
+}
+
+fn unregistered(facts: &Facts) -> Option<Finding> {
+    let looked = facts.server.read().filter(|looked| looked.registered.is_none())?;
+    let cause =
+        "the API server has no Node of this name: kubelet has not registered it, or registered another name";
+    let finding = Finding::new(Code::NodeUnregistered, cause).on([object(facts)]);
+    let finding = finding.seen([format!("a list of Nodes with the name {} is empty", looked.node)]);
+    let unit = &facts.node.settings.kubelet.unit;
+    Some(
+        finding.run(
+            format!("journalctl --unit={unit} --lines=50"),
+            "says what kubelet's registration waits for",
+        ),
+    )
+}
+
+fn ready(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
+    let seen = condition(node, "Ready").filter(|condition| condition.status != "True")?;
+    let cause = "the Node is not Ready, so the scheduler keeps new pods away, and pods are evicted after five minutes";
+    let finding =
+        Finding::new(Code::NodeConditionReady, cause).on([object(facts)]).seen([line("Ready", seen)]);
+    let unit = &facts.node.settings.kubelet.unit;
+    Some(if seen.status == "Unknown" {
+        finding.run(
+            format!("systemctl status {unit}"),
+            "says whether kubelet runs: it has not reported for a while",
+        )
+    } else {
+        finding.run(
+            format!("journalctl --unit={unit} --lines=50"),
+            "says why; a message about the network is explained by another finding",
+        )
+    })
+}
+
+fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
+    let seen = condition(node, "NetworkUnavailable").filter(|condition| condition.status == "True")?;
+    let cause = "the Node says that its network is unavailable, so no pod is scheduled to it. An agent that left may have left this behind";
+    let finding = Finding::new(Code::NetworkUnavailable, cause)
+        .on([object(facts)])
+        .seen([line("NetworkUnavailable", seen)]);
+    Some(finding.by_hand("start the agent that writes this condition. If it is gone, watch clears the condition once the networks that pods get are ready").run(
+        "systemctl restart crossfade-watch",
+        "lets watch look at the condition again",
+    ))
+}
+
+/// The condition is that of another boot, or says the opposite of `watch`.
+fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
+    let report = facts.watched()?;
+    let own_condition = condition(node, CONDITION)?;
+    let says_ready = own_condition.status == "True";
+    let observed = node.observed.as_deref().and_then(|text| Observed::parse(text).ok());
+    let other_boot =
+        observed.filter(|observed| !facts.boot_id.is_empty() && observed.boot_id != facts.boot_id);
+    if says_ready == report.ready && other_boot.is_none() {
+        return None;
+    }
+    let cause = "the Node does not say what watch knows: watch could not write it. Whoever follows the Node acts on what was";
+    let finding = Finding::new(Code::NodeOutdated, cause)
+        .on([object(facts)])
+        .seen([line(CONDITION, own_condition), format!("watch: {}: {}", report.reason, report.message)])
+        .seen(
+            other_boot
+                .map(|observed| format!("the annotation crossfade/observed is of boot {}", observed.boot_id)),
+        );
+    Some(
+        finding
+            .run(
+                "journalctl --boot --identifier=crossfade --grep='Node is not up to date'",
+                "says why watch could not write",
+            )
+            .run("systemctl restart crossfade-watch", "lets watch try again at once"),
+    )
+}
+
+fn desired(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
+    let desired = node.desired.as_deref()?;
+    let phase = facts.node.policy()?.phase();
+    if Phase::parse(desired) == Some(phase) {
+        return None;
+    }
+    let cause =
+        "the Node's annotation asks for another phase than the policy has, and the node has not followed";
+    let follows = facts.node.settings.desired == types::node::Desired::NodeAnnotation;
+    let finding = Finding::new(Code::DesiredUnmet, cause).on([object(facts)]);
+    let finding = finding.seen([
+        format!("crossfade/desired is {desired}, and the policy's phase is {phase}"),
+        format!(
+            "node.json: desired {}, allowed {:?}",
+            if follows { "node-annotation" } else { "off" },
+            facts.node.settings.allowed.iter().map(|phase| phase.as_str()).collect::<Vec<_>>()
+        ),
+    ]);
+    Some(match Phase::parse(desired) {
+        None => finding.run(
+            format!("kubectl annotate node {} --overwrite crossfade/desired={phase}", facts.node_name()),
+            "asks for the phase that the node has; the value is no phase",
+        ),
+        Some(desired) if follows => finding.run(
+            "journalctl --boot EVENT=FlipRefused --lines=1",
+            format!("says why watch did not flip to {desired}"),
+        ),
+        Some(desired) => finding.run(
+            format!("crossfade-bootstrap policy set {desired}"),
+            "flips by hand; or let node.json say desired node-annotation and allow the phase",
+        ),
+    })
+}

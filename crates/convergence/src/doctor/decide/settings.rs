@@ -1,0 +1,77 @@
+//! Findings about settings, the off switch, and leftovers of an earlier image: pure.
+
+use crate::doctor::code::Code;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::{Finding, word};
+use crate::node::settings::InvalidSettings;
+use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
+use crate::paths::{DISABLED, NODE_FILE};
+
+pub fn switched_off(facts: &Facts) -> Option<Finding> {
+    let cause =
+        "Crossfade is switched off on this node, so the agents' confs count and new pods bypass Crossfade";
+    let finding = Finding::new(Code::SwitchedOff, cause);
+    Some(match facts.off? {
+        OffSwitch::File => finding.on([DISABLED]).seen([format!("{DISABLED} is there")]).run(
+            format!("rm {DISABLED} && systemctl reboot"),
+            "switches Crossfade on again, once the node is drained",
+        ),
+        OffSwitch::Kernel => finding
+            .on([KERNEL_ARGUMENT])
+            .seen([format!("the kernel's command line has {KERNEL_ARGUMENT}")])
+            .run(
+                "systemctl reboot",
+                "without that argument, once the node is drained, switches Crossfade on again",
+            ),
+    })
+}
+
+pub fn node_json(facts: &Facts) -> Option<Finding> {
+    let InvalidSettings { why, mode_by, .. } = facts.node.unusable.as_ref()?;
+    let file =
+        facts.node.node_file.as_ref().map_or_else(|| NODE_FILE.to_owned(), |file| file.display().to_string());
+    let cause =
+        "node.json cannot be used: boot fails, and the gate holds kubelet back until the file is corrected";
+    let finding = Finding::new(Code::NodeJsonUnusable, cause)
+        .on([file.as_str()])
+        .seen([
+            why.clone(),
+            format!("the node counts as {}: {mode_by}", facts.node.settings.conf_dir.as_str()),
+        ])
+        .by_hand(format!("correct {file}, as the first line of the evidence says"));
+    Some(finding.run(
+        "systemctl restart crossfade-boot",
+        "prepares the node by the corrected file; no reboot is needed",
+    ))
+}
+
+pub fn policy(facts: &Facts) -> Option<Finding> {
+    let why = facts.node.policy.as_ref().err()?;
+    let file = facts.node.dirs.layout.policy_file();
+    let cause =
+        "the policy cannot be used: each ADD fails with code 7. Running pods and their DELs are not affected";
+    Some(Finding::new(Code::PolicyUnusable, cause).on([file.display().to_string()]).seen([why.as_str()]).run(
+        format!("crossfade-bootstrap policy check {}", word(&file)),
+        "says what is wrong; correct that, and run it again",
+    ))
+}
+
+/// On a node without Crossfade's plugin: what boot would have moved away.
+pub fn earlier_image(facts: &Facts) -> Option<Finding> {
+    let conf = facts.node.own_conf().map(|_| facts.node.dirs.conf_file().display().to_string());
+    let attachments = facts.state.read().map_or(0, |state| state.attached.attachments.len());
+    let records = (attachments > 0)
+        .then(|| format!("{attachments} attachments below {}", facts.node.dirs.layout.state_dir.display()));
+    let leftovers: Vec<String> = conf.into_iter().chain(records).collect();
+    if leftovers.is_empty() {
+        return None;
+    }
+    let cause = "this node has a final image (confDir none), and an earlier image left what only that image's plugin can serve";
+    let seen =
+        leftovers.iter().map(|leftovers| format!("{leftovers}: it is still there")).collect::<Vec<_>>();
+    let finding = Finding::new(Code::EarlierImage, cause).on(leftovers).seen(seen);
+    Some(
+        finding
+            .run("systemctl reboot", "once the node is drained: boot moves away what an earlier image left"),
+    )
+}

@@ -1,0 +1,148 @@
+//! One finding: what is wrong, how it shows, and the command that mends it.
+
+use std::path::Path;
+
+use serde::Serialize;
+use types::problem::Problem;
+use types::quote;
+
+use crate::doctor::code::{Code, Severity, Symptom};
+
+/// The largest number of objects, and of lines of evidence, that one finding names; more of them are counted.
+const MOST_LINES: usize = 8;
+
+/// Something that is wrong on this node.
+///
+/// *Shape*: `{"code":"del-owed","symptom":"pods-do-not-end","severity":"error","objects":["c1 eth0 (web/a)"],"evidence":["..."],
+/// "cause":"..","mend":[{"command":"crossfade-bootstrap unit sweep","what":".."}]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Finding {
+    /// Its code, by which docs/troubleshooting.md has an entry.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub code: Code,
+    /// The symptom that it explains.
+    pub symptom: Symptom,
+    /// How grave it is.
+    pub severity: Severity,
+    /// The objects that it is about: files, units, attachments, networks.
+    pub objects: Vec<String>,
+    /// What was seen, one line for each observation.
+    pub evidence: Vec<String>,
+    /// Why it is so, and what it does to pods.
+    pub cause: String,
+    /// What mends it, in this order.
+    pub mend: Vec<Mend>,
+}
+
+/// One step that mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Mend {
+    /// The command, as it is typed into a shell; `null` where a person has to decide.
+    pub command: Option<String>,
+    /// What the command does, or what is to be done.
+    pub what: String,
+}
+
+impl Finding {
+    /// A finding, and why it is so.
+    #[must_use]
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        Self {
+            code,
+            symptom: code.symptom(),
+            severity: code.severity(),
+            objects: Vec::new(),
+            evidence: Vec::new(),
+            cause: cause.into(),
+            mend: Vec::new(),
+        }
+    }
+
+    /// A finding that another part of Crossfade has found as a problem.
+    #[must_use]
+    pub fn of(code: Code, problem: &Problem) -> Self {
+        let object =
+            if problem.place.is_empty() { problem.named().unwrap_or_default() } else { &problem.place };
+        Self::new(code, problem.what.as_str()).on(Some(object.to_owned()).filter(|object| !object.is_empty()))
+    }
+
+    /// The same, about these objects.
+    #[must_use]
+    pub fn on(mut self, objects: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.objects.extend(objects.into_iter().map(Into::into));
+        self
+    }
+
+    /// The same, with what was seen.
+    #[must_use]
+    pub fn seen(mut self, lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.evidence.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
+    /// The same, with a command that mends it.
+    #[must_use]
+    pub fn run(mut self, command: impl Into<String>, what: impl Into<String>) -> Self {
+        self.mend.push(Mend { command: Some(command.into()), what: what.into() });
+        self
+    }
+
+    /// The same, with something that a person decides.
+    #[must_use]
+    pub fn by_hand(mut self, what: impl Into<String>) -> Self {
+        self.mend.push(Mend { command: None, what: what.into() });
+        self
+    }
+
+    /// The same, with long lists cut: what is cut is counted.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        for lines in [&mut self.objects, &mut self.evidence] {
+            let more = lines.len().saturating_sub(MOST_LINES);
+            lines.truncate(MOST_LINES);
+            lines.extend((more > 0).then(|| format!("and {more} more")));
+        }
+        self
+    }
+
+    /// The finding as a problem of the answer.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let fix = self.mend.first().map_or_else(
+            || format!("see the entry {} in docs/troubleshooting.md", self.code.as_str()),
+            |mend| mend.command.clone().unwrap_or_else(|| mend.what.clone()),
+        );
+        let object = self.objects.first().map_or("this node", String::as_str);
+        Problem::new(format!("{}: {}", self.code.as_str(), self.cause)).at(object).fix(fix)
+    }
+}
+
+/// A path as one word of a shell.
+#[must_use]
+pub fn word(path: &Path) -> String {
+    quote::shell_word(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_and_counted() {
+        let finding = Finding::new(Code::DelOwed, "why").on((0..11).map(|at| at.to_string())).bounded();
+        assert_eq!(finding.objects.len(), 9);
+        assert_eq!(finding.objects[8], "and 3 more");
+        let short = Finding::new(Code::DelOwed, "why").on((0..8).map(|at| at.to_string())).bounded();
+        assert_eq!(short.objects.len(), 8);
+    }
+
+    #[test]
+    fn a_problem_names_the_object_and_the_first_step() {
+        let finding = Finding::new(Code::Ledger, "why").on(["a", "b"]).run("x y", "does z");
+        assert_eq!(finding.problem(), Problem::new("ledger: why").at("a").fix("x y"));
+        let bare = Finding::new(Code::Ledger, "why").by_hand("decide");
+        assert_eq!(bare.problem(), Problem::new("ledger: why").at("this node").fix("decide"));
+    }
+}

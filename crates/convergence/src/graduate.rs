@@ -1,0 +1,4 @@
+//! `graduate`: the facts, and the changes that let Crossfade leave a node.
+
+pub mod decide;
+pub mod facts;

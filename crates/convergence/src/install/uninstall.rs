@@ -1,0 +1,37 @@
+//! The changes that take Crossfade off a running node.
+
+use std::path::PathBuf;
+
+use crate::change::Change;
+use crate::node::cni::CniFacts;
+use crate::node::conf::LEAVING_FILE;
+use crate::node::facts::NodeFacts;
+use crate::node::plugins::bin_dirs::BinDir;
+use crate::runtime::answer::RuntimeAnswer;
+
+/// Decides what goes; `left` is what an uninstall that was killed has left.
+#[must_use]
+pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, left: Option<PathBuf>) -> Vec<Change> {
+    let settings = &node.dirs;
+    // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
+    let why = match node.runtime.answer {
+        RuntimeAnswer::Silent => format!(
+            "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
+            LEAVING_FILE
+        ),
+        _ => "the runtime calls the next conf from now on".to_owned(),
+    };
+    let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
+    changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
+    changes.push(Change::ensure_gone(
+        settings.layout.name(),
+        false,
+        "the next install takes the name of the network then",
+    ));
+    if purge {
+        changes.push(Change::ensure_gone(settings.layout.inventory(), false, "it is empty"));
+        let plugins = cni.plugins.dirs.iter().map(BinDir::plugin_file);
+        changes.extend(plugins.map(|path| Change::ensure_gone(path, false, "the plugin")));
+    }
+    changes
+}

@@ -1,0 +1,13 @@
+//! A node of Crossfade as data: settings, conf directory, networks, plugins, policy, attachments and identity.
+
+pub mod agent;
+pub mod attachments;
+pub mod cni;
+pub mod conf;
+pub mod facts;
+pub mod identity;
+pub mod networks;
+pub mod plugins;
+pub mod policy;
+pub mod settings;
+pub mod switch;

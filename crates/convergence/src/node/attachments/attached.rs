@@ -1,0 +1,49 @@
+//! The number of attachments on this node by the phase that they were made in, for the annotation `crossfade/observed`.
+//!
+//! The API server cannot tell a pod on the old network alone from one on both with the old one as primary: both publish the same address. The
+//! node can, from its records and its inventory, as `attachments` lists them.
+
+use types::observed::Attached;
+use types::policy::{Attach, Phase, Policy, Side};
+
+use crate::node::attachments::{Attachments, Line, Part};
+
+/// Counts attachments that were read. A damaged record is an attachment of which nothing is known.
+#[must_use]
+pub fn count(found: &Attachments, policy: Option<&Policy>) -> Attached {
+    let mut attached = Attached::default();
+    let now = policy.map(Policy::phase);
+    let mut others = Vec::new();
+    for line in &found.attachments {
+        let phase = phase(line, policy);
+        attached.add(phase);
+        if phase != now {
+            others.extend(line.uid.as_deref());
+        }
+    }
+    attached.name(others);
+    found.damaged.iter().for_each(|_| attached.add(None));
+    attached
+}
+
+/// The phase that an attachment was attached in; none if its record does not say, or if the policy has no such networks.
+///
+/// What was attached counts, and not what is left of it: a DEL takes one network after the other, and in between the attachment would seem to be
+/// of a phase in which no pod of this node ever was.
+#[must_use]
+pub fn phase(line: &Line, policy: Option<&Policy>) -> Option<Phase> {
+    let mut parts: Vec<&Part> = Vec::new();
+    for part in &line.networks {
+        if part.in_pod? {
+            parts.push(part);
+        }
+    }
+    let policy = policy?;
+    let side = |part: &Part| part.side.and_then(Side::parse).filter(|side| policy.network(*side).is_some());
+    let primary = side(parts.iter().find(|part| part.primary)?)?;
+    match parts.as_slice() {
+        [_] => Some(Phase::of(Attach::One(primary), primary)),
+        [one, other] => (side(one)? != side(other)?).then(|| Phase::of(Attach::Both, primary)),
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! The rules for Crossfade's conf: what it needs of the runtime's conf directory, and the capabilities that it declares.
+
+use std::collections::BTreeSet;
+
+use types::problem::Problem;
+use types::profile;
+
+use crate::change::obstacles::Obstacles;
+use crate::node::conf::OWN_CAPABILITIES;
+use crate::node::conf::confdir::ConfDir;
+use crate::node::networks::NetworkConf;
+use crate::node::settings::directories::InstalledConf;
+use crate::runtime::CniSetup;
+use crate::runtime::conf_selection::ConfSelection;
+
+/// Finds everything in the runtime's conf directory that keeps pods from coming through Crossfade's conf.
+pub fn conf_dir(
+    dir: &ConfDir,
+    name: Option<&str>,
+    picks: &ConfSelection,
+    obstacles: &mut Obstacles,
+    notes: &mut Vec<String>,
+) {
+    obstacles.extend(picks.in_the_way(dir, name.unwrap_or_default()));
+    for conf in dir
+        .of_others()
+        .filter(|conf| conf.content.as_ref().is_ok_and(crate::node::conf::confdir::Content::is_ours))
+    {
+        let (file, path) = (&conf.file, dir.path.join(&conf.file));
+        obstacles.add(
+            Problem::new(format!("{file} has a plugin of type crossfade, too, and there must be one"))
+                .at(path.display().to_string())
+                .fix(format!("remove {file}, or its plugin of type crossfade")),
+        );
+    }
+    if let Some(name) = name.filter(|name| dir.folders.iter().any(|folder| folder == name)) {
+        let folder = dir.path.join(name).display().to_string();
+        let what = format!(
+            "{folder} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade"
+        );
+        obstacles.add(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
+    }
+    for file in &dir.taken_away {
+        let exclusive = profile::all().iter().find(|profile| profile.takes(file));
+        let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
+        let setting =
+            exclusive.map_or("let the agent leave other confs alone", |exclusive| exclusive.setting.as_str());
+        let what = format!(
+            "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well"
+        );
+        let path = dir.path.join(file).display().to_string();
+        obstacles.add(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
+    }
+    let exclusive = dir.of_others().find_map(|conf| {
+        let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
+        profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
+    });
+    if let Some((profile, exclusive)) = exclusive.filter(|_| dir.taken_away.is_empty()) {
+        notes.push(format!(
+            "{} is here and may take this directory for itself, which cannot be seen from here: unless it is so already, {}",
+            profile.name, exclusive.setting
+        ));
+    }
+}
+
+/// Refuses a runtime that uses more than one conf: the other confs would attach pods beside Crossfade.
+pub fn one_conf(setup: &CniSetup, obstacles: &mut Obstacles) {
+    if setup.max_confs != 1 {
+        let count = if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() };
+        let what = format!(
+            "the runtime uses {count} confs at once (max_conf_num), so pods would get the old network beside Crossfade's"
+        );
+        let place = "max_conf_num of the runtime's configuration";
+        obstacles.add(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
+    }
+}
+
+/// The capabilities of the delegates and of the plugin itself. While a network has no conf, the capabilities of the installed conf stay.
+pub fn capabilities(networks: &[NetworkConf], installed: Option<&InstalledConf>) -> BTreeSet<String> {
+    let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
+    for network in networks {
+        match &network.conf {
+            Ok((conf, _)) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
+            Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
+        }
+    }
+    all
+}

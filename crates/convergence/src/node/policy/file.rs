@@ -1,0 +1,31 @@
+//! The policy file of a node, with the digest that identifies it in reports.
+
+use std::path::PathBuf;
+
+use types::policy::Policy;
+
+use crate::node::policy::secondary;
+
+/// A valid policy, as it was read from its file.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    pub path: PathBuf,
+    /// The content of the file.
+    pub bytes: Vec<u8>,
+    pub policy: Policy,
+    /// SHA-256 of the file's bytes, in hex.
+    pub sha256: String,
+}
+
+impl PolicyFile {
+    /// The policy if it is fit to be put in force: it names known profiles, and no second network that does not bear it.
+    ///
+    /// # Errors
+    /// One line that names the file and what is at fault.
+    pub fn usable(self) -> Result<Self, String> {
+        match secondary::usable(&self.policy) {
+            Ok(()) => Ok(self),
+            Err(why) => Err(format!("policy {}: {why}", self.path.display())),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The patches that bring the Node to this node's report: pure.
+//!
+//! | the report | label `crossfade/phase` | annotation `crossfade/observed` | condition `CrossfadeReady` |
+//! |---|---|---|---|
+//! | switched off | removed | removed | False, `SwitchedOff` |
+//! | the phase is known | the phase | written | the report's |
+//! | the policy cannot be used | stays, for DaemonSets select by it | written, without a phase | False, `BadSettings` |
+//! | the last word of a node that takes no part | removed | removed | the word's |
+//! | an installation begins | removed | removed | stays |
+//!
+//! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. A node that leaves, and one that begins, also removes
+//! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
+//! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears.
+//!
+//! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
+//!
+//! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
+//! clear.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use types::node_keys::{self, DESIRED, PHASE, READY};
+use types::observed::Observed;
+use types::shown::line as escaped_line;
+use types::status::Reason;
+use types::step::Step;
+
+use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
+use crate::publish::node_object::{Condition, NodeObject};
+use crate::publish::report::{FinalCondition, FinalReason, NodeReport};
+
+/// The annotation with the node's report.
+pub const OBSERVED: &str = types::observed::KEY;
+/// The annotation that others write: the step of a roll, whose claim the node repeats.
+const STEP: &str = types::step::KEY;
+/// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
+const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
+/// The reason with which Crossfade clears it.
+const NETWORK_READY: &str = "CrossfadeNetworkReady";
+/// Longest value of [`DESIRED`] that is handed on, in bytes: phases are short, and a longer one only has to be named.
+const MAX_DESIRED_BYTES: usize = 256;
+/// Longest message of a condition, in bytes. The API allows more.
+const MAX_MESSAGE_BYTES: usize = 256;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A merge patch of the Node that names one label and one annotation.
+    Metadata(Value),
+    /// A strategic merge patch of its status that names the conditions in it; they merge by their type.
+    Status(Value),
+}
+
+/// The patches, in order: who waits for the condition finds label and annotation right when it turns true, and who reads of this boot in the
+/// annotation finds no condition of an earlier one that is still true.
+///
+/// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
+/// network as well; the annotation tells.
+pub fn decide(
+    seen: &NodeObject,
+    report: &NodeReport,
+    desired: Option<&DesiredPhase>,
+    now: Timestamp,
+) -> Vec<Write> {
+    let is_off = report.reason == Reason::SwitchedOff;
+    // A node that is switched off does not follow the policy any more, so no phase is reported.
+    let metadata = if is_off { taken_back(seen, Extent::Report) } else { metadata(seen, report, desired) };
+    let mut conditions = Vec::new();
+    let ready = Condition {
+        kind: READY.into(),
+        status: if report.ready { "True" } else { "False" }.into(),
+        reason: report.reason.as_str().into(),
+        message: message(&report.message, &report.observed.boot_id),
+        last_transition_time: None,
+    };
+    conditions.extend(changed(seen, ready, now));
+    let unavailable = seen.condition(NETWORK_UNAVAILABLE).is_some_and(|condition| condition.status == "True");
+    if unavailable && report.clears_network_unavailable {
+        let cleared = Condition {
+            kind: NETWORK_UNAVAILABLE.into(),
+            status: "False".into(),
+            reason: NETWORK_READY.into(),
+            message: "the networks that pods get here are ready, and none of them ever clears this".into(),
+            last_transition_time: None,
+        };
+        conditions.extend(changed(seen, cleared, now));
+    }
+    let status =
+        (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
+    // A patch that takes the desired phase away is of the Node's version as it was seen, so no other patch can go before it.
+    let is_status_first = !report.ready && !is_off && !is_obsolete(desired, report);
+    let writes = if is_status_first { [status, metadata] } else { [metadata, status] };
+    writes.into_iter().flatten().collect()
+}
+
+/// The phase that the Node asks for; `before` is what it asked for until now.
+pub fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
+    let value = seen.metadata.annotations.get(DESIRED)?;
+    let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
+    let observed = seen.metadata.annotations.get(OBSERVED);
+    let leave_reasons = [FinalReason::Removed, FinalReason::FinalImage].map(FinalReason::as_str);
+    let has_left =
+        || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
+    let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
+        Some(Some(base)) => DesiredScope::Base(base),
+        None if has_left() => DesiredScope::Earlier,
+        // The policy cannot be used at the moment, or the Node has no report yet.
+        Some(None) | None => before
+            .filter(|before| before.value == value)
+            .map_or(DesiredScope::Any, |before| before.policy.clone()),
+    };
+    Some(DesiredPhase { value, policy })
+}
+
+/// Whether the desired phase was set for another policy than the one that is reported, and so has to go.
+pub fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool {
+    let is_reported = report.reason != Reason::SwitchedOff;
+    is_reported && desired.is_some_and(|desired| !desired.is_for(report.observed.base.as_deref()))
+}
+
+/// The patch of label and annotation; none where both are right.
+fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhase>) -> Option<Write> {
+    let phase = report.observed.phase.map(types::policy::Phase::as_str);
+    let observed = observed(seen, report);
+    let label_stands =
+        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|current| current == phase));
+    let is_obsolete = is_obsolete(desired, report);
+    if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) && !is_obsolete {
+        return None;
+    }
+    let mut metadata = json!({ "annotations": { OBSERVED: observed } });
+    if let Some(phase) = phase {
+        metadata["labels"] = json!({ PHASE: phase });
+    }
+    if is_obsolete {
+        metadata["annotations"][DESIRED] = Value::Null;
+        // A value that is set meanwhile must not go with it: the API server then refuses this patch (409).
+        metadata["resourceVersion"] = seen.metadata.resource_version.clone().into();
+    }
+    Some(Write::Metadata(json!({ "metadata": metadata })))
+}
+
+/// How much of a Node is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What this node reports.
+    Report,
+    /// That, and what others have written for it.
+    All,
+}
+
+/// The patch that takes labels and annotations away; none where none of them is there.
+fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
+    let annotations = &seen.metadata.annotations;
+    let in_transit = |text: &String| Step::parse(text).is_ok_and(|step| step.state.is_in_transit());
+    let goes = |key: &&str| match *key {
+        OBSERVED => annotations.contains_key(OBSERVED),
+        STEP => extent == Extent::All && annotations.get(STEP).is_some_and(|text| !in_transit(text)),
+        other => extent == Extent::All && annotations.contains_key(other),
+    };
+    let labels = node_keys::LABELS.into_iter().filter(|key| seen.metadata.labels.contains_key(*key));
+    let none = |key: &str| (key.to_owned(), Value::Null);
+    let labels: Map<String, Value> = labels.map(none).collect();
+    let annotations: Map<String, Value> = node_keys::ANNOTATIONS.into_iter().filter(goes).map(none).collect();
+    let is_present = !labels.is_empty() || !annotations.is_empty();
+    is_present
+        .then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
+}
+
+/// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
+pub fn begin(seen: &NodeObject) -> Vec<Write> {
+    taken_back(seen, Extent::All).into_iter().collect()
+}
+
+/// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
+/// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
+pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Timestamp) -> Vec<Write> {
+    let extent = if word.reason == FinalReason::SwitchedOff { Extent::Report } else { Extent::All };
+    let metadata = taken_back(seen, extent);
+    let current = seen.condition(READY);
+    let is_said = current
+        .is_some_and(|current| current.status == word.status && current.reason == word.reason.as_str());
+    let mut writes = Vec::new();
+    if !is_said && (current.is_some() || metadata.is_some()) {
+        let last = Condition {
+            kind: READY.into(),
+            status: word.status.into(),
+            reason: word.reason.as_str().into(),
+            message: message(&format!("{} (since {})", word.message, time(now)), boot_id),
+            last_transition_time: None,
+        };
+        let condition = changed(seen, last, now);
+        writes.extend(condition.map(|last| Write::Status(json!({ "status": { "conditions": [last] } }))));
+    }
+    writes.extend(metadata);
+    writes
+}
+
+/// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the
+/// last report says.
+fn observed(seen: &NodeObject, report: &NodeReport) -> String {
+    let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::step::echo(step));
+    Observed { echo, ..report.observed.clone() }.to_text()
+}
+
+/// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.
+fn message(message: &str, boot_id: &str) -> String {
+    let boot = format!(" (boot {boot_id})");
+    let message = escaped_line(message);
+    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES.saturating_sub(boot.len()));
+    format!("{}{boot}", &message[..end])
+}
+
+/// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
+/// transition's only with the status: that is what waits and minimum durations are counted from.
+fn changed(seen: &NodeObject, wanted: Condition, now: Timestamp) -> Option<Value> {
+    let current = seen.condition(&wanted.kind);
+    if let Some(current) = current
+        && (&current.status, &current.reason, &current.message)
+            == (&wanted.status, &wanted.reason, &wanted.message)
+    {
+        return None;
+    }
+    let now = time(now);
+    let since = current
+        .filter(|current| current.status == wanted.status)
+        .and_then(|current| current.last_transition_time.clone());
+    Some(json!({
+        "type": wanted.kind,
+        "status": wanted.status,
+        "reason": wanted.reason,
+        "message": wanted.message,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": since.unwrap_or_else(|| now.clone()),
+    }))
+}
+
+/// A time as `meta/v1` writes it: RFC 3339 in UTC, whole seconds.
+pub fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests;
