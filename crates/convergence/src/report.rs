@@ -6,7 +6,6 @@
 //! are shown by their number instead. Only what a command itself ends a line with ends one.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 
 use serde::Serialize;
 use types::exit::Exit;

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 // By its path: depending on the package would have it compile what it speaks to container runtimes with.
-#[path = "../../../../bootstrap/src/node/confdir.rs"]
+#[path = "../../../../bootstrap/src/node/conf/confdir.rs"]
 pub mod reader;
-
-use reader::ConfDir;
 
 /// So many files at most are made for one input.
 const FILES: usize = 12;
@@ -32,7 +30,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let dir = Scratch::with(&entries);
-    let found = ConfDir::read(&dir.0, |file| file.ends_with(".cilium_bak")).expect("a directory of ours");
+    let found = reader::read(&dir.0, |file| file.ends_with(".cilium_bak")).expect("a directory of ours");
     let confs: Vec<&str> = found.confs.iter().map(|conf| conf.file.as_str()).collect();
     assert_eq!(confs, conf_files(&entries), "{entries:?}");
     for folder in &found.folders {
