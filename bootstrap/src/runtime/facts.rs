@@ -87,7 +87,10 @@ impl RuntimeFacts {
     pub fn by_files(root: &Root, node: &Node) -> Self {
         match RuntimeConfig::of_files(root, node) {
             ConfigFact::NotRead => Self::default(),
-            known => Self::from_config(root, node, known),
+            known @ (ConfigFact::NoRuntime
+            | ConfigFact::Read(_)
+            | ConfigFact::Answered(_)
+            | ConfigFact::Unreadable(_)) => Self::from_config(root, node, known),
         }
     }
 

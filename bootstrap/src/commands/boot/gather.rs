@@ -149,7 +149,7 @@ impl BootFacts {
             BootKind::Again => {
                 Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
             }
-            _ => Vec::new(),
+            BootKind::First | BootKind::Clone | BootKind::Reboot => Vec::new(),
         };
         let completion = Completion::find_except(&policy_file, &held);
         let named_in = |completion: &Option<Completion>| {
@@ -222,7 +222,10 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = RuntimeFacts::configured(root, settings);
     let config = match facts.config {
         ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
-        known => known,
+        known @ (ConfigFact::NotRead
+        | ConfigFact::Read(_)
+        | ConfigFact::Answered(_)
+        | ConfigFact::Unreadable(_)) => known,
     };
     RuntimeFacts { config, ..facts }
 }

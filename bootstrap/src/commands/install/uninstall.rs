@@ -202,7 +202,11 @@ fn decide(node: &NodeFacts, cni: &CniFacts, wanted: &Uninstall, left: Option<Pat
             "the runtime calls the next conf from now on; to see when, {} lies beside it until then",
             conf_removal::FILE
         ),
-        _ => "the runtime calls the next conf from now on".to_owned(),
+        RuntimeAnswer::NotAsked
+        | RuntimeAnswer::Unknown(_)
+        | RuntimeAnswer::Absent(_)
+        | RuntimeAnswer::Failed(_)
+        | RuntimeAnswer::Setup(_) => "the runtime calls the next conf from now on".to_owned(),
     };
     let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
     changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));

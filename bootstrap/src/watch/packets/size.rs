@@ -103,7 +103,7 @@ pub struct LargestPacket {
 pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome) -> LargestPacket {
     let mut twice = |size| match send(size) {
         PacketOutcome::Lost => send(size),
-        sent => sent,
+        sent @ (PacketOutcome::Passed | PacketOutcome::Announced(_)) => sent,
     };
     let (mut low, mut high, mut next) = (least, mtu, mtu);
     let (mut passes, mut announced_size) = (None, None);

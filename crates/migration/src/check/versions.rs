@@ -139,7 +139,7 @@ fn kernel(scene: &Scene<'_>) -> Kernel {
             Some(_) => Kernel { red_hat_8: RHEL_8_10, ..all((5, 10)) },
             None => Kernel { least: (5, 4), doubtful: (5, 10), red_hat_8: RHEL_8_10 },
         },
-        _ => all((3, 10)),
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => all((3, 10)),
     }
 }
 

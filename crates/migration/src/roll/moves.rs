@@ -71,7 +71,7 @@ pub(super) fn moves(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> M
                 PodAction::Wait(evicting(pod, "it is evicted after the node's other pods"))
             }
             PodAction::Evict => turns::turn(view, pod).map_or(PodAction::Evict, PodAction::Wait),
-            other => other,
+            other @ (PodAction::Delete | PodAction::Wait(_) | PodAction::Ignore) => other,
         };
         let act = match rule {
             PodAction::Ignore => continue,

@@ -328,7 +328,7 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,
-            _ => false,
+            Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Pending => false,
         };
         waits.push(wait);
     }
@@ -362,7 +362,7 @@ pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
         Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
         Standing::Done => status.node.is_fenced,
         Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
-        _ => false,
+        Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,
     };
     let patches = view.nodes().filter(is_wrong).map(|status| {
         let mut patch = patch(status.name, status.node);

@@ -217,7 +217,7 @@ fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
     let mut seen = BTreeMap::new();
     acts.retain(|act| match act {
         Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
-        _ => true,
+        Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => true,
     });
 }
 

@@ -137,7 +137,7 @@ impl TransitNode<'_> {
         let to = match self.view.run.asked.get(self.name)? {
             NodeRequest::Retry if self.step.state == State::Held => self.view.target,
             NodeRequest::Rollback if self.step.to != self.view.run.from => self.view.run.from,
-            _ => return None,
+            NodeRequest::Retry | NodeRequest::Rollback => return None,
         };
         Some(self.restart(to, next_try(self.view, self.node)))
     }
